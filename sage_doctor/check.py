@@ -1,0 +1,97 @@
+"""What a check is: a pytest function that turns facts into findings. Ours and a user's own are written alike.
+
+    @check("static", after=["check_path"])
+    def check_licence(model):
+        '''Every model directory carries its licence.'''
+        if not model.tree.has("LICENSE"):
+            yield finding("acme-licence-missing", "no LICENSE beside the weights", severity="warning",
+                          fix=Fix(summary="copy the licence from the model's page"))
+
+The first line of the docstring is the check's title. The plugin fills in subject and check id.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sage_doctor import catalogue
+from sage_doctor.report import LEVELS, Finding, Fix, Level, Severity
+
+__all__ = ["CheckSpec", "Finding", "Fix", "check", "finding", "spec_of"]
+
+ATTRIBUTE = "__sage_check__"
+ANY_ERROR = "*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSpec:
+    """What the decorator records: the level, what must have passed before, and the kinds of model it concerns.
+
+    `after` names checks of the same subject (and of the models it is built on): where one of them reported an
+    error, this check is skipped as blocked by that code. `"*"` stands for every check that ran before.
+    `kinds` is empty for a check of every kind.
+    """
+
+    name: str
+    title: str
+    level: Level
+    after: tuple[str, ...]
+    kinds: frozenset[str]
+
+
+def check(
+    level: Level, *, after: Sequence[str] = (), kinds: Iterable[str] = ()
+) -> Callable[[Callable[..., Iterable[Finding] | None]], Callable[..., list[Finding]]]:
+    """Make a function a check. Raises `TypeError` where its docstring is missing: it is the check's title."""
+    if level not in LEVELS:
+        raise TypeError(f"level {level!r} is not one of {', '.join(LEVELS)}")
+
+    def mark(function: Callable[..., Iterable[Finding] | None]) -> Callable[..., list[Finding]]:
+        title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+        if not title:
+            raise TypeError(f"check {function.__name__} has no docstring; its first line is the check's title")
+
+        # pytest refuses generator tests, so what it collects is a plain function with the same parameters.
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> list[Finding]:
+            return list(function(*args, **kwargs) or ())
+
+        spec = CheckSpec(
+            name=function.__name__, title=title, level=level, after=tuple(after), kinds=frozenset(kinds)
+        )
+        setattr(run, ATTRIBUTE, spec)
+        return run
+
+    return mark
+
+
+def spec_of(function: object) -> CheckSpec | None:
+    """Return what `@check` recorded on a function, or None where it is not a check."""
+    spec = getattr(function, ATTRIBUTE, None)
+    return spec if isinstance(spec, CheckSpec) else None
+
+
+def finding(
+    code: str,
+    message: str,
+    *,
+    fix: Fix,
+    evidence: Mapping[str, Any] | None = None,
+    severity: Severity | None = None,
+) -> Finding:
+    """Return a finding for the subject under examination.
+
+    `severity` defaults to the catalogue's. Raises `ValueError` where a code of one's own comes without one.
+    """
+    known = catalogue.find(code)
+    if severity is None:
+        if known is None:
+            raise ValueError(f"finding code {code!r} is not in the catalogue: give its severity")
+        severity = known.severity
+    return Finding(
+        code=code, severity=severity, subject="", check="", message=message, evidence=evidence or {}, fix=fix
+    )

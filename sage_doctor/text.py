@@ -1,0 +1,67 @@
+"""Text from outside (file names, configs, messages of other programs) made safe to show.
+
+Model directories are hostile input: a file name may carry terminal escapes or bytes that are not UTF-8. The
+report keeps such text intact (JSON escapes it); everything shown to a person or put into a command goes through
+here first.
+"""
+
+from __future__ import annotations
+
+import shlex
+import unicodedata
+
+# Categories that move the cursor, hide or reorder text: controls, formats (bidi overrides, zero width),
+# surrogates (undecodable bytes), private use, line and paragraph separators.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def printable(text: str, *, limit: int = 2000, keep: str = "") -> str:
+    """Return `text` with every unsafe character written as a visible escape, at most `limit` characters long.
+
+    `keep` names characters that stay as they are (for instance a newline in a multi-line message).
+    """
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return text
+    cut = text[:limit]
+    shown = "".join(c if c in keep or unicodedata.category(c) not in _UNSAFE else _escape(c) for c in cut)
+    return shown + ("…" if len(text) > limit else "")
+
+
+def _escape(char: str) -> str:
+    point = ord(char)
+    if 0xDC80 <= point <= 0xDCFF:  # surrogateescape: one undecodable byte
+        return f"\\x{point - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def quoted(path: object) -> str:
+    """Return `path` as one word of a POSIX shell command that is safe to paste.
+
+    A name with control characters or undecodable bytes is written in `$'…'` form (bash, zsh, ksh), so that what
+    is pasted holds printable ASCII only.
+    """
+    text = str(path)
+    if text.isprintable() and "\ufffd" not in text:
+        return shlex.quote(text)
+    raw = text.encode("utf-8", "surrogateescape")
+    body = "".join(
+        "\\'" if b == 0x27 else "\\\\" if b == 0x5C else chr(b) if 0x20 <= b < 0x7F else f"\\x{b:02x}" for b in raw
+    )
+    return f"$'{body}'"
+
+
+def human_bytes(count: float) -> str:
+    """Return a byte count in decimal units, as disks and hubs state them: `269.1 MB`."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{int(value)} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def listed(items: list[str], *, most: int = 5) -> str:
+    """Return `a, b, c and 4 more`, each item made printable."""
+    shown = [printable(i, limit=200) for i in items[:most]]
+    rest = len(items) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
