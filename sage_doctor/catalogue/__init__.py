@@ -1,69 +1,64 @@
-"""Every finding code: severity, title, cause, cure. One file a family."""
+"""Every finding code: severity, title, cause, cure. One file a family, in the order a diagnosis goes.
+
+The codes are a contract that scripts match on: add to them freely, never rename one. The page `docs/findings.md`
+is written from here (`catalogue.page`), and `catalogue.recognition` finds the entry for an error text.
+"""
 
 from __future__ import annotations
 
 import difflib
-from functools import cache
+from typing import Final
 
+from sage_doctor.catalogue import (
+    adapters,
+    environment,
+    hub,
+    integrity,
+    merge,
+    paths,
+    runners,
+    running,
+    sessions,
+    tokenizers,
+    weights,
+)
 from sage_doctor.catalogue.entry import Entry
-from sage_doctor.report import Severity
 
-__all__ = ["Entry", "entries", "entry", "find"]
+__all__ = ["FAMILIES", "Entry", "entries", "entry", "find"]
 
-_E: dict[Severity, str] = {"error": """
-path-missing path-foreign-home path-not-directory path-dangling-symlink path-unreadable
-config-missing config-invalid config-type-unknown
-weights-missing weights-lfs-pointer weights-not-safetensors weights-empty weights-truncated weights-oversized
-weights-header-invalid shard-missing shard-index-missing shard-index-invalid shard-index-mismatch shard-path-escape
-weights-shape-mismatch weights-keys-missing weights-unreadable
-tokenizer-missing tokenizer-invalid tokenizer-vocab-overflow
-adapter-config-missing adapter-config-invalid adapter-weights-missing adapter-weights-empty adapter-base-unset
-adapter-base-missing adapter-base-broken adapter-base-ambiguous adapter-shape-mismatch adapter-rank-mismatch
-adapter-targets-missing adapter-keys-unmatched
-hub-not-cached hub-ref-missing hub-ref-invalid hub-snapshot-incomplete hub-blob-missing
-weights-hash-mismatch weights-nonfinite weights-all-zero weights-drift
-interpreter-missing package-missing package-version torch-cpu-build accelerator-missing accelerator-fallback
-memory-insufficient disk-insufficient driver-mismatch
-load-failed load-crashed load-out-of-memory load-timeout load-over-budget load-keys-mismatched params-not-materialised
-params-on-wrong-device probe-protocol generate-failed generate-timeout generate-nonfinite generate-degenerate
-adapter-no-effect latency-over-budget throughput-under-budget memory-over-budget
-merge-unmatched-tensors merge-delta-vanishes merge-refused merge-nonfinite
-runner-missing runner-hardcoded-path script-crlf script-not-executable unit-path-missing
-state-invalid state-regressed service-down service-model-missing service-hung
-""", "warning": """
-custom-code weights-ambiguous weights-pickle-only weights-private-mode weights-keys-unexpected chat-template-missing
-adapter-tied-embeddings adapter-init-mutates-base adapter-config-newer adapter-weights-pickle hub-incomplete-download
-machine-unmatched package-unknown gpu-memory-held merge-interrupted heartbeat-stale
-""", "info": """
-adapter-unmergeable weights-unverified model-not-generative runner-unverified
-"""}
+FAMILIES: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
+    ("Paths and configuration", paths.ENTRIES),
+    ("Weights", weights.ENTRIES),
+    ("Tokenizer", tokenizers.ENTRIES),
+    ("Adapters", adapters.ENTRIES),
+    ("Hugging Face cache", hub.ENTRIES),
+    ("Integrity", integrity.ENTRIES),
+    ("Environment", environment.ENTRIES),
+    ("Loading and generating", running.ENTRIES),
+    ("Merging", merge.ENTRIES),
+    ("Runners, scripts and units", runners.ENTRIES),
+    ("Sessions and services", sessions.ENTRIES),
+)
+
+_ENTRIES: Final = tuple(e for _, family in FAMILIES for e in family)
+_BY_CODE: Final = {e.code: e for e in _ENTRIES}
 
 
-@cache
 def entries() -> tuple[Entry, ...]:
     """Return every entry in catalogue order."""
-    return tuple(
-        Entry(code=code, severity=severity, title=code.replace("-", " "), cause="", cure="")
-        for severity, codes in _E.items()
-        for code in codes.split()
-    )
-
-
-@cache
-def _by_code() -> dict[str, Entry]:
-    return {e.code: e for e in entries()}
+    return _ENTRIES
 
 
 def find(code: str) -> Entry | None:
-    """Return the entry of a finding code, or None where the catalogue has no such code."""
-    return _by_code().get(code)
+    """Return the entry of a finding code, or None where the catalogue has no such code (a user's own check)."""
+    return _BY_CODE.get(code)
 
 
 def entry(code: str) -> Entry:
     """Return the entry of a finding code. Raises `ValueError` with a suggestion where there is no such code."""
     known = find(code)
     if known is None:
-        near = difflib.get_close_matches(code, _by_code(), n=1)
+        near = difflib.get_close_matches(code, _BY_CODE, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"no finding code {code!r} in the catalogue{hint}")
     return known

@@ -14,7 +14,7 @@ class Entry:
     `severity` is the default; a check may judge otherwise where it knows more. `title` names the condition,
     `cause` says why it arises and what follows from it, `cure` what to do. `shows` holds regular expressions
     (matched without case, any run of white space matching any other) of the messages under which people meet the
-    condition in a log; it is empty where nothing is printed.
+    condition in a log; it is empty where nothing is printed. `may_show` holds messages it shares with likelier causes.
     """
 
     code: str
@@ -23,3 +23,4 @@ class Entry:
     cause: str
     cure: str
     shows: tuple[str, ...] = ()
+    may_show: tuple[str, ...] = ()
