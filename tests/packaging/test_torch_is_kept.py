@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 
 JETSON_TORCH = "2.5.0a0+872d972e41.nv24.08"
 BAIT = "99.0"
+PIP = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check"]
+DRY = ["--dry-run", "--quiet", "--report", "-"]
 # Requires-Dist as published, without the extras that nothing here asks for.
 PUBLISHED = {
     ("transformers", "5.23.0"): [
@@ -109,8 +111,7 @@ def jetson(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def would_install(python: Path, index: Path, *wanted: str) -> dict[str, str]:
     """Return what pip would put into the environment, name to version."""
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "--isolated", "--disable-pip-version-check", "install"]
-        + ["--dry-run", "--quiet", "--report", "-", "--no-index", "--find-links", str(index), *wanted],
+        [*PIP, "--python", str(python), "install", *DRY, "--no-index", "--find-links", str(index), *wanted],
         # A machine-wide pip.conf may cap torch, which would hide the bait.
         env={**os.environ, "PIP_CONFIG_FILE": os.devnull},
         capture_output=True,
