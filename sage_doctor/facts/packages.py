@@ -1,0 +1,242 @@
+"""Which packages the sessions' interpreter has, without importing any of them.
+
+Another interpreter is asked in a child process that needs nothing of sage-doctor and speaks Python 2.7 to 3.x.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sage_doctor.readers.child import Child, Outcome
+from sage_doctor.readers.library_source import (
+    TorchAccelerator,
+    known_lora_fields,
+    known_model_types,
+    known_peft_types,
+    torch_build,
+)
+from sage_doctor.readers.regular import look
+
+Problem = Literal["missing", "not-executable", "not-python", "timeout", "failed"]
+
+__all__ = [
+    "PACKAGES",
+    "Inspection",
+    "InterpreterFacts",
+    "Problem",
+    "TorchAccelerator",
+    "inspect_interpreter",
+    "known_lora_fields",
+    "known_model_types",
+    "known_peft_types",
+    "start_inspection",
+]
+
+PACKAGES = (
+    "torch", "transformers", "peft", "safetensors", "accelerate", "tokenizers", "huggingface_hub", "numpy",
+    "sentencepiece", "tiktoken", "protobuf", "bitsandbytes", "auto_gptq", "gptqmodel", "autoawq",
+    "compressed_tensors", "optimum", "kernels", "jinja2", "sage-doctor",
+)  # fmt: skip
+
+_MARKER = "SAGE-DOCTOR-PACKAGES "
+# The places of torch, transformers and peft are asked for by name, because an editable install lies elsewhere.
+# A `-c` script starts with "" on its path: what happens to lie in the working directory is not installed.
+_SCRIPT = r"""
+import json, os, re, sys
+names, marker = json.loads(sys.argv[1]), sys.argv[2]
+sys.path[:] = [p for p in sys.path if p]
+found = dict.fromkeys(names)
+try:
+    from importlib.metadata import PackageNotFoundError, version
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            pass
+        except Exception:
+            found[name] = "unknown"
+except ImportError:
+    plain = lambda text: re.sub("[-_.]+", "-", text).lower()
+    wanted = dict((plain(n), n) for n in names)
+    for place in reversed([p for p in sys.path if os.path.isdir(p)]):
+        for entry in os.listdir(place):
+            match = re.match(r"(.+?)-([0-9][^-]*)(-py[0-9.]+)?[.](dist|egg)-info$", entry)
+            if match and plain(match.group(1)) in wanted:
+                found[wanted[plain(match.group(1))]] = match.group(2)
+places = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages") and os.path.isdir(p)]
+try:
+    from importlib.util import find_spec
+    for name in ("torch", "transformers", "peft"):
+        try:
+            spec = find_spec(name)
+        except Exception:
+            continue
+        if spec is not None and spec.origin:
+            place = os.path.dirname(os.path.dirname(spec.origin))
+            if place not in places:
+                places.append(place)
+except ImportError:
+    pass
+print("\n" + marker + json.dumps({
+    "version": ".".join(map(str, sys.version_info[:3])), "prefix": sys.prefix, "executable": sys.executable,
+    "packages": found, "places": places}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpreterFacts:
+    """A Python interpreter and the packages a session would find in it.
+
+    Where `problem` is set, `detail` says more and nothing else is known. `packages` has every name of `PACKAGES`;
+    None is "not installed". `torch_local_build` is the local part of torch's version (`cpu`, `cu128`,
+    `872d972e41.nv24.08`) or, where it has none, what its version file says (`cu124`, `rocm6.2`, `cpu`).
+    """
+
+    executable: str
+    problem: Problem | None = None
+    detail: str = ""
+    version: str | None = None
+    prefix: str | None = None
+    packages: Mapping[str, str | None] = field(default_factory=dict)
+    site_packages: tuple[Path, ...] = ()
+    torch_local_build: str | None = None
+    torch_accelerator: TorchAccelerator | None = None
+
+
+class Inspection:
+    """An inspection under way; the child runs while the caller does other things."""
+
+    def __init__(self, executable: str, child: Child | None, facts: InterpreterFacts | None = None) -> None:
+        self._executable = executable
+        self._child = child
+        self._facts = facts
+
+    def result(self) -> InterpreterFacts:
+        """Return the facts, waiting for the child until its deadline at most. May be called again."""
+        if self._facts is None:
+            if self._child is None:
+                self._facts = _read_own()
+            else:
+                self._facts = _judge(self._executable, self._child.finish())
+        return self._facts
+
+    def cancel(self) -> None:
+        """End the child of an inspection nobody waits for."""
+        if self._child is not None:
+            self._child.kill()
+
+
+def inspect_interpreter(python: Path | None, *, timeout_s: float = 10) -> InterpreterFacts:
+    """Return the facts about the interpreter at `python`; None is the one that runs this. Never raises."""
+    return start_inspection(python, timeout_s=timeout_s).result()
+
+
+def start_inspection(python: Path | None, *, timeout_s: float = 10) -> Inspection:
+    """Begin an inspection and return at once. Its deadline, in seconds, counts from here."""
+    if python is None:
+        return Inspection(sys.executable, None)
+    name = os.path.abspath(python)  # not resolved: a virtual environment is recognised by where its link lies
+    node = look(name)
+    if node.kind != "file":
+        problem: Problem = "missing" if node.kind in ("missing", "dangling") else "not-executable"
+        detail = node.detail or ("a directory, not a program" if node.kind == "directory" else "")
+        return Inspection(name, None, InterpreterFacts(executable=name, problem=problem, detail=detail))
+    if not node.mode & 0o111:
+        return Inspection(name, None, InterpreterFacts(executable=name, problem="not-executable", detail="no x bit"))
+    try:
+        child = Child(
+            [name, "-B", "-c", _SCRIPT, json.dumps(PACKAGES), _MARKER],
+            timeout_s=timeout_s,
+            env=_environment(),
+            cwd=Path("/"),
+        )
+    except OSError as error:
+        return Inspection(name, None, _not_started(name, error))
+    return Inspection(name, child)
+
+
+def _environment() -> dict[str, str]:
+    # What a launcher sets for its own interpreter (macOS, `python -i`) must not reach another one.
+    own = {"__PYVENV_LAUNCHER__", "PYTHONEXECUTABLE", "PYTHONINSPECT", "PYTHONSTARTUP"}
+    return {**{k: v for k, v in os.environ.items() if k not in own}, "PYTHONIOENCODING": "utf-8"}
+
+
+def _not_started(name: str, error: OSError) -> InterpreterFacts:
+    reason = os.strerror(error.errno or 0).lower()
+    if isinstance(error, FileNotFoundError):
+        return InterpreterFacts(
+            executable=name, problem="failed", detail="the program named in its first line (#!) is not there"
+        )
+    problem: Problem = "not-executable" if isinstance(error, PermissionError) else "not-python"
+    return InterpreterFacts(executable=name, problem=problem, detail=reason)
+
+
+def _judge(name: str, outcome: Outcome) -> InterpreterFacts:
+    if outcome.timed_out:
+        return InterpreterFacts(executable=name, problem="timeout", detail="gave no answer in time and was ended")
+    for line in reversed(outcome.out.decode("utf-8", "replace").splitlines()):
+        if line.startswith(_MARKER):
+            try:
+                return _facts(name, json.loads(line[len(_MARKER) :]))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                break
+    said = outcome.err.decode("utf-8", "replace").strip().splitlines()
+    # Python itself always ends a failure with a line such as `ModuleNotFoundError: …` or `Fatal Python error: …`.
+    broken = any(re.match(r"(\w+Error\b|Fatal Python error)", line) for line in said)
+    detail = said[-1] if said else ""
+    if broken:
+        return InterpreterFacts(executable=name, problem="failed", detail=detail)
+    if outcome.code is not None and outcome.code < 0:
+        return InterpreterFacts(executable=name, problem="failed", detail=f"ended by signal {-outcome.code}")
+    return InterpreterFacts(executable=name, problem="not-python", detail=detail)
+
+
+def _read_own() -> InterpreterFacts:
+    from importlib.util import find_spec  # noqa: PLC0415 - 20 ms that most runs do not need
+
+    found = {name: _own_version(name) for name in PACKAGES}
+    places = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages") and os.path.isdir(p)]
+    for name in ("torch", "transformers", "peft"):
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError):
+            continue
+        if spec is not None and spec.origin:
+            place = os.path.dirname(os.path.dirname(spec.origin))
+            if place not in places:
+                places.append(place)
+    version_text = ".".join(map(str, sys.version_info[:3]))
+    return _facts(sys.executable, {"version": version_text, "prefix": sys.prefix, "packages": found, "places": places})
+
+
+def _own_version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - likewise
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+    except Exception:  # noqa: BLE001 - another package's broken metadata may fail in any way
+        return "unknown"
+
+
+def _facts(name: str, said: dict[str, Any]) -> InterpreterFacts:
+    places = tuple(Path(p) for p in said["places"])
+    packages = {str(k): None if v is None else str(v) for k, v in said["packages"].items()}
+    build, accelerator = torch_build(packages.get("torch"), places)
+    return InterpreterFacts(
+        executable=name,
+        version=str(said["version"]),
+        prefix=str(said["prefix"]),
+        packages=packages,
+        site_packages=places,
+        torch_local_build=build,
+        torch_accelerator=accelerator,
+    )

@@ -1,0 +1,76 @@
+"""What the installed torch, transformers and peft know, read from their sources: none of them is imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from sage_doctor.readers.python_source import class_fields, class_values, mapping_keys, parse_file
+from sage_doctor.readers.small_text import read_text
+
+TorchAccelerator = Literal["cuda", "rocm", "cpu"]
+
+
+def torch_build(version: str | None, places: Sequence[Path]) -> tuple[str | None, TorchAccelerator | None]:
+    """Return how the torch of that version was built, and for what; `places` are its site-packages directories.
+
+    The build is the local part of the version (`cpu`, `cu128`, `872d972e41.nv24.08`) or, where it has none, what
+    `torch/version.py` says. A vendor's local part names no accelerator: that file decides.
+    """
+    if version is None:
+        return None, None
+    local = version.partition("+")[2] or None
+    text = next((t for p in places if (t := read_text(p / "torch/version.py")) is not None), None)
+    if text is None:
+        named = re.match(r"(cpu|cu|rocm)", local or "")
+        kinds: dict[str, TorchAccelerator] = {"cpu": "cpu", "cu": "cuda", "rocm": "rocm"}
+        return local, kinds[named[1]] if named else None
+    cuda, hip = _assigned(text, "cuda"), _assigned(text, "hip")
+    if hip:
+        return local or f"rocm{hip}", "rocm"
+    if cuda:
+        return local or "cu" + cuda.replace(".", ""), "cuda"
+    return local or "cpu", "cpu"
+
+
+def _assigned(text: str, name: str) -> str | None:
+    match = re.search(rf"^{name}\s*(?::[^=\n]*)?=\s*['\"]([^'\"]*)['\"]", text, re.MULTILINE)
+    return match[1] if match else None
+
+
+def known_model_types(site_packages: Sequence[Path]) -> frozenset[str] | None:
+    """Return the `model_type`s that the installed transformers can configure; None where that cannot be read.
+
+    4.x keeps the table in `configuration_auto.py`; 5.x generates `auto_mappings.py` and adds to it in the former.
+    """
+    for place in site_packages:
+        folder = place / "transformers/models/auto"
+        modules = (parse_file(folder / name) for name in ("auto_mappings.py", "configuration_auto.py"))
+        types = frozenset(t for m in modules if m is not None for t in mapping_keys(m, "CONFIG_MAPPING_NAMES"))
+        if types:
+            return types
+    return None
+
+
+def known_peft_types(site_packages: Sequence[Path]) -> frozenset[str] | None:
+    """Return the `peft_type`s of the installed peft; None where they cannot be read."""
+    for place in site_packages:
+        module = parse_file(place / "peft/utils/peft_types.py")
+        types = class_values(module, "PeftType") if module is not None else frozenset()
+        if types:
+            return types
+    return None
+
+
+def known_lora_fields(site_packages: Sequence[Path]) -> frozenset[str] | None:
+    """Return the fields that the installed peft's `LoraConfig` accepts; None where they cannot be read."""
+    for place in site_packages:
+        lora, base = parse_file(place / "peft/tuners/lora/config.py"), parse_file(place / "peft/config.py")
+        if lora is None or base is None:
+            continue
+        own = class_fields(lora, "LoraConfig")
+        if own:
+            return own | class_fields(base, "PeftConfig") | class_fields(base, "PeftConfigMixin")
+    return None
