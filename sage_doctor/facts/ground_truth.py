@@ -1,0 +1,67 @@
+"""What the files of a model directory should hash to, without a network: whatever somebody recorded here earlier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sage_doctor.readers.git_pointer import index_hashes
+from sage_doctor.readers.known_hash import (
+    Algorithm,
+    KnownHash,
+    TreeEntry,
+    algorithm_of,
+    expected_hash,
+    is_inside,
+    local_dir_hash,
+    read_tree,
+)
+
+__all__ = ["Algorithm", "KnownHash", "ground_truth", "ground_truths"]
+
+
+def ground_truth(directory: Path, file: str) -> KnownHash | None:
+    """Return what the hash of `directory/file` should be, or None where nobody recorded it. Never raises."""
+    return ground_truths(directory, [file]).get(file)
+
+
+def ground_truths(directory: Path, files: Iterable[str]) -> Mapping[str, KnownHash]:
+    """Return what is known of each of these files, by name relative to `directory`; unknown ones are left out.
+
+    The closest record wins: the name of the cached blob a file links to, the listing that the hub gave for the
+    snapshot, the record of a download into this directory, then the Git index (one run of Git for all files).
+    """
+    found: dict[str, KnownHash] = {}
+    rest: list[str] = []
+    listing = _snapshot_listing(directory)
+    for file in files:
+        if not is_inside(file):
+            continue
+        known = _blob_name(directory, file) or _listed(listing, file) or local_dir_hash(directory, file)
+        if known is None:
+            rest.append(file)
+        else:
+            found[file] = known
+    return {**found, **index_hashes(directory, rest)}
+
+
+def _blob_name(directory: Path, file: str) -> KnownHash | None:
+    known = expected_hash(directory / file)
+    return KnownHash(algorithm=known[0], hex=known[1], source="the name of its blob in the cache") if known else None
+
+
+def _snapshot_listing(directory: Path) -> tuple[str, Mapping[str, TreeEntry]] | None:
+    """Return the hub's listing where `directory` is a cache snapshot: those copied without links have no blob names."""
+    place = Path(os.path.realpath(directory))
+    if place.parent.name != "snapshots" or algorithm_of(place.name) != "git-sha1":
+        return None
+    entries = read_tree(place.parent.parent, place.name)
+    return (place.name, entries) if entries else None
+
+
+def _listed(listing: tuple[str, Mapping[str, TreeEntry]] | None, file: str) -> KnownHash | None:
+    if listing is None or file not in listing[1]:
+        return None
+    entry = listing[1][file]
+    return KnownHash(algorithm=entry.algorithm, hex=entry.hex, source=f"trees/{listing[0]}.json in the cache")
