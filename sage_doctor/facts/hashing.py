@@ -1,0 +1,167 @@
+"""Hashes of large files: several at a time, and remembered while size, time of change and inode stay the same."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.known_hash import Algorithm, algorithm_of
+from sage_doctor.readers.regular import UnreadableFile
+
+Progress = Callable[[int], None]
+
+_BLOCK = 1 << 20
+_VERSION = 1
+_MOST_ENTRIES = 10_000
+_CACHE_BYTES = 16 * 1024 * 1024
+# A file changed twice within the clock's grain keeps its time; like Git, trust only times that lie well back.
+_RACY_NS = 2_000_000_000
+
+
+def hash_cache_path(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where hashes are remembered: `$XDG_CACHE_HOME/sage-doctor/hashes.json`. A relative variable is void."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor/hashes.json"
+
+
+def hash_files(
+    requests: Iterable[tuple[Path, Algorithm]],
+    *,
+    cache: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[tuple[Path, Algorithm], str | UnreadableFile]:
+    """Return the hash of each file in hex, or why it could not be read. Never raises for what a disk may hold.
+
+    `cache` is a file as named by `hash_cache_path`; None remembers nothing. `progress` is called from any thread
+    with the number of bytes just dealt with, read or remembered.
+    """
+    wanted = list(dict.fromkeys(requests))
+    remembered = _Remembered(cache)
+
+    def one(request: tuple[Path, Algorithm]) -> str | UnreadableFile:
+        try:
+            return _hash(*request, remembered, progress)
+        except UnreadableFile as error:
+            return error
+
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(len(wanted), workers or os.cpu_count() or 1)) as pool:
+        results = dict(zip(wanted, pool.map(one, wanted), strict=True))
+    remembered.save()
+    return results
+
+
+def hash_file(path: Path, algorithm: Algorithm = "sha256") -> str:
+    """Return the hash of one file in hex, without a cache. Raises `UnreadableFile`."""
+    return _hash(path, algorithm, _Remembered(None), None)
+
+
+def _hash(path: Path, algorithm: Algorithm, remembered: _Remembered, progress: Progress | None) -> str:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(_reason(error)) from error
+    try:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            raise UnreadableFile("not a file")
+        known = remembered.find(path, before, algorithm)
+        if known is not None:
+            if progress is not None:
+                progress(before.st_size)
+            return known
+        started = time.time_ns()
+        digest = _digest(handle, before.st_size, algorithm, progress)
+        if _identity(before) != _identity(os.fstat(handle)):
+            raise UnreadableFile("changed while it was being read")
+    finally:
+        os.close(handle)
+    if started - before.st_mtime_ns > _RACY_NS:
+        remembered.add(path, before, algorithm, digest)
+    return digest
+
+
+def _digest(handle: int, size: int, algorithm: Algorithm, progress: Progress | None) -> str:
+    digest = hashlib.sha256() if algorithm == "sha256" else hashlib.sha1(usedforsecurity=False)
+    if algorithm == "git-sha1":
+        digest.update(b"blob %d\0" % size)
+    block = memoryview(bytearray(_BLOCK))
+    try:
+        with open(handle, "rb", buffering=0, closefd=False) as file:
+            while count := file.readinto(block):
+                digest.update(block[:count])
+                if progress is not None:
+                    progress(count)
+    except OSError as error:
+        raise UnreadableFile(_reason(error)) from error
+    return digest.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
+
+
+def _identity(status: os.stat_result) -> list[int]:
+    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
+
+
+class _Remembered:
+    """The hashes of earlier runs. A broken cache is an empty one; one that cannot be written is not written."""
+
+    def __init__(self, cache: Path | None) -> None:
+        self._cache = cache
+        self._entries = _load(cache)
+        self._added: dict[str, dict[str, object]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, path: Path, status: os.stat_result, algorithm: Algorithm) -> str | None:
+        entry = self._entries.get(os.path.realpath(path))
+        if not isinstance(entry, dict) or entry.get("identity") != _identity(status):
+            return None
+        digest = entry.get(algorithm)
+        return digest if isinstance(digest, str) and algorithm_of(digest) == algorithm else None
+
+    def add(self, path: Path, status: os.stat_result, algorithm: Algorithm, digest: str) -> None:
+        if self._cache is None:
+            return
+        name = os.path.realpath(path)
+        with self._lock:  # two algorithms of one file may end at the same time
+            entry = self._added.get(name) or self._entries.get(name)
+            if not isinstance(entry, dict) or entry.get("identity") != _identity(status):
+                entry = {"identity": _identity(status)}
+            self._added[name] = {**entry, algorithm: digest}
+
+    def save(self) -> None:
+        """Write what is new, over what other runs have written in the meantime, at once or not at all."""
+        if self._cache is None or not self._added:
+            return
+        entries = {k: v for k, v in _load(self._cache).items() if k not in self._added} | self._added
+        kept = dict(list(entries.items())[-_MOST_ENTRIES:])
+        temporary = ""
+        try:
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self._cache.parent, prefix=".hashes-")
+            with open(handle, "w", encoding="ascii") as file:
+                json.dump({"version": _VERSION, "files": kept}, file)
+            os.replace(temporary, self._cache)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _load(cache: Path | None) -> dict[str, object]:
+    value = read_json_object(cache, most=_CACHE_BYTES).value if cache is not None else None
+    files = value.get("files") if value is not None and value.get("version") == _VERSION else None
+    return files if isinstance(files, dict) else {}
