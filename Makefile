@@ -12,7 +12,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 # Tests and demo name every path they use; what the user's shell exports must not reach into them.
 RUN    := env -u PYTHONPATH -u PYTHONHOME $(VENV)/bin
-PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
 .PHONY: help demo test lint bench clean
@@ -30,7 +30,7 @@ lint: $(VENV)/.dev
 	$(RUN)/ruff format --check --quiet .
 	$(RUN)/mypy
 
-bench: $(VENV)/.dev $(VENV)/.demo
+bench: $(VENV)/.dev
 	$(RUN)/python -m benchmarks
 
 clean:
