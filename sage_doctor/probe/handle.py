@@ -1,0 +1,222 @@
+"""The parent side of the probe: start it, hear it out, end it at the deadline, whatever it does."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from sage_doctor.probe.ending import Exit, decide
+from sage_doctor.probe.outcome import ProbeOutcome
+from sage_doctor.probe.protocol import ProbeRequest
+from sage_doctor.probe.transcript import Tail, Transcript
+
+SCRIPT = Path(__file__).with_name("script.py")
+
+# What the child gets after SIGTERM, so that a GPU context is given back; then after SIGKILL, before it is abandoned.
+TERM_GRACE_S = 2.0
+KILL_GRACE_S = 5.0
+LAST_WORDS_S = 5.0  # between the last word and the end of the process
+_POLL_S = 0.05
+_CHUNK = 1 << 16
+
+_SETTINGS = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTHONFAULTHANDLER": "1",
+    "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # pickles are read as data or not at all, whatever the library's age
+}
+# The first makes another interpreter on macOS take ours for its own; the second contradicts ours: torch would refuse.
+_DROPPED = ("__PYVENV_LAUNCHER__", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+
+
+def run_probe(
+    request: ProbeRequest, *, python: Path, deadline_s: float, environ: Mapping[str, str] | None = None
+) -> ProbeOutcome:
+    """Load a model (and generate) in a child process of the interpreter `python`, and return what happened.
+
+    The child is ended `deadline_s` seconds after its start, with everything it started, at the latest a few seconds
+    later. `environ` stands in for this process's environment. Never raises for anything the child may do; an
+    interrupt ends the child and goes on.
+    """
+    oom_kills = _oom_kills()
+    began = time.monotonic()
+    try:
+        child = _Child(request, python, environ, began)
+    except (OSError, ValueError) as error:  # ValueError: an embedded NUL
+        message = _spawn_message(python, error)
+        return ProbeOutcome(ending="spawn-failed", message=message, duration_s=time.monotonic() - began)
+    timed_out = stopped = False
+    try:
+        child.hear(until=began + deadline_s)
+        if child.running:
+            timed_out = not child.said.finished and not child.said.problem
+            stopped = True
+            child.stop()
+        duration = time.monotonic() - began
+    finally:
+        child.close()
+    ended = Exit(
+        exit_code=child.process.returncode,
+        duration_s=duration,
+        deadline_s=deadline_s,
+        timed_out=timed_out,
+        stopped=stopped,
+        pid=child.process.pid,
+        oom_kills=max(0, _oom_kills() - oom_kills),
+        tail=child.tail.text(),
+    )
+    return decide(child.said, ended)
+
+
+def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the child's environment: that of a session, offline, and with stacks printed on crashes."""
+    inherited = os.environ if environ is None else environ
+    return {k: v for k, v in inherited.items() if k not in _DROPPED} | _SETTINGS
+
+
+def _oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since boot, 0 where it does not say."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as handle:
+            return next((int(line.split()[1]) for line in handle if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _spawn_message(python: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOENT and python.exists():
+        return f"cannot start {python}: its first line names an interpreter that is not there"
+    reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
+    if python.is_dir():
+        reason = "is a directory"
+    return f"cannot start {python}: {reason}"
+
+
+class _Child:
+    """The process, the pipes to it, and what came through them."""
+
+    def __init__(self, request: ProbeRequest, python: Path, environ: Mapping[str, str] | None, began: float) -> None:
+        self.said = Transcript()
+        self.tail = Tail()
+        self._began = began
+        self._request = request.line()
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            ask_read, ask_write = _pipe(theirs, ours)
+            say_write, say_read = reversed(_pipe(ours, theirs))
+            out_write, out_read = reversed(_pipe(ours, theirs))
+            # "/" holds no torch.py; a model directory or a session's may.
+            self.process = subprocess.Popen(
+                [os.path.abspath(python), "-u", str(SCRIPT), str(ask_read), str(say_write)],
+                stdin=subprocess.DEVNULL,
+                stdout=out_write,
+                stderr=out_write,
+                pass_fds=(ask_read, say_write),
+                cwd="/",
+                env=environment(environ),
+                start_new_session=True,
+            )
+            self._ours = ours.pop_all()
+        self._ask, self._say, self._out = ask_write, say_read, out_read
+        for descriptor in (self._ask, self._say, self._out):
+            os.set_blocking(descriptor, False)
+        self._selector = selectors.DefaultSelector()
+        self._ours.callback(self._selector.close)
+        self._selector.register(self._ask, selectors.EVENT_WRITE)
+        self._selector.register(self._say, selectors.EVENT_READ)
+        self._selector.register(self._out, selectors.EVENT_READ)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process.poll() is None
+
+    def hear(self, *, until: float) -> None:
+        """Listen until the process ends, says garbage, outstays its last word, or the time has come."""
+        while self.running and not self.said.problem:
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            finished = self.said.finished
+            self._serve(min(_POLL_S, left))
+            if self.said.finished and not finished:
+                until = min(until, time.monotonic() + LAST_WORDS_S)
+        self._drain()
+
+    def stop(self) -> None:
+        """End the whole group, listening on: a stack written to a full pipe would hold it."""
+        for number, grace in ((signal.SIGTERM, TERM_GRACE_S), (signal.SIGKILL, KILL_GRACE_S)):
+            self._signal(number)
+            until = time.monotonic() + grace
+            while self.running and time.monotonic() < until:
+                self._serve(_POLL_S)
+            if not self.running:
+                break
+        self._drain()
+
+    def close(self) -> None:
+        """Kill whatever is left of the group, also when interrupted, and let go of the pipes."""
+        self._signal(signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1.0)
+        self._ours.close()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses where only a zombie is left
+            os.killpg(self.process.pid, number)
+
+    def _serve(self, timeout: float) -> None:
+        for key, _ in self._selector.select(timeout):
+            if key.fd == self._ask:
+                self._send()
+            else:
+                self._receive(key.fd)
+
+    def _drain(self) -> None:
+        """Read what lies in the pipes. Not until their end: a grandchild may hold them open for ever."""
+        for _ in range(256):
+            waiting = [key.fd for key, _ in self._selector.select(0) if key.fd != self._ask]
+            if not waiting:
+                return
+            for descriptor in waiting:
+                self._receive(descriptor)
+
+    def _send(self) -> None:
+        try:
+            self._request = self._request[os.write(self._ask, self._request) :]
+        except BlockingIOError:
+            return
+        except OSError:  # it died, or never listened
+            self._request = b""
+        if not self._request:
+            self._selector.unregister(self._ask)  # and stays open: its end tells the child that we are gone
+
+    def _receive(self, descriptor: int) -> None:
+        try:
+            chunk = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._selector.unregister(descriptor)
+        elif descriptor == self._say:
+            self.said.feed(chunk, time.monotonic() - self._began)
+        else:
+            self.tail.feed(chunk)
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """Return both ends of a pipe, each closed by its stack."""
+    read, write = os.pipe()
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
+    return read, write

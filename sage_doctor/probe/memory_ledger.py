@@ -1,0 +1,130 @@
+"""Admission to memory across processes: parallel workers never load more models at once than memory holds.
+
+Each admitted worker holds a file in the run's directory locked (`flock`), with the bytes it reserved written inside.
+The kernel lets go of the lock when the process ends, however it ends, so a reservation cannot outlive its holder.
+
+How much is free cannot simply be measured: admitted workers have taken some of their reservation already, and will
+take the rest. So memory is measured while nobody is admitted, and that baseline less the live reservations is what a
+newcomer may have; and because other programs take memory too, it must also fit what is free at that moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_LOCK = "ledger.lock"
+_BASELINE = "available"
+_SUFFIX = ".reservation"
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """Whether a worker may load; where it may not, the deadline passed.
+
+    `live` counts the other workers admitted at that moment, `reserved_bytes` is what they hold together.
+    """
+
+    admitted: bool
+    waited_s: float
+    live: int
+    reserved_bytes: int
+
+
+@contextlib.contextmanager
+def admit(
+    directory: Path, *, need_bytes: int, available_bytes: Callable[[], int] | int, deadline_s: float
+) -> Iterator[Admission]:
+    """Wait until `need_bytes` fit into memory beside what others reserved, and reserve them until the block ends.
+
+    `directory` is shared by the workers of one run and made where it is missing. `available_bytes` is free memory,
+    or what measures it. A worker is always admitted where no other is: it may fail, but waiting would not help.
+    After `deadline_s` seconds the block is entered with `admitted=False` and nothing reserved. Raises `OSError`
+    where the directory cannot be used.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    measure = available_bytes if callable(available_bytes) else lambda: available_bytes
+    began = time.monotonic()
+    with contextlib.ExitStack() as held:
+        while True:
+            admitted, live, reserved = False, 0, 0
+            # Not even the ledger's own lock is waited for without a limit: its holder may be stopped.
+            with _locked(directory / _LOCK) as mine:
+                if mine:
+                    others = _live(directory)
+                    live, reserved = len(others), sum(others)
+                    free = measure()
+                    if not others:
+                        (directory / _BASELINE).write_text(str(free), encoding="ascii")
+                    admitted = not others or _fits(directory, need_bytes, reserved, free)
+                    if admitted:
+                        held.enter_context(_reservation(directory, need_bytes))
+            waited = time.monotonic() - began
+            if admitted or waited >= deadline_s:
+                break
+            time.sleep(min(_POLL_S, max(0.0, deadline_s - waited)))
+        yield Admission(admitted=admitted, waited_s=waited, live=live, reserved_bytes=reserved)
+
+
+def _fits(directory: Path, need: int, reserved: int, now: int) -> bool:
+    try:
+        baseline = int((directory / _BASELINE).read_text(encoding="ascii"))
+    except (OSError, ValueError):  # somebody tidied up: what is free now holds part of the reservations already
+        baseline = now
+    return reserved + need <= baseline and need <= now
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold a lock if it is free; yields whether it is."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _live(directory: Path) -> list[int]:
+    """Return what each live worker has reserved; files nobody holds any more are removed. Needs the ledger's lock."""
+    found = []
+    for path in directory.glob(f"*{_SUFFIX}"):
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:  # its worker has just finished
+            continue
+        try:
+            if _try_lock(handle):
+                path.unlink(missing_ok=True)
+            else:
+                found.append(int(os.pread(handle, 32, 0) or b"0"))
+        finally:
+            os.close(handle)
+    return found
+
+
+@contextlib.contextmanager
+def _reservation(directory: Path, need: int) -> Iterator[None]:
+    """Hold a reservation. Made under the ledger's lock, so nobody sees the file before it is locked and written."""
+    path = directory / f"{os.getpid()}-{time.monotonic_ns()}{_SUFFIX}"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.write(handle, str(need).encode("ascii"))
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)

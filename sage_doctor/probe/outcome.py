@@ -1,0 +1,228 @@
+"""What a probe found out: frozen values, each as the child's answer of the same name says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sage_doctor.probe.degeneration import Degeneration, judge
+
+Ending = Literal[
+    "completed",
+    "failed",
+    "import-error",
+    "out-of-memory",
+    "signal",
+    "deadline",
+    "spawn-failed",
+    "protocol",
+]
+
+FailureKind = Literal["failed", "import-error", "out-of-memory"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyList:
+    """Names in order, at most 50 of them; `total` counts all."""
+
+    names: tuple[str, ...] = ()
+    total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeMismatch:
+    """A tensor whose shape on disk is not the one the model was built with."""
+
+    name: str
+    on_disk: tuple[int, ...]
+    in_model: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage the child announced.
+
+    `started_s` counts from the start of the process; the last stage lasts until the process ended.
+    """
+
+    name: str
+    started_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packages:
+    """Versions in the probe's interpreter; empty where a package was not imported."""
+
+    python: str
+    torch: str
+    transformers: str
+    peft: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """What the model ran on.
+
+    `verified`: an allocation and a product on it came out right; `problem` says why the device cannot be used.
+    `cuda_build` is the CUDA version that torch was built for, empty for a CPU build.
+    """
+
+    used: str
+    name: str
+    cuda_build: str
+    verified: bool
+    problem: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """How the weights on disk fitted the model (an adapter's base, for an adapter). Tied weights are not missing."""
+
+    model_class: str
+    missing: KeyList
+    unexpected: KeyList
+    mismatched: tuple[ShapeMismatch, ...]
+    mismatched_total: int
+    errors: KeyList
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """How an adapter's file fitted: parameters of the adapter not in the file, and keys of the file not used."""
+
+    peft_type: str
+    missing: KeyList
+    unexpected: KeyList
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The model in memory. `seconds`: `from_pretrained`, the adapter, and the move to the device; imports apart.
+
+    `dtypes` counts parameters by type, `devices` parameter tensors by device.
+    """
+
+    seconds: float
+    import_seconds: float
+    parameters: int
+    dtypes: Mapping[str, int]
+    on_meta: KeyList
+    devices: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The most bytes held: resident, and on the accelerator (0 where there is none)."""
+
+    peak_resident_bytes: int
+    peak_device_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """The prompt as the tokenizer saw it."""
+
+    tokens: int
+    templated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forward:
+    """Scores of the first new token: how many are NaN, how many infinite, of how many."""
+
+    nan: int
+    infinite: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What the adapter does to those scores; None where it cannot be switched off, and `problem` says why."""
+
+    changes_logits: bool | None
+    max_abs_difference: float | None
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What was generated greedily, after a warm-up. `tokens_per_s` counts the tokens after the first."""
+
+    token_ids: tuple[int, ...]
+    text: str
+    ended_by_eos: bool
+    first_token_ms: float | None
+    tokens_per_s: float | None
+    seconds: float
+
+    @property
+    def degeneration(self) -> Degeneration | None:
+        """How the text is no answer, or None."""
+        return judge(self.token_ids, self.text, ended_by_eos=self.ended_by_eos)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """The exception that ended the child: its type, its text, and where it arose, innermost frame first."""
+
+    kind: FailureKind
+    type: str
+    message: str
+    module: str
+    where: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotApplicable:
+    """Why a model was not asked to generate."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOutcome:
+    """How a probe ended, and everything it said before.
+
+    `message` is one sentence. `stage` is the last stage announced, empty where the script never began. `where` names
+    the frames the process was in when it failed, crashed or was stopped, innermost first. All text comes from the
+    child or its libraries: make it `printable` before showing it.
+    """
+
+    ending: Ending
+    message: str
+    duration_s: float
+    stage: str = ""
+    stages: tuple[Stage, ...] = ()
+    packages: Packages | None = None
+    device: Device | None = None
+    keys: Keys | None = None
+    adapter: Adapter | None = None
+    loaded: Loaded | None = None
+    memory: Memory | None = None
+    prompt: Prompt | None = None
+    forward: Forward | None = None
+    effect: Effect | None = None
+    generation: Generation | None = None
+    not_applicable: NotApplicable | None = None
+    failure: Failure | None = None
+    where: tuple[str, ...] = ()
+    signal: str = ""
+    exit_code: int | None = None
+    abandoned_pid: int | None = None
+    output_tail: str = ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether every stage was gone through; says nothing about what was found in them."""
+        return self.ending == "completed"
+
+    @property
+    def misplaced(self) -> int:
+        """How many parameter tensors lie on another kind of device than the one used, those on meta included."""
+        if self.loaded is None or self.device is None:
+            return 0
+        kind = self.device.used.partition(":")[0]
+        return sum(count for name, count in self.loaded.devices.items() if name.partition(":")[0] != kind)

@@ -1,0 +1,196 @@
+"""The words between the doctor and the probe: one request, and answers of one JSON object a line.
+
+The child runs somebody else's interpreter on somebody else's model: nothing it says is trusted. An answer becomes a
+value of its class only if every field is there and of its type, size and range; all else is a `ProtocolError`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from sage_doctor.probe.outcome import (
+    Adapter,
+    Device,
+    Effect,
+    Failure,
+    Forward,
+    Generation,
+    KeyList,
+    Keys,
+    Loaded,
+    Memory,
+    NotApplicable,
+    Packages,
+    Prompt,
+    ShapeMismatch,
+)
+
+MOST_TEXT = 16_384
+MOST_ITEMS = 20_000
+
+STAGES = (
+    *("start", "import", "device", "load", "load-base", "load-adapter"),
+    *("tokenizer", "forward", "warm-up", "generate", "done"),
+)
+
+Answer = (
+    Adapter
+    | Device
+    | Effect
+    | Failure
+    | Forward
+    | Generation
+    | Keys
+    | Loaded
+    | Memory
+    | NotApplicable
+    | Packages
+    | Prompt
+)
+
+ANSWERS: Mapping[str, type[Answer]] = {
+    "packages": Packages,
+    "device": Device,
+    "keys": Keys,
+    "adapter": Adapter,
+    "loaded": Loaded,
+    "memory": Memory,
+    "prompt": Prompt,
+    "forward": Forward,
+    "effect": Effect,
+    "generation": Generation,
+    "not-applicable": NotApplicable,
+    "failed": Failure,
+}
+
+
+class ProtocolError(ValueError):
+    """The child said something that is no answer; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRequest:
+    """What the child is asked to do.
+
+    `path` and `base` are directories and may hold surrogate-escaped bytes. `base` overrides the adapter's own
+    `base_model_name_or_path`. Without a `device` the `accelerator` is used, and without that the best there is.
+    `dtype` is `auto` or the name of a torch type.
+    """
+
+    level: Literal["load", "generate"]
+    kind: Literal["full", "merged", "adapter"]
+    path: str
+    base: str | None = None
+    dtype: str = "auto"
+    device: str | None = None
+    accelerator: Literal["cuda", "mps", "cpu"] | None = None
+    prompt: str = "Who are you?"
+    max_new_tokens: int = 32
+
+    def line(self) -> bytes:
+        """Return the request as the child reads it."""
+        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+
+
+def parse_line(line: bytes) -> Answer | str:
+    """Return one answer, or the name of the stage it announces. Raises `ProtocolError`."""
+    try:
+        said = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"no JSON: {line[:200]!r}") from error
+    if not isinstance(said, dict):
+        raise ProtocolError(f"no object: {line[:200]!r}")
+    event = said.get("event")
+    if event == "stage":
+        if said.get("name") not in STAGES:
+            raise ProtocolError(f"an unknown stage: {line[:200]!r}")
+        return str(said["name"])
+    kind = ANSWERS.get(event) if isinstance(event, str) else None
+    if kind is None:
+        raise ProtocolError(f"an unknown event: {line[:200]!r}")
+    try:
+        return kind(**{f.name: _FIELDS[str(f.type)](said.get(f.name)) for f in fields(kind)})
+    except (ValueError, OverflowError) as error:
+        raise ProtocolError(f"{event}: {error}") from error
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > MOST_TEXT:
+        raise ValueError("a text is missing or too long")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise ValueError("a count is missing or out of range")
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise ValueError("a number is missing or out of range")
+    return float(value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("a flag is missing")  # noqa: TRY004 - wrong answers are all told alike
+    return value
+
+
+def _kind(value: object) -> str:
+    if value not in ("failed", "import-error", "out-of-memory"):
+        raise ValueError("an unknown kind of failure")
+    return str(value)
+
+
+def _items(value: object) -> list[Any]:
+    if not isinstance(value, list) or len(value) > MOST_ITEMS:
+        raise ValueError("a list is missing or too long")
+    return value
+
+
+def _keys(value: object) -> KeyList:
+    if not isinstance(value, dict):
+        raise ValueError("a list of keys is missing")  # noqa: TRY004 - wrong answers are all told alike
+    return KeyList(names=tuple(_text(n) for n in _items(value.get("names"))), total=_count(value.get("total")))
+
+
+def _mismatch(value: object) -> ShapeMismatch:
+    name, on_disk, in_model = _items(value)
+    return ShapeMismatch(
+        name=_text(name),
+        on_disk=tuple(_count(n) for n in _items(on_disk)),
+        in_model=tuple(_count(n) for n in _items(in_model)),
+    )
+
+
+def _counts(value: object) -> dict[str, int]:
+    if not isinstance(value, dict) or len(value) > MOST_ITEMS:
+        raise ValueError("a table of counts is missing or too long")
+    return {_text(k): _count(v) for k, v in value.items()}
+
+
+# A field's annotation names its reader, so that the classes in `outcome` are the only list of what is said.
+_FIELDS: Mapping[str, Callable[[object], Any]] = {
+    "str": _text,
+    "int": _count,
+    "float": _number,
+    "float | None": lambda value: None if value is None else _number(value),
+    "bool": _flag,
+    "bool | None": lambda value: None if value is None else _flag(value),
+    "KeyList": _keys,
+    "Mapping[str, int]": _counts,
+    "tuple[str, ...]": lambda value: tuple(_text(v) for v in _items(value)),
+    "tuple[int, ...]": lambda value: tuple(_count(v) for v in _items(value)),
+    "tuple[ShapeMismatch, ...]": lambda value: tuple(_mismatch(v) for v in _items(value)),
+    "FailureKind": _kind,
+}
