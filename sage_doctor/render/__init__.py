@@ -1,0 +1,105 @@
+"""A report as text, in one of several formats. One module a format: dropping in a file adds one.
+
+A format is a module (or package) here with `render(report: Report, screen: Screen) -> str`; its name is the module's,
+without the ending `_format`. Modules are imported only when their format is asked for, so that a gate that writes
+JSON does not pay for rich.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import pkgutil
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TextIO, cast
+
+from sage_doctor.errors import UsageError
+from sage_doctor.report import Report
+
+__all__ = ["FORMATS", "Screen", "render", "screen_of", "write"]
+
+# Modules here that are no formats.
+_OTHERS = {"progress"}
+
+_MODULES = {m.name.removesuffix("_format"): m.name for m in pkgutil.iter_modules(__path__) if m.name not in _OTHERS}
+FORMATS: Final = tuple(sorted(_MODULES))
+
+DEFAULT_WIDTH: Final = 80  # of what is not a terminal: mails, journals, log files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """What the reader's side can show: `width` in columns, colours, and characters beyond ASCII."""
+
+    width: int = DEFAULT_WIDTH
+    color: bool = False
+    unicode: bool = True
+
+
+def render(
+    report: Report,
+    format: str,  # noqa: A002
+    *,
+    width: int | None = None,
+    color: bool = False,
+    unicode: bool = True,
+) -> str:
+    """Return the report in a format, ending with a newline. Raises `UsageError` where there is no such format.
+
+    `width`, `color` and `unicode` matter to formats for people only. Nothing is read from the environment.
+    """
+    name = _MODULES.get(format)
+    if name is None:
+        near = difflib.get_close_matches(format, FORMATS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f": choose one of {', '.join(FORMATS)}"
+        raise UsageError(f"no format {format!r}{hint}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    return cast("str", module.render(report, Screen(width=width or DEFAULT_WIDTH, color=color, unicode=unicode)))
+
+
+def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Screen:
+    """Return what `stream` can show, honouring NO_COLOR, FORCE_COLOR, COLUMNS and TERM=dumb.
+
+    A stream that is no terminal gets 80 columns and no colour, so that a log file reads like a screen.
+    """
+    env = os.environ if environ is None else environ
+    terminal = stream.isatty()
+    color = terminal and env.get("TERM") != "dumb"
+    if env.get("FORCE_COLOR"):
+        color = env["FORCE_COLOR"] != "0"
+    if env.get("NO_COLOR"):
+        color = False
+    width = DEFAULT_WIDTH
+    columns = env.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns) > 0:
+        width = int(columns)
+    elif terminal:
+        width = _terminal_width(stream)
+    return Screen(width=width, color=color, unicode=_shows("✔✘·…", stream.encoding))
+
+
+def write(report: Report, format: str, stream: TextIO) -> None:  # noqa: A002
+    """Render the report for `stream` and write it there; characters its encoding lacks become escapes."""
+    screen = screen_of(stream)
+    text = render(report, format, width=screen.width, color=screen.color, unicode=screen.unicode)
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _terminal_width(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or DEFAULT_WIDTH
+    except (OSError, ValueError):  # a terminal without a size, or a stream without a descriptor
+        return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+
+
+def _shows(text: str, encoding: str | None) -> bool:
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

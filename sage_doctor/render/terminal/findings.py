@@ -1,0 +1,78 @@
+"""One finding on the screen: what, why, what was seen, what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sage_doctor import catalogue
+from sage_doctor.render.terminal.paper import Paper
+from sage_doctor.report import Finding
+from sage_doctor.text import listed, printable, quoted
+
+_STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
+_MOST_CANDIDATES = 5
+_MOST_EVIDENCE = 3  # lists beside the candidates
+_COMMAND_CHARS = 1 << 20  # a command is never cut
+
+
+def draw_finding(paper: Paper, finding: Finding) -> None:
+    """Write one finding. An information is kept short: nothing about it is urgent."""
+    brief = finding.severity == "info"
+    known = catalogue.find(finding.code)
+    paper.blank()
+    paper.text(f"{finding.severity}: {printable(finding.code, limit=100)}", indent=4, style=_STYLE[finding.severity])
+    paper.text(printable(finding.message, keep="\n"), indent=4)
+    if known is not None and not brief:
+        paper.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
+    if not brief:
+        _evidence(paper, finding.evidence)
+    if finding.fix.summary:
+        paper.text(printable(finding.fix.summary, keep="\n"), head="fix: ", indent=4, after=5)
+    draw_commands(paper, commands_of(finding), indent=8)
+
+
+def commands_of(finding: Finding) -> tuple[str, ...]:
+    """Return the finding's commands; the one that runs its repair where it brings none."""
+    if finding.fix.commands:
+        return finding.fix.commands
+    return (f"sage-doctor fix {quoted(finding.subject)}",) if finding.fix.repair else ()
+
+
+def draw_commands(paper: Paper, commands: tuple[str, ...], *, indent: int) -> None:
+    """Write commands, each on its own line and ready to be copied."""
+    for command in commands:
+        paper.command(printable(command, limit=_COMMAND_CHARS), indent=indent)
+
+
+def _evidence(paper: Paper, evidence: Mapping[str, Any]) -> None:
+    """Write the lists among the evidence: what is missing, what is there, what could be meant."""
+    lists = {k: v for k, v in evidence.items() if isinstance(v, (list, tuple)) and v and k != "candidates"}
+    for key, values in list(lists.items())[:_MOST_EVIDENCE]:
+        label = printable(str(key).replace("_", " "), limit=40)
+        paper.text(listed([_plain(v) for v in values]), head=f"{label}: ", indent=4, after=5)
+    candidates = evidence.get("candidates")
+    if isinstance(candidates, (list, tuple)) and candidates:
+        paper.text("could be:", indent=4, style="bold")
+        for candidate in candidates[:_MOST_CANDIDATES]:
+            paper.entry(*_path_and_why(candidate), indent=8)
+        rest = len(candidates) - _MOST_CANDIDATES
+        if rest > 0:
+            paper.text(f"and {rest} more", indent=8, style="dim")
+
+
+def _path_and_why(candidate: object) -> tuple[str, str]:
+    if isinstance(candidate, Mapping) and "path" in candidate:
+        return printable(str(candidate["path"])), printable(str(candidate.get("why") or ""), limit=300)
+    return printable(_plain(candidate)), ""
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("path") or value.get("name") or ", ".join(f"{k} {v}" for k, v in value.items()))
+    return str(value)
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.?!])\s", text, maxsplit=1)[0]

@@ -1,0 +1,52 @@
+"""The report by subject: what was checked, found and measured about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sage_doctor.render.terminal.paper import State
+from sage_doctor.report import CheckResult, Finding, Measurement, Report
+
+
+@dataclass(kw_only=True)
+class Subject:
+    """Everything about one subject, in the report's order."""
+
+    name: str
+    checks: list[CheckResult] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+    answer: str | None = None
+
+    @property
+    def state(self) -> State:
+        """How the subject is: what is certain comes before what is unknown."""
+        severities = {f.severity for f in self.findings}
+        statuses = {c.status for c in self.checks}
+        if "error" in severities:
+            return "ill"
+        if "error" in statuses:
+            return "unknown"
+        if "warning" in severities:
+            return "warning"
+        if severities:
+            return "info"
+        return "healthy" if statuses & {"pass", "warn", "fail"} else "skipped"
+
+
+def subjects_of(report: Report) -> list[Subject]:
+    """Return the subjects in the order in which the report first names them."""
+    by_name: dict[str, Subject] = {}
+
+    def of(name: str) -> Subject:
+        return by_name.setdefault(name, Subject(name=name))
+
+    for check in report.checks:
+        of(check.subject).checks.append(check)
+    for finding in report.findings:
+        of(finding.subject).findings.append(finding)
+    for measurement in report.measurements:
+        of(measurement.subject).measurements.append(measurement)
+    for name, answer in report.answers.items():
+        of(name).answer = answer
+    return list(by_name.values())
