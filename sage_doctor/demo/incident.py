@@ -1,0 +1,68 @@
+"""Lays the incident out: a machine after a reboot, whose sessions find a merged model without weights.
+
+The tree, the names and the three faults are those of the real case: the merged model has its configuration and
+tokenizer but no weights, the adapter it was made from names a base that exists only where it was trained, and the
+runners carry another machine's paths. Only the model is a smaller one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sage_doctor.errors import UsageError
+from sage_doctor.text import quoted
+
+MERGED: Final = "introspective-merged"
+ADAPTER: Final = "introspective-v2.1"
+BASE: Final = "smollm2"
+
+HERE = Path(__file__).parent
+STANCES = Path("model-zoo/sage/epistemic-stances/smollm2-135m")
+WEIGHTS = "model.safetensors"
+RUNNERS = ("run_session_primary.py", "run_session_identity_anchored.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """Where everything lies. `root` is thor's checkout, in which the manifest stands at the top."""
+
+    root: Path
+    manifest: Path
+    merged: Path
+    adapter: Path
+    base: Path
+    runners: tuple[Path, ...]
+
+
+def places(scratch: Path) -> Incident:
+    """Return where the incident lies, or will lie, under a scratch directory."""
+    root = scratch / "thor"
+    return Incident(
+        root=root,
+        manifest=root / "sage-doctor.toml",
+        merged=root / STANCES / "introspective-merged",
+        adapter=root / STANCES / "Introspective-v2.1" / "model",
+        base=root / "model-zoo" / "bases" / "SmolLM2-135M-Instruct",
+        runners=tuple(root / "sage/raising/scripts" / name for name in RUNNERS),
+    )
+
+
+def lay_out(scratch: Path, model: Path) -> Incident:
+    """Write the incident into `scratch/thor`, which must not exist yet, from the directory of the real base model.
+
+    The weights are copied, not linked: whoever plays with the result must not break the model it came from. Raises
+    `UsageError` where `scratch/thor` is there already: it may hold somebody's changes.
+    """
+    it = places(scratch)
+    if it.root.exists() or it.root.is_symlink():
+        raise UsageError(f"{quoted(it.root)} exists already\n  next: remove it, or give the demo another directory")
+    shutil.copytree(HERE / "thor", it.root, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(model, it.base)
+    shutil.copytree(model, it.merged, ignore=shutil.ignore_patterns(WEIGHTS))
+    shutil.copytree(HERE / "adapter", it.adapter)
+    for tokenizer in (*model.glob("tokenizer*"), *model.glob("chat_template*")):
+        shutil.copy(tokenizer, it.adapter)
+    return it
