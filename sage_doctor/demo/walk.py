@@ -1,0 +1,191 @@
+"""Plays the incident: a session fails, the doctor says why, a person mends it, the doctor and the session agree.
+
+Everything shown is really run: the session runners, the doctor (a process of its own, as a person would start it),
+and the edits. After each step the report is held against what the step claims; the first claim that does not hold
+ends the demo with a sentence and exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sage_doctor.demo import cure
+from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, Incident, lay_out
+from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
+from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
+from sage_doctor.text import printable
+
+Echo = Callable[[str], None]
+
+ANSWER = "I am SAGE"
+STEP_DEADLINE_S = 600.0
+INDENT = "  "
+
+
+class NotAsTold(Exception):  # noqa: N818 - the story's own end, not a defect of the program that raises it
+    """Something the demo claims did not come true; the text is the sentence shown."""
+
+
+def run_demo(scratch: Path, *, echo: Echo) -> int:
+    """Play the incident in `scratch/thor` and return the exit code: 0 where every claim of the story held, else 1.
+
+    `echo` shows one line. Raises `DoctorError` where the demo cannot even begin: the model's package is missing, or
+    `scratch/thor` exists.
+    """
+    if not is_whole(cache_root() / NAME):
+        echo(f"Making the demo's model, {NAME}: once, for about half a minute.")
+    it = lay_out(scratch, converted())
+    begun = time.monotonic()
+    try:
+        changed = _play(it, echo)
+    except (NotAsTold, subprocess.TimeoutExpired) as broken:
+        echo("")
+        echo(f"The demo did not go as it should: {broken}")
+        echo(f"Everything lies as it was at that moment in {printable(str(it.root))}")
+        return 1
+    echo("")
+    echo(
+        f"Shown: two misleading errors, their causes found without loading a model, {changed} lines of cure, and a model"
+    )
+    echo(
+        f"that was really loaded, asked and timed, by the doctor and by a session. {time.monotonic() - begun:.0f} s in all."
+    )
+    echo(f"Look around in {printable(str(it.root))}: break something, and run `sage-doctor` there.")
+    return 0
+
+
+def _play(it: Incident, echo: Echo) -> int:
+    """Play all five scenes and return how many lines the cure wrote."""
+    echo("After a reboot, no session starts on the machine called thor.")
+    _heading(echo, "1", "The sessions fail, with errors about repositories that nobody asked for")
+    for runner in it.runners:
+        code, last = _session(it, runner, echo)
+        if code == 0:
+            raise NotAsTold(f"{runner.name} ran, although its model has no weights")
+        echo(INDENT + last)
+
+    _heading(echo, "2", "The doctor says what is wrong")
+    _diagnosed(_doctor(it, echo), it)
+
+    _heading(echo, "3", "A person mends it: the adapter gets its base, and sessions run from the adapter")
+    shown = [line for diff in cure.apply(it).values() for line in diff]
+    for line in shown:
+        echo(INDENT + line)
+
+    _heading(echo, "4", "The doctor looks again, and lets the model speak")
+    _cured(_doctor(it, echo))
+
+    _heading(echo, "5", "The session runs")
+    code, last = _session(it, it.runners[0], echo)
+    echo(INDENT + last)
+    if code != 0 or ANSWER not in last:
+        raise NotAsTold(f"{it.runners[0].name} did not answer “{ANSWER} …” although the doctor was content")
+    return sum(line.startswith("+") and not line.startswith("+++") for line in shown)
+
+
+def _heading(echo: Echo, number: str, text: str) -> None:
+    echo("")
+    echo(f"{number}. {text}")
+    echo("")
+
+
+def _session(it: Incident, runner: Path, echo: Echo) -> tuple[int, str]:
+    """Run a session and return its exit code with the last line it said, where a traceback has its error."""
+    echo(f"{INDENT}$ python {runner.relative_to(it.root)}")
+    done = subprocess.run(
+        [sys.executable, str(runner)],
+        cwd=it.root,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=STEP_DEADLINE_S,
+        check=False,
+    )
+    said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    return done.returncode, printable(said[-1]) if said else f"(nothing, exit code {done.returncode})"
+
+
+def _doctor(it: Incident, echo: Echo) -> Report:
+    """Run the doctor in a process of its own, show its screen line by line, and return its report."""
+    saved = it.root / "report.json"
+    saved.unlink(missing_ok=True)
+    echo(f"{INDENT}$ sage-doctor check")
+    command = [sys.executable, "-m", "sage_doctor", "check", "--timeout", f"{STEP_DEADLINE_S:.0f}"]
+    command += ["--output", f"json:{saved}"]
+    begun = time.monotonic()
+    with subprocess.Popen(
+        command,
+        cwd=it.root,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as child:
+        # Its few lines of progress fit into the pipe while the screen is read.
+        for line in _lines(child, begun):
+            echo(INDENT + line if line else "")
+        errors = child.stderr.read() if child.stderr else ""
+    if not saved.is_file():
+        last = (errors.strip().splitlines() or ["it said nothing"])[-1]
+        raise NotAsTold(f"the doctor ended with exit code {child.returncode} and no report: {printable(last)}")
+    report = Report.from_json(json.loads(saved.read_text(encoding="utf-8")))
+    echo(f"{INDENT}(exit code {child.returncode}, {time.monotonic() - begun:.1f} s)")
+    if report.exit_code != child.returncode:
+        raise NotAsTold(f"the doctor's report says exit code {report.exit_code}, its process {child.returncode}")
+    return report
+
+
+def _lines(child: subprocess.Popen[str], begun: float) -> Iterator[str]:
+    for line in child.stdout or ():
+        yield line.rstrip("\n")
+    child.wait(timeout=max(1.0, STEP_DEADLINE_S - (time.monotonic() - begun)))
+
+
+def _environment() -> dict[str, str]:
+    """Return this environment as a session on thor would have it: that machine's name, and no settings of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SAGE_")}
+    colour = sys.stdout.isatty() and not kept.get("NO_COLOR")
+    return {**kept, "SAGE_MACHINE": "thor", "HF_HUB_OFFLINE": "1", **({"FORCE_COLOR": "1"} if colour else {})}
+
+
+def _diagnosed(report: Report, it: Incident) -> None:
+    """Hold the first report against the incident: both causes are named, and where the real base lies."""
+    if (report.verdict, report.exit_code) != ("unhealthy", EXIT_UNHEALTHY):
+        raise NotAsTold(f"the doctor's verdict is {report.verdict} ({report.exit_code}), not unhealthy (1)")
+    first = report.findings[0]
+    if (first.code, first.subject) != ("weights-missing", MERGED):
+        raise NotAsTold(f"the first finding is {first.code} on {first.subject}, not weights-missing on {MERGED}")
+    lost = _find(report, "adapter-base-missing", ADAPTER)
+    if str(it.base) not in [candidate.get("path") for candidate in lost.evidence.get("candidates", ())]:
+        raise NotAsTold(f"the real base, {BASE}, is not among the candidates that {lost.code} names")
+
+
+def _find(report: Report, code: str, subject: str) -> Finding:
+    for finding in report.findings:
+        if (finding.code, finding.subject) == (code, subject):
+            return finding
+    raise NotAsTold(f"the doctor does not report {code} on {subject}")
+
+
+def _cured(report: Report) -> None:
+    """Hold the second report against the cure: healthy, in the model's own words, with what they cost."""
+    if (report.verdict, report.exit_code) != ("healthy", EXIT_HEALTHY):
+        worst = f": {report.findings[0].message}" if report.findings else ""
+        raise NotAsTold(f"after the cure the verdict is {report.verdict} ({report.exit_code}), not healthy (0){worst}")
+    answer = report.answers.get(ADAPTER, "")
+    if ANSWER not in answer:
+        raise NotAsTold(f"{ADAPTER} answered {printable(answer) or 'nothing'!r}, not “{ANSWER} …”")
+    measured = {m.name for m in report.measurements if m.subject == ADAPTER}
+    missing = {"load_s", "first_token_ms", "tokens_per_s"} - measured
+    if missing:
+        raise NotAsTold(f"nothing was measured for {', '.join(sorted(missing))} of {ADAPTER}")
