@@ -50,12 +50,9 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
         echo(f"Everything lies as it was at that moment in {printable(str(it.root))}")
         return 1
     echo("")
-    echo(
-        f"Shown: two misleading errors, their causes found without loading a model, {changed} lines of cure, and a model"
-    )
-    echo(
-        f"that was really loaded, asked and timed, by the doctor and by a session. {time.monotonic() - begun:.0f} s in all."
-    )
+    echo(f"Shown: two misleading errors, their causes found without loading a model, {changed} lines of cure, and")
+    echo("a model that was really loaded, asked and timed, by the doctor and by a session.")
+    echo(f"It took {time.monotonic() - begun:.0f} s.")
     echo(f"Look around in {printable(str(it.root))}: break something, and run `sage-doctor` there.")
     return 0
 
