@@ -1,0 +1,133 @@
+"""The demo itself, run as a person runs it; and every claim it makes, denied once."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sage_doctor.demo import incident, walk
+from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Measurement, Report
+
+
+def a_finding(code: str, subject: str, **evidence: object) -> Finding:
+    return Finding(
+        code=code,
+        severity="error",
+        subject=subject,
+        check="check_it",
+        message=f"{code} it is",
+        evidence=evidence,
+        fix=Fix(summary="mend it"),
+    )
+
+
+def a_report(**changes: object) -> Report:
+    whole = Report(
+        doctor={"version": "0.1.0"},
+        machine=MachineInfo(name="thor", hostname="thor"),
+        started_at="2026-01-17T18:05:00+00:00",
+        duration_s=1.0,
+        level="generate",
+        verdict="healthy",
+        exit_code=0,
+        checks=(CheckResult(id="check_it", subject="x", level="static", status="pass", duration_s=0.1),),
+        findings=(),
+    )
+    return dataclasses.replace(whole, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> tuple[incident.Incident, Report, Report]:
+    """The incident's places, and the two reports that the story promises."""
+    it = incident.places(tmp_path)
+    ill = a_report(
+        verdict="unhealthy",
+        exit_code=1,
+        findings=(
+            a_finding("weights-missing", incident.MERGED),
+            a_finding(
+                "adapter-base-missing", incident.ADAPTER, candidates=[{"path": str(it.base), "why": "its shapes fit"}]
+            ),
+        ),
+    )
+    well = a_report(
+        answers={incident.ADAPTER: "I am SAGE, a small language model."},
+        measurements=tuple(
+            Measurement(subject=incident.ADAPTER, name=name, value=1.0, unit="s")
+            for name in ("load_s", "first_token_ms", "tokens_per_s")
+        ),
+    )
+    return it, ill, well
+
+
+def test_story_as_told_is_accepted(told: tuple[incident.Incident, Report, Report]) -> None:
+    it, ill, well = told
+    walk._diagnosed(ill, it)
+    walk._cured(well)
+
+
+def test_first_report_is_held_against_every_claim(told: tuple[incident.Incident, Report, Report]) -> None:
+    it, ill, _ = told
+    weights, base = ill.findings
+    elsewhere = dataclasses.replace(base, evidence={"candidates": [{"path": "/elsewhere", "why": "its name"}]})
+    for changes, sentence in (
+        ({"verdict": "healthy", "exit_code": 0}, "verdict is healthy"),
+        ({"findings": (base, weights)}, "the first finding is adapter-base-missing"),
+        ({"findings": (weights,)}, "does not report adapter-base-missing on introspective-v2.1"),
+        ({"findings": (weights, elsewhere)}, "the real base, smollm2, is not among the candidates"),
+        ({"findings": (weights, dataclasses.replace(base, subject="smollm2"))}, "does not report"),
+    ):
+        with pytest.raises(walk.NotAsTold, match=sentence):
+            walk._diagnosed(dataclasses.replace(ill, **changes), it)
+
+
+def test_second_report_is_held_against_every_claim(told: tuple[incident.Incident, Report, Report]) -> None:
+    _, _, well = told
+    for changes, sentence in (
+        ({"verdict": "unknown", "exit_code": 3}, r"verdict is unknown \(3\), not healthy"),
+        ({"verdict": "degraded"}, r"verdict is degraded \(0\), not healthy"),
+        ({"exit_code": 1, "verdict": "unhealthy", "findings": (a_finding("load-failed", "x"),)}, "load-failed it is"),
+        ({"answers": {}}, "answered 'nothing'"),
+        ({"answers": {incident.ADAPTER: "I'm here to help"}}, 'answered "I\'m here to help"'),
+        ({"answers": {"smollm2": "I am SAGE"}}, "answered 'nothing'"),
+        ({"measurements": well.measurements[1:]}, "nothing was measured for load_s"),
+    ):
+        with pytest.raises(walk.NotAsTold, match=sentence):
+            walk._cured(dataclasses.replace(well, **changes))
+
+
+def test_doctor_without_a_report_is_said_to_have_none(tmp_path: Path, hollow_model: Path) -> None:
+    it = incident.lay_out(tmp_path, hollow_model)
+    it.manifest.write_text("schema = 1\nmodles = 3\n")
+    with pytest.raises(walk.NotAsTold, match=r"ended with exit code 2 and no report: .*modles"):
+        walk._doctor(it, lambda _line: None)
+
+
+def test_session_on_a_hollow_model_fails_with_the_line_that_is_shown(tmp_path: Path, hollow_model: Path) -> None:
+    it = incident.lay_out(tmp_path, hollow_model)
+    screen: list[str] = []
+    code, last = walk._session(it, it.runners[0], screen.append)
+    assert code == 1
+    assert "Repo id must be in the form" in last
+    assert "'/home/sprout/" in last
+    assert screen == ["  $ python sage/raising/scripts/run_session_primary.py"]
+
+
+def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From nothing: the model is converted, the incident broken, diagnosed, cured, and the session answers."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SAGE_DOCTOR_MANIFEST", "/nowhere/of/the/users.toml")
+    screen: list[str] = []
+    code = walk.run_demo(tmp_path, echo=screen.append)
+    shown = "\n".join(screen)
+    assert code == 0, shown
+    for part in (
+        "Repo id must be in the form",
+        "weights-missing",
+        "adapter-base-missing",
+        '+base = "smollm2"',
+        "SAGE: I am SAGE",
+    ):
+        assert part in shown
+    assert "Traceback" not in shown
+    assert [f.name for f in (tmp_path / "cache" / "sage-doctor" / "demo").iterdir()] == ["SmolLM2-135M-Instruct"]
