@@ -12,19 +12,19 @@ from sage_doctor.report import SEVERITIES
 ENTRIES = catalogue.entries()
 
 
-def test_codes_are_unique_and_well_formed():
+def test_codes_are_unique_and_well_formed() -> None:
     codes = [e.code for e in ENTRIES]
     assert len(codes) == len(set(codes))
     assert [c for c in codes if not re.fullmatch(r"[a-z]+(-[a-z]+)+", c)] == []
 
 
-def test_every_family_has_entries_and_they_come_in_its_order():
+def test_every_family_has_entries_and_they_come_in_its_order() -> None:
     assert tuple(e for _, family in catalogue.FAMILIES for e in family) == ENTRIES
     assert all(family for _, family in catalogue.FAMILIES)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.code)
-def test_texts_are_short_and_say_something(entry):
+def test_texts_are_short_and_say_something(entry: catalogue.Entry) -> None:
     assert entry.severity in SEVERITIES
     assert 10 <= len(entry.title) <= 60
     assert not entry.title.endswith(".")
@@ -36,7 +36,7 @@ def test_texts_are_short_and_say_something(entry):
         re.compile(pattern)
 
 
-def test_codes_that_other_programs_match_on_are_never_renamed():
+def test_codes_that_other_programs_match_on_are_never_renamed() -> None:
     contract = (
         "path-missing",
         "path-foreign-home",
@@ -85,11 +85,11 @@ def test_codes_that_other_programs_match_on_are_never_renamed():
         ("custom-code", "warning"),
     ],
 )
-def test_severities_that_decide_what_a_gate_does(code, severity):
+def test_severities_that_decide_what_a_gate_does(code: str, severity: str) -> None:
     assert catalogue.entry(code).severity == severity
 
 
-def test_find_returns_none_and_entry_suggests():
+def test_find_returns_none_and_entry_suggests() -> None:
     assert catalogue.find("acme-licence-missing") is None
     with pytest.raises(ValueError, match="did you mean 'weights-missing'"):
         catalogue.entry("weight-missing")
@@ -97,7 +97,7 @@ def test_find_returns_none_and_entry_suggests():
         catalogue.entry("zzzzzz")
 
 
-def test_importing_the_catalogue_brings_nothing_heavy():
+def test_importing_the_catalogue_brings_nothing_heavy() -> None:
     code = "import sys, sage_doctor.catalogue; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "peft", "rich", "pytest", "typer", "asyncio"} & set(loaded)

@@ -49,9 +49,9 @@ FIRST = [
     ("OSError: It looks like the config file at '/zoo/qwen/config.json' is not a valid JSON file.", "config-invalid"),
     (
         (
-            "ValueError: The checkpoint you are trying to load has model type `zork` but Transformers does not recognize "
-            "this architecture. This could be because of an issue with the checkpoint, or because your version of "
-            "Transformers is out of date."
+            "ValueError: The checkpoint you are trying to load has model type `zork` but Transformers does not "
+            "recognize this architecture. This could be because of an issue with the checkpoint, or because your "
+            "version of Transformers is out of date."
         ),
         "config-type-unknown",
     ),
@@ -73,8 +73,8 @@ FIRST = [
     ("SafetensorError: Error while deserializing header: MetadataIncompleteBuffer", "weights-truncated"),
     (
         (
-            "RuntimeError: You set `ignore_mismatched_sizes` to `False`, thus raising an error. For details look at the "
-            "above report!"
+            "RuntimeError: You set `ignore_mismatched_sizes` to `False`, thus raising an error. For details look at "
+            "the above report!"
         ),
         "weights-shape-mismatch",
     ),
@@ -112,8 +112,8 @@ FIRST = [
     ),
     (
         (
-            "\tsize mismatch for base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight: copying a param "
-            "with shape torch.Size([0]) from checkpoint, the shape in current model is torch.Size([4, 16])."
+            "\tsize mismatch for base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight: copying a "
+            "param with shape torch.Size([0]) from checkpoint, the shape in current model is torch.Size([4, 16])."
         ),
         "adapter-weights-empty",
     ),
@@ -150,8 +150,8 @@ FIRST = [
     # transformers 4
     (
         (
-            "Some weights of LlamaForCausalLM were not initialized from the model checkpoint at /zoo/qwen and are newly "
-            "initialized: ['lm_head.weight']\nYou should probably TRAIN this model on a down-stream task"
+            "Some weights of LlamaForCausalLM were not initialized from the model checkpoint at /zoo/qwen and are "
+            "newly initialized: ['lm_head.weight']\nYou should probably TRAIN this model on a down-stream task"
         ),
         "weights-keys-missing",
     ),
@@ -172,35 +172,35 @@ FIRST = [
 
 
 @pytest.mark.parametrize("text, codes", INCIDENT)
-def test_the_messages_of_the_incident_in_order_of_likelihood(text, codes):
+def test_the_messages_of_the_incident_in_order_of_likelihood(text: str, codes: list[str]) -> None:
     found = [e.code for e in search(text)]
     assert found[0] == codes[0]
     assert [c for c in found if c in codes] == codes
 
 
 @pytest.mark.parametrize("text, code", FIRST)
-def test_a_message_leads_to_its_cause(text, code):
+def test_a_message_leads_to_its_cause(text: str, code: str) -> None:
     found = [e.code for e in search(text)]
     assert found, text
     assert found[0] == code, found
 
 
-def test_a_failed_adapter_load_names_the_missing_adapter_weights_too():
+def test_a_failed_adapter_load_names_the_missing_adapter_weights_too() -> None:
     log = 'File "/x/peft/utils/save_and_load.py", line 757\n' + f"HFValidationError: {HUB} '/zoo/adapter'."
     assert "adapter-weights-missing" in [e.code for e in search(log)][:2]
 
 
-def test_wraps_colours_and_case_do_not_matter():
+def test_wraps_colours_and_case_do_not_matter() -> None:
     wrapped = "\x1b[31mOSError: ERROR no file\n   named model.safetensors found in\n\tdirectory /zoo\x1b[0m"
     assert search(wrapped)[0].code == "weights-missing"
 
 
 @pytest.mark.parametrize("text", ["", "all is well", "Session 21 finished: 40 turns, model answered", "\x00\udcff"])
-def test_what_is_no_known_error_is_not_recognised(text):
+def test_what_is_no_known_error_is_not_recognised(text: str) -> None:
     assert search(text) == ()
 
 
-def test_a_long_log_is_searched_at_its_end():
+def test_a_long_log_is_searched_at_its_end() -> None:
     error = "SafetensorError: Error while deserializing header: header too small\n"
     noise = "step 1: loss 0.5, file named x, size mismatch for, Unrecognized model in\n"
     filler = noise * (MOST_CHARS // len(noise) + 1)

@@ -31,8 +31,8 @@ def render(report: Report, screen: Screen) -> str:
         if not (collapsed and subject in healthy):
             _subject(paper, subject, pad)
         elif subject is healthy[0]:
-            names = listed([s.name for s in healthy])
-            paper.text(f"{paper.mark('healthy')} {len(healthy)} more are healthy: {names}", after=2, style="green")
+            names = listed([s.name for s in healthy], most=4)
+            paper.text(f"{paper.mark('healthy')} {len(healthy)} healthy: {names}", after=2, style="green")
     draw_verdict(paper, report, subjects)
     return paper.read()
 

@@ -89,7 +89,7 @@ class Paper:
 
     def headline(self, state: State, name: str, counts: str) -> None:
         """Write a subject's first line: mark, name, how its checks ended."""
-        shown = Text(self.mark(state), style=_MARKS[state][2]).append(" ")
+        shown = Text().append(self.mark(state), style=_MARKS[state][2]).append(" ")
         shown.append(self._shown(name), style="bold").append("  ").append(counts, style="dim")
         self._line(shown)
 

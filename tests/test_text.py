@@ -1,0 +1,100 @@
+"""Text from outside, made safe to show and safe to paste."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sage_doctor.text import human_bytes, listed, printable, quoted
+
+BASH = shutil.which("bash") or "/bin/bash"
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("plain", "plain"),
+        ("größer 模型 ✔", "größer 模型 ✔"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("bell\x07", "bell\\x07"),
+        ("line\nfeed\ttab\r", "line\\nfeed\\ttab\\r"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("\x9b2J", "\\x9b2J"),
+        ("\udcff\udc80", "\\xff\\x80"),
+        ("\ud800", "\\ud800"),
+        ("\u2028\u2029", "\\u2028\\u2029"),
+        ("\ue000\ufffe\U000e0041", "\\ue000\\ufffe\\U000e0041"),
+    ],
+)
+def test_unsafe_characters_become_visible(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(text).encode("utf-8")
+
+
+def test_what_is_shown_is_limited_and_can_keep_newlines() -> None:
+    assert printable("x" * 11, limit=10) == "x" * 10 + "…"
+    assert printable("x" * 10, limit=10) == "x" * 10
+    assert printable("a\nb\x07", keep="\n") == "a\nb\\x07"
+
+
+NAMES = [
+    "plain",
+    "with space",
+    "it's",
+    'say "hi"',
+    "$(touch owned)",
+    "`touch owned`",
+    "back\\slash",
+    "new\nline",
+    "tab\tand\x1b[31mescape",
+    "-rf",
+    "*",
+    "größe",
+    "\u202egnp",
+    "bytes\udcff\udc80",
+    "both'\n\udcfe\\",
+    "!history",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shell_reads_back_exactly_the_name_and_runs_nothing(name: str, tmp_path: Path) -> None:
+    word = quoted(name)
+    assert word.isprintable()
+    ran = subprocess.run(
+        [BASH, "-c", f"printf %s {word}" if not name.startswith("-") else f"printf %s -- {word}"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert ran.stdout.removeprefix(b"--") == os.fsencode(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_is_quoted_as_text() -> None:
+    assert quoted(Path("/zoo/a b")) == "'/zoo/a b'"
+
+
+@pytest.mark.parametrize(
+    "count, shown",
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (269_060_552, "269.1 MB"),
+        (131_000_000_000, "131.0 GB"),
+        (2.5e12, "2.5 TB"),
+        (-1500, "-1.5 kB"),
+    ],
+)
+def test_bytes_in_decimal_units(count: float, shown: str) -> None:
+    assert human_bytes(count) == shown
+
+
+def test_lists_say_how_much_they_leave_out() -> None:
+    assert listed([]) == ""
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(["a\x07", "b", "c"], most=2) == "a\\x07, b and 1 more"
