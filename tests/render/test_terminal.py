@@ -124,6 +124,17 @@ def test_twelve_healthy_models_keep_their_lines_and_thirteen_do_not() -> None:
     ]
 
 
+def test_one_line_for_an_information_about_many_models() -> None:
+    checks = [c for n in range(40) for c in reports.well(f"model-{n:02}")]
+    told = reports.incident().findings[-1]
+    findings = [dataclasses.replace(told, subject=f"model-{n:02}") for n in range(40)]
+    text = render(reports.report(checks, findings), "terminal")
+    assert re.findall(r"^i.*", text, re.MULTILINE) == [
+        "i 40 with weights-unverified: model-00, model-01, model-02, model-03 and 36 more"
+    ]
+    assert len(text.splitlines()) < 10
+
+
 @pytest.mark.parametrize(
     "measurement, shown",
     [

@@ -15,7 +15,9 @@ from sage_doctor.render.terminal.wording import blocked_lines, check_counts, joi
 from sage_doctor.report import MACHINE, Report
 from sage_doctor.text import human_bytes, listed, printable
 
-_MOST_HEALTHY = 12  # healthy subjects that still get a line each
+_MOST_CALM = 12  # subjects without a problem that still get lines of their own
+# The worse the later; among equals the report's order stays, root cause first.
+_WORSE = ("healthy", "skipped", "info", "warning", "unknown", "ill")
 _ANSWER_CHARS = 300
 
 
@@ -24,23 +26,36 @@ def render(report: Report, screen: Screen) -> str:
     paper = Paper(screen)
     _heading(paper, report)
     subjects = subjects_of(report)
-    healthy = [s for s in subjects if s.state == "healthy" and s.name != MACHINE]
-    collapsed = len(healthy) > _MOST_HEALTHY
     pad = min(max((len(s.name) for s in subjects), default=0), 28)
-    for subject in sorted(subjects, key=_order):
-        if not (collapsed and subject in healthy):
+    models = sorted((s for s in subjects if s.name != MACHINE), key=lambda s: _WORSE.index(s.state))
+    crowds = {state: [s for s in models if s.state == state] for state in ("healthy", "info")}
+    crowds = {state: members for state, members in crowds.items() if len(members) > _MOST_CALM}
+    for subject in subjects:
+        if subject.name == MACHINE:
             _subject(paper, subject, pad)
-        elif subject is healthy[0]:
-            names = listed([s.name for s in healthy], most=4)
-            paper.text(f"{paper.mark('healthy')} {len(healthy)} healthy: {names}", after=2, style="green")
+    for members in crowds.values():
+        _crowd(paper, members)
+    for subject in models:
+        if subject.state not in crowds:
+            _subject(paper, subject, pad)
     draw_verdict(paper, report, subjects)
     return paper.read()
 
 
-def _order(subject: Subject) -> int:
-    """Rank the machine first, then the worse the later; among equals the report's order stays, root cause first."""
-    ranks = ("healthy", "skipped", "info", "warning", "unknown", "ill")
-    return -1 if subject.name == MACHINE else ranks.index(subject.state)
+def _crowd(paper: Paper, members: list[Subject]) -> None:
+    """Write one line for many subjects that are well, or one for each thing worth knowing about them."""
+    state = members[0].state
+    mark, style = paper.mark(state), "green" if state == "healthy" else "cyan"
+    if state == "healthy":
+        paper.text(f"{mark} {len(members)} healthy: {_names(members)}", after=2, style=style)
+    for code in dict.fromkeys(f.code for s in members for f in s.findings):
+        having = [s for s in members if any(f.code == code for f in s.findings)]
+        shown = printable(code, limit=100)
+        paper.text(f"{mark} {len(having)} with {shown}: {_names(having)}", after=2, style=style)
+
+
+def _names(members: list[Subject]) -> str:
+    return listed([s.name for s in members], most=4)
 
 
 def _heading(paper: Paper, report: Report) -> None:

@@ -19,14 +19,17 @@ _COMMAND_CHARS = 1 << 20  # a command is never cut
 
 def draw_finding(paper: Paper, finding: Finding) -> None:
     """Write one finding. An information is kept short: nothing about it is urgent."""
-    brief = finding.severity == "info"
-    known = catalogue.find(finding.code)
-    paper.blank()
-    paper.text(f"{finding.severity}: {printable(finding.code, limit=100)}", indent=4, style=_STYLE[finding.severity])
-    paper.text(printable(finding.message, keep="\n"), indent=4)
-    if known is not None and not brief:
-        paper.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
-    if not brief:
+    code, message = printable(finding.code, limit=100), printable(finding.message, keep="\n")
+    style = _STYLE[finding.severity]
+    if finding.severity == "info":
+        paper.text(message, head=f"info: {code}: ", head_style=style, indent=4, after=6)
+    else:
+        paper.blank()
+        paper.text(f"{finding.severity}: {code}", indent=4, style=style)
+        paper.text(message, indent=4)
+        known = catalogue.find(finding.code)
+        if known is not None:
+            paper.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
         _evidence(paper, finding.evidence)
     if finding.fix.summary:
         paper.text(printable(finding.fix.summary, keep="\n"), head="fix: ", indent=4, after=5)

@@ -16,7 +16,7 @@ _STYLE = {
     "unknown": "bold magenta",
 }
 _MEANING = {
-    0: "what this machine is meant to run will run",
+    0: "as far as level {level} can tell, what this machine is meant to run will run",
     1: "something this machine is meant to run will not",
     2: "nothing was checked",
     3: "the doctor could not find out",
@@ -43,7 +43,7 @@ def draw_verdict(paper: Paper, report: Report, subjects: list[Subject]) -> None:
     paper.blank()
     paper.text(joined(facts, paper.dot), head=f"{report.verdict.upper()}  ", head_style=_STYLE[report.verdict], after=2)
     ran = level_counts(report.checks)
-    meaning = _MEANING.get(report.exit_code, "not one of the doctor's own")
+    meaning = _MEANING.get(report.exit_code, "not one of the doctor's own").format(level=report.level)
     if report.exit_code == 1 and not errors:
         meaning = "warnings were asked to count as errors"
     elif report.exit_code == 0 and errors:
