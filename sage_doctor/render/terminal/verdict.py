@@ -16,7 +16,7 @@ _STYLE = {
     "unknown": "bold magenta",
 }
 _MEANING = {
-    0: "as far as level {level} can tell, what this machine is meant to run will run",
+    0: "nothing found that would stop a session, down to level {level}",
     1: "something this machine is meant to run will not",
     2: "nothing was checked",
     3: "the doctor could not find out",
