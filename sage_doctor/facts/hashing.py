@@ -100,10 +100,16 @@ def _digest(handle: int, size: int, algorithm: Algorithm, progress: Progress | N
     block = memoryview(bytearray(_BLOCK))
     try:
         with open(handle, "rb", buffering=0, closefd=False) as file:
+            left = size
             while count := file.readinto(block):
+                left -= count
+                if left < 0:  # a file that somebody keeps writing would never end
+                    raise UnreadableFile("changed while it was being read")
                 digest.update(block[:count])
                 if progress is not None:
                     progress(count)
+    except UnreadableFile:
+        raise
     except OSError as error:
         raise UnreadableFile(_reason(error)) from error
     return digest.hexdigest()

@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import pytest
+
+from sage_doctor.readers.library_source import known_lora_fields, known_model_types, known_peft_types, torch_build
+
+
+def lay(site: Path, name: str, text: str) -> None:
+    path = site / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+AUTO = "transformers/models/auto"
+
+
+def test_model_types_of_transformers_4(tmp_path: Path) -> None:
+    text = """
+from collections import OrderedDict
+CONFIG_MAPPING_NAMES = OrderedDict(
+    [
+        # Add configs here
+        ("albert", "AlbertConfig"),
+        ("qwen2", "Qwen2Config"),
+    ]
+)
+MODEL_NAMES_MAPPING = OrderedDict([("nothing", "Nothing")])
+"""
+    lay(tmp_path, f"{AUTO}/configuration_auto.py", text)
+    assert known_model_types([tmp_path / "absent", tmp_path]) == frozenset({"albert", "qwen2"})
+
+
+def test_model_types_of_transformers_5(tmp_path: Path) -> None:
+    generated = 'CONFIG_MAPPING_NAMES = OrderedDict([("qwen2", "Qwen2Config")])\nOTHER = {"no": "No"}\n'
+    added = """
+from .auto_mappings import CONFIG_MAPPING_NAMES
+CONFIG_MAPPING_NAMES.update({"mlcd": "MLCDVisionConfig"})
+CONFIG_MAPPING_NAMES = OrderedDict(**{"gpt-sw3": "GPT2Config"}, **CONFIG_MAPPING_NAMES)
+"""
+    lay(tmp_path, f"{AUTO}/auto_mappings.py", generated)
+    lay(tmp_path, f"{AUTO}/configuration_auto.py", added)
+    assert known_model_types([tmp_path]) == frozenset({"qwen2", "mlcd", "gpt-sw3"})
+
+
+@pytest.mark.parametrize("text", ["", "CONFIG_MAPPING_NAMES = make()\n", "def broken(:\n", "x = 1\0"])
+def test_model_types_that_cannot_be_read(tmp_path: Path, text: str) -> None:
+    lay(tmp_path, f"{AUTO}/configuration_auto.py", text)
+    assert known_model_types([tmp_path]) is None
+
+
+def test_peft_types(tmp_path: Path) -> None:
+    text = '''
+class PeftType(str, enum.Enum):
+    """Types: LORA"""
+    LORA = "LORA"
+    IA3 = "IA3"
+
+class TaskType(str, enum.Enum):
+    CAUSAL_LM = "CAUSAL_LM"
+'''
+    lay(tmp_path, "peft/utils/peft_types.py", text)
+    assert known_peft_types([tmp_path]) == frozenset({"LORA", "IA3"})
+    assert known_peft_types([]) is None
+
+
+def test_lora_fields_come_with_those_of_the_parents(tmp_path: Path) -> None:
+    lora = """
+@dataclass
+class LoraRuntimeConfig:
+    ephemeral_gpu_offload: bool = False
+
+@dataclass
+class LoraConfig(PeftConfig):
+    r: int = field(default=8)
+    init_lora_weights: (
+        bool | Literal["gaussian"]
+    ) = field(default=True)
+    kinds: ClassVar[int] = 1
+
+    def to_dict(self):
+        local: int = 1
+"""
+    base = """
+class PeftConfigMixin(PushToHubMixin):
+    auto_mapping: Optional[dict] = field(default=None)
+
+class PeftConfig(PeftConfigMixin):
+    base_model_name_or_path: Optional[str] = field(default=None)
+
+class PromptLearningConfig(PeftConfig):
+    num_virtual_tokens: int = 1
+"""
+    lay(tmp_path, "peft/tuners/lora/config.py", lora)
+    assert known_lora_fields([tmp_path]) is None
+    lay(tmp_path, "peft/config.py", base)
+    assert known_lora_fields([tmp_path]) == frozenset(
+        {"r", "init_lora_weights", "auto_mapping", "base_model_name_or_path"}
+    )
+
+
+@pytest.mark.parametrize(
+    "version,file,expected",
+    [
+        (None, None, (None, None)),
+        ("2.5.1", None, (None, None)),
+        ("2.13.0+cpu", None, ("cpu", "cpu")),
+        ("2.7.0+cu128", None, ("cu128", "cuda")),
+        ("2.7.0+rocm6.3", None, ("rocm6.3", "rocm")),
+        ("2.5.0a0+872d972e41.nv24.08", None, ("872d972e41.nv24.08", None)),
+        ("2.5.0a0+872d972e41.nv24.08", "cuda = '12.6'\nhip = None\n", ("872d972e41.nv24.08", "cuda")),
+        ("2.5.1", "cuda: Optional[str] = '12.4'\nhip: Optional[str] = None\n", ("cu124", "cuda")),
+        ("2.5.1", "cuda: Optional[str] = None\nhip: Optional[str] = '6.2'\n", ("rocm6.2", "rocm")),
+        ("2.5.1", "cuda: Optional[str] = None\nhip: Optional[str] = None\n", ("cpu", "cpu")),
+    ],
+)
+def test_torch_build(
+    tmp_path: Path, version: str | None, file: str | None, expected: tuple[str | None, str | None]
+) -> None:
+    if file is not None:
+        lay(tmp_path, "torch/version.py", file)
+    assert torch_build(version, [tmp_path]) == expected
