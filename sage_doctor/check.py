@@ -15,13 +15,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sage_doctor import catalogue
-from sage_doctor.report import LEVELS, Finding, Fix, Level, Severity
+from sage_doctor.report import LEVELS, Finding, Fix, Level, Measurement, Severity
 
-__all__ = ["CheckSpec", "Finding", "Fix", "check", "finding", "spec_of"]
+__all__ = ["CheckSpec", "Finding", "Fix", "Notes", "check", "finding", "spec_of"]
 
 ATTRIBUTE = "__sage_check__"
 ANY_ERROR = "*"
@@ -95,3 +95,15 @@ def finding(
     return Finding(
         code=code, severity=severity, subject="", check="", message=message, evidence=evidence or {}, fix=fix
     )
+
+
+@dataclass
+class Notes:
+    """What a check records besides findings: measurements, and the model's own words."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    answer: str | None = None
+
+    def measure(self, name: str, value: float, unit: str, budget: float | None = None) -> None:
+        """Record a measurement, with its budget in the same unit where one is set."""
+        self.measurements.append(Measurement(subject="", name=name, value=value, unit=unit, budget=budget))

@@ -1,0 +1,268 @@
+"""PEFT adapters: their own files, and whether a loader finds the base they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.advice import as_candidates, copy_commands, where_it_may_be
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import Blocked, NotApplicable
+from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
+from sage_doctor.facts.packages import known_lora_fields, known_peft_types
+from sage_doctor.hub_findings import dangling_blobs, unresolved
+from sage_doctor.model import Model
+from sage_doctor.readers.location import foreign_home
+from sage_doctor.text import listed, printable, quoted
+from sage_doctor.weight_findings import bring_back, broken_header, lfs_pull
+
+ADAPTER = ("adapter",)
+LOCATED = ("check_path", "check_hub", "check_hub_blobs")
+OWN = (*LOCATED, "check_adapter_config", "check_adapter_weights")
+
+
+@check("static", after=LOCATED, kinds=ADAPTER)
+def check_adapter_config(model: Model) -> Iterator[Finding]:
+    """adapter_config.json is there and describes an adapter."""
+    config = model.adapter_config
+    file = config.file
+    if file.missing:
+        yield finding(
+            "adapter-config-missing",
+            "no adapter_config.json beside the adapter's weights",
+            evidence={"path": str(model.path)},
+            fix=bring_back(model, ["adapter_config.json"]),
+        )
+        return
+    problem = file.problem
+    known = known_peft_types(model.host.session.site_packages)
+    if not problem and config.peft_type is None:
+        problem = "it names no peft_type"
+    elif not problem and known and config.peft_type not in known:
+        problem = f"peft_type {config.peft_type!r} is unknown to the session's peft"
+    elif not problem and config.peft_type == "LORA" and not _positive(config.values or {}, "r"):
+        problem = "r is not a positive whole number"
+    if problem:
+        yield finding(
+            "adapter-config-invalid",
+            f"{file.where}: {printable(problem)}",
+            evidence={"file": "adapter_config.json", "line": file.line},
+            fix=lfs_pull(model, ["adapter_config.json"]) if file.lfs_pointer
+            else bring_back(model, ["adapter_config.json"]),
+        )  # fmt: skip
+
+
+def _positive(values: object, key: str) -> bool:
+    value = values.get(key, 8) if isinstance(values, dict) else None
+    return type(value) is int and value > 0
+
+
+@check("static", after=LOCATED, kinds=ADAPTER)
+def check_adapter_weights(model: Model) -> Iterator[Finding]:
+    """The adapter's weights are there and whole."""
+    weights = model.adapter_weights
+    if weights.name is None or (weights.node is not None and weights.node.kind in ("missing", "dangling", "loop")):
+        what = f"{weights.name} is {weights.node.detail}" if weights.name and weights.node else (
+            "neither adapter_model.safetensors nor adapter_model.bin is there")  # fmt: skip
+        yield finding(
+            "adapter-weights-missing",
+            printable(what),
+            evidence={"path": str(model.path)},
+            fix=bring_back(model, ["adapter_model.safetensors"]),
+        )
+    elif weights.pickle:
+        yield finding(
+            "adapter-weights-pickle",
+            f"the only weights are a pickle ({weights.name}); torch before 2.6 refuses it, and loading it can run code",
+            evidence={"file": weights.name},
+            fix=Fix(summary="Save the adapter again with a current peft, which writes safetensors."),
+        )
+    elif weights.header is not None and weights.header.problem is not None:
+        yield broken_header(model, [(weights.name, weights.header)])
+    elif weights.header is not None:
+        hollow = [t.name for t in weights.header.tensors.values() if t.elements == 0]
+        if not weights.header.tensors or hollow:
+            what = "holds no tensors" if not weights.header.tensors else f"{len(hollow)} tensor(s) have no elements"
+            yield finding(
+                "adapter-weights-empty",
+                f"{weights.name} {what}: it was saved without gathering the weights (DeepSpeed ZeRO-3 does that)",
+                evidence={"file": weights.name, "tensors": hollow[:20]},
+                fix=Fix(
+                    summary="Save the adapter again from the training checkpoint, gathering the parameters first. "
+                    + bring_back(model, ["adapter_model.safetensors"]).summary,
+                ),
+            )
+
+
+@check("static", after=(*LOCATED, "check_adapter_config"), kinds=ADAPTER)
+def check_adapter_base(model: Model) -> Iterator[Finding]:
+    """A loader finds the base model that the adapter names."""
+    base = model.base
+    if base.text is None:
+        yield _unset(model)
+        return
+    if base.source == "manifest":
+        sibling = model.siblings.get(base.text)
+        if sibling is not None and not sibling.found:
+            raise Blocked("path-missing" if sibling.hub is None else "hub-not-cached")
+    if base.model is not None:
+        if base.place is not None and base.place.found is None and base.place.beside is not None:
+            yield finding(
+                "adapter-base-relative",
+                f"the base {printable(base.text)} is found beside the adapter only; a loader looks from its own working "
+                "directory",
+                evidence={"base": base.text, "found": str(base.place.beside)},
+                fix=_name_it(model, [{"path": str(base.place.beside), "why": "beside the adapter"}]),
+            )
+        return
+    if base.hub is not None and base.hub.status != "not-cached":
+        yield unresolved(base.hub)
+        return
+    yield _missing(model)
+
+
+def _unset(model: Model) -> Finding:
+    candidates = as_candidates(model.candidates(model.path.name)[:8])
+    return finding(
+        "adapter-base-unset",
+        "adapter_config.json names no base model (base_model_name_or_path)",
+        evidence={"file": "adapter_config.json", "candidates": candidates},
+        fix=_name_it(model, candidates),
+    )
+
+
+def _missing(model: Model) -> Finding:
+    base = model.base
+    text = base.text or ""
+    candidates = as_candidates(model.candidates(text)[:8])
+    tried = [str(p) for p in base.place.tried] if base.place is not None else []
+    if base.place is not None and base.place.form == "repository":
+        how = "is neither a directory here nor in the Hugging Face cache"
+    elif base.place is not None and base.place.form == "absolute":
+        theirs = foreign_home(base.place.tried[0], model.host.home, model.host.other_homes)
+        how = f"lies in {printable(theirs)}, the home of another machine or user, and is not here" if theirs else (
+            "does not exist")  # fmt: skip
+    else:
+        how = "exists nowhere a loader would look"
+    return finding(
+        "adapter-base-missing",
+        f"the base model {printable(text)} {how}",
+        evidence={"base": text, "named_by": base.source, "tried": tried, "candidates": candidates},
+        fix=_name_it(model, candidates),
+    )
+
+
+def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
+    """Return how to name the base: in the manifest, so that no file under version control is edited silently."""
+    by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
+    best = candidates[0]["path"] if candidates else None
+    where = where_it_may_be(candidates)
+    if model.spec is None:
+        return Fix(
+            summary="Put the base model where the adapter's config says, or load the adapter with an explicit base. "
+            f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
+            commands=copy_commands(candidates),
+        )
+    named = by_path.get(best or "")
+    value = named or best or "NAME-OR-PATH"
+    return Fix(
+        summary=f"Name the base that this adapter was trained on, in the manifest under [models.{model.name}]: "
+        f"base = \"{printable(value)}\".{where} Shapes cannot tell which base is right; its origin does.",
+        commands=(f"sage-doctor check {quoted(named)}",) if named else copy_commands(candidates),
+        repair="name-base",
+    )
+
+
+@check("static", after=(*LOCATED, "check_adapter_config", "check_adapter_base"), kinds=ADAPTER)
+def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
+    """The base model is itself whole, as far as its files show."""
+    base = model.base.model
+    if base is None or base.name in model.siblings:
+        raise NotApplicable("the base is examined as a model of its own")
+    if base.hub is not None and base.hub.dangling:
+        yield dangling_blobs(base.hub)
+        return
+    problem = _ailment(base)
+    if problem:
+        yield finding(
+            "adapter-base-broken",
+            f"the base model {printable(str(base.path))} is there, but {printable(problem)}",
+            evidence={"base": str(base.path)},
+            fix=Fix(
+                summary="Examine the base by itself; its own finding says how to mend it.",
+                commands=(f"sage-doctor check {quoted(base.path)}",),
+            ),
+        )
+
+
+def _ailment(base: Model) -> str | None:
+    """Return what the base's files show to be wrong, as a short sentence, or None."""
+    if base.config_file.value is None:
+        return "it has no usable config.json"
+    weights = base.weights
+    if weights.form == "none":
+        return "it has no weights"
+    if weights.index is not None and (weights.index.problem or weights.index.escaping):
+        return f"{weights.index.name} cannot be used"
+    missing = [f.name for f in weights.files if f.node.kind != "file"]
+    if missing:
+        return f"{listed(missing)} is not there"
+    broken = [f for f in weights.files if f.header is not None and f.header.problem is not None]
+    problem = broken[0].header.problem if broken and broken[0].header is not None else None
+    return f"{broken[0].name}: {problem.message}" if problem is not None else None
+
+
+@check("static", after=(*LOCATED, "check_adapter_config"), kinds=ADAPTER)
+def check_adapter_initialisation(model: Model) -> Iterator[Finding]:
+    """The adapter's initialisation left the base as it was."""
+    init = (model.adapter_config.init or "").lower()
+    if init.startswith(MUTATING_INITS):
+        yield finding(
+            "adapter-init-mutates-base",
+            f"it was initialised with {printable(init, limit=40)}, which changes the base's weights: a second adapter on the "
+            "same loaded base is garbage, and the original base alone does not fit",
+            evidence={"init_lora_weights": model.adapter_config.init},
+            fix=Fix(summary="Save it once with path_initial_model_for_weight_conversion, which turns it into a plain LoRA, "
+                    "or keep the residual base it was trained on."),  # fmt: skip
+        )
+
+
+@check("static", after=(*LOCATED, "check_adapter_config"), kinds=ADAPTER)
+def check_adapter_mergeable(model: Model) -> Iterator[Finding]:
+    """The adapter's type can be merged into a base."""
+    config = model.adapter_config
+    replicated = bool((config.values or {}).get("layer_replication"))
+    if config.peft_type in UNMERGEABLE or replicated:
+        what = "layer_replication" if replicated else f"type {config.peft_type}"
+        wanted = any(
+            m.required and m.spec is not None and m.spec.merge is not None and m.spec.merge.adapter == model.name
+            for m in model.siblings.values()
+        )
+        yield finding(
+            "adapter-unmergeable",
+            f"an adapter of {printable(what)} cannot be merged into its base",
+            evidence={"peft_type": config.peft_type, "layer_replication": replicated},
+            severity="error" if wanted else None,
+            fix=Fix(summary="Run sessions on base and adapter together; do not plan a merged model of it."),
+        )
+
+
+@check("static", after=(*LOCATED, "check_adapter_config"), kinds=ADAPTER)
+def check_adapter_config_known(model: Model) -> Iterator[Finding]:
+    """The session's peft knows every field of the adapter's configuration."""
+    config = model.adapter_config
+    known = known_lora_fields(model.host.session.site_packages)
+    if config.peft_type != "LORA" or not known:
+        raise NotApplicable("the session's peft could not be read" if not known else "only LoRA's fields are known here")
+    unknown = sorted(f for f in config.fields - known if (config.values or {}).get(f) not in (None, False, {}, []))
+    if unknown:
+        version = model.host.session.packages.get("peft") or "installed"
+        yield finding(
+            "adapter-config-newer",
+            f"adapter_config.json has fields that the session's peft ({version}) does not know: {listed(unknown)}",
+            evidence={"fields": unknown[:50], "peft": version},
+            fix=Fix(
+                summary="Upgrade peft in the sessions' environment: what an unknown field asks for is left out silently "
+                "or stops the load.",
+                commands=(f"{quoted(model.host.session.executable)} -m pip install --upgrade peft",),
+            ),
+        )

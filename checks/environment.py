@@ -1,0 +1,92 @@
+"""The host and the interpreter that sessions run in, as far as files and `/proc` tell without loading anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.environment_findings import interpreter_problem, needed_packages
+from sage_doctor.errors import Blocked, NotApplicable
+from sage_doctor.host import Host
+from sage_doctor.model import Model
+from sage_doctor.text import printable, quoted
+
+
+@check("static")
+def check_machine(host: Host) -> Iterator[Finding]:
+    """The manifest knows this machine."""
+    manifest = host.manifest
+    if manifest is None or not manifest.machines:
+        raise NotApplicable("no machines are declared")
+    if manifest.machine is None:
+        name = host.machine.hostname
+        yield finding(
+            "machine-unmatched",
+            f"no [machines.X] of {printable(manifest.path.name)} matches this host ({printable(name)}); "
+            "the models of every role are examined",
+            evidence={"hostname": name, "machines": sorted(manifest.machines)},
+            fix=Fix(
+                summary=f"Add match.hostname = \"{printable(name)}\" to the machine this is, or set SAGE_MACHINE to its name.",
+                commands=tuple(f"SAGE_MACHINE={quoted(m)} sage-doctor" for m in sorted(manifest.machines)[:3]),
+            ),
+        )
+
+
+@check("static")
+def check_interpreter(host: Host) -> Iterator[Finding]:
+    """The sessions' interpreter is there and answers."""
+    problem = interpreter_problem(host)
+    if problem is not None:
+        yield problem
+
+
+@check("load", after=["check_interpreter"])
+def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
+    """The sessions' interpreter has the packages that loading these models takes."""
+    if host.session.problem is not None:
+        raise Blocked("interpreter-missing")
+    missing = needed_packages(host, models)
+    if missing:
+        python = host.session.executable
+        wanted = [n for n in missing if n != "torch"]
+        install = (f"{quoted(python)} -m pip install {' '.join(quoted(n) for n in wanted)}",) if wanted else ()
+        torch = "torch" in missing
+        advice = "Install what lacks into that interpreter's environment, or name another one as python in the manifest."
+        if torch:
+            advice += " For torch take the build that fits this machine's accelerator (on Jetson: NVIDIA's wheel)."
+        yield finding(
+            "package-missing",
+            f"the sessions' interpreter lacks {', '.join(missing)} ({printable(python)})",
+            evidence={"python": python, "missing": missing},
+            fix=Fix(summary=advice, commands=install),
+        )
+
+
+@check("static")
+def check_accelerator(host: Host) -> Iterator[Finding]:
+    """The accelerator that sessions must run on is there, and torch is built for it."""
+    wanted = host.accelerator
+    if wanted is None or wanted == "cpu":
+        raise NotApplicable("no accelerator is declared")
+    session = host.session
+    if wanted == "cuda" and session.problem is None and session.torch_accelerator == "cpu":
+        yield finding(
+            "torch-cpu-build",
+            f"sessions must run on cuda, and the sessions' torch {session.packages.get('torch')} is built for the CPU only",
+            evidence={"torch": session.packages.get("torch"), "python": session.executable},
+            fix=Fix(summary="Install the build of torch that this machine's vendor provides; a plain `pip install torch` is "
+                    "what replaced it."),  # fmt: skip
+        )
+    elif wanted not in host.machine.accelerators:
+        signs = ", ".join(s.source for s in host.machine.accelerator_signs) or "none"
+        yield finding(
+            "accelerator-missing",
+            f"sessions must run on {wanted}, and this machine shows no such device (signs seen: {printable(signs)})",
+            evidence={"accelerator": wanted, "signs": [s.source for s in host.machine.accelerator_signs],
+                      "driver": host.machine.nvidia_driver},  # fmt: skip
+            fix=Fix(
+                summary="Is the driver loaded, and are the device nodes passed into this container? "
+                "If sessions may run on the CPU, declare accelerator = \"cpu\".",
+                commands=("ls -l /dev/nvidia0 /dev/nvmap /proc/driver/nvidia/version",),
+            ),
+        )

@@ -1,0 +1,90 @@
+"""A short generation: it works, it is an answer, and it fits the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.check import Finding, Fix, Notes, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.model import Model
+from sage_doctor.probe_findings import ended_badly, in_generation, over
+from sage_doctor.probing import Probing
+from sage_doctor.text import printable
+
+
+@check("generate", after=["*"])
+def check_generates(model: Model, probe: Probing, notes: Notes) -> Iterator[Finding]:
+    """The model answers, with finite numbers and more than one token over and over."""
+    outcome = probe(model)
+    if not outcome.completed and in_generation(outcome):
+        yield ended_badly(model, outcome, "generate")
+        return
+    if outcome.not_applicable is not None:
+        yield finding(
+            "model-not-generative",
+            f"it does not generate text: {printable(outcome.not_applicable.reason, limit=200)}",
+            fix=Fix(summary="Nothing to do: loading it was examined."),
+        )
+        return
+    if outcome.generation is not None:
+        notes.answer = outcome.generation.text
+    forward = outcome.forward
+    if forward is not None and forward.nan + forward.infinite:
+        yield finding(
+            "generate-nonfinite",
+            f"the scores of the next token hold {forward.nan:,} NaN and {forward.infinite:,} infinite of {forward.total:,}; "
+            "generation still runs and emits nonsense",
+            evidence={"nan": forward.nan, "infinite": forward.infinite, "total": forward.total},
+            fix=Fix(
+                summary="Look for NaN in the weights first; if there are none, the dtype is too small for this model: declare "
+                "dtype = \"bfloat16\" or \"float32\".",
+                commands=("sage-doctor check --level integrity",),
+            ),
+        )
+        return
+    if outcome.generation is None:
+        raise NotApplicable("the probe generated nothing")
+    degenerate = outcome.generation.degeneration
+    if degenerate is not None:
+        yield finding(
+            "generate-degenerate",
+            f"the model {printable(degenerate.words)}",
+            evidence={"form": degenerate.kind, "answer": outcome.generation.text[:500]},
+            fix=Fix(summary="Weights, tokenizer and chat template may not belong together; compare with a machine where it "
+                    "answers. A base model without chat training may also loop on a chat prompt."),  # fmt: skip
+        )
+
+
+@check("generate", after=["*"], kinds=["adapter"])
+def check_adapter_effect(model: Model, probe: Probing) -> Iterator[Finding]:
+    """The adapter changes what the base says."""
+    effect = probe(model).effect
+    if effect is None or effect.changes_logits is None:
+        raise NotApplicable("the adapter cannot be switched off for comparison")
+    if not effect.changes_logits:
+        yield finding(
+            "adapter-no-effect",
+            "with the adapter and without it the scores are the same: the session would speak with the base alone",
+            evidence={"max_abs_difference": effect.max_abs_difference},
+            fix=Fix(summary="The adapter was never trained (its B matrices are zero), or its tensors were not matched. "
+                    "Bring the trained adapter here."),  # fmt: skip
+        )
+
+
+@check("generate", after=["check_generates", "check_loads"])
+def check_speed(model: Model, probe: Probing, notes: Notes) -> Iterator[Finding]:
+    """The generation is as fast as its budget asks."""
+    generation = probe(model).generation
+    if generation is None:
+        raise NotApplicable("nothing was generated")
+    budget = model.spec.budget if model.spec is not None else None
+    limit = budget.first_token_ms if budget else None
+    if generation.first_token_ms is not None:
+        notes.measure("first_token_ms", generation.first_token_ms, "ms", limit)
+        if limit is not None and generation.first_token_ms > limit:
+            yield over("latency-over-budget", "first_token_ms", generation.first_token_ms, limit, "ms")
+    least = budget.tokens_per_s if budget else None
+    if generation.tokens_per_s is not None:
+        notes.measure("tokens_per_s", generation.tokens_per_s, "tokens/s", least)
+        if least is not None and generation.tokens_per_s < least:
+            yield over("throughput-under-budget", "tokens_per_s", generation.tokens_per_s, least, "tokens/s")

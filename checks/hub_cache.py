@@ -1,0 +1,62 @@
+"""Models in the Hugging Face cache: an offline session finds what refs, snapshots and blobs make up together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.hub_cache import HubFacts
+from sage_doctor.hub_findings import dangling_blobs, unresolved
+from sage_doctor.model import Model
+from sage_doctor.text import human_bytes, listed, printable, quoted
+
+
+@check("static")
+def check_hub(model: Model) -> Iterator[Finding]:
+    """The Hugging Face cache holds the model, so that a session without network finds it."""
+    if model.hub is None:
+        raise NotApplicable("it does not lie in the Hugging Face cache")
+    if model.hub.status != "found":
+        yield unresolved(model.hub)
+
+
+@check("static", after=["check_path", "check_hub"])
+def check_hub_blobs(model: Model) -> Iterator[Finding]:
+    """Every file of the cached snapshot is there."""
+    hub = model.hub if model.hub is not None else None
+    if hub is None:
+        raise NotApplicable("it does not lie in the Hugging Face cache")
+    if hub.dangling:
+        yield dangling_blobs(hub)
+        return
+    missing = [n for n in hub.expected or {} if n not in hub.files and _matters(n)]
+    if missing:
+        yield finding(
+            "hub-snapshot-incomplete",
+            f"the snapshot lacks {len(missing)} of {len(hub.expected or {})} files: {listed(missing)}",
+            evidence={"missing": missing[:50], "snapshot": str(hub.snapshot)},
+            fix=Fix(summary="Download the rest.", commands=(_download(hub),)),
+        )
+        return
+    if hub.incomplete:
+        first = hub.incomplete[0]
+        yield finding(
+            "hub-incomplete-download",
+            f"a download of this repository was not finished: {human_bytes(first.size)} of {printable(first.path.name)}",
+            evidence={"files": [str(i.path) for i in hub.incomplete[:20]]},
+            severity="warning",
+            fix=Fix(summary="Run the download again; it takes up where it stopped.", commands=(_download(hub),)),
+        )
+
+
+_WANTED = (".safetensors", ".json", ".model", ".jinja", ".txt")
+
+
+def _matters(name: str) -> bool:
+    """Whether a load may need the file: nobody misses a README, a picture, or another framework's weights."""
+    return "/" not in name and name.endswith(_WANTED) and name.lower() not in ("license.txt", "notice.txt")
+
+
+def _download(hub: HubFacts) -> str:
+    return f"hf download {quoted(hub.repo_id)} --revision {quoted(hub.revision)}"

@@ -1,0 +1,116 @@
+"""Contents of the weight files: hashes against what somebody recorded, and numbers that no model has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.ground_truth import ground_truths
+from sage_doctor.facts.hashing import hash_cache_path, hash_files
+from sage_doctor.facts.tensor_scan import TensorScan, scan
+from sage_doctor.model import Model
+from sage_doctor.readers.regular import UnreadableFile
+from sage_doctor.readers.safetensors_header import Header
+from sage_doctor.text import listed, printable
+from sage_doctor.weight_findings import bring_back
+
+
+def _weight_files(model: Model) -> list[tuple[str, Header | None]]:
+    if model.kind == "adapter":
+        weights = model.adapter_weights
+        return [(weights.name, weights.header)] if weights.name is not None else []
+    return [(f.name, f.header) for f in model.weights.files]
+
+
+@check("integrity", after=["*"])
+def check_hashes(model: Model) -> Iterator[Finding]:
+    """The weight files are those that were published, as far as a hash of them is recorded here."""
+    names = [name for name, _ in _weight_files(model)]
+    known = ground_truths(model.path, names)
+    if not known:
+        yield finding(
+            "weights-unverified",
+            "no hash of these weights is recorded here (no cache link, download record, Git LFS pointer or lock)",
+            evidence={"files": names[:50]},
+            fix=Fix(summary="Nothing to do. Weights that come from the Hugging Face cache or Git LFS can be verified."),
+        )
+        return
+    cache = hash_cache_path(model.host.environ, model.host.home)
+    hashes = hash_files([(model.path / n, k.algorithm) for n, k in known.items()], cache=cache)
+    wrong = []
+    for name, expected in known.items():
+        actual = hashes[(Path(model.path / name), expected.algorithm)]
+        if isinstance(actual, UnreadableFile) or actual != expected.hex:
+            wrong.append((name, expected, actual))
+    if wrong:
+        name, expected, actual = wrong[0]
+        what = f"could not be read ({actual})" if isinstance(actual, UnreadableFile) else (
+            f"has {expected.algorithm} {actual[:12]}…, expected {expected.hex[:12]}…")  # fmt: skip
+        changed = " It was changed after it was recorded." if expected.modified_since else ""
+        yield finding(
+            "weights-hash-mismatch",
+            f"{printable(name)} {what} ({printable(expected.source)}).{changed}",
+            evidence={
+                "files": [n for n, _, _ in wrong][:50],
+                "algorithm": expected.algorithm,
+                "expected": expected.hex,
+                "actual": None if isinstance(actual, UnreadableFile) else actual,
+                "source": expected.source,
+            },
+            fix=bring_back(model, [n for n, _, _ in wrong]),
+        )
+    missing = [n for n in names if n not in known]
+    if missing:
+        yield finding(
+            "weights-unverified",
+            f"no hash of {listed(missing)} is recorded here",
+            evidence={"files": missing[:50]},
+            fix=Fix(summary="Nothing to do."),
+        )
+
+
+@check("integrity", after=["*"])
+def check_numbers(model: Model) -> Iterator[Finding]:
+    """The weights are finite numbers, and no tensor is blank."""
+    nonfinite: list[tuple[str, TensorScan]] = []
+    blank: list[tuple[str, TensorScan]] = []
+    files = [(n, h) for n, h in _weight_files(model) if h is not None]
+    if not files:
+        raise NotApplicable("there are no safetensors to read")
+    for name, header in files:
+        places = {t.name: (t.dtype, t.shape, t.start, t.end) for t in header.tensors.values()}
+        for result in scan(model.path / name, places):
+            if result.nonfinite:
+                nonfinite.append((name, result))
+            elif result.all_zero:
+                blank.append((name, result))
+    if nonfinite:
+        name, worst = max(nonfinite, key=lambda item: item[1].nonfinite)
+        yield finding(
+            "weights-nonfinite",
+            f"{len(nonfinite)} tensor(s) hold NaN or infinity; worst is {printable(worst.name)} in {printable(name)} with "
+            f"{worst.nan:,} NaN and {worst.inf:,} infinite of {worst.elements:,}",
+            evidence={"tensors": {r.name: {"nan": r.nan, "inf": r.inf} for _, r in nonfinite[:50]}},
+            fix=bring_back(model, sorted({n for n, _ in nonfinite})),
+        )
+    suspicious = [(n, r) for n, r in blank if _must_not_be_zero(model, r)]
+    if suspicious:
+        names = [r.name for _, r in suspicious]
+        yield finding(
+            "weights-all-zero",
+            f"{len(names)} weight matrices hold nothing but zeros ({listed(names, most=2)}): the file was set aside for a "
+            "download and never filled",
+            evidence={"tensors": names[:50], "files": sorted({n for n, _ in suspicious})},
+            fix=bring_back(model, sorted({n for n, _ in suspicious})),
+        )
+
+
+def _must_not_be_zero(model: Model, result: TensorScan) -> bool:
+    """Whether a tensor of zeros is an error: biases and fresh LoRA B matrices may be zero, a weight matrix may not."""
+    tensor = model.tensors.get(result.name)
+    if tensor is None or len(tensor.shape) < 2 or result.name.endswith(".bias"):  # noqa: PLR2004 - a matrix
+        return False
+    fresh_lora = ".lora_B" in result.name or ".lora_embedding_A" in result.name
+    return not fresh_lora and tensor.dtype.startswith(("F", "BF"))

@@ -1,0 +1,149 @@
+"""Loading, in the sessions' interpreter, as a session would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.check import Finding, Fix, Notes, check, finding
+from sage_doctor.environment_findings import blocking_code
+from sage_doctor.errors import Blocked, NotApplicable
+from sage_doctor.host import Host
+from sage_doctor.model import Model
+from sage_doctor.probe import ProbeOutcome
+from sage_doctor.probe.outcome import KeyList
+from sage_doctor.probe_findings import ended_badly, in_generation, over
+from sage_doctor.probing import Probing
+from sage_doctor.text import human_bytes, listed, printable, quoted
+from sage_doctor.weight_findings import bring_back
+
+GIGABYTE = 1_000_000_000
+
+
+@check("load", after=["*"])
+def check_loads(model: Model, host: Host, probe: Probing, notes: Notes) -> Iterator[Finding]:
+    """The model loads in the sessions' interpreter, within its budget."""
+    blocked = blocking_code(host, model)
+    if blocked is not None:
+        raise Blocked(blocked)
+    outcome = probe(model)
+    if not outcome.completed and not in_generation(outcome):
+        yield ended_badly(model, outcome, "load")
+        return
+    loaded = outcome.loaded
+    if loaded is None:
+        raise NotApplicable("the probe said nothing of the load")
+    budget = model.spec.budget if model.spec is not None else None
+    notes.measure("load_s", loaded.seconds, "s", budget.load_s if budget else None)
+    if budget is not None and budget.load_s is not None and loaded.seconds > budget.load_s:
+        yield over("load-over-budget", "load_s", loaded.seconds, budget.load_s, "s")
+    if outcome.memory is not None:
+        peak = max(outcome.memory.peak_resident_bytes, outcome.memory.peak_device_bytes)
+        limit = budget.peak_memory_gb if budget else None
+        notes.measure("peak_memory_gb", peak / GIGABYTE, "GB", limit)
+        if limit is not None and peak > limit * GIGABYTE:
+            yield over("memory-over-budget", "peak_memory_gb", peak / GIGABYTE, limit, "GB")
+
+
+@check("load", after=["*", "check_loads"])
+def check_keys(model: Model, probe: Probing) -> Iterator[Finding]:
+    """Every parameter came from the weights, and every weight went into a parameter."""
+    outcome = probe(model)
+    keys = outcome.keys
+    if keys is None:
+        raise NotApplicable("the probe said nothing of the keys")
+    where = "the base's weights" if model.kind == "adapter" else "the weights"
+    if keys.mismatched_total:
+        first = keys.mismatched[0] if keys.mismatched else None
+        shown = (
+            f": {printable(first.name)} is {list(first.on_disk)} on disk and {list(first.in_model)} in the model"
+            if first
+            else ""
+        )
+        yield finding(
+            "load-keys-mismatched",
+            f"{keys.mismatched_total} tensor(s) of {where} have another shape than the model{shown}",
+            evidence={"tensors": [m.name for m in keys.mismatched]},
+            fix=bring_back(model, ["config.json"]),
+        )
+    if keys.missing.total:
+        yield finding(
+            "weights-keys-missing",
+            f"{keys.missing.total} parameter(s) are not in {where} and were filled with random numbers: "
+            f"{listed(list(keys.missing.names), most=3)}",
+            evidence=_evidence(keys.missing, keys.model_class),
+            fix=Fix(
+                summary="The weights belong to another architecture or carry other names (a prefix added or lost on saving). "
+                "Save them again with save_pretrained. " + bring_back(model, ["model.safetensors"]).summary,
+            ),
+        )
+    if keys.unexpected.total:
+        yield finding(
+            "weights-keys-unexpected",
+            f"{keys.unexpected.total} tensor(s) of {where} went into no parameter: "
+            f"{listed(list(keys.unexpected.names), most=3)}",
+            evidence=_evidence(keys.unexpected, keys.model_class),
+            fix=Fix(summary="Harmless where the names are of parts this architecture leaves out; otherwise the weights belong "
+                    "to another model."),  # fmt: skip
+        )
+    yield from _adapter_keys(model, outcome)
+
+
+def _adapter_keys(model: Model, outcome: ProbeOutcome) -> Iterator[Finding]:
+    adapter = outcome.adapter
+    if adapter is None:
+        return
+    lost = adapter.missing if adapter.missing.total else adapter.unexpected
+    if lost.total:
+        what = "were not filled from its file" if adapter.missing.total else "of its file were not used"
+        yield finding(
+            "adapter-keys-unmatched",
+            f"{lost.total} of the adapter's tensors {what}: {listed(list(lost.names), most=3)}",
+            evidence={"missing": list(adapter.missing.names), "unexpected": list(adapter.unexpected.names)},
+            fix=Fix(
+                summary="Adapter and base (or adapter and configuration) do not belong together, or names were changed on "
+                "saving: save the adapter again with PeftModel.save_pretrained.",
+            ),
+        )
+
+
+def _evidence(keys: KeyList, model_class: str) -> dict[str, object]:
+    return {"tensors": list(keys.names), "count": keys.total, "model_class": model_class}
+
+
+@check("load", after=["*", "check_loads"])
+def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
+    """Every parameter is in memory, on the device that sessions run on."""
+    outcome = probe(model)
+    loaded, device = outcome.loaded, outcome.device
+    if loaded is None:
+        raise NotApplicable("the probe said nothing of the parameters")
+    if loaded.on_meta.total:
+        yield finding(
+            "params-not-materialised",
+            f"{loaded.on_meta.total} parameter(s) were never given memory: {listed(list(loaded.on_meta.names), most=3)}",
+            evidence={"parameters": list(loaded.on_meta.names)},
+            fix=bring_back(model, ["model.safetensors"]),
+        )
+        return
+    wanted = host.accelerator
+    declared = model.spec.device if model.spec is not None else None
+    if wanted in ("cuda", "mps") and declared is None and device is not None and not device.used.startswith(wanted):
+        yield finding(
+            "accelerator-fallback",
+            f"sessions must run on {wanted}; this one would run on {printable(device.used)}, without a word"
+            + (f" ({printable(device.problem)})" if device.problem else ""),
+            evidence={"accelerator": wanted, "used": device.used, "cuda_build": device.cuda_build},
+            fix=Fix(
+                summary="Find out why torch does not see the device: driver, device nodes, the build of torch.",
+                commands=(f"{quoted(host.session.executable)} -c 'import torch; print(torch.__version__, "
+                          "torch.version.cuda, torch.cuda.is_available())'",),
+            ),
+        )  # fmt: skip
+    elif outcome.misplaced:
+        yield finding(
+            "params-on-wrong-device",
+            f"{outcome.misplaced} parameter tensor(s) are not on {printable(device.used if device else '?')}",
+            evidence={"devices": dict(loaded.devices)},
+            fix=Fix(summary="Load it without a device map, or free memory on the device: "
+                    f"the model has {loaded.parameters:,} parameters, {human_bytes(sum(loaded.dtypes.values()))}."),
+        )  # fmt: skip

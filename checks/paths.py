@@ -1,0 +1,104 @@
+"""Where models are said to lie, and whether that is so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from sage_doctor.advice import as_candidates, copy_commands, where_it_may_be
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.model import Model
+from sage_doctor.text import printable, quoted
+
+
+@check("static")
+def check_path(model: Model) -> Iterator[Finding]:
+    """The declared path leads to a directory."""
+    if model.hub is not None:
+        raise NotApplicable("it lies in the Hugging Face cache")
+    node = model.location.node
+    shown = printable(str(model.path))
+    evidence = {"path": str(model.path)}
+    if node.kind == "missing":
+        yield _missing(model)
+    elif node.kind in ("dangling", "loop"):
+        yield finding(
+            "path-dangling-symlink",
+            f"{shown} is {printable(node.detail)}",
+            evidence=evidence,
+            fix=Fix(
+                summary="Point the link at the directory that is really there, or name that directory in the manifest.",
+                commands=(f"ls -l {quoted(model.path)}",),
+            ),
+        )
+    elif node.kind == "unreadable":
+        yield finding(
+            "path-unreadable",
+            f"{shown} cannot be looked at: {node.detail}",
+            evidence=evidence,
+            fix=Fix(
+                summary="Give this user access to every directory on the way.",
+                commands=(f"namei -l {quoted(model.path)}",),
+            ),
+        )
+    elif node.kind != "directory":
+        what = node.detail or "a file"
+        yield finding(
+            "path-not-directory",
+            f"{shown} is {what}, where a model directory is expected",
+            evidence=evidence,
+            fix=Fix(summary="Name the directory that holds the model's files.", commands=(f"ls -l {quoted(model.path)}",)),
+        )
+    elif not _enterable(model):
+        yield finding(
+            "path-unreadable",
+            f"{shown} has mode {node.mode:04o}: the user running sessions cannot list or enter it",
+            evidence={**evidence, "mode": f"{node.mode:04o}", "owner": node.uid},
+            fix=Fix(summary="Allow reading and entering.", commands=(f"chmod u+rx {quoted(model.path)}",)),
+        )
+
+
+def _enterable(model: Model) -> bool:
+    """Ask the mode bits: root may enter anything, and a session that is not root may not."""
+    node = model.location.node
+    if os.getuid() == 0:
+        return bool(node.mode & 0o444) and bool(node.mode & 0o111)
+    return os.access(model.path, os.R_OK | os.X_OK)
+
+
+def _missing(model: Model) -> Finding:
+    location = model.location
+    shown = printable(str(model.path))
+    foreign = location.foreign_home
+    near = [{"path": str(p), "why": "the same trailing path" if p.name == model.path.name else "a similar name"}
+            for p in location.near]  # fmt: skip
+    others = as_candidates(model.candidates(model.path.name)[:5]) if model.kind != "adapter" else []
+    seen = {c["path"] for c in near}
+    evidence = {
+        "path": str(model.path),
+        "exists_up_to": str(location.existing),
+        "candidates": near + [c for c in others if c["path"] not in seen],
+    }
+    what_now = "Correct the path in the manifest" if model.spec else "Correct the path"
+    if foreign is not None:
+        evidence["foreign_home"] = foreign
+        return finding(
+            "path-foreign-home",
+            f"{shown} lies in {printable(foreign)}, the home of another machine or user, and is not here",
+            evidence=evidence,
+            fix=Fix(
+                summary=f"{what_now}: write it with a variable (path = \"{{zoo}}/…\") that each machine sets to its own "
+                f"directory.{where_it_may_be(evidence['candidates'])}",
+                commands=copy_commands(near),
+            ),
+        )
+    return finding(
+        "path-missing",
+        f"{shown} does not exist; {printable(str(location.existing))} is as far as it goes",
+        evidence=evidence,
+        fix=Fix(
+            summary=f"{what_now}, or bring the model here.{where_it_may_be(evidence['candidates'])}",
+            commands=copy_commands(near) or (f"ls -l {quoted(location.existing)}",),
+        ),
+    )

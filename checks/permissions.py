@@ -1,0 +1,45 @@
+"""Whether the user that runs sessions may read the weight files. Mode bits are asked: root reads everything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.model import Model
+from sage_doctor.readers.regular import readable_by
+from sage_doctor.text import printable, quoted
+
+
+@check("static", after=["check_path", "check_hub", "check_hub_blobs"])
+def check_weights_readable(model: Model) -> Iterator[Finding]:
+    """The weight files may be read by the user that runs sessions."""
+    files = model.weights.files if model.kind != "adapter" else ()
+    uid = os.getuid()
+    gids = frozenset(os.getgroups())
+    own = [(f.name, f.node) for f in files if f.node.kind == "file"]
+    if model.kind == "adapter" and model.adapter_weights.name and model.adapter_weights.node is not None:
+        own = [(model.adapter_weights.name, model.adapter_weights.node)]
+    closed = [n for n, node in own if not node.mode & 0o444 or (uid and not os.access(model.path / n, os.R_OK))]
+    if closed:
+        yield finding(
+            "path-unreadable",
+            f"{printable(closed[0])} may not be read by the user that runs sessions",
+            evidence={"files": closed},
+            fix=Fix(
+                summary="Allow reading.",
+                commands=tuple(f"chmod u+r {quoted(model.path / n)}" for n in closed[:20]),
+            ),
+        )
+        return
+    private = [n for n, node in own if node.uid != uid and not readable_by(node, uid, gids)]
+    if private and not uid:
+        yield finding(
+            "weights-private-mode",
+            f"{printable(private[0])} is readable by its owner only (user {own[0][1].uid}), not by the user running this",
+            evidence={"files": private},
+            fix=Fix(
+                summary="Open the files to the user that runs sessions; safetensors writes them for the owner only.",
+                commands=tuple(f"chmod a+r {quoted(model.path / n)}" for n in private[:20]),
+            ),
+        )

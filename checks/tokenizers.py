@@ -1,0 +1,123 @@
+"""The tokenizer: there, readable by the session, and within the embedding's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packaging.version import InvalidVersion, Version
+
+from sage_doctor.advice import as_candidates
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.embeddings import embedding_tensor
+from sage_doctor.model import Model
+from sage_doctor.text import printable, quoted
+from sage_doctor.weight_findings import bring_back, lfs_pull
+
+FULL = ("full", "merged")
+LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
+PAIRED_MERGES_SINCE = Version("0.20")
+# Model types that take no text, or bytes: they have no tokenizer to miss.
+_WITHOUT = frozenset({
+    "vit", "resnet", "convnext", "swin", "detr", "deit", "beit", "dinov2", "timm_wrapper", "encodec", "dac", "mimi",
+    "siglip_vision_model", "clip_vision_model", "segformer", "sam", "sam2", "regnet", "yolos", "depth_anything",
+    "hiera", "levit", "mobilevit", "pvt", "vitdet", "zoedepth", "dpt", "rt_detr", "superpoint", "perceiver",
+    "autoformer", "informer", "patchtst", "time_series_transformer", "decision_transformer",
+})  # fmt: skip
+
+
+@check("static", after=LOCATED, kinds=FULL)
+def check_tokenizer(model: Model) -> Iterator[Finding]:
+    """A tokenizer lies beside the weights."""
+    if model.config.model_type in _WITHOUT:
+        raise NotApplicable(f"models of type {model.config.model_type} take no text")
+    if model.tokenizer.source is None:
+        donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= 2)  # noqa: PLR2004 - by name
+        yield finding(
+            "tokenizer-missing",
+            "no tokenizer files beside the weights (tokenizer.json, tokenizer.model, or vocabulary and merges)",
+            evidence={"path": str(model.path), "candidates": donors},
+            fix=Fix(
+                summary="Copy the tokenizer files from the base model. " + bring_back(model, ["tokenizer.json"]).summary,
+                commands=bring_back(model, ["tokenizer.json", "tokenizer_config.json"]).commands,
+            ),
+        )
+
+
+@check("static", after=(*LOCATED, "check_tokenizer"))
+def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
+    """The tokenizer files are whole, and of a form that the session's tokenizers can read."""
+    facts = model.tokenizer
+    if facts.problems:
+        first = facts.problems[0]
+        where = f"{first.file}:{first.line}" if first.line else first.file
+        names = [p.file for p in facts.problems]
+        yield finding(
+            "tokenizer-invalid",
+            f"{where}: {printable(first.message)}",
+            evidence={"files": names, "line": first.line},
+            fix=lfs_pull(model, names) if first.lfs_pointer else bring_back(model, names),
+        )
+        return
+    version = model.host.session.packages.get("tokenizers")
+    if facts.merges_as_pairs and version and _older(version, PAIRED_MERGES_SINCE):
+        yield finding(
+            "tokenizer-invalid",
+            f"tokenizer.json is written in a form that the session's tokenizers {printable(version)} cannot read "
+            "(merges as pairs, since 0.20)",
+            evidence={"files": ["tokenizer.json"], "tokenizers": version},
+            fix=Fix(
+                summary="Upgrade tokenizers (and transformers with it) in the sessions' environment.",
+                commands=(f"{quoted(model.host.session.executable)} -m pip install --upgrade transformers tokenizers",),
+            ),
+        )
+
+
+def _older(version: str, than: Version) -> bool:
+    try:
+        return Version(version) < than
+    except InvalidVersion:
+        return False
+
+
+@check("static", after=("*",))
+def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
+    """Every token id has a row in the embedding."""
+    facts = model.tokenizer
+    if facts.highest_id is None:
+        raise NotApplicable("the tokenizer states no ids that can be read here")
+    embedding = embedding_tensor(model.tensors)
+    if embedding is None and model.kind == "adapter" and model.base.model is not None and model.base.model.found:
+        embedding = embedding_tensor(model.base.model.tensors)
+    rows = embedding.shape[0] if embedding is not None else model.config.vocab_size
+    if rows is None or (model.config.quantized and embedding is None):
+        raise NotApplicable("the number of embedding rows is not known")
+    if facts.highest_id >= rows:
+        token = printable(facts.highest_token or "", limit=40)
+        yield finding(
+            "tokenizer-vocab-overflow",
+            f"token id {facts.highest_id} ({token}) has no row: the embedding has {rows}. Using it ends in IndexError.",
+            evidence={"highest_id": facts.highest_id, "token": facts.highest_token, "rows": rows},
+            fix=Fix(
+                summary="The tokenizer belongs to another model, or tokens were added and the weights never resized: "
+                "copy the tokenizer that belongs to these weights. " + bring_back(model, ["tokenizer.json"]).summary,
+                commands=bring_back(model, ["tokenizer.json"]).commands,
+            ),
+        )
+
+
+@check("static", after=("*",))
+def check_chat_template(model: Model) -> Iterator[Finding]:
+    """A model that is asked in chat form has a chat template."""
+    prompt = model.spec.prompt if model.spec is not None else None
+    owner = model.tokenizer_model
+    if prompt is None:
+        raise NotApplicable("no prompt is declared for it")
+    if not owner.tokenizer.chat_template:
+        yield finding(
+            "chat-template-missing",
+            "a prompt is declared, and the tokenizer has no chat template: the prompt goes in as plain text",
+            evidence={"path": str(owner.path)},
+            fix=Fix(summary="Copy chat_template.jinja (or tokenizer_config.json) from the chat version of the base, or "
+                    "ignore this for a base model that is not meant to chat."),  # fmt: skip
+        )

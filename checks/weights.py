@@ -1,0 +1,207 @@
+"""Weight files: there, whole, and what they are said to be. Headers only, nothing is loaded or unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.advice import as_candidates
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.model import Model
+from sage_doctor.text import human_bytes, listed, printable, quoted
+from sage_doctor.weight_findings import bring_back, broken_header, merge_commands
+
+FULL = ("full", "merged")
+LOCATED = ("check_path", "check_hub", "check_hub_blobs")
+
+
+@check("static", after=LOCATED, kinds=FULL)
+def check_weights_present(model: Model) -> Iterator[Finding]:
+    """There are weights where `from_pretrained` looks for them."""
+    weights = model.weights
+    if weights.form != "none":
+        return
+    for name, node in weights.blocked_names:
+        code = "path-dangling-symlink" if node.kind in ("dangling", "loop") else "weights-unreadable"
+        what = node.detail or f"a {node.kind}"
+        yield finding(
+            code,
+            f"{name} is {printable(what)}, so a load passes over it and finds no weights",
+            evidence={"file": name},
+            fix=Fix(
+                summary="Put the real file there.",
+                commands=(f"ls -l {quoted(model.path / name)}",),
+            ),
+        )
+        return
+    if weights.explicit is not None:
+        yield finding(
+            "weights-missing",
+            f"config.json names {printable(weights.explicit)} as the weights (transformers_weights), and it is not there",
+            evidence={"file": weights.explicit},
+            fix=bring_back(model, [weights.explicit]),
+        )
+    elif weights.shards:
+        yield finding(
+            "shard-index-missing",
+            f"{len(weights.shards)} shard(s) are there, but no model.safetensors.index.json: a load finds none of them",
+            evidence={"shards": list(weights.shards[:50])},
+            fix=bring_back(model, ["model.safetensors.index.json"]),
+        )
+    else:
+        yield _none_at_all(model)
+
+
+def _none_at_all(model: Model) -> Finding:
+    present = sorted(n for n in model.tree.names if n.endswith((".json", ".model", ".jinja", ".txt")))
+    others = list(model.weights.others)
+    text = "no weights: neither model.safetensors nor shards nor a .bin"
+    if "config.json" not in model.tree.names:
+        text += ", and no config.json"
+    if others:
+        text += f"; {listed(others)} would not be looked at"
+    elif present:
+        text += f" (only {listed(present, most=4)})"
+    commands = merge_commands(model)
+    candidates = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= 2)  # noqa: PLR2004 - by name
+    if commands:
+        summary = "This is a merged model that was never merged on this machine, or whose weights were not copied. " \
+            "Merge it again from its base and adapter, or copy the weights from a machine that has them."  # fmt: skip
+    else:
+        summary = "Copy the weights from a machine that has them, or download them again."
+    if candidates:
+        summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
+    return finding(
+        "weights-missing",
+        text,
+        evidence={"path": str(model.path), "present": present[:50], "not_loaded": others[:50], "candidates": candidates},
+        fix=Fix(summary=summary, commands=commands or bring_back(model, ["model.safetensors"]).commands),
+    )
+
+
+@check("static", after=(*LOCATED, "check_weights_present"), kinds=FULL)
+def check_shard_index(model: Model) -> Iterator[Finding]:
+    """The shard index can be used and leads to files in this directory."""
+    index = model.weights.index
+    if index is None:
+        raise NotApplicable("the weights are not sharded")
+    if index.escaping:
+        yield finding(
+            "shard-path-escape",
+            f"{index.name} names {printable(index.escaping[0], limit=120)}, which lies outside the model directory",
+            evidence={"file": index.name, "escaping": list(index.escaping[:20])},
+            fix=Fix(
+                summary="Do not load this model: nobody writes such an index by accident. Fetch it again from where "
+                "you trust it.",
+            ),
+        )
+    elif index.problem:
+        where = f"{index.name}:{index.line}" if index.line else index.name
+        yield finding(
+            "shard-index-invalid",
+            f"{where}: {printable(index.problem)}",
+            evidence={"file": index.name, "line": index.line},
+            fix=bring_back(model, [index.name]),
+        )
+    elif not index.has_metadata:
+        yield finding(
+            "shard-index-invalid",
+            f"{index.name} has no metadata object; transformers stops with KeyError: 'metadata'",
+            evidence={"file": index.name},
+            fix=bring_back(model, [index.name]),
+        )
+
+
+@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
+def check_shards_present(model: Model) -> Iterator[Finding]:
+    """Every shard that the index names is there."""
+    if model.weights.index is None:
+        raise NotApplicable("the weights are not sharded")
+    missing = [f for f in model.weights.files if f.node.kind != "file"]
+    if missing:
+        names = [f.name for f in missing]
+        have = [f for f in model.weights.files if f.node.kind == "file"]
+        size = f"; those there are {human_bytes(sum(f.node.size for f in have) / len(have))} each" if have else ""
+        yield finding(
+            "shard-missing",
+            f"{len(missing)} of {len(model.weights.files)} shards are not there: {listed(names)}{size}",
+            evidence={"missing": names[:200], "present": [f.name for f in have][:200]},
+            fix=bring_back(model, names),
+        )
+
+
+@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index", "check_shards_present",
+                        "check_weights_readable"), kinds=FULL)  # fmt: skip
+def check_weights_whole(model: Model) -> Iterator[Finding]:
+    """Every weight file is a whole safetensors file."""
+    if model.weights.form in ("pickle", "pickle-sharded"):
+        raise NotApplicable("the weights are pickles, which are not opened")
+    broken = [(f.name, f.header) for f in model.weights.files if f.header is not None and f.header.problem is not None]
+    if broken:
+        yield broken_header(model, broken)
+
+
+@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index", "check_shards_present",
+                        "check_weights_whole"), kinds=FULL)  # fmt: skip
+def check_shard_index_matches(model: Model) -> Iterator[Finding]:
+    """The shard index and the shards' headers name the same tensors."""
+    index = model.weights.index
+    if index is None or model.weights.form != "sharded":
+        raise NotApplicable("the weights are not sharded safetensors")
+    held = {(t, f.name) for f in model.weights.files if f.header is not None for t in f.header.tensors}
+    named = set(index.weight_map.items())
+    only_named = sorted(t for t, _ in named - held)
+    only_held = sorted(t for t, _ in held - named)
+    if only_named or only_held:
+        parts = []
+        if only_named:
+            parts.append(f"{len(only_named)} tensor(s) are not in the shard it names ({listed(only_named, most=2)})")
+        if only_held:
+            parts.append(f"{len(only_held)} tensor(s) in the shards are not in it ({listed(only_held, most=2)})")
+        yield finding(
+            "shard-index-mismatch",
+            f"{index.name} does not fit the shards: {'; '.join(parts)}. A load fills what it misses with random numbers.",
+            evidence={"only_in_index": only_named[:50], "only_in_shards": only_held[:50]},
+            fix=bring_back(model, [index.name]),
+        )
+
+
+@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
+def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
+    """There is one set of weights, so that a load cannot take a stale one."""
+    weights = model.weights
+    if "model.safetensors" in weights.present and "model.safetensors.index.json" in weights.present:
+        shards = read_shards(model)
+        yield finding(
+            "weights-ambiguous",
+            "model.safetensors and a sharded set are both there; a load takes model.safetensors, which may be the stale one",
+            evidence={"taken": "model.safetensors", "ignored": shards},
+            fix=Fix(
+                summary="Find out which set is right, and put the other one aside.",
+                commands=(
+                    f"ls -l --time-style=full-iso {quoted(model.path)}",
+                    f"mv -n {quoted(model.path / 'model.safetensors')} {quoted(model.path / 'model.safetensors.aside')}",
+                ),
+            ),
+        )
+
+
+def read_shards(model: Model) -> list[str]:
+    """Return the names of a sharded set that a load passes over."""
+    return ["model.safetensors.index.json", *model.weights.shards][:50]
+
+
+@check("static", after=(*LOCATED, "check_weights_present"), kinds=FULL)
+def check_weights_not_pickled(model: Model) -> Iterator[Finding]:
+    """The weights are safetensors, not pickles that run code when they are loaded."""
+    if model.weights.form in ("pickle", "pickle-sharded"):
+        yield finding(
+            "weights-pickle-only",
+            f"the only weights are pickles ({listed([f.name for f in model.weights.files])}); torch before 2.6 refuses "
+            "them, and loading one can run code",
+            evidence={"files": [f.name for f in model.weights.files][:50]},
+            fix=Fix(
+                summary="Where the model's source offers safetensors, fetch those. Convert only a file whose origin you "
+                "trust, with torch 2.10 or newer.",
+            ),
+        )

@@ -1,0 +1,28 @@
+"""What fixes have in common: naming where a missing thing may be found on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sage_doctor.facts.bases import Candidate
+from sage_doctor.text import printable, quoted
+
+
+def as_candidates(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
+    """Return candidates as evidence: `{"path", "why"}`, best first."""
+    return [{"path": str(c.path), "why": c.why} for c in candidates]
+
+
+def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
+    """Return a sentence that names the best candidate, or one that says there is none; it starts with a space."""
+    if not candidates:
+        return " Nothing like it was found on this machine: copy it from a machine that has it."
+    best = candidates[0]
+    rest = f" ({len(candidates) - 1} more listed)" if len(candidates) > 1 else ""
+    return f" Most likely it is {printable(best['path'])}: {printable(best['why'])}{rest}."
+
+
+def copy_commands(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return a command that examines the best candidate before anybody relies on it."""
+    return (f"sage-doctor check {quoted(candidates[0]['path'])}",) if candidates else ()

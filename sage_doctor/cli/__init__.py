@@ -1,0 +1,53 @@
+"""The command line: parses, calls, renders, exits. No logic lives here, and nobody imports it.
+
+Every way out goes through `main`: a wrong word exits with 2, what could not be found out with 3, an interrupt with
+130, and no traceback is shown unless SAGE_DOCTOR_DEBUG asks for one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.report import EXIT_INTERRUPTED, EXIT_UNKNOWN
+from sage_doctor.text import printable
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    # A terminated doctor ends as an interrupted one does, so that the probe is stopped with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from sage_doctor.cli.app import run  # noqa: PLC0415 - an import that fails or is interrupted is told as well
+
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_UNKNOWN
+    except DoctorError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"sage-doctor: {_shown(line)}\n")
+        code = error.exit_code
+    except Exception as error:
+        if os.environ.get("SAGE_DOCTOR_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        sys.stderr.write(
+            f"sage-doctor: this is a fault of the doctor itself: {_shown(what)}\n"
+            "Please report it with what `SAGE_DOCTOR_DEBUG=1 sage-doctor …` prints.\n"
+        )
+        code = EXIT_UNKNOWN
+    sys.exit(code)
+
+
+def _shown(text: str) -> str:
+    return printable(text, limit=1000)

@@ -1,0 +1,166 @@
+"""A PEFT adapter's configuration and tensors, and how its tensors join the base's, told from headers alone.
+
+Key forms of PEFT 0.21 (`peft.utils.save_and_load`): `base_model.model.<module>.lora_A.weight`; the adapter's own
+name is taken out on saving and put in again on loading, so a key that still carries `.default.` never matches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sage_doctor.readers.tree import Tree
+from sage_doctor.readers.json_object import JsonFile, read_json_object
+from sage_doctor.readers.regular import Node
+from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
+
+PREFIX = "base_model.model."
+_LORA = re.compile(
+    r"^(?P<module>.+?)\.lora_(?P<part>A|B|embedding_A|embedding_B|magnitude_vector)(?P<name>\.[^.]+)?(?:\.weight)?$"
+)
+_LORA_PARTS = frozenset({"A", "B", "embedding_A", "embedding_B"})
+MUTATING_INITS = ("pissa", "olora", "loftq", "corda", "lora_ga")
+UNMERGEABLE = frozenset(
+    {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "POLY", "XLORA"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """What `adapter_config.json` says. Values of an unexpected type count as not stated."""
+
+    file: JsonFile
+    peft_type: str | None = None
+    base: str | None = None
+    rank: int | None = None
+    rank_pattern: Mapping[str, int] | None = None
+    target_modules: tuple[str, ...] | str | None = None
+    init: str | None = None
+    fields: frozenset[str] = frozenset()
+    values: Mapping[str, Any] | None = None
+
+    def rank_for(self, module: str) -> int | None:
+        """Return the rank configured for a module: the first pattern that matches its end wins, as in PEFT."""
+        for pattern, rank in (self.rank_pattern or {}).items():
+            try:
+                if re.match(rf"^(?:.*\.)?(?:{pattern})$", module):
+                    return rank
+            except re.error:
+                continue
+        return self.rank
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterWeights:
+    """The adapter's weight file: `name` is what a loader would read, None where there is none."""
+
+    name: str | None
+    node: Node | None = None
+    header: Header | None = None
+    pickle: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraTensor:
+    """One LoRA tensor. `module` is the module it adapts, without PEFT's prefix."""
+
+    tensor: Tensor
+    module: str
+    part: str
+    adapter_name: str | None
+
+
+def read_adapter_config(tree: Tree) -> AdapterConfig:
+    """Return the adapter configuration in a directory. Never raises for what the file holds."""
+    file = read_json_object(tree.path / "adapter_config.json", most=1 << 24)
+    values = file.value or {}
+    base = values.get("base_model_name_or_path")
+    pattern = values.get("rank_pattern")
+    targets = values.get("target_modules")
+    init = values.get("init_lora_weights")
+    peft_type = values.get("peft_type")
+    return AdapterConfig(
+        file=file,
+        peft_type=peft_type if isinstance(peft_type, str) else None,
+        base=base if isinstance(base, str) and base.strip() else None,
+        rank=_rank(values.get("r")),
+        rank_pattern={str(k): v for k, v in pattern.items() if _rank(v)} if isinstance(pattern, dict) else None,
+        target_modules=_targets(targets),
+        init=init if isinstance(init, str) else None,
+        fields=frozenset(str(k) for k in values),
+        values=file.value,
+    )
+
+
+def _rank(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
+
+
+def _targets(value: object) -> tuple[str, ...] | str | None:
+    if isinstance(value, str):
+        return value
+    return tuple(str(v) for v in value) if isinstance(value, list) else None
+
+
+def read_adapter_weights(tree: Tree) -> AdapterWeights:
+    """Return the weight file PEFT would read: `adapter_model.safetensors` before `adapter_model.bin`."""
+    for name in ("adapter_model.safetensors", "adapter_model.bin"):
+        if tree.has(name):
+            node = tree.look(name)
+            if name.endswith(".bin"):
+                return AdapterWeights(name=name, node=node, pickle=True)
+            return AdapterWeights(name=name, node=node, header=read_header(tree.path / name))
+    return AdapterWeights(name=None)
+
+
+def lora_tensors(tensors: Iterable[Tensor]) -> list[LoraTensor]:
+    """Return the LoRA tensors among `tensors`, their module named without PEFT's prefix."""
+    found = []
+    for tensor in tensors:
+        match = _LORA.match(tensor.name)
+        if match:
+            name = match["name"]
+            found.append(
+                LoraTensor(
+                    tensor=tensor,
+                    module=match["module"].removeprefix(PREFIX),
+                    part=match["part"],
+                    adapter_name=name[1:] if name and name != ".weight" else None,
+                )
+            )
+    return found
+
+
+def rank_of(lora: LoraTensor) -> int | None:
+    """Return the rank a LoRA tensor's shape has, or None for a part that has none."""
+    shape = lora.tensor.shape
+    if lora.part not in _LORA_PARTS or len(shape) < 2:  # noqa: PLR2004 - a matrix
+        return None
+    return shape[0] if lora.part in ("A", "embedding_A") else shape[1]
+
+
+class BaseModules:
+    """The weight shapes of a base checkpoint by module path, joined to runtime module names by their ends.
+
+    Files name modules with or without the model's outer prefix (`model.`, `transformer.`): a module joins where
+    one path ends with the other at a dot and no second one does so equally well.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._shapes = {n.removesuffix(".weight"): t for n, t in tensors.items() if n.endswith(".weight")}
+        self.leaves = frozenset(m.rpartition(".")[2] for m in self._shapes)
+
+    def find(self, module: str) -> Tensor | None:
+        """Return the base tensor of a module's weight, or None where no name or more than one joins."""
+        exact = self._shapes.get(module)
+        if exact is not None:
+            return exact
+        parts = module.split(".")
+        for skipped in range(1, min(len(parts) - 1, 4)):
+            shorter = self._shapes.get(".".join(parts[skipped:]))
+            if shorter is not None:
+                return shorter
+        longer = [t for outer in ("model.", "transformer.", "language_model.") if (t := self._shapes.get(outer + module))]
+        return longer[0] if len(longer) == 1 else None

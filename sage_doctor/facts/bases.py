@@ -1,0 +1,118 @@
+"""What a base model's name leads to on this machine, in the places a loader would look, and where else it may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sage_doctor.readers.location import same_tail
+from sage_doctor.readers.tree import is_model_directory, read_tree
+from sage_doctor.readers.regular import look
+
+REPO_ID = re.compile(r"^(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BasePlace:
+    """Where a reference leads. `found` is the directory; `beside` one that only the adapter's own place explains.
+
+    `tried` are the paths looked at, in order. `repo_id` is set where the text could name a hub repository.
+    """
+
+    text: str
+    found: Path | None
+    beside: Path | None
+    tried: tuple[Path, ...]
+    repo_id: str | None
+    form: Literal["absolute", "relative", "repository"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A directory on this machine that may be what is looked for. `rank` 0 is the best provenance."""
+
+    path: Path
+    why: str
+    rank: int
+
+
+def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
+    """Return where a base named `text` leads: as a path first (a loader takes any existing directory), then as a
+    repository name. A relative path counts from the session's working directory, not from the adapter.
+    """
+    expanded = text.replace("~", str(home), 1) if text.startswith("~/") else text
+    path = Path(expanded)
+    if path.is_absolute():
+        node = look(path)
+        return BasePlace(
+            text=text,
+            found=path if node.kind == "directory" else None,
+            beside=None,
+            tried=(path,),
+            repo_id=None,
+            form="absolute",
+        )
+    at_cwd = cwd / path
+    around = [p / path for p in (adapter, *list(adapter.parents)[:3])]
+    found = at_cwd if look(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
+    beside = next((p for p in around if look(p).kind == "directory" and _holds_model(p)), None)
+    plain = bool(REPO_ID.match(text)) and not text.startswith((".", "/"))
+    return BasePlace(
+        text=text,
+        found=found,
+        beside=beside,
+        tried=(at_cwd, *around),
+        repo_id=text if plain else None,
+        form="repository" if plain else "relative",
+    )
+
+
+def _holds_model(path: Path) -> bool:
+    return is_model_directory(read_tree(path))
+
+
+def candidates_for(
+    text: str,
+    *,
+    known: Iterable[tuple[Path, str]],
+    found: Iterable[Path],
+    cached: Iterable[tuple[str, Path]],
+    roots: Iterable[Path],
+    exclude: Iterable[Path] = (),
+) -> list[Candidate]:
+    """Return where the model named `text` may really be, best provenance first, never by shape.
+
+    `known` are the manifest's models with what to call them, `found` model directories seen near by, `cached`
+    repositories of the hub cache, `roots` directories under which the same trailing path is looked for.
+    """
+    ranked: dict[Path, Candidate] = {}
+
+    def add(path: Path, why: str, rank: int) -> None:
+        if path not in ranked or ranked[path].rank > rank:
+            ranked[path] = Candidate(path=path, why=why, rank=rank)
+
+    wanted = _words(text)
+    for path in same_tail(Path(text.lstrip("./") or text), roots):
+        if _holds_model(path):
+            add(path, "the same trailing path", 0)
+    for path, name in known:
+        add(path, f"the manifest's model {name}", 1)
+    for path in found:
+        shared = wanted & _words(path.name)
+        add(path, "a similar name" if shared else "a complete model near by", 2 if shared else 4)
+    for repo, path in cached:
+        shared = wanted & _words(repo)
+        add(path, f"{repo} in the Hugging Face cache", 2 if shared else 5)
+    left_out = set(exclude)
+    return sorted((c for p, c in ranked.items() if p not in left_out), key=lambda c: (c.rank, str(c.path)))
+
+
+_COMMON = frozenset({"model", "models", "final", "fine", "tuned", "merged", "base", "checkpoint", "hf", "the", "home"})
+
+
+def _words(text: str) -> frozenset[str]:
+    tail = "/".join(text.rstrip("/").split("/")[-2:])
+    return frozenset(w for w in re.split(r"[^a-z0-9.]+", tail.lower()) if len(w) > 1 and w not in _COMMON)

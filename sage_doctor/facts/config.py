@@ -1,0 +1,92 @@
+"""What a `config.json` says about sizes, as far as no architecture needs to be known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "model_dim")
+_HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads")
+_LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+# A configuration that sets one of these does not divide hidden_size by its heads.
+_HEAD_SIZES = ("head_dim", "d_kv", "kv_channels", "attention_head_dim", "attention_head_size", "qk_head_dim",
+               "qk_nope_head_dim", "kv_lora_rank", "head_size", "attention_hidden_size", "d_head")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigFacts:
+    """The numbers of the text part of a config; None where it does not state one as a positive integer."""
+
+    model_type: str | None
+    architectures: tuple[str, ...]
+    vocab_size: int | None
+    hidden_size: int | None
+    layers: int | None
+    heads: int | None
+    kv_heads: int | None
+    tied_embeddings: bool | None
+    quantized: bool
+    nested: bool
+    dtype: str | None
+    auto_map: tuple[str, ...]
+
+
+def read_config_facts(config: Mapping[str, Any]) -> ConfigFacts:
+    """Return the facts in a parsed `config.json`. Never raises: values of other types count as not stated."""
+    text = config.get("text_config")
+    nested = isinstance(text, Mapping)
+    source: Mapping[str, Any] = text if isinstance(text, Mapping) else config
+    architectures = config.get("architectures")
+    auto_map = config.get("auto_map")
+    tied = source.get("tie_word_embeddings", config.get("tie_word_embeddings"))
+    model_type = config.get("model_type")
+    dtype = config.get("dtype", config.get("torch_dtype"))
+    return ConfigFacts(
+        model_type=model_type if isinstance(model_type, str) and model_type else None,
+        architectures=tuple(a for a in architectures if isinstance(a, str)) if isinstance(architectures, list) else (),
+        vocab_size=_first(source, ("vocab_size",)) or _first(config, ("vocab_size",)),
+        hidden_size=_first(source, _HIDDEN),
+        layers=_first(source, _LAYERS),
+        heads=_first(source, _HEADS),
+        kv_heads=_first(source, ("num_key_value_heads", "num_kv_heads")),
+        tied_embeddings=tied if isinstance(tied, bool) else None,
+        quantized=isinstance(config.get("quantization_config"), Mapping),
+        nested=nested,
+        dtype=dtype if isinstance(dtype, str) else None,
+        auto_map=tuple(str(k) for k in auto_map) if isinstance(auto_map, Mapping) else (),
+    )
+
+
+def impossible_sizes(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each combination of sizes in a config that no model can have."""
+    text = config.get("text_config")
+    source: Mapping[str, Any] = text if isinstance(text, Mapping) else config
+    for name in ("vocab_size", *_HIDDEN, *_HEADS, *_LAYERS, "num_key_value_heads"):
+        value = source.get(name)
+        if isinstance(value, bool) or (value is not None and not isinstance(value, (int, list, Mapping))):
+            yield f"{name} is {value!r}, where a whole number is expected"
+        elif isinstance(value, int) and (value < 0 or (value == 0 and name not in _LAYERS)):
+            yield f"{name} is {value}"
+    hidden, heads = _first(source, _HIDDEN), _first(source, _HEADS)
+    kv_heads = _first(source, ("num_key_value_heads", "num_kv_heads"))
+    stated_head_size = any(source.get(n) is not None for n in _HEAD_SIZES)
+    if hidden and heads and hidden % heads and not stated_head_size:
+        yield f"hidden size {hidden} cannot be divided by {heads} attention heads"
+    if heads and kv_heads and heads % kv_heads:
+        yield f"{heads} attention heads cannot share {kv_heads} key/value heads"
+
+
+def sizes_named(config: Mapping[str, Any], *, part: str) -> set[int]:
+    """Return every integer in a config whose key contains `part`: other widths an embedding may have."""
+    text = config.get("text_config")
+    sources = [config, text] if isinstance(text, Mapping) else [config]
+    return {v for s in sources for k, v in s.items() if part in k and type(v) is int}
+
+
+def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        value = source.get(name)
+        if type(value) is int and value > 0:
+            return value
+    return None

@@ -1,0 +1,36 @@
+"""Which tensor of a checkpoint is the token embedding, and how many layers it holds, told from names alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from sage_doctor.readers.safetensors_header import Tensor
+
+# The names under which the libraries' architectures store the token embedding, most common first.
+EMBEDDING_NAMES = (
+    "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "tok_embeddings.weight",
+    "shared.weight", "token_embedding.weight", "embeddings.weight", "embedding.weight",
+)  # fmt: skip
+_NOT_TEXT = re.compile(r"(?:vision|visual|image|audio|position|token_type|patch|per_layer|speech|decoder_pos)")
+_LAYER = re.compile(r"^(?:(?:model|transformer|backbone|gpt_neox|base_model|language_model|text_model)\.)*"
+                    r"(?:decoder\.)?(?:layers|h|blocks)\.(\d+)\.")  # fmt: skip
+
+
+def embedding_tensor(tensors: Mapping[str, Tensor]) -> Tensor | None:
+    """Return the token embedding's header entry (rows × width), or None where no name is known for it."""
+    for ending in EMBEDDING_NAMES:
+        found = [
+            t
+            for name, t in tensors.items()
+            if (name == ending or name.endswith("." + ending)) and len(t.shape) == 2 and not _NOT_TEXT.search(name)  # noqa: PLR2004
+        ]
+        if found:
+            return min(found, key=lambda t: (len(t.name), t.name))
+    return None
+
+
+def layer_count(names: Iterable[str]) -> int | None:
+    """Return one more than the highest layer number in the names of a decoder, or None where there is none."""
+    numbers = [int(m[1]) for n in names if (m := _LAYER.match(n))]
+    return max(numbers) + 1 if numbers else None

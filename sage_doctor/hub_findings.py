@@ -1,0 +1,59 @@
+"""Findings about the Hugging Face cache, which a model's own check and that of an adapter's base share."""
+
+from __future__ import annotations
+
+from sage_doctor.check import finding
+from sage_doctor.facts.hub_cache import HubFacts
+from sage_doctor.report import Finding, Fix
+from sage_doctor.text import listed, printable, quoted
+
+
+def unresolved(hub: HubFacts) -> Finding:
+    """Return why an offline session does not find this repository. `hub.status` is not `found`."""
+    shown = printable(hub.repo_id)
+    download = f"hf download {quoted(hub.repo_id)}"
+    evidence = {"repo_id": hub.repo_id, "revision": hub.revision, "folder": str(hub.folder)}
+    if hub.status == "not-cached":
+        return finding(
+            "hub-not-cached",
+            f"{shown} is not in the Hugging Face cache ({printable(str(hub.folder.parent))})",
+            evidence=evidence,
+            fix=Fix(summary="Download it while there is a network; sessions then find it offline.", commands=(download,)),
+        )
+    if hub.status == "ref-missing":
+        commit = hub.snapshots[-1] if len(hub.snapshots) == 1 else None
+        ref = hub.folder / "refs" / hub.revision
+        write = (f"mkdir -p {quoted(ref.parent)}", f"printf %s {quoted(commit)} > {quoted(ref)}") if commit else ()
+        return finding(
+            "hub-ref-missing",
+            f"{shown} is cached, but refs/{printable(hub.revision)} is not: an offline load cannot tell which snapshot "
+            "to take",
+            evidence={**evidence, "snapshots": list(hub.snapshots)},
+            fix=Fix(
+                summary=f"Write the missing ref; it names the one snapshot there is ({printable(commit)[:12]})."
+                if commit
+                else f"Say which snapshot is meant (revision = …): {listed(list(hub.snapshots))}.",
+                commands=write,
+            ),
+        )
+    return finding(
+        "hub-snapshot-incomplete",
+        f"{shown}: refs/{printable(hub.revision)} names a snapshot that is not in the cache"
+        + (f" ({printable(hub.detail)})" if hub.detail else ""),
+        evidence={**evidence, "commit": hub.commit, "snapshots": list(hub.snapshots)},
+        fix=Fix(summary="Download it again.", commands=(download,)),
+    )
+
+
+def dangling_blobs(hub: HubFacts) -> Finding:
+    """Return the finding for snapshot links whose blob is gone. `hub.dangling` is not empty."""
+    names = [d.name for d in hub.dangling]
+    return finding(
+        "hub-blob-missing",
+        f"{len(names)} file(s) of the cached snapshot are links to nothing: {listed(names)}",
+        evidence={"files": names[:50], "snapshot": str(hub.snapshot)},
+        fix=Fix(
+            summary="Download them again; what is there is kept.",
+            commands=(f"hf download {quoted(hub.repo_id)} --revision {quoted(hub.revision)}",),
+        ),
+    )

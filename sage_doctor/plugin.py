@@ -1,0 +1,202 @@
+"""The bridge between pytest and the report: which checks run on which subjects, and what becomes of their findings.
+
+Loaded with `-p sage_doctor.plugin`. The request travels in one option, so that xdist's workers see the same one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+
+from sage_doctor.check import CheckSpec, Finding, Notes, spec_of
+from sage_doctor.errors import DoctorError
+from sage_doctor.model import Model
+from sage_doctor.report import LEVELS, Level, at_least
+from sage_doctor.run import Outcome, Run
+from sage_doctor.selection import Request, Selection
+from sage_doctor.suite_files import CHECKS, FAMILIES, FIXTURES
+
+PROPERTY = "sage-doctor"
+_RUN = pytest.StashKey[Run]()
+
+
+class SharedSelection:
+    """Hands the suite's selection to this plugin in the same process, so that nothing is read twice."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that carries the request."""
+    group = parser.getgroup("sage-doctor")
+    group.addoption("--sage-request", metavar="JSON", help="what to examine, as the suite asks for it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that checks ask for."""
+    config.addinivalue_line("markers", "xdist_group(name): models that are built on each other stay in one worker")
+    for path in sorted(FIXTURES.glob("*.py")):
+        if path.stem != "__init__":
+            config.pluginmanager.register(_load(path), f"sage_doctor_fixtures_{path.stem}")
+
+
+def _load(path: Path) -> ModuleType:
+    name = f"sage_doctor_fixtures_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # a .py file always has a loader
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def run(pytestconfig: pytest.Config) -> Run:
+    """The examination under way in this process."""
+    return _run_of(pytestconfig)
+
+
+def _run_of(config: pytest.Config) -> Run:
+    if _RUN not in config.stash:
+        text = config.getoption("--sage-request")
+        shared = next((p.selection for p in config.pluginmanager.get_plugins() if isinstance(p, SharedSelection)), None)
+        level = cast("Level | None", os.environ.get("SAGE_DOCTOR_LEVEL") or "static")
+        request = Request.from_json(json.loads(text)) if text else Request(level=level)
+        config.stash[_RUN] = Run(request, shared)
+        config.stash[_RUN].selection.host.start_inspection()
+    return config.stash[_RUN]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let a check that names `model` or `adapter` run once for each model it concerns."""
+    spec = spec_of(metafunc.function)
+    if spec is None or not {"model", "adapter"} & set(metafunc.fixturenames):
+        return
+    try:
+        selection = _run_of(metafunc.config).selection
+    except DoctorError as error:
+        raise pytest.UsageError(str(error)) from error
+    chosen = [
+        (n, m)
+        for n, m in enumerate(selection.models)
+        if concerns(spec, m, selection.level, deep=m.name in selection.deep)
+    ]
+    # The id is the model's position: names from a disk may be anything, and reports are matched to models by it.
+    metafunc.parametrize("model", [m for _, m in chosen], indirect=True, ids=[str(n) for n, _ in chosen])
+
+
+def concerns(spec: CheckSpec, model: Model, level: Level, *, deep: bool) -> bool:
+    """Return whether a check runs on a model in a run of this level.
+
+    What no role needs is looked at without being loaded; what is only built on is loaded with what is built on it.
+    """
+    if spec.kinds and model.kind not in spec.kinds:
+        return False
+    if not at_least(level, spec.level):
+        return False
+    if at_least(spec.level, "load"):
+        return deep and model.required
+    return spec.level == "static" or model.required
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order checks by subject and cause, keep those of the level, and tell xdist what belongs together."""
+    checks = [(item, spec) for item in items if (spec := _spec(item)) is not None]
+    if not checks:
+        return
+    selection = _run_of(config).selection
+    positions = {m.name: n for n, m in enumerate(selection.models)}
+    kept: list[tuple[tuple[Any, ...], pytest.Item]] = []
+    for item, spec in checks:
+        if not at_least(selection.level, spec.level):
+            continue
+        model = _model(item)
+        family = item.path.stem
+        ours = item.path.parent == CHECKS
+        rank = FAMILIES.index(family) if ours and family in FAMILIES else len(FAMILIES)
+        line = _line(item)
+        subject = positions[model.name] if model is not None else -1
+        kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), line), item))
+        if model is not None:
+            item.add_marker(pytest.mark.xdist_group(name=_group_name(positions[selection.group_of(model)])))
+    kept.sort(key=lambda pair: pair[0])
+    items[:] = [item for _, item in kept] + [item for item in items if _spec(item) is None]
+
+
+def _group_name(position: int) -> str:
+    return f"g{position}"
+
+
+def _spec(item: pytest.Item) -> CheckSpec | None:
+    return spec_of(item.function) if isinstance(item, pytest.Function) else None
+
+
+def _line(item: pytest.Item) -> int:
+    function = getattr(item, "function", None)
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    return getattr(code, "co_firstlineno", 0)
+
+
+def _model(item: pytest.Item) -> Model | None:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("model") if callspec is not None else None
+    return found if isinstance(found, Model) else None
+
+
+def check_id(item: pytest.Item, spec: CheckSpec) -> str:
+    """Return the id of a check in reports: its file and its name, `weights.weights_present`."""
+    return f"{item.path.stem}.{spec.name.removeprefix('check_')}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a check, keep what it found, and let pytest see it pass, fail or skip."""
+    spec = spec_of(pyfuncitem.function)
+    if spec is None:
+        return None
+    state = _run_of(pyfuncitem.config)
+    names = pyfuncitem._fixtureinfo.argnames  # noqa: SLF001 - what pytest itself calls the function with
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+
+    def call(notes: Notes) -> list[Finding]:
+        if "notes" in arguments:
+            arguments["notes"] = notes
+        return cast("list[Finding]", pyfuncitem.function(**arguments))
+
+    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _model(pyfuncitem), call)
+    pyfuncitem.user_properties.append((PROPERTY, outcome.to_text()))
+    _tell_pytest(outcome)
+    return True
+
+
+_ORDERS = pytest.StashKey[dict[str, int]]()
+
+
+def _order(item: pytest.Item) -> int:
+    """Return the position of an item among the collected ones, the same in every worker."""
+    if _ORDERS not in item.session.stash:
+        item.session.stash[_ORDERS] = {i.nodeid: n for n, i in enumerate(item.session.items)}
+    return item.session.stash[_ORDERS].get(item.nodeid, 0)
+
+
+def _tell_pytest(outcome: Outcome) -> None:
+    result = outcome.result
+    if result.status == "skip":
+        pytest.skip(result.reason or "")
+    if result.status == "error":
+        pytest.fail(result.reason or "", pytrace=False)
+    errors = [f"{f.code}: {f.message}" for f in outcome.findings if f.severity == "error"]
+    if errors:
+        pytest.fail("\n".join(errors), pytrace=False)

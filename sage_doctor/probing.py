@@ -1,0 +1,100 @@
+"""Probes of one examination: each model is loaded once, for all checks, and never more than memory allows."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.model import Model
+from sage_doctor.probe import ProbeOutcome, ProbeRequest, run_probe
+from sage_doctor.probe.memory_ledger import admit
+from sage_doctor.report import at_least
+from sage_doctor.selection import Request, Selection
+
+DEFAULT_DEADLINE_S = 600.0
+DEFAULT_PROMPT = "Who are you?"
+# A probe must end while the report can still say in which stage it hung.
+LEFT_FOR_REPORT_S = 3.0
+# What a session needs besides the weights: interpreter, libraries, activations.
+OVERHEAD_BYTES = 700_000_000
+_ELEMENT_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+_STORED_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16}
+
+
+class Probing:
+    """Hands out the outcome of each model's probe, running it when it is first asked for."""
+
+    def __init__(self, selection: Selection, request: Request) -> None:
+        self._level = selection.level
+        self._request = request
+        self._outcomes: dict[str, ProbeOutcome] = {}
+
+    def __call__(self, model: Model) -> ProbeOutcome:
+        """Return how loading (and at level generate, generating with) this model went. Never raises for the model."""
+        if model.name not in self._outcomes:
+            with self._memory_for(model):
+                self._outcomes[model.name] = self._run(model)
+        return self._outcomes[model.name]
+
+    def _run(self, model: Model) -> ProbeOutcome:
+        left = DEFAULT_DEADLINE_S
+        if self._request.deadline is not None:
+            left = max(1.0, self._request.deadline - time.time() - LEFT_FOR_REPORT_S)
+        python = model.host.python or Path(sys.executable)
+        return run_probe(self._request_for(model), python=python, deadline_s=left)
+
+    def _request_for(self, model: Model) -> ProbeRequest:
+        spec = model.spec
+        base = model.base.model if model.kind == "adapter" else None
+        return ProbeRequest(
+            level="generate" if at_least(self._level, "generate") else "load",
+            kind=model.kind,
+            path=str(model.path),
+            base=str(base.path) if base is not None else None,
+            dtype=spec.dtype if spec is not None else "auto",
+            device=spec.device if spec is not None else None,
+            accelerator=cast("None", model.host.accelerator),
+            prompt=(spec.prompt if spec is not None and spec.prompt else DEFAULT_PROMPT),
+            max_new_tokens=spec.max_new_tokens if spec is not None else 32,
+        )
+
+    @contextlib.contextmanager
+    def _memory_for(self, model: Model) -> Iterator[None]:
+        directory = self._request.run_directory
+        available = model.host.machine.effective_available
+        if directory is None or available is None:
+            yield
+            return
+        deadline = self._request.deadline
+        left = DEFAULT_DEADLINE_S if deadline is None else max(1.0, deadline - time.time() - LEFT_FOR_REPORT_S)
+        with admit(
+            Path(directory), need_bytes=memory_needed(model), available_bytes=available, deadline_s=left
+        ) as admission:
+            if not admission.admitted:
+                raise DoctorError("other models held the memory until the deadline, so this one was not loaded")
+            yield
+
+
+def memory_needed(model: Model) -> int:
+    """Return the bytes that loading this model takes at its peak, estimated from headers and the declared dtype."""
+    base = model.base.model if model.kind == "adapter" else None
+    dtype = model.spec.dtype if model.spec is not None else "auto"
+    total = _in_memory(model, dtype) + (_in_memory(base, dtype) if base is not None else 0)
+    return total + OVERHEAD_BYTES
+
+
+def _in_memory(model: Model, dtype: str) -> int:
+    width: Mapping[str, int] = _ELEMENT_BYTES
+    if not model.tensors:
+        return model.weights.nbytes
+    total = 0
+    for tensor in model.tensors.values():
+        stored = tensor.end - tensor.start
+        floating = tensor.dtype in _STORED_BITS
+        total += tensor.elements * width[dtype] if floating and dtype in width else stored
+    return total

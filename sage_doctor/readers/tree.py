@@ -1,0 +1,132 @@
+"""One directory's entries, and the model directories below one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.regular import Node, look
+
+WEIGHTS = re.compile(
+    r"^(?:adapter_model\.(?:safetensors|bin)|(?:model|pytorch_model|consolidated)[\w.-]*\.(?:safetensors|bin)"
+    r"|[\w.-]+-\d{5}-of-\d{5}[\w.-]*\.(?:safetensors|bin)|[\w.-]+\.(?:safetensors|bin)\.index\.json)$",
+    re.ASCII,
+)
+TOKENIZER_FILES = frozenset(
+    {
+        "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "spiece.model", "sentencepiece.bpe.model",
+        "spm.model", "vocab.json", "vocab.txt", "merges.txt", "tekken.json", "special_tokens_map.json",
+    }
+)  # fmt: skip
+_PASSED_OVER = frozenset({".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs"})
+MOST_DEPTH = 40
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The names in one directory; `problem` says why they cannot be listed."""
+
+    path: Path
+    names: frozenset[str]
+    problem: str = ""
+
+    def has(self, name: str) -> bool:
+        """Return whether an entry of that name is there, whatever it is (a dangling link counts)."""
+        return name in self.names
+
+    def look(self, name: str) -> Node:
+        """Return what lies under `name`."""
+        return look(self.path / name)
+
+    def is_file(self, name: str) -> bool:
+        """Return whether `name` is a regular file, links followed: what a loader's `isfile` says."""
+        return name in self.names and self.look(name).kind == "file"
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return the names that fully match a regular expression, sorted."""
+        compiled = re.compile(pattern)
+        return sorted(n for n in self.names if compiled.fullmatch(n))
+
+
+def read_tree(path: Path) -> Tree:
+    """Return the entries of the directory at `path`. Never raises for what a disk may hold."""
+    try:
+        return Tree(path=path, names=frozenset(os.listdir(path)))
+    except OSError as error:
+        return Tree(path=path, names=frozenset(), problem=os.strerror(error.errno or 0).lower())
+
+
+def is_model_directory(tree: Tree) -> bool:
+    """Return whether a directory holds, or was meant to hold, a model, an adapter or a tokenizer.
+
+    A `config.json` alone does not: other libraries (diffusers, sentence-transformers, node) write one as well, so
+    it must name a model type or an architecture, or be unreadable.
+    """
+    names = tree.names
+    if "adapter_config.json" in names or names & TOKENIZER_FILES - {"vocab.txt", "merges.txt", "vocab.json"}:
+        return True
+    if "config.json" not in names:
+        return any(WEIGHTS.match(n) for n in names)
+    config = read_json_object(tree.path / "config.json", most=1 << 24)
+    if config.value is None:
+        return True
+    if "_class_name" in config.value or "_diffusers_version" in config.value:
+        return False
+    return "model_type" in config.value or "architectures" in config.value or any(WEIGHTS.match(n) for n in names)
+
+
+def find_model_directories(root: Path, *, most_directories: int = 200_000) -> Iterator[Path]:
+    """Yield the model directories at and below `root`, parents first, in sorted order.
+
+    Directories behind links are not descended into (loops, other people's disks); a link that is itself a model
+    directory counts, unless its target is found under `root` as well.
+    """
+    pending: list[tuple[Path, int]] = [(root, 0)]
+    seen: set[tuple[int, int]] = set()
+    linked: list[Path] = []
+    visited = 0
+    while pending and visited < most_directories:
+        path, depth = pending.pop()
+        visited += 1
+        node = look(path)
+        if (node.device, node.inode) in seen:
+            continue
+        seen.add((node.device, node.inode))
+        names, below = _entries(path)
+        tree = Tree(path=path, names=names)
+        if "model_index.json" in names:  # a diffusers pipeline: not loaded through transformers
+            continue
+        if is_model_directory(tree):
+            yield path
+        for name, is_link in sorted(below, reverse=True):
+            if is_link:
+                linked.append(path / name)
+            elif depth < MOST_DEPTH:
+                pending.append((path / name, depth + 1))
+    for path in sorted(linked):
+        node = look(path)
+        if node.kind == "directory" and (node.device, node.inode) not in seen and is_model_directory(read_tree(path)):
+            seen.add((node.device, node.inode))
+            yield path
+
+
+def _entries(path: Path) -> tuple[frozenset[str], list[tuple[str, bool]]]:
+    """Return all names in a directory, and its subdirectories with whether each is a link."""
+    names: set[str] = set()
+    below: list[tuple[str, bool]] = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                names.add(entry.name)
+                try:
+                    if entry.name not in _PASSED_OVER and entry.is_dir():
+                        below.append((entry.name, entry.is_symlink()))
+                except OSError:  # a link loop
+                    continue
+    except OSError:
+        return frozenset(), []
+    return frozenset(names), below

@@ -1,0 +1,164 @@
+"""One examination in one process: which checks are blocked, what they found, and the probes they share."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from sage_doctor.check import ANY_ERROR, CheckSpec, Notes
+from sage_doctor.errors import Blocked, DoctorError, NotApplicable
+from sage_doctor.model import Model
+from sage_doctor.probing import Probing
+from sage_doctor.report import (
+    MACHINE,
+    CheckResult,
+    Finding,
+    Measurement,
+    Status,
+    finding_from_json,
+    status_of,
+)
+from sage_doctor.selection import Request, Selection, select
+from sage_doctor.text import printable
+
+
+class DeadlinePassed(BaseException):
+    """Raised in the midst of a check when the run's deadline passes; no check's `except Exception` swallows it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one check ended for one subject, with all it has to say. `order` sorts outcomes as they were collected."""
+
+    order: int
+    result: CheckResult
+    findings: tuple[Finding, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    answer: str | None = None
+
+    def to_text(self) -> str:
+        """Return the outcome as ASCII JSON: worker processes send it through channels that refuse odd text."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Outcome:
+        """Return the outcome that `to_text` wrote."""
+        data = json.loads(text)
+        return cls(
+            order=data["order"],
+            result=CheckResult(**data["result"]),
+            findings=tuple(finding_from_json(f) for f in data["findings"]),
+            measurements=tuple(Measurement(**m) for m in data["measurements"]),
+            answer=data["answer"],
+        )
+
+
+class Run:
+    """The state of one examination. Every worker process has its own; a group of models never leaves its worker."""
+
+    def __init__(self, request: Request, selection: Selection | None = None) -> None:
+        self.request = request
+        self.selection = selection or select(request)
+        self.probing = Probing(self.selection, request)
+        self._errors: dict[str, dict[str, str]] = {}
+
+    def execute(
+        self, order: int, check_id: str, spec: CheckSpec, model: Model | None, call: Callable[[Notes], list[Finding]]
+    ) -> Outcome:
+        """Run one check on one subject and return how it ended. Never raises but for an interrupt."""
+        subject = model.name if model is not None else MACHINE
+        notes = Notes()
+        begun = time.monotonic()
+        status: Status = "error"
+        reason: str | None = None
+        findings: list[Finding] = []
+        blocker = self._blocker(spec, model)
+        if blocker is not None:
+            status, reason = "skip", f"blocked by {blocker}"
+            self._record(subject, spec.name, blocker)
+        else:
+            try:
+                with self._deadline():
+                    findings = call(notes)
+                status = status_of(self._as_reported(f, model) for f in findings)
+            except Blocked as blocked:
+                status, reason = "skip", f"blocked by {blocked.code}"
+                self._record(subject, spec.name, blocked.code)
+            except NotApplicable as nothing:
+                status, reason = "skip", str(nothing)
+            except DeadlinePassed:
+                reason = f"the deadline passed during this check, after {time.monotonic() - begun:.1f} s"
+            except DoctorError as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run
+                reason = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
+        for f in findings:
+            if f.severity == "error":
+                self._record(subject, spec.name, f.code)
+        result = CheckResult(
+            id=check_id,
+            subject=subject,
+            level=spec.level,
+            status=status,
+            duration_s=time.monotonic() - begun,
+            reason=reason,
+        )
+        reported = tuple(
+            dataclasses.replace(self._as_reported(f, model), subject=subject, check=check_id) for f in findings
+        )
+        measured = tuple(dataclasses.replace(m, subject=subject) for m in notes.measurements)
+        return Outcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
+
+    def _record(self, subject: str, check: str, code: str) -> None:
+        self._errors.setdefault(subject, {}).setdefault(check, code)
+
+    def _blocker(self, spec: CheckSpec, model: Model | None) -> str | None:
+        """Return the code of the error that makes this check pointless, or None.
+
+        A model is also ill where what it is built on is.
+        """
+        if model is None or not spec.after:
+            return None
+        for subject in (model, *model.depends_on()):
+            errors = self._errors.get(subject.name, {})
+            for check, code in errors.items():
+                if check in spec.after or ANY_ERROR in spec.after:
+                    return code
+        return None
+
+    @staticmethod
+    def _as_reported(finding: Finding, model: Model | None) -> Finding:
+        """Lower what concerns a model that no role of this machine needs: it cannot make the machine unhealthy."""
+        if model is None or model.required or finding.severity == "info":
+            return finding
+        evidence: dict[str, Any] = {**finding.evidence, "needed_here": False, "severity_where_needed": finding.severity}
+        return dataclasses.replace(finding, severity="info", evidence=evidence)
+
+    @contextlib.contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """Interrupt the check when the run's deadline passes: a file system that hangs must not hold the report."""
+        if self.request.deadline is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        left = self.request.deadline - time.time()
+        if left <= 0:
+            raise DeadlinePassed
+
+        def ring(_signal: int, _frame: FrameType | None) -> None:
+            raise DeadlinePassed
+
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, left)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,206 @@
+"""Facts and checks → report: the suite run by pytest in this process, with every foreign plugin left out."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sage_doctor import __version__
+from sage_doctor.plugin import PROPERTY, SharedSelection
+from sage_doctor.report import (
+    MACHINE,
+    SEVERITIES,
+    CheckResult,
+    FailOn,
+    MachineInfo,
+    Report,
+    conclude,
+)
+from sage_doctor.run import Outcome
+from sage_doctor.selection import Request, Selection, select
+from sage_doctor.suite_files import CHECKS
+from sage_doctor.text import printable
+
+Tell = Callable[[str], None]
+
+_INI = Path(__file__).with_name("suite.ini")
+_UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTEST_DEBUG")
+
+
+class Collector:
+    """Takes in what every process of the run reports."""
+
+    def __init__(self, selection: Selection, tell: Tell) -> None:
+        self.outcomes: list[Outcome] = []
+        self.interrupted = False
+        self._selection = selection
+        self._tell = tell
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Say which check begins."""
+        subject, check = self._names(nodeid)
+        self._tell(f"{printable(subject, limit=60)}: {check}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep an outcome, or make one for a check that ended before it could report."""
+        texts = [str(value) for name, value in report.user_properties if name == PROPERTY]
+        if report.when == "call" and texts:
+            self.outcomes.append(Outcome.from_text(texts[-1]))
+        elif report.failed and not texts:
+            self._add_error(report.nodeid, report.longreprtext)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file of checks that cannot be read is no finding about a model, and no success either."""
+        if report.failed:
+            self._add_error(report.nodeid, report.longreprtext)
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that a person ended the run; pytest ends alike where a file of checks cannot be read."""
+        self.interrupted = True
+
+    def pytest_internalerror(self, excrepr: object) -> bool:
+        """Keep pytest's own failure as one more thing that could not be found out, and show no traceback."""
+        self._add_error("suite", str(excrepr))
+        return True
+
+    def _add_error(self, nodeid: str, text: str) -> None:
+        subject, check = self._names(nodeid)
+        last = next((line for line in reversed(text.strip().splitlines()) if line.strip()), "no reason given")
+        result = CheckResult(
+            id=check,
+            subject=subject,
+            level="static",
+            status="error",
+            duration_s=0.0,
+            reason=printable(last.removeprefix("E ").strip(), limit=400),
+        )
+        self.outcomes.append(Outcome(order=1 << 30, result=result))
+
+    def _names(self, nodeid: str) -> tuple[str, str]:
+        """Return the subject and check id that a pytest id stands for: `checks/load.py::check_loads[3]`."""
+        path, _, rest = nodeid.partition("@")[0].partition("::")
+        name, _, number = rest.partition("[")
+        number = number.rstrip("]")
+        models = self._selection.models
+        subject = models[int(number)].name if number.isdecimal() and int(number) < len(models) else MACHINE
+        stem = Path(path).stem or "suite"
+        return subject, f"{stem}.{name.removeprefix('check_')}" if name else stem
+
+
+def examine(
+    request: Request,
+    *,
+    jobs: int = 0,
+    fail_on: FailOn = "error",
+    tell: Tell = lambda _text: None,
+) -> Report:
+    """Run every check that a request asks for, and return the report.
+
+    `jobs` above 1 spreads the models over that many worker processes. `tell` is told what happens meanwhile. Raises
+    `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing to
+    examine, and `KeyboardInterrupt`.
+    """
+    started = datetime.datetime.now(datetime.timezone.utc)
+    begun = time.monotonic()
+    request = replace(request, cwd=request.cwd or os.getcwd())
+    with _run_directory(request) as shared:
+        selection = select(shared)
+        selection.host.start_inspection()
+        collector = Collector(selection, tell)
+        _run_pytest(shared, selection, collector, jobs)
+    if collector.interrupted:
+        raise KeyboardInterrupt
+    return _report(selection, collector.outcomes, fail_on, started, time.monotonic() - begun)
+
+
+@contextlib.contextmanager
+def _run_directory(request: Request) -> Iterator[Request]:
+    """Give the run a private directory that its worker processes share."""
+    directory = tempfile.mkdtemp(prefix="sage-doctor-")
+    try:
+        yield replace(request, run_directory=directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run_pytest(request: Request, selection: Selection, collector: Collector, jobs: int) -> None:
+    manifest = selection.host.manifest
+    own = [str(p) for p in manifest.check_paths] if manifest is not None else []
+    arguments = [
+        str(CHECKS),
+        *own,
+        *("-c", str(_INI), "--rootdir", str(CHECKS.parent), "--import-mode=importlib", "--capture=fd"),
+        "--continue-on-collection-errors",
+        *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:faulthandler", "-p", "no:junitxml"),
+        *("-p", "no:doctest", "-p", "no:pastebin", "-p", "no:unittest", "-p", "no:stepwise", "-p", "no:debugging", "-p", "no:warnings"),
+        *("-p", "sage_doctor.plugin", f"--sage-request={json.dumps(request.to_json())}"),
+        *([] if own else ["--noconftest"]),
+    ]
+    if jobs > 1:
+        arguments += ["-p", "xdist.plugin", "-n", str(jobs), "--dist", "loadgroup", "--max-worker-restart=0"]
+    with _own_environment():
+        pytest.main(arguments, plugins=[collector, SharedSelection(selection)])
+
+
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Keep what users set for their own test runs away from this one."""
+    before = {name: os.environ.get(name) for name in (*_UNWANTED_VARIABLES, "PYTEST_DISABLE_PLUGIN_AUTOLOAD")}
+    for name in _UNWANTED_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _report(
+    selection: Selection,
+    outcomes: list[Outcome],
+    fail_on: FailOn,
+    started: datetime.datetime,
+    duration_s: float,
+) -> Report:
+    ordered = sorted(outcomes, key=lambda o: (o.order, o.result.subject, o.result.id))
+    checks = tuple(o.result for o in ordered)
+    found = [f for o in ordered for f in o.findings]
+    found.sort(key=lambda f: SEVERITIES.index(f.severity))  # stable: within one severity, causes stay first
+    verdict, exit_code = conclude(checks, found, fail_on)
+    host = selection.host
+    return Report(
+        doctor={"version": __version__, "python": platform.python_version()},
+        machine=MachineInfo(
+            name=host.name,
+            hostname=host.machine.hostname,
+            roles=selection.roles,
+            accelerator=host.accelerator or next(iter(sorted(host.machine.accelerators)), "cpu"),
+            boot_id=host.machine.boot_id,
+            platform=host.machine.platform,
+            memory_bytes=host.machine.memory_total,
+        ),
+        started_at=started.isoformat(timespec="seconds"),
+        duration_s=duration_s,
+        level=selection.level,
+        verdict=verdict,
+        exit_code=exit_code,
+        checks=checks,
+        findings=tuple(found),
+        measurements=tuple(m for o in ordered for m in o.measurements),
+        answers={o.result.subject: o.answer for o in ordered if o.answer is not None},
+    )
