@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from sage_doctor.advice import as_candidates, copy_commands, where_it_may_be
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.model import Model
 from sage_doctor.text import printable, quoted
 
@@ -73,7 +74,7 @@ def _missing(model: Model) -> Finding:
     foreign = location.foreign_home
     near = [{"path": str(p), "why": "the same trailing path" if p.name == model.path.name else "a similar name"}
             for p in location.near]  # fmt: skip
-    others = as_candidates(model.candidates(model.path.name)[:5]) if model.kind != "adapter" else []
+    others = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR) if model.kind != "adapter" else []
     seen = {c["path"] for c in near}
     evidence = {
         "path": str(model.path),

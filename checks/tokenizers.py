@@ -10,6 +10,7 @@ from sage_doctor.advice import as_candidates
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.embeddings import embedding_tensor
+from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.model import Model
 from sage_doctor.text import printable, quoted
 from sage_doctor.weight_findings import bring_back, lfs_pull
@@ -32,7 +33,7 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
     if model.config.model_type in _WITHOUT:
         raise NotApplicable(f"models of type {model.config.model_type} take no text")
     if model.tokenizer.source is None:
-        donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= 2)  # noqa: PLR2004 - by name
+        donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
         yield finding(
             "tokenizer-missing",
             "no tokenizer files beside the weights (tokenizer.json, tokenizer.model, or vocabulary and merges)",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.advice import as_candidates
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.model import Model
 from sage_doctor.text import human_bytes, listed, printable, quoted
 from sage_doctor.weight_findings import bring_back, broken_header, merge_commands
@@ -63,7 +64,7 @@ def _none_at_all(model: Model) -> Finding:
     elif present:
         text += f" (only {listed(present, most=4)})"
     commands = merge_commands(model)
-    candidates = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= 2)  # noqa: PLR2004 - by name
+    candidates = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
     if commands:
         summary = "This is a merged model that was never merged on this machine, or whose weights were not copied. " \
             "Merge it again from its base and adapter, or copy the weights from a machine that has them."  # fmt: skip

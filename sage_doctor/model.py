@@ -201,8 +201,20 @@ class Model:
         ]
         found = [p for p in self.host.neighbours if p != self.path and _complete(p)]
         cached = [(c.repo_id, c.snapshot) for c in self.host.cached_models]
+        named = [
+            (base.path, f"the base in the merge recipe of {m.name}")
+            for m in self.siblings.values()
+            if m.spec is not None and m.spec.merge is not None and m.spec.merge.adapter == self.name
+            if (base := self.siblings.get(m.spec.merge.base)) is not None and base.found
+        ]
         return candidates_for(
-            text, known=known, found=found, cached=cached, roots=self.host.roots, exclude=[self.path]
+            text,
+            named=named,
+            known=known,
+            found=found,
+            cached=cached,
+            roots=self.host.roots,
+            exclude=[self.path],
         )
 
     def describe(self) -> dict[str, Any]:

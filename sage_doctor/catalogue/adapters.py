@@ -81,6 +81,14 @@ ENTRIES = (
         may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '[/~]",),
     ),
     Entry(
+        code="adapter-base-relative",
+        severity="warning",
+        title="The base is found beside the adapter only",
+        cause="The configuration names its base by a relative path. A loader counts that from the directory the session "
+        "was started in, not from the adapter, so it works from one directory and fails from every other.",
+        cure="Name the base by a manifest model, an absolute path or a hub name.",
+    ),
+    Entry(
         code="adapter-base-broken",
         severity="error",
         title="The adapter's base model is itself ill",

@@ -30,9 +30,13 @@ class BasePlace:
     form: Literal["absolute", "relative", "repository"]
 
 
+# Ranks of provenance, best first.
+WRITTEN_DOWN, SAME_TAIL, SIMILAR, KNOWN, NEAR_BY = range(5)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A directory on this machine that may be what is looked for. `rank` 0 is the best provenance."""
+    """A directory on this machine that may be what is looked for. `rank` is one of the ranks above."""
 
     path: Path
     why: str
@@ -77,6 +81,7 @@ def _holds_model(path: Path) -> bool:
 def candidates_for(
     text: str,
     *,
+    named: Iterable[tuple[Path, str]] = (),
     known: Iterable[tuple[Path, str]],
     found: Iterable[Path],
     cached: Iterable[tuple[str, Path]],
@@ -85,8 +90,10 @@ def candidates_for(
 ) -> list[Candidate]:
     """Return where the model named `text` may really be, best provenance first, never by shape.
 
-    `known` are the manifest's models with what to call them, `found` model directories seen near by, `cached`
-    repositories of the hub cache, `roots` directories under which the same trailing path is looked for.
+    `named` are places that somebody wrote down for it, with who did; `known` the other models of the run with their
+    names, `found` model directories seen near by, `cached` repositories of the hub cache, `roots` directories under
+    which the same trailing path is looked for. Where any candidate has provenance or a similar name, models that
+    merely happen to be here are left out.
     """
     ranked: dict[Path, Candidate] = {}
 
@@ -95,19 +102,25 @@ def candidates_for(
             ranked[path] = Candidate(path=path, why=why, rank=rank)
 
     wanted = _words(text)
+    for path, who in named:
+        add(path, who, WRITTEN_DOWN)
     for path in same_tail(Path(text.lstrip("./") or text), roots):
         if _holds_model(path):
-            add(path, "the same trailing path", 0)
+            add(path, "the same trailing path", SAME_TAIL)
     for path, name in known:
-        add(path, f"the manifest's model {name}", 1)
+        similar = bool(wanted & (_words(name) | _words(path.name)))
+        add(path, f"examined here as {name}" + (", a similar name" if similar else ""), SIMILAR if similar else KNOWN)
     for path in found:
-        shared = wanted & _words(path.name)
-        add(path, "a similar name" if shared else "a complete model near by", 2 if shared else 4)
+        similar = bool(wanted & _words(path.name))
+        add(path, "a similar name" if similar else "a complete model near by", SIMILAR if similar else NEAR_BY)
     for repo, path in cached:
-        shared = wanted & _words(repo)
-        add(path, f"{repo} in the Hugging Face cache", 2 if shared else 5)
+        similar = bool(wanted & _words(repo))
+        add(path, f"{repo} in the Hugging Face cache", SIMILAR if similar else NEAR_BY)
     left_out = set(exclude)
-    return sorted((c for p, c in ranked.items() if p not in left_out), key=lambda c: (c.rank, str(c.path)))
+    best_first = sorted((c for p, c in ranked.items() if p not in left_out), key=lambda c: (c.rank, str(c.path)))
+    if best_first and best_first[0].rank < NEAR_BY:
+        return [c for c in best_first if c.rank < NEAR_BY]
+    return best_first
 
 
 _COMMON = frozenset({"model", "models", "final", "fine", "tuned", "merged", "base", "checkpoint", "hf", "the", "home"})
