@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sage_doctor.demo import cure
-from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, Incident, lay_out
+from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, Incident, lay_out, places
 from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
 from sage_doctor.text import printable
@@ -33,7 +36,7 @@ class NotAsTold(Exception):  # noqa: N818 - the story's own end, not a defect of
 
 
 def run_demo(scratch: Path, *, echo: Echo) -> int:
-    """Play the incident in `scratch/thor` and return the exit code: 0 where every claim of the story held, else 1.
+    """Play the incident in `scratch/thor`, which stays, and return 0 where every claim of the story held, else 1.
 
     `echo` shows one line. Raises `DoctorError` where the demo cannot even begin: the model's package is missing, or
     `scratch/thor` exists.
@@ -47,14 +50,42 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
     except (NotAsTold, subprocess.TimeoutExpired) as broken:
         echo("")
         echo(f"The demo did not go as it should: {broken}")
-        echo(f"Everything lies as it was at that moment in {printable(str(it.root))}")
+        echo(f"Everything lies as it was at that moment in {printable(str(it.root))}.")
         return 1
     echo("")
     echo(f"Shown: two misleading errors, their causes found without loading a model, {changed} lines of cure, and")
     echo("a model that was really loaded, asked and timed, by the doctor and by a session.")
     echo(f"It took {time.monotonic() - begun:.0f} s.")
-    echo(f"Look around in {printable(str(it.root))}: break something, and run `sage-doctor` there.")
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Play the incident on standard output, in the directory given or in a temporary one, and return the exit code.
+
+    A directory that was asked for is kept; a temporary one is kept where the story failed. Raises like `run_demo`.
+    """
+    if arguments:
+        scratch = Path(arguments[0]).absolute()
+        code = run_demo(scratch, echo=_say)
+        if code == 0:
+            root = printable(str(places(scratch).root))
+            _say(f"It lies in {root}: break something else, and run `sage-doctor` there.")
+        return code
+    scratch = Path(tempfile.mkdtemp(prefix="sage-doctor-demo-"))
+    keep = False
+    try:
+        code = run_demo(scratch, echo=_say)
+        keep = code != 0
+    finally:
+        if not keep:
+            shutil.rmtree(scratch, ignore_errors=True)
+    if not keep:
+        _say("To look around and break something else: `sage-doctor demo --directory DIR` keeps it.")
+    return code
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _play(it: Incident, echo: Echo) -> int:
@@ -65,7 +96,8 @@ def _play(it: Incident, echo: Echo) -> int:
         code, last = _session(it, runner, echo)
         if code == 0:
             raise NotAsTold(f"{runner.name} ran, although its model has no weights")
-        echo(INDENT + last)
+        for line in _wrapped(last):
+            echo(INDENT + line)
 
     _heading(echo, "2", "The doctor says what is wrong")
     _diagnosed(_doctor(it, echo), it)
@@ -73,7 +105,7 @@ def _play(it: Incident, echo: Echo) -> int:
     _heading(echo, "3", "A person mends it: the adapter gets its base, and sessions run from the adapter")
     shown = [line for diff in cure.apply(it).values() for line in diff]
     for line in shown:
-        echo(INDENT + line)
+        echo((INDENT + line).rstrip())
 
     _heading(echo, "4", "The doctor looks again, and lets the model speak")
     _cured(_doctor(it, echo))
@@ -152,7 +184,17 @@ def _environment() -> dict[str, str]:
     """Return this environment as a session on thor would have it: that machine's name, and no settings of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SAGE_")}
     colour = sys.stdout.isatty() and not kept.get("NO_COLOR")
-    return {**kept, "SAGE_MACHINE": "thor", "HF_HUB_OFFLINE": "1", **({"FORCE_COLOR": "1"} if colour else {})}
+    ours = {"SAGE_MACHINE": "thor", "HF_HUB_OFFLINE": "1", "COLUMNS": str(_columns())}
+    return {**kept, **ours, **({"FORCE_COLOR": "1"} if colour else {})}
+
+
+def _columns() -> int:
+    """Return how wide what the doctor and the sessions say may be, next to the indent."""
+    return max(60, min(120, shutil.get_terminal_size((100, 24)).columns) - len(INDENT))
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, _columns(), break_long_words=False, break_on_hyphens=False)
 
 
 def _diagnosed(report: Report, it: Incident) -> None:
