@@ -1,0 +1,23 @@
+"""Which keys each table of the manifest knows. `schemas/manifest.schema.json` says the same for editors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA: Final = 1
+
+KINDS: Final = ("full", "merged", "adapter")
+ACCELERATORS: Final = ("cuda", "mps", "cpu")
+DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
+
+TOP: Final = ("schema", "python", "accelerator", "vars", "budget", "machines", "roles", "models", "checks")
+BUDGET: Final = ("load_s", "first_token_ms", "tokens_per_s", "peak_memory_gb")
+MACHINE: Final = ("match", "roles", "python", "accelerator", "home", "vars", "budget", "models")
+MATCH: Final = ("hostname", "device_tree")
+ROLE: Final = ("models", "runners", "accelerator", "description")
+OVERRIDE: Final = ("path", "base", "budget", "dtype", "device", "prompt", "max_new_tokens")
+MODEL: Final = ("kind", *OVERRIDE, "merge", "description")
+MERGE: Final = ("base", "adapter")
+CHECKS: Final = ("paths",)
+
+BUILT_IN: Final = ("home", "machine", "manifest_dir")

@@ -1,0 +1,60 @@
+"""What things may be called, and the nearest known name to one that is not known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+
+from sage_doctor.text import printable
+
+# Comparing texts is quadratic in their length and done for every candidate: a hostile manifest must not make a
+# suggestion expensive.
+_LONGEST = 80
+MOST_CANDIDATES = 400
+# The subject of findings about the host: `report.MACHINE`, not imported because finding a model must stay cheap.
+_HOST = "machine"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_PLACE_STARTS = (".", "~", "{", "hf:")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like `word`, or None where nothing is."""
+    if not 0 < len(word) <= _LONGEST:
+        return None
+    import difflib  # noqa: PLC0415 - only a manifest with a mistake pays for it
+
+    names = {name.lower(): name for name in islice(known, MOST_CANDIDATES) if len(name) <= _LONGEST}
+    close = difflib.get_close_matches(word.lower(), names, n=1)
+    return names[close[0]] if close else None
+
+
+def is_place(text: str) -> bool:
+    """Return whether a base is a path or an `hf:` reference rather than the name of a manifest model."""
+    return "/" in text or text.startswith(_PLACE_STARTS)
+
+
+def name_fault(name: str, *, reserved: bool) -> str | None:
+    """Return why nothing can be called `name`, or None.
+
+    `reserved` is for models and roles: they are given on the command line next to directories, and a model named
+    `machine` could not be told from the host in a report.
+    """
+    if not name or name != name.strip():
+        return "is empty" if not name.strip() else "starts or ends with a space"
+    if printable(name, limit=len(name)) != name:
+        return "holds a control or invisible character"
+    if len(name) > 200:
+        return "is longer than 200 characters"
+    if not reserved:
+        return None
+    if name == _HOST:
+        return "is the word reports use for the host itself"
+    if is_place(name) or name.startswith("-"):
+        return "would be read as a path or an option: it may not hold '/' nor start with '.', '~', '{', '-' or 'hf:'"
+    return None
+
+
+def is_variable(name: str) -> bool:
+    """Return whether `{name}` can be written: letters, digits, `_` and `-`, not starting with a digit."""
+    return _VARIABLE.match(name) is not None
