@@ -1,0 +1,38 @@
+"""The manifest `sage-doctor.toml`: which models this machine is meant to run, where they lie, and what they may cost.
+
+    path = find_manifest(Path.cwd(), os.environ)
+    manifest = load_for_host(path)             # ManifestError: every problem, as file:line: message
+    for name in manifest.required(): manifest.models[name].path
+
+`toml_lines` finds the lines of keys, `tables` reads typed values, `drafts` and `machines` what is written,
+`variables`, `fill` and `places` what that means on this host, `references` and `models` how it hangs together.
+"""
+
+from __future__ import annotations
+
+from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, load_manifest
+from sage_doctor.manifest.specs import (
+    Budget,
+    Kind,
+    MachineSpec,
+    Manifest,
+    MergeRecipe,
+    ModelPath,
+    ModelSpec,
+    RoleSpec,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "Budget",
+    "Kind",
+    "MachineSpec",
+    "Manifest",
+    "MergeRecipe",
+    "ModelPath",
+    "ModelSpec",
+    "RoleSpec",
+    "find_manifest",
+    "load_for_host",
+    "load_manifest",
+]

@@ -1,0 +1,124 @@
+"""Finding and reading the manifest's file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NoReturn
+
+from sage_doctor.errors import ManifestError
+from sage_doctor.manifest.machines import Host
+from sage_doctor.manifest.parse import parse_manifest
+from sage_doctor.manifest.problems import shown_path
+from sage_doctor.manifest.specs import Manifest
+from sage_doctor.readers.regular import UnreadableFile, look, read_start
+from sage_doctor.text import printable
+
+FILE_NAME: Final = "sage-doctor.toml"
+MOST_BYTES: Final = 1024 * 1024  # a manifest of a thousand models has a fifth of it
+_DEVICE_TREE = "/proc/device-tree/model"
+
+
+def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the manifest in use for a session started in the directory `start`, or None where there is none.
+
+    That is the nearest `sage-doctor.toml` from `start` upwards; else `$SAGE_DOCTOR_MANIFEST`, whether or not it
+    exists; else the one of the user (`$XDG_CONFIG_HOME`, by default `~/.config`); else the one in `/etc`.
+    """
+    start = _absolute(start)
+    for directory in (start, *start.parents):
+        candidate = directory / FILE_NAME
+        if look(candidate).kind != "missing" and not _planted(candidate):
+            return candidate
+    named = environ.get("SAGE_DOCTOR_MANIFEST")
+    if named:
+        return _absolute(Path(named))
+    config = environ.get("XDG_CONFIG_HOME", "")
+    if not config.startswith("/"):  # the XDG specification has relative ones ignored
+        config = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    for candidate in (Path(config, "sage-doctor", FILE_NAME), Path("/etc/sage-doctor", FILE_NAME)):
+        if look(candidate).kind != "missing":
+            return candidate
+    return None
+
+
+def _planted(path: Path) -> bool:
+    """Return whether a stranger left it where everybody may write, such as /tmp: it could run what it likes."""
+    try:
+        owner = os.lstat(path).st_uid
+        anybody = os.stat(path.parent).st_mode & stat.S_IWOTH
+    except OSError:
+        return False
+    return bool(anybody) and owner not in (0, os.getuid())
+
+
+def load_manifest(
+    path: Path, *, environ: Mapping[str, str], hostname: str, device_tree: str | None, home: Path
+) -> Manifest:
+    """Return the manifest at `path` as it applies to the host described by the other arguments.
+
+    Reads that file, looks whether the paths of a user's own checks exist, and asks this host nothing else. Links
+    are not followed in any path it returns. Raises `ManifestError` with every problem found, by line.
+    """
+    text = _decoded(path, _read(path))
+    host = Host(environ=environ, hostname=hostname, device_tree=device_tree, home=home)
+    return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
+
+
+def load_for_host(path: Path) -> Manifest:
+    """Return the manifest at `path` as it applies to this host. Raises `ManifestError`."""
+    return load_manifest(
+        path,
+        environ=os.environ,
+        hostname=os.uname().nodename,
+        device_tree=_device_tree(),
+        home=Path(os.path.expanduser("~")),
+    )
+
+
+def _device_tree() -> str | None:
+    try:
+        raw = read_start(_DEVICE_TREE, 4096)
+    except UnreadableFile:  # not a board with a device tree
+        return None
+    return raw.decode("utf-8", "replace").strip("\0 \n") or None
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return Path.cwd() / path
+    except OSError:  # the working directory was deleted
+        return path
+
+
+def _fail(path: Path, message: str, line: int | None = None) -> NoReturn:
+    where = shown_path(path)
+    raise ManifestError([f"{where}:{line}: {message}" if line else f"{where}: {message}"])
+
+
+def _read(path: Path) -> bytes:
+    node = look(path)
+    if node.kind == "missing":
+        _fail(path, "no such file; `sage-doctor init` writes one")
+    if node.kind != "file":
+        _fail(path, f"{printable(node.detail) or f'a {node.kind}'}, not a manifest file")
+    try:
+        raw = read_start(path, MOST_BYTES + 1)
+    except UnreadableFile as error:
+        _fail(path, f"cannot be read: {error}")
+    if len(raw) > MOST_BYTES:
+        size = f"{max(node.size, len(raw)):,}"
+        _fail(path, f"{size} bytes; a manifest has at most {MOST_BYTES:,} bytes (1 MiB)")
+    return raw
+
+
+def _decoded(path: Path, raw: bytes) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        _fail(path, "UTF-16 text; save it as UTF-8", 1)
+    try:
+        return raw.decode("utf-8-sig")  # editors on Windows begin a file with a byte-order mark
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        _fail(path, f"not UTF-8 text (byte {raw[error.start]:#04x}); save it as UTF-8", line)

@@ -1,0 +1,195 @@
+"""Which machine this is: the `[machines.X]` tables, and the one that matches this host."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from sage_doctor.manifest import keys
+from sage_doctor.manifest.drafts import Fields, Written, read_budget, read_fields, written
+from sage_doctor.manifest.names import is_variable, nearest
+from sage_doctor.manifest.problems import Problems, header
+from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.toml_lines import KeyPath
+from sage_doctor.manifest.variables import NoValue, Scope
+from sage_doctor.text import listed, printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """This host as far as a manifest asks. `device_tree` is the board's model text, None where there is none."""
+
+    environ: Mapping[str, str]
+    hostname: str
+    device_tree: str | None
+    home: Path
+
+    def names(self) -> tuple[str, ...]:
+        """Return the hostname in lower case, in full and without its domain."""
+        full = self.hostname.lower()
+        return tuple(dict.fromkeys((full, full.partition(".")[0])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineDraft:
+    """One machine as written. `roles` is None where the table says none."""
+
+    name: str
+    table: Table
+    hostname: tuple[str, ...]
+    device_tree: tuple[str, ...]
+    roles: tuple[str, ...] | None
+    python: Written | None
+    accelerator: str | None
+    home: str | None
+    vars: Mapping[str, Written]
+    budget: Mapping[str, float]
+    overrides: Mapping[str, Fields]
+    override_keys: Mapping[str, KeyPath]
+
+    def matches(self, host: Host) -> bool:
+        """Return whether the hostname or the device tree fits one of the globs; letter case does not matter."""
+        tree = (host.device_tree.lower(),) if host.device_tree else ()
+        pairs = ((self.hostname, host.names()), (self.device_tree, tree))
+        return any(fnmatchcase(text, glob.lower()) for globs, texts in pairs for glob in globs for text in texts)
+
+
+def read_machines(top: Table) -> dict[str, MachineDraft]:
+    """Return the machines by name."""
+    tables = top.named("machines", keys.MACHINE, "machine")
+    return {name: _machine(name, table) for name, table in tables.items()}
+
+
+def _machine(name: str, table: Table) -> MachineDraft:
+    match = table.section("match")
+    match.only(keys.MATCH)
+    overrides = table.named("models", keys.OVERRIDE, "model")
+    home = table.text("home")
+    if home is not None and not home.startswith("/"):
+        table.wrong("home", "a path from the root, such as '/home/me'")
+    return MachineDraft(
+        name=name,
+        table=table,
+        hostname=match.texts("hostname", or_one=True) or (),
+        device_tree=match.texts("device_tree", or_one=True) or (),
+        roles=table.texts("roles"),
+        python=written(table, "python"),
+        accelerator=table.choice("accelerator", keys.ACCELERATORS),
+        home=home,
+        vars=read_vars(table),
+        budget=read_budget(table),
+        overrides={model: read_fields(inner) for model, inner in overrides.items()},
+        override_keys={model: inner.path for model, inner in overrides.items()},
+    )
+
+
+def read_vars(parent: Table) -> dict[str, Written]:
+    """Return the variables set in `parent`."""
+    table = parent.section("vars")
+    found = {}
+    for name in table.data:
+        if name in keys.BUILT_IN:
+            table.problems.add((*table.path, name), f"{table.field(name)}: this name is built in; choose another")
+        elif not is_variable(name):
+            rule = "it starts with a letter and goes on with letters, digits, '_' and '-'"
+            table.problems.add((*table.path, name), f"{table.field(name)} cannot be a variable's name: {rule}")
+        value = table.text(name, empty=True)
+        if value is not None:
+            found[name] = Written(value, (*table.path, name), table.field(name))
+    return found
+
+
+def match_host(
+    machines: Mapping[str, MachineDraft], host: Host, problems: Problems
+) -> tuple[MachineDraft | None, bool]:
+    """Return the machine that is this host, and whether that is certain; notes a name or a match that is not.
+
+    `SAGE_MACHINE` decides where it is set. A manifest without machines does not ask which one this is.
+    """
+    wanted = host.environ.get("SAGE_MACHINE", "")
+    if wanted and machines:
+        if wanted in machines:
+            return machines[wanted], True
+        near = nearest(wanted, machines)
+        hint = f"did you mean '{printable(near)}'? " if near else ""
+        shown = printable(wanted, limit=80)
+        known = listed(list(machines), most=12)
+        message = f"SAGE_MACHINE is '{shown}', which is no machine here; {hint}machines: {known}"
+        problems.add(("machines",), message)
+        return None, False
+    fitting = [machine for machine in machines.values() if machine.matches(host)]
+    if len(fitting) < 2:
+        return (fitting[0] if fitting else None), True
+    fitting.sort(key=lambda machine: problems.lines.of(machine.table.path))
+    first, *others = (f"{header(*m.table.path)} (line {problems.lines.of(m.table.path)})" for m in fitting[:5])
+    tree = f", device tree '{printable(host.device_tree, limit=80)}'" if host.device_tree else ""
+    host_text = f"this host (hostname '{printable(host.hostname, limit=80)}'{tree})"
+    advice = "set SAGE_MACHINE to the name of one, or narrow their match"
+    problems.add(fitting[1].table.path, f"{host_text} matches {first} and {' and '.join(others)}; {advice}")
+    return None, False
+
+
+class Scopes:
+    """The variables of the manifest, as this host and as every other machine sees them."""
+
+    def __init__(self, shared: Mapping[str, Written], machines: Mapping[str, MachineDraft], directory: Path) -> None:
+        self.shared = {name: value.text for name, value in shared.items()}
+        self.directory = str(directory)
+        self.elsewhere: dict[str, list[str]] = {}
+        for machine in machines.values():
+            for name in machine.vars:
+                self.elsewhere.setdefault(name, []).append(machine.name)
+
+    def here(self, machine: MachineDraft | None, host: Host, *, settled: bool) -> Scope:
+        """Return the variables of this host. `{home}` is the home its machine states, else the running user's."""
+        built_in = {"manifest_dir": self.directory, "home": str(host.home)}
+        if machine is not None:
+            built_in |= {"machine": machine.name, **({"home": machine.home} if machine.home else {})}
+        return Scope(
+            variables=self._variables(machine),
+            built_in=built_in,
+            environ=host.environ,
+            tilde=str(host.home),
+            elsewhere=self.elsewhere,
+            machine=machine.name if machine is not None else None,
+            settled=settled,
+        )
+
+    def there(self, machine: MachineDraft) -> Scope:
+        """Return the variables of a machine that is not this host: its environment is unknown."""
+        built_in = {"manifest_dir": self.directory, "machine": machine.name}
+        return Scope(
+            variables=self._variables(machine),
+            built_in=built_in | ({"home": machine.home} if machine.home else {}),
+            elsewhere=self.elsewhere,
+            machine=machine.name,
+            this_host=False,
+        )
+
+    def _variables(self, machine: MachineDraft | None) -> Mapping[str, str]:
+        """Return a chain, not a copy: many machines share one long table of defaults."""
+        own = {name: value.text for name, value in machine.vars.items()} if machine is not None else {}
+        return ChainMap(own, self.shared)
+
+
+def check_vars(scope: Scope, variables: Mapping[str, Written], problems: Problems) -> None:
+    """Note every variable whose text is wrong on any machine: unknown names, circles, stray braces."""
+    for name, value in variables.items():
+        try:
+            scope.check(name)
+        except NoValue as missing:  # noqa: PERF203 - every variable is judged on its own
+            note(missing, value, scope, problems)
+
+
+def note(missing: NoValue, value: Written, scope: Scope, problems: Problems) -> None:
+    """Note why a text could not be filled in, unless that is told where the cause lies."""
+    if missing.told:
+        return
+    message = f"{value.label}: {missing}"
+    if missing.word:
+        problems.unknown(value.key, message, scope.known(), word=missing.word)
+    else:
+        problems.add(value.key, message)

@@ -1,0 +1,121 @@
+"""From models as written to the models of this machine: which it needs, where they lie, which lie elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sage_doctor.manifest.drafts import Fields, ModelDraft, Written
+from sage_doctor.manifest.fill import Filler
+from sage_doctor.manifest.names import is_place
+from sage_doctor.manifest.problems import Problems
+from sage_doctor.manifest.specs import Budget, MergeRecipe, ModelPath, ModelSpec, as_kind
+from sage_doctor.text import printable
+
+Drafts = Mapping[str, ModelDraft]
+
+
+def closure(drafts: Drafts, names: Iterable[str]) -> frozenset[str]:
+    """Return these models and all they name: bases, and the base and adapter they are merged from."""
+    waiting, found = list(names), set()
+    while waiting:
+        name = waiting.pop()
+        if name in drafts and name not in found:
+            found.add(name)
+            waiting.extend(reference.text for reference in drafts[name].references())
+    return frozenset(found)
+
+
+def check_circles(drafts: Drafts, problems: Problems) -> None:
+    """Note models that are built on themselves, by way of bases and merges; each circle once."""
+    done: set[str] = set()
+    for start in drafts:
+        trail: list[str] = []  # the models between `start` and here
+        on_trail: set[str] = set()
+        waiting = [(start, False)]
+        while waiting:
+            name, leaving = waiting.pop()
+            if leaving:
+                on_trail.discard(trail.pop())
+                done.add(name)
+            elif name in on_trail:
+                circle = [*trail[trail.index(name) :], name]
+                shown = printable(" -> ".join(circle), limit=200)
+                problems.add((*drafts[name].key, "base"), f"models that are built on each other: {shown}")
+            elif name not in done and name in drafts:
+                trail.append(name)
+                on_trail.add(name)
+                waiting.append((name, True))
+                waiting.extend((reference.text, False) for reference in drafts[name].references())
+
+
+def build_models(
+    drafts: Drafts, needed: frozenset[str], filler: Filler, budgets: Mapping[str, float]
+) -> tuple[dict[str, ModelSpec], dict[str, str]]:
+    """Return the models of this machine, and those that lie elsewhere with the reason.
+
+    A model this machine needs must have a place here. `budgets` are the defaults of the machine and the manifest.
+    """
+    models: dict[str, ModelSpec] = {}
+    elsewhere: dict[str, str] = {}
+    for name, draft in drafts.items():
+        lacking: list[str] = []
+        places = {
+            what: filler.model(value, needed=name in needed, lacking=lacking)
+            for what, value in draft.fields.places.items()
+            if what == "path" or is_place(value.text)
+        }
+        if lacking:
+            elsewhere[name] = lacking[0]
+        else:
+            models[name] = _spec(draft, places, budgets, filler.problems.lines.of(draft.key))
+    _follow(drafts, models, elsewhere)
+    return models, elsewhere
+
+
+def _follow(drafts: Drafts, models: dict[str, ModelSpec], elsewhere: dict[str, str]) -> None:
+    """Move to `elsewhere` what is built on a model that lies there, so that every name in `models` leads somewhere."""
+    users: dict[str, list[str]] = {}
+    for name, draft in drafts.items():
+        for reference in draft.references():
+            users.setdefault(reference.text, []).append(name)
+    waiting = list(elsewhere)
+    while waiting:
+        base = waiting.pop()
+        for name in users.get(base, ()):
+            if models.pop(name, None) is not None:
+                elsewhere[name] = f"it is built on '{printable(base, limit=80)}', and {elsewhere[base]}"
+                waiting.append(name)
+
+
+def _spec(
+    draft: ModelDraft, places: Mapping[str, ModelPath | None], budgets: Mapping[str, float], line: int
+) -> ModelSpec:
+    fields: Fields = draft.fields
+    base = _named(fields.places.get("base"), places.get("base"))
+    merge_base = _named(fields.places.get("merge.base"), places.get("merge.base"))
+    adapter = _named(fields.places.get("merge.adapter"), places.get("merge.adapter"))
+    recipe = None
+    if merge_base is not None and adapter is not None:
+        recipe = MergeRecipe(
+            base=merge_base,
+            adapter=adapter,
+            base_path=places.get("merge.base"),
+            adapter_path=places.get("merge.adapter"),
+        )
+    return ModelSpec(
+        name=draft.name,
+        kind=as_kind(draft.kind),
+        path=places.get("path") or ModelPath(text=""),  # without a path there is a problem, and no manifest
+        base=base,
+        base_path=places.get("base"),
+        merge=recipe,
+        budget=Budget(**{**budgets, **fields.budget}),
+        line=line,
+        **fields.values,
+    )
+
+
+def _named(value: Written | None, place: ModelPath | None) -> str | None:
+    if value is None:
+        return None
+    return value.text if place is None else place.text

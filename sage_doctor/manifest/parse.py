@@ -1,0 +1,208 @@
+"""The text of a manifest → `Manifest`. Gathers every problem before it gives up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.manifest import keys
+from sage_doctor.manifest.drafts import Written, read_budget, read_models, written
+from sage_doctor.manifest.fill import Filler
+from sage_doctor.manifest.machines import (
+    Host,
+    MachineDraft,
+    Scopes,
+    check_vars,
+    match_host,
+    read_machines,
+    read_vars,
+)
+from sage_doctor.manifest.models import build_models, check_circles, closure
+from sage_doctor.manifest.places import BadPlace, interpreter
+from sage_doctor.manifest.problems import Problems, shown
+from sage_doctor.manifest.references import References
+from sage_doctor.manifest.specs import MachineSpec, Manifest, RoleSpec
+from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.manifest.variables import NoValue
+from sage_doctor.readers.regular import look
+from sage_doctor.text import printable
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def parse_manifest(text: str, *, path: Path, shown_as: Path, host: Host) -> Manifest:
+    """Return the manifest that lies at the absolute `path`, as it applies to `host`. Raises `ManifestError`."""
+    lines = locate_keys(text)
+    problems = Problems(shown_as, lines)
+    if lines.too_deep:
+        problems.add_at(lines.too_deep, "nested deeper than any manifest")
+        problems.settle()
+    return _Parser(_toml(text, problems), path, host, problems).manifest()
+
+
+def _toml(text: str, problems: Problems) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, at, place = str(error).partition(" (at ")
+        words = place.rstrip(")").replace(",", "").split()
+        line = int(words[1]) if at and words[:1] == ["line"] else text.rstrip().count("\n") + 1
+        column = f" (column {words[3]})" if len(words) == 4 else ""
+        problems.add_at(line, f"not valid TOML: {printable(message)}{column}")
+    except (ValueError, RecursionError, OverflowError) as error:
+        problems.add((), f"not a manifest: {printable(str(error), limit=200)}")
+    problems.settle()
+    return {}
+
+
+class _Parser:
+    """One pass over one manifest: read all tables, check the names between them, fill in what this host uses."""
+
+    def __init__(self, data: Mapping[str, Any], path: Path, host: Host, problems: Problems) -> None:
+        self.path = path
+        self.host = host
+        self.problems = problems
+        self.top = Table(data, (), problems)
+        self._check_schema()
+        self.top.only(keys.TOP)
+        self.python = written(self.top, "python")
+        self.accelerator = self.top.choice("accelerator", keys.ACCELERATORS)
+        self.vars = read_vars(self.top)
+        self.budget = read_budget(self.top)
+        self.machines = read_machines(self.top)
+        self.roles = self.top.named("roles", keys.ROLE, "role")
+        self.drafts = read_models(self.top)
+
+    def _check_schema(self) -> None:
+        """Another schema means other keys: nothing else that could be said would be true."""
+        data = self.top.data
+        if "schema" not in data:
+            self.problems.add((), f"schema is missing: write `schema = {keys.SCHEMA}` at the top")
+            return
+        value = data["schema"]
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if number and value == keys.SCHEMA:
+            return
+        newer = "; a newer sage-doctor may read it" if number and value > keys.SCHEMA else ""
+        self.problems.add(("schema",), f"schema must be {keys.SCHEMA}, not {shown(value)}{newer}")
+        if number:
+            self.problems.settle()
+
+    def manifest(self) -> Manifest:
+        here, settled = match_host(self.machines, self.host, self.problems)
+        scopes = Scopes(self.vars, self.machines, self.path.parent)
+        scope = scopes.here(here, self.host, settled=settled)
+        filler = Filler(scope, self.path.parent, self.problems)
+        check_vars(scope, self.vars, self.problems)
+        roles = self._roles(here, filler)
+        machines = {
+            name: self._machine(draft, filler if draft is here else self._filler(scopes, draft), here=draft is here)
+            for name, draft in self.machines.items()
+        }
+        overrides = here.overrides if here is not None else {}
+        drafts = {name: draft.on(overrides.get(name)) for name, draft in self.drafts.items()}
+        References(self.drafts, self.roles, self.problems).check(self.machines)
+        check_circles(drafts, self.problems)
+        needed = closure(drafts, self._wanted(here, roles))
+        budgets = {**self.budget, **(here.budget if here is not None else {})}
+        models, elsewhere = build_models(drafts, needed, filler, budgets)
+        check_paths = self._check_paths(filler)
+        machine = machines[here.name] if here is not None else None
+        python = machine.python if machine is not None else self._python(None, filler, needed=True)
+        self.problems.settle()
+        return Manifest(
+            path=self.path,
+            models=models,
+            roles=roles,
+            machines=machines,
+            machine=machine,
+            python=python,
+            accelerator=machine.accelerator if machine is not None else self.accelerator,
+            vars=scope.values(scope.variables),
+            check_paths=check_paths,
+            elsewhere=elsewhere,
+        )
+
+    def _filler(self, scopes: Scopes, draft: MachineDraft) -> Filler:
+        return Filler(scopes.there(draft), self.path.parent, self.problems)
+
+    def _roles(self, here: MachineDraft | None, filler: Filler) -> dict[str, RoleSpec]:
+        mine = here.roles if here is not None else None
+        found = {}
+        for name, table in self.roles.items():
+            ours = mine is None or name in mine
+            runners = [
+                filler.text(Written(text, (*table.path, "runners", index), table.field("runners")), needed=ours)
+                for index, text in table.items("runners")
+            ]
+            table.texts("runners")
+            found[name] = RoleSpec(
+                name=name,
+                models=table.texts("models") or (),
+                runners=tuple(text for text in runners if text is not None),
+                accelerator=table.choice("accelerator", keys.ACCELERATORS),
+                description=table.text("description", empty=True),
+                line=self.problems.lines.of(table.path),
+            )
+        return found
+
+    def _machine(self, draft: MachineDraft, filler: Filler, *, here: bool) -> MachineSpec:
+        check_vars(filler.scope, draft.vars, self.problems)
+        if not here:
+            for fields in draft.overrides.values():
+                for place in fields.places.values():
+                    filler.text(place, needed=False)
+        return MachineSpec(
+            name=draft.name,
+            hostname=draft.hostname,
+            device_tree=draft.device_tree,
+            roles=tuple(self.roles) if draft.roles is None else draft.roles,
+            python=self._python(draft.python, filler, needed=here),
+            accelerator=draft.accelerator or self.accelerator,
+            vars=filler.scope.values(draft.vars),
+            home=draft.home,
+            line=self.problems.lines.of(draft.table.path),
+        )
+
+    def _python(self, own: Written | None, filler: Filler, *, needed: bool) -> Path | None:
+        """Return the interpreter of a machine. What is wrong with the manifest's default is told for this host only."""
+        value = own or self.python
+        if value is None:
+            return None
+        if own is not None or needed:
+            return filler.interpreter(value, needed=needed)
+        try:
+            return interpreter(filler.directory, filler.scope.expand(value.text))
+        except (NoValue, BadPlace):
+            return None
+
+    def _wanted(self, here: MachineDraft | None, roles: Mapping[str, RoleSpec]) -> list[str]:
+        """Return the models this machine's roles name; every model where nothing says which."""
+        if not self.machines or not roles:
+            return list(self.drafts)
+        mine = roles if here is None or here.roles is None else [name for name in here.roles if name in roles]
+        return [model for name in mine for model in roles[name].models]
+
+    def _check_paths(self, filler: Filler) -> tuple[Path, ...]:
+        table = self.top.section("checks")
+        table.only(keys.CHECKS)
+        found = []
+        table.texts("paths")
+        for index, text in table.items("paths"):
+            value = Written(text, (*table.path, "paths", index), table.field("paths"))
+            path = filler.path(value)
+            if path is None:
+                continue
+            node = look(path)
+            if node.kind in ("file", "directory"):
+                found.append(path)
+                continue
+            what = node.detail or {"missing": "nothing is there"}.get(node.kind, node.kind)
+            self.problems.add(value.key, f"{value.label}: no file or directory {printable(str(path))} ({what})")
+        return tuple(found)

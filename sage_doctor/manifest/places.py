@@ -1,0 +1,51 @@
+"""Texts of the manifest as places: absolute paths, and references into the local Hugging Face cache."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sage_doctor.manifest.specs import ModelPath
+
+# The hub's own rule for names (huggingface_hub, validate_repo_id), ASCII only because they become directory names.
+_REPOSITORY = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\Z")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z")
+
+
+class BadPlace(ValueError):  # noqa: N818 - named for what it says
+    """A text that is neither a usable path nor a well-formed `hf:` reference; the message says why."""
+
+
+def absolute(directory: Path, text: str) -> Path:
+    """Return the path `text` names, seen from `directory`.
+
+    `..` stays in it and links are not followed: after a link, `..` means the parent of the link's target, and a
+    virtual environment's `python` must be started by its own name. Raises `BadPlace`.
+    """
+    if "\0" in text:
+        raise BadPlace("holds a NUL character, which no path can")
+    return directory / text
+
+
+def model_path(directory: Path, text: str) -> ModelPath:
+    """Return where a model lies that the manifest in `directory` calls `text`. Raises `BadPlace`."""
+    if not text.startswith("hf:"):
+        return ModelPath(text=text, path=absolute(directory, text))
+    name, at, revision = text[3:].partition("@")
+    if not _REPOSITORY.match(name) or "--" in name or ".." in name or name.endswith((".git", ".", "-")):
+        raise BadPlace("is not a reference of the form hf:org/name or hf:org/name@revision")
+    if at and not _REVISION.match(revision):
+        raise BadPlace("has no usable revision after '@': it must be a branch, tag or commit")
+    if at and (".." in revision or revision.endswith(".lock")):
+        raise BadPlace("has a revision that git does not allow")
+    return ModelPath(text=text, hub=name, revision=revision if at else None)
+
+
+def interpreter(directory: Path, text: str) -> Path:
+    """Return the path of a Python interpreter. Raises `BadPlace` for a bare command name.
+
+    What `python3` is depends on PATH, which differs between a shell, cron and systemd.
+    """
+    if "/" not in text:
+        raise BadPlace("is a command name, not a path: PATH differs under cron; write what `command -v` says")
+    return absolute(directory, text)

@@ -1,0 +1,52 @@
+"""The names by which the tables of a manifest refer to each other: every one must lead somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sage_doctor.manifest.drafts import ModelDraft, Written, shown_name
+from sage_doctor.manifest.machines import MachineDraft
+from sage_doctor.manifest.names import is_place
+from sage_doctor.manifest.problems import Problems
+from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.toml_lines import KeyPath
+
+
+@dataclass(frozen=True)
+class References:
+    """What there is to refer to."""
+
+    drafts: Mapping[str, ModelDraft]
+    roles: Mapping[str, Table]
+    problems: Problems
+
+    def check(self, machines: Mapping[str, MachineDraft]) -> None:
+        """Note every name of a model or role that the manifest does not have."""
+        for role in self.roles.values():
+            for index, name in role.items("models"):
+                self._model(name, (*role.path, "models", index), role.title)
+        for machine in machines.values():
+            self._machine(machine)
+        for draft in self.drafts.values():
+            self._bases(draft.fields.places)
+
+    def _machine(self, machine: MachineDraft) -> None:
+        table = machine.table
+        for index, name in table.items("roles"):
+            if name not in self.roles:
+                what = f"unknown role {shown_name(name)} in {table.title}"
+                self.problems.unknown((*table.path, "roles", index), what, self.roles, word=name)
+        for name, key in machine.override_keys.items():
+            self._model(name, key, table.title)
+        for fields in machine.overrides.values():
+            self._bases(fields.places)
+
+    def _bases(self, places: Mapping[str, Written]) -> None:
+        for what, reference in places.items():
+            if what != "path" and not is_place(reference.text):
+                self._model(reference.text, reference.key, reference.label)
+
+    def _model(self, name: str, key: KeyPath, where: str) -> None:
+        if name not in self.drafts:
+            self.problems.unknown(key, f"unknown model {shown_name(name)} in {where}", self.drafts, word=name)

@@ -1,0 +1,191 @@
+"""The manifest as the rest of the program sees it: frozen, checked, resolved for this host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from sage_doctor.errors import UsageError
+from sage_doctor.manifest.names import nearest
+from sage_doctor.text import listed, printable
+
+Kind = Literal["full", "merged", "adapter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a model may cost, None where nothing is set: seconds, milliseconds, tokens per second, 10^9 bytes."""
+
+    load_s: float | None = None
+    first_token_ms: float | None = None
+    tokens_per_s: float | None = None
+    peak_memory_gb: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPath:
+    """Where a model lies. Exactly one of `hub` and `path` is set.
+
+    `text` is what the manifest says with its variables filled in. `hub` is the `org/name` of an `hf:` reference
+    and `revision` its branch, tag or commit, None for the default one. `path` is absolute, links not followed.
+    """
+
+    text: str
+    hub: str | None = None
+    revision: str | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeRecipe:
+    """How a merged model is rebuilt.
+
+    `base` and `adapter` are names of manifest models, or the text of a path or `hf:` reference; in that case the
+    `_path` beside it says where that is, else it is None.
+    """
+
+    base: str
+    adapter: str
+    base_path: ModelPath | None = None
+    adapter_path: ModelPath | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One `[models.X]` table with the settings of this machine applied. `line` is where the table starts.
+
+    `base` is the name of a manifest model, or the text of a path or `hf:` reference, whose place is `base_path`.
+    """
+
+    name: str
+    kind: Kind
+    path: ModelPath
+    base: str | None = None
+    base_path: ModelPath | None = None
+    merge: MergeRecipe | None = None
+    budget: Budget = field(default_factory=Budget)
+    prompt: str | None = None
+    max_new_tokens: int = 32
+    dtype: str = "auto"
+    device: str | None = None
+    description: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleSpec:
+    """One `[roles.X]` table. `runners` are globs with variables filled in, relative ones to the manifest's directory.
+
+    Runners of a role of other machines whose variables have no value here are left out.
+    """
+
+    name: str
+    models: tuple[str, ...] = ()
+    runners: tuple[str, ...] = ()
+    accelerator: str | None = None
+    description: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineSpec:
+    """One `[machines.X]` table, the manifest's defaults applied.
+
+    `roles` are all roles where the table says none. `python` is None where it is unset, or where it depends on
+    something only that machine knows. `vars` holds the values that could be filled in here.
+    """
+
+    name: str
+    hostname: tuple[str, ...] = ()
+    device_tree: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    python: Path | None = None
+    accelerator: str | None = None
+    vars: Mapping[str, str] = field(default_factory=dict)
+    home: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A manifest that holds together, as it applies to this host. `machine` is the table that matched, if any.
+
+    `elsewhere` names the models that lie only on other machines, with the reason: no role of this machine needs
+    them and their path uses a variable that has no value here. They are not in `models`, but roles of other
+    machines may name them; `model` looks up safely.
+    """
+
+    path: Path
+    models: Mapping[str, ModelSpec]
+    roles: Mapping[str, RoleSpec]
+    machines: Mapping[str, MachineSpec]
+    machine: MachineSpec | None = None
+    python: Path | None = None
+    accelerator: str | None = None
+    vars: Mapping[str, str] = field(default_factory=dict)
+    check_paths: tuple[Path, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> Path:
+        """The directory that relative paths and runner globs start from."""
+        return self.path.parent
+
+    def model(self, name: str) -> ModelSpec:
+        """Return the model of that name. Raises `UsageError` where there is none, or none on this machine."""
+        found = self.models.get(name)
+        if found is not None:
+            return found
+        shown = printable(name, limit=80)
+        if name in self.elsewhere:
+            raise UsageError(f"model '{shown}' is not on this machine: {self.elsewhere[name]}")
+        near = nearest(name, [*self.models, *self.elsewhere])
+        hint = f"did you mean '{printable(near)}'?" if near else f"models: {listed(list(self.models)) or 'none'}"
+        raise UsageError(f"no model '{shown}' in {printable(str(self.path))}; {hint}")
+
+    def model_for_base(self, spec: ModelSpec) -> ModelSpec | None:
+        """Return the manifest model that is the base of `spec`: by name, or the one that lies at the same place."""
+        if spec.base_path is None:
+            return self.models.get(spec.base) if spec.base is not None else None
+        place = _place(spec.base_path)
+        return next((m for m in self.models.values() if _place(m.path) == place and m.name != spec.name), None)
+
+    def needed_roles(self) -> tuple[str, ...]:
+        """Return the roles of this machine; every role where no machine matched."""
+        return self.machine.roles if self.machine is not None else tuple(self.roles)
+
+    def required(self) -> frozenset[str]:
+        """Return the names of the models this machine needs: those of its roles and the bases their adapters load.
+
+        Without any `[machines]` or without any `[roles]` that is every model. Where machines exist and none
+        matches this host, it is what all roles together need.
+        """
+        if not self.machines or not self.roles:
+            return frozenset(self.models)
+        places = {_place(m.path): m.name for m in self.models.values()}
+        waiting = [name for role in self.needed_roles() for name in self.roles[role].models]
+        needed: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name in needed or name not in self.models:
+                continue
+            needed.add(name)
+            waiting.extend(self._loaded_with(self.models[name], places))
+        return frozenset(needed)
+
+    def _loaded_with(self, spec: ModelSpec, places: Mapping[object, str]) -> Iterator[str]:
+        """Give the base of an adapter. A merged model needs its base and adapter to be rebuilt, not to run."""
+        if spec.kind == "adapter" and spec.base is not None:
+            yield spec.base if spec.base_path is None else places.get(_place(spec.base_path), "")
+
+
+def _place(path: ModelPath) -> object:
+    """Two models with the same place are the same files."""
+    return (path.hub, path.revision) if path.hub is not None else path.path
+
+
+def as_kind(text: str) -> Kind:
+    """Return a kind already checked to be one."""
+    return cast("Kind", text)
