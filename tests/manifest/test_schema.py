@@ -1,0 +1,217 @@
+"""The JSON Schema for editors and the parser agree on what a manifest is; the parser alone knows what it means."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import sage_doctor.manifest
+from sage_doctor.errors import ManifestError
+from sage_doctor.manifest import Manifest, keys, load_manifest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Load = Callable[..., Manifest]
+
+SCHEMA = json.loads(
+    (Path(sage_doctor.manifest.__file__).parents[1] / "schemas" / "manifest.schema.json").read_text("utf-8")
+)
+REFERENCE = Path(__file__).parents[2] / "docs" / "manifest.md"
+MODEL = '[models.m]\nkind = "full"\npath = "m"\n'
+
+GOOD = [
+    "schema = 1",
+    f"schema = 1\n{MODEL}",
+    "schema = 1\npython = 'venv/bin/python'\naccelerator = 'mps'",
+    "schema = 1\nvars = { zoo = '~/zoo', z-2 = '', _x = '{env:X}' }",
+    "schema = 1\nbudget = { load_s = 1, first_token_ms = 0.5, tokens_per_s = 1e3, peak_memory_gb = 8 }",
+    "schema = 1\nmachines.a.match.hostname = 'a*'",
+    "schema = 1\nmachines.a.match = { hostname = ['a', 'b'], device_tree = 'x' }\nmachines.b = {}",
+    "schema = 1\nmachines.a.roles = []",
+    "schema = 1\nmachines.'thor.local' = { home = '/home/dp', python = '~/bin/python', accelerator = 'cuda' }",
+    "schema = 1\n[machines.thor.local]\nvars.zoo = '/zoo'",
+    "schema = 1\nroles.r = {}",
+    "schema = 1\nroles.r = { models = [], runners = ['*.py'], accelerator = 'cpu', description = '' }",
+    f"schema = 1\nroles.r.v2.models = ['m']\n{MODEL}",
+    f"schema = 1\n{MODEL}prompt = 'p'\nmax_new_tokens = 1\ndtype = 'auto'\ndevice = 'cuda:0'\ndescription = 'd'",
+    f"schema = 1\n{MODEL}base = './b'\nbudget = {{}}",
+    "schema = 1\n[models.m]\nkind = 'merged'\npath = 'm'\nmerge = { base = './a', adapter = 'hf:o/n' }",
+    "schema = 1\n[models.a.b-1.c]\nkind = 'adapter'\npath = 'm'",
+    "schema = 1\n[models.'qwen2.5-0.5b']\nkind = 'full'\npath = 'hf:Qwen/Qwen2.5-0.5B'",
+    f"schema = 1\n{MODEL}[machines.a.models.m]\npath = 'x'\ndtype = 'float16'\nbudget.load_s = 1",
+    f"schema = 1\n{MODEL}[machines.a.models.m]",
+    "schema = 1\nchecks = { paths = [] }",
+]
+
+BAD = [
+    "",
+    "schema = 2",
+    "schema = '1'",
+    "schema = true",
+    "schema = 1\nmodel = {}",
+    "schema = 1\npython = 'python3'",
+    "schema = 1\npython = ''",
+    "schema = 1\naccelerator = 'gpu'",
+    "schema = 1\nvars.zoo = 1",
+    "schema = 1\nvars.home = '/h'",
+    "schema = 1\nvars.manifest_dir = '/h'",
+    "schema = 1\nvars.'a b' = '/h'",
+    "schema = 1\nvars.2a = '/h'",
+    "schema = 1\nbudget.load_s = '30'",
+    "schema = 1\nbudget.load_s = true",
+    "schema = 1\nbudget.load_s = 0",
+    "schema = 1\nbudget.load_s = -0.1",
+    "schema = 1\nbudget.load = 1",
+    "schema = 1\nmachines.a.match.hostname = 1",
+    "schema = 1\nmachines.a.match.hostname = ''",
+    "schema = 1\nmachines.a.match.hostname = ['']",
+    "schema = 1\nmachines.a.match.host = 'a'",
+    "schema = 1\nmachines.a.home = 'dp'",
+    "schema = 1\nmachines.a.roles = 'r'",
+    "schema = 1\nmachines.a.python = 'python'",
+    "schema = 1\nmachines.a = 1",
+    "schema = 1\nmachines.'' = {}",
+    "schema = 1\nmachines.a.kind = 'x'",
+    "schema = 1\nmachines.a.match = {}\nmachines.a.modles.m.path = 'x'",
+    f"schema = 1\n{MODEL}[machines.a.models.m]\nkind = 'full'",
+    f"schema = 1\n{MODEL}[machines.a.models.m]\nmerge = {{ base = './a', adapter = './b' }}",
+    "schema = 1\nroles.r.models = 'm'",
+    "schema = 1\nroles.r.models = [1]",
+    "schema = 1\nroles.r.runner = ['x']",
+    "schema = 1\nroles.'a/b' = {}",
+    "schema = 1\nroles = []",
+    "schema = 1\n[models.m]",
+    "schema = 1\nmodels.m.path = 'm'",
+    "schema = 1\nmodels.m.kind = 'full'",
+    "schema = 1\nmodels.m = { kind = 'half', path = 'm' }",
+    "schema = 1\nmodels.m = { kind = 'full', path = '' }",
+    "schema = 1\nmodels.m = { kind = 'full', path = ['m'] }",
+    "schema = 1\nmodels.m = { kind = 'full', path = 'm', pth = 'm' }",
+    "schema = 1\nmodels.m.x = 1",
+    f"schema = 1\n{MODEL}prompt = ''",
+    f"schema = 1\n{MODEL}max_new_tokens = 0",
+    f"schema = 1\n{MODEL}max_new_tokens = 1.5",
+    f"schema = 1\n{MODEL}max_new_tokens = true",
+    f"schema = 1\n{MODEL}max_new_tokens = 4294967296",
+    f"schema = 1\n{MODEL}dtype = 'float8'",
+    f"schema = 1\n{MODEL}device = 'cuda:'",
+    f"schema = 1\n{MODEL}device = 'gpu'",
+    f"schema = 1\n{MODEL}prompt = 1979-05-27",
+    f"schema = 1\n{MODEL}merge = {{ base = './a', adapter = './b' }}",
+    "schema = 1\nmodels.m = { kind = 'merged', path = 'm', merge = { base = './a' } }",
+    "schema = 1\nmodels.m = { kind = 'merged', path = 'm', merge = { base = './a', adapter = './b', x = 1 } }",
+    "schema = 1\nmodels.machine = { kind = 'full', path = 'm' }",
+    "schema = 1\nmodels.'a/b' = { kind = 'full', path = 'm' }",
+    "schema = 1\nmodels.'-a' = { kind = 'full', path = 'm' }",
+    "schema = 1\nmodels.' a' = { kind = 'full', path = 'm' }",
+    'schema = 1\nmodels."a\\u0007b" = { kind = "full", path = "m" }',
+    "schema = 1\nchecks.path = []",
+    "schema = 1\nchecks.paths = 'x'",
+]
+
+
+def by_schema(text: str) -> list[str]:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    return [error.message for error in validator.iter_errors(tomllib.loads(text))]
+
+
+def by_parser(text: str, directory: Path) -> list[str]:
+    path = directory / "sage-doctor.toml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        load_manifest(path, environ={"X": "x"}, hostname="h", device_tree=None, home=Path("/home/me"))
+    except ManifestError as error:
+        return error.problems
+    return []
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_both_accept(text: str, tmp_path: Path) -> None:
+    assert by_parser(text, tmp_path) == []
+    assert by_schema(text) == []
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_both_refuse(text: str, tmp_path: Path) -> None:
+    assert by_parser(text, tmp_path)
+    assert by_schema(text)
+
+
+def test_both_know_the_same_keys() -> None:
+    definitions = SCHEMA["$defs"]
+
+    def names(table: Any) -> set[str]:
+        assert table["additionalProperties"] is False
+        return set(table["properties"])
+
+    assert names(SCHEMA) == set(keys.TOP)
+    assert names(SCHEMA["properties"]["checks"]) == set(keys.CHECKS)
+    assert names(definitions["budget"]) == set(keys.BUDGET)
+    assert names(definitions["machine"]) == set(keys.MACHINE)
+    assert names(definitions["machine"]["properties"]["match"]) == set(keys.MATCH)
+    assert names(definitions["role"]) == set(keys.ROLE)
+    assert names(definitions["override"]) == set(keys.OVERRIDE)
+    assert names(definitions["model"]) == set(keys.MODEL)
+    assert names(definitions["model"]["properties"]["merge"]) == set(keys.MERGE)
+
+
+def test_every_key_is_described_for_the_editor() -> None:
+    def bare(value: Any, where: str) -> list[str]:
+        if isinstance(value, list):
+            return [found for index, inner in enumerate(value) for found in bare(inner, f"{where}/{index}")]
+        if not isinstance(value, dict):
+            return []
+        conditional = where.endswith("/then")
+        own = (
+            []
+            if conditional
+            else [f"{where}/{key}" for key, inner in value.get("properties", {}).items() if "description" not in inner]
+        )
+        return own + [found for key, inner in value.items() for found in bare(inner, f"{where}/{key}")]
+
+    assert bare(SCHEMA, "") == []
+
+
+def test_the_reference_names_every_key_and_its_example_holds(tmp_path: Path) -> None:
+    text = REFERENCE.read_text("utf-8")
+    example = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0]
+    assert by_schema(example) == []
+    (tmp_path / "my-checks").mkdir()
+    path = tmp_path / "sage-doctor.toml"
+    path.write_text(example, encoding="utf-8")
+    for hostname in ("thor", "sprout"):
+        manifest = load_manifest(path, environ={}, hostname=hostname, device_tree=None, home=Path("/home/me"))
+        assert manifest.machine is not None
+        assert manifest.required()
+    known = {*keys.TOP, *keys.BUDGET, *keys.MACHINE, *keys.MATCH, *keys.ROLE, *keys.MODEL, *keys.MERGE, *keys.CHECKS}
+    assert [key for key in sorted(known) if f"`{key}" not in text and f".{key}`" not in text] == []
+
+
+def test_finding_a_model_costs_no_heavy_import(tmp_path: Path) -> None:
+    path = tmp_path / "sage-doctor.toml"
+    path.write_text(f"schema = 1\n{MODEL}", encoding="utf-8")
+    heavy = {"jsonschema", "difflib", "socket", "subprocess", "torch", "numpy", "rich", "typer"}
+    code = (
+        "import sys; from pathlib import Path; from sage_doctor.manifest import load_for_host;"
+        f"load_for_host(Path({str(path)!r})); print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    root = Path(sage_doctor.manifest.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
