@@ -13,10 +13,25 @@ from sage_doctor.text import listed, printable
 from sage_doctor.weight_findings import bring_back
 
 ADAPTER = ("adapter",)
-OWN = ("check_path", "check_hub", "check_hub_blobs", "check_adapter_config", "check_adapter_weights",
-       "check_weights_readable")  # fmt: skip
-WITH_BASE = (*OWN, "check_adapter_keys", "check_adapter_base", "check_adapter_base_sound", "check_weights_present",
-             "check_weights_whole", "check_shards_present", "check_shard_index", "check_config")  # fmt: skip
+OWN = (
+    "check_path",
+    "check_hub",
+    "check_hub_blobs",
+    "check_adapter_config",
+    "check_adapter_weights",
+    "check_weights_readable",
+)
+WITH_BASE = (
+    *OWN,
+    "check_adapter_keys",
+    "check_adapter_base",
+    "check_adapter_base_sound",
+    "check_weights_present",
+    "check_weights_whole",
+    "check_shards_present",
+    "check_shard_index",
+    "check_config",
+)
 MATRIX = 2
 
 
@@ -40,11 +55,14 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
 def _unmatched(model: Model, names: list[str], why: str) -> Finding:
     return finding(
         "adapter-keys-unmatched",
-        f"{why}: PEFT skips such tensors without a word, and the model answers as its base does ({listed(names, most=2)})",
+        f"{why}: PEFT skips such tensors without a word, and the model answers as its base does "
+        f"({listed(names, most=2)})",
         evidence={"tensors": names[:50], "count": len(names)},
         fix=Fix(
-            summary="The adapter was saved with state_dict() rather than PeftModel.save_pretrained(). Save it again from "
-            "the training checkpoint, or rename its tensors. " + bring_back(model, ["adapter_model.safetensors"]).summary,
+            summary="The adapter was saved with state_dict() rather than PeftModel.save_pretrained(). Save it again "
+            "from "
+            "the training checkpoint, or rename its tensors. "
+            + bring_back(model, ["adapter_model.safetensors"]).summary,
         ),
     )
 
@@ -113,8 +131,10 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
 
 def _other_base(model: Model) -> Fix:
     where = f"base = … under [models.{model.name}]" if model.spec is not None else "base_model_name_or_path"
-    return Fix(summary=f"This is not the base the adapter was trained on. Name the right one ({where}); its origin "
-               "tells which it is, never its shapes.")  # fmt: skip
+    return Fix(
+        summary=f"This is not the base the adapter was trained on. Name the right one ({where}); its origin "
+        "tells which it is, never its shapes."
+    )
 
 
 def _fits(lora: LoraTensor, base: tuple[int, ...]) -> bool:
@@ -137,9 +157,10 @@ def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
     if base is None:
         raise NotApplicable("there is no base")
     trained = sorted(
-        n for n in model.tensors
+        n
+        for n in model.tensors
         if any(f".{part}." in n or n.endswith(f".{part}") for part in ("embed_tokens", "lm_head", "wte", "embed_out"))
-    )  # fmt: skip
+    )
     embedding = embedding_tensor(base.tensors)
     shared = base.config.tied_embeddings
     if shared is None:
@@ -147,7 +168,8 @@ def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
     if trained and shared:
         yield finding(
             "adapter-tied-embeddings",
-            f"it trains {printable(trained[0])}, and the base ties that to its output layer: merged, the model differs from "
+            f"it trains {printable(trained[0])}, and the base ties that to its output layer: merged, the model "
+            "differs from "
             "base and adapter together",
             evidence={"tensors": trained[:20]},
             fix=Fix(summary="Run sessions on base and adapter together, or untie the embeddings when merging."),

@@ -46,9 +46,10 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
             "adapter-config-invalid",
             f"{file.where}: {printable(problem)}",
             evidence={"file": "adapter_config.json", "line": file.line},
-            fix=lfs_pull(model, ["adapter_config.json"]) if file.lfs_pointer
+            fix=lfs_pull(model, ["adapter_config.json"])
+            if file.lfs_pointer
             else bring_back(model, ["adapter_config.json"]),
-        )  # fmt: skip
+        )
 
 
 def _positive(values: object, key: str) -> bool:
@@ -61,8 +62,11 @@ def check_adapter_weights(model: Model) -> Iterator[Finding]:
     """The adapter's weights are there and whole."""
     weights = model.adapter_weights
     if weights.name is None or (weights.node is not None and weights.node.kind in ("missing", "dangling", "loop")):
-        what = f"{weights.name} is {weights.node.detail}" if weights.name and weights.node else (
-            "neither adapter_model.safetensors nor adapter_model.bin is there")  # fmt: skip
+        what = (
+            f"{weights.name} is {weights.node.detail}"
+            if weights.name and weights.node
+            else ("neither adapter_model.safetensors nor adapter_model.bin is there")
+        )
         yield finding(
             "adapter-weights-missing",
             printable(what),
@@ -108,7 +112,8 @@ def check_adapter_base(model: Model) -> Iterator[Finding]:
         if base.place is not None and base.place.found is None and base.place.beside is not None:
             yield finding(
                 "adapter-base-relative",
-                f"the base {printable(base.text)} is found beside the adapter only; a loader looks from its own working "
+                f"the base {printable(base.text)} is found beside the adapter only; a loader looks from its own "
+                "working "
                 "directory",
                 evidence={"base": base.text, "found": str(base.place.beside)},
                 fix=_name_it(model, [{"path": str(base.place.beside), "why": "beside the adapter"}]),
@@ -139,8 +144,11 @@ def _missing(model: Model) -> Finding:
         how = "is neither a directory here nor in the Hugging Face cache"
     elif base.place is not None and base.place.form == "absolute":
         theirs = foreign_home(base.place.tried[0], model.host.home, model.host.other_homes)
-        how = f"lies in {printable(theirs)}, the home of another machine or user, and is not here" if theirs else (
-            "does not exist")  # fmt: skip
+        how = (
+            f"lies in {printable(theirs)}, the home of another machine or user, and is not here"
+            if theirs
+            else ("does not exist")
+        )
     else:
         how = "exists nowhere a loader would look"
     return finding(
@@ -166,7 +174,7 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
     value = named or best or "NAME-OR-PATH"
     return Fix(
         summary=f"Name the base that this adapter was trained on, in the manifest under [models.{model.name}]: "
-        f"base = \"{printable(value)}\".{where} Shapes cannot tell which base is right; its origin does.",
+        f'base = "{printable(value)}".{where} Shapes cannot tell which base is right; its origin does.',
         commands=(f"sage-doctor check {quoted(named)}",) if named else copy_commands(candidates),
         repair="name-base",
     )
@@ -218,11 +226,14 @@ def check_adapter_initialisation(model: Model) -> Iterator[Finding]:
     if init.startswith(MUTATING_INITS):
         yield finding(
             "adapter-init-mutates-base",
-            f"it was initialised with {printable(init, limit=40)}, which changes the base's weights: a second adapter on the "
+            f"it was initialised with {printable(init, limit=40)}, which changes the base's weights: a second "
+            "adapter on the "
             "same loaded base is garbage, and the original base alone does not fit",
             evidence={"init_lora_weights": model.adapter_config.init},
-            fix=Fix(summary="Save it once with path_initial_model_for_weight_conversion, which turns it into a plain LoRA, "
-                    "or keep the residual base it was trained on."),  # fmt: skip
+            fix=Fix(
+                summary="Save it once with path_initial_model_for_weight_conversion, which turns it into a plain LoRA, "
+                "or keep the residual base it was trained on."
+            ),
         )
 
 
@@ -252,7 +263,9 @@ def check_adapter_config_known(model: Model) -> Iterator[Finding]:
     config = model.adapter_config
     known = known_lora_fields(model.host.session.site_packages)
     if config.peft_type != "LORA" or not known:
-        raise NotApplicable("the session's peft could not be read" if not known else "only LoRA's fields are known here")
+        raise NotApplicable(
+            "the session's peft could not be read" if not known else "only LoRA's fields are known here"
+        )
     unknown = sorted(f for f in config.fields - known if (config.values or {}).get(f) not in (None, False, {}, []))
     if unknown:
         version = model.host.session.packages.get("peft") or "installed"
@@ -261,7 +274,8 @@ def check_adapter_config_known(model: Model) -> Iterator[Finding]:
             f"adapter_config.json has fields that the session's peft ({version}) does not know: {listed(unknown)}",
             evidence={"fields": unknown[:50], "peft": version},
             fix=Fix(
-                summary="Upgrade peft in the sessions' environment: what an unknown field asks for is left out silently "
+                summary="Upgrade peft in the sessions' environment: what an unknown field asks for is left out "
+                "silently "
                 "or stops the load.",
                 commands=(f"{quoted(model.host.session.executable)} -m pip install --upgrade peft",),
             ),

@@ -15,8 +15,13 @@ from sage_doctor.weight_findings import bring_back, lfs_pull
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
-WEIGHTS = ("check_weights_present", "check_shard_index", "check_shards_present", "check_weights_whole",
-           "check_shard_index_matches")  # fmt: skip
+WEIGHTS = (
+    "check_weights_present",
+    "check_shard_index",
+    "check_shards_present",
+    "check_weights_whole",
+    "check_shard_index_matches",
+)
 
 
 @check("static", after=(*LOCATED, "check_weights_present"), kinds=FULL)
@@ -87,13 +92,19 @@ def check_custom_code(model: Model) -> Iterator[Finding]:
     scripts = model.tree.matching(r".*\.py")
     auto_map = model.config.auto_map if model.kind != "adapter" else ()
     if auto_map or scripts:
-        what = f"config.json maps {listed(list(auto_map))} to code" if auto_map else f"{listed(scripts)} beside the weights"
+        what = (
+            f"config.json maps {listed(list(auto_map))} to code"
+            if auto_map
+            else f"{listed(scripts)} beside the weights"
+        )
         yield finding(
             "custom-code",
             f"the model brings its own code ({what}); a session that trusts remote code runs it, the doctor never does",
             evidence={"auto_map": list(auto_map), "scripts": scripts[:50]},
-            fix=Fix(summary="Read the code. If you trust it, pin the revision; sessions that do not need it leave "
-                    "trust_remote_code off."),  # fmt: skip
+            fix=Fix(
+                summary="Read the code. If you trust it, pin the revision; sessions that do not need it leave "
+                "trust_remote_code off."
+            ),
         )
 
 

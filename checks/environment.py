@@ -26,7 +26,8 @@ def check_machine(host: Host) -> Iterator[Finding]:
             "the models of every role are examined",
             evidence={"hostname": name, "machines": sorted(manifest.machines)},
             fix=Fix(
-                summary=f"Add match.hostname = \"{printable(name)}\" to the machine this is, or set SAGE_MACHINE to its name.",
+                summary=f'Add match.hostname = "{printable(name)}" to the machine this is, or set SAGE_MACHINE '
+                "to its name.",
                 commands=tuple(f"SAGE_MACHINE={quoted(m)} sage-doctor" for m in sorted(manifest.machines)[:3]),
             ),
         )
@@ -51,7 +52,9 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
         wanted = [n for n in missing if n != "torch"]
         install = (f"{quoted(python)} -m pip install {' '.join(quoted(n) for n in wanted)}",) if wanted else ()
         torch = "torch" in missing
-        advice = "Install what lacks into that interpreter's environment, or name another one as python in the manifest."
+        advice = (
+            "Install what lacks into that interpreter's environment, or name another one as python in the manifest."
+        )
         if torch:
             advice += " For torch take the build that fits this machine's accelerator (on Jetson: NVIDIA's wheel)."
         yield finding(
@@ -72,21 +75,28 @@ def check_accelerator(host: Host) -> Iterator[Finding]:
     if wanted == "cuda" and session.problem is None and session.torch_accelerator == "cpu":
         yield finding(
             "torch-cpu-build",
-            f"sessions must run on cuda, and the sessions' torch {session.packages.get('torch')} is built for the CPU only",
+            f"sessions must run on cuda, and the sessions' torch {session.packages.get('torch')} is built for the "
+            "CPU only",
             evidence={"torch": session.packages.get("torch"), "python": session.executable},
-            fix=Fix(summary="Install the build of torch that this machine's vendor provides; a plain `pip install torch` is "
-                    "what replaced it."),  # fmt: skip
+            fix=Fix(
+                summary="Install the build of torch that this machine's vendor provides; a plain `pip install torch` "
+                "is "
+                "what replaced it."
+            ),
         )
     elif wanted not in host.machine.accelerators:
         signs = ", ".join(s.source for s in host.machine.accelerator_signs) or "none"
         yield finding(
             "accelerator-missing",
             f"sessions must run on {wanted}, and this machine shows no such device (signs seen: {printable(signs)})",
-            evidence={"accelerator": wanted, "signs": [s.source for s in host.machine.accelerator_signs],
-                      "driver": host.machine.nvidia_driver},  # fmt: skip
+            evidence={
+                "accelerator": wanted,
+                "signs": [s.source for s in host.machine.accelerator_signs],
+                "driver": host.machine.nvidia_driver,
+            },
             fix=Fix(
                 summary="Is the driver loaded, and are the device nodes passed into this container? "
-                "If sessions may run on the CPU, declare accelerator = \"cpu\".",
+                'If sessions may run on the CPU, declare accelerator = "cpu".',
                 commands=("ls -l /dev/nvidia0 /dev/nvmap /proc/driver/nvidia/version",),
             ),
         )

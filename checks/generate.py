@@ -32,12 +32,14 @@ def check_generates(model: Model, probe: Probing, notes: Notes) -> Iterator[Find
     if forward is not None and forward.nan + forward.infinite:
         yield finding(
             "generate-nonfinite",
-            f"the scores of the next token hold {forward.nan:,} NaN and {forward.infinite:,} infinite of {forward.total:,}; "
+            f"the scores of the next token hold {forward.nan:,} NaN and {forward.infinite:,} infinite of "
+            f"{forward.total:,}; "
             "generation still runs and emits nonsense",
             evidence={"nan": forward.nan, "infinite": forward.infinite, "total": forward.total},
             fix=Fix(
-                summary="Look for NaN in the weights first; if there are none, the dtype is too small for this model: declare "
-                "dtype = \"bfloat16\" or \"float32\".",
+                summary="Look for NaN in the weights first; if there are none, the dtype is too small for this "
+                "model: declare "
+                'dtype = "bfloat16" or "float32".',
                 commands=("sage-doctor check --level integrity",),
             ),
         )
@@ -50,8 +52,10 @@ def check_generates(model: Model, probe: Probing, notes: Notes) -> Iterator[Find
             "generate-degenerate",
             f"the model {printable(degenerate.words)}",
             evidence={"form": degenerate.kind, "answer": outcome.generation.text[:500]},
-            fix=Fix(summary="Weights, tokenizer and chat template may not belong together; compare with a machine where it "
-                    "answers. A base model without chat training may also loop on a chat prompt."),  # fmt: skip
+            fix=Fix(
+                summary="Weights, tokenizer and chat template may not belong together; compare with a machine where it "
+                "answers. A base model without chat training may also loop on a chat prompt."
+            ),
         )
 
 
@@ -66,8 +70,10 @@ def check_adapter_effect(model: Model, probe: Probing) -> Iterator[Finding]:
             "adapter-no-effect",
             "with the adapter and without it the scores are the same: the session would speak with the base alone",
             evidence={"max_abs_difference": effect.max_abs_difference},
-            fix=Fix(summary="The adapter was never trained (its B matrices are zero), or its tensors were not matched. "
-                    "Bring the trained adapter here."),  # fmt: skip
+            fix=Fix(
+                summary="The adapter was never trained (its B matrices are zero), or its tensors were not matched. "
+                "Bring the trained adapter here."
+            ),
         )
 
 

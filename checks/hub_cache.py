@@ -43,7 +43,8 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
         first = hub.incomplete[0]
         yield finding(
             "hub-incomplete-download",
-            f"a download of this repository was not finished: {human_bytes(first.size)} of {printable(first.path.name)}",
+            f"a download of this repository was not finished: {human_bytes(first.size)} of "
+            f"{printable(first.path.name)}",
             evidence={"files": [str(i.path) for i in hub.incomplete[:20]]},
             severity="warning",
             fix=Fix(summary="Run the download again; it takes up where it stopped.", commands=(_download(hub),)),

@@ -46,8 +46,11 @@ def check_hashes(model: Model) -> Iterator[Finding]:
             wrong.append((name, expected, actual))
     if wrong:
         name, expected, actual = wrong[0]
-        what = f"could not be read ({actual})" if isinstance(actual, UnreadableFile) else (
-            f"has {expected.algorithm} {actual[:12]}…, expected {expected.hex[:12]}…")  # fmt: skip
+        what = (
+            f"could not be read ({actual})"
+            if isinstance(actual, UnreadableFile)
+            else (f"has {expected.algorithm} {actual[:12]}…, expected {expected.hex[:12]}…")
+        )
         changed = " It was changed after it was recorded." if expected.modified_since else ""
         yield finding(
             "weights-hash-mismatch",
@@ -90,7 +93,8 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         name, worst = max(nonfinite, key=lambda item: item[1].nonfinite)
         yield finding(
             "weights-nonfinite",
-            f"{len(nonfinite)} tensor(s) hold NaN or infinity; worst is {printable(worst.name)} in {printable(name)} with "
+            f"{len(nonfinite)} tensor(s) hold NaN or infinity; worst is {printable(worst.name)} in {printable(name)} "
+            "with "
             f"{worst.nan:,} NaN and {worst.inf:,} infinite of {worst.elements:,}",
             evidence={"tensors": {r.name: {"nan": r.nan, "inf": r.inf} for _, r in nonfinite[:50]}},
             fix=bring_back(model, sorted({n for n, _ in nonfinite})),
@@ -100,7 +104,8 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         names = [r.name for _, r in suspicious]
         yield finding(
             "weights-all-zero",
-            f"{len(names)} weight matrices hold nothing but zeros ({listed(names, most=2)}): the file was set aside for a "
+            f"{len(names)} weight matrices hold nothing but zeros ({listed(names, most=2)}): the file was set aside "
+            "for a "
             "download and never filled",
             evidence={"tensors": names[:50], "files": sorted({n for n, _ in suspicious})},
             fix=bring_back(model, sorted({n for n, _ in suspicious})),
@@ -110,7 +115,7 @@ def check_numbers(model: Model) -> Iterator[Finding]:
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:
     """Whether a tensor of zeros is an error: biases and fresh LoRA B matrices may be zero, a weight matrix may not."""
     tensor = model.tensors.get(result.name)
-    if tensor is None or len(tensor.shape) < 2 or result.name.endswith(".bias"):  # noqa: PLR2004 - a matrix
+    if tensor is None or len(tensor.shape) < 2 or result.name.endswith(".bias"):
         return False
     fresh_lora = ".lora_B" in result.name or ".lora_embedding_A" in result.name
     return not fresh_lora and tensor.dtype.startswith(("F", "BF"))

@@ -17,6 +17,7 @@ from sage_doctor.text import human_bytes, listed, printable, quoted
 from sage_doctor.weight_findings import bring_back
 
 GIGABYTE = 1_000_000_000
+LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
 
 
 @check("load", after=["*"])
@@ -72,7 +73,8 @@ def check_keys(model: Model, probe: Probing) -> Iterator[Finding]:
             f"{listed(list(keys.missing.names), most=3)}",
             evidence=_evidence(keys.missing, keys.model_class),
             fix=Fix(
-                summary="The weights belong to another architecture or carry other names (a prefix added or lost on saving). "
+                summary="The weights belong to another architecture or carry other names (a prefix added or lost on "
+                "saving). "
                 "Save them again with save_pretrained. " + bring_back(model, ["model.safetensors"]).summary,
             ),
         )
@@ -82,13 +84,16 @@ def check_keys(model: Model, probe: Probing) -> Iterator[Finding]:
             f"{keys.unexpected.total} tensor(s) of {where} went into no parameter: "
             f"{listed(list(keys.unexpected.names), most=3)}",
             evidence=_evidence(keys.unexpected, keys.model_class),
-            fix=Fix(summary="Harmless where the names are of parts this architecture leaves out; otherwise the weights belong "
-                    "to another model."),  # fmt: skip
+            fix=Fix(
+                summary="Harmless where the names are of parts this architecture leaves out; otherwise the weights "
+                "belong "
+                "to another model."
+            ),
         )
-    yield from _adapter_keys(model, outcome)
+    yield from _adapter_keys(outcome)
 
 
-def _adapter_keys(model: Model, outcome: ProbeOutcome) -> Iterator[Finding]:
+def _adapter_keys(outcome: ProbeOutcome) -> Iterator[Finding]:
     adapter = outcome.adapter
     if adapter is None:
         return
@@ -100,7 +105,8 @@ def _adapter_keys(model: Model, outcome: ProbeOutcome) -> Iterator[Finding]:
             f"{lost.total} of the adapter's tensors {what}: {listed(list(lost.names), most=3)}",
             evidence={"missing": list(adapter.missing.names), "unexpected": list(adapter.unexpected.names)},
             fix=Fix(
-                summary="Adapter and base (or adapter and configuration) do not belong together, or names were changed on "
+                summary="Adapter and base (or adapter and configuration) do not belong together, or names were "
+                "changed on "
                 "saving: save the adapter again with PeftModel.save_pretrained.",
             ),
         )
@@ -120,7 +126,8 @@ def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Findin
     if loaded.on_meta.total:
         yield finding(
             "params-not-materialised",
-            f"{loaded.on_meta.total} parameter(s) were never given memory: {listed(list(loaded.on_meta.names), most=3)}",
+            f"{loaded.on_meta.total} parameter(s) were never given memory: "
+            f"{listed(list(loaded.on_meta.names), most=3)}",
             evidence={"parameters": list(loaded.on_meta.names)},
             fix=bring_back(model, ["model.safetensors"]),
         )
@@ -135,15 +142,16 @@ def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Findin
             evidence={"accelerator": wanted, "used": device.used, "cuda_build": device.cuda_build},
             fix=Fix(
                 summary="Find out why torch does not see the device: driver, device nodes, the build of torch.",
-                commands=(f"{quoted(host.session.executable)} -c 'import torch; print(torch.__version__, "
-                          "torch.version.cuda, torch.cuda.is_available())'",),
+                commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}",),
             ),
-        )  # fmt: skip
+        )
     elif outcome.misplaced:
         yield finding(
             "params-on-wrong-device",
             f"{outcome.misplaced} parameter tensor(s) are not on {printable(device.used if device else '?')}",
             evidence={"devices": dict(loaded.devices)},
-            fix=Fix(summary="Load it without a device map, or free memory on the device: "
-                    f"the model has {loaded.parameters:,} parameters, {human_bytes(sum(loaded.dtypes.values()))}."),
-        )  # fmt: skip
+            fix=Fix(
+                summary="Load it without a device map, or free memory on the device: "
+                f"the model has {loaded.parameters:,} parameters, {human_bytes(sum(loaded.dtypes.values()))}."
+            ),
+        )

@@ -49,7 +49,9 @@ def check_path(model: Model) -> Iterator[Finding]:
             "path-not-directory",
             f"{shown} is {what}, where a model directory is expected",
             evidence=evidence,
-            fix=Fix(summary="Name the directory that holds the model's files.", commands=(f"ls -l {quoted(model.path)}",)),
+            fix=Fix(
+                summary="Name the directory that holds the model's files.", commands=(f"ls -l {quoted(model.path)}",)
+            ),
         )
     elif not _enterable(model):
         yield finding(
@@ -72,9 +74,15 @@ def _missing(model: Model) -> Finding:
     location = model.location
     shown = printable(str(model.path))
     foreign = location.foreign_home
-    near = [{"path": str(p), "why": "the same trailing path" if p.name == model.path.name else "a similar name"}
-            for p in location.near]  # fmt: skip
-    others = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR) if model.kind != "adapter" else []
+    near = [
+        {"path": str(p), "why": "the same trailing path" if p.name == model.path.name else "a similar name"}
+        for p in location.near
+    ]
+    others = (
+        as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
+        if model.kind != "adapter"
+        else []
+    )
     seen = {c["path"] for c in near}
     evidence = {
         "path": str(model.path),
@@ -89,7 +97,7 @@ def _missing(model: Model) -> Finding:
             f"{shown} lies in {printable(foreign)}, the home of another machine or user, and is not here",
             evidence=evidence,
             fix=Fix(
-                summary=f"{what_now}: write it with a variable (path = \"{{zoo}}/…\") that each machine sets to its own "
+                summary=f'{what_now}: write it with a variable (path = "{{zoo}}/…") that each machine sets to its own '
                 f"directory.{where_it_may_be(evidence['candidates'])}",
                 commands=copy_commands(near),
             ),

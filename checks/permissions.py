@@ -36,7 +36,8 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
     if private and not uid:
         yield finding(
             "weights-private-mode",
-            f"{printable(private[0])} is readable by its owner only (user {own[0][1].uid}), not by the user running this",
+            f"{printable(private[0])} is readable by its owner only (user {own[0][1].uid}), not by the user running "
+            "this",
             evidence={"files": private},
             fix=Fix(
                 summary="Open the files to the user that runs sessions; safetensors writes them for the owner only.",

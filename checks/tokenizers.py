@@ -9,8 +9,8 @@ from packaging.version import InvalidVersion, Version
 from sage_doctor.advice import as_candidates
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.model import Model
 from sage_doctor.text import printable, quoted
 from sage_doctor.weight_findings import bring_back, lfs_pull
@@ -19,12 +19,45 @@ FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")
 # Model types that take no text, or bytes: they have no tokenizer to miss.
-_WITHOUT = frozenset({
-    "vit", "resnet", "convnext", "swin", "detr", "deit", "beit", "dinov2", "timm_wrapper", "encodec", "dac", "mimi",
-    "siglip_vision_model", "clip_vision_model", "segformer", "sam", "sam2", "regnet", "yolos", "depth_anything",
-    "hiera", "levit", "mobilevit", "pvt", "vitdet", "zoedepth", "dpt", "rt_detr", "superpoint", "perceiver",
-    "autoformer", "informer", "patchtst", "time_series_transformer", "decision_transformer",
-})  # fmt: skip
+_WITHOUT = frozenset(
+    {
+        "vit",
+        "resnet",
+        "convnext",
+        "swin",
+        "detr",
+        "deit",
+        "beit",
+        "dinov2",
+        "timm_wrapper",
+        "encodec",
+        "dac",
+        "mimi",
+        "siglip_vision_model",
+        "clip_vision_model",
+        "segformer",
+        "sam",
+        "sam2",
+        "regnet",
+        "yolos",
+        "depth_anything",
+        "hiera",
+        "levit",
+        "mobilevit",
+        "pvt",
+        "vitdet",
+        "zoedepth",
+        "dpt",
+        "rt_detr",
+        "superpoint",
+        "perceiver",
+        "autoformer",
+        "informer",
+        "patchtst",
+        "time_series_transformer",
+        "decision_transformer",
+    }
+)
 
 
 @check("static", after=LOCATED, kinds=FULL)
@@ -39,7 +72,8 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
             "no tokenizer files beside the weights (tokenizer.json, tokenizer.model, or vocabulary and merges)",
             evidence={"path": str(model.path), "candidates": donors},
             fix=Fix(
-                summary="Copy the tokenizer files from the base model. " + bring_back(model, ["tokenizer.json"]).summary,
+                summary="Copy the tokenizer files from the base model. "
+                + bring_back(model, ["tokenizer.json"]).summary,
                 commands=bring_back(model, ["tokenizer.json", "tokenizer_config.json"]).commands,
             ),
         )
@@ -119,6 +153,8 @@ def check_chat_template(model: Model) -> Iterator[Finding]:
             "chat-template-missing",
             "a prompt is declared, and the tokenizer has no chat template: the prompt goes in as plain text",
             evidence={"path": str(owner.path)},
-            fix=Fix(summary="Copy chat_template.jinja (or tokenizer_config.json) from the chat version of the base, or "
-                    "ignore this for a base model that is not meant to chat."),  # fmt: skip
+            fix=Fix(
+                summary="Copy chat_template.jinja (or tokenizer_config.json) from the chat version of the base, or "
+                "ignore this for a base model that is not meant to chat."
+            ),
         )

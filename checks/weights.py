@@ -38,7 +38,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
     if weights.explicit is not None:
         yield finding(
             "weights-missing",
-            f"config.json names {printable(weights.explicit)} as the weights (transformers_weights), and it is not there",
+            f"config.json names {printable(weights.explicit)} as the weights (transformers_weights), and it is not "
+            "there",
             evidence={"file": weights.explicit},
             fix=bring_back(model, [weights.explicit]),
         )
@@ -66,8 +67,10 @@ def _none_at_all(model: Model) -> Finding:
     commands = merge_commands(model)
     candidates = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
     if commands:
-        summary = "This is a merged model that was never merged on this machine, or whose weights were not copied. " \
-            "Merge it again from its base and adapter, or copy the weights from a machine that has them."  # fmt: skip
+        summary = (
+            "This is a merged model that was never merged on this machine, or whose weights were not copied. "
+            "Merge it again from its base and adapter, or copy the weights from a machine that has them."
+        )
     else:
         summary = "Copy the weights from a machine that has them, or download them again."
     if candidates:
@@ -75,7 +78,12 @@ def _none_at_all(model: Model) -> Finding:
     return finding(
         "weights-missing",
         text,
-        evidence={"path": str(model.path), "present": present[:50], "not_loaded": others[:50], "candidates": candidates},
+        evidence={
+            "path": str(model.path),
+            "present": present[:50],
+            "not_loaded": others[:50],
+            "candidates": candidates,
+        },
         fix=Fix(summary=summary, commands=commands or bring_back(model, ["model.safetensors"]).commands),
     )
 
@@ -131,8 +139,11 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index", "check_shards_present",
-                        "check_weights_readable"), kinds=FULL)  # fmt: skip
+@check(
+    "static",
+    after=(*LOCATED, "check_weights_present", "check_shard_index", "check_shards_present", "check_weights_readable"),
+    kinds=FULL,
+)
 def check_weights_whole(model: Model) -> Iterator[Finding]:
     """Every weight file is a whole safetensors file."""
     if model.weights.form in ("pickle", "pickle-sharded"):
@@ -142,8 +153,11 @@ def check_weights_whole(model: Model) -> Iterator[Finding]:
         yield broken_header(model, broken)
 
 
-@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index", "check_shards_present",
-                        "check_weights_whole"), kinds=FULL)  # fmt: skip
+@check(
+    "static",
+    after=(*LOCATED, "check_weights_present", "check_shard_index", "check_shards_present", "check_weights_whole"),
+    kinds=FULL,
+)
 def check_shard_index_matches(model: Model) -> Iterator[Finding]:
     """The shard index and the shards' headers name the same tensors."""
     index = model.weights.index
@@ -161,7 +175,8 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
             parts.append(f"{len(only_held)} tensor(s) in the shards are not in it ({listed(only_held, most=2)})")
         yield finding(
             "shard-index-mismatch",
-            f"{index.name} does not fit the shards: {'; '.join(parts)}. A load fills what it misses with random numbers.",
+            f"{index.name} does not fit the shards: {'; '.join(parts)}. A load fills what it misses with random "
+            "numbers.",
             evidence={"only_in_index": only_named[:50], "only_in_shards": only_held[:50]},
             fix=bring_back(model, [index.name]),
         )
@@ -173,15 +188,17 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     weights = model.weights
     if "model.safetensors" in weights.present and "model.safetensors.index.json" in weights.present:
         shards = read_shards(model)
+        stale = model.path / "model.safetensors"
         yield finding(
             "weights-ambiguous",
-            "model.safetensors and a sharded set are both there; a load takes model.safetensors, which may be the stale one",
+            "model.safetensors and a sharded set are both there; a load takes model.safetensors, which may be the "
+            "stale one",
             evidence={"taken": "model.safetensors", "ignored": shards},
             fix=Fix(
                 summary="Find out which set is right, and put the other one aside.",
                 commands=(
                     f"ls -l --time-style=full-iso {quoted(model.path)}",
-                    f"mv -n {quoted(model.path / 'model.safetensors')} {quoted(model.path / 'model.safetensors.aside')}",
+                    f"mv -n {quoted(stale)} {quoted(str(stale) + '.aside')}",
                 ),
             ),
         )
@@ -202,7 +219,8 @@ def check_weights_not_pickled(model: Model) -> Iterator[Finding]:
             "them, and loading one can run code",
             evidence={"files": [f.name for f in model.weights.files][:50]},
             fix=Fix(
-                summary="Where the model's source offers safetensors, fetch those. Convert only a file whose origin you "
+                summary="Where the model's source offers safetensors, fetch those. Convert only a file whose origin "
+                "you "
                 "trust, with torch 2.10 or newer.",
             ),
         )

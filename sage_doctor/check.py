@@ -60,9 +60,7 @@ def check(
         def run(*args: Any, **kwargs: Any) -> list[Finding]:
             return list(function(*args, **kwargs) or ())
 
-        spec = CheckSpec(
-            name=function.__name__, title=title, level=level, after=tuple(after), kinds=frozenset(kinds)
-        )
+        spec = CheckSpec(name=function.__name__, title=title, level=level, after=tuple(after), kinds=frozenset(kinds))
         setattr(run, ATTRIBUTE, spec)
         return run
 

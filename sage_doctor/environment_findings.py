@@ -25,7 +25,8 @@ def interpreter_problem(host: Host) -> Finding | None:
         }[session.problem]
         return finding(
             "interpreter-missing",
-            f"the sessions' interpreter {shown} {what}" + (f": {printable(session.detail, limit=200)}" if session.detail else ""),
+            f"the sessions' interpreter {shown} {what}"
+            + (f": {printable(session.detail, limit=200)}" if session.detail else ""),
             evidence={"python": session.executable, "problem": session.problem},
             fix=Fix(
                 summary="Correct python = … of this machine in the manifest, or make that environment again.",

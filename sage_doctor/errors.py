@@ -30,7 +30,7 @@ class NothingSelected(DoctorError):
     """There is nothing to examine: no manifest, no model directory, or a role without models (exit 3)."""
 
 
-class Blocked(Exception):  # noqa: N818 - control flow of a check, not an error anybody sees
+class Blocked(Exception):
     """Raised inside a check whose subject cannot be judged because of a cause reported elsewhere.
 
     `code` is the finding code of that cause; the check becomes `skip` with `blocked by CODE`.
@@ -41,5 +41,5 @@ class Blocked(Exception):  # noqa: N818 - control flow of a check, not an error 
         super().__init__(f"blocked by {code}")
 
 
-class NotApplicable(Exception):  # noqa: N818 - control flow of a check, not an error anybody sees
+class NotApplicable(Exception):
     """Raised inside a check that has nothing to say about this subject; the text becomes the skip's reason."""

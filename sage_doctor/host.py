@@ -11,8 +11,8 @@ from pathlib import Path
 from sage_doctor.facts.hub_cache import CachedModel, cache_root, list_cached_models
 from sage_doctor.facts.machine import MachineFacts, read_machine
 from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspection
-from sage_doctor.readers.tree import find_model_directories
 from sage_doctor.manifest import Manifest
+from sage_doctor.readers.tree import find_model_directories
 
 MOST_NEIGHBOURS = 200
 MOST_DIRECTORIES = 5000

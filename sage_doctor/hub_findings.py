@@ -18,7 +18,9 @@ def unresolved(hub: HubFacts) -> Finding:
             "hub-not-cached",
             f"{shown} is not in the Hugging Face cache ({printable(str(hub.folder.parent))})",
             evidence=evidence,
-            fix=Fix(summary="Download it while there is a network; sessions then find it offline.", commands=(download,)),
+            fix=Fix(
+                summary="Download it while there is a network; sessions then find it offline.", commands=(download,)
+            ),
         )
     if hub.status == "ref-missing":
         commit = hub.snapshots[-1] if len(hub.snapshots) == 1 else None

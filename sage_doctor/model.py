@@ -12,14 +12,14 @@ from sage_doctor.facts.adapters import AdapterConfig, AdapterWeights, read_adapt
 from sage_doctor.facts.bases import BasePlace, Candidate, candidates_for, place_base
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
 from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
-from sage_doctor.readers.location import Location, locate
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
-from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.facts.weights import Weights, read_weights
 from sage_doctor.host import Host
 from sage_doctor.manifest import ModelPath, ModelSpec
 from sage_doctor.readers.json_object import JsonFile, read_json_object
+from sage_doctor.readers.location import Location, locate
 from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.readers.tree import Tree, read_tree
 
 Kind = Literal["full", "merged", "adapter"]
 
@@ -66,6 +66,7 @@ class Model:
         self.siblings: Mapping[str, Model] = siblings if siblings is not None else {}
 
     def __repr__(self) -> str:
+        """Return what a debugger shows."""
         return f"Model({self.name!r}, {self.kind}, {self.reference.text!r})"
 
     @cached_property
@@ -225,6 +226,6 @@ class Model:
 def _complete(path: Path) -> bool:
     """Return whether a directory has a config and weights that a load would find."""
     tree = read_tree(path)
-    return "config.json" in tree.names and "adapter_config.json" not in tree.names and (
-        read_weights(tree).form != "none"
+    return (
+        "config.json" in tree.names and "adapter_config.json" not in tree.names and (read_weights(tree).form != "none")
     )

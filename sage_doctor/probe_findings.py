@@ -39,38 +39,50 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
         )
         return finding(
             f"{act}-timeout",
-            f"{doing} hung in stage {stage} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was stopped."
+            f"{doing} hung in stage {stage} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was "
+            "stopped."
             f"{abandoned}",
             evidence=evidence,
-            fix=Fix(summary="A disk or driver that does not answer looks like this, and so does a machine that swaps. See what "
-                    "the machine waits for; raise --timeout only where the model is known to be slow.",
-                    commands=("vmstat 1 5", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'")),
-        )  # fmt: skip
+            fix=Fix(
+                summary="A disk or driver that does not answer looks like this, and so does a machine that swaps. "
+                "See what "
+                "the machine waits for; raise --timeout only where the model is known to be slow.",
+                commands=("vmstat 1 5", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
+            ),
+        )
     if outcome.ending == "signal":
         return finding(
             "load-crashed" if act == "load" else "generate-failed",
             f"the interpreter crashed while {doing}: {message}",
             evidence={**evidence, "signal": outcome.signal},
-            fix=Fix(summary="A crash in native code: a package built for another processor or driver, or mixed versions of "
-                    "torch and its companions. Reinstall them in the sessions' environment as the vendor says."),
-        )  # fmt: skip
+            fix=Fix(
+                summary="A crash in native code: a package built for another processor or driver, or mixed versions of "
+                "torch and its companions. Reinstall them in the sessions' environment as the vendor says."
+            ),
+        )
     if outcome.ending == "out-of-memory":
         return finding(
             "load-out-of-memory",
             f"memory ran out while {doing}: {message}",
             evidence=evidence,
-            fix=Fix(summary="End what else holds memory (a daemon may have the model loaded already), declare a smaller dtype, "
-                    "or run it on a larger machine.", commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head")),
-        )  # fmt: skip
+            fix=Fix(
+                summary="End what else holds memory (a daemon may have the model loaded already), declare a smaller "
+                "dtype, "
+                "or run it on a larger machine.",
+                commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
+            ),
+        )
     if outcome.ending == "import-error":
         python = quoted(model.host.session.executable)
         return finding(
             "package-missing",
             f"the sessions' interpreter cannot import what loading takes: {message}",
             evidence=evidence,
-            fix=Fix(summary="Install or repair that package in the sessions' environment.",
-                    commands=(f"{python} -m pip check",)),
-        )  # fmt: skip
+            fix=Fix(
+                summary="Install or repair that package in the sessions' environment.",
+                commands=(f"{python} -m pip check",),
+            ),
+        )
     if outcome.ending == "spawn-failed":
         return finding(
             "interpreter-missing",
@@ -83,16 +95,20 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
             "probe-protocol",
             f"the probe ended in stage {stage} without a result: {message}",
             evidence=evidence,
-            fix=Fix(summary="Something in the sessions' environment ended the process (a sitecustomize, a library calling "
-                    "exit). Run the session by hand and look at its output."),
-        )  # fmt: skip
+            fix=Fix(
+                summary="Something in the sessions' environment ended the process (a sitecustomize, a library calling "
+                "exit). Run the session by hand and look at its output."
+            ),
+        )
     return finding(
         f"{act}-failed",
         f"{doing} failed in stage {stage}: {message}",
         evidence=evidence,
-        fix=Fix(summary="This is the library's own message. `sage-doctor explain` on it may name the cause; look for what "
-                "changed since it last worked: packages, files, configuration."),
-    )  # fmt: skip
+        fix=Fix(
+            summary="This is the library's own message. `sage-doctor explain` on it may name the cause; look for what "
+            "changed since it last worked: packages, files, configuration."
+        ),
+    )
 
 
 def over(code: str, name: str, value: float, budget: float, unit: str) -> Finding:
@@ -103,7 +119,8 @@ def over(code: str, name: str, value: float, budget: float, unit: str) -> Findin
         f"{name} is {value:.3g} {unit}, {word} the budget of {budget:g} {unit}",
         evidence={"measurement": name, "value": round(value, 3), "budget": budget, "unit": unit},
         fix=Fix(
-            summary="Is another process using the processor or the accelerator? Run the check again when the machine is quiet; "
+            summary="Is another process using the processor or the accelerator? Run the check again when the machine "
+            "is quiet; "
             "if it stays so, something changed (power mode, a CPU build of torch, swap), or the budget was never real.",
             commands=("uptime", "ps -eo pid,user,pcpu,comm --sort=-pcpu | head"),
         ),

@@ -126,7 +126,9 @@ class Report:
     def from_json(cls, data: Mapping[str, Any]) -> Report:
         """Return the report that `to_json` wrote. Raises `ValueError` on another schema version."""
         if data.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"report schema_version {data.get('schema_version')!r}, this doctor reads {SCHEMA_VERSION}")
+            raise ValueError(
+                f"report schema_version {data.get('schema_version')!r}, this doctor reads {SCHEMA_VERSION}"
+            )
         machine = {**data["machine"], "roles": tuple(data["machine"].get("roles", ()))}
         return cls(
             doctor=data["doctor"],

@@ -78,7 +78,9 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
     cwd = Path(request.cwd or os.getcwd())
     manifest = _manifest(request, cwd, environ)
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    if manifest is not None and not (request.targets and all(_is_directory_target(t, manifest) for t in request.targets)):
+    if manifest is not None and not (
+        request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
+    ):
         return _from_manifest(request, Host(cwd=cwd, home=home, environ=environ, manifest=manifest), manifest)
     targets = request.targets or (".",)
     host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=cwd / targets[0])
@@ -126,7 +128,11 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     built_on = {m.name for name in needed for m in models[name].depends_on()} if needed else set()
     for name in built_on & models.keys():
         models[name].required = True
-    chosen = list(models.values()) if not request.targets else [models[n] for n in sorted(asked | (built_on & models.keys()))]
+    chosen = (
+        list(models.values())
+        if not request.targets
+        else [models[n] for n in sorted(asked | (built_on & models.keys()))]
+    )
     directories = [t for t in request.targets if _is_directory_target(t, manifest)]
     if directories:
         extra = _from_directories(directories, host)
@@ -171,7 +177,11 @@ def _path_like(target: str) -> bool:
 
 
 def _from_directories(targets: Iterable[str], host: Host) -> list[Model]:
-    """Return the model directories at or below the targets, named by their path relative to the first one."""
+    """Return the model directories at or below the targets, named by their path below the target.
+
+    With more than one target the names start with it, so that no two are alike.
+    """
+    targets = list(targets)
     models: dict[str, Model] = {}
     for target in targets:
         text = str(host.home) + target[1:] if target == "~" or target.startswith("~/") else target
@@ -181,7 +191,8 @@ def _from_directories(targets: Iterable[str], host: Host) -> list[Model]:
             near = locate(root, home=host.home).near
             hint = f"; did you mean {quoted(near[0].name)}?" if near else ""
             raise UsageError(f"no model, role or directory named {quoted(target)}{hint}")
-        for name, path in _named(target, root, found_directory=node.kind == "directory"):
+        for relative, path in _named(root, found_directory=node.kind == "directory"):
+            name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
             models[name] = Model(
                 name=name,
                 kind=_kind(path),
@@ -192,8 +203,8 @@ def _from_directories(targets: Iterable[str], host: Host) -> list[Model]:
     return list(models.values())
 
 
-def _named(target: str, root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
-    """Return subject names and paths for one target: `.` for the directory itself, else paths below it."""
+def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
+    """Return names and paths for one target: `.` for the directory itself, else those below it, relative to it."""
     if not found_directory or is_model_directory(read_tree(root)):
         return [(".", root)]
     return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]

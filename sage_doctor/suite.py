@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -111,7 +111,7 @@ def examine(
     `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing to
     examine, and `KeyboardInterrupt`.
     """
-    started = datetime.datetime.now(datetime.timezone.utc)
+    started = dt.datetime.now(dt.timezone.utc)
     begun = time.monotonic()
     request = replace(request, cwd=request.cwd or os.getcwd())
     with _run_directory(request) as shared:
@@ -143,7 +143,20 @@ def _run_pytest(request: Request, selection: Selection, collector: Collector, jo
         *("-c", str(_INI), "--rootdir", str(CHECKS.parent), "--import-mode=importlib", "--capture=fd"),
         "--continue-on-collection-errors",
         *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:faulthandler", "-p", "no:junitxml"),
-        *("-p", "no:doctest", "-p", "no:pastebin", "-p", "no:unittest", "-p", "no:stepwise", "-p", "no:debugging", "-p", "no:warnings"),
+        *(
+            "-p",
+            "no:doctest",
+            "-p",
+            "no:pastebin",
+            "-p",
+            "no:unittest",
+            "-p",
+            "no:stepwise",
+            "-p",
+            "no:debugging",
+            "-p",
+            "no:warnings",
+        ),
         *("-p", "sage_doctor.plugin", f"--sage-request={json.dumps(request.to_json())}"),
         *([] if own else ["--noconftest"]),
     ]
@@ -174,7 +187,7 @@ def _report(
     selection: Selection,
     outcomes: list[Outcome],
     fail_on: FailOn,
-    started: datetime.datetime,
+    started: dt.datetime,
     duration_s: float,
 ) -> Report:
     ordered = sorted(outcomes, key=lambda o: (o.order, o.result.subject, o.result.id))

@@ -40,7 +40,8 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     where = quoted(model.path)
     include = quoted(",".join(names[:20]))
     return Fix(
-        summary="The repository was cloned without its large files. Let Git LFS fetch them (git-lfs must be installed).",
+        summary="The repository was cloned without its large files. Let Git LFS fetch them (git-lfs must be "
+        "installed).",
         commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
     )
 
@@ -49,15 +50,16 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that are missing or broken: from where this model can be had again."""
     if model.hub is not None:
         files = " ".join(quoted(n) for n in names[:20])
+        revision = quoted(model.hub.revision)
         return Fix(
             summary="Download from the hub, where the network allows.",
-            commands=(
-                f"hf download {quoted(model.hub.repo_id)} {files} --revision {quoted(model.hub.revision)} --force-download",
-            ),
+            commands=(f"hf download {quoted(model.hub.repo_id)} {files} --revision {revision} --force-download",),
         )
     merge = merge_commands(model)
     if merge:
-        return Fix(summary="Merge it again from its base and adapter, or copy it from a machine that has it.", commands=merge)
+        return Fix(
+            summary="Merge it again from its base and adapter, or copy it from a machine that has it.", commands=merge
+        )
     if look(model.path / ".git").kind != "missing":
         return Fix(
             summary="Restore from its repository, or copy from a machine that has it.",
@@ -81,13 +83,15 @@ def merge_commands(model: Model) -> tuple[str, ...]:
             parts.append(str(sibling.path))
         elif place is not None:
             parts.append(str(place.path) if place.path is not None else place.text.removeprefix("hf:"))
-    if len(parts) != 2:  # noqa: PLR2004 - base and adapter
+    if len(parts) != 2:
         return ()
     python = quoted(model.host.python or "python3")
     script = (
-        "import sys; from peft import PeftModel; from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; "
+        "import sys; from peft import PeftModel; from transformers import AutoModelForCausalLM as M, AutoTokenizer "
+        "as T; "
         "base, adapter, out = sys.argv[1:]; "
-        "PeftModel.from_pretrained(M.from_pretrained(base, dtype='auto'), adapter).merge_and_unload().save_pretrained(out); "
+        "PeftModel.from_pretrained(M.from_pretrained(base, dtype='auto'), "
+        "adapter).merge_and_unload().save_pretrained(out); "
         "T.from_pretrained(base).save_pretrained(out)"
     )
     return (f'{python} -c "{script}" {quoted(parts[0])} {quoted(parts[1])} {quoted(model.path)}',)

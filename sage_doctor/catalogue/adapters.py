@@ -84,7 +84,8 @@ ENTRIES = (
         code="adapter-base-relative",
         severity="warning",
         title="The base is found beside the adapter only",
-        cause="The configuration names its base by a relative path. A loader counts that from the directory the session "
+        cause="The configuration names its base by a relative path. A loader counts that from the directory the "
+        "session "
         "was started in, not from the adapter, so it works from one directory and fails from every other.",
         cure="Name the base by a manifest model, an absolute path or a hub name.",
     ),

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
-import click
 import typer
-from typer.core import TyperGroup
 
 from sage_doctor import __version__
 from sage_doctor.cli import check, demo, explain, where
 
-
-class DefaultGroup(TyperGroup):
-    """A group whose command `check` may be left out: `sage-doctor thor -l static`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `check` in front of arguments that name no command."""
-        first = next((a for a in args if a not in ("--",)), None)
-        own = {"--help", "--version"}
-        if first is None or (first not in self.commands and first not in own):
-            args = ["check", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
     name="sage-doctor",
-    cls=DefaultGroup,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -34,7 +19,7 @@ app = typer.Typer(
 )
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback
+def _version(value: bool) -> None:
     if value:
         typer.echo(f"sage-doctor {__version__}")
         raise typer.Exit
@@ -42,9 +27,10 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback
 
 @app.callback()
 def top(
-    _version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
-    ),
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Say whether this machine can run its local models right now, why not, and what to do."""
 
@@ -59,12 +45,24 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code. Raises `DoctorError` and `KeyboardInterrupt`."""
     command: Any = typer.main.get_command(app)
     try:
-        result = command.main(args=arguments, prog_name="sage-doctor", standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        return int(leave.exit_code)
-    except click.exceptions.Abort as stop:
+        result = command.main(
+            args=_with_command(arguments, command.commands), prog_name="sage-doctor", standalone_mode=False
+        )
+    except typer.Exit as leave:
+        return leave.exit_code
+    except typer.Abort as stop:
         raise KeyboardInterrupt from stop
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    except Exception as error:
+        # Newer releases of Typer carry a copy of click, so its errors are known by what they can do, not by class.
+        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if show is None or not isinstance(code, int):
+            raise
+        show()
+        return code
     return result if isinstance(result, int) else 0
+
+
+def _with_command(arguments: list[str], commands: Iterable[str]) -> list[str]:
+    """Put `check` in front of arguments that name no command."""
+    first = arguments[0] if arguments else None
+    return arguments if first in {*commands, "--help", "-h", "--version"} else ["check", *arguments]

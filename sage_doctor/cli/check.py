@@ -24,7 +24,9 @@ Targets = Annotated[
 Manifest = Annotated[
     str | None,
     typer.Option(
-        "--manifest", "-m", help="The manifest. Default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST."
+        "--manifest",
+        "-m",
+        help="The manifest. Default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST.",
     ),
 ]
 
@@ -35,12 +37,15 @@ def check(
     level: Annotated[
         str | None,
         typer.Option(
-            "--level", "-l", envvar="SAGE_DOCTOR_LEVEL",
+            "--level",
+            "-l",
+            envvar="SAGE_DOCTOR_LEVEL",
             help=f"How deep: {', '.join(LEVELS)}. Default: generate; static for directories.",
         ),
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name
-        str, typer.Option("--format", "-f", envvar="SAGE_DOCTOR_FORMAT", help=f"What goes to stdout: {', '.join(FORMATS)}.")
+        str,
+        typer.Option("--format", "-f", envvar="SAGE_DOCTOR_FORMAT", help=f"What goes to stdout: {', '.join(FORMATS)}."),
     ] = "terminal",
     output: Annotated[
         list[str] | None,

@@ -31,7 +31,7 @@ STEP_DEADLINE_S = 600.0
 INDENT = "  "
 
 
-class NotAsTold(Exception):  # noqa: N818 - the story's own end, not a defect of the program that raises it
+class NotAsTold(Exception):
     """Something the demo claims did not come true; the text is the sentence shown."""
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.readers.tree import Tree
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.regular import Node
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
+from sage_doctor.readers.tree import Tree
 
 PREFIX = "base_model.model."
 _LORA = re.compile(
@@ -136,7 +136,7 @@ def lora_tensors(tensors: Iterable[Tensor]) -> list[LoraTensor]:
 def rank_of(lora: LoraTensor) -> int | None:
     """Return the rank a LoRA tensor's shape has, or None for a part that has none."""
     shape = lora.tensor.shape
-    if lora.part not in _LORA_PARTS or len(shape) < 2:  # noqa: PLR2004 - a matrix
+    if lora.part not in _LORA_PARTS or len(shape) < 2:
         return None
     return shape[0] if lora.part in ("A", "embedding_A") else shape[1]
 
@@ -162,5 +162,7 @@ class BaseModules:
             shorter = self._shapes.get(".".join(parts[skipped:]))
             if shorter is not None:
                 return shorter
-        longer = [t for outer in ("model.", "transformer.", "language_model.") if (t := self._shapes.get(outer + module))]
+        longer = [
+            t for outer in ("model.", "transformer.", "language_model.") if (t := self._shapes.get(outer + module))
+        ]
         return longer[0] if len(longer) == 1 else None

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from sage_doctor.readers.location import same_tail
-from sage_doctor.readers.tree import is_model_directory, read_tree
 from sage_doctor.readers.regular import look
+from sage_doctor.readers.tree import is_model_directory, read_tree
 
 REPO_ID = re.compile(r"^(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?$")
 
@@ -44,8 +44,10 @@ class Candidate:
 
 
 def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
-    """Return where a base named `text` leads: as a path first (a loader takes any existing directory), then as a
-    repository name. A relative path counts from the session's working directory, not from the adapter.
+    """Return where a base named `text` leads.
+
+    It counts as a path first (a loader takes any existing directory), then as a repository name. A relative path
+    counts from the session's working directory, not from the adapter.
     """
     expanded = text.replace("~", str(home), 1) if text.startswith("~/") else text
     path = Path(expanded)

@@ -23,7 +23,7 @@ def embedding_tensor(tensors: Mapping[str, Tensor]) -> Tensor | None:
         found = [
             t
             for name, t in tensors.items()
-            if (name == ending or name.endswith("." + ending)) and len(t.shape) == 2 and not _NOT_TEXT.search(name)  # noqa: PLR2004
+            if (name == ending or name.endswith("." + ending)) and len(t.shape) == 2 and not _NOT_TEXT.search(name)
         ]
         if found:
             return min(found, key=lambda t: (len(t.name), t.name))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.readers.tree import Tree
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.regular import UnreadableFile, read_start
 from sage_doctor.readers.signature import describe_content
+from sage_doctor.readers.tree import Tree
 
 # Any of these sets is enough for a tokenizer to be built from.
 _ENOUGH: tuple[tuple[str, ...], ...] = (
@@ -113,9 +113,8 @@ def _highest(fast: Mapping[str, Any]) -> tuple[int, str] | None:
         last = vocab[-1]
         found.append((len(vocab) - 1, str(last[0]) if isinstance(last, list) and last else ""))
     added = fast.get("added_tokens")
-    for entry in added if isinstance(added, list) else []:
-        if isinstance(entry, Mapping) and type(entry.get("id")) is int:
-            found.append((entry["id"], str(entry.get("content", ""))))
+    entries = [e for e in added if isinstance(e, Mapping)] if isinstance(added, list) else []
+    found += [(e["id"], str(e.get("content", ""))) for e in entries if type(e.get("id")) is int]
     return max(found, default=None)
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sage_doctor.readers.tree import Tree
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.regular import Node, look
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
+from sage_doctor.readers.tree import Tree
 
 Form = Literal["single", "sharded", "pickle", "pickle-sharded", "none"]
 
@@ -99,11 +99,7 @@ class Weights:
 
 def read_weights(tree: Tree, config: Mapping[str, Any] | None = None) -> Weights:
     """Return what a load of the directory would read; headers only, no pickle is opened."""
-    blocked = tuple(
-        (name, node)
-        for name, _ in LOOKUP
-        if tree.has(name) and (node := tree.look(name)).kind != "file"
-    )
+    blocked = tuple((name, node) for name, _ in LOOKUP if tree.has(name) and (node := tree.look(name)).kind != "file")
     shards = tuple(n for n in sorted(tree.names) if _SHARD.match(n))
     others = tuple(n for n in sorted(tree.names) if _OTHER_FORMATS.match(n))
     present = tuple(name for name, _ in LOOKUP if tree.is_file(name))
@@ -179,7 +175,7 @@ def expected_shards(names: tuple[str, ...]) -> list[str]:
     missing: list[str] = []
     groups = {(m["stem"], int(m["count"])) for n in names if (m := _SHARD.match(n))}
     for stem, count in sorted(groups):
-        if count <= 9999:  # noqa: PLR2004 - a name made up by an enemy must not cost memory
+        if count <= 9999:
             want = (f"{stem}-{i:05d}-of-{count:05d}.safetensors" for i in range(1, count + 1))
             missing += [n for n in want if n not in names]
     return missing

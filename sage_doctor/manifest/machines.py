@@ -180,7 +180,7 @@ def check_vars(scope: Scope, variables: Mapping[str, Written], problems: Problem
     for name, value in variables.items():
         try:
             scope.check(name)
-        except NoValue as missing:  # noqa: PERF203 - every variable is judged on its own
+        except NoValue as missing:
             note(missing, value, scope, problems)
 
 

@@ -12,7 +12,7 @@ _REPOSITORY = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)?[A-Za-z0-9_][A-Za-z0
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z")
 
 
-class BadPlace(ValueError):  # noqa: N818 - named for what it says
+class BadPlace(ValueError):
     """A text that is neither a usable path nor a well-formed `hf:` reference; the message says why."""
 
 

@@ -58,11 +58,11 @@ def locate_keys(text: str) -> KeyLines:
     return walk.found
 
 
-class _Lost(Exception):  # noqa: N818 - the text is not TOML from here on; the parser will say so
+class _Lost(Exception):
     pass
 
 
-class _TooDeep(Exception):  # noqa: N818 - turned into `too_deep`
+class _TooDeep(Exception):
     pass
 
 

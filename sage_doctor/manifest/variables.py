@@ -17,7 +17,7 @@ MOST_DEPTH = 32
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
-class NoValue(Exception):  # noqa: N818 - what a text lacks, turned into a problem or a reason by whoever asked
+class NoValue(Exception):
     """A text cannot be filled in; the message says why.
 
     `here_only` is true where it could be on another machine. `word` is the unknown name to find a nearer one for.

@@ -42,7 +42,7 @@ _NOT_GREEDY = (
 )
 
 
-class Stop(Exception):  # noqa: N818 - an ending that the probe itself decides on
+class Stop(Exception):
     """A session would fail here although no library raised; `kind` is reported as the exception's type."""
 
     def __init__(self, kind: str, message: str) -> None:

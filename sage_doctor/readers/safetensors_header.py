@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from sage_doctor.readers.regular import UnreadableFile, look, read_range, read_start
 from sage_doctor.readers.signature import describe_content
@@ -95,14 +95,12 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         except _Invalid as invalid:
             return Header(path=name, size=node.size, problem=invalid.problem)
     except UnreadableFile as error:
-        return Header(
-            path=name, size=node.size, problem=HeaderProblem(code="weights-unreadable", message=str(error))
-        )
+        return Header(path=name, size=node.size, problem=HeaderProblem(code="weights-unreadable", message=str(error)))
     return Header(path=name, size=node.size, tensors=tensors, metadata=metadata)
 
 
 @contextlib.contextmanager
-def _collector_paused(wanted: bool) -> Iterator[None]:  # noqa: FBT001
+def _collector_paused(wanted: bool) -> Iterator[None]:
     """Pause the cyclic garbage collector: on a header of a million entries it takes more time than the parsing."""
     paused = wanted and gc.isenabled()
     if paused:
@@ -189,11 +187,13 @@ def _tensors(entries: Mapping[str, Any], data_start: int) -> dict[str, Tensor]:
         if not isinstance(entry, dict):
             raise _Invalid("weights-header-invalid", f"the header's entry for {shown} is not an object", tensor=name)
         dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-        if dtype not in BITS:
+        if not isinstance(dtype, str) or dtype not in BITS:
             raise _Invalid(
-                "weights-header-invalid", f"{shown} has the unknown dtype {printable(str(dtype), limit=40)}", tensor=name
+                "weights-header-invalid",
+                f"{shown} has the unknown dtype {printable(str(dtype), limit=40)}",
+                tensor=name,
             )
-        if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:  # noqa: PLR2004 - begin and end
+        if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
             raise _Invalid("weights-header-invalid", f"{shown} has no usable shape or data_offsets", tensor=name)
         tensor = Tensor(
             name=name,
@@ -214,7 +214,7 @@ def _tensors(entries: Mapping[str, Any], data_start: int) -> dict[str, Tensor]:
     return tensors
 
 
-def _sizes(value: object) -> bool:
+def _sizes(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < _MOST_DIMENSION for n in value)
 
 

@@ -23,12 +23,12 @@ def describe_content(start: bytes, size: int) -> str:
     for magic, what in _STARTS:
         if start.startswith(magic):
             return what
-    if size >= 8 and not start.strip(b"\0"):  # noqa: PLR2004 - shorter files are merely empty
+    if size >= 8 and not start.strip(b"\0"):
         return "a file of zero bytes"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "an HTML page" if not text.startswith(b"<?xml") else "an XML document"
-    if len(start) >= 8 and _texty(start):  # noqa: PLR2004
+    if len(start) >= 8 and _texty(start):
         return "a JSON text" if text[:1] in (b"{", b"[") else "a text"
     return ""
 
