@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sage_doctor.advice import table
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapters import PREFIX, BaseModules, LoraTensor, lora_tensors, rank_of
@@ -130,7 +131,7 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
 
 
 def _other_base(model: Model) -> Fix:
-    where = f"base = … under [models.{model.name}]" if model.spec is not None else "base_model_name_or_path"
+    where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
     return Fix(
         summary=f"This is not the base the adapter was trained on. Name the right one ({where}); its origin "
         "tells which it is, never its shapes."

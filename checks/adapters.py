@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sage_doctor.advice import as_candidates, copy_commands, where_it_may_be
+from sage_doctor.advice import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
@@ -173,10 +173,9 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
     named = by_path.get(best or "")
     value = named or best or "NAME-OR-PATH"
     return Fix(
-        summary=f"Name the base that this adapter was trained on, in the manifest under [models.{model.name}]: "
+        summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
         f'base = "{printable(value)}".{where} Shapes cannot tell which base is right; its origin does.',
         commands=(f"sage-doctor check {quoted(named)}",) if named else copy_commands(candidates),
-        repair="name-base",
     )
 
 

@@ -73,7 +73,7 @@ def _none_at_all(model: Model) -> Finding:
         )
     else:
         summary = "Copy the weights from a machine that has them, or download them again."
-    if candidates:
+    if candidates and not commands:
         summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
     return finding(
         "weights-missing",

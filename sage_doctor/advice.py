@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,13 @@ def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
     best = candidates[0]
     rest = f" ({len(candidates) - 1} more listed)" if len(candidates) > 1 else ""
     return f" Most likely it is {printable(best['path'])}: {printable(best['why'])}{rest}."
+
+
+def table(name: str) -> str:
+    """Return the head of a model's table in the manifest. TOML takes a bare name without dots only."""
+    shown = printable(name, limit=80)
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
+    return f"[models.{shown}]" if bare else f'[models."{shown}"]'
 
 
 def copy_commands(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -29,8 +29,8 @@ class Subject:
             return "unknown"
         if "warning" in severities:
             return "warning"
-        if severities:
-            return "info"
+        if any(f.evidence.get("needed_here") is False for f in self.findings):
+            return "info"  # it would be ill, were it needed
         return "healthy" if statuses & {"pass", "warn", "fail"} else "skipped"
 
 
