@@ -112,7 +112,8 @@ class Run:
             reason=reason,
         )
         reported = tuple(
-            dataclasses.replace(self._as_reported(f, model), subject=subject, check=check_id) for f in findings
+            dataclasses.replace(self._as_reported(f, model), subject=f.subject or subject, check=check_id)
+            for f in findings
         )
         measured = tuple(dataclasses.replace(m, subject=subject) for m in notes.measurements)
         return Outcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
