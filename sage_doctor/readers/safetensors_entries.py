@@ -84,7 +84,7 @@ def _metadata(value: object) -> dict[str, str]:
 
 
 def read_tensors(entries: Mapping[str, Any], data_start: int) -> dict[str, Tensor]:
-    """Return the tensors of parsed entries. `data_start` is where their data begin, in bytes. Raises `InvalidHeader`."""
+    """Return the tensors of parsed entries; their data begin at byte `data_start`. Raises `InvalidHeader`."""
     tensors = {}
     for name, entry in entries.items():
         shown = printable(name, limit=120)

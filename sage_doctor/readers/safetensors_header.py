@@ -15,18 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sage_doctor.readers.regular import UnreadableFile, look, read_range, read_start
-from sage_doctor.readers.safetensors_entries import (
-    BITS,
-    HeaderProblem,
-    InvalidHeader,
-    Tensor,
-    parse_entries,
-    read_tensors,
-)
+from sage_doctor.readers.safetensors_entries import HeaderProblem, InvalidHeader, Tensor, parse_entries, read_tensors
 from sage_doctor.readers.signature import describe_content
 from sage_doctor.text import human_bytes, printable
 
-__all__ = ["BITS", "MOST_HEADER_BYTES", "Header", "HeaderProblem", "Tensor", "read_header"]
+__all__ = ["MOST_HEADER_BYTES", "Header", "HeaderProblem", "Tensor", "read_header"]
 
 MOST_HEADER_BYTES: Final = 100_000_000  # the library's own limit
 _LARGE_HEADER: Final = 1 << 20
@@ -48,7 +41,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     node = look(path)
     name = os.fspath(path)
     if node.kind != "file":
-        detail = node.detail or f"a {node.kind}"
+        detail = node.detail or ("not there" if node.kind == "missing" else f"a {node.kind}, not a file")
         return Header(path=name, size=0, problem=HeaderProblem(code="weights-unreadable", message=detail))
     try:
         start = read_start(path, 512)
