@@ -87,13 +87,14 @@ def read_tensors(entries: Mapping[str, Any], data_start: int) -> dict[str, Tenso
     """Return the tensors of parsed entries; their data begin at byte `data_start`. Raises `InvalidHeader`."""
     tensors = {}
     for name, entry in entries.items():
-        shown = printable(name, limit=120)
         dtype, shape, offsets = _fields(name, entry)
         if not isinstance(dtype, str) or dtype not in BITS:
             what = f"the unknown dtype {printable(dtype, limit=40)}" if isinstance(dtype, str) else "no usable dtype"
-            raise InvalidHeader("weights-header-invalid", f"{shown} has {what}", tensor=name)
+            raise InvalidHeader("weights-header-invalid", f"{_shown(name)} has {what}", tensor=name)
         if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
-            raise InvalidHeader("weights-header-invalid", f"{shown} has no usable shape or data_offsets", tensor=name)
+            raise InvalidHeader(
+                "weights-header-invalid", f"{_shown(name)} has no usable shape or data_offsets", tensor=name
+            )
         tensor = Tensor(
             name=name,
             dtype=dtype,
@@ -103,14 +104,15 @@ def read_tensors(entries: Mapping[str, Any], data_start: int) -> dict[str, Tenso
         )
         bits = _bits(shape, dtype)
         if bits is None:
-            message = f"{shown}: no machine can hold shape {printable(str(shape), limit=80)}"
+            message = f"{_shown(name)}: no machine can hold shape {printable(str(shape), limit=80)}"
             raise InvalidHeader("weights-header-invalid", message, tensor=name)
         if bits != (tensor.end - tensor.start) * 8:
             takes = f"{bits // 8} bytes" if bits % 8 == 0 else f"{bits} bits, no whole number of bytes"
+            given = tensor.end - tensor.start
             raise InvalidHeader(
                 "weights-header-invalid",
-                f"{shown}: shape {printable(str(shape), limit=80)} of {dtype} takes {takes}, the header gives it "
-                f"{tensor.end - tensor.start}",
+                f"{_shown(name)}: shape {printable(str(shape), limit=80)} of {dtype} "
+                f"takes {takes}, the header gives it {given}",
                 tensor=name,
             )
         tensors[name] = tensor
@@ -123,27 +125,32 @@ def _fields(name: str, entry: object) -> tuple[object, object, object]:
     Besides the usual object the library takes a list of the three, and `{"F32": null}` for a dtype; it passes over
     further fields, as long as they are readable JSON.
     """
-    shown = printable(name, limit=120)
     if isinstance(entry, list) and len(entry) == 3:
         dtype, shape, offsets = entry
     elif isinstance(entry, dict):
         dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
         twice = set(entry.names) & {"dtype", "shape", "data_offsets"} if isinstance(entry, Repeated) else set()
         if twice:
-            message = f"the header states the {min(twice)} of {shown} twice"
+            message = f"the header states the {min(twice)} of {_shown(name)} twice"
             raise InvalidHeader("weights-header-invalid", message, tensor=name)
         if len(entry) > 3 or isinstance(entry, Repeated):
             try:
                 refuse_odd(entry, depth=2)
             except ValueError as error:
-                message = f"the header's entry for {shown} is not valid JSON: {error}"
+                message = f"the header's entry for {_shown(name)} is not valid JSON: {error}"
                 raise InvalidHeader("weights-header-invalid", message, tensor=name) from error
     else:
-        raise InvalidHeader("weights-header-invalid", f"the header's entry for {shown} is not an object", tensor=name)
+        raise InvalidHeader(
+            "weights-header-invalid", f"the header's entry for {_shown(name)} is not an object", tensor=name
+        )
     if type(dtype) is dict and len(dtype) == 1:
         ((variant, nothing),) = dtype.items()
         dtype = variant if nothing is None else dtype
     return dtype, shape, offsets
+
+
+def _shown(name: str) -> str:
+    return printable(name, limit=120)
 
 
 def _sizes(value: object) -> TypeGuard[list[int]]:

@@ -19,7 +19,7 @@ from sage_doctor.readers.safetensors_entries import HeaderProblem, InvalidHeader
 from sage_doctor.readers.signature import describe_content
 from sage_doctor.text import human_bytes, printable
 
-__all__ = ["MOST_HEADER_BYTES", "Header", "HeaderProblem", "Tensor", "read_header"]
+__all__ = ["MOST_HEADER_BYTES", "Header", "HeaderProblem", "Tensor", "read_header", "read_stand_in"]
 
 MOST_HEADER_BYTES: Final = 100_000_000  # the library's own limit
 _LARGE_HEADER: Final = 1 << 20
@@ -131,7 +131,7 @@ def _cover(tensors: Mapping[str, Tensor], size: int, data_start: int) -> None:
         expected = tensor.end
     if size < expected:
         lack = expected - size
-        message = f"cut off: {human_bytes(size)} of {human_bytes(expected)}, {lack:,} bytes lack"
+        message = f"cut off: {size:,} of {expected:,} bytes, {lack:,} lack"
         raise InvalidHeader("weights-truncated", message, bytes=size, expected_bytes=expected, bytes_lacking=lack)
     if size > expected:
         message = f"{size - expected:,} bytes longer than its header accounts for"
@@ -142,3 +142,29 @@ def _refuse_duplicates(names: list[str]) -> None:
     if names:
         shown = printable(names[0], limit=120)
         raise InvalidHeader("weights-header-invalid", f"the header names {shown} twice", tensors=names[:20])
+
+
+def read_stand_in(path: str | os.PathLike[str]) -> Header:
+    """Return a header without tensors whose `problem` says what lies there instead of a pickle, if that is so.
+
+    Only the first bytes are looked at: a pickle is never opened as one.
+    """
+    node = look(path)
+    name = os.fspath(path)
+    try:
+        start = read_start(path, 512)
+    except UnreadableFile as error:
+        return Header(path=name, size=node.size, problem=HeaderProblem(code="weights-unreadable", message=str(error)))
+    what = describe_content(start, node.size)
+    problem: HeaderProblem | None = None
+    if what == "a Git LFS pointer":
+        problem = HeaderProblem(
+            code="weights-lfs-pointer", message=f"{what}, not the weights", evidence=_pointer(start)
+        )
+    elif not start:
+        problem = HeaderProblem(code="weights-empty", message="empty", evidence={"bytes": 0})
+    elif what in ("an HTML page", "an XML document", "a text", "a JSON text", "a file of zero bytes"):
+        problem = HeaderProblem(
+            code="weights-not-safetensors", message=f"{what}, not weights", evidence={"content": what}
+        )
+    return Header(path=name, size=node.size, problem=problem)
