@@ -183,7 +183,7 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
 def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
     """The base model is itself whole, as far as its files show."""
     base = model.base.model
-    if base is None or base.name in model.siblings:
+    if base is None or model.siblings.get(base.name) is base:
         raise NotApplicable("the base is examined as a model of its own")
     if base.hub is not None and base.hub.dangling:
         yield dangling_blobs(base.hub)

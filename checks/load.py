@@ -13,7 +13,7 @@ from sage_doctor.probe import ProbeOutcome
 from sage_doctor.probe.outcome import KeyList
 from sage_doctor.probe_findings import ended_badly, in_generation, over
 from sage_doctor.probing import Probing
-from sage_doctor.text import human_bytes, listed, printable, quoted
+from sage_doctor.text import listed, printable, quoted
 from sage_doctor.weight_findings import bring_back
 
 GIGABYTE = 1_000_000_000
@@ -152,6 +152,6 @@ def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Findin
             evidence={"devices": dict(loaded.devices)},
             fix=Fix(
                 summary="Load it without a device map, or free memory on the device: "
-                f"the model has {loaded.parameters:,} parameters, {human_bytes(sum(loaded.dtypes.values()))}."
+                f"the model has {loaded.parameters:,} parameters."
             ),
         )

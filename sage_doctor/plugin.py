@@ -18,6 +18,7 @@ import pytest
 from sage_doctor.check import CheckSpec, Finding, Notes, spec_of
 from sage_doctor.errors import DoctorError
 from sage_doctor.model import Model
+from sage_doctor.probing import Probing
 from sage_doctor.report import LEVELS, Level, at_least
 from sage_doctor.run import Outcome, Run
 from sage_doctor.selection import Request, Selection
@@ -62,9 +63,15 @@ def _load(path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def run(pytestconfig: pytest.Config) -> Run:
-    """The examination under way in this process."""
-    return _run_of(pytestconfig)
+def selection(pytestconfig: pytest.Config) -> Selection:
+    """What this process examines."""
+    return _run_of(pytestconfig).selection
+
+
+@pytest.fixture(scope="session")
+def probing(pytestconfig: pytest.Config) -> Probing:
+    """The probes that the checks of this process share."""
+    return _run_of(pytestconfig).probing
 
 
 def _run_of(config: pytest.Config) -> Run:

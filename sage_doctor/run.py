@@ -29,6 +29,9 @@ from sage_doctor.report import (
 from sage_doctor.selection import Request, Selection, select
 from sage_doctor.text import printable
 
+# Slower or larger than agreed is an error that keeps nothing else from being examined.
+MISSED_BUDGET = ("-over-budget", "-under-budget")
+
 
 class DeadlinePassed(BaseException):
     """Raised in the midst of a check when the run's deadline passes; no check's `except Exception` swallows it."""
@@ -101,7 +104,7 @@ class Run:
             except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run
                 reason = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
         for f in findings:
-            if f.severity == "error":
+            if f.severity == "error" and not f.code.endswith(MISSED_BUDGET):
                 self._record(subject, spec.name, f.code)
         result = CheckResult(
             id=check_id,
@@ -128,7 +131,9 @@ class Run:
         """
         if model is None or not spec.after:
             return None
-        for subject in (model, *model.depends_on()):
+        # A base outside this run may bear the name of another model: what was found is that model's, not the base's.
+        bases = [m for m in model.depends_on() if model.siblings.get(m.name) is m]
+        for subject in (model, *bases):
             errors = self._errors.get(subject.name, {})
             for check, code in errors.items():
                 if check in spec.after or ANY_ERROR in spec.after:
