@@ -39,18 +39,23 @@ MATRIX = 2
 @check("static", after=OWN, kinds=ADAPTER)
 def check_adapter_keys(model: Model) -> Iterator[Finding]:
     """PEFT will recognise the names of the adapter's tensors."""
-    loras = lora_tensors(model.tensors.values())
     if model.adapter_config.peft_type != "LORA":
         raise NotApplicable("only LoRA's names are known here")
+    if model.adapter_weights.pickle:
+        raise NotApplicable("the weights are a pickle, which is not opened")
+    loras = lora_tensors(model.tensors.values())
     if not loras:
         yield _unmatched(model, sorted(model.tensors), "none of its tensors has a LoRA name")
         return
     doubled = [t.tensor.name for t in loras if t.adapter_name == "default"]
     bare = [t.tensor.name for t in loras if not t.tensor.name.startswith(PREFIX)]
+    twice = [t.tensor.name for t in loras if t.module.startswith(PREFIX)]
     if doubled:
         yield _unmatched(model, doubled, "names carry '.default.', which PEFT adds itself")
     elif bare:
         yield _unmatched(model, bare, f"names lack the prefix '{PREFIX}'")
+    elif twice:
+        yield _unmatched(model, twice, f"names carry the prefix '{PREFIX}' twice")
 
 
 def _unmatched(model: Model, names: list[str], why: str) -> Finding:
@@ -74,6 +79,8 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
     config = model.adapter_config
     if config.peft_type != "LORA":
         raise NotApplicable("only LoRA has ranks that can be compared here")
+    if (config.values or {}).get("target_parameters"):
+        raise NotApplicable("it adapts parameters of several experts at once: their ranks are multiples of r")
     wrong = [
         (lora, actual, stated)
         for lora in lora_tensors(model.tensors.values())

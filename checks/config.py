@@ -141,5 +141,7 @@ def _mismatches(model: Model) -> Iterator[tuple[str, str]]:
         if config.hidden_size and width != config.hidden_size and width not in other_widths:
             yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
     layers = layer_count(model.tensors)
-    if config.layers and layers and not config.nested and layers < config.layers:
+    if not config.layers or not layers or config.nested:
+        return
+    if layers < config.layers or layers > config.layers + config.extra_layers:
         yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"

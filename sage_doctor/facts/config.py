@@ -16,13 +16,17 @@ _HEAD_SIZES = ("head_dim", "d_kv", "kv_channels", "attention_head_dim", "attenti
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigFacts:
-    """The numbers of the text part of a config; None where it does not state one as a positive integer."""
+    """The numbers of the text part of a config; None where it does not state one as a positive integer.
+
+    `extra_layers` are stored behind the counted ones: they predict further tokens and may be left out.
+    """
 
     model_type: str | None
     architectures: tuple[str, ...]
     vocab_size: int | None
     hidden_size: int | None
     layers: int | None
+    extra_layers: int
     heads: int | None
     kv_heads: int | None
     tied_embeddings: bool | None
@@ -48,10 +52,12 @@ def read_config_facts(config: Mapping[str, Any]) -> ConfigFacts:
         vocab_size=_first(source, ("vocab_size",)) or _first(config, ("vocab_size",)),
         hidden_size=_first(source, _HIDDEN),
         layers=_first(source, _LAYERS),
+        extra_layers=_first(source, ("num_nextn_predict_layers",)) or 0,
         heads=_first(source, _HEADS),
         kv_heads=_first(source, ("num_key_value_heads", "num_kv_heads")),
         tied_embeddings=tied if isinstance(tied, bool) else None,
-        quantized=isinstance(config.get("quantization_config"), Mapping),
+        # MLX writes its own key, and packs several numbers into one of an unsigned tensor.
+        quantized=any(isinstance(config.get(k), Mapping) for k in ("quantization_config", "quantization")),
         nested=nested,
         dtype=dtype if isinstance(dtype, str) else None,
         auto_map=tuple(str(k) for k in auto_map) if isinstance(auto_map, Mapping) else (),

@@ -16,6 +16,10 @@ _ENOUGH: tuple[tuple[str, ...], ...] = (
     ("tokenizer.json",), ("tokenizer.model",), ("spiece.model",), ("sentencepiece.bpe.model",), ("spm.model",),
     ("vocab.json", "merges.txt"), ("vocab.txt",), ("tekken.json",), ("vocab.json",), ("tiktoken.model",),
 )  # fmt: skip
+# Classes that need no vocabulary file: they read bytes or characters.
+_WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
+# The models that the tokenizers library has (tokenizers/models); older files do not say which one theirs is.
+_MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
 _MODELS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 
 
@@ -55,6 +59,11 @@ def read_tokenizer(tree: Tree) -> TokenizerFacts:
     if config.problem:
         problems.append(_problem(config.problem, "tokenizer_config.json", config.line, lfs=config.lfs_pointer))
     values = config.value or {}
+    kind = values.get("tokenizer_class")
+    if source is None and kind in _WITHOUT_FILES:
+        source = "tokenizer_config.json"
+    if source == "vocab.json" and not tree.has("merges.txt") and not (isinstance(kind, str) and "CTC" in kind):
+        problems.append(_problem("not there, and vocab.json alone does not tell how words are split", "merges.txt", 0))
     template = bool(values.get("chat_template")) or tree.has("chat_template.jinja") or tree.has("chat_template.json")
     fast: Mapping[str, Any] = {}
     if tree.has("tokenizer.json"):
@@ -63,8 +72,8 @@ def read_tokenizer(tree: Tree) -> TokenizerFacts:
             problems.append(_problem(file.problem, "tokenizer.json", file.line, lfs=file.lfs_pointer))
         elif file.missing:
             problems.append(_problem(tree.look("tokenizer.json").detail, "tokenizer.json", 0))
-        elif not isinstance((file.value or {}).get("model"), dict):
-            problems.append(_problem("it describes no tokenizer model", "tokenizer.json", 0))
+        else:
+            problems += _schema_problem(file.value or {})
         fast = file.value or {}
     else:
         problems += [p for n in _MODELS if tree.has(n) for p in _model_problem(tree, n)]
@@ -82,6 +91,17 @@ def read_tokenizer(tree: Tree) -> TokenizerFacts:
 
 def _problem(message: str, file: str, line: int, *, lfs: bool = False) -> TokenizerProblem:
     return TokenizerProblem(file=file, line=line, message=message, lfs_pointer=lfs)
+
+
+def _schema_problem(fast: Mapping[str, Any]) -> list[TokenizerProblem]:
+    """Return what in a parsed tokenizer.json no release of tokenizers understands."""
+    model = fast.get("model")
+    if not isinstance(model, Mapping):
+        return [_problem("it describes no tokenizer model", "tokenizer.json", 0)]
+    kind = model.get("type")
+    if kind is not None and kind not in _MODEL_TYPES:
+        return [_problem(f"its model is of the type {kind!r}, which tokenizers do not know", "tokenizer.json", 0)]
+    return []
 
 
 def _model_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
@@ -106,9 +126,10 @@ def _highest(fast: Mapping[str, Any]) -> tuple[int, str] | None:
     found: list[tuple[int, str]] = []
     vocab = model.get("vocab") if isinstance(model, Mapping) else None
     if isinstance(vocab, Mapping):
-        token = max(vocab, key=lambda t: vocab[t] if type(vocab[t]) is int else -1, default=None)
-        if token is not None and type(vocab[token]) is int:
-            found.append((vocab[token], str(token)))
+        ids = [i for i in vocab.values() if type(i) is int]
+        if ids:
+            highest = max(ids)
+            found.append((highest, next(str(t) for t, i in vocab.items() if i == highest)))
     elif isinstance(vocab, list) and vocab:
         last = vocab[-1]
         found.append((len(vocab) - 1, str(last[0]) if isinstance(last, list) and last else ""))
