@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sage_doctor.check import finding
 from sage_doctor.model import Model
-from sage_doctor.probe import ProbeOutcome
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome
 
 GENERATION = frozenset({"tokenizer", "forward", "warm-up", "generate"})
 _MOST_TAIL = 2000
