@@ -43,7 +43,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures that checks ask for."""
-    config.addinivalue_line("markers", "xdist_group(name): models that are built on each other stay in one worker")
     for path in sorted(FIXTURES.glob("*.py")):
         if path.stem != "__init__":
             config.pluginmanager.register(_load(path), f"sage_doctor_fixtures_{path.stem}")
@@ -85,6 +84,22 @@ def _run_of(config: pytest.Config) -> Run:
     return config.stash[_RUN]
 
 
+class CheckFile(pytest.Module):
+    """A file of checks. One that ends the process when it is imported must not end the examination."""
+
+    def _getobj(self) -> ModuleType:
+        try:
+            found: ModuleType = super()._getobj()  # type: ignore[no-untyped-call]
+        except SystemExit as error:
+            raise self.CollectError(f"E   SystemExit({error}) when it was imported") from error
+        return found
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Collect every file as one of checks."""
+    return CheckFile.from_parent(parent, path=module_path)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let a check that names `model` or `adapter` run once for each model it concerns."""
     spec = spec_of(metafunc.function)
@@ -119,7 +134,7 @@ def concerns(spec: CheckSpec, model: Model, level: Level, *, deep: bool) -> bool
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order checks by subject and cause, keep those of the level, and tell xdist what belongs together."""
+    """Order checks by subject and cause, and keep those of the level."""
     checks = [(item, spec) for item in items if (spec := _spec(item)) is not None]
     if not checks:
         return
@@ -136,14 +151,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         line = _line(item)
         subject = positions[model.name] if model is not None else -1
         kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), line), item))
-        if model is not None:
-            item.add_marker(pytest.mark.xdist_group(name=_group_name(positions[selection.group_of(model)])))
     kept.sort(key=lambda pair: pair[0])
     items[:] = [item for _, item in kept] + [item for item in items if _spec(item) is None]
-
-
-def _group_name(position: int) -> str:
-    return f"g{position}"
 
 
 def _spec(item: pytest.Item) -> CheckSpec | None:

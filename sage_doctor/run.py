@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from sage_doctor.model import Model
 from sage_doctor.probing import Probing
 from sage_doctor.report import (
     MACHINE,
+    SEVERITIES,
     CheckResult,
     Finding,
     Measurement,
@@ -64,6 +66,23 @@ class Outcome:
         )
 
 
+def _well_formed(findings: list[Finding], notes: Notes) -> list[Finding]:
+    """Return the findings as they are. Raises `TypeError` or `ValueError` for what no report could hold."""
+    for found in findings:
+        if not isinstance(found, Finding):
+            raise TypeError(f"it yielded {type(found).__name__}, not a finding")
+        if found.severity not in SEVERITIES:
+            raise ValueError(f"severity {found.severity!r} of {found.code} is not one of {', '.join(SEVERITIES)}")
+        try:
+            json.dumps(dataclasses.asdict(found), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"finding {found.code} holds what JSON cannot: {error}") from error
+    for measured in notes.measurements:
+        if not math.isfinite(measured.value):
+            raise ValueError(f"the measurement {measured.name} is no number: {measured.value}")
+    return findings
+
+
 class Run:
     """The state of one examination. Every worker process has its own; a group of models never leaves its worker."""
 
@@ -90,7 +109,7 @@ class Run:
         else:
             try:
                 with self._deadline():
-                    findings = call(notes)
+                    findings = _well_formed(call(notes), notes)
                 status = status_of(self._as_reported(f, model) for f in findings)
             except Blocked as blocked:
                 status, reason = "skip", f"blocked by {blocked.code}"

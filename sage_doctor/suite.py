@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +80,15 @@ class Collector:
         """Keep pytest's own failure as one more thing that could not be found out, and show no traceback."""
         self._add_error("suite", str(excrepr))
         return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
+        """Keep why the fixtures of a user's own checks cannot be loaded: pytest ends then before anything began."""
+        try:
+            return (yield)
+        except (Exception, SystemExit) as error:
+            self._add_error("suite", f"{type(error).__name__}: {error}")
+            raise pytest.UsageError(str(error)) from error
 
     def _add_error(self, nodeid: str, text: str) -> None:
         subject, check = self._names(nodeid)
