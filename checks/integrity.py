@@ -8,7 +8,7 @@ from pathlib import Path
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.ground_truth import ground_truths
-from sage_doctor.facts.hashing import hash_cache_path, hash_files
+from sage_doctor.facts.hashing import hash_files
 from sage_doctor.facts.tensor_scan import TensorScan, scan
 from sage_doctor.model import Model
 from sage_doctor.readers.regular import UnreadableFile
@@ -40,7 +40,7 @@ def check_hashes(model: Model) -> Iterator[Finding]:
             ),
         )
         return
-    cache = hash_cache_path(model.host.environ, model.host.home)
+    cache = model.host.memory / "hashes.json"
     hashes = hash_files([(model.path / n, k.algorithm) for n, k in known.items()], cache=cache)
     wrong = []
     for name, expected in known.items():

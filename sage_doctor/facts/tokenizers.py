@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.regular import UnreadableFile, read_start
@@ -47,8 +48,11 @@ class TokenizerFacts:
     chat_template: bool = False
 
 
-def read_tokenizer(tree: Tree) -> TokenizerFacts:
-    """Return the facts of a directory's tokenizer. Never raises for what the files hold."""
+def read_tokenizer(tree: Tree, *, memory: Path | None = None) -> TokenizerFacts:
+    """Return the facts of a directory's tokenizer. Never raises for what the files hold.
+
+    `memory` is where contents of large files are remembered between runs (see `read_tokenizer_json`).
+    """
     files = tuple(sorted({n for names in _ENOUGH for n in names if tree.has(n)}))
     source = next((names[0] for names in _ENOUGH if all(tree.has(n) for n in names)), None)
     problems: list[TokenizerProblem] = []
@@ -64,7 +68,7 @@ def read_tokenizer(tree: Tree) -> TokenizerFacts:
     template = bool(values.get("chat_template")) or tree.has("chat_template.jinja") or tree.has("chat_template.json")
     fast = TokenizerJson()
     if tree.has("tokenizer.json"):
-        fast = read_tokenizer_json(tree.path / "tokenizer.json")
+        fast = read_tokenizer_json(tree.path / "tokenizer.json", memory=memory)
         if fast.problem:
             problems.append(_problem(fast.problem, "tokenizer.json", fast.line, lfs=fast.lfs_pointer))
     else:

@@ -6,18 +6,24 @@ megabytes that a model, its adapter and the merged model usually have in common:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.errors import DoctorError
+from sage_doctor.files import write_atomically
 from sage_doctor.readers.json_object import MOST_BYTES, JsonFile, parse_json_object, read_json_object
 from sage_doctor.readers.regular import UnreadableFile, look, read_start
 
 # The models that the library has (tokenizers/src/models); older files do not say which one theirs is.
 _MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
-_MOST_REMEMBERED = 256
+_MOST_REMEMBERED = 200
+_WORTH_REMEMBERING = 1 << 18  # bytes; smaller ones are parsed faster than looked up
+_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +42,15 @@ class TokenizerJson:
     merges_as_pairs: bool = False
 
 
-_remembered: dict[bytes, TokenizerJson] = {}
+_known: dict[str, TokenizerJson] = {}
 
 
-def read_tokenizer_json(path: Path) -> TokenizerJson:
-    """Return what the tokenizer.json at `path` says. Never raises for what it holds."""
+def read_tokenizer_json(path: Path, *, memory: Path | None = None) -> TokenizerJson:
+    """Return what the tokenizer.json at `path` says. Never raises for what it holds.
+
+    `memory` is a file in which contents are remembered between runs by their sha256, so that it can never be out of
+    date; None remembers within this process only. A memory that cannot be read or written is done without.
+    """
     node = look(path)
     if node.kind != "file" or node.size > MOST_BYTES:
         file = read_json_object(path)  # says why not
@@ -49,12 +59,35 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
         raw = read_start(path, node.size)
     except UnreadableFile as error:
         return TokenizerJson(problem=str(error))
-    digest = hashlib.sha256(raw).digest()
-    if digest not in _remembered:
-        if len(_remembered) >= _MOST_REMEMBERED:
-            _remembered.clear()
-        _remembered[digest] = _parsed(parse_json_object(str(path), raw))
-    return _remembered[digest]
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest not in _known:
+        worth = memory if node.size >= _WORTH_REMEMBERING else None
+        earlier = _recall(worth) if worth is not None else {}
+        found = earlier.get(digest)
+        _known[digest] = found if found is not None else _parsed(parse_json_object(str(path), raw))
+        if worth is not None and found is None:
+            _remember(worth, {**earlier, digest: _known[digest]})
+    return _known[digest]
+
+
+def _recall(memory: Path) -> dict[str, TokenizerJson]:
+    """Return what earlier runs remembered. Entries of another form are forgotten."""
+    value = read_json_object(memory, most=1 << 20).value or {}
+    entries = value.get("tokenizers")
+    if value.get("version") != _VERSION or not isinstance(entries, dict):
+        return {}
+    try:
+        return {str(k): TokenizerJson(**v) for k, v in entries.items()}
+    except TypeError:
+        return {}
+
+
+def _remember(memory: Path, entries: Mapping[str, TokenizerJson]) -> None:
+    latest = dict(list(entries.items())[-_MOST_REMEMBERED:])
+    text = json.dumps({"version": _VERSION, "tokenizers": {k: asdict(v) for k, v in latest.items()}})
+    with contextlib.suppress(OSError, DoctorError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(memory, text)
 
 
 def _parsed(file: JsonFile) -> TokenizerJson:
