@@ -111,7 +111,8 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
     if base is None or base.weights.form not in ("single", "sharded"):
         raise NotApplicable("the base has no safetensors header to compare with")
     modules = BaseModules(base.tensors)
-    loras = lora_tensors(model.tensors.values())
+    config = model.adapter_config
+    loras = [t for t in lora_tensors(model.tensors.values()) if not config.adapts_parameters(t.module)]
     joined = [(t, b) for t in loras if (b := modules.find(t.module)) is not None]
     missing = [t for t in loras if t.module.rpartition(".")[2] not in modules.leaves]
     if missing and not joined:

@@ -16,8 +16,8 @@ INDEX = json.dumps({"metadata": {}, "weight_map": {"w": "a-00001-of-00001.safete
 NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 EXPLICIT = (
     None, "other.safetensors", "absent.safetensors", "model.safetensors", "sub/x.safetensors",
-    "other.safetensors.index.json", "absent.safetensors.index.json", "other.bin", "other.index.json", "adapter_model.bin", "", "../up.safetensors",
-    "a/../../up.safetensors", "/etc/passwd.safetensors", "..",
+    "other.safetensors.index.json", "absent.safetensors.index.json", "other.bin", "other.index.json",
+    "adapter_model.bin", "", "../up.safetensors", "a/../../up.safetensors", "/etc/passwd.safetensors", "..",
 )  # fmt: skip
 
 
