@@ -16,13 +16,14 @@ from typing import Any, cast
 import pytest
 
 from sage_doctor.check import CheckSpec, Finding, Notes, spec_of
-from sage_doctor.errors import DoctorError
+from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.model import Model
 from sage_doctor.probing import Probing
 from sage_doctor.report import LEVELS, Level, at_least
 from sage_doctor.run import Outcome, Run
 from sage_doctor.selection import Request, Selection
 from sage_doctor.suite_files import CHECKS, FAMILIES, FIXTURES
+from sage_doctor.text import printable
 
 PROPERTY = "sage-doctor"
 _RUN = pytest.StashKey[Run]()
@@ -74,14 +75,26 @@ def probing(pytestconfig: pytest.Config) -> Probing:
 
 
 def _run_of(config: pytest.Config) -> Run:
+    """Return this process's examination, made when it is first asked for. Without a request it is the defaults'.
+
+    Ends the session, as `sage-doctor` would end, where there is nothing to examine.
+    """
     if _RUN not in config.stash:
         text = config.getoption("--sage-request")
         shared = next((p.selection for p in config.pluginmanager.get_plugins() if isinstance(p, SharedSelection)), None)
-        level = cast("Level | None", os.environ.get("SAGE_DOCTOR_LEVEL") or "static")
-        request = Request.from_json(json.loads(text)) if text else Request(level=level)
-        config.stash[_RUN] = Run(request, shared)
+        try:
+            config.stash[_RUN] = Run(Request.from_json(json.loads(text)) if text else _default_request(), shared)
+        except DoctorError as error:
+            pytest.exit(str(error), returncode=error.exit_code)
         config.stash[_RUN].selection.host.start_inspection()
     return config.stash[_RUN]
+
+
+def _default_request() -> Request:
+    level = os.environ.get("SAGE_DOCTOR_LEVEL") or "static"
+    if level not in LEVELS:
+        raise UsageError(f"SAGE_DOCTOR_LEVEL={printable(level)} is not one of {', '.join(LEVELS)}")
+    return Request(level=level)
 
 
 class CheckFile(pytest.Module):
@@ -105,10 +118,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     spec = spec_of(metafunc.function)
     if spec is None or not {"model", "adapter"} & set(metafunc.fixturenames):
         return
-    try:
-        selection = _run_of(metafunc.config).selection
-    except DoctorError as error:
-        raise pytest.UsageError(str(error)) from error
+    selection = _run_of(metafunc.config).selection
     chosen = [
         (n, m)
         for n, m in enumerate(selection.models)

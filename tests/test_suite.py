@@ -74,7 +74,7 @@ def test_a_healthy_tree(look_at: Examine, tmp_path: Path) -> None:
     assert {c.level for c in report.checks} == {"static"}
 
 
-def test_one_cause_one_finding_and_the_rest_is_blocked_by_it(look_at: Examine, tmp_path: Path) -> None:
+def test_one_cause_one_finding_and_the_rest_is_blocked_by_it(look_at: Examine) -> None:
     report = look_at(manifest='[models.m]\nkind = "full"\npath = "gone"\n')
     assert found(report, "m") == ["path-missing"]
     others = [c for c in report.checks if c.subject == "m" and c.id != "paths.path"]
