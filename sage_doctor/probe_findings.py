@@ -74,6 +74,17 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
                 commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
             ),
         )
+    if outcome.stage == "device" and outcome.ending == "failed":
+        return finding(
+            "accelerator-missing",
+            f"the accelerator that sessions must run on does not answer: {message}",
+            evidence=evidence,
+            fix=Fix(
+                summary="Files say it is there, and a small allocation on it fails: a driver that does not fit the "
+                "build of torch, a device without permission for this user, or memory that another process holds.",
+                commands=("ls -l /dev/nvidia0 /dev/nvmap /proc/driver/nvidia/version", "id"),
+            ),
+        )
     if outcome.ending == "import-error":
         python = quoted(model.host.session.executable)
         return finding(
