@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sage_doctor import __version__
-from sage_doctor.cli import check, demo, explain, where
+from sage_doctor.cli import check, demo, explain, merge, where
 
 app = typer.Typer(
     name="sage-doctor",
@@ -38,6 +38,7 @@ def top(
 app.command("check")(check.check)
 app.command("explain")(explain.explain)
 app.command("where")(where.where)
+app.command("merge")(merge.merge)
 app.command("demo")(demo.demo)
 
 
