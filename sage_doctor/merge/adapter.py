@@ -11,6 +11,7 @@ from typing import Literal
 from sage_doctor.facts.adapters import PREFIX, read_adapter_weights
 from sage_doctor.merge.edits import FLOATS, Place
 from sage_doctor.merge.refusal import refused, unmatched
+from sage_doctor.readers.regular import UnreadableFile, read_range
 from sage_doctor.readers.tree import Tree
 from sage_doctor.text import listed, printable
 
@@ -21,7 +22,10 @@ _LORA = re.compile(
     r"|(?P<magnitude>magnitude_vector)(?:\.weight)?)$"
 )
 _ROWS = re.compile(r"^(?P<module>.+?)(?:\.token_adapter)?\.trainable_tokens_delta$")
-_WHOLE = re.compile(r"^(?P<module>.+?)(?:\.base_layer|\.modules_to_save)?\.(?P<what>weight|bias)$")
+_WHOLE = re.compile(
+    r"^(?P<module>.+?)(?P<form>\.base_layer|\.modules_to_save|\.original_module)?\.(?P<what>weight|bias)$"
+)
+_COPY_BLOCK = 1 << 22
 
 
 @dataclass(kw_only=True)
@@ -62,15 +66,18 @@ def read_parts(tree: Tree) -> tuple[Path, dict[str, ModuleParts]]:
 def _by_module(places: Mapping[str, Place]) -> dict[str, ModuleParts]:
     modules: dict[str, ModuleParts] = {}
     strange = []
-    for name, place in places.items():
+    # Plain names sort before `modules_to_save` and `original_module`, so what those repeat is known when they come.
+    for name, place in sorted(places.items(), key=lambda item: (_rank(item[0]), item[0])):
         parsed = _parse(name)
         if parsed is None or place.tensor.dtype not in FLOATS:
             strange.append(name)
             continue
         module = modules.setdefault(parsed[0], ModuleParts(name=parsed[0]))
-        if parsed[1] in module.parts:
+        known = module.parts.get(parsed[1])
+        if known is None and _rank(name) < _REPLACED:
+            module.parts[parsed[1]] = place
+        elif known is None or (_rank(name) < _REPLACED and not same_bytes(known, place)):
             strange.append(name)
-        module.parts[parsed[1]] = place
     if strange:
         raise unmatched(
             f"{len(strange)} of {len(places)} tensors have names or dtypes that belong to no adapter PEFT would load: "
@@ -80,6 +87,29 @@ def _by_module(places: Mapping[str, Place]) -> dict[str, ModuleParts]:
     if not modules:
         raise unmatched("the adapter holds no tensors", "Bring back adapter_model.safetensors.")
     return modules
+
+
+_REPLACED = 2
+
+
+def _rank(name: str) -> int:
+    """Return how a name counts where PEFT saved one tensor under several: 2 is what `modules_to_save` replaced."""
+    return 1 if ".modules_to_save." in name else _REPLACED if ".original_module." in name else 0
+
+
+def same_bytes(one: Place, other: Place) -> bool:
+    """Return whether two of the adapter's tensors are the same. Raises `MergeRefused` where they cannot be read."""
+    if one.tensor.dtype != other.tensor.dtype or one.shape != other.shape:
+        return False
+    try:
+        for at in range(0, one.nbytes, _COPY_BLOCK):
+            count = min(_COPY_BLOCK, one.nbytes - at)
+            first = read_range(one.path, one.tensor.start + at, count)
+            if first != read_range(other.path, other.tensor.start + at, count):
+                return False
+    except UnreadableFile as error:
+        raise refused(f"the adapter cannot be read: {error}", "Bring back the adapter's weights.") from error
+    return True
 
 
 def _parse(name: str) -> tuple[str, Part] | None:

@@ -11,17 +11,15 @@ from dataclasses import dataclass, replace
 
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.embeddings import EMBEDDING_NAMES, embedding_tensor
-from sage_doctor.merge.adapter import ModuleParts
+from sage_doctor.merge.adapter import ModuleParts, same_bytes
 from sage_doctor.merge.assembly import Assembly
 from sage_doctor.merge.base import BaseModel
-from sage_doctor.merge.edits import Piece, Place
+from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.recipe import Recipe
 from sage_doctor.merge.refusal import refused
-from sage_doctor.readers.regular import UnreadableFile, read_range
 
 OUTPUTS = frozenset({"lm_head", "embed_out"})
 INPUTS = frozenset(n.removesuffix(".weight") for n in EMBEDDING_NAMES)
-_BLOCK = 1 << 22
 
 
 @dataclass(kw_only=True)
@@ -97,7 +95,7 @@ def settle(tie: Tie, assembly: Assembly, recipe: Recipe, spell_output: Callable[
 def _stays(tie: Tie, recipe: Recipe) -> bool:
     """Whether both layers are one tensor after the adapter's whole tensors have taken its place."""
     places = [m.parts["weight"] for m in (tie.input, tie.output) if m is not None]
-    same = len(places) == 1 or _same_bytes(*places)
+    same = len(places) == 1 or same_bytes(*places)
     apart = any(recipe.saves_whole(m.name) for m in (tie.input, tie.output) if m is not None)
     if not apart or recipe.flag("ensure_weight_tying"):
         if not same:
@@ -122,16 +120,3 @@ def _keep(tie: Tie, assembly: Assembly) -> dict[str, str]:
         found[tie.output.name] = tie.stored
     return found
 
-
-def _same_bytes(one: Place, other: Place) -> bool:
-    if one.tensor.dtype != other.tensor.dtype or one.shape != other.shape:
-        return False
-    try:
-        for at in range(0, one.nbytes, _BLOCK):
-            count = min(_BLOCK, one.nbytes - at)
-            first = read_range(one.path, one.tensor.start + at, count)
-            if first != read_range(other.path, other.tensor.start + at, count):
-                return False
-    except UnreadableFile as error:
-        raise refused(f"the adapter cannot be read: {error}", "Bring back the adapter's weights.") from error
-    return True
