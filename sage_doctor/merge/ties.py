@@ -79,17 +79,29 @@ def settle(tie: Tie, assembly: Assembly, recipe: Recipe, spell_output: Callable[
         return _keep(tie, assembly)
     if recipe.flag("ensure_weight_tying"):
         raise refused("the adapter was trained with ensure_weight_tying on a shared embedding")
-    output = tie.output_stored or spell_output()
-    original = assembly.pieces[tie.stored]
-    assembly.pieces[output] = Piece(
-        name=output, source=original.source, stored=original.stored, dtype=original.dtype
-    )
+    output = tie.output_stored or (f"{tie.output.name}.weight" if tie.output is not None else spell_output())
+    original = _original(tie, assembly, recipe)
+    assembly.pieces[tie.stored] = original
+    assembly.pieces[output] = replace(original, name=output)
     found = {}
     if tie.input is not None:
         found[tie.input.name] = tie.stored
     if tie.output is not None:
         found[tie.output.name] = output
     return found
+
+
+def _original(tie: Tie, assembly: Assembly, recipe: Recipe) -> Piece:
+    """Return what both layers start from: the base's tensor, or the copy of it that PEFT saves with the adapter.
+
+    That copy (`base_layer.weight`, there where an embedding is trained) is loaded into the shared tensor.
+    """
+    modules = [m for m in (tie.input, tie.output) if m is not None and not recipe.saves_whole(m.name)]
+    places = [assembly.use(m.parts.pop("weight")) for m in modules if "weight" in m.parts]
+    if len(places) > 1 and not same_bytes(*places):
+        raise refused("the adapter holds two different tensors for one shared embedding")
+    original = assembly.pieces[tie.stored]
+    return replace(original, source=places[0]) if places else original
 
 
 def _stays(tie: Tie, recipe: Recipe) -> bool:

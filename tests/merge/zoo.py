@@ -29,6 +29,11 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "gemma3": {},
 }  # fmt: skip
 
+SHARED = {
+    True: ("embed_tokens.weight", "lm_head.weight", "base_layer.weight"),
+    False: ("embed_tokens.base_layer.weight", "lm_head.base_layer.weight"),
+}
+
 
 def make_base(folder: Path, kind: str, dtype: str = "bfloat16", *, shards: bool = False) -> Path:
     """Save a tiny model of a kind, its weights drawn anew for each kind but always the same."""
@@ -62,7 +67,8 @@ def load(folder: Path) -> Any:
     return kind.from_pretrained(folder, dtype="auto")
 
 
-def make_adapter(folder: Path, base: Path, options: Mapping[str, Any], dtype: str = "float32", grow: int = 0) -> Path:
+def make_adapter(folder: Path, base: Path, options: Mapping[str, Any], dtype: str = "float32", grow: int = 0,
+                 *, same: bool = False) -> Path:  # fmt: skip
     """Save an adapter whose every tensor is trained: drawn at random, in the dtype asked for."""
     import peft
     import torch
@@ -88,6 +94,9 @@ def make_adapter(folder: Path, base: Path, options: Mapping[str, Any], dtype: st
         tensors[name] = fresh.to(getattr(torch, dtype))
     for name in [n for n in tensors if ".modules_to_save." in n]:  # PEFT saves these twice, and so they are the same
         tensors[name] = tensors[name.replace(".modules_to_save", "")].clone()
+    if same:  # the output layer is saved as a copy of the embedding it is tied to
+        names = [n for n in tensors if n.endswith(SHARED[bool(grow)])]
+        tensors.update({n: tensors[names[0]].clone() for n in names})
     save_file(tensors, path, metadata={"format": "pt"})
     settings = json.loads((folder / "adapter_config.json").read_text())
     settings["base_model_name_or_path"] = str(base)
@@ -131,3 +140,14 @@ def torch() -> Any:
     import torch as module
 
     return module
+
+
+def logits(base: Path, adapter: Path | None = None) -> Any:
+    import peft
+    import torch
+
+    model = load(base)
+    if adapter is not None:
+        model = peft.PeftModel.from_pretrained(model, str(adapter))
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.arange(24).reshape(1, -1) * 4 % 96).logits.float()
