@@ -1,7 +1,7 @@
 """The plan of a merge: everything that is decided, before anything is touched.
 
 Two calls make a merge: `plan_merge` reads headers and configurations and returns a frozen `MergePlan`, or raises
-`MergeRefused`; `apply` carries it out (`sage_doctor.merge.apply`).
+`MergeRefused`; `apply` carries it out (`sage_doctor.merge.run`).
 """
 
 from __future__ import annotations
