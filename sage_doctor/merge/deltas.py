@@ -59,7 +59,7 @@ class Arithmetic:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        import torch  # noqa: PLC0415 - a plan needs no torch
+        import torch
 
         self.torch = torch
         torch.set_num_threads(threads or 1)
@@ -111,8 +111,8 @@ class _Work:
         self._out = torch.empty((rows, self.width), dtype=self.out) if self.out != self.held else self._held
         self._product = torch.empty(rows * self.width if piece.low_rank else 0, dtype=torch.float32)
         low_rank = piece.low_rank
-        self.a = sums.load(source, low_rank.a) if low_rank else None
-        self.b = sums.load(source, low_rank.b) if low_rank else None
+        self.a: Any = sums.load(source, low_rank.a) if low_rank else None
+        self.b: Any = sums.load(source, low_rank.b) if low_rank else None
         self.factor = self._dora_factor(low_rank) if low_rank and low_rank.magnitude else None
         self.bias = sums.load(source, piece.bias.b).reshape(-1, 1) * piece.bias.scaling if piece.bias else None
         self.values = sums.load(source, piece.rows.values) if piece.rows else None

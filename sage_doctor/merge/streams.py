@@ -130,6 +130,6 @@ def _by_hand(source: int, start: int, target: int, at: int, count: int) -> int:
 def write_all(target: int, data: bytes | bytearray | memoryview, at: int) -> None:
     """Write all of `data` at byte `at`. Raises `OSError`."""
     view = memoryview(data)
-    while len(view):
+    while view:
         done = os.pwrite(target, view, at)
         view, at = view[done:], at + done

@@ -7,7 +7,7 @@ import pytest
 from sage_doctor.merge.streams import spans
 
 
-@pytest.mark.parametrize(("out_size", "in_size", "rank"), [(576, 1536, 4), (1000, 896, 8), (2048, 77, 64), (896, 4864, 512)])
+@pytest.mark.parametrize("out_size, in_size, rank", [(576, 1536, 4), (1000, 896, 8), (2048, 77, 64), (896, 4864, 512)])
 @pytest.mark.parametrize("step", [32, 107, 512])
 def test_blocks_of_a_product_have_the_bits_of_the_whole(out_size: int, in_size: int, rank: int, step: int) -> None:
     import torch

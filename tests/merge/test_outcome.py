@@ -96,7 +96,7 @@ def test_a_change_that_rounding_takes_away_is_told(pair: Callable[..., tuple[Pat
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize(("dtype", "factor"), [("bfloat16", float("nan")), ("float16", 1e9)])
+@pytest.mark.parametrize("dtype, factor", [("bfloat16", float("nan")), ("float16", 1e9)])
 def test_numbers_that_are_none_stop_the_merge(
     dtype: str, factor: float, pair: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
@@ -132,9 +132,7 @@ def test_the_directory_is_complete_and_says_where_it_comes_from(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_the_tokenizer_is_the_adapters_where_it_has_one(
-    pair: Callable[..., tuple[Path, Path]], tmp_path: Path
-) -> None:
+def test_the_tokenizer_is_the_adapters_where_it_has_one(pair: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
     _, adapter = pair()
     own = {"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": []}
     (adapter / "tokenizer.json").write_text(json.dumps(own))

@@ -115,9 +115,7 @@ def test_a_quantised_base_is_refused(adapter: Path, made: tuple[Path, Path], tmp
         plan_merge(adapter, tmp_path / "merged", base=base)
 
 
-def test_a_base_of_another_architecture_is_refused(
-    adapter: Path, base_of: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_base_of_another_architecture_is_refused(adapter: Path, base_of: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(MergeRefused, match="counterpart") as refusal:
         plan_merge(adapter, tmp_path / "merged", base=base_of("gpt2"))
 
@@ -196,7 +194,7 @@ def test_a_plan_says_everything_and_touches_nothing(adapter: Path, tmp_path: Pat
     text = str(plan_merge(adapter, tmp_path / "merged"))
 
     assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
-    for part in ("reads    ", "writes   1 weight files", "tensors  ", "4 computed", "of memory", "leaves   base"):
+    for part in ("reads    ", "writes   1 weight file, ", "tensors  ", "4 computed", "of memory", "leaves   base"):
         assert part in text
 
 
