@@ -61,7 +61,9 @@ def _agreed(target: Path) -> bool:
 
 def _told(step: Step) -> str:
     speed = step.done / step.elapsed_s if step.elapsed_s > 0 else 0.0
-    left = f"{(step.total - step.done) / speed:.0f} s left" if speed > 0 and step.done < step.total else ""
+    # The first bytes come after torch's import and say nothing about the rest.
+    known = step.total * 0.02 < step.done < step.total
+    left = f"{(step.total - step.done) / speed:.0f} s left" if known and speed > 0 else ""
     share = step.done / step.total if step.total else 1.0
     return f"{share:4.0%}  {step.doing}  {human_bytes(speed)}/s  {left}"
 
