@@ -1,0 +1,89 @@
+"""`sage-doctor merge`: merge an adapter into its base: exact, in little memory, safe to kill at any moment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_doctor.errors import UsageError
+from sage_doctor.host import Host
+from sage_doctor.render.progress import Progress
+from sage_doctor.text import human_bytes, printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.merge import MergeOutcome, Step
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="the adapter's directory")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the directory of the merged model; replaced in one step"
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help="the base's directory (default: what the adapter's configuration names)",
+    )
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="of the result (default: as the base stores it)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for another merge of it to end"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan, show, ask where something is replaced, and merge. Raises `MergeRefused` and `UsageError`."""
+    from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
+
+    plan = plan_merge(options.adapter, options.out, base=options.base, dtype=options.dtype)
+    sys.stdout.write(f"{plan}\n")
+    if options.dry_run:
+        return 0
+    if plan.replaces and not options.yes and not _agreed(plan.target):
+        return 0
+    sys.stdout.flush()
+    host = Host(cwd=Path.cwd(), home=Path(os.path.expanduser("~")), environ=os.environ)
+    cache = host.memory / "hashes.json"
+    with Progress(sys.stderr) as line:
+        outcome = apply(plan, progress=lambda step: line.update(_told(step)), wait_s=options.wait, hash_cache=cache)
+    _report(outcome)
+    return 0
+
+
+def _agreed(target: Path) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError(f"{printable(str(target))} is there already; --yes replaces it")
+    sys.stderr.write(f"Replace {printable(str(target))}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    sys.stderr.write("nothing was changed\n")
+    return False
+
+
+def _told(step: Step) -> str:
+    speed = step.done / step.elapsed_s if step.elapsed_s > 0 else 0.0
+    left = f"{(step.total - step.done) / speed:.0f} s left" if speed > 0 and step.done < step.total else ""
+    share = step.done / step.total if step.total else 1.0
+    return f"{share:4.0%}  {step.doing}  {human_bytes(speed)}/s  {left}"
+
+
+def _report(outcome: MergeOutcome) -> None:
+    for left in outcome.cleaned:
+        sys.stderr.write(f"left-over of a killed merge, {printable(left.path.name)}: {left.what}\n")
+    for code, message in outcome.warnings:
+        sys.stderr.write(f"warning: {message} [{code}]\n")
+    share = outcome.surviving_delta
+    kept = f"; {min(share, 1.0):.1%} of the adapter's change survived rounding" if share is not None else ""
+    sys.stdout.write(
+        f"merged   {human_bytes(outcome.nbytes)} in {outcome.seconds:.1f} s{kept}\n"
+        f"next     sage-doctor check {quoted(outcome.target)} --level generate\n"
+    )

@@ -1,0 +1,144 @@
+"""Which base an adapter was trained on: provenance decides, shape never does, and what stays open is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.facts.adapters import AdapterConfig
+from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, place_base
+from sage_doctor.facts.config import read_config_facts
+from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
+from sage_doctor.facts.weights import Weights, read_weights
+from sage_doctor.merge.edits import Place
+from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.regular import look
+from sage_doctor.readers.tree import Tree, read_tree
+from sage_doctor.text import listed, printable, quoted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """Where a base may be looked for. `named` are places that somebody wrote down for it, with who did."""
+
+    cwd: Path
+    home: Path
+    environ: Mapping[str, str]
+    roots: tuple[Path, ...] = ()
+    named: tuple[tuple[Path, str], ...] = ()
+
+    @classmethod
+    def here(cls) -> Surroundings:
+        """Return those of this process."""
+        cwd = Path.cwd()
+        home = Path(os.path.expanduser("~"))
+        return cls(cwd=cwd, home=home, environ=os.environ, roots=(cwd, home))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseModel:
+    """A base that can be merged into. `why` says how it was found."""
+
+    path: Path
+    why: str
+    tree: Tree
+    config: Mapping[str, Any]
+    weights: Weights
+    tensors: Mapping[str, Place]
+
+
+def find_base(adapter: Path, config: AdapterConfig, around: Surroundings) -> tuple[Path, str]:
+    """Return the directory of the base and why it is the one. Raises `MergeRefused` where that is not certain."""
+    text = config.base
+    if len(around.named) == 1:
+        return around.named[0]
+    if text is None and not around.named:
+        raise _question("adapter_config.json does not name a base", [])
+    candidates: list[Candidate] = []
+    if text is not None and not around.named:
+        place = place_base(text, adapter=adapter, cwd=around.cwd, home=around.home)
+        spots = {os.path.realpath(p): p for p in (place.found, place.beside) if p is not None}
+        if len(spots) > 1:
+            raise _question(f"the base {printable(text)!r} leads to more than one directory", list(spots.values()))
+        if spots:
+            return next(iter(spots.values())), "the path that adapter_config.json names"
+        root = cache_root(around.environ, around.home)
+        if place.repo_id is not None:
+            revision = (config.values or {}).get("revision")
+            hub = resolve_hub(root, place.repo_id, revision if isinstance(revision, str) else None)
+            if hub.snapshot is not None and _has_weights(hub.snapshot):
+                return hub.snapshot, "the repository that adapter_config.json names, in the Hugging Face cache"
+        cached = [(c.repo_id, c.snapshot) for c in list_cached_models(root)]
+        candidates = candidates_for(text, known=(), found=(), cached=cached, roots=around.roots, exclude=[adapter])
+        candidates = [c for c in candidates if _has_weights(c.path)]
+        certain = [c for c in candidates if c.rank <= SAME_TAIL]
+        if len({os.path.realpath(c.path) for c in certain}) == 1:
+            return certain[0].path, certain[0].why
+        candidates = certain or candidates
+    what = f"the base {printable(text)!r} is not where it should be" if text else "the base is not certain"
+    raise _question(what, [p for p, _ in around.named] or [c.path for c in candidates])
+
+
+def _question(what: str, places: list[Path]) -> MergeRefused:
+    if not places:
+        return refused(what, "Name the base with --base DIR.")
+    options = listed([f"--base {quoted(p)}" for p in places], most=5)
+    return refused(
+        f"{what}, and its shape cannot tell which it is: models fine-tuned from one another have the same shapes",
+        f"Say which: {options}",
+    )
+
+
+def _has_weights(path: Path) -> bool:
+    tree = read_tree(path)
+    return "adapter_config.json" not in tree.names and read_weights(tree).form in ("single", "sharded")
+
+
+def read_base(path: Path, why: str) -> BaseModel:
+    """Return the base at `path`, its headers read. Raises `MergeRefused` where it cannot be merged into."""
+    shown = printable(str(path))
+    if look(path).kind != "directory":
+        raise refused(f"the base {shown} is not a directory", "Name the base with --base DIR.")
+    tree = read_tree(path)
+    if "adapter_config.json" in tree.names:
+        raise refused(f"{shown} is itself an adapter", "Merge that one into its own base first, and name the result.")
+    config = read_json_object(path / "config.json", most=1 << 24)
+    if config.value is None:
+        reason = "is missing" if config.missing else f"cannot be used: {printable(config.problem)}"
+        raise refused(f"the base's config.json {reason} ({shown})", f"Examine it: sage-doctor check {quoted(path)}")
+    if read_config_facts(config.value).quantized:
+        raise refused(
+            "the base is quantised: merged into its coarse numbers, most of the adapter would be lost",
+            "Merge into the unquantised model it was made from, and quantise the result.",
+        )
+    weights = read_weights(tree, config.value)
+    return BaseModel(
+        path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=_tensors(path, weights)
+    )
+
+
+def _tensors(path: Path, weights: Weights) -> dict[str, Place]:
+    """Return every tensor of the base. Raises `MergeRefused` where the files are not whole."""
+    mend = f"Examine it: sage-doctor check {quoted(path)}"
+    if weights.form not in ("single", "sharded"):
+        what = "pickles, which are never opened here" if weights.form != "none" else "missing"
+        raise refused(f"the base's weights are {what} ({printable(str(path))})", mend)
+    if weights.index is not None and (weights.index.problem or weights.index.escaping):
+        raise refused(f"the base's {printable(weights.index.name)} cannot be used", mend)
+    found: dict[str, Place] = {}
+    for file in weights.files:
+        if file.header is None or file.header.problem is not None:
+            reason = file.header.problem.message if file.header and file.header.problem else "it is not there"
+            raise refused(f"the base's {printable(file.name)} is broken: {printable(reason)}", mend)
+        doubled = sorted(found.keys() & file.header.tensors.keys())
+        if doubled:
+            raise refused(f"the base stores {listed(doubled, most=2)} in two files", mend)
+        found.update({n: Place(path / file.name, t) for n, t in file.header.tensors.items()})
+    lacking = sorted(set(weights.index.weight_map) - found.keys()) if weights.index is not None else []
+    if lacking:
+        raise refused(f"the base's index names tensors that no file holds: {listed(lacking, most=2)}", mend)
+    return found

@@ -1,0 +1,107 @@
+"""What happens to one tensor on its way from the base to the merged model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sage_doctor.readers.safetensors_entries import BITS
+from sage_doctor.readers.safetensors_header import Tensor
+
+Layout = Literal["linear", "conv1d", "embedding", "expert"]
+
+FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+STORED = {name: stored for stored, name in FLOATS.items()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor in a file on disk."""
+
+    path: Path
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return self.tensor.shape
+
+    @property
+    def nbytes(self) -> int:
+        """The tensor's size in bytes."""
+        return self.tensor.end - self.tensor.start
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRank:
+    """A LoRA pair for one weight. `magnitude` is set for DoRA.
+
+    `layout` says how the weight lies: `linear` out × in; `conv1d` in × out (GPT-2); `embedding` tokens × width;
+    `expert` out × in, but part of a parameter that the library keeps as one block of all experts.
+    """
+
+    a: Place
+    b: Place
+    scaling: float
+    layout: Layout
+    magnitude: Place | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasDelta:
+    """The bias of a LoRA's second matrix, added to the bias of the layer."""
+
+    b: Place
+    scaling: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of an embedding that were trained by themselves: they replace the base's."""
+
+    values: Place
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One tensor of the merged model.
+
+    `source` is where its value starts from: the base's tensor, or the adapter's where that replaces it. `stored`
+    is the dtype the base keeps it in, `dtype` the one that is written; both as safetensors names them.
+    """
+
+    name: str
+    source: Place
+    stored: str
+    dtype: str
+    low_rank: LowRank | None = None
+    bias: BiasDelta | None = None
+    rows: Rows | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape written."""
+        return self.source.tensor.shape
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes written."""
+        return self.source.tensor.elements * BITS[self.dtype] // 8
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the bytes are copied as they are."""
+        return not self.computed and self.source.tensor.dtype == self.dtype == self.stored
+
+    @property
+    def computed(self) -> bool:
+        """Whether something is added to it or put into it."""
+        return self.low_rank is not None or self.bias is not None or self.rows is not None
+
+    def inputs(self) -> list[Place]:
+        """Return the adapter tensors that go into it, its source left out."""
+        found = [self.low_rank.a, self.low_rank.b, self.low_rank.magnitude] if self.low_rank else []
+        found += [self.bias.b if self.bias else None, self.rows.values if self.rows else None]
+        return [p for p in found if p is not None]

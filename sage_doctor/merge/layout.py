@@ -1,0 +1,98 @@
+"""The weight files of the merged model: which tensor lies where, and the headers that say so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sage_doctor.merge.base import BaseModel
+from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.refusal import refused
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.regular import UnreadableFile, read_range, read_start
+from sage_doctor.readers.safetensors_header import Header
+from sage_doctor.text import printable
+
+_ALIGNMENT = 8  # the library pads its headers to it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One tensor's place in a file that is to be written: bytes from the start of the file."""
+
+    piece: Piece
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsOut:
+    """One weight file to be written. `head` are its first bytes: length and header. `mode` is the source's."""
+
+    name: str
+    head: bytes
+    slots: tuple[Slot, ...]
+    mode: int
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the file."""
+        return self.slots[-1].end if self.slots else len(self.head)
+
+
+def lay_out(base: BaseModel, pieces: Mapping[str, Piece]) -> tuple[WeightsOut, ...]:
+    """Return the files to be written: the base's, with new tensors at the end of the last one."""
+    new = [p for n, p in pieces.items() if n not in base.tensors]
+    files = []
+    for number, file in enumerate(base.weights.files):
+        assert file.header is not None  # `read_base` refused it otherwise
+        ordered = sorted(file.header.tensors.values(), key=lambda t: t.start)
+        wanted = [pieces[t.name] for t in ordered]
+        same = all(p.dtype == t.dtype and p.shape == t.shape for p, t in zip(wanted, ordered, strict=True))
+        added = new if number == len(base.weights.files) - 1 else []
+        head = _own_head(file.header) if same and not added else _head([*wanted, *added], file.header.metadata)
+        at = len(head)
+        slots = []
+        for piece in [*wanted, *added]:
+            slots.append(Slot(piece=piece, start=at, end=at + piece.nbytes))
+            at += piece.nbytes
+        files.append(WeightsOut(name=file.name, head=head, slots=tuple(slots), mode=file.node.mode & 0o777))
+    return tuple(files)
+
+
+def _own_head(header: Header) -> bytes:
+    """Return the source's own first bytes, which stay true where neither dtypes nor shapes change."""
+    try:
+        length = int.from_bytes(read_start(header.path, 8), "little")
+        return read_range(header.path, 0, 8 + length)
+    except UnreadableFile as error:
+        raise refused(f"{printable(header.path)}: {error}", "Examine the base.") from error
+
+
+def _head(pieces: list[Piece], metadata: Mapping[str, str]) -> bytes:
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    at = 0
+    for piece in pieces:
+        entries[piece.name] = {
+            "dtype": piece.dtype,
+            "shape": list(piece.shape),
+            "data_offsets": [at, at + piece.nbytes],
+        }
+        at += piece.nbytes
+    raw = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    raw += b" " * (-len(raw) % _ALIGNMENT)
+    return len(raw).to_bytes(8, "little") + raw
+
+
+def index_text(base: BaseModel, files: tuple[WeightsOut, ...]) -> str | None:
+    """Return the shard index, its sizes counted anew; None where there is one file only."""
+    if base.weights.index is None or base.weights.entry is None:
+        return None
+    old = read_json_object(base.path / base.weights.entry).value or {}
+    metadata = old.get("metadata")
+    total = sum(s.piece.nbytes for f in files for s in f.slots)
+    kept = {k: v for k, v in (metadata if isinstance(metadata, dict) else {}).items() if k != "total_parameters"}
+    where = {s.piece.name: f.name for f in files for s in f.slots}
+    return json.dumps({"metadata": {**kept, "total_size": total}, "weight_map": where}, indent=2, sort_keys=True) + "\n"

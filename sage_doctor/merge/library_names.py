@@ -1,0 +1,88 @@
+"""The library's own join of stored names and running names, from a model without weights.
+
+transformers renames tensors while it loads (`conversion_mapping`), and for some architectures puts several stored
+tensors into one. Only what is renamed one to one can be joined here. Needs transformers; works on the `meta`
+device, so that no weight is read and no memory is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.merge.names import Names
+from sage_doctor.merge.refusal import refused
+from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.text import printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryView:
+    """What the library makes of a checkpoint. `stored_of` maps running names to stored ones, one to one.
+
+    `output` is the running name of the output layer's weight, where it is tied to the embedding.
+    """
+
+    stored_of: Mapping[str, str]
+    output: str | None
+
+    def names(self, stored: Mapping[str, Tensor]) -> Names:
+        """Return the join."""
+        return Names(stored, how="the library's conversion mapping", rename=self.stored_of.get)
+
+
+def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool) -> LibraryView:
+    """Return the library's view of the checkpoint in `base`. Raises `MergeRefused` where it has none.
+
+    Code that a model brings along is never run.
+    """
+    if custom_code:
+        raise refused("names do not join one to one, and the base brings its own code, which is never run here")
+    try:
+        return _view(base, stored)
+    except ImportError as error:
+        raise refused(
+            f"names do not join one to one, and transformers is not here to ask ({printable(str(error), limit=200)})",
+            "Install sage-doctor with its extra `deep`, and merge again.",
+        ) from error
+    except (ValueError, KeyError, AttributeError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
+        what = printable(f"{type(error).__name__}: {error}", limit=200)
+        raise refused(f"names do not join one to one, and the library cannot tell ({what})") from error
+
+
+def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import torch
+    import transformers
+    from transformers import conversion_mapping, core_model_loading
+
+    config = transformers.AutoConfig.from_pretrained(str(base), local_files_only=True)
+    model = _empty_model(torch, transformers, config)
+    mapping = conversion_mapping.get_model_conversion_mapping(model)
+    renamings = [m for m in mapping if isinstance(m, core_model_loading.WeightRenaming)]
+    converters = [m for m in mapping if isinstance(m, core_model_loading.WeightConverter)]
+    state = model.state_dict()
+    stored_of: dict[str, str] = {}
+    doubled = set()
+    for name in stored:
+        running, converted = core_model_loading.rename_source_key(
+            name, renamings, converters, model.base_model_prefix, state
+        )
+        if converted is None and running in state:
+            if running in stored_of:
+                doubled.add(running)
+            stored_of[running] = name
+    tied = getattr(model, "_tied_weights_keys", None)
+    output = next(iter(tied), None) if isinstance(tied, Mapping) else None
+    return LibraryView(stored_of={r: s for r, s in stored_of.items() if r not in doubled}, output=output)
+
+
+def _empty_model(torch: Any, transformers: Any, config: Any) -> Any:
+    """Return the model on the `meta` device: the class its own config names, else the one for language models."""
+    named = getattr(transformers, (config.architectures or [""])[0] or "none", None)
+    kind = named if named is not None else transformers.AutoModelForCausalLM
+    with torch.device("meta"):
+        return kind(config) if named is not None else kind.from_config(config)

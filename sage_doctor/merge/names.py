@@ -1,0 +1,63 @@
+"""Joining the names of running modules, which adapters use, with the names of stored tensors.
+
+Most models store a tensor under the name it has when the model runs, or leave out the outermost part of it. Where
+that does not settle every name, the library's own conversion is asked (`library_names`); where that is not one to
+one either, the merge is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from sage_doctor.readers.safetensors_header import Tensor
+
+# What architectures call their body: the outermost part of names, which a headless checkpoint leaves out.
+BODIES = ("model", "transformer", "gpt_neox", "backbone", "bert", "roberta", "decoder")
+
+
+class Names:
+    """A join of running names to stored names. `how` says what it rests on."""
+
+    def __init__(self, stored: Mapping[str, Tensor], *, how: str, rename: Callable[[str], str | None]) -> None:
+        self._stored = stored
+        self._rename = rename
+        self.how = how
+
+    def find(self, running: str) -> str | None:
+        """Return the stored name of a running tensor, None where there is none."""
+        name = self._rename(running)
+        return name if name in self._stored else None
+
+    def spell(self, running: str) -> str:
+        """Return the name under which a tensor that is not stored yet would be."""
+        return self._rename(running) or running
+
+
+def join(stored: Mapping[str, Tensor], running: Iterable[str]) -> Names | None:
+    """Return a join in which every name of `running` is found and no two lead to one tensor, or None.
+
+    The rules are tried in order: names as they are; one outer part left out; one outer part put in front.
+    """
+    wanted = list(running)
+    for how, rename in _rules(stored):
+        names = Names(stored, how=how, rename=rename)
+        found = [names.find(n) for n in wanted]
+        if all(found) and len(set(found)) == len(found):
+            return names
+    return None
+
+
+def _rules(stored: Mapping[str, Tensor]) -> list[tuple[str, Callable[[str], str | None]]]:
+    rules: list[tuple[str, Callable[[str], str | None]]] = [("the same names", lambda name: name)]
+    for body in BODIES:
+        prefix = f"{body}."
+        # A headless checkpoint holds none of the outer names at all; a mixture of both is the library's to judge.
+        if not any(n.startswith(prefix) for n in stored):
+            rules.append((f"stored without '{prefix}'", lambda name, p=prefix: name.removeprefix(p)))  # type: ignore[misc]
+        else:
+            rules.append((f"stored with '{prefix}'", lambda name, p=prefix: _within(stored, name, p)))  # type: ignore[misc]
+    return rules
+
+
+def _within(stored: Mapping[str, Tensor], name: str, prefix: str) -> str:
+    return name if name in stored else prefix + name

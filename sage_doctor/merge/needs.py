@@ -1,0 +1,102 @@
+"""What a merge needs of the machine, and whether it has that: disk, memory, and a target that may be replaced."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage_doctor.merge.companions import is_model_file
+from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.refusal import refused
+from sage_doctor.readers.memory import read_darwin_memory, read_memory
+from sage_doctor.readers.regular import look
+from sage_doctor.text import human_bytes, listed, printable
+
+_TORCH_BYTES = 260_000_000  # torch itself, imported
+_BLOCK_BYTES = 60_000_000  # a block of rows in every stage of the sum
+_DISK_SLACK = 16_000_000
+_COPY_PER_S = 400_000_000.0  # bytes; a slow disk, so that the estimate is kept
+_SUM_PER_S = 250_000_000.0  # elements
+_START_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a merge will take: bytes on disk and in memory, and about how many seconds."""
+
+    disk_bytes: int
+    memory_bytes: int
+    seconds: float
+
+
+def estimate(pieces: list[Piece], others: int) -> Needs:
+    """Return what writing these pieces, and `others` bytes beside them, will take."""
+    factors = max((sum(p.tensor.elements for p in piece.inputs()) * 8 for piece in pieces), default=0)
+    touched = sum(p.source.tensor.elements for p in pieces if not p.untouched)
+    nbytes = sum(p.nbytes for p in pieces) + others
+    seconds = nbytes / _COPY_PER_S + touched / _SUM_PER_S + (_START_S if touched else 0)
+    memory = _TORCH_BYTES + _BLOCK_BYTES + factors
+    return Needs(disk_bytes=nbytes + _DISK_SLACK, memory_bytes=memory, seconds=seconds)
+
+
+def require(needs: Needs, target: Path) -> None:
+    """Raise `MergeRefused` where disk or memory do not suffice, or the directory cannot be written to."""
+    parent = target.parent
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise refused(
+            f"{printable(str(parent))} cannot be written to",
+            "Choose another --out, or correct the permissions of that directory.",
+        )
+    state = os.statvfs(parent)
+    free = state.f_bavail * state.f_frsize
+    if state.f_flag & getattr(os, "ST_RDONLY", 1):
+        raise refused(f"{printable(str(parent))} is on a read-only file system", "Choose another --out.")
+    if free < needs.disk_bytes:
+        raise refused(
+            f"{printable(str(parent))} has {human_bytes(free)} free, the merge needs {human_bytes(needs.disk_bytes)} "
+            "(the old state stays until the new one is verified)",
+            "Free that much there, or choose another --out.",
+        )
+    memory = (read_darwin_memory() if sys.platform == "darwin" else read_memory(Path("/"))).effective_available
+    if memory is not None and memory < needs.memory_bytes:
+        raise refused(
+            f"{human_bytes(memory)} of memory are free, the merge needs {human_bytes(needs.memory_bytes)}",
+            "End what holds the memory, and merge again.",
+        )
+
+
+def judge_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ...]]:
+    """Return whether something lies at the target that will be replaced, and which of its files are carried over.
+
+    Raises `MergeRefused` where replacing it would destroy what no merge can make again.
+    """
+    shown = printable(str(target))
+    real = os.path.realpath(target)
+    for path in inputs:
+        other = os.path.realpath(path)
+        if real == other or f"{other}/".startswith(f"{real}/") or f"{real}/".startswith(f"{other}/"):
+            raise refused(f"{shown} and {printable(str(path))} lie in one another", "Choose another --out.")
+    node = look(target)
+    if look(target.parent).kind != "directory":
+        raise refused(
+            f"{printable(str(target.parent))} is not a directory", f"mkdir it, or choose another --out than {shown}."
+        )
+    if node.kind == "missing":
+        return False, ()
+    if node.kind != "directory":
+        raise refused(f"{shown} is {node.detail or 'a ' + node.kind}, not a directory", "Choose another --out.")
+    if node.device != look(target.parent).device:
+        raise refused(
+            f"{shown} is a mount point, which cannot be exchanged", f"Choose a directory in it: {shown}/merged."
+        )
+    names = sorted(os.listdir(target))
+    nodes = {n: look(target / n) for n in names}
+    inner = [n for n, found in nodes.items() if found.kind == "directory" and n != ".cache"]
+    if inner:
+        raise refused(f"{shown} holds directories that a merge would delete: {listed(inner)}", "Choose another --out.")
+    if names and not any(is_model_file(n) for n in names):
+        raise refused(f"{shown} holds files, and none of a model", "Choose another --out.")
+    kept = [target / n for n in names if nodes[n].kind == "file" and not is_model_file(n)]
+    return True, tuple(p for p in kept if p.name != ".DS_Store")

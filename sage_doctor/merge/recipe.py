@@ -1,0 +1,157 @@
+"""What an adapter's configuration asks of a merge, and what in it rules a merge out.
+
+The rules are those of peft 0.21: which option changes the result, and which cannot be put into weights at all.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
+from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.text import printable
+
+MERGEABLE = ("LORA", "TRAINABLE_TOKENS")
+# Options that make another computation of a LoRA; each is off where it is absent, false or empty.
+_OTHER_VARIANTS = {
+    "alora_invocation_tokens": "an activated LoRA works only after its invocation tokens",
+    "arrow_config": "Arrow chooses among adapters for every token",
+    "use_bdlora": "block-diagonal LoRA",
+    "velora_config": "VeLoRA",
+    "monteclora_config": "MonteCLoRA samples its weights",
+    "kasa_config": "KaSA",
+    "use_qalora": "QA-LoRA pools its input",
+    "target_parameters": "LoRA on whole parameters (experts kept as one block) has no place in stored tensors",
+    "megatron_config": "Megatron's parallel layers",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How an adapter's tensors are to be applied."""
+
+    peft_type: str
+    values: Mapping[str, Any]
+
+    def flag(self, name: str) -> bool:
+        """Return whether an option is on."""
+        return bool(self.values.get(name))
+
+    def scaling(self, module: str, rank: int) -> float:
+        """Return what the product of a module's matrices is multiplied with.
+
+        `rank` is the one its matrices have. Raises `MergeRefused` where the configuration states another: then
+        configuration and weights come from two trainings, and neither is known to be right.
+        """
+        stated = self._pattern("rank_pattern", module, self.values.get("r", 8))
+        if stated != rank:
+            raise refused(
+                f"the adapter's matrices for {printable(module)} have rank {rank}, its configuration states "
+                f"{printable(str(stated))}",
+                "Bring back the configuration that belongs to these weights.",
+            )
+        alpha = self._pattern("alpha_pattern", module, self.values.get("lora_alpha", 8))
+        if type(alpha) not in (int, float):
+            raise refused("lora_alpha is not a number", "Bring back the configuration that belongs to these weights.")
+        return float(alpha / math.sqrt(rank) if self.flag("use_rslora") else alpha / rank)
+
+    def _pattern(self, field: str, module: str, default: Any) -> Any:
+        """Return what the first matching pattern of `rank_pattern` or `alpha_pattern` says, as PEFT looks it up."""
+        patterns = self.values.get(field)
+        for pattern, value in (patterns if isinstance(patterns, dict) else {}).items():
+            if _matches(rf"(.*\.)?({pattern})$", module):
+                return value
+        return default
+
+    def targets(self, module: str) -> bool:
+        """Return whether PEFT would put a LoRA on this module, as far as the configuration alone tells."""
+        wanted = self.values.get("target_modules")
+        if _excluded(self.values.get("exclude_modules"), module):
+            return False
+        if isinstance(wanted, str) and wanted != "all-linear":
+            return _matches(rf"(?:{wanted})\Z", module)
+        if isinstance(wanted, list):
+            named = any(module == w or module.endswith(f".{w}") for w in wanted)
+            return named and self._in_layers(module, exact=module in wanted)
+        return True  # `all-linear`, or the library's own list for this model type
+
+    def _in_layers(self, module: str, *, exact: bool) -> bool:
+        layers = self.values.get("layers_to_transform")
+        if layers is None or layers == [] or exact:
+            return True
+        pattern = self.values.get("layers_pattern")
+        names = [pattern] if isinstance(pattern, str) else pattern or []
+        found = None
+        for name in names:
+            found = found or re.match(rf".*\.{name}\.(\d+)\.", module)
+        if not names:
+            found = re.match(r".*\.[^.]*\.(\d+)\.", module)
+        if found is None:
+            return False
+        return int(found[1]) in (layers if isinstance(layers, list) else [layers])
+
+    def saves_whole(self, module: str) -> bool:
+        """Return whether `modules_to_save` names this module: it was trained apart from what it is tied to."""
+        names = self.values.get("modules_to_save")
+        return isinstance(names, list) and any(module == n or f".{n}." in f".{module}." for n in names)
+
+    def token_rows(self, module: str) -> tuple[int, ...] | None:
+        """Return the rows of an embedding that were trained by themselves, None where they are not stated."""
+        field = "token_indices" if self.peft_type == "TRAINABLE_TOKENS" else "trainable_token_indices"
+        rows = self.values.get(field)
+        if isinstance(rows, dict):
+            rows = next((v for k, v in rows.items() if module == k or module.endswith(f".{k}")), None)
+        if not isinstance(rows, list) or not all(type(n) is int and n >= 0 for n in rows):
+            return None
+        return tuple(rows)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    try:
+        return re.match(pattern, text) is not None
+    except re.error:
+        return False
+
+
+def _excluded(excluded: Any, module: str) -> bool:
+    if isinstance(excluded, str):
+        return bool(excluded) and _matches(rf"(?:{excluded})\Z", module)
+    return isinstance(excluded, list) and any(module == e or module.endswith(f".{e}") for e in excluded)
+
+
+def read_recipe(config: AdapterConfig) -> Recipe:
+    """Return what `adapter_config.json` asks for. Raises `MergeRefused` where it cannot be merged faithfully."""
+    if config.values is None:
+        reason = "missing" if config.file.missing else config.file.problem
+        raise refused(f"{config.file.where}: {printable(reason)}", "Bring back the adapter's configuration.")
+    for obstacle in _obstacles(config, config.values):
+        raise obstacle
+    assert config.peft_type is not None  # an obstacle otherwise
+    return Recipe(peft_type=config.peft_type, values=config.values)
+
+
+def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[MergeRefused]:
+    kind = printable(str(config.peft_type), limit=40)
+    if config.peft_type in UNMERGEABLE:
+        yield refused(f"an adapter of type {kind} adds to the input or the routing: there is nothing to merge")
+    elif config.peft_type not in MERGEABLE:
+        yield refused(
+            f"this doctor merges adapters of type {' and '.join(MERGEABLE)}; this one is of type {kind}",
+            "Merge it with PEFT's merge_and_unload(), or run sessions on base and adapter together.",
+        )
+    if values.get("layer_replication"):
+        yield refused("the adapter repeats layers of its base (layer_replication): shared weights would be corrupted")
+    for field, why in _OTHER_VARIANTS.items():
+        if values.get(field):
+            yield refused(f"the adapter's configuration sets {field}: {why}, which this doctor does not merge")
+    init = (config.init or "").lower()
+    if init.startswith((*MUTATING_INITS, "mica")):
+        yield refused(
+            f"the adapter was initialised with {printable(init, limit=40)}, which changed the base's weights while "
+            "training: on the original base it does not fit",
+            "Save it once with path_initial_model_for_weight_conversion (it becomes a plain LoRA), and merge that.",
+        )

@@ -1,0 +1,59 @@
+"""Tiny models, adapters and merges of them, shared by the tests of a session."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def zoo() -> ModuleType:
+    """The module that makes models and adapters, with the libraries told to be quiet."""
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(2)
+    spec = importlib.util.spec_from_file_location("merge_zoo", Path(__file__).with_name("zoo.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """The libraries warn of things that these tests are about."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.fixture(scope="session")
+def base_of(zoo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a base of a kind and dtype, made once."""
+    made: dict[object, Path] = {}
+    root = tmp_path_factory.mktemp("bases")
+
+    def base(kind: str, dtype: str = "bfloat16", *, shards: bool = False) -> Path:
+        key = (kind, dtype, shards)
+        if key not in made:
+            folder = root / f"{kind}-{dtype}-{'shards' if shards else 'one'}"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                made[key] = zoo.make_base(folder, kind, dtype, shards=shards)
+        return made[key]
+
+    return base

@@ -1,0 +1,71 @@
+"""Shared embeddings: the merged model answers as base and adapter together do, which PEFT's own merge does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sage_doctor.merge import MergeRefused, apply, plan_merge
+
+QV = ["q_proj", "v_proj"]
+CUT: dict[str, Mapping[str, Any]] = {
+    "lora-embedding": {"target_modules": [*QV, "embed_tokens"]},
+    "lora-output": {"target_modules": [*QV, "lm_head"]},
+    "dora-embedding": {"target_modules": ["embed_tokens"], "use_dora": True},
+    "lora-both": {"target_modules": ["embed_tokens", "lm_head"]},
+    "saved-embedding": {"target_modules": QV, "modules_to_save": ["embed_tokens"]},
+    "saved-output": {"target_modules": QV, "modules_to_save": ["lm_head"]},
+    "saved-both": {"target_modules": QV, "modules_to_save": ["embed_tokens", "lm_head"]},
+}
+KEPT: dict[str, Mapping[str, Any]] = {
+    "linear": {"target_modules": QV},
+    "rows": {"target_modules": QV, "trainable_token_indices": [1, 2, 90]},
+}
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("kind", ["llama-tied", "gemma2"])
+@pytest.mark.parametrize("name", [*CUT, *KEPT])
+def test_the_merged_model_answers_as_base_and_adapter_do(
+    name: str, kind: str, zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = base_of(kind, "float32")
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, {**CUT, **KEPT}[name], same=True)
+
+    plan = plan_merge(adapter, tmp_path / "merged")
+    apply(plan)
+
+    assert plan.untied == (name in CUT)
+    config = json.loads((tmp_path / "merged/config.json").read_text())
+    assert config["tie_word_embeddings"] == (name in KEPT)
+    together, merged = zoo.logits(base, adapter), zoo.logits(tmp_path / "merged")
+    assert (together - merged).abs().max() < 1e-4
+    assert (zoo.logits(base) - merged).abs().max() > 1e-3
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_resized_shared_embedding_stays_shared(zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path) -> None:
+    base = base_of("llama-tied")
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, {"target_modules": QV}, grow=100, same=True)
+
+    plan = plan_merge(adapter, tmp_path / "merged")
+    apply(plan)
+
+    assert not plan.untied
+    assert json.loads((tmp_path / "merged/config.json").read_text())["vocab_size"] == 100
+    assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter, grow=100)) == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_two_tensors_for_one_shared_embedding_are_refused(
+    zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    adapter = zoo.make_adapter(tmp_path / "adapter", base_of("llama-tied"), {"target_modules": QV}, grow=100)
+
+    with pytest.raises(MergeRefused, match="two different tensors for one shared embedding"):
+        plan_merge(adapter, tmp_path / "merged")
