@@ -10,9 +10,8 @@ from typing import Literal
 
 from sage_doctor.readers.location import same_tail
 from sage_doctor.readers.regular import look
+from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import is_model_directory, read_tree
-
-REPO_ID = re.compile(r"^(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
     around = [p / path for p in (adapter, *list(adapter.parents)[:3])]
     found = at_cwd if look(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
     beside = next((p for p in around if look(p).kind == "directory" and _holds_model(p)), None)
-    plain = bool(REPO_ID.match(text)) and not text.startswith((".", "/"))
+    plain = is_repo_id(text) and not text.startswith((".", "/"))
     return BasePlace(
         text=text,
         found=found,
