@@ -58,8 +58,8 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
         )
         if torch:
             advice += (
-                " Begin with torch, in the build that fits this machine's accelerator (on Jetson: NVIDIA's wheel); peft "
-                "comes after it, because it would fetch any torch."
+                " Begin with torch, in the build that fits this machine's accelerator (on Jetson: NVIDIA's wheel); "
+                "peft comes after it, because it would fetch any torch."
             )
         yield finding(
             "package-missing",
