@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sage_doctor.advice import table
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapters import PREFIX, BaseModules, LoraTensor, lora_tensors, rank_of
@@ -38,18 +39,23 @@ MATRIX = 2
 @check("static", after=OWN, kinds=ADAPTER)
 def check_adapter_keys(model: Model) -> Iterator[Finding]:
     """PEFT will recognise the names of the adapter's tensors."""
-    loras = lora_tensors(model.tensors.values())
     if model.adapter_config.peft_type != "LORA":
         raise NotApplicable("only LoRA's names are known here")
+    if model.adapter_weights.pickle:
+        raise NotApplicable("the weights are a pickle, which is not opened")
+    loras = lora_tensors(model.tensors.values())
     if not loras:
         yield _unmatched(model, sorted(model.tensors), "none of its tensors has a LoRA name")
         return
     doubled = [t.tensor.name for t in loras if t.adapter_name == "default"]
     bare = [t.tensor.name for t in loras if not t.tensor.name.startswith(PREFIX)]
+    twice = [t.tensor.name for t in loras if t.module.startswith(PREFIX)]
     if doubled:
         yield _unmatched(model, doubled, "names carry '.default.', which PEFT adds itself")
     elif bare:
         yield _unmatched(model, bare, f"names lack the prefix '{PREFIX}'")
+    elif twice:
+        yield _unmatched(model, twice, f"names carry the prefix '{PREFIX}' twice")
 
 
 def _unmatched(model: Model, names: list[str], why: str) -> Finding:
@@ -73,6 +79,8 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
     config = model.adapter_config
     if config.peft_type != "LORA":
         raise NotApplicable("only LoRA has ranks that can be compared here")
+    if (config.values or {}).get("target_parameters"):
+        raise NotApplicable("it adapts parameters of several experts at once: their ranks are multiples of r")
     wrong = [
         (lora, actual, stated)
         for lora in lora_tensors(model.tensors.values())
@@ -103,7 +111,8 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
     if base is None or base.weights.form not in ("single", "sharded"):
         raise NotApplicable("the base has no safetensors header to compare with")
     modules = BaseModules(base.tensors)
-    loras = lora_tensors(model.tensors.values())
+    config = model.adapter_config
+    loras = [t for t in lora_tensors(model.tensors.values()) if not config.adapts_parameters(t.module)]
     joined = [(t, b) for t in loras if (b := modules.find(t.module)) is not None]
     missing = [t for t in loras if t.module.rpartition(".")[2] not in modules.leaves]
     if missing and not joined:
@@ -130,7 +139,7 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
 
 
 def _other_base(model: Model) -> Fix:
-    where = f"base = … under [models.{model.name}]" if model.spec is not None else "base_model_name_or_path"
+    where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
     return Fix(
         summary=f"This is not the base the adapter was trained on. Name the right one ({where}); its origin "
         "tells which it is, never its shapes."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sage_doctor.advice import as_candidates, copy_commands, where_it_may_be
+from sage_doctor.advice import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
-from sage_doctor.facts.packages import known_lora_fields, known_peft_types
+from sage_doctor.facts.packages import knows_peft_type, unknown_lora_fields
 from sage_doctor.hub_findings import dangling_blobs, unresolved
 from sage_doctor.model import Model
 from sage_doctor.readers.location import foreign_home
@@ -34,10 +34,10 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
         )
         return
     problem = file.problem
-    known = known_peft_types(model.host.session.site_packages)
+    places = model.host.session.site_packages
     if not problem and config.peft_type is None:
         problem = "it names no peft_type"
-    elif not problem and known and config.peft_type not in known:
+    elif not problem and knows_peft_type(places, config.peft_type or "") is False:
         problem = f"peft_type {config.peft_type!r} is unknown to the session's peft"
     elif not problem and config.peft_type == "LORA" and not _positive(config.values or {}, "r"):
         problem = "r is not a positive whole number"
@@ -173,10 +173,9 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
     named = by_path.get(best or "")
     value = named or best or "NAME-OR-PATH"
     return Fix(
-        summary=f"Name the base that this adapter was trained on, in the manifest under [models.{model.name}]: "
+        summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
         f'base = "{printable(value)}".{where} Shapes cannot tell which base is right; its origin does.',
         commands=(f"sage-doctor check {quoted(named)}",) if named else copy_commands(candidates),
-        repair="name-base",
     )
 
 
@@ -184,7 +183,7 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
 def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
     """The base model is itself whole, as far as its files show."""
     base = model.base.model
-    if base is None or base.name in model.siblings:
+    if base is None or model.siblings.get(base.name) is base:
         raise NotApplicable("the base is examined as a model of its own")
     if base.hub is not None and base.hub.dangling:
         yield dangling_blobs(base.hub)
@@ -261,12 +260,12 @@ def check_adapter_mergeable(model: Model) -> Iterator[Finding]:
 def check_adapter_config_known(model: Model) -> Iterator[Finding]:
     """The session's peft knows every field of the adapter's configuration."""
     config = model.adapter_config
-    known = known_lora_fields(model.host.session.site_packages)
-    if config.peft_type != "LORA" or not known:
-        raise NotApplicable(
-            "the session's peft could not be read" if not known else "only LoRA's fields are known here"
-        )
-    unknown = sorted(f for f in config.fields - known if (config.values or {}).get(f) not in (None, False, {}, []))
+    if config.peft_type != "LORA":
+        raise NotApplicable("only LoRA's fields are known here")
+    said = [f for f in config.fields if (config.values or {}).get(f) not in (None, False, {}, [])]
+    unknown = unknown_lora_fields(model.host.session.site_packages, said)
+    if unknown is None:
+        raise NotApplicable("the session's peft could not be read")
     if unknown:
         version = model.host.session.packages.get("peft") or "installed"
         yield finding(
@@ -275,8 +274,7 @@ def check_adapter_config_known(model: Model) -> Iterator[Finding]:
             evidence={"fields": unknown[:50], "peft": version},
             fix=Fix(
                 summary="Upgrade peft in the sessions' environment: what an unknown field asks for is left out "
-                "silently "
-                "or stops the load.",
+                "silently or stops the load.",
                 commands=(f"{quoted(model.host.session.executable)} -m pip install --upgrade peft",),
             ),
         )

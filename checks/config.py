@@ -8,7 +8,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.config import impossible_sizes, sizes_named
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
-from sage_doctor.facts.packages import known_model_types
+from sage_doctor.facts.packages import knows_model_type
 from sage_doctor.model import Model
 from sage_doctor.text import listed, printable, quoted
 from sage_doctor.weight_findings import bring_back, lfs_pull
@@ -61,10 +61,10 @@ def check_config_possible(model: Model) -> Iterator[Finding]:
 @check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
 def check_config_type(model: Model) -> Iterator[Finding]:
     """The session's transformers knows the model type."""
-    known = known_model_types(model.host.session.site_packages)
-    if not known:
-        raise NotApplicable("the session's transformers could not be read")
     model_type = model.config.model_type
+    known = knows_model_type(model.host.session.site_packages, model_type or "")
+    if known is None:
+        raise NotApplicable("the session's transformers could not be read")
     version = model.host.session.packages.get("transformers") or "installed"
     if model_type is None:
         yield finding(
@@ -73,7 +73,7 @@ def check_config_type(model: Model) -> Iterator[Finding]:
             evidence={"file": "config.json", "architectures": list(model.config.architectures)},
             fix=bring_back(model, ["config.json"]),
         )
-    elif model_type not in known and not model.config.auto_map:
+    elif not known and not model.config.auto_map:
         yield finding(
             "config-type-unknown",
             f"model_type {printable(model_type, limit=80)} is unknown to the session's transformers ({version})",
@@ -141,5 +141,7 @@ def _mismatches(model: Model) -> Iterator[tuple[str, str]]:
         if config.hidden_size and width != config.hidden_size and width not in other_widths:
             yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
     layers = layer_count(model.tensors)
-    if config.layers and layers and not config.nested and layers < config.layers:
+    if not config.layers or not layers or config.nested:
+        return
+    if layers < config.layers or layers > config.layers + config.extra_layers:
         yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.environment_findings import interpreter_problem, needed_packages
+from sage_doctor.environment_findings import accelerator_problem, interpreter_problem, needed_packages
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.host import Host
 from sage_doctor.model import Model
@@ -71,32 +71,6 @@ def check_accelerator(host: Host) -> Iterator[Finding]:
     wanted = host.accelerator
     if wanted is None or wanted == "cpu":
         raise NotApplicable("no accelerator is declared")
-    session = host.session
-    if wanted == "cuda" and session.problem is None and session.torch_accelerator == "cpu":
-        yield finding(
-            "torch-cpu-build",
-            f"sessions must run on cuda, and the sessions' torch {session.packages.get('torch')} is built for the "
-            "CPU only",
-            evidence={"torch": session.packages.get("torch"), "python": session.executable},
-            fix=Fix(
-                summary="Install the build of torch that this machine's vendor provides; a plain `pip install torch` "
-                "is "
-                "what replaced it."
-            ),
-        )
-    elif wanted not in host.machine.accelerators:
-        signs = ", ".join(s.source for s in host.machine.accelerator_signs) or "none"
-        yield finding(
-            "accelerator-missing",
-            f"sessions must run on {wanted}, and this machine shows no such device (signs seen: {printable(signs)})",
-            evidence={
-                "accelerator": wanted,
-                "signs": [s.source for s in host.machine.accelerator_signs],
-                "driver": host.machine.nvidia_driver,
-            },
-            fix=Fix(
-                summary="Is the driver loaded, and are the device nodes passed into this container? "
-                'If sessions may run on the CPU, declare accelerator = "cpu".',
-                commands=("ls -l /dev/nvidia0 /dev/nvmap /proc/driver/nvidia/version",),
-            ),
-        )
+    problem = accelerator_problem(host)
+    if problem is not None:
+        yield problem

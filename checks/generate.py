@@ -9,6 +9,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.model import Model
 from sage_doctor.probe_findings import ended_badly, in_generation, over
 from sage_doctor.probing import Probing
+from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.text import printable
 
 
@@ -23,7 +24,7 @@ def check_generates(model: Model, probe: Probing, notes: Notes) -> Iterator[Find
         yield finding(
             "model-not-generative",
             f"it does not generate text: {printable(outcome.not_applicable.reason, limit=200)}",
-            fix=Fix(summary="Nothing to do: loading it was examined."),
+            fix=Fix(summary=f"{NOTHING_TO_DO}: loading it was examined."),
         )
         return
     if outcome.generation is not None:

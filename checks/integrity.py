@@ -8,11 +8,12 @@ from pathlib import Path
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.ground_truth import ground_truths
-from sage_doctor.facts.hashing import hash_cache_path, hash_files
+from sage_doctor.facts.hashing import hash_files
 from sage_doctor.facts.tensor_scan import TensorScan, scan
 from sage_doctor.model import Model
 from sage_doctor.readers.regular import UnreadableFile
 from sage_doctor.readers.safetensors_header import Header
+from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.text import listed, printable
 from sage_doctor.weight_findings import bring_back
 
@@ -32,12 +33,14 @@ def check_hashes(model: Model) -> Iterator[Finding]:
     if not known:
         yield finding(
             "weights-unverified",
-            "no hash of these weights is recorded here (no cache link, download record, Git LFS pointer or lock)",
+            "no hash of these weights is recorded on this machine to compare them with",
             evidence={"files": names[:50]},
-            fix=Fix(summary="Nothing to do. Weights that come from the Hugging Face cache or Git LFS can be verified."),
+            fix=Fix(
+                summary=f"{NOTHING_TO_DO}. Weights that come from the Hugging Face cache or Git LFS can be verified."
+            ),
         )
         return
-    cache = hash_cache_path(model.host.environ, model.host.home)
+    cache = model.host.memory / "hashes.json"
     hashes = hash_files([(model.path / n, k.algorithm) for n, k in known.items()], cache=cache)
     wrong = []
     for name, expected in known.items():
@@ -70,7 +73,7 @@ def check_hashes(model: Model) -> Iterator[Finding]:
             "weights-unverified",
             f"no hash of {listed(missing)} is recorded here",
             evidence={"files": missing[:50]},
-            fix=Fix(summary="Nothing to do."),
+            fix=Fix(summary=f"{NOTHING_TO_DO}."),
         )
 
 

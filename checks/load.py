@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.environment_findings import blocking_code
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.host import Host
 from sage_doctor.model import Model
-from sage_doctor.probe import ProbeOutcome
-from sage_doctor.probe.outcome import KeyList
 from sage_doctor.probe_findings import ended_badly, in_generation, over
 from sage_doctor.probing import Probing
-from sage_doctor.text import human_bytes, listed, printable, quoted
+from sage_doctor.text import listed, printable, quoted
 from sage_doctor.weight_findings import bring_back
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.probe.outcome import KeyList
 
 GIGABYTE = 1_000_000_000
 LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
@@ -152,6 +155,6 @@ def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Findin
             evidence={"devices": dict(loaded.devices)},
             fix=Fix(
                 summary="Load it without a device map, or free memory on the device: "
-                f"the model has {loaded.parameters:,} parameters, {human_bytes(sum(loaded.dtypes.values()))}."
+                f"the model has {loaded.parameters:,} parameters."
             ),
         )

@@ -10,6 +10,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.model import Model
+from sage_doctor.readers.regular import look
 from sage_doctor.text import printable, quoted
 
 
@@ -21,7 +22,18 @@ def check_path(model: Model) -> Iterator[Finding]:
     node = model.location.node
     shown = printable(str(model.path))
     evidence = {"path": str(model.path)}
-    if node.kind == "missing":
+    if node.kind == "missing" and look(model.location.existing).kind in ("dangling", "loop"):
+        link = model.location.existing
+        yield finding(
+            "path-dangling-symlink",
+            f"{shown} is not there: on the way to it {printable(str(link))} is {printable(look(link).detail)}",
+            evidence={**evidence, "link": str(link)},
+            fix=Fix(
+                summary="Point the link at the directory that is really there, or mount what it leads to.",
+                commands=(f"ls -l {quoted(link)}",),
+            ),
+        )
+    elif node.kind == "missing":
         yield _missing(model)
     elif node.kind in ("dangling", "loop"):
         yield finding(

@@ -34,10 +34,10 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
         return
     private = [n for n, node in own if node.uid != uid and not readable_by(node, uid, gids)]
     if private and not uid:
+        owner = dict(own)[private[0]].uid
         yield finding(
             "weights-private-mode",
-            f"{printable(private[0])} is readable by its owner only (user {own[0][1].uid}), not by the user running "
-            "this",
+            f"{printable(private[0])} is readable by its owner only (user {owner}); others are refused",
             evidence={"files": private},
             fix=Fix(
                 summary="Open the files to the user that runs sessions; safetensors writes them for the owner only.",

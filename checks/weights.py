@@ -8,7 +8,9 @@ from sage_doctor.advice import as_candidates
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.hub_findings import is_snapshot, snapshot_without_weights
 from sage_doctor.model import Model
+from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.text import human_bytes, listed, printable, quoted
 from sage_doctor.weight_findings import bring_back, broken_header, merge_commands
 
@@ -50,6 +52,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
             evidence={"shards": list(weights.shards[:50])},
             fix=bring_back(model, ["model.safetensors.index.json"]),
         )
+    elif is_snapshot(model.path):
+        yield snapshot_without_weights(model.path)
     else:
         yield _none_at_all(model)
 
@@ -73,7 +77,7 @@ def _none_at_all(model: Model) -> Finding:
         )
     else:
         summary = "Copy the weights from a machine that has them, or download them again."
-    if candidates:
+    if candidates and not commands:
         summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
     return finding(
         "weights-missing",
@@ -147,7 +151,11 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
 def check_weights_whole(model: Model) -> Iterator[Finding]:
     """Every weight file is a whole safetensors file."""
     if model.weights.form in ("pickle", "pickle-sharded"):
-        raise NotApplicable("the weights are pickles, which are not opened")
+        hollow = [(f.name, read_stand_in(model.path / f.name)) for f in model.weights.files]
+        hollow = [(name, header) for name, header in hollow if header.problem is not None]
+        if hollow:
+            yield broken_header(model, hollow)
+        return
     broken = [(f.name, f.header) for f in model.weights.files if f.header is not None and f.header.problem is not None]
     if broken:
         yield broken_header(model, broken)
@@ -209,7 +217,7 @@ def read_shards(model: Model) -> list[str]:
     return ["model.safetensors.index.json", *model.weights.shards][:50]
 
 
-@check("static", after=(*LOCATED, "check_weights_present"), kinds=FULL)
+@check("static", after=(*LOCATED, "check_weights_present", "check_shards_present", "check_weights_whole"), kinds=FULL)
 def check_weights_not_pickled(model: Model) -> Iterator[Finding]:
     """The weights are safetensors, not pickles that run code when they are loaded."""
     if model.weights.form in ("pickle", "pickle-sharded"):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sage_doctor.facts.bases import Candidate
+from sage_doctor.facts.bases import SIMILAR, Candidate
 from sage_doctor.text import printable, quoted
 
 
 def as_candidates(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
-    """Return candidates as evidence: `{"path", "why"}`, best first."""
-    return [{"path": str(c.path), "why": c.why} for c in candidates]
+    """Return candidates as evidence, best first: `{"path", "why", "likely"}`; likely ones have provenance or a name."""
+    return [{"path": str(c.path), "why": c.why, "likely": c.rank <= SIMILAR} for c in candidates]
 
 
 def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
@@ -19,8 +20,18 @@ def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
     if not candidates:
         return " Nothing like it was found on this machine: copy it from a machine that has it."
     best = candidates[0]
+    if not best.get("likely", True):
+        shown, why = printable(best["path"]), printable(best["why"])
+        return f" Nothing here is known to be it; {shown} is a complete model ({why})."
     rest = f" ({len(candidates) - 1} more listed)" if len(candidates) > 1 else ""
     return f" Most likely it is {printable(best['path'])}: {printable(best['why'])}{rest}."
+
+
+def table(name: str) -> str:
+    """Return the head of a model's table in the manifest. TOML takes a bare name without dots only."""
+    shown = printable(name, limit=80)
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
+    return f"[models.{shown}]" if bare else f'[models."{shown}"]'
 
 
 def copy_commands(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

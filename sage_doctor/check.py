@@ -80,8 +80,9 @@ def finding(
     fix: Fix,
     evidence: Mapping[str, Any] | None = None,
     severity: Severity | None = None,
+    subject: str = "",
 ) -> Finding:
-    """Return a finding for the subject under examination.
+    """Return a finding for the subject under examination, or for the one named (a check of many scripts does that).
 
     `severity` defaults to the catalogue's. Raises `ValueError` where a code of one's own comes without one.
     """
@@ -91,7 +92,7 @@ def finding(
             raise ValueError(f"finding code {code!r} is not in the catalogue: give its severity")
         severity = known.severity
     return Finding(
-        code=code, severity=severity, subject="", check="", message=message, evidence=evidence or {}, fix=fix
+        code=code, severity=severity, subject=subject, check="", message=message, evidence=evidence or {}, fix=fix
     )
 
 

@@ -48,6 +48,12 @@ class Host:
         return cache_root(self.environ, self.home)
 
     @cached_property
+    def memory(self) -> Path:
+        """The directory in which contents already read are remembered: `$XDG_CACHE_HOME/sage-doctor`."""
+        base = self.environ.get("XDG_CACHE_HOME", "")
+        return (Path(base) if os.path.isabs(base) else self.home / ".cache") / "sage-doctor"
+
+    @cached_property
     def cached_models(self) -> tuple[CachedModel, ...]:
         """What that cache holds."""
         return list_cached_models(self.cache)

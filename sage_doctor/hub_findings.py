@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sage_doctor.check import finding
 from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.report import Finding, Fix
@@ -57,5 +59,24 @@ def dangling_blobs(hub: HubFacts) -> Finding:
         fix=Fix(
             summary="Download them again; what is there is kept.",
             commands=(f"hf download {quoted(hub.repo_id)} --revision {quoted(hub.revision)}",),
+        ),
+    )
+
+
+def is_snapshot(path: Path) -> bool:
+    """Return whether a directory is a snapshot in a Hugging Face cache, by its place: models--…/snapshots/COMMIT."""
+    return path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
+
+
+def snapshot_without_weights(path: Path) -> Finding:
+    """Return the finding for a cached snapshot that holds no weights: what was asked for were its small files only."""
+    repo = path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+    return finding(
+        "hub-snapshot-incomplete",
+        f"the snapshot of {printable(repo)} holds no weights: a download stopped early, or took the small files only",
+        evidence={"snapshot": str(path), "repo_id": repo},
+        fix=Fix(
+            summary="Download the rest; what is there is kept.",
+            commands=(f"hf download {quoted(repo)} --revision {quoted(path.name)}",),
         ),
     )

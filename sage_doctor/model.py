@@ -127,7 +127,7 @@ class Model:
     @cached_property
     def tokenizer(self) -> TokenizerFacts:
         """The tokenizer files."""
-        return read_tokenizer(self.tree)
+        return read_tokenizer(self.tree, memory=self.host.memory / "tokenizers.json")
 
     @cached_property
     def adapter_config(self) -> AdapterConfig:

@@ -16,12 +16,14 @@ from typing import Any, cast
 import pytest
 
 from sage_doctor.check import CheckSpec, Finding, Notes, spec_of
-from sage_doctor.errors import DoctorError
+from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.model import Model
+from sage_doctor.probing import Probing
 from sage_doctor.report import LEVELS, Level, at_least
 from sage_doctor.run import Outcome, Run
 from sage_doctor.selection import Request, Selection
 from sage_doctor.suite_files import CHECKS, FAMILIES, FIXTURES
+from sage_doctor.text import printable
 
 PROPERTY = "sage-doctor"
 _RUN = pytest.StashKey[Run]()
@@ -42,7 +44,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures that checks ask for."""
-    config.addinivalue_line("markers", "xdist_group(name): models that are built on each other stay in one worker")
     for path in sorted(FIXTURES.glob("*.py")):
         if path.stem != "__init__":
             config.pluginmanager.register(_load(path), f"sage_doctor_fixtures_{path.stem}")
@@ -62,20 +63,54 @@ def _load(path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def run(pytestconfig: pytest.Config) -> Run:
-    """The examination under way in this process."""
-    return _run_of(pytestconfig)
+def selection(pytestconfig: pytest.Config) -> Selection:
+    """What this process examines."""
+    return _run_of(pytestconfig).selection
+
+
+@pytest.fixture(scope="session")
+def probing(pytestconfig: pytest.Config) -> Probing:
+    """The probes that the checks of this process share."""
+    return _run_of(pytestconfig).probing
 
 
 def _run_of(config: pytest.Config) -> Run:
+    """Return this process's examination, made when it is first asked for. Without a request it is the defaults'.
+
+    Ends the session, as `sage-doctor` would end, where there is nothing to examine.
+    """
     if _RUN not in config.stash:
         text = config.getoption("--sage-request")
         shared = next((p.selection for p in config.pluginmanager.get_plugins() if isinstance(p, SharedSelection)), None)
-        level = cast("Level | None", os.environ.get("SAGE_DOCTOR_LEVEL") or "static")
-        request = Request.from_json(json.loads(text)) if text else Request(level=level)
-        config.stash[_RUN] = Run(request, shared)
+        try:
+            config.stash[_RUN] = Run(Request.from_json(json.loads(text)) if text else _default_request(), shared)
+        except DoctorError as error:
+            pytest.exit(str(error), returncode=error.exit_code)
         config.stash[_RUN].selection.host.start_inspection()
     return config.stash[_RUN]
+
+
+def _default_request() -> Request:
+    level = os.environ.get("SAGE_DOCTOR_LEVEL") or "static"
+    if level not in LEVELS:
+        raise UsageError(f"SAGE_DOCTOR_LEVEL={printable(level)} is not one of {', '.join(LEVELS)}")
+    return Request(level=level)
+
+
+class CheckFile(pytest.Module):
+    """A file of checks. One that ends the process when it is imported must not end the examination."""
+
+    def _getobj(self) -> ModuleType:
+        try:
+            found: ModuleType = super()._getobj()  # type: ignore[no-untyped-call]
+        except SystemExit as error:
+            raise self.CollectError(f"E   SystemExit({error}) when it was imported") from error
+        return found
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Collect every file as one of checks."""
+    return CheckFile.from_parent(parent, path=module_path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -83,10 +118,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     spec = spec_of(metafunc.function)
     if spec is None or not {"model", "adapter"} & set(metafunc.fixturenames):
         return
-    try:
-        selection = _run_of(metafunc.config).selection
-    except DoctorError as error:
-        raise pytest.UsageError(str(error)) from error
+    selection = _run_of(metafunc.config).selection
     chosen = [
         (n, m)
         for n, m in enumerate(selection.models)
@@ -112,7 +144,7 @@ def concerns(spec: CheckSpec, model: Model, level: Level, *, deep: bool) -> bool
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order checks by subject and cause, keep those of the level, and tell xdist what belongs together."""
+    """Order checks by subject and cause, and keep those of the level."""
     checks = [(item, spec) for item in items if (spec := _spec(item)) is not None]
     if not checks:
         return
@@ -129,14 +161,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         line = _line(item)
         subject = positions[model.name] if model is not None else -1
         kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), line), item))
-        if model is not None:
-            item.add_marker(pytest.mark.xdist_group(name=_group_name(positions[selection.group_of(model)])))
     kept.sort(key=lambda pair: pair[0])
     items[:] = [item for _, item in kept] + [item for item in items if _spec(item) is None]
-
-
-def _group_name(position: int) -> str:
-    return f"g{position}"
 
 
 def _spec(item: pytest.Item) -> CheckSpec | None:

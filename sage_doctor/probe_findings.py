@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sage_doctor.check import finding
 from sage_doctor.model import Model
-from sage_doctor.probe import ProbeOutcome
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome
 
 GENERATION = frozenset({"tokenizer", "forward", "warm-up", "generate"})
 _MOST_TAIL = 2000
@@ -70,6 +72,17 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
                 "dtype, "
                 "or run it on a larger machine.",
                 commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
+            ),
+        )
+    if outcome.stage == "device" and outcome.ending == "failed":
+        return finding(
+            "accelerator-missing",
+            f"the accelerator that sessions must run on does not answer: {message}",
+            evidence=evidence,
+            fix=Fix(
+                summary="Files say it is there, and a small allocation on it fails: a driver that does not fit the "
+                "build of torch, a device without permission for this user, or memory that another process holds.",
+                commands=("ls -l /dev/nvidia0 /dev/nvmap /proc/driver/nvidia/version", "id"),
             ),
         )
     if outcome.ending == "import-error":

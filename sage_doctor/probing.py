@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.model import Model
-from sage_doctor.probe import ProbeOutcome, ProbeRequest, run_probe
-from sage_doctor.probe.memory_ledger import admit
 from sage_doctor.report import at_least
 from sage_doctor.selection import Request, Selection
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome, ProbeRequest
 
 DEFAULT_DEADLINE_S = 600.0
 DEFAULT_PROMPT = "Who are you?"
@@ -42,6 +43,8 @@ class Probing:
         return self._outcomes[model.name]
 
     def _run(self, model: Model) -> ProbeOutcome:
+        from sage_doctor.probe import run_probe  # noqa: PLC0415 - a static run needs no probe, and no time for it
+
         left = DEFAULT_DEADLINE_S
         if self._request.deadline is not None:
             left = max(1.0, self._request.deadline - time.time() - LEFT_FOR_REPORT_S)
@@ -49,6 +52,8 @@ class Probing:
         return run_probe(self._request_for(model), python=python, deadline_s=left)
 
     def _request_for(self, model: Model) -> ProbeRequest:
+        from sage_doctor.probe import ProbeRequest  # noqa: PLC0415
+
         spec = model.spec
         base = model.base.model if model.kind == "adapter" else None
         return ProbeRequest(
@@ -65,6 +70,8 @@ class Probing:
 
     @contextlib.contextmanager
     def _memory_for(self, model: Model) -> Iterator[None]:
+        from sage_doctor.probe.memory_ledger import admit  # noqa: PLC0415
+
         directory = self._request.run_directory
         available = model.host.machine.effective_available
         if directory is None or available is None:

@@ -18,6 +18,7 @@ FailOn = Literal["error", "warning", "never"]
 SCHEMA_VERSION: Final = 1
 LEVELS: Final[tuple[Level, ...]] = ("static", "integrity", "load", "generate")
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
+NOTHING_TO_DO: Final = "Nothing to do"  # how the fix of a mere information begins
 MACHINE: Final = "machine"  # the subject of findings about the host itself
 
 EXIT_HEALTHY: Final = 0

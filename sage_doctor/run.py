@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from sage_doctor.model import Model
 from sage_doctor.probing import Probing
 from sage_doctor.report import (
     MACHINE,
+    SEVERITIES,
     CheckResult,
     Finding,
     Measurement,
@@ -28,6 +30,9 @@ from sage_doctor.report import (
 )
 from sage_doctor.selection import Request, Selection, select
 from sage_doctor.text import printable
+
+# Slower or larger than agreed is an error that keeps nothing else from being examined.
+MISSED_BUDGET = ("-over-budget", "-under-budget")
 
 
 class DeadlinePassed(BaseException):
@@ -61,6 +66,23 @@ class Outcome:
         )
 
 
+def _well_formed(findings: list[Finding], notes: Notes) -> list[Finding]:
+    """Return the findings as they are. Raises `TypeError` or `ValueError` for what no report could hold."""
+    for found in findings:
+        if not isinstance(found, Finding):
+            raise TypeError(f"it yielded {type(found).__name__}, not a finding")
+        if found.severity not in SEVERITIES:
+            raise ValueError(f"severity {found.severity!r} of {found.code} is not one of {', '.join(SEVERITIES)}")
+        try:
+            json.dumps(dataclasses.asdict(found), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"finding {found.code} holds what JSON cannot: {error}") from error
+    for measured in notes.measurements:
+        if not math.isfinite(measured.value):
+            raise ValueError(f"the measurement {measured.name} is no number: {measured.value}")
+    return findings
+
+
 class Run:
     """The state of one examination. Every worker process has its own; a group of models never leaves its worker."""
 
@@ -87,7 +109,7 @@ class Run:
         else:
             try:
                 with self._deadline():
-                    findings = call(notes)
+                    findings = _well_formed(call(notes), notes)
                 status = status_of(self._as_reported(f, model) for f in findings)
             except Blocked as blocked:
                 status, reason = "skip", f"blocked by {blocked.code}"
@@ -101,7 +123,7 @@ class Run:
             except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run
                 reason = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
         for f in findings:
-            if f.severity == "error":
+            if f.severity == "error" and not f.code.endswith(MISSED_BUDGET):
                 self._record(subject, spec.name, f.code)
         result = CheckResult(
             id=check_id,
@@ -112,7 +134,8 @@ class Run:
             reason=reason,
         )
         reported = tuple(
-            dataclasses.replace(self._as_reported(f, model), subject=subject, check=check_id) for f in findings
+            dataclasses.replace(self._as_reported(f, model), subject=f.subject or subject, check=check_id)
+            for f in findings
         )
         measured = tuple(dataclasses.replace(m, subject=subject) for m in notes.measurements)
         return Outcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
@@ -127,7 +150,9 @@ class Run:
         """
         if model is None or not spec.after:
             return None
-        for subject in (model, *model.depends_on()):
+        # A base outside this run may bear the name of another model: what was found is that model's, not the base's.
+        bases = [m for m in model.depends_on() if model.siblings.get(m.name) is m]
+        for subject in (model, *bases):
             errors = self._errors.get(subject.name, {})
             for check, code in errors.items():
                 if check in spec.after or ANY_ERROR in spec.after:

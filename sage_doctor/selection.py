@@ -61,7 +61,7 @@ class Selection:
         root = model
         seen = {id(model)}
         while True:
-            below = next((m for m in root.depends_on() if m.name in root.siblings), None)
+            below = next((m for m in root.depends_on() if root.siblings.get(m.name) is m), None)
             if below is None or id(below) in seen:
                 return root.name
             root = below
@@ -87,7 +87,11 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
     models = _from_directories(targets, host)
     if not models:
         where = ", ".join(printable(t) for t in targets)
-        hint = "" if request.targets else "; write a manifest with `sage-doctor init`, or name a model directory"
+        hint = (
+            ""
+            if request.targets
+            else "; name a model directory, write a sage-doctor.toml, or see how it works with `sage-doctor demo`"
+        )
         raise NothingSelected(f"no model directory at or below {where}{hint}")
     ordered = _ordered(models)
     return Selection(

@@ -8,9 +8,10 @@ import json
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,10 +32,16 @@ from sage_doctor.run import Outcome
 from sage_doctor.selection import Request, Selection, select
 from sage_doctor.suite_files import CHECKS
 from sage_doctor.text import printable
+from sage_doctor.workers import Spreading, position_of
 
 Tell = Callable[[str], None]
 
 _INI = Path(__file__).with_name("suite.ini")
+# Parts of pytest that checks do not need. Together they take as long as the checks themselves.
+_LEFT_OUT = (
+    *("cacheprovider", "terminal", "faulthandler", "junitxml", "doctest", "pastebin", "unittest", "stepwise"),
+    *("debugging", "warnings", "logging", "unraisableexception", "threadexception", "setuponly", "setupplan"),
+)
 _UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTEST_DEBUG")
 
 
@@ -74,9 +81,20 @@ class Collector:
         self._add_error("suite", str(excrepr))
         return True
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
+        """Keep why the fixtures of a user's own checks cannot be loaded: pytest ends then before anything began."""
+        try:
+            return (yield)
+        except (Exception, SystemExit) as error:
+            self._add_error("suite", f"{type(error).__name__}: {error}")
+            raise pytest.UsageError(str(error)) from error
+
     def _add_error(self, nodeid: str, text: str) -> None:
         subject, check = self._names(nodeid)
-        last = next((line for line in reversed(text.strip().splitlines()) if line.strip()), "no reason given")
+        lines = [line for line in text.strip().splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith("E ")]  # pytest's mark for what was raised
+        last = (told or lines or ["no reason given"])[-1]
         result = CheckResult(
             id=check,
             subject=subject,
@@ -89,11 +107,11 @@ class Collector:
 
     def _names(self, nodeid: str) -> tuple[str, str]:
         """Return the subject and check id that a pytest id stands for: `checks/load.py::check_loads[3]`."""
-        path, _, rest = nodeid.partition("@")[0].partition("::")
-        name, _, number = rest.partition("[")
-        number = number.rstrip("]")
+        path, _, rest = nodeid.partition("::")
+        name = rest.partition("[")[0]
+        position = position_of(nodeid)
         models = self._selection.models
-        subject = models[int(number)].name if number.isdecimal() and int(number) < len(models) else MACHINE
+        subject = models[position].name if position is not None and position < len(models) else MACHINE
         stem = Path(path).stem or "suite"
         return subject, f"{stem}.{name.removeprefix('check_')}" if name else stem
 
@@ -140,30 +158,26 @@ def _run_pytest(request: Request, selection: Selection, collector: Collector, jo
     arguments = [
         str(CHECKS),
         *own,
-        *("-c", str(_INI), "--rootdir", str(CHECKS.parent), "--import-mode=importlib", "--capture=fd"),
-        "--continue-on-collection-errors",
-        *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:faulthandler", "-p", "no:junitxml"),
         *(
-            "-p",
-            "no:doctest",
-            "-p",
-            "no:pastebin",
-            "-p",
-            "no:unittest",
-            "-p",
-            "no:stepwise",
-            "-p",
-            "no:debugging",
-            "-p",
-            "no:warnings",
+            "-c",
+            str(_INI),
+            "--rootdir",
+            str(CHECKS.parent),
+            "--import-mode=importlib",
+            "--assert=plain",
+            "--capture=no",
         ),
+        "--continue-on-collection-errors",
+        *(word for name in _LEFT_OUT for word in ("-p", f"no:{name}")),
         *("-p", "sage_doctor.plugin", f"--sage-request={json.dumps(request.to_json())}"),
         *([] if own else ["--noconftest"]),
     ]
+    plugins: list[object] = [collector, SharedSelection(selection)]
     if jobs > 1:
-        arguments += ["-p", "xdist.plugin", "-n", str(jobs), "--dist", "loadgroup", "--max-worker-restart=0"]
-    with _own_environment():
-        pytest.main(arguments, plugins=[collector, SharedSelection(selection)])
+        arguments += ["-p", "xdist.plugin", "-n", str(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
+        plugins.append(Spreading(selection))
+    with _own_environment(), _own_output():
+        pytest.main(arguments, plugins=plugins)
 
 
 @contextlib.contextmanager
@@ -181,6 +195,29 @@ def _own_environment() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _own_output() -> Iterator[None]:
+    """Keep what a check or a library prints out of ours, whether it comes from Python or from below.
+
+    pytest's own capturing does this anew for every phase of every check, which takes longer than most checks.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
 
 
 def _report(

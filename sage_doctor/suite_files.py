@@ -14,6 +14,7 @@ FIXTURES = _ROOT / "fixtures"
 # The order in which families of checks run on one subject, causes before consequences.
 FAMILIES = (
     "environment",
+    "runners",
     "paths",
     "hub_cache",
     "permissions",

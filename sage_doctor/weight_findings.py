@@ -66,7 +66,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
             commands=(f"git -C {quoted(model.path)} status --short",),
         )
     return Fix(
-        summary="Copy from a machine that has the model (replace OTHER by its name).",
+        summary="Copy from a machine that has the model (rsync -a keeps dates and modes).",
         commands=(f"ls -l {quoted(model.path)}",),
     )
 

@@ -1,88 +1,74 @@
-"""`sage-doctor check`: examine, render, exit with what the report says."""
+"""`sage-doctor check`: examine models, all that this machine's roles need or the given ones.
+
+Prints the report and exits with what it says: 0 healthy, 1 unhealthy, 3 unknown.
+"""
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, cast
-
-import typer
 
 from sage_doctor.errors import UsageError
 from sage_doctor.files import write_atomically
 from sage_doctor.render import FORMATS, render, write
 from sage_doctor.render.progress import Progress
-from sage_doctor.report import LEVELS, FailOn, Level, Report
+from sage_doctor.report import LEVELS, Report
 from sage_doctor.text import printable
 
-Targets = Annotated[
-    list[str] | None,
-    typer.Argument(help="Models or roles of the manifest, or directories.", metavar="[TARGET]...", show_default=False),
-]
-Manifest = Annotated[
-    str | None,
-    typer.Option(
-        "--manifest",
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="models or roles of the manifest, or directories")
+    add_manifest(parser)
+    parser.add_argument(
+        "-l", "--level", choices=LEVELS, help="how deep to look (default: generate; static for directories)"
+    )
+    parser.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="what goes to standard output")
+    parser.add_argument(
+        "-o", "--output", metavar="FORMAT:PATH", action="append", default=[], help="write the report to a file as well"
+    )
+    parser.add_argument(
+        "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
+    )
+    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="deadline of the whole run")
+
+
+def add_manifest(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that names the manifest."""
+    parser.add_argument(
         "-m",
-        help="The manifest. Default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST.",
-    ),
-]
+        "--manifest",
+        metavar="FILE",
+        help="the manifest (default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST)",
+    )
 
 
-def check(
-    targets: Targets = None,
-    manifest: Manifest = None,
-    level: Annotated[
-        str | None,
-        typer.Option(
-            "--level",
-            "-l",
-            envvar="SAGE_DOCTOR_LEVEL",
-            help=f"How deep: {', '.join(LEVELS)}. Default: generate; static for directories.",
-        ),
-    ] = None,
-    format: Annotated[  # noqa: A002 - the option's name
-        str,
-        typer.Option("--format", "-f", envvar="SAGE_DOCTOR_FORMAT", help=f"What goes to stdout: {', '.join(FORMATS)}."),
-    ] = "terminal",
-    output: Annotated[
-        list[str] | None,
-        typer.Option("--output", "-o", envvar="SAGE_DOCTOR_OUTPUT", help="FORMAT:PATH, may be given several times."),
-    ] = None,
-    fail_on: Annotated[
-        str, typer.Option(envvar="SAGE_DOCTOR_FAIL_ON", help="What exits with 1: error, warning or never.")
-    ] = "error",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, envvar="SAGE_DOCTOR_JOBS", help="Parallel workers.")] = 1,
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=0.001, envvar="SAGE_DOCTOR_TIMEOUT", help="Deadline of the whole run, in seconds."),
-    ] = None,
-) -> int:
-    """Examine models: all that this machine's roles need, or the given ones."""
-    _one_of("--level", level, (*LEVELS, None))
-    _one_of("--format", format, FORMATS)
-    _one_of("--fail-on", fail_on, ("error", "warning", "never"))
-    outputs = [_output(text) for text in output or []]
+def run(options: argparse.Namespace) -> int:
+    """Examine, deliver the report, and return its exit code."""
+    outputs = [_output(text) for text in options.output]
     from sage_doctor.selection import Request  # noqa: PLC0415 - --help and wrong words need no pytest
     from sage_doctor.suite import examine  # noqa: PLC0415
 
     request = Request(
-        targets=tuple(targets or ()),
-        manifest=manifest,
-        level=cast("Level | None", level),
+        targets=tuple(options.targets),
+        manifest=options.manifest,
+        level=options.level,
         cwd=os.getcwd(),
-        deadline=time.time() + timeout if timeout is not None else None,
+        deadline=time.time() + options.timeout if options.timeout is not None else None,
     )
     # pytest captures the standard descriptors while it runs; progress goes to a copy of the real one.
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
-        report = examine(request, jobs=jobs, fail_on=cast("FailOn", fail_on), tell=progress.update)
-    _deliver(report, format, outputs)
+        report = examine(request, jobs=options.jobs, fail_on=options.fail_on, tell=progress.update)
+    _deliver(report, options.format, outputs)
     return report.exit_code
 
 
-def _deliver(report: Report, format: str, outputs: list[tuple[str, Path]]) -> None:  # noqa: A002
+def _deliver(report: Report, format: str, outputs: list[tuple[str, Path]]) -> None:  # noqa: A002 - the option's name
     for name, path in outputs:
         write_atomically(path, render(report, name))
     write(report, format, sys.stdout)
@@ -92,13 +78,24 @@ def _output(text: str) -> tuple[str, Path]:
     name, colon, path = text.partition(":")
     if not colon or not path:
         raise UsageError(f"--output {printable(text)} is not FORMAT:PATH, for instance json:report.json")
-    _one_of("--output", name, FORMATS)
+    if name not in FORMATS:
+        raise UsageError(f"--output {printable(text)}: {printable(name)} is not one of {', '.join(FORMATS)}")
     if not Path(path).parent.is_dir():
         raise UsageError(f"--output {printable(text)}: {printable(str(Path(path).parent))} is not a directory")
     return name, Path(path)
 
 
-def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
-    if value not in allowed:
-        choices = ", ".join(a for a in allowed if a is not None)
-        raise UsageError(f"{option} {printable(str(value))} is not one of {choices}")
+def _jobs(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 1 to 256")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value

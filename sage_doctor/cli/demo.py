@@ -1,19 +1,22 @@
-"""`sage-doctor demo`: the whole way from an incident to a healthy machine, on a real model."""
+"""`sage-doctor demo`: lay out a broken machine, diagnose it, cure it, and let its model answer.
+
+Everything is real: the model, the sessions, the errors. It happens in a scratch directory.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+import argparse
 
 
-def demo(
-    directory: Annotated[
-        Path | None, typer.Option(help="Where the incident is laid out; kept afterwards. Default: a temporary one.")
-    ] = None,
-) -> int:
-    """Lay out a broken machine in a scratch directory, diagnose it, cure it, and let the model answer."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--directory", metavar="DIR", help="where to lay it out; kept afterwards (default: a temporary one)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play the demo and return its exit code: 0 where everything it claims came true."""
     from sage_doctor.demo.walk import main  # noqa: PLC0415 - needs the demo extra
 
-    return main([str(directory)] if directory is not None else [])
+    return main([options.directory] if options.directory is not None else [])

@@ -1,11 +1,9 @@
-"""`sage-doctor explain`: a finding code, or an error text on standard input."""
+"""`sage-doctor explain`: explain a finding code, or recognise the error text of a session on standard input."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from typing import Annotated
-
-import typer
 
 from sage_doctor import catalogue
 from sage_doctor.errors import DoctorError, UsageError
@@ -15,15 +13,20 @@ MOST_BYTES = 4_000_000
 MOST_ENTRIES = 3
 
 
-def explain(
-    code: Annotated[str, typer.Argument(help="A finding code, or - for an error text on standard input.")] = "-",
-) -> int:
-    """Explain a finding code, or recognise the error text of a session that failed."""
-    if code == "-":
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "code", nargs="?", default="-", metavar="CODE", help="a finding code, or - for a text on standard input"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print cause and cure. Raises `UsageError` for an unknown code, `DoctorError` for a text nobody recognises."""
+    if options.code == "-":
         found = _recognised()
     else:
         try:
-            found = (catalogue.entry(code),)
+            found = (catalogue.entry(options.code),)
         except ValueError as error:
             raise UsageError(printable(str(error))) from error
     sys.stdout.write("\n".join(_text(e) for e in found[:MOST_ENTRIES]))
@@ -31,7 +34,7 @@ def explain(
 
 
 def _recognised() -> tuple[catalogue.Entry, ...]:
-    from sage_doctor.catalogue.recognition import search  # noqa: PLC0415
+    from sage_doctor.catalogue.recognition import search  # noqa: PLC0415 - compiles a hundred patterns
 
     if sys.stdin.isatty():
         sys.stderr.write("Paste the error text, then press Ctrl-D.\n")

@@ -1,16 +1,15 @@
-"""`sage-doctor merge ADAPTER --out DIR`: an adapter and its base as one model directory."""
+"""`sage-doctor merge`: merge an adapter into its base: exact, in little memory, safe to kill at any moment."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from sage_doctor.errors import UsageError
-from sage_doctor.facts.hashing import hash_cache_path
+from sage_doctor.host import Host
 from sage_doctor.render.progress import Progress
 from sage_doctor.text import human_bytes, printable, quoted
 
@@ -18,32 +17,43 @@ if TYPE_CHECKING:
     from sage_doctor.merge import MergeOutcome, Step
 
 
-def merge(
-    adapter: Annotated[Path, typer.Argument(help="The adapter's directory.")],
-    out: Annotated[Path, typer.Option("--out", help="The directory of the merged model. Replaced in one step.")],
-    base: Annotated[
-        Path | None, typer.Option("--base", help="The base's directory. Default: what the adapter's config names.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="float32, bfloat16 or float16. Default: as the base stores it.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before replacing a directory.")] = False,
-    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for another merge of it to end.")] = 0.0,
-) -> int:
-    """Merge an adapter into its base: exact, in little memory, and safe to kill at any moment."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="the adapter's directory")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the directory of the merged model; replaced in one step"
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help="the base's directory (default: what the adapter's configuration names)",
+    )
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="of the result (default: as the base stores it)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for another merge of it to end"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan, show, ask where something is replaced, and merge. Raises `MergeRefused` and `UsageError`."""
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
 
-    plan = plan_merge(adapter, out, base=base, dtype=dtype)
+    plan = plan_merge(options.adapter, options.out, base=options.base, dtype=options.dtype)
     sys.stdout.write(f"{plan}\n")
-    if dry_run:
+    if options.dry_run:
         return 0
-    if plan.replaces and not yes and not _agreed(plan.target):
+    if plan.replaces and not options.yes and not _agreed(plan.target):
         return 0
     sys.stdout.flush()
-    cache = hash_cache_path(os.environ, Path(os.path.expanduser("~")))
+    host = Host(cwd=Path.cwd(), home=Path(os.path.expanduser("~")), environ=os.environ)
+    cache = host.memory / "hashes.json"
     with Progress(sys.stderr) as line:
-        outcome = apply(plan, progress=lambda step: line.update(_told(step)), wait_s=wait, hash_cache=cache)
+        outcome = apply(plan, progress=lambda step: line.update(_told(step)), wait_s=options.wait, hash_cache=cache)
     _report(outcome)
     return 0
 

@@ -1,29 +1,35 @@
-"""`sage-doctor where MODEL`: the path of a model on this machine, for shell scripts."""
+"""`sage-doctor where`: print the path of a model on this machine, for shell scripts."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from typing import Annotated
 
-import typer
-
-from sage_doctor.cli.check import Manifest
-from sage_doctor.errors import DoctorError
-from sage_doctor.text import printable
+from sage_doctor.cli.check import add_manifest
+from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.text import printable, quoted
 
 
-def where(
-    model: Annotated[str, typer.Argument(help="A model of the manifest.")],
-    manifest: Manifest = None,
-) -> int:
-    """Print where a model lies on this machine. Fails where there is no such directory."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("model", metavar="MODEL", help="a model of the manifest")
+    add_manifest(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the path, its bytes as they are. Raises `DoctorError` where there is no such directory."""
     from sage_doctor.selection import Request, select  # noqa: PLC0415 - --help needs no manifest
 
-    selection = select(Request(targets=(model,), manifest=manifest, level="static", cwd=os.getcwd()))
-    found = next(m for m in selection.models if m.name == model)
+    wanted = options.model
+    request = Request(targets=(wanted,), manifest=options.manifest, level="static", cwd=os.getcwd())
+    found = next((m for m in select(request).models if m.name == wanted and m.spec is not None), None)
+    if found is None:
+        raise UsageError(f"{printable(wanted)} is no model of a manifest; name one with --manifest")
     if not found.found:
         shown = printable(str(found.path))
-        raise DoctorError(f"{printable(model)} should lie at {shown}, and does not; run `sage-doctor check {model}`")
+        raise DoctorError(
+            f"{printable(wanted)} should lie at {shown}, and does not; run `sage-doctor check {quoted(wanted)}`"
+        )
     sys.stdout.buffer.write(os.fsencode(found.path) + b"\n")
     return 0

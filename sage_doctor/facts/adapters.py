@@ -37,19 +37,40 @@ class AdapterConfig:
     rank: int | None = None
     rank_pattern: Mapping[str, int] | None = None
     target_modules: tuple[str, ...] | str | None = None
+    target_parameters: tuple[str, ...] = ()
     init: str | None = None
     fields: frozenset[str] = frozenset()
     values: Mapping[str, Any] | None = None
 
     def rank_for(self, module: str) -> int | None:
-        """Return the rank configured for a module: the first pattern that matches its end wins, as in PEFT."""
+        """Return the rank configured for a module: the first pattern that matches its end wins, as in PEFT.
+
+        None where that cannot be told, as for bare parameters, which get the rank once for each expert.
+        """
+        if self.adapts_parameters(module):
+            return None
         for pattern, rank in (self.rank_pattern or {}).items():
             try:
-                if re.match(rf"^(?:.*\.)?(?:{pattern})$", module):
+                if re.match(rf"(.*\.)?({pattern})$", module):  # as peft.utils.other.get_pattern_key writes it
                     return rank
             except re.error:
                 continue
         return self.rank
+
+    def adapts_parameters(self, module: str) -> bool:
+        """Return whether the LoRA of this module may be one of its bare parameters, such as stacked experts.
+
+        No weight of the base has its name then: PEFT wraps the module that owns them, once for each parameter.
+        """
+        targets = self.target_modules
+        if not self.target_parameters:
+            return False
+        if isinstance(targets, str):
+            try:
+                return re.fullmatch(targets, module) is None
+            except re.error:
+                return True
+        return not any(module == t or module.endswith("." + t) for t in targets or ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +100,7 @@ def read_adapter_config(tree: Tree) -> AdapterConfig:
     base = values.get("base_model_name_or_path")
     pattern = values.get("rank_pattern")
     targets = values.get("target_modules")
+    parameters = values.get("target_parameters")
     init = values.get("init_lora_weights")
     peft_type = values.get("peft_type")
     return AdapterConfig(
@@ -88,6 +110,7 @@ def read_adapter_config(tree: Tree) -> AdapterConfig:
         rank=_rank(values.get("r")),
         rank_pattern={str(k): v for k, v in pattern.items() if _rank(v)} if isinstance(pattern, dict) else None,
         target_modules=_targets(targets),
+        target_parameters=tuple(str(p) for p in parameters) if isinstance(parameters, list) else (),
         init=init if isinstance(init, str) else None,
         fields=frozenset(str(k) for k in values),
         values=file.value,

@@ -13,16 +13,33 @@ _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _HEAD_SIZES = ("head_dim", "d_kv", "kv_channels", "attention_head_dim", "attention_head_size", "qk_head_dim",
                "qk_nope_head_dim", "kv_lora_rank", "head_size", "attention_hidden_size", "d_head")  # fmt: skip
 
+# Text models whose configuration or attention refuses a hidden size that its heads do not divide, without a head size
+# of their own. Others round down (qwen2, glm4_moe: 4096 over 96 heads by default), so nothing is said of those.
+_DIVIDED = frozenset(
+    {
+        "arcee", "bart", "bert", "big_bird", "biogpt", "blenderbot", "bloom", "camembert", "codegen", "deberta",
+        "deberta-v2", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "internlm3", "llama", "longformer",
+        "m2m_100", "marian", "mbart", "mistral", "modernbert", "mpnet", "opt", "pegasus", "persimmon", "roberta",
+        "stablelm", "whisper", "xlm-roberta",
+    }
+)  # fmt: skip
+# Their token embedding has rows for images or padding beyond the vocabulary.
+_ROWS_BEYOND = {"mllama": 8, "mllama_text_model": 8, "moshi": 1}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigFacts:
-    """The numbers of the text part of a config; None where it does not state one as a positive integer."""
+    """The numbers of the text part of a config; None where it does not state one as a positive integer.
+
+    `extra_layers` are stored behind the counted ones: they predict further tokens and may be left out.
+    """
 
     model_type: str | None
     architectures: tuple[str, ...]
     vocab_size: int | None
     hidden_size: int | None
     layers: int | None
+    extra_layers: int
     heads: int | None
     kv_heads: int | None
     tied_embeddings: bool | None
@@ -48,10 +65,12 @@ def read_config_facts(config: Mapping[str, Any]) -> ConfigFacts:
         vocab_size=_first(source, ("vocab_size",)) or _first(config, ("vocab_size",)),
         hidden_size=_first(source, _HIDDEN),
         layers=_first(source, _LAYERS),
+        extra_layers=_first(source, ("num_nextn_predict_layers",)) or 0,
         heads=_first(source, _HEADS),
         kv_heads=_first(source, ("num_key_value_heads", "num_kv_heads")),
         tied_embeddings=tied if isinstance(tied, bool) else None,
-        quantized=isinstance(config.get("quantization_config"), Mapping),
+        # MLX writes its own key, and packs several numbers into one of an unsigned tensor.
+        quantized=any(isinstance(config.get(k), Mapping) for k in ("quantization_config", "quantization")),
         nested=nested,
         dtype=dtype if isinstance(dtype, str) else None,
         auto_map=tuple(str(k) for k in auto_map) if isinstance(auto_map, Mapping) else (),
@@ -71,17 +90,26 @@ def impossible_sizes(config: Mapping[str, Any]) -> Iterator[str]:
     hidden, heads = _first(source, _HIDDEN), _first(source, _HEADS)
     kv_heads = _first(source, ("num_key_value_heads", "num_kv_heads"))
     stated_head_size = any(source.get(n) is not None for n in _HEAD_SIZES)
-    if hidden and heads and hidden % heads and not stated_head_size:
+    model_type = source.get("model_type")
+    divided = isinstance(model_type, str) and model_type in _DIVIDED and not stated_head_size
+    if hidden and heads and divided and hidden % heads:
         yield f"hidden size {hidden} cannot be divided by {heads} attention heads"
     if heads and kv_heads and heads % kv_heads:
         yield f"{heads} attention heads cannot share {kv_heads} key/value heads"
 
 
 def sizes_named(config: Mapping[str, Any], *, part: str) -> set[int]:
-    """Return every integer in a config whose key contains `part`: other widths an embedding may have."""
+    """Return every integer in a config whose key contains `part`: other widths an embedding may have.
+
+    For `vocab`, also the numbers of rows of the few architectures that have more of them than tokens.
+    """
     text = config.get("text_config")
     sources = [config, text] if isinstance(text, Mapping) else [config]
-    return {v for s in sources for k, v in s.items() if part in k and type(v) is int}
+    named = {v for s in sources for k, v in s.items() if part in k and type(v) is int}
+    if part == "vocab":
+        kinds = [k for s in sources if isinstance(k := s.get("model_type"), str)]
+        named |= {v + _ROWS_BEYOND[k] for v in named for k in kinds if k in _ROWS_BEYOND}
+    return named
 
 
 def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

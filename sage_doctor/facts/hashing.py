@@ -10,7 +10,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,12 +28,6 @@ _CACHE_BYTES = 16 * 1024 * 1024
 _RACY_NS = 2_000_000_000
 
 
-def hash_cache_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Return where hashes are remembered: `$XDG_CACHE_HOME/sage-doctor/hashes.json`. A relative variable is void."""
-    base = environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor/hashes.json"
-
-
 def hash_files(
     requests: Iterable[tuple[Path, Algorithm]],
     *,
@@ -43,7 +37,7 @@ def hash_files(
 ) -> dict[tuple[Path, Algorithm], str | UnreadableFile]:
     """Return the hash of each file in hex, or why it could not be read. Never raises for what a disk may hold.
 
-    `cache` is a file as named by `hash_cache_path`; None remembers nothing. `progress` is called from any thread
+    `cache` is the file that remembers; None remembers nothing. `progress` is called from any thread
     with the number of bytes just dealt with, read or remembered.
     """
     wanted = list(dict.fromkeys(requests))

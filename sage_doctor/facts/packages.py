@@ -17,10 +17,10 @@ from typing import Any, Literal
 from sage_doctor.readers.child import Child, Outcome
 from sage_doctor.readers.library_source import (
     TorchAccelerator,
-    known_lora_fields,
-    known_model_types,
-    known_peft_types,
+    knows_model_type,
+    knows_peft_type,
     torch_build,
+    unknown_lora_fields,
 )
 from sage_doctor.readers.regular import look
 
@@ -33,10 +33,10 @@ __all__ = [
     "Problem",
     "TorchAccelerator",
     "inspect_interpreter",
-    "known_lora_fields",
-    "known_model_types",
-    "known_peft_types",
+    "knows_model_type",
+    "knows_peft_type",
     "start_inspection",
+    "unknown_lora_fields",
 ]
 
 PACKAGES = (

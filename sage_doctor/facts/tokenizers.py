@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.regular import UnreadableFile, read_start
 from sage_doctor.readers.signature import describe_content
+from sage_doctor.readers.tokenizer_json import TokenizerJson, read_tokenizer_json
 from sage_doctor.readers.tree import Tree
 
 # Any of these sets is enough for a tokenizer to be built from.
@@ -16,6 +16,8 @@ _ENOUGH: tuple[tuple[str, ...], ...] = (
     ("tokenizer.json",), ("tokenizer.model",), ("spiece.model",), ("sentencepiece.bpe.model",), ("spm.model",),
     ("vocab.json", "merges.txt"), ("vocab.txt",), ("tekken.json",), ("vocab.json",), ("tiktoken.model",),
 )  # fmt: skip
+# Classes that need no vocabulary file: they read bytes or characters.
+_WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
 _MODELS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 
 
@@ -46,8 +48,11 @@ class TokenizerFacts:
     chat_template: bool = False
 
 
-def read_tokenizer(tree: Tree) -> TokenizerFacts:
-    """Return the facts of a directory's tokenizer. Never raises for what the files hold."""
+def read_tokenizer(tree: Tree, *, memory: Path | None = None) -> TokenizerFacts:
+    """Return the facts of a directory's tokenizer. Never raises for what the files hold.
+
+    `memory` is where contents of large files are remembered between runs (see `read_tokenizer_json`).
+    """
     files = tuple(sorted({n for names in _ENOUGH for n in names if tree.has(n)}))
     source = next((names[0] for names in _ENOUGH if all(tree.has(n) for n in names)), None)
     problems: list[TokenizerProblem] = []
@@ -55,27 +60,26 @@ def read_tokenizer(tree: Tree) -> TokenizerFacts:
     if config.problem:
         problems.append(_problem(config.problem, "tokenizer_config.json", config.line, lfs=config.lfs_pointer))
     values = config.value or {}
+    kind = values.get("tokenizer_class")
+    if source is None and kind in _WITHOUT_FILES:
+        source = "tokenizer_config.json"
+    if source == "vocab.json" and not tree.has("merges.txt") and not (isinstance(kind, str) and "CTC" in kind):
+        problems.append(_problem("not there, and vocab.json alone does not tell how words are split", "merges.txt", 0))
     template = bool(values.get("chat_template")) or tree.has("chat_template.jinja") or tree.has("chat_template.json")
-    fast: Mapping[str, Any] = {}
+    fast = TokenizerJson()
     if tree.has("tokenizer.json"):
-        file = read_json_object(tree.path / "tokenizer.json")
-        if file.problem:
-            problems.append(_problem(file.problem, "tokenizer.json", file.line, lfs=file.lfs_pointer))
-        elif file.missing:
-            problems.append(_problem(tree.look("tokenizer.json").detail, "tokenizer.json", 0))
-        elif not isinstance((file.value or {}).get("model"), dict):
-            problems.append(_problem("it describes no tokenizer model", "tokenizer.json", 0))
-        fast = file.value or {}
+        fast = read_tokenizer_json(tree.path / "tokenizer.json", memory=memory)
+        if fast.problem:
+            problems.append(_problem(fast.problem, "tokenizer.json", fast.line, lfs=fast.lfs_pointer))
     else:
         problems += [p for n in _MODELS if tree.has(n) for p in _model_problem(tree, n)]
-    highest = _highest(fast)
     return TokenizerFacts(
         source=source,
         files=files,
         problems=tuple(problems),
-        highest_id=highest[0] if highest else None,
-        highest_token=highest[1] if highest else None,
-        merges_as_pairs=_merges_as_pairs(fast),
+        highest_id=fast.highest_id,
+        highest_token=fast.highest_token,
+        merges_as_pairs=fast.merges_as_pairs,
         chat_template=template,
     )
 
@@ -98,27 +102,3 @@ def _model_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
     what = describe_content(start, node.size)
     wrong = what in ("a Git LFS pointer", "an HTML page", "a file of zero bytes")
     return [_problem(what, name, 0, lfs=what == "a Git LFS pointer")] if wrong else []
-
-
-def _highest(fast: Mapping[str, Any]) -> tuple[int, str] | None:
-    """Return the greatest token id and its token. Unigram models keep a list, the others a map."""
-    model = fast.get("model")
-    found: list[tuple[int, str]] = []
-    vocab = model.get("vocab") if isinstance(model, Mapping) else None
-    if isinstance(vocab, Mapping):
-        token = max(vocab, key=lambda t: vocab[t] if type(vocab[t]) is int else -1, default=None)
-        if token is not None and type(vocab[token]) is int:
-            found.append((vocab[token], str(token)))
-    elif isinstance(vocab, list) and vocab:
-        last = vocab[-1]
-        found.append((len(vocab) - 1, str(last[0]) if isinstance(last, list) and last else ""))
-    added = fast.get("added_tokens")
-    entries = [e for e in added if isinstance(e, Mapping)] if isinstance(added, list) else []
-    found += [(e["id"], str(e.get("content", ""))) for e in entries if type(e.get("id")) is int]
-    return max(found, default=None)
-
-
-def _merges_as_pairs(fast: Mapping[str, Any]) -> bool:
-    model = fast.get("model")
-    merges = model.get("merges") if isinstance(model, Mapping) else None
-    return isinstance(merges, list) and bool(merges) and isinstance(merges[0], list)

@@ -114,13 +114,19 @@ def read_weights(tree: Tree, config: Mapping[str, Any] | None = None) -> Weights
 
 
 def _explicit(tree: Tree, name: str, common: dict[str, Any]) -> Weights:
+    sharded = name.endswith(".safetensors.index.json")
+    pickle = name == "adapter_model.bin"  # the one other name that transformers lets through
     if escapes(name):
         index = ShardIndex(name="config.json", escaping=(name,))
         return Weights(form="single", entry=name, index=index, explicit=name, **common)
-    sharded = name.endswith(".index.json")
+    if not (sharded or pickle or name.endswith(".safetensors")):
+        problem = f"transformers_weights is {name!r}, neither *.safetensors nor *.safetensors.index.json"
+        index = ShardIndex(name="config.json", problem=problem)
+        return Weights(form="single", entry=name, index=index, explicit=name, **common)
     if look(tree.path / name).kind != "file" and not sharded:
         return Weights(form="none", entry=None, explicit=name, **common)
-    return _chosen(tree, name, "sharded" if sharded else "single", {**common, "explicit": name})
+    form: Form = "sharded" if sharded else "pickle" if pickle else "single"
+    return _chosen(tree, name, form, {**common, "explicit": name})
 
 
 def _chosen(tree: Tree, name: str, form: Form, common: dict[str, Any]) -> Weights:

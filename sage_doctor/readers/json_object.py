@@ -61,7 +61,7 @@ def parse_json_object(name: str, raw: bytes) -> JsonFile:
         return JsonFile(path=name, problem="a Git LFS pointer, not the file itself", lfs_pointer=True)
     if raw.startswith(b"\xef\xbb\xbf"):
         return JsonFile(path=name, problem="starts with a byte-order mark, which JSON readers refuse", line=1)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[:2].count(b"\0") == 1:
         return JsonFile(path=name, problem="UTF-16 text; JSON is UTF-8", line=1)
     try:
         value = json.loads(raw.decode("utf-8"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from sage_doctor.readers.python_source import class_fields, class_values, mappin
 from sage_doctor.readers.small_text import read_text
 
 TorchAccelerator = Literal["cuda", "rocm", "cpu"]
+
+_TABLES = ("auto_mappings.py", "configuration_auto.py")
 
 
 def torch_build(version: str | None, places: Sequence[Path]) -> tuple[str | None, TorchAccelerator | None]:
@@ -40,21 +43,63 @@ def _assigned(text: str, name: str) -> str | None:
     return match[1] if match else None
 
 
-def known_model_types(site_packages: Sequence[Path]) -> frozenset[str] | None:
+@functools.cache
+def _text(path: Path) -> str:
+    return read_text(path, most=4 * 1024 * 1024) or ""
+
+
+def _says(paths: Iterable[Path], pattern: str) -> bool:
+    """Return whether one of the sources holds a line that looks right.
+
+    Parsing a source as Python takes twenty times as long, and has to be done only where nothing looks right.
+    """
+    return any(re.search(pattern, _text(p), re.MULTILINE) for p in paths)
+
+
+def knows_model_type(site_packages: Sequence[Path], model_type: str) -> bool | None:
+    """Return whether the installed transformers can configure a `model_type`; None where that cannot be read."""
+    tables = [p / "transformers/models/auto" / name for p in site_packages for name in _TABLES]
+    if _says(tables, rf"""["']{re.escape(model_type)}["']\s*[,:]"""):
+        return True
+    known = known_model_types(tuple(site_packages))
+    return None if known is None else model_type in known
+
+
+def knows_peft_type(site_packages: Sequence[Path], peft_type: str) -> bool | None:
+    """Return whether the installed peft has a `peft_type`; None where that cannot be read."""
+    if _says([p / "peft/utils/peft_types.py" for p in site_packages], rf"""=\s*["']{re.escape(peft_type)}["']"""):
+        return True
+    known = known_peft_types(tuple(site_packages))
+    return None if known is None else peft_type in known
+
+
+def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) -> list[str] | None:
+    """Return which of these fields the installed peft's `LoraConfig` does not accept; None where it cannot be read."""
+    sources = [p / name for p in site_packages for name in ("peft/tuners/lora/config.py", "peft/config.py")]
+    doubtful = [f for f in fields if not _says(sources, rf"^\s+{re.escape(f)}\s*:")]
+    if not any(_text(s) for s in sources):
+        return None
+    known = known_lora_fields(tuple(site_packages)) if doubtful else frozenset()
+    return None if known is None else sorted(f for f in doubtful if f not in known)
+
+
+@functools.cache
+def known_model_types(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
     """Return the `model_type`s that the installed transformers can configure; None where that cannot be read.
 
     4.x keeps the table in `configuration_auto.py`; 5.x generates `auto_mappings.py` and adds to it in the former.
     """
     for place in site_packages:
         folder = place / "transformers/models/auto"
-        modules = (parse_file(folder / name) for name in ("auto_mappings.py", "configuration_auto.py"))
+        modules = (parse_file(folder / name) for name in _TABLES)
         types = frozenset(t for m in modules if m is not None for t in mapping_keys(m, "CONFIG_MAPPING_NAMES"))
         if types:
             return types
     return None
 
 
-def known_peft_types(site_packages: Sequence[Path]) -> frozenset[str] | None:
+@functools.cache
+def known_peft_types(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
     """Return the `peft_type`s of the installed peft; None where they cannot be read."""
     for place in site_packages:
         module = parse_file(place / "peft/utils/peft_types.py")
@@ -64,7 +109,8 @@ def known_peft_types(site_packages: Sequence[Path]) -> frozenset[str] | None:
     return None
 
 
-def known_lora_fields(site_packages: Sequence[Path]) -> frozenset[str] | None:
+@functools.cache
+def known_lora_fields(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
     """Return the fields that the installed peft's `LoraConfig` accepts; None where they cannot be read."""
     for place in site_packages:
         lora, base = parse_file(place / "peft/tuners/lora/config.py"), parse_file(place / "peft/config.py")

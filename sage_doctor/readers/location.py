@@ -11,7 +11,9 @@ from pathlib import Path
 
 from sage_doctor.readers.regular import Node, look
 
-_HOME = re.compile(r"^(?P<home>/home/[^/]+|/Users/[^/]+|/root|/mnt/[a-z]/Users/[^/]+|[A-Za-z]:[\\/]Users[\\/][^\\/]+)")
+_HOME = re.compile(
+    r"^(?P<home>/home/[^/]+|/Users/[^/]+|/root(?=/|$)|/mnt/[a-z]/Users/[^/]+|[A-Za-z]:[\\/]Users[\\/][^\\/]+)"
+)
 _FEWEST_TAIL = 2  # a single file name proves nothing about where it came from
 
 
@@ -53,13 +55,14 @@ def foreign_home(path: Path, home: Path, other_homes: Iterable[str] = ()) -> str
     """Return the home directory `path` lies under where it is another user's or machine's, else None."""
     text = str(path)
     ours = str(home)
-    if text == ours or text.startswith(ours.rstrip("/") + "/"):
+    if text == ours or (ours != "/" and text.startswith(ours + "/")):  # a service without a home has /
         return None
     for other in other_homes:
         if text == other or text.startswith(other.rstrip("/") + "/"):
             return other
     match = _HOME.match(text)
-    return match["home"] if match else None
+    # A home that is here is another user's of this machine: what lacks in it is merely missing.
+    return match["home"] if match and look(match["home"]).kind == "missing" else None
 
 
 def same_tail(path: Path, roots: Iterable[Path], *, most: int = 5) -> list[Path]:
@@ -87,7 +90,7 @@ def _similar(path: Path, existing: Path) -> list[Path]:
     if not rest:
         return []
     try:
-        names = os.listdir(existing)[:5000]
+        names = sorted(os.listdir(existing))[:5000]
     except OSError:
         return []
     wanted = rest[0]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.readers.regular import Node, look
+from sage_doctor.readers.regular import Node, UnreadableFile, look, read_start
 
 WEIGHTS = re.compile(
     r"^(?:adapter_model\.(?:safetensors|bin)|(?:model|pytorch_model|consolidated)[\w.-]*\.(?:safetensors|bin)"
@@ -64,19 +64,34 @@ def is_model_directory(tree: Tree) -> bool:
     """Return whether a directory holds, or was meant to hold, a model, an adapter or a tokenizer.
 
     A `config.json` alone does not: other libraries (diffusers, sentence-transformers, node) write one as well, so
-    it must name a model type or an architecture, or be unreadable.
+    it must name a model type or an architecture, or show a trace of one where it is broken.
     """
     names = tree.names
     if "adapter_config.json" in names or names & TOKENIZER_FILES - {"vocab.txt", "merges.txt", "vocab.json"}:
         return True
+    weights = any(WEIGHTS.match(n) for n in names)
     if "config.json" not in names:
-        return any(WEIGHTS.match(n) for n in names)
+        return weights
     config = read_json_object(tree.path / "config.json", most=1 << 24)
     if config.value is None:
-        return True
+        return weights or config.lfs_pointer or _speaks_of_a_model(tree)
     if "_class_name" in config.value or "_diffusers_version" in config.value:
         return False
-    return "model_type" in config.value or "architectures" in config.value or any(WEIGHTS.match(n) for n in names)
+    if "model_type" in config.value or "architectures" in config.value:
+        return True
+    # A part of a sentence-transformers model (2_Dense) has weights and a config of its own.
+    return weights and look(tree.path.parent / "modules.json").kind == "missing"
+
+
+def _speaks_of_a_model(tree: Tree) -> bool:
+    """Return whether a `config.json` that is no JSON was one of a model: cut off, filled with zeros, or not fetched."""
+    if tree.look("config.json").kind == "dangling":
+        return True
+    try:
+        raw = read_start(tree.path / "config.json", 1 << 20).replace(b"\0", b"")
+    except UnreadableFile:
+        return False
+    return not raw.strip() or b"model_type" in raw or b"architectures" in raw
 
 
 def find_model_directories(root: Path, *, most_directories: int = 200_000) -> Iterator[Path]:
@@ -88,6 +103,7 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
     pending: list[tuple[Path, int]] = [(root, 0)]
     seen: set[tuple[int, int]] = set()
     linked: list[Path] = []
+    found: set[Path] = set()
     visited = 0
     while pending and visited < most_directories:
         path, depth = pending.pop()
@@ -100,7 +116,8 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
         tree = Tree(path=path, names=names)
         if "model_index.json" in names:  # a diffusers pipeline: not loaded through transformers
             continue
-        if is_model_directory(tree):
+        if is_model_directory(tree) and not _is_part_of(path, tree, found):
+            found.add(path)
             yield path
         for name, is_link in sorted(below, reverse=True):
             if is_link:
@@ -112,6 +129,12 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
         if node.kind == "directory" and (node.device, node.inode) not in seen and is_model_directory(read_tree(path)):
             seen.add((node.device, node.inode))
             yield path
+
+
+def _is_part_of(path: Path, tree: Tree, found: set[Path]) -> bool:
+    """Return whether a directory with nothing but weights belongs to the model above it: some keep shards apart."""
+    alone = not any(n.endswith(".json") for n in tree.names)
+    return alone and path.parent in found
 
 
 def _entries(path: Path) -> tuple[frozenset[str], list[tuple[str, bool]]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.facts.hashing import hash_cache_path, hash_file, hash_files
+from sage_doctor.facts.hashing import hash_file, hash_files
 from sage_doctor.readers.known_hash import Algorithm
 from sage_doctor.readers.regular import UnreadableFile
 
@@ -142,10 +142,3 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
         found = hash_files([(path, "sha256")], cache=tmp_path / "hashes.json", progress=change)
         assert str(found[path, "sha256"]) == "changed while it was being read"
     assert not (tmp_path / "hashes.json").exists()
-
-
-def test_where_hashes_are_remembered() -> None:
-    home = Path("/home/sprout")
-    assert hash_cache_path({}, home) == home / ".cache/sage-doctor/hashes.json"
-    assert hash_cache_path({"XDG_CACHE_HOME": "/xdg"}, home) == Path("/xdg/sage-doctor/hashes.json")
-    assert hash_cache_path({"XDG_CACHE_HOME": "relative"}, home) == home / ".cache/sage-doctor/hashes.json"

@@ -28,7 +28,7 @@ PUBLISHED = {
         "pyyaml>=5.1",
         "regex>=2025.10.22",
         "tokenizers<0.24.0,>=0.23.1",
-        "typer",
+        "packaging",
         "safetensors>=0.8.0",
         "tqdm>=4.60",
         'torch>=2.6; extra == "torch"',

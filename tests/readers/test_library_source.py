@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.readers.library_source import known_lora_fields, known_model_types, known_peft_types, torch_build
+from sage_doctor.readers.library_source import (
+    known_lora_fields,
+    known_model_types,
+    known_peft_types,
+    knows_model_type,
+    knows_peft_type,
+    torch_build,
+    unknown_lora_fields,
+)
 
 
 def lay(site: Path, name: str, text: str) -> None:
@@ -27,7 +35,7 @@ CONFIG_MAPPING_NAMES = OrderedDict(
 MODEL_NAMES_MAPPING = OrderedDict([("nothing", "Nothing")])
 """
     lay(tmp_path, f"{AUTO}/configuration_auto.py", text)
-    assert known_model_types([tmp_path / "absent", tmp_path]) == frozenset({"albert", "qwen2"})
+    assert known_model_types((tmp_path / "absent", tmp_path)) == frozenset({"albert", "qwen2"})
 
 
 def test_model_types_of_transformers_5(tmp_path: Path) -> None:
@@ -39,13 +47,13 @@ CONFIG_MAPPING_NAMES = OrderedDict(**{"gpt-sw3": "GPT2Config"}, **CONFIG_MAPPING
 """
     lay(tmp_path, f"{AUTO}/auto_mappings.py", generated)
     lay(tmp_path, f"{AUTO}/configuration_auto.py", added)
-    assert known_model_types([tmp_path]) == frozenset({"qwen2", "mlcd", "gpt-sw3"})
+    assert known_model_types((tmp_path,)) == frozenset({"qwen2", "mlcd", "gpt-sw3"})
 
 
 @pytest.mark.parametrize("text", ["", "CONFIG_MAPPING_NAMES = make()\n", "def broken(:\n", "x = 1\0"])
 def test_model_types_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     lay(tmp_path, f"{AUTO}/configuration_auto.py", text)
-    assert known_model_types([tmp_path]) is None
+    assert known_model_types((tmp_path,)) is None
 
 
 def test_peft_types(tmp_path: Path) -> None:
@@ -59,8 +67,8 @@ class TaskType(str, enum.Enum):
     CAUSAL_LM = "CAUSAL_LM"
 '''
     lay(tmp_path, "peft/utils/peft_types.py", text)
-    assert known_peft_types([tmp_path]) == frozenset({"LORA", "IA3"})
-    assert known_peft_types([]) is None
+    assert known_peft_types((tmp_path,)) == frozenset({"LORA", "IA3"})
+    assert known_peft_types(()) is None
 
 
 def test_lora_fields_come_with_those_of_the_parents(tmp_path: Path) -> None:
@@ -91,9 +99,10 @@ class PromptLearningConfig(PeftConfig):
     num_virtual_tokens: int = 1
 """
     lay(tmp_path, "peft/tuners/lora/config.py", lora)
-    assert known_lora_fields([tmp_path]) is None
+    assert known_lora_fields((tmp_path,)) is None
+    known_lora_fields.cache_clear()
     lay(tmp_path, "peft/config.py", base)
-    assert known_lora_fields([tmp_path]) == frozenset(
+    assert known_lora_fields((tmp_path,)) == frozenset(
         {"r", "init_lora_weights", "auto_mapping", "base_model_name_or_path"}
     )
 
@@ -119,3 +128,19 @@ def test_torch_build(
     if file is not None:
         lay(tmp_path, "torch/version.py", file)
     assert torch_build(version, [tmp_path]) == expected
+    assert unknown_lora_fields((tmp_path,), ["r", "base_model_name_or_path", "brand_new", "num_virtual_tokens"]) == [
+        "brand_new",
+        "num_virtual_tokens",
+    ]
+    assert unknown_lora_fields((tmp_path / "absent",), ["r"]) is None
+
+
+def test_asks_about_one_name_without_reading_the_whole_table(tmp_path: Path) -> None:
+    lay(tmp_path, "transformers/models/auto/auto_mappings.py", 'CONFIG_MAPPING_NAMES = {"llama": "LlamaConfig"}\n')
+    lay(tmp_path, "peft/utils/peft_types.py", 'class PeftType(str):\n    LORA = "LORA"\n')
+    assert knows_model_type((tmp_path,), "llama") is True
+    assert knows_model_type((tmp_path,), "lama") is False
+    assert knows_model_type((tmp_path / "absent",), "llama") is None
+    assert knows_peft_type((tmp_path,), "LORA") is True
+    assert knows_peft_type((tmp_path,), "LOR") is False
+    assert knows_peft_type((tmp_path / "absent",), "LORA") is None

@@ -45,13 +45,12 @@ def render(report: Report, screen: Screen) -> str:
 def _crowd(paper: Paper, members: list[Subject]) -> None:
     """Write one line for many subjects that are well, or one for each thing worth knowing about them."""
     state = members[0].state
-    mark, style = paper.mark(state), "green" if state == "healthy" else "cyan"
     if state == "healthy":
-        paper.text(f"{mark} {len(members)} healthy: {_names(members)}", after=2, style=style)
+        paper.text(f"{paper.mark(state)} {len(members)} healthy: {_names(members)}", after=2, style="green")
     for code in dict.fromkeys(f.code for s in members for f in s.findings):
         having = [s for s in members if any(f.code == code for f in s.findings)]
         shown = printable(code, limit=100)
-        paper.text(f"{mark} {len(having)} with {shown}: {_names(having)}", after=2, style=style)
+        paper.text(f"{paper.mark('info')} {len(having)} with {shown}: {_names(having)}", after=2, style="cyan")
 
 
 def _names(members: list[Subject]) -> str:

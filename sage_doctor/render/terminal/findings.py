@@ -8,7 +8,7 @@ from typing import Any
 
 from sage_doctor import catalogue
 from sage_doctor.render.terminal.paper import Paper
-from sage_doctor.report import Finding
+from sage_doctor.report import NOTHING_TO_DO, Finding
 from sage_doctor.text import listed, printable, quoted
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
@@ -22,7 +22,8 @@ def draw_finding(paper: Paper, finding: Finding) -> None:
     code, message = printable(finding.code, limit=100), printable(finding.message, keep="\n")
     style = _STYLE[finding.severity]
     if finding.severity == "info":
-        paper.text(message, head=f"info: {code}: ", head_style=style, indent=4, after=6)
+        unneeded = " (no role here needs it)" if finding.evidence.get("needed_here") is False else ""
+        paper.text(message, head=f"info: {code}{unneeded}: ", head_style=style, indent=4, after=6)
     else:
         paper.blank()
         paper.text(f"{finding.severity}: {code}", indent=4, style=style)
@@ -31,7 +32,7 @@ def draw_finding(paper: Paper, finding: Finding) -> None:
         if known is not None:
             paper.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
         _evidence(paper, finding.evidence)
-    if finding.fix.summary:
+    if finding.fix.summary and not finding.fix.summary.startswith(NOTHING_TO_DO):
         paper.text(printable(finding.fix.summary, keep="\n"), head="fix: ", indent=4, after=5)
     draw_commands(paper, commands_of(finding), indent=8)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sage_doctor.render.terminal.paper import State
+from sage_doctor.render.terminal.wording import is_blocked
 from sage_doctor.report import CheckResult, Finding, Measurement, Report
 
 
@@ -29,8 +30,10 @@ class Subject:
             return "unknown"
         if "warning" in severities:
             return "warning"
-        if severities:
-            return "info"
+        if any(f.evidence.get("needed_here") is False for f in self.findings):
+            return "info"  # it would be ill, were it needed
+        if any(is_blocked(c) for c in self.checks):
+            return "skipped"  # what was looked at is well, and the rest could not be looked at
         return "healthy" if statuses & {"pass", "warn", "fail"} else "skipped"
 
 

@@ -1,0 +1,124 @@
+"""The file `tokenizer.json` of the tokenizers library: whether it can be read, and the highest token id in it.
+
+Format: https://github.com/huggingface/tokenizers (`tokenizers/src/tokenizer/serialization.rs`). Files of some
+megabytes that a model, its adapter and the merged model usually have in common: each content is parsed once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.files import write_atomically
+from sage_doctor.readers.json_object import MOST_BYTES, JsonFile, parse_json_object, read_json_object
+from sage_doctor.readers.regular import UnreadableFile, look, read_start
+
+# The models that the library has (tokenizers/src/models); older files do not say which one theirs is.
+_MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
+_MOST_REMEMBERED = 200
+_WORTH_REMEMBERING = 1 << 18  # bytes; smaller ones are parsed faster than looked up
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerJson:
+    """What a tokenizer.json says. Where `problem` is set, it cannot be read, and `line` says where (0: nowhere).
+
+    `highest_id` is the greatest token id, `highest_token` its text. `merges_as_pairs` tells the form that tokenizers
+    before 0.20 cannot read.
+    """
+
+    problem: str = ""
+    line: int = 0
+    lfs_pointer: bool = False
+    highest_id: int | None = None
+    highest_token: str | None = None
+    merges_as_pairs: bool = False
+
+
+_known: dict[str, TokenizerJson] = {}
+
+
+def read_tokenizer_json(path: Path, *, memory: Path | None = None) -> TokenizerJson:
+    """Return what the tokenizer.json at `path` says. Never raises for what it holds.
+
+    `memory` is a file in which contents are remembered between runs by their sha256, so that it can never be out of
+    date; None remembers within this process only. A memory that cannot be read or written is done without.
+    """
+    node = look(path)
+    if node.kind != "file" or node.size > MOST_BYTES:
+        file = read_json_object(path)  # says why not
+        return TokenizerJson(problem=file.problem or node.detail or "not there")
+    try:
+        raw = read_start(path, node.size)
+    except UnreadableFile as error:
+        return TokenizerJson(problem=str(error))
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest not in _known:
+        worth = memory if node.size >= _WORTH_REMEMBERING else None
+        earlier = _recall(worth) if worth is not None else {}
+        found = earlier.get(digest)
+        _known[digest] = found if found is not None else _parsed(parse_json_object(str(path), raw))
+        if worth is not None and found is None:
+            _remember(worth, {**earlier, digest: _known[digest]})
+    return _known[digest]
+
+
+def _recall(memory: Path) -> dict[str, TokenizerJson]:
+    """Return what earlier runs remembered. Entries of another form are forgotten."""
+    value = read_json_object(memory, most=1 << 20).value or {}
+    entries = value.get("tokenizers")
+    if value.get("version") != _VERSION or not isinstance(entries, dict):
+        return {}
+    try:
+        return {str(k): TokenizerJson(**v) for k, v in entries.items()}
+    except TypeError:
+        return {}
+
+
+def _remember(memory: Path, entries: Mapping[str, TokenizerJson]) -> None:
+    latest = dict(list(entries.items())[-_MOST_REMEMBERED:])
+    text = json.dumps({"version": _VERSION, "tokenizers": {k: asdict(v) for k, v in latest.items()}})
+    with contextlib.suppress(OSError, DoctorError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(memory, text)
+
+
+def _parsed(file: JsonFile) -> TokenizerJson:
+    if file.value is None:
+        return TokenizerJson(problem=file.problem, line=file.line, lfs_pointer=file.lfs_pointer)
+    model = file.value.get("model")
+    if not isinstance(model, Mapping):
+        return TokenizerJson(problem="it describes no tokenizer model")
+    kind = model.get("type")
+    if kind is not None and kind not in _MODEL_TYPES:
+        return TokenizerJson(problem=f"its model is of the type {kind!r}, which tokenizers do not know")
+    merges = model.get("merges")
+    facts = TokenizerJson(merges_as_pairs=isinstance(merges, list) and bool(merges) and isinstance(merges[0], list))
+    highest = max([*_in_vocabulary(model.get("vocab")), *_in_added(file.value.get("added_tokens"))], default=None)
+    return facts if highest is None else replace(facts, highest_id=highest[0], highest_token=highest[1])
+
+
+def _in_vocabulary(vocab: Any) -> list[tuple[int, str]]:
+    """Return the greatest id in a vocabulary. Unigram models keep a list, the others a map."""
+    if isinstance(vocab, Mapping):
+        ids = [i for i in vocab.values() if type(i) is int]
+        if not ids:
+            return []
+        highest = max(ids)
+        return [(highest, next(str(token) for token, i in vocab.items() if i == highest))]
+    if isinstance(vocab, list) and vocab:
+        last = vocab[-1]
+        return [(len(vocab) - 1, str(last[0]) if isinstance(last, list) and last else "")]
+    return []
+
+
+def _in_added(tokens: Any) -> list[tuple[int, str]]:
+    entries = [t for t in tokens if isinstance(t, Mapping)] if isinstance(tokens, list) else []
+    return [(t["id"], str(t.get("content", ""))) for t in entries if type(t.get("id")) is int]

@@ -1,0 +1,276 @@
+"""PEFT adapters: their own files, and whether a loader finds the base they name."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.model_directories import (
+    ADAPTER,
+    INDEX,
+    MODEL,
+    POINTER,
+    edit_json,
+    write_adapter,
+    write_cached,
+    write_full,
+    write_sharded,
+    write_tensors,
+)
+
+from .cases import SESSION, Bench, Case, Cases
+
+CASES = Cases()
+MANIFEST = '[models.a]\nkind = "adapter"\npath = "here"\n'
+
+
+def healthy(bench: Bench, **config: Any) -> Path:
+    return write_adapter(bench.here, write_full(bench.root / "base"), **config)
+
+
+def with_peft(bench: Bench) -> None:
+    """Let the sessions' interpreter have a peft that knows LoRA, and LoRA's fields of an earlier day."""
+    peft = bench.root / "site-packages" / "peft"
+    (peft / "utils").mkdir(parents=True)
+    (peft / "tuners" / "lora").mkdir(parents=True)
+    (peft / "utils" / "peft_types.py").write_text(
+        'class PeftType(str, enum.Enum):\n    LORA = "LORA"\n    IA3 = "IA3"\n'
+    )
+    fields = "    r: int = 8\n    lora_alpha: int = 8\n    target_modules: object = None\n"
+    (peft / "tuners" / "lora" / "config.py").write_text(f"class LoraConfig(PeftConfig):\n{fields}")
+    (peft / "config.py").write_text(
+        "class PeftConfigMixin:\n    task_type: object = None\n    peft_type: object = None\n"
+        "class PeftConfig(PeftConfigMixin):\n    base_model_name_or_path: object = None\n"
+    )
+    bench.session = replace(SESSION, site_packages=(peft.parent,))
+
+
+@CASES.passes("check_adapter_config")
+@CASES.passes("check_adapter_weights")
+@CASES.passes("check_adapter_base")
+@CASES.passes("check_adapter_base_sound")
+@CASES.passes("check_adapter_initialisation")
+@CASES.passes("check_adapter_mergeable")
+@CASES.skips("check_adapter_config_known", "could not be read")
+def whole(bench: Bench) -> None:
+    healthy(bench)
+
+
+@CASES.passes("check_adapter_config")
+@CASES.passes("check_adapter_config_known")
+def whole_and_peft_known(bench: Bench) -> None:
+    healthy(bench, future_field=None)
+    with_peft(bench)
+
+
+@CASES.finds("check_adapter_config", "adapter-config-missing", "no adapter_config.json")
+def no_configuration(bench: Bench) -> None:
+    (healthy(bench) / "adapter_config.json").unlink()
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "adapter_config.json:1: not valid JSON")
+def configuration_cut_off(bench: Bench) -> None:
+    (healthy(bench) / "adapter_config.json").write_text('{"peft_type": "LO')
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "Git LFS pointer")
+def configuration_is_a_pointer(bench: Bench) -> None:
+    (healthy(bench) / "adapter_config.json").write_text(POINTER)
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "names no peft_type")
+def no_type(bench: Bench) -> None:
+    edit_json(healthy(bench) / "adapter_config.json", drop=("peft_type",))
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "'TOMORROW' is unknown")
+def type_of_tomorrow(bench: Bench) -> None:
+    healthy(bench, peft_type="TOMORROW")
+    with_peft(bench)
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "r is not a positive whole number")
+def rank_of_zero(bench: Bench) -> None:
+    healthy(bench, r=0)
+
+
+@CASES.finds("check_adapter_config_known", "adapter-config-newer", "future_field", severity="warning")
+def field_of_tomorrow(bench: Bench) -> None:
+    healthy(bench, future_field=True)
+    with_peft(bench)
+
+
+@CASES.finds("check_adapter_weights", "adapter-weights-missing", "neither adapter_model.safetensors")
+def no_weights(bench: Bench) -> None:
+    (healthy(bench) / ADAPTER).unlink()
+
+
+@CASES.finds("check_adapter_weights", "adapter-weights-missing", "a link to gone")
+def weights_link_to_nothing(bench: Bench) -> None:
+    file = healthy(bench) / ADAPTER
+    file.unlink()
+    file.symlink_to("gone")
+
+
+@CASES.finds("check_adapter_weights", "adapter-weights-pickle", "adapter_model.bin", severity="warning")
+def pickle_alone(bench: Bench) -> None:
+    place = healthy(bench)
+    (place / ADAPTER).rename(place / "adapter_model.bin")
+
+
+@CASES.finds("check_adapter_weights", "weights-truncated", "cut off")
+def weights_cut_off(bench: Bench) -> None:
+    file = healthy(bench) / ADAPTER
+    file.write_bytes(file.read_bytes()[:-4])
+
+
+@CASES.finds("check_adapter_weights", "adapter-weights-empty", "holds no tensors")
+def no_tensors(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {})
+
+
+@CASES.finds("check_adapter_weights", "adapter-weights-empty", "1 tensor(s) have no elements")
+def hollow_tensor(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {"base_model.model.x.lora_A.weight": (0,)})
+
+
+@CASES.finds("check_adapter_base", "adapter-base-unset", "names no base")
+def names_no_base(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path=None)
+
+
+@CASES.finds("check_adapter_base", "adapter-base-missing", "./fine_tuned_model/final_model exists nowhere")
+def base_of_the_training_run(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path="./fine_tuned_model/final_model")
+
+
+@CASES.finds("check_adapter_base", "adapter-base-missing", "/home/somebody-else, the home of another")
+def base_in_a_foreign_home(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path="/home/somebody-else/base")
+
+
+@CASES.finds("check_adapter_base", "adapter-base-missing", "does not exist")
+def base_gone(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path="/no/such/base")
+
+
+@CASES.finds("check_adapter_base", "adapter-base-missing", "nor in the Hugging Face cache")
+def base_not_downloaded(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path="org/name")
+
+
+@CASES.passes("check_adapter_base")
+@CASES.passes("check_adapter_base_sound")
+def base_in_the_cache(bench: Bench) -> None:
+    bench.environ["HF_HUB_CACHE"] = str(bench.root / "hub")
+    write_cached(bench.root / "hub", "org/name")
+    healthy(bench, base_model_name_or_path="org/name")
+
+
+@CASES.finds("check_adapter_base", "hub-ref-missing", "org/name")
+def base_in_the_cache_without_its_ref(bench: Bench) -> None:
+    base_in_the_cache(bench)
+    (bench.root / "hub" / "models--org--name" / "refs" / "main").unlink()
+
+
+@CASES.finds("check_adapter_base", "adapter-base-relative", "beside the adapter only", severity="warning")
+def base_beside_the_adapter(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path="./base")
+    (bench.root / "base").rename(bench.here / "base")
+
+
+@CASES.skips("check_adapter_base", "blocked by path-missing")
+def base_of_the_manifest_gone(bench: Bench) -> None:
+    healthy(bench)
+    bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "full"\npath = "gone"\n', "a")
+
+
+@CASES.skips("check_adapter_base", "blocked by hub-not-cached")
+def base_of_the_manifest_not_downloaded(bench: Bench) -> None:
+    healthy(bench)
+    bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "full"\npath = "hf:org/name"\n', "a")
+
+
+@CASES.passes("check_adapter_base")
+@CASES.skips("check_adapter_base_sound", "a model of its own")
+def base_of_the_manifest(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path=None)
+    bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "full"\npath = "base"\n', "a")
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "no usable config.json")
+def base_without_configuration(bench: Bench) -> None:
+    healthy(bench)
+    (bench.root / "base" / "config.json").unlink()
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "it has no weights")
+def base_without_weights(bench: Bench) -> None:
+    healthy(bench)
+    (bench.root / "base" / MODEL).unlink()
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", f"{INDEX} cannot be used")
+def base_with_a_broken_index(bench: Bench) -> None:
+    write_adapter(bench.here, write_sharded(bench.root / "base"))
+    (bench.root / "base" / INDEX).write_text("{}")
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "model-00001-of-00002.safetensors is not there")
+def base_without_a_shard(bench: Bench) -> None:
+    write_adapter(bench.here, write_sharded(bench.root / "base"))
+    (bench.root / "base" / "model-00001-of-00002.safetensors").unlink()
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "Git LFS pointer")
+def base_of_pointers(bench: Bench) -> None:
+    healthy(bench)
+    (bench.root / "base" / MODEL).write_text(POINTER)
+
+
+@CASES.finds("check_adapter_base_sound", "hub-blob-missing", MODEL)
+def base_in_the_cache_without_a_blob(bench: Bench) -> None:
+    base_in_the_cache(bench)
+    snapshot = next((bench.root / "hub" / "models--org--name" / "snapshots").iterdir())
+    (snapshot / MODEL).resolve().unlink()
+
+
+@CASES.finds("check_adapter_initialisation", "adapter-init-mutates-base", "pissa_niter_16", severity="warning")
+def pissa(bench: Bench) -> None:
+    healthy(bench, init_lora_weights="pissa_niter_16")
+
+
+@CASES.finds("check_adapter_mergeable", "adapter-unmergeable", "type PROMPT_TUNING", severity="info")
+def prompt_tuning(bench: Bench) -> None:
+    healthy(bench, peft_type="PROMPT_TUNING")
+
+
+@CASES.finds("check_adapter_mergeable", "adapter-unmergeable", "layer_replication", severity="info")
+def replicated_layers(bench: Bench) -> None:
+    healthy(bench, layer_replication=[[0, 1], [0, 1]])
+
+
+@CASES.finds("check_adapter_mergeable", "adapter-unmergeable", "type PREFIX_TUNING", severity="error")
+def unmergeable_and_wanted(bench: Bench) -> None:
+    healthy(bench, peft_type="PREFIX_TUNING")
+    bench.manifest(
+        f'{MANIFEST}base = "b"\n[models.b]\nkind = "full"\npath = "base"\n'
+        '[models.m]\nkind = "merged"\npath = "merged"\nmerge = { base = "b", adapter = "a" }\n',
+        "a",
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)
+
+
+def test_the_base_is_named_in_the_manifest_by_the_name_it_has_there(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    write_full(tmp_path / "qwen-base")
+    write_adapter(bench.here, None)
+    bench.manifest(f'{MANIFEST}[models.qwen]\nkind = "full"\npath = "qwen-base"\n', "a")
+    (found,) = bench.run("check_adapter_base").findings
+    assert 'base = "qwen"' in found.fix.summary
+    assert found.fix.commands == ("sage-doctor check qwen",)

@@ -1,0 +1,121 @@
+"""`config.json`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.model_directories import MODEL, POINTER, VOCABULARY, WIDTH, edit_json, write_adapter, write_full
+
+from .cases import SESSION, Bench, Case, Cases
+
+CASES = Cases()
+
+
+def with_transformers(bench: Bench, *types: str) -> None:
+    """Let the sessions' interpreter have a transformers that knows these model types."""
+    place = bench.root / "site-packages"
+    auto = place / "transformers" / "models" / "auto"
+    auto.mkdir(parents=True)
+    names = ", ".join(f'("{t}", "{t.title()}Config")' for t in types)
+    for file in ("configuration_auto.py", "auto_mappings.py"):
+        (auto / file).write_text(f"CONFIG_MAPPING_NAMES = OrderedDict([{names}])\n")
+    bench.session = replace(SESSION, site_packages=(place,))
+
+
+@CASES.passes("check_config")
+@CASES.passes("check_config_possible")
+@CASES.passes("check_custom_code")
+@CASES.passes("check_config_fits_weights")
+@CASES.skips("check_config_type", "could not be read")
+def whole(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.passes("check_config_type")
+def known_type(bench: Bench) -> None:
+    write_full(bench.here)
+    with_transformers(bench, "gpt2", "llama")
+
+
+@CASES.finds("check_config", "config-missing", "no config.json")
+def gone(bench: Bench) -> None:
+    (write_full(bench.here) / "config.json").unlink()
+
+
+@CASES.finds("check_config", "config-invalid", "config.json:2: not valid JSON")
+def cut_off(bench: Bench) -> None:
+    (write_full(bench.here) / "config.json").write_text('{\n"model_type": "lla')
+
+
+@CASES.finds("check_config", "config-invalid", "byte-order mark")
+def byte_order_mark(bench: Bench) -> None:
+    (write_full(bench.here) / "config.json").write_bytes(b"\xef\xbb\xbf{}")
+
+
+@CASES.finds("check_config", "config-invalid", "Git LFS pointer")
+def pointer(bench: Bench) -> None:
+    (write_full(bench.here) / "config.json").write_text(POINTER)
+
+
+@CASES.finds("check_config_possible", "config-invalid", "cannot be divided by 3")
+def heads_that_do_not_divide(bench: Bench) -> None:
+    write_full(bench.here, num_attention_heads=3, num_key_value_heads=3)
+
+
+@CASES.finds("check_config_type", "config-type-unknown", "tomorrow is unknown")
+def type_of_tomorrow(bench: Bench) -> None:
+    write_full(bench.here, model_type="tomorrow")
+    with_transformers(bench, "gpt2", "llama")
+
+
+@CASES.finds("check_config_type", "config-type-unknown", "names no model_type")
+def no_type(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "config.json", drop=("model_type",))
+    with_transformers(bench, "gpt2", "llama")
+
+
+@CASES.passes("check_custom_code")
+def adapter_without_code(bench: Bench) -> None:
+    write_adapter(bench.here, "base")
+
+
+@CASES.finds("check_custom_code", "custom-code", "AutoModel", severity="warning")
+def code_by_auto_map(bench: Bench) -> None:
+    write_full(bench.here, auto_map={"AutoModel": "modeling.Mine"})
+
+
+@CASES.finds("check_custom_code", "custom-code", "modeling_mine.py", severity="warning")
+def code_beside_the_weights(bench: Bench) -> None:
+    (write_full(bench.here) / "modeling_mine.py").write_text("raise SystemExit\n")
+
+
+@CASES.finds("check_config_fits_weights", "weights-shape-mismatch", "vocab_size 99")
+def another_vocabulary(bench: Bench) -> None:
+    write_full(bench.here, vocab_size=99)
+
+
+@CASES.finds("check_config_fits_weights", "weights-shape-mismatch", f"is {WIDTH} wide")
+def another_width(bench: Bench) -> None:
+    write_full(bench.here, hidden_size=2 * WIDTH)
+
+
+@CASES.finds("check_config_fits_weights", "weights-shape-mismatch", "hold 1")
+def more_layers(bench: Bench) -> None:
+    write_full(bench.here, num_hidden_layers=2)
+
+
+@CASES.skips("check_config_fits_weights", "no header")
+def pickle_alone(bench: Bench) -> None:
+    place = write_full(bench.here)
+    (place / MODEL).rename(place / "pytorch_model.bin")
+
+
+@CASES.passes("check_config_fits_weights")
+def quantized(bench: Bench) -> None:
+    write_full(bench.here, vocab_size=VOCABULARY + 1, quantization_config={"bits": 4})
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)

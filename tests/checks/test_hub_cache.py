@@ -1,0 +1,86 @@
+"""Models in the Hugging Face cache."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.model_directories import MODEL, write_cached, write_full
+
+from .cases import Bench, Case, Cases
+
+CASES = Cases()
+MANIFEST = '[models.m]\nkind = "full"\npath = "hf:org/name"\n'
+
+
+def cached(bench: Bench) -> Path:
+    cache = bench.root / "hub"
+    bench.environ["HF_HUB_CACHE"] = str(cache)
+    bench.manifest(MANIFEST, "m")
+    return write_cached(cache, "org/name")
+
+
+def listed(snapshot: Path, *names: str) -> None:
+    """Write what the hub listed for the snapshot, as huggingface_hub 1.x keeps it."""
+    trees = snapshot.parents[1] / "trees"
+    trees.mkdir()
+    files = {n: {"size": 1, "blob_id": "a" * 40} for n in names}
+    (trees / f"{snapshot.name}.json").write_text(json.dumps({"format_version": 1, "files": files}))
+
+
+@CASES.passes("check_hub")
+@CASES.passes("check_hub_blobs")
+def whole(bench: Bench) -> None:
+    cached(bench)
+
+
+@CASES.skips("check_hub", "does not lie in the Hugging Face cache")
+@CASES.skips("check_hub_blobs", "does not lie in the Hugging Face cache")
+def a_path(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.finds("check_hub", "hub-not-cached", "org/name is not in")
+def never_downloaded(bench: Bench) -> None:
+    bench.environ["HF_HUB_CACHE"] = str(bench.root / "hub")
+    bench.manifest(MANIFEST, "m")
+
+
+@CASES.finds("check_hub", "hub-ref-missing", "refs/main is not")
+def downloaded_by_commit(bench: Bench) -> None:
+    (cached(bench).parents[1] / "refs" / "main").unlink()
+
+
+@CASES.finds("check_hub", "hub-snapshot-incomplete", "not in the cache")
+def ref_to_nothing(bench: Bench) -> None:
+    (cached(bench).parents[1] / "refs" / "main").write_text("d" * 40)
+
+
+@CASES.finds("check_hub_blobs", "hub-blob-missing", MODEL)
+def blob_gone(bench: Bench) -> None:
+    (cached(bench) / MODEL).resolve().unlink()
+
+
+@CASES.finds("check_hub_blobs", "hub-snapshot-incomplete", "generation_config.json")
+def file_never_fetched(bench: Bench) -> None:
+    snapshot = cached(bench)
+    listed(snapshot, *(p.name for p in snapshot.iterdir()), "generation_config.json", "README.md")
+
+
+@CASES.finds("check_hub_blobs", "hub-incomplete-download", "2 bytes", severity="warning")
+def download_cut_off(bench: Bench) -> None:
+    (cached(bench).parents[1] / "blobs" / ("e" * 64 + ".incomplete")).write_bytes(b"ab")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)
+
+
+def test_the_missing_ref_is_written_by_the_command(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    snapshot = cached(bench)
+    ref = snapshot.parents[1] / "refs" / "main"
+    ref.unlink()
+    (found,) = bench.run("check_hub").findings
+    assert any(snapshot.name in c and str(ref) in c for c in found.fix.commands)

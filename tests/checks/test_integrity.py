@@ -1,0 +1,109 @@
+"""Contents of the weight files."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.model_directories import (
+    ADAPTER,
+    LORA,
+    MODEL,
+    WEIGHTS,
+    write_adapter,
+    write_cached,
+    write_full,
+    write_sharded,
+    write_tensors,
+)
+
+from .cases import Bench, Case, Cases
+
+CASES = Cases()
+
+
+def recorded(place: Path, *names: str) -> None:
+    """Record the hashes of files as `hf download --local-dir` does."""
+    for name in names:
+        file = place / ".cache" / "huggingface" / "download" / f"{name}.metadata"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256((place / name).read_bytes()).hexdigest()
+        file.write_text(f"{'c' * 40}\n{digest}\n{(place / name).stat().st_mtime + 1}\n")
+
+
+@CASES.passes("check_hashes")
+@CASES.passes("check_numbers")
+def as_downloaded(bench: Bench) -> None:
+    recorded(write_full(bench.here), MODEL)
+
+
+@CASES.passes("check_hashes")
+@CASES.passes("check_numbers")
+def adapter_as_downloaded(bench: Bench) -> None:
+    recorded(write_adapter(bench.here, "org/name"), ADAPTER)
+
+
+@CASES.finds("check_hashes", "weights-hash-mismatch", "expected")
+def another_number(bench: Bench) -> None:
+    recorded(write_full(bench.here), MODEL)
+    write_tensors(bench.here / MODEL, WEIGHTS, fill=0.25)
+
+
+@CASES.finds("check_hashes", "weights-hash-mismatch", "blob in the cache")
+def another_blob(bench: Bench) -> None:
+    bench.environ["HF_HUB_CACHE"] = str(bench.root / "hub")
+    write_cached(bench.root / "hub", "org/name")
+    bench.manifest('[models.m]\nkind = "full"\npath = "hf:org/name"\n', "m")
+
+
+@CASES.finds("check_hashes", "weights-hash-mismatch", "sha256")
+def not_what_git_lfs_points_to(bench: Bench) -> None:
+    place = write_full(bench.here)
+    (place / "weights").write_bytes((place / MODEL).read_bytes())
+    (place / MODEL).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:" + "4d" * 32 + "\nsize 840\n")
+    for words in (["init", "-q"], ["add", MODEL]):
+        subprocess.run(["git", *words], cwd=place, check=True)
+    (place / "weights").replace(place / MODEL)
+
+
+@CASES.finds("check_hashes", "weights-unverified", "no hash", severity="info")
+def nobody_recorded_them(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.finds("check_hashes", "weights-unverified", "model-00002-of-00002.safetensors", severity="info")
+def one_of_two_recorded(bench: Bench) -> None:
+    recorded(write_sharded(bench.here), "model-00001-of-00002.safetensors")
+
+
+@CASES.finds("check_numbers", "weights-nonfinite", "3 tensor(s) hold NaN or infinity")
+def not_numbers(bench: Bench) -> None:
+    write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=float("nan"))
+
+
+@CASES.finds("check_numbers", "weights-nonfinite", "128 infinite of 128")
+def infinite_numbers(bench: Bench) -> None:
+    write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=float("inf"))
+
+
+@CASES.finds("check_numbers", "weights-all-zero", "2 weight matrices")
+def never_filled(bench: Bench) -> None:
+    write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=0.0)
+
+
+@CASES.passes("check_numbers")
+def fresh_lora(bench: Bench) -> None:
+    write_adapter(bench.here, "org/name", tensors={n: s for n, s in LORA.items() if "lora_B" in n})
+    write_tensors(bench.here / ADAPTER, {n: s for n, s in LORA.items() if "lora_B" in n}, fill=0.0)
+
+
+@CASES.skips("check_numbers", "no safetensors")
+def pickle_alone(bench: Bench) -> None:
+    place = write_full(bench.here)
+    (place / MODEL).rename(place / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)

@@ -1,0 +1,195 @@
+"""Loading: how a probe's end becomes findings. The probe itself is tested with real models of its own."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sage_doctor.probe import Adapter, Keys, ProbeOutcome, ShapeMismatch, Stage
+from tests.model_directories import write_adapter, write_full
+
+from .cases import SESSION, Bench, Case, Cases
+from .probe_outcomes import COMPLETED, CPU, KEYS, LOADED, NOTHING, ONE
+
+CASES = Cases()
+
+
+def probed(bench: Bench, **changes: Any) -> None:
+    write_full(bench.here)
+    bench.outcome = replace(COMPLETED, **changes)
+
+
+def ended(bench: Bench, ending: str, **changes: Any) -> None:
+    """End the probe while it loads: nothing is known of the model then."""
+    common = {"keys": None, "loaded": None, "memory": None, "forward": None, "generation": None}
+    stages = (Stage(name="load", started_s=1.0, seconds=41.0),)
+    probed(bench, ending=ending, message="what the library said", stage="load", stages=stages, **common, **changes)
+
+
+def budgeted(bench: Bench, budget: str) -> None:
+    probed(bench)
+    bench.manifest(f'[models.m]\nkind = "full"\npath = "here"\nbudget = {{ {budget} }}\n', "m")
+
+
+@CASES.passes("check_loads", measures=("load_s", "peak_memory_gb"))
+@CASES.passes("check_keys")
+@CASES.passes("check_placement")
+def completed(bench: Bench) -> None:
+    probed(bench)
+
+
+@CASES.skips("check_loads", "blocked by interpreter-missing")
+def no_interpreter(bench: Bench) -> None:
+    probed(bench)
+    bench.session = replace(SESSION, problem="missing")
+
+
+@CASES.skips("check_loads", "blocked by package-missing")
+def no_torch(bench: Bench) -> None:
+    probed(bench)
+    bench.session = replace(SESSION, packages={})
+
+
+@CASES.finds("check_loads", "load-failed", "failed in stage load: what the library said")
+def failed(bench: Bench) -> None:
+    ended(bench, "failed")
+
+
+@CASES.finds("check_loads", "load-timeout", "hung in stage load for 41 s")
+def hung(bench: Bench) -> None:
+    ended(bench, "deadline")
+
+
+@CASES.finds("check_loads", "load-timeout", "Process 4711 is stuck in the kernel")
+def hung_in_the_kernel(bench: Bench) -> None:
+    ended(bench, "deadline", abandoned_pid=4711)
+
+
+@CASES.finds("check_loads", "load-crashed", "crashed while loading")
+def crashed(bench: Bench) -> None:
+    ended(bench, "signal", signal="SIGSEGV")
+
+
+@CASES.finds("check_loads", "load-out-of-memory", "memory ran out while loading")
+def out_of_memory(bench: Bench) -> None:
+    ended(bench, "out-of-memory")
+
+
+@CASES.finds("check_loads", "package-missing", "cannot import")
+def import_failed(bench: Bench) -> None:
+    ended(bench, "import-error")
+
+
+@CASES.finds("check_loads", "interpreter-missing", "does not start")
+def not_started(bench: Bench) -> None:
+    ended(bench, "spawn-failed")
+
+
+@CASES.finds("check_loads", "probe-protocol", "without a result")
+def said_nothing(bench: Bench) -> None:
+    ended(bench, "protocol")
+
+
+@CASES.passes("check_loads")
+def ended_while_generating(bench: Bench) -> None:
+    probed(bench, ending="failed", stage="generate")
+
+
+@CASES.finds("check_loads", "load-over-budget", "load_s is 2 s, over the budget of 1.5 s")
+def slower_than_its_budget(bench: Bench) -> None:
+    budgeted(bench, "load_s = 1.5")
+
+
+@CASES.finds("check_loads", "memory-over-budget", "2 GB, over the budget of 1.5 GB")
+def larger_than_its_budget(bench: Bench) -> None:
+    budgeted(bench, "peak_memory_gb = 1.5")
+
+
+@CASES.passes("check_loads", measures=("load_s",))
+def within_its_budget(bench: Bench) -> None:
+    budgeted(bench, "load_s = 2.5, peak_memory_gb = 3")
+
+
+def keys(bench: Bench, **changes: Any) -> None:
+    found: Keys = replace(KEYS, **changes)
+    probed(bench, keys=found)
+
+
+@CASES.finds("check_keys", "weights-keys-missing", "1 parameter(s) are not in the weights")
+def missing_keys(bench: Bench) -> None:
+    keys(bench, missing=ONE)
+
+
+@CASES.finds("check_keys", "weights-keys-unexpected", "went into no parameter", severity="warning")
+def unexpected_keys(bench: Bench) -> None:
+    keys(bench, unexpected=ONE)
+
+
+@CASES.finds("check_keys", "load-keys-mismatched", "is [31] on disk and [32] in the model")
+def mismatched_keys(bench: Bench) -> None:
+    keys(bench, mismatched=(ShapeMismatch(name="norm", on_disk=(31,), in_model=(32,)),), mismatched_total=1)
+
+
+def adapted(bench: Bench, **changes: Any) -> None:
+    write_adapter(bench.here, write_full(bench.root / "base"))
+    adapter = replace(Adapter(peft_type="LORA", missing=NOTHING, unexpected=NOTHING), **changes)
+    bench.outcome = replace(COMPLETED, adapter=adapter)
+
+
+@CASES.passes("check_keys")
+def adapter_matched(bench: Bench) -> None:
+    adapted(bench)
+
+
+@CASES.finds("check_keys", "adapter-keys-unmatched", "were not filled from its file")
+def adapter_not_filled(bench: Bench) -> None:
+    adapted(bench, missing=ONE, unexpected=ONE)
+
+
+@CASES.finds("check_keys", "adapter-keys-unmatched", "of its file were not used")
+def adapter_not_used(bench: Bench) -> None:
+    adapted(bench, unexpected=ONE)
+
+
+@CASES.finds("check_placement", "params-not-materialised", "never given memory")
+def on_meta(bench: Bench) -> None:
+    probed(bench, loaded=replace(LOADED, on_meta=ONE, devices={"cpu": 2, "meta": 1}))
+
+
+@CASES.finds("check_placement", "params-on-wrong-device", "1 parameter tensor(s) are not on cuda:0")
+def left_behind(bench: Bench) -> None:
+    device = replace(CPU, used="cuda:0")
+    probed(bench, device=device, loaded=replace(LOADED, devices={"cuda:0": 2, "cpu": 1}))
+
+
+@CASES.finds("check_placement", "accelerator-fallback", "would run on cpu", severity="error")
+def fallen_back(bench: Bench) -> None:
+    probed(bench, device=replace(CPU, problem="no CUDA-capable device is detected"))
+    bench.manifest('accelerator = "cuda"\n[models.m]\nkind = "full"\npath = "here"\n', "m")
+
+
+@CASES.passes("check_placement")
+def declared_for_the_processor(bench: Bench) -> None:
+    probed(bench)
+    bench.manifest('accelerator = "cuda"\n[models.m]\nkind = "full"\npath = "here"\ndevice = "cpu"\n', "m")
+
+
+@CASES.skips("check_keys", "said nothing")
+@CASES.skips("check_placement", "said nothing")
+def nothing_known(bench: Bench) -> None:
+    ended(bench, "failed")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)
+
+
+def test_the_librarys_text_reaches_nobody_raw(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    ended(bench, "failed")
+    assert isinstance(bench.outcome, ProbeOutcome)
+    bench.outcome = replace(bench.outcome, message="\x1b[2J gone \udcff\u202e")
+    (found,) = bench.run("check_loads").findings
+    assert found.message.isprintable()

@@ -1,0 +1,110 @@
+"""The tokenizer."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.model_directories import MODEL, POINTER, VOCABULARY, edit_json, write_adapter, write_full, write_tokenizer
+
+from .cases import SESSION, Bench, Case, Cases
+
+CASES = Cases()
+PROMPTED = '[models.m]\nkind = "full"\npath = "here"\nprompt = "Who are you?"\n'
+PAIRS = {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "b"]]}
+
+
+def with_tokenizers(bench: Bench, version: str) -> None:
+    bench.session = replace(SESSION, packages={**SESSION.packages, "tokenizers": version})
+
+
+@CASES.passes("check_tokenizer")
+@CASES.passes("check_tokenizer_readable")
+@CASES.passes("check_tokenizer_fits_weights")
+@CASES.skips("check_chat_template", "no prompt")
+def whole(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.skips("check_tokenizer", "take no text")
+def pictures(bench: Bench) -> None:
+    (write_full(bench.here, model_type="vit") / "tokenizer.json").unlink()
+
+
+@CASES.finds("check_tokenizer", "tokenizer-missing", "no tokenizer files")
+def gone(bench: Bench) -> None:
+    (write_full(bench.here) / "tokenizer.json").unlink()
+
+
+@CASES.finds("check_tokenizer_readable", "tokenizer-invalid", "tokenizer.json:1: not valid JSON")
+def cut_off(bench: Bench) -> None:
+    (write_full(bench.here) / "tokenizer.json").write_text('{"model": {')
+
+
+@CASES.finds("check_tokenizer_readable", "tokenizer-invalid", "Git LFS pointer")
+def pointer(bench: Bench) -> None:
+    (write_full(bench.here) / "tokenizer.json").write_text(POINTER)
+
+
+@CASES.finds("check_tokenizer_readable", "tokenizer-invalid", "0.19.1 cannot read")
+def newer_schema(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer.json", model=PAIRS)
+    with_tokenizers(bench, "0.19.1")
+
+
+@CASES.passes("check_tokenizer_readable")
+def newer_schema_and_library(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer.json", model=PAIRS)
+    with_tokenizers(bench, "0.20.0")
+
+
+@CASES.passes("check_tokenizer_readable")
+def library_of_no_known_version(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer.json", model=PAIRS)
+    with_tokenizers(bench, "unknown")
+
+
+@CASES.finds("check_tokenizer_fits_weights", "tokenizer-vocab-overflow", f"token id {VOCABULARY} ")
+def one_token_too_many(bench: Bench) -> None:
+    write_tokenizer(write_full(bench.here), tokens=VOCABULARY + 1)
+
+
+@CASES.finds("check_tokenizer_fits_weights", "tokenizer-vocab-overflow", "(<extra>)")
+def added_token(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer.json", added_tokens=[{"id": 40, "content": "<extra>"}])
+
+
+@CASES.finds("check_tokenizer_fits_weights", "tokenizer-vocab-overflow", f"has {VOCABULARY}")
+def adapter_with_tokens_of_its_own(bench: Bench) -> None:
+    base = write_full(bench.root / "base")
+    write_tokenizer(write_adapter(bench.here, base), tokens=VOCABULARY + 3)
+
+
+@CASES.skips("check_tokenizer_fits_weights", "no ids")
+def sentencepiece(bench: Bench) -> None:
+    (write_full(bench.here) / "tokenizer.json").unlink()
+    (bench.here / "tokenizer.model").write_bytes(b"\x0a\x0e\x0a\x05<unk>")
+
+
+@CASES.skips("check_tokenizer_fits_weights", "rows is not known")
+def no_embedding_known(bench: Bench) -> None:
+    place = write_full(bench.here)
+    (place / MODEL).rename(place / "pytorch_model.bin")
+    edit_json(place / "config.json", drop=("vocab_size",))
+
+
+@CASES.passes("check_chat_template")
+def asked_in_chat_form(bench: Bench) -> None:
+    write_full(bench.here)
+    bench.manifest(PROMPTED, "m")
+
+
+@CASES.finds("check_chat_template", "chat-template-missing", "plain text", severity="warning")
+def no_template(bench: Bench) -> None:
+    write_tokenizer(write_full(bench.here), chat=False)
+    bench.manifest(PROMPTED, "m")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)

@@ -1,0 +1,74 @@
+"""The command line as a user meets it: a process of its own, with nothing of the real home in reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that ended: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report on standard output; only where nothing else is there."""
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+Doctor = Callable[..., Done]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user without settings."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start `sage-doctor` with these words."""
+
+    def run(*words: str | bytes, cwd: Path = tmp_path, **changes: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sage_doctor", *words],
+            cwd=cwd,
+            env={**environment, **changes},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    return run
+
+
+@pytest.fixture
+def doctor(start: Callable[..., subprocess.Popen[bytes]]) -> Doctor:
+    """Run `sage-doctor` with these words to its end. Keywords are variables of its environment."""
+
+    def run(*words: str | bytes, **rest: Any) -> Done:
+        process = start(*words, **rest)
+        out, err = process.communicate(timeout=60)
+        done = Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+        assert "Traceback" not in done.out + done.err
+        return done
+
+    return run

@@ -1,0 +1,123 @@
+"""The other commands, and what all have in common."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sage_doctor import __version__
+from tests.model_directories import write_full
+
+from .conftest import ROOT, Doctor
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    write_full(tmp_path / "here")
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[models.m]\nkind = "full"\npath = "here"\n[models.gone]\nkind = "full"\npath = "gone"\n'
+    )
+    return tmp_path
+
+
+def test_version_and_help(doctor: Doctor) -> None:
+    assert doctor("--version").out == f"sage-doctor {__version__}\n"
+    for words in (["--help"], ["-h"], ["check", "--help"], ["explain", "-h"], ["where", "-h"], ["demo", "-h"]):
+        done = doctor(*words)
+        assert (done.code, done.err) == (0, "")
+        assert "sage-doctor" in done.out
+    assert all(command in doctor("--help").out for command in ("check", "explain", "where", "demo"))
+
+
+def test_where_prints_the_path_and_nothing_else(doctor: Doctor, manifest: Path) -> None:
+    done = doctor("where", "m")
+    assert (done.code, done.out, done.err) == (0, f"{manifest}/here\n", "")
+
+
+def test_where_says_that_nothing_lies_there(doctor: Doctor, manifest: Path) -> None:
+    done = doctor("where", "gone")
+    assert (done.code, done.out) == (3, "")
+    assert f"{manifest}/gone" in done.err
+
+
+def test_where_knows_no_such_model(doctor: Doctor, manifest: Path) -> None:
+    done = doctor("where", "nothing-like-it", cwd=manifest)
+    assert (done.code, done.out) == (2, "")
+    assert "nothing-like-it" in done.err
+
+
+def test_explain_a_code(doctor: Doctor) -> None:
+    done = doctor("explain", "weights-lfs-pointer")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("weights-lfs-pointer (error): ")
+
+
+def explain(text: bytes, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "sage_doctor", "explain", "-"],
+        env=environment,
+        input=text,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_explain_an_error_text(environment: dict[str, str]) -> None:
+    done = explain(
+        b"OSError: Error no file named model.safetensors, or pytorch_model.bin, found in directory /models/x.",
+        environment,
+    )
+    assert done.returncode == 0
+    assert b"weights-missing" in done.stdout
+
+
+def test_explain_what_nobody_knows(environment: dict[str, str]) -> None:
+    done = explain(b"\xff\x00 all is well \x1b[2J", environment)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"no known error" in done.stderr
+
+
+def test_a_fault_of_the_doctor_itself_is_told_without_a_traceback(doctor: Doctor, tmp_path: Path) -> None:
+    """A package that shadows the suite's own stands for any fault nobody thought of."""
+    shadow = tmp_path / "shadow" / "pytest"
+    shadow.mkdir(parents=True)
+    (shadow / "__init__.py").write_text("raise RuntimeError('no pytest\\x1b[31m today')\n")
+    write_full(tmp_path / "model")
+    done = doctor("check", "./model", PYTHONPATH=f"{shadow.parent}:{ROOT}")
+    assert (done.code, done.out) == (3, "")
+    assert "fault of the doctor itself" in done.err
+    assert "\x1b" not in done.err
+
+
+def test_the_suite_under_pytest_itself(manifest: Path, environment: dict[str, str]) -> None:
+    """`pytest checks/` in the checkout examines what `sage-doctor` would, and fails where something is found."""
+
+    def run(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), str(ROOT / "checks"), *words],
+            cwd=manifest,
+            env={**environment, **changes},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    done = run()
+    assert done.returncode == 1
+    assert "path-missing" in done.stdout
+    text = (manifest / "sage-doctor.toml").read_text().partition("[models.gone]")[0]
+    (manifest / "sage-doctor.toml").write_text(text)
+    done = run(SAGE_DOCTOR_LEVEL="integrity")
+    assert done.returncode == 0, done.stdout
+    assert " failed" not in done.stdout
+    (manifest / "sage-doctor.toml").unlink()
+    (manifest / "here").rename(manifest / ".git")
+    done = run()
+    assert done.returncode == 3
+    assert "no model directory" in done.stdout + done.stderr
+    assert run(SAGE_DOCTOR_LEVEL="deepest").returncode == 2

@@ -1,0 +1,54 @@
+"""`CASES`: every case of the corpus, in the order of the catalogue."""
+
+from __future__ import annotations
+
+import os
+
+from . import (
+    adapters,
+    bases,
+    cache,
+    configs,
+    deep,
+    foreign,
+    paths,
+    pickles,
+    shards,
+    sizes,
+    special,
+    stock,
+    tokenizers,
+    trained,
+    variants,
+    weights,
+)
+from .case import Bench, Case
+
+
+def _already_there(_: Bench) -> None:
+    """The stock is built before every other case."""
+
+
+STOCK = tuple(
+    Case(name=f"stock/{name}", outcome="healthy", build=_already_there, shows="loads")
+    for name in (*stock.RECIPES, *trained.TRAININGS)
+)
+_TABLES = (
+    variants.TABLE,
+    foreign.TABLE,
+    paths.TABLE,
+    configs.TABLE,
+    weights.TABLE,
+    shards.TABLE,
+    pickles.TABLE,
+    sizes.TABLE,
+    special.TABLE,
+    tokenizers.TABLE,
+    adapters.TABLE,
+    bases.TABLE,
+    cache.TABLE,
+    deep.INTEGRITY,
+    deep.TABLE,
+)
+# Device nodes and files of other users can be made by root only; everywhere else these cases do not exist.
+CASES = (*STOCK, *(case for table in _TABLES for case in table.cases if os.geteuid() == 0 or not case.root_only))

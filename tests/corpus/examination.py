@@ -1,0 +1,173 @@
+"""How the doctor is run on the corpus: as a user would, by its command line, with nothing of the real home in reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .builders import cache
+from .builders.case import Bench, Case
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
+DEADLINE = 240  # seconds; whoever needs them hangs
+AT_ONCE = 2
+TREE, STOCK, VARIANTS = "tree", "tree--stock", "tree--variants"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of the doctor. `exit_code` is None where it hung, `report` is None where it wrote none."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    report: dict[str, Any] | None
+
+    def findings(self, subject: str, *, below: bool = False) -> list[dict[str, Any]]:
+        """Return the findings of a subject, root cause first; with `below`, of all subjects in its directory, too."""
+        found = (self.report or {}).get("findings", ())
+        return [f for f in found if f["subject"] == subject or (below and f["subject"].startswith(f"{subject}/"))]
+
+    def subjects(self) -> list[str]:
+        """Return what the report speaks of."""
+        return sorted({c["subject"] for c in (self.report or {}).get("checks", ())})
+
+
+def alone(cases: Iterable[Case]) -> list[Case]:
+    """Return the cases that get a run of their own: it costs a second each.
+
+    That is each case that cannot lie in the tree, each that may hang or lie about its name, and of the others the
+    first of a family for each finding. The healthy ones of the tree are examined by family.
+    """
+    chosen: dict[tuple[str, ...], Case] = {}
+    for case in cases:
+        family = case.name.partition("/")[0]
+        if not case.in_tree or family == "special" or case.level != "static":
+            chosen[(case.name,)] = case
+        elif case.outcome != "healthy":
+            chosen.setdefault((family, *case.codes), case)
+    return list(chosen.values())
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The directories of the corpus below `root`, and what the doctor said about each."""
+
+    root: Path
+
+    @property
+    def tree(self) -> Path:
+        """The directory that holds every case that can be one of many."""
+        return self.root / "tree"
+
+    def bench(self, case: Case) -> Bench:
+        """Return where the case lies."""
+        here = (self.tree if case.in_tree else self.root / "apart") / case.name
+        return Bench(stock=self.tree / "stock", here=here, beside=self.root / "beside" / case.name)
+
+    def build(self, cases: Iterable[Case]) -> None:
+        """Build the stock, which takes torch, in a process of its own; then every case from it."""
+        stock = self.tree / "stock"
+        code = "import sys, pathlib; from builders import stock, trained; d = pathlib.Path(sys.argv[1]); "
+        self._python("-c", code + "stock.build(d); trained.build(d)", str(stock))
+        cache.fill(stock, self.root / "hub")
+        for case in cases:
+            bench = self.bench(case)
+            bench.beside.mkdir(parents=True)
+            bench.here.parent.mkdir(parents=True, exist_ok=True)
+            case.build(bench)
+
+    def try_for_real(self, cases: Iterable[Case]) -> dict[str, str]:
+        """Return what a load does with every case of the tree but the special files, by the case's name."""
+        folders = {c.name: str(self.bench(c).here) for c in cases if c.in_tree and not c.name.startswith("special/")}
+        told: dict[str, str] = json.loads(self._python(str(HERE / "truth.py"), given=json.dumps(folders)))
+        return told
+
+    def _python(self, *words: str, given: str = "") -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", *words],
+            env={**self.environment(), "PYTHONPATH": str(HERE)},
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment without a home, a cache or a setting of the user's own."""
+        home = self.root / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        places = {name: str(home / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")}
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+        return {
+            **kept,
+            **places,
+            "HOME": str(home),
+            "HF_HOME": str(home / "huggingface"),
+            "HF_HUB_CACHE": str(self.root / "hub"),
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONUTF8": "1",
+        }
+
+    def examine(self, cases: Iterable[Case]) -> None:
+        """Let the doctor examine some cases alone, the healthy ones by family, and the tree as a whole."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            waiting = [
+                pool.submit(self._check, name, [str(folder)], cwd=self.root, level=level)
+                for name, folder, level in (
+                    (TREE, self.tree, "static"),
+                    (STOCK, self.tree / "stock", "integrity"),
+                    (VARIANTS, self.tree / "variants", "integrity"),
+                )
+            ]
+            for case in alone(cases):
+                bench = self.bench(case)
+                words = ["-m", "sage-doctor.toml"] if case.manifest else ["--", str(bench.here / case.target)]
+                cwd = bench.here if case.manifest else bench.beside
+                changes = {name: str(bench.here / value) for name, value in case.environment.items()}
+                name = case.name.replace("/", "--")
+                waiting.append(pool.submit(self._check, name, words, cwd=cwd, level=case.level, changes=changes))
+            for each in waiting:
+                each.result()
+
+    def _check(
+        self, name: str, words: list[str], *, cwd: Path, level: str, changes: dict[str, str] | None = None
+    ) -> None:
+        """Run `sage-doctor check` with `words` and keep what came of it under `name`."""
+        place = self.root / "runs"
+        place.mkdir(exist_ok=True)
+        output = f"json:{place / name}.json"
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "sage_doctor", "check", "-l", level, "-o", output, *words],
+                cwd=cwd,
+                env={**self.environment(), **(changes or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=DEADLINE,
+            )
+            code, out, err = done.returncode, done.stdout, done.stderr
+        except subprocess.TimeoutExpired as late:
+            code, out, err = None, late.stdout or b"", late.stderr or b""
+        texts = {"stdout": out.decode("utf-8", "replace"), "stderr": err.decode("utf-8", "replace")}
+        (place / f"{name}.run").write_text(json.dumps({"exit_code": code, **texts}), encoding="utf-8")
+
+    def run(self, name: str) -> Run:
+        """Return the run kept under a case's name, or under `TREE`, `STOCK` or `VARIANTS`."""
+        place = self.root / "runs" / name.replace("/", "--")
+        values = json.loads(place.with_name(f"{place.name}.run").read_text(encoding="utf-8"))
+        report = place.with_name(f"{place.name}.json")
+        return Run(report=json.loads(report.read_text(encoding="utf-8")) if report.exists() else None, **values)

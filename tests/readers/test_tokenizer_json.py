@@ -1,0 +1,58 @@
+import json
+from pathlib import Path
+
+from sage_doctor.readers.tokenizer_json import TokenizerJson, read_tokenizer_json
+
+
+def write(path: Path, **model: object) -> Path:
+    path.write_text(json.dumps({"model": model, "added_tokens": [{"id": 3, "content": "<end>"}]}), encoding="utf-8")
+    return path
+
+
+def test_the_highest_id_is_in_the_vocabulary_or_among_the_added_tokens(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", type="BPE", vocab={"x": 0, "y": 9}, merges=["x y"])
+    assert read_tokenizer_json(path) == TokenizerJson(highest_id=9, highest_token="y")
+    path = write(tmp_path / "b.json", type="WordLevel", vocab={"x": 0})
+    assert read_tokenizer_json(path) == TokenizerJson(highest_id=3, highest_token="<end>")
+    path = write(tmp_path / "c.json", type="Unigram", vocab=[["x", 0.0], ["y", -1.0], ["z", 0], ["w", 0], ["v", 0]])
+    assert read_tokenizer_json(path) == TokenizerJson(highest_id=4, highest_token="v")
+
+
+def test_merges_as_pairs_are_told(tmp_path: Path) -> None:
+    assert read_tokenizer_json(write(tmp_path / "a.json", vocab={"x": 0}, merges=[["x", "x"]])).merges_as_pairs
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    assert read_tokenizer_json(path).problem == "not there"
+    path.write_text('{"model": {"type": "Magic", "vocab": {}}}', encoding="utf-8")
+    assert "'Magic'" in read_tokenizer_json(path).problem
+    path.write_text('{"model": \n{"type"', encoding="utf-8")
+    broken = read_tokenizer_json(path)
+    assert broken.line == 2
+    assert "JSON" in broken.problem
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", encoding="utf-8")
+    assert read_tokenizer_json(path).lfs_pointer
+
+
+def test_large_contents_are_remembered_by_what_they_are(tmp_path: Path) -> None:
+    memory = tmp_path / "cache/tokenizers.json"
+    vocab = {f"token-{tmp_path.name}-{n}": n for n in range(20_000)}
+    path = write(tmp_path / "tokenizer.json", type="BPE", vocab=vocab)
+    assert read_tokenizer_json(path, memory=memory).highest_id == 19_999
+    kept = json.loads(memory.read_text(encoding="utf-8"))
+    assert [e["highest_id"] for e in kept["tokenizers"].values()] == [19_999]
+    changed = write(path, type="BPE", vocab={**vocab, "one more": 20_000})
+    assert read_tokenizer_json(changed, memory=memory).highest_id == 20_000
+    assert len(json.loads(memory.read_text(encoding="utf-8"))["tokenizers"]) == 2
+
+
+def test_a_memory_that_cannot_be_used_is_done_without(tmp_path: Path) -> None:
+    vocab = {f"other-{tmp_path.name}-{n}": n for n in range(20_000)}
+    path = write(tmp_path / "tokenizer.json", type="BPE", vocab=vocab)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert read_tokenizer_json(path, memory=tmp_path / "file/below.json").highest_id == 19_999
+    memory = tmp_path / "broken.json"
+    memory.write_text('{"version": 1, "tokenizers": {"x": {"surprise": 1}}}', encoding="utf-8")
+    path = write(tmp_path / "second.json", type="BPE", vocab={**vocab, "z": 30_000})
+    assert read_tokenizer_json(path, memory=memory).highest_id == 30_000
