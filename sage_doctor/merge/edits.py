@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.readers.safetensors_header import BITS, Tensor
+from sage_doctor.readers.safetensors_entries import BITS
+from sage_doctor.readers.safetensors_header import Tensor
 
 Layout = Literal["linear", "conv1d", "embedding", "expert"]
 
