@@ -15,15 +15,15 @@ def write_atomically(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`: a temporary file beside it, flushed to disk, then renamed over it.
 
     Keeps the mode of a file that is replaced; a new one gets what the umask leaves. A pipe or device is written as
-    it is. Raises `DoctorError` naming the path.
+    it is, and so is what `/dev/stdout` leads to. Raises `DoctorError` naming the path.
     """
     raw = text.encode("utf-8", "surrogateescape")
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(raw)
+        if _is_stream(path):
+            _write_stream(path, raw)
             return
         target = Path(os.path.realpath(path))  # a link stays a link
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:32]}.", dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(raw)
@@ -35,9 +35,25 @@ def write_atomically(path: Path, text: str) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
         raise DoctorError(f"{printable(str(path))} could not be written: {reason}") from error
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is written to rather than replaced.
+
+    `/dev/stdout` may lead to a regular file, a log that the shell appends to: it must not be replaced either.
+    """
+    return str(path).startswith(("/dev/", "/proc/")) or (path.exists() and not path.is_file())
+
+
+def _write_stream(path: Path, raw: bytes) -> None:
+    """Write to a pipe or device. A pipe that nobody reads is refused at once instead of waited for."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(handle, "wb") as file:
+        os.set_blocking(handle, True)
+        file.write(raw)
 
 
 def _mode_for(target: Path) -> int:

@@ -11,12 +11,13 @@ from typing import Any
 from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.host import Host
 from sage_doctor.manifest import Manifest, ModelPath, ModelSpec, find_manifest, load_for_host
+from sage_doctor.manifest.names import nearest
 from sage_doctor.model import Kind, Model
 from sage_doctor.readers.location import locate
 from sage_doctor.readers.regular import look
 from sage_doctor.readers.tree import find_model_directories, is_model_directory, read_tree
 from sage_doctor.report import Level
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import listed, printable, quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,8 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
     cwd = Path(request.cwd or os.getcwd())
     manifest = _manifest(request, cwd, environ)
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if manifest is not None:
+        _refuse_unknown(request.targets, manifest, cwd)
     if manifest is not None and not (
         request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
     ):
@@ -142,6 +145,8 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
         extra = _from_directories(directories, host)
         chosen += [m for m in extra if m.name not in models]
         asked |= {m.name for m in extra}
+    if not chosen and request.targets:
+        raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
     if not chosen:
         raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
     if not request.targets and not needed:
@@ -164,9 +169,16 @@ def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:
             asked.add(manifest.model(target).name)
         elif target in manifest.roles:
             asked.update(n for n in manifest.roles[target].models if n in manifest.models)
-        elif not _path_like(target) and look(target).kind == "missing":
-            manifest.model(target)  # raises, with the nearest name
     return asked
+
+
+def _refuse_unknown(targets: Iterable[str], manifest: Manifest, cwd: Path) -> None:
+    """Raise `UsageError` for a target that is no name of the manifest and no path either."""
+    for target in targets:
+        if _is_directory_target(target, manifest) and not _path_like(target) and look(cwd / target).kind == "missing":
+            near = nearest(target, [*manifest.models, *manifest.roles, *manifest.elsewhere])
+            hint = f"did you mean {quoted(near)}?" if near else f"models: {listed(list(manifest.models)) or 'none'}"
+            raise UsageError(f"no model, role or directory named {quoted(target)}; {hint}")
 
 
 def _named_by_roles(manifest: Manifest) -> set[str]:
