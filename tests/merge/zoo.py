@@ -151,3 +151,22 @@ def logits(base: Path, adapter: Path | None = None) -> Any:
         model = peft.PeftModel.from_pretrained(model, str(adapter))
     with torch.no_grad():
         return model.eval()(input_ids=torch.arange(24).reshape(1, -1) * 4 % 96).logits.float()
+
+
+def make_wide(base: Path, adapter: Path) -> None:
+    """Save a base of some 30 MB in shards, and an adapter for it."""
+    import peft
+    import torch
+    import transformers
+
+    torch.manual_seed(3)
+    sizes = {**SIZES, "hidden_size": 512, "intermediate_size": 1024, "vocab_size": 4000, "num_hidden_layers": 4}
+    config = transformers.AutoConfig.for_model("llama", **sizes)
+    model = transformers.AutoModelForCausalLM.from_config(config).to(torch.bfloat16)
+    model.save_pretrained(base, max_shard_size="10MB")
+    adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules="all-linear", r=8))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.05)
+    adapted.save_pretrained(adapter)

@@ -1,0 +1,81 @@
+"""Kill a merge at random moments, many times: `kill_loop.py DIRECTORY COUNT [SIGNAL]`.
+
+DIRECTORY holds `base`, `adapter` and `merged`, the latter an older model that the merge replaces. Every kill is of a
+process that has torch already and has just begun to merge, so that all of its time is the merge's own. After each,
+what lies at `merged` must be one of the two models, every byte of it. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from sage_doctor.merge import apply, plan_merge
+from sage_doctor.merge.provenance import RECORD
+
+
+def identity(folder: Path) -> str:
+    """Return a hash of names and contents, the record aside, which holds the time."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name != RECORD:
+            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def merge(root: Path) -> None:
+    apply(plan_merge(root / "adapter", root / "merged", base=root / "base"), threads=1)
+
+
+def in_child(root: Path) -> int:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            merge(root)
+            code = 0
+        except KeyboardInterrupt:
+            code = 130
+        finally:
+            os._exit(code)
+    return pid
+
+
+def main(root: Path, count: int, number: int) -> None:
+    torch.set_num_threads(1)
+    rng = random.Random(count)
+    shutil.copytree(root / "merged", root / "old")
+    old = identity(root / "old")
+    started = time.monotonic()
+    os.waitpid(in_child(root), 0)
+    duration = time.monotonic() - started
+    new = identity(root / "merged")
+    seen = {"old": 0, "new": 0, "torn": 0, "left_over": 0, "finished": 0}
+    for _ in range(count):
+        shutil.rmtree(root / "merged")
+        shutil.copytree(root / "old", root / "merged")
+        pid = in_child(root)
+        time.sleep(rng.uniform(0, duration))
+        os.kill(pid, number)
+        seen["finished"] += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        found = identity(root / "merged")
+        seen["old" if found == old else "new" if found == new else "torn"] += 1
+        seen["left_over"] += any(n.startswith(".merged.sage-merge-") for n in os.listdir(root))
+    os.waitpid(in_child(root), 0)
+    seen["torn"] += identity(root / "merged") != new
+    rest = sorted(n for n in os.listdir(root) if n.startswith("."))
+    print(json.dumps({**seen, "kills": count, "merge_s": round(duration, 3), "rest": rest, "differ": old != new}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), getattr(signal, sys.argv[3]) if len(sys.argv) > 3 else signal.SIGKILL)
