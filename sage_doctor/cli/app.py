@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
 from sage_doctor import __version__
-from sage_doctor.cli import check, demo, explain, merge, where
+from sage_doctor.cli import check, demo, explain, fix, merge, where
 from sage_doctor.errors import UsageError
 from sage_doctor.text import printable
 
@@ -27,7 +27,14 @@ class Command(Protocol):
         """Do what was asked and return the exit code."""
 
 
-COMMANDS: Mapping[str, Command] = {"check": check, "merge": merge, "explain": explain, "where": where, "demo": demo}
+COMMANDS: Mapping[str, Command] = {
+    "check": check,
+    "fix": fix,
+    "merge": merge,
+    "explain": explain,
+    "where": where,
+    "demo": demo,
+}
 PREFIX = "SAGE_DOCTOR_"
 
 
