@@ -73,9 +73,7 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
             "tokenizer-missing",
             "no tokenizer files beside the weights (tokenizer.json, tokenizer.model, or vocabulary and merges)",
             evidence={"path": str(model.path), "candidates": donors},
-            fix=dataclasses.replace(
-                back, summary=f"Copy the tokenizer files from the base model. {back.summary}"
-            ),
+            fix=dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. {back.summary}"),
         )
 
 

@@ -33,8 +33,7 @@ def mended(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
 
 
 def base_choices(model: Model) -> list[Path]:
-    """Return the directories that are known to be this adapter's base, by their origin: one is an answer, more are a
-    question.
+    """Return the directories known to be this adapter's base by their origin: one is an answer, more are a question.
 
     What a person wrote down counts first (a merge recipe), then the directory that the adapter's own words lead to,
     then one with the same trailing path of two parts or more. A similar name is no origin, and neither are shapes.
@@ -82,7 +81,7 @@ def index_obstacle(model: Model) -> str:
     index = model.weights.index
     lost = sorted(set(index.weight_map) - held) if index is not None and not index.problem else []
     if lost:
-        return f"the index names tensors that no shard holds, so it may be the shards that are wrong: {listed(lost, most=2)}"
+        return f"the index names tensors that no shard holds, so the shards may be wrong: {listed(lost, most=2)}"
     return ""
 
 
@@ -140,7 +139,9 @@ def _snapshot_obstacle(snapshot: Path) -> str:
     if not adapter and "config.json" not in tree.names:
         return "the snapshot is not complete: it has no config.json"
     if adapter:
-        headers = [read_header(snapshot / "adapter_model.safetensors")] if "adapter_model.safetensors" in tree.names else []
+        headers = (
+            [read_header(snapshot / "adapter_model.safetensors")] if "adapter_model.safetensors" in tree.names else []
+        )
         whole = bool(headers) and headers[0].problem is None
     else:
         weights = read_weights(tree, read_json_object(snapshot / "config.json", most=1 << 24).value)
@@ -151,7 +152,7 @@ def _snapshot_obstacle(snapshot: Path) -> str:
 
 
 def modes_obstacle(model: Model, names: Sequence[str]) -> str:
-    """Return why the modes of these files must not be changed. A directory from elsewhere may hold links to anything."""
+    """Return why the modes of these files must not be changed: a directory may hold links to anything."""
     root = model.hub.folder if model.hub is not None else model.path
     real = os.path.realpath(root)
     for name in names:

@@ -89,7 +89,7 @@ def _matters(finding: Finding) -> bool:
 
 
 def _would_matter(finding: Finding) -> bool:
-    return finding.evidence.get("severity_where_needed", "info") != "info"
+    return finding.evidence.get("severity_where_needed") in ("error", "warning")
 
 
 def mend(request: Request, audience: Audience, *, wishes: Wishes, journal: Journal) -> Mending:
@@ -156,15 +156,15 @@ class _Surgery:
         """Plan, ask, do, and look. Return how it ended, with the report that then holds."""
         repair = self._repair(finding)
         assert repair is not None  # `_next` chose it
-        common = {"finding": finding, "repair": repair.name}
+        attempt = Attempt(finding=finding, repair=repair.name, ending="refused")
         try:
             plan = repair.plan(self._situation(finding))
         except (DoctorError, OSError) as error:
-            return Attempt(**common, ending="refused", reason=str(error)), state
+            return dataclasses.replace(attempt, reason=str(error)), state
         if self.wishes.dry_run:
-            return Attempt(**common, plan=plan, ending="planned"), state
+            return dataclasses.replace(attempt, plan=plan, ending="planned"), state
         if not self.audience.consent(plan):
-            return Attempt(**common, plan=plan, ending="declined"), state
+            return dataclasses.replace(attempt, plan=plan, ending="declined"), state
         key = self.journal.begin(
             repair=plan.repair, subject=plan.subject, code=plan.code, writes=plan.writes, kept=plan.kept, diff=plan.diff
         )
@@ -172,7 +172,7 @@ class _Surgery:
             applied = plan.apply(self.audience.tell)
         except (DoctorError, OSError) as error:
             self.journal.append("failed", key, reason=str(error))
-            return Attempt(**common, plan=plan, ending="failed", reason=str(error)), state
+            return dataclasses.replace(attempt, plan=plan, ending="failed", reason=str(error)), state
         except BaseException:
             self.journal.append("interrupted", key)
             raise

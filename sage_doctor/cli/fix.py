@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.check import add_manifest, add_outputs, outputs_of
 from sage_doctor.files import write_atomically
-from sage_doctor.render import render
+from sage_doctor.render import render, screen_of
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS, Finding
 from sage_doctor.text import printable, quoted
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sage_doctor.mending import Attempt, Mending
     from sage_doctor.repair import Plan
 
-_WIDTH = 80
+_WIDEST = 100
 _ENDED = {
     "planned": "would be done",
     "declined": "not done",
@@ -57,9 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_doctor.mending import Audience, Wishes, journal_of, mend  # noqa: PLC0415 - --help needs no pytest
     from sage_doctor.selection import Request  # noqa: PLC0415
 
-    request = Request(
-        targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd()
-    )
+    request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
     journal = journal_of(os.environ)
     if not options.dry_run:
         _tell_unfinished(journal)
@@ -67,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
         def consent(plan: Plan) -> bool:
             progress.close()
-            _say(*plan.lines(_WIDTH, os.getcwd()))
+            _say(*plan.lines(_width(), os.getcwd()))
             return options.yes or _agreed(plan)
 
         def told(attempt: Attempt) -> None:
@@ -90,9 +88,13 @@ def _say(*lines: str) -> None:
     sys.stdout.flush()
 
 
+def _width() -> int:
+    return max(40, min(screen_of(sys.stdout).width, _WIDEST))
+
+
 def _wrapped(text: str, indent: str, after: str) -> list[str]:
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
+        text, _width(), initial_indent=indent, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -119,14 +121,15 @@ def _agreed(plan: Plan) -> bool:
 
 def _tell_attempt(attempt: Attempt) -> None:
     if attempt.ending == "planned" and attempt.plan is not None:
-        _say(*attempt.plan.lines(_WIDTH, os.getcwd()), "")
+        _say(*attempt.plan.lines(_width(), os.getcwd()), "")
         return
     if attempt.plan is None:
         _say(f"{attempt.repair}: {printable(attempt.finding.subject, limit=200)}")
     text = f"{_ENDED[attempt.ending]}: " + (
         f"{attempt.finding.code} is gone, the check that found it says so"
         if attempt.ending == "repaired"
-        else attempt.reason or ("there is no terminal to ask at; --yes consents" if not sys.stdin.isatty() else "as you said")
+        else attempt.reason
+        or ("there is no terminal to ask at; --yes consents" if not sys.stdin.isatty() else "as you said")
     )
     for line in text.splitlines():
         _say(*_wrapped(printable(line, limit=1000), "  ", "    "))

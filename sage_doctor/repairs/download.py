@@ -38,8 +38,9 @@ def plan_download(situation: Situation) -> Plan:
     finding, model = situation.finding, situation.model
     repo, revision, cache, folder = _what(model)
     python = str(model.host.python or model.host.session.executable or sys.executable)
-    sizes = [e.size for e in (_facts(model).expected or {}).values()] if _facts(model) is not None else []  # type: ignore[union-attr]
-    request = {"repo": repo, "revision": revision, "cache": str(cache), "ignored": IGNORED}
+    facts = _facts(model)
+    sizes = [e.size for e in (facts.expected or {}).values()] if facts is not None else []
+    request: dict[str, object] = {"repo": repo, "revision": revision, "cache": str(cache), "ignored": IGNORED}
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     return Plan(
         repair="download",
@@ -47,7 +48,7 @@ def plan_download(situation: Situation) -> Plan:
         code=finding.code,
         does=f"downloads {repo} at {revision} from {endpoint}; files that are there already are kept",
         reads=(),
-        writes=(f"{folder} ({'about ' if sizes else ''}{_size(sizes)})",),
+        writes=(f"{folder} ({'what the hub lists for it' if sizes else 'how much, only the hub can tell'})",),
         write_bytes=sum(sizes),
         disk_bytes=sum(sizes),
         network=True,
@@ -56,10 +57,6 @@ def plan_download(situation: Situation) -> Plan:
         undo=f"hf cache rm {quoted('model/' + repo)}",
         apply=lambda tell: _apply(python, request, folder, tell),
     )
-
-
-def _size(sizes: list[int]) -> str:
-    return "the files the hub lists for this commit" if sizes else "how much only the hub can tell"
 
 
 def _facts(model: Model) -> HubFacts | None:

@@ -103,7 +103,9 @@ def _start(path: Path) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in ("GIT_SSL_CAINFO", "GIT_SSH_COMMAND")}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in ("GIT_SSL_CAINFO", "GIT_SSH_COMMAND")
+    }
     return {**kept, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": "true", "LC_ALL": "C"}
 
 
@@ -164,5 +166,7 @@ def _apply(model: Model, sizes: dict[str, int], words: list[str], tell: Tell) ->
     if done.returncode or left:
         undo()
         said = (done.stderr.strip().splitlines() or [f"it left {listed(left)} as they were"])[-1]
-        raise DoctorError(f"git lfs pull ended with {done.returncode}: {printable(said, limit=300)}; nothing was changed")
+        raise DoctorError(
+            f"git lfs pull ended with {done.returncode}: {printable(said, limit=300)}; nothing was changed"
+        )
     return Applied(undo=undo)

@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from sage_doctor.changes import sync_directory
+from sage_doctor.mendable import recipe_places
 from sage_doctor.merge import MergePlan, Step, apply, plan_merge
 from sage_doctor.merge.target import UNFINISHED, put_in_place
-from sage_doctor.mendable import recipe_places
 from sage_doctor.readers.regular import look
 from sage_doctor.repair import Applied, Plan, RepairRefused, Situation, Tell, repair
 from sage_doctor.text import human_bytes

@@ -48,8 +48,8 @@ def plan_name_base(situation: Situation) -> Plan:
         return _in_config(situation, choices[0])
     if model.spec is None or model.host.manifest is None:
         raise RepairRefused(
-            f"there is no manifest to name {printable(str(choices[0]))} in. Write one, or say --write-config to have it "
-            f"written into {CONFIG} (the old one is kept)."
+            f"there is no manifest to name {printable(str(choices[0]))} in. Write one, or say --write-config to have "
+            f"it written into {CONFIG} (the old one is kept)."
         )
     return _in_manifest(situation, choices[0], model.host.manifest.path)
 
@@ -151,7 +151,7 @@ def insert_base(text: str, model: str, base: str) -> str | None:
 
 
 def _attempts(text: str, model: str, base: str) -> Iterator[str]:
-    """Yield the text with the line in places where it may belong; the caller takes the first that says what it should."""
+    """Yield the text with the line in places where it may belong; the caller takes the first that fits."""
     lines = text.splitlines(keepends=True)
     known = locate_keys(text)
     setting = f"base = {_string(base)}"
