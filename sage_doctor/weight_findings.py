@@ -47,7 +47,7 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
         commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
     )
     if not _in_repository(model):
-        return fix
+        return bring_back(model, names) if merge_commands(model) else fix
     return mended(fix, model, "lfs-pull")
 
 

@@ -90,12 +90,13 @@ def _apply(python: str, request: dict[str, object], folder: Path, tell: Tell) ->
         if not before:
             shutil.rmtree(folder, ignore_errors=True)
 
-    offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "PYTHONPATH", "PYTHONHOME")
+    offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     environment = {k: v for k, v in os.environ.items() if k not in offline}
     tell(f"downloading {request['repo']}")
     try:
         done = subprocess.run(
-            [python, "-I", "-c", SCRIPT, json.dumps(request)],
+            [python, "-c", SCRIPT, json.dumps(request)],
+            cwd="/",  # Python looks for modules in the working directory first
             env={**environment, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -22,10 +22,13 @@ from sage_doctor.text import listed, printable, quoted
 POINTER = b"version https://git-lfs.github.com/spec/"
 MOST_POINTER = 1024
 MOST_NAMES = 500
-# git -c …: nothing that lies in the repository is run.
+# git -c …: nothing that lies in the repository is run. The filter is git-lfs's own, which nobody need have installed
+# in this repository: without it git-lfs fetches, and checks nothing out.
 SAFE = (
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.pager=cat"),
     *("-c", "protocol.ext.allow=never", "-c", "credential.interactive=false"),
+    *("-c", "filter.lfs.required=true", "-c", "filter.lfs.process=git-lfs filter-process"),
+    *("-c", "filter.lfs.clean=git-lfs clean -- %f", "-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
 )
 _PROGRAMS = re.compile(
     r"(?i)^(?:core\.(?:sshcommand|gitproxy|askpass|editor|fsmonitor|hookspath|alternaterefscommand)|credential\..*helper"
@@ -74,9 +77,9 @@ def plan_lfs_pull(situation: Situation) -> Plan:
         disk_bytes=2 * total,
         seconds=total / 10e6,
         network=not remote.startswith(("/", "file:")),
-        runs=f"git -C {quoted(model.path)} {' '.join(SAFE)} {' '.join(quoted(w) for w in words)}",
+        runs=f"git {' '.join(quoted(w) for w in words)}, with the repository's own hooks and programs switched off",
         leaves="commits, branches, configuration and all other files; hooks of the repository are not run",
-        undo=f"git -C {quoted(model.path)} lfs uninstall is not needed; the pointers are in the commit",
+        undo="none is needed: what is fetched is what the commit says",
         apply=lambda tell: _apply(model, sizes, words, tell),
     )
 
