@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.journal import alive
 from sage_doctor.repair import Applied
 from sage_doctor.text import printable
 
@@ -39,7 +41,18 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed in the midst of writing this file have left beside it."""
+    left = re.compile(re.escape(f".{path.name[:80]}.sage-fix-") + r"(\d{1,9})-[0-9a-f]{8}")
+    for name in os.listdir(path.parent):
+        found = left.fullmatch(name)
+        if found is not None and not alive(int(found[1])) and (path.parent / name).is_file():
+            with contextlib.suppress(OSError):
+                os.unlink(path.parent / name)
+
+
 def _write(path: Path, data: bytes, mode: int | None) -> None:
+    _sweep(path)
     temporary = path.parent / f".{path.name[:80]}.sage-fix-{os.getpid()}-{secrets.token_hex(4)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, 0o666)
@@ -139,7 +152,8 @@ def all_of(steps: list[Callable[[], Applied]]) -> Applied:
 
     try:
         for step in steps:
-            done.append(step())
+            applied = step()
+            done.append(applied)
     except BaseException:
         undo()
         raise

@@ -101,7 +101,7 @@ class Journal:
                 open_[entry["key"]] = entry
             else:
                 open_.pop(entry["key"], None)
-        return [e for e in open_.values() if not _alive(e.get("pid"))]
+        return [e for e in open_.values() if not alive(e.get("pid"))]
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
@@ -113,7 +113,8 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return entry if known else None
 
 
-def _alive(pid: object) -> bool:
+def alive(pid: object) -> bool:
+    """Return whether a process of that number runs on this machine; what is no number is none."""
     if type(pid) is not int or pid <= 0:
         return False
     try:

@@ -14,6 +14,8 @@ from sage_doctor.changes import all_of, backup_name, rename, write_file
 from sage_doctor.errors import DoctorError
 from sage_doctor.repair import Applied
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def names(directory: Path) -> list[str]:
     return sorted(p.name for p in directory.iterdir())
@@ -90,8 +92,20 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd(), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert done.stdout.startswith("DoctorError")
     assert (names(tmp_path), path.read_bytes()) == (["file"], b"old")
     assert resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def test_what_a_killed_writer_left_is_swept_away_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    half = tmp_path / f".file.sage-fix-{ended.pid}-0123abcd"
+    live = tmp_path / f".file.sage-fix-{os.getpid()}-0123abcd"
+    other = tmp_path / f".file.sage-fix-{ended.pid}-mine"
+    for path in (half, live, other):
+        path.write_text("half")
+    write_file(tmp_path / "file", b"new")
+    assert names(tmp_path) == sorted(["file", live.name, other.name])

@@ -14,6 +14,8 @@ import pytest
 from sage_doctor.errors import DoctorError
 from sage_doctor.journal import Journal, state_directory
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
@@ -70,9 +72,16 @@ def test_only_what_a_process_that_is_gone_left_open_is_unfinished(journal: Journ
     mine = journal.begin(repair="mine")
     ended = journal.begin(repair="ended")
     journal.append("undone", ended)
-    code = f"from pathlib import Path; from sage_doctor.journal import Journal; print(Journal(path=Path({str(journal.path)!r})).begin(repair='theirs'))"
+    code = (
+        "import sys; from pathlib import Path; from sage_doctor.journal import Journal\n"
+        "print(Journal(path=Path(sys.argv[1])).begin(repair='theirs'))\n"
+    )
     theirs = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.getcwd()}
+        [sys.executable, "-c", code, str(journal.path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ).stdout.strip()
     assert [e["key"] for e in journal.unfinished()] == [theirs]
     journal.append("noted", theirs)

@@ -53,6 +53,9 @@ class Parser(argparse.ArgumentParser):
             text = environ.get(name)
             if not action.option_strings or action.dest in ("help", "manifest") or not text:
                 continue  # the manifest's variable comes after the search upwards: manifest.find_manifest knows
+            if action.nargs == 0:
+                action.default = _switch(name, text)
+                continue
             try:
                 values = [self._get_value(action, part) for part in text.split()] if _repeats(action) else None
                 value = values if values is not None else self._get_value(action, text)
@@ -61,6 +64,14 @@ class Parser(argparse.ArgumentParser):
             except argparse.ArgumentError as error:
                 raise UsageError(f"{name}={printable(text, limit=200)}: {error.message}") from error
             action.default = value
+
+
+def _switch(name: str, text: str) -> bool:
+    """Return what a variable says for an option without a value: `0` must not mean yes."""
+    said = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in said:
+        raise UsageError(f"{name}={printable(text, limit=200)}: write 1 or 0")
+    return said[text.lower()]
 
 
 def _repeats(action: argparse.Action) -> bool:

@@ -1,8 +1,8 @@
 """Plays the incident: a session fails, the doctor says why and mends it, and the session runs.
 
 Everything shown is really run: the session runners, the doctor (a process of its own, as a person would start it),
-its repairs, and the one edit that is left to a person. After each step the report is held against what the step claims; the first claim that does not hold
-ends the demo with a sentence and exit code 1.
+its repairs, and the one edit that is left to a person. After each step the report is held against what the step claims;
+the first claim that does not hold ends the demo with a sentence and exit code 1.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_second_report_is_held_against_every_claim(told: tuple[incident.Incident
 
 
 def test_report_after_the_repairs_is_held_against_every_claim(
-    told: tuple[incident.Incident, Report, Report], tmp_path: Path
+    told: tuple[incident.Incident, Report, Report],
 ) -> None:
     it, ill, well = told
     with pytest.raises(walk.NotAsTold, match="has no weights"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from sage_doctor.journal import Journal
 from sage_doctor.mending import Audience, Mending, Wishes
 from sage_doctor.repair import Plan
 from sage_doctor.selection import Request
+
+collect_ignore = [] if shutil.which("git-lfs") else ["test_lfs_pull.py"]
 
 
 def contents(directory: Path) -> dict[str, str]:
@@ -75,7 +78,14 @@ def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surgery:
     root.mkdir()
     home = tmp_path / "home"
     home.mkdir()
-    for name in ("SAGE_MACHINE", "SAGE_DOCTOR_MANIFEST", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE"):
+    for name in (
+        "SAGE_MACHINE",
+        "SAGE_DOCTOR_MANIFEST",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
     return Surgery(root=root, journal=Journal(path=tmp_path / "state" / "repairs.jsonl"), plans=[])

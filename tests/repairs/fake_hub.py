@@ -23,6 +23,17 @@ class Hub:
     url: str = ""
     asked: list[str] = field(default_factory=list)
 
+    def answer(self, path: str) -> tuple[bytes, str] | None:
+        """Return body and ETag for a path, None where there is nothing."""
+        if path.startswith(f"/api/models/{self.repo}/revision/"):
+            return json.dumps({"id": self.repo, "sha": COMMIT, "siblings": []}).encode(), ""
+        if path.startswith(f"/api/models/{self.repo}/tree/"):
+            return json.dumps(self.tree()).encode(), ""
+        file = self.directory / path.rsplit("/", 1)[1]
+        if path.startswith(f"/{self.repo}/resolve/") and file.is_file():
+            return file.read_bytes(), f'"{etag(file)}"'
+        return None
+
     def tree(self) -> list[dict[str, object]]:
         return [
             {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": etag(p)}
@@ -38,6 +49,21 @@ def etag(path: Path) -> str:
 @contextlib.contextmanager
 def serving(hub: Hub) -> Iterator[Hub]:
     """Serve the repository until the block ends."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(hub))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    """Return what answers for a hub."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -50,16 +76,11 @@ def serving(hub: Hub) -> Iterator[Hub]:
 
         def answer(self, *, body: bool) -> None:
             hub.asked.append(f"{self.command} {self.path}")
-            path = self.path.partition("?")[0]
-            if path.startswith(f"/api/models/{hub.repo}/revision/"):
-                self.send(json.dumps({"id": hub.repo, "sha": COMMIT, "siblings": []}).encode(), body=body)
-            elif path.startswith(f"/api/models/{hub.repo}/tree/"):
-                self.send(json.dumps(hub.tree()).encode(), body=body)
-            elif path.startswith(f"/{hub.repo}/resolve/") and (hub.directory / path.rsplit("/", 1)[1]).is_file():
-                file = hub.directory / path.rsplit("/", 1)[1]
-                self.send(file.read_bytes(), body=body, etag=f'"{etag(file)}"')
-            else:
+            found = hub.answer(self.path.partition("?")[0])
+            if found is None:
                 self.send(b"", body=body, status=404)
+            else:
+                self.send(found[0], body=body, etag=found[1])
 
         def send(self, data: bytes, *, body: bool, status: int = 200, etag: str = "") -> None:
             self.send_response(status)
@@ -71,17 +92,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
             if body:
                 self.wfile.write(data)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return Handler

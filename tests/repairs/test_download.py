@@ -19,9 +19,7 @@ from .fake_hub import COMMIT, Hub, serving
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, surgery: Surgery) -> Iterator[Hub]:
     """A hub that has `org/name`, and a manifest that asks for it."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # as in a session: the repair alone may use the network
-    surgery.manifest(
-        f'schema = 1\npython = "{sys.executable}"\n[models.m]\nkind = "full"\npath = "hf:org/name"\n'
-    )
+    surgery.manifest(f'schema = 1\npython = "{sys.executable}"\n[models.m]\nkind = "full"\npath = "hf:org/name"\n')
     with serving(Hub(repo="org/name", directory=write_full(tmp_path / "served"))) as it:
         monkeypatch.setenv("HF_ENDPOINT", it.url)
         yield it

@@ -14,6 +14,7 @@ from sage_doctor.readers.safetensors_header import read_header
 from tests.model_directories import (
     INDEX,
     MODEL,
+    POINTER,
     WEIGHTS,
     edit_json,
     write_cached,
@@ -267,3 +268,29 @@ def test_no_ref_is_written_where_it_may_be_wrong(surgery: Surgery, fault: str) -
     assert done.after.exit_code == 1
     assert "write-ref" not in [a.repair for a in done.attempts]
     assert contents(folder) == before
+
+
+# -- lfs-pull, where it cannot be ---------------------------------------------------------------------------------------
+
+
+def test_without_git_lfs_it_says_what_to_install(
+    surgery: Surgery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_full(surgery.root / "clone" / "model")
+    (model / MODEL).write_text(POINTER)
+    (surgery.root / "clone" / ".git").mkdir()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "git").symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(programs))
+    done = surgery()
+    assert [(a.repair, a.ending, "apt install git-lfs" in a.reason) for a in done.attempts] == [
+        ("lfs-pull", "refused", True)
+    ]
+    assert (model / MODEL).read_text() == POINTER
+
+
+def test_a_pointer_outside_of_any_repository_is_not_pulled(surgery: Surgery) -> None:
+    model = write_full(surgery.root / "model")
+    (model / MODEL).write_text(POINTER)
+    assert not surgery().attempts

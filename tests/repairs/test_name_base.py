@@ -55,7 +55,7 @@ def test_the_base_is_named_with_one_line_and_the_rest_stays(surgery: Surgery) ->
     path = lost(surgery)
     assert surgery.endings(*STANCE) == [("name-base", "repaired")]
     said = path.read_text()
-    assert said == MANIFEST.replace('# beside it\n', '# beside it\nbase = "small"\n')
+    assert said == MANIFEST.replace("# beside it\n", '# beside it\nbase = "small"\n')
     assert surgery.plans[0].diff[-2:] == ('+base = "small"', ' prompt = "Who are you?"')
 
 
@@ -195,7 +195,9 @@ def test_the_line_fits_every_way_of_writing_a_table(text: str, base: str) -> Non
     assert new.count("\n") - new.count("\r\n") == (0 if "\r\n" in text else new.count("\n"))
 
 
-@pytest.mark.parametrize("text", ['[models.a]\npath = "x"\nbase = "y"\n', '[models.b]\npath = "x"\n', "models = 3\n", "[["])
+@pytest.mark.parametrize(
+    "text", ['[models.a]\npath = "x"\nbase = "y"\n', '[models.b]\npath = "x"\n', "models = 3\n", "[["]
+)
 def test_no_line_is_written_over_a_base_or_without_a_table(text: str) -> None:
     assert insert_base(text, "a", "small") is None
 
