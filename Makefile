@@ -23,7 +23,7 @@ demo: $(VENV)/.demo
 	@$(RUN)/sage-doctor demo
 
 test: lint
-	$(RUN)/python -m pytest -q
+	$(RUN)/python -m pytest -q -n 2
 
 lint: $(VENV)/.dev
 	$(RUN)/ruff check .

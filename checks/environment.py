@@ -49,14 +49,18 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
     missing = needed_packages(host, models)
     if missing:
         python = host.session.executable
-        wanted = [n for n in missing if n != "torch"]
-        install = (f"{quoted(python)} -m pip install {' '.join(quoted(n) for n in wanted)}",) if wanted else ()
         torch = "torch" in missing
+        # peft would bring a torch of its own choice, which is the wrong one for many machines.
+        wanted = [n for n in missing if n != "torch" and not (torch and n == "peft")]
+        install = (f"{quoted(python)} -m pip install {' '.join(quoted(n) for n in wanted)}",) if wanted else ()
         advice = (
             "Install what lacks into that interpreter's environment, or name another one as python in the manifest."
         )
         if torch:
-            advice += " For torch take the build that fits this machine's accelerator (on Jetson: NVIDIA's wheel)."
+            advice += (
+                " Begin with torch, in the build that fits this machine's accelerator (on Jetson: NVIDIA's wheel); "
+                "peft comes after it, because it would fetch any torch."
+            )
         yield finding(
             "package-missing",
             f"the sessions' interpreter lacks {', '.join(missing)} ({printable(python)})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, check, finding
@@ -51,12 +52,16 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
         )
 
 
-_WANTED = (".safetensors", ".json", ".model", ".jinja", ".txt")
+# What transformers itself fetches for a model and its tokenizer. Repositories hold more (other formats, results,
+# pictures), and a cache filled by `from_pretrained` has none of that.
+_NEEDED = re.compile(
+    r"config\.json|model\.safetensors(?:\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors|chat_template\.jinja"
+    r"|tokenizer\.json|tokenizer\.model|tokenizer_config\.json|spiece\.model"
+)
 
 
 def _matters(name: str) -> bool:
-    """Whether a load may need the file: nobody misses a README, a picture, or another framework's weights."""
-    return "/" not in name and name.endswith(_WANTED) and name.lower() not in ("license.txt", "notice.txt")
+    return _NEEDED.fullmatch(name) is not None
 
 
 def _download(hub: HubFacts) -> str:

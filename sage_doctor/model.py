@@ -214,7 +214,7 @@ class Model:
             known=known,
             found=found,
             cached=cached,
-            roots=self.host.roots,
+            roots=(*self.host.roots, self.host.home),
             exclude=[self.path],
         )
 

@@ -143,7 +143,10 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     directories = [t for t in request.targets if _is_directory_target(t, manifest)]
     if directories:
         extra = _from_directories(directories, host)
-        chosen += [m for m in extra if m.name not in models]
+        for model in extra:
+            if model.name in models:  # ./NAME beside the manifest's NAME
+                model.name = os.path.join(".", model.name)
+        chosen += extra
         asked |= {m.name for m in extra}
     if not chosen and request.targets:
         raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")

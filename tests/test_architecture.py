@@ -32,7 +32,10 @@ FLOORS = (
 # What each room of the first three floors may use besides the floor below and the standard library.
 SIBLINGS_APART = ("checks", "facts", "render", "repairs")
 HEAVY = {"torch", "transformers", "peft", "accelerate", "gguf", "huggingface_hub", "numpy"}
-MAY_BE_HEAVY = {"sage_doctor/probe/script.py", "sage_doctor/facts/tensor_scan.py"}
+MAY_BE_HEAVY = {
+    *("sage_doctor/probe/script.py", "sage_doctor/facts/tensor_scan.py"),
+    *("sage_doctor/merge/deltas.py", "sage_doctor/merge/library_names.py"),
+}
 MOST_LINES = 300
 # Runs in an interpreter that has nothing of sage-doctor, so it is one file.
 LONGER = {"sage_doctor/probe/script.py"}

@@ -221,6 +221,13 @@ def test_a_directory_beside_models_of_the_manifest(ask: Ask, zoo: Path) -> None:
     assert found.deep == set(names(found))
 
 
+def test_a_directory_named_like_a_model_is_examined_beside_it(ask: Ask, zoo: Path) -> None:
+    make_model(zoo / "spare")
+    make_model(zoo / "other")
+    found = ask("spare", "./spare", "./other")
+    assert {m.name for m in found.models} == {"spare", "./spare", "other"}
+
+
 def test_the_working_directory_where_there_is_no_manifest(ask: Ask, tmp_path: Path) -> None:
     make_model(tmp_path / "loose/one")
     assert names(ask(cwd=tmp_path / "loose")) == ["one"]

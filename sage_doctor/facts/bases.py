@@ -10,9 +10,8 @@ from typing import Literal
 
 from sage_doctor.readers.location import same_tail
 from sage_doctor.readers.regular import look
+from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import is_model_directory, read_tree
-
-REPO_ID = re.compile(r"^(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +35,28 @@ WRITTEN_DOWN, SAME_TAIL, SIMILAR, KNOWN, NEAR_BY = range(5)
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A directory on this machine that may be what is looked for. `rank` is one of the ranks above."""
+    """A directory on this machine that may be what is looked for.
+
+    `rank` is one of the ranks above; among equals, the more words of the name are `shared`, the better.
+    """
 
     path: Path
     why: str
     rank: int
+    shared: int = 0
 
 
 def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
     """Return where a base named `text` leads.
 
     It counts as a path first (a loader takes any existing directory), then as a repository name. A relative path
-    counts from the session's working directory, not from the adapter.
+    counts from the session's working directory, not from the adapter. No loader expands a `~`: where it was meant to
+    lead is among the places tried, and not found.
     """
-    expanded = text.replace("~", str(home), 1) if text.startswith("~/") else text
-    path = Path(expanded)
+    if text.startswith("~/"):
+        tried = (cwd / text, home / text[2:])
+        return BasePlace(text=text, found=None, beside=None, tried=tried, repo_id=None, form="relative")
+    path = Path(text)
     if path.is_absolute():
         node = look(path)
         return BasePlace(
@@ -65,7 +71,7 @@ def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
     around = [p / path for p in (adapter, *list(adapter.parents)[:3])]
     found = at_cwd if look(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
     beside = next((p for p in around if look(p).kind == "directory" and _holds_model(p)), None)
-    plain = bool(REPO_ID.match(text)) and not text.startswith((".", "/"))
+    plain = is_repo_id(text) and not text.startswith((".", "/"))
     return BasePlace(
         text=text,
         found=found,
@@ -99,27 +105,29 @@ def candidates_for(
     """
     ranked: dict[Path, Candidate] = {}
 
-    def add(path: Path, why: str, rank: int) -> None:
+    def add(path: Path, why: str, rank: int, shared: int = 0) -> None:
         if path not in ranked or ranked[path].rank > rank:
-            ranked[path] = Candidate(path=path, why=why, rank=rank)
+            ranked[path] = Candidate(path=path, why=why, rank=rank, shared=shared)
 
     wanted = _words(text)
     for path, who in named:
         add(path, who, WRITTEN_DOWN)
-    for path in same_tail(Path(text.lstrip("./") or text), roots):
+    for path in same_tail(Path(text.removeprefix("~").lstrip("./") or text), roots):
         if _holds_model(path):
             add(path, "the same trailing path", SAME_TAIL)
     for path, name in known:
-        similar = bool(wanted & (_words(name) | _words(path.name)))
-        add(path, f"examined here as {name}" + (", a similar name" if similar else ""), SIMILAR if similar else KNOWN)
+        similar = len(wanted & (_words(name) | _words(path.name)))
+        why = f"examined here as {name}" + (", a similar name" if similar else "")
+        add(path, why, SIMILAR if similar else KNOWN, similar)
     for path in found:
-        similar = bool(wanted & _words(path.name))
-        add(path, "a similar name" if similar else "a complete model near by", SIMILAR if similar else NEAR_BY)
+        similar = len(wanted & _words(path.name))
+        add(path, "a similar name" if similar else "a complete model near by", SIMILAR if similar else NEAR_BY, similar)
     for repo, path in cached:
-        similar = bool(wanted & _words(repo))
-        add(path, f"{repo} in the Hugging Face cache", SIMILAR if similar else NEAR_BY)
+        similar = len(wanted & _words(repo))
+        add(path, f"{repo} in the Hugging Face cache", SIMILAR if similar else NEAR_BY, similar)
     left_out = set(exclude)
-    best_first = sorted((c for p, c in ranked.items() if p not in left_out), key=lambda c: (c.rank, str(c.path)))
+    kept = (c for p, c in ranked.items() if p not in left_out)
+    best_first = sorted(kept, key=lambda c: (c.rank, -c.shared, str(c.path)))
     if best_first and best_first[0].rank < NEAR_BY:
         return [c for c in best_first if c.rank < NEAR_BY]
     return best_first

@@ -19,6 +19,7 @@ from sage_doctor.readers.known_hash import (
     read_tree,
 )
 from sage_doctor.readers.regular import UnreadableFile, look, read_start
+from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.text import printable
 
 __all__ = [
@@ -40,7 +41,6 @@ __all__ = [
 
 HubStatus = Literal["found", "not-cached", "ref-missing", "snapshot-missing"]
 
-_REPO_ID = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)  # huggingface_hub/utils/_validators.py
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 _MOST_ENTRIES = 20_000
 
@@ -118,11 +118,6 @@ def _expanded(text: str, environ: Mapping[str, str], home: Path) -> str:
     if text == "~" or text.startswith("~/"):
         text = str(home) + text[1:]
     return _VARIABLE.sub(lambda m: environ.get(m[1] or m[2], m[0]), text)
-
-
-def is_repo_id(text: str) -> bool:
-    """Return whether `text` can name a repository: the rules of huggingface_hub's `validate_repo_id`."""
-    return _REPO_ID.fullmatch(text) is not None and "--" not in text and ".." not in text and not text.endswith(".git")
 
 
 def repo_folder(root: Path, repo_id: str) -> Path:

@@ -61,7 +61,7 @@ def read_tokenizer(tree: Tree, *, memory: Path | None = None) -> TokenizerFacts:
         problems.append(_problem(config.problem, "tokenizer_config.json", config.line, lfs=config.lfs_pointer))
     values = config.value or {}
     kind = values.get("tokenizer_class")
-    if source is None and kind in _WITHOUT_FILES:
+    if source is None and isinstance(kind, str) and kind in _WITHOUT_FILES:
         source = "tokenizer_config.json"
     if source == "vocab.json" and not tree.has("merges.txt") and not (isinstance(kind, str) and "CTC" in kind):
         problems.append(_problem("not there, and vocab.json alone does not tell how words are split", "merges.txt", 0))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from sage_doctor.facts.adapters import PREFIX, read_adapter_weights
 from sage_doctor.merge.edits import FLOATS, Place
@@ -120,7 +120,7 @@ def _parse(name: str) -> tuple[str, Part] | None:
         part = match["embedding"] or ("magnitude" if match["magnitude"] else match["matrix"])
         if match["what"] == "bias":
             part = f"{part}.bias"
-        return (match["module"], part) if part != "A.bias" else None
+        return (match["module"], cast("Part", part)) if part != "A.bias" else None
     if match := _ROWS.match(rest):
         return match["module"], "rows"
     if ".lora_" in rest:

@@ -81,7 +81,9 @@ def needed_names(modules: Mapping[str, ModuleParts]) -> list[str]:
     return found
 
 
-def apply_module(assembly: Assembly, module: ModuleParts, weight: str, bias: str | None, recipe: Recipe, kind: str) -> None:
+def apply_module(
+    assembly: Assembly, module: ModuleParts, weight: str, bias: str | None, recipe: Recipe, kind: str
+) -> None:
     """Put one module's parts into the pieces stored as `weight` and `bias`. `kind` is the base's model type."""
     form = frozenset(module.parts) - {"weight", "bias"}
     shown = printable(module.name)

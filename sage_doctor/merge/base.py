@@ -73,9 +73,7 @@ def find_base(adapter: Path, config: AdapterConfig, around: Surroundings) -> tup
             if hub.snapshot is not None and _has_weights(hub.snapshot):
                 return hub.snapshot, "the repository that adapter_config.json names, in the Hugging Face cache"
         cached = [(c.repo_id, c.snapshot) for c in list_cached_models(root)]
-        candidates = candidates_for(
-            text, known=(), found=(), cached=cached, roots=around.roots, exclude=[adapter]
-        )
+        candidates = candidates_for(text, known=(), found=(), cached=cached, roots=around.roots, exclude=[adapter])
         candidates = [c for c in candidates if _has_weights(c.path)]
         certain = [c for c in candidates if c.rank <= SAME_TAIL]
         if len({os.path.realpath(c.path) for c in certain}) == 1:
@@ -144,5 +142,3 @@ def _tensors(path: Path, weights: Weights) -> dict[str, Place]:
     if lacking:
         raise refused(f"the base's index names tensors that no file holds: {listed(lacking, most=2)}", mend)
     return found
-
-

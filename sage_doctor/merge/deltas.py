@@ -21,8 +21,9 @@ from typing import Any
 from sage_doctor.merge.edits import FLOATS, LowRank, Piece, Place
 from sage_doctor.merge.streams import Source, spans
 
-BLOCK_ELEMENTS = 1 << 20
+BLOCK_ELEMENTS = 1 << 19  # two megabytes of float32: what the cores' caches hold
 _SAMPLED_ROWS = 32
+_MEASURED_BLOCKS = 8
 
 
 @dataclass(kw_only=True)
@@ -51,14 +52,17 @@ class Block:
 
 
 class Arithmetic:
-    """The sums of one merge. Imports torch; `threads` limits it."""
+    """The sums of one merge. Imports torch, and has it use one thread unless told otherwise.
+
+    Several threads wait for each other at the end of every small operation, and where other processes use the cores
+    as well, that waiting costs twenty times what the work does.
+    """
 
     def __init__(self, threads: int | None = None) -> None:
-        import torch  # noqa: PLC0415 - a plan needs no torch
+        import torch
 
         self.torch = torch
-        if threads is not None:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads or 1)
 
     def dtype(self, stored: str) -> Any:
         """Return torch's dtype for one of safetensors."""
@@ -69,125 +73,137 @@ class Arithmetic:
         raw = self.torch.frombuffer(source.read(place, 0, place.nbytes), dtype=self.dtype(place.tensor.dtype))
         return raw.reshape(place.shape).to(self.torch.float32, copy=True)
 
-    def rows(self, source: Source, place: Place, start: int, end: int) -> Any:
-        """Return rows `start` to `end` of a tensor, in its stored dtype."""
-        width = place.nbytes // place.shape[0] if place.shape and place.shape[0] else 0
-        data = source.read(place, start * width, (end - start) * width)
-        return self.torch.frombuffer(data, dtype=self.dtype(place.tensor.dtype)).reshape(end - start, *place.shape[1:])
-
     def blocks(self, piece: Piece, source: Source, survival: Survival) -> Iterator[Block]:
-        """Yield the tensor's rows as they are to be written, in order, in blocks of bounded size."""
+        """Yield the tensor's rows as they are to be written, in order, in blocks of bounded size.
+
+        A block's data are overwritten when the next one is asked for.
+        """
         with self.torch.inference_mode():
             work = _Work(self, piece, source, survival)
-            height, width = piece.shape[0], piece.source.tensor.elements // max(piece.shape[0], 1)
-            for start, end in spans(height, max(1, BLOCK_ELEMENTS // max(width, 1))):
+            for start, end in work.spans:
                 yield work.block(start, end)
 
     def one_block(self, piece: Piece, source: Source, index: int) -> Block | None:
         """Return one of the blocks that `blocks` yields, computed by itself."""
-        height, width = piece.shape[0], piece.source.tensor.elements // max(piece.shape[0], 1)
-        found = spans(height, max(1, BLOCK_ELEMENTS // max(width, 1)))
-        if not found:
-            return None
         with self.torch.inference_mode():
             work = _Work(self, piece, source, Survival())
-            return work.block(*found[min(index, len(found) - 1)])
+            return work.block(*work.spans[min(index, len(work.spans) - 1)]) if work.spans else None
 
 
 class _Work:
-    """One tensor's factors, loaded once."""
+    """One tensor's factors and the memory its blocks are computed in, each set up once."""
 
     def __init__(self, sums: Arithmetic, piece: Piece, source: Source, survival: Survival) -> None:
         self.sums, self.piece, self.source, self.survival = sums, piece, source, survival
         torch = sums.torch
+        self.height = piece.shape[0] if piece.shape else 1
+        self.width = piece.source.tensor.elements // max(self.height, 1)
+        self.spans = spans(self.height, max(1, BLOCK_ELEMENTS // max(self.width, 1)))
         self.out = sums.dtype(piece.dtype)
+        self.read_as = sums.dtype(piece.source.tensor.dtype)
         # The base as PEFT would hold it: in its stored dtype, or in the wider one that is asked for.
         self.held = torch.promote_types(sums.dtype(piece.stored), self.out)
+        self.wide = torch.promote_types(self.held, torch.float32)
+        rows = max((end - start for start, end in self.spans), default=0)
+        self._raw = bytearray(rows * self.width * self.read_as.itemsize)
+        self._wide = torch.empty((rows, self.width), dtype=self.wide)
+        self._held = torch.empty((rows, self.width), dtype=self.held)
+        self._out = torch.empty((rows, self.width), dtype=self.out) if self.out != self.held else self._held
+        self._product = torch.empty(rows * self.width if piece.low_rank else 0, dtype=torch.float32)
         low_rank = piece.low_rank
-        self.a = sums.load(source, low_rank.a) if low_rank else None
-        self.b = sums.load(source, low_rank.b) if low_rank else None
+        self.a: Any = sums.load(source, low_rank.a) if low_rank else None
+        self.b: Any = sums.load(source, low_rank.b) if low_rank else None
         self.factor = self._dora_factor(low_rank) if low_rank and low_rank.magnitude else None
-        self.bias = sums.load(source, piece.bias.b) * piece.bias.scaling if piece.bias else None
+        self.bias = sums.load(source, piece.bias.b).reshape(-1, 1) * piece.bias.scaling if piece.bias else None
         self.values = sums.load(source, piece.rows.values) if piece.rows else None
 
     def block(self, start: int, end: int) -> Block:
-        torch = self.sums.torch
+        count = end - start
         base = self._base(start, end)
-        total = base
+        held, total = self._held[:count], self._wide[:count]
+        held.copy_(base)
         if self.piece.low_rank is not None:
             delta = self._delta(self.piece.low_rank, start, end)
-            total = self._sum(base, delta, self.piece.low_rank, start, end)
-            result = total.to(self.held)
-            if self.factor is None:
-                self._measure(base, delta, result.to(self.out))
-            total = result
+            if self.piece.low_rank.layout in ("embedding", "expert") and self.factor is None:
+                delta = delta.to(self.held).to(self.sums.torch.float32)
+            total.copy_(held)
+            total.add_(delta)
+            if self.factor is not None:
+                total.mul_(self._factor_of(start, end, self.piece.low_rank))
+            elif (start // max(count, 1)) % _MEASURED_BLOCKS == 0:
+                self._measure(held, delta, total)
+            held.copy_(total)
         if self.bias is not None:
-            total = (total + self.bias[start:end]).to(self.held)
+            total.copy_(held)
+            held.copy_(total.add_(self.bias[start:end]))
         if self.piece.rows is not None:
-            total = self._put_rows(total, start, end)
-        result = total.to(self.out)
-        least, most = torch.aminmax(result) if result.numel() else (result.new_zeros(()), result.new_zeros(()))
-        finite = bool(torch.isfinite(least) and torch.isfinite(most))
-        return Block(start, end, result.contiguous(), finite)
+            self._put_rows(held, start, end)
+        result = self._out[:count]
+        if self.out != self.held:
+            result.copy_(held)
+        finite = True
+        if result.numel():
+            least, most = self.sums.torch.aminmax(held)
+            finite = bool(self.sums.torch.stack([least, most]).to(self.out).isfinite().all())
+        return Block(start, end, result, finite)
 
     def _base(self, start: int, end: int) -> Any:
-        # A tensor of the adapter that takes the base's place is first rounded to what the base is held in.
-        return self.sums.rows(self.source, self.piece.source, start, end).to(self.held)
+        """Return rows as they are read. What of the adapter takes the base's place is rounded as the base is held."""
+        row = self.width * self.read_as.itemsize
+        view = memoryview(self._raw)[: (end - start) * row]
+        self.source.read_into(self.piece.source, start * row, view)
+        found = self.sums.torch.frombuffer(self._raw, dtype=self.read_as, count=(end - start) * self.width)
+        return found.reshape(end - start, self.width)
 
     def _delta(self, low_rank: LowRank, start: int, end: int) -> Any:
+        torch = self.sums.torch
+        out = self._product[: (end - start) * self.width]
         if low_rank.layout in ("linear", "expert"):
-            return (self.b[start:end] @ self.a) * low_rank.scaling
-        return (self.b @ self.a[:, start:end]).T * low_rank.scaling  # rows of the weight are columns of the product
+            return torch.mm(self.b[start:end], self.a, out=out.view(end - start, self.width)).mul_(low_rank.scaling)
+        # Rows of the weight are columns of the product.
+        product = torch.mm(self.b, self.a[:, start:end], out=out.view(self.width, end - start))
+        return product.mul_(low_rank.scaling).T
 
-    def _sum(self, base: Any, delta: Any, low_rank: LowRank, start: int, end: int) -> Any:
-        if self.factor is not None:
-            factor = self.factor[start:end].view(-1, 1) if low_rank.layout == "linear" else self.factor.view(1, -1)
-            return factor * (base + delta)
-        if low_rank.layout in ("embedding", "expert"):
-            return base + delta.to(self.held)
-        return base + delta
+    def _factor_of(self, start: int, end: int, low_rank: LowRank) -> Any:
+        assert self.factor is not None
+        return self.factor[start:end].view(-1, 1) if low_rank.layout == "linear" else self.factor.view(1, -1)
 
     def _dora_factor(self, low_rank: LowRank) -> Any:
         """Return magnitude / norm for each output. Outputs are rows of a linear weight, columns of the others."""
         torch = self.sums.torch
         assert low_rank.magnitude is not None
         magnitude = self.sums.load(self.source, low_rank.magnitude).reshape(-1)
-        height, width = self.piece.shape
         norms = []
-        if low_rank.layout in ("linear", "expert"):
-            for start, end in spans(height, max(1, BLOCK_ELEMENTS // max(width, 1))):
-                total = self._base(start, end) + self._delta(low_rank, start, end)
+        if low_rank.layout == "linear":
+            for start, end in self.spans:
+                total = self._base(start, end).to(self.held) + self._delta(low_rank, start, end)
                 norms.append(torch.linalg.norm(total, dim=1))
         else:
-            for left, right in spans(width, max(16, BLOCK_ELEMENTS // max(height, 1))):
+            for left, right in spans(self.width, max(16, BLOCK_ELEMENTS // max(self.height, 1))):
                 columns = self._columns(left, right)
                 delta = (self.b[left:right] @ self.a).T * low_rank.scaling
                 norms.append(torch.linalg.norm((columns + delta).T, dim=1))
         return magnitude / torch.cat(norms)
 
     def _columns(self, left: int, right: int) -> Any:
-        height, width = self.piece.shape
-        found = self.sums.torch.empty((height, right - left), dtype=self.held)
-        for start, end in spans(height, max(1, BLOCK_ELEMENTS // max(width, 1))):
+        found = self.sums.torch.empty((self.height, right - left), dtype=self.held)
+        for start, end in self.spans:
             found[start:end] = self._base(start, end)[:, left:right]
         return found
 
-    def _put_rows(self, total: Any, start: int, end: int) -> Any:
+    def _put_rows(self, held: Any, start: int, end: int) -> None:
         assert self.piece.rows is not None
         assert self.values is not None
         here = [(row - start, i) for i, row in enumerate(self.piece.rows.indices) if start <= row < end]
-        if not here:
-            return total
-        total = total.clone()
-        total[[row for row, _ in here]] = self.values[[i for _, i in here]].to(total.dtype)
-        return total
+        if here:
+            held[[row for row, _ in here]] = self.values[[i for _, i in here]].to(held.dtype)
 
-    def _measure(self, base: Any, delta: Any, result: Any) -> None:
+    def _measure(self, base: Any, delta: Any, total: Any) -> None:
         """Add a sample of rows to what is known of the delta's survival."""
         step = max(1, base.shape[0] // _SAMPLED_ROWS)
-        base, delta, result = base[::step].double(), delta[::step].double(), result[::step].double()
-        moved = result - base
-        self.survival.kept += float((moved * delta).sum())
-        self.survival.wanted += float((delta * delta).sum())
+        wanted = delta[::step].double()
+        moved = total[::step].to(self.held).to(self.out).double() - base[::step].double()
+        self.survival.kept += float((moved * wanted).sum())
+        self.survival.wanted += float((wanted * wanted).sum())
         self.survival.changed += int((moved != 0).sum())
         self.survival.elements += moved.numel()

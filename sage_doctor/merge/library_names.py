@@ -55,9 +55,9 @@ def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool)
 
 def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import torch  # noqa: PLC0415 - only where names do not settle it
-    import transformers  # noqa: PLC0415
-    from transformers import conversion_mapping, core_model_loading  # noqa: PLC0415
+    import torch
+    import transformers
+    from transformers import conversion_mapping, core_model_loading
 
     config = transformers.AutoConfig.from_pretrained(str(base), local_files_only=True)
     model = _empty_model(torch, transformers, config)
@@ -86,4 +86,3 @@ def _empty_model(torch: Any, transformers: Any, config: Any) -> Any:
     kind = named if named is not None else transformers.AutoModelForCausalLM
     with torch.device("meta"):
         return kind(config) if named is not None else kind.from_config(config)
-

@@ -80,13 +80,17 @@ def judge_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ..
             raise refused(f"{shown} and {printable(str(path))} lie in one another", "Choose another --out.")
     node = look(target)
     if look(target.parent).kind != "directory":
-        raise refused(f"{printable(str(target.parent))} is not a directory", f"mkdir it, or choose another --out than {shown}.")
+        raise refused(
+            f"{printable(str(target.parent))} is not a directory", f"mkdir it, or choose another --out than {shown}."
+        )
     if node.kind == "missing":
         return False, ()
     if node.kind != "directory":
         raise refused(f"{shown} is {node.detail or 'a ' + node.kind}, not a directory", "Choose another --out.")
     if node.device != look(target.parent).device:
-        raise refused(f"{shown} is a mount point, which cannot be exchanged", f"Choose a directory in it: {shown}/merged.")
+        raise refused(
+            f"{shown} is a mount point, which cannot be exchanged", f"Choose a directory in it: {shown}/merged."
+        )
     names = sorted(os.listdir(target))
     nodes = {n: look(target / n) for n in names}
     inner = [n for n, found in nodes.items() if found.kind == "directory" and n != ".cache"]

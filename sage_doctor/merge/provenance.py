@@ -25,7 +25,7 @@ _PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy")
 
 
 class Hashes:
-    """The sha256 of every input, computed beside the merge in a thread of its own: hashing and summing share no lock."""
+    """The sha256 of every input, computed beside the merge in a thread: hashing and summing share no lock."""
 
     def __init__(self, paths: list[Path], cache: Path | None) -> None:
         self._result: Mapping[tuple[Path, str], str | UnreadableFile] = {}
@@ -44,7 +44,9 @@ class Hashes:
         found = {}
         for (path, _), digest in self._result.items():
             if isinstance(digest, UnreadableFile):
-                raise DoctorError(f"{printable(str(path))} could not be hashed: {printable(str(digest))}; nothing replaced")
+                raise DoctorError(
+                    f"{printable(str(path))} could not be hashed: {printable(str(digest))}; nothing replaced"
+                )
             found[str(path)] = digest
         return found
 

@@ -128,8 +128,8 @@ def read_recipe(config: AdapterConfig) -> Recipe:
     if config.values is None:
         reason = "missing" if config.file.missing else config.file.problem
         raise refused(f"{config.file.where}: {printable(reason)}", "Bring back the adapter's configuration.")
-    for reason in _obstacles(config, config.values):
-        raise reason
+    for obstacle in _obstacles(config, config.values):
+        raise obstacle
     assert config.peft_type is not None  # an obstacle otherwise
     return Recipe(peft_type=config.peft_type, values=config.values)
 

@@ -44,9 +44,13 @@ class Source:
 
     def read(self, place: Place, start: int, count: int) -> bytearray:
         """Return `count` bytes of a tensor from byte `start` of it. Raises `DoctorError` where they are not there."""
-        handle = self.handle(place.path)
         data = bytearray(count)
-        view = memoryview(data)
+        self.read_into(place, start, memoryview(data))
+        return data
+
+    def read_into(self, place: Place, start: int, view: memoryview) -> None:
+        """Fill `view` with a tensor's bytes from byte `start` of it. Raises `DoctorError` where they are not there."""
+        handle = self.handle(place.path)
         at = place.tensor.start + start
         while len(view):
             try:
@@ -56,7 +60,6 @@ class Source:
             if got == 0:
                 raise DoctorError(f"{printable(str(place.path))} became shorter while it was read; nothing was changed")
             view, at = view[got:], at + got
-        return data
 
     def close(self) -> None:
         """Close every file."""
@@ -127,6 +130,6 @@ def _by_hand(source: int, start: int, target: int, at: int, count: int) -> int:
 def write_all(target: int, data: bytes | bytearray | memoryview, at: int) -> None:
     """Write all of `data` at byte `at`. Raises `OSError`."""
     view = memoryview(data)
-    while len(view):
+    while view:
         done = os.pwrite(target, view, at)
         view, at = view[done:], at + done

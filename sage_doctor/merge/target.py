@@ -131,7 +131,9 @@ def clean_up(target: Path) -> list[LeftOver]:
             done.append(LeftOver(path=path, what=f"put back as {target.name}: a merge was killed while replacing it"))
             continue
         shutil.rmtree(path)
-        what = "the model that an earlier merge replaced" if names and UNFINISHED not in names else "an unfinished merge"
+        what = (
+            "the model that an earlier merge replaced" if names and UNFINISHED not in names else "an unfinished merge"
+        )
         done.append(LeftOver(path=path, what=f"deleted: {what}"))
     return done
 
@@ -141,7 +143,9 @@ def make_workshop(target: Path) -> Path:
     path = target.parent / f".{target.name}.{_WORD}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         os.mkdir(path)
-        (path / UNFINISHED).write_text("A merge was killed. This directory is not used by anything.\n", encoding="ascii")
+        (path / UNFINISHED).write_text(
+            "A merge was killed. This directory is not used by anything.\n", encoding="ascii"
+        )
     except OSError as error:
         raise _unwritable(target, error) from error
     return path

@@ -131,4 +131,3 @@ def _keep(tie: Tie, assembly: Assembly) -> dict[str, str]:
     if tie.output is not None and tie.input is not None:
         found[tie.output.name] = tie.stored
     return found
-

@@ -68,8 +68,8 @@ def _computed(file: WeightsOut, slot: Slot, directory: Path, source: Source, sum
 
 def _wrong(directory: Path, what: str) -> DoctorError:
     return DoctorError(
-        f"the merged model in {printable(str(directory.parent))} was not written as planned: {printable(what)}; the old "
-        "state is untouched. Look at the disk (dmesg, SMART), then merge again."
+        f"the merged model in {printable(str(directory.parent))} was not written as planned: {printable(what)}; "
+        "the old state is untouched. Look at the disk (dmesg, SMART), then merge again."
     )
 
 

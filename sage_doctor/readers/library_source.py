@@ -75,9 +75,11 @@ def knows_peft_type(site_packages: Sequence[Path], peft_type: str) -> bool | Non
 
 def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) -> list[str] | None:
     """Return which of these fields the installed peft's `LoraConfig` does not accept; None where it cannot be read."""
-    sources = [p / name for p in site_packages for name in ("peft/tuners/lora/config.py", "peft/config.py")]
-    doubtful = [f for f in fields if not _says(sources, rf"^\s+{re.escape(f)}\s*:")]
-    if not any(_text(s) for s in sources):
+    # The classes LoraConfig is made of; others beside them have fields of their own.
+    lora = "".join(_text(p / "peft/tuners/lora/config.py").partition("class LoraConfig")[2] for p in site_packages)
+    base = "".join(_text(p / "peft/config.py").partition("class PromptLearningConfig")[0] for p in site_packages)
+    doubtful = [f for f in fields if not re.search(rf"^\s+{re.escape(f)}\s*:", f"{lora}\n{base}", re.MULTILINE)]
+    if not lora or not base:
         return None
     known = known_lora_fields(tuple(site_packages)) if doubtful else frozenset()
     return None if known is None else sorted(f for f in doubtful if f not in known)

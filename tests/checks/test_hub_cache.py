@@ -61,10 +61,18 @@ def blob_gone(bench: Bench) -> None:
     (cached(bench) / MODEL).resolve().unlink()
 
 
-@CASES.finds("check_hub_blobs", "hub-snapshot-incomplete", "generation_config.json")
+@CASES.finds("check_hub_blobs", "hub-snapshot-incomplete", "tokenizer.model")
 def file_never_fetched(bench: Bench) -> None:
     snapshot = cached(bench)
-    listed(snapshot, *(p.name for p in snapshot.iterdir()), "generation_config.json", "README.md")
+    listed(snapshot, *(p.name for p in snapshot.iterdir()), "tokenizer.model", "README.md")
+
+
+@CASES.passes("check_hub_blobs")
+def files_that_no_session_needs(bench: Bench) -> None:
+    """A cache that `from_pretrained` filled has the files it asked for, and no others."""
+    snapshot = cached(bench)
+    rest = ("README.md", "eval_results.json", "consolidated.safetensors", "pytorch_model.bin", "onnx/model.onnx")
+    listed(snapshot, *(p.name for p in snapshot.iterdir()), *rest)
 
 
 @CASES.finds("check_hub_blobs", "hub-incomplete-download", "2 bytes", severity="warning")

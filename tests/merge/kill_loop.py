@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-import torch
+import torch  # noqa: TID253 - before the fork, so that what is killed is the merge
 
 from sage_doctor.merge import apply, plan_merge
 from sage_doctor.merge.provenance import RECORD

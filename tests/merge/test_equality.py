@@ -28,9 +28,22 @@ class Case(NamedTuple):
 
 
 CASES = [
-    *(Case("llama", b, a, {"target_modules": [*QV, "down_proj"], "r": 4, "lora_alpha": 8}) for b in DTYPES for a in DTYPES),
+    *(
+        Case("llama", b, a, {"target_modules": [*QV, "down_proj"], "r": 4, "lora_alpha": 8})
+        for b in DTYPES
+        for a in DTYPES
+    ),
     Case("llama", "bfloat16", "float32", {"target_modules": ALL, "use_rslora": True, "r": 3}, shards=True),
-    Case("llama", "bfloat16", "float32", {"target_modules": QV, "rank_pattern": {"layers.1.self_attn.q_proj": 2, "v_proj": 5}, "alpha_pattern": {"v_proj": 3}}),
+    Case(
+        "llama",
+        "bfloat16",
+        "float32",
+        {
+            "target_modules": QV,
+            "rank_pattern": {"layers.1.self_attn.q_proj": 2, "v_proj": 5},
+            "alpha_pattern": {"v_proj": 3},
+        },
+    ),
     Case("llama", "bfloat16", "float32", {"target_modules": r".*\.1\.self_attn\.(q|k)_proj"}),
     Case("llama", "bfloat16", "float32", {"target_modules": QV, "layers_to_transform": [1]}),
     Case("llama", "bfloat16", "float32", {"target_modules": QV, "lora_bias": True}),
@@ -46,7 +59,9 @@ CASES = [
     Case("llama", "float16", "bfloat16", {"target_modules": ALL, "use_dora": True, "use_rslora": True}, shards=True),
     Case("llama", "bfloat16", "float32", {"target_modules": QV, "trainable_token_indices": [1, 5, 90]}),
     Case("llama", "bfloat16", "float32", {"type": "tokens", "token_indices": [0, 2, 95]}),
-    Case("llama", "bfloat16", "float32", {"target_modules": QV, "modules_to_save": ["lm_head", "embed_tokens"]}, grow=100),
+    Case(
+        "llama", "bfloat16", "float32", {"target_modules": QV, "modules_to_save": ["lm_head", "embed_tokens"]}, grow=100
+    ),
     Case("llama", "bfloat16", "float32", {"target_modules": QV}, grow=100),
     Case("llama", "bfloat16", "float32", {"target_modules": [*QV, "embed_tokens", "lm_head"]}, grow=100),
     Case("llama-tied", "bfloat16", "float32", {"target_modules": ALL}),
@@ -55,8 +70,18 @@ CASES = [
     Case("llama", "float32", "float32", {"target_modules": QV}, dtype="bfloat16"),
     Case("llama", "bfloat16", "float32", {"target_modules": ["embed_tokens", "q_proj"]}, dtype="float32", shards=True),
     Case("gpt2", "float32", "float32", {"target_modules": ["c_attn", "c_proj", "c_fc"]}),
-    Case("gpt2", "bfloat16", "float16", {"target_modules": ["c_attn", "c_proj", "c_fc"], "fan_in_fan_out": True, "lora_bias": True}),
-    Case("gpt2", "bfloat16", "float32", {"target_modules": ["c_attn", "c_proj"], "use_dora": True, "fan_in_fan_out": True}),
+    Case(
+        "gpt2",
+        "bfloat16",
+        "float16",
+        {"target_modules": ["c_attn", "c_proj", "c_fc"], "fan_in_fan_out": True, "lora_bias": True},
+    ),
+    Case(
+        "gpt2",
+        "bfloat16",
+        "float32",
+        {"target_modules": ["c_attn", "c_proj"], "use_dora": True, "fan_in_fan_out": True},
+    ),
     Case("gpt2", "float32", "float32", {"target_modules": ["c_attn"], "bias": "all"}),
     Case("qwen2", "bfloat16", "float32", {"target_modules": ALL}),
     Case("mistral", "bfloat16", "float32", {"target_modules": ALL}),

@@ -64,7 +64,7 @@ def rest(place: Path) -> list[str]:
     return sorted(n for n in os.listdir(place) if n.startswith("."))
 
 
-@pytest.mark.parametrize(("count", "name"), [(KILLS, "SIGKILL"), (6, "SIGINT"), (3, "SIGTERM")])
+@pytest.mark.parametrize("count, name", [(KILLS, "SIGKILL"), (6, "SIGINT"), (3, "SIGTERM")])
 def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(place: Path, count: int, name: str) -> None:
     done = subprocess.run(
         [sys.executable, LOOP, place, str(count), name], capture_output=True, text=True, timeout=300, check=False
@@ -194,7 +194,7 @@ def test_of_two_merges_at_once_one_is_told_who_holds_the_target(place: Path) -> 
     plan = planned(place)
     answers: list[object] = []
 
-    def second(step: Step) -> None:
+    def second(_: Step) -> None:
         if not answers:
             with pytest.raises(MergeRefused, match=f"process {os.getpid()} on") as told:
                 apply(plan)
@@ -264,10 +264,10 @@ def test_a_base_that_becomes_shorter_stops_the_merge(place: Path) -> None:
     last.write_bytes(data)
     plan = planned(place)
 
-    def cut(step: Step) -> None:
+    def cut(_: Step) -> None:
         os.truncate(last, 5000)
 
-    with pytest.raises(DoctorError, match="became shorter|changed while"):
+    with pytest.raises(DoctorError, match=r"became shorter|changed while"):
         apply(plan, progress=cut)
 
     assert is_old(place)

@@ -49,9 +49,7 @@ def test_the_merged_model_answers_as_base_and_adapter_do(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_a_resized_shared_embedding_stays_shared(
-    zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_resized_shared_embedding_stays_shared(zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path) -> None:
     base = base_of("llama-tied")
     adapter = zoo.make_adapter(tmp_path / "adapter", base, {"target_modules": QV}, grow=100, same=True)
 

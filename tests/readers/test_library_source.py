@@ -105,6 +105,11 @@ class PromptLearningConfig(PeftConfig):
     assert known_lora_fields((tmp_path,)) == frozenset(
         {"r", "init_lora_weights", "auto_mapping", "base_model_name_or_path"}
     )
+    assert unknown_lora_fields((tmp_path,), ["r", "base_model_name_or_path", "brand_new", "num_virtual_tokens"]) == [
+        "brand_new",
+        "num_virtual_tokens",
+    ]
+    assert unknown_lora_fields((tmp_path / "absent",), ["r"]) is None
 
 
 @pytest.mark.parametrize(
@@ -128,11 +133,6 @@ def test_torch_build(
     if file is not None:
         lay(tmp_path, "torch/version.py", file)
     assert torch_build(version, [tmp_path]) == expected
-    assert unknown_lora_fields((tmp_path,), ["r", "base_model_name_or_path", "brand_new", "num_virtual_tokens"]) == [
-        "brand_new",
-        "num_virtual_tokens",
-    ]
-    assert unknown_lora_fields((tmp_path / "absent",), ["r"]) is None
 
 
 def test_asks_about_one_name_without_reading_the_whole_table(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ HOME = Path("/home/dp")
         ("/home/alice/models/a", "/home/alice"),
         ("/home/alice", "/home/alice"),
         ("/Users/alice/models/a", "/Users/alice"),
-        ("/root/models", "/root"),
-        ("/root", "/root"),
         ("/mnt/c/Users/alice/models", "/mnt/c/Users/alice"),
         ("C:\\Users\\alice\\models", "C:\\Users\\alice"),
         ("D:/Users/alice/models", "D:/Users/alice"),
@@ -29,6 +27,11 @@ HOME = Path("/home/dp")
 )
 def test_whose_home_a_path_names(path: str, whose: str | None) -> None:
     assert foreign_home(Path(path), HOME) == whose
+
+
+def test_a_home_that_is_here_is_another_user_s_and_not_foreign() -> None:
+    whose = None if Path("/root").exists() else "/root"
+    assert foreign_home(Path("/root/models"), HOME) == whose
 
 
 def test_homes_that_the_manifest_names() -> None:

@@ -19,7 +19,7 @@ KNOWN = [
     ("a Git LFS pointer", b"version https://git-lfs.github.com/spec/v1\n"),
     ("a GGUF model", b"GGUF\x03\0\0\0"),
     ("a zip archive (the form of a PyTorch pickle)", zipped()),
-    ("a gzip archive", gzip.compress(b"weights")),
+    ("a gzip archive", gzip.compress(b"weights", mtime=0)),
     ("a Python pickle", pickle.dumps({"a": 1}, protocol=2)),
     ("a Python pickle", pickle.dumps({"a": 1}, protocol=4)),
     ("an HTML page", b"\xef\xbb\xbf\n  <!DOCTYPE HTML><html>"),

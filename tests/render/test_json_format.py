@@ -7,11 +7,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-import sample_reports as reports
 
 import sage_doctor
 from sage_doctor.render import render
 from sage_doctor.report import Measurement, Report
+from tests.render import sample_reports as reports
 
 SCHEMA = json.loads((Path(sage_doctor.__file__).parent / "schemas" / "report.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

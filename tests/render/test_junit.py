@@ -4,10 +4,10 @@ import dataclasses
 from xml.etree import ElementTree as ET
 
 import pytest
-import sample_reports as reports
 
 from sage_doctor.render import render
 from sage_doctor.report import Report
+from tests.render import sample_reports as reports
 
 
 def suite(report: Report) -> ET.Element:

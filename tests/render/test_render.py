@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-import sample_reports as reports
 
 from sage_doctor.errors import UsageError
 from sage_doctor.render import FORMATS, Screen, render, screen_of, write
+from tests.render import sample_reports as reports
 
 
 class Terminal(io.StringIO):
@@ -88,7 +88,8 @@ def test_write_escapes_what_the_stream_cannot_encode() -> None:
 
 def test_json_and_junit_do_not_import_rich() -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import sample_reports as reports\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from tests.render import sample_reports as reports\n"
         "from sage_doctor.render import render\n"
         "render(reports.incident(), 'json'); render(reports.incident(), 'junit')\n"
         "print('rich' in sys.modules, 'torch' in sys.modules)"

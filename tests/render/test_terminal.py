@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-import sample_reports as reports
 
 from sage_doctor.render import render
 from sage_doctor.report import CheckResult, Finding, Fix, Measurement
+from tests.render import sample_reports as reports
 
 GOLDEN = Path(__file__).parent / "golden"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

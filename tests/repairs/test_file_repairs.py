@@ -270,7 +270,7 @@ def test_no_ref_is_written_where_it_may_be_wrong(surgery: Surgery, fault: str) -
     assert contents(folder) == before
 
 
-# -- lfs-pull, where it cannot be ---------------------------------------------------------------------------------------
+# -- lfs-pull, where it cannot be -------------------------------------------------------------------------------------
 
 
 def test_without_git_lfs_it_says_what_to_install(

@@ -1,7 +1,7 @@
 """Git LFS pointers, replaced by what they stand for: real git, real git-lfs, and a remote that is a directory.
 
 git-lfs fetches from `file://` remotes by itself (its built-in standalone transfer), so nothing here needs a network;
-what is not tried is a remote over HTTP or SSH. Where git-lfs is not installed this file is not collected (`conftest.py`):
+what is not tried is a remote over HTTP or SSH. Without git-lfs this file is not collected (`conftest.py`);
 what the doctor says then is held by `test_file_repairs.py` everywhere.
 """
 

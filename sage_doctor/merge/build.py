@@ -1,0 +1,96 @@
+"""Putting the adapter's modules onto the base's tensors: names joined, ties settled, every tensor used once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sage_doctor.facts.config import read_config_facts
+from sage_doctor.merge.adapter import ModuleParts
+from sage_doctor.merge.assembly import Assembly, apply_module, lookup, needed_names, untouched
+from sage_doctor.merge.base import BaseModel
+from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.library_names import library_view
+from sage_doctor.merge.names import Names, join
+from sage_doctor.merge.recipe import Recipe
+from sage_doctor.merge.refusal import refused, unmatched
+from sage_doctor.merge.ties import INPUTS, OUTPUTS, find_tie, settle
+from sage_doctor.text import listed
+
+
+@dataclass(kw_only=True)
+class Built:
+    """The pieces by stored name, what joined them, and what of the base's configuration they change."""
+
+    pieces: dict[str, Piece]
+    names_why: str
+    untied: bool
+    vocabulary: int | None
+
+
+def build(base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, dtype: str | None) -> Built:
+    """Return the merged model's tensors. Raises `MergeRefused` where any of the adapter's finds no place."""
+    stored = {n: p.tensor for n, p in base.tensors.items()}
+    custom = bool(base.config.get("auto_map"))
+    total = {p.tensor.name for m in modules.values() for p in m.parts.values()}
+    assembly = Assembly(pieces=untouched(base, dtype), left=set(total))
+    tie = find_tie(base, modules)
+    aliases: dict[str, str] = {}
+    plain = dict(modules)
+    if tie is not None and tie.touched:
+        aliases = settle(tie, assembly, recipe, lambda: _output_name(base, custom=custom))
+        plain = {n: m for n, m in modules.items() if n not in aliases}
+    names = join(stored, needed_names(plain))
+    if names is None:
+        names = _by_library(base, plain, custom=custom)
+    kind = read_config_facts(base.config).model_type or ""
+    for module in modules.values():
+        if not module.parts:
+            continue  # the second copy of a shared tensor, dealt with already
+        weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
+        apply_module(assembly, module, weight, bias, recipe, kind)
+    if assembly.left:
+        raise unmatched(f"{len(assembly.left)} of {len(total)} tensors found no place: {listed(sorted(assembly.left))}")
+    return Built(
+        pieces=assembly.pieces,
+        names_why=names.how,
+        untied=tie is not None and tie.touched and len(assembly.pieces) > len(base.tensors),
+        vocabulary=_vocabulary(base, assembly.pieces),
+    )
+
+
+def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], *, custom: bool) -> Names:
+    """Return the library's join. Raises `MergeRefused` where it does not find every name either."""
+    stored = {n: p.tensor for n, p in base.tensors.items()}
+    names = library_view(base.path, stored, custom_code=custom).names(stored)
+    wanted = needed_names(modules)
+    lost = [n for n in wanted if names.find(n) is None]
+    if lost:
+        raise unmatched(
+            f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "
+            f"{listed(lost, most=3)}"
+        )
+    return names
+
+
+def _output_name(base: BaseModel, *, custom: bool) -> str:
+    stored = {n: p.tensor for n, p in base.tensors.items()}
+    output = library_view(base.path, stored, custom_code=custom).output
+    if output is None:
+        raise refused("the embedding is shared with an output layer whose name nothing tells")
+    return output
+
+
+def _vocabulary(base: BaseModel, pieces: Mapping[str, Piece]) -> int | None:
+    """Return the new number of rows where the adapter brings embeddings of another size.
+
+    Raises `MergeRefused` where two of them disagree, or it is not an embedding that changes its size.
+    """
+    changed = {n: p.shape[0] for n, p in pieces.items() if n in base.tensors and p.shape != base.tensors[n].shape}
+    sizes = set(changed.values())
+    if not sizes:
+        return None
+    rest = [n for n in pieces if n not in changed and n.removesuffix(".weight").rpartition(".")[2] in INPUTS | OUTPUTS]
+    if len(sizes) > 1 or any(pieces[n].shape[0] not in sizes for n in rest):
+        raise unmatched(f"the adapter resizes {listed(sorted(changed))}, and not what belongs to it: {listed(rest)}")
+    return sizes.pop()

@@ -1,0 +1,219 @@
+"""What a plan says, which base it takes, and what it refuses before anything is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sage_doctor.merge import MergeRefused, Surroundings, plan_merge
+from sage_doctor.merge.assembly import CONV1D
+
+REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
+    "replicated": ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
+    "alora": ({"alora_invocation_tokens": [1, 2]}, "invocation tokens"),
+    "pissa": ({"init_lora_weights": "pissa_niter_16"}, "changed the base's weights"),
+    "olora": ({"init_lora_weights": "olora"}, "changed the base's weights"),
+    "prompt": ({"peft_type": "PROMPT_TUNING"}, "nothing to merge"),
+    "xlora": ({"peft_type": "XLORA"}, "nothing to merge"),
+    "loha": ({"peft_type": "LOHA"}, "merge_and_unload"),
+    "parameters": ({"target_parameters": ["mlp.experts.down_proj"]}, "whole parameters"),
+    "rank": ({"r": 5}, "have rank 8, its configuration states 5"),
+    "untargeted": ({"target_modules": ["k_proj"]}, "does not target"),
+    "dora": ({"use_dora": True}, "contradict"),
+    "bias": ({"lora_bias": True}, "contradict"),
+}
+
+
+@pytest.fixture(scope="session")
+def made(zoo: ModuleType, base_of: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    import warnings
+
+    base = base_of("llama")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"target_modules": ["q_proj", "v_proj"]}
+        return base, zoo.make_adapter(tmp_path_factory.mktemp("adapters") / "qv", base, options)
+
+
+@pytest.fixture
+def adapter(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    for path in made[1].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def set_config(adapter: Path, **values: object) -> None:
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def rename(adapter: Path, rename_one: Callable[[str], str]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = adapter / "adapter_model.safetensors"
+    save_file({rename_one(n): t for n, t in load_file(path).items()}, path)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_merged_faithfully_is_refused_with_the_reason(name: str, adapter: Path, tmp_path: Path) -> None:
+    values, reason = REFUSED[name]
+    set_config(adapter, **values)
+
+    with pytest.raises(MergeRefused, match=reason) as refusal:
+        plan_merge(adapter, tmp_path / "merged")
+
+    assert refusal.value.code in ("merge-refused", "merge-unmatched-tensors")
+    assert refusal.value.next_step
+    assert os.listdir(tmp_path) == ["adapter"]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        lambda n: n.replace("lora_A", "lora_A.default"),
+        lambda n: n.removeprefix("base_model.model."),
+        lambda n: n.replace("layers.1", "layers.7"),
+        lambda n: n.replace("q_proj", "query"),
+        lambda n: n.replace("layers.0.self_attn.q_proj.lora_B", "layers.0.self_attn.q_proj.lora_C"),
+        lambda n: n.replace("layers.0.self_attn.q_proj.lora_B", "layers.0.self_attn.z_proj.lora_B"),
+    ],
+)
+def test_a_tensor_that_finds_no_place_stops_the_merge(
+    strange: Callable[[str], str], adapter: Path, tmp_path: Path
+) -> None:
+    rename(adapter, strange)
+
+    with pytest.raises(MergeRefused) as refusal:
+        plan_merge(adapter, tmp_path / "merged")
+
+    assert refusal.value.code == "merge-unmatched-tensors"
+
+
+def test_a_pickle_is_refused(adapter: Path, tmp_path: Path) -> None:
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+
+    with pytest.raises(MergeRefused, match="can run code"):
+        plan_merge(adapter, tmp_path / "merged")
+
+
+def test_a_quantised_base_is_refused(adapter: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
+    base = copy_of(made[0], tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+
+    with pytest.raises(MergeRefused, match="quantised"):
+        plan_merge(adapter, tmp_path / "merged", base=base)
+
+
+def test_a_base_of_another_architecture_is_refused(adapter: Path, base_of: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(MergeRefused, match="counterpart") as refusal:
+        plan_merge(adapter, tmp_path / "merged", base=base_of("gpt2"))
+
+    assert refusal.value.code == "merge-unmatched-tensors"
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    target.mkdir(parents=True)
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def around(tmp_path: Path) -> Surroundings:
+    return Surroundings(cwd=tmp_path / "cwd", home=tmp_path / "home", environ={}, roots=(tmp_path / "zoo",))
+
+
+def test_two_bases_left_are_a_question_and_the_answer_is_an_option(
+    adapter: Path, made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    set_config(adapter, base_model_name_or_path="org/tiny-llama")
+    copies = [copy_of(made[0], tmp_path / f"zoo/{n}/org/tiny-llama") for n in ("a", "b")]
+    places = Surroundings(
+        cwd=tmp_path, home=tmp_path / "home", environ={}, roots=(tmp_path / "zoo/a", tmp_path / "zoo/b")
+    )
+
+    with pytest.raises(MergeRefused, match="same shapes") as question:
+        plan_merge(adapter, tmp_path / "merged", around=places)
+
+    assert all(str(c) in question.value.next_step for c in copies)
+    assert plan_merge(adapter, tmp_path / "merged", base=copies[1], around=places).base == copies[1]
+
+
+def test_the_same_trailing_path_elsewhere_is_the_base(adapter: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
+    set_config(adapter, base_model_name_or_path="/home/gone/models/tiny-llama")
+    base = copy_of(made[0], tmp_path / "zoo/models/tiny-llama")
+
+    plan = plan_merge(adapter, tmp_path / "merged", around=around(tmp_path))
+
+    assert (plan.base, plan.base_why) == (base, "the same trailing path")
+
+
+def test_a_model_of_the_same_shape_is_never_guessed(adapter: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
+    set_config(adapter, base_model_name_or_path="/home/gone/models/tiny-llama")
+    copy_of(made[0], tmp_path / "zoo/other/some-llama")
+
+    with pytest.raises(MergeRefused, match="not where it should be"):
+        plan_merge(adapter, tmp_path / "merged", around=around(tmp_path))
+
+
+@pytest.mark.parametrize("inner", ["base", "adapter", "base/inside", "."])
+def test_a_target_that_touches_an_input_is_refused(
+    inner: str, adapter: Path, made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    base = copy_of(made[0], tmp_path / "base")
+
+    with pytest.raises(MergeRefused, match="lie in one another"):
+        plan_merge(adapter, tmp_path / inner, base=base)
+
+
+def test_what_no_merge_can_make_again_is_never_deleted(adapter: Path, tmp_path: Path) -> None:
+    (tmp_path / "merged/thesis").mkdir(parents=True)
+    (tmp_path / "merged/config.json").touch()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/cat.jpg").touch()
+
+    with pytest.raises(MergeRefused, match="thesis"):
+        plan_merge(adapter, tmp_path / "merged")
+    with pytest.raises(MergeRefused, match="none of a model"):
+        plan_merge(adapter, tmp_path / "photos")
+
+
+def test_a_plan_says_everything_and_touches_nothing(adapter: Path, tmp_path: Path) -> None:
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+
+    text = str(plan_merge(adapter, tmp_path / "merged"))
+
+    assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
+    for part in ("reads    ", "writes   1 weight file, ", "tensors  ", "4 computed", "of memory", "leaves   base"):
+        assert part in text
+
+
+def test_a_plan_imports_no_torch(adapter: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from sage_doctor.merge import plan_merge\n"
+        "plan_merge(Path(sys.argv[1]), Path(sys.argv[2])); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, adapter, tmp_path / "merged"], capture_output=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_architectures_with_transposed_weights_are_those_of_the_library() -> None:
+    import transformers
+
+    models = Path(transformers.__file__).parent / "models"
+    found = {
+        p.parent.name for p in models.glob("*/modeling_*.py") if "import Conv1D" in (text := p.read_text())
+        or ("Conv1D" in text and "pytorch_utils" in text and " Conv1D(" in text)
+    }  # fmt: skip
+    assert {n.replace("openai", "openai-gpt") for n in found} == set(CONV1D)
