@@ -10,6 +10,7 @@ from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.packages import knows_peft_type, unknown_lora_fields
 from sage_doctor.hub_findings import dangling_blobs, unresolved
+from sage_doctor.mendable import base_choices, mended
 from sage_doctor.model import Model
 from sage_doctor.readers.location import foreign_home
 from sage_doctor.text import listed, printable, quoted
@@ -120,7 +121,7 @@ def check_adapter_base(model: Model) -> Iterator[Finding]:
             )
         return
     if base.hub is not None and base.hub.status != "not-cached":
-        yield unresolved(base.hub)
+        yield unresolved(base.hub, model)
         return
     yield _missing(model)
 
@@ -164,19 +165,22 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
     by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
     best = candidates[0]["path"] if candidates else None
     where = where_it_may_be(candidates)
+    sure = len(base_choices(model)) == 1
     if model.spec is None:
-        return Fix(
+        fix = Fix(
             summary="Put the base model where the adapter's config says, or load the adapter with an explicit base. "
             f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
             commands=copy_commands(candidates),
         )
+        return mended(fix, model, "name-base", "--write-config") if sure else fix
     named = by_path.get(best or "")
     value = named or best or "NAME-OR-PATH"
-    return Fix(
+    fix = Fix(
         summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
         f'base = "{printable(value)}".{where} Shapes cannot tell which base is right; its origin does.',
         commands=(f"sage-doctor check {quoted(named)}",) if named else copy_commands(candidates),
     )
+    return mended(fix, model, "name-base") if sure and model.spec.base is None else fix
 
 
 @check("static", after=(*LOCATED, "check_adapter_config", "check_adapter_base"), kinds=ADAPTER)
@@ -186,7 +190,7 @@ def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
     if base is None or model.siblings.get(base.name) is base:
         raise NotApplicable("the base is examined as a model of its own")
     if base.hub is not None and base.hub.dangling:
-        yield dangling_blobs(base.hub)
+        yield dangling_blobs(base.hub, model)
         return
     problem = _ailment(base)
     if problem:

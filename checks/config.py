@@ -11,7 +11,7 @@ from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.facts.packages import knows_model_type
 from sage_doctor.model import Model
 from sage_doctor.text import listed, printable, quoted
-from sage_doctor.weight_findings import bring_back, lfs_pull
+from sage_doctor.weight_findings import bring_back, companions_back, lfs_pull
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
@@ -33,10 +33,10 @@ def check_config(model: Model) -> Iterator[Finding]:
             "config-missing",
             "no config.json beside the weights: a load cannot tell what architecture they are",
             evidence={"path": str(model.path)},
-            fix=bring_back(model, ["config.json"]),
+            fix=companions_back(model, ["config.json"]),
         )
     elif file.problem:
-        fix = lfs_pull(model, ["config.json"]) if file.lfs_pointer else bring_back(model, ["config.json"])
+        fix = lfs_pull(model, ["config.json"]) if file.lfs_pointer else companions_back(model, ["config.json"])
         yield finding(
             "config-invalid",
             f"{file.where}: {printable(file.problem)}",
@@ -54,7 +54,7 @@ def check_config_possible(model: Model) -> Iterator[Finding]:
             "config-invalid",
             f"config.json describes no possible model: {printable(impossible[0])}",
             evidence={"file": "config.json", "problems": impossible},
-            fix=bring_back(model, ["config.json"]),
+            fix=companions_back(model, ["config.json"]),
         )
 
 
@@ -71,7 +71,7 @@ def check_config_type(model: Model) -> Iterator[Finding]:
             "config-type-unknown",
             "config.json names no model_type, so AutoModel cannot choose an architecture",
             evidence={"file": "config.json", "architectures": list(model.config.architectures)},
-            fix=bring_back(model, ["config.json"]),
+            fix=companions_back(model, ["config.json"]),
         )
     elif not known and not model.config.auto_map:
         yield finding(

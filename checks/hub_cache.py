@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.hub_cache import HubFacts
-from sage_doctor.hub_findings import dangling_blobs, unresolved
+from sage_doctor.hub_findings import dangling_blobs, downloaded, unresolved
 from sage_doctor.model import Model
 from sage_doctor.text import human_bytes, listed, printable, quoted
 
@@ -19,7 +19,7 @@ def check_hub(model: Model) -> Iterator[Finding]:
     if model.hub is None:
         raise NotApplicable("it does not lie in the Hugging Face cache")
     if model.hub.status != "found":
-        yield unresolved(model.hub)
+        yield unresolved(model.hub, model)
 
 
 @check("static", after=["check_path", "check_hub"])
@@ -29,7 +29,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
     if hub is None:
         raise NotApplicable("it does not lie in the Hugging Face cache")
     if hub.dangling:
-        yield dangling_blobs(hub)
+        yield dangling_blobs(hub, model)
         return
     missing = [n for n in hub.expected or {} if n not in hub.files and _matters(n)]
     if missing:
@@ -37,7 +37,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
             "hub-snapshot-incomplete",
             f"the snapshot lacks {len(missing)} of {len(hub.expected or {})} files: {listed(missing)}",
             evidence={"missing": missing[:50], "snapshot": str(hub.snapshot)},
-            fix=Fix(summary="Download the rest.", commands=(_download(hub),)),
+            fix=downloaded(model, "Download the rest.", _download(hub)),
         )
         return
     if hub.incomplete:
@@ -48,7 +48,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
             f"{printable(first.path.name)}",
             evidence={"files": [str(i.path) for i in hub.incomplete[:20]]},
             severity="warning",
-            fix=Fix(summary="Run the download again; it takes up where it stopped.", commands=(_download(hub),)),
+            fix=downloaded(model, "Run the download again; it takes up where it stopped.", _download(hub)),
         )
 
 

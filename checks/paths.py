@@ -9,9 +9,11 @@ from sage_doctor.advice import as_candidates, copy_commands, where_it_may_be
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.mendable import mended, modes_obstacle
 from sage_doctor.model import Model
 from sage_doctor.readers.regular import look
 from sage_doctor.text import printable, quoted
+from sage_doctor.weight_findings import merge_commands
 
 
 @check("static")
@@ -70,7 +72,7 @@ def check_path(model: Model) -> Iterator[Finding]:
             "path-unreadable",
             f"{shown} has mode {node.mode:04o}: the user running sessions cannot list or enter it",
             evidence={**evidence, "mode": f"{node.mode:04o}", "owner": node.uid},
-            fix=Fix(summary="Allow reading and entering.", commands=(f"chmod u+rx {quoted(model.path)}",)),
+            fix=_opened(model),
         )
 
 
@@ -80,6 +82,11 @@ def _enterable(model: Model) -> bool:
     if os.getuid() == 0:
         return bool(node.mode & 0o444) and bool(node.mode & 0o111)
     return os.access(model.path, os.R_OK | os.X_OK)
+
+
+def _opened(model: Model) -> Fix:
+    fix = Fix(summary="Allow reading and entering.", commands=(f"chmod u+rx {quoted(model.path)}",))
+    return fix if modes_obstacle(model, ["."]) else mended(fix, model, "fix-modes")
 
 
 def _missing(model: Model) -> Finding:
@@ -114,12 +121,22 @@ def _missing(model: Model) -> Finding:
                 commands=copy_commands(near),
             ),
         )
+    fix = Fix(
+        summary=f"{what_now}, or bring the model here.{where_it_may_be(evidence['candidates'])}",
+        commands=copy_commands(near) or (f"ls -l {quoted(location.existing)}",),
+    )
     return finding(
         "path-missing",
         f"{shown} does not exist; {printable(str(location.existing))} is as far as it goes",
         evidence=evidence,
-        fix=Fix(
-            summary=f"{what_now}, or bring the model here.{where_it_may_be(evidence['candidates'])}",
-            commands=copy_commands(near) or (f"ls -l {quoted(location.existing)}",),
-        ),
+        fix=_merged_anew(model) if _can_be_merged(model) else fix,
     )
+
+
+def _can_be_merged(model: Model) -> bool:
+    return bool(merge_commands(model)) and look(model.path.parent).kind == "directory"
+
+
+def _merged_anew(model: Model) -> Fix:
+    summary = "It is a merged model that was never merged on this machine: merge it, or copy it from one that has it."
+    return mended(Fix(summary=summary, commands=merge_commands(model)), model, "merge")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.mendable import mended, modes_obstacle
 from sage_doctor.model import Model
 from sage_doctor.readers.regular import readable_by
 from sage_doctor.text import printable, quoted
@@ -26,10 +27,7 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
             "path-unreadable",
             f"{printable(closed[0])} may not be read by the user that runs sessions",
             evidence={"files": closed},
-            fix=Fix(
-                summary="Allow reading.",
-                commands=tuple(f"chmod u+r {quoted(model.path / n)}" for n in closed[:20]),
-            ),
+            fix=_opened(model, closed, "u+r", "Allow reading."),
         )
         return
     private = [n for n, node in own if node.uid != uid and not readable_by(node, uid, gids)]
@@ -39,8 +37,15 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
             "weights-private-mode",
             f"{printable(private[0])} is readable by its owner only (user {owner}); others are refused",
             evidence={"files": private},
-            fix=Fix(
-                summary="Open the files to the user that runs sessions; safetensors writes them for the owner only.",
-                commands=tuple(f"chmod a+r {quoted(model.path / n)}" for n in private[:20]),
+            fix=_opened(
+                model,
+                private,
+                "a+r",
+                "Open the files to the user that runs sessions; safetensors writes them for the owner only.",
             ),
         )
+
+
+def _opened(model: Model, names: list[str], mode: str, summary: str) -> Fix:
+    fix = Fix(summary=summary, commands=tuple(f"chmod {mode} {quoted(model.path / n)}" for n in names[:20]))
+    return fix if modes_obstacle(model, names) else mended(fix, model, "fix-modes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from packaging.version import InvalidVersion, Version
@@ -13,7 +14,7 @@ from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.model import Model
 from sage_doctor.text import printable, quoted
-from sage_doctor.weight_findings import bring_back, lfs_pull
+from sage_doctor.weight_findings import companions_back, lfs_pull
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
@@ -66,16 +67,13 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
     if model.config.model_type in _WITHOUT:
         raise NotApplicable(f"models of type {model.config.model_type} take no text")
     if model.tokenizer.source is None:
+        back = companions_back(model, ["tokenizer.json", "tokenizer_config.json"])
         donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
         yield finding(
             "tokenizer-missing",
             "no tokenizer files beside the weights (tokenizer.json, tokenizer.model, or vocabulary and merges)",
             evidence={"path": str(model.path), "candidates": donors},
-            fix=Fix(
-                summary="Copy the tokenizer files from the base model. "
-                + bring_back(model, ["tokenizer.json"]).summary,
-                commands=bring_back(model, ["tokenizer.json", "tokenizer_config.json"]).commands,
-            ),
+            fix=dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. {back.summary}"),
         )
 
 
@@ -91,7 +89,7 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
             "tokenizer-invalid",
             f"{where}: {printable(first.message)}",
             evidence={"files": names, "line": first.line},
-            fix=lfs_pull(model, names) if first.lfs_pointer else bring_back(model, names),
+            fix=lfs_pull(model, names) if first.lfs_pointer else companions_back(model, names),
         )
         return
     version = model.host.session.packages.get("tokenizers")
@@ -128,15 +126,16 @@ def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
     if rows is None or (model.config.quantized and embedding is None):
         raise NotApplicable("the number of embedding rows is not known")
     if facts.highest_id >= rows:
+        back = companions_back(model, ["tokenizer.json"])
         token = printable(facts.highest_token or "", limit=40)
         yield finding(
             "tokenizer-vocab-overflow",
             f"token id {facts.highest_id} ({token}) has no row: the embedding has {rows}. Using it ends in IndexError.",
             evidence={"highest_id": facts.highest_id, "token": facts.highest_token, "rows": rows},
-            fix=Fix(
+            fix=dataclasses.replace(
+                back,
                 summary="The tokenizer belongs to another model, or tokens were added and the weights never resized: "
-                "copy the tokenizer that belongs to these weights. " + bring_back(model, ["tokenizer.json"]).summary,
-                commands=bring_back(model, ["tokenizer.json"]).commands,
+                f"copy the tokenizer that belongs to these weights. {back.summary}",
             ),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from sage_doctor.advice import as_candidates
@@ -9,6 +10,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.hub_findings import is_snapshot, snapshot_without_weights
+from sage_doctor.mendable import INDEX, aside_obstacle, index_obstacle, mended
 from sage_doctor.model import Model
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.text import human_bytes, listed, printable, quoted
@@ -50,12 +52,21 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
             "shard-index-missing",
             f"{len(weights.shards)} shard(s) are there, but no model.safetensors.index.json: a load finds none of them",
             evidence={"shards": list(weights.shards[:50])},
-            fix=bring_back(model, ["model.safetensors.index.json"]),
+            fix=_index_back(model, "model.safetensors.index.json"),
         )
     elif is_snapshot(model.path):
-        yield snapshot_without_weights(model.path)
+        yield snapshot_without_weights(model)
     else:
         yield _none_at_all(model)
+
+
+def _index_back(model: Model, name: str) -> Fix:
+    """Return the fix for a shard index: made again from the shards where they are whole, else brought back."""
+    fix = bring_back(model, [name])
+    if name != INDEX or index_obstacle(model):
+        return fix
+    made = Fix(summary="The shards are whole: make their index again from their headers.", commands=fix.commands[1:])
+    return mended(made, model, "rebuild-index")
 
 
 def _none_at_all(model: Model) -> Finding:
@@ -88,7 +99,7 @@ def _none_at_all(model: Model) -> Finding:
             "not_loaded": others[:50],
             "candidates": candidates,
         },
-        fix=Fix(summary=summary, commands=commands or bring_back(model, ["model.safetensors"]).commands),
+        fix=dataclasses.replace(bring_back(model, ["model.safetensors"]), summary=summary),
     )
 
 
@@ -114,14 +125,14 @@ def check_shard_index(model: Model) -> Iterator[Finding]:
             "shard-index-invalid",
             f"{where}: {printable(index.problem)}",
             evidence={"file": index.name, "line": index.line},
-            fix=bring_back(model, [index.name]),
+            fix=_index_back(model, index.name),
         )
     elif not index.has_metadata:
         yield finding(
             "shard-index-invalid",
             f"{index.name} has no metadata object; transformers stops with KeyError: 'metadata'",
             evidence={"file": index.name},
-            fix=bring_back(model, [index.name]),
+            fix=_index_back(model, index.name),
         )
 
 
@@ -186,7 +197,7 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
             f"{index.name} does not fit the shards: {'; '.join(parts)}. A load fills what it misses with random "
             "numbers.",
             evidence={"only_in_index": only_named[:50], "only_in_shards": only_held[:50]},
-            fix=bring_back(model, [index.name]),
+            fix=_index_back(model, index.name),
         )
 
 
@@ -197,18 +208,19 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     if "model.safetensors" in weights.present and "model.safetensors.index.json" in weights.present:
         shards = read_shards(model)
         stale = model.path / "model.safetensors"
+        fix = Fix(
+            summary="Find out which set is right, and put the other one aside.",
+            commands=(
+                f"ls -l --time-style=full-iso {quoted(model.path)}",
+                f"mv -n {quoted(stale)} {quoted(str(stale) + '.aside')}",
+            ),
+        )
         yield finding(
             "weights-ambiguous",
             "model.safetensors and a sharded set are both there; a load takes model.safetensors, which may be the "
             "stale one",
             evidence={"taken": "model.safetensors", "ignored": shards},
-            fix=Fix(
-                summary="Find out which set is right, and put the other one aside.",
-                commands=(
-                    f"ls -l --time-style=full-iso {quoted(model.path)}",
-                    f"mv -n {quoted(stale)} {quoted(str(stale) + '.aside')}",
-                ),
-            ),
+            fix=fix if aside_obstacle(model) else mended(fix, model, "put-aside"),
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from sage_doctor.check import finding
+from sage_doctor.mendable import mended, recipe_places
 from sage_doctor.model import Model
 from sage_doctor.readers.regular import look
 from sage_doctor.readers.safetensors_header import Header
@@ -26,7 +28,7 @@ def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding
     elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
         fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
     else:
-        fix = Fix(summary=f"{summary} {fix.summary}", commands=fix.commands)
+        fix = dataclasses.replace(fix, summary=f"{summary} {fix.summary}")
     return finding(
         problem.code,
         f"{printable(name)}: {printable(problem.message)}{more}",
@@ -39,11 +41,18 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that Git LFS has not fetched."""
     where = quoted(model.path)
     include = quoted(",".join(names[:20]))
-    return Fix(
+    fix = Fix(
         summary="The repository was cloned without its large files. Let Git LFS fetch them (git-lfs must be "
         "installed).",
         commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
     )
+    if not _in_repository(model):
+        return bring_back(model, names) if merge_commands(model) else fix
+    return mended(fix, model, "lfs-pull")
+
+
+def _in_repository(model: Model) -> bool:
+    return any(look(p / ".git").kind != "missing" for p in (model.path, *model.path.parents))
 
 
 def bring_back(model: Model, names: Sequence[str]) -> Fix:
@@ -57,9 +66,10 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         )
     merge = merge_commands(model)
     if merge:
-        return Fix(
+        fix = Fix(
             summary="Merge it again from its base and adapter, or copy it from a machine that has it.", commands=merge
         )
+        return mended(fix, model, "merge")
     if look(model.path / ".git").kind != "missing":
         return Fix(
             summary="Restore from its repository, or copy from a machine that has it.",
@@ -72,26 +82,17 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
 
 
 def merge_commands(model: Model) -> tuple[str, ...]:
-    """Return the commands that rebuild a merged model by its recipe, or none where it has no recipe that can work."""
-    recipe = model.spec.merge if model.spec is not None else None
-    if recipe is None:
+    """Return the command that merges a model by its recipe, or none where it has no recipe that can work here."""
+    places = recipe_places(model)
+    if places is None:
         return ()
-    parts = []
-    for name, place in ((recipe.base, recipe.base_path), (recipe.adapter, recipe.adapter_path)):
-        sibling = model.siblings.get(name)
-        if sibling is not None and place is None:
-            parts.append(str(sibling.path))
-        elif place is not None:
-            parts.append(str(place.path) if place.path is not None else place.text.removeprefix("hf:"))
-    if len(parts) != 2:
-        return ()
-    python = quoted(model.host.python or "python3")
-    script = (
-        "import sys; from peft import PeftModel; from transformers import AutoModelForCausalLM as M, AutoTokenizer "
-        "as T; "
-        "base, adapter, out = sys.argv[1:]; "
-        "PeftModel.from_pretrained(M.from_pretrained(base, dtype='auto'), "
-        "adapter).merge_and_unload().save_pretrained(out); "
-        "T.from_pretrained(base).save_pretrained(out)"
-    )
-    return (f'{python} -c "{script}" {quoted(parts[0])} {quoted(parts[1])} {quoted(model.path)}',)
+    base, adapter = places
+    return (f"sage-doctor merge {quoted(adapter)} --base {quoted(base)} --out {quoted(model.path)}",)
+
+
+def companions_back(model: Model, names: Sequence[str]) -> Fix:
+    """Return the fix for small files beside the weights: from what the model was merged from, else as for weights."""
+    if recipe_places(model) is None:
+        return bring_back(model, names)
+    fix = Fix(summary="Copy it from the base and adapter it was merged from, or merge it again.")
+    return mended(Fix(summary=fix.summary, commands=merge_commands(model)), model, "copy-companions")

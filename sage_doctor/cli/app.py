@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
 from sage_doctor import __version__
-from sage_doctor.cli import check, demo, explain, merge, where
+from sage_doctor.cli import check, demo, explain, fix, merge, where
 from sage_doctor.errors import UsageError
 from sage_doctor.text import printable
 
@@ -27,7 +27,14 @@ class Command(Protocol):
         """Do what was asked and return the exit code."""
 
 
-COMMANDS: Mapping[str, Command] = {"check": check, "merge": merge, "explain": explain, "where": where, "demo": demo}
+COMMANDS: Mapping[str, Command] = {
+    "check": check,
+    "fix": fix,
+    "merge": merge,
+    "explain": explain,
+    "where": where,
+    "demo": demo,
+}
 PREFIX = "SAGE_DOCTOR_"
 
 
@@ -46,6 +53,9 @@ class Parser(argparse.ArgumentParser):
             text = environ.get(name)
             if not action.option_strings or action.dest in ("help", "manifest") or not text:
                 continue  # the manifest's variable comes after the search upwards: manifest.find_manifest knows
+            if action.nargs == 0:
+                action.default = _switch(name, text)
+                continue
             try:
                 values = [self._get_value(action, part) for part in text.split()] if _repeats(action) else None
                 value = values if values is not None else self._get_value(action, text)
@@ -54,6 +64,14 @@ class Parser(argparse.ArgumentParser):
             except argparse.ArgumentError as error:
                 raise UsageError(f"{name}={printable(text, limit=200)}: {error.message}") from error
             action.default = value
+
+
+def _switch(name: str, text: str) -> bool:
+    """Return what a variable says for an option without a value: `0` must not mean yes."""
+    said = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in said:
+        raise UsageError(f"{name}={printable(text, limit=200)}: write 1 or 0")
+    return said[text.lower()]
 
 
 def _repeats(action: argparse.Action) -> bool:

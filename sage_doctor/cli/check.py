@@ -28,9 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-l", "--level", choices=LEVELS, help="how deep to look (default: generate; static for directories)"
     )
     parser.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="what goes to standard output")
-    parser.add_argument(
-        "-o", "--output", metavar="FORMAT:PATH", action="append", default=[], help="write the report to a file as well"
-    )
+    add_outputs(parser)
     parser.add_argument(
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
@@ -48,9 +46,21 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that names files for the report."""
+    parser.add_argument(
+        "-o", "--output", metavar="FORMAT:PATH", action="append", default=[], help="write the report to a file as well"
+    )
+
+
+def outputs_of(options: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Return formats and paths of the files asked for. Raises `UsageError`."""
+    return [_output(text) for text in options.output]
+
+
 def run(options: argparse.Namespace) -> int:
     """Examine, deliver the report, and return its exit code."""
-    outputs = [_output(text) for text in options.output]
+    outputs = outputs_of(options)
     from sage_doctor.selection import Request  # noqa: PLC0415 - --help and wrong words need no pytest
     from sage_doctor.suite import examine  # noqa: PLC0415
 

@@ -1,35 +1,22 @@
-"""The cure, as a person would apply it with an editor after reading the diagnosis; every change is shown as a diff."""
+"""What no repair may touch, changed as a person would with an editor: a session's script. The change is shown."""
 
 from __future__ import annotations
 
 import difflib
 from pathlib import Path
 
-from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, STANCES, Incident
+from sage_doctor.demo.incident import STANCES, Incident
 
 # Text before, text after; each must occur exactly once.
 Edit = tuple[str, str]
 
 
 def edits(it: Incident) -> dict[Path, tuple[Edit, ...]]:
-    """Return the changes for each file: the adapter gets its base, and sessions run from the adapter.
-
-    The merged model stays as it is: rebuilding it is another day's work, and nothing needs it any more.
-    """
-    stances = "MODEL = " + f'str(HRM_ROOT / "{STANCES}/Introspective-v2.1/model")'
-    base = f'BASE = str(HRM_ROOT / "{it.base.relative_to(it.root).as_posix()}")'
-    changed: dict[Path, tuple[Edit, ...]] = {
-        it.manifest: (
-            (f'models = ["{MERGED}"]\n', f'models = ["{ADAPTER}"]\n'),
-            ('Introspective-v2.1/model"\n', f'Introspective-v2.1/model"\nbase = "{BASE}"\n'),
-        )
-    }
-    for runner in it.runners:
-        lines = runner.read_text(encoding="utf-8").splitlines(keepends=True)
-        (model,) = [line for line in lines if line.startswith("MODEL = ")]
-        (none,) = [line for line in lines if line.startswith("BASE = ")]
-        changed[runner] = ((model, f"{stances}\n"), (none, f"{base}\n"))
-    return changed
+    """Return the changes for each file: the runner with another machine's path gets one that holds on every machine."""
+    runner = it.runners[0]
+    (model,) = [line for line in runner.read_text(encoding="utf-8").splitlines() if line.startswith("MODEL = ")]
+    here = f'STANCES = HRM_ROOT / "{STANCES.as_posix()}"\nMODEL = str(STANCES / "{it.merged.name}")'
+    return {runner: ((f"{model}\n", f"{here}\n"),)}
 
 
 def apply(it: Incident) -> dict[Path, list[str]]:

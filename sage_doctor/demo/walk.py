@@ -1,8 +1,8 @@
-"""Plays the incident: a session fails, the doctor says why, a person mends it, the doctor and the session agree.
+"""Plays the incident: a session fails, the doctor says why and mends it, and the session runs.
 
 Everything shown is really run: the session runners, the doctor (a process of its own, as a person would start it),
-and the edits. After each step the report is held against what the step claims; the first claim that does not hold
-ends the demo with a sentence and exit code 1.
+its repairs, and the one edit that is left to a person. After each step the report is held against what the step claims;
+the first claim that does not hold ends the demo with a sentence and exit code 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sage_doctor.demo import cure
-from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, Incident, lay_out, places
+from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, WEIGHTS, Incident, lay_out, places
 from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
 from sage_doctor.text import printable
@@ -29,6 +29,7 @@ Echo = Callable[[str], None]
 ANSWER = "I am SAGE"
 STEP_DEADLINE_S = 600.0
 INDENT = "  "
+SHOWN = ("check", "fix", "--yes")  # the words that a person would type
 
 
 class NotAsTold(Exception):
@@ -46,15 +47,16 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
     it = lay_out(scratch, converted())
     begun = time.monotonic()
     try:
-        changed = _play(it, echo)
+        _play(it, echo)
     except (NotAsTold, subprocess.TimeoutExpired) as broken:
         echo("")
         echo(f"The demo did not go as it should: {broken}")
         echo(f"Everything lies as it was at that moment in {printable(str(it.root))}.")
         return 1
     echo("")
-    echo(f"Shown: two misleading errors, their causes found without loading a model, {changed} lines of cure, and")
-    echo("a model that was really loaded, asked and timed, by the doctor and by a session.")
+    echo("Shown: two misleading errors; their causes, found without loading a model;")
+    echo("one command that named the base and merged the model; and that model, really")
+    echo("loaded, asked and timed, by the doctor and by the sessions.")
     echo(f"It took {time.monotonic() - begun:.0f} s.")
     return 0
 
@@ -88,8 +90,8 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _play(it: Incident, echo: Echo) -> int:
-    """Play all five scenes and return how many lines the cure wrote."""
+def _play(it: Incident, echo: Echo) -> None:
+    """Play all six scenes."""
     echo("After a reboot, no session starts on the machine called thor.")
     _heading(echo, "1", "The sessions fail, with errors about repositories that nobody asked for")
     for runner in it.runners:
@@ -100,22 +102,26 @@ def _play(it: Incident, echo: Echo) -> int:
             echo(INDENT + line)
 
     _heading(echo, "2", "The doctor says what is wrong")
-    _diagnosed(_doctor(it, echo), it)
+    _diagnosed(_doctor(it, echo, "check"), it)
 
-    _heading(echo, "3", "A person mends it: the adapter gets its base, and sessions run from the adapter")
-    shown = [line for diff in cure.apply(it).values() for line in diff]
-    for line in shown:
-        echo((INDENT + line).rstrip())
+    _heading(echo, "3", "The doctor mends it: the adapter gets its base, and the model its weights")
+    _mended(_doctor(it, echo, "fix", "--yes"), it)
 
-    _heading(echo, "4", "The doctor looks again, and lets the model speak")
-    _cured(_doctor(it, echo))
+    _heading(echo, "4", "A person mends what no repair may touch: a script with another machine's path")
+    for diff in cure.apply(it).values():
+        for line in diff:
+            echo((INDENT + line).rstrip())
 
-    _heading(echo, "5", "The session runs")
-    code, last = _session(it, it.runners[0], echo)
-    echo(INDENT + last)
-    if code != 0 or ANSWER not in last:
-        raise NotAsTold(f"{it.runners[0].name} did not answer “{ANSWER} …” although the doctor was content")
-    return sum(line.startswith("+") and not line.startswith("+++") for line in shown)
+    _heading(echo, "5", "The doctor looks again, and lets the model speak")
+    _cured(_doctor(it, echo, "check", "--timeout", f"{STEP_DEADLINE_S:.0f}"))
+
+    _heading(echo, "6", "The sessions run")
+    for runner in it.runners:
+        code, last = _session(it, runner, echo)
+        for line in _wrapped(last):
+            echo(INDENT + line)
+        if code != 0 or ANSWER not in last:
+            raise NotAsTold(f"{runner.name} did not answer “{ANSWER} …” although the doctor was content")
 
 
 def _heading(echo: Echo, number: str, text: str) -> None:
@@ -142,13 +148,12 @@ def _session(it: Incident, runner: Path, echo: Echo) -> tuple[int, str]:
     return done.returncode, printable(said[-1]) if said else f"(nothing, exit code {done.returncode})"
 
 
-def _doctor(it: Incident, echo: Echo) -> Report:
+def _doctor(it: Incident, echo: Echo, *words: str) -> Report:
     """Run the doctor in a process of its own, show its screen line by line, and return its report."""
     saved = it.root / "report.json"
     saved.unlink(missing_ok=True)
-    echo(f"{INDENT}$ sage-doctor check")
-    command = [sys.executable, "-m", "sage_doctor", "check", "--timeout", f"{STEP_DEADLINE_S:.0f}"]
-    command += ["--output", f"json:{saved}"]
+    echo(f"{INDENT}$ sage-doctor {' '.join(w for w in words if w in SHOWN)}")
+    command = [sys.executable, "-m", "sage_doctor", *words, "--output", f"json:{saved}"]
     begun = time.monotonic()
     with subprocess.Popen(
         command,
@@ -216,15 +221,25 @@ def _find(report: Report, code: str, subject: str) -> Finding:
     raise NotAsTold(f"the doctor does not report {code} on {subject}")
 
 
+def _mended(report: Report, it: Incident) -> None:
+    """Hold the report after the repairs against the promise: both causes are gone, and the weights are there."""
+    left = [f for f in report.findings if f.severity == "error" or (f.severity, f.subject) == ("warning", MERGED)]
+    if left or report.exit_code != EXIT_HEALTHY:
+        worst = f": {left[0].code} on {left[0].subject}" if left else ""
+        raise NotAsTold(f"after the repairs the doctor is not content ({report.exit_code}){worst}")
+    if not (it.merged / WEIGHTS).is_file():
+        raise NotAsTold(f"{MERGED} has no weights after the repairs")
+
+
 def _cured(report: Report) -> None:
     """Hold the second report against the cure: healthy, in the model's own words, with what they cost."""
     if (report.verdict, report.exit_code) != ("healthy", EXIT_HEALTHY):
         worst = f": {report.findings[0].message}" if report.findings else ""
         raise NotAsTold(f"after the cure the verdict is {report.verdict} ({report.exit_code}), not healthy (0){worst}")
-    answer = report.answers.get(ADAPTER, "")
+    answer = report.answers.get(MERGED, "")
     if ANSWER not in answer:
-        raise NotAsTold(f"{ADAPTER} answered {printable(answer) or 'nothing'!r}, not “{ANSWER} …”")
-    measured = {m.name for m in report.measurements if m.subject == ADAPTER}
+        raise NotAsTold(f"{MERGED} answered {printable(answer) or 'nothing'!r}, not “{ANSWER} …”")
+    measured = {m.name for m in report.measurements if m.subject == MERGED}
     missing = {"load_s", "first_token_ms", "tokens_per_s"} - measured
     if missing:
-        raise NotAsTold(f"nothing was measured for {', '.join(sorted(missing))} of {ADAPTER}")
+        raise NotAsTold(f"nothing was measured for {', '.join(sorted(missing))} of {MERGED}")

@@ -51,9 +51,9 @@ def told(tmp_path: Path) -> tuple[incident.Incident, Report, Report]:
         ),
     )
     well = a_report(
-        answers={incident.ADAPTER: "I am SAGE, a small language model."},
+        answers={incident.MERGED: "I am SAGE, a small language model."},
         measurements=tuple(
-            Measurement(subject=incident.ADAPTER, name=name, value=1.0, unit="s")
+            Measurement(subject=incident.MERGED, name=name, value=1.0, unit="s")
             for name in ("load_s", "first_token_ms", "tokens_per_s")
         ),
     )
@@ -88,7 +88,7 @@ def test_second_report_is_held_against_every_claim(told: tuple[incident.Incident
         ({"verdict": "degraded"}, r"verdict is degraded \(0\), not healthy"),
         ({"exit_code": 1, "verdict": "unhealthy", "findings": (a_finding("load-failed", "x"),)}, "load-failed it is"),
         ({"answers": {}}, "answered 'nothing'"),
-        ({"answers": {incident.ADAPTER: "I'm here to help"}}, 'answered "I\'m here to help"'),
+        ({"answers": {incident.MERGED: "I'm here to help"}}, 'answered "I\'m here to help"'),
         ({"answers": {"smollm2": "I am SAGE"}}, "answered 'nothing'"),
         ({"measurements": well.measurements[1:]}, "nothing was measured for load_s"),
     ):
@@ -96,11 +96,26 @@ def test_second_report_is_held_against_every_claim(told: tuple[incident.Incident
             walk._cured(dataclasses.replace(well, **changes))
 
 
+def test_report_after_the_repairs_is_held_against_every_claim(
+    told: tuple[incident.Incident, Report, Report],
+) -> None:
+    it, ill, well = told
+    with pytest.raises(walk.NotAsTold, match="has no weights"):
+        walk._mended(well, it)
+    it.merged.mkdir(parents=True)
+    (it.merged / "model.safetensors").write_text("weights")
+    walk._mended(well, it)
+    with pytest.raises(walk.NotAsTold, match="weights-missing on introspective-merged"):
+        walk._mended(ill, it)
+    with pytest.raises(walk.NotAsTold, match=r"not content \(3\)"):
+        walk._mended(dataclasses.replace(well, exit_code=3), it)
+
+
 def test_doctor_without_a_report_is_said_to_have_none(tmp_path: Path, hollow_model: Path) -> None:
     it = incident.lay_out(tmp_path, hollow_model)
     it.manifest.write_text("schema = 1\nmodles = 3\n")
     with pytest.raises(walk.NotAsTold, match=r"ended with exit code 2 and no report: .*modles"):
-        walk._doctor(it, lambda _line: None)
+        walk._doctor(it, lambda _line: None, "check")
 
 
 def test_session_on_a_hollow_model_fails_with_the_line_that_is_shown(tmp_path: Path, hollow_model: Path) -> None:
@@ -126,8 +141,12 @@ def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         "weights-missing",
         "adapter-base-missing",
         '+base = "smollm2"',
+        "repaired: adapter-base-missing",
+        "repaired: weights-missing",
+        '+MODEL = str(STANCES / "introspective-merged")',
         "SAGE: I am SAGE",
     ):
         assert part in shown
+    assert shown.count("SAGE: I am SAGE") == 2
     assert "Traceback" not in shown
     assert [f.name for f in (tmp_path / "cache" / "sage-doctor" / "demo").iterdir()] == ["SmolLM2-135M-Instruct"]

@@ -1,0 +1,160 @@
+"""`sage-doctor fix`: repair what was found: show each plan, ask, change, and check again; what fails is put back.
+
+Exits with what the report after says. Without a terminal to ask at, nothing is changed unless --yes says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from sage_doctor.cli.check import add_manifest, add_outputs, outputs_of
+from sage_doctor.files import write_atomically
+from sage_doctor.render import render, screen_of
+from sage_doctor.render.progress import Progress
+from sage_doctor.report import LEVELS, Finding
+from sage_doctor.text import printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.journal import Journal
+    from sage_doctor.mending import Attempt, Mending
+    from sage_doctor.repair import Plan
+
+_WIDEST = 100
+_ENDED = {
+    "planned": "would be done",
+    "declined": "not done",
+    "refused": "cannot be done",
+    "failed": "failed",
+    "undone": "put back",
+    "repaired": "repaired",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="models or roles of the manifest, or directories")
+    add_manifest(parser)
+    parser.add_argument(
+        "-l", "--level", choices=LEVELS, help="how deep to look in the end (default: generate; static for directories)"
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show the plans and change nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--write-config",
+        action="store_true",
+        help="name an adapter's base in its adapter_config.json instead of the manifest; the old file is kept",
+    )
+    add_outputs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Repair, show what came of it, and return the exit code of the report after."""
+    outputs = outputs_of(options)
+    from sage_doctor.mending import Audience, Wishes, journal_of, mend  # noqa: PLC0415 - --help needs no pytest
+    from sage_doctor.selection import Request  # noqa: PLC0415
+
+    request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
+    journal = journal_of(os.environ)
+    if not options.dry_run:
+        _tell_unfinished(journal)
+    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
+
+        def consent(plan: Plan) -> bool:
+            progress.close()
+            _say(*plan.lines(_width(), os.getcwd()))
+            return options.yes or _agreed(plan)
+
+        def told(attempt: Attempt) -> None:
+            progress.close()
+            _tell_attempt(attempt)
+
+        audience = Audience(consent=consent, told=told, tell=progress.update)
+        wishes = Wishes(dry_run=options.dry_run, write_config=options.write_config)
+        mending = mend(request, audience, wishes=wishes, journal=journal)
+    _summary(mending)
+    for name, path in outputs:
+        write_atomically(path, render(mending.after, name))
+    return mending.after.exit_code
+
+
+def _say(*lines: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
+
+
+def _width() -> int:
+    return max(40, min(screen_of(sys.stdout).width, _WIDEST))
+
+
+def _wrapped(text: str, indent: str, after: str) -> list[str]:
+    return textwrap.wrap(
+        text, _width(), initial_indent=indent, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _tell_unfinished(journal: Journal) -> None:
+    """Tell what an earlier run was killed in the midst of, once."""
+    for entry in journal.unfinished():
+        kept = entry.get("kept")
+        where = f" What was there before lies in {quoted(kept)}." if kept and os.path.isdir(str(kept)) else ""
+        what = f"{printable(str(entry.get('repair')), limit=60)} of {printable(str(entry.get('subject')), limit=200)}"
+        sys.stderr.write(
+            f"an earlier fix was stopped in the midst of {what}, begun {printable(str(entry.get('at')), limit=40)}: "
+            f"it is as it was or as it should be, and is looked at anew.{where}\n"
+        )
+        journal.append("noted", entry["key"])
+
+
+def _agreed(plan: Plan) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(f"Do this ({plan.repair})? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _tell_attempt(attempt: Attempt) -> None:
+    if attempt.ending == "planned" and attempt.plan is not None:
+        _say(*attempt.plan.lines(_width(), os.getcwd()), "")
+        return
+    if attempt.plan is None:
+        _say(f"{attempt.repair}: {printable(attempt.finding.subject, limit=200)}")
+    text = f"{_ENDED[attempt.ending]}: " + (
+        f"{attempt.finding.code} is gone, the check that found it says so"
+        if attempt.ending == "repaired"
+        else attempt.reason
+        or ("there is no terminal to ask at; --yes consents" if not sys.stdin.isatty() else "as you said")
+    )
+    for line in text.splitlines():
+        _say(*_wrapped(printable(line, limit=1000), "  ", "    "))
+    _say("")
+
+
+def _summary(mending: Mending) -> None:
+    before, after = mending.before, mending.after
+    if not mending.attempts:
+        _say("Nothing found that a repair could mend." if mending.remaining else "Nothing to repair.", "")
+    if mending.dry_run:
+        _say(f"Nothing was changed. {_counted(mending.remaining)} found (level {after.level}).")
+        return
+    _say(f"before   {before.verdict}: {_counted([f for f in before.findings if f.severity != 'info'])}")
+    for finding in mending.gone:
+        _say(*_wrapped(f"{finding.code} ({printable(finding.subject, limit=200)})", "  gone      ", " " * 12))
+    for finding in mending.remaining:
+        _say(*_wrapped(f"{finding.code} ({printable(finding.subject, limit=200)})", "  remaining ", " " * 12))
+    _say(f"after    {after.verdict}: {_counted(mending.remaining)}, level {after.level}, exit code {after.exit_code}")
+    if mending.remaining:
+        _say("next     sage-doctor check")
+
+
+def _counted(findings: list[Finding] | tuple[Finding, ...]) -> str:
+    errors = sum(f.severity == "error" for f in findings)
+    warnings = len(findings) - errors
+    parts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
+    return " and ".join(parts) or "nothing"

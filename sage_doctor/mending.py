@@ -1,0 +1,242 @@
+"""Findings → plans → consent → changes → the checks again: what the checks are not content with is taken back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.journal import FILE_NAME, Journal, state_directory
+from sage_doctor.repair import Applied, Plan, Repair, RepairRefused, Situation, Tell
+from sage_doctor.repairs import all_repairs
+from sage_doctor.report import EXIT_UNHEALTHY, CheckResult, FailOn, Finding, Level, Report, at_least
+from sage_doctor.selection import Request, select
+from sage_doctor.suite import examine
+from sage_doctor.text import printable
+
+Ending = Literal["planned", "declined", "refused", "failed", "undone", "repaired"]
+Consent = Callable[[Plan], bool]
+
+# Hardly a repair cures what only a load shows: before the end nothing is loaded, unless a level was asked for.
+DEEPEST_BEFORE: Level = "integrity"
+MERGE = "merge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One repair of one finding, and how it ended. `plan` is None where there was none; `reason` says why."""
+
+    finding: Finding
+    repair: str
+    ending: Ending
+    plan: Plan | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mending:
+    """What came of it: the reports before and after, and every attempt in its order."""
+
+    before: Report
+    after: Report
+    attempts: tuple[Attempt, ...]
+    dry_run: bool = False
+
+    @property
+    def gone(self) -> tuple[Finding, ...]:
+        """What was found before and is not found any more."""
+        left = {(f.code, f.subject) for f in self.after.findings}
+        tried = {(a.finding.code, a.finding.subject) for a in self.attempts}
+        lost = [f for f in self.before.findings if (f.code, f.subject) not in left]
+        return tuple(f for f in lost if _matters(f) or (f.code, f.subject) in tried)
+
+    @property
+    def remaining(self) -> tuple[Finding, ...]:
+        """What is still found, or newly so."""
+        return tuple(f for f in self.after.findings if _matters(f))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """How the caller wants it done. `write_config` allows changes of adapter_config.json instead of the manifest."""
+
+    dry_run: bool = False
+    write_config: bool = False
+    fail_on: FailOn = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audience:
+    """Who is asked and told: `consent` decides about each plan, `told` hears how each attempt ended."""
+
+    consent: Consent
+    told: Callable[[Attempt], None] = lambda _attempt: None
+    tell: Tell = lambda _text: None
+
+
+def journal_of(environ: Mapping[str, str]) -> Journal:
+    """Return this user's journal."""
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    return Journal(path=state_directory(environ, home) / FILE_NAME)
+
+
+def _matters(finding: Finding) -> bool:
+    return finding.severity != "info"
+
+
+def _would_matter(finding: Finding) -> bool:
+    return finding.evidence.get("severity_where_needed") in ("error", "warning")
+
+
+def mend(request: Request, audience: Audience, *, wishes: Wishes, journal: Journal) -> Mending:
+    """Examine, repair one finding after the other, and examine again. Raises like `suite.examine`.
+
+    The report after goes to the level of the request. Where nothing was changed, and what was found before is an
+    error already, it is the report before.
+    """
+    return _Surgery(request, audience, wishes, journal).run()
+
+
+class _Surgery:
+    """One run of `mend`."""
+
+    def __init__(self, request: Request, audience: Audience, wishes: Wishes, journal: Journal) -> None:
+        request = dataclasses.replace(request, cwd=request.cwd or os.getcwd())
+        self.level: Level = request.level or select(request).level
+        deep = request.level is None and at_least(self.level, DEEPEST_BEFORE)
+        shallow: Level = DEEPEST_BEFORE if deep else self.level
+        self.request = dataclasses.replace(request, level=shallow)
+        self.audience, self.wishes, self.journal = audience, wishes, journal
+        self.repairs: Mapping[str, Repair] = all_repairs()
+        self.attempts: list[Attempt] = []
+
+    def run(self) -> Mending:
+        before = state = self._examine(self.request.level or "static")
+        tried: set[tuple[str, str, str]] = set()
+        while (found := self._next(state, tried)) is not None:
+            tried.add(_key(found))
+            attempt, state = self._attempt(found, state)
+            self.attempts.append(attempt)
+            self.audience.told(attempt)
+        changed = any(a.ending == "repaired" for a in self.attempts)
+        deeper = self.level != self.request.level
+        if changed or (deeper and not self.wishes.dry_run and before.exit_code != EXIT_UNHEALTHY):
+            state = self._examine(self.level)
+        return Mending(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.wishes.dry_run)
+
+    def _examine(self, level: Level) -> Report:
+        request = dataclasses.replace(self.request, level=level)
+        return examine(request, fail_on=self.wishes.fail_on, tell=self.audience.tell)
+
+    def _next(self, state: Report, tried: set[tuple[str, str, str]]) -> Finding | None:
+        """Return the finding whose repair comes first, among those not tried yet."""
+        order = list(self.repairs)
+        known = [f for f in state.findings if self._repair(f) is not None and _key(f) not in tried]
+        ingredients = self._ingredients(known)
+        waiting = [f for f in known if _matters(f) or (f.subject in ingredients and _would_matter(f))]
+        return min(waiting, key=lambda f: order.index(f.fix.repair or ""), default=None)
+
+    def _ingredients(self, waiting: list[Finding]) -> set[str]:
+        """Return the models from which others are to be merged: no role needs them, and yet they must be well."""
+        merged = {f.subject for f in waiting if _matters(f) and f.fix.repair == MERGE}
+        if not merged:
+            return set()
+        recipes = [m.spec.merge for m in select(self.request).models if m.name in merged and m.spec is not None]
+        return {name for recipe in recipes if recipe is not None for name in (recipe.base, recipe.adapter)}
+
+    def _repair(self, finding: Finding) -> Repair | None:
+        made = self.repairs.get(finding.fix.repair or "")
+        return made if made is not None and finding.code in made.codes else None
+
+    def _attempt(self, finding: Finding, state: Report) -> tuple[Attempt, Report]:
+        """Plan, ask, do, and look. Return how it ended, with the report that then holds."""
+        repair = self._repair(finding)
+        assert repair is not None  # `_next` chose it
+        attempt = Attempt(finding=finding, repair=repair.name, ending="refused")
+        try:
+            plan = repair.plan(self._situation(finding))
+        except (DoctorError, OSError) as error:
+            return dataclasses.replace(attempt, reason=str(error)), state
+        if self.wishes.dry_run:
+            return dataclasses.replace(attempt, plan=plan, ending="planned"), state
+        if not self.audience.consent(plan):
+            return dataclasses.replace(attempt, plan=plan, ending="declined"), state
+        key = self.journal.begin(
+            repair=plan.repair, subject=plan.subject, code=plan.code, writes=plan.writes, kept=plan.kept, diff=plan.diff
+        )
+        try:
+            applied = plan.apply(self.audience.tell)
+        except (DoctorError, OSError) as error:
+            self.journal.append("failed", key, reason=str(error))
+            return dataclasses.replace(attempt, plan=plan, ending="failed", reason=str(error)), state
+        except BaseException:
+            self.journal.append("interrupted", key)
+            raise
+        return self._look_again(plan, applied, key, finding, state)
+
+    def _look_again(
+        self, plan: Plan, applied: Applied, key: str, finding: Finding, state: Report
+    ) -> tuple[Attempt, Report]:
+        led = next((c for c in state.checks if c.id == finding.check and c.subject == finding.subject), None)
+        level: Level = led.level if led is not None else self.request.level or "static"
+        try:
+            after = self._examine(level)
+            reason = discontent(finding, state, after)
+        except BaseException:
+            applied.undo()
+            self.journal.append("interrupted", key)
+            raise
+        if reason:
+            applied.undo()
+            self.journal.append("undone", key, reason=reason)
+            return Attempt(finding=finding, repair=plan.repair, plan=plan, ending="undone", reason=reason), state
+        self.journal.append("repaired", key)
+        applied.settle()
+        attempt = Attempt(finding=finding, repair=plan.repair, plan=plan, ending="repaired")
+        return attempt, _with_deeper(after, state)
+
+    def _situation(self, finding: Finding) -> Situation:
+        model = next((m for m in select(self.request).models if m.name == finding.subject), None)
+        if model is None:
+            raise RepairRefused(f"{printable(finding.subject)} is no model of this run any more")
+        return Situation(finding=finding, model=model, write_config=self.wishes.write_config)
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    return finding.fix.repair or "", finding.subject, finding.code
+
+
+def _with_deeper(after: Report, state: Report) -> Report:
+    """Return the newer report with what only the older one looked for, because it went deeper."""
+    deeper = {(c.id, c.subject) for c in state.checks if not at_least(after.level, c.level)}
+    kept = tuple(f for f in state.findings if (f.check, f.subject) in deeper)
+    return dataclasses.replace(after, findings=(*after.findings, *kept))
+
+
+def discontent(finding: Finding, before: Report, after: Report) -> str:
+    """Return why the checks do not count a finding as repaired, or an empty text where they do.
+
+    The check that found it must have come to its end without it, and no check of the same subject that was content
+    before may have found an error since.
+    """
+    for found in after.findings:
+        if (found.code, found.subject) == (finding.code, finding.subject):
+            return f"{found.code} is still found: {found.message}"
+    results = {c.id: c for c in after.checks if c.subject == finding.subject}
+    result = results.get(finding.check)
+    if result is None:
+        return f"{finding.check} did not run again"
+    if result.status in ("fail", "error") or (result.status == "skip" and (result.reason or "").startswith("blocked")):
+        return f"{finding.check} is not content: {_why(result, after)}"
+    content = {c.id for c in before.checks if c.subject == finding.subject and c.status in ("pass", "warn")}
+    worse = next((r for i, r in results.items() if i in content and r.status in ("fail", "error")), None)
+    return f"{worse.id} was content before, and is not now: {_why(worse, after)}" if worse is not None else ""
+
+
+def _why(result: CheckResult, report: Report) -> str:
+    found = next((f for f in report.findings if (f.check, f.subject) == (result.id, result.subject)), None)
+    return found.message if found is not None else result.reason or result.status

@@ -1,0 +1,104 @@
+"""Repairs on directories written by hand: a model, its finding, the plan, and what the checks say afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sage_doctor import mending
+from sage_doctor.journal import Journal
+from sage_doctor.mending import Audience, Mending, Wishes
+from sage_doctor.repair import Plan
+from sage_doctor.selection import Request
+
+collect_ignore = [] if shutil.which("git-lfs") else ["test_lfs_pull.py"]
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """Return everything below a directory: names with modes, and what they hold or lead to."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        if path.is_symlink():
+            found[name] = f"link to {path.readlink()}"
+        elif path.is_file():
+            readable = os.access(path, os.R_OK)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if readable else "closed"
+            found[name] = f"{path.stat().st_mode:o} {digest}"
+        else:
+            found[name] = f"{path.stat().st_mode:o}"
+    return found
+
+
+@dataclass
+class Surgery:
+    """Mends what lies below a directory, and remembers the plans that were shown."""
+
+    root: Path
+    journal: Journal
+    plans: list[Plan]
+
+    def __call__(
+        self,
+        *targets: str,
+        yes: bool = True,
+        dry_run: bool = False,
+        write_config: bool = False,
+        before_consent: Callable[[Plan], object] = lambda _plan: None,
+    ) -> Mending:
+        def consent(plan: Plan) -> bool:
+            self.plans.append(plan)
+            before_consent(plan)
+            return yes
+
+        request = Request(targets=targets, cwd=str(self.root), level="static")
+        wishes = Wishes(dry_run=dry_run, write_config=write_config)
+        return mending.mend(request, Audience(consent=consent), wishes=wishes, journal=self.journal)
+
+    def endings(self, *targets: str, **words: bool) -> list[tuple[str, str]]:
+        """Mend, and return what was tried and how it ended."""
+        return [(a.repair, a.ending) for a in self(*targets, **words).attempts]  # type: ignore[arg-type]
+
+    def manifest(self, text: str) -> Path:
+        """Write the manifest and return its path."""
+        path = self.root / "sage-doctor.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surgery:
+    root = tmp_path / "world"
+    root.mkdir()
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in (
+        "SAGE_MACHINE",
+        "SAGE_DOCTOR_MANIFEST",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    return Surgery(root=root, journal=Journal(path=tmp_path / "state" / "repairs.jsonl"), plans=[])
+
+
+@pytest.fixture
+def discontented(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
+    """The checks that look again are never content: whatever was changed must be taken back."""
+    said: list[str] = []
+
+    def never(*_: object) -> str:
+        said.append("no")
+        return "the test says so"
+
+    monkeypatch.setattr(mending, "discontent", never)
+    return said

@@ -1,0 +1,73 @@
+"""Every repair is found, in an order that serves, for findings that exist; and checks name no other."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from sage_doctor import catalogue
+from sage_doctor.repair import Plan, Repair, Situation, repair, repair_of
+from sage_doctor.repairs import all_repairs, in_order
+
+ROOT = Path(__file__).resolve().parents[2]
+FOUND = all_repairs()
+
+
+def test_every_file_is_one_repair() -> None:
+    files = {p.stem for p in (ROOT / "sage_doctor" / "repairs").glob("*.py")} - {"__init__"}
+    assert {name.replace("-", "_") for name in FOUND} == files
+
+
+@pytest.mark.parametrize("made", FOUND.values(), ids=FOUND.keys())
+def test_its_codes_are_the_catalogues_and_its_page_is_written(made: Repair) -> None:
+    assert made.codes
+    assert [c for c in made.codes if catalogue.find(c) is None] == []
+    assert f"## {made.name}\n" in (ROOT / "docs" / "repairs.md").read_text(encoding="utf-8")
+
+
+def test_a_base_is_named_before_anything_is_merged_into_it() -> None:
+    order = list(FOUND)
+    assert order.index("name-base") < order.index("merge")
+    assert order.index("download") < order.index("merge")
+    assert order.index("fix-modes") < order.index("lfs-pull") < order.index("merge")
+
+
+def test_checks_name_repairs_that_are_there() -> None:
+    sources = [*(ROOT / "checks").glob("*.py"), *(ROOT / "sage_doctor").glob("*_findings.py")]
+    named = [
+        node.args[2].value
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "mended" and len(node.args) > 2
+        if isinstance(node.args[2], ast.Constant)
+    ]
+    assert set(named) == set(FOUND)
+
+
+def plan(_situation: Situation) -> Plan:
+    raise NotImplementedError
+
+
+def a_repair(name: str, *after: str) -> Repair:
+    return Repair(name=name, title="x", codes=frozenset(), after=after, plan=plan)
+
+
+def test_order_is_by_what_comes_before_then_by_name() -> None:
+    found = {r.name: r for r in (a_repair("a", "c"), a_repair("b"), a_repair("c"), a_repair("d", "b", "a"))}
+    assert list(in_order(found)) == ["c", "a", "b", "d"]
+
+
+@pytest.mark.parametrize(
+    "found,says", [([a_repair("a", "b"), a_repair("b", "a")], "each other"), ([a_repair("a", "gone")], "not there")]
+)
+def test_an_order_that_cannot_be_is_refused(found: list[Repair], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        in_order({r.name: r for r in found})
+
+
+def test_a_repair_needs_a_title() -> None:
+    with pytest.raises(TypeError, match="docstring"):
+        repair(name="x", codes=["weights-missing"])(plan)
+    assert repair_of(plan) is None
