@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from dataclasses import dataclass
@@ -42,7 +43,13 @@ def estimate(pieces: list[Piece], others: int) -> Needs:
 
 
 def require(needs: Needs, target: Path) -> None:
-    """Raise `MergeRefused` where disk or memory do not suffice, or the directory cannot be written to."""
+    """Raise `MergeRefused` where torch, disk or memory lack, or the directory cannot be written to."""
+    if importlib.util.find_spec("torch") is None:
+        raise refused(
+            f"merging computes with torch, and the doctor's own interpreter ({printable(sys.executable)}) has none",
+            "Install sage-doctor in the sessions' environment and merge from there, or torch (the build for this "
+            "machine) beside this one.",
+        )
     parent = target.parent
     if not os.access(parent, os.W_OK | os.X_OK):
         raise refused(
