@@ -17,6 +17,7 @@ from sage_doctor.readers.known_hash import (
     local_dir_hash,
     read_tree,
 )
+from sage_doctor.readers.merge_record import merge_hashes
 
 __all__ = ["Algorithm", "KnownHash", "ground_truth", "ground_truths"]
 
@@ -30,15 +31,18 @@ def ground_truths(directory: Path, files: Iterable[str]) -> Mapping[str, KnownHa
     """Return what is known of each of these files, by name relative to `directory`; unknown ones are left out.
 
     The closest record wins: the name of the cached blob a file links to, the listing that the hub gave for the
-    snapshot, the record of a download into this directory, then the Git index (one run of Git for all files).
+    snapshot, the record of a download into this directory, the record of the merge that wrote it, then the Git index
+    (one run of Git for all files).
     """
     found: dict[str, KnownHash] = {}
     rest: list[str] = []
     listing = _snapshot_listing(directory)
+    merged = merge_hashes(directory)
     for file in files:
         if not is_inside(file):
             continue
         known = _blob_name(directory, file) or _listed(listing, file) or local_dir_hash(directory, file)
+        known = known or merged.get(file)
         if known is None:
             rest.append(file)
         else:

@@ -20,12 +20,11 @@ from sage_doctor.merge.plan import MergePlan
 from sage_doctor.readers.regular import UnreadableFile
 from sage_doctor.text import printable
 
-RECORD = "sage-doctor-merge.json"
 _PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy")
 
 
 class Hashes:
-    """The sha256 of every input, computed beside the merge in a thread: hashing and summing share no lock."""
+    """The sha256 of files, computed beside the merge in a thread: hashing and summing share no lock."""
 
     def __init__(self, paths: list[Path], cache: Path | None) -> None:
         self._result: Mapping[tuple[Path, str], str | UnreadableFile] = {}
@@ -51,8 +50,8 @@ class Hashes:
         return found
 
 
-def record_text(plan: MergePlan, hashes: Mapping[str, str], survival: Survival) -> str:
-    """Return the provenance record as JSON."""
+def record_text(plan: MergePlan, hashes: Mapping[str, str], outputs: Mapping[str, str], survival: Survival) -> str:
+    """Return the provenance record as JSON. `outputs` are the sha256 of the written weight files by name."""
     computed = [p for p in plan.pieces if not p.untouched]
     record = {
         "schema_version": 1,
@@ -67,6 +66,7 @@ def record_text(plan: MergePlan, hashes: Mapping[str, str], survival: Survival) 
         "inputs": [
             {"path": str(p), "bytes": n.size, "sha256": hashes.get(str(p))} for p, n in sorted(plan.inputs.items())
         ],
+        "outputs": [{"path": name, "sha256": digest} for name, digest in sorted(outputs.items())],
         "dtype": plan.dtype or "as stored",
         "names": plan.names_why,
         "tokenizer_from": plan.tokenizer,

@@ -20,11 +20,12 @@ from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.layout import Slot, WeightsOut
 from sage_doctor.merge.needs import require
 from sage_doctor.merge.plan import MergePlan
-from sage_doctor.merge.provenance import RECORD, Hashes, record_text
+from sage_doctor.merge.provenance import Hashes, record_text
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.merge.streams import Source, copy_range, write_all
 from sage_doctor.merge.target import LeftOver, clean_up, locked, make_workshop, put_in_place, sync_directory
 from sage_doctor.merge.verify import require_unchanged, verify
+from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.regular import look
 from sage_doctor.text import human_bytes, printable
 
@@ -169,7 +170,12 @@ class _Run:
             self._tell("verifying")
             verify(self.plan, self.workshop, source, sums)
         digests = hashes.wait(lambda: self._tell("hashing the inputs"))
-        self._small(RECORD, record_text(self.plan, digests, self._survival).encode("utf-8", "surrogatepass"), mode)
+        written = Hashes([self.workshop / f.name for f in self.plan.weights], None)
+        outputs = written.wait(lambda: self._tell("hashing the result"))
+        record = record_text(
+            self.plan, digests, {os.path.relpath(p, self.workshop): d for p, d in outputs.items()}, self._survival
+        )
+        self._small(RECORD, record.encode("utf-8", "surrogatepass"), mode)
         os.chmod(self.workshop, self._directory_mode())
         sync_directory(self.workshop)
         require_unchanged(self.plan)

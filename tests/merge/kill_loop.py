@@ -20,7 +20,7 @@ from pathlib import Path
 import torch  # noqa: TID253 - before the fork, so that what is killed is the merge
 
 from sage_doctor.merge import apply, plan_merge
-from sage_doctor.merge.provenance import RECORD
+from sage_doctor.readers.merge_record import RECORD
 
 
 def identity(folder: Path) -> str:

@@ -129,6 +129,24 @@ def test_the_directory_is_complete_and_says_where_it_comes_from(
     for path in (base / "model.safetensors", adapter / "adapter_model.safetensors", adapter / "adapter_config.json"):
         assert hashes[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert record["surviving_delta"] > 0.9
+    written = hashlib.sha256((merged / "model.safetensors").read_bytes()).hexdigest()
+    assert record["outputs"] == [{"path": "model.safetensors", "sha256": written}]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_the_doctor_holds_merged_weights_to_the_record(pair: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+    _, adapter = pair()
+    (adapter / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": []}))
+    apply(plan_merge(adapter, tmp_path / "merged"))
+    whole = json.loads(doctor("check", tmp_path / "merged", "--level", "integrity", "-f", "json").stdout)
+    weights = tmp_path / "merged/model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    changed = json.loads(doctor("check", tmp_path / "merged", "--level", "integrity", "-f", "json").stdout)
+
+    assert "weights-unverified" not in {f["code"] for f in whole["findings"]}
+    assert [f["code"] for f in changed["findings"] if f["severity"] == "error"] == ["weights-hash-mismatch"]
 
 
 @pytest.mark.usefixtures("quiet")
