@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.hub_findings import dangling_blobs, downloaded, unresolved
 from sage_doctor.model import Model
 from sage_doctor.text import human_bytes, listed, printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
 
 
 @check("static")

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sage_doctor.facts.hub_cache import CachedModel, cache_root, list_cached_models
 from sage_doctor.facts.machine import MachineFacts, read_machine
 from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspection
 from sage_doctor.manifest import Manifest
 from sage_doctor.readers.tree import find_model_directories
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import CachedModel
 
 MOST_NEIGHBOURS = 200
 MOST_DIRECTORIES = 5000
@@ -45,6 +48,8 @@ class Host:
     @cached_property
     def cache(self) -> Path:
         """The Hugging Face cache that a session would use."""
+        from sage_doctor.facts.hub_cache import cache_root  # noqa: PLC0415 - most runs never ask the cache, and need no time for it
+
         return cache_root(self.environ, self.home)
 
     @cached_property
@@ -56,6 +61,8 @@ class Host:
     @cached_property
     def cached_models(self) -> tuple[CachedModel, ...]:
         """What that cache holds."""
+        from sage_doctor.facts.hub_cache import list_cached_models  # noqa: PLC0415 - likewise
+
         return list_cached_models(self.cache)
 
     @property

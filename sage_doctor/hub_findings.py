@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sage_doctor.check import finding
-from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.mendable import mended, ref_obstacle
 from sage_doctor.model import Model
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import listed, printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
 
 
 def downloaded(model: Model, summary: str, *commands: str) -> Fix:

@@ -9,9 +9,9 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sage_doctor.facts.bases import SAME_TAIL, WRITTEN_DOWN
-from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
 from sage_doctor.facts.weights import expected_shards, read_weights
 from sage_doctor.model import Model
 from sage_doctor.readers.json_object import read_json_object
@@ -20,6 +20,9 @@ from sage_doctor.readers.safetensors_header import Header, read_header
 from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.report import Fix
 from sage_doctor.text import listed, printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -127,6 +130,8 @@ def ref_obstacle(hub: HubFacts) -> str:
     other = next((name for name, value in hub.refs.items() if value.strip() == commit), None)
     if other is not None:
         return f"the one snapshot is that of {printable(other)}"
+    from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache
+
     found = resolve_hub(hub.folder.parent, hub.repo_id, commit)
     if found.dangling or found.snapshot is None:
         return "the snapshot is not complete: files of it are links to nothing"
@@ -182,6 +187,8 @@ def recipe_places(model: Model) -> tuple[Path, Path] | None:
         if place is not None and place.path is not None:
             path: Path | None = place.path
         elif place is not None and place.hub is not None:
+            from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache
+
             path = resolve_hub(model.host.cache, place.hub, place.revision).snapshot
         else:
             path = sibling.path if sibling is not None and sibling.found else None

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sage_doctor.facts.adapters import AdapterConfig, AdapterWeights, read_adapter_config, read_adapter_weights
 from sage_doctor.facts.bases import BasePlace, Candidate, candidates_for, place_base
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
-from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.facts.weights import Weights, read_weights
 from sage_doctor.host import Host
@@ -20,6 +19,9 @@ from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.location import Location, locate
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import Tree, read_tree
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
 
 Kind = Literal["full", "merged", "adapter"]
 
@@ -74,6 +76,8 @@ class Model:
         """What the Hugging Face cache holds for an `hf:` reference; None for a path."""
         if self.reference.hub is None:
             return None
+        from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache, and need no time for it
+
         return resolve_hub(self.host.cache, self.reference.hub, self.reference.revision)
 
     @property

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.errors import UsageError
-from sage_doctor.host import Host
 from sage_doctor.render.progress import Progress
 from sage_doctor.text import human_bytes, printable, quoted
 
@@ -41,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, show, ask where something is replaced, and merge. Raises `MergeRefused` and `UsageError`."""
+    from sage_doctor.host import Host  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
 
     plan = plan_merge(options.adapter, options.out, base=options.base, dtype=options.dtype)
