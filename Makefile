@@ -4,6 +4,7 @@
 #   make test    ruff, mypy, then the tests
 #   make lint    ruff and mypy alone
 #   make bench   the measurements behind the performance goals
+#   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
 # PYTHON chooses the interpreter the environment is made with: `make test PYTHON=python3.12`.
@@ -15,7 +16,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench soak clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -32,6 +33,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(RUN)/python -m benchmarks
+
+soak: $(VENV)/.dev
+	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
