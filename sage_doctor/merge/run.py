@@ -152,6 +152,7 @@ class _Run:
         self._progress, self._cancel, self._started = progress, cancel, started
         self._done = 0
         self._survival = Survival()
+        self._written: list[Hashes] = []
 
     def write(self, hash_cache: Path | None, threads: int | None) -> Survival:
         """Write, flush and verify everything in the workshop."""
@@ -170,11 +171,12 @@ class _Run:
             self._tell("verifying")
             verify(self.plan, self.workshop, source, sums)
         digests = hashes.wait(lambda: self._tell("hashing the inputs"))
-        written = Hashes([self.workshop / f.name for f in self.plan.weights], None)
-        outputs = written.wait(lambda: self._tell("hashing the result"))
-        record = record_text(
-            self.plan, digests, {os.path.relpath(p, self.workshop): d for p, d in outputs.items()}, self._survival
-        )
+        outputs = {
+            os.path.relpath(path, self.workshop): digest
+            for written in self._written
+            for path, digest in written.wait(lambda: self._tell("hashing the result")).items()
+        }
+        record = record_text(self.plan, digests, outputs, self._survival)
         self._small(RECORD, record.encode("utf-8", "surrogatepass"), mode)
         os.chmod(self.workshop, self._directory_mode())
         sync_directory(self.workshop)
@@ -215,6 +217,7 @@ class _Run:
                     assert sums is not None  # there is a piece to compute
                     self._compute(file.name, slots[0], source, handle, sums)
             os.fchmod(handle, file.mode)
+            self._written.append(Hashes([path], None))  # hashed while the disk is busy with it
             os.fsync(handle)
         finally:
             os.close(handle)
