@@ -79,8 +79,6 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
     config = model.adapter_config
     if config.peft_type != "LORA":
         raise NotApplicable("only LoRA has ranks that can be compared here")
-    if (config.values or {}).get("target_parameters"):
-        raise NotApplicable("it adapts parameters of several experts at once: their ranks are multiples of r")
     wrong = [
         (lora, actual, stated)
         for lora in lora_tensors(model.tensors.values())

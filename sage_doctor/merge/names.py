@@ -28,10 +28,6 @@ class Names:
         name = self._rename(running)
         return name if name in self._stored else None
 
-    def spell(self, running: str) -> str:
-        """Return the name under which a tensor that is not stored yet would be."""
-        return self._rename(running) or running
-
 
 def join(stored: Mapping[str, Tensor], running: Iterable[str]) -> Names | None:
     """Return a join in which every name of `running` is found and no two lead to one tensor, or None.
