@@ -1,0 +1,41 @@
+"""Lengths of time as people write them: `90s`, `15m`, `26h`, `3d`, or a plain number of seconds."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+EXPECTED: Final = 'a length of time such as "90s", "15m", "26h", "3d" or "1d 12h"'
+
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhdw])")
+
+
+def seconds(text: str) -> float | None:
+    """Return the seconds that `text` stands for, None where it is no length of time above zero.
+
+    `1d 12h` adds up. A number without a unit counts seconds.
+    """
+    text = text.strip().lower()
+    if re.fullmatch(r"\d{1,12}(\.\d{1,6})?", text, re.ASCII):
+        total = float(text)
+    else:
+        parts = _PART.findall(text)
+        if not parts or not re.fullmatch(r"(?:\d{1,9}(?:\.\d{1,6})?\s*[smhdw]\s*)+", text, re.ASCII):
+            return None
+        total = sum(float(number) * UNITS[unit] for number, unit in parts)
+    return total if 0 < total < math.inf else None
+
+
+def spoken(length_s: float) -> str:
+    """Return a length of time in at most two units, rounded down: `2 d 3 h`, `45 min`, `0.3 s`."""
+    length_s = max(0.0, length_s)
+    if length_s < 10:
+        return f"{length_s:.1f} s"
+    whole = int(length_s)
+    for name, size, below, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {name} {rest} {below}" if rest and whole < 10 * size else f"{whole // size} {name}"
+    return f"{whole} s"
