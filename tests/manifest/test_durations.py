@@ -8,7 +8,7 @@ from sage_doctor.manifest.durations import seconds, spoken
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    "text, value",
     [("90s", 90), ("15m", 900), ("26h", 93600), ("3d", 259200), ("1w", 604800), ("1d 12h", 129600), ("1.5h", 5400),
      ("60", 60), ("0.5", 0.5), (" 2H ", 7200)],
 )  # fmt: skip
@@ -24,7 +24,7 @@ def test_anything_else_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    "value, text",
     [(0.25, "0.2 s"), (12.9, "12 s"), (90, "1 min 30 s"), (900, "15 min"), (7260, "2 h 1 min"), (93600, "1 d 2 h"),
      (864000, "10 d"), (-5, "0.0 s")],
 )  # fmt: skip
