@@ -49,7 +49,7 @@ class Probing:
         if self._request.deadline is not None:
             left = max(1.0, self._request.deadline - time.time() - LEFT_FOR_REPORT_S)
         python = model.host.python or Path(sys.executable)
-        return run_probe(self._request_for(model), python=python, deadline_s=left)
+        return run_probe(self._request_for(model), python=python, deadline_s=left, stage_s=self._request.stage_s)
 
     def _request_for(self, model: Model) -> ProbeRequest:
         from sage_doctor.probe import ProbeRequest  # noqa: PLC0415

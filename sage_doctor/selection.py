@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from sage_doctor.text import listed, printable, quoted
 class Request:
     """What somebody asked for, as plain values: it travels to worker processes as JSON.
 
-    `deadline` is a `time.time()` in seconds, None for no deadline. `run_directory` holds what workers share.
+    `role` asks for what one role needs and nothing else. `settled` names models that are not loaded again, because
+    what a load would find is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
+    long one stage of a probe may take. `run_directory` holds what workers share.
     """
 
     targets: tuple[str, ...] = ()
@@ -33,6 +35,9 @@ class Request:
     cwd: str = ""
     deadline: float | None = None
     run_directory: str | None = None
+    role: str | None = None
+    settled: tuple[str, ...] = ()
+    stage_s: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON values."""
@@ -41,7 +46,7 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Return the request that `to_json` wrote."""
-        return cls(**{**data, "targets": tuple(data["targets"])})
+        return cls(**{**data, "targets": tuple(data["targets"]), "settled": tuple(data["settled"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,11 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
     cwd = Path(request.cwd or os.getcwd())
     manifest = _manifest(request, cwd, environ)
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if request.role is not None:
+        if manifest is None:
+            raise UsageError("a role needs a manifest: no sage-doctor.toml here or above; name one with --manifest")
+        narrowed = manifest.for_role(request.role)
+        return _for_role(request, Host(cwd=cwd, home=home, environ=environ, manifest=narrowed), narrowed)
     if manifest is not None:
         _refuse_unknown(request.targets, manifest, cwd)
     if manifest is not None and not (
@@ -119,27 +129,10 @@ def _is_directory_target(target: str, manifest: Manifest) -> bool:
 
 
 def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selection:
-    models: dict[str, Model] = {}
     asked = _asked(request.targets, manifest)
     needed = manifest.required() if not request.targets else asked
-    for spec in manifest.models.values():
-        models[spec.name] = Model(
-            name=spec.name,
-            kind=spec.kind,
-            host=host,
-            reference=spec.path,
-            spec=spec,
-            required=spec.name in needed,
-            siblings=models,
-        )
-    built_on = {m.name for name in needed for m in models[name].depends_on()} if needed else set()
-    for name in built_on & models.keys():
-        models[name].required = True
-    chosen = (
-        list(models.values())
-        if not request.targets
-        else [models[n] for n in sorted(asked | (built_on & models.keys()))]
-    )
+    models, built_on = _declared(manifest, host, needed)
+    chosen = list(models.values()) if not request.targets else [models[n] for n in sorted(asked | built_on)]
     directories = [t for t in request.targets if _is_directory_target(t, manifest)]
     if directories:
         extra = _from_directories(directories, host)
@@ -165,6 +158,41 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     )
 
 
+def _declared(manifest: Manifest, host: Host, needed: Collection[str]) -> tuple[dict[str, Model], set[str]]:
+    """Return the manifest's models by name, and the names of those that needed ones are built on."""
+    models: dict[str, Model] = {}
+    for spec in manifest.models.values():
+        models[spec.name] = Model(
+            name=spec.name,
+            kind=spec.kind,
+            host=host,
+            reference=spec.path,
+            spec=spec,
+            required=spec.name in needed,
+            siblings=models,
+        )
+    built_on = {m.name for name in needed for m in models[name].depends_on()} & models.keys()
+    for name in built_on:
+        models[name].required = True
+    return models, built_on
+
+
+def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
+    """Return what one role needs: its models, what they are built on, its runners and its accelerator."""
+    needed = manifest.required()
+    models, built_on = _declared(manifest, host, needed)
+    role = manifest.roles[request.role or ""]
+    if not needed and not role.runners and not host.accelerator:
+        raise NothingSelected(f"the role {quoted(role.name)} needs nothing, so nothing can be said of it")
+    return Selection(
+        host=host,
+        models=_ordered(models[n] for n in sorted(needed | built_on)),
+        level=request.level or "generate",
+        deep=frozenset(role.models) - set(request.settled),
+        roles=manifest.needed_roles(),
+    )
+
+
 def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:
     asked: set[str] = set()
     for target in targets:
@@ -186,7 +214,7 @@ def _refuse_unknown(targets: Iterable[str], manifest: Manifest, cwd: Path) -> No
 
 def _named_by_roles(manifest: Manifest) -> set[str]:
     """Return the models a session of this machine loads itself; a base is loaded through its adapter."""
-    if not manifest.machines or not manifest.roles:
+    if manifest.everything_counts:
         return set(manifest.models)
     return {name for role in manifest.needed_roles() for name in manifest.roles[role].models}
 

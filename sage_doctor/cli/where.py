@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from sage_doctor.cli.check import add_manifest
+from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.text import printable, quoted
 

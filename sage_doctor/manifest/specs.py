@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -114,7 +114,7 @@ class Manifest:
 
     `elsewhere` names the models that lie only on other machines, with the reason: no role of this machine needs
     them and their path uses a variable that has no value here. They are not in `models`, but roles of other
-    machines may name them; `model` looks up safely.
+    machines may name them; `model` looks up safely. `narrowed` says that only one role is looked at (`for_role`).
     """
 
     path: Path
@@ -127,6 +127,7 @@ class Manifest:
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    narrowed: bool = False
 
     @property
     def directory(self) -> Path:
@@ -152,6 +153,29 @@ class Manifest:
         place = _place(spec.base_path)
         return next((m for m in self.models.values() if _place(m.path) == place and m.name != spec.name), None)
 
+    def for_role(self, name: str) -> Manifest:
+        """Return the manifest as if this machine had that role only.
+
+        Raises `UsageError` where there is no such role, or this machine does not have it.
+        """
+        shown = printable(name, limit=80)
+        if name not in self.roles:
+            near = nearest(name, list(self.roles))
+            hint = f"did you mean '{printable(near)}'?" if near else f"roles: {listed(list(self.roles)) or 'none'}"
+            raise UsageError(f"no role '{shown}' in {printable(str(self.path))}; {hint}")
+        if self.machine is not None and name not in self.machine.roles:
+            raise UsageError(
+                f"machine {printable(self.machine.name)} does not have the role '{shown}' "
+                f"(its roles: {listed(list(self.machine.roles)) or 'none'}); see {printable(str(self.path))}"
+            )
+        machine = replace(self.machine, roles=(name,)) if self.machine is not None else None
+        return replace(self, machine=machine, roles={name: self.roles[name]}, narrowed=True)
+
+    @property
+    def everything_counts(self) -> bool:
+        """Whether every model is needed, because nothing says which machine needs which."""
+        return not self.narrowed and (not self.machines or not self.roles)
+
     def needed_roles(self) -> tuple[str, ...]:
         """Return the roles of this machine; every role where no machine matched."""
         return self.machine.roles if self.machine is not None else tuple(self.roles)
@@ -162,7 +186,7 @@ class Manifest:
         Without any `[machines]` or without any `[roles]` that is every model. Where machines exist and none
         matches this host, it is what all roles together need.
         """
-        if not self.machines or not self.roles:
+        if self.everything_counts:
             return frozenset(self.models)
         places = {_place(m.path): m.name for m in self.models.values()}
         waiting = [name for role in self.needed_roles() for name in self.roles[role].models]
