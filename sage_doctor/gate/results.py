@@ -64,7 +64,7 @@ def settled(
             max_age_s=ground.max_age_s,
             directory=ground.directory,
         )
-        same_files = {p: i for p, i in record.watched.items() if p not in situation.role}
+        same_files = {p: i for p, i in record.watched.items() if p not in situation.packages}
         if words is None and same_files == situation.models[model.name] and not short_of(memory_needed(model)):
             found[model.name] = record
     return found
@@ -92,7 +92,7 @@ def keep_results(ground: Ground, selection: Selection, situation: Situation, rep
             "measurements": [dataclasses.asdict(m) for m in report.measurements if m.subject == model.name],
             "answer": report.answers.get(model.name),
         }
-        watched = {**situation.role, **files}
+        watched = {**situation.packages, **files}
         record = make_record(ground, situation, watched, directory_for(ground, model), body)
         ground.records.write(record, f"model-{model.name}", *_model_key(ground, model))
 

@@ -15,16 +15,20 @@ from sage_doctor.selection import Selection
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """The files of a role and of its models, by name. A model with more files than can be watched has None."""
+    """The files that results depend on: the sessions' packages, a role's own, and those of its models by name.
+
+    A model with more files than can be watched has None.
+    """
 
     surroundings: Surroundings
+    packages: Watched
     role: Watched
     models: Mapping[str, Watched | None]
 
     @property
     def watched(self) -> Watched:
         """All files together."""
-        found = dict(self.role)
+        found = {**self.packages, **self.role}
         for files in self.models.values():
             found.update(files or {})
         return found
@@ -42,7 +46,7 @@ def read_situation(ground: Ground, selection: Selection) -> Situation:
     manifest = ground.manifest
     session = selection.host.session
     places = package_places(session.site_packages, session.version, selection.host.home)
-    role: list[Path | str] = [manifest.path, *places]
+    role: list[Path] = [manifest.path]
     for pattern in manifest.roles[ground.question.role].runners:
         runners = find_runners(pattern, manifest.directory)
         role += [*runners, *{p.parent for p in runners}, (manifest.directory / pattern).parent]
@@ -52,7 +56,7 @@ def read_situation(ground: Ground, selection: Selection) -> Situation:
             files[model.name] = _files(model)
         except TooMany:
             files[model.name] = None
-    return Situation(surroundings=ground.surroundings, role=watch(role), models=files)
+    return Situation(surroundings=ground.surroundings, packages=watch(places), role=watch(role), models=files)
 
 
 def _files(model: Model) -> Watched:
