@@ -16,7 +16,7 @@ from typing import Any
 from sage_doctor.cli.options import add_manifest, add_outputs, length_of_time
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.asking import ask_until_open
-from sage_doctor.gate.question import DEFAULT_TIMEOUT_S, Question
+from sage_doctor.gate.question import Question
 from sage_doctor.gate.voice import Voice
 from sage_doctor.report import LEVELS
 
@@ -30,16 +30,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=length_of_time,
-        default=DEFAULT_TIMEOUT_S,
         metavar="TIME",
-        help="for all of it (default: 2m)",
+        help="for all of it (default: the manifest's, or 2m)",
     )
     parser.add_argument("--stage-timeout", type=length_of_time, metavar="TIME", help="for one stage of a load")
     parser.add_argument(
         "--max-age",
         type=length_of_time,
         metavar="TIME",
-        help="how long a result holds (default: 24h)",
+        help="how long a result holds (default: the manifest's, or 24h)",
     )
     parser.add_argument("--fresh", action="store_true", help="examine again, whatever is recorded")
     parser.add_argument(

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from sage_doctor.gate.decision import Decision, cut_short
-from sage_doctor.gate.guard import Send, guarded
-from sage_doctor.gate.question import Question
+from sage_doctor.gate.guard import LIMIT, Send, guarded
+from sage_doctor.gate.question import DEFAULT_TIMEOUT_S, Question
 from sage_doctor.manifest.durations import spoken
 
 LONGEST_PAUSE_S: Final = 60.0
@@ -35,21 +35,24 @@ def ask(question: Question, listener: Listener) -> Decision:
     """
     known: list[Mapping[str, Any]] = []
     stage = "start"
+    limit = question.timeout_s or DEFAULT_TIMEOUT_S
 
     def hear(kind: str, value: Any) -> None:
-        nonlocal stage
-        if kind == "stage":
+        nonlocal stage, limit
+        if kind == LIMIT:
+            limit = value
+        elif kind == "stage":
             stage = value
             listener.stage(value)
         elif kind == "found":
             known.append(value)
             listener.found(value)
 
-    ending = guarded(lambda send: _decided(question, send), seconds=question.timeout_s, hear=hear)
+    ending = guarded(lambda send: _decided(question, send), seconds=limit, hear=hear)
     if ending.how == "done":
         return Decision.from_json(ending.result)
     if ending.how == "late":
-        why = f"no answer within {spoken(question.timeout_s)}, in the stage '{stage}': {ending.detail}"
+        why = f"no answer within {spoken(limit)}, in the stage '{stage}': {ending.detail}"
     else:
         why = f"{ending.detail}, in the stage '{stage}'"
     return cut_short(question.role, known, why)
@@ -63,6 +66,7 @@ def _decided(question: Question, send: Send) -> dict[str, Any]:
         os.environ,
         tell=lambda text: send("stage", text),
         hear=lambda finding: send("found", dict(finding)),
+        tell_limit=lambda seconds: send(LIMIT, seconds),
     )
     return decision.to_json()
 

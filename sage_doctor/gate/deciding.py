@@ -12,7 +12,7 @@ from typing import Any, Final
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.decision import Decision, Place, failed
 from sage_doctor.gate.memory import short_of
-from sage_doctor.gate.question import DEFAULT_MAX_AGE_S, Question
+from sage_doctor.gate.question import DEFAULT_MAX_AGE_S, DEFAULT_TIMEOUT_S, Question
 from sage_doctor.gate.record import Recorded, Records
 from sage_doctor.gate.reuse import age_s, outdated
 from sage_doctor.gate.surroundings import Surroundings, read_surroundings, since_boot_s
@@ -52,8 +52,9 @@ class Ground:
     @property
     def max_age_s(self) -> float:
         """How long a result holds, in seconds: what was asked, else what the manifest says."""
-        asked = self.question.max_age_s
-        return asked if asked is not None else DEFAULT_MAX_AGE_S
+        role = self.manifest.roles[self.question.role]
+        said = (self.question.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
+        return next((age for age in said if age is not None), DEFAULT_MAX_AGE_S)
 
     @property
     def directory(self) -> str:
@@ -61,14 +62,22 @@ class Ground:
         return self.question.cwd
 
 
-def decide(question: Question, environ: Mapping[str, str], *, tell: Tell, hear: Hear) -> Decision:
+def decide(
+    question: Question,
+    environ: Mapping[str, str],
+    *,
+    tell: Tell,
+    hear: Hear,
+    tell_limit: Callable[[float], None] = lambda _seconds: None,
+) -> Decision:
     """Return whether a session of the role may start, and why.
 
-    `tell` is told what is done meanwhile, `hear` gets every finding that is an error as soon as it is made. Never
-    raises but for an interrupt and faults of the doctor itself.
+    `tell` is told what is done meanwhile, `hear` gets every finding that is an error as soon as it is made, and
+    `tell_limit` the seconds that the manifest gives a decision. Never raises but for an interrupt and faults of the
+    doctor itself.
     """
     try:
-        ground = _ground(question, environ)
+        ground = _ground(question, environ, tell_limit)
     except DoctorError as error:
         return failed(question.role, error)
     last = _last_words(ground) if question.on_change else None
@@ -100,7 +109,8 @@ def _write_words(ground: Ground, said: list[str]) -> None:
     ground.records.write(record, _LAST, *ground.key)
 
 
-def _ground(question: Question, environ: Mapping[str, str]) -> Ground:
+def _ground(question: Question, environ: Mapping[str, str], tell_limit: Callable[[float], None]) -> Ground:
+    began = time.time()
     cwd = Path(question.cwd or os.getcwd())
     found = cwd / question.manifest if question.manifest is not None else find_manifest(cwd, environ)
     if found is None:
@@ -108,6 +118,8 @@ def _ground(question: Question, environ: Mapping[str, str]) -> Ground:
             "no sage-doctor.toml in this directory or above; name one with --manifest or SAGE_DOCTOR_MANIFEST"
         )
     manifest = load_for_host(found).for_role(question.role)
+    timeout_s = question.timeout_s or manifest.gate.timeout_s or DEFAULT_TIMEOUT_S
+    tell_limit(timeout_s)
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     return Ground(
         question=replace(question, cwd=str(cwd), manifest=str(found)),
@@ -115,7 +127,7 @@ def _ground(question: Question, environ: Mapping[str, str]) -> Ground:
         surroundings=read_surroundings(manifest.python, environ),
         records=Records(state_directory(environ, home) / FOLDER),
         environ=environ,
-        until=time.time() + max(question.timeout_s / 2, question.timeout_s - LEFT_FOR_DECISION_S),
+        until=began + max(timeout_s / 2, timeout_s - LEFT_FOR_DECISION_S),
         begun_s=since_boot_s(),
     )
 
@@ -157,6 +169,8 @@ def _outdated(ground: Ground, record: Recorded | None, *, red: bool = False) -> 
     if words is not None or record is None:
         return words
     body = record.body
+    if not {str(ground.manifest.path), *(place["path"] for place in body["models"].values())} <= record.watched.keys():
+        return "what is recorded does not say what it depends on"
     green = body["state"] == "open" and (ground.question.fail_on == "error" or body["verdict"] == "healthy")
     if not green and not red:
         return "the last result kept sessions out"

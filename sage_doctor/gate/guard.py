@@ -24,6 +24,9 @@ from sage_doctor.text import printable
 TERM_GRACE_S: Final = 0.7
 KILL_GRACE_S: Final = 0.5
 _MOST_MESSAGE: Final = 64 << 20
+_MOST_FILES: Final = 1 << 16
+
+LIMIT: Final = "limit"  # the kind of message by which the child says how many seconds it has in all
 
 Send = Callable[[str, Any], None]
 
@@ -40,10 +43,11 @@ class Ending:
 def guarded(work: Callable[[Send], Any], *, seconds: float, hear: Callable[[str, Any], None]) -> Ending:
     """Do `work` in a child process and return how it ended, after `seconds` at the latest (and a little to end it).
 
-    `work` gets a function that sends a kind and a JSON value to `hear` in this process, and returns a JSON value. Its
+    `work` gets a function that sends a kind and a JSON value to `hear` in this process (with the kind `LIMIT` it says
+    how many seconds there are instead), and returns a JSON value. Its
     exceptions end the child. An interrupt of this process ends the child and goes on. Needs a process with one thread.
     """
-    until = time.monotonic() + seconds
+    began = time.monotonic()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -54,7 +58,7 @@ def guarded(work: Callable[[Send], Any], *, seconds: float, hear: Callable[[str,
         _run(work, theirs)
     os.close(theirs)
     try:
-        return _listen(pid, ours, until, hear)
+        return _listen(pid, ours, began, seconds, hear)
     except BaseException:
         _end(pid)
         raise
@@ -67,9 +71,13 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
     code = 1
     try:
         os.setsid()  # a group of its own, which can be ended as a whole
+        # Nothing of the caller's stays open here: whoever reads our output waits until the last holder has closed it,
+        # and a child that cannot be ended would be the last.
         nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, 0)
-        os.dup2(nowhere, 1)  # the real one belongs to the command that is run afterwards
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
+        os.closerange(3, pipe)
+        os.closerange(pipe + 1, min(_MOST_FILES, os.sysconf("SC_OPEN_MAX")))
 
         def send(kind: str, value: Any) -> None:
             raw = json.dumps([kind, value]).encode("ascii") + b"\n"
@@ -87,14 +95,15 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
         os._exit(code)  # nothing of the parent's (buffers, handlers at exit) may happen a second time
 
 
-def _listen(pid: int, pipe: int, until: float, hear: Callable[[str, Any], None]) -> Ending:
+def _listen(pid: int, pipe: int, began: float, seconds: float, hear: Callable[[str, Any], None]) -> Ending:
+    until = began + seconds
     rest = b""
     fault = ""
     while True:
         left = until - time.monotonic()
         if left <= 0:
-            detail = _whereabouts(pid)
-            return Ending(how="late", detail=detail + _end(pid))
+            where = _whereabouts(pid)
+            return Ending(how="late", detail=_end(pid) or where)
         if not select.select([pipe], [], [], min(left, 3600))[0]:
             continue
         chunk = os.read(pipe, 1 << 16)
@@ -106,8 +115,10 @@ def _listen(pid: int, pipe: int, until: float, hear: Callable[[str, Any], None])
                 return Ending(how="done", result=value)
             if kind == "fault":
                 fault = str(value)
-            else:
-                hear(kind, value)
+                continue
+            if kind == LIMIT:
+                until = began + float(value)
+            hear(kind, value)
         if not chunk or len(rest) > _MOST_MESSAGE:
             status = _collect(pid, until)
             return Ending(how="died", detail=fault or _death(status))
@@ -135,7 +146,7 @@ def _death(status: int | None) -> str:
 
 
 def _end(pid: int) -> str:
-    """End the child and everything it started. Return what to add where one of them cannot be ended."""
+    """End the child and everything it started. Return which of them cannot be ended, empty where all are."""
     family = [pid, *_descendants(pid)]
     groups = {group for member in family if (group := _group(member)) not in (None, os.getpgrp())}
     for number, grace in ((signal.SIGTERM, TERM_GRACE_S), (signal.SIGKILL, KILL_GRACE_S)):
@@ -146,7 +157,7 @@ def _end(pid: int) -> str:
         if not any(_alive(member) for member in family):
             return ""
     stuck = [member for member in family if _alive(member)]
-    return f"; {_named(stuck[0])} cannot be ended and was left behind" if stuck else ""
+    return f"{_named(stuck[0])}, cannot be ended and was left behind" if stuck else ""
 
 
 def _group(pid: int) -> int | None:

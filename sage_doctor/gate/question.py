@@ -16,15 +16,15 @@ class Question:
     """One question to a gate.
 
     `manifest` is its path as given, None for the nearest one. `timeout_s` bounds the whole decision and `stage_s` one
-    stage of it. `max_age_s` is how long a result holds, None for what the manifest says. `fresh` asks for a result
-    that is younger than the question, `on_change` whether the verdict is news.
+    stage of it. `max_age_s` is how long a result holds. None is for what the manifest says, else for the default.
+    `fresh` asks for a result that is younger than the question, `on_change` whether the verdict is news.
     """
 
     role: str
     manifest: str | None = None
     cwd: str = ""
     level: Level = "generate"
-    timeout_s: float = DEFAULT_TIMEOUT_S
+    timeout_s: float | None = None
     stage_s: float | None = None
     max_age_s: float | None = None
     fresh: bool = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, load_manifest
 from sage_doctor.manifest.specs import (
     Budget,
+    GateSpec,
     Kind,
     MachineSpec,
     Manifest,
@@ -25,6 +26,7 @@ from sage_doctor.manifest.specs import (
 __all__ = [
     "FILE_NAME",
     "Budget",
+    "GateSpec",
     "Kind",
     "MachineSpec",
     "Manifest",

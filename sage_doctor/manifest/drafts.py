@@ -8,6 +8,7 @@ from typing import Any
 
 from sage_doctor.manifest import keys
 from sage_doctor.manifest.names import is_place
+from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import KeyPath
 from sage_doctor.text import printable
@@ -111,6 +112,9 @@ def _model(name: str, table: Table) -> ModelDraft:
     described = table.text("description", empty=True)
     if described is not None:
         fields = Fields({"description": described}).over(fields)
+    requires = read_requires(table)
+    if requires:
+        fields = Fields({"requires": requires}).over(fields)
     if "merge" in table.data:
         if kind in ("full", "adapter"):
             table.problems.add(

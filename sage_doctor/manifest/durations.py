@@ -8,6 +8,7 @@ from typing import Final
 
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 EXPECTED: Final = 'a length of time such as "90s", "15m", "26h", "3d" or "1d 12h"'
+MOST: Final = 3_155_760_000.0  # 100 years; waits and timers of the system overflow at 292
 
 _PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhdw])")
 

@@ -10,14 +10,18 @@ KINDS: Final = ("full", "merged", "adapter")
 ACCELERATORS: Final = ("cuda", "mps", "cpu")
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 
-TOP: Final = ("schema", "python", "accelerator", "vars", "budget", "machines", "roles", "models", "checks")
+TOP: Final = (
+    *("schema", "python", "accelerator", "requires", "vars", "budget", "machines", "roles", "models", "checks"),
+    "gate",
+)
 BUDGET: Final = ("load_s", "first_token_ms", "tokens_per_s", "peak_memory_gb")
-MACHINE: Final = ("match", "roles", "python", "accelerator", "home", "vars", "budget", "models")
+MACHINE: Final = ("match", "roles", "python", "accelerator", "requires", "home", "vars", "budget", "models")
 MATCH: Final = ("hostname", "device_tree")
-ROLE: Final = ("models", "runners", "accelerator", "description")
+ROLE: Final = ("models", "runners", "accelerator", "max_age", "description")
 OVERRIDE: Final = ("path", "base", "budget", "dtype", "device", "prompt", "max_new_tokens")
-MODEL: Final = ("kind", *OVERRIDE, "merge", "description")
+MODEL: Final = ("kind", *OVERRIDE, "merge", "requires", "description")
 MERGE: Final = ("base", "adapter")
 CHECKS: Final = ("paths",)
+GATE: Final = ("max_age", "timeout")
 
 BUILT_IN: Final = ("home", "machine", "manifest_dir")

@@ -12,6 +12,7 @@ from sage_doctor.manifest import keys
 from sage_doctor.manifest.drafts import Fields, Written, read_budget, read_fields, written
 from sage_doctor.manifest.names import is_variable, nearest
 from sage_doctor.manifest.problems import Problems, header
+from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import KeyPath
 from sage_doctor.manifest.variables import NoValue, Scope
@@ -44,6 +45,7 @@ class MachineDraft:
     roles: tuple[str, ...] | None
     python: Written | None
     accelerator: str | None
+    requires: tuple[str, ...]
     home: str | None
     vars: Mapping[str, Written]
     budget: Mapping[str, float]
@@ -78,6 +80,7 @@ def _machine(name: str, table: Table) -> MachineDraft:
         roles=table.texts("roles"),
         python=written(table, "python"),
         accelerator=table.choice("accelerator", keys.ACCELERATORS),
+        requires=read_requires(table),
         home=home,
         vars=read_vars(table),
         budget=read_budget(table),

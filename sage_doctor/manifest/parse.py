@@ -10,6 +10,7 @@ from typing import Any
 from sage_doctor.manifest import keys
 from sage_doctor.manifest.drafts import Written, read_budget, read_models, written
 from sage_doctor.manifest.fill import Filler
+from sage_doctor.manifest.gate import read_gate
 from sage_doctor.manifest.machines import (
     Host,
     MachineDraft,
@@ -23,6 +24,7 @@ from sage_doctor.manifest.models import build_models, check_circles, closure
 from sage_doctor.manifest.places import BadPlace, interpreter
 from sage_doctor.manifest.problems import Problems, shown
 from sage_doctor.manifest.references import References
+from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.specs import MachineSpec, Manifest, RoleSpec
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import locate_keys
@@ -73,6 +75,8 @@ class _Parser:
         self.top.only(keys.TOP)
         self.python = written(self.top, "python")
         self.accelerator = self.top.choice("accelerator", keys.ACCELERATORS)
+        self.requires = read_requires(self.top)
+        self.gate = read_gate(self.top)
         self.vars = read_vars(self.top)
         self.budget = read_budget(self.top)
         self.machines = read_machines(self.top)
@@ -124,6 +128,8 @@ class _Parser:
             machine=machine,
             python=python,
             accelerator=machine.accelerator if machine is not None else self.accelerator,
+            requires=tuple(dict.fromkeys((*self.requires, *(machine.requires if machine is not None else ())))),
+            gate=self.gate,
             vars=scope.values(scope.variables),
             check_paths=check_paths,
             elsewhere=elsewhere,
@@ -147,6 +153,7 @@ class _Parser:
                 models=table.texts("models") or (),
                 runners=tuple(text for text in runners if text is not None),
                 accelerator=table.choice("accelerator", keys.ACCELERATORS),
+                max_age_s=table.length_of_time("max_age") or self.gate.max_age_s,
                 description=table.text("description", empty=True),
                 line=self.problems.lines.of(table.path),
             )
@@ -165,6 +172,7 @@ class _Parser:
             roles=tuple(self.roles) if draft.roles is None else draft.roles,
             python=self._python(draft.python, filler, needed=here),
             accelerator=draft.accelerator or self.accelerator,
+            requires=draft.requires,
             vars=filler.scope.values(draft.vars),
             home=draft.home,
             line=self.problems.lines.of(draft.table.path),

@@ -70,6 +70,7 @@ class ModelSpec:
     max_new_tokens: int = 32
     dtype: str = "auto"
     device: str | None = None
+    requires: tuple[str, ...] = ()
     description: str | None = None
     line: int = 0
 
@@ -78,15 +79,25 @@ class ModelSpec:
 class RoleSpec:
     """One `[roles.X]` table. `runners` are globs with variables filled in, relative ones to the manifest's directory.
 
-    Runners of a role of other machines whose variables have no value here are left out.
+    Runners of a role of other machines whose variables have no value here are left out. `max_age_s` is how old a
+    recorded result may be for a gate to reuse it, the default of `[gate]` applied; None where neither says.
     """
 
     name: str
     models: tuple[str, ...] = ()
     runners: tuple[str, ...] = ()
     accelerator: str | None = None
+    max_age_s: float | None = None
     description: str | None = None
     line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSpec:
+    """The `[gate]` table, in seconds: how old a recorded result may be, and how long a gate may take at most."""
+
+    max_age_s: float | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +105,8 @@ class MachineSpec:
     """One `[machines.X]` table, the manifest's defaults applied.
 
     `roles` are all roles where the table says none. `python` is None where it is unset, or where it depends on
-    something only that machine knows. `vars` holds the values that could be filled in here.
+    something only that machine knows. `vars` holds the values that could be filled in here. `requires` are the
+    machine's own requirements, without those of the manifest's top level.
     """
 
     name: str
@@ -103,6 +115,7 @@ class MachineSpec:
     roles: tuple[str, ...] = ()
     python: Path | None = None
     accelerator: str | None = None
+    requires: tuple[str, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
     home: str | None = None
     line: int = 0
@@ -114,7 +127,9 @@ class Manifest:
 
     `elsewhere` names the models that lie only on other machines, with the reason: no role of this machine needs
     them and their path uses a variable that has no value here. They are not in `models`, but roles of other
-    machines may name them; `model` looks up safely. `narrowed` says that only one role is looked at (`for_role`).
+    machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
+    and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
+    looked at (`for_role`).
     """
 
     path: Path
@@ -124,6 +139,8 @@ class Manifest:
     machine: MachineSpec | None = None
     python: Path | None = None
     accelerator: str | None = None
+    requires: tuple[str, ...] = ()
+    gate: GateSpec = field(default_factory=GateSpec)
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sage_doctor.manifest import durations
 from sage_doctor.manifest.names import name_fault
 from sage_doctor.manifest.problems import Problems, header, key_text, shown
 from sage_doctor.text import printable
@@ -89,16 +90,19 @@ class Table:
     def positive(self, key: str) -> float | None:
         """Return a number above zero that a float can hold."""
         value = self.data.get(key)
-        if value is None:
-            return None
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            try:
-                number = float(value)
-            except OverflowError:
-                number = math.inf
-            if math.isfinite(number) and number > 0:
-                return number
-        self.wrong(key, "a positive number")
+        number = _positive(value)
+        if number is None and value is not None:
+            self.wrong(key, "a positive number")
+        return number
+
+    def length_of_time(self, key: str) -> float | None:
+        """Return a length of time in seconds, written with its unit or as a number of seconds."""
+        value = self.data.get(key)
+        length = durations.seconds(value) if isinstance(value, str) else _positive(value)
+        if length is not None and length <= durations.MOST:
+            return length
+        if value is not None:
+            self.wrong(key, durations.EXPECTED if length is None else "at most 100 years")
         return None
 
     def count(self, key: str) -> int | None:
@@ -147,6 +151,16 @@ class Table:
             table.only(known)
             found[name] = table
         return found
+
+
+def _positive(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if 0 < number < math.inf else None
 
 
 def _holds_mark(value: object, known: tuple[str, ...], marks: tuple[str, ...], most: int = 8) -> bool:

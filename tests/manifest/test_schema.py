@@ -52,6 +52,12 @@ GOOD = [
     f"schema = 1\n{MODEL}[machines.a.models.m]\npath = 'x'\ndtype = 'float16'\nbudget.load_s = 1",
     f"schema = 1\n{MODEL}[machines.a.models.m]",
     "schema = 1\nchecks = { paths = [] }",
+    "schema = 1\ngate = { max_age = '1d 12h', timeout = 0.5 }",
+    "schema = 1\ngate = { max_age = ' 1.5H ', timeout = '90' }",
+    "schema = 1\n[roles.r]\nmax_age = 3600",
+    "schema = 1\nroles.r.v2.max_age = '2w'",
+    "schema = 1\nrequires = ['peft', 'transformers>=4.45,<6', 'a[b]==1.*; python_version > \"3\"', 'x @ https://h/x.whl']",
+    f"schema = 1\n{MODEL}requires = ['peft>=0.12']\n[machines.thor.local]\nrequires = []",
 ]
 
 BAD = [
@@ -118,6 +124,21 @@ BAD = [
     'schema = 1\nmodels."a\\u0007b" = { kind = "full", path = "m" }',
     "schema = 1\nchecks.path = []",
     "schema = 1\nchecks.paths = 'x'",
+    "schema = 1\ngate = 'x'",
+    "schema = 1\ngate.level = 'load'",
+    "schema = 1\ngate.max_age = 0",
+    "schema = 1\ngate.max_age = true",
+    "schema = 1\ngate.max_age = '0h'",
+    "schema = 1\ngate.max_age = '3 fortnights'",
+    "schema = 1\ngate.timeout = '-5s'",
+    "schema = 1\ngate.timeout = 3155760001",
+    "schema = 1\nroles.r.max_age = ''",
+    "schema = 1\nroles.r.max_age = ['1h']",
+    "schema = 1\nrequires = 'peft'",
+    "schema = 1\nrequires = ['']",
+    "schema = 1\nrequires = ['>=4.45']",
+    "schema = 1\nmachines.a.requires = [1]",
+    f"schema = 1\n{MODEL}requires = {{ peft = '1' }}",
 ]
 
 
@@ -161,6 +182,7 @@ def test_both_know_the_same_keys() -> None:
 
     assert names(SCHEMA) == set(keys.TOP)
     assert names(SCHEMA["properties"]["checks"]) == set(keys.CHECKS)
+    assert names(SCHEMA["properties"]["gate"]) == set(keys.GATE)
     assert names(definitions["budget"]) == set(keys.BUDGET)
     assert names(definitions["machine"]) == set(keys.MACHINE)
     assert names(definitions["machine"]["properties"]["match"]) == set(keys.MATCH)
@@ -199,6 +221,7 @@ def test_the_reference_names_every_key_and_its_example_holds(tmp_path: Path) -> 
         assert manifest.machine is not None
         assert manifest.required()
     known = {*keys.TOP, *keys.BUDGET, *keys.MACHINE, *keys.MATCH, *keys.ROLE, *keys.MODEL, *keys.MERGE, *keys.CHECKS}
+    known |= set(keys.GATE)
     assert [key for key in sorted(known) if f"`{key}" not in text and f".{key}`" not in text] == []
 
 
