@@ -177,6 +177,14 @@ def _declared(manifest: Manifest, host: Host, needed: Collection[str]) -> tuple[
     return models, built_on
 
 
+def models_of(manifest: Manifest) -> dict[str, Model]:
+    """Return the manifest's models of this machine by name, as a session started in the working directory sees them."""
+    environ = os.environ
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    host = Host(cwd=Path(os.getcwd()), home=home, environ=environ, manifest=manifest)
+    return _declared(manifest, host, frozenset(manifest.models))[0]
+
+
 def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     """Return what one role needs: its models, what they are built on, its runners and its accelerator."""
     needed = manifest.required()

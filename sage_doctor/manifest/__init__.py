@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, load_manifest
+from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, load_manifest, nearest_manifest
 from sage_doctor.manifest.specs import (
     Budget,
     GateSpec,
@@ -37,4 +37,5 @@ __all__ = [
     "find_manifest",
     "load_for_host",
     "load_manifest",
+    "nearest_manifest",
 ]

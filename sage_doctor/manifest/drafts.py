@@ -40,12 +40,16 @@ class Fields:
 
 @dataclass(frozen=True)
 class ModelDraft:
-    """One model as written. `places` of its fields may hold path, base, merge.base and merge.adapter."""
+    """One model as written. `places` of its fields may hold path, base, merge.base and merge.adapter.
+
+    `instead` are the models that may be used where this one is not complete.
+    """
 
     name: str
     kind: str
     fields: Fields
     key: KeyPath
+    instead: tuple[Written, ...] = ()
 
     def references(self) -> list[Written]:
         """Return where this model names other models of the manifest."""
@@ -121,7 +125,9 @@ def _model(name: str, table: Table) -> ModelDraft:
                 (*table.path, "merge"), f"{table.title} merge is for models of kind 'merged'; this one is '{kind}'"
             )
         fields = Fields(places=_merge(table)).over(fields)
-    return ModelDraft(name, kind or "full", fields, table.path)
+    instead = table.texts("or", or_one=True) or ()
+    words = tuple(Written(text, (*table.path, "or"), table.field("or")) for text in instead)
+    return ModelDraft(name, kind or "full", fields, table.path, words)
 
 
 def _merge(parent: Table) -> dict[str, Written]:

@@ -111,6 +111,7 @@ def _spec(
         merge=recipe,
         budget=Budget(**{**budgets, **fields.budget}),
         line=line,
+        instead=tuple(reference.text for reference in draft.instead),
         **fields.values,
     )
 

@@ -30,6 +30,8 @@ class References:
             self._machine(machine)
         for draft in self.drafts.values():
             self._bases(draft.fields.places)
+            for reference in draft.instead:
+                self._model(reference.text, reference.key, reference.label)
 
     def _machine(self, machine: MachineDraft) -> None:
         table = machine.table

@@ -57,6 +57,7 @@ class ModelSpec:
     """One `[models.X]` table with the settings of this machine applied. `line` is where the table starts.
 
     `base` is the name of a manifest model, or the text of a path or `hf:` reference, whose place is `base_path`.
+    `instead` are the models that a script may be given where this one is not complete (`or` in the manifest).
     """
 
     name: str
@@ -71,6 +72,7 @@ class ModelSpec:
     dtype: str = "auto"
     device: str | None = None
     requires: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
     description: str | None = None
     line: int = 0
 
