@@ -20,6 +20,7 @@ from sage_doctor.manifest.specs import (
     ModelPath,
     ModelSpec,
     RoleSpec,
+    ServiceSpec,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ModelPath",
     "ModelSpec",
     "RoleSpec",
+    "ServiceSpec",
     "find_manifest",
     "load_for_host",
     "load_manifest",
