@@ -20,7 +20,7 @@ _MOST_TEXT = 2000
 _MOST_EVENTS = 20_000
 # A service that hands on what went wrong as if the model had said it.
 _ERROR_TEXT = re.compile(
-    r"\s*(?:\[?\b(?:internal server |server |runtime |fatal )?error\b\]?\s*[:\-(]|internal server error"
+    r"\s*(?:\[(?:fatal )?error\]|(?:server |runtime |fatal )?error\s*[:\-(]|internal server error"
     r"|traceback \(most recent call last\)|(?-i:[A-Z]\w*(?:Error|Exception)): )",
     re.IGNORECASE,
 )
