@@ -6,7 +6,6 @@ to nothing, and asking brings neither pytest nor torch.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from sage_doctor.manifest import Manifest
     from sage_doctor.model import Model
 
-_LOG = logging.getLogger("sage_doctor")
 _ASKING_S = 60.0
 
 
@@ -98,7 +96,9 @@ def _complete(name: str, manifest: Manifest) -> Model:
         missing = lacking(model)
         if missing is None:
             if tried:
-                _LOG.warning(
+                import logging  # noqa: PLC0415 - half of what this module would cost
+
+                logging.getLogger("sage_doctor").warning(
                     "%s is used instead of %s (%s), because the manifest allows it",
                     printable(candidate), printable(name), printable("; ".join(tried), limit=400),
                 )  # fmt: skip

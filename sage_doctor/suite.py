@@ -114,8 +114,8 @@ class Collector:
         path, _, rest = nodeid.partition("::")
         name = rest.partition("[")[0]
         position = position_of(nodeid)
-        models = self._selection.models
-        subject = models[position].name if position is not None and position < len(models) else MACHINE
+        subjects = self._selection.subjects
+        subject = subjects[position].name if position is not None and position < len(subjects) else MACHINE
         stem = Path(path).stem or "suite"
         return subject, f"{stem}.{name.removeprefix('check_')}" if name else stem
 

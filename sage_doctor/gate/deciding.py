@@ -169,7 +169,8 @@ def _outdated(ground: Ground, record: Recorded | None, *, red: bool = False) -> 
     if words is not None or record is None:
         return words
     body = record.body
-    if not {str(ground.manifest.path), *(place["path"] for place in body["models"].values())} <= record.watched.keys():
+    places = {place["path"] for name, place in body["models"].items() if name not in ground.manifest.services}
+    if not {str(ground.manifest.path), *places} <= record.watched.keys():
         return "what is recorded does not say what it depends on"
     green = body["state"] == "open" and (ground.question.fail_on == "error" or body["verdict"] == "healthy")
     if not green and not red:

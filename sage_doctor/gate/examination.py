@@ -12,7 +12,7 @@ from sage_doctor.gate.identity import changed
 from sage_doctor.gate.results import directory_for, keep_results, load_lock, make_record, settled, with_recorded
 from sage_doctor.gate.situation import Situation, read_situation
 from sage_doctor.gate.turns import turn
-from sage_doctor.probing import memory_needed
+from sage_doctor.memory_need import memory_needed
 from sage_doctor.report import Report, at_least
 from sage_doctor.run import Outcome
 from sage_doctor.selection import Request, Selection, select
@@ -91,6 +91,8 @@ def _decision(ground: Ground, selection: Selection, report: Report, why: str, mo
         if model is not None and model.found:
             base = next(iter(model.depends_on()), None)
             places[name] = Place(path=str(model.path), base=str(base.path) if base is not None else None)
+        elif name in ground.manifest.services:
+            places[name] = Place(path=ground.manifest.services[name].url)
     return Decision(
         state=state,
         role=ground.question.role,
@@ -132,7 +134,7 @@ def _record_role(
         "reason": decision.reason,
         "details": list(decision.details),
         "codes": list(decision.codes),
-        "live": not situation.complete or bool(manifest.check_paths),
+        "live": not situation.complete or bool(manifest.check_paths) or any(s.required for s in selection.services),
         "memory_needed": max(map(memory_needed, deep)) if deep and at_least(ground.question.level, "load") else 0,
         "models": {name: dataclasses.asdict(place) for name, place in decision.models.items()},
         "report": decision.report,

@@ -18,8 +18,8 @@ from sage_doctor.gate.reuse import age_s, outdated
 from sage_doctor.gate.situation import Situation
 from sage_doctor.gate.surroundings import since_boot_s
 from sage_doctor.manifest.durations import spoken
+from sage_doctor.memory_need import memory_needed
 from sage_doctor.model import Model
-from sage_doctor.probing import memory_needed
 from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_least, conclude, finding_from_json
 from sage_doctor.selection import Selection
 
@@ -83,7 +83,8 @@ def keep_results(ground: Ground, selection: Selection, situation: Situation, rep
         bad = any(f.severity == "error" for f in mine) or any(
             c.status in ("error", "fail") or (c.reason or "").startswith("blocked by") for c in checks
         )
-        if model.name not in selection.deep or not checks or bad or files is None:
+        done = any(c.status in ("pass", "warn") for c in checks)  # a model whose service was asked was not loaded
+        if model.name not in selection.deep or not done or bad or files is None:
             continue
         deep_ids = {c.id for c in checks}
         body = {

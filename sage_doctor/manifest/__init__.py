@@ -21,6 +21,7 @@ from sage_doctor.manifest.specs import (
     ModelPath,
     ModelSpec,
     RoleSpec,
+    ServiceSpec,
 )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ModelPath",
     "ModelSpec",
     "RoleSpec",
+    "ServiceSpec",
     "find_manifest",
     "load_for_host",
     "load_manifest",

@@ -115,7 +115,7 @@ class _Parser:
         check_circles(drafts, self.problems)
         needed = closure(drafts, self._wanted(here, roles))
         budgets = {**self.budget, **(here.budget if here is not None else {})}
-        models, elsewhere = build_models(drafts, needed, filler, budgets)
+        models, services, elsewhere = build_models(drafts, needed, filler, budgets)
         check_paths = self._check_paths(filler)
         machine = machines[here.name] if here is not None else None
         python = machine.python if machine is not None else self._python(None, filler, needed=True)
@@ -133,6 +133,7 @@ class _Parser:
             vars=scope.values(scope.variables),
             check_paths=check_paths,
             elsewhere=elsewhere,
+            services=services,
         )
 
     def _filler(self, scopes: Scopes, draft: MachineDraft) -> Filler:

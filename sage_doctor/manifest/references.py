@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sage_doctor.manifest.drafts import ModelDraft, Written, shown_name
+from sage_doctor.manifest.drafts import ModelDraft, Written, only_its_own, shown_name
 from sage_doctor.manifest.machines import MachineDraft
 from sage_doctor.manifest.names import is_place
 from sage_doctor.manifest.problems import Problems
@@ -32,6 +32,8 @@ class References:
             self._bases(draft.fields.places)
             for reference in draft.instead:
                 self._model(reference.text, reference.key, reference.label)
+            if draft.served_by is not None:
+                self._server(draft.served_by)
 
     def _machine(self, machine: MachineDraft) -> None:
         table = machine.table
@@ -39,15 +41,33 @@ class References:
             if name not in self.roles:
                 what = f"unknown role {shown_name(name)} in {table.title}"
                 self.problems.unknown((*table.path, "roles", index), what, self.roles, word=name)
-        for name, key in machine.override_keys.items():
-            self._model(name, key, table.title)
+        for name, inner in machine.override_tables.items():
+            self._model(name, inner.path, table.title)
+            if name in self.drafts:
+                only_its_own(inner, self.drafts[name].kind)
         for fields in machine.overrides.values():
             self._bases(fields.places)
+            if "served_by" in fields.places:
+                self._server(fields.places["served_by"])
 
     def _bases(self, places: Mapping[str, Written]) -> None:
         for what, reference in places.items():
-            if what != "path" and not is_place(reference.text):
-                self._model(reference.text, reference.key, reference.label)
+            if what in ("path", "url", "served_by") or is_place(reference.text):
+                continue
+            self._model(reference.text, reference.key, reference.label)
+            if reference.text in self.drafts and self.drafts[reference.text].kind == "service":
+                told = f"{reference.label}: {shown_name(reference.text)} is a service, and nothing can be built on one"
+                self.problems.add(reference.key, told)
+
+    def _server(self, named: Written) -> None:
+        services = {name: draft for name, draft in self.drafts.items() if draft.kind == "service"}
+        if named.text in services:
+            return
+        if named.text in self.drafts:
+            self.problems.add(named.key, f"{named.label}: {shown_name(named.text)} is not of kind 'service'")
+            return
+        what = f"unknown service {shown_name(named.text)} in {named.label}"
+        self.problems.unknown(named.key, what, services, word=named.text)
 
     def _model(self, name: str, key: KeyPath, where: str) -> None:
         if name not in self.drafts:

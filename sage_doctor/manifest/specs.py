@@ -12,6 +12,7 @@ from sage_doctor.manifest.names import nearest
 from sage_doctor.text import listed, printable
 
 Kind = Literal["full", "merged", "adapter"]
+Api = Literal["openai", "ollama"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class ModelSpec:
 
     `base` is the name of a manifest model, or the text of a path or `hf:` reference, whose place is `base_path`.
     `instead` are the models that a script may be given where this one is not complete (`or` in the manifest).
+    `served_by` names the service that is asked where memory is too short to load the model.
     """
 
     name: str
@@ -73,6 +75,27 @@ class ModelSpec:
     device: str | None = None
     requires: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
+    served_by: str | None = None
+    description: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSpec:
+    """One `[models.X]` table of kind `service`: a model that is reached over HTTP and lies in no directory here.
+
+    `url` is what the manifest says with its variables filled in. `model` is the name the service knows it by.
+    `api_key_env` is the name of the environment variable with the key, never the key.
+    """
+
+    name: str
+    url: str
+    api: Api = "openai"
+    model: str = ""
+    api_key_env: str | None = None
+    budget: Budget = field(default_factory=Budget)
+    prompt: str | None = None
+    max_new_tokens: int = 32
     description: str | None = None
     line: int = 0
 
@@ -131,7 +154,7 @@ class Manifest:
     them and their path uses a variable that has no value here. They are not in `models`, but roles of other
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
     and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
-    looked at (`for_role`).
+    looked at (`for_role`). `services` are the models that are reached over HTTP.
     """
 
     path: Path
@@ -147,6 +170,7 @@ class Manifest:
     check_paths: tuple[Path, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
+    services: Mapping[str, ServiceSpec] = field(default_factory=dict)
 
     @property
     def directory(self) -> Path:
@@ -159,6 +183,8 @@ class Manifest:
         if found is not None:
             return found
         shown = printable(name, limit=80)
+        if name in self.services:
+            raise UsageError(f"model '{shown}' is a service: it lies in no directory")
         if name in self.elsewhere:
             raise UsageError(f"model '{shown}' is not on this machine: {self.elsewhere[name]}")
         near = nearest(name, [*self.models, *self.elsewhere])
@@ -198,6 +224,12 @@ class Manifest:
     def needed_roles(self) -> tuple[str, ...]:
         """Return the roles of this machine; every role where no machine matched."""
         return self.machine.roles if self.machine is not None else tuple(self.roles)
+
+    def required_services(self) -> frozenset[str]:
+        """Return the names of the services that this machine's roles name; every one where nothing says which."""
+        if self.everything_counts:
+            return frozenset(self.services)
+        return frozenset(n for role in self.needed_roles() for n in self.roles[role].models if n in self.services)
 
     def required(self) -> frozenset[str]:
         """Return the names of the models this machine needs: those of its roles and the bases their adapters load.
