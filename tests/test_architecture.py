@@ -26,7 +26,7 @@ FLOORS = (
         *("environment_findings", "hub_findings", "probe_findings", "weight_findings"),
     },
     {"checks", "fixtures", "repairs"},
-    {"run", "plugin", "suite", "suite_files", "workers", "mending"},
+    {"run", "plugin", "suite", "suite_files", "workers", "mending", "install"},
     {"cli", "demo", "__main__"},
 )
 # What each room of the first three floors may use besides the floor below and the standard library.
