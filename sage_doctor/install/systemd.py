@@ -165,7 +165,8 @@ def plan_uninstall(roles: Sequence[str], session_units: Sequence[str], place: Pl
         ):
             continue
         if found.state == "edited":
-            kept_.append(kept(path, found))
+            stops = Command(words=place.systemctl("disable", "--now", "--", path.name))
+            kept_.append(kept(path, found) + (f"; `{stops}` stops it" if path.suffix == ".timer" else ""))
             continue
         changes.append(removed(path, found, None if is_drop_in else place.directory / _WANTS / path.name))
         timers += [path.name] if path.suffix == ".timer" else []

@@ -31,7 +31,8 @@ def command(words: Sequence[str], environment: Iterable[tuple[str, str]] = ()) -
     Where `environment` is given, `env` sets it for this command alone.
     """
     settings = [f"{name}={value}" for name, value in environment]
-    if settings and "=" in words[0]:  # env would take the program for a setting
+    if set(words[0]) & set("\"'\\" + ("=" if settings else "")):
+        # systemd refuses programs with a quote or a backslash in their path, and env takes one with `=` for a setting
         words = ["/bin/sh", "-c", 'exec "$0" "$@"', *words]
     return ":" + " ".join(word(w) for w in (*(["/usr/bin/env", *settings] if settings else []), *words))
 
