@@ -115,7 +115,9 @@ def plan_install(order: Order) -> Installation:
             continue
         new = _with(new, there, ours)
     notes = [f"this is the crontab of {order.user}"] if new != old else []
-    session = cron_command(order.gate(order.roles[0], order.session_timeout_s, "--", "COMMAND"), ())
+    session = cron_command(
+        order.gate(order.roles[0], order.session_timeout_s, "--", "COMMAND"), tuple(order.environment.items())
+    )
     return Installation(
         changes=_changes(old, new, order.state),
         kept=tuple(kept_),

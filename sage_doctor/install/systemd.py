@@ -174,7 +174,8 @@ def plan_uninstall(roles: Sequence[str], session_units: Sequence[str], place: Pl
     reload = (Command(words=place.systemctl("daemon-reload")),) if changes else ()
     return Installation(
         changes=tuple(changes),
-        first=tuple(Command(words=place.systemctl("disable", "--now", "--", name), may_fail=True) for name in timers),
+        # The link that enables a timer goes with its file; a timer without a file could not be disabled any more.
+        first=tuple(Command(words=place.systemctl("stop", "--", name), may_fail=True) for name in timers),
         then=reload,
         reachable=place.reachable(),
         kept=tuple(kept_),

@@ -139,6 +139,15 @@ def test_what_was_there_before_is_kept_as_a_file(order: Orders, crontab: Path, t
     assert crontab.read_bytes() == before
 
 
+@pytest.mark.usefixtures("crontab")
+def test_the_line_for_a_session_of_cron_holds_it_back(tmp_path: Path, programs: Path) -> None:
+    doctor = write_stand_in(tmp_path / "100% of it")
+    order = make_order(tmp_path / "100% of it", environment={"SAGE_MACHINE": "a b"})
+    assert run_as_cron(f"@daily {plan_install(order).advice[-1].strip()}", tmp_path, programs) == 0
+    assert doctor.arguments == [*order.gate("raising", 75)[1:], "--", "COMMAND"]
+    assert doctor.environment["SAGE_MACHINE"] == "a b"
+
+
 def test_a_crontab_of_our_own_goes_as_it_came(order: Orders, crontab: Path, tmp_path: Path) -> None:
     plan_install(order()).apply()
     assert crontab.exists()

@@ -96,7 +96,7 @@ def test_uninstall_removes_what_was_written_and_nothing_else(order: Orders, plac
     plan_uninstall([], [], place).apply()
     assert files(place) == sorted(theirs)
     assert not (place.directory / "other.service.d").exists()
-    assert orders_heard(heard) == [f"--user disable --now -- {TIMER}", "--user daemon-reload"]
+    assert orders_heard(heard) == [f"--user stop -- {TIMER}", "--user daemon-reload"]
     assert plan_uninstall([], [], place).idle
 
 
