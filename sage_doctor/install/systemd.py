@@ -122,9 +122,10 @@ def _notes(unit: str, known: Mapping[str, str], order: Order, place: Place) -> l
         whose = "the machine" if place.system else f"{order.user} (a unit of the machine needs --system)"
         raise UsageError(f"systemd knows no unit {quoted(unit)} of {whose}; `systemctl list-unit-files` names them")
     notes = []
-    if known.get("Restart") in ("always", "on-success"):
+    if known.get("Restart") == "always":
         notes.append(
-            f"{unit} has Restart={known['Restart']}: a skipped start is not tried again before something starts it"
+            f"{unit} has Restart=always: systemd before 251 would ask the gate again and again, later ones leave a "
+            "skipped unit alone until something starts it"
         )
     if place.system and known and (known.get("User") or "root") != order.user:
         user = printable(known.get("User") or "root", limit=60)
