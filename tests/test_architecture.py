@@ -28,7 +28,7 @@ FLOORS = (
         *("asking", "memory_need", "service"),
     },
     {"checks", "fixtures", "repairs"},
-    {"run", "plugin", "suite", "suite_files", "workers", "mending", "gate"},
+    {"run", "plugin", "suite", "suite_files", "workers", "mending", "gate", "install"},
     {"cli", "demo", "__main__"},
 )
 # What each room of the first three floors may use besides the floor below and the standard library.
