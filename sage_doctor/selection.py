@@ -24,7 +24,8 @@ from sage_doctor.text import listed, printable, quoted
 class Request:
     """What somebody asked for, as plain values: it travels to worker processes as JSON.
 
-    `deadline` is a `time.time()` in seconds, None for no deadline. `run_directory` holds what workers share.
+    `deadline` is a `time.time()` in seconds, None for no deadline. `run_directory` holds what workers share. `history`
+    is whether earlier runs may be asked and this one written down.
     """
 
     targets: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Request:
     cwd: str = ""
     deadline: float | None = None
     run_directory: str | None = None
+    history: bool = True
 
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON values."""
@@ -84,7 +86,8 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
     if manifest is not None and not (
         request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
     ):
-        return _from_manifest(request, Host(cwd=cwd, home=home, environ=environ, manifest=manifest), manifest)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, remembers=request.history)
+        return _from_manifest(request, host, manifest)
     targets = request.targets or (".",)
     host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=cwd / targets[0])
     models = _from_directories(targets, host)

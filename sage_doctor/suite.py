@@ -122,10 +122,12 @@ def examine(
     jobs: int = 0,
     fail_on: FailOn = "error",
     tell: Tell = lambda _text: None,
+    selected: Callable[[Selection], None] = lambda _selection: None,
 ) -> Report:
     """Run every check that a request asks for, and return the report.
 
-    `jobs` above 1 spreads the models over that many worker processes. `tell` is told what happens meanwhile. Raises
+    `jobs` above 1 spreads the models over that many worker processes. `tell` is told what happens meanwhile, and
+    `selected` is handed what is examined before anything is. Raises
     `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing to
     examine, and `KeyboardInterrupt`.
     """
@@ -134,6 +136,7 @@ def examine(
     request = replace(request, cwd=request.cwd or os.getcwd())
     with _run_directory(request) as shared:
         selection = select(shared)
+        selected(selection)
         selection.host.start_inspection()
         collector = Collector(selection, tell)
         _run_pytest(shared, selection, collector, jobs)

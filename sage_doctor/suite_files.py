@@ -27,4 +27,5 @@ FAMILIES = (
     "integrity",
     "load",
     "generate",
+    "history",
 )

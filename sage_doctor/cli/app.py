@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
 from sage_doctor import __version__
-from sage_doctor.cli import check, demo, explain, fix, merge, where
+from sage_doctor.cli import calibrate, check, demo, explain, fix, history, merge, where
 from sage_doctor.errors import UsageError
 from sage_doctor.text import printable
 
@@ -33,6 +33,8 @@ COMMANDS: Mapping[str, Command] = {
     "merge": merge,
     "explain": explain,
     "where": where,
+    "history": history,
+    "calibrate": calibrate,
     "demo": demo,
 }
 PREFIX = "SAGE_DOCTOR_"

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sage_doctor.errors import UsageError
 from sage_doctor.files import write_atomically
@@ -18,6 +19,10 @@ from sage_doctor.render import FORMATS, render, write
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS, Report
 from sage_doctor.text import printable
+
+if TYPE_CHECKING:
+    from sage_doctor.history import Chronicle
+    from sage_doctor.selection import Request, Selection
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="deadline of the whole run")
+    parser.add_argument(
+        "--no-history",
+        dest="history",
+        action="store_false",
+        help="neither ask earlier runs nor write this one down (SAGE_DOCTOR_HISTORY=0)",
+    )
 
 
 def add_manifest(parser: argparse.ArgumentParser) -> None:
@@ -70,12 +81,32 @@ def run(options: argparse.Namespace) -> int:
         level=options.level,
         cwd=os.getcwd(),
         deadline=time.time() + options.timeout if options.timeout is not None else None,
+        history=options.history,
     )
+    seen: list[Selection] = []
     # pytest captures the standard descriptors while it runs; progress goes to a copy of the real one.
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
-        report = examine(request, jobs=options.jobs, fail_on=options.fail_on, tell=progress.update)
-    _deliver(report, options.format, outputs)
+        report = examine(
+            request, jobs=options.jobs, fail_on=options.fail_on, tell=progress.update, selected=seen.append
+        )
+    remembered = seen[0].host.history_file is not None
+    chronicle = None
+    if remembered and report.verdict != "healthy":
+        chronicle = _chronicle(seen[0], request, options.jobs)
+        report = chronicle.explained(report)
+    try:
+        _deliver(report, options.format, outputs)
+    finally:  # nobody waits for the history before the report is seen
+        if remembered:
+            for notice in (chronicle or _chronicle(seen[0], request, options.jobs)).record(report):
+                sys.stderr.write(f"sage-doctor: {notice}; --no-history leaves it out\n")
     return report.exit_code
+
+
+def _chronicle(selection: Selection, request: Request, jobs: int) -> Chronicle:
+    from sage_doctor.history import Chronicle  # noqa: PLC0415 - a run without a manifest needs no SQLite
+
+    return Chronicle(selection, request, verb="check", jobs=jobs)
 
 
 def _deliver(report: Report, format: str, outputs: list[tuple[str, Path]]) -> None:  # noqa: A002 - the option's name
