@@ -19,11 +19,22 @@ good one; `changes_since(good.snapshot, snapshot)` says what differs; `Past(seri
 
 from __future__ import annotations
 
-from sage_doctor.history.chronicle import Chronicle
-from sage_doctor.history.differences import changes_since
-from sage_doctor.history.runs import Good, Series, last_green, record, series_of
-from sage_doctor.history.snapshot import ModelState, Snapshot, take
-from sage_doctor.history.usual import Past, Usual, accept
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sage_doctor.history.chronicle import Chronicle
+    from sage_doctor.history.differences import changes_since
+    from sage_doctor.history.runs import Good, Series, last_green, record, series_of
+    from sage_doctor.history.snapshot import ModelState, Snapshot, take
+    from sage_doctor.history.usual import Past, Usual, accept
+
+_HOME = {
+    **dict.fromkeys(("Chronicle",), "chronicle"),
+    **dict.fromkeys(("changes_since",), "differences"),
+    **dict.fromkeys(("Good", "Series", "last_green", "record", "series_of"), "runs"),
+    **dict.fromkeys(("ModelState", "Snapshot", "take"), "snapshot"),
+    **dict.fromkeys(("Past", "Usual", "accept"), "usual"),
+}
 
 __all__ = [
     "Chronicle",
@@ -40,3 +51,12 @@ __all__ = [
     "series_of",
     "take",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module a public name lives in when the name is first used: a static run pays for what it asks."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

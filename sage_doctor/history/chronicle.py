@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from functools import cached_property
 
-from sage_doctor.history.differences import changes_since
 from sage_doctor.history.runs import Series, last_green, record, series_of
 from sage_doctor.history.snapshot import Snapshot, take
 from sage_doctor.report import Report
@@ -35,6 +34,8 @@ class Chronicle:
         """Return the report with what changed since the last good run; a healthy one comes back as it is."""
         if self.series is None or report.verdict == "healthy" or self.snapshot is None:
             return report
+        from sage_doctor.history.differences import changes_since  # noqa: PLC0415 - most runs are well
+
         good = last_green(self.series, report)
         if good is None:
             return report
