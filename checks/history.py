@@ -10,7 +10,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.host import Host
 from sage_doctor.model import Model
 from sage_doctor.probing import Probing
-from sage_doctor.text import quoted
+from sage_doctor.text import quoted, short_number
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
@@ -35,7 +35,10 @@ def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
         raise NotApplicable(f"{most} of the {usual.LEAST_RUNS} earlier runs that tell what is usual")
     beyond = {n: u for n, u in known.items() if usual.is_beyond(n, now[n], u)}
     if beyond:
-        said = [f"{n} is {now[n]:.3g} {UNITS[n]}, usually {u.median:.3g} (of {u.runs})" for n, u in beyond.items()]
+        said = [
+            f"{n} is {short_number(now[n])} {UNITS[n]}, usually {short_number(u.median)} (of {u.runs})"
+            for n, u in beyond.items()
+        ]
         yield finding(
             "latency-regressed",
             "; ".join(said),

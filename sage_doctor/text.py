@@ -60,6 +60,11 @@ def human_bytes(count: float) -> str:
     return f"{value:.1f} TB"
 
 
+def short_number(value: float) -> str:
+    """Return a number with the digits that mean something: `0.457`, `12.3`, `2,580`."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def listed(items: list[str], *, most: int = 5) -> str:
     """Return `a, b, c and 4 more`, each item made printable."""
     shown = [printable(i, limit=200) for i in items[:most]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.check import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.text import human_bytes, listed, printable
+from sage_doctor.text import human_bytes, listed, printable, short_number
 
 if TYPE_CHECKING:
     from sage_doctor.host import Host
@@ -126,7 +126,7 @@ def _machine(row: dict[str, Any]) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    return human_bytes(value) if unit == "bytes" else f"{value:.3g} {printable(unit, limit=20)}"
+    return human_bytes(value) if unit == "bytes" else f"{short_number(value)} {printable(unit, limit=20)}"
 
 
 def _count(text: str) -> int:
