@@ -28,4 +28,5 @@ FAMILIES = (
     "load",
     "generate",
     "services",
+    "history",
 )
