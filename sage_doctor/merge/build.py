@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
@@ -12,8 +12,9 @@ from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.library_names import library_view
 from sage_doctor.merge.names import Names, join
+from sage_doctor.merge.quantised import without_quantisation
 from sage_doctor.merge.recipe import Recipe
-from sage_doctor.merge.refusal import refused, unmatched
+from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
 from sage_doctor.merge.ties import INPUTS, OUTPUTS, find_tie, settle
 from sage_doctor.text import listed
 
@@ -26,6 +27,32 @@ class Built:
     names_why: str
     untied: bool
     vocabulary: int | None
+
+
+def build_on(
+    base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, dtype: str | None, *, dequantize: bool
+) -> tuple[BaseModel, Built]:
+    """Return the base that is merged into, dequantised where that is asked for, and the merged model's tensors.
+
+    Without being asked, a quantised base is merged into only where nothing of what changes is quantised. Raises
+    `MergeRefused`.
+    """
+    form = base.quantised
+    if form is None:
+        return base, build(base, modules, recipe, dtype)
+    if dequantize:
+        if form.obstacle:
+            raise form.refusal()
+        plain = replace(base, tensors=form.plain, config=without_quantisation(base.config))
+        return plain, build(plain, modules, recipe, dtype)
+    try:
+        built = build(base, modules, recipe, None)
+    except MergeRefused as refusal:
+        raise form.question() from refusal
+    changed = {n for n, p in built.pieces.items() if p.computed or p.source != base.tensors.get(n)}
+    if dtype is not None or changed & form.coded or not form.coded:
+        raise form.question()
+    return replace(base, quantised=None), built
 
 
 def build(base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, dtype: str | None) -> Built:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sage_doctor.merge.decoding import Decoder
 from sage_doctor.merge.edits import FLOATS, LowRank, Piece, Place
 from sage_doctor.merge.streams import Source, spans
 
@@ -105,7 +106,9 @@ class _Work:
         self.held = torch.promote_types(sums.dtype(piece.stored), self.out)
         self.wide = torch.promote_types(self.held, torch.float32)
         rows = max((end - start for start, end in self.spans), default=0)
-        self._raw = bytearray(rows * self.width * self.read_as.itemsize)
+        coded = piece.source.coded
+        self.decoder = Decoder(torch, coded, self.width, source) if coded is not None else None
+        self._raw = bytearray(rows * self.width * self.read_as.itemsize if coded is None else 0)
         self._wide = torch.empty((rows, self.width), dtype=self.wide)
         self._held = torch.empty((rows, self.width), dtype=self.held)
         self._out = torch.empty((rows, self.width), dtype=self.out) if self.out != self.held else self._held
@@ -149,6 +152,8 @@ class _Work:
 
     def _base(self, start: int, end: int) -> Any:
         """Return rows as they are read. What of the adapter takes the base's place is rounded as the base is held."""
+        if self.decoder is not None:
+            return self.decoder.rows(start, end)
         row = self.width * self.read_as.itemsize
         view = memoryview(self._raw)[: (end - start) * row]
         self.source.read_into(self.piece.source, start * row, view)

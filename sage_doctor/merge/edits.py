@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,17 +11,40 @@ from sage_doctor.readers.safetensors_entries import BITS
 from sage_doctor.readers.safetensors_header import Tensor
 
 Layout = Literal["linear", "conv1d", "embedding", "expert"]
+Form = Literal["bnb-4bit", "bnb-8bit", "fp8"]
 
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 STORED = {name: stored for stored, name in FLOATS.items()}
+# Architectures whose weights lie transposed, and the modules of which that holds. PEFT goes by the type of the module
+# and overrides `fan_in_fan_out`, which old configurations state wrongly. A test reads these off the library's source.
+CONV1D: Mapping[str, frozenset[str]] = {
+    "gpt2": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+    "openai-gpt": frozenset({"c_attn", "c_proj", "c_fc"}),
+    "imagegpt": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+    "decision_transformer": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+    "clvp": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coded:
+    """How a quantised tensor is stored: the stored tensors that make it up, by part, and the numbers of its form."""
+
+    form: Form
+    parts: Mapping[str, Place]
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Place:
-    """A tensor in a file on disk."""
+    """A tensor in a file on disk.
+
+    Where `coded` is set, `tensor` says what it is once dequantised, and its bytes are those of the coded numbers.
+    """
 
     path: Path
     tensor: Tensor
+    coded: Coded | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,7 +117,7 @@ class Piece:
     @property
     def untouched(self) -> bool:
         """Whether the bytes are copied as they are."""
-        return not self.computed and self.source.tensor.dtype == self.dtype == self.stored
+        return not self.computed and not self.source.coded and self.source.tensor.dtype == self.dtype == self.stored
 
     @property
     def computed(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sage_doctor.merge import MergeRefused, Surroundings, plan_merge
-from sage_doctor.merge.assembly import CONV1D
+from sage_doctor.merge.edits import CONV1D
 
 REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "replicated": ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
