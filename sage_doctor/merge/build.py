@@ -10,6 +10,7 @@ from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, lookup, needed_names, untouched
 from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters
 from sage_doctor.merge.library_names import library_view
 from sage_doctor.merge.names import Names, join
 from sage_doctor.merge.quantised import without_quantisation
@@ -63,19 +64,25 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, d
     assembly = Assembly(pieces=untouched(base, dtype), left=set(total))
     tie = find_tie(base, modules)
     aliases: dict[str, str] = {}
-    plain = dict(modules)
+    layers = of_parameters(modules, recipe)
+    around = {m.name for found in layers.values() for m in found}
+    plain = {n: m for n, m in modules.items() if m.name not in around}
     if tie is not None and tie.touched:
         aliases = settle(tie, assembly, recipe, lambda: _output_name(base, custom=custom))
-        plain = {n: m for n, m in modules.items() if n not in aliases}
+        plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
         names = _by_library(base, plain, custom=custom)
     kind = read_config_facts(base.config).model_type or ""
     for module in modules.values():
-        if not module.parts:
+        if not module.parts or module.name in around:
             continue  # the second copy of a shared tensor, dealt with already
         weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
         apply_module(assembly, module, weight, bias, recipe, kind)
+    if layers:
+        blocks = library_view(base.path, stored, custom_code=custom).blocks
+        for owner, found in layers.items():
+            apply_parameters(assembly, owner, found, blocks, recipe)
     if assembly.left:
         raise unmatched(f"{len(assembly.left)} of {len(total)} tensors found no place: {listed(sorted(assembly.left))}")
     return Built(

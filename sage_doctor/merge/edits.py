@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,23 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Which of a block's experts a LoRA's matrices are for, where they hold those of all.
+
+    `expert` None: the tensor is the whole block, `turned` if each expert lies in × out. Else it holds `rows` outputs
+    of that expert from `first` on; the matrix A is cut to it already.
+    """
+
+    experts: int
+    expert: int | None
+    first: int
+    rows: int
+    turned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class LowRank:
-    """A LoRA pair for one weight. `magnitude` is set for DoRA.
+    """A LoRA pair for one weight. `magnitude` is set for DoRA, `stack` for a block of experts.
 
     `layout` says how the weight lies: `linear` out × in; `conv1d` in × out (GPT-2); `embedding` tokens × width;
     `expert` out × in, but part of a parameter that the library keeps as one block of all experts.
@@ -70,6 +86,7 @@ class LowRank:
     scaling: float
     layout: Layout
     magnitude: Place | None = None
+    stack: Stack | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +125,11 @@ class Piece:
     def shape(self) -> tuple[int, ...]:
         """The shape written."""
         return self.source.tensor.shape
+
+    @property
+    def height(self) -> int:
+        """The rows it is computed in: those of all its matrices, where it is a block of them."""
+        return math.prod(self.shape[:-1]) if len(self.shape) > 1 else math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:

@@ -25,7 +25,6 @@ _OTHER_VARIANTS = {
     "monteclora_config": "MonteCLoRA samples its weights",
     "kasa_config": "KaSA",
     "use_qalora": "QA-LoRA pools its input",
-    "target_parameters": "LoRA on whole parameters (experts kept as one block) has no place in stored tensors",
     "megatron_config": "Megatron's parallel layers",
 }
 
@@ -78,6 +77,16 @@ class Recipe:
             named = any(module == w or module.endswith(f".{w}") for w in wanted)
             return named and self._in_layers(module, exact=module in wanted)
         return True  # `all-linear`, or the library's own list for this model type
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The bare parameters that the configuration targets."""
+        wanted = self.values.get("target_parameters")
+        return tuple(w for w in wanted if isinstance(w, str)) if isinstance(wanted, list) else ()
+
+    def targets_parameter(self, name: str) -> bool:
+        """Return whether PEFT would put a LoRA on this parameter."""
+        return any(name == w or name.endswith(f".{w}") for w in self.parameters)
 
     def _in_layers(self, module: str, *, exact: bool) -> bool:
         layers = self.values.get("layers_to_transform")

@@ -24,7 +24,6 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "prompt": ({"peft_type": "PROMPT_TUNING"}, "nothing to merge"),
     "xlora": ({"peft_type": "XLORA"}, "nothing to merge"),
     "loha": ({"peft_type": "LOHA"}, "merge_and_unload"),
-    "parameters": ({"target_parameters": ["mlp.experts.down_proj"]}, "whole parameters"),
     "rank": ({"r": 5}, "have rank 8, its configuration states 5"),
     "untargeted": ({"target_modules": ["k_proj"]}, "does not target"),
     "dora": ({"use_dora": True}, "contradict"),
