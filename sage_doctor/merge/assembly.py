@@ -129,6 +129,11 @@ def _low_rank(assembly: Assembly, module: ModuleParts, piece: Piece, recipe: Rec
     b = assembly.use(parts["embedding_B" if embedding else "B"])
     magnitude = assembly.use(parts["magnitude"]) if "magnitude" in parts else None
     shown = printable(module.name)
+    if len(a.shape) > MATRIX:
+        raise refused(
+            f"{shown} is a convolution, whose LoRA this doctor does not merge",
+            "PEFT's own merge_and_unload() does, with the whole model in memory; or run base and adapter together.",
+        )
     if len(a.shape) != MATRIX or len(b.shape) != MATRIX or len(piece.shape) != MATRIX or a.shape[0] != b.shape[1]:
         raise refused(f"{shown} is no matrix with a LoRA of two matrices ({_size(a.shape)}, {_size(b.shape)})")
     if recipe.flag("use_dora") != (magnitude is not None):
