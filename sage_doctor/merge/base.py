@@ -106,6 +106,11 @@ def _has_weights(path: Path) -> bool:
 def read_base(path: Path, why: str) -> BaseModel:
     """Return the base at `path`, its headers read. Raises `MergeRefused` where it cannot be merged into."""
     shown = printable(str(path))
+    if path.suffix == ".gguf" or _only_gguf(path):
+        raise refused(
+            f"the base {shown} is in GGUF, which is for other runners",
+            "Have transformers load it (from_pretrained with gguf_file=…), save that, and name it with --base.",
+        )
     if look(path).kind != "directory":
         raise refused(f"the base {shown} is not a directory", "Name the base with --base DIR.")
     tree = read_tree(path)
@@ -121,6 +126,11 @@ def read_base(path: Path, why: str) -> BaseModel:
     return BaseModel(
         path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=tensors, quantised=quantised
     )
+
+
+def _only_gguf(path: Path) -> bool:
+    names = read_tree(path).names
+    return any(n.endswith(".gguf") for n in names) and "config.json" not in names
 
 
 def _tensors(path: Path, weights: Weights) -> dict[str, Place]:

@@ -156,6 +156,16 @@ def test_a_quantised_base_is_refused(adapter: Path, made: tuple[Path, Path], tmp
         plan_merge(adapter, tmp_path / "merged", base=base)
 
 
+def test_a_gguf_is_refused_with_the_way_out(adapter: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/model-Q4_K.gguf").write_bytes(b"GGUF")
+
+    for base in (tmp_path / "base", tmp_path / "base/model-Q4_K.gguf"):
+        with pytest.raises(MergeRefused, match="GGUF") as refusal:
+            plan_merge(adapter, tmp_path / "merged", base=base)
+        assert "gguf_file" in refusal.value.next_step
+
+
 def test_a_base_of_another_architecture_is_refused(adapter: Path, base_of: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(MergeRefused, match="counterpart") as refusal:
         plan_merge(adapter, tmp_path / "merged", base=base_of("gpt2"))
