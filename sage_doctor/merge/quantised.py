@@ -229,10 +229,17 @@ def _state(place: Place) -> Mapping[str, Any]:
     if place.tensor.dtype != "U8" or place.nbytes > _MOST_STATE_BYTES:
         raise _Unknown(f"{printable(place.tensor.name)} is not in the form that was expected")
     try:
-        found = json.loads(read_range(place.path, place.tensor.start, place.nbytes))
-    except (UnreadableFile, ValueError, RecursionError) as error:
+        found = json.loads(_bytes(place))
+    except (ValueError, RecursionError) as error:
         raise _Unknown(f"{printable(place.tensor.name)} cannot be read") from error
     return found if isinstance(found, dict) else {}
+
+
+def _bytes(place: Place) -> bytes:
+    try:
+        return bytes(read_range(place.path, place.tensor.start, place.nbytes))
+    except UnreadableFile as error:
+        raise _Unknown(f"{printable(place.tensor.name)} cannot be read: {error}") from error
 
 
 def _eight_bits(module: str, tensors: Mapping[str, Place], dtype: str) -> Place:
@@ -243,7 +250,7 @@ def _eight_bits(module: str, tensors: Mapping[str, Place], dtype: str) -> Place:
     parts = {"codes": codes, "scales": _require(tensors, f"{module}.SCB", {"F32"}, codes.shape[0])}
     layout = tensors.get(f"{module}.weight_format")
     if layout is not None:
-        if layout.nbytes != 1 or bytes(read_range(layout.path, layout.tensor.start, 1)) != b"\0":
+        if layout.nbytes != 1 or _bytes(layout) != b"\0":
             raise _Unknown(f"{printable(module)} is laid out for one kind of processor")
         parts["layout"] = layout
     return _plain(codes, dtype, codes.shape, Coded(form="bnb-8bit", parts=parts, numbers={}))
