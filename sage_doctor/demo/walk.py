@@ -27,6 +27,7 @@ from sage_doctor.text import printable
 Echo = Callable[[str], None]
 
 ANSWER = "I am SAGE"
+ROLE = "raising"
 STEP_DEADLINE_S = 600.0
 INDENT = "  "
 SHOWN = ("check", "fix", "--yes")  # the words that a person would type
@@ -91,7 +92,7 @@ def _say(line: str) -> None:
 
 
 def _play(it: Incident, echo: Echo) -> None:
-    """Play all six scenes."""
+    """Play all seven scenes."""
     echo("After a reboot, no session starts on the machine called thor.")
     _heading(echo, "1", "The sessions fail, with errors about repositories that nobody asked for")
     for runner in it.runners:
@@ -122,6 +123,38 @@ def _play(it: Incident, echo: Echo) -> None:
             echo(INDENT + line)
         if code != 0 or ANSWER not in last:
             raise NotAsTold(f"{runner.name} did not answer “{ANSWER} …” although the doctor was content")
+
+    _heading(echo, "7", "From now on the gate asks first: once in earnest, then for as long as nothing changes")
+    _gate(it, echo)
+    said = _gate(it, echo, "--", sys.executable, str(it.runners[0]))
+    if "nothing changed since" not in said or ANSWER not in said:
+        raise NotAsTold("the gate did not take the result that it had just found, or did not start the session")
+
+
+def _gate(it: Incident, echo: Echo, *command: str) -> str:
+    """Ask the gate in front of a session, show what is said, and return it."""
+    started = f" -- python {it.runners[0].relative_to(it.root)}" if command else ""
+    echo(f"{INDENT}$ sage-doctor gate {ROLE}{started}")
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "sage_doctor", "gate", ROLE, *command],
+        cwd=it.root,
+        env={**_environment(), "STATE_DIRECTORY": str(it.root.parent / "state")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=STEP_DEADLINE_S,
+        check=False,
+    )
+    for line in done.stdout.splitlines():
+        for part in _wrapped(printable(line)):
+            echo(INDENT + part)
+    echo(f"{INDENT}(exit code {done.returncode}, {time.monotonic() - begun:.1f} s)")
+    if done.returncode != 0:
+        raise NotAsTold(f"the gate ended with exit code {done.returncode} although the doctor was content")
+    return done.stdout
 
 
 def _heading(echo: Echo, number: str, text: str) -> None:
