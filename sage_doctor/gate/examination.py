@@ -62,7 +62,7 @@ def examine_role(ground: Ground, why: str, tell: Tell, hear: Hear) -> Decision:
     report, notices = _remembered(selection, request, report, fresh)
     decision = _decision(ground, selection, report, why, moved)
     decision = dataclasses.replace(decision, notes=(*decision.notes, *notices))
-    if not moved:
+    if not moved and decision.state != "unknown":  # what could not be found out is no result, for nobody
         _record_role(ground, selection, situation, report, decision)
     return decision
 

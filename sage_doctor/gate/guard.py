@@ -81,13 +81,16 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
 
         def send(kind: str, value: Any) -> None:
             raw = json.dumps([kind, value]).encode("ascii") + b"\n"
-            while raw:
-                raw = raw[os.write(pipe, raw) :]
+            try:
+                while raw:
+                    raw = raw[os.write(pipe, raw) :]
+            except BrokenPipeError:  # nobody listens any more: whoever asked was killed
+                raise KeyboardInterrupt from None
 
         try:
             send("done", work(send))
             code = 0
-        except (KeyboardInterrupt, BrokenPipeError):
+        except KeyboardInterrupt:
             code = 130
         except Exception as error:  # noqa: BLE001 - the parent tells it: a traceback helps nobody at three in the morning
             send("fault", f"{type(error).__name__}: {error}")
