@@ -44,6 +44,8 @@ def check_interpreter(host: Host) -> Iterator[Finding]:
 @check("load", after=["check_interpreter"])
 def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
     """The sessions' interpreter has the packages that loading these models takes."""
+    if not models:
+        raise NotApplicable("no model is loaded here")
     if host.session.problem is not None:
         raise Blocked("interpreter-missing")
     missing = needed_packages(host, models)

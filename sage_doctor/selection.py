@@ -148,11 +148,12 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
                 model.name = os.path.join(".", model.name)
         chosen += extra
         asked |= {m.name for m in extra}
-    if not chosen and request.targets:
+    watched = manifest.watched and all(t in manifest.roles for t in request.targets)
+    if not chosen and request.targets and not watched:
         raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
-    if not chosen:
+    if not chosen and not watched:
         raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
-    if not request.targets and not needed:
+    if not request.targets and not needed and not watched:
         roles = ", ".join(manifest.needed_roles()) or "none"
         raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {roles})")
     explicit = asked if request.targets else _named_by_roles(manifest)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sage_doctor"
 FLOORS = (
     {"errors", "report", "catalogue", "text", "version"},
-    {"readers", "files", "journal", "manifest", "check", "facts", "probe", "merge"},
+    {"readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge"},
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
         *("environment_findings", "hub_findings", "probe_findings", "weight_findings"),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
 from sage_doctor import __version__
-from sage_doctor.cli import check, demo, explain, fix, merge, where
+from sage_doctor.cli import accept, check, demo, explain, fix, merge, where
 from sage_doctor.errors import UsageError
 from sage_doctor.text import printable
 
@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "explain": explain,
     "where": where,
     "demo": demo,
+    "accept": accept,
 }
 PREFIX = "SAGE_DOCTOR_"
 

@@ -14,6 +14,7 @@ from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, l
 from sage_doctor.manifest.specs import (
     Budget,
     GateSpec,
+    HeartbeatSpec,
     Kind,
     MachineSpec,
     Manifest,
@@ -21,12 +22,14 @@ from sage_doctor.manifest.specs import (
     ModelPath,
     ModelSpec,
     RoleSpec,
+    StateSpec,
 )
 
 __all__ = [
     "FILE_NAME",
     "Budget",
     "GateSpec",
+    "HeartbeatSpec",
     "Kind",
     "MachineSpec",
     "Manifest",
@@ -34,6 +37,7 @@ __all__ = [
     "ModelPath",
     "ModelSpec",
     "RoleSpec",
+    "StateSpec",
     "find_manifest",
     "load_for_host",
     "load_manifest",

@@ -31,16 +31,24 @@ class References:
         for draft in self.drafts.values():
             self._bases(draft.fields.places)
 
+    def named_roles(self, table: Table) -> tuple[str, ...] | None:
+        """Return the roles that a table lists, None where it has no such key; notes unknown ones."""
+        for index, name in table.items("roles"):
+            self._role(name, (*table.path, "roles", index), table.title)
+        return table.texts("roles")
+
     def _machine(self, machine: MachineDraft) -> None:
         table = machine.table
         for index, name in table.items("roles"):
-            if name not in self.roles:
-                what = f"unknown role {shown_name(name)} in {table.title}"
-                self.problems.unknown((*table.path, "roles", index), what, self.roles, word=name)
+            self._role(name, (*table.path, "roles", index), table.title)
         for name, key in machine.override_keys.items():
             self._model(name, key, table.title)
         for fields in machine.overrides.values():
             self._bases(fields.places)
+
+    def _role(self, name: str, key: KeyPath, where: str) -> None:
+        if name not in self.roles:
+            self.problems.unknown(key, f"unknown role {shown_name(name)} in {where}", self.roles, word=name)
 
     def _bases(self, places: Mapping[str, Written]) -> None:
         for what, reference in places.items():

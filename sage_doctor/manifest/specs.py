@@ -101,6 +101,39 @@ class GateSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeartbeatSpec:
+    """One `[heartbeats.X]` table: what sessions leave behind, and how old the newest of it may be, in seconds.
+
+    `paths` are globs with variables filled in, relative ones to the manifest's directory. `roles` is None where the
+    table concerns every machine.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    max_age_s: float
+    roles: tuple[str, ...] | None = None
+    description: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSpec:
+    """One `[state.X]` table: a JSON file that sessions hand on.
+
+    `counter` is the dotted path of a number in it that only grows. `at_least` is a glob of numbered files: the counter
+    is not below the highest of their numbers. `roles` is None where the table concerns every machine.
+    """
+
+    name: str
+    path: Path
+    counter: str | None = None
+    at_least: str | None = None
+    roles: tuple[str, ...] | None = None
+    description: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class MachineSpec:
     """One `[machines.X]` table, the manifest's defaults applied.
 
@@ -128,7 +161,8 @@ class Manifest:
     `elsewhere` names the models that lie only on other machines, with the reason: no role of this machine needs
     them and their path uses a variable that has no value here. They are not in `models`, but roles of other
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
-    and of the machine that matched; a model's own are in `ModelSpec.requires`.
+    and of the machine that matched; a model's own are in `ModelSpec.requires`. `heartbeats` and `states` are those that
+    concern this machine.
     """
 
     path: Path
@@ -143,6 +177,13 @@ class Manifest:
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    heartbeats: Mapping[str, HeartbeatSpec] = field(default_factory=dict)
+    states: Mapping[str, StateSpec] = field(default_factory=dict)
+
+    @property
+    def watched(self) -> bool:
+        """Whether there is something to examine on this machine besides models."""
+        return bool(self.heartbeats or self.states)
 
     @property
     def directory(self) -> Path:

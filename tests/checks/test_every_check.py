@@ -23,6 +23,7 @@ from . import (
     test_paths,
     test_permissions,
     test_runners,
+    test_sessions,
     test_tokenizers,
     test_weights,
 )
@@ -41,6 +42,7 @@ MODULES = (
     test_paths,
     test_permissions,
     test_runners,
+    test_sessions,
     test_tokenizers,
     test_weights,
 )
