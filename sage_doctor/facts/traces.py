@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.readers.globbing import Globbing, number_in
+from sage_doctor.readers.globbing import Globbing, numbering
 from sage_doctor.readers.regular import look
 
 AHEAD_S: Final = 120.0  # clocks of file servers differ by less
@@ -83,10 +83,11 @@ def read_traces(patterns: Iterable[str], directory: Path, now: float | None = No
 def read_numbers(pattern: str, directory: Path) -> Numbered:
     """Return how far the numbers in the names go that a glob matches below `directory`."""
     search = Globbing(pattern=pattern, directory=directory)
+    number_of = numbering(pattern)
     count, best, best_path = 0, None, None
     for path in search.paths():
         count += 1
-        number = number_in(path, pattern)
+        number = number_of(path)
         if number is not None and (best is None or number > best) and _age(path, 0.0) is not None:
             best, best_path = number, path
     return Numbered(count=count, number=best, path=best_path, unseen=_unseen([search]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 MOST_ENTRIES: Final = 1_000_000  # names in directories that are looked at; a second's work on a local disk
 _MOST_TOLD = 5
 _MAGIC = re.compile(r"[*?\[]")
+_DIGITS = re.compile("[0-9]+")
 
 
 @dataclass(kw_only=True)
@@ -101,8 +102,8 @@ def is_wild(segment: str) -> bool:
     return _MAGIC.search(segment) is not None
 
 
-def number_in(path: str, pattern: str) -> int | None:
-    """Return the number of a path that the pattern matched: the first within what its last wildcards stand for.
+def numbering(pattern: str) -> Callable[[str], int | None]:
+    """Return what gives the number of a path that the pattern matched: the first in what its last wildcards stand for.
 
     42 for `session_042_b.txt` and `session_*.txt`. Neighbouring wildcards count as one, and digits of the pattern
     beside them belong to the number. None where no digit is there.
@@ -110,12 +111,18 @@ def number_in(path: str, pattern: str) -> int | None:
     segments = [s for s in pattern.split("/") if s not in ("", ".")]
     wild = [n for n, s in enumerate(segments) if is_wild(s) and s != "**"]
     at = wild[-1] - len(segments) if wild else -1
-    name, segment = path.split("/")[at], segments[at] if wild else "*"
+    segment = segments[at] if wild else "*"
     parts = re.split(r"((?:[*?]|\[!?\]?[^\]]*\])+)", segment)  # literals at even places, wildcards between them
-    end = len(name) - len(parts[-1])
-    # With wildcards before the last ones, the literal between them is where it comes last, as `*` takes all it can.
-    start = len(parts[0]) if len(parts) <= 3 else name.rfind(parts[-3], 0, end) + len(parts[-3])
-    return next((int(m[0]) for m in re.finditer("[0-9]+", name) if m.end() > start and m.start() < end), None)
+    first, between, last = parts[0], parts[-3] if len(parts) > 3 else None, parts[-1]
+
+    def number_of(path: str) -> int | None:
+        name = path.rsplit("/", -at)[at]
+        end = len(name) - len(last)
+        # With wildcards before the last ones, the literal between is where it comes last: `*` takes all it can.
+        start = len(first) if between is None else name.rfind(between, 0, end) + len(between)
+        return next((int(m[0]) for m in _DIGITS.finditer(name) if m.end() > start and m.start() < end), None)
+
+    return number_of
 
 
 def _is_directory(entry: os.DirEntry[str], *, links: bool) -> bool:

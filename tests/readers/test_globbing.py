@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.readers.globbing import MOST_ENTRIES, Globbing, number_in
+from sage_doctor.readers.globbing import MOST_ENTRIES, Globbing, numbering
 
 
 def found(pattern: str, directory: Path, most: int = MOST_ENTRIES) -> tuple[list[str], Globbing]:
@@ -137,4 +137,4 @@ def test_the_directory_that_all_matches_lie_below(pattern: str, base: str, tmp_p
     ],
 )
 def test_the_number_of_a_file(path: str, pattern: str, number: int | None) -> None:
-    assert number_in(path, pattern) == number
+    assert numbering(pattern)(path) == number
