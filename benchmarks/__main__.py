@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("static_overhead", "many_models", "large_tree", "generate_overhead")
+NAMES = ("static_overhead", "many_models", "large_tree", "generate_overhead", "gate")
 
 
 def main(names: list[str]) -> int:

@@ -9,6 +9,7 @@ from sage_doctor.environment_findings import accelerator_problem, interpreter_pr
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.host import Host
 from sage_doctor.model import Model
+from sage_doctor.service import handed_over
 from sage_doctor.text import printable, quoted
 
 
@@ -44,6 +45,7 @@ def check_interpreter(host: Host) -> Iterator[Finding]:
 @check("load", after=["check_interpreter"])
 def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
     """The sessions' interpreter has the packages that loading these models takes."""
+    models = [m for m in models if handed_over(m) is None]
     if not models:
         raise NotApplicable("no model is loaded here")
     if host.session.problem is not None:

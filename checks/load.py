@@ -12,6 +12,7 @@ from sage_doctor.host import Host
 from sage_doctor.model import Model
 from sage_doctor.probe_findings import ended_badly, in_generation, over
 from sage_doctor.probing import Probing
+from sage_doctor.service import handed_over
 from sage_doctor.text import listed, printable, quoted
 from sage_doctor.weight_findings import bring_back
 
@@ -26,6 +27,9 @@ LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torc
 @check("load", after=["*"])
 def check_loads(model: Model, host: Host, probe: Probing, notes: Notes) -> Iterator[Finding]:
     """The model loads in the sessions' interpreter, within its budget."""
+    reason = handed_over(model)
+    if reason is not None:  # what loading takes does not matter then
+        raise NotApplicable(reason)
     blocked = blocking_code(host, model)
     if blocked is not None:
         raise Blocked(blocked)

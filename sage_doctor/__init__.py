@@ -19,18 +19,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sage_doctor.errors import ModelNotFound
     from sage_doctor.report import CheckResult, Finding, Fix, Measurement, Report
+    from sage_doctor.resolving import AdapterPlaces, resolve, resolve_adapter
 
 __version__ = "0.1.0"
 
-__all__ = ["CheckResult", "Finding", "Fix", "Measurement", "Report", "__version__"]
+__all__ = [
+    "AdapterPlaces",
+    "CheckResult",
+    "Finding",
+    "Fix",
+    "Measurement",
+    "ModelNotFound",
+    "Report",
+    "__version__",
+    "resolve",
+    "resolve_adapter",
+]
 
 _HOME = {
     "CheckResult": "sage_doctor.report",
     "Finding": "sage_doctor.report",
     "Fix": "sage_doctor.report",
     "Measurement": "sage_doctor.report",
+    "ModelNotFound": "sage_doctor.errors",
     "Report": "sage_doctor.report",
+    "AdapterPlaces": "sage_doctor.resolving",
+    "resolve": "sage_doctor.resolving",
+    "resolve_adapter": "sage_doctor.resolving",
 }
 
 

@@ -43,3 +43,9 @@ class Blocked(Exception):
 
 class NotApplicable(Exception):
     """Raised inside a check that has nothing to say about this subject; the text becomes the skip's reason."""
+
+
+class ModelNotFound(DoctorError):
+    """A model that a script asked for is not complete on this machine; the text is the doctor's finding."""
+
+    exit_code = 1

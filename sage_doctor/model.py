@@ -22,6 +22,7 @@ from sage_doctor.readers.tree import Tree, read_tree
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
+    from sage_doctor.service import Service
 
 Kind = Literal["full", "merged", "adapter"]
 
@@ -45,7 +46,8 @@ class Model:
     """A model of the manifest, or a model directory found below the examined one.
 
     `name` is the report's subject. `required` is False where no role of this machine needs it: it cannot make the
-    machine unhealthy then. `siblings` are the other models of the run, by name.
+    machine unhealthy then. `siblings` are the other models of the run, by name. `served_by` is the service that is
+    asked where memory is too short to load this one.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Model:
         self.spec = spec
         self.required = required
         self.siblings: Mapping[str, Model] = siblings if siblings is not None else {}
+        self.served_by: Service | None = None
 
     def __repr__(self) -> str:
         """Return what a debugger shows."""

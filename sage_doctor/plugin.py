@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import pytest
 
+from sage_doctor.asking import Asking
 from sage_doctor.check import CheckSpec, Finding, Notes, spec_of
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.model import Model
@@ -22,6 +23,7 @@ from sage_doctor.probing import Probing
 from sage_doctor.report import LEVELS, Level, at_least
 from sage_doctor.run import Outcome, Run
 from sage_doctor.selection import Request, Selection
+from sage_doctor.service import Service
 from sage_doctor.suite_files import CHECKS, FAMILIES, FIXTURES
 from sage_doctor.text import printable
 
@@ -66,6 +68,12 @@ def _load(path: Path) -> ModuleType:
 def selection(pytestconfig: pytest.Config) -> Selection:
     """What this process examines."""
     return _run_of(pytestconfig).selection
+
+
+@pytest.fixture(scope="session")
+def asking(pytestconfig: pytest.Config) -> Asking:
+    """What services answered the checks of this process."""
+    return _run_of(pytestconfig).asking
 
 
 @pytest.fixture(scope="session")
@@ -114,32 +122,41 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let a check that names `model` or `adapter` run once for each model it concerns."""
+    """Let a check that names `model`, `adapter` or `service` run once for each of those it concerns.
+
+    A model in a directory and one reached over HTTP have nothing in common that a check could look at, so no check
+    names both.
+    """
     spec = spec_of(metafunc.function)
-    if spec is None or not {"model", "adapter"} & set(metafunc.fixturenames):
+    names = set(metafunc.fixturenames)
+    if spec is None or not {"model", "adapter", "service"} & names:
         return
+    name, kind = ("service", Service) if "service" in names else ("model", Model)
     selection = _run_of(metafunc.config).selection
     chosen = [
-        (n, m)
-        for n, m in enumerate(selection.models)
-        if concerns(spec, m, selection.level, deep=m.name in selection.deep)
+        (n, s)
+        for n, s in enumerate(selection.subjects)
+        if isinstance(s, kind) and concerns(spec, s, selection.level, deep=s.name in selection.deep)
     ]
-    # The id is the model's position: names from a disk may be anything, and reports are matched to models by it.
-    metafunc.parametrize("model", [m for _, m in chosen], indirect=True, ids=[str(n) for n, _ in chosen])
+    # The id is the subject's position: names from a disk may be anything, and reports are matched by it.
+    metafunc.parametrize(name, [s for _, s in chosen], indirect=True, ids=[str(n) for n, _ in chosen])
 
 
-def concerns(spec: CheckSpec, model: Model, level: Level, *, deep: bool) -> bool:
-    """Return whether a check runs on a model in a run of this level.
+def concerns(spec: CheckSpec, subject: Model | Service, level: Level, *, deep: bool) -> bool:
+    """Return whether a check runs on a model or service in a run of this level.
 
     What no role needs is looked at without being loaded; what is only built on is loaded with what is built on it.
+    Whether a service is needed may depend on the memory that is free, which differs between worker processes.
     """
-    if spec.kinds and model.kind not in spec.kinds:
+    if spec.kinds and subject.kind not in spec.kinds:
         return False
     if not at_least(level, spec.level):
         return False
+    if isinstance(subject, Service):
+        return spec.level == "static" or deep
     if at_least(spec.level, "load"):
-        return deep and model.required
-    return spec.level == "static" or model.required
+        return deep and subject.required
+    return spec.level == "static" or subject.required
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -149,17 +166,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not checks:
         return
     selection = _run_of(config).selection
-    positions = {m.name: n for n, m in enumerate(selection.models)}
+    positions = {s.name: n for n, s in enumerate(selection.subjects)}
     kept: list[tuple[tuple[Any, ...], pytest.Item]] = []
     for item, spec in checks:
         if not at_least(selection.level, spec.level):
             continue
-        model = _model(item)
+        about = _subject(item)
         family = item.path.stem
         ours = item.path.parent == CHECKS
         rank = FAMILIES.index(family) if ours and family in FAMILIES else len(FAMILIES)
         line = _line(item)
-        subject = positions[model.name] if model is not None else -1
+        subject = positions[about.name] if about is not None else -1
         kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), line), item))
     kept.sort(key=lambda pair: pair[0])
     items[:] = [item for _, item in kept] + [item for item in items if _spec(item) is None]
@@ -175,10 +192,11 @@ def _line(item: pytest.Item) -> int:
     return getattr(code, "co_firstlineno", 0)
 
 
-def _model(item: pytest.Item) -> Model | None:
+def _subject(item: pytest.Item) -> Model | Service | None:
     callspec = getattr(item, "callspec", None)
-    found = callspec.params.get("model") if callspec is not None else None
-    return found if isinstance(found, Model) else None
+    params = callspec.params if callspec is not None else {}
+    found = params.get("model", params.get("service"))
+    return found if isinstance(found, (Model, Service)) else None
 
 
 def check_id(item: pytest.Item, spec: CheckSpec) -> str:
@@ -201,7 +219,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             arguments["notes"] = notes
         return cast("list[Finding]", pyfuncitem.function(**arguments))
 
-    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _model(pyfuncitem), call)
+    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _subject(pyfuncitem), call)
     pyfuncitem.user_properties.append((PROPERTY, outcome.to_text()))
     if pyfuncitem.config.getoption("--sage-request") is None:
         # A person runs pytest. The suite reads the outcome itself, and pytest's account of a skip costs more than most

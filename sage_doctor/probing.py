@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from sage_doctor.errors import DoctorError
+from sage_doctor.errors import DoctorError, NotApplicable
+from sage_doctor.memory_need import memory_needed
 from sage_doctor.model import Model
 from sage_doctor.report import at_least
 from sage_doctor.selection import Request, Selection
+from sage_doctor.service import handed_over
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome, ProbeRequest
@@ -21,10 +23,6 @@ DEFAULT_DEADLINE_S = 600.0
 DEFAULT_PROMPT = "Who are you?"
 # A probe must end while the report can still say in which stage it hung.
 LEFT_FOR_REPORT_S = 3.0
-# What a session needs besides the weights: interpreter, libraries, activations.
-OVERHEAD_BYTES = 700_000_000
-_ELEMENT_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
-_STORED_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16}
 
 
 class Probing:
@@ -36,7 +34,13 @@ class Probing:
         self._outcomes: dict[str, ProbeOutcome] = {}
 
     def __call__(self, model: Model) -> ProbeOutcome:
-        """Return how loading (and at level generate, generating with) this model went. Never raises for the model."""
+        """Return how loading (and at level generate, generating with) this model went. Never raises for the model.
+
+        Raises `NotApplicable` where memory is short and a service stands in: no second copy may be loaded then.
+        """
+        reason = handed_over(model)
+        if reason is not None:
+            raise NotApplicable(reason)
         if model.name not in self._outcomes:
             with self._memory_for(model):
                 self._outcomes[model.name] = self._run(model)
@@ -49,7 +53,7 @@ class Probing:
         if self._request.deadline is not None:
             left = max(1.0, self._request.deadline - time.time() - LEFT_FOR_REPORT_S)
         python = model.host.python or Path(sys.executable)
-        return run_probe(self._request_for(model), python=python, deadline_s=left)
+        return run_probe(self._request_for(model), python=python, deadline_s=left, stage_s=self._request.stage_s)
 
     def _request_for(self, model: Model) -> ProbeRequest:
         from sage_doctor.probe import ProbeRequest  # noqa: PLC0415
@@ -85,23 +89,3 @@ class Probing:
             if not admission.admitted:
                 raise DoctorError("other models held the memory until the deadline, so this one was not loaded")
             yield
-
-
-def memory_needed(model: Model) -> int:
-    """Return the bytes that loading this model takes at its peak, estimated from headers and the declared dtype."""
-    base = model.base.model if model.kind == "adapter" else None
-    dtype = model.spec.dtype if model.spec is not None else "auto"
-    total = _in_memory(model, dtype) + (_in_memory(base, dtype) if base is not None else 0)
-    return total + OVERHEAD_BYTES
-
-
-def _in_memory(model: Model, dtype: str) -> int:
-    width: Mapping[str, int] = _ELEMENT_BYTES
-    if not model.tensors:
-        return model.weights.nbytes
-    total = 0
-    for tensor in model.tensors.values():
-        stored = tensor.end - tensor.start
-        floating = tensor.dtype in _STORED_BITS
-        total += tensor.elements * width[dtype] if floating and dtype in width else stored
-    return total

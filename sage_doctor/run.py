@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from sage_doctor.asking import Asking
 from sage_doctor.check import ANY_ERROR, CheckSpec, Notes
 from sage_doctor.errors import Blocked, DoctorError, NotApplicable
 from sage_doctor.model import Model
@@ -29,6 +30,7 @@ from sage_doctor.report import (
     status_of,
 )
 from sage_doctor.selection import Request, Selection, select
+from sage_doctor.service import Service
 from sage_doctor.text import printable
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
@@ -90,30 +92,36 @@ class Run:
         self.request = request
         self.selection = selection or select(request)
         self.probing = Probing(self.selection, request)
+        self.asking = Asking(self.selection, request)
         self._errors: dict[str, dict[str, str]] = {}
 
     def execute(
-        self, order: int, check_id: str, spec: CheckSpec, model: Model | None, call: Callable[[Notes], list[Finding]]
+        self,
+        order: int,
+        check_id: str,
+        spec: CheckSpec,
+        subject: Model | Service | None,
+        call: Callable[[Notes], list[Finding]],
     ) -> Outcome:
         """Run one check on one subject and return how it ended. Never raises but for an interrupt."""
-        subject = model.name if model is not None else MACHINE
+        name = subject.name if subject is not None else MACHINE
         notes = Notes()
         begun = time.monotonic()
         status: Status = "error"
         reason: str | None = None
         findings: list[Finding] = []
-        blocker = self._blocker(spec, model)
+        blocker = self._blocker(spec, subject)
         if blocker is not None:
             status, reason = "skip", f"blocked by {blocker}"
-            self._record(subject, spec.name, blocker)
+            self._record(name, spec.name, blocker)
         else:
             try:
                 with self._deadline():
                     findings = _well_formed(call(notes), notes)
-                status = status_of(self._as_reported(f, model) for f in findings)
+                status = status_of(self._as_reported(f, subject) for f in findings)
             except Blocked as blocked:
                 status, reason = "skip", f"blocked by {blocked.code}"
-                self._record(subject, spec.name, blocked.code)
+                self._record(name, spec.name, blocked.code)
             except NotApplicable as nothing:
                 status, reason = "skip", str(nothing)
             except DeadlinePassed:
@@ -124,45 +132,47 @@ class Run:
                 reason = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
         for f in findings:
             if f.severity == "error" and not f.code.endswith(MISSED_BUDGET):
-                self._record(subject, spec.name, f.code)
+                self._record(name, spec.name, f.code)
         result = CheckResult(
             id=check_id,
-            subject=subject,
+            subject=name,
             level=spec.level,
             status=status,
             duration_s=time.monotonic() - begun,
             reason=reason,
         )
         reported = tuple(
-            dataclasses.replace(self._as_reported(f, model), subject=f.subject or subject, check=check_id)
+            dataclasses.replace(self._as_reported(f, subject), subject=f.subject or name, check=check_id)
             for f in findings
         )
-        measured = tuple(dataclasses.replace(m, subject=subject) for m in notes.measurements)
+        measured = tuple(dataclasses.replace(m, subject=name) for m in notes.measurements)
         return Outcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
 
     def _record(self, subject: str, check: str, code: str) -> None:
         self._errors.setdefault(subject, {}).setdefault(check, code)
 
-    def _blocker(self, spec: CheckSpec, model: Model | None) -> str | None:
+    def _blocker(self, spec: CheckSpec, subject: Model | Service | None) -> str | None:
         """Return the code of the error that makes this check pointless, or None.
 
         A model is also ill where what it is built on is.
         """
-        if model is None or not spec.after:
+        if subject is None or not spec.after:
             return None
-        # A base outside this run may bear the name of another model: what was found is that model's, not the base's.
-        bases = [m for m in model.depends_on() if model.siblings.get(m.name) is m]
-        for subject in (model, *bases):
-            errors = self._errors.get(subject.name, {})
+        names = [subject.name]
+        if isinstance(subject, Model):
+            # A base outside this run may bear the name of another model: what was found is that one's, not the base's.
+            names += [m.name for m in subject.depends_on() if subject.siblings.get(m.name) is m]
+        for name in names:
+            errors = self._errors.get(name, {})
             for check, code in errors.items():
                 if check in spec.after or ANY_ERROR in spec.after:
                     return code
         return None
 
     @staticmethod
-    def _as_reported(finding: Finding, model: Model | None) -> Finding:
-        """Lower what concerns a model that no role of this machine needs: it cannot make the machine unhealthy."""
-        if model is None or model.required or finding.severity == "info":
+    def _as_reported(finding: Finding, subject: Model | Service | None) -> Finding:
+        """Lower what concerns a subject that nothing of this machine needs: it cannot make the machine unhealthy."""
+        if subject is None or finding.severity == "info" or subject.required:
             return finding
         evidence: dict[str, Any] = {**finding.evidence, "needed_here": False, "severity_where_needed": finding.severity}
         return dataclasses.replace(finding, severity="info", evidence=evidence)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.directory_targets import from_directories, path_like
 from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.host import Host
-from sage_doctor.manifest import Manifest, ModelPath, ModelSpec, find_manifest, load_for_host
+from sage_doctor.manifest import Manifest, ModelSpec, find_manifest, load_for_host
 from sage_doctor.manifest.names import nearest
-from sage_doctor.model import Kind, Model
-from sage_doctor.readers.location import locate
+from sage_doctor.model import Model
 from sage_doctor.readers.regular import look
-from sage_doctor.readers.tree import find_model_directories, is_model_directory, read_tree
 from sage_doctor.report import Level
+from sage_doctor.service import Service, choose_services
 from sage_doctor.text import listed, printable, quoted
 
 
@@ -24,7 +25,9 @@ from sage_doctor.text import listed, printable, quoted
 class Request:
     """What somebody asked for, as plain values: it travels to worker processes as JSON.
 
-    `deadline` is a `time.time()` in seconds, None for no deadline. `run_directory` holds what workers share.
+    `role` asks for what one role needs and nothing else. `settled` names models that are not loaded again, because
+    what a load would find is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
+    long one stage of a probe may take. `run_directory` holds what workers share.
     """
 
     targets: tuple[str, ...] = ()
@@ -33,6 +36,9 @@ class Request:
     cwd: str = ""
     deadline: float | None = None
     run_directory: str | None = None
+    role: str | None = None
+    settled: tuple[str, ...] = ()
+    stage_s: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON values."""
@@ -41,14 +47,14 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Return the request that `to_json` wrote."""
-        return cls(**{**data, "targets": tuple(data["targets"])})
+        return cls(**{**data, "targets": tuple(data["targets"]), "settled": tuple(data["settled"])})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """What a run examines. `models` are ordered so that what others are built on comes first.
 
-    `deep` names the models that levels above `integrity` concern: those asked for, not what they are built on.
+    `deep` names the subjects that levels above `integrity` concern: those asked for, not what they are built on.
     """
 
     host: Host
@@ -56,9 +62,33 @@ class Selection:
     level: Level
     deep: frozenset[str]
     roles: tuple[str, ...] = ()
+    services: tuple[Service, ...] = ()
 
-    def group_of(self, model: Model) -> str:
-        """Return a name shared by all models that are built on the same one: they are examined together."""
+    @property
+    def subjects(self) -> tuple[Service | Model, ...]:
+        """What is examined, in order: services first, because a model may lean on what they answered."""
+        return (*self.services, *self.models)
+
+    def group_of(self, subject: Service | Model) -> str:
+        """Return a name shared by all subjects that are examined together.
+
+        Models that are built on the same one are, and a service with the models it stands in for.
+        """
+        return self._groups[subject.name]
+
+    @cached_property
+    def _groups(self) -> Mapping[str, str]:
+        names = {s.name: s.name if isinstance(s, Service) else self._root_of(s) for s in self.subjects}
+        for service in self.services:
+            for model in service.stands_in_for:
+                if model.name in names:
+                    old, new = names[model.name], names[service.name]
+                    names = {name: new if group == old else group for name, group in names.items()}
+        return names
+
+    @staticmethod
+    def _root_of(model: Model) -> str:
+        """Return the name of the model of this run that this one is built on in the end."""
         root = model
         seen = {id(model)}
         while True:
@@ -79,6 +109,11 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
     cwd = Path(request.cwd or os.getcwd())
     manifest = _manifest(request, cwd, environ)
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if request.role is not None:
+        if manifest is None:
+            raise UsageError("a role needs a manifest: no sage-doctor.toml here or above; name one with --manifest")
+        narrowed = manifest.for_role(request.role)
+        return _for_role(request, Host(cwd=cwd, home=home, environ=environ, manifest=narrowed), narrowed)
     if manifest is not None:
         _refuse_unknown(request.targets, manifest, cwd)
     if manifest is not None and not (
@@ -87,7 +122,7 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         return _from_manifest(request, Host(cwd=cwd, home=home, environ=environ, manifest=manifest), manifest)
     targets = request.targets or (".",)
     host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=cwd / targets[0])
-    models = _from_directories(targets, host)
+    models = from_directories(targets, host)
     if not models:
         where = ", ".join(printable(t) for t in targets)
         hint = (
@@ -115,13 +150,49 @@ def _manifest(request: Request, cwd: Path, environ: Mapping[str, str]) -> Manife
 
 
 def _is_directory_target(target: str, manifest: Manifest) -> bool:
-    return target not in manifest.models and target not in manifest.roles and target not in manifest.elsewhere
+    return not any(
+        target in known for known in (manifest.models, manifest.services, manifest.roles, manifest.elsewhere)
+    )
 
 
 def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selection:
-    models: dict[str, Model] = {}
     asked = _asked(request.targets, manifest)
+    asked_services = asked & manifest.services.keys()
+    asked -= asked_services
     needed = manifest.required() if not request.targets else asked
+    models, built_on = _declared(manifest, host, needed)
+    chosen = list(models.values()) if not request.targets else [models[n] for n in sorted(asked | built_on)]
+    directories = [t for t in request.targets if _is_directory_target(t, manifest)]
+    if directories:
+        extra = from_directories(directories, host)
+        for model in extra:
+            if model.name in models or model.name in manifest.services:  # ./NAME beside the manifest's NAME
+                model.name = os.path.join(".", model.name)
+        chosen += extra
+        asked |= {m.name for m in extra}
+    explicit = asked if request.targets else _named_by_roles(manifest)
+    services = choose_services(manifest, host, asked_services if request.targets else None, chosen, explicit)
+    watched = manifest.watched and all(t in manifest.roles for t in request.targets)
+    if not chosen and not services and not watched and request.targets:
+        raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
+    if not chosen and not services and not watched:
+        raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
+    if not request.targets and not needed and not watched and not any(s.named for s in services):
+        roles = ", ".join(manifest.needed_roles()) or "none"
+        raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {roles})")
+    return Selection(
+        host=host,
+        models=_ordered(chosen),
+        level=request.level or "generate",
+        deep=frozenset(explicit) | {s.name for s in services if s.named or s.stands_in_for},
+        roles=manifest.needed_roles(),
+        services=services,
+    )
+
+
+def _declared(manifest: Manifest, host: Host, needed: Collection[str]) -> tuple[dict[str, Model], set[str]]:
+    """Return the manifest's models by name, and the names of those that needed ones are built on."""
+    models: dict[str, Model] = {}
     for spec in manifest.models.values():
         models[spec.name] = Model(
             name=spec.name,
@@ -132,108 +203,67 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
             required=spec.name in needed,
             siblings=models,
         )
-    built_on = {m.name for name in needed for m in models[name].depends_on()} if needed else set()
-    for name in built_on & models.keys():
+    built_on = {m.name for name in needed for m in models[name].depends_on()} & models.keys()
+    for name in built_on:
         models[name].required = True
-    chosen = (
-        list(models.values())
-        if not request.targets
-        else [models[n] for n in sorted(asked | (built_on & models.keys()))]
-    )
-    directories = [t for t in request.targets if _is_directory_target(t, manifest)]
-    if directories:
-        extra = _from_directories(directories, host)
-        for model in extra:
-            if model.name in models:  # ./NAME beside the manifest's NAME
-                model.name = os.path.join(".", model.name)
-        chosen += extra
-        asked |= {m.name for m in extra}
-    watched = manifest.watched and all(t in manifest.roles for t in request.targets)
-    if not chosen and request.targets and not watched:
-        raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
-    if not chosen and not watched:
-        raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
-    if not request.targets and not needed and not watched:
-        roles = ", ".join(manifest.needed_roles()) or "none"
-        raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {roles})")
-    explicit = asked if request.targets else _named_by_roles(manifest)
+    return models, built_on
+
+
+def models_of(manifest: Manifest) -> dict[str, Model]:
+    """Return the manifest's models of this machine by name, as a session started in the working directory sees them."""
+    environ = os.environ
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    host = Host(cwd=Path(os.getcwd()), home=home, environ=environ, manifest=manifest)
+    return _declared(manifest, host, frozenset(manifest.models))[0]
+
+
+def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
+    """Return what one role needs: its models, what they are built on, its runners and its accelerator."""
+    needed = manifest.required()
+    models, built_on = _declared(manifest, host, needed)
+    role = manifest.roles[request.role or ""]
+    chosen = [models[n] for n in sorted(needed | built_on)]
+    services = choose_services(manifest, host, set(manifest.required_services()), chosen, set(role.models))
+    if not (needed or services or role.runners or host.accelerator or manifest.watched):
+        raise NothingSelected(f"the role {quoted(role.name)} needs nothing, so nothing can be said of it")
     return Selection(
         host=host,
         models=_ordered(chosen),
         level=request.level or "generate",
-        deep=frozenset(explicit),
+        deep=frozenset({*role.models, *(s.name for s in services)} - set(request.settled)),
         roles=manifest.needed_roles(),
+        services=services,
     )
 
 
 def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:
     asked: set[str] = set()
     for target in targets:
-        if target in manifest.models or target in manifest.elsewhere:
+        if target in manifest.services:
+            asked.add(target)
+        elif target in manifest.models or target in manifest.elsewhere:
             asked.add(manifest.model(target).name)
         elif target in manifest.roles:
-            asked.update(n for n in manifest.roles[target].models if n in manifest.models)
+            here = {*manifest.models, *manifest.services}
+            asked.update(n for n in manifest.roles[target].models if n in here)
     return asked
 
 
 def _refuse_unknown(targets: Iterable[str], manifest: Manifest, cwd: Path) -> None:
     """Raise `UsageError` for a target that is no name of the manifest and no path either."""
     for target in targets:
-        if _is_directory_target(target, manifest) and not _path_like(target) and look(cwd / target).kind == "missing":
-            near = nearest(target, [*manifest.models, *manifest.roles, *manifest.elsewhere])
-            hint = f"did you mean {quoted(near)}?" if near else f"models: {listed(list(manifest.models)) or 'none'}"
+        if _is_directory_target(target, manifest) and not path_like(target) and look(cwd / target).kind == "missing":
+            names = [*manifest.models, *manifest.services]
+            near = nearest(target, [*names, *manifest.roles, *manifest.elsewhere])
+            hint = f"did you mean {quoted(near)}?" if near else f"models: {listed(names) or 'none'}"
             raise UsageError(f"no model, role or directory named {quoted(target)}; {hint}")
 
 
 def _named_by_roles(manifest: Manifest) -> set[str]:
     """Return the models a session of this machine loads itself; a base is loaded through its adapter."""
-    if not manifest.machines or not manifest.roles:
+    if manifest.everything_counts:
         return set(manifest.models)
     return {name for role in manifest.needed_roles() for name in manifest.roles[role].models}
-
-
-def _path_like(target: str) -> bool:
-    return "/" in target or target in (".", "..") or target.startswith("~")
-
-
-def _from_directories(targets: Iterable[str], host: Host) -> list[Model]:
-    """Return the model directories at or below the targets, named by their path below the target.
-
-    With more than one target the names start with it, so that no two are alike.
-    """
-    targets = list(targets)
-    models: dict[str, Model] = {}
-    for target in targets:
-        text = str(host.home) + target[1:] if target == "~" or target.startswith("~/") else target
-        root = host.cwd / text
-        node = look(root)
-        if node.kind == "missing" and not _path_like(target):
-            near = locate(root, home=host.home).near
-            hint = f"; did you mean {quoted(near[0].name)}?" if near else ""
-            raise UsageError(f"no model, role or directory named {quoted(target)}{hint}")
-        for relative, path in _named(root, found_directory=node.kind == "directory"):
-            name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
-            models[name] = Model(
-                name=name,
-                kind=_kind(path),
-                host=host,
-                reference=ModelPath(text=str(path), path=path),
-                siblings=models,
-            )
-    return list(models.values())
-
-
-def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
-    """Return names and paths for one target: `.` for the directory itself, else those below it, relative to it."""
-    if not found_directory or is_model_directory(read_tree(root)):
-        return [(".", root)]
-    return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]
-
-
-def _kind(path: Path) -> Kind:
-    names = read_tree(path).names
-    marks = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
-    return "adapter" if names & marks else "full"
 
 
 def _ordered(models: Iterable[Model]) -> tuple[Model, ...]:

@@ -35,6 +35,7 @@ from sage_doctor.text import printable
 from sage_doctor.workers import Spreading, position_of
 
 Tell = Callable[[str], None]
+Hear = Callable[[Outcome], None]
 
 _INI = Path(__file__).with_name("suite.ini")
 # Parts of pytest that checks do not need. Together they take as long as the checks themselves.
@@ -48,11 +49,12 @@ _UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTE
 class Collector:
     """Takes in what every process of the run reports."""
 
-    def __init__(self, selection: Selection, tell: Tell) -> None:
+    def __init__(self, selection: Selection, tell: Tell, hear: Hear) -> None:
         self.outcomes: list[Outcome] = []
         self.interrupted = False
         self._selection = selection
         self._tell = tell
+        self._hear = hear
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Say which check begins."""
@@ -63,7 +65,9 @@ class Collector:
         """Keep an outcome, or make one for a check that ended before it could report."""
         texts = [str(value) for name, value in report.user_properties if name == PROPERTY]
         if report.when == "call" and texts:
-            self.outcomes.append(Outcome.from_text(texts[-1]))
+            outcome = Outcome.from_text(texts[-1])
+            self.outcomes.append(outcome)
+            self._hear(outcome)
         elif report.failed and not texts:
             self._add_error(report.nodeid, report.longreprtext)
 
@@ -110,8 +114,8 @@ class Collector:
         path, _, rest = nodeid.partition("::")
         name = rest.partition("[")[0]
         position = position_of(nodeid)
-        models = self._selection.models
-        subject = models[position].name if position is not None and position < len(models) else MACHINE
+        subjects = self._selection.subjects
+        subject = subjects[position].name if position is not None and position < len(subjects) else MACHINE
         stem = Path(path).stem or "suite"
         return subject, f"{stem}.{name.removeprefix('check_')}" if name else stem
 
@@ -122,10 +126,13 @@ def examine(
     jobs: int = 0,
     fail_on: FailOn = "error",
     tell: Tell = lambda _text: None,
+    hear: Hear = lambda _outcome: None,
+    selection: Selection | None = None,
 ) -> Report:
     """Run every check that a request asks for, and return the report.
 
-    `jobs` above 1 spreads the models over that many worker processes. `tell` is told what happens meanwhile. Raises
+    `jobs` above 1 spreads the models over that many worker processes. `tell` is told what happens meanwhile, `hear`
+    gets each outcome as it comes. `selection` is what the request selects, where that is known already. Raises
     `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing to
     examine, and `KeyboardInterrupt`.
     """
@@ -133,9 +140,9 @@ def examine(
     begun = time.monotonic()
     request = replace(request, cwd=request.cwd or os.getcwd())
     with _run_directory(request) as shared:
-        selection = select(shared)
+        selection = selection or select(shared)
         selection.host.start_inspection()
-        collector = Collector(selection, tell)
+        collector = Collector(selection, tell, hear)
         _run_pytest(shared, selection, collector, jobs)
     if collector.interrupted:
         raise KeyboardInterrupt

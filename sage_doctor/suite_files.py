@@ -28,4 +28,5 @@ FAMILIES = (
     "integrity",
     "load",
     "generate",
+    "services",
 )

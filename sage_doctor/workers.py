@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def position_of(nodeid: str) -> int | None:
-    """Return the position of the model in the selection that a test id names, None for a check of the machine.
+    """Return the position of the subject in the selection that a test id names, None for a check of the machine.
 
-    `checks/load.py::check_loads[3]` is about the model at position 3.
+    `checks/load.py::check_loads[3]` is about the subject at position 3.
     """
     _, bracket, rest = nodeid.partition("::")[2].partition("[")
     number = rest.rstrip("]")
@@ -29,7 +29,7 @@ class Spreading:
     """A plugin for the process that hands out work: each group of models goes to one worker, in order."""
 
     def __init__(self, selection: Selection) -> None:
-        self._groups = [selection.group_of(m) for m in selection.models]
+        self._groups = [selection.group_of(s) for s in selection.subjects]
 
     def group_of(self, nodeid: str) -> str:
         """Return the name of the group of tests that a test belongs to."""

@@ -20,13 +20,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sage_doctor"
 FLOORS = (
     {"errors", "report", "catalogue", "text", "version"},
-    {"readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge"},
+    {"readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge", "services"},
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
-        *("environment_findings", "hub_findings", "probe_findings", "weight_findings"),
+        *("completeness", "directory_targets", "resolving"),
+        *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
+        *("asking", "memory_need", "service"),
     },
     {"checks", "fixtures", "repairs"},
-    {"run", "plugin", "suite", "suite_files", "workers", "mending"},
+    {"run", "plugin", "suite", "suite_files", "workers", "mending", "gate", "install"},
     {"cli", "demo", "__main__"},
 )
 # What each room of the first three floors may use besides the floor below and the standard library.

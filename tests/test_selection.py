@@ -289,3 +289,8 @@ def test_what_sessions_leave_behind_can_be_examined_without_a_model(zoo: Path, m
         monkeypatch.setenv("SAGE_MACHINE", "idle")
         with pytest.raises(NothingSelected):
             select(Request(targets=targets))
+    monkeypatch.setenv("SAGE_MACHINE", "thor")
+    assert select(Request(role="raising")).models == ()
+    monkeypatch.setenv("SAGE_MACHINE", "idle")
+    with pytest.raises(NothingSelected):
+        select(Request(role="nothing"))

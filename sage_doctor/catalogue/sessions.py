@@ -43,9 +43,35 @@ ENTRIES = (
         code="service-down",
         severity="error",
         title="The model service does not answer",
-        cause="Nothing accepts connections where the manifest says the service is, or it answers with an error.",
+        cause="Nothing accepts connections where the manifest says the service is, or what answers there says that it "
+        "cannot work now.",
         cure="Start the service and look at its log. After a reboot, check that it is enabled.",
         shows=(r"Connection refused", r"ConnectionRefusedError", r"Failed to establish a new connection"),
+    ),
+    Entry(
+        code="service-answer-invalid",
+        severity="error",
+        title="Something else answers where the service should be",
+        cause="What answers does not speak the API that sessions will use: a web or login page, another program on "
+        "that port, a redirect, an answer without an end.",
+        cure="See with `curl` what answers, and correct url or api in the manifest, or move the program that took the "
+        "port.",
+    ),
+    Entry(
+        code="service-key-missing",
+        severity="error",
+        title="The key for the service is not set",
+        cause="The manifest names an environment variable that holds the service's key, and it is not set where the "
+        "doctor runs. Under cron and systemd, what a shell's profile exports does not exist.",
+        cure="Set the variable in the unit (EnvironmentFile=) or the crontab.",
+    ),
+    Entry(
+        code="service-key-refused",
+        severity="error",
+        title="The service does not accept the key",
+        cause="The service answers HTTP 401 or 403: it wants a key and got none, or another one.",
+        cure="Name the variable with the key as api_key_env in the manifest, and see that it holds the right key.",
+        shows=(r"Incorrect API key provided", r"invalid_api_key"),
     ),
     Entry(
         code="service-model-missing",
@@ -59,8 +85,17 @@ ENTRIES = (
         code="service-hung",
         severity="error",
         title="The service says it is well and does not answer",
-        cause="Its health page answers while generation hangs: the process lives, and the work behind it is stuck.",
+        cause="It takes connections, or even lists its models, while generation hangs: the process lives, and the work "
+        "behind it is stuck.",
         cure="Restart the service. If it hangs again, look at the accelerator and its driver.",
         shows=(r"Read timed out\. \(read timeout=", r"ReadTimeout\b"),
+    ),
+    Entry(
+        code="service-error",
+        severity="error",
+        title="The service answers with an error",
+        cause="It has the model and cannot generate with it; its own message says why. Some services send such a "
+        "message as if it were an answer.",
+        cure="Look at the service's log, and paste its message into `sage-doctor explain -`.",
     ),
 )

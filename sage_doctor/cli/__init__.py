@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    _open_standard_streams()
     # A terminated doctor ends as an interrupted one does, so that the probe is stopped with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -47,6 +48,17 @@ def main(arguments: list[str] | None = None) -> None:
         )
         code = EXIT_UNKNOWN
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Give a program that was started without them its three descriptors: the next file opened would become one."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for as long as we run
 
 
 def _shown(text: str) -> str:

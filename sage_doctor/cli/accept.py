@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.check import add_manifest
+from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.text import listed, printable, quoted
 

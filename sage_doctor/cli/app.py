@@ -7,12 +7,12 @@ verdict in a quarter of a second. Every option is mirrored by SAGE_DOCTOR_<OPTIO
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 from collections.abc import Mapping
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
 
 from sage_doctor import __version__
-from sage_doctor.cli import accept, check, demo, explain, fix, merge, where
 from sage_doctor.errors import UsageError
 from sage_doctor.text import printable
 
@@ -27,15 +27,8 @@ class Command(Protocol):
         """Do what was asked and return the exit code."""
 
 
-COMMANDS: Mapping[str, Command] = {
-    "check": check,
-    "fix": fix,
-    "merge": merge,
-    "explain": explain,
-    "where": where,
-    "demo": demo,
-    "accept": accept,
-}
+# Each is a module of this package, and imported when it is the one that was asked for.
+COMMANDS = ("check", "gate", "fix", "merge", "install", "explain", "where", "demo", "accept")
 PREFIX = "SAGE_DOCTOR_"
 
 
@@ -79,8 +72,13 @@ def _repeats(action: argparse.Action) -> bool:
     return isinstance(action.default, list)
 
 
-def build_parser(environ: Mapping[str, str]) -> Parser:
-    """Return the parser of the whole command line."""
+def command(name: str) -> Command:
+    """Return the module of a command."""
+    return cast("Command", importlib.import_module(f"sage_doctor.cli.{name}"))
+
+
+def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
+    """Return the parser of the whole command line, or of the one command `only`: a gate has no time for the others."""
     parser = Parser(
         prog="sage-doctor",
         description="Say whether this machine can run its local models right now, why not, and what to do.",
@@ -89,26 +87,38 @@ def build_parser(environ: Mapping[str, str]) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"sage-doctor {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for name, module in COMMANDS.items():
+    for name in COMMANDS if only is None else (only,):
+        module = command(name)
         words = (module.__doc__ or "").partition(": ")[2].partition("\n")[0].rstrip(".")
         summary = words[:1].upper() + words[1:]
-        command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        module.add_options(command)
-        command.take_defaults(environ)
+        words = summary.replace("%", "%%")
+        parsed = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+        module.add_options(parsed)
+        parsed.take_defaults(environ)
     return parser
 
 
 def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
     """Run one command and return its exit code. Raises `DoctorError` and `KeyboardInterrupt`."""
-    parser = build_parser(os.environ if environ is None else environ)
     first = arguments[0] if arguments else None
     named = first in COMMANDS or first in ("-h", "--help", "--version")
+    words, started = _split(arguments) if first == "gate" else (arguments, None)
+    parser = build_parser(os.environ if environ is None else environ, only=first if first in COMMANDS else None)
     try:
-        options, rest = parser.parse_known_args(arguments if named else ["check", *arguments])
+        options, rest = parser.parse_known_args(words if named else ["check", *words])
     except SystemExit as leave:  # --help and --version
         return int(leave.code or 0)
     if rest and (any(text.startswith("-") for text in rest) or not hasattr(options, "targets")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.targets += rest  # argparse gives up on a list of words once an option stood among them
-    return COMMANDS[options.command].run(options)
+    options.started = started
+    return command(options.command).run(options)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """Return what stands before `--`, and the command after it."""
+    if "--" not in arguments:
+        return arguments, None
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]

@@ -6,18 +6,15 @@ Prints the report and exits with what it says: 0 healthy, 1 unhealthy, 3 unknown
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import time
-from pathlib import Path
 
-from sage_doctor.errors import UsageError
-from sage_doctor.files import write_atomically
-from sage_doctor.render import FORMATS, render, write
+from sage_doctor.cli.options import add_manifest, add_outputs, seconds
+from sage_doctor.cli.outputs import outputs_of, write_outputs
+from sage_doctor.render import FORMATS, write
 from sage_doctor.render.progress import Progress
-from sage_doctor.report import LEVELS, Report
-from sage_doctor.text import printable
+from sage_doctor.report import LEVELS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,29 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="deadline of the whole run")
-
-
-def add_manifest(parser: argparse.ArgumentParser) -> None:
-    """Declare the option that names the manifest."""
-    parser.add_argument(
-        "-m",
-        "--manifest",
-        metavar="FILE",
-        help="the manifest (default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST)",
-    )
-
-
-def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Declare the option that names files for the report."""
-    parser.add_argument(
-        "-o", "--output", metavar="FORMAT:PATH", action="append", default=[], help="write the report to a file as well"
-    )
-
-
-def outputs_of(options: argparse.Namespace) -> list[tuple[str, Path]]:
-    """Return formats and paths of the files asked for. Raises `UsageError`."""
-    return [_output(text) for text in options.output]
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="deadline of the whole run")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -74,38 +49,12 @@ def run(options: argparse.Namespace) -> int:
     # pytest captures the standard descriptors while it runs; progress goes to a copy of the real one.
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
         report = examine(request, jobs=options.jobs, fail_on=options.fail_on, tell=progress.update)
-    _deliver(report, options.format, outputs)
+    write_outputs(report, outputs)
+    write(report, options.format, sys.stdout)
     return report.exit_code
-
-
-def _deliver(report: Report, format: str, outputs: list[tuple[str, Path]]) -> None:  # noqa: A002 - the option's name
-    for name, path in outputs:
-        write_atomically(path, render(report, name))
-    write(report, format, sys.stdout)
-
-
-def _output(text: str) -> tuple[str, Path]:
-    name, colon, path = text.partition(":")
-    if not colon or not path:
-        raise UsageError(f"--output {printable(text)} is not FORMAT:PATH, for instance json:report.json")
-    if name not in FORMATS:
-        raise UsageError(f"--output {printable(text)}: {printable(name)} is not one of {', '.join(FORMATS)}")
-    if not Path(path).parent.is_dir():
-        raise UsageError(f"--output {printable(text)}: {printable(str(Path(path).parent))} is not a directory")
-    return name, Path(path)
 
 
 def _jobs(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 1 to 256")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value

@@ -11,9 +11,9 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.check import add_manifest, add_outputs, outputs_of
-from sage_doctor.files import write_atomically
-from sage_doctor.render import render, screen_of
+from sage_doctor.cli.options import add_manifest, add_outputs
+from sage_doctor.cli.outputs import outputs_of, write_outputs
+from sage_doctor.render import screen_of
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS, Finding
 from sage_doctor.text import printable, quoted
@@ -76,8 +76,7 @@ def run(options: argparse.Namespace) -> int:
         wishes = Wishes(dry_run=options.dry_run, write_config=options.write_config)
         mending = mend(request, audience, wishes=wishes, journal=journal)
     _summary(mending)
-    for name, path in outputs:
-        write_atomically(path, render(mending.after, name))
+    write_outputs(mending.after, outputs)
     return mending.after.exit_code
 
 

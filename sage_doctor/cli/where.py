@@ -1,4 +1,4 @@
-"""`sage-doctor where`: print the path of a model on this machine, for shell scripts."""
+"""`sage-doctor where`: print the path of a model on this machine, or the URL of a service, for shell scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from sage_doctor.cli.check import add_manifest
+from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.text import printable, quoted
 
@@ -23,7 +23,12 @@ def run(options: argparse.Namespace) -> int:
 
     wanted = options.model
     request = Request(targets=(wanted,), manifest=options.manifest, level="static", cwd=os.getcwd())
-    found = next((m for m in select(request).models if m.name == wanted and m.spec is not None), None)
+    selection = select(request)
+    service = next((s for s in selection.services if s.name == wanted), None)
+    if service is not None:
+        sys.stdout.write(f"{service.spec.url}\n")
+        return 0
+    found = next((m for m in selection.models if m.name == wanted and m.spec is not None), None)
     if found is None:
         raise UsageError(f"{printable(wanted)} is no model of a manifest; name one with --manifest")
     if not found.found:

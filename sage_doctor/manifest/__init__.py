@@ -10,11 +10,10 @@
 
 from __future__ import annotations
 
-from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, load_manifest
+from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, load_manifest, nearest_manifest
 from sage_doctor.manifest.specs import (
     Budget,
     GateSpec,
-    HeartbeatSpec,
     Kind,
     MachineSpec,
     Manifest,
@@ -22,8 +21,9 @@ from sage_doctor.manifest.specs import (
     ModelPath,
     ModelSpec,
     RoleSpec,
-    StateSpec,
+    ServiceSpec,
 )
+from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 
 __all__ = [
     "FILE_NAME",
@@ -37,8 +37,10 @@ __all__ = [
     "ModelPath",
     "ModelSpec",
     "RoleSpec",
+    "ServiceSpec",
     "StateSpec",
     "find_manifest",
     "load_for_host",
     "load_manifest",
+    "nearest_manifest",
 ]

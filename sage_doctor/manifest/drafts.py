@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.names import is_place
+from sage_doctor.manifest.names import is_place, is_variable
 from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import KeyPath
@@ -40,16 +40,27 @@ class Fields:
 
 @dataclass(frozen=True)
 class ModelDraft:
-    """One model as written. `places` of its fields may hold path, base, merge.base and merge.adapter."""
+    """One model as written.
+
+    `places` of its fields may hold path, base, merge.base, merge.adapter and served_by; those of a service, its url.
+    `instead` are the models that may be used where this one is not complete.
+    """
 
     name: str
     kind: str
     fields: Fields
     key: KeyPath
+    instead: tuple[Written, ...] = ()
 
     def references(self) -> list[Written]:
-        """Return where this model names other models of the manifest."""
-        return [w for what, w in self.fields.places.items() if what != "path" and not is_place(w.text)]
+        """Return where this model names other models of the manifest that it is built on."""
+        apart = ("path", "url", "served_by")
+        return [w for what, w in self.fields.places.items() if what not in apart and not is_place(w.text)]
+
+    @property
+    def served_by(self) -> Written | None:
+        """Where this model names the service that may be asked instead."""
+        return self.fields.places.get("served_by")
 
     def on(self, override: Fields | None) -> ModelDraft:
         """Return the model with a machine's settings over its own."""
@@ -71,8 +82,9 @@ def read_fields(table: Table) -> Fields:
         "max_new_tokens": table.count("max_new_tokens"),
         "dtype": table.choice("dtype", keys.DTYPES),
         "device": _device(table),
+        "model": table.text("model"),
     }
-    places = {what: written(table, what) for what in ("path", "base")}
+    places = {what: written(table, what) for what in ("path", "base", "url", "served_by")}
     return Fields(
         {key: value for key, value in values.items() if value is not None},
         {what: place for what, place in places.items() if place is not None},
@@ -105,23 +117,49 @@ def read_models(top: Table) -> dict[str, ModelDraft]:
 
 def _model(name: str, table: Table) -> ModelDraft:
     kind = table.choice("kind", keys.KINDS)
-    for key, what in (("kind", f"one of {', '.join(keys.KINDS)}"), ("path", "a directory or hf:org/name")):
+    lies = ("url", "where it answers") if kind == "service" else ("path", "a directory or hf:org/name")
+    for key, what in (("kind", f"one of {', '.join(keys.KINDS)}"), lies):
         if key not in table.data:
             table.problems.add(table.path, f"{table.title} has no {key}: {what}")
     fields = read_fields(table)
+    if kind is not None:
+        only_its_own(table, kind)
+    reached = {"api": table.choice("api", keys.APIS), "api_key_env": _variable(table)}
+    fields = Fields({key: value for key, value in reached.items() if value is not None}).over(fields)
     described = table.text("description", empty=True)
     if described is not None:
         fields = Fields({"description": described}).over(fields)
     requires = read_requires(table)
     if requires:
         fields = Fields({"requires": requires}).over(fields)
-    if "merge" in table.data:
+    if "merge" in table.data and kind != "service":
         if kind in ("full", "adapter"):
             table.problems.add(
                 (*table.path, "merge"), f"{table.title} merge is for models of kind 'merged'; this one is '{kind}'"
             )
         fields = Fields(places=_merge(table)).over(fields)
-    return ModelDraft(name, kind or "full", fields, table.path)
+    instead = table.texts("or", or_one=True) or ()
+    words = tuple(Written(text, (*table.path, "or"), table.field("or")) for text in instead)
+    return ModelDraft(name, kind or "full", fields, table.path, words)
+
+
+def only_its_own(table: Table, kind: str) -> None:
+    """Note the keys of a table for a model that mean nothing for one of this kind."""
+    foreign = keys.ONLY_DIRECTORY if kind == "service" else keys.ONLY_SERVICE
+    whose = "models in a directory" if kind == "service" else "models of kind 'service'"
+    for key in foreign:
+        if key in table.data:
+            table.problems.add((*table.path, key), f"{table.field(key)} is for {whose}; this one is '{kind}'")
+
+
+def _variable(table: Table) -> str | None:
+    """Return the name of the environment variable with a key; somebody may have written the key itself."""
+    name = table.text("api_key_env")
+    if name is None or (is_variable(name) and "-" not in name):
+        return name
+    told = f"{table.field('api_key_env')} must be the name of an environment variable, not the key itself"
+    table.problems.add((*table.path, "api_key_env"), told)
+    return None
 
 
 def _merge(parent: Table) -> dict[str, Written]:

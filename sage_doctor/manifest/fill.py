@@ -54,6 +54,20 @@ class Filler:
         """Return the text as a glob, which the manifest's directory is no part of: its name may hold a `[`."""
         return self._place(places.glob, value, needed=needed)
 
+    def url(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
+        """Return the text as the address of a service."""
+        text = self.text(value, needed=needed, lacking=lacking)
+        if text is not None and places.holds_credentials(text):
+            self.problems.add(
+                value.key, f"{value.label} holds a user or password; name the variable with the key as api_key_env"
+            )
+            return None
+        try:
+            return places.service_url(text) if text is not None else None
+        except places.BadPlace as bad:
+            self.problems.add(value.key, f"{value.label} '{printable(text or '', limit=200)}' {bad}")
+            return None
+
     def interpreter(self, value: Written, *, needed: bool = True) -> Path | None:
         """Return the text as the path of a Python interpreter."""
         return self._place(places.interpreter, value, needed=needed)

@@ -6,7 +6,8 @@ from typing import Final
 
 SCHEMA: Final = 1
 
-KINDS: Final = ("full", "merged", "adapter")
+KINDS: Final = ("full", "merged", "adapter", "service")
+APIS: Final = ("openai", "ollama")
 ACCELERATORS: Final = ("cuda", "mps", "cpu")
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 
@@ -18,8 +19,11 @@ BUDGET: Final = ("load_s", "first_token_ms", "tokens_per_s", "peak_memory_gb")
 MACHINE: Final = ("match", "roles", "python", "accelerator", "requires", "home", "vars", "budget", "models")
 MATCH: Final = ("hostname", "device_tree")
 ROLE: Final = ("models", "runners", "accelerator", "max_age", "description")
-OVERRIDE: Final = ("path", "base", "budget", "dtype", "device", "prompt", "max_new_tokens")
-MODEL: Final = ("kind", *OVERRIDE, "merge", "requires", "description")
+# What a table may hold depends on whether the model lies in a directory or is reached over HTTP.
+ONLY_DIRECTORY: Final = ("path", "base", "dtype", "device", "served_by", "merge", "or", "requires")
+ONLY_SERVICE: Final = ("url", "model", "api", "api_key_env")
+OVERRIDE: Final = ("path", "base", "budget", "dtype", "device", "prompt", "max_new_tokens", "served_by", "url", "model")
+MODEL: Final = ("kind", *OVERRIDE, "merge", "or", "requires", "description", "api", "api_key_env")
 MERGE: Final = ("base", "adapter")
 CHECKS: Final = ("paths",)
 GATE: Final = ("max_age", "timeout")

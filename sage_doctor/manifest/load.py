@@ -27,11 +27,9 @@ def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
     That is the nearest `sage-doctor.toml` from `start` upwards; else `$SAGE_DOCTOR_MANIFEST`, whether or not it
     exists; else the one of the user (`$XDG_CONFIG_HOME`, by default `~/.config`); else the one in `/etc`.
     """
-    start = _absolute(start)
-    for directory in (start, *start.parents):
-        candidate = directory / FILE_NAME
-        if look(candidate).kind != "missing" and not _planted(candidate):
-            return candidate
+    nearest = nearest_manifest(start)
+    if nearest is not None:
+        return nearest
     named = environ.get("SAGE_DOCTOR_MANIFEST")
     if named:
         return _absolute(Path(named))
@@ -40,6 +38,16 @@ def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
         config = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
     for candidate in (Path(config, "sage-doctor", FILE_NAME), Path("/etc/sage-doctor", FILE_NAME)):
         if look(candidate).kind != "missing":
+            return candidate
+    return None
+
+
+def nearest_manifest(start: Path) -> Path | None:
+    """Return the nearest `sage-doctor.toml` from the directory `start` upwards, or None where there is none."""
+    start = _absolute(start)
+    for directory in (start, *start.parents):
+        candidate = directory / FILE_NAME
+        if look(candidate).kind != "missing" and not _planted(candidate):
             return candidate
     return None
 

@@ -14,7 +14,6 @@ from sage_doctor.manifest.names import is_variable, nearest
 from sage_doctor.manifest.problems import Problems, header
 from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.tables import Table
-from sage_doctor.manifest.toml_lines import KeyPath
 from sage_doctor.manifest.variables import NoValue, Scope
 from sage_doctor.text import listed, printable
 
@@ -50,7 +49,7 @@ class MachineDraft:
     vars: Mapping[str, Written]
     budget: Mapping[str, float]
     overrides: Mapping[str, Fields]
-    override_keys: Mapping[str, KeyPath]
+    override_tables: Mapping[str, Table]
 
     def matches(self, host: Host) -> bool:
         """Return whether the hostname or the device tree fits one of the globs; letter case does not matter."""
@@ -85,7 +84,7 @@ def _machine(name: str, table: Table) -> MachineDraft:
         vars=read_vars(table),
         budget=read_budget(table),
         overrides={model: read_fields(inner) for model, inner in overrides.items()},
-        override_keys={model: inner.path for model, inner in overrides.items()},
+        override_tables=overrides,
     )
 
 

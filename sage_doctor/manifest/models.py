@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from sage_doctor.manifest import keys
 from sage_doctor.manifest.drafts import Fields, ModelDraft, Written
 from sage_doctor.manifest.fill import Filler
 from sage_doctor.manifest.names import is_place
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.specs import Budget, MergeRecipe, ModelPath, ModelSpec, as_kind
+from sage_doctor.manifest.specs import Budget, MergeRecipe, ModelPath, ModelSpec, ServiceSpec, as_kind
 from sage_doctor.text import printable
 
 Drafts = Mapping[str, ModelDraft]
 
 
 def closure(drafts: Drafts, names: Iterable[str]) -> frozenset[str]:
-    """Return these models and all they name: bases, and the base and adapter they are merged from."""
+    """Return these models and all they name: bases, what they are merged from, the service asked instead."""
     waiting, found = list(names), set()
     while waiting:
         name = waiting.pop()
         if name in drafts and name not in found:
             found.add(name)
             waiting.extend(reference.text for reference in drafts[name].references())
+            server = drafts[name].served_by
+            if server is not None:
+                waiting.append(server.text)
     return frozenset(found)
 
 
@@ -50,26 +54,35 @@ def check_circles(drafts: Drafts, problems: Problems) -> None:
 
 def build_models(
     drafts: Drafts, needed: frozenset[str], filler: Filler, budgets: Mapping[str, float]
-) -> tuple[dict[str, ModelSpec], dict[str, str]]:
-    """Return the models of this machine, and those that lie elsewhere with the reason.
+) -> tuple[dict[str, ModelSpec], dict[str, ServiceSpec], dict[str, str]]:
+    """Return the models and services of this machine, and those that lie elsewhere with the reason.
 
-    A model this machine needs must have a place here. `budgets` are the defaults of the machine and the manifest.
+    What this machine needs must have a place here. `budgets` are the defaults of the machine and the manifest.
     """
     models: dict[str, ModelSpec] = {}
+    services: dict[str, ServiceSpec] = {}
     elsewhere: dict[str, str] = {}
     for name, draft in drafts.items():
         lacking: list[str] = []
+        written = draft.fields.places
+        if draft.kind == "service":
+            url = filler.url(written["url"], needed=name in needed, lacking=lacking) if "url" in written else None
+            if lacking:
+                elsewhere[name] = lacking[0]
+            else:
+                services[name] = _service(draft, url or "", budgets, filler.problems.lines.of(draft.key))
+            continue
         places = {
             what: filler.model(value, needed=name in needed, lacking=lacking)
-            for what, value in draft.fields.places.items()
-            if what == "path" or is_place(value.text)
+            for what, value in written.items()
+            if what not in ("url", "served_by") and (what == "path" or is_place(value.text))
         }
         if lacking:
             elsewhere[name] = lacking[0]
         else:
             models[name] = _spec(draft, places, budgets, filler.problems.lines.of(draft.key))
     _follow(drafts, models, elsewhere)
-    return models, elsewhere
+    return models, services, elsewhere
 
 
 def _follow(drafts: Drafts, models: dict[str, ModelSpec], elsewhere: dict[str, str]) -> None:
@@ -85,6 +98,12 @@ def _follow(drafts: Drafts, models: dict[str, ModelSpec], elsewhere: dict[str, s
             if models.pop(name, None) is not None:
                 elsewhere[name] = f"it is built on '{printable(base, limit=80)}', and {elsewhere[base]}"
                 waiting.append(name)
+
+
+def _service(draft: ModelDraft, url: str, budgets: Mapping[str, float], line: int) -> ServiceSpec:
+    known = {key: value for key, value in draft.fields.values.items() if key not in keys.ONLY_DIRECTORY}
+    budget = Budget(**{**budgets, **draft.fields.budget})
+    return ServiceSpec(name=draft.name, url=url, budget=budget, line=line, **{"model": draft.name, **known})
 
 
 def _spec(
@@ -110,8 +129,10 @@ def _spec(
         base_path=places.get("base"),
         merge=recipe,
         budget=Budget(**{**budgets, **fields.budget}),
+        served_by=draft.served_by.text if draft.served_by is not None else None,
         line=line,
-        **fields.values,
+        instead=tuple(reference.text for reference in draft.instead),
+        **{key: value for key, value in fields.values.items() if key not in keys.ONLY_SERVICE},
     )
 
 

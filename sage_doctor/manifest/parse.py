@@ -118,7 +118,7 @@ class _Parser:
         check_circles(drafts, self.problems)
         needed = closure(drafts, self._wanted(here, roles))
         budgets = {**self.budget, **(here.budget if here is not None else {})}
-        models, elsewhere = build_models(drafts, needed, filler, budgets)
+        models, services, elsewhere = build_models(drafts, needed, filler, budgets)
         check_paths = self._check_paths(filler)
         heartbeats, states = sessions.heartbeats(), sessions.states()
         machine = machines[here.name] if here is not None else None
@@ -139,6 +139,7 @@ class _Parser:
             elsewhere=elsewhere,
             heartbeats=heartbeats,
             states=states,
+            services=services,
         )
 
     def _filler(self, scopes: Scopes, draft: MachineDraft) -> Filler:

@@ -48,6 +48,33 @@ def model_path(directory: Path, text: str) -> ModelPath:
     return ModelPath(text=text, hub=name, revision=revision if at else None)
 
 
+def service_url(text: str) -> str:
+    """Return where a service answers, without a slash at its end. Raises `BadPlace`, which never tells a password."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - a manifest without services needs none of it
+
+    if not text.startswith(("http://", "https://")):
+        raise BadPlace("is no address of a service: it starts with http:// or https://")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise BadPlace("holds a space or a character that no URL can")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise BadPlace(f"is no URL: {error}") from error
+    if not parts.hostname:
+        raise BadPlace("names no host")
+    if port == 0:
+        raise BadPlace("has port 0, where nothing can answer")
+    if "?" in text or "#" in text:
+        raise BadPlace("has a query or a fragment; only host, port and path are used")
+    return text.rstrip("/")
+
+
+def holds_credentials(url: str) -> bool:
+    """Return whether a URL carries a user or a password, which then must not be shown."""
+    return "@" in url.partition("://")[2].partition("/")[0]
+
+
 def interpreter(directory: Path, text: str) -> Path:
     """Return the path of a Python interpreter. Raises `BadPlace` for a bare command name.
 

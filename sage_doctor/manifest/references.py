@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sage_doctor.manifest.drafts import ModelDraft, Written, shown_name
+from sage_doctor.manifest.drafts import ModelDraft, Written, only_its_own, shown_name
 from sage_doctor.manifest.machines import MachineDraft
 from sage_doctor.manifest.names import is_place
 from sage_doctor.manifest.problems import Problems
@@ -30,6 +30,10 @@ class References:
             self._machine(machine)
         for draft in self.drafts.values():
             self._bases(draft.fields.places)
+            for reference in draft.instead:
+                self._model(reference.text, reference.key, reference.label)
+            if draft.served_by is not None:
+                self._server(draft.served_by)
 
     def named_roles(self, table: Table) -> tuple[str, ...] | None:
         """Return the roles that a table lists, None where it has no such key; notes unknown ones."""
@@ -41,10 +45,14 @@ class References:
         table = machine.table
         for index, name in table.items("roles"):
             self._role(name, (*table.path, "roles", index), table.title)
-        for name, key in machine.override_keys.items():
-            self._model(name, key, table.title)
+        for name, inner in machine.override_tables.items():
+            self._model(name, inner.path, table.title)
+            if name in self.drafts:
+                only_its_own(inner, self.drafts[name].kind)
         for fields in machine.overrides.values():
             self._bases(fields.places)
+            if "served_by" in fields.places:
+                self._server(fields.places["served_by"])
 
     def _role(self, name: str, key: KeyPath, where: str) -> None:
         if name not in self.roles:
@@ -52,8 +60,22 @@ class References:
 
     def _bases(self, places: Mapping[str, Written]) -> None:
         for what, reference in places.items():
-            if what != "path" and not is_place(reference.text):
-                self._model(reference.text, reference.key, reference.label)
+            if what in ("path", "url", "served_by") or is_place(reference.text):
+                continue
+            self._model(reference.text, reference.key, reference.label)
+            if reference.text in self.drafts and self.drafts[reference.text].kind == "service":
+                told = f"{reference.label}: {shown_name(reference.text)} is a service, and nothing can be built on one"
+                self.problems.add(reference.key, told)
+
+    def _server(self, named: Written) -> None:
+        services = {name: draft for name, draft in self.drafts.items() if draft.kind == "service"}
+        if named.text in services:
+            return
+        if named.text in self.drafts:
+            self.problems.add(named.key, f"{named.label}: {shown_name(named.text)} is not of kind 'service'")
+            return
+        what = f"unknown service {shown_name(named.text)} in {named.label}"
+        self.problems.unknown(named.key, what, services, word=named.text)
 
     def _model(self, name: str, key: KeyPath, where: str) -> None:
         if name not in self.drafts:

@@ -10,8 +10,8 @@ from sage_doctor.manifest.drafts import Written, written
 from sage_doctor.manifest.durations import EXPECTED
 from sage_doctor.manifest.fill import Filler
 from sage_doctor.manifest.references import References
-from sage_doctor.manifest.specs import HeartbeatSpec, StateSpec
 from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 
 
 @dataclass(frozen=True)

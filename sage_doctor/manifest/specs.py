@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
 from sage_doctor.errors import UsageError
 from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 from sage_doctor.text import listed, printable
 
 Kind = Literal["full", "merged", "adapter"]
+Api = Literal["openai", "ollama"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ class ModelSpec:
     """One `[models.X]` table with the settings of this machine applied. `line` is where the table starts.
 
     `base` is the name of a manifest model, or the text of a path or `hf:` reference, whose place is `base_path`.
+    `instead` are the models that a script may be given where this one is not complete (`or` in the manifest).
+    `served_by` names the service that is asked where memory is too short to load the model.
     """
 
     name: str
@@ -71,6 +75,28 @@ class ModelSpec:
     dtype: str = "auto"
     device: str | None = None
     requires: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
+    served_by: str | None = None
+    description: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSpec:
+    """One `[models.X]` table of kind `service`: a model that is reached over HTTP and lies in no directory here.
+
+    `url` is what the manifest says with its variables filled in. `model` is the name the service knows it by.
+    `api_key_env` is the name of the environment variable with the key, never the key.
+    """
+
+    name: str
+    url: str
+    api: Api = "openai"
+    model: str = ""
+    api_key_env: str | None = None
+    budget: Budget = field(default_factory=Budget)
+    prompt: str | None = None
+    max_new_tokens: int = 32
     description: str | None = None
     line: int = 0
 
@@ -101,39 +127,6 @@ class GateSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeartbeatSpec:
-    """One `[heartbeats.X]` table: what sessions leave behind, and how old the newest of it may be, in seconds.
-
-    `paths` are globs with variables filled in, relative ones to the manifest's directory. `roles` is None where the
-    table concerns every machine.
-    """
-
-    name: str
-    paths: tuple[str, ...]
-    max_age_s: float
-    roles: tuple[str, ...] | None = None
-    description: str | None = None
-    line: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateSpec:
-    """One `[state.X]` table: a JSON file that sessions hand on.
-
-    `counter` is the dotted path of a number in it that only grows. `at_least` is a glob of numbered files: the counter
-    is not below the highest of their numbers. `roles` is None where the table concerns every machine.
-    """
-
-    name: str
-    path: Path
-    counter: str | None = None
-    at_least: str | None = None
-    roles: tuple[str, ...] | None = None
-    description: str | None = None
-    line: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class MachineSpec:
     """One `[machines.X]` table, the manifest's defaults applied.
 
@@ -161,8 +154,9 @@ class Manifest:
     `elsewhere` names the models that lie only on other machines, with the reason: no role of this machine needs
     them and their path uses a variable that has no value here. They are not in `models`, but roles of other
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
-    and of the machine that matched; a model's own are in `ModelSpec.requires`. `heartbeats` and `states` are those that
-    concern this machine.
+    and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
+    looked at (`for_role`). `services` are the models that are reached over HTTP.
+    `heartbeats` and `states` are those that concern this machine.
     """
 
     path: Path
@@ -177,6 +171,8 @@ class Manifest:
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    narrowed: bool = False
+    services: Mapping[str, ServiceSpec] = field(default_factory=dict)
     heartbeats: Mapping[str, HeartbeatSpec] = field(default_factory=dict)
     states: Mapping[str, StateSpec] = field(default_factory=dict)
 
@@ -196,6 +192,8 @@ class Manifest:
         if found is not None:
             return found
         shown = printable(name, limit=80)
+        if name in self.services:
+            raise UsageError(f"model '{shown}' is a service: it lies in no directory")
         if name in self.elsewhere:
             raise UsageError(f"model '{shown}' is not on this machine: {self.elsewhere[name]}")
         near = nearest(name, [*self.models, *self.elsewhere])
@@ -209,9 +207,45 @@ class Manifest:
         place = _place(spec.base_path)
         return next((m for m in self.models.values() if _place(m.path) == place and m.name != spec.name), None)
 
+    def for_role(self, name: str) -> Manifest:
+        """Return the manifest as if this machine had that role only.
+
+        Raises `UsageError` where there is no such role, or this machine does not have it.
+        """
+        shown = printable(name, limit=80)
+        if name not in self.roles:
+            near = nearest(name, list(self.roles))
+            hint = f"did you mean '{printable(near)}'?" if near else f"roles: {listed(list(self.roles)) or 'none'}"
+            raise UsageError(f"no role '{shown}' in {printable(str(self.path))}; {hint}")
+        if self.machine is not None and name not in self.machine.roles:
+            raise UsageError(
+                f"machine {printable(self.machine.name)} does not have the role '{shown}' "
+                f"(its roles: {listed(list(self.machine.roles)) or 'none'}); see {printable(str(self.path))}"
+            )
+        machine = replace(self.machine, roles=(name,)) if self.machine is not None else None
+        return replace(
+            self,
+            machine=machine,
+            roles={name: self.roles[name]},
+            heartbeats={key: spec for key, spec in self.heartbeats.items() if spec.concerns(name)},
+            states={key: spec for key, spec in self.states.items() if spec.concerns(name)},
+            narrowed=True,
+        )
+
+    @property
+    def everything_counts(self) -> bool:
+        """Whether every model is needed, because nothing says which machine needs which."""
+        return not self.narrowed and (not self.machines or not self.roles)
+
     def needed_roles(self) -> tuple[str, ...]:
         """Return the roles of this machine; every role where no machine matched."""
         return self.machine.roles if self.machine is not None else tuple(self.roles)
+
+    def required_services(self) -> frozenset[str]:
+        """Return the names of the services that this machine's roles name; every one where nothing says which."""
+        if self.everything_counts:
+            return frozenset(self.services)
+        return frozenset(n for role in self.needed_roles() for n in self.roles[role].models if n in self.services)
 
     def required(self) -> frozenset[str]:
         """Return the names of the models this machine needs: those of its roles and the bases their adapters load.
@@ -219,7 +253,7 @@ class Manifest:
         Without any `[machines]` or without any `[roles]` that is every model. Where machines exist and none
         matches this host, it is what all roles together need.
         """
-        if not self.machines or not self.roles:
+        if self.everything_counts:
             return frozenset(self.models)
         places = {_place(m.path): m.name for m in self.models.values()}
         waiting = [name for role in self.needed_roles() for name in self.roles[role].models]

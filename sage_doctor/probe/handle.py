@@ -39,13 +39,18 @@ _DROPPED = ("__PYVENV_LAUNCHER__", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
 
 
 def run_probe(
-    request: ProbeRequest, *, python: Path, deadline_s: float, environ: Mapping[str, str] | None = None
+    request: ProbeRequest,
+    *,
+    python: Path,
+    deadline_s: float,
+    stage_s: float | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> ProbeOutcome:
     """Load a model (and generate) in a child process of the interpreter `python`, and return what happened.
 
     The child is ended `deadline_s` seconds after its start, with everything it started, at the latest a few seconds
-    later. `environ` stands in for this process's environment. Never raises for anything the child may do; an
-    interrupt ends the child and goes on.
+    later; sooner where one stage takes longer than `stage_s` seconds. `environ` stands in for this process's
+    environment. Never raises for anything the child may do; an interrupt ends the child and goes on.
     """
     oom_kills = _oom_kills()
     began = time.monotonic()
@@ -56,7 +61,7 @@ def run_probe(
         return ProbeOutcome(ending="spawn-failed", message=message, duration_s=time.monotonic() - began)
     timed_out = stopped = False
     try:
-        child.hear(until=began + deadline_s)
+        child.hear(until=began + deadline_s, stage_s=stage_s)
         if child.running:
             timed_out = not child.said.finished and not child.said.problem
             stopped = True
@@ -67,7 +72,7 @@ def run_probe(
     ended = Exit(
         exit_code=child.process.returncode,
         duration_s=duration,
-        deadline_s=deadline_s,
+        deadline_s=deadline_s if duration >= deadline_s else round(duration, 1),  # the stage had less time
         timed_out=timed_out,
         stopped=stopped,
         pid=child.process.pid,
@@ -139,10 +144,11 @@ class _Child:
         """Whether the process has not ended."""
         return self.process.poll() is None
 
-    def hear(self, *, until: float) -> None:
+    def hear(self, *, until: float, stage_s: float | None = None) -> None:
         """Listen until the process ends, says garbage, outstays its last word, or the time has come."""
         while self.running and not self.said.problem:
-            left = until - time.monotonic()
+            limit = self._began + self.said.stage_began_s + stage_s if stage_s is not None else until
+            left = min(until, limit) - time.monotonic()
             if left <= 0:
                 return
             finished = self.said.finished

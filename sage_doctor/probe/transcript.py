@@ -32,6 +32,11 @@ class Transcript:
         return self._begun[-1][0] if self._begun else ""
 
     @property
+    def stage_began_s(self) -> float:
+        """When the last stage was announced, in seconds after the start; 0 where none was."""
+        return self._begun[-1][1] if self._begun else 0.0
+
+    @property
     def failure(self) -> Failure | None:
         """The exception the child reported, if it did."""
         failure = self.answers.get("failed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +46,7 @@ class Bench:
     session: InterpreterFacts = SESSION
     machine: Callable[[MachineFacts], MachineFacts] = lambda facts: facts
     outcome: ProbeOutcome | None = None
+    deadline_s: float | None = None
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -67,6 +69,7 @@ class Bench:
             manifest=str(manifest) if manifest.exists() else None,
             level=self.level,  # type: ignore[arg-type]
             cwd=str(self.root),
+            deadline=time.time() + self.deadline_s if self.deadline_s is not None else None,
         )
         selection = select(request, {"HOME": str(home), **self.environ})
         host = selection.host
@@ -78,9 +81,9 @@ class Bench:
         spec = spec_of(function)
         assert spec is not None
         names = inspect.signature(function).parameters
-        model = None
-        if "model" in names:
-            model = next(m for m in selection.models if m.name == self.subject)
+        subject = None
+        if "model" in names or "service" in names:
+            subject = next(s for s in selection.subjects if s.name == self.subject)
 
         def probe(_model: Model) -> ProbeOutcome:
             assert self.outcome is not None, "this check asked for a probe, and the case gives none"
@@ -88,7 +91,9 @@ class Bench:
 
         def call(notes: Notes) -> list[Finding]:
             given: Mapping[str, Any] = {
-                "model": model,
+                "model": subject,
+                "service": subject,
+                "ask": run.asking,
                 "host": host,
                 "machine": host.machine,
                 "session": host.session,
@@ -99,7 +104,7 @@ class Bench:
             found: list[Finding] = function(**{name: given[name] for name in names})
             return found
 
-        return run.execute(0, check, spec, model, call)
+        return run.execute(0, check, spec, subject, call)
 
 
 Build = Callable[[Bench], None]
@@ -137,8 +142,8 @@ class Case:
             assert [f.code for f in outcome.findings] == [self.code], told
             found = outcome.findings[0]
             assert found.severity == self.severity, told
-            about_a_model = "model" in inspect.signature(CHECKS_BY_NAME[self.check]).parameters
-            assert found.subject == (self.subject or (bench.subject if about_a_model else MACHINE))
+            about = {"model", "service"} & set(inspect.signature(CHECKS_BY_NAME[self.check]).parameters)
+            assert found.subject == (self.subject or (bench.subject if about else MACHINE))
             assert self.says in found.message, told
             assert found.message.isprintable()
             assert found.fix.summary

@@ -23,6 +23,7 @@ from . import (
     test_paths,
     test_permissions,
     test_runners,
+    test_services,
     test_sessions,
     test_tokenizers,
     test_weights,
@@ -43,6 +44,7 @@ MODULES = (
     test_permissions,
     test_runners,
     test_sessions,
+    test_services,
     test_tokenizers,
     test_weights,
 )

@@ -9,6 +9,7 @@ import pytest
 from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.readers.memory import Memory
 from tests.model_directories import WEIGHTS, write_full, write_tensors
+from tests.services.running import base
 
 from .cases import Bench, Case, Cases
 
@@ -68,3 +69,69 @@ def test_a_declared_dtype_counts_not_the_stored_one(tmp_path: Path) -> None:
     assert [f.code for f in bench.run("check_memory").findings] == ["memory-insufficient"]
     bench.manifest('[models.m]\nkind = "full"\npath = "here"\ndtype = "bfloat16"\n', "m")
     assert bench.run("check_memory").result.status == "pass"
+
+
+SERVED = '[models.m]\nkind = "full"\npath = "here"\nserved_by = "s"\n[models.s]\nkind = "service"\nmodel = "tiny"\n'
+
+
+def served(bench: Bench, url: str, available: int) -> None:
+    write_full(bench.here)
+    bench.manifest(f'{SERVED}url = "{url}"\n{ROLES}', "m")
+    bench.machine = with_memory(memory(8_000_000_000, available))
+
+
+# The role names the model alone: whether the service is needed depends on the memory.
+ROLES = '[roles.talk]\nmodels = ["m"]\n[machines.here]\nmatch.hostname = "*"\n'
+
+
+def test_where_memory_is_short_the_service_is_asked_instead(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    served(bench, f"{base()}/well", 400_000_000)
+    outcome = bench.run("check_memory_free")
+    reason = "memory is short (needs 700.0 MB, 400.0 MB free): asked s instead"
+    assert (outcome.result.status, outcome.result.reason) == ("skip", reason)
+    loads = bench.run("check_loads")
+    assert (loads.result.status, loads.result.reason) == ("skip", reason)
+    assert bench.run("check_packages").result.reason == "no model is loaded here: services answer"
+
+
+@pytest.mark.parametrize(
+    "how, says",
+    [
+        ("list-503", "no help: answers HTTP 503"),
+        ("other", "no help: does not have tiny"),
+        ("error-500", "no help: answers the prompt with HTTP 500: kv cache full"),
+    ],
+)
+def test_a_service_that_is_no_help_leaves_the_memory_short(tmp_path: Path, how: str, says: str) -> None:
+    bench = Bench(root=tmp_path)
+    served(bench, f"{base()}/{how}", 400_000_000)
+    (found,) = bench.run("check_memory_free").findings
+    assert (found.code, found.severity) == ("memory-insufficient", "error")
+    assert "400.0 MB are free now; s, which is asked instead, is " + says in found.message
+
+
+def test_where_there_is_memory_nobody_is_asked_and_a_service_that_is_down_is_information(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    served(bench, f"{base()}/list-503", 4_000_000_000)
+    assert bench.run("check_memory_free").result.status == "pass"
+    bench.subject = "s"
+    (found,) = bench.run("check_service_reachable").findings
+    assert (found.code, found.severity) == ("service-down", "info")
+    assert "nothing needs it now" in (bench.run("check_service_generates").result.reason or "")
+
+
+def test_a_service_that_stands_in_is_needed(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    served(bench, f"{base()}/list-503", 400_000_000)
+    bench.subject = "s"
+    (found,) = bench.run("check_service_reachable").findings
+    assert (found.code, found.severity) == ("service-down", "error")
+
+
+def test_a_model_that_never_fits_here_may_be_served(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    served(bench, f"{base()}/well", 400_000_000)
+    bench.machine = with_memory(memory(500_000_000, 450_000_000, swap=8_000_000_000))
+    assert bench.run("check_memory").result.reason == "it never fits here: s is asked instead"
+    assert bench.run("check_memory_free").result.status == "skip"

@@ -30,6 +30,8 @@ SCHEMA = json.loads(
 REFERENCE = Path(__file__).parents[2] / "docs" / "manifest.md"
 MODEL = '[models.m]\nkind = "full"\npath = "m"\n'
 
+SERVICE = '[models.s]\nkind = "service"\nurl = "http://127.0.0.1:8000"\n'
+
 GOOD = [
     "schema = 1",
     f"schema = 1\n{MODEL}",
@@ -64,6 +66,11 @@ GOOD = [
     "schema = 1\n[state.s]\npath = 'state.json'",
     "schema = 1\n[state.s.v1]\npath = '~/s.json'\ncounter = 'a.0.b c'\nat_least = 's/*.txt'\ndescription = 'd'",
     f"schema = 1\n{MODEL}requires = ['peft>=0.12']\n[machines.thor.local]\nrequires = []",
+    f"schema = 1\n{SERVICE}",
+    f"schema = 1\n{SERVICE}api = 'ollama'\nmodel = 'q'\napi_key_env = 'K_1'\nprompt = 'p'\nbudget.load_s = 1",
+    f"schema = 1\n{SERVICE}{MODEL}served_by = 's'",
+    f"schema = 1\n{SERVICE}[machines.a.models.s]\nurl = '{{env:X}}://h'\nmodel = 'q'".replace("{env:X}", "http"),
+    "schema = 1\nvars.port = '80'\n[models.s]\nkind = 'service'\nurl = 'https://[::1]:{port}/x/v1/'",
 ]
 
 BAD = [
@@ -128,6 +135,22 @@ BAD = [
     "schema = 1\nmodels.'-a' = { kind = 'full', path = 'm' }",
     "schema = 1\nmodels.' a' = { kind = 'full', path = 'm' }",
     'schema = 1\nmodels."a\\u0007b" = { kind = "full", path = "m" }',
+    "schema = 1\nmodels.s = { kind = 'service' }",
+    "schema = 1\nmodels.s = { kind = 'service', path = 'm' }",
+    "schema = 1\nmodels.s = { kind = 'service', url = '127.0.0.1:8000' }",
+    "schema = 1\nmodels.s = { kind = 'full', url = 'http://h' }",
+    f"schema = 1\n{SERVICE}path = 'm'",
+    f"schema = 1\n{SERVICE}base = 'm'\n{MODEL}",
+    f"schema = 1\n{SERVICE}dtype = 'float16'",
+    f"schema = 1\n{SERVICE}device = 'cpu'",
+    f"schema = 1\n{SERVICE}served_by = 's'",
+    f"schema = 1\n{SERVICE}merge = {{ base = './a', adapter = './b' }}",
+    f"schema = 1\n{SERVICE}api = 'grpc'",
+    f"schema = 1\n{SERVICE}api_key_env = 'sk-abc'",
+    f"schema = 1\n{SERVICE}model = ''",
+    f"schema = 1\n{MODEL}api = 'openai'",
+    f"schema = 1\n{MODEL}model = 'q'",
+    f"schema = 1\n{MODEL}api_key_env = 'K'",
     "schema = 1\nchecks.path = []",
     "schema = 1\nchecks.paths = 'x'",
     "schema = 1\ngate = 'x'",

@@ -81,6 +81,13 @@ def test_without_machines_every_role_is_ours(load: Load, roles: str, seen: bool)
     assert (list(manifest.states) == ["s"], manifest.watched) == (seen, seen)
 
 
+def test_one_role_is_concerned_with_its_own_and_with_what_concerns_all(load: Load) -> None:
+    manifest = load(TEXT.replace('roles = ["raising"]\nvars', "vars"), hostname="thor")  # a machine with every role
+    raising, writing = manifest.for_role("raising"), manifest.for_role("writing")
+    assert (list(raising.heartbeats), list(raising.states)) == (["raising", "backup"], ["identity"])
+    assert (list(writing.heartbeats), list(writing.states)) == (["backup"], [])
+
+
 def test_mistakes_are_told_by_their_line(problems: Problems) -> None:
     text = """\
     [roles.raising]

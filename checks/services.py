@@ -1,0 +1,124 @@
+"""Models that are reached over HTTP: the service answers, has the model, and really generates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from sage_doctor.asking import Asking
+from sage_doctor.check import Finding, Fix, Notes, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.probe_findings import over
+from sage_doctor.service import Service
+from sage_doctor.service_findings import in_trouble
+from sage_doctor.text import printable
+
+if TYPE_CHECKING:
+    from sage_doctor.services import Trouble
+
+T = TypeVar("T")
+
+
+@check("static")
+def check_service_key(service: Service) -> Iterator[Finding]:
+    """The key that the service wants is there to be sent."""
+    name = service.spec.api_key_env
+    if name is None:
+        raise NotApplicable("no key is declared; a service is asked from level load on")
+    key = service.key or ""
+    if not key:
+        problem = f"the environment variable {name}, which holds the service's key, is not set here"
+    elif not key.isascii() or not key.isprintable():
+        problem = f"the environment variable {name} holds characters that no HTTP header may carry"
+    else:
+        return
+    yield finding(
+        "service-key-missing",
+        problem,
+        evidence={"variable": name},
+        fix=Fix(
+            summary=f"Set {name} where sessions and the doctor run: cron and systemd do not read a shell's profile "
+            "(EnvironmentFile= in a unit, a line in the crontab)."
+        ),
+    )
+
+
+@check("load", after=["check_service_key"])
+def check_service_reachable(service: Service, ask: Asking) -> Iterator[Finding]:
+    """The service answers where the manifest says it is."""
+    _, trouble = _sorted(ask.listing(service))
+    if trouble is not None:
+        yield in_trouble(service, trouble)
+
+
+@check("load", after=["check_service_key", "check_service_reachable"])
+def check_service_model(service: Service, ask: Asking) -> Iterator[Finding]:
+    """The service has the model that it will be asked for."""
+    listing, _ = _sorted(ask.listing(service))
+    if listing is not None and listing.problem:
+        raise NotApplicable(f"its list of models fails, so only asking it shows ({printable(listing.problem)})")
+    trouble = ask.missing(service)
+    if trouble is not None:
+        yield in_trouble(service, trouble)
+
+
+@check("generate", after=["*"])
+def check_service_generates(service: Service, ask: Asking, notes: Notes) -> Iterator[Finding]:
+    """The service really generates, and what it says is an answer."""
+    if not service.required:
+        raise NotApplicable("nothing needs it now: there is memory to load the model itself")
+    speech, trouble = _sorted(ask.speech(service))
+    if trouble is not None:
+        yield in_trouble(service, trouble)
+        return
+    assert speech is not None  # one or the other
+    if speech.is_error:
+        yield finding(
+            "service-error",
+            f"the service says with success what is an error: {printable(speech.text, limit=200)}",
+            evidence={"url": service.spec.url, "answer": speech.text[:500]},
+            fix=Fix(summary="Look at the service's log: the work behind it failed, and it does not say so."),
+        )
+        return
+    notes.answer = speech.text
+    if speech.degeneration is not None:
+        yield finding(
+            "generate-degenerate",
+            f"the model {printable(speech.degeneration.words)}",
+            evidence={"form": speech.degeneration.kind, "answer": speech.text[:500], "url": service.spec.url},
+            fix=Fix(
+                summary="The service runs, and its model says nothing of use: look at the weights and the chat "
+                "template it was started with, and compare with a machine where it answers."
+            ),
+        )
+
+
+@check("generate", after=["*", "check_service_generates"])
+def check_service_speed(service: Service, ask: Asking, notes: Notes) -> Iterator[Finding]:
+    """The service is as fast as its budget asks."""
+    if not service.required:
+        raise NotApplicable("nothing needs it now: there is memory to load the model itself")
+    speech, _ = _sorted(ask.speech(service))
+    if speech is None:
+        raise NotApplicable("nothing was generated")
+    budget = service.spec.budget
+    notes.measure("load_s", speech.ready_s, "s", budget.load_s)
+    if budget.load_s is not None and speech.ready_s > budget.load_s:
+        yield over("load-over-budget", "load_s", speech.ready_s, budget.load_s, "s")
+    limit = budget.first_token_ms
+    notes.measure("first_token_ms", speech.first_token_ms, "ms", limit)
+    if limit is not None and speech.first_token_ms > limit:
+        yield over("latency-over-budget", "first_token_ms", speech.first_token_ms, limit, "ms")
+    if speech.tokens_per_s is None:
+        return
+    least = budget.tokens_per_s
+    notes.measure("tokens_per_s", speech.tokens_per_s, "tokens/s", least)
+    if least is not None and speech.tokens_per_s < least:
+        yield over("throughput-under-budget", "tokens_per_s", speech.tokens_per_s, least, "tokens/s")
+
+
+def _sorted(found: T | Trouble) -> tuple[T | None, Trouble | None]:
+    """Return what a service did, or the trouble it gave."""
+    from sage_doctor.services import Trouble  # noqa: PLC0415 - a run without services needs no HTTP
+
+    return (None, found) if isinstance(found, Trouble) else (found, None)

@@ -1,0 +1,125 @@
+"""`sage-doctor gate`: decide in bounded time whether a session of a role may start, and start it.
+
+The verdict is one line. Exits with 0 where sessions may start, 1 where something is wrong, 3 where that could not be
+found out; with `-- CMD` the command takes this process's place, and its exit code counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.cli.options import add_manifest, add_outputs, length_of_time
+from sage_doctor.errors import UsageError
+from sage_doctor.gate.asking import ask_until_open
+from sage_doctor.gate.question import Question
+from sage_doctor.gate.voice import Voice
+from sage_doctor.report import LEVELS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.usage = "%(prog)s [options] ROLE [-- CMD …]"
+    parser.add_argument("role", metavar="ROLE", help="a role of the manifest that this machine has")
+    add_manifest(parser)
+    parser.add_argument("-l", "--level", choices=LEVELS, default="generate", help="how deep (default: generate)")
+    parser.add_argument(
+        "--timeout",
+        type=length_of_time,
+        metavar="TIME",
+        help="for all of it (default: the manifest's, or 2m)",
+    )
+    parser.add_argument("--stage-timeout", type=length_of_time, metavar="TIME", help="for one stage of a load")
+    parser.add_argument(
+        "--max-age",
+        type=length_of_time,
+        metavar="TIME",
+        help="how long a result holds (default: the manifest's, or 24h)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="examine again, whatever is recorded")
+    parser.add_argument(
+        "--wait", type=length_of_time, metavar="TIME", help="try again for so long until a session may start"
+    )
+    parser.add_argument(
+        "--fail-on", choices=("error", "warning"), default="error", help="what keeps sessions out (default: error)"
+    )
+    parser.add_argument("--on-blocked", metavar="CMD", help="run this where sessions are kept out; the exit code stays")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing where sessions may start")
+    parser.add_argument("--on-change", action="store_true", help="say nothing where the verdict is that of last time")
+    parser.add_argument("-f", "--format", choices=("line", "json"), default="line", help="what goes to standard output")
+    add_outputs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Decide, say so, and start the command or return the exit code."""
+    outputs = _outputs(options)
+    program = _program(options)
+    voice = Voice(quiet=options.quiet, aside=options.started is not None or options.format == "json")
+    question = Question(
+        role=options.role,
+        manifest=options.manifest,
+        cwd=_cwd(),
+        level=options.level,
+        timeout_s=options.timeout,
+        stage_s=options.stage_timeout,
+        max_age_s=options.max_age,
+        fresh=options.fresh,
+        fail_on=options.fail_on,
+        on_change=options.on_change,
+    )
+    decision = ask_until_open(question, voice, options.wait)
+    voice.verdict(decision)
+    if decision.report is not None:
+        _deliver(decision.report, options.format, outputs)
+    if decision.state == "open" and options.started:
+        from sage_doctor.gate.launch import start  # noqa: PLC0415 - only who starts something needs it
+
+        start(program, options.started, os.environ, decision)
+    if decision.state != "open" and options.on_blocked:
+        from sage_doctor.gate.launch import run_on_blocked  # noqa: PLC0415
+
+        voice.note(run_on_blocked(options.on_blocked, os.environ, decision))
+    return decision.exit_code
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageError("the working directory does not exist any more; change to another one") from error
+
+
+def _program(options: argparse.Namespace) -> str:
+    """Return the program to start, empty where none is asked for. Raises `UsageError`."""
+    if options.started is None:
+        return ""
+    if not options.started:
+        raise UsageError("nothing stands after --; write the command that starts the session there")
+    from sage_doctor.gate.launch import find_command  # noqa: PLC0415
+
+    return find_command(options.started, os.environ)
+
+
+def _outputs(options: argparse.Namespace) -> list[tuple[str, Path]]:
+    if not options.output:
+        return []
+    from sage_doctor.cli.outputs import outputs_of  # noqa: PLC0415 - brings the renderers
+
+    return outputs_of(options)
+
+
+def _deliver(report: Mapping[str, Any], format: str, outputs: list[tuple[str, Path]]) -> None:  # noqa: A002 - the option's name
+    if format != "json" and not outputs:
+        return
+    from sage_doctor.cli.outputs import write_outputs  # noqa: PLC0415
+    from sage_doctor.render import write  # noqa: PLC0415
+    from sage_doctor.report import Report  # noqa: PLC0415
+
+    read = Report.from_json(report)
+    write_outputs(read, outputs)
+    if format == "json":
+        write(read, "json", sys.stdout)

@@ -1,0 +1,200 @@
+"""`sage-doctor install`: let cron, systemd or launchd ask the gate after a reboot and before sessions.
+
+Shows every change first and asks. Exits with 0 where everything is as asked, 1 where the answer was no, 2 for wrong
+words, and 3 where something could not be written, or was edited by hand and is therefore kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sage_doctor.cli.options import add_manifest
+from sage_doctor.errors import UsageError
+from sage_doctor.text import printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.install.installation import Installation
+    from sage_doctor.install.order import Order
+
+SCHEDULERS: Final = ("cron", "systemd", "launchd")
+_DECLINED: Final = 1
+_KEPT: Final = 3
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("scheduler", choices=SCHEDULERS, metavar="SCHEDULER", help="cron, systemd or launchd")
+    parser.add_argument(
+        "--role", action="append", default=[], metavar="ROLE", help="a role to ask about (default: all of this machine)"
+    )
+    add_manifest(parser)
+    parser.add_argument(
+        "--session-unit",
+        action="append",
+        default=[],
+        metavar="UNIT",
+        help="systemd: a service that is skipped while the roles are not well",
+    )
+    parser.add_argument(
+        "--on-boot", action="store_true", help="ask after a reboot (default where nothing else is asked)"
+    )
+    parser.add_argument("--every", metavar="SCHEDULE", help="ask as well every 30m, 6h, or at 03:30,15:30")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="deadline of each run of the gate")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--user", action="store_true", help="for you alone (default unless you are root)")
+    whose.add_argument("--system", action="store_true", help="for the machine (default for root)")
+    parser.add_argument("--run-as", metavar="USER", help="with --system: who runs the gate (default: who called sudo)")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be written and change nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("--uninstall", action="store_true", help="remove what was installed, and nothing else")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show, ask, write, and say what is left to do. Raises `DoctorError`."""
+    if options.user and options.system:  # by way of the environment
+        raise UsageError("--user and --system exclude each other")
+    system = options.system or (os.getuid() == 0 and not options.user)
+    if options.scheduler == "cron" and (options.system or options.run_as):
+        raise UsageError("cron: install writes the crontab of whoever runs it; run it as the user of the sessions")
+    if options.run_as and not system:
+        raise UsageError("--run-as goes with --system")
+    installation = _uninstallation(options, system) if options.uninstall else _installation(options, system)
+    return _carry_out(installation, options)
+
+
+def _carry_out(installation: Installation, options: argparse.Namespace) -> int:
+    kept = [f"kept: {sentence}" for sentence in installation.kept]
+    code = _KEPT if kept else 0
+    if installation.idle:
+        done = (
+            "nothing to do"
+            if kept
+            else "nothing to remove"
+            if options.uninstall
+            else "already installed, nothing to do"
+        )
+        _say(*kept, done)
+        _say_rest(installation)
+        return code
+    _say(*installation.lines(), *kept)
+    if options.dry_run:
+        _say("Nothing was changed.")
+        return code
+    if not options.yes and not _agreed():
+        reason = "" if sys.stdin.isatty() else ": there is no terminal to ask at; --yes consents"
+        _say(f"Nothing was changed{reason}")
+        return _DECLINED
+    installation.apply()
+    _say("removed" if options.uninstall else "installed")
+    _say_rest(installation)
+    if not options.uninstall:
+        _say(*installation.advice)
+    return code
+
+
+def _say_rest(installation: Installation) -> None:
+    """Tell which commands are left to a person, where the scheduler cannot be told from here."""
+    if installation.commands and not installation.reachable:
+        _say("the scheduler cannot be told from here; where it runs:", *(f"  {c}" for c in installation.commands))
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write("Do this? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _say(*lines: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
+
+
+def _account(options: argparse.Namespace, *, system: bool) -> tuple[str, Path]:
+    """Return who runs the gate, and that user's home. Raises `UsageError`."""
+    own = pwd.getpwuid(os.getuid()).pw_name
+    name = (options.run_as or os.environ.get("SUDO_USER") or own) if system else own
+    if name == own:
+        return name, Path(os.environ.get("HOME") or os.path.expanduser("~"))
+    try:
+        return name, Path(pwd.getpwnam(name).pw_dir)
+    except KeyError as error:
+        raise UsageError(f"no user {quoted(name)} on this machine") from error
+
+
+def _installation(options: argparse.Namespace, system: bool) -> Installation:
+    from sage_doctor.install import crontab, launchd, systemd  # noqa: PLC0415 - --help needs none of it
+
+    order = _order(options, system=system)
+    if options.scheduler == "cron":
+        return crontab.plan_install(order)
+    if options.scheduler == "systemd":
+        return systemd.plan_install(order, systemd.place_of(system=system, environ=os.environ, home=order.home))
+    if not options.dry_run:
+        launchd.require_launchd()
+    return launchd.plan_install(order, launchd.place_of(system=system, home=order.home))
+
+
+def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
+    from sage_doctor.install import crontab, launchd, systemd  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.journal import state_directory  # noqa: PLC0415 - likewise
+
+    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
+    if options.session_unit and options.scheduler != "systemd":
+        raise UsageError("--session-unit names a unit of systemd")
+    if options.scheduler == "cron":
+        return crontab.plan_uninstall(options.role, state_directory(os.environ, home))
+    if options.scheduler == "systemd":
+        place = systemd.place_of(system=system, environ=os.environ, home=home)
+        return systemd.plan_uninstall(options.role, options.session_unit, place)
+    return launchd.plan_uninstall(options.role, launchd.place_of(system=system, home=home))
+
+
+def _order(options: argparse.Namespace, *, system: bool) -> Order:
+    from sage_doctor.facts.hub_cache import cache_root  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.install.order import Order, carried, chosen_roles, mounts_of  # noqa: PLC0415
+    from sage_doctor.install.program import own_program, prove  # noqa: PLC0415
+    from sage_doctor.install.schedule import parse_schedule  # noqa: PLC0415
+    from sage_doctor.journal import state_directory  # noqa: PLC0415
+    from sage_doctor.manifest import FILE_NAME, find_manifest, load_for_host  # noqa: PLC0415
+
+    user, home = _account(options, system=system)
+    schedule = parse_schedule(options.every, options.scheduler) if options.every else None
+    path = Path(os.path.abspath(options.manifest)) if options.manifest else find_manifest(Path.cwd(), os.environ)
+    if path is None:
+        raise UsageError(f"no {FILE_NAME} here or above; --manifest FILE names one, and it says which roles there are")
+    os.environ["HOME"] = str(home)  # what the manifest calls the home is that of the user who will run the gate
+    manifest = load_for_host(path)
+    roles = chosen_roles(manifest, options.role)
+    environment = carried(os.environ, path.read_text(encoding="utf-8-sig"))
+    program = own_program(sys.argv[0])
+    order = Order(
+        roles=roles,
+        manifest=manifest.path,
+        program=program,
+        user=user,
+        home=home,
+        state=state_directory({k: v for k, v in os.environ.items() if k != "STATE_DIRECTORY"}, home),
+        environment=environment,
+        mounts={role: mounts_of(manifest, role, cache_root(os.environ, home)) for role in roles},
+        on_boot=options.on_boot or not (schedule or options.session_unit),
+        schedule=schedule,
+        session_units=tuple(options.session_unit),
+        timeout_s=options.timeout,
+    )
+    prove(program, home, environment)
+    return order
+
+
+def _seconds(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 86400:
+        raise argparse.ArgumentTypeError(f"{printable(text, limit=80)!r} is not a number of seconds from 1 to 86400")
+    return int(text)

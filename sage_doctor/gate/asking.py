@@ -1,0 +1,90 @@
+"""Asking a gate from outside: the decision is made in a child, and an answer comes in time whatever that child does."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from sage_doctor.gate.decision import Decision, cut_short
+from sage_doctor.gate.guard import LIMIT, Send, guarded
+from sage_doctor.gate.question import DEFAULT_TIMEOUT_S, Question
+from sage_doctor.manifest.durations import spoken
+
+LONGEST_PAUSE_S: Final = 60.0
+
+
+class Listener(Protocol):
+    """Who is told how a decision comes about."""
+
+    def stage(self, text: str) -> None:
+        """Take what is being done now."""
+
+    def found(self, finding: Mapping[str, Any]) -> None:
+        """Take a finding that is an error, as JSON."""
+
+    def waiting(self, decision: Decision, pause_s: float) -> None:
+        """Take a decision that is not the last one: the question is asked again after `pause_s` seconds."""
+
+
+def ask(question: Question, listener: Listener) -> Decision:
+    """Return the decision, at the latest a second or two after the question's deadline.
+
+    An answer that was cut short is `blocked` where an error had been found by then, else `unknown`.
+    """
+    known: list[Mapping[str, Any]] = []
+    stage = "start"
+    limit = question.timeout_s or DEFAULT_TIMEOUT_S
+
+    def hear(kind: str, value: Any) -> None:
+        nonlocal stage, limit
+        if kind == LIMIT:
+            limit = value
+        elif kind == "stage":
+            stage = value
+            listener.stage(value)
+        elif kind == "found":
+            known.append(value)
+            listener.found(value)
+
+    ending = guarded(lambda send: _decided(question, send), seconds=limit, hear=hear)
+    if ending.how == "done":
+        return Decision.from_json(ending.result)
+    if ending.how == "late":
+        why = f"no answer within {spoken(limit)}, in the stage '{stage}': {ending.detail}"
+    else:
+        why = f"{ending.detail}, in the stage '{stage}'"
+    return cut_short(question.role, known, why)
+
+
+def _decided(question: Question, send: Send) -> dict[str, Any]:
+    from sage_doctor.gate.deciding import decide  # noqa: PLC0415 - in the child, where it cannot hold anybody
+
+    decision = decide(
+        question,
+        os.environ,
+        tell=lambda text: send("stage", text),
+        hear=lambda finding: send("found", dict(finding)),
+        tell_limit=lambda seconds: send(LIMIT, seconds),
+    )
+    return decision.to_json()
+
+
+def ask_until_open(
+    question: Question, listener: Listener, wait_s: float | None, *, sleep: Callable[[float], None] = time.sleep
+) -> Decision:
+    """Return the first decision that opens the gate, or the last one after `wait_s` seconds of asking again.
+
+    The pauses grow from a second to a minute. What makes no sense is not asked again.
+    """
+    until = time.monotonic() + (wait_s or 0)
+    pause = 1.0
+    while True:
+        decision = ask(question, listener)
+        left = until - time.monotonic()
+        if decision.state == "open" or decision.usage or left <= 0:
+            return decision
+        listener.waiting(decision, min(pause, left))
+        sleep(min(pause, left))
+        pause = min(pause * 2, LONGEST_PAUSE_S)

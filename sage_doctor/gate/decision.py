@@ -1,0 +1,111 @@
+"""The decision: may a session start, and in one line, why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
+from sage_doctor.text import printable
+
+State = Literal["open", "blocked", "unknown"]
+
+EXITS: Final[Mapping[State, int]] = {"open": EXIT_HEALTHY, "blocked": EXIT_UNHEALTHY, "unknown": EXIT_UNKNOWN}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a model lies: a directory (or a service's address), and an adapter's base."""
+
+    path: str
+    base: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a gate says. Whatever cannot be decided is `unknown`, and keeps sessions out as `blocked` does.
+
+    `reason` is the part of the line after the role. `details` are further lines, `notes` what went wrong beside the
+    decision. `codes` are the findings that block. `recorded` says that an earlier result was found to hold still;
+    `news` that the verdict is not the one of last time, where that was asked.
+    `usage` marks a question that makes no sense as it stands: nothing was examined, and waiting will not help.
+    """
+
+    state: State
+    role: str
+    reason: str
+    details: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    recorded: bool = False
+    news: bool = True
+    usage: bool = False
+    models: Mapping[str, Place] = field(default_factory=dict)
+    report: Mapping[str, Any] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the gate exits with where no command is run."""
+        return 2 if self.usage else EXITS[self.state]
+
+    def line(self) -> str:
+        """Return the verdict as one line."""
+        return f"{self.state}: {printable(self.role, limit=80)}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Decision:
+        """Return the decision that `to_json` wrote."""
+        lists = {name: tuple(data[name]) for name in ("details", "notes", "codes")}
+        places = {name: Place(**place) for name, place in data["models"].items()}
+        return cls(**{**data, **lists, "models": places})
+
+
+def failed(role: str, error: DoctorError) -> Decision:
+    """Return the decision where the question made no sense, or something kept the gate from finding out."""
+    first, *rest = [printable(line, limit=1000) for line in str(error).splitlines()] or ["no reason given"]
+    return Decision(state="unknown", role=role, reason=first, details=tuple(rest), usage=error.exit_code == 2)
+
+
+def cut_short(role: str, known: Iterable[Mapping[str, Any]], why: str) -> Decision:
+    """Return the decision where an examination did not end: what it had found until then still counts.
+
+    `known` are the findings that were errors, as JSON.
+    """
+    errors = list(known)
+    if not errors:
+        return Decision(state="unknown", role=role, reason=why)
+    return Decision(
+        state="blocked",
+        role=role,
+        reason=f"{sentence(errors[0], len(errors) - 1)}; then {why}",
+        details=tuple(remedies(errors)),
+        codes=tuple(str(f["code"]) for f in errors),
+    )
+
+
+def sentence(finding: Mapping[str, Any], more: int = 0) -> str:
+    """Return a finding in one line, with the number of others."""
+    rest = f" (and {more} more)" if more > 0 else ""
+    subject = printable(str(finding["subject"]), limit=80)
+    return f"{subject}: {finding['code']}: {printable(str(finding['message']), limit=300)}{rest}"
+
+
+def remedies(findings: Iterable[Mapping[str, Any]], *, most: int = 5) -> Iterable[str]:
+    """Yield for each of the first findings what it is and what to do about it."""
+    for number, finding in enumerate(findings):
+        if number >= most:
+            return
+        if number:
+            yield sentence(finding)
+        fix = finding["fix"]
+        if fix.get("repair"):
+            yield f"    sage-doctor fix {printable(str(finding['subject']), limit=80)}"
+        else:
+            yield f"    {printable(str(fix['summary']), limit=400)}"
+            yield from (f"    $ {printable(str(c), limit=400)}" for c in fix["commands"][:1])

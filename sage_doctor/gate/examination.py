@@ -1,0 +1,146 @@
+"""Finding out anew: static checks on all a role needs, loads only of models whose last result holds no more."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Final
+
+from sage_doctor.gate.deciding import Ground, Hear, Tell
+from sage_doctor.gate.decision import Decision, Place, State, remedies, sentence
+from sage_doctor.gate.identity import changed
+from sage_doctor.gate.results import directory_for, keep_results, load_lock, make_record, settled, with_recorded
+from sage_doctor.gate.situation import Situation, read_situation
+from sage_doctor.gate.turns import turn
+from sage_doctor.memory_need import memory_needed
+from sage_doctor.report import Report, at_least
+from sage_doctor.run import Outcome
+from sage_doctor.selection import Request, Selection, select
+from sage_doctor.suite import examine
+from sage_doctor.text import listed, printable
+
+_STATES: Final[dict[int, State]] = {0: "open", 1: "blocked"}
+
+
+def examine_role(ground: Ground, why: str, tell: Tell, hear: Hear) -> Decision:
+    """Examine what the role needs, record what came of it, and decide. Raises `DoctorError`.
+
+    `why` says why no recorded result was taken.
+    """
+    question = ground.question
+    request = Request(
+        manifest=question.manifest,
+        level=question.level,
+        cwd=question.cwd,
+        deadline=ground.until,
+        role=question.role,
+        stage_s=question.stage_s,
+    )
+    tell("reading the manifest and the models' directories")
+    selection = select(request, ground.environ)
+    selection.host.start_inspection()
+    situation = read_situation(ground, selection)
+    with contextlib.ExitStack() as held:
+        old = {} if question.fresh else settled(ground, selection, situation)
+        waited = False
+        loads = [m for m in selection.models if at_least(selection.level, "load") and m.name in selection.deep]
+        for lock, name in sorted((load_lock(ground, m), m.name) for m in loads if m.name not in old):
+            got = held.enter_context(turn(lock, what=name, until=ground.until, tell=tell))
+            waited = waited or got.waited
+        if waited:  # another role's gate has loaded one of them meanwhile
+            old.update(settled(ground, selection, situation, since=ground.begun_s if question.fresh else None))
+        selection = dataclasses.replace(selection, deep=selection.deep - old.keys())
+        request = dataclasses.replace(request, settled=tuple(sorted(old)))
+        report = examine(
+            request, fail_on=question.fail_on, tell=tell, hear=lambda o: _pass_on(o, hear), selection=selection
+        )
+        moved = changed(situation.watched)
+        report = with_recorded(report, old, question.fail_on)
+        if not moved:
+            keep_results(ground, selection, situation, report)
+    decision = _decision(ground, selection, report, why, moved)
+    if not moved:
+        _record_role(ground, selection, situation, report, decision)
+    return decision
+
+
+def _pass_on(outcome: Outcome, hear: Hear) -> None:
+    for found in outcome.findings:
+        if found.severity == "error":
+            hear(dataclasses.asdict(found))
+
+
+def _decision(ground: Ground, selection: Selection, report: Report, why: str, moved: list[tuple[str, str]]) -> Decision:
+    failing = ("error",) if ground.question.fail_on == "error" else ("error", "warning")
+    findings = [dataclasses.asdict(f) for f in report.findings if f.severity in failing]
+    state = _STATES.get(report.exit_code, "unknown")
+    details: tuple[str, ...] = ()
+    if state == "blocked":
+        reason = sentence(findings[0], len(findings) - 1)
+        details = tuple(remedies(findings))
+    elif state == "unknown":
+        reason = _undecided(report)
+    else:
+        reason = _ready(selection, report)
+    if moved and state == "open":
+        path, what = moved[0]
+        state, reason = "unknown", f"{printable(path, limit=300)} {what} while it was examined; ask again"
+    places = {}
+    for name in ground.manifest.roles[ground.question.role].models:
+        model = next((m for m in selection.models if m.name == name), None)
+        if model is not None and model.found:
+            base = next(iter(model.depends_on()), None)
+            places[name] = Place(path=str(model.path), base=str(base.path) if base is not None else None)
+        elif name in ground.manifest.services:
+            places[name] = Place(path=ground.manifest.services[name].url)
+    return Decision(
+        state=state,
+        role=ground.question.role,
+        reason=reason,
+        details=details,
+        notes=(f"examined anew: {why}",) if why and why != "nothing is recorded" else (),
+        codes=tuple(dict.fromkeys(str(f["code"]) for f in findings)),
+        models=places,
+        report=report.to_json(),
+    )
+
+
+def _undecided(report: Report) -> str:
+    failed = [c for c in report.checks if c.status == "error"]
+    if not failed:
+        return "nothing could be examined"
+    first = failed[0]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    why = printable(first.reason or "no reason given", limit=300)
+    return f"{printable(first.subject, limit=80)}: {first.id}: {why}{more}"
+
+
+def _ready(selection: Selection, report: Report) -> str:
+    names = sorted(selection.host.manifest.roles[selection.roles[0]].models) if selection.host.manifest else []
+    what = f"{listed(names, most=4)} {'is' if len(names) == 1 else 'are'} ready" if names else "all it needs is there"
+    warnings = sum(f.severity == "warning" for f in report.findings)
+    return what + (f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
+
+
+def _record_role(
+    ground: Ground, selection: Selection, situation: Situation, report: Report, decision: Decision
+) -> None:
+    manifest = ground.manifest
+    deep = [m for m in selection.models if m.name in manifest.roles[ground.question.role].models and m.found]
+    directories = [d for m in deep if (d := directory_for(ground, m)) is not None]
+    body = {
+        "state": decision.state,
+        "verdict": report.verdict,
+        "reason": decision.reason,
+        "details": list(decision.details),
+        "codes": list(decision.codes),
+        "live": not situation.complete
+        or bool(manifest.check_paths)
+        or manifest.watched  # a trace grows old by itself
+        or any(s.required for s in selection.services),
+        "memory_needed": max(map(memory_needed, deep)) if deep and at_least(ground.question.level, "load") else 0,
+        "models": {name: dataclasses.asdict(place) for name, place in decision.models.items()},
+        "report": decision.report,
+    }
+    record = make_record(ground, situation, situation.watched, directories[0] if directories else None, body)
+    ground.records.write(record, ground.question.role, *ground.key)

@@ -1,0 +1,16 @@
+"""Whether there is still the memory that a role's models take: the one thing that files cannot vouch for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sage_doctor.readers.memory import read_memory
+
+
+def short_of(needed: int, root: Path = Path("/")) -> bool:
+    """Return whether less than `needed` bytes are free now, swap and control groups considered."""
+    if not needed or not Path(root, "proc/meminfo").exists():
+        return False
+    memory = read_memory(root)
+    free = memory.effective_available
+    return free is not None and needed > free + (memory.swap_free or 0)

@@ -1,0 +1,32 @@
+"""What is asked of a gate, and how long it may take to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sage_doctor.report import Level
+
+DEFAULT_TIMEOUT_S: Final = 120.0
+DEFAULT_MAX_AGE_S: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question to a gate.
+
+    `manifest` is its path as given, None for the nearest one. `timeout_s` bounds the whole decision and `stage_s` one
+    stage of it. `max_age_s` is how long a result holds. None is for what the manifest says, else for the default.
+    `fresh` asks for a result that is younger than the question, `on_change` whether the verdict is news.
+    """
+
+    role: str
+    manifest: str | None = None
+    cwd: str = ""
+    level: Level = "generate"
+    timeout_s: float | None = None
+    stage_s: float | None = None
+    max_age_s: float | None = None
+    fresh: bool = False
+    on_change: bool = False
+    fail_on: Literal["error", "warning"] = "error"

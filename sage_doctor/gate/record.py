@@ -1,0 +1,85 @@
+"""What gates leave for the next one: results with all they depend on, one JSON file each, in the state directory.
+
+A result that cannot be read is no result. A state directory that cannot be written costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.files import write_atomically
+from sage_doctor.gate.identity import Watched
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.text import printable
+
+SCHEMA: Final = 1
+MOST_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """One result and what it depends on.
+
+    `taken_s` counts from boot; `taken_at` is the same moment on the wall, for people. `watched` are the files it
+    holds for, `surroundings` the rest. `directory` is the working directory it depends on, if it does. `body` is
+    the result itself.
+    """
+
+    surroundings: Mapping[str, Any]
+    watched: Watched
+    level: str
+    taken_s: float
+    taken_at: str
+    directory: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Records:
+    """The records in `directory`. `problem` is set where something could not be kept."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.problem: str | None = None
+
+    def read(self, name: str, *key: str) -> Recorded | None:
+        """Return the record of that name and key, None where there is none that can be used."""
+        found = read_json_object(self.path(name, *key), most=MOST_BYTES).value
+        if found is None or found.get("schema") != SCHEMA or found.get("key") != list(key):
+            return None
+        try:
+            return Recorded(
+                surroundings=dict(found["surroundings"]),
+                watched={str(p): None if i is None else [int(n) for n in i] for p, i in found["watched"].items()},
+                level=str(found["level"]),
+                taken_s=float(found["taken_s"]),
+                taken_at=str(found["taken_at"]),
+                directory=found["directory"],
+                body=dict(found["body"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def write(self, record: Recorded, name: str, *key: str) -> None:
+        """Keep a record; where that fails, `problem` says why."""
+        data = {"schema": SCHEMA, "key": list(key), **record.__dict__}
+        try:
+            path = self.path(name, *key)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(path, json.dumps(data))
+        except (DoctorError, OSError) as error:
+            reason = str(error) if isinstance(error, DoctorError) else os.strerror(error.errno or 0).lower()
+            self.problem = f"this result cannot be kept for the next gate: {printable(reason, limit=300)}"
+
+    def path(self, name: str, *key: str) -> Path:
+        """Return where the record of that name and key lies."""
+        digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:60]
+        return self.directory / f"{plain}-{digest}.json"

@@ -1,0 +1,140 @@
+"""The results of loads, one a model: kept for gates of any role, and taken again while nothing has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.gate.deciding import Ground
+from sage_doctor.gate.identity import Watched
+from sage_doctor.gate.memory import short_of
+from sage_doctor.gate.record import Recorded
+from sage_doctor.gate.reuse import age_s, outdated
+from sage_doctor.gate.situation import Situation
+from sage_doctor.gate.surroundings import since_boot_s
+from sage_doctor.manifest.durations import spoken
+from sage_doctor.memory_need import memory_needed
+from sage_doctor.model import Model
+from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_least, conclude, finding_from_json
+from sage_doctor.selection import Selection
+
+
+def load_lock(ground: Ground, model: Model) -> Path:
+    """Return the lock that whoever loads this model holds."""
+    return ground.records.path(f"load-{model.name}", str(model.path)).with_suffix(".lock")
+
+
+def _spec_text(model: Model) -> str:
+    """Return everything the manifest says that a load of this model depends on, as a digest."""
+    spec = {**dataclasses.asdict(model.spec), "line": 0} if model.spec is not None else {}
+    values = [spec, model.host.accelerator, [str(m.path) for m in model.depends_on()]]
+    text = json.dumps(values, default=str, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _model_key(ground: Ground, model: Model) -> tuple[str, ...]:
+    settings = [f"{name}={value}" for name, value in ground.surroundings["settings"].items()]
+    return (str(model.path), _spec_text(model), *settings)
+
+
+def directory_for(ground: Ground, model: Model) -> str | None:
+    """Return the working directory where the adapter's own word for its base is counted from it."""
+    place = model.base.place if model.kind == "adapter" and model.found else None
+    return ground.directory if place is not None and not str(model.base.text).startswith("/") else None
+
+
+def settled(
+    ground: Ground, selection: Selection, situation: Situation, since: float | None = None
+) -> dict[str, Recorded]:
+    """Return the recorded loads that still hold, by model. `since` asks for those found after that second."""
+    found = {}
+    for model in selection.models:
+        record = ground.records.read(f"model-{model.name}", *_model_key(ground, model))
+        if record is None or model.name not in selection.deep or (since is not None and record.taken_s < since):
+            continue
+        words = outdated(
+            record,
+            situation.surroundings,
+            level=selection.level,
+            max_age_s=ground.max_age_s,
+            directory=ground.directory,
+        )
+        same_files = {p: i for p, i in record.watched.items() if p not in situation.packages}
+        if words is None and same_files == situation.models[model.name] and not short_of(memory_needed(model)):
+            found[model.name] = record
+    return found
+
+
+def _deep(report: Report, name: str) -> list[CheckResult]:
+    return [c for c in report.checks if c.subject == name and at_least(c.level, "load")]
+
+
+def keep_results(ground: Ground, selection: Selection, situation: Situation, report: Report) -> None:
+    """Keep the loads that went well, for gates of any role."""
+    for model in selection.models:
+        files = situation.models[model.name]
+        checks = _deep(report, model.name)
+        mine = [f for f in report.findings if f.subject == model.name]
+        bad = any(f.severity == "error" for f in mine) or any(
+            c.status in ("error", "fail") or (c.reason or "").startswith("blocked by") for c in checks
+        )
+        done = any(c.status in ("pass", "warn") for c in checks)  # a model whose service was asked was not loaded
+        if model.name not in selection.deep or not done or bad or files is None:
+            continue
+        deep_ids = {c.id for c in checks}
+        body = {
+            "checks": [dataclasses.asdict(c) for c in checks],
+            "findings": [dataclasses.asdict(f) for f in mine if f.check in deep_ids],
+            "measurements": [dataclasses.asdict(m) for m in report.measurements if m.subject == model.name],
+            "answer": report.answers.get(model.name),
+        }
+        watched = {**situation.packages, **files}
+        record = make_record(ground, situation, watched, directory_for(ground, model), body)
+        ground.records.write(record, f"model-{model.name}", *_model_key(ground, model))
+
+
+def with_recorded(report: Report, old: Mapping[str, Recorded], fail_on: FailOn) -> Report:
+    """Return the report with the recorded outcomes of the loads that were not done again."""
+    if not old:
+        return report
+    checks, findings = list(report.checks), list(report.findings)
+    measurements, answers = list(report.measurements), dict(report.answers)
+    for name, record in old.items():
+        reason = f"found {spoken(age_s(record))} ago; nothing it depends on has changed since"
+        checks += [
+            CheckResult(**{**c, "duration_s": 0.0, "reason": c.get("reason") or reason}) for c in record.body["checks"]
+        ]
+        findings += [finding_from_json(f) for f in record.body["findings"]]
+        measurements += [Measurement(**m) for m in record.body["measurements"]]
+        if record.body["answer"] is not None:
+            answers[name] = record.body["answer"]
+    verdict, exit_code = conclude(checks, findings, fail_on)
+    return dataclasses.replace(
+        report,
+        checks=tuple(checks),
+        findings=tuple(findings),
+        measurements=tuple(measurements),
+        answers=answers,
+        verdict=verdict,
+        exit_code=exit_code,
+    )
+
+
+def make_record(
+    ground: Ground, situation: Situation, watched: Watched, directory: str | None, body: Mapping[str, Any]
+) -> Recorded:
+    """Return a record of what was just found."""
+    return Recorded(
+        surroundings=situation.surroundings,
+        watched=watched,
+        level=ground.question.level,
+        taken_s=since_boot_s(),
+        taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        directory=directory,
+        body=body,
+    )

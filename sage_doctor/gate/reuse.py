@@ -1,0 +1,46 @@
+"""Whether a recorded result still holds. Every doubt is answered with no: then it is found out again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sage_doctor.gate.identity import changed
+from sage_doctor.gate.record import Recorded
+from sage_doctor.gate.surroundings import difference, since_boot_s
+from sage_doctor.manifest.durations import spoken
+from sage_doctor.report import LEVELS
+from sage_doctor.text import printable
+
+
+def outdated(
+    record: Recorded | None, now: Mapping[str, Any], *, level: str, max_age_s: float, directory: str
+) -> str | None:
+    """Return why a record cannot be used any more, None where it still holds.
+
+    `now` are the surroundings of this moment and `directory` the working directory.
+    """
+    if record is None:
+        return "nothing is recorded"
+    if now.get("boot") is None:
+        return "the system does not tell one boot from another"
+    if LEVELS.index(level) > (LEVELS.index(record.level) if record.level in LEVELS else -1):
+        return f"what is recorded is of level {printable(record.level, limit=20)}"
+    words = difference(record.surroundings, now)
+    if words is not None:
+        return words
+    age = since_boot_s() - record.taken_s
+    if not 0 <= age < max_age_s:
+        return f"what is recorded is {spoken(age)} old"
+    if record.directory not in (None, directory):
+        return f"it is for sessions started in {printable(record.directory or '', limit=200)}"
+    gone = changed(record.watched, most=1)
+    if gone:
+        path, what = gone[0]
+        return f"{printable(path, limit=300)} {what}"
+    return None
+
+
+def age_s(record: Recorded) -> float:
+    """Return how many seconds ago a result was found."""
+    return max(0.0, since_boot_s() - record.taken_s)

@@ -1,0 +1,96 @@
+"""What a gate says, and where: the verdict on standard output, the rest on standard error, with levels in a journal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final, TextIO
+
+from sage_doctor.gate.decision import Decision, sentence
+from sage_doctor.manifest.durations import spoken
+from sage_doctor.text import printable
+
+_LEVELS: Final = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # sd-daemon(3)
+_BY_STATE: Final = {"open": "info", "blocked": "error", "unknown": "error"}
+# A decision that is made sooner says everything at once; a longer one says what it finds as it finds it.
+_PATIENCE_S: Final = 3.0
+
+
+class Voice:
+    """Says what a gate has to say.
+
+    `quiet`: nothing where sessions may start. `aside`: nothing on standard output, which belongs to somebody else.
+    Whoever closed the other end is not told, and stops nothing: the decision matters, not the line.
+    """
+
+    def __init__(self, *, quiet: bool, aside: bool) -> None:
+        self._quiet = quiet
+        self._aside = aside
+        self._began = time.monotonic()
+        self._held: list[Mapping[str, Any]] = []
+        self._drawn = 0
+
+    def stage(self, text: str) -> None:
+        """Show what is done now, on a terminal only."""
+        if time.monotonic() - self._began > _PATIENCE_S:
+            for finding in self._held:
+                self._line(sys.stderr, "error", f"found: {sentence(finding)}")
+            self._held.clear()
+        if not self._quiet and sys.stderr is not None and sys.stderr.isatty():
+            self._draw(printable(text, limit=76))
+
+    def found(self, finding: Mapping[str, Any]) -> None:
+        """Take an error that was found, to tell it if the decision takes its time."""
+        self._held.append(finding)
+
+    def waiting(self, decision: Decision, pause_s: float) -> None:
+        """Say why there is another attempt, and when."""
+        self._line(sys.stderr, "warning", f"{decision.line()}; asking again in {spoken(pause_s)}")
+
+    def verdict(self, decision: Decision) -> None:
+        """Say the decision, and below it what helps."""
+        self._draw("")
+        level = _BY_STATE[decision.state]
+        if decision.news and not (self._quiet and decision.state == "open"):
+            self._line(sys.stderr if self._aside else sys.stdout, level, decision.line())
+            for line in decision.details:
+                self._line(sys.stderr, level, line)
+        if not self._quiet and decision.news:
+            for line in decision.notes:
+                self.note(line)
+
+    def note(self, text: str | None) -> None:
+        """Say something that decides nothing."""
+        if text:
+            self._line(sys.stderr, "warning" if "cannot" in text or "--on-blocked" in text else "info", text)
+
+    def _draw(self, text: str) -> None:
+        if (self._drawn or text) and sys.stderr is not None and sys.stderr.isatty():
+            self._write(sys.stderr, "\r" + text.ljust(self._drawn) + ("\r" if not text else ""))
+            self._drawn = len(text)
+
+    def _line(self, stream: TextIO | None, level: str, text: str) -> None:
+        if stream is not None:
+            mark = _LEVELS[level] if _in_journal(stream) else ""
+            self._write(stream, f"{mark}{text}\n")
+
+    @staticmethod
+    def _write(stream: TextIO, text: str) -> None:
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        try:
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            stream.flush()
+        except (OSError, ValueError):
+            return
+
+
+def _in_journal(stream: TextIO) -> bool:
+    """Return whether a stream goes to systemd's journal, which reads levels at the start of lines."""
+    told = os.environ.get("JOURNAL_STREAM", "")
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return told == f"{status.st_dev}:{status.st_ino}"

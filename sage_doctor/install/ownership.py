@@ -1,0 +1,95 @@
+"""Whose a file is: one line in each says that the doctor wrote it, for which roles, and what it wrote.
+
+The line holds a digest of all others. Where that fits, the file is as some version of the doctor left it, and may be
+changed or removed; where it does not, somebody has edited it since, and it is theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from sage_doctor import __version__
+from sage_doctor.errors import DoctorError
+from sage_doctor.readers.regular import UnreadableFile, read_start
+from sage_doctor.text import printable
+
+MARK: Final = "sage-doctor-install: "
+MOST_BYTES: Final = 1 << 20
+_SAID: Final = "Written by sage-doctor, which leaves it alone once it is edited. "
+
+State = Literal["absent", "ours", "edited", "foreign"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owned:
+    """What lies at a path. `text` and `body` (without our line) are None where nothing can be read as text."""
+
+    state: State
+    text: str | None = None
+    body: str | None = None
+    roles: frozenset[str] = frozenset()
+
+
+def stamp(body: str, roles: Iterable[str]) -> str:
+    """Return what our line says about `body`. It may stand in a comment of any kind, XML's among them."""
+    said = {"roles": sorted(set(roles)), "sha256": _digest(body), "version": __version__}
+    return MARK + json.dumps(said).replace("--", "-\\u002d")
+
+
+def stamped(body: str, roles: Iterable[str], *, after: int = 0, comment: tuple[str, str] = ("# ", "")) -> str:
+    """Return `body` with our line put after its first `after` lines."""
+    lines = body.splitlines(keepends=True)
+    return "".join([*lines[:after], f"{comment[0]}{_SAID}{stamp(body, roles)}{comment[1]}\n", *lines[after:]])
+
+
+def read_owned(text: str) -> Owned:
+    """Return whose a text is."""
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines[:20]):
+        _, mark, rest = line.partition(MARK)
+        if mark:
+            body = "".join([*lines[:number], *lines[number + 1 :]])
+            said = _said(rest)
+            roles = said.get("roles")
+            named = frozenset(r for r in roles if isinstance(r, str)) if isinstance(roles, list) else frozenset()
+            state: State = "ours" if said.get("sha256") == _digest(body) else "edited"
+            return Owned(state=state, text=text, body=body, roles=named)
+    return Owned(state="foreign", text=text, body=text)
+
+
+def look_at(path: Path) -> Owned:
+    """Return whose the file at `path` is; a link or what is no text is foreign. Raises `DoctorError`."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return Owned(state="absent")
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise DoctorError(f"{printable(str(path))} cannot be looked at: {reason}; nothing was changed") from error
+    if not stat.S_ISREG(mode):
+        return Owned(state="foreign")
+    try:
+        return read_owned(read_start(path, MOST_BYTES).decode("utf-8"))
+    except UnreadableFile as error:
+        raise DoctorError(f"{printable(str(path))} cannot be read: {error}; nothing was changed") from error
+    except UnicodeDecodeError:
+        return Owned(state="foreign")
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _said(rest: str) -> dict[str, object]:
+    try:
+        said, _ = json.JSONDecoder().raw_decode(rest)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

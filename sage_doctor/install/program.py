@@ -1,0 +1,43 @@
+"""How the doctor is started where nothing of a login is there: no PATH to speak of, another directory, no variables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.readers import child
+from sage_doctor.text import printable, quoted
+
+BARE_PATH = "/usr/bin:/bin"
+_NAME = "sage-doctor"
+
+
+def own_program(called_as: str) -> tuple[str, ...]:
+    """Return the words that start this doctor: the script it was `called_as`, else its interpreter and module.
+
+    Links are kept: a virtual environment is recognised by where its link lies.
+    """
+    script = os.path.abspath(called_as)
+    if os.path.basename(script) == _NAME and os.path.isfile(script) and os.access(script, os.X_OK):
+        return (script,)
+    # -P: a directory sage_doctor in the home that cron starts in must not be taken for the package.
+    safe = ("-P",) if sys.version_info >= (3, 11) else ()
+    return (sys.executable, *safe, "-m", "sage_doctor")
+
+
+def prove(program: tuple[str, ...], home: Path, environment: Mapping[str, str]) -> None:
+    """Start the program as a scheduler would, in an empty environment. Raises `DoctorError` where it does not start."""
+    env = {"HOME": str(home), "PATH": BARE_PATH, "SHELL": "/bin/sh", **environment}
+    done = child.run([*program, "--version"], timeout_s=60, env=env, cwd=Path("/"))
+    if done is not None and done.code == 0 and done.out.startswith(b"sage-doctor "):
+        return
+    said = (done.err or done.out).decode("utf-8", "replace").strip().rpartition("\n")[2] if done is not None else ""
+    reason = f": {printable(said, limit=300)}" if said else ""
+    words = " ".join(quoted(word) for word in program)
+    raise DoctorError(
+        f"`{words}` does not start in an empty environment, as schedulers start it{reason}; install sage-doctor into "
+        "that interpreter (pip install sage-doctor) and run install from there. Nothing was changed"
+    )

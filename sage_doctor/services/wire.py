@@ -1,0 +1,131 @@
+"""A connection that nobody can hold open: each wait ends at a point in time, however slowly bytes drip in."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from typing import Any
+
+from sage_doctor.services.endpoint import Endpoint, Troubled
+from sage_doctor.text import printable
+
+_MOST_ADDRESSES = 4
+
+
+class Clock:
+    """When the next read ends: at `until`, and no later than `idle_s` after it began. Raises `TimeoutError`."""
+
+    def __init__(self, until: float, idle_s: float) -> None:
+        self.until = until
+        self.idle_s = idle_s
+
+    def left(self) -> float:
+        """Return how long the next read may take, in seconds."""
+        left = min(self.idle_s, self.until - time.monotonic())
+        if left <= 0:
+            raise TimeoutError("the time for the whole answer is over")
+        return left
+
+
+class _Bytes(io.RawIOBase):
+    """What comes from a socket, each piece waited for as long as the clock says."""
+
+    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+        self._sock = sock
+        self._clock = clock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._clock.left())
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        super().close()
+        self._sock.close()
+
+
+class Wire:
+    """What `http.client` takes for its socket."""
+
+    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+        self._sock = sock
+        self._clock = clock
+        self._read = False
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return the answer's bytes. Whoever closes them closes the connection."""
+        self._read = True
+        return io.BufferedReader(_Bytes(self._sock, self._clock))
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it before the clock's end."""
+        self._sock.settimeout(self._clock.left())
+        self._sock.sendall(data)
+
+    def close(self) -> None:
+        """Close the connection, unless an answer is read from it: `http.client` lets go of the socket before that."""
+        if not self._read:
+            self._sock.close()
+
+
+def connect(endpoint: Endpoint, clock: Clock) -> Wire:
+    """Return a connection. Raises `Troubled` where nothing accepts one before the clock's end."""
+    where = f"{printable(endpoint.host, limit=100)}:{endpoint.port}"
+    reason = ""
+    for family, address in _addresses(endpoint, clock)[:_MOST_ADDRESSES]:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(clock.left())
+            sock.connect(address)
+            return Wire(_encrypted(sock, endpoint, clock) if endpoint.tls else sock, clock)
+        except TimeoutError:
+            sock.close()
+            reason = reason or "no connection in time"
+        except OSError as error:
+            sock.close()
+            reason = printable(error.strerror or str(error), limit=200)
+        except BaseException:
+            sock.close()
+            raise
+    raise Troubled("down", f"accepts no connection at {where}: {reason}", address=where, reason=reason)
+
+
+def _encrypted(sock: socket.socket, endpoint: Endpoint, clock: Clock) -> socket.socket:
+    import ssl  # noqa: PLC0415 - services on this machine speak plain HTTP
+
+    sock.settimeout(clock.left())
+    try:
+        return ssl.create_default_context().wrap_socket(sock, server_hostname=endpoint.host)
+    except ssl.SSLCertVerificationError as error:
+        raise Troubled(
+            "foreign", f"has a certificate that is not trusted: {printable(error.verify_message)}"
+        ) from error
+    except ssl.SSLError as error:
+        raise Troubled("foreign", "does not speak TLS: is the URL's https right?") from error
+
+
+def _addresses(endpoint: Endpoint, clock: Clock) -> list[tuple[Any, Any]]:
+    """Return families and addresses of the host. A resolver cannot be interrupted, so a thread waits for it."""
+    found: list[tuple[Any, Any]] = []
+    problem: list[str] = []
+
+    def resolve() -> None:
+        try:
+            answers = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            problem.append(printable(getattr(error, "strerror", None) or str(error), limit=200))
+        else:
+            found.extend((family, address) for family, _, _, _, address in answers)
+
+    thread = threading.Thread(target=resolve, name="resolve", daemon=True)
+    thread.start()
+    thread.join(clock.left())
+    if not found:
+        why = problem[0] if problem else "no answer in time"
+        host = printable(endpoint.host, limit=100)
+        raise Troubled("down", f"has a host that cannot be found: {host} ({why})", host=endpoint.host)
+    return found

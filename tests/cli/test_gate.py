@@ -1,0 +1,404 @@
+"""`sage-doctor gate`: when it opens, what it takes from last time, and what it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.gate.stand_in import loads, write_interpreter, write_site
+from tests.model_directories import MODEL, edit_json, write_full
+
+from .conftest import Doctor
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """An interpreter in which every model loads and answers."""
+    return write_interpreter(tmp_path / "env")
+
+
+@pytest.fixture
+def site(tmp_path: Path, python: Path) -> Path:
+    """A manifest whose role `talk` is in good health."""
+    return write_site(tmp_path / "site", python)
+
+
+# -- the decision -----------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_role_is_open(doctor: Doctor, site: Path, python: Path) -> None:
+    done = doctor("gate", "talk", cwd=site)
+    assert (done.code, done.out) == (0, "open: talk: m0 is ready\n")
+    assert loads(python) == 1
+
+
+def test_a_result_that_still_holds_is_taken(doctor: Doctor, site: Path, python: Path) -> None:
+    doctor("gate", "talk", cwd=site)
+    done = doctor("gate", "talk", cwd=site)
+    assert done.code == 0
+    assert done.out.startswith("open: talk: m0 is ready; found 0.")
+    assert done.out.endswith("nothing changed since\n")
+    assert loads(python) == 1
+
+
+def test_a_missing_file_keeps_sessions_out_and_says_what_to_do(doctor: Doctor, site: Path) -> None:
+    doctor("gate", "talk", cwd=site)
+    (site / "zoo" / "m0" / MODEL).unlink()
+    done = doctor("gate", "talk", cwd=site)
+    assert done.code == 1
+    assert done.out.startswith("blocked: talk: m0: weights-missing: no weights")
+    assert "examined anew" in done.err
+    assert "zoo/m0" in done.err
+
+
+def test_what_sessions_leave_behind_is_looked_at_every_time(doctor: Doctor, site: Path, python: Path) -> None:
+    with (site / "sage-doctor.toml").open("a", encoding="utf-8") as file:
+        file.write('[state.s]\npath = "state.json"\ncounter = "n"\nroles = ["talk"]\n')
+    for count, code in ((7, 0), (8, 0), (6, 1), (8, 0)):
+        (site / "state.json").write_text(json.dumps({"n": count}), encoding="utf-8")
+        done = doctor("gate", "talk", cwd=site)
+        assert done.code == code
+        assert code == 0 or done.out.startswith("blocked: talk: state:s: state-regressed: n is 6")
+    assert loads(python) == 1  # the model's own result holds all the while
+
+
+def test_a_red_result_is_never_taken_again(doctor: Doctor, site: Path) -> None:
+    weights = site / "zoo" / "m0" / MODEL
+    kept = weights.read_bytes()
+    weights.unlink()
+    assert doctor("gate", "talk", cwd=site).code == 1
+    weights.write_bytes(kept)
+    assert doctor("gate", "talk", cwd=site).code == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda site: os.utime(site / "zoo/m0/config.json", (1, 1)),
+        lambda site: (site / "zoo/m0/model.safetensors").write_bytes((site / "zoo/m0/model.safetensors").read_bytes()),
+        lambda site: (site / "zoo/m0/added.txt").write_text("x"),
+        lambda site: (site / "zoo/m0/tokenizer.json").chmod(0o600),
+    ],
+    ids=["touched", "written anew", "a new file", "another mode"],
+)
+def test_whatever_changes_in_a_model_has_it_loaded_again(
+    doctor: Doctor, site: Path, python: Path, change: Callable[[Path], object]
+) -> None:
+    doctor("gate", "talk", cwd=site)
+    change(site)
+    assert doctor("gate", "talk", cwd=site).code == 0
+    assert loads(python) == 2
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(doctor: Doctor, site: Path, python: Path) -> None:
+    doctor("gate", "talk", cwd=site)
+    path = site / "zoo" / "m0" / MODEL
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.rename(path)
+    doctor("gate", "talk", cwd=site)
+    assert loads(python) == 2
+
+
+def test_only_the_changed_model_is_loaded_again(doctor: Doctor, tmp_path: Path, python: Path) -> None:
+    site = write_site(tmp_path / "site", python, models=3)
+    doctor("gate", "talk", cwd=site)
+    assert loads(python) == 3
+    edit_json(site / "zoo" / "m1" / "config.json", note="x")
+    assert doctor("gate", "talk", cwd=site).code == 0
+    assert loads(python) == 4
+
+
+def test_a_change_of_the_manifest_that_concerns_no_load_loads_nothing(doctor: Doctor, site: Path, python: Path) -> None:
+    doctor("gate", "talk", cwd=site)
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text() + "# a remark\n")
+    done = doctor("gate", "talk", cwd=site)
+    assert (done.code, loads(python)) == (0, 1)
+    assert "sage-doctor.toml" in done.err
+    manifest.write_text(manifest.read_text().replace('kind = "full"', 'kind = "full"\nprompt = "What now?"'))
+    assert doctor("gate", "talk", cwd=site).code == 0
+    assert loads(python) == 2
+
+
+@pytest.mark.parametrize("words", [["--fresh"], ["--max-age", "0.001s"]])
+def test_a_result_that_is_not_wanted_is_not_taken(doctor: Doctor, site: Path, python: Path, words: list[str]) -> None:
+    doctor("gate", "talk", cwd=site)
+    assert doctor("gate", "talk", *words, cwd=site).code == 0
+    assert loads(python) == 2
+
+
+def test_a_deeper_question_is_not_answered_by_a_shallow_result(doctor: Doctor, site: Path, python: Path) -> None:
+    doctor("gate", "talk", "--level", "static", cwd=site)
+    assert loads(python) == 0
+    doctor("gate", "talk", cwd=site)
+    assert loads(python) == 1
+    doctor("gate", "talk", "--level", "static", cwd=site)
+    assert loads(python) == 1
+
+
+def test_a_new_package_in_the_sessions_environment_has_models_loaded_again(tmp_path: Path, doctor: Doctor) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    packages = next((tmp_path / "env").glob("lib/python*/site-packages"))
+    site = write_site(tmp_path / "site", python)
+    assert doctor("gate", "talk", "--level", "static", cwd=site).code == 0
+    assert "found" in doctor("gate", "talk", "--level", "static", cwd=site).out
+    (packages / "something-1.0.dist-info").mkdir()
+    done = doctor("gate", "talk", "--level", "static", cwd=site)
+    assert "found" not in done.out
+    assert "site-packages" in done.err
+
+
+def test_settings_that_choose_other_files_are_another_question(doctor: Doctor, site: Path, python: Path) -> None:
+    doctor("gate", "talk", cwd=site)
+    doctor("gate", "talk", cwd=site, HF_HOME="/elsewhere")
+    assert loads(python) == 2
+    doctor("gate", "talk", cwd=site, EDITOR="ed")
+    assert loads(python) == 2
+
+
+def test_a_model_of_two_roles_is_loaded_once(doctor: Doctor, tmp_path: Path, python: Path) -> None:
+    site = write_site(tmp_path / "site", python, more='[roles.walk]\nmodels = ["m0"]\n')
+    doctor("gate", "talk", cwd=site)
+    done = doctor("gate", "walk", "-f", "json", cwd=site)
+    assert (done.code, loads(python)) == (0, 1)
+    reasons = {c["id"]: c.get("reason", "") for c in done.report["checks"] if c["level"] in ("load", "generate")}
+    assert "nothing it depends on has changed" in reasons["generate.generates"]
+    assert done.report["answers"] == {"m0": "I am here."}
+
+
+def test_what_other_roles_need_does_not_matter(doctor: Doctor, tmp_path: Path, python: Path) -> None:
+    more = '[roles.walk]\nmodels = ["lost"]\n[models.lost]\nkind = "full"\npath = "zoo/lost"\n'
+    site = write_site(tmp_path / "site", python, more=more)
+    assert doctor("gate", "talk", cwd=site).code == 0
+    assert doctor("gate", "walk", cwd=site).code == 1
+
+
+def test_warnings_keep_sessions_out_where_that_is_asked(doctor: Doctor, site: Path) -> None:
+    write_full(site / "zoo" / "m0", torch_dtype="float16", dtype="bfloat16")
+    (site / "zoo" / "m0" / "model.safetensors.index.json").write_text("{}")
+    plain = doctor("gate", "talk", "--level", "static", cwd=site)
+    assert (plain.code, "warning" in plain.out) == (0, True)
+    strict = doctor("gate", "talk", "--level", "static", "--fail-on", "warning", cwd=site)
+    assert strict.code == 1
+    assert strict.out.startswith("blocked: talk: m0: ")
+
+
+def test_two_gates_at_once_load_once(start: Start, tmp_path: Path) -> None:
+    python = write_interpreter(tmp_path / "env", pause="import time; time.sleep(1.5)")
+    site = write_site(tmp_path / "site", python)
+    gates = [start("gate", "talk", cwd=site) for _ in range(5)]
+    ended = [g.communicate(timeout=60) for g in gates]
+    assert [g.returncode for g in gates] == [0] * 5, ended
+    assert loads(python) == 1
+
+
+def test_a_second_gate_takes_a_red_result_that_it_waited_for(start: Start, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    python = write_interpreter(tmp_path / "env", probe=f"echo x >> {calls}; sleep 1.5; kill -SEGV $$")
+    site = write_site(tmp_path / "site", python)
+    gates = [start("gate", "talk", cwd=site) for _ in range(3)]
+    ended = [g.communicate(timeout=60) for g in gates]
+    assert [g.returncode for g in gates] == [1] * 3, ended
+    assert calls.read_text() == "x\n"
+
+
+# -- what is said, and where ------------------------------------------------------------------------------------------
+
+
+def test_the_report_goes_to_standard_output_where_it_is_asked_for(doctor: Doctor, site: Path, tmp_path: Path) -> None:
+    for _ in ("found out", "taken from last time"):
+        done = doctor("gate", "talk", "-f", "json", "-o", f"junit:{tmp_path}/junit.xml", cwd=site)
+        assert done.report["verdict"] == "healthy"
+        assert done.err.startswith("open: talk: m0 is ready")
+        assert "<testsuite" in (tmp_path / "junit.xml").read_text()
+
+
+def test_quiet_says_nothing_where_sessions_may_start(doctor: Doctor, site: Path) -> None:
+    assert (doctor("gate", "talk", "-q", cwd=site).out, doctor("gate", "talk", "-q", cwd=site).err) == ("", "")
+    (site / "zoo" / "m0" / MODEL).unlink()
+    assert doctor("gate", "talk", "-q", cwd=site).out.startswith("blocked: talk")
+
+
+def test_on_change_speaks_when_the_verdict_is_another(doctor: Doctor, site: Path) -> None:
+    weights = site / "zoo" / "m0" / MODEL
+    said = []
+    for change in (None, None, weights.unlink, None, lambda: write_full(site / "zoo" / "m0"), None):
+        if change is not None:
+            change()
+        done = doctor("gate", "talk", "--on-change", cwd=site)
+        said.append((done.code, done.out.partition(":")[0], bool(done.err)))
+    assert said == [
+        (0, "open", False), (0, "", False), (1, "blocked", True), (1, "", False), (0, "open", True), (0, "", False)
+    ]  # fmt: skip
+
+
+def test_lines_carry_levels_in_a_journal(site: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    (site / "zoo" / "m0" / MODEL).unlink()
+    with open(tmp_path / "journal", "wb") as journal:
+        status = os.fstat(journal.fileno())
+        subprocess.run(
+            [sys.executable, "-m", "sage_doctor", "gate", "talk"],
+            cwd=site, stdout=journal, stderr=journal, check=False,
+            env={**environment, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"},
+        )  # fmt: skip
+    lines = (tmp_path / "journal").read_text().splitlines()
+    assert lines[0].startswith("<3>blocked: talk")
+    assert all(line[:3] in ("<3>", "<4>", "<6>") for line in lines)
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_runs_in_the_same_process_with_the_models_places(start: Start, site: Path) -> None:
+    script = "import os; print(os.getpid(), os.environ['SAGE_DOCTOR_MODEL_M0']); raise SystemExit(42)"
+    process = start("gate", "talk", "--", sys.executable, "-c", script, cwd=site)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 42
+    assert out.decode() == f"{process.pid} {site}/zoo/m0\n"
+    assert err.decode().startswith("open: talk")
+
+
+def test_the_command_does_not_run_where_sessions_are_kept_out(doctor: Doctor, site: Path) -> None:
+    (site / "zoo" / "m0" / MODEL).unlink()
+    done = doctor("gate", "talk", "--", "touch", "started", cwd=site)
+    assert done.code == 1
+    assert not (site / "started").exists()
+
+
+def test_the_command_keeps_its_own_options_and_separators(doctor: Doctor, site: Path) -> None:
+    done = doctor("gate", "talk", "-q", "--", "echo", "--fresh", "-q", "--", "x", cwd=site)
+    assert (done.code, done.out) == (0, "--fresh -q -- x\n")
+
+
+def test_the_command_is_told_when_its_reader_is_gone(doctor: Doctor, site: Path) -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL)"
+    shown = "grep SigIgn /proc/self/status"
+    ignored = doctor("gate", "talk", "--", "sh", "-c", shown, cwd=site).out.split()[1]
+    assert not int(ignored, 16) & (1 << (signal.SIGPIPE - 1)), code
+
+
+@pytest.mark.parametrize(
+    "command,words",
+    [
+        (["no-such-program"], "no program no-such-program on PATH"),
+        (["./plain"], "not executable; chmod +x ./plain"),
+        (["./zoo"], "is a directory"),
+        (["./gone"], "no program ./gone"),
+        ([], "nothing stands after --"),
+    ],
+)
+def test_a_command_that_cannot_run_is_said_before_anything_is_examined(
+    doctor: Doctor, site: Path, python: Path, command: list[str], words: str
+) -> None:
+    (site / "plain").write_text("x")
+    done = doctor("gate", "talk", "--", *command, cwd=site)
+    assert (done.code, loads(python)) == (2, 0)
+    assert words in done.err
+
+
+def test_a_command_with_a_missing_interpreter_is_told(doctor: Doctor, site: Path) -> None:
+    (site / "broken").write_text("#!/no/such/python\n")
+    (site / "broken").chmod(0o755)
+    done = doctor("gate", "talk", "--", "./broken", cwd=site)
+    assert done.code == 3
+    assert "could not be started: no such file or directory; does its first line name an interpreter" in done.err
+
+
+def test_something_else_runs_where_sessions_are_kept_out_and_its_code_is_not_the_gates(
+    doctor: Doctor, site: Path
+) -> None:
+    notify = "sh -c 'echo \"$SAGE_DOCTOR_VERDICT $SAGE_DOCTOR_REASON\" > told; exit 0'"
+    assert doctor("gate", "talk", "--on-blocked", notify, cwd=site).code == 0
+    assert not (site / "told").exists()
+    (site / "zoo" / "m0" / MODEL).unlink()
+    assert doctor("gate", "talk", "--on-blocked", notify, cwd=site).code == 1
+    assert (site / "told").read_text().startswith("blocked m0: weights-missing")
+    assert "ended with status 9" in doctor("gate", "talk", "--on-blocked", "sh -c 'exit 9'", cwd=site).err
+    assert "could not be started" in doctor("gate", "talk", "--on-blocked", "/no/such", cwd=site).err
+
+
+def test_waiting_ends_when_the_role_is_well_again(start: Start, site: Path) -> None:
+    weights = site / "zoo" / "m0" / MODEL
+    kept = weights.read_bytes()
+    weights.unlink()
+    process = start("gate", "talk", "--wait", "60s", cwd=site)
+    time.sleep(1.5)
+    weights.write_bytes(kept)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith(b"open: talk")
+    assert b"asking again in 1.0 s" in err
+
+
+def test_waiting_ends_when_its_time_is_over(doctor: Doctor, site: Path) -> None:
+    (site / "zoo" / "m0" / MODEL).unlink()
+    done = doctor("gate", "talk", "--wait", "2s", cwd=site)
+    assert done.code == 1
+    assert done.err.count("asking again") in (1, 2)
+
+
+# -- questions that make no sense -------------------------------------------------------------------------------------
+
+
+def test_an_unknown_role_is_wrong_usage(doctor: Doctor, site: Path) -> None:
+    done = doctor("gate", "tolk", "--wait", "60s", cwd=site)
+    assert done.code == 2
+    assert done.out == f"unknown: tolk: no role 'tolk' in {site}/sage-doctor.toml; did you mean 'talk'?\n"
+
+
+def test_a_role_of_another_machine_is_wrong_usage(doctor: Doctor, tmp_path: Path) -> None:
+    more = '[machines.here]\nmatch.hostname = "*"\nroles = ["walk"]\n[roles.walk]\nmodels = ["m0"]\n'
+    site = write_site(tmp_path / "site", None, more=more)
+    done = doctor("gate", "talk", cwd=site)
+    assert done.code == 2
+    assert "machine here does not have the role 'talk' (its roles: walk)" in done.out
+
+
+def test_an_empty_role_is_unknown(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None, more='[roles.idle]\ndescription = "nothing yet"\n')
+    done = doctor("gate", "idle", cwd=site)
+    assert done.code == 3
+    assert done.out == "unknown: idle: the role idle needs nothing, so nothing can be said of it\n"
+
+
+def test_no_manifest_is_wrong_usage(doctor: Doctor, tmp_path: Path) -> None:
+    done = doctor("gate", "talk", cwd=tmp_path)
+    assert done.code == 2
+    assert "no sage-doctor.toml in this directory or above" in done.out
+
+
+def test_a_broken_manifest_is_wrong_usage_with_its_line(doctor: Doctor, site: Path) -> None:
+    (site / "sage-doctor.toml").write_text("schema = 1\n[roles.talk]\nmodel = []\n")
+    done = doctor("gate", "talk", cwd=site)
+    assert done.code == 2
+    assert "sage-doctor.toml:3: unknown key 'model'" in done.out
+
+
+@pytest.mark.parametrize("words", [["--timeout", "soon"], ["--wait", "-1s"], ["--level", "deep"], ["-f", "xml"], []])
+def test_wrong_words_are_wrong_usage(doctor: Doctor, site: Path, words: list[str]) -> None:
+    done = doctor("gate", *(["talk", *words] if words else []), cwd=site)
+    assert (done.code, done.out) == (2, "")
+    assert "usage: sage-doctor gate" in done.err
+
+
+def test_the_report_of_a_gate_is_one_the_schema_allows(doctor: Doctor, site: Path) -> None:
+    import jsonschema
+
+    from .test_check import SCHEMA
+
+    doctor("gate", "talk", cwd=site)
+    jsonschema.validate(json.loads(doctor("gate", "talk", "-f", "json", cwd=site).out), SCHEMA)

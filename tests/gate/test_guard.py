@@ -1,0 +1,64 @@
+"""Work in a child: its result, its messages, its failures. Run in processes of their own, because it forks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(work: str, *, seconds: float = 20) -> list[str]:
+    """Return what was heard and the ending of work with this body."""
+    code = f"""
+import os, signal, sys, time
+from sage_doctor.gate.guard import guarded
+def work(send):
+{textwrap.indent(textwrap.dedent(work), "    ")}
+ending = guarded(work, seconds={seconds}, hear=lambda kind, value: print(kind, value))
+print(ending.how, ending.result, ending.detail)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_a_result_and_messages_arrive_in_order() -> None:
+    assert run("send('stage', 'one'); send('stage', 'é'); return {'a': [1]}") == [
+        "stage one", "stage é", "done {'a': [1]} "
+    ]  # fmt: skip
+
+
+def test_a_long_result_arrives_whole() -> None:
+    assert run("return 'x' * 3_000_000")[0] == "done " + "x" * 3_000_000 + " "
+
+
+def test_nothing_it_prints_reaches_the_caller() -> None:
+    assert run("print('to nobody'); sys.stderr.write('nor this'); sys.stderr.flush(); return 1") == ["done 1 "]
+
+
+def test_an_exception_is_told_without_a_traceback() -> None:
+    assert run("raise ValueError('three')") == ["died None ValueError: three"]
+
+
+def test_leaving_without_a_word_is_told() -> None:
+    assert run("os._exit(7)") == ["died None the examining process ended with status 7 and without a word"]
+
+
+def test_a_crash_is_told_by_its_signal() -> None:
+    assert run("os.kill(os.getpid(), signal.SIGSEGV)") == ["died None the examining process was ended by SIGSEGV"]
+
+
+def test_lateness_names_the_process_that_is_at_work() -> None:
+    (line,) = run("import subprocess; subprocess.run(['sleep', '600'])", seconds=0.7)
+    assert line.startswith("late None process ")
+    assert "(sleep), which sleeps" in line
+
+
+def test_the_child_can_say_that_it_has_more_or_less_time() -> None:
+    assert run("send('limit', 0.5); time.sleep(600)", seconds=100)[0] == "limit 0.5"
+    assert run("send('limit', 30); time.sleep(1); return 5", seconds=0.6)[-1] == "done 5 "

@@ -1,0 +1,254 @@
+"""A real HTTP server for the tests, in a process of its own: the first part of a path says how it behaves.
+
+`python behaving.py` prints its port and serves until its standard input is closed. `/well/v1/models` is a service that
+behaves; the others are services as machines really have them after a bad night.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+WORDS = ["I", " am", " a", " small", " model", ",", " and", " I", " answer", "."]
+KEY = "s3cret-key"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar[list[str]] = []
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.answer({})
+
+    def do_POST(self) -> None:
+        self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def answer(self, body: dict[str, Any]) -> None:
+        _, how, *rest = self.path.split("/")
+        path = "/" + "/".join(rest)
+        Handler.seen.append(f"{self.command} {self.path}")
+        listing = path in ("/v1/models", "/api/tags")
+        behaviour = BEHAVIOURS.get(how)
+        self.close_connection = True
+        try:
+            if path == "/seen":
+                self.json({"seen": Handler.seen})
+            elif behaviour is not None and (listing == how.startswith("list-")):
+                behaviour(self, body)
+            elif listing:
+                names = ["tiny", "smollm2:latest"] if how != "other" else ["smollm2-135m", "qwen"]
+                self.json({"data": [{"id": n} for n in names], "models": [{"name": n} for n in names]})
+            elif path == "/api/generate":
+                self.ollama(WORDS[: body["options"]["num_predict"]])
+            else:
+                self.speak(WORDS[: body["max_tokens"]])
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def start(self, kind: str, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def write(self, text: str | bytes) -> None:
+        self.wfile.write(text.encode() if isinstance(text, str) else text)
+        self.wfile.flush()
+
+    def json(self, value: object, status: int = 200) -> None:
+        data = json.dumps(value).encode()
+        self.start("application/json", status, **{"Content-Length": str(len(data))})
+        self.write(data)
+
+    def text(self, kind: str, text: str, status: int = 200) -> None:
+        self.start(kind, status, **{"Content-Length": str(len(text.encode()))})
+        self.write(text)
+
+    def piece(self, text: str, *, field: str = "content", **more: Any) -> None:
+        choice = {"index": 0, "delta": {field: text}, **more}
+        self.write("data: " + json.dumps({"model": "tiny", "choices": [choice]}) + "\n\n")
+
+    def speak(self, words: list[str], *, pause: float = 0.005, field: str = "content", kind: str = "") -> None:
+        self.start(kind or "text/event-stream; charset=utf-8")
+        self.write(": keep-alive\n\n")
+        for word in words:
+            self.piece(word, field=field)
+            time.sleep(pause)
+        self.piece("", finish_reason="stop" if len(words) == len(WORDS) else "length")
+        usage = {"choices": [], "usage": {"completion_tokens": len(words)}}
+        self.write(f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n")
+
+    def ollama(self, words: list[str]) -> None:
+        self.start("application/x-ndjson")
+        for word in words:
+            self.write(json.dumps({"model": "tiny", "response": word, "done": False}) + "\n")
+            time.sleep(0.005)
+        last = {"response": "", "done": True, "done_reason": "stop", "eval_count": len(words)}
+        self.write(json.dumps(last) + "\n")
+
+    def drip(self, text: str) -> None:
+        for letter in text:
+            self.write(letter)
+            time.sleep(1)
+
+    def endless(self, text: str) -> None:
+        while True:
+            self.write(text)
+
+
+def keyed(handler: Handler, _body: dict[str, Any]) -> None:
+    sent = handler.headers.get("Authorization", "")
+    if sent != f"Bearer {KEY}":
+        handler.json({"error": {"message": f"Incorrect API key provided: {sent}"}}, 401)
+    else:
+        handler.json({"data": [{"id": "tiny"}]})
+
+
+def half(handler: Handler, body: dict[str, Any]) -> None:
+    if body["max_tokens"] == 1:
+        handler.speak(WORDS[:1])
+        return
+    handler.start("text/event-stream")
+    for word in WORDS[:4]:
+        handler.piece(word)
+    time.sleep(60)
+
+
+def cut(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.piece("I am")
+
+
+def one_piece(handler: Handler, _body: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "".join(WORDS)}
+    handler.json({"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"completion_tokens": 10}})
+
+
+def completions(handler: Handler, body: dict[str, Any]) -> None:
+    if "chat" in handler.path:
+        handler.json({"detail": "Not Found"}, 404)
+        return
+    assert "prompt" in body
+    handler.start("text/event-stream")
+    for word in WORDS[: body["max_tokens"]]:
+        handler.write("data: " + json.dumps({"choices": [{"text": word, "finish_reason": None}]}) + "\n\n")
+    handler.write('data: {"choices": [{"text": "", "finish_reason": "length"}]}\n\ndata: [DONE]\n\n')
+
+
+def slow(handler: Handler, body: dict[str, Any]) -> None:
+    handler.speak((WORDS * 40)[: body["max_tokens"]], pause=0.25)
+
+
+def in_stream(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.write('data: {"error": {"message": "CUDA out of memory\\u001b[31m"}}\n\n')
+
+
+def in_ollama(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("application/x-ndjson")
+    handler.write('{"response": "Yes", "done": false}\n{"error": "llama runner process has terminated"}\n')
+
+
+def bad_json(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.write('data: {"choices": [{\n\ndata: nothing\n\n')
+
+
+def drip(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.drip("data: " + json.dumps({"choices": [{"delta": {"content": "I"}}]}))
+
+
+def not_http(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.write(b"\x00\x01SSH-2.0-OpenSSH_9.6\r\n\r\n")
+
+
+def header_drip(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.drip("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[]")
+
+
+def redirect(to: str) -> Callable[[Handler, dict[str, Any]], None]:
+    def move(handler: Handler, _body: dict[str, Any]) -> None:
+        handler.start("text/plain", 302, Location=to or handler.path, **{"Content-Length": "0"})
+
+    return move
+
+
+def endless_list(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("application/json")
+    handler.write('{"data": [')
+    handler.endless('{"id": "x"},' * 5000)
+
+
+def endless_line(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.write("data: ")
+    handler.endless("x" * 100_000)
+
+
+def missing(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.json({"error": {"message": "The model `tiny` does not exist."}}, 404)
+
+
+PAGE = "<!DOCTYPE html><html><title>Please log in</title></html>"
+BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
+    "list-html": lambda h, _: h.text("text/html", PAGE),
+    "list-text": lambda h, _: h.text("text/plain", "upstream\x1b[2J not ready"),
+    "list-shape": lambda h, _: h.json({"hello": "world"}),
+    "list-404": lambda h, _: h.json({"detail": "Not Found"}, 404),
+    "list-500": lambda h, _: h.text("text/plain", "Internal Server Error", 500),
+    "list-503": lambda h, _: h.json({"error": {"message": "Loading model"}}, 503),
+    "list-silent": lambda _h, _b: time.sleep(60),
+    "list-drip": header_drip,
+    "list-endless": endless_list,
+    "list-loop": redirect(""),
+    "list-away": redirect("http://example.invalid/v1/models"),
+    "list-not-http": not_http,
+    "list-closed": lambda _h, _b: None,
+    "list-key": keyed,
+    "silent": lambda _h, _b: time.sleep(60),
+    "half": half,
+    "cut": cut,
+    "drip": drip,
+    "slow": slow,
+    "html": lambda h, _: h.text("text/html", PAGE),
+    "text-200": lambda h, _: h.text("text/plain", "Internal Server Error"),
+    "error-200": lambda h, _: h.json({"error": "no slot free"}),
+    "error-500": lambda h, _: h.json({"error": {"message": "kv cache full"}}, 500),
+    "error-said": lambda h, _: h.speak(["Error", ":", " CUDA", " out", " of", " memory"]),
+    "in-stream": in_stream,
+    "in-ollama": in_ollama,
+    "bad-json": bad_json,
+    "nothing": lambda h, _: h.start("text/event-stream"),
+    "empty": lambda h, _: h.speak([]),
+    "one-token": lambda h, b: h.speak(["!"] * b["max_tokens"]),
+    "endless": endless_line,
+    "missing": missing,
+    "one-piece": one_piece,
+    "completions": completions,
+    "plain-type": lambda h, b: h.speak(WORDS[: b["max_tokens"]], kind="text/plain"),
+    "reasoning": lambda h, b: h.speak(WORDS[: b["max_tokens"]], field="reasoning_content"),
+}
+
+
+def main() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
