@@ -165,7 +165,8 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
     by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
     best = candidates[0]["path"] if candidates else None
     where = where_it_may_be(candidates)
-    sure = len(base_choices(model)) == 1
+    choices = base_choices(model)
+    sure = len(choices) == 1
     if model.spec is None:
         fix = Fix(
             summary="Put the base model where the adapter's config says, or load the adapter with an explicit base. "
@@ -180,7 +181,8 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
         f'base = "{printable(value)}".{where} Shapes cannot tell which base is right; its origin does.',
         commands=(f"sage-doctor check {quoted(named)}",) if named else copy_commands(candidates),
     )
-    return mended(fix, model, "name-base") if sure and model.spec.base is None else fix
+    # Several are a question that the repair asks.
+    return mended(fix, model, "name-base") if choices and model.spec.base is None else fix
 
 
 @check("static", after=(*LOCATED, "check_adapter_config", "check_adapter_base"), kinds=ADAPTER)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.facts.machine import MachineFacts, read_machine
 from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspection
+from sage_doctor.journal import state_directory
 from sage_doctor.manifest import Manifest
 from sage_doctor.readers.tree import find_model_directories
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import CachedModel
+    from sage_doctor.history import Past
 
+HISTORY = "history.sqlite3"  # in the state directory
 MOST_NEIGHBOURS = 200
 MOST_DIRECTORIES = 5000
 
@@ -25,7 +28,7 @@ MOST_DIRECTORIES = 5000
 class Host:
     """Everything about the machine that checks may ask for. Nothing is read before it is asked for.
 
-    `root` is the directory examined where there is no manifest.
+    `root` is the directory examined where there is no manifest. `remembers` is whether a history may be kept.
     """
 
     cwd: Path
@@ -33,6 +36,7 @@ class Host:
     environ: Mapping[str, str] = field(repr=False)
     manifest: Manifest | None = None
     root: Path | None = None
+    remembers: bool = True
 
     @property
     def name(self) -> str:
@@ -57,6 +61,23 @@ class Host:
         """The directory in which contents already read are remembered: `$XDG_CACHE_HOME/sage-doctor`."""
         base = self.environ.get("XDG_CACHE_HOME", "")
         return (Path(base) if os.path.isabs(base) else self.home / ".cache") / "sage-doctor"
+
+    @property
+    def history_file(self) -> Path | None:
+        """The file of the history of runs; None for directories without a manifest, and where it is switched off."""
+        if self.manifest is None or self.root is not None or not self.remembers:
+            return None
+        return state_directory(self.environ, self.home) / HISTORY
+
+    @cached_property
+    def history(self) -> Past | None:
+        """What earlier runs measured on this machine; None where that is not known or cannot be compared with."""
+        if self.history_file is None or "PYTEST_XDIST_WORKER" in self.environ:
+            return None  # several models are measured side by side, each slower than by itself
+        from sage_doctor.history import Past, series_of  # noqa: PLC0415 - SQLite costs time, and few checks ask
+
+        series = series_of(self)
+        return Past(series=series) if series is not None else None
 
     @cached_property
     def cached_models(self) -> tuple[CachedModel, ...]:

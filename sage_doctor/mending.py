@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.errors import DoctorError
+from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.journal import FILE_NAME, Journal, state_directory
+from sage_doctor.mendable import base_choices
+from sage_doctor.model import Model
 from sage_doctor.repair import Applied, Plan, Repair, RepairRefused, Situation, Tell
 from sage_doctor.repairs import all_repairs
 from sage_doctor.report import EXIT_UNHEALTHY, CheckResult, FailOn, Finding, Level, Report, at_least
 from sage_doctor.selection import Request, select
 from sage_doctor.suite import examine
-from sage_doctor.text import printable
+from sage_doctor.text import listed, printable, quoted
 
 Ending = Literal["planned", "declined", "refused", "failed", "undone", "repaired"]
 Consent = Callable[[Plan], bool]
@@ -24,6 +26,7 @@ Consent = Callable[[Plan], bool]
 # Hardly a repair cures what only a load shows: before the end nothing is loaded, unless a level was asked for.
 DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
+NAME_BASE = "name-base"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +65,27 @@ class Mending:
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """How the caller wants it done. `write_config` allows changes of adapter_config.json instead of the manifest."""
+    """How the caller wants it done. `write_config` allows changes of adapter_config.json instead of the manifest.
+
+    `bases` says what an adapter's base is, by the adapter's name: a model of the manifest or a directory. An empty name
+    stands for the one adapter that asks.
+    """
 
     dry_run: bool = False
     write_config: bool = False
+    bases: Mapping[str, str] = field(default_factory=dict)
     fail_on: FailOn = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audience:
-    """Who is asked and told: `consent` decides about each plan, `told` hears how each attempt ended."""
+    """Who is asked and told: `consent` decides about each plan, `told` hears how each attempt ended.
+
+    `choose` is given an adapter's name and the directories that may be its base; None where nobody answers.
+    """
 
     consent: Consent
+    choose: Callable[[str, Sequence[Path]], Path | None] = lambda _adapter, _choices: None
     told: Callable[[Attempt], None] = lambda _attempt: None
     tell: Tell = lambda _text: None
 
@@ -115,7 +127,9 @@ class _Surgery:
         self.attempts: list[Attempt] = []
 
     def run(self) -> Mending:
+        self._require_known()
         before = state = self._examine(self.request.level or "static")
+        self.asking = {f.subject for f in before.findings if f.code in self.repairs[NAME_BASE].codes}
         tried: set[tuple[str, str, str]] = set()
         while (found := self._next(state, tried)) is not None:
             tried.add(_key(found))
@@ -128,6 +142,13 @@ class _Surgery:
             state = self._examine(self.level)
         return Mending(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.wishes.dry_run)
 
+    def _require_known(self) -> None:
+        """Raise `UsageError` where a base is named for an adapter that nobody knows."""
+        known = {m.name for m in select(self.request).models if m.kind == "adapter"} if self.wishes.bases else set()
+        for name in sorted(set(self.wishes.bases) - known - {""}):
+            there = listed(sorted(known)) or "none"
+            raise UsageError(f"--base {printable(name)}=…: no adapter of that name is examined here ({there})")
+
     def _examine(self, level: Level) -> Report:
         request = dataclasses.replace(self.request, level=level)
         return examine(request, fail_on=self.wishes.fail_on, tell=self.audience.tell)
@@ -135,10 +156,20 @@ class _Surgery:
     def _next(self, state: Report, tried: set[tuple[str, str, str]]) -> Finding | None:
         """Return the finding whose repair comes first, among those not tried yet."""
         order = list(self.repairs)
-        known = [f for f in state.findings if self._repair(f) is not None and _key(f) not in tried]
+        answered = [self._answered(f) for f in state.findings]
+        known = [f for f in answered if self._repair(f) is not None and _key(f) not in tried]
         ingredients = self._ingredients(known)
         waiting = [f for f in known if _matters(f) or (f.subject in ingredients and _would_matter(f))]
         return min(waiting, key=lambda f: order.index(f.fix.repair or ""), default=None)
+
+    def _answered(self, finding: Finding) -> Finding:
+        """Return a finding that asks for a base with the repair that names it, where a person said which it is."""
+        if finding.fix.repair or finding.code not in self.repairs[NAME_BASE].codes or not self._answer(finding):
+            return finding
+        return dataclasses.replace(finding, fix=dataclasses.replace(finding.fix, repair=NAME_BASE))
+
+    def _answer(self, finding: Finding) -> str | None:
+        return self.wishes.bases.get(finding.subject, self.wishes.bases.get(""))
 
     def _ingredients(self, waiting: list[Finding]) -> set[str]:
         """Return the models from which others are to be merged: no role needs them, and yet they must be well."""
@@ -203,7 +234,21 @@ class _Surgery:
         model = next((m for m in select(self.request).models if m.name == finding.subject), None)
         if model is None:
             raise RepairRefused(f"{printable(finding.subject)} is no model of this run any more")
-        return Situation(finding=finding, model=model, write_config=self.wishes.write_config)
+        base = self._base_for(finding, model) if finding.fix.repair == NAME_BASE else None
+        return Situation(finding=finding, model=model, write_config=self.wishes.write_config, base=base)
+
+    def _base_for(self, finding: Finding, model: Model) -> str | None:
+        """Return what a person says the adapter's base is: on the command line, or asked now where several may be."""
+        said = self._answer(finding)
+        if said is None and not self.wishes.dry_run and len(choices := base_choices(model)) > 1:
+            chosen = self.audience.choose(model.name, choices)
+            return None if chosen is None else str(chosen)
+        if said is not None and finding.subject not in self.wishes.bases and len(self.asking) > 1:
+            raise RepairRefused(
+                f"--base {printable(said)} does not say for which adapter, and {len(self.asking)} ask for one. "
+                f"Say --base {quoted(model.name)}={quoted(said)}."
+            )
+        return said
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

@@ -130,12 +130,14 @@ def _row(label: str, text: str, width: int) -> list[str]:
 class Situation:
     """What a repair is called for: the finding, and the model it is about.
 
-    `write_config` is the wish to have the base written into adapter_config.json rather than into the manifest.
+    `write_config` is the wish to have the base written into adapter_config.json rather than into the manifest. `base`
+    is what a person said is the adapter's base: a model's name or a directory; None where nobody was asked.
     """
 
     finding: Finding
     model: Model
     write_config: bool = False
+    base: str | None = None
 
 
 Planner = Callable[[Situation], Plan]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
+from sage_doctor.text import printable
+
 Severity = Literal["error", "warning", "info"]
 Level = Literal["static", "integrity", "load", "generate"]
 Status = Literal["pass", "warn", "fail", "skip", "error"]
@@ -66,6 +68,31 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing that is not as it was in the last good run. `subject` is a model's name or `machine`.
+
+    `what` names the thing (`transformers`, `file model.safetensors`). Where only `before` is set it is gone, where only
+    `after` is set it is new; where neither is, `what` says it all (`rebooted`).
+    """
+
+    subject: str
+    what: str
+    before: str | None = None
+    after: str | None = None
+
+    def words(self) -> str:
+        """Return the change in a few words, safe to show."""
+        where = "" if self.subject == MACHINE else f"model {printable(self.subject, limit=200)}: "
+        what = printable(self.what, limit=300).removeprefix("file ")
+        before, after = (printable(t, limit=300) if t is not None else None for t in (self.before, self.after))
+        if before is not None and after is not None:
+            return f"{where}{what} {before} → {after}"
+        if before is not None:
+            return f"{where}{what} gone (was {before})"
+        return f"{where}{what} new ({after})" if after is not None else f"{where}{what}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckResult:
     """How one check ended for one subject. `reason` says why where the status is `skip` or `error`."""
 
@@ -92,7 +119,11 @@ class MachineInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything one run found. `findings` are ordered root cause first."""
+    """Everything one run found. `findings` are ordered root cause first.
+
+    `changes` is what differs from the last good run, which began at `changes_since` (ISO 8601); None where this run is
+    itself well, or where no such run is known.
+    """
 
     doctor: Mapping[str, str]
     machine: MachineInfo
@@ -105,6 +136,8 @@ class Report:
     findings: tuple[Finding, ...]
     measurements: tuple[Measurement, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    changes_since: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values, in the order of the published schema."""
@@ -121,6 +154,8 @@ class Report:
             "findings": [_plain(f) for f in self.findings],
             "measurements": [_plain(m) for m in self.measurements],
             "answers": dict(self.answers),
+            "changes": [_plain(c) for c in self.changes],
+            **({"changes_since": self.changes_since} if self.changes_since is not None else {}),
         }
 
     @classmethod
@@ -143,6 +178,8 @@ class Report:
             findings=tuple(finding_from_json(f) for f in data["findings"]),
             measurements=tuple(Measurement(**m) for m in data["measurements"]),
             answers=data.get("answers", {}),
+            changes=tuple(Change(**c) for c in data.get("changes", ())),
+            changes_since=data.get("changes_since"),
         )
 
 

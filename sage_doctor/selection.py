@@ -27,7 +27,8 @@ class Request:
 
     `role` asks for what one role needs and nothing else. `settled` names models that are not loaded again, because
     what a load would find is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
-    long one stage of a probe may take. `run_directory` holds what workers share.
+    long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
+    be asked and this one written down.
     """
 
     targets: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Request:
     role: str | None = None
     settled: tuple[str, ...] = ()
     stage_s: float | None = None
+    history: bool = True
 
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON values."""
@@ -113,13 +115,15 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         if manifest is None:
             raise UsageError("a role needs a manifest: no sage-doctor.toml here or above; name one with --manifest")
         narrowed = manifest.for_role(request.role)
-        return _for_role(request, Host(cwd=cwd, home=home, environ=environ, manifest=narrowed), narrowed)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=narrowed, remembers=request.history)
+        return _for_role(request, host, narrowed)
     if manifest is not None:
         _refuse_unknown(request.targets, manifest, cwd)
     if manifest is not None and not (
         request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
     ):
-        return _from_manifest(request, Host(cwd=cwd, home=home, environ=environ, manifest=manifest), manifest)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, remembers=request.history)
+        return _from_manifest(request, host, manifest)
     targets = request.targets or (".",)
     host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=cwd / targets[0])
     models = from_directories(targets, host)

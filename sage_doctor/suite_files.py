@@ -29,4 +29,5 @@ FAMILIES = (
     "load",
     "generate",
     "services",
+    "history",
 )

@@ -60,8 +60,26 @@ def human_bytes(count: float) -> str:
     return f"{value:.1f} TB"
 
 
+def short_number(value: float) -> str:
+    """Return a number with the digits that mean something: `0.457`, `12.3`, `2,580`."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def listed(items: list[str], *, most: int = 5) -> str:
     """Return `a, b, c and 4 more`, each item made printable."""
     shown = [printable(i, limit=200) for i in items[:most]]
     rest = len(items) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+
+def spoken(length_s: float) -> str:
+    """Return a length of time in at most two units, rounded down: `2 d 3 h`, `45 min`, `0.3 s`."""
+    length_s = max(0.0, length_s)
+    if length_s < 10:
+        return f"{length_s:.1f} s"
+    whole = int(length_s)
+    for name, size, below, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {name} {rest} {below}" if rest and whole < 10 * size else f"{whole // size} {name}"
+    return f"{whole} s"

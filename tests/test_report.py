@@ -6,6 +6,7 @@ import pytest
 
 from sage_doctor.report import (
     LEVELS,
+    Change,
     CheckResult,
     FailOn,
     Finding,
@@ -109,6 +110,8 @@ def whole() -> Report:
         ),
         measurements=(Measurement(subject="m", name="load_s", value=1.25, unit="s", budget=30),),
         answers={"m": "hello"},
+        changes=(Change(subject="m", what="file a", before="1"), Change(subject="machine", what="rebooted")),
+        changes_since="2026-01-15T18:05:12+00:00",
     )
 
 

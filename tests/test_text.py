@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.text import human_bytes, listed, printable, quoted
+from sage_doctor.text import human_bytes, listed, printable, quoted, short_number
 
 BASH = shutil.which("bash") or "/bin/bash"
 
@@ -98,3 +98,10 @@ def test_lists_say_how_much_they_leave_out() -> None:
     assert listed([]) == ""
     assert listed(["a", "b"]) == "a, b"
     assert listed(["a\x07", "b", "c"], most=2) == "a\\x07, b and 1 more"
+
+
+@pytest.mark.parametrize(
+    "value, shown", [(0.4567, "0.457"), (12.34, "12.3"), (99.94, "99.9"), (2580.4, "2,580"), (-250, "-250"), (0, "0")]
+)
+def test_numbers_have_the_digits_that_mean_something(value: float, shown: str) -> None:
+    assert short_number(value) == shown

@@ -183,4 +183,14 @@ ENTRIES = (
         cause="The peak while loading and answering is above what the manifest allows.",
         cure="Check the dtype: float32 takes twice the memory of bfloat16. Raise the budget if the machine has room.",
     ),
+    Entry(
+        code="latency-regressed",
+        severity="warning",
+        title="The model takes far more than it usually does here",
+        cause="Loading, the first token, the speed or the memory is out of the band of earlier good runs on this "
+        "machine, though within the budget. Something slowed it down: other load, heat or a power limit, swap, another "
+        "device, other libraries.",
+        cure="Run it again when the machine is quiet, and look at what changed (`sage-doctor history MODEL`). If this "
+        "is how it should be from now on, accept it: `sage-doctor history MODEL --accept`.",
+    ),
 )

@@ -9,12 +9,17 @@ import argparse
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from sage_doctor.cli.options import add_manifest, add_outputs, seconds
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, seconds
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.render import FORMATS, write
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS
+
+if TYPE_CHECKING:
+    from sage_doctor.history import Chronicle
+    from sage_doctor.selection import Request, Selection
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,12 +36,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="deadline of the whole run")
+    add_history(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Examine, deliver the report, and return its exit code."""
     outputs = outputs_of(options)
-    from sage_doctor.selection import Request  # noqa: PLC0415 - --help and wrong words need no pytest
+    from sage_doctor.selection import Request, select  # noqa: PLC0415 - --help and wrong words need no pytest
     from sage_doctor.suite import examine  # noqa: PLC0415
 
     request = Request(
@@ -45,13 +51,31 @@ def run(options: argparse.Namespace) -> int:
         level=options.level,
         cwd=os.getcwd(),
         deadline=time.time() + options.timeout if options.timeout is not None else None,
+        history=options.history,
     )
     # pytest captures the standard descriptors while it runs; progress goes to a copy of the real one.
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
-        report = examine(request, jobs=options.jobs, fail_on=options.fail_on, tell=progress.update)
-    write_outputs(report, outputs)
-    write(report, options.format, sys.stdout)
+        selection = select(request)
+        report = examine(request, jobs=options.jobs, fail_on=options.fail_on, tell=progress.update, selection=selection)
+    remembered = selection.host.history_file is not None
+    chronicle = None
+    if remembered and report.verdict != "healthy":
+        chronicle = _chronicle(selection, request, options.jobs)
+        report = chronicle.explained(report)
+    try:
+        write_outputs(report, outputs)
+        write(report, options.format, sys.stdout)
+    finally:  # nobody waits for the history before the report is seen
+        if remembered:
+            for notice in (chronicle or _chronicle(selection, request, options.jobs)).record(report):
+                sys.stderr.write(f"sage-doctor: {notice}; --no-history leaves it out\n")
     return report.exit_code
+
+
+def _chronicle(selection: Selection, request: Request, jobs: int) -> Chronicle:
+    from sage_doctor.history import Chronicle  # noqa: PLC0415 - a run without a manifest needs no SQLite
+
+    return Chronicle(selection, request, verb="check", jobs=jobs)
 
 
 def _jobs(text: str) -> int:

@@ -9,10 +9,13 @@ import argparse
 import os
 import sys
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_manifest, add_outputs
 from sage_doctor.cli.outputs import outputs_of, write_outputs
+from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS, Finding
@@ -48,13 +51,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="name an adapter's base in its adapter_config.json instead of the manifest; the old file is kept",
     )
+    parser.add_argument(
+        "--base",
+        action="append",
+        default=[],
+        metavar="[ADAPTER=]BASE",
+        help="what an adapter was trained on: a model of the manifest or a directory; may be given again",
+    )
     add_outputs(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Repair, show what came of it, and return the exit code of the report after."""
     outputs = outputs_of(options)
-    from sage_doctor.mending import Audience, Wishes, journal_of, mend  # noqa: PLC0415 - --help needs no pytest
+    from sage_doctor.mending import NAME_BASE, Audience, Wishes, journal_of, mend  # noqa: PLC0415 - --help needs no pytest
     from sage_doctor.selection import Request  # noqa: PLC0415
 
     request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
@@ -72,12 +82,43 @@ def run(options: argparse.Namespace) -> int:
             progress.close()
             _tell_attempt(attempt)
 
-        audience = Audience(consent=consent, told=told, tell=progress.update)
-        wishes = Wishes(dry_run=options.dry_run, write_config=options.write_config)
+        def choose(adapter: str, choices: Sequence[Path]) -> Path | None:
+            progress.close()
+            return None if options.yes else _chosen(adapter, choices)
+
+        audience = Audience(consent=consent, choose=choose, told=told, tell=progress.update)
+        wishes = Wishes(dry_run=options.dry_run, write_config=options.write_config, bases=_bases(options.base))
         mending = mend(request, audience, wishes=wishes, journal=journal)
+    if options.base and not any(a.repair == NAME_BASE for a in mending.attempts):
+        sys.stderr.write("--base was not needed: no adapter here asks for its base\n")
     _summary(mending)
     write_outputs(mending.after, outputs)
     return mending.after.exit_code
+
+
+def _bases(said: Sequence[str]) -> dict[str, str]:
+    """Return what `--base` was given, by adapter. A directory may have a `=` in its name."""
+    found: dict[str, str] = {}
+    for text in said:
+        adapter, mark, base = text.partition("=")
+        name, value = (adapter, base) if mark and not os.path.isdir(text) else ("", text)
+        if not value or name in found:
+            what = f"two bases for {printable(name) or 'the adapter'}" if value else "no base"
+            raise UsageError(f"--base {printable(text)}: {what}")
+        found[name] = value
+    return found
+
+
+def _chosen(adapter: str, choices: Sequence[Path]) -> Path | None:
+    """Ask which of several directories is an adapter's base. Without a terminal nobody answers."""
+    if not sys.stdin.isatty():
+        return None
+    _say(f"Which base was {printable(adapter, limit=200)} trained on? Its shapes cannot tell.")
+    _say(*(f"  {number}  {printable(str(path), limit=1000)}" for number, path in enumerate(choices, 1)))
+    sys.stderr.write(f"Which one? [1-{len(choices)}, nothing to leave it] ")
+    sys.stderr.flush()
+    said = sys.stdin.readline().strip()
+    return choices[int(said) - 1] if said.isascii() and said.isdigit() and 0 < int(said) <= len(choices) else None
 
 
 def _say(*lines: str) -> None:

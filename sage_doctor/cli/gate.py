@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.cli.options import add_manifest, add_outputs, length_of_time
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, length_of_time
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.asking import ask_until_open
 from sage_doctor.gate.question import Question
@@ -52,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on-change", action="store_true", help="say nothing where the verdict is that of last time")
     parser.add_argument("-f", "--format", choices=("line", "json"), default="line", help="what goes to standard output")
     add_outputs(parser)
+    add_history(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         fresh=options.fresh,
         fail_on=options.fail_on,
         on_change=options.on_change,
+        history=options.history,
     )
     decision = ask_until_open(question, voice, options.wait)
     voice.verdict(decision)

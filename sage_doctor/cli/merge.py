@@ -31,6 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="of the result (default: as the base stores it)"
     )
+    parser.add_argument(
+        "--dequantize",
+        action="store_true",
+        help="let a quantised base become plain numbers; the plan says what is lost",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
     parser.add_argument(
@@ -43,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
     from sage_doctor.host import Host  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
 
-    plan = plan_merge(options.adapter, options.out, base=options.base, dtype=options.dtype)
+    plan = plan_merge(
+        options.adapter, options.out, base=options.base, dtype=options.dtype, dequantize=options.dequantize
+    )
     sys.stdout.write(f"{plan}\n")
     if options.dry_run:
         return 0

@@ -26,6 +26,16 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that leaves the history out."""
+    parser.add_argument(
+        "--no-history",
+        dest="history",
+        action="store_false",
+        help="neither ask earlier runs nor write this one down (SAGE_DOCTOR_HISTORY=0)",
+    )
+
+
 def seconds(text: str) -> float:
     """Return a number of seconds above 0. Raises `argparse.ArgumentTypeError`."""
     try:

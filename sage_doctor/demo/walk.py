@@ -189,7 +189,7 @@ def _environment() -> dict[str, str]:
     """Return this environment as a session on thor would have it: that machine's name, and no settings of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SAGE_")}
     colour = sys.stdout.isatty() and not kept.get("NO_COLOR")
-    ours = {"SAGE_MACHINE": "thor", "HF_HUB_OFFLINE": "1", "COLUMNS": str(_columns())}
+    ours = {"SAGE_MACHINE": "thor", "SAGE_DOCTOR_HISTORY": "0", "HF_HUB_OFFLINE": "1", "COLUMNS": str(_columns())}
     return {**kept, **ours, **({"FORCE_COLOR": "1"} if colour else {})}
 
 

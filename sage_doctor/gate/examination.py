@@ -9,7 +9,7 @@ from typing import Final
 from sage_doctor.gate.deciding import Ground, Hear, Tell
 from sage_doctor.gate.decision import Decision, Place, State, remedies, sentence
 from sage_doctor.gate.identity import changed
-from sage_doctor.gate.results import directory_for, keep_results, load_lock, make_record, settled, with_recorded
+from sage_doctor.gate.results import directory_for, keep_results, loads_lock, make_record, settled, with_recorded
 from sage_doctor.gate.situation import Situation, read_situation
 from sage_doctor.gate.turns import turn
 from sage_doctor.memory_need import memory_needed
@@ -35,6 +35,7 @@ def examine_role(ground: Ground, why: str, tell: Tell, hear: Hear) -> Decision:
         deadline=ground.until,
         role=question.role,
         stage_s=question.stage_s,
+        history=question.history,
     )
     tell("reading the manifest and the models' directories")
     selection = select(request, ground.environ)
@@ -43,10 +44,10 @@ def examine_role(ground: Ground, why: str, tell: Tell, hear: Hear) -> Decision:
     with contextlib.ExitStack() as held:
         old = {} if question.fresh else settled(ground, selection, situation)
         waited = False
-        loads = [m for m in selection.models if at_least(selection.level, "load") and m.name in selection.deep]
-        for lock, name in sorted((load_lock(ground, m), m.name) for m in loads if m.name not in old):
-            got = held.enter_context(turn(lock, what=name, until=ground.until, tell=tell))
-            waited = waited or got.waited
+        # One load at a time on a machine: two at once would take each other's memory, and each other's time.
+        if at_least(selection.level, "load") and selection.deep - old.keys():
+            got = held.enter_context(turn(loads_lock(ground), what="a model", until=ground.until, tell=tell))
+            waited = got.waited
         if waited:  # another role's gate has loaded one of them meanwhile
             old.update(settled(ground, selection, situation, since=ground.begun_s if question.fresh else None))
         selection = dataclasses.replace(selection, deep=selection.deep - old.keys())
@@ -55,13 +56,31 @@ def examine_role(ground: Ground, why: str, tell: Tell, hear: Hear) -> Decision:
             request, fail_on=question.fail_on, tell=tell, hear=lambda o: _pass_on(o, hear), selection=selection
         )
         moved = changed(situation.watched)
-        report = with_recorded(report, old, question.fail_on)
+        fresh, report = report, with_recorded(report, old, question.fail_on)
         if not moved:
             keep_results(ground, selection, situation, report)
+    report, notices = _remembered(selection, request, report, fresh)
     decision = _decision(ground, selection, report, why, moved)
+    decision = dataclasses.replace(decision, notes=(*decision.notes, *notices))
     if not moved:
         _record_role(ground, selection, situation, report, decision)
     return decision
+
+
+def _remembered(
+    selection: Selection, request: Request, report: Report, fresh: Report
+) -> tuple[Report, tuple[str, ...]]:
+    """Write the run down, and return its report with what changed since the last good one, where it is not well.
+
+    What was measured by an earlier run is not written down a second time.
+    """
+    if selection.host.history_file is None:
+        return report, ()
+    from sage_doctor.history import Chronicle  # noqa: PLC0415 - SQLite, for those who keep a history
+
+    chronicle = Chronicle(selection, dataclasses.replace(request, targets=selection.roles), verb="gate")
+    explained = chronicle.explained(report)
+    return explained, tuple(chronicle.record(dataclasses.replace(explained, measurements=fresh.measurements)))
 
 
 def _pass_on(outcome: Outcome, hear: Hear) -> None:
@@ -77,7 +96,7 @@ def _decision(ground: Ground, selection: Selection, report: Report, why: str, mo
     details: tuple[str, ...] = ()
     if state == "blocked":
         reason = sentence(findings[0], len(findings) - 1)
-        details = tuple(remedies(findings))
+        details = (*(f"  since the last good run: {c.words()}" for c in report.changes[:3]), *remedies(findings))
     elif state == "unknown":
         reason = _undecided(report)
     else:

@@ -18,6 +18,7 @@ class Question:
     `manifest` is its path as given, None for the nearest one. `timeout_s` bounds the whole decision and `stage_s` one
     stage of it. `max_age_s` is how long a result holds. None is for what the manifest says, else for the default.
     `fresh` asks for a result that is younger than the question, `on_change` whether the verdict is news.
+    `history` is whether earlier runs may be asked and this one written down.
     """
 
     role: str
@@ -29,4 +30,5 @@ class Question:
     max_age_s: float | None = None
     fresh: bool = False
     on_change: bool = False
+    history: bool = True
     fail_on: Literal["error", "warning"] = "error"

@@ -24,9 +24,9 @@ from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_leas
 from sage_doctor.selection import Selection
 
 
-def load_lock(ground: Ground, model: Model) -> Path:
-    """Return the lock that whoever loads this model holds."""
-    return ground.records.path(f"load-{model.name}", str(model.path)).with_suffix(".lock")
+def loads_lock(ground: Ground) -> Path:
+    """Return the lock that whoever loads models holds."""
+    return ground.records.directory / "loads.lock"
 
 
 def _spec_text(model: Model) -> str:

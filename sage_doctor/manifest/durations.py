@@ -6,6 +6,10 @@ import math
 import re
 from typing import Final
 
+from sage_doctor.text import spoken
+
+__all__ = ["EXPECTED", "UNITS", "seconds", "spoken"]
+
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 EXPECTED: Final = 'a length of time such as "90s", "15m", "26h", "3d" or "1d 12h"'
 MOST: Final = 3_155_760_000.0  # 100 years; waits and timers of the system overflow at 292
@@ -27,16 +31,3 @@ def seconds(text: str) -> float | None:
             return None
         total = sum(float(number) * UNITS[unit] for number, unit in parts)
     return total if 0 < total < math.inf else None
-
-
-def spoken(length_s: float) -> str:
-    """Return a length of time in at most two units, rounded down: `2 d 3 h`, `45 min`, `0.3 s`."""
-    length_s = max(0.0, length_s)
-    if length_s < 10:
-        return f"{length_s:.1f} s"
-    whole = int(length_s)
-    for name, size, below, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size} {name} {rest} {below}" if rest and whole < 10 * size else f"{whole // size} {name}"
-    return f"{whole} s"

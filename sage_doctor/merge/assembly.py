@@ -11,22 +11,13 @@ from dataclasses import dataclass, replace
 
 from sage_doctor.merge.adapter import ModuleParts, Part
 from sage_doctor.merge.base import BaseModel
-from sage_doctor.merge.edits import FLOATS, STORED, BiasDelta, Layout, LowRank, Piece, Place, Rows
+from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, BiasDelta, Layout, LowRank, Piece, Place, Rows
 from sage_doctor.merge.names import Names
 from sage_doctor.merge.recipe import Recipe
 from sage_doctor.merge.refusal import refused, unmatched
 from sage_doctor.text import listed, printable
 
 MATRIX = 2
-# Architectures whose weights lie transposed, and the modules of which that holds. PEFT goes by the type of the module
-# and overrides `fan_in_fan_out`, which old configurations state wrongly. A test reads these off the library's source.
-CONV1D: Mapping[str, frozenset[str]] = {
-    "gpt2": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
-    "openai-gpt": frozenset({"c_attn", "c_proj", "c_fc"}),
-    "imagegpt": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
-    "decision_transformer": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
-    "clvp": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
-}
 _EXPERT = re.compile(r"\.experts\.\d+\.")
 _FORMS: tuple[frozenset[Part], ...] = (
     frozenset({"A", "B"}),
@@ -138,6 +129,11 @@ def _low_rank(assembly: Assembly, module: ModuleParts, piece: Piece, recipe: Rec
     b = assembly.use(parts["embedding_B" if embedding else "B"])
     magnitude = assembly.use(parts["magnitude"]) if "magnitude" in parts else None
     shown = printable(module.name)
+    if len(a.shape) > MATRIX:
+        raise refused(
+            f"{shown} is a convolution, whose LoRA this doctor does not merge",
+            "PEFT's own merge_and_unload() does, with the whole model in memory; or run base and adapter together.",
+        )
     if len(a.shape) != MATRIX or len(b.shape) != MATRIX or len(piece.shape) != MATRIX or a.shape[0] != b.shape[1]:
         raise refused(f"{shown} is no matrix with a LoRA of two matrices ({_size(a.shape)}, {_size(b.shape)})")
     if recipe.flag("use_dora") != (magnitude is not None):

@@ -14,6 +14,7 @@ from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
 from sage_doctor.facts.weights import Weights, read_weights
 from sage_doctor.merge.edits import Place
+from sage_doctor.merge.quantised import Quantised, read_quantised
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.regular import look
@@ -41,7 +42,10 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseModel:
-    """A base that can be merged into. `why` says how it was found."""
+    """A base that can be merged into. `why` says how it was found.
+
+    `tensors` are as they are stored; `quantised` says what the quantised ones among them stand for.
+    """
 
     path: Path
     why: str
@@ -49,6 +53,7 @@ class BaseModel:
     config: Mapping[str, Any]
     weights: Weights
     tensors: Mapping[str, Place]
+    quantised: Quantised | None = None
 
 
 def find_base(adapter: Path, config: AdapterConfig, around: Surroundings) -> tuple[Path, str]:
@@ -101,6 +106,11 @@ def _has_weights(path: Path) -> bool:
 def read_base(path: Path, why: str) -> BaseModel:
     """Return the base at `path`, its headers read. Raises `MergeRefused` where it cannot be merged into."""
     shown = printable(str(path))
+    if path.suffix == ".gguf" or _only_gguf(path):
+        raise refused(
+            f"the base {shown} is in GGUF, which is for other runners",
+            "Have transformers load it (from_pretrained with gguf_file=…), save that, and name it with --base.",
+        )
     if look(path).kind != "directory":
         raise refused(f"the base {shown} is not a directory", "Name the base with --base DIR.")
     tree = read_tree(path)
@@ -110,15 +120,17 @@ def read_base(path: Path, why: str) -> BaseModel:
     if config.value is None:
         reason = "is missing" if config.missing else f"cannot be used: {printable(config.problem)}"
         raise refused(f"the base's config.json {reason} ({shown})", f"Examine it: sage-doctor check {quoted(path)}")
-    if read_config_facts(config.value).quantized:
-        raise refused(
-            "the base is quantised: merged into its coarse numbers, most of the adapter would be lost",
-            "Merge into the unquantised model it was made from, and quantise the result.",
-        )
     weights = read_weights(tree, config.value)
+    tensors = _tensors(path, weights)
+    quantised = read_quantised(config.value, tensors, read_config_facts(config.value).model_type or "")
     return BaseModel(
-        path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=_tensors(path, weights)
+        path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=tensors, quantised=quantised
     )
+
+
+def _only_gguf(path: Path) -> bool:
+    names = read_tree(path).names
+    return any(n.endswith(".gguf") for n in names) and "config.json" not in names
 
 
 def _tensors(path: Path, weights: Weights) -> dict[str, Place]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, lookup, needed_names, untouched
 from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters
 from sage_doctor.merge.library_names import library_view
 from sage_doctor.merge.names import Names, join
+from sage_doctor.merge.quantised import without_quantisation
 from sage_doctor.merge.recipe import Recipe
-from sage_doctor.merge.refusal import refused, unmatched
+from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
 from sage_doctor.merge.ties import INPUTS, OUTPUTS, find_tie, settle
 from sage_doctor.text import listed
 
@@ -28,6 +30,32 @@ class Built:
     vocabulary: int | None
 
 
+def build_on(
+    base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, dtype: str | None, *, dequantize: bool
+) -> tuple[BaseModel, Built]:
+    """Return the base that is merged into, dequantised where that is asked for, and the merged model's tensors.
+
+    Without being asked, a quantised base is merged into only where nothing of what changes is quantised. Raises
+    `MergeRefused`.
+    """
+    form = base.quantised
+    if form is None:
+        return base, build(base, modules, recipe, dtype)
+    if dequantize:
+        if form.obstacle:
+            raise form.refusal()
+        plain = replace(base, tensors=form.plain, config=without_quantisation(base.config))
+        return plain, build(plain, modules, recipe, dtype)
+    try:
+        built = build(base, modules, recipe, None)
+    except MergeRefused as refusal:
+        raise form.question() from refusal
+    changed = {n for n, p in built.pieces.items() if p.computed or p.source != base.tensors.get(n)}
+    if dtype is not None or changed & form.coded or not form.coded:
+        raise form.question()
+    return replace(base, quantised=None), built
+
+
 def build(base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, dtype: str | None) -> Built:
     """Return the merged model's tensors. Raises `MergeRefused` where any of the adapter's finds no place."""
     stored = {n: p.tensor for n, p in base.tensors.items()}
@@ -36,19 +64,25 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, d
     assembly = Assembly(pieces=untouched(base, dtype), left=set(total))
     tie = find_tie(base, modules)
     aliases: dict[str, str] = {}
-    plain = dict(modules)
+    layers = of_parameters(modules, recipe)
+    around = {m.name for found in layers.values() for m in found}
+    plain = {n: m for n, m in modules.items() if m.name not in around}
     if tie is not None and tie.touched:
         aliases = settle(tie, assembly, recipe, lambda: _output_name(base, custom=custom))
-        plain = {n: m for n, m in modules.items() if n not in aliases}
+        plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
         names = _by_library(base, plain, custom=custom)
     kind = read_config_facts(base.config).model_type or ""
     for module in modules.values():
-        if not module.parts:
+        if not module.parts or module.name in around:
             continue  # the second copy of a shared tensor, dealt with already
         weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
         apply_module(assembly, module, weight, bias, recipe, kind)
+    if layers:
+        blocks = library_view(base.path, stored, custom_code=custom).blocks
+        for owner, found in layers.items():
+            apply_parameters(assembly, owner, found, blocks, recipe)
     if assembly.left:
         raise unmatched(f"{len(assembly.left)} of {len(total)} tensors found no place: {listed(sorted(assembly.left))}")
     return Built(

@@ -76,9 +76,14 @@ def is_model_file(name: str) -> bool:
     )
 
 
-def config_text(config: Mapping[str, Any], *, vocabulary: int | None, untied: bool, dtype: str | None) -> str | None:
-    """Return the merged model's `config.json`, or None where the base's own stays true byte for byte."""
-    if vocabulary is None and not untied and dtype is None:
+def config_text(
+    config: Mapping[str, Any], *, vocabulary: int | None, untied: bool, dtype: str | None, anew: bool = False
+) -> str | None:
+    """Return the merged model's `config.json`, or None where the base's own stays true byte for byte.
+
+    `anew`: `config` is not what the base's file says.
+    """
+    if vocabulary is None and not untied and dtype is None and not anew:
         return None
     changed = dict(config)
     parts = [changed]

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.merge.edits import FLOATS, LowRank, Piece, Place
+from sage_doctor.merge.decoding import Decoder
+from sage_doctor.merge.edits import FLOATS, LowRank, Piece, Place, Stack
 from sage_doctor.merge.streams import Source, spans
 
 BLOCK_ELEMENTS = 1 << 19  # two megabytes of float32: what the cores' caches hold
@@ -63,6 +64,7 @@ class Arithmetic:
 
         self.torch = torch
         torch.set_num_threads(threads or 1)
+        self._shared: dict[Place, Any] = {}
 
     def dtype(self, stored: str) -> Any:
         """Return torch's dtype for one of safetensors."""
@@ -72,6 +74,14 @@ class Arithmetic:
         """Return an adapter's tensor in float32, in memory of torch's own."""
         raw = self.torch.frombuffer(source.read(place, 0, place.nbytes), dtype=self.dtype(place.tensor.dtype))
         return raw.reshape(place.shape).to(self.torch.float32, copy=True)
+
+    def load_shared(self, source: Source, place: Place) -> Any:
+        """Return an adapter's tensor that several of the following tensors need. The last two are kept."""
+        if place not in self._shared:
+            while len(self._shared) > 1:
+                del self._shared[next(iter(self._shared))]
+            self._shared[place] = self.load(source, place)
+        return self._shared[place]
 
     def blocks(self, piece: Piece, source: Source, survival: Survival) -> Iterator[Block]:
         """Yield the tensor's rows as they are to be written, in order, in blocks of bounded size.
@@ -96,23 +106,31 @@ class _Work:
     def __init__(self, sums: Arithmetic, piece: Piece, source: Source, survival: Survival) -> None:
         self.sums, self.piece, self.source, self.survival = sums, piece, source, survival
         torch = sums.torch
-        self.height = piece.shape[0] if piece.shape else 1
+        self.height = piece.height
         self.width = piece.source.tensor.elements // max(self.height, 1)
-        self.spans = spans(self.height, max(1, BLOCK_ELEMENTS // max(self.width, 1)))
+        matrices = piece.shape[0] if len(piece.shape) > 2 else 1  # no block of rows crosses from one into the next
+        rows = self.height // max(matrices, 1)
+        within = spans(rows, max(1, BLOCK_ELEMENTS // max(self.width, 1)))
+        self.spans = [(n * rows + s, n * rows + e) for n in range(matrices) for s, e in within]
         self.out = sums.dtype(piece.dtype)
         self.read_as = sums.dtype(piece.source.tensor.dtype)
         # The base as PEFT would hold it: in its stored dtype, or in the wider one that is asked for.
         self.held = torch.promote_types(sums.dtype(piece.stored), self.out)
         self.wide = torch.promote_types(self.held, torch.float32)
         rows = max((end - start for start, end in self.spans), default=0)
-        self._raw = bytearray(rows * self.width * self.read_as.itemsize)
+        coded = piece.source.coded
+        self.decoder = Decoder(torch, coded, self.width, source) if coded is not None else None
+        self._raw = bytearray(rows * self.width * self.read_as.itemsize if coded is None else 0)
         self._wide = torch.empty((rows, self.width), dtype=self.wide)
         self._held = torch.empty((rows, self.width), dtype=self.held)
         self._out = torch.empty((rows, self.width), dtype=self.out) if self.out != self.held else self._held
         self._product = torch.empty(rows * self.width if piece.low_rank else 0, dtype=torch.float32)
         low_rank = piece.low_rank
         self.a: Any = sums.load(source, low_rank.a) if low_rank else None
-        self.b: Any = sums.load(source, low_rank.b) if low_rank else None
+        if low_rank and low_rank.stack:
+            self.a, self.b = _experts(low_rank.stack, self.a, sums.load_shared(source, low_rank.b))
+        else:
+            self.b = sums.load(source, low_rank.b) if low_rank else None
         self.factor = self._dora_factor(low_rank) if low_rank and low_rank.magnitude else None
         self.bias = sums.load(source, piece.bias.b).reshape(-1, 1) * piece.bias.scaling if piece.bias else None
         self.values = sums.load(source, piece.rows.values) if piece.rows else None
@@ -149,6 +167,8 @@ class _Work:
 
     def _base(self, start: int, end: int) -> Any:
         """Return rows as they are read. What of the adapter takes the base's place is rounded as the base is held."""
+        if self.decoder is not None:
+            return self.decoder.rows(start, end)
         row = self.width * self.read_as.itemsize
         view = memoryview(self._raw)[: (end - start) * row]
         self.source.read_into(self.piece.source, start * row, view)
@@ -158,6 +178,14 @@ class _Work:
     def _delta(self, low_rank: LowRank, start: int, end: int) -> Any:
         torch = self.sums.torch
         out = self._product[: (end - start) * self.width]
+        if low_rank.stack is not None:
+            number, first = divmod(start, self.height // self.a.shape[0])
+            rows = slice(first, first + end - start)
+            if not low_rank.stack.turned:
+                a, b = self.a[number], self.b[number, rows]
+                return torch.mm(b, a, out=out.view(end - start, self.width)).mul_(low_rank.scaling)
+            product = torch.mm(self.b[number], self.a[number, :, rows], out=out.view(self.width, end - start))
+            return product.mul_(low_rank.scaling).T
         if low_rank.layout in ("linear", "expert"):
             return torch.mm(self.b[start:end], self.a, out=out.view(end - start, self.width)).mul_(low_rank.scaling)
         # Rows of the weight are columns of the product.
@@ -207,3 +235,11 @@ class _Work:
         self.survival.wanted += float((wanted * wanted).sum())
         self.survival.changed += int((moved != 0).sum())
         self.survival.elements += moved.numel()
+
+
+def _experts(stack: Stack, a: Any, b: Any) -> tuple[Any, Any]:
+    """Return the matrices of each expert that a tensor holds: experts × rank × in, and experts × out × rank."""
+    b = b.reshape(b.shape[0], -1, stack.experts)
+    if stack.expert is None:
+        return a.reshape(stack.experts, -1, a.shape[-1]), b.permute(2, 0, 1)
+    return a[None], b[None, stack.first : stack.first + stack.rows, :, stack.expert]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,17 +12,40 @@ from sage_doctor.readers.safetensors_entries import BITS
 from sage_doctor.readers.safetensors_header import Tensor
 
 Layout = Literal["linear", "conv1d", "embedding", "expert"]
+Form = Literal["bnb-4bit", "bnb-8bit", "fp8"]
 
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 STORED = {name: stored for stored, name in FLOATS.items()}
+# Architectures whose weights lie transposed, and the modules of which that holds. PEFT goes by the type of the module
+# and overrides `fan_in_fan_out`, which old configurations state wrongly. A test reads these off the library's source.
+CONV1D: Mapping[str, frozenset[str]] = {
+    "gpt2": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+    "openai-gpt": frozenset({"c_attn", "c_proj", "c_fc"}),
+    "imagegpt": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+    "decision_transformer": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+    "clvp": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coded:
+    """How a quantised tensor is stored: the stored tensors that make it up, by part, and the numbers of its form."""
+
+    form: Form
+    parts: Mapping[str, Place]
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Place:
-    """A tensor in a file on disk."""
+    """A tensor in a file on disk.
+
+    Where `coded` is set, `tensor` says what it is once dequantised, and its bytes are those of the coded numbers.
+    """
 
     path: Path
     tensor: Tensor
+    coded: Coded | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,8 +59,23 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Which of a block's experts a LoRA's matrices are for, where they hold those of all.
+
+    `expert` None: the tensor is the whole block, `turned` if each expert lies in × out. Else it holds `rows` outputs
+    of that expert from `first` on; the matrix A is cut to it already.
+    """
+
+    experts: int
+    expert: int | None
+    first: int
+    rows: int
+    turned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class LowRank:
-    """A LoRA pair for one weight. `magnitude` is set for DoRA.
+    """A LoRA pair for one weight. `magnitude` is set for DoRA, `stack` for a block of experts.
 
     `layout` says how the weight lies: `linear` out × in; `conv1d` in × out (GPT-2); `embedding` tokens × width;
     `expert` out × in, but part of a parameter that the library keeps as one block of all experts.
@@ -46,6 +86,7 @@ class LowRank:
     scaling: float
     layout: Layout
     magnitude: Place | None = None
+    stack: Stack | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +127,11 @@ class Piece:
         return self.source.tensor.shape
 
     @property
+    def height(self) -> int:
+        """The rows it is computed in: those of all its matrices, where it is a block of them."""
+        return math.prod(self.shape[:-1]) if len(self.shape) > 1 else math.prod(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """The bytes written."""
         return self.source.tensor.elements * BITS[self.dtype] // 8
@@ -93,7 +139,7 @@ class Piece:
     @property
     def untouched(self) -> bool:
         """Whether the bytes are copied as they are."""
-        return not self.computed and self.source.tensor.dtype == self.dtype == self.stored
+        return not self.computed and not self.source.coded and self.source.tensor.dtype == self.dtype == self.stored
 
     @property
     def computed(self) -> bool:

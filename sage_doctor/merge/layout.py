@@ -48,9 +48,12 @@ def lay_out(base: BaseModel, pieces: Mapping[str, Piece]) -> tuple[WeightsOut, .
     files = []
     for number, file in enumerate(base.weights.files):
         assert file.header is not None  # `read_base` refused it otherwise
-        ordered = sorted(file.header.tensors.values(), key=lambda t: t.start)
-        wanted = [pieces[t.name] for t in ordered]
-        same = all(p.dtype == t.dtype and p.shape == t.shape for p, t in zip(wanted, ordered, strict=True))
+        here = [(n, p) for n, p in base.tensors.items() if p.path == base.path / file.name]
+        wanted = [pieces[name] for name, _ in sorted(here, key=lambda found: found[1].tensor.start)]
+        stored = file.header.tensors
+        same = len(wanted) == len(stored) and all(
+            p.name in stored and (p.dtype, p.shape) == (stored[p.name].dtype, stored[p.name].shape) for p in wanted
+        )
         added = new if number == len(base.weights.files) - 1 else []
         head = _own_head(file.header) if same and not added else _head([*wanted, *added], file.header.metadata)
         at = len(head)

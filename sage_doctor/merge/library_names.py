@@ -13,21 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.merge.expert_blocks import Block, Share
 from sage_doctor.merge.names import Names
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.text import printable
+
+_BLOCK = 3  # dimensions of a block of experts
 
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryView:
     """What the library makes of a checkpoint. `stored_of` maps running names to stored ones, one to one.
 
-    `output` is the running name of the output layer's weight, where it is tied to the embedding.
+    `output` is the running name of the output layer's weight, where it is tied to the embedding. `blocks` are the
+    running parameters of two or three dimensions, in the order in which their modules have them.
     """
 
     stored_of: Mapping[str, str]
     output: str | None
+    blocks: Mapping[str, Block]
 
     def names(self, stored: Mapping[str, Tensor]) -> Names:
         """Return the join."""
@@ -67,6 +72,7 @@ def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
     state = model.state_dict()
     stored_of: dict[str, str] = {}
     doubled = set()
+    collected: dict[str, list[tuple[str, str]]] = {}
     for name in stored:
         running, converted = core_model_loading.rename_source_key(
             name, renamings, converters, model.base_model_prefix, state
@@ -75,9 +81,59 @@ def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
             if running in stored_of:
                 doubled.add(running)
             stored_of[running] = name
+        elif converted is not None and running in state:
+            collected.setdefault(running, []).append((converted, name))
+    blocks = {}
+    for running, parameter in model.named_parameters():
+        shape = tuple(parameter.shape)
+        if len(shape) not in (2, 3):
+            continue
+        owner = model.get_submodule(running.rpartition(".")[0])
+        shares: tuple[Share, ...] = ()
+        if running in stored_of and stored[stored_of[running]].shape == shape:
+            shares = (Share(stored=stored_of[running]),)
+        elif running in collected:
+            sorted_names = sorted(collected[running], key=lambda found: core_model_loading.dot_natural_key(found[1]))
+            shares = _shares(sorted_names, _converter_of(converters, collected[running][0][0]), stored, shape)
+        turned = len(shape) == _BLOCK and bool(getattr(owner, "is_transposed", False))
+        blocks[running] = Block(shape=shape, turned=turned, shares=shares)
     tied = getattr(model, "_tied_weights_keys", None)
     output = next(iter(tied), None) if isinstance(tied, Mapping) else None
-    return LibraryView(stored_of={r: s for r, s in stored_of.items() if r not in doubled}, output=output)
+    return LibraryView(stored_of={r: s for r, s in stored_of.items() if r not in doubled}, output=output, blocks=blocks)
+
+
+def _converter_of(converters: list[Any], pattern: str) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Return the patterns of the converter that one of them belongs to, and its operations with their dimensions."""
+    for converter in converters:
+        if pattern in converter.source_patterns:
+            operations = [(type(o).__name__, getattr(o, "dim", None)) for o in converter.operations]
+            return list(converter.source_patterns), operations
+    return [], []
+
+
+def _shares(
+    names: list[tuple[str, str]],
+    converter: tuple[list[str], list[tuple[str, Any]]],
+    stored: Mapping[str, Tensor],
+    shape: tuple[int, ...],
+) -> tuple[Share, ...]:
+    """Return what each stored tensor is of a block into which the library stacks and joins them; empty if unsure.
+
+    Understood are experts stacked, and experts stacked whose outputs are joined (gate and up).
+    """
+    patterns, operations = converter
+    stacked, joined = ("MergeModulelist", 0), ("Concatenate", 1)
+    if operations not in ([stacked], [stacked, joined]) or len(shape) != _BLOCK:
+        return ()
+    found, first = [], 0
+    for pattern in patterns:
+        members = [name for p, name in names if p == pattern]
+        sizes = {stored[name].shape for name in members}
+        if len(members) != shape[0] or len(sizes) != 1 or len(size := sizes.pop()) != _BLOCK - 1 or size[1] != shape[2]:
+            return ()
+        found += [Share(stored=name, expert=number, first=first) for number, name in enumerate(members)]
+        first += size[0]
+    return tuple(found) if first == shape[1] and len(found) == len(names) else ()
 
 
 def _empty_model(torch: Any, transformers: Any, config: Any) -> Any:

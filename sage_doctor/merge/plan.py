@@ -13,11 +13,12 @@ from pathlib import Path
 from sage_doctor.facts.adapters import AdapterConfig, read_adapter_config
 from sage_doctor.merge import adapter as adapter_parts
 from sage_doctor.merge.base import BaseModel, Surroundings, find_base, read_base
-from sage_doctor.merge.build import Built, build
+from sage_doctor.merge.build import Built, build_on
 from sage_doctor.merge.companions import Companion, companions, config_text
 from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.layout import WeightsOut, index_text, lay_out
 from sage_doctor.merge.needs import Needs, estimate, judge_target, require
+from sage_doctor.merge.quantised import Quantised
 from sage_doctor.merge.recipe import read_recipe
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.regular import Node, look
@@ -32,7 +33,7 @@ class MergePlan:
     """What a merge will do. Printing it tells a person; `apply` needs nothing else.
 
     `inputs` are the files that are read, with what they were when the plan was made. `texts` are small files that
-    are written anew, by name.
+    are written anew, by name. `dequantized` says of which quantisation the base is rid, None where it keeps its form.
     """
 
     adapter: Path
@@ -51,6 +52,7 @@ class MergePlan:
     inputs: Mapping[Path, Node]
     needs: Needs
     recipe: Mapping[str, object]
+    dequantized: Quantised | None = None
 
     @property
     def pieces(self) -> list[Piece]:
@@ -79,9 +81,13 @@ class MergePlan:
         files = f"{len(self.weights)} weight files" if len(self.weights) > 1 else "1 weight file"
         yield "writes", f"{files}, {human_bytes(self.nbytes)}; {listed(names, most=12)}"
         taken = f", {swapped} taken from the adapter" if swapped else ""
+        plain = sum(p.source.coded is not None and not p.computed for p in self.pieces)
+        taken += f", {plain} dequantised" if plain else ""
         yield "tensors", f"{len(self.pieces)}: {computed} computed{taken}, the rest copied (names: {self.names_why})"
         tie = "; embedding and output layer become two tensors" if self.untied else ""
         yield "numbers", (self.dtype or "as the base stores them") + tie
+        for loss in self.dequantized.losses() if self.dequantized else ():
+            yield "loses", loss
         room = f"{human_bytes(self.needs.disk_bytes)} on disk, {human_bytes(self.needs.memory_bytes)} of memory"
         yield "needs", f"{room}, about {max(1, round(self.needs.seconds))} s"
         if self.kept:
@@ -95,12 +101,14 @@ def plan_merge(
     *,
     base: Path | None = None,
     dtype: str | None = None,
+    dequantize: bool = False,
     around: Surroundings | None = None,
 ) -> MergePlan:
     """Return the plan of merging `adapter` into its base as the model directory `target`. Touches nothing.
 
     `base` answers which base it is; without it, provenance must. `dtype` converts the floating tensors; None keeps
-    what the base stores. Raises `MergeRefused` where the merge would not be faithful or cannot be done here.
+    what the base stores. `dequantize` lets a quantised base become plain. Raises `MergeRefused` where the merge would
+    not be faithful or cannot be done here.
     """
     adapter = Path(adapter).absolute()
     target = _real(Path(target).absolute())
@@ -119,7 +127,7 @@ def plan_merge(
     )
     model = read_base(path, why)
     replaces, kept = judge_target(target, [adapter, model.path])
-    built = build(model, modules, recipe, dtype)
+    model, built = build_on(model, modules, recipe, dtype, dequantize=dequantize)
     copies, whose = companions(model, tree, keep=kept)
     files = lay_out(model, built.pieces)
     texts = _texts(model, built, files, dtype)
@@ -147,6 +155,7 @@ def plan_merge(
         inputs={Path(p): look(p) for p in dict.fromkeys(Path(p) for p in inputs)},
         needs=estimate([s.piece for f in files for s in f.slots], sum(c.nbytes for c in copies)),
         recipe=_summary(config),
+        dequantized=model.quantised,
     )
     require(plan.needs, target)
     return plan
@@ -159,7 +168,9 @@ def _real(target: Path) -> Path:
 
 def _texts(base: BaseModel, built: Built, files: tuple[WeightsOut, ...], dtype: str | None) -> dict[str, str]:
     texts = {}
-    config = config_text(base.config, vocabulary=built.vocabulary, untied=built.untied, dtype=dtype)
+    config = config_text(
+        base.config, vocabulary=built.vocabulary, untied=built.untied, dtype=dtype, anew=base.quantised is not None
+    )
     if config is not None:
         texts["config.json"] = config
     index = index_text(base, files)

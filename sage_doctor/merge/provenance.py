@@ -67,6 +67,7 @@ def record_text(plan: MergePlan, hashes: Mapping[str, str], outputs: Mapping[str
             {"path": str(p), "bytes": n.size, "sha256": hashes.get(str(p))} for p, n in sorted(plan.inputs.items())
         ],
         "outputs": [{"path": name, "sha256": digest} for name, digest in sorted(outputs.items())],
+        "dequantized_from": _dequantized(plan),
         "dtype": plan.dtype or "as stored",
         "names": plan.names_why,
         "tokenizer_from": plan.tokenizer,
@@ -75,6 +76,13 @@ def record_text(plan: MergePlan, hashes: Mapping[str, str], outputs: Mapping[str
         "surviving_delta": None if survival.share is None else round(survival.share, 4),
     }
     return json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def _dequantized(plan: MergePlan) -> dict[str, object] | None:
+    form = plan.dequantized
+    if form is None:
+        return None
+    return {"method": form.method, "quantization_config": form.settings, "lost": list(form.losses())}
 
 
 def _versions() -> dict[str, str]:

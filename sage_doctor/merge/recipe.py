@@ -6,6 +6,7 @@ The rules are those of peft 0.21: which option changes the result, and which can
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
 from sage_doctor.merge.refusal import MergeRefused, refused
-from sage_doctor.text import printable
+from sage_doctor.text import printable, quoted
 
 MERGEABLE = ("LORA", "TRAINABLE_TOKENS")
 # Options that make another computation of a LoRA; each is off where it is absent, false or empty.
@@ -25,7 +26,6 @@ _OTHER_VARIANTS = {
     "monteclora_config": "MonteCLoRA samples its weights",
     "kasa_config": "KaSA",
     "use_qalora": "QA-LoRA pools its input",
-    "target_parameters": "LoRA on whole parameters (experts kept as one block) has no place in stored tensors",
     "megatron_config": "Megatron's parallel layers",
 }
 
@@ -78,6 +78,16 @@ class Recipe:
             named = any(module == w or module.endswith(f".{w}") for w in wanted)
             return named and self._in_layers(module, exact=module in wanted)
         return True  # `all-linear`, or the library's own list for this model type
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The bare parameters that the configuration targets."""
+        wanted = self.values.get("target_parameters")
+        return tuple(w for w in wanted if isinstance(w, str)) if isinstance(wanted, list) else ()
+
+    def targets_parameter(self, name: str) -> bool:
+        """Return whether PEFT would put a LoRA on this parameter."""
+        return any(name == w or name.endswith(f".{w}") for w in self.parameters)
 
     def _in_layers(self, module: str, *, exact: bool) -> bool:
         layers = self.values.get("layers_to_transform")
@@ -134,6 +144,15 @@ def read_recipe(config: AdapterConfig) -> Recipe:
     return Recipe(peft_type=config.peft_type, values=config.values)
 
 
+def _by_peft(config: AdapterConfig) -> str:
+    """Return the command with which PEFT merges an adapter into a directory `merged`."""
+    program = (
+        "import sys, peft; model = peft.AutoPeftModelForCausalLM.from_pretrained(sys.argv[1], torch_dtype='auto'); "
+        "model.merge_and_unload().save_pretrained(sys.argv[2])"
+    )
+    return f'python -c "{program}" {quoted(os.path.dirname(config.file.path))} merged'
+
+
 def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[MergeRefused]:
     kind = printable(str(config.peft_type), limit=40)
     if config.peft_type in UNMERGEABLE:
@@ -141,7 +160,9 @@ def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[Mer
     elif config.peft_type not in MERGEABLE:
         yield refused(
             f"this doctor merges adapters of type {' and '.join(MERGEABLE)}; this one is of type {kind}",
-            "Merge it with PEFT's merge_and_unload(), or run sessions on base and adapter together.",
+            "Run sessions on base and adapter together, or let PEFT merge it, which it can for most types:\n"
+            f"{_by_peft(config)}\n"
+            "That takes memory for the whole model, and copies no tokenizer.",
         )
     if values.get("layer_replication"):
         yield refused("the adapter repeats layers of its base (layer_replication): shared weights would be corrupted")

@@ -60,7 +60,8 @@ def _properties(report: Report) -> dict[str, str]:
         "exit_code": str(report.exit_code),
     }
     measured = {f"{m.subject}/{m.name}": f"{m.value:g} {m.unit}" for m in report.measurements}
-    return known | measured
+    changed = {f"changed/{c.subject}/{c.what}": f"{c.before or ''} -> {c.after or ''}" for c in report.changes}
+    return known | measured | changed
 
 
 def _case(check: CheckResult, findings: list[Finding]) -> ET.Element:

@@ -23,6 +23,7 @@ from sage_doctor.mendable import base_choices
 from sage_doctor.model import Model
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.regular import UnreadableFile, look, read_start
+from sage_doctor.readers.tree import read_tree
 from sage_doctor.repair import Plan, RepairRefused, Situation, repair
 from sage_doctor.text import printable, quoted
 
@@ -41,7 +42,7 @@ _INLINE_PATH = re.compile(r"""\bpath[ \t]*=[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*
 def plan_name_base(situation: Situation) -> Plan:
     """Names an adapter's base: in the manifest, or where that is wished in adapter_config.json."""
     model = situation.model
-    choices = base_choices(model)
+    choices = base_choices(model) if situation.base is None else [_said(model, situation.base)]
     if len(choices) != 1:
         raise RepairRefused(_question(model, choices))
     if situation.write_config:
@@ -54,14 +55,33 @@ def plan_name_base(situation: Situation) -> Plan:
     return _in_manifest(situation, choices[0], model.host.manifest.path)
 
 
+def _said(model: Model, text: str) -> Path:
+    """Return the directory that a person says is the base. Raises `RepairRefused` where it cannot be one."""
+    named = model.siblings.get(text)
+    path = named.path if named is not None and named.found else model.host.cwd / os.path.expanduser(text)
+    shown = printable(str(path))
+    if os.path.realpath(path) == os.path.realpath(model.path):
+        raise RepairRefused(f"{shown} is the adapter itself. Name the model that it was trained on.")
+    tree = read_tree(path)
+    if "adapter_config.json" in tree.names:
+        raise RepairRefused(f"{shown} is an adapter. Merge that one into its own base first, and name the result.")
+    if "config.json" not in tree.names:
+        what = "holds no model (config.json)" if look(path).kind == "directory" else "is no directory here"
+        raise RepairRefused(f"{shown} {what}, and no model of the manifest has that name. Nothing was changed.")
+    return path
+
+
 def _question(model: Model, choices: list[Path]) -> str:
     if not choices:
         return (
             "nothing on this machine is known by its origin to be this adapter's base; its shapes cannot tell. "
-            f"Write base = … under {table(model.name)} in the manifest."
+            f"Say --base DIR, or write base = … under {table(model.name)} in the manifest."
         )
     options = "".join(f"\n  base = {_string(_value(model, path))}" for path in choices)
-    return f"which base was it trained on? Write one of these under {table(model.name)} in the manifest:{options}"
+    return (
+        f"which base was it trained on? Nothing here tells. Say --base DIR, or write one of these under "
+        f"{table(model.name)} in the manifest:{options}"
+    )
 
 
 def _value(model: Model, path: Path) -> str:
@@ -96,7 +116,7 @@ def _in_manifest(situation: Situation, base: Path, path: Path) -> Plan:
         repair="name-base",
         subject=situation.finding.subject,
         code=situation.finding.code,
-        does=f"names the base of {model.name} in the manifest: {value} ({_origin(model, base)})",
+        does=f"names the base of {model.name} in the manifest: {value} ({_origin(situation, base)})",
         reads=(str(path),),
         writes=(str(path),),
         write_bytes=len(_encoded(new)),
@@ -113,8 +133,10 @@ def _write_over(path: Path, old: str, new: str) -> Any:
     return write_file(path, _encoded(new))
 
 
-def _origin(model: Model, base: Path) -> str:
-    real = os.path.realpath(base)
+def _origin(situation: Situation, base: Path) -> str:
+    if situation.base is not None:
+        return "named by you"
+    model, real = situation.model, os.path.realpath(base)
     found = next((c for c in model.candidates(model.base.text or "") if os.path.realpath(c.path) == real), None)
     return found.why if found is not None else "the directory that the adapter's own words lead to"
 
@@ -197,7 +219,7 @@ def _in_config(situation: Situation, base: Path) -> Plan:
         repair="name-base",
         subject=situation.finding.subject,
         code=situation.finding.code,
-        does=f"names the base of the adapter in {CONFIG}: {base} ({_origin(model, base)})",
+        does=f"names the base of the adapter in {CONFIG}: {base} ({_origin(situation, base)})",
         reads=(str(path),),
         writes=(str(path), f"{backup} (what was there before)"),
         write_bytes=len(data),

@@ -132,6 +132,58 @@ def test_a_person_at_a_terminal_is_asked(
     assert b"rebuild-index" in out
 
 
+@pytest.fixture
+def disputed(incident: Path) -> Path:
+    """The incident with a second recipe, which wants another base: nothing here tells which is right."""
+    write_full(incident / "other")
+    more = '[models.again]\nkind = "merged"\npath = "again"\nmerge = { base = "large", adapter = "stance" }\n'
+    (incident / "sage-doctor.toml").write_text(MANIFEST + more + '[models.large]\nkind = "full"\npath = "other"\n')
+    return incident
+
+
+def test_two_bases_are_never_guessed(doctor: Doctor, disputed: Path) -> None:
+    before = (disputed / "sage-doctor.toml").read_text()
+    done = doctor("fix", "stance", "--yes", "-l", "static", cwd=disputed)
+    assert done.code == 1, done
+    assert "which base was it trained on?" in done.out
+    assert (disputed / "sage-doctor.toml").read_text() == before
+    for words in (["--base", "nobody=small"], ["--base", "stance="], ["--base", "small", "--base", "large"]):
+        assert doctor("fix", "stance", "--yes", "-l", "static", *words, cwd=disputed).code == 2
+    told = doctor("fix", "stance", "--yes", "-l", "static", "--base", "stance=small", cwd=disputed)
+    assert told.code == 0, told
+    assert (disputed / "sage-doctor.toml").read_text() == before.replace(
+        'path = "stance"\n', 'path = "stance"\nbase = "small"\n'
+    )
+    assert "--base was not needed" in doctor("fix", "stance", "-l", "static", "--base", "small", cwd=disputed).err
+
+
+@pytest.mark.parametrize("answer,code", [(b"2\ny\n", 0), (b"\n", 1), (b"3\n", 1), (b"2\nn\n", 1), (b"\x04", 1)])
+def test_a_person_at_a_terminal_is_asked_which_base(
+    environment: Mapping[str, str], disputed: Path, answer: bytes, code: int
+) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sage_doctor", "fix", "stance", "-l", "static"],
+            cwd=disputed,
+            env={**environment},
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        os.write(ours, answer)
+        out, err = process.communicate(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == code, (out, err)
+    assert b"Which base was stance trained on?" in out
+    assert b"Which one? [1-2" in err
+    second = next(line for line in out.decode().splitlines() if line.startswith("  2  "))
+    named = "small" if second.endswith("/base") else "large"
+    assert (f'base = "{named}"\n' in (disputed / "sage-doctor.toml").read_text()) == (code == 0)
+
+
 def test_the_commands_that_check_shows_work(doctor: Doctor, incident: Path) -> None:
     found = doctor("check", "-l", "static", "-f", "json", cwd=incident).report["findings"]
     (weights,) = [f for f in found if f["code"] == "weights-missing"]

@@ -92,6 +92,30 @@ CASES = [
     Case("opt", "float16", "float32", {"target_modules": ["q_proj", "fc1"]}),
     Case("mixtral", "bfloat16", "float32", {"target_modules": QV}),
     Case("qwen2_moe", "bfloat16", "float32", {"target_modules": [*QV, "shared_expert.up_proj", "shared_expert_gate"]}),
+    *(
+        Case(kind, dtype, "float32", {"target_modules": QV, "target_parameters": names, **more})
+        for kind, dtype, names, more in (
+            ("mixtral", "bfloat16", ["experts.gate_up_proj", "experts.down_proj"], {"r": 3}),
+            ("mixtral", "float32", ["experts.down_proj"], {"use_rslora": True}),
+            (
+                "mixtral",
+                "float16",
+                ["experts.gate_up_proj"],
+                {"rank_pattern": {"layers.1.mlp.experts.gate_up_proj": 2}},
+            ),
+            (
+                "qwen2_moe",
+                "bfloat16",
+                ["experts.down_proj", "experts.gate_up_proj"],
+                {"alpha_pattern": {"down_proj": 3}},
+            ),
+            ("qwen3_moe", "bfloat16", ["model.layers.1.mlp.experts.gate_up_proj"], {}),
+            ("gpt_oss", "bfloat16", ["experts.gate_up_proj", "experts.down_proj"], {"r": 3}),
+            ("gpt_oss", "float32", ["experts.down_proj"], {}),
+            ("llama", "bfloat16", ["k_proj.weight"], {}),
+        )
+    ),
+    Case("gpt_oss", "bfloat16", "float32", {"target_modules": ALL}),
     Case("gemma3", "bfloat16", "float32", {"target_modules": r".*language_model.*\.(q|v)_proj"}),
 ]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sage_doctor.merge import MergeRefused, Surroundings, plan_merge
-from sage_doctor.merge.assembly import CONV1D
+from sage_doctor.merge.edits import CONV1D
 
 REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "replicated": ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
@@ -23,8 +23,6 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "olora": ({"init_lora_weights": "olora"}, "changed the base's weights"),
     "prompt": ({"peft_type": "PROMPT_TUNING"}, "nothing to merge"),
     "xlora": ({"peft_type": "XLORA"}, "nothing to merge"),
-    "loha": ({"peft_type": "LOHA"}, "merge_and_unload"),
-    "parameters": ({"target_parameters": ["mlp.experts.down_proj"]}, "whole parameters"),
     "rank": ({"r": 5}, "have rank 8, its configuration states 5"),
     "untargeted": ({"target_modules": ["k_proj"]}, "does not target"),
     "dora": ({"use_dora": True}, "contradict"),
@@ -77,6 +75,49 @@ def test_what_cannot_be_merged_faithfully_is_refused_with_the_reason(name: str, 
     assert os.listdir(tmp_path) == ["adapter"]
 
 
+OTHER_TYPES = ("ADALORA", "BOFT", "IA3", "LN_TUNING", "LOHA", "LOKR", "OFT", "VBLORA", "VERA", "\x1b[2J")
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_another_type_is_refused_by_its_name(kind: str, adapter: Path, tmp_path: Path) -> None:
+    set_config(adapter, peft_type=kind)
+
+    with pytest.raises(MergeRefused, match="this one is of type") as refusal:
+        plan_merge(adapter, tmp_path / "merged")
+
+    assert (kind in refusal.value.message) == kind.isprintable()
+    assert refusal.value.next_step.splitlines()[1].startswith("python -c ")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_the_command_for_another_type_merges_it(zoo: ModuleType, made: tuple[Path, Path], tmp_path: Path) -> None:
+    import peft
+
+    adapter = tmp_path / "an adapter's $HOME"
+    config = peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[], init_ia3_weights=False)
+    peft.get_peft_model(zoo.load(made[0]), config).save_pretrained(adapter)
+    set_config(adapter, base_model_name_or_path=str(made[0]))
+    with pytest.raises(MergeRefused, match="of type IA3") as refusal:
+        plan_merge(adapter, tmp_path / "merged")
+
+    command = refusal.value.next_step.splitlines()[1].replace("python ", f"{sys.executable} ", 1)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
+
+    merged = zoo.load(tmp_path / "merged")
+    assert zoo.differences(merged, zoo.merged_by_peft(made[0], adapter)) == []
+    assert merged.dtype == zoo.torch().bfloat16
+
+
+def test_a_convolution_is_refused_with_the_reason(adapter: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = adapter / "adapter_model.safetensors"
+    save_file({n: t[..., None, None] if "lora_A" in n else t for n, t in load_file(path).items()}, path)
+
+    with pytest.raises(MergeRefused, match="is a convolution"):
+        plan_merge(adapter, tmp_path / "merged")
+
+
 @pytest.mark.parametrize(
     "strange",
     [
@@ -113,6 +154,16 @@ def test_a_quantised_base_is_refused(adapter: Path, made: tuple[Path, Path], tmp
 
     with pytest.raises(MergeRefused, match="quantised"):
         plan_merge(adapter, tmp_path / "merged", base=base)
+
+
+def test_a_gguf_is_refused_with_the_way_out(adapter: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/model-Q4_K.gguf").write_bytes(b"GGUF")
+
+    for base in (tmp_path / "base", tmp_path / "base/model-Q4_K.gguf"):
+        with pytest.raises(MergeRefused, match="GGUF") as refusal:
+            plan_merge(adapter, tmp_path / "merged", base=base)
+        assert "gguf_file" in refusal.value.next_step
 
 
 def test_a_base_of_another_architecture_is_refused(adapter: Path, base_of: Callable[..., Path], tmp_path: Path) -> None:

@@ -26,6 +26,11 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         **SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
         "shared_expert_intermediate_size": 32,
     },
+    "qwen3_moe": {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+    "gpt_oss": {
+        **SIZES, "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 32,
+        "layer_types": ["full_attention", "full_attention"],
+    },
     "gemma3": {},
 }  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from sage_doctor.report import (
+    Change,
     CheckResult,
     Finding,
     Fix,
@@ -265,4 +268,32 @@ def crowd() -> Report:
     return report(checks, [warned])
 
 
-REPORTS = {f.__name__: f for f in (healthy, incident, unknown, nothing, hostile, crowd)}
+def changed() -> Report:
+    """A model that loads no longer, and everything that is not as it was when it did."""
+    failed = Finding(
+        code="load-failed",
+        severity="error",
+        subject="qwen2.5-0.5b",
+        check="check_load",
+        message="loading it failed in stage load: KeyError: 'qwen2'",
+        fix=Fix(summary="see what changed since it last worked"),
+    )
+    checks = results("qwen2.5-0.5b", {"check_path": ("static", "pass"), "check_load": ("load", "fail")})
+    one = {"subject": "machine"}
+    changes = (
+        Change(subject="qwen2.5-0.5b", what="file model.safetensors", before="269.1 MB of 2026-01-02 09:12:44 UTC"),
+        Change(subject="qwen2.5-0.5b", what="file \x1b[2Jevil", after="12 bytes of 2026-01-17 18:00:00 UTC"),
+        Change(**one, what="transformers", before="4.57.1", after="5.23.0"),
+        Change(**one, what="rebooted"),
+        *(Change(**one, what=f"package-{n}", before="1", after="2") for n in range(7)),
+    )
+    found = report(MACHINE_CHECKS + checks, [failed])
+    return dataclasses.replace(found, changes=changes, changes_since="2026-01-15T14:31:00+00:00")
+
+
+def unchanged() -> Report:
+    """The same, and nothing to show for it."""
+    return dataclasses.replace(changed(), changes=())
+
+
+REPORTS = {f.__name__: f for f in (healthy, incident, unknown, nothing, hostile, crowd, changed, unchanged)}

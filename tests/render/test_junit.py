@@ -78,3 +78,10 @@ def test_hostile_text_is_escaped_and_still_legible() -> None:
     failure = part(reports.hostile(), "testcase/failure").text or ""
     assert "\\x1b]0;owned" in failure
     assert "<script>&amp;]]>" in failure
+
+
+def test_what_changed_is_a_property() -> None:
+    root = ET.fromstring(render(reports.changed(), "junit"))
+    known = {p.get("name"): p.get("value") for p in root.iter("property")}
+    assert known["changed/machine/transformers"] == "4.57.1 -> 5.23.0"
+    assert known["changed/machine/rebooted"] == " -> "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,8 @@ class Surgery:
         yes: bool = True,
         dry_run: bool = False,
         write_config: bool = False,
+        bases: Mapping[str, str] | None = None,
+        choose: Callable[[str, Sequence[Path]], Path | None] = lambda _adapter, _choices: None,
         before_consent: Callable[[Plan], object] = lambda _plan: None,
     ) -> Mending:
         def consent(plan: Plan) -> bool:
@@ -58,8 +60,8 @@ class Surgery:
             return yes
 
         request = Request(targets=targets, cwd=str(self.root), level="static")
-        wishes = Wishes(dry_run=dry_run, write_config=write_config)
-        return mending.mend(request, Audience(consent=consent), wishes=wishes, journal=self.journal)
+        wishes = Wishes(dry_run=dry_run, write_config=write_config, bases=bases or {})
+        return mending.mend(request, Audience(consent=consent, choose=choose), wishes=wishes, journal=self.journal)
 
     def endings(self, *targets: str, **words: bool) -> list[tuple[str, str]]:
         """Mend, and return what was tried and how it ended."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.errors import DoctorError
+from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.repair import Plan
 from sage_doctor.repairs.name_base import insert_base
 from tests.model_directories import MODEL, write_adapter, write_full
@@ -107,14 +107,112 @@ def test_a_manifest_that_is_a_link_stays_one(surgery: Surgery) -> None:
     assert 'base = "small"\nprompt' in real.read_text()
 
 
-def test_two_recipes_that_disagree_are_a_question(surgery: Surgery) -> None:
+def disputed(surgery: Surgery) -> Path:
+    """Lay out an adapter that two recipes want merged into two bases."""
     path = lost(surgery)
     write_full(surgery.root / "other")
     more = '[models.again]\nkind = "merged"\npath = "merged"\nmerge = { base = "other", adapter = "stance-v2.1" }\n'
     path.write_text(MANIFEST + more + '[models.other]\nkind = "full"\npath = "other"\n')
+    return path
+
+
+def test_two_recipes_that_disagree_are_a_question(surgery: Surgery) -> None:
+    path = disputed(surgery)
     before = path.read_text()
-    assert not surgery(*STANCE).attempts
+    for done in (surgery(*STANCE), surgery(*STANCE, dry_run=True)):
+        (attempt,) = done.attempts
+        assert (attempt.repair, attempt.ending) == ("name-base", "refused")
+        assert "which base was it trained on?" in attempt.reason
+        assert 'base = "small"' in attempt.reason
+        assert 'base = "other"' in attempt.reason
+        assert "--base" in attempt.reason
+        assert done.after.exit_code == 1
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize("bases", [{"stance-v2.1": "other"}, {"": "other"}, {"": "./other"}])
+def test_the_question_is_answered_on_the_command_line(surgery: Surgery, bases: dict[str, str]) -> None:
+    path = disputed(surgery)
+    done = surgery(*STANCE, bases=bases)
+    assert [(a.repair, a.ending) for a in done.attempts] == [("name-base", "repaired")]
+    assert tomllib.loads(path.read_text())["models"]["stance-v2.1"]["base"] == "other"
+    assert "named by you" in surgery.plans[0].does
+
+
+def test_a_person_who_is_asked_decides(surgery: Surgery) -> None:
+    path = disputed(surgery)
+    before = path.read_text()
+    asked: list[tuple[str, list[str]]] = []
+
+    def nobody(adapter: str, choices: Sequence[Path]) -> Path | None:
+        asked.append((adapter, sorted(p.name for p in choices)))
+        return None
+
+    assert [a.ending for a in surgery(*STANCE, choose=nobody).attempts] == ["refused"]
+    assert asked == [("stance-v2.1", ["base", "other"])]
+    assert path.read_text() == before
+    chosen = surgery(*STANCE, choose=lambda _adapter, choices: next(p for p in choices if p.name == "other"))
+    assert [a.ending for a in chosen.attempts] == ["repaired"]
+    assert tomllib.loads(path.read_text())["models"]["stance-v2.1"]["base"] == "other"
+
+
+def test_an_answer_with_other_shapes_is_found_out_by_the_checks(surgery: Surgery) -> None:
+    disputed(surgery)
+    wrong = {f"model.layers.0.self_attn.{n}_proj.weight": (6, 6) for n in "qkv"}
+    write_full(surgery.root / "wrong", tensors=wrong)
+    done = surgery(*STANCE, bases={"": "wrong"})
+    assert done.after.exit_code == 1
+    assert {f.code for f in done.remaining} & {"adapter-shape-mismatch", "adapter-base-mismatch"}, done.remaining
+
+
+@pytest.mark.parametrize(
+    "said, reason",
+    [
+        ("stance-v2.1", "the adapter itself"),
+        ("./stance", "the adapter itself"),
+        ("nowhere", "no directory here"),
+        ("empty", "holds no model"),
+        ("second", "is an adapter"),
+    ],
+)
+def test_an_answer_that_is_no_base_is_refused(surgery: Surgery, said: str, reason: str) -> None:
+    path = disputed(surgery)
+    before = path.read_text()
+    (surgery.root / "empty").mkdir()
+    write_adapter(surgery.root / "second", "x")
+    (attempt,) = surgery(*STANCE, bases={"": said}).attempts
+    assert attempt.ending == "refused"
+    assert reason in attempt.reason
+    assert path.read_text() == before
+
+
+def test_a_base_for_an_unknown_adapter_is_wrong_usage(surgery: Surgery) -> None:
+    disputed(surgery)
+    with pytest.raises(UsageError, match=r"no adapter of that name is examined here \(stance-v2\.1\)"):
+        surgery(*STANCE, bases={"small": "other"})
+
+
+def test_an_answer_for_nobody_in_particular_is_no_answer_for_two(surgery: Surgery) -> None:
+    for name in ("one", "two"):
+        write_adapter(surgery.root / name, f"their/{name}")
+    write_full(surgery.root / "base")
+    tables = "".join(f'[models.{n}]\nkind = "adapter"\npath = "{n}"\n' for n in ("one", "two"))
+    path = surgery.manifest(HEAD + tables)
+    before = path.read_text()
+    done = surgery(bases={"": "./base"})
+    assert [(a.ending, "for which adapter" in a.reason) for a in done.attempts] == [("refused", True)] * 2
+    assert path.read_text() == before
+    both = surgery(bases={"one": "./base", "two": "./base"})
+    assert [a.ending for a in both.attempts] == ["repaired"] * 2
+
+
+def test_what_nothing_here_knows_can_be_said(surgery: Surgery) -> None:
+    write_full(surgery.root / "smollm2-instruct")
+    write_adapter(surgery.root / "stance", "their/smollm2-base")
+    path = surgery.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
+    done = surgery(bases={"stance": "smollm2-instruct"})
+    assert [a.ending for a in done.attempts] == ["repaired"]
+    assert tomllib.loads(path.read_text())["models"]["stance"]["base"] == "./smollm2-instruct"
 
 
 def test_a_similar_name_is_no_origin(surgery: Surgery) -> None:

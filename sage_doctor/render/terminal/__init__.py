@@ -7,6 +7,7 @@ the verdict and the first step end it. Commands stand alone on their lines and a
 from __future__ import annotations
 
 from sage_doctor.render import Screen
+from sage_doctor.render.terminal.changes import draw_changes
 from sage_doctor.render.terminal.findings import draw_finding
 from sage_doctor.render.terminal.paper import Paper
 from sage_doctor.render.terminal.subjects import Subject, subjects_of
@@ -25,6 +26,7 @@ def render(report: Report, screen: Screen) -> str:
     """Return the screen as text, with ANSI colours where the screen has them."""
     paper = Paper(screen)
     _heading(paper, report)
+    draw_changes(paper, report)
     subjects = subjects_of(report)
     pad = min(max((len(s.name) for s in subjects), default=0), 28)
     models = sorted((s for s in subjects if s.name != MACHINE), key=lambda s: _WORSE.index(s.state))

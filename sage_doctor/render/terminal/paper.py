@@ -23,7 +23,7 @@ _MARKS: Final[dict[State, tuple[str, str, str]]] = {
     "unknown": ("?", "??? ", "bold magenta"),
     "skipped": ("·", "-   ", "dim"),
 }
-_ASCII: Final = str.maketrans({"·": "-", "…": "...", "✔": "+", "✘": "x"})
+_ASCII: Final = str.maketrans({"·": "-", "…": "...", "→": "->", "✔": "+", "✘": "x"})
 _WIDEST: Final = 100  # longer lines are hard to read, however wide the window is
 
 

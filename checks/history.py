@@ -1,0 +1,82 @@
+"""What a model takes, against what it usually takes on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.host import Host
+from sage_doctor.model import Model
+from sage_doctor.probing import Probing
+from sage_doctor.text import quoted, short_number
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome
+
+GIGABYTE = 1_000_000_000
+UNITS = {"load_s": "s", "first_token_ms": "ms", "tokens_per_s": "tokens/s", "peak_memory_gb": "GB"}
+
+
+@check("load", after=["*"])
+def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
+    """Loading and answering take what they usually take on this machine."""
+    past = host.history
+    if past is None:
+        raise NotApplicable("no history is kept that this run can be compared with")
+    from sage_doctor.history import usual  # noqa: PLC0415 - no run that is not deep needs it
+
+    now = {n: v for n, v in _measured(probe(model)).items() if not _misses_budget(model, n, v)}
+    earlier = past.values(model.name, host.machine.boot_id)
+    known = {n: usual.usual(v) for n, v in earlier.items() if n in now and len(v) >= usual.LEAST_RUNS}
+    if not known:
+        most = max((len(v) for v in earlier.values()), default=0)
+        raise NotApplicable(f"{most} of the {usual.LEAST_RUNS} earlier runs that tell what is usual")
+    beyond = {n: u for n, u in known.items() if usual.is_beyond(n, now[n], u)}
+    if beyond:
+        said = [
+            f"{n} is {short_number(now[n])} {UNITS[n]}, usually {short_number(u.median)} (of {u.runs})"
+            for n, u in beyond.items()
+        ]
+        yield finding(
+            "latency-regressed",
+            "; ".join(said),
+            evidence={
+                n: {
+                    "value": round(now[n], 3),
+                    "median": round(u.median, 3),
+                    "limit": round(usual.limit(n, u), 3),
+                    "runs": u.runs,
+                    "unit": UNITS[n],
+                }
+                for n, u in beyond.items()
+            },
+            fix=Fix(
+                summary="Is another process using the processor or the accelerator? Run the check again when the "
+                "machine is quiet; if it stays so, see what changed since the runs before. Accept it only if it is how "
+                "it should be: until then this warning stays.",
+                commands=("uptime", f"sage-doctor history {quoted(model.name)}"),
+            ),
+        )
+
+
+def _measured(outcome: ProbeOutcome) -> Mapping[str, float]:
+    """Return what `check_loads` and `check_speed` measure, by the names they give it."""
+    found: dict[str, float | None] = {}
+    if outcome.loaded is not None:
+        found["load_s"] = outcome.loaded.seconds
+    if outcome.memory is not None:
+        found["peak_memory_gb"] = max(outcome.memory.peak_resident_bytes, outcome.memory.peak_device_bytes) / GIGABYTE
+    if outcome.generation is not None:
+        found["first_token_ms"] = outcome.generation.first_token_ms
+        found["tokens_per_s"] = outcome.generation.tokens_per_s
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _misses_budget(model: Model, name: str, value: float) -> bool:
+    """Return whether the budget is missed already: that is an error with a code of its own."""
+    budget: float | None = getattr(model.spec.budget, name) if model.spec is not None else None
+    if budget is None:
+        return False
+    return value < budget if name == "tokens_per_s" else value > budget

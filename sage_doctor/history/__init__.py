@@ -1,0 +1,62 @@
+"""What earlier runs found on this machine: what is different now, and what is normal here.
+
+What a command does that has examined something with a manifest (`check` does, and `gate`):
+
+    selection = select(request)
+    report = examine(request, …, selection=selection)
+    if selection.host.history_file is not None:          # else nothing here needs to be imported: sqlite3 costs time
+        from sage_doctor.history import Chronicle
+        chronicle = Chronicle(selection, request, verb="gate", jobs=jobs)
+        report = chronicle.explained(report)           # reads the file where the report is red, and only then
+    …show the report…
+    for notice in chronicle.record(report): …one line on standard error…
+
+The pieces, for other uses: `series_of(host, targets)` names the runs that can be compared; `take(selection)` makes a
+`Snapshot`; `record(report, snapshot, series, verb=…)` writes a run down; `last_green(series, report)` finds the last
+good one; `changes_since(good.snapshot, snapshot)` says what differs; `Past(series=…).values(…)` is what checks ask, as
+`host.history`. None of them raises for what the disk holds or lacks, or waits longer than two seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sage_doctor.history.chronicle import Chronicle
+    from sage_doctor.history.differences import changes_since
+    from sage_doctor.history.runs import Good, Series, last_green, record, series_of
+    from sage_doctor.history.snapshot import ModelState, Snapshot, take
+    from sage_doctor.history.usual import Past, Usual, accept
+
+_HOME = {
+    **dict.fromkeys(("Chronicle",), "chronicle"),
+    **dict.fromkeys(("changes_since",), "differences"),
+    **dict.fromkeys(("Good", "Series", "last_green", "record", "series_of"), "runs"),
+    **dict.fromkeys(("ModelState", "Snapshot", "take"), "snapshot"),
+    **dict.fromkeys(("Past", "Usual", "accept"), "usual"),
+}
+
+__all__ = [
+    "Chronicle",
+    "Good",
+    "ModelState",
+    "Past",
+    "Series",
+    "Snapshot",
+    "Usual",
+    "accept",
+    "changes_since",
+    "last_green",
+    "record",
+    "series_of",
+    "take",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module a public name lives in when the name is first used: a static run pays for what it asks."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

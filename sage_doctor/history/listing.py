@@ -1,0 +1,114 @@
+"""The history for a reader: runs, newest first, and what was measured, machine by machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sage_doctor.history import store
+from sage_doctor.history.runs import plain
+from sage_doctor.history.usual import usual
+
+_MOST_VALUES: Final = 500  # the newest of each measurement, for its median
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to list: runs of one manifest, or of all; of one name (a model, or a role), or of all; at most `limit`."""
+
+    manifest: str | None = None
+    name: str | None = None
+    limit: int = 20
+
+
+def listing(path: Path, wanted: Wanted) -> dict[str, Any]:
+    """Return `runs` and `measurements` as JSON values. Raises `DoctorError` where the history cannot be read."""
+
+    def ask(connection: sqlite3.Connection) -> dict[str, Any]:
+        connection.row_factory = sqlite3.Row
+        runs = [_run(connection, row) for row in connection.execute(*_query(wanted))]
+        return {"history": str(path), "runs": runs, "measurements": _measurements(connection, wanted)}
+
+    return store.read(path, ask, {"history": str(path), "runs": [], "measurements": []})
+
+
+def _query(wanted: Wanted) -> tuple[str, Mapping[str, Any]]:
+    # A role's runs are those that named it, and those without targets that had it among the machine's roles.
+    text = (
+        "SELECT * FROM runs WHERE (:manifest IS NULL OR manifest = :manifest) AND (:name IS NULL"
+        " OR instr(targets, :quoted) OR (targets = '[]' AND instr(roles, :quoted))"
+        " OR id IN (SELECT run FROM findings WHERE subject = :name)"
+        " OR id IN (SELECT run FROM measurements WHERE subject = :name)) ORDER BY id DESC LIMIT :limit"
+    )
+    return text, _parameters(wanted)
+
+
+def _parameters(wanted: Wanted) -> dict[str, Any]:
+    return {
+        "manifest": plain(wanted.manifest) if wanted.manifest is not None else None,
+        "name": plain(wanted.name) if wanted.name is not None else None,
+        "quoted": json.dumps(wanted.name),
+        "limit": wanted.limit,
+    }
+
+
+def _run(connection: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
+    findings = connection.execute("SELECT code, severity, subject FROM findings WHERE run = ?", (row["id"],))
+    measured = connection.execute(
+        "SELECT subject, name, value, unit, budget FROM measurements WHERE run = ?", (row["id"],)
+    )
+    return {
+        "started_at": dt.datetime.fromtimestamp(row["at"], dt.timezone.utc).isoformat(timespec="seconds"),
+        "verb": row["verb"],
+        "level": row["level"],
+        "machine": row["machine"],
+        "hostname": row["hostname"],
+        "manifest": row["manifest"],
+        "targets": json.loads(row["targets"]),
+        "roles": json.loads(row["roles"]),
+        "verdict": row["verdict"],
+        "exit_code": row["exit_code"],
+        "duration_s": round(row["duration_s"], 3),
+        "boot_id": row["boot_id"],
+        "findings": [dict(f) for f in findings],
+        "measurements": [{k: v for k, v in dict(m).items() if v is not None} for m in measured],
+    }
+
+
+def _measurements(connection: sqlite3.Connection, wanted: Wanted) -> list[dict[str, Any]]:
+    """Return median, deviation and extremes of each measurement of each model on each machine."""
+    groups = connection.execute(
+        "SELECT machine, hostname, manifest, subject, name, unit, max(run) AS newest FROM measurements"
+        " JOIN runs ON runs.id = run WHERE (:manifest IS NULL OR manifest = :manifest)"
+        " AND (:name IS NULL OR subject = :name OR instr(targets, :quoted) OR instr(roles, :quoted))"
+        " GROUP BY machine, hostname, manifest, subject, name ORDER BY machine, hostname, subject, min(run), name",
+        _parameters(wanted),
+    ).fetchall()
+    found = []
+    for group in groups:
+        rows = connection.execute(
+            "SELECT value, sound, budget FROM measurements JOIN runs ON runs.id = run"
+            " WHERE machine = ? AND hostname = ? AND manifest = ? AND subject = ? AND name = ?"
+            " ORDER BY run DESC LIMIT ?",
+            (group["machine"], group["hostname"], group["manifest"], group["subject"], group["name"], _MOST_VALUES),
+        ).fetchall()
+        values = [float(r["value"]) for r in rows if r["sound"]] or [float(r["value"]) for r in rows]
+        known = usual(values)
+        found.append(
+            {
+                **{key: group[key] for key in ("machine", "hostname", "manifest", "subject", "name", "unit")},
+                "runs": known.runs,
+                "median": round(known.median, 6),
+                "deviation": round(known.deviation, 6),
+                "least": round(min(values), 6),
+                "most": round(max(values), 6),
+                "newest": round(float(rows[0]["value"]), 6),
+                **({"budget": rows[0]["budget"]} if rows[0]["budget"] is not None else {}),
+            }
+        )
+    return found

@@ -1,0 +1,196 @@
+"""What a machine was like during one run: the things that, when they change, explain why something no longer works.
+
+Everything here is known already or costs one look at a directory; nothing is hashed or loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sage_doctor import __version__
+from sage_doctor.facts.machine import disk_free
+from sage_doctor.model import Model
+from sage_doctor.readers.regular import UnreadableFile, read_start
+from sage_doctor.readers.small_text import read_line
+from sage_doctor.selection import Selection
+
+MOST_FILES: Final = 2000  # of one model
+MOST_SECONDS: Final = 5.0
+_MANIFEST_BYTES: Final = 1 << 20
+_PASSED_OVER: Final = frozenset({"__pycache__"})
+
+# Size in bytes, time of the last change in nanoseconds, inode.
+FileState = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelState:
+    """One model's files, by their path below its directory, and its budget. `found` is whether there is a directory."""
+
+    path: str
+    found: bool
+    files: Mapping[str, FileState] = field(default_factory=dict)
+    budget: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all files, in bytes."""
+        return sum(size for size, _, _ in self.files.values())
+
+    def body(self) -> str:
+        """Return the state as JSON, the same text for the same state."""
+        return _body({**asdict(self), "bytes": self.nbytes})
+
+    @classmethod
+    def from_body(cls, text: str) -> ModelState:
+        """Return the state that `body` wrote. Raises `ValueError`, `KeyError` or `TypeError` for anything else."""
+        data = json.loads(text)
+        files = {name: (int(s), int(m), int(i)) for name, (s, m, i) in data["files"].items()}
+        return cls(path=data["path"], found=data["found"], files=files, budget=dict(data["budget"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The machine, the sessions' interpreter, the manifest and the models, as a run saw them.
+
+    `system` has texts by name (kernel, driver, …). `packages` is None where the interpreter gave no answer, and has
+    only packages that are installed. `disk_free` is the least free space, in bytes, among the models' file systems;
+    it is no part of the identity. `models` are by subject.
+    """
+
+    boot_id: str | None = None
+    system: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    interpreter: str | None = None
+    interpreter_problem: str | None = None
+    python: str | None = None
+    packages: Mapping[str, str] | None = None
+    doctor: str = __version__
+    manifest: str = ""
+    disk_free: int | None = None
+    models: Mapping[str, ModelState] = field(default_factory=dict)
+
+    def body(self) -> str:
+        """Return everything but the models' own states as JSON; of those, the digests."""
+        data = {name: value for name, value in vars(self).items() if name not in ("disk_free", "models")}
+        return _body({**data, "models": {name: digest(state.body()) for name, state in self.models.items()}})
+
+    @classmethod
+    def from_body(cls, text: str, models: Mapping[str, str], free: int | None) -> Snapshot:
+        """Return the snapshot of a stored body; `models` has the bodies by digest. Raises like `ModelState`'s."""
+        data: dict[str, Any] = json.loads(text)
+        states = {name: ModelState.from_body(models[key]) for name, key in data.pop("models").items()}
+        return cls(**data, models=states, disk_free=free)
+
+
+def digest(body: str) -> str:
+    """Return the name under which a body is stored."""
+    return hashlib.sha256(body.encode("ascii")).hexdigest()
+
+
+def _body(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def take(selection: Selection, *, deadline: float | None = None) -> Snapshot | None:
+    """Return the snapshot of what a run examined, None without a manifest or where it takes more than five seconds.
+
+    After `deadline` (a `time.time()` in seconds) an interpreter that gave no answer so far is not waited for.
+    """
+    host = selection.host
+    if host.manifest is None:
+        return None
+    until = time.monotonic() + MOST_SECONDS
+    models: dict[str, ModelState] = {}
+    for model in _all_of(selection):
+        if time.monotonic() > until:
+            return None
+        models[model.name] = _state_of(model)
+    machine = host.machine
+    system = {
+        "kernel": machine.kernel,
+        "driver": machine.nvidia_driver or read_line(Path("/sys/module/nvidia/version")),
+        "Jetson Linux": machine.l4t,
+        "operating system": machine.platform,
+    }
+    late = deadline is not None and time.time() > deadline and "session" not in vars(host)
+    session = None if late else host.session
+    answered = session is not None and session.problem is None
+    return Snapshot(
+        boot_id=machine.boot_id,
+        system={name: text for name, text in system.items() if text},
+        memory_bytes=machine.memory_total,
+        interpreter=session.executable if session is not None else None,
+        interpreter_problem=session.problem if session is not None else None,
+        python=session.version if session is not None else None,
+        packages={n: v for n, v in session.packages.items() if v} if session is not None and answered else None,
+        manifest=_digest_of(host.manifest.path),
+        disk_free=_least_free([host.manifest.directory, *(Path(m.path) for m in models.values() if m.found)]),
+        models=models,
+    )
+
+
+def _all_of(selection: Selection) -> list[Model]:
+    """Return the models of a run with the bases they load that have no name of their own in it."""
+    found = {m.name: m for m in selection.models}
+    for model in selection.models:
+        for base in model.depends_on():
+            found.setdefault(base.name, base)
+    return list(found.values())
+
+
+def _state_of(model: Model) -> ModelState:
+    budget = vars(model.spec.budget) if model.spec is not None else {}
+    return ModelState(
+        path=str(model.path),
+        found=model.found,
+        files=_files(str(model.path)) if model.found else {},
+        budget={name: value for name, value in budget.items() if value is not None},
+    )
+
+
+def _files(root: str) -> dict[str, FileState]:
+    """Return the files in a directory and in those directly below it, links followed; a link to nothing is no file."""
+    found: dict[str, FileState] = {}
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        try:
+            with os.scandir(os.path.join(root, below)) as entries:
+                for entry in sorted(entries, key=lambda e: e.name):
+                    if entry.name.startswith(".") or entry.name in _PASSED_OVER:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        pending += [entry.name] if not below else []
+                    elif entry.is_file():
+                        status = entry.stat()
+                        found[os.path.join(below, entry.name)] = (status.st_size, status.st_mtime_ns, status.st_ino)
+                    if len(found) >= MOST_FILES:
+                        return found
+        except OSError:
+            continue
+    return found
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_start(path, _MANIFEST_BYTES)).hexdigest()
+    except UnreadableFile:
+        return ""
+
+
+def _least_free(places: list[Path]) -> int | None:
+    free: list[int] = []
+    for place in dict.fromkeys(places):
+        try:
+            free.append(disk_free(place))
+        except OSError:
+            continue
+    return min(free, default=None)

@@ -1,0 +1,225 @@
+"""The file that the history lies in: SQLite, in the state directory, written in one short transaction a run.
+
+A rollback journal and no WAL: state directories lie on NFS as well, where WAL's shared memory does not work. Nobody
+waits longer than two seconds for another writer. A file that cannot be used is set aside, never deleted or repaired.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.readers.regular import look
+from sage_doctor.text import printable
+
+T = TypeVar("T")
+
+VERSION: Final = 1
+MOST_ASIDE: Final = 5  # files set aside that are kept
+# Together the two seconds that a run waits at most for other writers.
+WAIT_TO_BEGIN_S: Final = 1.5
+WAIT_TO_END_S: Final = 0.5
+
+_APPLICATION: Final = 0x53444F43  # what `file` shows of it: "SDOC"
+_BESIDE: Final = ("-journal", "-wal", "-shm", "")  # what belongs to the file is moved before it
+_SCHEMA: Final = (
+    """CREATE TABLE runs(
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, verb TEXT NOT NULL, level TEXT NOT NULL,
+        depth INTEGER NOT NULL, machine TEXT NOT NULL, hostname TEXT NOT NULL, boot_id TEXT, manifest TEXT NOT NULL,
+        targets TEXT NOT NULL, roles TEXT NOT NULL, verdict TEXT NOT NULL, exit_code INTEGER NOT NULL,
+        duration_s REAL NOT NULL, jobs INTEGER NOT NULL, measured INTEGER NOT NULL, disk_free INTEGER,
+        snapshot TEXT)""",
+    "CREATE INDEX runs_of_a_series ON runs(machine, hostname, manifest, targets, id)",
+    "CREATE TABLE findings(run INTEGER NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL, subject TEXT NOT NULL)",
+    "CREATE INDEX findings_of_a_run ON findings(run)",
+    """CREATE TABLE measurements(
+        run INTEGER NOT NULL, subject TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, unit TEXT NOT NULL,
+        budget REAL, sound INTEGER NOT NULL, cold INTEGER NOT NULL)""",
+    "CREATE INDEX measurements_of_a_run ON measurements(run)",
+    "CREATE INDEX measurements_of_a_subject ON measurements(subject, run)",
+    "CREATE TABLE snapshots(digest TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TABLE models(digest TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    """CREATE TABLE accepted(
+        machine TEXT NOT NULL, hostname TEXT NOT NULL, manifest TEXT NOT NULL, subject TEXT NOT NULL,
+        run INTEGER NOT NULL, PRIMARY KEY(machine, hostname, manifest, subject))""",
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+
+class Unusable(Exception):
+    """What lies at the path is no history of this version; the text says what it is instead."""
+
+
+def change(path: Path, work: Callable[[sqlite3.Connection], None]) -> list[str]:
+    """Do `work` in one transaction on the history at `path`, and return what a person should be told.
+
+    Never raises for what the disk holds or lacks: the notices say what was set aside, or why nothing was written.
+    """
+    notices: list[str] = []
+    for last in (False, True):
+        judged = _identity(path)
+        try:
+            _change_once(path, work)
+        except Unusable as error:
+            notices += _aside(path, judged, str(error))
+            if not last:
+                continue
+        except (sqlite3.Error, OSError) as error:
+            notices.append(f"the history {printable(str(path))} could not be written: {_reason(error)}")
+        break
+    return notices
+
+
+def _change_once(path: Path, work: Callable[[sqlite3.Connection], None]) -> None:
+    _refuse_what_is_no_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
+    with contextlib.closing(_connect(path, WAIT_TO_BEGIN_S)) as connection, _told_apart(path):
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("BEGIN IMMEDIATE")
+        _bring_up(connection)
+        work(connection)
+        connection.execute(f"PRAGMA busy_timeout = {int(WAIT_TO_END_S * 1000)}")
+        connection.execute("COMMIT")
+
+
+def read(path: Path, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+    """Return what `ask` finds in the history at `path`; `otherwise` where there is none.
+
+    Raises `DoctorError` where there is one that cannot be read.
+    """
+    if look(path).kind == "missing":
+        return otherwise
+    try:
+        _refuse_what_is_no_file(path)
+        with contextlib.closing(_connect(path, WAIT_TO_END_S, mode="rw")) as connection, _told_apart(path):
+            if _is_empty(connection):
+                return otherwise
+            return ask(connection)
+    except Unusable as error:
+        raise DoctorError(f"the history {printable(str(path))} {error}; the next check sets it aside") from error
+    except (sqlite3.Error, OSError) as error:
+        raise DoctorError(f"the history {printable(str(path))} cannot be read: {_reason(error)}") from error
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    node = look(path)
+    if node.kind in ("directory", "special", "loop"):
+        raise Unusable(f"is {node.detail or 'a directory'}, not a file")
+
+
+def _connect(path: Path, wait_s: float, mode: str = "rwc") -> sqlite3.Connection:
+    address = f"file:{quote(os.fsencode(path))}?mode={mode}"
+    return sqlite3.connect(address, uri=True, timeout=wait_s, isolation_level=None)
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """Return whether nothing was ever written here. Raises `Unusable` for another program's or version's file."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == VERSION:
+        return False
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        return True
+    if version > VERSION:
+        raise Unusable(f"has schema version {version}, of a newer sage-doctor than this one")
+    raise Unusable("is a database of another program")
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    if _is_empty(connection):
+        for statement in _SCHEMA:
+            connection.execute(statement)
+
+
+@contextlib.contextmanager
+def _told_apart(path: Path) -> Iterator[None]:
+    """Raise `Unusable` for errors that say that the file is broken; busy, full and forbidden are no such errors."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        broken = ("no such table", "no such column", "has no column", "malformed", "file format", "decode to UTF-8")
+        # A damaged header can declare a file that may be written to as read-only.
+        pretends = "readonly" in text and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        if pretends or any(word in text for word in broken):
+            raise Unusable(f"is damaged ({text})") from error
+        raise
+    except (sqlite3.ProgrammingError, sqlite3.NotSupportedError):
+        raise
+    except sqlite3.DatabaseError as error:
+        raise Unusable(f"is damaged ({error})") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return os.strerror(error.errno or 0).lower()
+    busy = "locked" in str(error)
+    return "another process held it for two seconds" if busy else printable(str(error), limit=200)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        own = os.lstat(path)
+    except OSError:
+        return None
+    return own.st_dev, own.st_ino
+
+
+def _aside(path: Path, judged: tuple[int, int] | None, reason: str) -> list[str]:
+    """Move what lies at `path` out of the way, unless another process has done so since it was judged."""
+    shown = printable(str(path))
+    try:
+        with _directory_held(path.parent):
+            if judged is None or _identity(path) != judged:
+                return []
+            target = _free_name(path)
+            for suffix in _BESIDE:
+                if os.path.lexists(f"{path}{suffix}"):
+                    os.rename(f"{path}{suffix}", f"{target}{suffix}")
+            _sweep(path)
+    except OSError as error:
+        return [f"the history {shown} {reason}, and cannot be set aside: {_reason(error)}"]
+    return [f"the history {shown} {reason}; it is kept as {printable(target.name)}, and a new one begins"]
+
+
+@contextlib.contextmanager
+def _directory_held(directory: Path) -> Iterator[None]:
+    """Hold the directory against others that set something aside in it, for a second at most."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + 1
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _free_name(path: Path) -> Path:
+    stem = f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    names = (stem, *(f"{stem}-{number}" for number in range(1, 1000)))
+    return path.with_name(next(n for n in names if not os.path.lexists(path.with_name(n))))
+
+
+def _sweep(path: Path) -> None:
+    """Delete the oldest of the files set aside; what is no file is nothing of ours, and stays."""
+    kept = sorted(p for p in path.parent.glob(f"{path.name}.corrupt-*Z*") if not p.name.endswith(_BESIDE[:3]))
+    for old in [p for p in kept if p.is_file() and not p.is_symlink()][:-MOST_ASIDE]:
+        for suffix in _BESIDE:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{old}{suffix}")

@@ -1,0 +1,108 @@
+"""LoRA on bare parameters (`target_parameters`): blocks of experts that the library keeps as one parameter.
+
+PEFT wraps the module that owns them once for each parameter, the first inside the second (`experts.base_layer.lora_A`,
+`experts.lora_A`), and keeps the matrices of all experts in one: A is (expert, rank) × in, B is out × (rank, expert).
+A stored tensor is the whole block, or one expert's part of it; the library's own conversion says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sage_doctor.merge.adapter import ModuleParts
+from sage_doctor.merge.assembly import Assembly
+from sage_doctor.merge.edits import LowRank, Place, Stack
+from sage_doctor.merge.recipe import Recipe
+from sage_doctor.merge.refusal import refused, unmatched
+from sage_doctor.text import listed, printable
+
+_INNER = ".base_layer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What a stored tensor is of a block: all of it, or for one expert the outputs from `first` on."""
+
+    stored: str
+    expert: int | None = None
+    first: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A parameter of the running model, and the stored tensors that make it up.
+
+    `turned` says that it holds experts × in × out. `shares` is empty where nothing tells how it is made up.
+    """
+
+    shape: tuple[int, ...]
+    turned: bool
+    shares: tuple[Share, ...]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Its experts, and the inputs and outputs of one. A plain matrix counts as one expert."""
+        experts, rows, columns = self.shape if len(self.shape) == 3 else (1, *self.shape)
+        return (experts, rows, columns) if self.turned else (experts, columns, rows)
+
+
+def of_parameters(modules: Mapping[str, ModuleParts], recipe: Recipe) -> dict[str, list[ModuleParts]]:
+    """Return the modules of the adapter that PEFT put around bare parameters, by owner, the innermost first."""
+    found: dict[str, list[ModuleParts]] = {}
+    if not recipe.parameters:
+        return found
+    for module in sorted(modules.values(), key=lambda m: -m.name.count(_INNER)):
+        owner = module.name.replace(_INNER, "")
+        if "A" in module.parts and not recipe.targets(owner):
+            found.setdefault(owner, []).append(module)
+    return found
+
+
+def apply_parameters(
+    assembly: Assembly, owner: str, layers: list[ModuleParts], blocks: Mapping[str, Block], recipe: Recipe
+) -> None:
+    """Put the matrices around one owner's parameters into the pieces. `blocks` are in the owner's own order."""
+    shown = printable(owner)
+    wanted = [n for n in blocks if n.rpartition(".")[0] == owner and recipe.targets_parameter(n)]
+    if len(wanted) != len(layers):
+        raise unmatched(
+            f"the adapter holds {len(layers)} LoRA for parameters of {shown}, where its configuration targets "
+            f"{listed(wanted) or 'none'}",
+            "Name the base that this adapter was trained on with --base.",
+        )
+    for name, layer in zip(wanted, layers, strict=True):
+        _apply(assembly, name, layer, blocks[name], recipe)
+
+
+def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: Block, recipe: Recipe) -> None:
+    shown = printable(name)
+    if layer.parts.keys() != {"A", "B"}:
+        raise refused(f"the LoRA for {shown} is in a form that PEFT does not make: {listed(sorted(layer.parts))}")
+    a, b = assembly.use(layer.parts["A"]), assembly.use(layer.parts["B"])
+    experts, ins, outs = block.sizes
+    rank = a.shape[0] // experts if a.shape else 0
+    if a.shape != (rank * experts, ins) or b.shape != (outs, rank * experts) or rank == 0:
+        raise unmatched(
+            f"the adapter's matrices for {shown} are {a.shape} and {b.shape}, which does not fit {block.shape}"
+        )
+    if not block.shares:
+        raise refused(f"nothing tells from which stored tensors {shown} is made up")
+    scaling = recipe.scaling(name, rank)
+    for share in block.shares:
+        piece = assembly.pieces[share.stored]
+        if piece.computed:
+            raise refused(f"the adapter changes {printable(share.stored)} in two ways")
+        rows = piece.shape[0] if share.expert is not None else outs
+        stack = Stack(experts=experts, expert=share.expert, first=share.first, rows=rows, turned=block.turned)
+        low_rank = LowRank(a=_part(a, share.expert, rank), b=b, scaling=scaling, layout="expert", stack=stack)
+        assembly.pieces[share.stored] = replace(piece, low_rank=low_rank)
+
+
+def _part(a: Place, expert: int | None, rank: int) -> Place:
+    """Return the rows of A that belong to one expert, or all of them."""
+    if expert is None:
+        return a
+    row = a.nbytes // a.shape[0]
+    start = a.tensor.start + expert * rank * row
+    return replace(a, tensor=a.tensor._replace(shape=(rank, a.shape[1]), start=start, end=start + rank * row))

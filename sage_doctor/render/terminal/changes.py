@@ -1,0 +1,37 @@
+"""What is not as it was in the last good run: first on the screen, because it is the first thing anybody asks."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sage_doctor.render.terminal.paper import Paper
+from sage_doctor.report import Report
+from sage_doctor.text import printable, spoken
+
+_MOST = 8
+
+
+def draw_changes(paper: Paper, report: Report) -> None:
+    """Write what changed since the last good run; nothing where no such run is known."""
+    if report.changes_since is None:
+        return
+    since = _ago(report.changes_since, report.started_at)
+    if not report.changes:
+        paper.text(f"Since the last good run ({since}) nothing changed that is written down.", style="dim")
+    else:
+        paper.text(f"Since the last good run ({since}):", style="bold")
+        for change in report.changes[:_MOST]:
+            paper.text(change.words(), indent=2, after=4)
+        rest = len(report.changes) - _MOST
+        if rest > 0:
+            paper.text(f"and {rest} more (in the JSON report)", indent=2, style="dim")
+    paper.blank()
+
+
+def _ago(since: str, now: str) -> str:
+    """Return how long ago that was; the date where a clock was set back in between, or says nothing."""
+    try:
+        passed = (dt.datetime.fromisoformat(now) - dt.datetime.fromisoformat(since)).total_seconds()
+    except (ValueError, TypeError):
+        return printable(since, limit=40)
+    return f"{spoken(passed)} ago" if passed >= 0 else f"dated {printable(since, limit=40)}"
