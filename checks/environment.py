@@ -45,12 +45,12 @@ def check_interpreter(host: Host) -> Iterator[Finding]:
 @check("load", after=["check_interpreter"])
 def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
     """The sessions' interpreter has the packages that loading these models takes."""
-    models = [m for m in models if handed_over(m) is None]
-    if not models:
-        raise NotApplicable("no model is loaded here: services answer")
+    loaded = [m for m in models if handed_over(m) is None]
+    if not loaded:
+        raise NotApplicable("no model is loaded here" + (": services answer" if models else ""))
     if host.session.problem is not None:
         raise Blocked("interpreter-missing")
-    missing = needed_packages(host, models)
+    missing = needed_packages(host, loaded)
     if missing:
         python = host.session.executable
         torch = "torch" in missing

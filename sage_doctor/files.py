@@ -1,10 +1,13 @@
-"""Writing files so that a kill at any moment leaves the old content or the new, never a part of it."""
+"""Writing files so that a kill at any moment leaves the old content or the new, and one writer at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -38,6 +41,36 @@ def write_atomically(path: Path, text: str) -> None:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
         raise DoctorError(f"{printable(str(path))} could not be written: {reason}") from error
+
+
+@contextlib.contextmanager
+def held(path: Path, *, wait_s: float) -> Iterator[None]:
+    """Hold the lock file at `path`, which stays there, empty. The lock itself ends with the process, however it ends.
+
+    Raises `DoctorError` where the file cannot be made, or another process still holds it after `wait_s` seconds.
+    """
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        handle = os.open(path, flags, 0o600)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise DoctorError(f"{printable(str(path))} cannot be locked: {reason}") from error
+    try:
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise DoctorError(f"{printable(str(path))} is held by another process") from None
+                time.sleep(0.01)
+            except OSError as error:  # a file system without locks
+                reason = os.strerror(error.errno or 0).lower()
+                raise DoctorError(f"{printable(str(path))} cannot be locked: {reason}") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def _is_stream(path: Path) -> bool:

@@ -176,11 +176,12 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
         asked |= {m.name for m in extra}
     explicit = asked if request.targets else _named_by_roles(manifest)
     services = choose_services(manifest, host, asked_services if request.targets else None, chosen, explicit)
-    if not chosen and not services and request.targets:
+    watched = manifest.watched and all(t in manifest.roles for t in request.targets)
+    if not chosen and not services and not watched and request.targets:
         raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
-    if not chosen and not services:
+    if not chosen and not services and not watched:
         raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
-    if not request.targets and not needed and not any(s.named for s in services):
+    if not request.targets and not needed and not watched and not any(s.named for s in services):
         roles = ", ".join(manifest.needed_roles()) or "none"
         raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {roles})")
     return Selection(
@@ -227,7 +228,7 @@ def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     role = manifest.roles[request.role or ""]
     chosen = [models[n] for n in sorted(needed | built_on)]
     services = choose_services(manifest, host, set(manifest.required_services()), chosen, set(role.models))
-    if not needed and not services and not role.runners and not host.accelerator:
+    if not (needed or services or role.runners or host.accelerator or manifest.watched):
         raise NothingSelected(f"the role {quoted(role.name)} needs nothing, so nothing can be said of it")
     return Selection(
         host=host,

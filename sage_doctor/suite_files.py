@@ -15,6 +15,7 @@ FIXTURES = _ROOT / "fixtures"
 FAMILIES = (
     "environment",
     "runners",
+    "sessions",
     "paths",
     "hub_cache",
     "permissions",

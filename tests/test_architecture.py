@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sage_doctor"
 FLOORS = (
     {"errors", "report", "catalogue", "text", "version"},
-    {"readers", "files", "journal", "manifest", "check", "facts", "probe", "merge", "services"},
+    {"readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge", "services"},
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
         *("completeness", "directory_targets", "resolving"),

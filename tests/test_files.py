@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.files import write_atomically
+from sage_doctor.files import held, write_atomically
 
 
 @pytest.fixture
@@ -131,3 +131,38 @@ def test_standard_output_in_a_log_is_added_to(tmp_path: Path) -> None:
 
 def test_standard_output_in_a_pipe() -> None:
     assert subprocess.run([sys.executable, "-c", SAY], capture_output=True, check=True, timeout=60).stdout == b"report"
+
+
+def test_a_lock_is_held_by_one_and_free_for_the_next(tmp_path: Path) -> None:
+    with held(tmp_path / "lock", wait_s=0), pytest.raises(DoctorError, match=r"lock is held by another process$"):
+        held(tmp_path / "lock", wait_s=0.05).__enter__()
+    with held(tmp_path / "lock", wait_s=0):
+        pass
+    assert os.listdir(tmp_path) == ["lock"]
+
+
+def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+    order = []
+
+    def first() -> None:
+        with held(tmp_path / "lock", wait_s=60):
+            ready.set()
+            go.wait(60)
+            order.append("first")
+
+    ready, go = threading.Event(), threading.Event()
+    thread = threading.Thread(target=first)
+    thread.start()
+    ready.wait(60)
+    threading.Timer(0.1, go.set).start()
+    with held(tmp_path / "lock", wait_s=60):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("name", ["absent/lock", "link", "x" * 256])
+def test_a_lock_that_cannot_be_made(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to("elsewhere")  # a stranger could lead it to a file of ours
+    with pytest.raises(DoctorError, match="cannot be locked: "):
+        held(tmp_path / name, wait_s=0).__enter__()

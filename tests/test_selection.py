@@ -263,3 +263,34 @@ def test_a_file_as_target_is_left_to_its_check(ask: Ask) -> None:
 def test_a_request_travels_as_json() -> None:
     request = Request(targets=("a", "b"), manifest="m.toml", level="load", cwd="/x", deadline=1.5, run_directory="/r")
     assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+
+
+WATCHED = """
+schema = 1
+[machines.thor]
+roles = ["raising"]
+[machines.idle]
+roles = ["nothing"]
+[roles.raising]
+[roles.nothing]
+[heartbeats.h]
+path = "x"
+max_age = "1d"
+roles = ["raising"]
+"""
+
+
+def test_what_sessions_leave_behind_can_be_examined_without_a_model(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (zoo / "sage-doctor.toml").write_text(WATCHED)
+    for targets in ((), ("raising",)):
+        monkeypatch.setenv("SAGE_MACHINE", "thor")
+        found = select(Request(targets=targets))
+        assert (found.models, found.deep, found.roles) == ((), frozenset(), ("raising",))
+        monkeypatch.setenv("SAGE_MACHINE", "idle")
+        with pytest.raises(NothingSelected):
+            select(Request(targets=targets))
+    monkeypatch.setenv("SAGE_MACHINE", "thor")
+    assert select(Request(role="raising")).models == ()
+    monkeypatch.setenv("SAGE_MACHINE", "idle")
+    with pytest.raises(NothingSelected):
+        select(Request(role="nothing"))

@@ -18,8 +18,8 @@ ENTRIES = (
         code="state-invalid",
         severity="error",
         title="A state file cannot be read",
-        cause="The file that carries a session's state to the next is not valid JSON: a session was killed while it "
-        "wrote, or two wrote at once.",
+        cause="The file that carries a session's state to the next is missing, torn, or not what sessions put there: "
+        "one was killed while it wrote, two wrote at once, or the file was moved.",
         cure="Restore the last good version from version control or a backup before the next session overwrites it.",
     ),
     Entry(
@@ -28,7 +28,16 @@ ENTRIES = (
         title="A counter in the state has gone backwards",
         cause="A number that only ever grows is smaller than it was: an old copy was restored or pulled. The next "
         "sessions would overwrite the records of earlier ones.",
-        cure="Start no session. Find the newer state, in version control or on another machine, and restore it.",
+        cure="Start no session. Find the newer state, in version control or on another machine, and restore it. Where "
+        "the counter was set back on purpose, `sage-doctor accept` makes the present value the highest one.",
+    ),
+    Entry(
+        code="state-unrecorded",
+        severity="info",
+        title="How far a counter had come is not on record",
+        cause="The doctor keeps the highest value of each counter in its state directory, and cannot write or read it "
+        "there, or what it found was damaged. A state that goes backwards may then go unnoticed.",
+        cure="Let the doctor write to its state directory, or name another with STATE_DIRECTORY or XDG_STATE_HOME.",
     ),
     Entry(
         code="service-down",

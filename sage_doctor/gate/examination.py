@@ -153,7 +153,10 @@ def _record_role(
         "reason": decision.reason,
         "details": list(decision.details),
         "codes": list(decision.codes),
-        "live": not situation.complete or bool(manifest.check_paths) or any(s.required for s in selection.services),
+        "live": not situation.complete
+        or bool(manifest.check_paths)
+        or manifest.watched  # a trace grows old by itself
+        or any(s.required for s in selection.services),
         "memory_needed": max(map(memory_needed, deep)) if deep and at_least(ground.question.level, "load") else 0,
         "models": {name: dataclasses.asdict(place) for name, place in decision.models.items()},
         "report": decision.report,

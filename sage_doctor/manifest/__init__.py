@@ -23,11 +23,13 @@ from sage_doctor.manifest.specs import (
     RoleSpec,
     ServiceSpec,
 )
+from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 
 __all__ = [
     "FILE_NAME",
     "Budget",
     "GateSpec",
+    "HeartbeatSpec",
     "Kind",
     "MachineSpec",
     "Manifest",
@@ -36,6 +38,7 @@ __all__ = [
     "ModelSpec",
     "RoleSpec",
     "ServiceSpec",
+    "StateSpec",
     "find_manifest",
     "load_for_host",
     "load_manifest",

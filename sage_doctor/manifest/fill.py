@@ -46,9 +46,13 @@ class Filler:
         """Return the text as the place of a model."""
         return self._place(places.model_path, value, needed=needed, lacking=lacking)
 
-    def path(self, value: Written) -> Path | None:
+    def path(self, value: Written, *, needed: bool = True) -> Path | None:
         """Return the text as an absolute path."""
-        return self._place(places.absolute, value)
+        return self._place(places.absolute, value, needed=needed)
+
+    def glob(self, value: Written, *, needed: bool = True) -> str | None:
+        """Return the text as a glob, which the manifest's directory is no part of: its name may hold a `[`."""
+        return self._place(places.glob, value, needed=needed)
 
     def url(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
         """Return the text as the address of a service."""

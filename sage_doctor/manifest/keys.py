@@ -13,7 +13,7 @@ DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 
 TOP: Final = (
     *("schema", "python", "accelerator", "requires", "vars", "budget", "machines", "roles", "models", "checks"),
-    "gate",
+    *("gate", "heartbeats", "state"),
 )
 BUDGET: Final = ("load_s", "first_token_ms", "tokens_per_s", "peak_memory_gb")
 MACHINE: Final = ("match", "roles", "python", "accelerator", "requires", "home", "vars", "budget", "models")
@@ -27,5 +27,7 @@ MODEL: Final = ("kind", *OVERRIDE, "merge", "or", "requires", "description", "ap
 MERGE: Final = ("base", "adapter")
 CHECKS: Final = ("paths",)
 GATE: Final = ("max_age", "timeout")
+HEARTBEAT: Final = ("path", "max_age", "roles", "description")
+STATE: Final = ("path", "counter", "at_least", "roles", "description")
 
 BUILT_IN: Final = ("home", "machine", "manifest_dir")

@@ -25,6 +25,7 @@ from sage_doctor.manifest.places import BadPlace, interpreter
 from sage_doctor.manifest.problems import Problems, shown
 from sage_doctor.manifest.references import References
 from sage_doctor.manifest.requirements import read_requires
+from sage_doctor.manifest.sessions import Sessions
 from sage_doctor.manifest.specs import MachineSpec, Manifest, RoleSpec
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import locate_keys
@@ -111,12 +112,15 @@ class _Parser:
         }
         overrides = here.overrides if here is not None else {}
         drafts = {name: draft.on(overrides.get(name)) for name, draft in self.drafts.items()}
-        References(self.drafts, self.roles, self.problems).check(self.machines)
+        references = References(self.drafts, self.roles, self.problems)
+        references.check(self.machines)
+        sessions = Sessions(self.top, filler, references, here.roles if here is not None else None)
         check_circles(drafts, self.problems)
         needed = closure(drafts, self._wanted(here, roles))
         budgets = {**self.budget, **(here.budget if here is not None else {})}
         models, services, elsewhere = build_models(drafts, needed, filler, budgets)
         check_paths = self._check_paths(filler)
+        heartbeats, states = sessions.heartbeats(), sessions.states()
         machine = machines[here.name] if here is not None else None
         python = machine.python if machine is not None else self._python(None, filler, needed=True)
         self.problems.settle()
@@ -133,6 +137,8 @@ class _Parser:
             vars=scope.values(scope.variables),
             check_paths=check_paths,
             elsewhere=elsewhere,
+            heartbeats=heartbeats,
+            states=states,
             services=services,
         )
 

@@ -27,6 +27,13 @@ def absolute(directory: Path, text: str) -> Path:
     return directory / text
 
 
+def glob(_directory: Path, text: str) -> str:
+    """Return a glob as it is. Raises `BadPlace`."""
+    if "\0" in text:
+        raise BadPlace("holds a NUL character, which no path can")
+    return text
+
+
 def model_path(directory: Path, text: str) -> ModelPath:
     """Return where a model lies that the manifest in `directory` calls `text`. Raises `BadPlace`."""
     if not text.startswith("hf:"):

@@ -35,12 +35,16 @@ class References:
             if draft.served_by is not None:
                 self._server(draft.served_by)
 
+    def named_roles(self, table: Table) -> tuple[str, ...] | None:
+        """Return the roles that a table lists, None where it has no such key; notes unknown ones."""
+        for index, name in table.items("roles"):
+            self._role(name, (*table.path, "roles", index), table.title)
+        return table.texts("roles")
+
     def _machine(self, machine: MachineDraft) -> None:
         table = machine.table
         for index, name in table.items("roles"):
-            if name not in self.roles:
-                what = f"unknown role {shown_name(name)} in {table.title}"
-                self.problems.unknown((*table.path, "roles", index), what, self.roles, word=name)
+            self._role(name, (*table.path, "roles", index), table.title)
         for name, inner in machine.override_tables.items():
             self._model(name, inner.path, table.title)
             if name in self.drafts:
@@ -49,6 +53,10 @@ class References:
             self._bases(fields.places)
             if "served_by" in fields.places:
                 self._server(fields.places["served_by"])
+
+    def _role(self, name: str, key: KeyPath, where: str) -> None:
+        if name not in self.roles:
+            self.problems.unknown(key, f"unknown role {shown_name(name)} in {where}", self.roles, word=name)
 
     def _bases(self, places: Mapping[str, Written]) -> None:
         for what, reference in places.items():

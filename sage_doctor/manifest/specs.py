@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from sage_doctor.errors import UsageError
 from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 from sage_doctor.text import listed, printable
 
 Kind = Literal["full", "merged", "adapter"]
@@ -155,6 +156,7 @@ class Manifest:
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
     and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
     looked at (`for_role`). `services` are the models that are reached over HTTP.
+    `heartbeats` and `states` are those that concern this machine.
     """
 
     path: Path
@@ -171,6 +173,13 @@ class Manifest:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
+    heartbeats: Mapping[str, HeartbeatSpec] = field(default_factory=dict)
+    states: Mapping[str, StateSpec] = field(default_factory=dict)
+
+    @property
+    def watched(self) -> bool:
+        """Whether there is something to examine on this machine besides models."""
+        return bool(self.heartbeats or self.states)
 
     @property
     def directory(self) -> Path:
@@ -214,7 +223,14 @@ class Manifest:
                 f"(its roles: {listed(list(self.machine.roles)) or 'none'}); see {printable(str(self.path))}"
             )
         machine = replace(self.machine, roles=(name,)) if self.machine is not None else None
-        return replace(self, machine=machine, roles={name: self.roles[name]}, narrowed=True)
+        return replace(
+            self,
+            machine=machine,
+            roles={name: self.roles[name]},
+            heartbeats={key: spec for key, spec in self.heartbeats.items() if spec.concerns(name)},
+            states={key: spec for key, spec in self.states.items() if spec.concerns(name)},
+            narrowed=True,
+        )
 
     @property
     def everything_counts(self) -> bool:

@@ -25,6 +25,7 @@ from . import (
     test_permissions,
     test_runners,
     test_services,
+    test_sessions,
     test_tokenizers,
     test_weights,
 )
@@ -44,6 +45,7 @@ MODULES = (
     test_paths,
     test_permissions,
     test_runners,
+    test_sessions,
     test_services,
     test_tokenizers,
     test_weights,

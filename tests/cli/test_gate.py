@@ -61,6 +61,17 @@ def test_a_missing_file_keeps_sessions_out_and_says_what_to_do(doctor: Doctor, s
     assert "zoo/m0" in done.err
 
 
+def test_what_sessions_leave_behind_is_looked_at_every_time(doctor: Doctor, site: Path, python: Path) -> None:
+    with (site / "sage-doctor.toml").open("a", encoding="utf-8") as file:
+        file.write('[state.s]\npath = "state.json"\ncounter = "n"\nroles = ["talk"]\n')
+    for count, code in ((7, 0), (8, 0), (6, 1), (8, 0)):
+        (site / "state.json").write_text(json.dumps({"n": count}), encoding="utf-8")
+        done = doctor("gate", "talk", cwd=site)
+        assert done.code == code
+        assert code == 0 or done.out.startswith("blocked: talk: state:s: state-regressed: n is 6")
+    assert loads(python) == 1  # the model's own result holds all the while
+
+
 def test_a_red_result_is_never_taken_again(doctor: Doctor, site: Path) -> None:
     weights = site / "zoo" / "m0" / MODEL
     kept = weights.read_bytes()

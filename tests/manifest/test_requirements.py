@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import sage_doctor.manifest
 from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.requirements import _USUAL
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]
@@ -77,10 +79,41 @@ def test_a_hostile_one_is_refused_and_shown_safely(problems: Problems) -> None:
     assert "longer than 1000 characters" in told[1]
 
 
-@pytest.mark.parametrize(
-    "lines, brought", [("", "[]"), ("requires = []\n", "[]"), ('requires = ["peft"]\n', "['packaging']")]
+EVERYDAY = ("peft", "transformers>=4.45", "torch >= 2.4, <3")
+NAMES = ("peft", "a", "Sentence-Pieces_2.x", "3d", "a-", "-a", "a..b", "p eft", "", "é")
+VERSIONS = ("1", "4.45.0", "1.2.3.4.5.6", "01.002", "1.", ".1", "1.*", "2a1", "1.2.3.4.5.6.7", "9" * 9)
+FORMS = (
+    "{n}",
+    "{n}>={v}",
+    "{n} >= {v}",
+    "{n}=={v},<{v}",
+    "{n}=={v}, !={v}",
+    "{n}>={v},",
+    "{n}>{v};",
+    "{n}{v}",
+    "{n}>{v}\n",
 )
-def test_only_a_manifest_that_lists_some_pays_for_their_grammar(lines: str, brought: str, tmp_path: Path) -> None:
+
+
+def test_what_passes_for_a_usual_requirement_is_one() -> None:
+    texts = {form.format(n=name, v=version) for form in FORMS for name in NAMES for version in VERSIONS}
+    usual = {text for text in texts if _USUAL.fullmatch(text)}
+    assert len(usual) > 80
+    assert {"peft", "transformers>=4.45", "torch >= 2.4, <3"} <= {t for t in EVERYDAY if _USUAL.fullmatch(t)}
+    for text in usual:
+        Requirement(text)  # raises where it is none
+
+
+@pytest.mark.parametrize(
+    "lines, brought",
+    [
+        ("", "[]"),
+        ("requires = []\n", "[]"),
+        ('requires = ["peft", "a>=1.2,<3"]\n', "[]"),
+        ('requires = ["peft~=1.2"]\n', "['packaging']"),
+    ],
+)
+def test_only_unusual_ones_cost_the_import_of_their_grammar(lines: str, brought: str, tmp_path: Path) -> None:
     path = tmp_path / "sage-doctor.toml"
     path.write_text(f"schema = 1\n{lines}", encoding="utf-8")
     code = (

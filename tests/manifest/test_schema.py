@@ -59,6 +59,12 @@ GOOD = [
     "schema = 1\n[roles.r]\nmax_age = 3600",
     "schema = 1\nroles.r.v2.max_age = '2w'",
     "schema = 1\nrequires = ['peft', 'transformers>=4.45,<6', 'a[b]==1.*; python_version > \"3\"', 'x @ https://h/x.whl']",
+    "schema = 1\n[heartbeats.h]\npath = 'a/*.json'\nmax_age = '26h'",
+    "schema = 1\n[heartbeats.h.v2]\npath = ['a/*.json', '**/b']\nmax_age = 60\nroles = []\ndescription = ''",
+    "schema = 1\nroles.r = {}\n[heartbeats.h]\npath = 'a'\nmax_age = '1d'\nroles = ['r']",
+    "schema = 1\nheartbeats = {}\nstate = {}",
+    "schema = 1\n[state.s]\npath = 'state.json'",
+    "schema = 1\n[state.s.v1]\npath = '~/s.json'\ncounter = 'a.0.b c'\nat_least = 's/*.txt'\ndescription = 'd'",
     f"schema = 1\n{MODEL}requires = ['peft>=0.12']\n[machines.thor.local]\nrequires = []",
     f"schema = 1\n{SERVICE}",
     f"schema = 1\n{SERVICE}api = 'ollama'\nmodel = 'q'\napi_key_env = 'K_1'\nprompt = 'p'\nbudget.load_s = 1",
@@ -148,6 +154,24 @@ BAD = [
     "schema = 1\nchecks.path = []",
     "schema = 1\nchecks.paths = 'x'",
     "schema = 1\ngate = 'x'",
+    "schema = 1\n[heartbeats.h]\npath = 'a'",
+    "schema = 1\n[heartbeats.h]\nmax_age = '1d'",
+    "schema = 1\n[heartbeats.h]\n",
+    "schema = 1\n[heartbeats.h]\npath = []\nmax_age = '1d'",
+    "schema = 1\n[heartbeats.h]\npath = ['']\nmax_age = '1d'",
+    "schema = 1\n[heartbeats.h]\npath = 1\nmax_age = '1d'",
+    "schema = 1\n[heartbeats.h]\npath = 'a'\nmax_age = 'daily'",
+    "schema = 1\n[heartbeats.h]\npath = 'a'\nmax_age = '1d'\nroles = 'r'",
+    "schema = 1\n[heartbeats.h]\npath = 'a'\nmax_age = '1d'\ncounter = 'x'",
+    "schema = 1\n[heartbeats.'a/b']\npath = 'a'\nmax_age = '1d'",
+    "schema = 1\n[state.s]\ncounter = 'x'",
+    "schema = 1\n[state.s]\n",
+    "schema = 1\n[state.s]\npath = ['a']",
+    "schema = 1\n[state.s]\npath = 'a'\ncounter = ''",
+    "schema = 1\n[state.s]\npath = 'a'\ncounter = 'x..y'",
+    "schema = 1\n[state.s]\npath = 'a'\ncounter = 3",
+    "schema = 1\n[state.s]\npath = 'a'\nat_least = 'b/*'",
+    "schema = 1\n[states.s]\npath = 'a'",
     "schema = 1\ngate.level = 'load'",
     "schema = 1\ngate.max_age = 0",
     "schema = 1\ngate.max_age = true",
@@ -206,6 +230,8 @@ def test_both_know_the_same_keys() -> None:
     assert names(SCHEMA) == set(keys.TOP)
     assert names(SCHEMA["properties"]["checks"]) == set(keys.CHECKS)
     assert names(SCHEMA["properties"]["gate"]) == set(keys.GATE)
+    assert names(definitions["heartbeat"]) == set(keys.HEARTBEAT)
+    assert names(definitions["state"]) == set(keys.STATE)
     assert names(definitions["budget"]) == set(keys.BUDGET)
     assert names(definitions["machine"]) == set(keys.MACHINE)
     assert names(definitions["machine"]["properties"]["match"]) == set(keys.MATCH)
@@ -244,7 +270,7 @@ def test_the_reference_names_every_key_and_its_example_holds(tmp_path: Path) -> 
         assert manifest.machine is not None
         assert manifest.required()
     known = {*keys.TOP, *keys.BUDGET, *keys.MACHINE, *keys.MATCH, *keys.ROLE, *keys.MODEL, *keys.MERGE, *keys.CHECKS}
-    known |= set(keys.GATE)
+    known |= {*keys.GATE, *keys.HEARTBEAT, *keys.STATE}
     assert [key for key in sorted(known) if f"`{key}" not in text and f".{key}`" not in text] == []
 
 

@@ -1,0 +1,121 @@
+"""`sage-doctor accept`: take a counter's present value for the highest, where it was set back on purpose.
+
+Reads the state again, shows both values, and asks. Exits with 0 where the record then says what the state says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_doctor.cli.options import add_manifest
+from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.text import listed, printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.manifest import Manifest, StateSpec
+    from sage_doctor.watermarks import Counter, Mark, Watermarks
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("state", metavar="STATE", help="a state of the manifest: X of [state.X]")
+    add_manifest(parser)
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Record the present value. Raises `DoctorError` where it cannot be read or recorded, or nobody agreed."""
+    from sage_doctor.facts.session_state import read_session_state  # noqa: PLC0415 - --help needs none of this
+    from sage_doctor.journal import state_directory  # noqa: PLC0415
+    from sage_doctor.watermarks import Counter, Watermarks  # noqa: PLC0415
+
+    manifest, spec, counter = _wanted(options)
+    state = read_session_state(spec.path, counter)
+    if state.counter is None:
+        raise DoctorError(f"{printable(str(spec.path))}: {state.problem}")
+    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
+    store = Watermarks(directory=state_directory(os.environ, home))
+    key = Counter(str(manifest.path), spec.name, counter)
+    before = store.read().marks.get(key)
+    what, now = f"{printable(counter)} in {printable(str(spec.path))}", _number(state.counter)
+    if before is not None and before.value == state.counter:
+        sys.stdout.write(f"{what} is {now}, and so is the highest value on record\n")
+    else:
+        was = "none is" if before is None else f"{_number(before.value)} ({printable(before.at, limit=40)}) is"
+        sys.stdout.write(f"{what} is {now}; {was} on record as its highest value\n")
+        sys.stdout.flush()
+        if before is not None and state.counter < before.value and not options.yes:
+            _ask()
+        _record(store, key, state.counter, before)
+        sys.stdout.write(f"accepted: {now} is the highest value from now on\n")
+    _tell_higher(manifest, spec, state.counter)
+    return 0
+
+
+def _wanted(options: argparse.Namespace) -> tuple[Manifest, StateSpec, str]:
+    from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415 - likewise
+
+    place = Path(options.manifest) if options.manifest is not None else find_manifest(Path.cwd(), os.environ)
+    if place is None:
+        raise UsageError("no sage-doctor.toml here or above; name one with --manifest")
+    manifest = load_for_host(place)
+    name = options.state.removeprefix("state:")
+    spec = manifest.states.get(name)
+    if spec is None:
+        known = listed(list(manifest.states)) or "none"
+        raise UsageError(f"no state {quoted(name)} of this machine in {printable(str(place))}; states: {known}")
+    if spec.counter is None:
+        raise UsageError(f"[state.{printable(name)}] names no counter: there is nothing to compare")
+    return manifest, spec, spec.counter
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise DoctorError("nothing was changed: there is no terminal to ask at; --yes consents")
+    sys.stderr.write("Accept the lower value? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise DoctorError("nothing was changed")
+
+
+def _record(store: Watermarks, key: Counter, value: float, before: Mark | None) -> None:
+    from sage_doctor.journal import FILE_NAME, Journal  # noqa: PLC0415 - likewise
+
+    journal = Journal(path=store.directory / FILE_NAME)
+    begun = journal.begin(
+        repair="accept",
+        subject=f"state:{key.state}",
+        manifest=key.manifest,
+        counter=key.counter,
+        before=before.value if before is not None else None,
+        value=value,
+    )
+    try:
+        aside = store.accept(key, value, instead_of=before)
+    except DoctorError as error:
+        journal.append("failed", begun, reason=str(error))
+        raise
+    journal.append("repaired", begun)
+    if aside:
+        sys.stderr.write(f"the record was damaged, and lies now in {printable(aside)}\n")
+
+
+def _tell_higher(manifest: Manifest, spec: StateSpec, value: float) -> None:
+    """Say where a numbered file contradicts the state still: that is no matter of the record."""
+    from sage_doctor.facts.traces import read_numbers  # noqa: PLC0415 - likewise
+
+    if spec.at_least is None:
+        return
+    files = read_numbers(spec.at_least, manifest.directory)
+    if files.number is not None and files.number > value:
+        sys.stderr.write(
+            f"{printable(files.path or '')} has a higher number still: move it away, or correct the state\n"
+        )
+
+
+def _number(value: float) -> str:
+    return printable(str(value), limit=40)

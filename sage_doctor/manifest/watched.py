@@ -1,0 +1,47 @@
+"""What of the sessions' own files is watched: as the rest of the program sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeartbeatSpec:
+    """One `[heartbeats.X]` table: what sessions leave behind, and how old the newest of it may be, in seconds.
+
+    `paths` are globs with variables filled in, relative ones to the manifest's directory. `roles` is None where the
+    table concerns every machine.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    max_age_s: float
+    roles: tuple[str, ...] | None = None
+    description: str | None = None
+    line: int = 0
+
+    def concerns(self, role: str) -> bool:
+        """Return whether it is about sessions of that role."""
+        return self.roles is None or role in self.roles
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSpec:
+    """One `[state.X]` table: a JSON file that sessions hand on.
+
+    `counter` is the dotted path of a number in it that only grows. `at_least` is a glob of numbered files: the counter
+    is not below the highest of their numbers. `roles` is None where the table concerns every machine.
+    """
+
+    name: str
+    path: Path
+    counter: str | None = None
+    at_least: str | None = None
+    roles: tuple[str, ...] | None = None
+    description: str | None = None
+    line: int = 0
+
+    def concerns(self, role: str) -> bool:
+        """Return whether it is about sessions of that role."""
+        return self.roles is None or role in self.roles
