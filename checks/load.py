@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sage_doctor.accelerator_findings import LOOK_AT_TORCH
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.environment_findings import blocking_code
 from sage_doctor.errors import Blocked, NotApplicable
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from sage_doctor.probe.outcome import KeyList
 
 GIGABYTE = 1_000_000_000
-LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
 
 
 @check("load", after=["*"])
 def check_loads(model: Model, host: Host, probe: Probing, notes: Notes) -> Iterator[Finding]:
     """The model loads in the sessions' interpreter, within its budget."""
-    blocked = blocking_code(host, model)
+    blocked = blocking_code(host, model) or probe.broken_device(model)
     if blocked is not None:
         raise Blocked(blocked)
     outcome = probe(model)

@@ -1,48 +1,135 @@
-"""Whether the machine has the memory that loading a model takes."""
+"""Whether the machine has the memory that loading a model takes, and the room for one that has to be built."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.errors import NotApplicable
+from sage_doctor.device_findings import held_by, own_memory, session_device
+from sage_doctor.disk_need import room_to_rebuild
+from sage_doctor.environment_findings import blocking_code
+from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.host import Host
+from sage_doctor.memory_need import memory_needed, weight_bytes
 from sage_doctor.model import Model
-from sage_doctor.probing import memory_needed
-from sage_doctor.text import human_bytes
+from sage_doctor.probing import Examined, Probing
+from sage_doctor.text import human_bytes, printable
+
+TOP = "ps -eo pid,user,rss,comm --sort=-rss | head"
 
 
 @check("static", after=["*"])
 def check_memory(model: Model, host: Host) -> Iterator[Finding]:
     """The model fits into this machine's memory."""
+    if own_memory(host, session_device(host, model)):
+        raise NotApplicable("the accelerator has memory of its own, which only a probe can tell")
     total = host.machine.memory_total
     if total is None:
         raise NotApplicable("the system does not tell its memory")
-    need = memory_needed(model)
+    need, swap = memory_needed(model), _swap(host, model, total=True)
     if need > total:
         yield finding(
             "memory-insufficient",
-            f"loading it takes about {human_bytes(need)}, this machine has {human_bytes(total)}",
-            evidence={"needed_bytes": need, "total_bytes": total},
-            fix=Fix(summary="Run it on a larger machine, or a smaller or quantised version of it here."),
+            f"loading it takes about {human_bytes(need)}, this machine has {human_bytes(total)}"
+            + (f", and swap for the rest ({human_bytes(swap)}): it will be very slow" if need <= total + swap else ""),
+            severity="warning" if need <= total + swap else None,
+            evidence={"needed_bytes": need, "total_bytes": total, "swap_bytes": swap},
+            fix=Fix(
+                summary="Run it on a larger machine, or a smaller or quantised version of it here." + _limits(host)
+            ),
         )
 
 
 @check("load", after=["*"])
-def check_memory_free(model: Model, host: Host) -> Iterator[Finding]:
+def check_memory_free(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
     """There is memory free to load the model now."""
+    device = session_device(host, model)
+    separate = own_memory(host, device)
+    if separate:
+        blocked = blocking_code(host, model) or probe.broken_device(model)
+        if blocked is not None:
+            raise Blocked(blocked)
+        short = _device_short(model, host, device, probe.examined(host, device))
+        if short is not None:
+            yield short
+            return
     free = host.machine.effective_available
     if free is None:
         raise NotApplicable("the system does not tell its memory")
-    need = memory_needed(model)
-    swap = host.machine.memory.swap_free or 0
+    need, swap = memory_needed(model), _swap(host, model)
     if need > free + swap:
         yield finding(
             "memory-insufficient",
-            f"loading it takes about {human_bytes(need)}, and {human_bytes(free)} are free now",
+            f"loading it takes about {human_bytes(need)}, and {human_bytes(free)} are free now"
+            + (" in the machine, through which a load goes that names no device_map" if separate else ""),
+            severity="warning" if separate else None,
             evidence={"needed_bytes": need, "available_bytes": free, "swap_free_bytes": swap},
             fix=Fix(
-                summary="End what holds the memory (a daemon may have the model loaded already), then try again.",
-                commands=("ps -eo pid,user,rss,comm --sort=-rss | head",),
+                summary="End what holds the memory (a daemon may have the model loaded already), then try again."
+                + _limits(host),
+                commands=(TOP,),
+            ),
+        )
+
+
+def _device_short(model: Model, host: Host, device: str, examined: Examined) -> Finding | None:
+    need, total, free = weight_bytes(model), examined.memory_total, examined.memory_free
+    evidence = {"needed_bytes": need, "total_bytes": total, "available_bytes": free, "device": device}
+    if not total or need <= free:
+        return None
+    if need > total:
+        return finding(
+            "memory-insufficient",
+            f"its weights take about {human_bytes(need)}, and the accelerator has {human_bytes(total)}",
+            evidence=evidence,
+            fix=Fix(summary="Run it on a larger accelerator, or a smaller or quantised version of it on this one."),
+        )
+    return finding(
+        "gpu-memory-held",
+        f"its weights take about {human_bytes(need)}; of the accelerator's {human_bytes(total)}, {human_bytes(free)} "
+        "are free now",
+        severity="error",
+        evidence={**evidence, **held_by(host)},
+        fix=Fix(
+            summary="End the process that holds the rest if nobody needs it: often a session that was killed without "
+            "its children, or a daemon that has the model loaded already.",
+            commands=("nvidia-smi", TOP),
+        ),
+    )
+
+
+def _swap(host: Host, model: Model, *, total: bool = False) -> int:
+    """Return the swap a load can use. Memory that an accelerator shares is pinned while it uses it: never swapped."""
+    if host.machine.unified_memory and session_device(host, model) != "cpu":
+        return 0
+    memory = host.machine.memory
+    return min(memory.swap_total or 0, memory.swap_limit or memory.swap_total or 0) if total else memory.effective_swap
+
+
+def _limits(host: Host) -> str:
+    memory = host.machine.memory
+    if memory.limit is not None:
+        return f" A control group limits this process to {human_bytes(memory.limit)}: a container or unit sets it."
+    if host.machine.is_wsl:
+        return " WSL gets half of the machine's memory unless memory= in .wslconfig of the Windows user says more."
+    return ""
+
+
+@check("static")
+def check_disk(model: Model) -> Iterator[Finding]:
+    """There is room for the model where it has to be built from its base and adapter."""
+    room = room_to_rebuild(model)
+    if room is None:
+        raise NotApplicable("it does not have to be built, or cannot be built here")
+    need, free = room
+    if need > free:
+        yield finding(
+            "disk-insufficient",
+            f"merging it again takes about {human_bytes(need)}, and {human_bytes(free)} are free at "
+            f"{printable(str(model.path.parent))}",
+            evidence={"needed_bytes": need, "free_bytes": free, "path": str(model.path.parent)},
+            fix=Fix(
+                summary="Make room there before `sage-doctor fix`, or let the model's path lead to a larger disk.",
+                commands=("df -h",),
             ),
         )

@@ -148,11 +148,12 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
                 model.name = os.path.join(".", model.name)
         chosen += extra
         asked |= {m.name for m in extra}
-    if not chosen and request.targets:
+    bare = _accelerator_alone(request.targets, manifest)
+    if not chosen and request.targets and not bare:
         raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
-    if not chosen:
+    if not chosen and not bare:
         raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
-    if not request.targets and not needed:
+    if not request.targets and not needed and not bare:
         roles = ", ".join(manifest.needed_roles()) or "none"
         raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {roles})")
     explicit = asked if request.targets else _named_by_roles(manifest)
@@ -163,6 +164,12 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
         deep=frozenset(explicit),
         roles=manifest.needed_roles(),
     )
+
+
+def _accelerator_alone(targets: Iterable[str], manifest: Manifest) -> bool:
+    """Return whether a role asks for an accelerator, so that there is something to examine without any model."""
+    roles = [t for t in targets if t in manifest.roles] if targets else manifest.needed_roles()
+    return any(manifest.roles[r].accelerator or manifest.accelerator for r in roles)
 
 
 def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:

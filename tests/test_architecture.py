@@ -23,6 +23,7 @@ FLOORS = (
     {"readers", "files", "journal", "manifest", "check", "facts", "probe", "merge"},
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
+        *("accelerator_findings", "device_findings", "memory_need", "disk_need", "package_findings"),
         *("environment_findings", "hub_findings", "probe_findings", "weight_findings"),
     },
     {"checks", "fixtures", "repairs"},
