@@ -12,6 +12,7 @@ from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.host import Host
 from sage_doctor.model import Model
 from sage_doctor.probing import Probing
+from sage_doctor.readers.versions import read_requirement
 from sage_doctor.text import printable, quoted
 
 
@@ -49,7 +50,12 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
     """The sessions' interpreter has the packages that loading these models takes."""
     if host.session.problem is not None:
         raise Blocked("interpreter-missing")
-    missing = needed_packages(host, models)
+    required = host.manifest.requires if host.manifest is not None else ()
+    named = {needed.name for text in required if (needed := read_requirement(text)) is not None}
+    lacking = needed_packages(host, models)
+    missing = [name for name in lacking if name not in named]
+    if lacking and not missing:
+        raise Blocked("package-missing")  # check_requirements has said so
     if missing:
         python = host.session.executable
         torch = "torch" in missing

@@ -13,6 +13,7 @@ from sage_doctor.facts.machine import MachineFacts, read_machine
 from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspection
 from sage_doctor.manifest import Manifest
 from sage_doctor.readers.tree import find_model_directories
+from sage_doctor.readers.versions import read_requirement
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import CachedModel
@@ -84,7 +85,13 @@ class Host:
 
     @cached_property
     def _inspection(self) -> Inspection:
-        return start_inspection(self.python)
+        return start_inspection(self.python, also=self._required_packages())
+
+    def _required_packages(self) -> list[str]:
+        if self.manifest is None:
+            return []
+        listed = [*self.manifest.requires, *(r for m in self.manifest.models.values() for r in m.requires)]
+        return [needed.name for text in listed if (needed := read_requirement(text)) is not None]
 
     def start_inspection(self) -> None:
         """Begin to ask the sessions' interpreter for its packages, so that the answer is there when needed."""

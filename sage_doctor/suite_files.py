@@ -23,6 +23,7 @@ FAMILIES = (
     "tokenizers",
     "adapters",
     "adapter_tensors",
+    "packages",
     "memory",
     "integrity",
     "load",
