@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sage_doctor.facts.machine import read_machine
+from sage_doctor.probing import Examined, Probing
 from sage_doctor.report import MACHINE, Report
-from sage_doctor.selection import Request
+from sage_doctor.selection import Request, select
 from sage_doctor.suite import examine
 from tests.model_directories import write_full
 from tests.probe.stand_in_torch import write_metadata, write_torch
@@ -98,3 +100,29 @@ def test_nothing_declared_and_a_device_nobody_sees_is_a_warning_once(machine: Pa
     request = Request(manifest=str(machine / "sage-doctor.toml"), level="static", cwd=str(machine))
     found = [(f.code, f.severity, f.subject) for f in examine(request).findings if f.code == "torch-cpu-build"]
     assert found == [("torch-cpu-build", "warning", MACHINE)]
+
+
+def test_worker_processes_share_one_examination(machine: Path) -> None:
+    init = "raise RuntimeError('CUDA unknown error - this may be due to an incorrectly set up environment')"
+    run(machine, f'accelerator = "cuda"\n{TWO}', init=init)
+    before = probes(machine)
+    shared = Request(manifest=str(machine / "sage-doctor.toml"), level="load", run_directory=str(machine))
+    selection = select(shared)
+    one, other = (Probing(selection, shared).examined(selection.host, "cuda") for _ in range(2))
+    assert probes(machine) == before + 1
+    assert one.finding is not None
+    assert one.finding.code == "accelerator-missing"
+    assert other == one
+    works = run_again(machine, shared)
+    assert (works.finding, works.memory_total) == (None, 8_000_000_000)
+
+
+def run_again(place: Path, shared: Request) -> Examined:
+    """Mend the device, and return what two more workers of another run are told of it."""
+    text = (place / "site/torch/__init__.py").read_text().splitlines()
+    (place / "site/torch/__init__.py").write_text("\n".join(s for s in text if not s.strip().startswith("raise Runt")))
+    request = replace(shared, run_directory=str(place / "root"))
+    selection = select(request)
+    one, other = (Probing(selection, request).examined(selection.host, "cuda") for _ in range(2))
+    assert one == other
+    return one
