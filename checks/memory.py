@@ -115,7 +115,7 @@ def _limits(host: Host) -> str:
     return ""
 
 
-@check("static")
+@check("static", kinds=["merged"])  # also where it is missing: that is when it has to be built
 def check_disk(model: Model) -> Iterator[Finding]:
     """There is room for the model where it has to be built from its base and adapter."""
     room = room_to_rebuild(model)
