@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sage_doctor.accelerator_findings import accelerator_doubt, accelerator_problem
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.environment_findings import accelerator_problem, interpreter_problem, needed_packages
+from sage_doctor.device_findings import devices_to_examine
+from sage_doctor.environment_findings import blocking_code, interpreter_problem, needed_packages
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.host import Host
 from sage_doctor.model import Model
+from sage_doctor.probing import Probing
+from sage_doctor.readers.versions import read_requirement
 from sage_doctor.service import handed_over
 from sage_doctor.text import printable, quoted
 
@@ -50,7 +54,12 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
         raise NotApplicable("no model is loaded here" + (": services answer" if models else ""))
     if host.session.problem is not None:
         raise Blocked("interpreter-missing")
-    missing = needed_packages(host, loaded)
+    required = host.manifest.requires if host.manifest is not None else ()
+    named = {needed.name for text in required if (needed := read_requirement(text)) is not None}
+    lacking = needed_packages(host, loaded)
+    missing = [name for name in lacking if name not in named]
+    if lacking and not missing:
+        raise Blocked("package-missing")  # check_requirements has said so
     if missing:
         python = host.session.executable
         torch = "torch" in missing
@@ -76,9 +85,23 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
 @check("static")
 def check_accelerator(host: Host) -> Iterator[Finding]:
     """The accelerator that sessions must run on is there, and torch is built for it."""
-    wanted = host.accelerator
-    if wanted is None or wanted == "cpu":
-        raise NotApplicable("no accelerator is declared")
-    problem = accelerator_problem(host)
+    problem = accelerator_problem(host) or accelerator_doubt(host)
     if problem is not None:
         yield problem
+    elif host.accelerator in (None, "cpu"):
+        raise NotApplicable("no accelerator is declared")
+
+
+@check("load", after=["check_interpreter", "check_packages", "check_accelerator"])
+def check_accelerator_works(host: Host, models: list[Model], probe: Probing) -> Iterator[Finding]:
+    """The accelerator allocates, and computes what it should."""
+    devices = devices_to_examine(host, models)
+    if not devices:
+        raise NotApplicable("nothing runs on an accelerator here")
+    blocked = blocking_code(host, None)
+    if blocked is not None:
+        raise Blocked(blocked)
+    for device in devices:
+        found = probe.examined(host, device).finding
+        if found is not None:
+            yield found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sage_doctor.accelerator_findings import LOOK_AT_TORCH
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.environment_findings import blocking_code
 from sage_doctor.errors import Blocked, NotApplicable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sage_doctor.probe.outcome import KeyList
 
 GIGABYTE = 1_000_000_000
-LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
 
 
 @check("load", after=["*"])
@@ -30,7 +30,7 @@ def check_loads(model: Model, host: Host, probe: Probing, notes: Notes) -> Itera
     reason = handed_over(model)
     if reason is not None:  # what loading takes does not matter then
         raise NotApplicable(reason)
-    blocked = blocking_code(host, model)
+    blocked = blocking_code(host, model) or probe.broken_device(model)
     if blocked is not None:
         raise Blocked(blocked)
     outcome = probe(model)

@@ -1,4 +1,4 @@
-"""Whether the machine has the memory that loading a model takes."""
+"""Whether the machine has the memory that loading a model takes, and the room for one that has to be built."""
 
 from __future__ import annotations
 
@@ -6,59 +6,151 @@ from collections.abc import Iterator
 
 from sage_doctor.asking import Asking
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.errors import NotApplicable
+from sage_doctor.device_findings import held_by, own_memory, session_device
+from sage_doctor.disk_need import room_to_rebuild
+from sage_doctor.environment_findings import blocking_code
+from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.host import Host
-from sage_doctor.memory_need import memory_needed, shortage
+from sage_doctor.memory_need import memory_needed, shortage, swap_for, weight_bytes
 from sage_doctor.model import Model
+from sage_doctor.probing import Examined, Probing
+from sage_doctor.report import Severity
 from sage_doctor.service import handed_over
 from sage_doctor.text import human_bytes, printable
+
+TOP = "ps -eo pid,user,rss,comm --sort=-rss | head"
 
 
 @check("static", after=["*"])
 def check_memory(model: Model, host: Host) -> Iterator[Finding]:
     """The model fits into this machine's memory."""
+    if own_memory(host, session_device(host, model)):
+        raise NotApplicable("the accelerator has memory of its own, which only a probe can tell")
     total = host.machine.memory_total
     if total is None:
         raise NotApplicable("the system does not tell its memory")
-    need = memory_needed(model)
+    need, swap = memory_needed(model), swap_for(model, total=True)
     if need > total and model.served_by is not None:
         raise NotApplicable(f"it never fits here: {printable(model.served_by.name, limit=80)} is asked instead")
     if need > total:
         yield finding(
             "memory-insufficient",
-            f"loading it takes about {human_bytes(need)}, this machine has {human_bytes(total)}",
-            evidence={"needed_bytes": need, "total_bytes": total},
-            fix=Fix(summary="Run it on a larger machine, or a smaller or quantised version of it here."),
+            f"loading it takes about {human_bytes(need)}, this machine has {human_bytes(total)}"
+            + (f", and swap for the rest ({human_bytes(swap)}): it will be very slow" if need <= total + swap else ""),
+            severity="warning" if need <= total + swap else None,
+            evidence={"needed_bytes": need, "total_bytes": total, "swap_bytes": swap},
+            fix=Fix(
+                summary="Run it on a larger machine, or a smaller or quantised version of it here." + _limits(host)
+            ),
         )
 
 
 @check("load", after=["*"])
-def check_memory_free(model: Model, host: Host, ask: Asking) -> Iterator[Finding]:
+def check_memory_free(model: Model, host: Host, probe: Probing, ask: Asking) -> Iterator[Finding]:
     """There is memory free to load the model now, or a service that has it loaded."""
-    if host.machine.effective_available is None:
+    device = session_device(host, model)
+    separate = own_memory(host, device)
+    if separate:
+        blocked = blocking_code(host, model) or probe.broken_device(model)
+        if blocked is not None:
+            raise Blocked(blocked)
+        held = _device_short(model, host, device, probe.examined(host, device))
+        if held is not None:
+            yield held
+            return
+    free = host.machine.effective_available
+    if free is None:
         raise NotApplicable("the system does not tell its memory")
-    short = shortage(model)
-    if short is None:
-        return
-    service, instead = model.served_by, ""
-    if service is not None:
-        trouble = ask.failure(service)
-        if trouble is None:
-            raise NotApplicable(handed_over(model) or "")
-        instead = f"; {printable(service.name, limit=80)}, which is asked instead, is no help: {trouble.message}"
-    yield finding(
+    need, swap = memory_needed(model), swap_for(model)
+    if separate and need > free + swap:
+        through = " in the machine, through which a load goes that names no device_map"
+        yield _short(host, need, free, swap, through, severity="warning")
+    elif shortage(model) is not None:
+        service, instead = model.served_by, ""
+        if service is not None:
+            trouble = ask.failure(service)
+            if trouble is None:
+                raise NotApplicable(handed_over(model) or "")
+            instead = f"; {printable(service.name, limit=80)}, which is asked instead, is no help: {trouble.message}"
+        yield _short(host, need, free, swap, instead, service=service.name if service is not None else None)
+
+
+def _short(
+    host: Host,
+    need: int,
+    free: int,
+    swap: int,
+    more: str,
+    *,
+    severity: Severity | None = None,
+    service: str | None = None,
+) -> Finding:
+    evidence = {"needed_bytes": need, "available_bytes": free, "swap_free_bytes": swap}
+    return finding(
         "memory-insufficient",
-        f"loading it takes about {human_bytes(short.needed)}, and {human_bytes(short.free)} are free now{instead}",
-        evidence={
-            "needed_bytes": short.needed,
-            "available_bytes": short.free,
-            "swap_free_bytes": short.swap,
-            **({"served_by": service.name} if service is not None else {}),
-        },
+        f"loading it takes about {human_bytes(need)}, and {human_bytes(free)} are free now{more}",
+        severity=severity,
+        evidence={**evidence, **({"served_by": service} if service is not None else {})},
         fix=Fix(
             summary="End what holds the memory (a daemon may have the model loaded already), then try again."
+            + _limits(host)
             if service is None
             else "Mend the service first: it stands in for loading the model while memory is short.",
-            commands=("ps -eo pid,user,rss,comm --sort=-rss | head",),
+            commands=(TOP,),
         ),
     )
+
+
+def _device_short(model: Model, host: Host, device: str, examined: Examined) -> Finding | None:
+    need, total, free = weight_bytes(model), examined.memory_total, examined.memory_free
+    evidence = {"needed_bytes": need, "total_bytes": total, "available_bytes": free, "device": device}
+    if not total or need <= free:
+        return None
+    if need > total:
+        return finding(
+            "memory-insufficient",
+            f"its weights take about {human_bytes(need)}, and the accelerator has {human_bytes(total)}",
+            evidence=evidence,
+            fix=Fix(summary="Run it on a larger accelerator, or a smaller or quantised version of it on this one."),
+        )
+    return finding(
+        "gpu-memory-held",
+        f"its weights take about {human_bytes(need)}; of the accelerator's {human_bytes(total)}, {human_bytes(free)} "
+        "are free now",
+        severity="error",
+        evidence={**evidence, **held_by(host)},
+        fix=Fix(
+            summary="End the process that holds the rest if nobody needs it: often a session that was killed without "
+            "its children, or a daemon that has the model loaded already.",
+            commands=("nvidia-smi", TOP),
+        ),
+    )
+
+
+def _limits(host: Host) -> str:
+    memory = host.machine.memory
+    if memory.limit is not None:
+        return f" A control group limits this process to {human_bytes(memory.limit)}: a container or unit sets it."
+    if host.machine.is_wsl:
+        return " WSL gets half of the machine's memory unless memory= in .wslconfig of the Windows user says more."
+    return ""
+
+
+@check("static", kinds=["merged"])  # also where it is missing: that is when it has to be built
+def check_disk(model: Model) -> Iterator[Finding]:
+    """There is room for the model where it has to be built from its base and adapter."""
+    room = room_to_rebuild(model)
+    if room is None:
+        raise NotApplicable("it does not have to be built, or cannot be built here")
+    need, free = room
+    if need > free:
+        yield finding(
+            "disk-insufficient",
+            f"merging it again takes about {human_bytes(need)}, and {human_bytes(free)} are free at "
+            f"{printable(str(model.path.parent))}",
+            evidence={"needed_bytes": need, "free_bytes": free, "path": str(model.path.parent)},
+            fix=Fix(
+                summary="Make room there before `sage-doctor fix`, or let the model's path lead to a larger disk.",
+                commands=("df -h",),
+            ),
+        )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sage_doctor.accelerator_findings import accelerator_problem
 from sage_doctor.check import finding
 from sage_doctor.host import Host
 from sage_doctor.model import Model
 from sage_doctor.report import Finding, Fix
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import printable, quoted
 
 
 def interpreter_problem(host: Host) -> Finding | None:
@@ -50,43 +51,17 @@ def needed_packages(host: Host, models: Iterable[Model]) -> list[str]:
     return [name for name in wanted if host.session.packages.get(name) is None]
 
 
-def accelerator_problem(host: Host) -> Finding | None:
-    """Return why sessions will not get the accelerator they must run on, as far as files tell, or None."""
-    wanted, session = host.accelerator, host.session
-    if wanted is None or wanted == "cpu":
-        return None
-    if wanted == "cuda" and session.problem is None and session.torch_accelerator == "cpu":
-        return finding(
-            "torch-cpu-build",
-            f"sessions must run on cuda, and the sessions' torch {session.packages.get('torch')} is built for the "
-            "CPU only",
-            evidence={"torch": session.packages.get("torch"), "python": session.executable},
-            fix=Fix(
-                summary="Install the build of torch that this machine's vendor provides. A plain `pip install torch` "
-                "is what usually replaced it."
-            ),
-        )
-    if wanted in host.machine.accelerators:
-        return None
-    signs = [s.source for s in host.machine.accelerator_signs]
-    return finding(
-        "accelerator-missing",
-        f"sessions must run on {wanted}, and this machine shows no such device (signs seen: {listed(signs) or 'none'})",
-        evidence={"accelerator": wanted, "signs": signs, "driver": host.machine.nvidia_driver},
-        fix=Fix(
-            summary="Is the driver loaded, and are the device nodes passed into this container? "
-            'If sessions may run on the CPU, declare accelerator = "cpu".',
-            commands=("ls -l /dev/nvidia0 /dev/nvmap /proc/driver/nvidia/version",) if wanted == "cuda" else (),
-        ),
-    )
+def blocking_code(host: Host, model: Model | None) -> str | None:
+    """Return the code of a machine's finding that makes loading this model pointless, or None.
 
-
-def blocking_code(host: Host, model: Model) -> str | None:
-    """Return the code of a machine's finding that makes loading this model pointless, or None."""
+    Without a model: that makes examining the accelerator pointless.
+    """
     if host.session.problem in ("missing", "not-executable", "not-python"):
         return "interpreter-missing"
-    if host.session.problem is None and needed_packages(host, [model]):
+    if host.session.problem is None and needed_packages(host, [model] if model is not None else []):
         return "package-missing"
+    own = model.spec.device if model is not None and model.spec is not None else None
+    if own is not None and own.partition(":")[0] != host.accelerator:
+        return None
     problem = accelerator_problem(host)
-    own_device = model.spec.device if model.spec is not None else None
-    return problem.code if problem is not None and own_device is None else None
+    return problem.code if problem is not None else None

@@ -14,6 +14,7 @@ from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspe
 from sage_doctor.journal import state_directory
 from sage_doctor.manifest import Manifest
 from sage_doctor.readers.tree import find_model_directories
+from sage_doctor.readers.versions import read_requirement
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import CachedModel
@@ -105,7 +106,13 @@ class Host:
 
     @cached_property
     def _inspection(self) -> Inspection:
-        return start_inspection(self.python)
+        return start_inspection(self.python, also=self._required_packages())
+
+    def _required_packages(self) -> list[str]:
+        if self.manifest is None:
+            return []
+        listed = [*self.manifest.requires, *(r for m in self.manifest.models.values() for r in m.requires)]
+        return [needed.name for text in listed if (needed := read_requirement(text)) is not None]
 
     def start_inspection(self) -> None:
         """Begin to ask the sessions' interpreter for its packages, so that the answer is there when needed."""

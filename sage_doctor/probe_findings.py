@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from sage_doctor.check import finding
+from sage_doctor.device_findings import STAGES, device_finding, held_by, session_device
 from sage_doctor.model import Model
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable, quoted
@@ -30,6 +31,11 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
         "seconds": outcome.duration_s,
         "output": outcome.output_tail[-_MOST_TAIL:],
     }
+    if outcome.stage in STAGES:
+        # Examined once already for all models; a device may break, or fill up, between that and this load.
+        broken = device_finding(model.host, session_device(model.host, model), outcome)
+        if broken is not None:
+            return broken
     stage = printable(outcome.stage or "start")
     message = printable(outcome.message, limit=600, keep="\n")
     doing = "loading it" if act == "load" else "generating"
@@ -63,26 +69,16 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
             ),
         )
     if outcome.ending == "out-of-memory":
+        on_device = outcome.device is not None and outcome.device.used.startswith("cuda")
         return finding(
             "load-out-of-memory",
             f"memory ran out while {doing}: {message}",
-            evidence=evidence,
+            evidence={**evidence, **(held_by(model.host) if on_device else {})},
             fix=Fix(
                 summary="End what else holds memory (a daemon may have the model loaded already), declare a smaller "
                 "dtype, "
                 "or run it on a larger machine.",
                 commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
-            ),
-        )
-    if outcome.stage == "device" and outcome.ending == "failed":
-        return finding(
-            "accelerator-missing",
-            f"the accelerator that sessions must run on does not answer: {message}",
-            evidence=evidence,
-            fix=Fix(
-                summary="Files say it is there, and a small allocation on it fails: a driver that does not fit the "
-                "build of torch, a device without permission for this user, or memory that another process holds.",
-                commands=("ls -l /dev/nvidia0 /dev/nvmap /proc/driver/nvidia/version", "id"),
             ),
         )
     if outcome.ending == "import-error":

@@ -164,7 +164,7 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     asked_services = asked & manifest.services.keys()
     asked -= asked_services
     needed = manifest.required() if not request.targets else asked
-    models, built_on = _declared(manifest, host, needed)
+    models, built_on = declared(manifest, host, needed)
     chosen = list(models.values()) if not request.targets else [models[n] for n in sorted(asked | built_on)]
     directories = [t for t in request.targets if _is_directory_target(t, manifest)]
     if directories:
@@ -177,6 +177,7 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     explicit = asked if request.targets else _named_by_roles(manifest)
     services = choose_services(manifest, host, asked_services if request.targets else None, chosen, explicit)
     watched = manifest.watched and all(t in manifest.roles for t in request.targets)
+    watched = watched or _accelerator_alone(request.targets, manifest)
     if not chosen and not services and not watched and request.targets:
         raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
     if not chosen and not services and not watched:
@@ -194,7 +195,7 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     )
 
 
-def _declared(manifest: Manifest, host: Host, needed: Collection[str]) -> tuple[dict[str, Model], set[str]]:
+def declared(manifest: Manifest, host: Host, needed: Collection[str]) -> tuple[dict[str, Model], set[str]]:
     """Return the manifest's models by name, and the names of those that needed ones are built on."""
     models: dict[str, Model] = {}
     for spec in manifest.models.values():
@@ -213,18 +214,10 @@ def _declared(manifest: Manifest, host: Host, needed: Collection[str]) -> tuple[
     return models, built_on
 
 
-def models_of(manifest: Manifest) -> dict[str, Model]:
-    """Return the manifest's models of this machine by name, as a session started in the working directory sees them."""
-    environ = os.environ
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    host = Host(cwd=Path(os.getcwd()), home=home, environ=environ, manifest=manifest)
-    return _declared(manifest, host, frozenset(manifest.models))[0]
-
-
 def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     """Return what one role needs: its models, what they are built on, its runners and its accelerator."""
     needed = manifest.required()
-    models, built_on = _declared(manifest, host, needed)
+    models, built_on = declared(manifest, host, needed)
     role = manifest.roles[request.role or ""]
     chosen = [models[n] for n in sorted(needed | built_on)]
     services = choose_services(manifest, host, set(manifest.required_services()), chosen, set(role.models))
@@ -238,6 +231,12 @@ def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
         roles=manifest.needed_roles(),
         services=services,
     )
+
+
+def _accelerator_alone(targets: Iterable[str], manifest: Manifest) -> bool:
+    """Return whether a role asks for an accelerator, so that there is something to examine without any model."""
+    roles = [t for t in targets if t in manifest.roles] if targets else manifest.needed_roles()
+    return any(manifest.roles[r].accelerator or manifest.accelerator for r in roles)
 
 
 def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:

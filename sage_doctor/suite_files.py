@@ -24,6 +24,7 @@ FAMILIES = (
     "tokenizers",
     "adapters",
     "adapter_tensors",
+    "packages",
     "memory",
     "integrity",
     "load",

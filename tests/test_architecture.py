@@ -26,6 +26,7 @@ FLOORS = (
         *("completeness", "directory_targets", "resolving"),
         *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
         *("asking", "history", "memory_need", "service"),
+        *("accelerator_findings", "device_findings", "disk_need", "package_findings"),
     },
     {"checks", "fixtures", "repairs"},
     {"run", "plugin", "suite", "suite_files", "workers", "mending", "gate", "install"},

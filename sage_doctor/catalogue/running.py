@@ -38,6 +38,7 @@ ENTRIES = (
             r"CUDA out of memory",
             r"OutOfMemoryError",
             r"DefaultCPUAllocator: can't allocate memory",
+            r"NVML_SUCCESS == .{0,60}? INTERNAL ASSERT FAILED",
             r"NvMapMemAlloc\w*: \d+ error 12",
             r"MemoryError\b",
             r"Out of memory: Killed process|oom-kill",

@@ -9,31 +9,16 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from sage_doctor.readers.accelerator import AcceleratorKind, AcceleratorSign, NvidiaDriver, read_nvidia, read_signs
 from sage_doctor.readers.child import run
 from sage_doctor.readers.memory import Memory, read_darwin_memory, read_memory
-from sage_doctor.readers.regular import exists, look
+from sage_doctor.readers.regular import look
 from sage_doctor.readers.small_text import read_line, read_text
 
-AcceleratorKind = Literal["cuda", "rocm", "mps"]
-
-_TEGRA_NODES = ("nvhost-gpu", "nvhost-ctrl-gpu", "nvhost-as-gpu", "nvgpu/igpu0", "nvmap")
-# /dev/dxg stands for any graphics card of the Windows host; only this library tells that it is NVIDIA's.
-_WSL_CUDA = ("usr/lib/wsl/lib/libcuda.so.1", "usr/lib/wsl/lib/libcuda.so")
-_MOST_NODES = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class AcceleratorSign:
-    """One sign of an accelerator: a device node, or a driver that is loaded (which alone is not a device)."""
-
-    kind: AcceleratorKind
-    source: str
-    is_device: bool
+__all__ = ["AcceleratorKind", "AcceleratorSign", "MachineFacts", "NvidiaDriver", "disk_free", "read_machine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +34,18 @@ class MachineFacts:
     l4t: str | None
     is_wsl: bool
     memory: Memory
-    nvidia_driver: str | None
     accelerator_signs: tuple[AcceleratorSign, ...]
+    nvidia: NvidiaDriver = field(default_factory=NvidiaDriver)
 
     @property
     def accelerators(self) -> frozenset[AcceleratorKind]:
         """The kinds of accelerator that have a device here."""
         return frozenset(s.kind for s in self.accelerator_signs if s.is_device)
+
+    @property
+    def nvidia_driver(self) -> str | None:
+        """The version of NVIDIA's kernel module that is loaded."""
+        return self.nvidia.module
 
     @property
     def is_jetson(self) -> bool:
@@ -83,7 +73,7 @@ def read_machine(root: Path = Path("/")) -> MachineFacts:
     if root == Path("/") and platform.system() == "Darwin":
         return _read_darwin()
     kernel = read_line(root / "proc/sys/kernel/osrelease") or platform.release()
-    driver = read_line(root / "proc/driver/nvidia/version")
+    signs = tuple(read_signs(root))
     tegra = (read_line(root / "etc/nv_tegra_release") or "").partition("\n")[0]
     return MachineFacts(
         hostname=read_line(root / "proc/sys/kernel/hostname") or platform.node(),
@@ -96,8 +86,8 @@ def read_machine(root: Path = Path("/")) -> MachineFacts:
         l4t=_l4t(tegra),
         is_wsl="microsoft" in kernel.lower(),
         memory=read_memory(root),
-        nvidia_driver=_driver_version(driver),
-        accelerator_signs=tuple(_signs(root)),
+        accelerator_signs=signs,
+        nvidia=read_nvidia(root, devices=any(s.is_device for s in signs)),
     )
 
 
@@ -111,30 +101,6 @@ def _l4t(line: str) -> str | None:
     """Return `36.4.3` from `# R36 (release), REVISION: 4.3, GCID: …`."""
     match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", line)
     return f"{match[1]}.{match[2]}" if match else None
-
-
-def _driver_version(text: str | None) -> str | None:
-    """Return `580.00` from the line `NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.00  Release …`."""
-    match = re.search(r"Module.*?\s(\d+\.\d+(?:\.\d+)?)\b", text or "")
-    return match[1] if match else None
-
-
-def _signs(root: Path) -> Iterator[AcceleratorSign]:
-    dev = root / "dev"
-    for number in range(_MOST_NODES):
-        if exists(dev / f"nvidia{number}"):
-            yield AcceleratorSign(kind="cuda", source=f"/dev/nvidia{number}", is_device=True)
-    for name in _TEGRA_NODES:
-        if exists(dev / name):
-            yield AcceleratorSign(kind="cuda", source=f"/dev/{name}", is_device=True)
-    if exists(dev / "dxg"):
-        library = next((p for p in _WSL_CUDA if exists(root / p)), None)
-        if library:
-            yield AcceleratorSign(kind="cuda", source="/dev/dxg", is_device=True)
-    if exists(root / "proc/driver/nvidia/version"):
-        yield AcceleratorSign(kind="cuda", source="/proc/driver/nvidia/version", is_device=False)
-    if exists(dev / "kfd"):
-        yield AcceleratorSign(kind="rocm", source="/dev/kfd", is_device=True)
 
 
 def _read_darwin() -> MachineFacts:
@@ -151,7 +117,6 @@ def _read_darwin() -> MachineFacts:
         l4t=None,
         is_wsl=False,
         memory=read_darwin_memory(),
-        nvidia_driver=None,
         accelerator_signs=signs,
     )
 

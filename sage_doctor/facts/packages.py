@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from sage_doctor.readers.library_source import (
     unknown_lora_fields,
 )
 from sage_doctor.readers.regular import look
+from sage_doctor.readers.versions import plain_name
 
 Problem = Literal["missing", "not-executable", "not-python", "timeout", "failed"]
 
@@ -42,22 +43,31 @@ __all__ = [
 PACKAGES = (
     "torch", "transformers", "peft", "safetensors", "accelerate", "tokenizers", "huggingface_hub", "numpy",
     "sentencepiece", "tiktoken", "protobuf", "bitsandbytes", "auto_gptq", "gptqmodel", "autoawq",
-    "compressed_tensors", "optimum", "kernels", "jinja2", "sage-doctor",
+    "compressed_tensors", "optimum", "optimum-quanto", "torchao", "hqq", "aqlm", "eetq", "vptq", "auto-round",
+    "fbgemm-gpu-genai", "flash_attn", "triton", "kernels", "jinja2", "sage-doctor",
 )  # fmt: skip
+# What these ask of each other is what breaks: an upgrade of one of them alone.
+RELATED = ("transformers", "peft", "accelerate", "tokenizers", "huggingface_hub", "bitsandbytes")
 
 _MARKER = "SAGE-DOCTOR-PACKAGES "
-# The places of torch, transformers and peft are asked for by name, because an editable install lies elsewhere.
+# The places of torch, transformers and peft are asked for by name, because an editable install lies elsewhere; such a
+# place comes first, because what PYTHONPATH names hides what is installed.
 # A `-c` script starts with "" on its path: what happens to lie in the working directory is not installed.
 _SCRIPT = r"""
 import json, os, re, sys
-names, marker = json.loads(sys.argv[1]), sys.argv[2]
+names, related, marker = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
 sys.path[:] = [p for p in sys.path if p]
-found = dict.fromkeys(names)
+found, needs = dict.fromkeys(names), {}
 try:
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import PackageNotFoundError, distribution
     for name in names:
         try:
-            found[name] = version(name)
+            one = distribution(name)
+            head = (one.read_text("METADATA") or "").split("\n\n", 1)[0]
+            told = re.search("(?m)^Version: *([^ \r\n]+)", head)
+            found[name] = told.group(1) if told else one.version
+            if name in related:
+                needs[name] = re.findall("(?m)^Requires-Dist: *(.*)$", head)
         except PackageNotFoundError:
             pass
         except Exception:
@@ -81,12 +91,12 @@ try:
         if spec is not None and spec.origin:
             place = os.path.dirname(os.path.dirname(spec.origin))
             if place not in places:
-                places.append(place)
+                places.insert(0, place)
 except ImportError:
     pass
 print("\n" + marker + json.dumps({
     "version": ".".join(map(str, sys.version_info[:3])), "prefix": sys.prefix, "executable": sys.executable,
-    "packages": found, "places": places}))
+    "packages": found, "needs": needs, "places": places}))
 """
 
 
@@ -95,7 +105,8 @@ class InterpreterFacts:
     """A Python interpreter and the packages a session would find in it.
 
     Where `problem` is set, `detail` says more and nothing else is known. `packages` has every name of `PACKAGES`;
-    None is "not installed". `torch_local_build` is the local part of torch's version (`cpu`, `cu128`,
+    None is "not installed". `needs` holds what those of `RELATED` ask for, as their metadata says it.
+    `torch_local_build` is the local part of torch's version (`cpu`, `cu128`,
     `872d972e41.nv24.08`) or, where it has none, what its version file says (`cu124`, `rocm6.2`, `cpu`).
     """
 
@@ -105,16 +116,29 @@ class InterpreterFacts:
     version: str | None = None
     prefix: str | None = None
     packages: Mapping[str, str | None] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     site_packages: tuple[Path, ...] = ()
     torch_local_build: str | None = None
     torch_accelerator: TorchAccelerator | None = None
+
+    def version_of(self, name: str) -> str | None:
+        """Return the version of a package that was asked for, however its name is written; None: not installed."""
+        wanted = plain_name(name)
+        return next((v for n, v in self.packages.items() if plain_name(n) == wanted and v is not None), None)
 
 
 class Inspection:
     """An inspection under way; the child runs while the caller does other things."""
 
-    def __init__(self, executable: str, child: Child | None, facts: InterpreterFacts | None = None) -> None:
+    def __init__(
+        self,
+        executable: str,
+        child: Child | None,
+        facts: InterpreterFacts | None = None,
+        names: Sequence[str] = PACKAGES,
+    ) -> None:
         self._executable = executable
+        self._names = names
         self._child = child
         self._facts = facts
 
@@ -122,7 +146,7 @@ class Inspection:
         """Return the facts, waiting for the child until its deadline at most. May be called again."""
         if self._facts is None:
             if self._child is None:
-                self._facts = _read_own()
+                self._facts = _read_own(self._names)
             else:
                 self._facts = _judge(self._executable, self._child.finish())
         return self._facts
@@ -138,10 +162,14 @@ def inspect_interpreter(python: Path | None, *, timeout_s: float = 10) -> Interp
     return start_inspection(python, timeout_s=timeout_s).result()
 
 
-def start_inspection(python: Path | None, *, timeout_s: float = 10) -> Inspection:
-    """Begin an inspection and return at once. Its deadline, in seconds, counts from here."""
+def start_inspection(python: Path | None, *, timeout_s: float = 10, also: Iterable[str] = ()) -> Inspection:
+    """Begin an inspection and return at once. Its deadline, in seconds, counts from here.
+
+    `also` names packages to ask for besides those of `PACKAGES`.
+    """
+    names = tuple(dict.fromkeys((*PACKAGES, *also)))
     if python is None:
-        return Inspection(sys.executable, None)
+        return Inspection(sys.executable, None, names=names)
     name = os.path.abspath(python)  # not resolved: a virtual environment is recognised by where its link lies
     node = look(name)
     if node.kind != "file":
@@ -152,7 +180,7 @@ def start_inspection(python: Path | None, *, timeout_s: float = 10) -> Inspectio
         return Inspection(name, None, InterpreterFacts(executable=name, problem="not-executable", detail="no x bit"))
     try:
         child = Child(
-            [name, "-B", "-c", _SCRIPT, json.dumps(PACKAGES), _MARKER],
+            [name, "-B", "-c", _SCRIPT, json.dumps(names), json.dumps(RELATED), _MARKER],
             timeout_s=timeout_s,
             env=_environment(),
             cwd=Path("/"),
@@ -198,10 +226,11 @@ def _judge(name: str, outcome: Outcome) -> InterpreterFacts:
     return InterpreterFacts(executable=name, problem="not-python", detail=detail)
 
 
-def _read_own() -> InterpreterFacts:
+def _read_own(names: Sequence[str] = PACKAGES) -> InterpreterFacts:
     from importlib.util import find_spec  # noqa: PLC0415 - 20 ms that most runs do not need
 
-    found = {name: _own_version(name) for name in PACKAGES}
+    needs: dict[str, tuple[str, ...]] = {}
+    found = {name: _own_version(name, needs) for name in names}
     places = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages") and os.path.isdir(p)]
     for name in ("torch", "transformers", "peft"):
         try:
@@ -211,20 +240,29 @@ def _read_own() -> InterpreterFacts:
         if spec is not None and spec.origin:
             place = os.path.dirname(os.path.dirname(spec.origin))
             if place not in places:
-                places.append(place)
+                places.insert(0, place)
     version_text = ".".join(map(str, sys.version_info[:3]))
-    return _facts(sys.executable, {"version": version_text, "prefix": sys.prefix, "packages": found, "places": places})
+    said = {"version": version_text, "prefix": sys.prefix, "packages": found, "needs": needs, "places": places}
+    return _facts(sys.executable, said)
 
 
-def _own_version(name: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - likewise
+def _own_version(name: str, needs: dict[str, tuple[str, ...]]) -> str | None:
+    """Return the version of a package here; what it asks for is put into `needs` where that matters."""
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415 - likewise
 
     try:
-        return version(name)
+        one = distribution(name)
+        # Only the head is of interest, and to parse the whole as a message takes long.
+        head = (one.read_text("METADATA") or "").split("\n\n", 1)[0]
+        told = re.search(r"^Version: *(\S+)", head, re.MULTILINE)
+        version = told[1] if told else one.version
+        if name in RELATED:
+            needs[name] = tuple(re.findall(r"^Requires-Dist: *(.*)$", head, re.MULTILINE))
     except PackageNotFoundError:
         return None
     except Exception:  # noqa: BLE001 - another package's broken metadata may fail in any way
         return "unknown"
+    return version
 
 
 def _facts(name: str, said: dict[str, Any]) -> InterpreterFacts:
@@ -236,6 +274,7 @@ def _facts(name: str, said: dict[str, Any]) -> InterpreterFacts:
         version=str(said["version"]),
         prefix=str(said["prefix"]),
         packages=packages,
+        needs={str(k): tuple(map(str, v)) for k, v in said.get("needs", {}).items() if v},
         site_packages=places,
         torch_local_build=build,
         torch_accelerator=accelerator,

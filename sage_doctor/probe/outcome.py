@@ -66,7 +66,8 @@ class Device:
     """What the model ran on.
 
     `verified`: an allocation and a product on it came out right; `problem` says why the device cannot be used.
-    `cuda_build` is the CUDA version that torch was built for, empty for a CPU build.
+    `cuda_build` is the CUDA (or ROCm) version that torch was built for, empty for a CPU build. Memory is that of the
+    device, in bytes, after the library took its share; 0 where it is not told or the host's own.
     """
 
     used: str
@@ -75,6 +76,8 @@ class Device:
     verified: bool
     problem: str
     seconds: float
+    memory_total: int = 0
+    memory_free: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ MOST_TEXT = 16_384
 MOST_ITEMS = 20_000
 
 STAGES = (
-    *("start", "import", "device", "load", "load-base", "load-adapter"),
+    *("start", "import", "device", "allocate", "compute", "load", "load-base", "load-adapter"),
     *("tokenizer", "forward", "warm-up", "generate", "done"),
 )
 
@@ -76,14 +76,15 @@ class ProtocolError(ValueError):
 class ProbeRequest:
     """What the child is asked to do.
 
-    `path` and `base` are directories and may hold surrogate-escaped bytes. `base` overrides the adapter's own
+    At level `device` torch is imported and the device examined; no model is loaded and `path` is not used. `path` and
+    `base` are directories and may hold surrogate-escaped bytes. `base` overrides the adapter's own
     `base_model_name_or_path`. Without a `device` the `accelerator` is used, and without that the best there is.
     `dtype` is `auto` or the name of a torch type.
     """
 
-    level: Literal["load", "generate"]
-    kind: Literal["full", "merged", "adapter"]
-    path: str
+    level: Literal["device", "load", "generate"]
+    kind: Literal["full", "merged", "adapter"] = "full"
+    path: str = ""
     base: str | None = None
     dtype: str = "auto"
     device: str | None = None

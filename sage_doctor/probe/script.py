@@ -31,7 +31,7 @@ _OUT_OF_MEMORY = (
     "can't allocate memory",
     "Cannot allocate memory",
     "DefaultCPUAllocator",
-    "NVML_SUCCESS == r",  # how torch's CUDA allocator runs out of memory on Jetson
+    "NVML_SUCCESS ==",  # how torch's CUDA allocator runs out of memory on Jetson
     "NvMapMemAlloc",
 )
 # Settings that sample or search: a probe decodes greedily so that two runs can be compared.
@@ -153,22 +153,58 @@ def choose_device(torch: Any, request: dict[str, Any]) -> str:
     return "mps" if mps is not None and mps.is_available() else "cpu"
 
 
+def find_device(torch: Any, kind: str) -> str:
+    """Initialise the accelerator; returns why it cannot be used. Raises what the library says of it."""
+    if kind == "cuda":
+        # is_available() only says no; initialising says why, and warns of a driver that is too old by failing.
+        torch.cuda.init()
+        return "" if torch.cuda.is_available() else "torch sees no CUDA device"
+    if kind == "mps":
+        if not torch.backends.mps.is_built():
+            return "Torch not compiled with MPS enabled"
+        return "" if torch.backends.mps.is_available() else "torch sees no Metal device"
+    return ""
+
+
+def compute(torch: Any, device: str, ones: Any) -> str:
+    """Run two small kernels, one of a library and one of torch's own; returns what is wrong with their numbers."""
+    product = float((ones @ ones).sum().item())
+    if product != 64.0**3:
+        return f"wrong numbers: a product of two 64 x 64 matrices of ones sums to {product:g}, not {64**3}"
+    line = float(torch.arange(1000, device=device, dtype=torch.float32).mul(2).add(1).sum().item())
+    return "" if line == 1e6 else f"wrong numbers: 1 + 3 + 5 + ... + 1999 came out as {line:g}, not 1000000"
+
+
 def prove_device(speaker: Speaker, torch: Any, device: str) -> None:
-    """Allocate, compute and compare on the device: drivers have been seen to promise more than they do."""
+    """Initialise, allocate, compute and compare: drivers have been seen to promise more than they do."""
     began = time.perf_counter()
     kind = device.partition(":")[0]
-    facts = {"used": device, "name": platform.machine(), "cuda_build": str(torch.version.cuda or ""), "problem": ""}
-    if kind == "cuda" and not torch.cuda.is_available():
-        facts["problem"] = "this torch is built without CUDA" if not torch.version.cuda else "torch sees no CUDA device"
-    elif kind == "mps" and not torch.backends.mps.is_available():
-        facts["problem"] = "torch sees no Metal device"
-    else:
-        ones = torch.ones((64, 64), device=device)
-        if float((ones @ ones).sum().item()) != 64.0**3:
-            facts["problem"] = "a product of two matrices of ones came out wrong"
-        if kind == "cuda":
+    build = torch.version.cuda or getattr(torch.version, "hip", None) or ""
+    facts = {"used": device, "name": platform.machine(), "cuda_build": str(build), "problem": ""}
+    held = {"memory_total": 0, "memory_free": 0}
+
+    def tell() -> None:
+        speaker.say("device", verified=not facts["problem"], seconds=time.perf_counter() - began, **facts, **held)
+
+    try:
+        facts["problem"] = find_device(torch, kind)
+        if not facts["problem"]:
+            speaker.stage("allocate")
+            ones = torch.ones((64, 64), device=device)
+            if ones.device.type != kind:
+                facts["problem"] = f"asked for {kind}, got {ones.device.type}"
+        if not facts["problem"]:
+            speaker.stage("compute")
+            facts["problem"] = compute(torch, device, ones)
+        if kind == "cuda" and not facts["problem"]:
             facts["name"] = torch.cuda.get_device_name(device)
-    speaker.say("device", verified=not facts["problem"], seconds=time.perf_counter() - began, **facts)
+            with contextlib.suppress(Exception):  # not every build and board tells
+                held["memory_free"], held["memory_total"] = map(int, torch.cuda.mem_get_info(device))
+    except Exception as error:
+        facts["problem"] = (str(error) or type(error).__name__)[:1000]
+        tell()
+        raise
+    tell()
     if facts["problem"]:
         raise Stop("AcceleratorUnavailable", f"{device}: {facts['problem']}")
 
@@ -387,6 +423,11 @@ def probe(speaker: Speaker, request: dict[str, Any]) -> None:
     path = request["path"]
     speaker.stage("import")
     began = time.perf_counter()
+    if request["level"] == "device":
+        (torch,) = import_all(speaker, ["torch"])
+        speaker.stage("device")
+        prove_device(speaker, torch, choose_device(torch, request))
+        return
     wanted = ["torch", "transformers"] + (["peft"] if adapter else [])
     torch, transformers, *rest = import_all(speaker, wanted)
     base = path

@@ -24,7 +24,8 @@ class Memory:
     """Memory in bytes; None for what this system does not tell.
 
     `limit` is the smallest limit of the control groups around this process, `limit_free` what is still free
-    under the tightest of them, with reclaimable page cache counted as free (as `MemAvailable` does).
+    under the tightest of them, with reclaimable page cache counted as free (as `MemAvailable` does). `swap_limit` is
+    how much swap those groups allow, less what they use already.
     """
 
     total: int | None = None
@@ -33,6 +34,7 @@ class Memory:
     swap_free: int | None = None
     limit: int | None = None
     limit_free: int | None = None
+    swap_limit: int | None = None
 
     @property
     def effective_total(self) -> int | None:
@@ -43,6 +45,11 @@ class Memory:
     def effective_available(self) -> int | None:
         """What can be allocated now, limits respected."""
         return _least(self.available, self.limit_free)
+
+    @property
+    def effective_swap(self) -> int:
+        """The swap that can still be used, limits respected; 0 where the system tells of none."""
+        return (_least(self.swap_free, self.swap_limit) or 0) if self.swap_free else 0
 
 
 def read_memory(root: Path) -> Memory:
@@ -62,6 +69,7 @@ def read_memory(root: Path) -> Memory:
         swap_free=sizes.get("SwapFree"),
         limit=limit,
         limit_free=min(free for _, free in groups) if groups else None,
+        swap_limit=min(_swap_limits(root), default=None),
     )
 
 
@@ -110,6 +118,18 @@ def _limited(base: Path, path: str, names: tuple[str, str, str]) -> Iterator[tup
         used = read_integer(folder / names[1]) or 0
         cache = re.search(rf"^{names[2]} (\d+)$", read_text(folder / "memory.stat") or "", re.MULTILINE)
         yield limit, max(0, limit - max(0, used - (int(cache[1]) if cache else 0)))
+
+
+def _swap_limits(root: Path) -> Iterator[int]:
+    """Yield the swap that each group around this process still allows; version 2 only, version 1 counts otherwise."""
+    for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
+        if line.startswith("0::"):
+            group = PurePosixPath(line[3:].lstrip("/"))
+            for part in (PurePosixPath(),) if ".." in group.parts else (group, *group.parents):
+                most = read_integer(root / "sys/fs/cgroup" / part / "memory.swap.max")
+                if most is not None:
+                    used = read_integer(root / "sys/fs/cgroup" / part / "memory.swap.current") or 0
+                    yield max(0, most - used)
 
 
 def read_darwin_memory() -> Memory:

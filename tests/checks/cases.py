@@ -12,10 +12,13 @@ from types import ModuleType
 from typing import Any
 
 from sage_doctor.check import Notes, spec_of
+from sage_doctor.device_findings import device_finding, session_device
 from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
+from sage_doctor.host import Host
 from sage_doctor.model import Model
 from sage_doctor.probe import ProbeOutcome
+from sage_doctor.probing import Examined
 from sage_doctor.report import MACHINE, Finding, Measurement
 from sage_doctor.run import Outcome, Run
 from sage_doctor.selection import Request, select
@@ -47,6 +50,7 @@ class Bench:
     machine: Callable[[MachineFacts], MachineFacts] = lambda facts: facts
     outcome: ProbeOutcome | None = None
     deadline_s: float | None = None
+    device_outcome: ProbeOutcome | None = None
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -85,10 +89,6 @@ class Bench:
         if "model" in names or "service" in names:
             subject = next(s for s in selection.subjects if s.name == self.subject)
 
-        def probe(_model: Model) -> ProbeOutcome:
-            assert self.outcome is not None, "this check asked for a probe, and the case gives none"
-            return self.outcome
-
         def call(notes: Notes) -> list[Finding]:
             given: Mapping[str, Any] = {
                 "model": subject,
@@ -98,13 +98,37 @@ class Bench:
                 "machine": host.machine,
                 "session": host.session,
                 "models": [m for m in selection.models if m.name in selection.deep],
-                "probe": probe,
+                "probe": Probed(self),
                 "notes": notes,
             }
             found: list[Finding] = function(**{name: given[name] for name in names})
             return found
 
         return run.execute(0, check, spec, subject, call)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Stands for the probes of a run: hands out what a case says of the model and of its devices."""
+
+    bench: Bench
+
+    def __call__(self, _model: Model) -> ProbeOutcome:
+        assert self.bench.outcome is not None, "this check asked for a probe, and the case gives none"
+        return self.bench.outcome
+
+    def examined(self, host: Host, device: str) -> Examined:
+        """Judge the outcome that the case gives for the device; one that gives none has a sound device."""
+        outcome = self.bench.device_outcome
+        if outcome is None:
+            return Examined()
+        held = (outcome.device.memory_total, outcome.device.memory_free) if outcome.device else (0, 0)
+        return Examined(finding=device_finding(host, device, outcome), memory_total=held[0], memory_free=held[1])
+
+    def broken_device(self, model: Model) -> str | None:
+        """Return the code of what is wrong with the model's device."""
+        found = self.examined(model.host, session_device(model.host, model)).finding
+        return found.code if found is not None and found.severity == "error" else None
 
 
 Build = Callable[[Bench], None]

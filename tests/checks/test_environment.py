@@ -2,33 +2,36 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sage_doctor.facts.machine import AcceleratorSign, MachineFacts
+from sage_doctor.facts.machine import AcceleratorSign, MachineFacts, NvidiaDriver
 from sage_doctor.facts.packages import InterpreterFacts
+from sage_doctor.probe import Failure, ProbeOutcome
 from tests.model_directories import write_adapter, write_full
 
-from .cases import SESSION, Bench, Case, Cases
+from .cases import SESSION, Bench, Build, Case, Cases
 
 CASES = Cases()
 ONE_MODEL = '[models.m]\nkind = "full"\npath = "here"\n'
 OTHER_MACHINE = f'[machines.other]\nmatch.hostname = "no-such-host-*"\n[roles.r]\nmodels = ["m"]\n{ONE_MODEL}'
+MPS = AcceleratorSign(kind="mps", source="Apple silicon", is_device=True)
 CUDA = AcceleratorSign(kind="cuda", source="/dev/nvidia0", is_device=True)
 
 
-def with_devices(*signs: AcceleratorSign) -> "object":
+def with_devices(*signs: AcceleratorSign, **driver: Any) -> "object":
     def change(facts: MachineFacts) -> MachineFacts:
-        return replace(facts, accelerator_signs=signs)
+        return replace(facts, accelerator_signs=signs, nvidia=NvidiaDriver(**driver))
 
     return change
 
 
-def on_cuda(bench: Bench, *signs: AcceleratorSign, torch: str = "cuda") -> None:
+def on_cuda(bench: Bench, *signs: AcceleratorSign, torch: str = "cuda", **driver: Any) -> None:
     write_full(bench.here)
     bench.manifest(f'accelerator = "cuda"\n{ONE_MODEL}', "m")
     bench.session = replace(SESSION, torch_accelerator=torch)  # type: ignore[arg-type]
-    bench.machine = with_devices(*signs)  # type: ignore[assignment]
+    bench.machine = with_devices(*signs, **driver)  # type: ignore[assignment]
 
 
 @CASES.passes("check_interpreter")
@@ -110,9 +113,134 @@ def no_device(bench: Bench) -> None:
     on_cuda(bench)
 
 
-@CASES.finds("check_accelerator", "accelerator-missing", "/proc/driver/nvidia/version")
+@CASES.finds("check_accelerator", "accelerator-missing", "driver 550.54.15 is loaded, and there is no device node")
 def driver_without_device(bench: Bench) -> None:
-    on_cuda(bench, replace(CUDA, source="/proc/driver/nvidia/version", is_device=False))
+    on_cuda(bench, replace(CUDA, source="/proc/driver/nvidia/version", is_device=False), module="550.54.15")
+
+
+@CASES.finds("check_accelerator", "driver-not-loaded", "0000:01:00.0 (nouveau)")
+def card_without_its_driver(bench: Bench) -> None:
+    on_cuda(bench, cards=("0000:01:00.0 (nouveau)",))
+
+
+@CASES.finds("check_accelerator", "driver-mismatch", "NVIDIA's 550.54.15, and the driver library is 550.90.07")
+def driver_upgraded_without_a_reboot(bench: Bench) -> None:
+    on_cuda(bench, CUDA, module="550.54.15", library="550.90.07")
+
+
+@CASES.passes("check_accelerator")
+def driver_of_one_release(bench: Bench) -> None:
+    on_cuda(bench, CUDA, module="550.54.15", library="550.54.15")
+
+
+@CASES.finds("check_accelerator", "accelerator-no-access", "may not open the accelerator's device files (/dev/nvidia0)")
+def device_of_another_group(bench: Bench) -> None:
+    on_cuda(bench, replace(CUDA, accessible=False))
+
+
+@CASES.finds("check_accelerator", "accelerator-hidden", "CUDA_VISIBLE_DEVICES='' hides every device")
+def devices_hidden(bench: Bench) -> None:
+    on_cuda(bench, CUDA)
+    bench.environ = {"CUDA_VISIBLE_DEVICES": ""}
+
+
+@CASES.passes("check_accelerator")
+def one_device_chosen(bench: Bench) -> None:
+    on_cuda(bench, CUDA)
+    bench.environ = {"CUDA_VISIBLE_DEVICES": "0"}
+
+
+@CASES.passes("check_accelerator")
+def card_of_amd(bench: Bench) -> None:
+    on_cuda(bench, AcceleratorSign(kind="rocm", source="/dev/kfd", is_device=True), torch="rocm")
+
+
+@CASES.finds("check_accelerator", "accelerator-missing", "WSL shows no NVIDIA device")
+def windows_without_its_driver(bench: Bench) -> None:
+    on_cuda(bench)
+    bench.machine = lambda facts: replace(facts, is_wsl=True, accelerator_signs=())
+
+
+@CASES.finds("check_accelerator", "accelerator-missing", "no Mac with Apple silicon")
+def metal_on_another_machine(bench: Bench) -> None:
+    on_cuda(bench)
+    bench.manifest(f'accelerator = "mps"\n{ONE_MODEL}', "m")
+
+
+@CASES.finds("check_accelerator", "accelerator-fallback", "PYTORCH_ENABLE_MPS_FALLBACK=1", severity="warning")
+def metal_that_falls_back(bench: Bench) -> None:
+    on_cuda(bench, MPS)
+    bench.manifest(f'accelerator = "mps"\n{ONE_MODEL}', "m")
+    bench.environ = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
+
+
+@CASES.finds("check_accelerator", "torch-cpu-build", "nothing declares which", severity="warning")
+def cpu_build_beside_a_device(bench: Bench) -> None:
+    write_full(bench.here)
+    bench.machine = with_devices(CUDA)  # type: ignore[assignment]
+
+
+@CASES.skips("check_accelerator", "no accelerator is declared")
+def cpu_build_that_is_meant(bench: Bench) -> None:
+    on_cuda(bench, CUDA, torch="cpu")
+    bench.manifest(f'accelerator = "cpu"\n{ONE_MODEL}', "m")
+
+
+@CASES.passes("check_accelerator_works")
+def cuda_works(bench: Bench) -> None:
+    on_cuda(bench, CUDA)
+
+
+@CASES.finds("check_accelerator_works", "accelerator-crashed", "in the first computation")
+def cuda_crashes(bench: Bench) -> None:
+    on_cuda(bench, CUDA)
+    bench.device_outcome = ProbeOutcome(ending="signal", message="crashed", duration_s=1.0, stage="compute")
+
+
+def broken(stage: str, text: str = "", ending: str = "failed") -> Build:
+    """Return a builder of a machine whose device a probe found broken; tests/probe/test_device.py breaks real ones."""
+
+    def build(bench: Bench) -> None:
+        on_cuda(bench, CUDA)
+        failure = Failure(kind="failed", type="RuntimeError", message=text, module="", where=())
+        bench.device_outcome = ProbeOutcome(
+            ending=ending,  # type: ignore[arg-type]
+            message=f"RuntimeError in stage {stage}: {text}",
+            duration_s=1.0,
+            stage=stage,
+            failure=failure if ending == "failed" else None,
+        )
+
+    build.__name__ = f"{stage}_{ending.replace('-', '_')}_{len(text)}"
+    return build
+
+
+for found, built in (
+    ("torch-cpu-build", broken("device", "Torch not compiled with CUDA enabled")),
+    ("driver-mismatch", broken("device", "The NVIDIA driver on your system is too old (found version 11040).")),
+    ("accelerator-missing", broken("device", "No CUDA GPUs are available")),
+    ("accelerator-fallback", broken("device", "cuda: torch sees no CUDA device")),
+    ("torch-arch-unsupported", broken("compute", "no kernel image is available for execution on the device")),
+    ("accelerator-failed", broken("compute", "CUDA error: unspecified launch failure")),
+    ("accelerator-wrong-numbers", broken("compute", "cuda: wrong numbers: 1 + 1 came out as 3")),
+    ("accelerator-timeout", broken("device", ending="deadline")),
+    ("accelerator-out-of-memory", broken("allocate", ending="out-of-memory")),
+    ("package-missing", broken("import", ending="import-error")),
+    ("interpreter-missing", broken("", ending="spawn-failed")),
+    ("probe-protocol", broken("device", ending="protocol")),
+):
+    CASES.finds("check_accelerator_works", found)(built)
+
+
+@CASES.skips("check_accelerator_works", "blocked by torch-cpu-build")
+def nothing_to_examine_with(bench: Bench) -> None:
+    on_cuda(bench, CUDA, torch="cpu")
+
+
+@CASES.skips("check_accelerator_works", "nothing runs on an accelerator here")
+def nothing_on_it(bench: Bench) -> None:
+    write_full(bench.here)
+    bench.machine = with_devices()  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

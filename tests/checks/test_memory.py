@@ -1,17 +1,20 @@
 """Whether the machine has the memory that loading a model takes."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sage_doctor.facts.machine import MachineFacts
+from sage_doctor.facts.machine import AcceleratorSign, MachineFacts, disk_free
+from sage_doctor.probe import ProbeOutcome
 from sage_doctor.readers.memory import Memory
-from tests.model_directories import WEIGHTS, write_full, write_tensors
+from tests.model_directories import WEIGHTS, write_adapter, write_full, write_tensors
 from tests.services.running import base
 
-from .cases import Bench, Case, Cases
+from .cases import SESSION, Bench, Case, Cases
+from .probe_outcomes import COMPLETED, CPU
 
 CASES = Cases()
 
@@ -54,6 +57,102 @@ def too_small(bench: Bench) -> None:
 def taken(bench: Bench) -> None:
     write_full(bench.here)
     bench.machine = with_memory(memory(8_000_000_000, 400_000_000))
+
+
+@CASES.finds("check_memory", "memory-insufficient", "it will be very slow", severity="warning")
+def with_swap_only(bench: Bench) -> None:
+    write_full(bench.here)
+    bench.machine = with_memory(memory(500_000_000, 400_000_000, swap=4_000_000_000))
+
+
+@CASES.finds("check_memory_free", "memory-insufficient", "400.0 MB are free now")
+def swap_is_no_help_to_a_device_that_shares_memory(bench: Bench) -> None:
+    on_device(bench, jetson=True, host=memory(8_000_000_000, 400_000_000, swap=4_000_000_000))
+
+
+@CASES.passes("check_memory")
+def within_shared_memory(bench: Bench) -> None:
+    on_device(bench, jetson=True, host=memory(8_000_000_000, 400_000_000))
+
+
+@CASES.skips("check_memory", "memory of its own")
+@CASES.passes("check_memory_free")
+def within_the_devices_own_memory(bench: Bench) -> None:
+    on_device(bench, free=900_000_000, total=1_000_000_000)
+
+
+@CASES.finds("check_memory_free", "memory-insufficient", "and the accelerator has 500 bytes")
+def larger_than_the_device(bench: Bench) -> None:
+    on_device(bench, free=400, total=500)
+
+
+@CASES.finds("check_memory_free", "gpu-memory-held", "of the accelerator's 1.0 GB, 100 bytes are free now")
+def held_by_others(bench: Bench) -> None:
+    on_device(bench, free=100, total=1_000_000_000)
+
+
+@CASES.finds("check_memory_free", "memory-insufficient", "names no device_map", severity="warning")
+def host_smaller_than_its_device(bench: Bench) -> None:
+    on_device(bench, free=900_000_000, total=1_000_000_000, host=memory(8_000_000_000, 400_000_000))
+
+
+@CASES.skips("check_memory_free", "blocked by accelerator-timeout")
+def device_that_hangs(bench: Bench) -> None:
+    on_device(bench)
+    bench.device_outcome = ProbeOutcome(ending="deadline", message="hung", duration_s=1.0, stage="device")
+
+
+def on_device(
+    bench: Bench,
+    *,
+    jetson: bool = False,
+    free: int = 0,
+    total: int = 0,
+    host: Memory | None = None,
+) -> None:
+    """Run a model on cuda, on a board whose memory is shared or a card with `free` of `total` bytes of its own."""
+    write_full(bench.here)
+    bench.manifest('accelerator = "cuda"\n[models.m]\nkind = "full"\npath = "here"\n', "m")
+    bench.session = replace(SESSION, torch_accelerator="cuda")
+    sign = AcceleratorSign(kind="cuda", source="/dev/nvidia0", is_device=True)
+    bench.machine = lambda facts: replace(
+        facts,
+        accelerator_signs=(sign,),
+        l4t="38.2.0" if jetson else None,
+        memory=host or memory(8_000_000_000, 4_000_000_000),
+    )
+    device = replace(CPU, used="cuda", memory_free=free, memory_total=total)
+    bench.device_outcome = replace(COMPLETED, device=device)
+
+
+def to_be_merged(bench: Bench) -> None:
+    write_adapter(bench.root / "adapter", write_full(bench.root / "base"))
+    models = "".join(
+        f'[models.{name}]\nkind = "{kind}"\npath = "{path}"\n{more}\n'
+        for name, kind, path, more in (
+            ("base", "full", "base", ""),
+            ("adapter", "adapter", "adapter", 'base = "base"'),
+            ("m", "merged", "here", 'merge = { base = "base", adapter = "adapter" }'),
+        )
+    )
+    bench.manifest(models, "m")
+
+
+@CASES.passes("check_disk")
+def room_for_a_merge(bench: Bench) -> None:
+    to_be_merged(bench)
+
+
+@CASES.skips("check_disk", "does not have to be built")
+def merged_already(bench: Bench) -> None:
+    to_be_merged(bench)
+    write_full(bench.here)
+
+
+@CASES.finds("check_disk", "disk-insufficient", "merging it again takes about", severity="warning")
+def no_room_for_a_merge(bench: Bench) -> None:
+    to_be_merged(bench)
+    os.truncate(bench.root / "base" / "model.safetensors", 2 * disk_free(bench.root))  # sparse: it takes no room
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.facts.packages import PACKAGES, inspect_interpreter, start_inspection
+from tests.probe.stand_in_torch import write_metadata, write_torch
 
 
 def environment(root: Path) -> Path:
@@ -153,3 +154,25 @@ def test_cancelled_inspection_leaves_nothing_running(tmp_path: Path) -> None:
     inspection.cancel()
     assert inspection._child is not None
     assert inspection._child._process.returncode is not None
+
+
+def test_what_related_packages_ask_for_and_packages_asked_for_besides(tmp_path: Path) -> None:
+    write_torch(tmp_path, version="2.5.0a0+872d972e41.nv24.08", cuda="12.6")
+    write_metadata(tmp_path, "transformers", "4.57.1", "tokenizers<=0.23,>=0.22", 'torch>=2.2; extra == "torch"')
+    write_metadata(tmp_path, "own-thing", "1.0", "nothing-of-ours>=1")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    facts = start_inspection(python, timeout_s=60, also=["own_thing", "not-there"]).result()
+    assert facts.problem is None, facts.detail
+    assert facts.version_of("Own.Thing") == "1.0"
+    assert facts.version_of("not-there") is None
+    assert facts.version_of("torch") == "2.5.0a0+872d972e41.nv24.08"
+    assert facts.needs == {"transformers": ("tokenizers<=0.23,>=0.22", 'torch>=2.2; extra == "torch"')}
+
+
+def test_the_doctors_own_interpreter_tells_the_same_as_a_child() -> None:
+    own, child = inspect_interpreter(None), inspect_interpreter(Path(sys.executable), timeout_s=60)
+    assert dict(own.packages) == dict(child.packages)
+    assert own.needs == child.needs
+    assert any(r.startswith("tokenizers") for r in own.needs["transformers"])

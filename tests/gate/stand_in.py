@@ -26,7 +26,8 @@ none = {"names": [], "total": 0}
 for stage in ("start", "import", "device"):
     tell("stage", name=stage)
 tell("packages", python="3.11", torch="2.13.0", transformers="5.23.0", peft="0.21.2")
-tell("device", used="cpu", name="cpu", cuda_build="", verified=True, problem="", seconds=0.01)
+tell("device", used="cpu", name="cpu", cuda_build="", verified=True, problem="", seconds=0.01,
+     memory_total=0, memory_free=0)
 tell("stage", name="load")
 PAUSE
 tell("keys", model_class="LlamaForCausalLM", missing=none, unexpected=none, mismatched=[], mismatched_total=0,

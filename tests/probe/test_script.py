@@ -206,7 +206,7 @@ def test_a_missing_accelerator_stops_before_the_model(outcomes: Mapping[str, Pro
 def test_a_trained_adapter_fits_and_changes_the_model(outcomes: Mapping[str, ProbeOutcome]) -> None:
     outcome = outcomes["adapter"]
     assert outcome.completed, outcome.message
-    assert [s.name for s in outcome.stages][3:5] == ["load-base", "load-adapter"]
+    assert [s.name for s in outcome.stages][5:7] == ["load-base", "load-adapter"]
     assert outcome.adapter is not None
     assert outcome.adapter.peft_type == "LORA"
     assert (outcome.adapter.missing.total, outcome.adapter.unexpected.total) == (0, 0)

@@ -1,0 +1,204 @@
+"""The packages of the sessions' interpreter: versions that were seen on real machines, put in by hand."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.model_directories import write_full
+
+from .cases import SESSION, Bench, Case, Cases
+
+CASES = Cases()
+THOR = "2.5.0a0+872d972e41.nv24.08"
+
+
+def having(bench: Bench, needs: dict[str, tuple[str, ...]] | None = None, /, **packages: str | None) -> None:
+    bench.session = replace(SESSION, packages={**SESSION.packages, **packages}, needs=needs or {})
+
+
+def requiring(bench: Bench, *requires: str, of_model: str = "", **packages: str | None) -> None:
+    write_full(bench.here)
+    top = f"requires = {json.dumps(requires)}\n" if requires else ""
+    bench.manifest(f'{top}[models.m]\nkind = "full"\npath = "here"\n{of_model}', "m")
+    having(bench, **packages)
+
+
+@CASES.passes("check_requirements")
+def met(bench: Bench) -> None:
+    requiring(bench, "transformers>=4.45", "peft", "flash-attn; python_version < '3.0'")
+
+
+@CASES.passes("check_requirements")
+def met_by_a_vendors_build(bench: Bench) -> None:
+    requiring(bench, "torch>=2.5", torch=THOR)
+
+
+@CASES.skips("check_requirements", "requires no packages")
+@CASES.passes("check_packages_agree")
+@CASES.passes("check_model_packages")
+@CASES.passes("check_config_understood")
+def nothing_required(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.finds("check_requirements", "package-version", "takes transformers>=6, and the sessions' interpreter has 5.23.0")
+def too_old(bench: Bench) -> None:
+    requiring(bench, "transformers>=6")
+
+
+@CASES.finds("check_requirements", "package-version", "torch>=2.6, and the sessions' interpreter has 2.5.0a0+87")
+def a_vendors_build_that_is_too_old(bench: Bench) -> None:
+    requiring(bench, "torch>=2.6", torch=THOR)
+
+
+@CASES.finds("check_requirements", "package-version", "which cannot be compared", severity="warning")
+def version_unknown(bench: Bench) -> None:
+    requiring(bench, "peft>=0.12", peft="unknown")
+
+
+@CASES.finds("check_requirements", "package-missing", "takes accelerate>=1, which the sessions' interpreter lacks")
+def not_installed(bench: Bench) -> None:
+    requiring(bench, "accelerate>=1")
+
+
+@CASES.skips("check_packages", "blocked by package-missing")
+def said_already(bench: Bench) -> None:
+    requiring(bench, "peft", "torch", torch=None)
+
+
+@CASES.skips("check_requirements", "blocked by interpreter-missing")
+def no_interpreter(bench: Bench) -> None:
+    requiring(bench, "peft")
+    bench.session = replace(SESSION, problem="missing", packages={})
+
+
+@CASES.skips("check_packages_agree", "did not list its packages")
+def silent_interpreter(bench: Bench) -> None:
+    write_full(bench.here)
+    bench.session = replace(SESSION, problem="timeout", packages={})
+
+
+@CASES.finds("check_packages_agree", "package-version", "transformers 5.23.0 asks for tokenizers<=0.21,>=0.20")
+def transformers_refuses_its_tokenizers(bench: Bench) -> None:
+    write_full(bench.here)
+    having(bench, {"transformers": ("tokenizers<=0.21,>=0.20", "torch>=9; extra == 'torch'", "tqdm>=4")})
+
+
+@CASES.finds("check_packages_agree", "package-version", "peft 0.21.2 asks for accelerate>=1", severity="warning")
+def peft_asks_for_another_accelerate(bench: Bench) -> None:
+    write_full(bench.here)
+    having(bench, {"peft": ("accelerate>=1", "transformers")}, accelerate="0.21.0")
+
+
+@CASES.finds("check_packages_agree", "package-version", "peft is 0.17.1", severity="warning")
+def peft_before_transformers_5(bench: Bench) -> None:
+    write_full(bench.here)
+    having(bench, peft="0.17.1")
+
+
+@CASES.passes("check_packages_agree")
+def vendors_torch_goes_with_everything(bench: Bench) -> None:
+    write_full(bench.here)
+    having(bench, {"peft": ("torch>=1.13.0",), "transformers": ("torch>=2.5",)}, torch=THOR)
+
+
+@CASES.finds("check_model_packages", "package-missing", "the manifest's table of m takes bitsandbytes>=0.45")
+def model_requires(bench: Bench) -> None:
+    requiring(bench, of_model='requires = ["bitsandbytes>=0.45"]\n')
+
+
+@CASES.skips("check_model_packages", "has no transformers")
+def no_transformers(bench: Bench) -> None:
+    write_full(bench.here)
+    having(bench, transformers=None)
+
+
+def quantised(bench: Bench, method: dict[str, Any], **packages: str | None) -> None:
+    write_full(bench.here, quantization_config=method)
+    having(bench, **packages)
+
+
+@CASES.finds("check_model_packages", "package-missing", "its quantisation (gptq) takes gptqmodel (or auto-gptq)")
+def quantised_by_gptq(bench: Bench) -> None:
+    quantised(bench, {"quant_method": "gptq", "bits": 4})
+
+
+@CASES.passes("check_model_packages")
+def quantised_by_gptq_with_the_older_package(bench: Bench) -> None:
+    quantised(bench, {"quant_method": "gptq", "bits": 4}, auto_gptq="0.7.1")
+
+
+@CASES.finds("check_model_packages", "package-missing", "its quantisation (bitsandbytes) takes bitsandbytes")
+def quantised_by_bitsandbytes_of_old(bench: Bench) -> None:
+    quantised(bench, {"load_in_4bit": True})
+
+
+@CASES.passes("check_model_packages")
+def quantised_by_what_transformers_brings(bench: Bench) -> None:
+    quantised(bench, {"quant_method": "fp8"})
+
+
+@CASES.finds("check_model_packages", "package-missing", "flash_attention_2) takes flash-attn (or kernels)")
+def flash_attention(bench: Bench) -> None:
+    write_full(bench.here, _attn_implementation="flash_attention_2")
+
+
+@CASES.finds("check_model_packages", "package-missing", "its tokenizer (a SentencePiece file without tokenizer.json)")
+def sentencepiece(bench: Bench) -> None:
+    (write_full(bench.here) / "tokenizer.json").rename(bench.here / "tokenizer.model")
+
+
+@CASES.finds("check_model_packages", "package-missing", "its tokenizer (a tiktoken file")
+def tiktoken(bench: Bench) -> None:
+    (write_full(bench.here) / "tokenizer.json").rename(bench.here / "qwen.tiktoken")
+
+
+def saved_by_5(bench: Bench, theta: object, transformers: str = "4.57.1", **config: Any) -> None:
+    rope = {"rope_type": "default", "rope_theta": theta}
+    write_full(bench.here, rope_parameters=rope, transformers_version="5.2.0", **config)
+    having(bench, transformers=transformers)
+
+
+@CASES.finds("check_config_understood", "package-version", "with the base 10000 instead of 500000, without a word")
+def positions_of_another_base(bench: Bench) -> None:
+    saved_by_5(bench, 500_000.0)
+
+
+@CASES.passes("check_config_understood")
+def positions_read_by_5(bench: Bench) -> None:
+    saved_by_5(bench, 500_000.0, transformers="5.0.0rc1")
+
+
+@CASES.passes("check_config_understood")
+def positions_of_the_usual_base(bench: Bench) -> None:
+    saved_by_5(bench, 10_000)
+
+
+@CASES.passes("check_config_understood")
+def positions_written_both_ways(bench: Bench) -> None:
+    saved_by_5(bench, 500_000.0, rope_theta=500_000.0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)
+
+
+@pytest.mark.parametrize("wanted", ["torch>=2.6", "torchvision", "triton>=3", "numpy>=3"])
+def test_what_a_vendor_builds_is_never_installed_by_a_pasted_command(tmp_path: Path, wanted: str) -> None:
+    bench = Bench(root=tmp_path)
+    requiring(bench, wanted, torch=THOR, numpy="2.0.0")
+    (found,) = bench.run("check_requirements").findings
+    assert found.fix.commands == ("/opt/sessions/bin/python -m pip list",)
+    assert "vendor" in found.fix.summary
+
+
+def test_what_asks_for_torch_is_installed_without_what_it_depends_on(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    requiring(bench, "bitsandbytes>=0.45", "sentencepiece")
+    heavy, light = bench.run("check_requirements").findings
+    assert heavy.fix.commands[0] == "/opt/sessions/bin/python -m pip install --no-deps 'bitsandbytes>=0.45'"
+    assert light.fix.commands == ("/opt/sessions/bin/python -m pip install sentencepiece",)
