@@ -20,7 +20,7 @@ from sage_doctor.readers.regular import UnreadableFile
 
 Progress = Callable[[int], None]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 22  # hashed in three milliseconds, for which no other thread is kept waiting
 _VERSION = 1
 _MOST_ENTRIES = 10_000
 _CACHE_BYTES = 16 * 1024 * 1024
@@ -91,7 +91,7 @@ def _digest(handle: int, size: int, algorithm: Algorithm, progress: Progress | N
     digest = hashlib.sha256() if algorithm == "sha256" else hashlib.sha1(usedforsecurity=False)
     if algorithm == "git-sha1":
         digest.update(b"blob %d\0" % size)
-    block = memoryview(bytearray(_BLOCK))
+    block = memoryview(bytearray(min(_BLOCK, size + 1)))
     try:
         with open(handle, "rb", buffering=0, closefd=False) as file:
             left = size
