@@ -54,9 +54,10 @@ class Host:
 
     @cached_property
     def memory(self) -> Path:
-        """The directory in which contents already read are remembered: `$XDG_CACHE_HOME/sage-doctor`."""
-        base = self.environ.get("XDG_CACHE_HOME", "")
-        return (Path(base) if os.path.isabs(base) else self.home / ".cache") / "sage-doctor"
+        """The directory in which contents already read are remembered."""
+        from sage_doctor.facts.hashing import memory_directory  # noqa: PLC0415 - likewise
+
+        return memory_directory(self.environ, self.home)
 
     @cached_property
     def cached_models(self) -> tuple[CachedModel, ...]:

@@ -22,7 +22,7 @@ FLOORS = (
     {"errors", "report", "catalogue", "text", "version"},
     {"readers", "files", "journal", "manifest", "check", "facts", "probe", "merge"},
     {
-        *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
+        *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes", "old_state"),
         *("environment_findings", "hub_findings", "probe_findings", "weight_findings"),
     },
     {"checks", "fixtures", "repairs"},

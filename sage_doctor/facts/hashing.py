@@ -10,7 +10,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +26,12 @@ _MOST_ENTRIES = 10_000
 _CACHE_BYTES = 16 * 1024 * 1024
 # A file changed twice within the clock's grain keeps its time; like Git, trust only times that lie well back.
 _RACY_NS = 2_000_000_000
+
+
+def memory_directory(environ: Mapping[str, str], home: Path) -> Path:
+    """Return the directory in which contents already read are remembered: `$XDG_CACHE_HOME/sage-doctor`."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor"
 
 
 def hash_files(
