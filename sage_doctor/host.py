@@ -59,9 +59,10 @@ class Host:
 
     @cached_property
     def memory(self) -> Path:
-        """The directory in which contents already read are remembered: `$XDG_CACHE_HOME/sage-doctor`."""
-        base = self.environ.get("XDG_CACHE_HOME", "")
-        return (Path(base) if os.path.isabs(base) else self.home / ".cache") / "sage-doctor"
+        """The directory in which contents already read are remembered."""
+        from sage_doctor.facts.hashing import memory_directory  # noqa: PLC0415 - likewise
+
+        return memory_directory(self.environ, self.home)
 
     @property
     def history_file(self) -> Path | None:

@@ -23,7 +23,7 @@ FLOORS = (
     {"readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge", "services"},
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
-        *("completeness", "directory_targets", "resolving"),
+        *("completeness", "directory_targets", "old_state", "resolving"),
         *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
         *("asking", "history", "memory_need", "service"),
         *("accelerator_findings", "device_findings", "disk_need", "package_findings"),

@@ -24,6 +24,7 @@ from sage_doctor.text import printable, quoted
 if TYPE_CHECKING:
     from sage_doctor.journal import Journal
     from sage_doctor.mending import Attempt, Mending
+    from sage_doctor.old_state import OldState
     from sage_doctor.repair import Plan
 
 _WIDEST = 100
@@ -69,8 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
     request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
     journal = journal_of(os.environ)
-    if not options.dry_run:
-        _tell_unfinished(journal)
+    old_states = [] if options.dry_run else _tell_unfinished(journal)
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
 
         def consent(plan: Plan) -> bool:
@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
     if options.base and not any(a.repair == NAME_BASE for a in mending.attempts):
         sys.stderr.write("--base was not needed: no adapter here asks for its base\n")
     _summary(mending)
+    _let_go(old_states, mending, journal)
     write_outputs(mending.after, outputs)
     return mending.after.exit_code
 
@@ -138,17 +139,38 @@ def _wrapped(text: str, indent: str, after: str) -> list[str]:
     )
 
 
-def _tell_unfinished(journal: Journal) -> None:
-    """Tell what an earlier run was killed in the midst of, once."""
+def _tell_unfinished(journal: Journal) -> list[OldState]:
+    """Tell what an earlier run was killed in the midst of: once, or as long as an old state is kept. Return those."""
+    from sage_doctor.old_state import old_state  # noqa: PLC0415 - --help needs none of it
+
+    kept = []
     for entry in journal.unfinished():
-        kept = entry.get("kept")
-        where = f" What was there before lies in {quoted(kept)}." if kept and os.path.isdir(str(kept)) else ""
+        old = old_state(entry)
+        named = entry.get("kept")
+        where = f" What was there before lies in {quoted(named)}." if named and os.path.isdir(str(named)) else ""
         what = f"{printable(str(entry.get('repair')), limit=60)} of {printable(str(entry.get('subject')), limit=200)}"
         sys.stderr.write(
             f"an earlier fix was stopped in the midst of {what}, begun {printable(str(entry.get('at')), limit=40)}: "
             f"it is as it was or as it should be, and is looked at anew.{where}\n"
         )
-        journal.append("noted", entry["key"])
+        if old is None:
+            journal.append("noted", entry["key"])
+        else:
+            kept.append(old)
+    return kept
+
+
+def _let_go(old_states: list[OldState], mending: Mending, journal: Journal) -> None:
+    """Delete the old states that killed runs have kept where the new ones are proven, and say what became of them."""
+    from sage_doctor.facts.hashing import memory_directory  # noqa: PLC0415 - hardly ever needed
+
+    cache = memory_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
+    for old in old_states:
+        why = old.let_go(mending.after.findings, cache)
+        if why is None:
+            journal.append("noted", old.key)
+        gone = f"deleted {printable(str(old.path))}: what an earlier fix kept is not needed any more"
+        sys.stderr.write(f"{gone if why is None else old.stays(why)}\n")
 
 
 def _agreed(plan: Plan) -> bool:

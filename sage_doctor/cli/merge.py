@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, show, ask where something is replaced, and merge. Raises `MergeRefused` and `UsageError`."""
-    from sage_doctor.host import Host  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.facts.hashing import memory_directory  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
 
     plan = plan_merge(
@@ -57,12 +61,24 @@ def run(options: argparse.Namespace) -> int:
     if plan.replaces and not options.yes and not _agreed(plan.target):
         return 0
     sys.stdout.flush()
-    host = Host(cwd=Path.cwd(), home=Path(os.path.expanduser("~")), environ=os.environ)
-    cache = host.memory / "hashes.json"
-    with Progress(sys.stderr) as line:
+    cache = memory_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
+    with _uncollected(), Progress(sys.stderr) as line:
         outcome = apply(plan, progress=lambda step: line.update(_told(step)), wait_s=options.wait, hash_cache=cache)
     _report(outcome)
     return 0
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spare this process, which is about to end, the search for cycles among torch's objects: it takes 0.8 s."""
+    collected = gc.isenabled()
+    gc.disable()
+    atexit.register(gc.freeze)  # the interpreter looks once more when it ends
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _agreed(target: Path) -> bool:

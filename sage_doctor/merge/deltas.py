@@ -18,9 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sage_doctor.errors import DoctorError
 from sage_doctor.merge.decoding import Decoder
 from sage_doctor.merge.edits import FLOATS, LowRank, Piece, Place, Stack
 from sage_doctor.merge.streams import Source, spans
+from sage_doctor.text import printable
 
 BLOCK_ELEMENTS = 1 << 19  # two megabytes of float32: what the cores' caches hold
 _SAMPLED_ROWS = 32
@@ -50,6 +52,18 @@ class Block:
     end: int
     data: Any
     finite: bool
+
+
+def load_torch() -> None:
+    """Import torch, which takes a second or two. Raises `DoctorError` where it is installed and cannot be imported."""
+    try:
+        import torch  # noqa: F401
+    except Exception as error:
+        what = printable(f"{type(error).__name__}: {error}", limit=300)
+        raise DoctorError(
+            f"torch is installed, and cannot be imported ({what}); nothing was changed. "
+            "Install it again, or merge from an interpreter in which it works."
+        ) from error
 
 
 class Arithmetic:

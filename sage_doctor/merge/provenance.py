@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 import socket
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,50 +15,51 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hashing import hash_files
 from sage_doctor.merge.deltas import Survival
 from sage_doctor.merge.plan import MergePlan
+from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.readers.regular import UnreadableFile
 from sage_doctor.text import printable
 
 _PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy")
 
 
-class Hashes:
-    """The sha256 of files, computed beside the merge in a thread: hashing and summing share no lock."""
-
-    def __init__(self, paths: list[Path], cache: Path | None) -> None:
-        self._result: Mapping[tuple[Path, str], str | UnreadableFile] = {}
-        self._thread = threading.Thread(target=self._run, args=(paths, cache), daemon=True)
-        self._thread.start()
-
-    def _run(self, paths: list[Path], cache: Path | None) -> None:
-        found = hash_files([(p, "sha256") for p in paths], cache=cache, workers=1)
-        self._result = {(p, str(a)): v for (p, a), v in found.items()}
-
-    def wait(self, pause: Callable[[], None]) -> dict[str, str]:
-        """Return the hashes by path. `pause` is called several times a second. Raises `DoctorError`."""
-        while self._thread.is_alive():
-            self._thread.join(0.1)
-            pause()
-        found = {}
-        for (path, _), digest in self._result.items():
-            if isinstance(digest, UnreadableFile):
-                raise DoctorError(
-                    f"{printable(str(path))} could not be hashed: {printable(str(digest))}; nothing replaced"
-                )
-            found[str(path)] = digest
-        return found
+def hash_inputs(plan: MergePlan, cache: Path | None, go_on: Callable[[int], None]) -> dict[str, str]:
+    """Return the sha256 of a plan's inputs by path. `go_on` is called for every block. Raises `DoctorError`."""
+    found = hash_files([(p, "sha256") for p in plan.inputs], cache=cache, workers=1, progress=go_on)
+    for (path, _), digest in found.items():
+        if isinstance(digest, UnreadableFile):
+            require_unchanged(plan)
+            what = f"{printable(str(path))} could not be hashed: {printable(str(digest))}"
+            raise DoctorError(f"{what}; nothing was changed. Look at that file, then merge again.")
+    return {str(path): str(digest) for (path, _), digest in found.items()}
 
 
-def record_text(plan: MergePlan, hashes: Mapping[str, str], outputs: Mapping[str, str], survival: Survival) -> str:
-    """Return the provenance record as JSON. `outputs` are the sha256 of the written weight files by name."""
-    computed = [p for p in plan.pieces if not p.untouched]
-    record = {
-        "schema_version": 1,
-        "merged_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+def surroundings() -> dict[str, object]:
+    """Return what is recorded of the place where a merge was done: host, platform and versions."""
+    return {
         "doctor": sage_doctor.__version__,
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": sys.version.split()[0],
         "packages": _versions(),
+    }
+
+
+def record_text(
+    plan: MergePlan,
+    about: Mapping[str, object],
+    hashes: Mapping[str, str],
+    outputs: Mapping[str, str],
+    survival: Survival,
+) -> str:
+    """Return the provenance record as JSON.
+
+    `about` are the `surroundings`, `outputs` the sha256 of the written weight files by name.
+    """
+    computed = [p for p in plan.pieces if not p.untouched]
+    record = {
+        "schema_version": 1,
+        "merged_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **about,
         "base": {"path": str(plan.base), "chosen_because": plan.base_why},
         "adapter": {"path": str(plan.adapter), "config": plan.recipe},
         "inputs": [
@@ -86,10 +85,12 @@ def _dequantized(plan: MergePlan) -> dict[str, object] | None:
 
 
 def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+            found[name] = version(name)
+        except PackageNotFoundError:
             continue
     return found

@@ -138,9 +138,13 @@ def clean_up(target: Path) -> list[LeftOver]:
     return done
 
 
-def make_workshop(target: Path) -> Path:
-    """Create and return an empty directory beside the target, marked as unfinished. Raises `MergeRefused`."""
-    path = target.parent / f".{target.name}.{_WORD}-{os.getpid()}-{secrets.token_hex(4)}"
+def workshop_of(target: Path) -> Path:
+    """Return a name beside the target that no workshop has had yet."""
+    return target.parent / f".{target.name}.{_WORD}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def make_workshop(path: Path, target: Path) -> None:
+    """Create an empty directory, marked as unfinished, for what becomes the target. Raises `MergeRefused`."""
     try:
         os.mkdir(path)
         (path / UNFINISHED).write_text(
@@ -148,7 +152,6 @@ def make_workshop(target: Path) -> Path:
         )
     except OSError as error:
         raise _unwritable(target, error) from error
-    return path
 
 
 def sync_directory(path: Path) -> None:
@@ -178,11 +181,12 @@ def put_in_place(workshop: Path, target: Path) -> Path | None:
         if error.errno not in _NO_EXCHANGE:
             raise
         replaced = Path(f"{workshop}-replaced")
-        os.rename(target, replaced)
         try:
+            os.rename(target, replaced)
             os.rename(workshop, target)
         except BaseException:
-            os.rename(replaced, target)
+            if look(target).kind == "missing":
+                os.rename(replaced, target)
             raise
     sync_directory(target.parent)
     return replaced
