@@ -20,12 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sage_doctor"
 FLOORS = (
     {"errors", "report", "catalogue", "text", "version"},
-    {"readers", "files", "journal", "manifest", "check", "facts", "probe", "merge", "services"},
+    {"readers", "files", "journal", "manifest", "check", "facts", "probe", "merge", "services", "machine_paths"},
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
         *("completeness", "directory_targets", "resolving"),
         *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
         *("asking", "history", "memory_need", "service"),
+        *("rewriting", "scripts", "script_findings", "unit_findings"),
     },
     {"checks", "fixtures", "repairs"},
     {"run", "plugin", "suite", "suite_files", "workers", "mending", "gate", "install"},

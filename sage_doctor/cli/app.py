@@ -28,7 +28,7 @@ class Command(Protocol):
 
 
 # Each is a module of this package, and imported when it is the one that was asked for.
-COMMANDS = ("check", "gate", "fix", "merge", "install", "explain", "where", "history", "calibrate", "demo")
+COMMANDS = ("check", "gate", "fix", "merge", "install", "paths", "explain", "where", "history", "calibrate", "demo")
 PREFIX = "SAGE_DOCTOR_"
 
 
