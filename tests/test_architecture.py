@@ -20,12 +20,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sage_doctor"
 FLOORS = (
     {"errors", "report", "catalogue", "text", "version"},
-    {"readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge", "services"},
+    {
+        *("readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge", "services"),
+        "machine_paths",
+    },
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
         *("completeness", "directory_targets", "old_state", "resolving"),
         *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
         *("asking", "history", "memory_need", "service"),
+        *("rewriting", "scripts", "script_findings", "unit_findings"),
         *("accelerator_findings", "device_findings", "disk_need", "package_findings"),
     },
     {"checks", "fixtures", "repairs"},

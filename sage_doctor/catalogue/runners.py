@@ -28,9 +28,43 @@ ENTRIES = (
         title="A runner names a path that does not exist here",
         cause="The script carries an absolute path from the machine it was written on. It works there and fails "
         "everywhere else.",
-        cure='Replace the path by `resolve("MODEL")` from sage_doctor, or by `sage-doctor where MODEL` in a shell '
-        "script.",
+        cure="`sage-doctor fix --rewrite-paths` shows how it can be written to hold on every machine, and does it. By "
+        'hand: `resolve("MODEL")` from sage_doctor, or `sage-doctor where MODEL` in a shell script.',
         may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",),
+    ),
+    Entry(
+        code="runner-path-here-only",
+        severity="info",
+        title="A runner names a path that only this machine has",
+        cause="The script runs on other machines as well, and carries an absolute path of this one: often the other "
+        "machine's path was replaced by hand, and the fault has moved there.",
+        cure="`sage-doctor fix --rewrite-paths` writes it so that it holds on every machine.",
+    ),
+    Entry(
+        code="runner-path-gone",
+        severity="warning",
+        title="A script names a file that was removed",
+        cause="The path lies in this checkout, git knows that it was once there, and it is not any more: it was moved "
+        "or deleted, and the script was left behind.",
+        cure="Name what took its place, or bring it back from the commit before the one that is named.",
+    ),
+    Entry(
+        code="runner-roots-disagree",
+        severity="warning",
+        title="Scripts call one directory by several machines' paths",
+        cause="Some scripts name the checkout by one machine's path and some by another's, so that no machine can run "
+        "all of them. It happens where they are mended by hand, one after the other.",
+        cure="`sage-doctor fix --rewrite-paths`, or let each script start from its own place: "
+        "`Path(__file__).resolve().parents[N]`.",
+    ),
+    Entry(
+        code="script-interpreter-missing",
+        severity="warning",
+        title="The script's interpreter is not there",
+        cause="The first line of an executable script names a program that this machine does not have, often another "
+        "machine's environment. Started by itself, the script fails at once.",
+        cure="Write `#!/usr/bin/env python3` (or bash), or start it by an interpreter that is named.",
+        shows=(r"cannot execute: required file not found", r"env: [^'\\\r]{1,100}: No such file"),
     ),
     Entry(
         code="script-crlf",

@@ -28,7 +28,20 @@ class Command(Protocol):
 
 
 # Each is a module of this package, and imported when it is the one that was asked for.
-COMMANDS = ("check", "gate", "fix", "merge", "install", "explain", "where", "accept", "history", "calibrate", "demo")
+COMMANDS = (
+    "check",
+    "gate",
+    "fix",
+    "merge",
+    "install",
+    "paths",
+    "explain",
+    "where",
+    "accept",
+    "history",
+    "calibrate",
+    "demo",
+)
 PREFIX = "SAGE_DOCTOR_"
 
 

@@ -13,7 +13,7 @@ DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 
 TOP: Final = (
     *("schema", "python", "accelerator", "requires", "vars", "budget", "machines", "roles", "models", "checks"),
-    *("gate", "heartbeats", "state"),
+    *("gate", "heartbeats", "state", "lint"),
 )
 BUDGET: Final = ("load_s", "first_token_ms", "tokens_per_s", "peak_memory_gb")
 MACHINE: Final = ("match", "roles", "python", "accelerator", "requires", "home", "vars", "budget", "models")
@@ -27,6 +27,7 @@ MODEL: Final = ("kind", *OVERRIDE, "merge", "or", "requires", "description", "ap
 MERGE: Final = ("base", "adapter")
 CHECKS: Final = ("paths",)
 GATE: Final = ("max_age", "timeout")
+LINT: Final = ("paths", "ignore")
 HEARTBEAT: Final = ("path", "max_age", "roles", "description")
 STATE: Final = ("path", "counter", "at_least", "roles", "description")
 

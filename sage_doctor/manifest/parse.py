@@ -11,6 +11,7 @@ from sage_doctor.manifest import keys
 from sage_doctor.manifest.drafts import Written, read_budget, read_models, written
 from sage_doctor.manifest.fill import Filler
 from sage_doctor.manifest.gate import read_gate
+from sage_doctor.manifest.lint import read_lint
 from sage_doctor.manifest.machines import (
     Host,
     MachineDraft,
@@ -78,6 +79,7 @@ class _Parser:
         self.accelerator = self.top.choice("accelerator", keys.ACCELERATORS)
         self.requires = read_requires(self.top)
         self.gate = read_gate(self.top)
+        self.lint = read_lint(self.top)
         self.vars = read_vars(self.top)
         self.budget = read_budget(self.top)
         self.machines = read_machines(self.top)
@@ -134,6 +136,7 @@ class _Parser:
             accelerator=machine.accelerator if machine is not None else self.accelerator,
             requires=tuple(dict.fromkeys((*self.requires, *(machine.requires if machine is not None else ())))),
             gate=self.gate,
+            lint=self.lint,
             vars=scope.values(scope.variables),
             check_paths=check_paths,
             elsewhere=elsewhere,

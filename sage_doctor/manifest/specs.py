@@ -119,6 +119,14 @@ class RoleSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LintSpec:
+    """The `[lint]` table: globs of files that are read for paths of one machine, and of those that are left out."""
+
+    paths: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateSpec:
     """The `[gate]` table, in seconds: how old a recorded result may be, and how long a gate may take at most."""
 
@@ -168,6 +176,7 @@ class Manifest:
     accelerator: str | None = None
     requires: tuple[str, ...] = ()
     gate: GateSpec = field(default_factory=GateSpec)
+    lint: LintSpec = field(default_factory=LintSpec)
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)

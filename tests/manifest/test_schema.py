@@ -55,6 +55,8 @@ GOOD = [
     f"schema = 1\n{MODEL}[machines.a.models.m]",
     "schema = 1\nchecks = { paths = [] }",
     "schema = 1\ngate = { max_age = '1d 12h', timeout = 0.5 }",
+    "schema = 1\nlint = { paths = ['**/*.py', './a..b/*'], ignore = ['x/'] }",
+    "schema = 1\nlint = {}",
     "schema = 1\ngate = { max_age = ' 1.5H ', timeout = '90' }",
     "schema = 1\n[roles.r]\nmax_age = 3600",
     "schema = 1\nroles.r.v2.max_age = '2w'",
@@ -153,6 +155,13 @@ BAD = [
     f"schema = 1\n{MODEL}api_key_env = 'K'",
     "schema = 1\nchecks.path = []",
     "schema = 1\nchecks.paths = 'x'",
+    "schema = 1\nlint = 'x'",
+    "schema = 1\nlint.files = ['x']",
+    "schema = 1\nlint.paths = '**'",
+    "schema = 1\nlint.paths = ['']",
+    "schema = 1\nlint.paths = ['/home/me/*']",
+    "schema = 1\nlint.paths = ['~/x']",
+    "schema = 1\nlint.ignore = ['a/../b']",
     "schema = 1\ngate = 'x'",
     "schema = 1\n[heartbeats.h]\npath = 'a'",
     "schema = 1\n[heartbeats.h]\nmax_age = '1d'",
@@ -232,6 +241,7 @@ def test_both_know_the_same_keys() -> None:
     assert names(SCHEMA["properties"]["gate"]) == set(keys.GATE)
     assert names(definitions["heartbeat"]) == set(keys.HEARTBEAT)
     assert names(definitions["state"]) == set(keys.STATE)
+    assert names(SCHEMA["properties"]["lint"]) == set(keys.LINT)
     assert names(definitions["budget"]) == set(keys.BUDGET)
     assert names(definitions["machine"]) == set(keys.MACHINE)
     assert names(definitions["machine"]["properties"]["match"]) == set(keys.MATCH)
@@ -271,6 +281,7 @@ def test_the_reference_names_every_key_and_its_example_holds(tmp_path: Path) -> 
         assert manifest.required()
     known = {*keys.TOP, *keys.BUDGET, *keys.MACHINE, *keys.MATCH, *keys.ROLE, *keys.MODEL, *keys.MERGE, *keys.CHECKS}
     known |= {*keys.GATE, *keys.HEARTBEAT, *keys.STATE}
+    known |= {*keys.LINT}
     assert [key for key in sorted(known) if f"`{key}" not in text and f".{key}`" not in text] == []
 
 

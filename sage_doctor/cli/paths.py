@@ -1,0 +1,106 @@
+"""`sage-doctor paths`: list the paths of other machines in scripts, units and configuration, and how to write them.
+
+Exits 1 where a run would take a path of another machine, 0 where none would. What a file is not certain about is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sage_doctor.cli.options import add_manifest
+from sage_doctor.errors import UsageError
+from sage_doctor.text import printable
+
+if TYPE_CHECKING:
+    from sage_doctor.rewriting import World
+    from sage_doctor.scripts import Seen, Survey
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help="files (default: the runners and [lint] paths)")
+    add_manifest(parser)
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="list system paths, comments, questions and data as well"
+    )
+    parser.add_argument("-f", "--format", choices=("terminal", "json"), default="terminal", help="what to print")
+
+
+def run(options: argparse.Namespace) -> int:
+    """List what was found. Raises `UsageError` for a file that is not there."""
+    from sage_doctor.rewriting import world_of  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.scripts import survey  # noqa: PLC0415
+    from sage_doctor.selection import Request, select  # noqa: PLC0415
+
+    request = Request(targets=(), manifest=options.manifest, level="static", cwd=os.getcwd())
+    host = select(request).host
+    files = [_file(name) for name in options.files] or None
+    found = survey(host, lint=True, only=files, everything=options.all)
+    wrong = any(seen.misplaced for seen in found.seen)
+    world = world_of(host) if wrong or any(seen.ours for seen in found.seen) else None
+    if options.format == "json":
+        rows = [row for seen in found.seen for row in _rows(seen, world, everything=options.all)]
+        text = json.dumps({"files": len(found.seen), "counts": found.counts, "paths": rows}, indent=2) + "\n"
+        sys.stdout.write(text)
+    else:
+        _print(found, world, everything=options.all)
+    return 1 if wrong else 0
+
+
+def _file(name: str) -> Path:
+    path = Path(os.path.abspath(name))
+    if not path.is_file():
+        raise UsageError(f"{printable(name)} is no file")
+    return path
+
+
+def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict[str, Any]]:
+    from sage_doctor.rewriting import plan_edits  # noqa: PLC0415
+
+    wanted = {id(o) for o, _ in (*seen.misplaced, *seen.ours)}
+    planned = plan_edits(seen, world) if wanted and world is not None else None
+    written = {id(e.occurrence): e for e in (*planned.edits, *planned.suggestions)} if planned is not None else {}
+    for occurrence, placed in seen.placed:
+        if not everything and id(occurrence) not in wanted:
+            continue
+        edit = written.get(id(occurrence))
+        yield {
+            "file": seen.subject,
+            "line": occurrence.line,
+            "column": occurrence.column + 1,
+            "path": occurrence.text,
+            "class": placed.place if occurrence.used else occurrence.context,
+            "form": occurrence.form,
+            "here": str(placed.target) if placed.target is not None else None,
+            "exists": placed.exists,
+            "runs": list(seen.roles),
+            "write": edit.source if edit is not None else None,
+            "certain": edit.certain if edit is not None else None,
+        }
+
+
+def _print(found: Survey, world: World | None, *, everything: bool) -> None:
+    for seen in found.seen:
+        rows = list(_rows(seen, world, everything=everything))
+        for row in rows:
+            place = f"{printable(row['file'], limit=300)}:{row['line']}:{row['column']}"
+            sys.stdout.write(f"{place}: {row['class']} {printable(row['path'], limit=300)}\n")
+            if row["here"] and row["class"] == "mappable":
+                sys.stdout.write(
+                    f"    here   {printable(row['here'], limit=300)}{'' if row['exists'] else ' (not there yet)'}\n"
+                )
+            if row["write"]:
+                word = "write " if row["certain"] else "maybe "
+                sys.stdout.write(f"    {word} {printable(row['write'], limit=300)}\n")
+        if seen.script.problem and (rows or everything or seen.roles):
+            sys.stdout.write(f"{printable(seen.subject, limit=300)}: unverified: {printable(seen.script.problem)}\n")
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items())) or "none"
+    sys.stdout.write(f"{len(found.seen)} files read; paths: {counted}\n")
+    if not found.complete:
+        sys.stdout.write("unverified: there are more files than are read at once; narrow [lint] paths\n")
