@@ -7,6 +7,7 @@ what was planned: besides the planned expressions and imports, the abstract synt
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,25 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
         AddImportsVisitor.add_needed_import(context, *needs)
     data = AddImportsVisitor(context).transform_module(changed).bytes
     _hold(planned, edits, data)
+    return data
+
+
+def suggested(planned: FileEdits) -> bytes:
+    """Return the file as it would be with what is only suggested; as it was where that cannot be shown."""
+    text = decoded(planned.raw)
+    if text.encode("utf-8", "surrogatepass") != planned.raw:
+        return planned.raw  # of another encoding: what would be shown is not what would be written
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text.removeprefix("\ufeff"))
+    for edit in sorted(planned.suggestions, key=_span, reverse=True):
+        line, column, end_line, end_column = _span(edit)
+        tail = lines[end_line - 1][end_column:]
+        lines[line - 1 : end_line] = [lines[line - 1][:column] + edit.source + tail]
+    data = (mark + "".join(lines)).encode("utf-8", "surrogateescape")
+    try:
+        parse(data)
+    except ValueError:
+        return planned.raw
     return data
 
 
