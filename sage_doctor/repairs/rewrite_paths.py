@@ -39,11 +39,18 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
     host = situation.host
     files = [Path(str(f.evidence["file"])) for f in situation.findings]
     planned = _planned(host, files)
-    changes = [
-        _Change(path=p.path, old=p.raw, new=rewritten(p, p.edits), suggestion=suggested(p)) for p in planned if p.edits
-    ]
+    changes: list[_Change] = []
+    obstacles = [p.obstacle for p in planned if p.obstacle]
+    for edits in planned:
+        try:
+            new = rewritten(edits, edits.edits)
+        except DoctorError as error:
+            obstacles.append(str(error))
+            continue
+        if new != edits.raw:
+            changes.append(_Change(path=edits.path, old=edits.raw, new=new, suggestion=suggested(edits)))
     if not changes:
-        why = next((p.obstacle for p in planned if p.obstacle), "none of its paths can be rewritten with certainty")
+        why = next(iter(obstacles), "none of its paths can be rewritten with certainty")
         raise RepairRefused(f"{why}. `sage-doctor paths` shows what there is.")
     top = repository(files[0])
     directory = host.manifest.directory if host.manifest is not None else files[0].parent
@@ -51,7 +58,8 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
     start = top or directory
     patch = b"".join(_diff(start, c.path, c.old, c.new) for c in changes)
     kept = _patch_file(host)
-    count = sum(len(p.edits) for p in planned)
+    done = {c.path for c in changes}
+    count = sum(len(p.edits) for p in planned if p.path in done)
     first = situation.findings[0]
     return Plan(
         repair="rewrite-paths",

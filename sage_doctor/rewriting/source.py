@@ -35,10 +35,15 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
         from libcst.metadata import MetadataWrapper, PositionProvider  # noqa: PLC0415
     except ImportError as error:
         raise DoctorError(NOT_INSTALLED) from error
+    # Lines of blanks at the end are more than libcst can keep: they are taken off, and put back.
+    whole = re.sub(rb"\A(.*\S[ \t\f]*(?:\r\n|\n|\r)?)\s*\Z", rb"\1", planned.raw, flags=re.DOTALL)
+    blanks = planned.raw[len(whole) :]
     try:
-        module = cst.parse_module(planned.raw)
+        module = cst.parse_module(whole)
     except (cst.ParserSyntaxError, UnicodeError, LookupError, RecursionError) as error:
         raise DoctorError(f"{planned.path}: libcst cannot read it, so it is left alone") from error
+    if module.bytes != whole:
+        raise DoctorError(f"{planned.path}: libcst would not keep its layout, so it is left alone")
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
     spans = {
         (r.start.line, r.start.column, r.end.line, r.end.column): node
@@ -65,7 +70,7 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     context = CodemodContext()
     for needs in sorted({e.needs for e in edits if e.needs is not None}):
         AddImportsVisitor.add_needed_import(context, *needs)
-    data = AddImportsVisitor(context).transform_module(changed).bytes
+    data = AddImportsVisitor(context).transform_module(changed).bytes + blanks
     _hold(planned, edits, data)
     return data
 
