@@ -128,7 +128,8 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         hint = (
             ""
             if request.targets
-            else "; name a model directory, write a sage-doctor.toml, or see how it works with `sage-doctor demo`"
+            else "; name a model directory, let `sage-doctor init DIR` write a sage-doctor.toml, or see how it works "
+            "with `sage-doctor demo`"
         )
         raise NothingSelected(f"no model directory at or below {where}{hint}")
     ordered = _ordered(models)
