@@ -25,6 +25,7 @@ FAMILIES = (
     "adapter_tensors",
     "memory",
     "integrity",
+    "lock",
     "load",
     "generate",
     "services",

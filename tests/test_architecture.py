@@ -25,7 +25,7 @@ FLOORS = (
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
         *("completeness", "directory_targets", "resolving"),
         *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
-        *("asking", "memory_need", "service", "discovery"),
+        *("asking", "memory_need", "service", "discovery", "locking"),
     },
     {"checks", "fixtures", "repairs"},
     {"run", "plugin", "suite", "suite_files", "workers", "mending", "gate"},

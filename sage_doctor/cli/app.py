@@ -28,7 +28,7 @@ class Command(Protocol):
 
 
 # Each is a module of this package, and imported when it is the one that was asked for.
-COMMANDS = ("check", "gate", "fix", "init", "merge", "explain", "where", "demo")
+COMMANDS = ("check", "gate", "fix", "init", "lock", "merge", "explain", "where", "demo")
 PREFIX = "SAGE_DOCTOR_"
 
 
