@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -39,33 +40,37 @@ def model_places(roots: Iterable[Path], known: Collection[str]) -> Places:
     places = Places()
     seen = set(known)
     checkpoints: dict[Path, list[tuple[int, Path]]] = {}
-    tokenizers = cached = 0
+    written: list[Path] = []
+    passed: Counter[str] = Counter()
     for path in chain.from_iterable(find_model_directories(r, most_directories=MOST_DIRECTORIES) for r in roots):
         real = os.path.realpath(path)
+        if real in known:
+            written.append(path)
         if real in seen:
             continue
         seen.add(real)
         number = _CHECKPOINT.match(path.name)
-        if _is_cached(path):
-            cached += 1
-        elif not _can_be_written(path):
-            places.left_out.append(f"{printable(str(path))}: its name is not UTF-8, which no manifest can hold")
+        why = _no_entry(path, is_checkpoint=number is not None)
+        if why is not None:
+            passed[why] += 1
         elif number is not None:
             checkpoints.setdefault(path.parent, []).append((int(number[1]), path))
-        elif _only_tokenizer(path):
-            tokenizers += 1
-        elif len(places.found) >= MOST_MODELS:
-            places.cut = True
+        elif len(places.found) + len(written) >= MOST_MODELS:
+            places.cut = True  # those written by an earlier run count, or each run would add as many again
         else:
             places.found.append(path)
-    _newest_checkpoints(checkpoints, places)
-    for count, what in (
-        (tokenizers, "with a tokenizer and nothing else"),
-        (cached, "in a Hugging Face cache that nothing here refers to"),
-    ):
-        if count:
-            places.left_out.append(f"{count} director{'y' if count == 1 else 'ies'} {what}")
+    _newest_checkpoints(checkpoints, places, written)
+    places.left_out += [f"{n} director{'y' if n == 1 else 'ies'} {why}" for why, n in sorted(passed.items())]
     return places
+
+
+def _no_entry(path: Path, *, is_checkpoint: bool) -> str | None:
+    """Return why a directory gets no entry, to be said of it and its like, None where it may have one."""
+    if _is_cached(path):
+        return "in a Hugging Face cache that nothing here refers to"
+    if not _can_be_written(path):
+        return f"with a name that is not UTF-8, which no manifest can hold ({printable(str(path), limit=300)})"
+    return "with a tokenizer and nothing else" if not is_checkpoint and _only_tokenizer(path) else None
 
 
 def _is_cached(path: Path) -> bool:
@@ -85,11 +90,16 @@ def _only_tokenizer(path: Path) -> bool:
     return not is_merged(path)
 
 
-def _newest_checkpoints(checkpoints: dict[Path, list[tuple[int, Path]]], places: Places) -> None:
-    """Keep the last checkpoint of a training run whose result lies nowhere else; the others are by-products."""
+def _newest_checkpoints(
+    checkpoints: dict[Path, list[tuple[int, Path]]], places: Places, written: Collection[Path]
+) -> None:
+    """Keep the last checkpoint of a training run whose result lies nowhere else; the others are by-products.
+
+    A run counts as ended where an entry was `written` for its result, or for one of its checkpoints.
+    """
     passed = 0
     for parent, numbered in sorted(checkpoints.items()):
-        ended = any(parent in (p, p.parent) for p in places.found)
+        ended = any(parent in (p, p.parent) for p in (*places.found, *written))
         if not ended and len(places.found) < MOST_MODELS:
             places.found.append(max(numbered)[1])
         passed += len(numbered) - (not ended)

@@ -27,6 +27,7 @@ def test_of_a_training_run_the_result_counts_or_else_the_last_checkpoint(tmp_pat
     places = model_places([tmp_path], ())
     assert [os.path.relpath(p, tmp_path) for p in places.found] == ["ended", "open/checkpoint-100"]
     assert places.left_out == ["5 checkpoints of training runs"]
+    assert model_places([tmp_path], [str(p) for p in places.found]).found == []
 
 
 def test_a_tokenizer_alone_is_no_model_unless_its_directory_says_merged(tmp_path: Path) -> None:
@@ -57,3 +58,5 @@ def test_the_search_is_bounded(tmp_path: Path) -> None:
         (tmp_path / f"m{number:04}" / "config.json").write_text('{"model_type": "llama"}')
     places = model_places([tmp_path], ())
     assert (len(places.found), places.cut) == (MOST_MODELS, True)
+    again = model_places([tmp_path], [str(p) for p in places.found])
+    assert (again.found, again.cut) == ([], True)
