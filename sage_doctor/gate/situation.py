@@ -29,7 +29,12 @@ class Situation:
     @property
     def watched(self) -> Watched:
         """All files together."""
-        found = {**self.packages, **self.role}
+        return {**self.role, **self.loaded}
+
+    @property
+    def loaded(self) -> Watched:
+        """What a load reads: where this changes meanwhile, nobody knows what was examined."""
+        found = dict(self.packages)
         for files in self.models.values():
             found.update(files or {})
         return found
