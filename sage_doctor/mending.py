@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sage_doctor.contentment import discontent, discontent_of_files, outcome_of_files, together
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.journal import FILE_NAME, Journal, state_directory
 from sage_doctor.mendable import base_choices
 from sage_doctor.model import Model
-from sage_doctor.repair import Applied, Plan, Repair, RepairRefused, Situation, Tell
+from sage_doctor.repair import Applied, FileSituation, Plan, Repair, RepairRefused, Situation, Tell
 from sage_doctor.repairs import all_repairs
-from sage_doctor.report import EXIT_UNHEALTHY, CheckResult, FailOn, Finding, Level, Report, at_least
+from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, at_least
 from sage_doctor.selection import Request, select
 from sage_doctor.suite import examine
 from sage_doctor.text import listed, printable, quoted
@@ -68,11 +69,14 @@ class Wishes:
     """How the caller wants it done. `write_config` allows changes of adapter_config.json instead of the manifest.
 
     `bases` says what an adapter's base is, by the adapter's name: a model of the manifest or a directory. An empty name
-    stands for the one adapter that asks.
+    stands for the one adapter that asks. `rewrite_paths` allows changes of scripts, `allow_dirty` also where their
+    work tree has changes that are not committed.
     """
 
     dry_run: bool = False
     write_config: bool = False
+    rewrite_paths: bool = False
+    allow_dirty: bool = False
     bases: Mapping[str, str] = field(default_factory=dict)
     fail_on: FailOn = "error"
 
@@ -132,8 +136,9 @@ class _Surgery:
         self.asking = {f.subject for f in before.findings if f.code in self.repairs[NAME_BASE].codes}
         tried: set[tuple[str, str, str]] = set()
         while (found := self._next(state, tried)) is not None:
-            tried.add(_key(found))
-            attempt, state = self._attempt(found, state)
+            group = together(found, state.findings, self._repair(found))
+            tried |= {_key(f) for f in group}
+            attempt, state = self._attempt(found, state, group)
             self.attempts.append(attempt)
             self.audience.told(attempt)
         changed = any(a.ending == "repaired" for a in self.attempts)
@@ -159,7 +164,9 @@ class _Surgery:
         answered = [self._answered(f) for f in state.findings]
         known = [f for f in answered if self._repair(f) is not None and _key(f) not in tried]
         ingredients = self._ingredients(known)
-        waiting = [f for f in known if _matters(f) or (f.subject in ingredients and _would_matter(f))]
+        asked = {f.subject for f in known if (made := self._repair(f)) is not None and made.plan_files is not None}
+        asked |= {f.subject for f in known if f.subject in ingredients and _would_matter(f)}
+        waiting = [f for f in known if _matters(f) or f.subject in asked]
         return min(waiting, key=lambda f: order.index(f.fix.repair or ""), default=None)
 
     def _answered(self, finding: Finding) -> Finding:
@@ -181,15 +188,17 @@ class _Surgery:
 
     def _repair(self, finding: Finding) -> Repair | None:
         made = self.repairs.get(finding.fix.repair or "")
+        if made is not None and made.plan_files is not None and not self.wishes.rewrite_paths:
+            return None
         return made if made is not None and finding.code in made.codes else None
 
-    def _attempt(self, finding: Finding, state: Report) -> tuple[Attempt, Report]:
+    def _attempt(self, finding: Finding, state: Report, group: tuple[Finding, ...]) -> tuple[Attempt, Report]:
         """Plan, ask, do, and look. Return how it ended, with the report that then holds."""
         repair = self._repair(finding)
         assert repair is not None  # `_next` chose it
         attempt = Attempt(finding=finding, repair=repair.name, ending="refused")
         try:
-            plan = repair.plan(self._situation(finding))
+            plan = self._plan(repair, finding, group)
         except (DoctorError, OSError) as error:
             return dataclasses.replace(attempt, reason=str(error)), state
         if self.wishes.dry_run:
@@ -207,16 +216,23 @@ class _Surgery:
         except BaseException:
             self.journal.append("interrupted", key)
             raise
-        return self._look_again(plan, applied, key, finding, state)
+        return self._look_again(plan, applied, key, finding, state, group)
+
+    def _plan(self, repair: Repair, finding: Finding, group: tuple[Finding, ...]) -> Plan:
+        if repair.plan_files is None:
+            return repair.plan(self._situation(finding))
+        host = select(self.request).host
+        return repair.plan_files(FileSituation(findings=group, host=host, allow_dirty=self.wishes.allow_dirty))
 
     def _look_again(
-        self, plan: Plan, applied: Applied, key: str, finding: Finding, state: Report
+        self, plan: Plan, applied: Applied, key: str, finding: Finding, state: Report, group: tuple[Finding, ...]
     ) -> tuple[Attempt, Report]:
         led = next((c for c in state.checks if c.id == finding.check and c.subject == finding.subject), None)
         level: Level = led.level if led is not None else self.request.level or "static"
         try:
             after = self._examine(level)
-            reason = discontent(finding, state, after)
+            files = self.repairs[plan.repair].plan_files is not None
+            reason = discontent_of_files(group, state, after) if files else discontent(finding, state, after)
         except BaseException:
             applied.undo()
             self.journal.append("interrupted", key)
@@ -227,7 +243,8 @@ class _Surgery:
             return Attempt(finding=finding, repair=plan.repair, plan=plan, ending="undone", reason=reason), state
         self.journal.append("repaired", key)
         applied.settle()
-        attempt = Attempt(finding=finding, repair=plan.repair, plan=plan, ending="repaired")
+        said = outcome_of_files(group, after) if files else ""
+        attempt = Attempt(finding=finding, repair=plan.repair, plan=plan, ending="repaired", reason=said)
         return attempt, _with_deeper(after, state)
 
     def _situation(self, finding: Finding) -> Situation:
@@ -260,28 +277,3 @@ def _with_deeper(after: Report, state: Report) -> Report:
     deeper = {(c.id, c.subject) for c in state.checks if not at_least(after.level, c.level)}
     kept = tuple(f for f in state.findings if (f.check, f.subject) in deeper)
     return dataclasses.replace(after, findings=(*after.findings, *kept))
-
-
-def discontent(finding: Finding, before: Report, after: Report) -> str:
-    """Return why the checks do not count a finding as repaired, or an empty text where they do.
-
-    The check that found it must have come to its end without it, and no check of the same subject that was content
-    before may have found an error since.
-    """
-    for found in after.findings:
-        if (found.code, found.subject) == (finding.code, finding.subject):
-            return f"{found.code} is still found: {found.message}"
-    results = {c.id: c for c in after.checks if c.subject == finding.subject}
-    result = results.get(finding.check)
-    if result is None:
-        return f"{finding.check} did not run again"
-    if result.status in ("fail", "error") or (result.status == "skip" and (result.reason or "").startswith("blocked")):
-        return f"{finding.check} is not content: {_why(result, after)}"
-    content = {c.id for c in before.checks if c.subject == finding.subject and c.status in ("pass", "warn")}
-    worse = next((r for i, r in results.items() if i in content and r.status in ("fail", "error")), None)
-    return f"{worse.id} was content before, and is not now: {_why(worse, after)}" if worse is not None else ""
-
-
-def _why(result: CheckResult, report: Report) -> str:
-    found = next((f for f in report.findings if (f.check, f.subject) == (result.id, result.subject)), None)
-    return found.message if found is not None else result.reason or result.status

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.host import Host
 from sage_doctor.model import Model
 from sage_doctor.report import Finding
 from sage_doctor.text import human_bytes, printable
@@ -52,7 +53,7 @@ class Plan:
     `reads` and `writes` are paths or short phrases with them, `diff` the change of a text file. Sizes are bytes:
     `write_bytes` what is written, `disk_bytes` and `memory_bytes` what must be free. `kept` is where the old state
     lies until the checks are content, None where it is kept in memory or beside the new one for good. `undo` says
-    how a person gets the old state back later.
+    how a person gets the old state back later. `suggests` is a change that only a person should make.
     """
 
     repair: str
@@ -71,6 +72,7 @@ class Plan:
     network: bool = False
     runs: str | None = None
     diff: tuple[str, ...] = ()
+    suggests: tuple[str, ...] = ()
     kept: str | None = None
     apply: Callable[[Tell], Applied] = field(repr=False, compare=False)
 
@@ -112,6 +114,11 @@ class Plan:
         lines += [f"    {printable(line, limit=400)}" for line in self.diff[:_MOST_DIFF]]
         if len(self.diff) > _MOST_DIFF:
             lines.append(f"    (and {len(self.diff) - _MOST_DIFF} lines more)")
+        if self.suggests:
+            lines += [*_row("suggests", "what it does not do, for you to judge:", width)]
+            lines += [f"    {printable(line, limit=400)}" for line in self.suggests[:_MOST_DIFF]]
+        if len(self.suggests) > _MOST_DIFF:
+            lines.append(f"    (and {len(self.suggests) - _MOST_DIFF} lines more)")
         return lines
 
 
@@ -140,18 +147,35 @@ class Situation:
     base: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileSituation:
+    """What a repair of files is called for: all its findings in one repository, and the host they were found on.
+
+    `allow_dirty` is the wish to change files in a work tree with changes that are not committed.
+    """
+
+    findings: tuple[Finding, ...]
+    host: Host
+    allow_dirty: bool = False
+
+
 Planner = Callable[[Situation], Plan]
+FilePlanner = Callable[[FileSituation], Plan]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """What the decorator records. `after` names the repairs that go first, where both are called for."""
+    """What the decorator records. `after` names the repairs that go first, where both are called for.
+
+    `plan_files` is set for a repair of files, which is given all its findings in one repository at once.
+    """
 
     name: str
     title: str
     codes: frozenset[str]
     after: tuple[str, ...]
     plan: Planner
+    plan_files: FilePlanner | None = None
 
 
 def repair(*, name: str, codes: Iterable[str], after: Iterable[str] = ()) -> Callable[[Planner], Planner]:
@@ -166,6 +190,24 @@ def repair(*, name: str, codes: Iterable[str], after: Iterable[str] = ()) -> Cal
         return function
 
     return mark
+
+
+def file_repair(*, name: str, codes: Iterable[str]) -> Callable[[FilePlanner], FilePlanner]:
+    """Make a function a repair of files that belong to no model. It is called for only where it was asked for."""
+
+    def mark(function: FilePlanner) -> FilePlanner:
+        title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+        if not title:
+            raise TypeError(f"repair {name} has no docstring; its first line is the repair's title")
+        made = Repair(name=name, title=title, codes=frozenset(codes), after=(), plan=_no_model, plan_files=function)
+        setattr(function, ATTRIBUTE, made)
+        return function
+
+    return mark
+
+
+def _no_model(situation: Situation) -> Plan:
+    raise RepairRefused(f"{printable(situation.finding.subject)} is a file of no model")
 
 
 def repair_of(function: object) -> Repair | None:

@@ -130,6 +130,7 @@ def _evidence(seen: Seen, found: list[tuple[Occurrence, Placed]]) -> dict[str, A
         other[name] = other.get(name, 0) + 1
     return {
         "file": str(seen.script.path),
+        "count": len(found),
         "lines": [o.line for o, _ in found[:_SHOWN]],
         "paths": [
             {"line": o.line, "path": o.text, "place": p.place, **({"here": str(p.target)} if p.exists else {})}

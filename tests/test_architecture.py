@@ -33,7 +33,7 @@ FLOORS = (
         *("accelerator_findings", "device_findings", "disk_need", "package_findings"),
     },
     {"checks", "fixtures", "repairs"},
-    {"run", "plugin", "suite", "suite_files", "workers", "mending", "gate", "install"},
+    {"run", "plugin", "suite", "suite_files", "workers", "mending", "contentment", "gate", "install"},
     {"cli", "demo", "__main__"},
 )
 # What each room of the first three floors may use besides the floor below and the standard library.

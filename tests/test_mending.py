@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sage_doctor import mending
+from sage_doctor.contentment import discontent
 from sage_doctor.errors import DoctorError
 from sage_doctor.journal import Journal
-from sage_doctor.mending import Audience, Wishes, discontent, mend
+from sage_doctor.mending import Audience, Wishes, mend
 from sage_doctor.repair import Applied, Plan, Situation, nothing
 from sage_doctor.repairs import all_repairs
 from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Report, Status

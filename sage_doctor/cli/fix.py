@@ -59,6 +59,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="[ADAPTER=]BASE",
         help="what an adapter was trained on: a model of the manifest or a directory; may be given again",
     )
+    parser.add_argument(
+        "--rewrite-paths",
+        action="store_true",
+        help="write other machines' paths in scripts so that they hold on every machine; the change is shown first",
+    )
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="rewrite paths even where the work tree has uncommitted changes"
+    )
     add_outputs(parser)
 
 
@@ -87,7 +95,13 @@ def run(options: argparse.Namespace) -> int:
             return None if options.yes else _chosen(adapter, choices)
 
         audience = Audience(consent=consent, choose=choose, told=told, tell=progress.update)
-        wishes = Wishes(dry_run=options.dry_run, write_config=options.write_config, bases=_bases(options.base))
+        wishes = Wishes(
+            dry_run=options.dry_run,
+            write_config=options.write_config,
+            rewrite_paths=options.rewrite_paths,
+            allow_dirty=options.allow_dirty,
+            bases=_bases(options.base),
+        )
         mending = mend(request, audience, wishes=wishes, journal=journal)
     if options.base and not any(a.repair == NAME_BASE for a in mending.attempts):
         sys.stderr.write("--base was not needed: no adapter here asks for its base\n")
@@ -188,7 +202,7 @@ def _tell_attempt(attempt: Attempt) -> None:
     if attempt.plan is None:
         _say(f"{attempt.repair}: {printable(attempt.finding.subject, limit=200)}")
     text = f"{_ENDED[attempt.ending]}: " + (
-        f"{attempt.finding.code} is gone, the check that found it says so"
+        (attempt.reason or f"{attempt.finding.code} is gone, the check that found it says so")
         if attempt.ending == "repaired"
         else attempt.reason
         or ("there is no terminal to ask at; --yes consents" if not sys.stdin.isatty() else "as you said")

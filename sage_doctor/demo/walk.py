@@ -1,8 +1,8 @@
 """Plays the incident: a session fails, the doctor says why and mends it, and the session runs.
 
 Everything shown is really run: the session runners, the doctor (a process of its own, as a person would start it),
-its repairs, and the one edit that is left to a person. After each step the report is held against what the step claims;
-the first claim that does not hold ends the demo with a sentence and exit code 1.
+and its repairs. After each step the report is held against what the step claims; the first claim that does not hold
+ends the demo with a sentence and exit code 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sage_doctor.demo import cure
 from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, WEIGHTS, Incident, lay_out, places
 from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
@@ -30,7 +29,7 @@ ANSWER = "I am SAGE"
 ROLE = "raising"
 STEP_DEADLINE_S = 600.0
 INDENT = "  "
-SHOWN = ("check", "fix", "--yes")  # the words that a person would type
+SHOWN = ("check", "fix", "--rewrite-paths", "--yes")  # the words that a person would type
 
 
 class NotAsTold(Exception):
@@ -56,8 +55,8 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
         return 1
     echo("")
     echo("Shown: two misleading errors; their causes, found without loading a model;")
-    echo("one command that named the base and merged the model; and that model, really")
-    echo("loaded, asked and timed, by the doctor and by the sessions.")
+    echo("one command that named the base, merged the model and rewrote the script's path;")
+    echo("and that model, really loaded, asked and timed, by the doctor and by the sessions.")
     echo(f"It took {time.monotonic() - begun:.0f} s.")
     return 0
 
@@ -92,7 +91,7 @@ def _say(line: str) -> None:
 
 
 def _play(it: Incident, echo: Echo) -> None:
-    """Play all seven scenes."""
+    """Play all six scenes."""
     echo("After a reboot, no session starts on the machine called thor.")
     _heading(echo, "1", "The sessions fail, with errors about repositories that nobody asked for")
     for runner in it.runners:
@@ -105,18 +104,13 @@ def _play(it: Incident, echo: Echo) -> None:
     _heading(echo, "2", "The doctor says what is wrong")
     _diagnosed(_doctor(it, echo, "check"), it)
 
-    _heading(echo, "3", "The doctor mends it: the adapter gets its base, and the model its weights")
-    _mended(_doctor(it, echo, "fix", "--yes"), it)
+    _heading(echo, "3", "The doctor mends it: the adapter's base, the model's weights, the script's path")
+    _mended(_doctor(it, echo, "fix", "--rewrite-paths", "--yes"), it)
 
-    _heading(echo, "4", "A person mends what no repair may touch: a script with another machine's path")
-    for diff in cure.apply(it).values():
-        for line in diff:
-            echo((INDENT + line).rstrip())
-
-    _heading(echo, "5", "The doctor looks again, and lets the model speak")
+    _heading(echo, "4", "The doctor looks again, and lets the model speak")
     _cured(_doctor(it, echo, "check", "--timeout", f"{STEP_DEADLINE_S:.0f}"))
 
-    _heading(echo, "6", "The sessions run")
+    _heading(echo, "5", "The sessions run")
     for runner in it.runners:
         code, last = _session(it, runner, echo)
         for line in _wrapped(last):
@@ -124,7 +118,7 @@ def _play(it: Incident, echo: Echo) -> None:
         if code != 0 or ANSWER not in last:
             raise NotAsTold(f"{runner.name} did not answer “{ANSWER} …” although the doctor was content")
 
-    _heading(echo, "7", "From now on the gate asks first: once in earnest, then for as long as nothing changes")
+    _heading(echo, "6", "From now on the gate asks first: once in earnest, then for as long as nothing changes")
     _gate(it, echo)
     said = _gate(it, echo, "--", sys.executable, str(it.runners[0]))
     if "nothing changed since" not in said or ANSWER not in said:

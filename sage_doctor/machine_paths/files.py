@@ -77,6 +77,29 @@ def _listed_by_git(directory: Path) -> list[str] | None:
     return sorted({n for n in names if not _NEVER & set(n.split("/"))})
 
 
+def repository(path: Path) -> Path | None:
+    """Return the top of the checkout that a file lies in."""
+    return next((upper for upper in path.parents if (upper / ".git").exists()), None)
+
+
+def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -> list[str] | None:
+    """Return what is changed and not committed in a checkout, and which of the files git does not know.
+
+    What is in `but` does not count. None where git cannot be asked.
+    """
+    names = [os.path.relpath(f, top) for f in files]
+    ignored = {os.path.relpath(f, top) for f in but}
+    status = ("diff", "--name-only", "-z", "--ignore-submodules=all", "--no-ext-diff", "--no-textconv", "HEAD", "--")
+    others = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in names))
+    found: list[str] = []
+    for command in (status, others):
+        done = run([*_GIT, "-C", str(top), *command], timeout_s=GIT_DEADLINE_S)
+        if done is None or done.code != 0:
+            return None
+        found += [os.fsdecode(n) for n in done.out.split(b"\0") if n]
+    return [n for n in dict.fromkeys(found) if n not in ignored]
+
+
 def once_tracked(directory: Path, path: Path) -> str | None:
     """Return the commit that removed a path from the checkout at `directory`; None where git knows of none."""
     if not path.is_relative_to(directory):

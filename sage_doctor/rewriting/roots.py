@@ -58,6 +58,19 @@ def module_roots(module: ast.Module, file: Path) -> list[Root]:
     return roots
 
 
+def added_to_path(module: ast.Module, file: Path) -> list[Path]:
+    """Return the directories that a script puts on `sys.path`, where constants say which."""
+    known = {"__file__": _Known(str(file), "str")}
+    known.update({r.name: _Known(str(r.path), r.value) for r in module_roots(module, file)})
+    found = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and called(node.func) in ("insert", "append") and node.args:
+            place = _evaluate(node.args[-1], known) if ast.unparse(node.func).startswith("sys.path.") else None
+            if place is not None and os.path.isabs(place.path):
+                found.append(Path(place.path))
+    return found
+
+
 def bound_names(node: ast.AST) -> list[str]:
     """Return every name that something below a node binds, once for each binding."""
     return [name for inner in ast.walk(node) for name in bound_here(inner)]

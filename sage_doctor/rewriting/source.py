@@ -7,6 +7,7 @@ what was planned: besides the planned expressions and imports, the abstract synt
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,10 +35,15 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
         from libcst.metadata import MetadataWrapper, PositionProvider  # noqa: PLC0415
     except ImportError as error:
         raise DoctorError(NOT_INSTALLED) from error
+    # Lines of blanks at the end are more than libcst can keep: they are taken off, and put back.
+    whole = re.sub(rb"\A(.*\S[ \t\f]*(?:\r\n|\n|\r)?)\s*\Z", rb"\1", planned.raw, flags=re.DOTALL)
+    blanks = planned.raw[len(whole) :]
     try:
-        module = cst.parse_module(planned.raw)
+        module = cst.parse_module(whole)
     except (cst.ParserSyntaxError, UnicodeError, LookupError, RecursionError) as error:
         raise DoctorError(f"{planned.path}: libcst cannot read it, so it is left alone") from error
+    if module.bytes != whole:
+        raise DoctorError(f"{planned.path}: libcst would not keep its layout, so it is left alone")
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
     spans = {
         (r.start.line, r.start.column, r.end.line, r.end.column): node
@@ -64,8 +70,27 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     context = CodemodContext()
     for needs in sorted({e.needs for e in edits if e.needs is not None}):
         AddImportsVisitor.add_needed_import(context, *needs)
-    data = AddImportsVisitor(context).transform_module(changed).bytes
+    data = AddImportsVisitor(context).transform_module(changed).bytes + blanks
     _hold(planned, edits, data)
+    return data
+
+
+def suggested(planned: FileEdits) -> bytes:
+    """Return the file as it would be with what is only suggested; as it was where that cannot be shown."""
+    text = decoded(planned.raw)
+    if text.encode("utf-8", "surrogatepass") != planned.raw:
+        return planned.raw  # of another encoding: what would be shown is not what would be written
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text.removeprefix("\ufeff"))
+    for edit in sorted(planned.suggestions, key=_span, reverse=True):
+        line, column, end_line, end_column = _span(edit)
+        tail = lines[end_line - 1][end_column:]
+        lines[line - 1 : end_line] = [lines[line - 1][:column] + edit.source + tail]
+    data = (mark + "".join(lines)).encode("utf-8", "surrogateescape")
+    try:
+        parse(data)
+    except ValueError:
+        return planned.raw
     return data
 
 

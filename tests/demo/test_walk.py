@@ -143,7 +143,8 @@ def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         '+base = "smollm2"',
         "repaired: adapter-base-missing",
         "repaired: weights-missing",
-        '+MODEL = str(STANCES / "introspective-merged")',
+        '+MODEL = str(HRM_ROOT / "model-zoo/sage/epistemic-stances/smollm2-135m/introspective-merged")',
+        "repaired: the checks find no such path any more",
         "SAGE: I am SAGE",
     ):
         assert part in shown

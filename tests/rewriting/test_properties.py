@@ -1,0 +1,111 @@
+"""Whatever a module looks like: a rewriting changes the planned expressions and adds imports, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sage_doctor.machine_paths import read_script
+from sage_doctor.machine_paths.landscape import landscape
+from sage_doctor.machine_paths.python_script import parse
+from sage_doctor.rewriting import FileEdits, World, plan_edits
+from sage_doctor.rewriting.source import rewritten
+from sage_doctor.scripts import Seen
+from tests.machine_paths.forms import FORMS, S
+
+from .test_forms import planned
+
+SNIPPETS = [f.source.replace("$S", S) for f in FORMS]
+LINES = [
+    "",
+    "   ",
+    "# é /home/sprout/ai-workspace/HRM/zoo/m",
+    "y = 'é', \"\\d\"[0:]",
+    "x=1 ;y  = 2 # c",
+    "if 1:\n\tz = 3",
+]
+HEADS = [
+    "",
+    '"""Doc."""\n',
+    "from __future__ import annotations\n",
+    '#!/usr/bin/env python3\n# coding: utf-8\n"""Doc."""\nfrom __future__ import annotations\nimport os\n',
+    "\ufeff",
+]
+ROOTS = [
+    "",
+    "from pathlib import Path\nHRM_ROOT = Path(__file__).resolve().parents[3]\n",
+    "import os.path\nHRM_ROOT = os.path.dirname(os.path.dirname(__file__))\n",
+    "from pathlib import Path as P\nHRM_ROOT = P(__file__)\n",
+    "resolve = Path = None\n",
+]
+LETTERS = st.characters(codec="utf-8", exclude_characters="\r\n\x00\x0c\x0b\x1c\x1d\x1e\x85\u2028\u2029")
+TEXTS = st.text(LETTERS, max_size=12)
+EXAMPLES = int(os.environ.get("SAGE_DOCTOR_TEST_EXAMPLES", "40"))  # `make soak` asks for more
+
+
+@st.composite
+def modules(draw: st.DrawFn) -> str:
+    parts = draw(st.lists(st.sampled_from(SNIPPETS) | st.sampled_from(LINES) | TEXTS.map(literal), max_size=8))
+    ends = draw(st.sampled_from(["\n", "\r\n"]))
+    last = draw(st.sampled_from(["", "\n", "\n\n  "]))
+    return (draw(st.sampled_from(HEADS)) + draw(st.sampled_from(ROOTS)) + "\n".join(parts) + last).replace("\n", ends)
+
+
+def literal(text: str) -> str:
+    """Return a statement with a path that ends in any text."""
+    return f"v = [{(S + '/zoo/' + text)!r}, {text!r}]"
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(text=modules(), resolvable=st.booleans())
+def test_only_what_was_planned_changes(text: str, *, resolvable: bool) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        plan = planned(Path(place), text, models={"m": "zoo/m"}, resolvable=resolvable)
+        new = rewritten(plan, plan.edits).decode()
+    if not plan.edits:
+        assert new == text
+        return
+    parse(new.encode())
+    ends = "\r\n" if "\r\n" in text else "\n"
+    added = tuple(f"from {e.needs[0]} import " for e in plan.edits if e.needs is not None)
+    assert without(new, added, ends) == without(spliced(plan, text), added, ends)
+    assert new.count("\r\n") == (new.count("\n") if ends == "\r\n" else 0)
+
+
+def spliced(plan: FileEdits, text: str) -> str:
+    """Return the text with the planned expressions replaced, and nothing else: what libcst must come to as well."""
+    lines = text.split("\n")
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines[0] = lines[0].removeprefix("\ufeff")
+    for edit in sorted(plan.edits, key=lambda e: (e.occurrence.line, e.occurrence.column), reverse=True):
+        found = edit.occurrence
+        head, tail = lines[found.line - 1][: found.column], lines[found.end_line - 1][found.end_column :]
+        lines[found.line - 1 : found.end_line] = [head + edit.source + tail]
+    return mark + "\n".join(lines)
+
+
+def without(text: str, imports: tuple[str, ...], ends: str) -> list[str]:
+    """Return the lines without the imports that may be added to, and the blank lines that come with them."""
+    lines = [line.removeprefix("\ufeff") for line in text.split(ends)]
+    return [line for line in lines if line and not line.startswith(imports)]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(raw=st.binary(max_size=300))
+def test_any_bytes_are_read_without_a_word(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        plan = planned(Path(place), "")
+        plan.path.write_bytes(b"x = '/home/sprout/a/b'\n" + raw)
+        again = planned_from(plan.path, Path(place))
+        assert again.edits == ()
+
+
+def planned_from(path: Path, root: Path) -> FileEdits:
+    known = landscape(home=root, ours=[root], others=["/home/sprout"])
+    read = read_script(path, known, directory=root)
+    placed = tuple((o, known.place(o.text)) for o in read.occurrences)
+    return plan_edits(Seen(script=read, subject="run.py", placed=placed), World(directory=root))
