@@ -4,7 +4,8 @@
 #   make test    ruff, mypy, then the tests
 #   make lint    ruff and mypy alone
 #   make bench   the measurements behind the performance goals
-#   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five
+#   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; and the paths in scripts,
+#                with thousands of made-up modules and every source of the libraries
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
 # PYTHON chooses the interpreter the environment is made with: `make test PYTHON=python3.12`.
@@ -36,6 +37,8 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py
+	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/rewriting/test_properties.py
+	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/machine_paths/test_foreign_sources.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

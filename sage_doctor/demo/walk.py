@@ -233,7 +233,8 @@ def _diagnosed(report: Report, it: Incident) -> None:
     """Hold the first report against the incident: both causes are named, and where the real base lies."""
     if (report.verdict, report.exit_code) != ("unhealthy", EXIT_UNHEALTHY):
         raise NotAsTold(f"the doctor's verdict is {report.verdict} ({report.exit_code}), not unhealthy (1)")
-    first = report.findings[0]
+    _find(report, "runner-hardcoded-path", str(it.runners[0].relative_to(it.root)))
+    first = next((f for f in report.findings if f.code != "runner-hardcoded-path"), report.findings[0])
     if (first.code, first.subject) != ("weights-missing", MERGED):
         raise NotAsTold(f"the first finding is {first.code} on {first.subject}, not weights-missing on {MERGED}")
     lost = _find(report, "adapter-base-missing", ADAPTER)

@@ -28,10 +28,18 @@ def there(name):
     parts = name.split(".")
     try:
         spec = find_spec(parts[0])
+        below = list(spec.submodule_search_locations or []) if spec is not None else []
         for number in range(1, len(parts)):
-            if spec is None or spec.submodule_search_locations is None:
+            if not below:
                 return False
-            spec = PathFinder.find_spec(".".join(parts[:number + 1]), list(spec.submodule_search_locations))
+            try:
+                spec = PathFinder.find_spec(".".join(parts[:number + 1]), below)
+            except KeyError:  # a namespace, which asks for its parent, and that one is not imported
+                below = [p for p in (os.path.join(place, parts[number]) for place in below) if os.path.isdir(p)]
+                continue
+            if spec is None:
+                return False
+            below = list(spec.submodule_search_locations or [])
         return spec is not None
     except Exception:
         return False

@@ -8,6 +8,8 @@ import pytest
 from sage_doctor.demo import incident, walk
 from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Measurement, Report
 
+RUNNER = "sage/raising/scripts/run_session_primary.py"
+
 
 def a_finding(code: str, subject: str, **evidence: object) -> Finding:
     return Finding(
@@ -48,6 +50,7 @@ def told(tmp_path: Path) -> tuple[incident.Incident, Report, Report]:
             a_finding(
                 "adapter-base-missing", incident.ADAPTER, candidates=[{"path": str(it.base), "why": "its shapes fit"}]
             ),
+            a_finding("runner-hardcoded-path", RUNNER),
         ),
     )
     well = a_report(
@@ -68,14 +71,15 @@ def test_story_as_told_is_accepted(told: tuple[incident.Incident, Report, Report
 
 def test_first_report_is_held_against_every_claim(told: tuple[incident.Incident, Report, Report]) -> None:
     it, ill, _ = told
-    weights, base = ill.findings
+    weights, base, path = ill.findings
     elsewhere = dataclasses.replace(base, evidence={"candidates": [{"path": "/elsewhere", "why": "its name"}]})
     for changes, sentence in (
         ({"verdict": "healthy", "exit_code": 0}, "verdict is healthy"),
-        ({"findings": (base, weights)}, "the first finding is adapter-base-missing"),
-        ({"findings": (weights,)}, "does not report adapter-base-missing on introspective-v2.1"),
-        ({"findings": (weights, elsewhere)}, "the real base, smollm2, is not among the candidates"),
-        ({"findings": (weights, dataclasses.replace(base, subject="smollm2"))}, "does not report"),
+        ({"findings": (path, base, weights)}, "the first finding is adapter-base-missing"),
+        ({"findings": (path, weights)}, "does not report adapter-base-missing on introspective-v2.1"),
+        ({"findings": (weights, elsewhere, path)}, "the real base, smollm2, is not among the candidates"),
+        ({"findings": (weights, dataclasses.replace(base, subject="smollm2"), path)}, "does not report"),
+        ({"findings": (weights, base)}, "does not report runner-hardcoded-path"),
     ):
         with pytest.raises(walk.NotAsTold, match=sentence):
             walk._diagnosed(dataclasses.replace(ill, **changes), it)
@@ -148,6 +152,6 @@ def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         "SAGE: I am SAGE",
     ):
         assert part in shown
-    assert shown.count("SAGE: I am SAGE") == 2
+    assert shown.count("SAGE: I am SAGE") == 3  # two sessions, and the one behind the gate
     assert "Traceback" not in shown
     assert [f.name for f in (tmp_path / "cache" / "sage-doctor" / "demo").iterdir()] == ["SmolLM2-135M-Instruct"]

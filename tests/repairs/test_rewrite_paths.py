@@ -1,19 +1,19 @@
-"""Scripts are rewritten all together or not at all, only where that was asked for, and undone where something is lost."""
+"""Scripts are rewritten all together or not at all, only where that was asked for, and put back where that is wrong."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sage_doctor import changes
 from sage_doctor.journal import Journal
 from sage_doctor.mending import Audience, Mending, Wishes, mend
 from sage_doctor.repairs import rewrite_paths
+from sage_doctor.rewriting import source
 from sage_doctor.selection import Request
 from tests.model_directories import write_full
 
@@ -38,9 +38,7 @@ Fix = Callable[..., Mending]
 
 def git(directory: Path, *words: str) -> str:
     author = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", "-C", str(directory), *author, *words], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run(["git", "-C", str(directory), *author, *words], check=True, capture_output=True, text=True)
     return done.stdout
 
 
@@ -139,7 +137,7 @@ def test_a_dry_run_changes_nothing(fix: Fix, checkout: Path, tmp_path: Path) -> 
 def test_an_import_that_would_be_lost_stops_it_before_anything_is_written(
     fix: Fix, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = rewrite_paths.rewritten
+    real = source.rewritten
     monkeypatch.setattr(rewrite_paths, "rewritten", lambda *a: b"import no_such_module\n" + real(*a))
     (attempt,) = fix().attempts
     assert attempt.ending == "failed"
@@ -161,7 +159,7 @@ def test_where_the_checks_still_find_it_all_is_put_back(
 def test_a_file_that_cannot_be_written_undoes_the_others(
     fix: Fix, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = rewrite_paths.write_file
+    real = changes.write_file
 
     def full(path: Path, data: bytes) -> object:
         if path.name == "two.py":
@@ -174,28 +172,16 @@ def test_a_file_that_cannot_be_written_undoes_the_others(
     assert git(checkout, "status", "--short") == ""
 
 
-def test_a_file_changed_after_the_plan_is_left_alone(fix: Fix, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = rewrite_paths.lost
-    plans: list[object] = []
-
-    def late(*args: object, **words: object) -> str:
-        return real(*args, **words)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(rewrite_paths, "lost", late)
+def test_a_file_changed_after_the_plan_is_left_alone(checkout: Path) -> None:
     request = Request(targets=(), manifest=str(checkout / "sage-doctor.toml"), level="static", cwd=str(checkout))
 
-    def consent(plan: object) -> bool:
-        plans.append(plan)
+    def consent(_plan: object) -> bool:
         (checkout / "scripts/one.py").write_text("x = 1\n", encoding="utf-8")
         return True
 
-    mending = mend(
-        request,
-        Audience(consent=consent),
-        wishes=dataclasses.replace(Wishes(), rewrite_paths=True),
-        journal=Journal(path=checkout.parent / "journal.jsonl"),
-    )
-    assert mending.attempts[0].ending == "failed"
-    assert "was changed since the plan" in mending.attempts[0].reason
+    journal = Journal(path=checkout.parent / "journal.jsonl")
+    (attempt,) = mend(request, Audience(consent=consent), wishes=Wishes(rewrite_paths=True), journal=journal).attempts
+    assert attempt.ending == "failed"
+    assert "was changed since the plan" in attempt.reason
     assert (checkout / "scripts/one.py").read_text() == "x = 1\n"
-    assert os.path.exists(checkout / "scripts/two.py")
+    assert (checkout / "scripts/two.py").read_text() == TWO

@@ -1,0 +1,62 @@
+"""6,000 scripts are read for other machines' paths, and those that have some are rewritten: files per second.
+
+Goal: the finder reads 6,000 files in at most ten seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sage_doctor.machine_paths import read_script
+from sage_doctor.machine_paths.landscape import landscape
+from sage_doctor.rewriting import World, plan_edits
+from sage_doctor.rewriting.source import rewritten
+from sage_doctor.scripts import Seen
+
+GOAL_S = 10.0
+FILES = 6_000
+EVERY = 20  # one file in so many names another machine
+PLAIN = "import os\n\n\ndef work(value: int) -> int:\n    return value + 1\n\n\n" * 20
+NAMES = 'from pathlib import Path\n\nROOT = Path(__file__).resolve().parents[1]\nMODEL = "/home/sprout/hrm/zoo/m"\n\n\n'
+
+
+def main() -> bool:
+    """Measure, print, and return whether the goal is met."""
+    with tempfile.TemporaryDirectory(prefix="sage-doctor-bench-") as name:
+        top = Path(name)
+        (top / "zoo/m").mkdir(parents=True)
+        (top / "scripts").mkdir()
+        files = []
+        for number in range(FILES):
+            path = top / "scripts" / f"s{number}.py"
+            path.write_text((NAMES if number % EVERY == 0 else "") + PLAIN, encoding="utf-8")
+            files.append(path)
+        known = landscape(home=top / "home", ours=[top], others=["/home/sprout"])
+        begun = time.monotonic()
+        scripts = [read_script(path, known, directory=top) for path in files]
+        known.learn(o.text for s in scripts for o in s.occurrences if o.used)
+        seen = [
+            Seen(script=s, subject=s.path.name, placed=tuple((o, known.place(o.text)) for o in s.occurrences))
+            for s in scripts
+        ]
+        found = [s for s in seen if s.misplaced]
+        finding = time.monotonic() - begun
+        assert len(found) == FILES // EVERY
+        world = World(directory=top)
+        rewritten(planned := plan_edits(found[0], world), planned.edits)  # libcst is imported once
+        begun = time.monotonic()
+        for one in found:
+            planned = plan_edits(one, world)
+            assert rewritten(planned, planned.edits) != planned.raw
+        writing = time.monotonic() - begun
+    print(f"  finder    {FILES} files in {finding:.2f} s, {FILES / finding:.0f} files/s")
+    print(f"  rewriter  {len(found)} files in {writing:.2f} s, {len(found) / writing:.0f} files/s")
+    print(f"  goal: {FILES} files found in at most {GOAL_S:.0f} s")
+    return finding <= GOAL_S
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)
