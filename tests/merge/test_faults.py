@@ -74,7 +74,12 @@ def rest(place: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "count, name, start",
-    [(KILLS, "SIGKILL", "warm"), (KILLS // 6, "SIGKILL", "cold"), (6, "SIGINT", "warm"), (3, "SIGTERM", "warm")],
+    [
+        (KILLS, "SIGKILL", "warm"),
+        (KILLS // 6, "SIGKILL", "cold"),
+        (KILLS // 3, "SIGINT", "warm"),
+        (3, "SIGTERM", "warm"),
+    ],
 )
 def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(place: Path, count: int, name: str, start: str) -> None:
     done = subprocess.run(
