@@ -40,7 +40,7 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
             name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
             models[name] = Model(
                 name=name,
-                kind=_kind(path),
+                kind=kind_of(path),
                 host=host,
                 reference=ModelPath(text=str(path), path=path),
                 siblings=models,
@@ -55,7 +55,8 @@ def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
     return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]
 
 
-def _kind(path: Path) -> Kind:
+def kind_of(path: Path) -> Kind:
+    """Return what kind of model a directory holds, as far as the names in it tell."""
     names = read_tree(path).names
     marks = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
     return "adapter" if names & marks else "full"

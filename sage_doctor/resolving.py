@@ -81,15 +81,12 @@ def _manifest(given: str | os.PathLike[str] | None, caller: Path | None) -> Mani
 
 def _complete(name: str, manifest: Manifest) -> Model:
     from sage_doctor.completeness import lacking  # noqa: PLC0415
+    from sage_doctor.declared_models import models_of  # noqa: PLC0415
     from sage_doctor.errors import ModelNotFound  # noqa: PLC0415
-    from sage_doctor.host import Host  # noqa: PLC0415
-    from sage_doctor.selection import declared  # noqa: PLC0415
     from sage_doctor.text import printable  # noqa: PLC0415
 
     manifest.model(name)  # says which names there are
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    host = Host(cwd=Path(os.getcwd()), home=home, environ=os.environ, manifest=manifest)
-    models = declared(manifest, host, frozenset(manifest.models))[0]
+    models = models_of(manifest)
     tried: list[str] = []
     for candidate in (name, *manifest.models[name].instead):
         model = models.get(candidate)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.declared_models import declared
 from sage_doctor.directory_targets import from_directories, path_like
 from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.host import Host
@@ -132,7 +133,8 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         hint = (
             ""
             if request.targets
-            else "; name a model directory, write a sage-doctor.toml, or see how it works with `sage-doctor demo`"
+            else "; name a model directory, let `sage-doctor init DIR` write a sage-doctor.toml, or see how it works "
+            "with `sage-doctor demo`"
         )
         raise NothingSelected(f"no model directory at or below {where}{hint}")
     ordered = _ordered(models)
@@ -193,25 +195,6 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
         roles=manifest.needed_roles(),
         services=services,
     )
-
-
-def declared(manifest: Manifest, host: Host, needed: Collection[str]) -> tuple[dict[str, Model], set[str]]:
-    """Return the manifest's models by name, and the names of those that needed ones are built on."""
-    models: dict[str, Model] = {}
-    for spec in manifest.models.values():
-        models[spec.name] = Model(
-            name=spec.name,
-            kind=spec.kind,
-            host=host,
-            reference=spec.path,
-            spec=spec,
-            required=spec.name in needed,
-            siblings=models,
-        )
-    built_on = {m.name for name in needed for m in models[name].depends_on()} & models.keys()
-    for name in built_on:
-        models[name].required = True
-    return models, built_on
 
 
 def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:

@@ -27,6 +27,7 @@ FAMILIES = (
     "packages",
     "memory",
     "integrity",
+    "lock",
     "load",
     "generate",
     "services",

@@ -26,9 +26,9 @@ FLOORS = (
     },
     {
         *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
-        *("completeness", "directory_targets", "old_state", "resolving"),
+        *("completeness", "declared_models", "directory_targets", "old_state", "resolving"),
         *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
-        *("asking", "history", "memory_need", "service"),
+        *("asking", "discovery", "history", "locking", "memory_need", "service"),
         *("rewriting", "scripts", "script_findings", "unit_findings"),
         *("accelerator_findings", "device_findings", "disk_need", "package_findings"),
     },

@@ -46,4 +46,22 @@ ENTRIES = (
         cause="The files differ from what `sage-doctor.lock` records: somebody replaced the model, or it was damaged.",
         cure="If the change is meant, run `sage-doctor lock` again and commit the result. If not, restore the model.",
     ),
+    Entry(
+        code="base-drift",
+        severity="error",
+        title="The adapter's base is not the one that was locked",
+        cause="The adapter is the same, and what it is loaded onto has other weights than when `sage-doctor lock` "
+        "recorded it. Everything loads, and the sessions talk to another model.",
+        cure="Put the base back, or have `base` in the manifest name the right one. If the new base is meant, run "
+        "`sage-doctor lock` again and commit the result.",
+    ),
+    Entry(
+        code="config-drift",
+        severity="warning",
+        title="Files beside the weights are not those that were locked",
+        cause="The weights are the locked ones; a configuration, a tokenizer file, a chat template or the stated "
+        "origin is not. Whether that matters depends on what changed: a chat template changes every answer.",
+        cure="Compare the file with the one of a machine where it is right. If the change is meant, run "
+        "`sage-doctor lock` again and commit the result.",
+    ),
 )

@@ -32,6 +32,8 @@ COMMANDS = (
     "check",
     "gate",
     "fix",
+    "init",
+    "lock",
     "merge",
     "install",
     "paths",

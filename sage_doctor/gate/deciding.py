@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.decision import Decision, Place, failed
+from sage_doctor.gate.identity import Watched
 from sage_doctor.gate.memory import short_of
 from sage_doctor.gate.question import DEFAULT_MAX_AGE_S, DEFAULT_TIMEOUT_S, Question
 from sage_doctor.gate.record import Recorded, Records
@@ -168,13 +169,20 @@ def _outdated(ground: Ground, record: Recorded | None, *, red: bool = False) -> 
     )
     if words is not None or record is None:
         return words
-    body = record.body
+    try:
+        return _unfit(ground, record.body, record.watched, red=red)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return "what is recorded is damaged"
+
+
+def _unfit(ground: Ground, body: Mapping[str, Any], watched: Watched, *, red: bool) -> str | None:
     places = {place["path"] for name, place in body["models"].items() if name not in ground.manifest.services}
-    if not {str(ground.manifest.path), *places} <= record.watched.keys():
+    if not {str(ground.manifest.path), *places} <= watched.keys():
         return "what is recorded does not say what it depends on"
-    green = body["state"] == "open" and (ground.question.fail_on == "error" or body["verdict"] == "healthy")
-    if not green and not red:
+    if body["state"] != "open" and not (red and body["fail_on"] == ground.question.fail_on):
         return "the last result kept sessions out"
+    if ground.question.fail_on == "warning" and body["verdict"] not in ("healthy", "unhealthy"):
+        return "the last result has warnings"
     if body["live"]:
         return "some of it must be asked every time"
     if short_of(int(body["memory_needed"])):

@@ -55,12 +55,13 @@ def examine_role(ground: Ground, why: str, tell: Tell, hear: Hear) -> Decision:
         report = examine(
             request, fail_on=question.fail_on, tell=tell, hear=lambda o: _pass_on(o, hear), selection=selection
         )
-        moved = changed(situation.watched)
+        unstable = changed(situation.loaded)
+        moved = unstable or changed(situation.role)
         fresh, report = report, with_recorded(report, old, question.fail_on)
         if not moved:
             keep_results(ground, selection, situation, report)
     report, notices = _remembered(selection, request, report, fresh)
-    decision = _decision(ground, selection, report, why, moved)
+    decision = _decision(ground, selection, report, why, unstable)
     decision = dataclasses.replace(decision, notes=(*decision.notes, *notices))
     if not moved and decision.state != "unknown":  # what could not be found out is no result, for nobody
         _record_role(ground, selection, situation, report, decision)
@@ -89,7 +90,9 @@ def _pass_on(outcome: Outcome, hear: Hear) -> None:
             hear(dataclasses.asdict(found))
 
 
-def _decision(ground: Ground, selection: Selection, report: Report, why: str, moved: list[tuple[str, str]]) -> Decision:
+def _decision(
+    ground: Ground, selection: Selection, report: Report, why: str, unstable: list[tuple[str, str]]
+) -> Decision:
     failing = ("error",) if ground.question.fail_on == "error" else ("error", "warning")
     findings = [dataclasses.asdict(f) for f in report.findings if f.severity in failing]
     state = _STATES.get(report.exit_code, "unknown")
@@ -101,8 +104,8 @@ def _decision(ground: Ground, selection: Selection, report: Report, why: str, mo
         reason = _undecided(report)
     else:
         reason = _ready(selection, report)
-    if moved and state == "open":
-        path, what = moved[0]
+    if unstable and state == "open":
+        path, what = unstable[0]
         state, reason = "unknown", f"{printable(path, limit=300)} {what} while it was examined; ask again"
     places = {}
     for name in ground.manifest.roles[ground.question.role].models:
@@ -150,6 +153,7 @@ def _record_role(
     body = {
         "state": decision.state,
         "verdict": report.verdict,
+        "fail_on": ground.question.fail_on,
         "reason": decision.reason,
         "details": list(decision.details),
         "codes": list(decision.codes),

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sage_doctor.gate.deciding import Ground
 from sage_doctor.gate.identity import Watched
@@ -22,6 +22,8 @@ from sage_doctor.memory_need import memory_needed
 from sage_doctor.model import Model
 from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_least, conclude, finding_from_json
 from sage_doctor.selection import Selection
+
+_PARTS: Final = frozenset({"checks", "findings", "measurements", "answer"})
 
 
 def loads_lock(ground: Ground) -> Path:
@@ -55,7 +57,12 @@ def settled(
     found = {}
     for model in selection.models:
         record = ground.records.read(f"model-{model.name}", *_model_key(ground, model))
-        if record is None or model.name not in selection.deep or (since is not None and record.taken_s < since):
+        if (
+            record is None
+            or not record.body.keys() >= _PARTS
+            or model.name not in selection.deep
+            or (since is not None and record.taken_s < since)
+        ):
             continue
         words = outdated(
             record,

@@ -9,6 +9,7 @@ from pathlib import Path
 from sage_doctor.gate.deciding import Ground
 from sage_doctor.gate.identity import TooMany, Watched, watch, watch_below
 from sage_doctor.gate.surroundings import Surroundings, package_places
+from sage_doctor.locking import LOCK_NAME
 from sage_doctor.model import Model
 from sage_doctor.selection import Selection
 
@@ -28,7 +29,12 @@ class Situation:
     @property
     def watched(self) -> Watched:
         """All files together."""
-        found = {**self.packages, **self.role}
+        return {**self.role, **self.loaded}
+
+    @property
+    def loaded(self) -> Watched:
+        """What a load reads: where this changes meanwhile, nobody knows what was examined."""
+        found = dict(self.packages)
         for files in self.models.values():
             found.update(files or {})
         return found
@@ -46,7 +52,7 @@ def read_situation(ground: Ground, selection: Selection) -> Situation:
     manifest = ground.manifest
     session = selection.host.session
     places = package_places(session.site_packages, session.version, selection.host.home)
-    role: list[Path] = [manifest.path]
+    role: list[Path] = [manifest.path, manifest.directory / LOCK_NAME]
     for pattern in manifest.roles[ground.question.role].runners:
         runners = find_runners(pattern, manifest.directory)
         role += [*runners, *{p.parent for p in runners}, (manifest.directory / pattern).parent]

@@ -10,7 +10,15 @@
 
 from __future__ import annotations
 
-from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host, load_manifest, nearest_manifest
+from sage_doctor.manifest.load import (
+    FILE_NAME,
+    find_manifest,
+    load_for_host,
+    load_manifest,
+    nearest_manifest,
+    parse_for_host,
+    read_manifest_text,
+)
 from sage_doctor.manifest.specs import (
     Budget,
     GateSpec,
@@ -43,4 +51,6 @@ __all__ = [
     "load_for_host",
     "load_manifest",
     "nearest_manifest",
+    "parse_for_host",
+    "read_manifest_text",
 ]

@@ -86,6 +86,22 @@ def load_for_host(path: Path) -> Manifest:
     )
 
 
+def parse_for_host(text: str, path: Path) -> Manifest:
+    """Return what a manifest with this text would say on this host, were it at `path`. Raises `ManifestError`."""
+    host = Host(
+        environ=os.environ,
+        hostname=os.uname().nodename,
+        device_tree=_device_tree(),
+        home=Path(os.path.expanduser("~")),
+    )
+    return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
+
+
+def read_manifest_text(path: Path) -> str:
+    """Return the text of a manifest, a byte-order mark left out. Raises `ManifestError` for what is none."""
+    return _decoded(path, _read(path))
+
+
 def _device_tree() -> str | None:
     try:
         raw = read_start(_DEVICE_TREE, 4096)

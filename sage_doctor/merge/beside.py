@@ -2,73 +2,101 @@
 
 Hashing, flushing and reading release Python's lock, and `import torch`, which holds it, has nobody else to wait for:
 done one after the other they take twice as long on two cores.
+
+An interrupt reaches the main thread wherever it is, also between taking a lock and being able to give it back; who
+waits for that lock then waits for ever. `Condition`, `Event` and `Future` are written in Python and have such places.
+Caller and threads therefore share plain values, queues that are one call into C, and the ends of the threads, only.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
-from typing import Any, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 
-_MOST_THREADS = 8
 _PAUSE_S = 0.05
-# How long a thread that wants Python's lock waits before the one that holds it is asked to give it up. Hashing wants
-# it a moment for every block; with Python's own 5 ms it stands still while torch is imported.
-_SWITCH_S = 0.0005
 
 
 class Stopped(Exception):
     """The block is being left; the thread it is raised in ends."""
 
 
+class Task(Generic[T]):
+    """Work in a thread of its own."""
+
+    def __init__(self, work: Callable[..., T], arguments: tuple[object, ...]) -> None:
+        self._work, self._arguments = work, arguments
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"sage-merge-{work.__name__}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work(*self._arguments)
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            self._error = error
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._thread.is_alive()
+
+    def result(self) -> T:
+        """Return what the work returned, or raise what it raised. For tasks that have ended."""
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end. One that was never started is at its end."""
+        if self.running:
+            self._thread.join(timeout)
+
+
 class Beside:
     """Threads for one piece of work. Leaving the block stops and awaits them all."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="sage-merge")
-        self._begun: list[Future[Any]] = []
-        self._leaving = threading.Event()
-        self._switch_s = sys.getswitchinterval()
+        self._tasks: list[Task[object]] = []
+        self._left = False
 
-    def start(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+    def start(self, work: Callable[..., T], *arguments: object) -> Task[T]:
         """Start `work` in a thread of its own. What takes long in it calls `go_on` again and again."""
-        future = self._pool.submit(work, *arguments)
-        self._begun.append(future)
-        return future
+        task = Task(work, arguments)
+        self._tasks.append(cast("Task[object]", task))  # first, so that no interrupt leaves one that nobody awaits
+        task.start()
+        return task
 
     def go_on(self, _count: int = 0) -> None:
         """Raise `Stopped` once the block is being left. For the threads; takes a number so as to be told progress."""
-        if self._leaving.is_set():
+        if self._left:
             raise Stopped
 
     def check(self) -> None:
         """Raise what a thread ended with, if one failed."""
-        for future in self._begun:
-            if future.done():
-                future.result()
+        for task in self._tasks:
+            if not task.running:
+                task.result()
 
-    def wait(self, future: Future[T], pause: Callable[[], None]) -> T:
+    def wait(self, task: Task[T], pause: Callable[[], None]) -> T:
         """Return what a thread returns, or raise what it raises. `pause` is called several times a second."""
-        while True:
-            try:
-                return future.result(_PAUSE_S)
-            except NotYet:
-                if future.done():
-                    return future.result()  # it raised one of these itself
-                pause()
+        while task.running:
+            task.join(_PAUSE_S)
+            pause()
+        return task.result()
 
     def __enter__(self) -> Beside:  # noqa: PYI034 - typing.Self came with 3.11
         """Return itself."""
-        sys.setswitchinterval(min(_SWITCH_S, self._switch_s))
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop the threads, and wait until none is left."""
-        self._leaving.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        sys.setswitchinterval(self._switch_s)
+        self._left = True
+        for task in self._tasks:
+            task.join()

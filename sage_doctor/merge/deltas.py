@@ -14,6 +14,7 @@ result had been converted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from sage_doctor.merge.streams import Source, spans
 from sage_doctor.text import printable
 
 BLOCK_ELEMENTS = 1 << 19  # two megabytes of float32: what the cores' caches hold
-_SAMPLED_ROWS = 32
+_SAMPLED_ELEMENTS = 1 << 13
 _MEASURED_BLOCKS = 8
 
 
@@ -137,7 +138,7 @@ class _Work:
         self._raw = bytearray(rows * self.width * self.read_as.itemsize if coded is None else 0)
         self._wide = torch.empty((rows, self.width), dtype=self.wide)
         self._held = torch.empty((rows, self.width), dtype=self.held)
-        self._out = torch.empty((rows, self.width), dtype=self.out) if self.out != self.held else self._held
+        self._out = torch.empty((rows, self.width), dtype=self.out)
         self._product = torch.empty(rows * self.width if piece.low_rank else 0, dtype=torch.float32)
         low_rank = piece.low_rank
         self.a: Any = sums.load(source, low_rank.a) if low_rank else None
@@ -151,9 +152,9 @@ class _Work:
 
     def block(self, start: int, end: int) -> Block:
         count = end - start
-        base = self._base(start, end)
-        held, total = self._held[:count], self._wide[:count]
-        held.copy_(base)
+        held, total = self._base(start, end), self._wide[:count]
+        if held.dtype != self.held:
+            held = self._held[:count].copy_(held)
         if self.piece.low_rank is not None:
             delta = self._delta(self.piece.low_rank, start, end)
             if self.piece.low_rank.layout in ("embedding", "expert") and self.factor is None:
@@ -170,13 +171,10 @@ class _Work:
             held.copy_(total.add_(self.bias[start:end]))
         if self.piece.rows is not None:
             self._put_rows(held, start, end)
-        result = self._out[:count]
-        if self.out != self.held:
-            result.copy_(held)
+        result = held if self.out == self.held else self._out[:count].copy_(held)
         finite = True
         if result.numel():
-            least, most = self.sums.torch.aminmax(held)
-            finite = bool(self.sums.torch.stack([least, most]).to(self.out).isfinite().all())
+            finite = all(math.isfinite(float(n)) for n in self.sums.torch.aminmax(result))
         return Block(start, end, result, finite)
 
     def _base(self, start: int, end: int) -> Any:
@@ -242,7 +240,7 @@ class _Work:
 
     def _measure(self, base: Any, delta: Any, total: Any) -> None:
         """Add a sample of rows to what is known of the delta's survival."""
-        step = max(1, base.shape[0] // _SAMPLED_ROWS)
+        step = max(1, base.numel() // _SAMPLED_ELEMENTS)
         wanted = delta[::step].double()
         moved = total[::step].to(self.held).to(self.out).double() - base[::step].double()
         self.survival.kept += float((moved * wanted).sum())

@@ -5,12 +5,12 @@ A file that is hashed and flushed once it is whole keeps the disk idle until the
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import hashlib
 import os
 import queue
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,13 +25,13 @@ _POLL_S = 0.1
 
 
 class Output:
-    """One file being written. Made empty; a file that is there already is an error (`OSError`)."""
+    """One file being written, by one thread. Made empty; a file that is there already is an error (`OSError`)."""
 
     def __init__(self, path: Path, size: int, flusher: Flusher) -> None:
         self.path, self.size = path, size
         self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._flusher = flusher
-        self._grown = threading.Condition()
+        self._grown: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._front = 0  # up to here everything is written
         self._ahead: dict[int, int] = {}  # what is written beyond, from where to where
 
@@ -44,11 +44,10 @@ class Output:
         """Take note of bytes that have been written. Every byte is written once."""
         if count == 0:
             return
-        with self._grown:
-            self._ahead[at] = at + count
-            while self._front in self._ahead:
-                self._front = self._ahead.pop(self._front)
-            self._grown.notify()
+        self._ahead[at] = at + count
+        while self._front in self._ahead:
+            self._front = self._ahead.pop(self._front)
+        self._grown.put(None)
         self._flusher.begin(self.handle, at, count)
 
     def finish(self, mode: int) -> None:
@@ -72,10 +71,10 @@ class Output:
     def _beyond(self, at: int, go_on: GoOn) -> int:
         """Wait for a whole block, or the file's rest, to be written after byte `at`, and return its size."""
         count = min(_BLOCK, self.size - at)
-        with self._grown:
-            while self._front < at + count:
-                self._grown.wait(_POLL_S)
-                go_on(0)
+        while self._front < at + count:
+            with contextlib.suppress(queue.Empty):
+                self._grown.get(timeout=_POLL_S)
+            go_on(0)
         go_on(0)
         return count
 

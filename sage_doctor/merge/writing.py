@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.merge.beside import Beside
+from sage_doctor.merge.beside import Beside, Task
 from sage_doctor.merge.deltas import Arithmetic, Survival, load_torch
 from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.layout import Slot
@@ -114,8 +113,8 @@ class _Filling:
             os.close(handle)
 
     def _weights(
-        self, torch: Future[None] | None, threads: int | None
-    ) -> tuple[Arithmetic | None, Future[dict[Path, str]]]:
+        self, torch: Task[None] | None, threads: int | None
+    ) -> tuple[Arithmetic | None, Task[dict[Path, str]]]:
         """Write the weight files, and return what computed them, and their hashes to come."""
         files = [(file, self._open(file.name, file.nbytes)) for file in self._plan.weights]
         hashed = self._beside.start(digests, [output for _, output in files], self._beside.go_on)
@@ -126,7 +125,7 @@ class _Filling:
         sums = None
         if torch is not None:
             for task in (t for own in tasks for t in own if t.untouched):
-                if torch.done():
+                if not torch.running:
                     break
                 self._do(task, None)
             self._beside.wait(torch, lambda: self._tell("starting torch"))

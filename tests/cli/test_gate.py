@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -328,6 +329,32 @@ def test_something_else_runs_where_sessions_are_kept_out_and_its_code_is_not_the
     assert (site / "told").read_text().startswith("blocked m0: weights-missing")
     assert "ended with status 9" in doctor("gate", "talk", "--on-blocked", "sh -c 'exit 9'", cwd=site).err
     assert "could not be started" in doctor("gate", "talk", "--on-blocked", "/no/such", cwd=site).err
+
+
+def test_a_gate_that_waited_holds_the_result_to_its_own_strictness(start: Start, tmp_path: Path) -> None:
+    python = write_interpreter(tmp_path / "env", pause="import time; time.sleep(3)")
+    site = write_site(tmp_path / "site", python)
+    (site / "zoo" / "m0" / "model.safetensors.index.json").write_text("{}")  # a warning
+    mild = start("gate", "talk", cwd=site)
+    while not loads(python):
+        time.sleep(0.02)
+    strict = start("gate", "talk", "--fail-on", "warning", cwd=site)
+    ended = [g.communicate(timeout=60) for g in (mild, strict)]
+    assert (mild.returncode, strict.returncode) == (0, 1), ended
+
+
+def test_a_change_beside_the_runners_keeps_nobody_out(start: Start, tmp_path: Path) -> None:
+    python = write_interpreter(tmp_path / "env", pause="import time; time.sleep(2)")
+    site = write_site(tmp_path / "site", python)
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text().replace('models = ["m0"]', 'models = ["m0"]\nrunners = ["run_*.py"]'))
+    (site / "run_one.py").write_text("print(1)\n")
+    gate = start("gate", "talk", cwd=site)
+    while not loads(python):
+        time.sleep(0.02)
+    (site / "session.log").write_text("another session goes on\n")
+    said = gate.communicate(timeout=60)
+    assert gate.returncode == 0, said
 
 
 def test_waiting_ends_when_the_role_is_well_again(start: Start, site: Path) -> None:

@@ -56,6 +56,7 @@ def test_nothing_there_says_what_to_do(corpus: Corpus, tmp_path: Path) -> None:
     """Who starts it in an empty directory learns what to write, and where to see it work."""
     done = ask(corpus, tmp_path)
     assert "sage-doctor.toml" in done.stderr
+    assert "sage-doctor init" in done.stderr
     assert "demo" in done.stderr
 
 

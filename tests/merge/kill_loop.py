@@ -1,8 +1,9 @@
-"""Kill a merge at random moments, many times: `kill_loop.py DIRECTORY COUNT [SIGNAL]`.
+"""Kill a merge at random moments, many times: `kill_loop.py DIRECTORY COUNT [SIGNAL] [warm|cold]`.
 
 DIRECTORY holds `base`, `adapter` and `merged`, the latter an older model that the merge replaces. Every kill is of a
-process that has torch already and has just begun to merge, so that all of its time is the merge's own. After each,
-what lies at `merged` must be one of the two models, every byte of it. Prints one line of JSON.
+process that has torch already and has just begun to merge, so that all of its time is the merge's own; or, `cold`, of
+one that does what it does before and beside importing torch. After each, what lies at `merged` must be one of the two
+models, every byte of it. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch  # noqa: TID253 - before the fork, so that what is killed is the merge
@@ -51,31 +54,39 @@ def in_child(root: Path) -> int:
     return pid
 
 
-def main(root: Path, count: int, number: int) -> None:
+def in_command(root: Path) -> int:
+    words = ["merge", "adapter", "--base", "base", "--out", "merged", "--yes"]
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    return subprocess.Popen([sys.executable, "-m", "sage_doctor", *words], cwd=root, stdout=devnull).pid
+
+
+def main(root: Path, count: int, number: int, start: Callable[[Path], int]) -> None:
     torch.set_num_threads(1)
     rng = random.Random(count)
     shutil.copytree(root / "merged", root / "old")
     old = identity(root / "old")
     started = time.monotonic()
-    os.waitpid(in_child(root), 0)
+    os.waitpid(start(root), 0)
     duration = time.monotonic() - started
     new = identity(root / "merged")
     seen = {"old": 0, "new": 0, "torn": 0, "left_over": 0, "finished": 0}
     for _ in range(count):
         shutil.rmtree(root / "merged")
         shutil.copytree(root / "old", root / "merged")
-        pid = in_child(root)
+        pid = start(root)
         time.sleep(rng.uniform(0, duration))
         os.kill(pid, number)
         seen["finished"] += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         found = identity(root / "merged")
         seen["old" if found == old else "new" if found == new else "torn"] += 1
         seen["left_over"] += any(n.startswith(".merged.sage-merge-") for n in os.listdir(root))
-    os.waitpid(in_child(root), 0)
+    os.waitpid(start(root), 0)
     seen["torn"] += identity(root / "merged") != new
     rest = sorted(n for n in os.listdir(root) if n.startswith("."))
     print(json.dumps({**seen, "kills": count, "merge_s": round(duration, 3), "rest": rest, "differ": old != new}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), getattr(signal, sys.argv[3]) if len(sys.argv) > 3 else signal.SIGKILL)
+    given = dict(enumerate(sys.argv))
+    begin = in_command if given.get(4) == "cold" else in_child
+    main(Path(sys.argv[1]), int(sys.argv[2]), getattr(signal, given.get(3, "SIGKILL")), begin)

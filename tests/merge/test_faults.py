@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -23,7 +24,8 @@ import pytest
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge import MergeCancelled, MergePlan, MergeRefused, Step, apply, plan_merge
-from sage_doctor.merge.target import UNFINISHED, clean_up, lock_path, locked
+from sage_doctor.merge.target import UNFINISHED, clean_up, lock_path, locked, make_workshop
+from sage_doctor.readers.regular import look
 
 KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "25"))
 LOOP = Path(__file__).with_name("kill_loop.py")
@@ -51,6 +53,12 @@ def place(parts: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not [t for t in threading.enumerate() if t.name.startswith("sage-merge")]
+
+
 def planned(place: Path, **options: Any) -> MergePlan:
     return plan_merge(place / "adapter", options.pop("target", place / "merged"), base=place / "base", **options)
 
@@ -64,11 +72,20 @@ def rest(place: Path) -> list[str]:
     return sorted(n for n in os.listdir(place) if n.startswith("."))
 
 
-@pytest.mark.parametrize("count, name", [(KILLS, "SIGKILL"), (6, "SIGINT"), (3, "SIGTERM")])
-def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(place: Path, count: int, name: str) -> None:
+@pytest.mark.parametrize(
+    "count, name, start",
+    [
+        (KILLS, "SIGKILL", "warm"),
+        (KILLS // 6, "SIGKILL", "cold"),
+        (KILLS // 3, "SIGINT", "warm"),
+        (3, "SIGTERM", "warm"),
+    ],
+)
+def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(place: Path, count: int, name: str, start: str) -> None:
     done = subprocess.run(
-        [sys.executable, LOOP, place, str(count), name], capture_output=True, text=True, timeout=300, check=False
-    )
+        [sys.executable, LOOP, place, str(count), name, start],
+        capture_output=True, text=True, timeout=60 + 10 * count, check=False,
+    )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
@@ -77,6 +94,93 @@ def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(place: Path, count
     assert seen["old"] > 0
     assert seen["rest"] == [], "the run after a kill clears up"
     assert seen["left_over"] == 0 or name == "SIGKILL", "an interrupted merge clears up after itself"
+
+
+def command(place: Path, *, before: Path | None = None) -> subprocess.Popen[str]:
+    """Start the merge as a command, which has torch to import yet; `before` is where Python looks first."""
+    paths = [str(before)] if before is not None else []
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, *sys.path]), "XDG_CACHE_HOME": str(place)}
+    words = ["merge", place / "adapter", "--base", place / "base", "--out", place / "merged", "--yes"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "sage_doctor", *map(str, words)],
+        env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.6])
+def test_an_interrupt_while_torch_is_imported_leaves_nothing(place: Path, after_s: float) -> None:
+    process = command(place)
+    deadline = time.monotonic() + 60
+    while not any(n.startswith(".merged.sage-merge-") for n in rest(place)) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode in (130, 0), said
+    assert is_old(place) == (process.returncode == 130)
+    assert rest(place) == []
+    assert "Traceback" not in said
+
+
+def test_a_torch_that_cannot_be_imported_is_said_and_changes_nothing(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken" / "torch").mkdir(parents=True)
+    (tmp_path / "broken" / "torch" / "__init__.py").write_text("raise ImportError('libfoo.so.1: no such file')")
+    process = command(place, before=tmp_path / "broken")
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 3, said
+    assert "torch is installed, and cannot be imported (ImportError: libfoo.so.1: no such file)" in said
+    assert is_old(place)
+    assert rest(place) == []
+
+
+def test_an_input_that_cannot_be_hashed_ends_the_merge(place: Path) -> None:
+    plan = planned(place)
+    os.mkfifo(place / "pipe")
+    node = look(place / "pipe")
+    plan = dataclasses.replace(plan, inputs={**plan.inputs, place / "pipe": node})
+
+    with pytest.raises(DoctorError, match="pipe could not be hashed: not a file; nothing was changed"):
+        apply(plan)
+
+    assert is_old(place)
+    assert rest(place) == []
+
+
+def test_an_interrupt_as_soon_as_there_is_a_workshop(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: Path, target: Path) -> None:
+        make_workshop(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sage_doctor.merge.run.make_workshop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        apply(planned(place))
+
+    assert is_old(place)
+    assert rest(place) == []
+
+
+def test_an_interrupt_between_two_renames_takes_the_first_one_back(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.rename
+
+    def unknown(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "no exchange")
+
+    def rename(one: Path, other: Path) -> None:
+        real(one, other)
+        if str(other).endswith("-replaced"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sage_doctor.merge.target._exchange", unknown)
+    monkeypatch.setattr("os.rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        apply(planned(place))
+
+    assert is_old(place)
+    assert rest(place) == []
 
 
 def test_a_cancelled_merge_leaves_no_trace(place: Path) -> None:

@@ -1,0 +1,69 @@
+"""The models against `sage-doctor.lock`: whether each is still what it was when it was last known to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import DoctorError, NotApplicable
+from sage_doctor.locking import LOCK_NAME
+from sage_doctor.locking.comparison import compare
+from sage_doctor.locking.differences import Change
+from sage_doctor.locking.entry import LockedModel
+from sage_doctor.locking.parse import read_lock
+from sage_doctor.model import Model
+from sage_doctor.text import listed, quoted
+from sage_doctor.weight_findings import bring_back
+
+
+@check("integrity", after=["*"])
+def check_lock(model: Model) -> Iterator[Finding]:
+    """The model is the one that sage-doctor.lock records."""
+    manifest = model.host.manifest
+    if manifest is None or model.spec is None:
+        raise NotApplicable("it is no model of a manifest")
+    locked = read_lock(manifest.directory / LOCK_NAME)
+    if locked is None:
+        raise NotApplicable(f"there is no {LOCK_NAME} beside the manifest")
+    old = locked.get(model.name)
+    if old is None:
+        raise NotApplicable(f"{LOCK_NAME} does not have it")
+    (found,) = compare([model], locked, cache=model.host.memory / "hashes.json")
+    if found.now is None:
+        raise DoctorError(f"it could not be held against {LOCK_NAME}: {found.why}")
+    own = [c for c in found.changes if c.of == "weights"]
+    base = [c for c in found.changes if c.of == "base"]
+    rest = [c for c in found.changes if c.of in ("origin", "files")]
+    if own:
+        yield _drift("weights-drift", model, old, found.now, [*own, *base, *rest])
+    elif base:
+        yield _drift("base-drift", model, old, found.now, [*base, *rest])
+    elif rest:
+        yield _drift("config-drift", model, old, found.now, rest)
+
+
+def _drift(code: str, model: Model, old: LockedModel, now: LockedModel, changes: Sequence[Change]) -> Finding:
+    more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+    names = [n for c in changes for n in c.files]
+    what = "Restore what changed" if not names else f"Restore {listed(names, most=3)}"
+    meant = f"If the change is meant, run `sage-doctor lock {quoted(model.name)}` and commit the result."
+    fix = bring_back(model, names) if code == "weights-drift" else Fix(summary=f"{what} from where it is right.")
+    return finding(
+        code,
+        f"not as locked: {changes[0].words}{more}",
+        evidence={
+            "changes": [c.words for c in changes[:50]],
+            "files": names[:50],
+            "locked": {n: old.files[n].sha256 for n in names[:50] if n in old.files},
+            "here": {n: now.files[n].sha256 for n in names[:50] if n in now.files},
+        },
+        fix=Fix(
+            summary=f"{fix.summary} {meant}",
+            # No repair: whether the change was meant is for a person to say.
+            commands=(f"sage-doctor lock --check {quoted(model.name)}", *_by_hand(fix)),
+        ),
+    )
+
+
+def _by_hand(fix: Fix) -> list[str]:
+    return [c for c in fix.commands if not c.startswith("sage-doctor fix")]

@@ -1,0 +1,136 @@
+"""`sage-doctor init`: find the models, scripts and machines below directories, and write or complete the manifest.
+
+Shows the change first. Without a terminal to ask at, nothing is written unless --yes says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_doctor.errors import NothingSelected, UsageError
+from sage_doctor.text import printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.discovery.additions import Addition
+    from sage_doctor.discovery.survey import Question, Survey
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("targets", nargs="*", metavar="DIR", help="where to look (default: the working directory)")
+    parser.add_argument(
+        "-m",
+        "--manifest",
+        metavar="FILE",
+        help="the manifest to write or complete (default: the one in use here, else ./sage-doctor.toml)",
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be written and write nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask: take the best guess, and mark it")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search, show, ask and write. Raises `ManifestError`, `UsageError` and `NothingSelected`."""
+    from sage_doctor.discovery.additions import added, read_text, target_of  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.discovery.survey import survey_of  # noqa: PLC0415
+    from sage_doctor.manifest import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
+
+    cwd = _cwd()
+    roots = [_root(cwd, text) for text in options.targets or ["."]]
+    in_use = nearest_manifest(cwd) or _named_by(os.environ, cwd)
+    path = target_of(options.manifest, in_use, cwd, FILE_NAME)
+    if not path.parent.is_dir():
+        raise UsageError(f"{printable(str(path.parent))} is not a directory, so no manifest can be written there")
+    old = read_text(path)
+    manifest = load_for_host(path) if old is not None and old.strip() else None
+    quiet = options.yes or options.dry_run or not sys.stdin.isatty()
+    survey = survey_of(roots, path, manifest, os.environ, (lambda _: None) if quiet else _ask)
+    if survey.first and not survey.new:
+        _remark(survey)
+        where = ", ".join(printable(t) for t in options.targets) or "."
+        raise NothingSelected(
+            f"no model directory at or below {where}; name the directories that hold your models: sage-doctor init DIR"
+        )
+    addition = added(survey, path, old)
+    if addition.nothing:
+        _remark(survey)
+        sys.stdout.write(f"{printable(str(path))} has everything that was found; nothing to add\n")
+        return 0
+    _say(*addition.diff(), "")
+    _remark(survey)
+    if options.dry_run:
+        return 0
+    return _written(addition, yes=options.yes)
+
+
+def _cwd() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError("the working directory cannot be reached any more; change to another one") from error
+
+
+def _root(cwd: Path, text: str) -> Path:
+    path = Path(os.path.normpath(cwd / os.path.expanduser(text)))
+    if not path.is_dir():
+        raise UsageError(f"{printable(text)} is not a directory")
+    return path
+
+
+def _named_by(environ: os._Environ[str], cwd: Path) -> Path | None:
+    named = environ.get("SAGE_DOCTOR_MANIFEST")
+    return cwd / named if named else None
+
+
+def _written(addition: Addition, *, yes: bool) -> int:
+    shown = printable(str(addition.path))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nothing was written: there is no terminal to ask at; --yes consents")
+        sys.stderr.write(f"Write this to {shown}? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            sys.stderr.write("nothing was written\n")
+            return 0
+    addition.write()
+    marks = addition.new.count("check this") - (addition.old or "").count("check this")
+    _say(f"written  {shown}")
+    if marks > (addition.old is None):
+        _say(f"next     read what is marked `check this` in {quoted(addition.path)}, then run: sage-doctor check")
+    else:
+        _say("next     sage-doctor check")
+    return 0
+
+
+def _ask(question: Question) -> str | None:
+    """Ask for one of the options by its number; an empty line takes the first."""
+    sys.stderr.write(f"{question.text}\n")
+    for number, option in enumerate(question.options, 1):
+        sys.stderr.write(f"  {number}) {printable(option, limit=200)}\n")
+    for _ in range(3):
+        sys.stderr.write("[1] ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            return None
+        said = line.strip() or "1"
+        if said.isdecimal() and said.isascii() and 1 <= int(said) <= len(question.options):
+            return question.options[int(said) - 1]
+        if said in question.options:
+            return said
+        sys.stderr.write(f"a number from 1 to {len(question.options)}\n")
+    return None
+
+
+def _remark(survey: Survey) -> None:
+    for text in survey.remarks:
+        sys.stderr.write(f"passed over: {printable(text, limit=500)}\n")
+
+
+def _say(*lines: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -1,0 +1,194 @@
+"""`sage-doctor lock`: record what each model is, byte for byte, and later say which one is not what it was.
+
+Exits with 0 where everything is as it should be, 1 where something differs or is missing. Loads nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_doctor.cli.options import add_manifest
+from sage_doctor.errors import UsageError
+from sage_doctor.render.progress import Progress
+from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
+from sage_doctor.text import human_bytes, printable
+
+if TYPE_CHECKING:
+    from sage_doctor.locking.choice import Choice
+    from sage_doctor.locking.comparison import Compared
+    from sage_doctor.locking.differences import Change
+    from sage_doctor.locking.entry import LockedModel
+
+Entries = Mapping[str, "LockedModel"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("targets", nargs="*", metavar="ROLE|MODEL", help="default: what this machine's roles need")
+    add_manifest(parser)
+    parser.add_argument("--check", action="store_true", help="change nothing; say what is not as the lock has it")
+    parser.add_argument("--diff", metavar="OTHER", help="say how this lock and another one differ; reads no model")
+    parser.add_argument("--prune", action="store_true", help="forget models that are not here or no longer named")
+    parser.add_argument(
+        "-o",
+        "--output",
+        dest="lock_file",  # SAGE_DOCTOR_OUTPUT names files for reports
+        metavar="FILE",
+        help="the lock (default: sage-doctor.lock beside the manifest)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Record, check or explain. Raises `UsageError` for a broken manifest or lock."""
+    from sage_doctor.locking.choice import choose  # noqa: PLC0415 - --help needs none of it
+
+    if options.check and (options.diff or options.prune):
+        raise UsageError("--check changes nothing and looks at this machine: it takes neither --diff nor --prune")
+    if options.diff and (options.prune or options.targets):
+        raise UsageError("--diff compares two whole locks: it takes neither names nor --prune")
+    choice = choose(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
+    if options.diff:
+        return _diff(choice, Path(options.diff))
+    return _check(choice) if options.check else _record(choice, prune=options.prune)
+
+
+def _cwd() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError("the working directory cannot be reached any more; change to another one") from error
+
+
+def _needed(entries: Entries | None, path: Path) -> Entries:
+    if entries is None:
+        raise UsageError(f"there is no lock at {printable(str(path))}; `sage-doctor lock` writes one")
+    return entries
+
+
+def _compare(choice: Choice, old: Entries) -> list[Compared]:
+    from sage_doctor.locking.comparison import compare  # noqa: PLC0415
+
+    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as line:
+        return compare(choice.models, old, cache=choice.cache, progress=_telling(line))
+
+
+def _telling(line: Progress) -> Callable[[int, int], None]:
+    """Return what shows how much is hashed, ten times a second at most."""
+    shown = [0.0]
+
+    def tell(done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - shown[0] > 0.1:
+            shown[0] = now
+            line.update(f"hashing  {human_bytes(done)} of {human_bytes(total)}")
+
+    return tell
+
+
+def _record(choice: Choice, *, prune: bool) -> int:
+    from sage_doctor.files import write_atomically  # noqa: PLC0415
+    from sage_doctor.locking.form import lock_text  # noqa: PLC0415
+
+    old = choice.locked or {}
+    results = _compare(choice, old)
+    entries = dict(old)
+    for found in results:
+        if found.now is not None:
+            entries[found.name] = found.now
+    absent = {found.name for found in results if found.state == "absent"}
+    unseen = [n for n in old if n in absent or n in choice.elsewhere or n not in choice.known]
+    unseen = [n for n in unseen if not choice.named or n in choice.named]
+    for name in unseen if prune else ():
+        del entries[name]
+    for found in results:
+        _tell(found, recording=True, kept=found.name in entries and found.now is None)
+    for name in unseen:
+        if prune:
+            _say("forgotten", name, "as --prune says")
+        elif name not in absent:
+            why = choice.elsewhere.get(name, "the manifest does not name it any more")
+            _say("kept", name, f"{printable(why, limit=300)}; --prune forgets it")
+    text = lock_text(entries)
+    if not entries and choice.locked is None:
+        _line("nothing could be recorded, so nothing was written")
+    elif entries == choice.locked:
+        _line(f"{printable(str(choice.lock))} says so already")
+    else:
+        write_atomically(choice.lock, text)
+        _line(f"written  {printable(str(choice.lock))}: {len(entries)} model{'' if len(entries) == 1 else 's'}")
+    lacking = [f for f in results if f.now is None and not (prune and f.name in unseen)]
+    return EXIT_UNHEALTHY if lacking else EXIT_HEALTHY
+
+
+def _check(choice: Choice) -> int:
+    locked = _needed(choice.locked, choice.lock)
+    results = _compare(choice, locked)
+    for found in results:
+        _tell(found, recording=False, kept=found.name in locked)
+    for name, why in choice.elsewhere.items():
+        if name in locked and (not choice.named or name in choice.named):
+            _say("not here", name, printable(why, limit=300))
+    states = {f.state for f in results}
+    drifted = [f for f in results if f.state not in ("same", "unreadable")]
+    same = sum(f.state == "same" for f in results)
+    _line(f"{same} of {len(results)} models are as {printable(choice.lock.name)} has them")
+    return EXIT_UNHEALTHY if drifted else EXIT_UNKNOWN if "unreadable" in states else EXIT_HEALTHY
+
+
+def _diff(choice: Choice, other: Path) -> int:
+    from sage_doctor.locking.differences import Sides, changes_between  # noqa: PLC0415
+    from sage_doctor.locking.parse import read_lock  # noqa: PLC0415
+
+    path = choice.lock
+    ours, theirs = _needed(choice.locked, path), _needed(read_lock(other), other)
+    sides = Sides(old=f"in {printable(path.name, limit=60)}", new=f"in {printable(other.name, limit=60)}")
+    if path.name == other.name:
+        sides = Sides(old="here", new="there")
+    same = 0
+    for name in sorted({*ours, *theirs}):
+        if name not in theirs or name not in ours:
+            _say("only one", name, f"only {sides.old if name in ours else sides.new}")
+            continue
+        changes = changes_between(ours[name], theirs[name], sides)
+        same += not changes
+        if changes:
+            _changes("differs", name, changes)
+    _line(f"{same} of {len({*ours, *theirs})} models are the same in both")
+    return EXIT_HEALTHY if same == len({*ours, *theirs}) else EXIT_UNHEALTHY
+
+
+_WORDS = {"same": "same", "new": "new", "absent": "not here", "broken": "broken", "unreadable": "unreadable"}
+
+
+def _tell(found: Compared, *, recording: bool, kept: bool) -> None:
+    """Say how one model stands. Where it cannot be recorded, say what becomes of its entry."""
+    if found.state == "changed":
+        _changes("changed" if recording else "drifted", found.name, found.changes)
+        return
+    words = found.why
+    if found.state == "new":
+        words = "" if recording else "not locked; `sage-doctor lock` records it"
+    elif found.now is None and recording:
+        words += "; what the lock says of it is kept" if kept else "; not recorded"
+    _say(_WORDS[found.state], found.name, words)
+
+
+def _changes(word: str, name: str, changes: list[Change] | tuple[Change, ...]) -> None:
+    _say(word, name, changes[0].words)
+    for change in changes[1:]:
+        _line(f"{'':<11}{change.words}")
+
+
+def _say(word: str, name: str, words: str) -> None:
+    _line(f"{word:<11}{printable(name, limit=200)}" + (f": {words}" if words else ""))
+
+
+def _line(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

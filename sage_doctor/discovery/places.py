@@ -1,0 +1,69 @@
+"""Paths as a manifest that is shared by several machines should write them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sage_doctor.manifest.names import is_variable
+
+_MARKS = ("hf:", "~")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portable:
+    """How paths are written: below the manifest relative to it, else by a variable or `{home}`, else in full.
+
+    `variables` have values on this machine; the one that says most of a path is taken.
+    """
+
+    directory: Path
+    home: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, path: Path) -> str:
+        """Return the text that leads to `path` from the manifest."""
+        inside = _below(path, self.directory)
+        if inside is not None:
+            return f"./{inside}" if inside.startswith(_MARKS) else inside
+        held = [(v, n) for n, v in self.variables.items() if v.startswith("/") and _below(path, Path(v)) is not None]
+        if held:
+            value, name = max(held)
+            return _joined(name, _below(path, Path(value)) or "")
+        at_home = _below(path, self.home)
+        if at_home is not None and self.home != Path("/"):
+            return _joined("home", at_home)
+        return braced(str(path))
+
+
+def _joined(variable: str, rest: str) -> str:
+    return f"{{{variable}}}" if rest == "." else f"{{{variable}}}/{rest}"
+
+
+def _below(path: Path, directory: Path) -> str | None:
+    """Return `path` relative to a directory it lies in, braces doubled, None where it lies elsewhere."""
+    if not path.is_relative_to(directory):
+        return None
+    return braced(os.path.relpath(path, directory))
+
+
+def braced(text: str) -> str:
+    """Return a text with its braces doubled, as a manifest writes those that are no variable's."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def shared_root(paths: Iterable[Path], inside: Portable) -> tuple[str, Path] | None:
+    """Return a name and value for a variable, where two or more paths lie together and only in full could be written.
+
+    The name is that of the directory, as in `{zoo}` for /data/zoo.
+    """
+    lone = [p for p in paths if inside.text(p).startswith("/")]
+    if len(lone) < 2:
+        return None
+    root = Path(os.path.commonpath([p.parent for p in lone]))
+    if len(root.parts) < 2:
+        return None
+    word = "".join(c if c.isalnum() and c.isascii() else "_" for c in root.name.lower()).strip("_")
+    return (word if is_variable(word) and word not in ("home", "machine", "manifest_dir") else "zoo"), root
