@@ -35,9 +35,7 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
         from libcst.metadata import MetadataWrapper, PositionProvider  # noqa: PLC0415
     except ImportError as error:
         raise DoctorError(NOT_INSTALLED) from error
-    # Lines of blanks at the end are more than libcst can keep: they are taken off, and put back.
-    whole = re.sub(rb"\A(.*\S[ \t\f]*(?:\r\n|\n|\r)?)\s*\Z", rb"\1", planned.raw, flags=re.DOTALL)
-    blanks = planned.raw[len(whole) :]
+    whole, blanks = _parted(planned.raw)
     try:
         module = cst.parse_module(whole)
     except (cst.ParserSyntaxError, UnicodeError, LookupError, RecursionError) as error:
@@ -50,12 +48,10 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
         for node, r in wrapper.resolve(PositionProvider).items()
         if isinstance(node, cst.BaseExpression)
     }
-    nodes: dict[int, str] = {}
-    for edit in edits:
-        node = spans.get(_span(edit))
-        if node is None:
-            raise DoctorError(f"{planned.path}: line {edit.occurrence.line} was not found again, so it is left alone")
-        nodes[id(node)] = edit.source
+    lost = next((e.occurrence.line for e in edits if _span(e) not in spans), None)
+    if lost is not None:
+        raise DoctorError(f"{planned.path}: line {lost} was not found again, so it is left alone")
+    nodes = {id(spans[_span(e)]): e.source for e in edits}
 
     class Replace(cst.CSTTransformer):
         def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> Any:
@@ -67,12 +63,23 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
             return made.with_changes(lpar=lpar, rpar=rpar)
 
     changed = module.visit(Replace())
-    context = CodemodContext()
-    for needs in sorted({e.needs for e in edits if e.needs is not None}):
-        AddImportsVisitor.add_needed_import(context, *needs)
-    data = AddImportsVisitor(context).transform_module(changed).bytes + blanks
+    needed = sorted({e.needs for e in edits if e.needs is not None})
+    if needed:  # it goes through the whole tree even where there is nothing to add
+        context = CodemodContext()
+        for needs in needed:
+            AddImportsVisitor.add_needed_import(context, *needs)
+        changed = AddImportsVisitor(context).transform_module(changed)
+    data = changed.bytes + blanks
     _hold(planned, edits, data)
     return data
+
+
+def _parted(raw: bytes) -> tuple[bytes, bytes]:
+    """Return a file without the lines of blanks at its end, and these: they are more than libcst can keep."""
+    text = raw.rstrip()
+    ended = re.match(rb"[ \t\f]*(?:\r\n|\n|\r)?", raw[len(text) :])
+    end = len(text) + (ended.end() if ended is not None else 0)
+    return raw[:end], raw[end:]
 
 
 def suggested(planned: FileEdits) -> bytes:
