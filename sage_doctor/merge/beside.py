@@ -3,9 +3,7 @@
 Hashing, flushing and reading release Python's lock, and `import torch`, which holds it, has nobody else to wait for:
 done one after the other they take twice as long on two cores.
 
-An interrupt reaches the main thread wherever it is, also between taking a lock and being able to give it back; who
-waits for that lock then waits for ever. `Condition`, `Event` and `Future` are written in Python and have such places.
-Caller and threads therefore share plain values, queues that are one call into C, and the ends of the threads, only.
+Whoever may be interrupted holds `Interrupts` around the block: starting a thread takes locks of Python's own.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ result had been converted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +47,15 @@ class Survival:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows `start` to `end` of a tensor as they are written. `finite` is False where one of them is NaN or infinite."""
+    """Rows `start` to `end` of a tensor as they are written: the first `nbytes` of `memory`.
+
+    `finite` is False where one of them is NaN or infinite.
+    """
 
     start: int
     end: int
-    data: Any
+    memory: bytearray
+    nbytes: int
     finite: bool
 
 
@@ -98,21 +102,26 @@ class Arithmetic:
             self._shared[place] = self.load(source, place)
         return self._shared[place]
 
-    def blocks(self, piece: Piece, source: Source, survival: Survival) -> Iterator[Block]:
+    def blocks(
+        self, piece: Piece, source: Source, survival: Survival, lend: Callable[[int], bytearray]
+    ) -> Iterator[Block]:
         """Yield the tensor's rows as they are to be written, in order, in blocks of bounded size.
 
-        A block's data are overwritten when the next one is asked for.
+        `lend` gives memory of at least so many bytes for one block, which is not touched again.
         """
         with self.torch.inference_mode():
             work = _Work(self, piece, source, survival)
             for start, end in work.spans:
-                yield work.block(start, end)
+                yield work.block(start, end, lend(work.nbytes(start, end)))
 
     def one_block(self, piece: Piece, source: Source, index: int) -> Block | None:
         """Return one of the blocks that `blocks` yields, computed by itself."""
         with self.torch.inference_mode():
             work = _Work(self, piece, source, Survival())
-            return work.block(*work.spans[min(index, len(work.spans) - 1)]) if work.spans else None
+            if not work.spans:
+                return None
+            start, end = work.spans[min(index, len(work.spans) - 1)]
+            return work.block(start, end, bytearray(work.nbytes(start, end)))
 
 
 class _Work:
@@ -137,8 +146,7 @@ class _Work:
         self.decoder = Decoder(torch, coded, self.width, source) if coded is not None else None
         self._raw = bytearray(rows * self.width * self.read_as.itemsize if coded is None else 0)
         self._wide = torch.empty((rows, self.width), dtype=self.wide)
-        self._held = torch.empty((rows, self.width), dtype=self.held)
-        self._out = torch.empty((rows, self.width), dtype=self.out)
+        self._held = torch.empty((rows if self.held != self.out else 0, self.width), dtype=self.held)
         self._product = torch.empty(rows * self.width if piece.low_rank else 0, dtype=torch.float32)
         low_rank = piece.low_rank
         self.a: Any = sums.load(source, low_rank.a) if low_rank else None
@@ -150,11 +158,16 @@ class _Work:
         self.bias = sums.load(source, piece.bias.b).reshape(-1, 1) * piece.bias.scaling if piece.bias else None
         self.values = sums.load(source, piece.rows.values) if piece.rows else None
 
-    def block(self, start: int, end: int) -> Block:
+    def nbytes(self, start: int, end: int) -> int:
+        """Return how many bytes some rows of the result take."""
+        return int((end - start) * self.width * self.out.itemsize)
+
+    def block(self, start: int, end: int, memory: bytearray) -> Block:
+        """Return some rows of the result, in `memory`."""
         count = end - start
-        held, total = self._base(start, end), self._wide[:count]
-        if held.dtype != self.held:
-            held = self._held[:count].copy_(held)
+        nbytes = self.nbytes(start, end)
+        result = self._tensor(memory, self.out, count)
+        held, total = self._held_base(start, end, result, memory), self._wide[:count]
         if self.piece.low_rank is not None:
             delta = self._delta(self.piece.low_rank, start, end)
             if self.piece.low_rank.layout in ("embedding", "expert") and self.factor is None:
@@ -171,21 +184,38 @@ class _Work:
             held.copy_(total.add_(self.bias[start:end]))
         if self.piece.rows is not None:
             self._put_rows(held, start, end)
-        result = held if self.out == self.held else self._out[:count].copy_(held)
+        if self.held != self.out:
+            result.copy_(held)
         finite = True
         if result.numel():
             finite = all(math.isfinite(float(n)) for n in self.sums.torch.aminmax(result))
-        return Block(start, end, result, finite)
+        return Block(start, end, memory, nbytes, finite)
 
-    def _base(self, start: int, end: int) -> Any:
-        """Return rows as they are read. What of the adapter takes the base's place is rounded as the base is held."""
+    def _held_base(self, start: int, end: int, result: Any, memory: bytearray) -> Any:
+        """Return rows as PEFT would hold them: in the result's own place where the dtype is the same."""
+        if self.held != self.out:
+            return self._held[: end - start].copy_(self._base(start, end, self._raw))
+        if self.decoder is None and self.read_as == self.held:
+            return self._base(start, end, memory)
+        return result.copy_(self._base(start, end, self._raw))
+
+    def _base(self, start: int, end: int, memory: bytearray) -> Any:
+        """Return rows as they are read, in `memory` or, decoded, in other memory.
+
+        What of the adapter takes the base's place is rounded as the base is held.
+        """
         if self.decoder is not None:
             return self.decoder.rows(start, end)
         row = self.width * self.read_as.itemsize
-        view = memoryview(self._raw)[: (end - start) * row]
-        self.source.read_into(self.piece.source, start * row, view)
-        found = self.sums.torch.frombuffer(self._raw, dtype=self.read_as, count=(end - start) * self.width)
-        return found.reshape(end - start, self.width)
+        self.source.read_into(self.piece.source, start * row, memoryview(memory)[: (end - start) * row])
+        return self._tensor(memory, self.read_as, end - start)
+
+    def _tensor(self, memory: bytearray, dtype: Any, rows: int) -> Any:
+        torch = self.sums.torch
+        found = (
+            torch.frombuffer(memory, dtype=dtype, count=rows * self.width) if memory else torch.empty(0, dtype=dtype)
+        )
+        return found.reshape(rows, self.width)
 
     def _delta(self, low_rank: LowRank, start: int, end: int) -> Any:
         torch = self.sums.torch
@@ -216,7 +246,7 @@ class _Work:
         norms = []
         if low_rank.layout == "linear":
             for start, end in self.spans:
-                total = self._base(start, end).to(self.held) + self._delta(low_rank, start, end)
+                total = self._base(start, end, self._raw).to(self.held) + self._delta(low_rank, start, end)
                 norms.append(torch.linalg.norm(total, dim=1))
         else:
             for left, right in spans(self.width, max(16, BLOCK_ELEMENTS // max(self.height, 1))):
@@ -228,7 +258,7 @@ class _Work:
     def _columns(self, left: int, right: int) -> Any:
         found = self.sums.torch.empty((self.height, right - left), dtype=self.held)
         for start, end in self.spans:
-            found[start:end] = self._base(start, end)[:, left:right]
+            found[start:end] = self._base(start, end, self._raw)[:, left:right]
         return found
 
     def _put_rows(self, held: Any, start: int, end: int) -> None:

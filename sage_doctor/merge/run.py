@@ -1,6 +1,7 @@
 """Carrying out a plan: write beside the target, flush, verify, then exchange in one step.
 
-Whatever stops it (a kill, a full disk, an interrupt, a source that changes) leaves the target as it was.
+Whatever stops it (a kill, a full disk, an interrupt, a source that changes) leaves the target as it was. An interrupt
+that comes once the new state is in place happens as soon as the old one is cleared away.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.deltas import Survival
+from sage_doctor.merge.interrupts import Interrupts
 from sage_doctor.merge.needs import require
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.refusal import refused
@@ -78,12 +80,12 @@ def apply(
     are remembered; `threads` a limit for torch. Raises `MergeRefused` and `DoctorError`, with the target as it was.
     """
     started = time.monotonic()
-    with locked(plan.target, wait_s=wait_s):
+    with Interrupts() as interrupts, locked(plan.target, wait_s=wait_s, pause=interrupts.deliver):
         cleaned = clean_up(plan.target)
         require_unchanged(plan)
         _require_target(plan)
         require(plan.needs, plan.target)
-        tell = _Telling(plan.nbytes, progress, cancel, started)
+        tell = _Telling(plan.nbytes, progress, cancel, started, interrupts)
         workshop = workshop_of(plan.target)
         try:
             make_workshop(workshop, plan.target)
@@ -115,12 +117,8 @@ def _require_target(plan: MergePlan) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Delete a directory as far as that is possible; an interrupt waits for it, a second one does not."""
-    try:
-        shutil.rmtree(path, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
+    """Delete a directory as far as that is possible."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _failed(plan: MergePlan, error: OSError) -> DoctorError:
@@ -143,14 +141,18 @@ def _warnings(plan: MergePlan, survival: Survival) -> list[tuple[str, str]]:
 
 
 class _Telling:
-    """Passes on to the caller how far the merge is, and to the merge that the caller cancels it."""
+    """Passes on to the caller how far the merge is, and to the merge that the caller cancels or interrupts it."""
 
-    def __init__(self, total: int, progress: Progress | None, cancel: Cancel | None, started: float) -> None:
+    def __init__(
+        self, total: int, progress: Progress | None, cancel: Cancel | None, started: float, interrupts: Interrupts
+    ) -> None:
         self._total, self._progress, self._cancel, self._started = total, progress, cancel, started
+        self._interrupts = interrupts
         self._done = 0
 
     def __call__(self, doing: str, count: int) -> None:
         self._done += count
+        self._interrupts.deliver()
         if self._cancel is not None and self._cancel():
             raise MergeCancelled("the merge was cancelled; nothing was changed")
         if self._progress is not None:

@@ -19,7 +19,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +51,13 @@ def lock_path(target: Path) -> Path:
 
 
 @contextlib.contextmanager
-def locked(target: Path, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold the lock of a target. Raises `MergeRefused` naming the holder where it is not free within `wait_s`."""
+def locked(target: Path, *, wait_s: float = 0.0, pause: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock of a target. Raises `MergeRefused` naming the holder where it is not free within `wait_s`.
+
+    `pause` is called several times a second while it is waited for; what it raises ends the waiting.
+    """
     path = lock_path(target)
-    handle = _acquire(path, target, time.monotonic() + wait_s)
+    handle = _acquire(path, target, time.monotonic() + wait_s, pause)
     try:
         yield
     finally:
@@ -63,8 +66,9 @@ def locked(target: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         os.close(handle)
 
 
-def _acquire(path: Path, target: Path, deadline: float) -> int:
+def _acquire(path: Path, target: Path, deadline: float, pause: Callable[[], None]) -> int:
     while True:
+        pause()
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:

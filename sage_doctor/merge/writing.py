@@ -1,8 +1,8 @@
 """Everything between an empty workshop and a finished one, and what of it goes on beside what.
 
 `import torch` takes longer than anything else of a small merge, and keeps one core busy. Meanwhile threads hash the
-inputs, and the kernel copies tensors that stay as they are. Then this thread reads, computes and writes, and others
-hash what it has written and have the disk busy with it.
+inputs, and the kernel copies tensors that stay as they are. Then this thread reads and computes, others write and
+hash what it hands over, and have the disk busy with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sage_doctor.merge.beside import Beside, Task
 from sage_doctor.merge.deltas import Arithmetic, Survival, load_torch
 from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.layout import Slot
-from sage_doctor.merge.output import Flusher, Output, digests
+from sage_doctor.merge.output import Flusher, Output, Writer
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.provenance import hash_inputs, record_text, surroundings
 from sage_doctor.merge.refusal import MergeRefused
@@ -59,28 +59,31 @@ class _Filling:
         self._workshop, self._plan, self._told, self._files, self._beside = workshop, plan, tell, files, beside
         self._source = files.enter_context(Source())
         self._flusher = Flusher()
+        self._writer = Writer(self._flusher)
         self._survival = Survival()
 
     def run(self, hash_cache: Path | None, threads: int | None) -> Survival:
         plan, beside = self._plan, self._beside
         inputs = beside.start(hash_inputs, plan, hash_cache, beside.go_on)
         flushed = beside.start(self._flusher.run, beside.go_on)
+        beside.start(self._writer.run, beside.go_on)
+        hashed = beside.start(self._writer.run_hashing, beside.go_on)
         torch = beside.start(load_torch) if any(not p.untouched for p in plan.pieces) else None
         mode = look(plan.base / "config.json").mode & 0o777
         for companion in plan.companions:
             self._small(companion.name, companion.source.read_bytes(), look(companion.source).mode & 0o777)
         for name, text in plan.texts.items():
             self._small(name, text.encode("utf-8", "surrogatepass"), mode)
-        sums, hashed = self._weights(torch, threads)
-        self._flusher.leave()
+        sums = self._weights(torch, threads)
+        self._writer.leave()
+        about = surroundings()
+        digests = beside.wait(hashed, lambda: self._tell("writing the rest"))
         self._tell("verifying")
         verify(plan, self._workshop, self._source, sums)
-        about = surroundings()
         before = beside.wait(inputs, lambda: self._tell("hashing the inputs"))
-        after = beside.wait(hashed, lambda: self._tell("hashing the result"))
         beside.wait(flushed, lambda: self._tell("waiting for the disk"))
-        written = {os.path.relpath(path, self._workshop): digest for path, digest in after.items()}
-        self._record(record_text(plan, about, before, written, self._survival), mode)
+        after = {file.name: digests[self._workshop / file.name] for file in plan.weights}
+        self._record(record_text(plan, about, before, after, self._survival), mode)
         os.chmod(self._workshop, look(plan.target if plan.replaces else plan.base).mode & 0o777)
         sync_directory(self._workshop)
         require_unchanged(plan)
@@ -93,14 +96,14 @@ class _Filling:
     def _open(self, name: str, size: int) -> Output:
         path = self._workshop / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        output = Output(path, size, self._flusher)
+        output = Output(path, size)
         self._files.callback(output.close)
         return output
 
     def _small(self, name: str, data: bytes, mode: int) -> None:
         output = self._open(name, len(data))
-        output.write(data, 0)
-        output.finish(mode)
+        self._writer.write(output, data, 0)
+        self._writer.finish(output, mode)
 
     def _record(self, text: str, mode: int) -> None:
         """Write the record. Its hashes are known only after everything else has been flushed."""
@@ -112,14 +115,11 @@ class _Filling:
         finally:
             os.close(handle)
 
-    def _weights(
-        self, torch: Task[None] | None, threads: int | None
-    ) -> tuple[Arithmetic | None, Task[dict[Path, str]]]:
-        """Write the weight files, and return what computed them, and their hashes to come."""
+    def _weights(self, torch: Task[None] | None, threads: int | None) -> Arithmetic | None:
+        """Have the weight files written, and return what computed them."""
         files = [(file, self._open(file.name, file.nbytes)) for file in self._plan.weights]
-        hashed = self._beside.start(digests, [output for _, output in files], self._beside.go_on)
         for file, output in files:
-            output.write(file.head, 0)
+            self._writer.write(output, file.head, 0)
             self._tell(f"writing {file.name}", len(file.head))
         tasks = [[_Task(output, slots) for slots in _runs(file.slots)] for file, output in files]
         sums = None
@@ -134,8 +134,8 @@ class _Filling:
             for task in own:
                 if not task.done:
                     self._do(task, sums)
-            output.finish(file.mode)
-        return sums, hashed
+            self._writer.finish(output, file.mode)
+        return sums
 
     def _do(self, task: _Task, sums: Arithmetic | None) -> None:
         if task.untouched:
@@ -152,7 +152,7 @@ class _Filling:
 
         def told(count: int) -> None:
             nonlocal at
-            output.wrote(at, count)
+            self._writer.wrote(output, at, count)
             at += count
             self._tell(f"writing {output.path.name}", count)
 
@@ -163,14 +163,17 @@ class _Filling:
 
     def _compute(self, task: _Task, sums: Arithmetic) -> None:
         slot, output = task.slots[0], task.output
-        at = slot.start
-        for block in sums.blocks(slot.piece, self._source, self._survival):
+        doing, at = f"writing {output.path.name}", slot.start
+
+        def lend(count: int) -> bytearray:
+            return self._writer.lend(count, lambda: self._tell(doing))
+
+        for block in sums.blocks(slot.piece, self._source, self._survival, lend):
             if not block.finite:
                 raise _nonfinite(slot.piece)
-            raw = memoryview(block.data.flatten().view(sums.torch.uint8).numpy())
-            output.write(raw, at)
-            at += len(raw)
-            self._tell(f"writing {output.path.name}", len(raw))
+            self._writer.take(output, block.memory, block.nbytes, at)
+            at += block.nbytes
+            self._tell(doing, block.nbytes)
 
 
 def _runs(slots: tuple[Slot, ...]) -> list[list[Slot]]:

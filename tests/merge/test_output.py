@@ -10,12 +10,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from sage_doctor.merge.beside import Beside
-from sage_doctor.merge.output import Flusher, Output, digests
+from sage_doctor.merge.beside import Beside, Task
+from sage_doctor.merge.output import Flusher, Output, Writer
 
 BLOCK = 1 << 22  # what is hashed at once
 
@@ -36,56 +37,141 @@ def parts(size: int, seed: int) -> list[tuple[int, int]]:
     return ahead + [t for t in tiles if t not in ahead]
 
 
-@pytest.mark.parametrize("size", [0, 1, 4097, BLOCK - 1, BLOCK, 3 * BLOCK + 12345])
-def test_the_hash_is_the_files_whatever_the_order_it_is_written_in(beside: Beside, tmp_path: Path, size: int) -> None:
-    data = random.Random(size).randbytes(size)
-    flusher = Flusher()
-    outputs = [Output(tmp_path / name, size, flusher) for name in ("one", "two")]
-    flushed = beside.start(flusher.run, beside.go_on)
-    hashed = beside.start(digests, outputs, beside.go_on)
-    for seed, output in reversed(list(enumerate(outputs))):  # the second is whole before the first is begun
-        for start, end in parts(size, seed):
-            output.write(data[start:end], start)
-            if seed == 0:
-                time.sleep(0.002)
-        output.finish(0o640)
-    flusher.leave()
+@dataclass
+class Bench:
+    """A writer with its threads running, which a test hands things to."""
 
-    found = beside.wait(hashed, lambda: None)
-    beside.wait(flushed, lambda: None)
+    beside: Beside
+    writer: Writer
+    hashed: Task[dict[Path, str]]
+    flushed: Task[None]
+
+    def lend(self, data: bytes) -> bytearray:
+        memory = self.writer.lend(len(data), self.beside.check)
+        memory[: len(data)] = data
+        return memory
+
+    def digests(self) -> dict[Path, str]:
+        self.writer.leave()
+        found = self.beside.wait(self.hashed, self.beside.check)
+        self.beside.wait(self.flushed, self.beside.check)
+        return found
+
+
+@pytest.fixture
+def bench(beside: Beside) -> Bench:
+    flusher = Flusher()
+    writer = Writer(flusher)
+    flushed = beside.start(flusher.run, beside.go_on)
+    beside.start(writer.run, beside.go_on)
+    return Bench(beside, writer, beside.start(writer.run_hashing, beside.go_on), flushed)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4097, BLOCK - 1, BLOCK, 3 * BLOCK + 12345])
+def test_the_hash_is_the_files_whatever_the_order_it_is_written_in(bench: Bench, tmp_path: Path, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    outputs = [Output(tmp_path / name, size) for name in ("one", "two")]
+    for seed, output in reversed(list(enumerate(outputs))):  # the second is whole before the first is begun
+        for number, (start, end) in enumerate(parts(size, seed)):
+            part = data[start:end]
+            if number % 3 == 0:
+                bench.writer.write(output, part, start)
+            elif number % 3 == 1:
+                bench.writer.take(output, bench.lend(part), len(part), start)
+            else:
+                os.pwrite(output.handle, part, start)
+                bench.writer.wrote(output, start, len(part))
+        bench.writer.finish(output, 0o640)
+
+    found = bench.digests()
 
     said = subprocess.run(["sha256sum", tmp_path / "one", tmp_path / "two"], capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in said.stdout.splitlines()] == list(found.values())
+    assert [line.split()[0] for line in said.stdout.splitlines()] == [found[output.path] for output in outputs]
     assert set(found.values()) == {hashlib.sha256(data).hexdigest()}
     assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o640}
     for output in outputs:
         output.close()
 
 
-def test_a_file_that_is_never_finished_keeps_no_thread(tmp_path: Path) -> None:
+def test_lent_memory_is_the_lenders_again_only_once_it_is_written_and_hashed(bench: Bench, tmp_path: Path) -> None:
+    count = 200
+    output = Output(tmp_path / "file", count * 4096)
+    for number in range(count):  # each piece of memory is used many times over
+        bench.writer.take(output, bench.lend(bytes([number]) * 4096), 4096, number * 4096)
+    bench.writer.finish(output, 0o600)
+    wanted = b"".join(bytes([number]) * 4096 for number in range(count))
+    assert bench.digests() == {output.path: hashlib.sha256(wanted).hexdigest()}
+    assert output.path.read_bytes() == wanted
+    output.close()
+
+
+def test_who_waits_for_memory_is_asked_meanwhile_and_may_give_up(tmp_path: Path) -> None:
+    def cancel() -> None:
+        raise KeyError("cancelled")
+
+    writer = Writer(Flusher())  # nobody writes
+    output = Output(tmp_path / "file", 100)
+    lent = [writer.lend(1, cancel) for _ in range(6)]
+    with pytest.raises(KeyError):
+        writer.lend(1, cancel)
+    assert len({id(memory) for memory in lent}) == 6
+    output.close()
+
+
+def test_a_large_file_is_flushed_in_portions_while_it_grows(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    real = os.fdatasync
+
+    def counted(handle: int) -> None:
+        flushed.append(os.fstat(handle).st_size)
+        real(handle)
+
+    monkeypatch.setattr(os, "fdatasync", counted)
+    output = Output(tmp_path / "file", 40 * BLOCK)
+    for number in range(40):
+        bench.writer.write(output, bytes(BLOCK), number * BLOCK)
+        time.sleep(0.005)
+    bench.writer.finish(output, 0o600)
+    bench.digests()
+    assert 1 <= len(flushed) <= 2
+    assert flushed[0] < 40 * BLOCK, "while it was being written, not at its end"
+    output.close()
+
+
+def test_a_file_that_is_not_whole_is_never_called_finished(bench: Bench, tmp_path: Path) -> None:
+    output = Output(tmp_path / "file", 1000)
+    bench.writer.write(output, b"x" * 400, 0)
+    bench.writer.write(output, b"x" * 599, 401)
+    bench.writer.finish(output, 0o600)
+    with pytest.raises(OSError, match="400 of 1000 bytes were written"):
+        bench.digests()
+    output.close()
+
+
+def test_a_writer_that_is_never_left_keeps_no_thread(tmp_path: Path) -> None:
     flusher = Flusher()
-    output = Output(tmp_path / "file", 1000, flusher)
+    writer = Writer(flusher)
+    output = Output(tmp_path / "file", 1000)
     with Beside() as beside:
-        beside.start(digests, [output], beside.go_on)
-        beside.start(flusher.run, beside.go_on)
-        output.write(b"x" * 999, 0)
+        for work in (writer.run, writer.run_hashing, flusher.run):
+            beside.start(work, beside.go_on)
+        writer.write(output, b"x" * 999, 0)
         time.sleep(0.05)
     assert not [t for t in threading.enumerate() if t.name.startswith("sage-merge")]
     output.close()
 
 
-def test_a_file_that_shrinks_while_it_is_written_is_an_error(beside: Beside, tmp_path: Path) -> None:
-    output = Output(tmp_path / "file", 3 * BLOCK, Flusher())
-    output.write(bytes(2 * BLOCK), 0)
-    os.truncate(tmp_path / "file", 100)
-    output.write(bytes(0), 2 * BLOCK)
-    hashed = beside.start(digests, [output], beside.go_on)
+def test_a_file_that_shrinks_while_it_is_written_is_an_error(bench: Bench, tmp_path: Path) -> None:
+    output = Output(tmp_path / "file", 3 * BLOCK)
+    bench.writer.wrote(output, 0, 2 * BLOCK)  # which nobody wrote
     with pytest.raises(OSError, match="became shorter"):
-        beside.wait(hashed, lambda: None)
+        bench.digests()
     output.close()
 
 
-def test_what_the_disk_refuses_arrives_at_the_caller(beside: Beside) -> None:
+def test_what_the_disk_does_not_take_arrives_at_the_caller(beside: Beside) -> None:
     flusher = Flusher()
     ours, theirs = os.pipe()
     flushed = beside.start(flusher.run, beside.go_on)
@@ -98,11 +184,19 @@ def test_what_the_disk_refuses_arrives_at_the_caller(beside: Beside) -> None:
     os.close(theirs)
 
 
+def test_what_cannot_be_written_arrives_at_the_caller(bench: Bench, tmp_path: Path) -> None:
+    output = Output(tmp_path / "file", 10)
+    output.close()
+    bench.writer.write(output, b"x" * 10, 0)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        bench.digests()
+
+
 def test_a_file_that_is_there_already_is_never_written_into(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(FileExistsError):
-        Output(tmp_path / "file", 3, Flusher())
+        Output(tmp_path / "file", 3)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FileExistsError):
-        Output(tmp_path / "link", 3, Flusher())
+        Output(tmp_path / "link", 3)
     assert (tmp_path / "file").read_text() == "precious"
