@@ -25,7 +25,7 @@ def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
     past = host.history
     if past is None:
         raise NotApplicable("no history is kept that this run can be compared with")
-    from sage_doctor.history import usual  # noqa: PLC0415 - no run that is not deep needs it
+    from sage_doctor.history import usual
 
     now = {n: v for n, v in _measured(probe(model)).items() if not _misses_budget(model, n, v)}
     earlier = past.values(model.name, host.machine.boot_id)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.facts.ground_truth import ground_truths
-from sage_doctor.facts.hashing import hash_files
-from sage_doctor.facts.tensor_scan import TensorScan, scan
-from sage_doctor.locking.comparison import entry_of
 from sage_doctor.model import Model
 from sage_doctor.readers.regular import UnreadableFile
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.text import listed, printable
 from sage_doctor.weight_findings import bring_back
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.tensor_scan import TensorScan
 
 
 def _weight_files(model: Model) -> list[tuple[str, Header | None]]:
@@ -29,6 +29,8 @@ def _weight_files(model: Model) -> list[tuple[str, Header | None]]:
 
 def _locked(model: Model) -> Collection[str]:
     """Return the files whose hashes the lock has; a broken lock is told by its own check."""
+    from sage_doctor.locking.comparison import entry_of
+
     with contextlib.suppress(DoctorError):
         entry = entry_of(model)
         return entry.files if entry is not None else ()
@@ -38,6 +40,9 @@ def _locked(model: Model) -> Collection[str]:
 @check("integrity", after=["*"])
 def check_hashes(model: Model) -> Iterator[Finding]:
     """The weight files are those that were published, as far as a hash of them is recorded here."""
+    from sage_doctor.facts.ground_truth import ground_truths
+    from sage_doctor.facts.hashing import hash_files
+
     names = [name for name, _ in _weight_files(model)]
     known = ground_truths(model.path, names)
     if len(known) < len(names):
@@ -93,6 +98,8 @@ def check_hashes(model: Model) -> Iterator[Finding]:
 @check("integrity", after=["*"])
 def check_numbers(model: Model) -> Iterator[Finding]:
     """The weights are finite numbers, and no tensor is blank."""
+    from sage_doctor.facts.tensor_scan import scan
+
     nonfinite: list[tuple[str, TensorScan]] = []
     blank: list[tuple[str, TensorScan]] = []
     files = [(n, h) for n, h in _weight_files(model) if h is not None]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.host import Host
-from sage_doctor.rewriting import world_of
-from sage_doctor.script_findings import form_findings, path_findings, unverified
-from sage_doctor.scripts import Seen, shared, survey
 from sage_doctor.text import printable, quoted
-from sage_doctor.unit_findings import disagreement, unit_findings, vanished
+
+if TYPE_CHECKING:
+    from sage_doctor.scripts import Seen
 
 
 @check("static")
@@ -34,6 +34,9 @@ def check_runners(host: Host) -> Iterator[Finding]:
                     commands=(f"git -C {quoted(manifest.directory)} status --short",),
                 ),
             )
+    from sage_doctor.script_findings import form_findings, unverified
+    from sage_doctor.scripts import survey
+
     found = survey(host, lint=False)
     for seen in found.seen:
         yield from form_findings(seen, host.environ)
@@ -46,6 +49,10 @@ def check_lint(host: Host, notes: Notes) -> Iterator[Finding]:
     """The files that the manifest wants read name no path of another machine, and units nothing that is not there."""
     if host.manifest is None or not (host.manifest.lint.paths or any(_patterns(host, r) for r in host.manifest.roles)):
         raise NotApplicable("the manifest names neither runners nor files to read ([lint] paths)")
+    from sage_doctor.script_findings import form_findings
+    from sage_doctor.scripts import survey
+    from sage_doctor.unit_findings import disagreement, unit_findings, vanished
+
     found = survey(host, lint=True)
     for seen in found.seen:
         if not seen.roles:
@@ -66,6 +73,10 @@ def _patterns(host: Host, role: str) -> tuple[str, ...]:
 
 def _paths(seen: Seen, host: Host) -> Iterator[Finding]:
     """Yield what is wrong with a file's paths. The sessions' Python is asked only where something is."""
+    from sage_doctor.rewriting import world_of
+    from sage_doctor.script_findings import path_findings
+    from sage_doctor.scripts import shared
+
     elsewhere = bool(seen.ours) and shared(host, seen.roles)
     if seen.misplaced or elsewhere:
         yield from path_findings(seen, world_of(host), shared=elsewhere)

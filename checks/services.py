@@ -119,6 +119,6 @@ def check_service_speed(service: Service, ask: Asking, notes: Notes) -> Iterator
 
 def _sorted(found: T | Trouble) -> tuple[T | None, Trouble | None]:
     """Return what a service did, or the trouble it gave."""
-    from sage_doctor.services import Trouble  # noqa: PLC0415 - a run without services needs no HTTP
+    from sage_doctor.services import Trouble
 
     return (None, found) if isinstance(found, Trouble) else (found, None)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.facts.session_state import read_session_state
-from sage_doctor.facts.traces import Numbered, Trace, Traces, Unseen, read_numbers, read_traces
 from sage_doctor.host import Host
 from sage_doctor.journal import state_directory
 from sage_doctor.manifest import HeartbeatSpec, StateSpec
 from sage_doctor.manifest.durations import spoken
 from sage_doctor.text import listed, printable, quoted
-from sage_doctor.watermarks import Counter, Mark, Marks, Watermarks
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.traces import Numbered, Trace, Traces, Unseen
+    from sage_doctor.watermarks import Counter, Mark, Watermarks
 
 _LARGEST_MEASURED = 1 << 53  # beyond it a float is not exact
 
@@ -25,6 +27,8 @@ def check_heartbeats(host: Host, notes: Notes) -> Iterator[Finding]:
     manifest = host.manifest
     if manifest is None or not manifest.heartbeats:
         raise NotApplicable("no heartbeats are declared for this machine")
+    from sage_doctor.facts.traces import read_traces
+
     for spec in manifest.heartbeats.values():
         traces = read_traces(spec.paths, manifest.directory)
         newest = traces.newest
@@ -106,6 +110,10 @@ def check_states(host: Host, notes: Notes) -> Iterator[Finding]:
     manifest = host.manifest
     if manifest is None or not manifest.states:
         raise NotApplicable("no state files are declared for this machine")
+    from sage_doctor.facts.session_state import read_session_state
+    from sage_doctor.facts.traces import read_numbers
+    from sage_doctor.watermarks import Counter, Watermarks
+
     record = _Record(Watermarks(directory=state_directory(host.environ, host.home)))
     for spec in manifest.states.values():
         state = read_session_state(spec.path, spec.counter)
@@ -132,6 +140,8 @@ class _Record:
     """The watermarks during one check. What cannot be read or written is gathered; states are judged all the same."""
 
     def __init__(self, store: Watermarks) -> None:
+        from sage_doctor.watermarks import Marks
+
         self.store = store
         self.marks = Marks()
         self.trouble: dict[str, None] = {}

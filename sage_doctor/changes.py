@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +52,7 @@ def _sweep(path: Path) -> None:
 
 def _write(path: Path, data: bytes, mode: int | None) -> None:
     _sweep(path)
-    temporary = path.parent / f".{path.name[:80]}.sage-fix-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.parent / f".{path.name[:80]}.sage-fix-{os.getpid()}-{os.urandom(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, 0o666)
     try:

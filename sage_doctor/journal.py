@@ -11,7 +11,6 @@ import datetime as dt
 import fcntl
 import json
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ class Journal:
 
     def begin(self, **fields: Any) -> str:
         """Write that a repair begins, and return the word by which its ending will name it. Raises `DoctorError`."""
-        key = secrets.token_hex(6)
+        key = os.urandom(6).hex()
         self.append("begun", key, pid=os.getpid(), **fields)
         return key
 

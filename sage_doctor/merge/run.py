@@ -90,6 +90,7 @@ def apply(
         try:
             make_workshop(workshop, plan.target)
             survival = fill(workshop, plan, tell, hash_cache=hash_cache, threads=threads)
+            tell("putting it in place", 0)  # the last moment at which an interrupt undoes all of it
             replaced = put_in_place(workshop, plan.target)
         except OSError as error:
             _remove(workshop)

@@ -14,7 +14,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import socket
 import sys
@@ -144,7 +143,7 @@ def clean_up(target: Path) -> list[LeftOver]:
 
 def workshop_of(target: Path) -> Path:
     """Return a name beside the target that no workshop has had yet."""
-    return target.parent / f".{target.name}.{_WORD}-{os.getpid()}-{secrets.token_hex(4)}"
+    return target.parent / f".{target.name}.{_WORD}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def make_workshop(path: Path, target: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def plan_merge_again(situation: Situation) -> Plan:
         )
     base, adapter = places
     merge = plan_merge(adapter, model.path, base=base)
-    kept = merge.target.parent / f".{merge.target.name}.sage-fix-{os.getpid()}-{secrets.token_hex(3)}"
+    kept = merge.target.parent / f".{merge.target.name}.sage-fix-{os.getpid()}-{os.urandom(3).hex()}"
     cache = model.host.memory / "hashes.json"
     return Plan(
         repair="merge",
