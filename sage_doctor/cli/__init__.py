@@ -6,9 +6,12 @@ Every way out goes through `main`: a wrong word exits with 2, what could not be 
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+import time
+from types import FrameType
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.report import EXIT_INTERRUPTED, EXIT_UNKNOWN
@@ -16,18 +19,21 @@ from sage_doctor.text import printable
 
 __all__ = ["main"]
 
+_SAME_INTERRUPT_S = 1.0
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     _open_standard_streams()
-    # A terminated doctor ends as an interrupted one does, so that the probe is stopped with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _listen()
     try:
         from sage_doctor.cli.app import run  # noqa: PLC0415 - an import that fails or is interrupted is told as well
 
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # the interpreter, as it ends, would let it kill the process
         sys.stderr.write("interrupted\n")
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -48,6 +54,26 @@ def main(arguments: list[str] | None = None) -> None:
         )
         code = EXIT_UNKNOWN
     sys.exit(code)
+
+
+def _listen() -> None:
+    """Have a termination end the doctor as an interrupt does, so that the probe is stopped with it.
+
+    What comes within a second of an interrupt is the same one: pressed twice, or sent by terminal and parent alike.
+    It would only tear what clears up, and show where.
+    """
+    last = -math.inf
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SAME_INTERRUPT_S:
+            last = now
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell does for what it starts in the background
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _open_standard_streams() -> None:

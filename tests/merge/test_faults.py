@@ -123,6 +123,22 @@ def test_an_interrupt_while_torch_is_imported_leaves_nothing(place: Path, after_
     assert "Traceback" not in said
 
 
+def test_interrupts_without_end_end_it(place: Path) -> None:
+    process = command(place)
+    deadline = time.monotonic() + 60
+    while not any(n.startswith(".merged.sage-merge-") for n in rest(place)) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    while process.poll() is None and time.monotonic() < deadline:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.003)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130, said
+    assert is_old(place)
+    assert [n for n in rest(place) if not n.endswith(".lock")] == []
+    assert "Traceback" not in said
+
+
 def test_a_torch_that_cannot_be_imported_is_said_and_changes_nothing(place: Path, tmp_path: Path) -> None:
     (tmp_path / "broken" / "torch").mkdir(parents=True)
     (tmp_path / "broken" / "torch" / "__init__.py").write_text("raise ImportError('libfoo.so.1: no such file')")
