@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
-from sage_doctor.text import printable
+from sage_doctor.text import listed, printable
 
 if TYPE_CHECKING:
+    from sage_doctor.host import Host
     from sage_doctor.rewriting import World
     from sage_doctor.scripts import Seen, Survey
 
@@ -30,6 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-a", "--all", action="store_true", help="list system paths, comments, questions and data as well"
     )
     parser.add_argument("-f", "--format", choices=("terminal", "json"), default="terminal", help="what to print")
+    parser.add_argument(
+        "--patch",
+        action="store_true",
+        help="print what is only suggested as a patch for `git apply`, and nothing else; exits with 0",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     request = Request(targets=(), manifest=options.manifest, level="static", cwd=os.getcwd())
     host = select(request).host
     files = [_file(name) for name in options.files] or None
+    if options.patch:
+        return _print_patch(host, files)
     found = survey(host, lint=True, only=files, everything=options.all)
     wrong = any(seen.misplaced for seen in found.seen)
     world = world_of(host) if wrong or any(seen.ours for seen in found.seen) else None
@@ -58,6 +66,27 @@ def _file(name: str) -> Path:
     if not path.is_file():
         raise UsageError(f"{printable(name)} is no file")
     return path
+
+
+def _print_patch(host: Host, files: list[Path] | None) -> int:
+    """Print what is suggested. Each repository has a patch of its own, so only one is printed at a time."""
+    from sage_doctor.rewriting.patch import how_to_take, suggestions_of  # noqa: PLC0415
+
+    found = suggestions_of(host, only=files)
+    for obstacle in (o for s in found for o in s.obstacles):
+        sys.stderr.write(f"{printable(obstacle)}\n")
+    found = [s for s in found if s.patch]
+    if len(found) > 1:
+        tops = listed([printable(str(s.top), limit=300) for s in found], most=10)
+        raise UsageError(f"there are suggestions in several repositories ({tops}): name the FILEs of one")
+    if not found:
+        sys.stderr.write("nothing is suggested for these files\n")
+        return 0
+    sys.stdout.buffer.write(found[0].patch)
+    sys.stdout.buffer.flush()
+    if sys.stdout.isatty():
+        sys.stderr.write(f"nothing was changed; to apply it: {how_to_take(found[0])}\n")
+    return 0
 
 
 def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict[str, Any]]:

@@ -71,7 +71,7 @@ def test_only_what_was_planned_changes(text: str, *, resolvable: bool) -> None:
         return
     parse(new.encode())
     ends = "\r\n" if "\r\n" in text else "\n"
-    added = tuple(f"from {e.needs[0]} import " for e in plan.edits if e.needs is not None)
+    added = tuple(f"from {module} import " for e in plan.edits for module, _ in e.needs)
     assert without(new, added, ends) == without(spliced(plan, text), added, ends)
     assert new.count("\r\n") == (new.count("\n") if ends == "\r\n" else 0)
 
