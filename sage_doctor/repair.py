@@ -124,12 +124,13 @@ class Plan:
 
 def suggested_lines(diff: Sequence[str], how: str, width: int, *, after: bool = True) -> list[str]:
     """Return a diff as what it is: a suggestion, with what to do for it. `after` where another change comes first."""
-    lines = _row("suggests", "the following is NOT applied; it is for you to judge:", width)
+    when = "once the change above is made, " if after else ""
+    lines = _row("suggests", f"NOT applied, and {when}for you to judge:", width)
     lines += [f"    {printable(line, limit=400)}" for line in diff[:_MOST_SUGGESTED]]
     if len(diff) > _MOST_SUGGESTED:
         lines.append(f"    (and {len(diff) - _MOST_SUGGESTED} lines more: `sage-doctor paths --patch` prints them all)")
     if how:
-        lines.append(f"  {'apply'.ljust(_LABEL)}{how}{'   (after the change above)' if after else ''}")
+        lines.append(f"  {'apply'.ljust(_LABEL)}{how}")
     return lines
 
 

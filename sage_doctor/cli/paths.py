@@ -111,10 +111,12 @@ def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict
             "runs": list(seen.roles),
             "write": edit.source if edit is not None else None,
             "certain": edit.certain if edit is not None else None,
+            "defines": list(edit.defines) if edit is not None else [],
         }
 
 
 def _print(found: Survey, world: World | None, *, everything: bool) -> None:
+    suggested = 0
     for seen in found.seen:
         rows = list(_rows(seen, world, everything=everything))
         for row in rows:
@@ -127,9 +129,14 @@ def _print(found: Survey, world: World | None, *, everything: bool) -> None:
             if row["write"]:
                 word = "write " if row["certain"] else "maybe "
                 sys.stdout.write(f"    {word} {printable(row['write'], limit=300)}\n")
+                suggested += not row["certain"]
+            for line in row["defines"]:
+                sys.stdout.write(f"    with   {printable(line, limit=300)}\n")
         if seen.script.problem and (rows or everything or seen.roles):
             sys.stdout.write(f"{printable(seen.subject, limit=300)}: unverified: {printable(seen.script.problem)}\n")
     counted = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items())) or "none"
     sys.stdout.write(f"{len(found.seen)} files read; paths: {counted}\n")
+    if suggested:
+        sys.stdout.write(f"{suggested} only suggested: `sage-doctor paths --patch` prints what `git apply` takes\n")
     if not found.complete:
         sys.stdout.write("unverified: there are more files than are read at once; narrow [lint] paths\n")

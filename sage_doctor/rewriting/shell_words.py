@@ -45,7 +45,7 @@ ELSEWHERE = frozenset(
 _BOTH = frozenset({"scp", "rsync"})
 _TAME = re.compile(r"[\w./+@:,=-]+")
 _SPECIAL = re.compile(r"[$`\"\\!]")
-_GOES_ON = re.compile(r"[\"']?[$`{\"'\w\\*?\[]")
+_GOES_ON = re.compile(r"[\"']?[$`{\w\\*?\[]|[\"']{2}")
 
 
 def plan_shell_edits(path: Path, raw: bytes, wanted: list[tuple[Occurrence, Placed]], world: World) -> FileEdits:
@@ -90,42 +90,46 @@ def _edit(
         root = text if below == "." else text.removesuffix("/" + below)
         if root == text and below != ".":
             continue
-        word = _word(node, byte - node.start_byte, root, known)
         rest = lines[occurrence.line - 1][occurrence.column + len(root) :]
-        if word is None or (not rest.startswith("/") and _GOES_ON.match(rest)):
+        if not rest.startswith("/") and _GOES_ON.match(rest):
             return None
-        start, end = _position(lines, node.start_byte), _position(lines, node.end_byte)
-        place: Span = (*start, *end)
-        return Edit(occurrence=occurrence, source=word, place=place, defines=known.defines, certain=False)
+        made = _word(node, byte, occurrence.text, root, known)
+        if made is None:
+            return None
+        first, last, source = made
+        place: Span = (*_position(lines, first), *_position(lines, last))
+        return Edit(occurrence=occurrence, source=source, place=place, defines=known.defines, certain=False)
     return None
 
 
-def _word(node: Node, offset: int, root: str, known: ShellRoot) -> str | None:
-    """Return a leaf of the syntax tree with a variable for its root, in the quotation marks that it stands in."""
-    text = (node.text or b"").decode()
-    at = len((node.text or b"")[:offset].decode())
+def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tuple[int, int, str] | None:
+    """Return the first byte of what is replaced, the byte behind it, and what takes its place.
+
+    That is a path in a leaf of the syntax tree, or all of a leaf that stands in single quotation marks.
+    """
+    raw = node.text or b""
+    text, at = raw.decode(), len(raw[: byte - node.start_byte].decode())
     if not text.startswith(root, at):
         return None
-    before, after = text[:at], text[at + len(root) :]
+    path = path if text.startswith(path, at) else root
     blanks = re.search(r"\s", text) is not None and re.search(r"\\\s", text) is None
     if _SPECIAL.search(str(known.path)) or (blanks and _TAME.fullmatch(str(known.path)) is None):
         return None  # it may be a command line, and the root is none that every shell takes for one word
     quoting = _quoting(node)
+    rest, after = path[len(root) :], text[at + len(root) :]
     bare = f"${known.name}" if after[:1] in ("", "/", " ", "'") else f"${{{known.name}}}"
-    if node.type == "string_content" and quoting == "double":
-        return f"{before}{bare}{after}"
-    if node.type == "word" and quoting == "double":  # the default within "${A:-…}"
-        return f"{before}{bare}{after}"
-    if node.type == "word" and quoting == "none":
-        return f'{before}"${known.name}"{after}'
-    if node.type == "raw_string" and quoting == "none":
-        if root in after:
-            return None
-        if not _SPECIAL.search(text):
-            return f'"{before[1:]}{bare}{after[:-1]}"'
-        head = f"{before}'" if before != "'" else ""
-        return f'{head}"${known.name}"\'{after}'
-    return None
+    end = byte + len(path.encode())
+    if quoting == "double" and node.type in ("string_content", "word"):  # a word: the default within "${A:-…}"
+        return byte, end, f"{bare}{rest}"
+    if quoting == "none" and node.type == "word":
+        return byte, end, f'"${known.name}"{rest}'
+    if quoting != "none" or node.type != "raw_string" or root in after:
+        return None
+    before = text[:at]
+    if not _SPECIAL.search(text):
+        return node.start_byte, node.end_byte, f'"{before[1:]}{bare}{after[:-1]}"'
+    head = f"{before}'" if before != "'" else ""
+    return node.start_byte, node.end_byte, f'{head}"${known.name}"\'{after}'
 
 
 def _quoting(node: Node) -> str:

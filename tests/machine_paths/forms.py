@@ -1,6 +1,6 @@
 """Every way in which Python programs name a path that the tests know, with what each is and how it is written anew.
 
-`S` stands for the checkout on the other machine. In `write`, None is left alone; what has a `?` in front is only suggested.
+`S` is the checkout on the other machine. In `write`, None is left alone; a `?` in front says that it is only suggested.
 """
 
 from __future__ import annotations
@@ -106,8 +106,9 @@ FORMS = [
     # only suggested
     _form(
         "argparse",
-        'a = argparse.ArgumentParser(); a.add_argument("-m", default="$S/zoo/m")\nz = a.parse_args([]).m',
-        write='?a = argparse.ArgumentParser(); a.add_argument("-m", default=str(HRM_ROOT / "zoo/m"))\nz = a.parse_args([]).m',
+        'a = argparse.ArgumentParser()\na.add_argument("-m", default="$S/zoo/m")\nz = a.parse_args([]).m',
+        write='?a = argparse.ArgumentParser()\na.add_argument("-m", default=str(HRM_ROOT / "zoo/m"))\n'
+        "z = a.parse_args([]).m",
     ),
     _form(
         "argparse of a Path",
