@@ -94,13 +94,32 @@ def _asks_machine(node: Node, landscape: Landscape) -> bool:
 
 def _in_text(node: Node, context: Context, landscape: Landscape, raw: bytes) -> Iterator[Occurrence]:
     text = (node.text or b"").decode("utf-8", "replace")
+    spaced = _spaced(node, text, landscape)
     for match in landscape.pattern.finditer(text):
         before = text[: match.start()]
         line = node.start_point[0] + 1 + before.count("\n")
         column = len(before.rpartition("\n")[2])
         if "\n" not in before:  # the grammar counts bytes
             column += len(raw[node.start_byte - node.start_point[1] : node.start_byte].decode("utf-8", "replace"))
-        yield Occurrence(text=match[0], line=line, column=column, end_line=line, context=context, form="words")
+        path = spaced or match[0]
+        yield Occurrence(text=path, line=line, column=column, end_line=line, context=context, form="words")
+        if spaced:
+            return
+
+
+def _spaced(node: Node, text: str, landscape: Landscape) -> str:
+    """Return the path with blanks that a whole word or quoted text is, an empty text where it is none."""
+    if node.type == "raw_string":
+        text = text[1:-1]
+    elif node.type == "word":
+        text = re.sub(r"\\(.)", r"\1", text)
+    elif node.type != "string_content" or node.parent is None or node.parent.named_child_count != 1:
+        return ""
+    above: Node | None = node
+    while above is not None and above.type not in ("variable_assignment", "command"):
+        above = above.parent
+    command = node.type != "word" and (above is None or above.type == "command")
+    return text if landscape.is_spaced(text, command=command) else ""
 
 
 def _by_lines(raw: bytes, landscape: Landscape) -> Iterator[Occurrence]:

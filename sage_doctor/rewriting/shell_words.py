@@ -111,8 +111,8 @@ def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tupl
     text, at = raw.decode(), len(raw[: byte - node.start_byte].decode())
     if not text.startswith(root, at):
         return None
+    blanks = re.search(r"\s", text) is not None and " " not in path
     path = path if text.startswith(path, at) else root
-    blanks = re.search(r"\s", text) is not None and re.search(r"\\\s", text) is None
     if _SPECIAL.search(str(known.path)) or (blanks and _TAME.fullmatch(str(known.path)) is None):
         return None  # it may be a command line, and the root is none that every shell takes for one word
     quoting = _quoting(node)

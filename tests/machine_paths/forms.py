@@ -103,7 +103,13 @@ FORMS = [
         'log = open("$S/zoo/new.log", "a")',
         write='log = open(str(HRM_ROOT / "zoo/new.log"), "a")',
     ),
+    _form("blanks", 'MODEL = "$S/my zoo/m"', write='MODEL = str(HRM_ROOT / "my zoo/m")'),
+    _form("a blank at the end", 'MODEL = "$S/my zoo"', write='MODEL = str(HRM_ROOT / "my zoo")'),
+    _form("blanks in a Path", 'MODEL = Path("$S") / "my zoo"', write='MODEL = HRM_ROOT / "my zoo"'),
     # only suggested
+    _form("blanks in an f-string", 'p = f"$S/my zoo/{os.sep}"', write='?p = f"{HRM_ROOT}/my zoo/{os.sep}"'),
+    _form("blanks in bytes", 'p = b"$S/my zoo/m"', write='?p = os.fsencode(HRM_ROOT / "my zoo/m")'),
+    _form("blanks in a format", 'p = "$S/my zoo/{}".format(1)', write='?p = str(HRM_ROOT) + "/my zoo/{}".format(1)'),
     _form(
         "argparse",
         'a = argparse.ArgumentParser()\na.add_argument("-m", default="$S/zoo/m")\nz = a.parse_args([]).m',
@@ -223,7 +229,10 @@ FORMS = [
     _form("sentence", 'TEXT = "the model lies in $S/zoo/m, or did"', "documentation"),
     _form("f-string of words", 'print(f"{sys.argv[0]} is not $S/zoo/m")', "documentation"),
     _form("message of assert", 'assert sys.argv, "$S/zoo/m"', "documentation"),
+    _form("words behind a path", 'TEXT = "$S/zoo/m was there"', "documentation"),
+    _form("words behind a path, and another", 'TEXT = "$S/zoo/m and zoo/n"', "documentation"),
     # somewhere else
+    _form("blanks, and nothing like it here", 'p = "/home/sprout/My Models/x/y"', "foreign"),
     _form("nothing like it here", 'p = "/home/sprout/elsewhere/x/y"', "foreign"),
     _form("no path at all", 'u = "https://example.org/home/x", "/v1/models", "/", "a/b"'),
 ]
@@ -234,7 +243,7 @@ def lay_out(root: Path) -> tuple[Path, Path]:
     """Make this machine's home and checkout below `root`, and return the home and the checkout."""
     home = root / "home" / "dp"
     checkout = home / "ai-workspace" / "HRM"
-    for name in ("zoo/m", "zoo", "sage/raising/scripts"):
+    for name in ("zoo/m", "my zoo/m/x", "sage/raising/scripts"):
         (checkout / name).mkdir(parents=True, exist_ok=True)
     (checkout / "zoo/m/config.json").write_text("{}", encoding="utf-8")
     return home, checkout

@@ -68,6 +68,9 @@ SHELL_FORMS = [
         "repo_root=x\nls $S/zoo",
         ROOT.replace("repo_root", "repo_root_2") + '\nrepo_root=x\nls "$repo_root_2"/zoo',
     ),
+    _rooted("blanks in quotes", 'M="$S/my zoo/m"\nls "$M"', 'M="$repo_root/my zoo/m"\nls "$M"'),
+    _rooted("blanks in single quotes", "ls '$S/my zoo'", 'ls "$repo_root/my zoo"'),
+    _rooted("blanks behind backslashes", "ls $S/my\\ zoo", 'ls "$repo_root"/my\\ zoo'),
     # nothing is suggested
     _form("a root set twice", f"{OWN}TOP=/\nls $S/zoo", f'{ROOT}\n{OWN}TOP=/\nls "$repo_root"/zoo'),
     _form("a name that goes on", "ls $S$x/zoo"),
