@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +28,7 @@ Tell = Callable[[str], None]
 
 _LABEL: Final = 9  # the width of what stands before each line of a plan
 _MOST_DIFF: Final = 40
+_MOST_SUGGESTED: Final = 60
 
 
 class RepairRefused(DoctorError):
@@ -53,7 +54,8 @@ class Plan:
     `reads` and `writes` are paths or short phrases with them, `diff` the change of a text file. Sizes are bytes:
     `write_bytes` what is written, `disk_bytes` and `memory_bytes` what must be free. `kept` is where the old state
     lies until the checks are content, None where it is kept in memory or beside the new one for good. `undo` says
-    how a person gets the old state back later. `suggests` is a change that only a person should make.
+    how a person gets the old state back later. `suggests` is a change that only a person should make, after this one
+    was made, and `suggests_how` the command that does it.
     """
 
     repair: str
@@ -73,6 +75,7 @@ class Plan:
     runs: str | None = None
     diff: tuple[str, ...] = ()
     suggests: tuple[str, ...] = ()
+    suggests_how: str = ""
     kept: str | None = None
     apply: Callable[[Tell], Applied] = field(repr=False, compare=False)
 
@@ -115,11 +118,20 @@ class Plan:
         if len(self.diff) > _MOST_DIFF:
             lines.append(f"    (and {len(self.diff) - _MOST_DIFF} lines more)")
         if self.suggests:
-            lines += [*_row("suggests", "what it does not do, for you to judge:", width)]
-            lines += [f"    {printable(line, limit=400)}" for line in self.suggests[:_MOST_DIFF]]
-        if len(self.suggests) > _MOST_DIFF:
-            lines.append(f"    (and {len(self.suggests) - _MOST_DIFF} lines more)")
+            lines += ["", *suggested_lines(self.suggests, self.suggests_how, width)]
         return lines
+
+
+def suggested_lines(diff: Sequence[str], how: str, width: int, *, after: bool = True) -> list[str]:
+    """Return a diff as what it is: a suggestion, with what to do for it. `after` where another change comes first."""
+    when = "once the change above is made, " if after else ""
+    lines = _row("suggests", f"NOT applied, and {when}for you to judge:", width)
+    lines += [f"    {printable(line, limit=400)}" for line in diff[:_MOST_SUGGESTED]]
+    if len(diff) > _MOST_SUGGESTED:
+        lines.append(f"    (and {len(diff) - _MOST_SUGGESTED} lines more: `sage-doctor paths --patch` prints them all)")
+    if how:
+        lines.append(f"  {'apply'.ljust(_LABEL)}{how}")
+    return lines
 
 
 def _row(label: str, text: str, width: int) -> list[str]:

@@ -151,7 +151,7 @@ def _cure(seen: Seen, planned: FileEdits) -> Fix:
         summary = f"{certain} of {certain + rest} can be rewritten at once; the others are for you."
         return Fix(summary=summary, commands=(COMMAND, f"sage-doctor paths {quoted(seen.script.path)}"), repair=REWRITE)
     where = (
-        "`sage-doctor paths FILE` shows how it might be written."
+        f"It might be written so that it holds on every machine: `{COMMAND} --dry-run` shows a patch for you to judge."
         if suggested
         else ('Let the script ask: resolve("MODEL") from sage_doctor, or `sage-doctor where MODEL` in a shell.')
     )

@@ -19,13 +19,14 @@ from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS, Finding
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import listed, printable, quoted
 
 if TYPE_CHECKING:
     from sage_doctor.journal import Journal
     from sage_doctor.mending import Attempt, Mending
     from sage_doctor.old_state import OldState
     from sage_doctor.repair import Plan
+    from sage_doctor.selection import Request
 
 _WIDEST = 100
 _ENDED = {
@@ -105,10 +106,26 @@ def run(options: argparse.Namespace) -> int:
         mending = mend(request, audience, wishes=wishes, journal=journal)
     if options.base and not any(a.repair == NAME_BASE for a in mending.attempts):
         sys.stderr.write("--base was not needed: no adapter here asks for its base\n")
+    if options.rewrite_paths:
+        _tell_suggestions(request, mending)
     _summary(mending)
     _let_go(old_states, mending, journal)
     write_outputs(mending.after, outputs)
     return mending.after.exit_code
+
+
+def _tell_suggestions(request: Request, mending: Mending) -> None:
+    """Show what is only suggested for scripts where no plan has shown it: there was nothing else to do with them."""
+    if any(a.plan is not None and a.plan.suggests for a in mending.attempts):
+        return
+    from sage_doctor.repair import suggested_lines  # noqa: PLC0415
+    from sage_doctor.rewriting.patch import how_to_take, suggestions_of  # noqa: PLC0415
+    from sage_doctor.selection import select  # noqa: PLC0415
+
+    for found in suggestions_of(select(request).host):
+        if found.patch:
+            _say(f"rewrite-paths: {listed([os.path.relpath(p, found.top) for p in found.files], most=5)}")
+            _say(*suggested_lines(found.lines, how_to_take(found), _width(), after=False), "")
 
 
 def _bases(said: Sequence[str]) -> dict[str, str]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
-from sage_doctor.text import printable
+from sage_doctor.text import listed, printable
 
 if TYPE_CHECKING:
+    from sage_doctor.host import Host
     from sage_doctor.rewriting import World
     from sage_doctor.scripts import Seen, Survey
 
@@ -30,6 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-a", "--all", action="store_true", help="list system paths, comments, questions and data as well"
     )
     parser.add_argument("-f", "--format", choices=("terminal", "json"), default="terminal", help="what to print")
+    parser.add_argument(
+        "--patch",
+        action="store_true",
+        help="print what is only suggested as a patch for `git apply`, and nothing else; exits with 0",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     request = Request(targets=(), manifest=options.manifest, level="static", cwd=os.getcwd())
     host = select(request).host
     files = [_file(name) for name in options.files] or None
+    if options.patch:
+        return _print_patch(host, files)
     found = survey(host, lint=True, only=files, everything=options.all)
     wrong = any(seen.misplaced for seen in found.seen)
     world = world_of(host) if wrong or any(seen.ours for seen in found.seen) else None
@@ -58,6 +66,27 @@ def _file(name: str) -> Path:
     if not path.is_file():
         raise UsageError(f"{printable(name)} is no file")
     return path
+
+
+def _print_patch(host: Host, files: list[Path] | None) -> int:
+    """Print what is suggested. Each repository has a patch of its own, so only one is printed at a time."""
+    from sage_doctor.rewriting.patch import how_to_take, suggestions_of  # noqa: PLC0415
+
+    found = suggestions_of(host, only=files)
+    for obstacle in (o for s in found for o in s.obstacles):
+        sys.stderr.write(f"{printable(obstacle)}\n")
+    found = [s for s in found if s.patch]
+    if len(found) > 1:
+        tops = listed([printable(str(s.top), limit=300) for s in found], most=10)
+        raise UsageError(f"there are suggestions in several repositories ({tops}): name the FILEs of one")
+    if not found:
+        sys.stderr.write("nothing is suggested for these files\n")
+        return 0
+    sys.stdout.buffer.write(found[0].patch)
+    sys.stdout.buffer.flush()
+    if sys.stdout.isatty():
+        sys.stderr.write(f"nothing was changed; to apply it: {how_to_take(found[0])}\n")
+    return 0
 
 
 def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict[str, Any]]:
@@ -82,10 +111,12 @@ def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict
             "runs": list(seen.roles),
             "write": edit.source if edit is not None else None,
             "certain": edit.certain if edit is not None else None,
+            "defines": list(edit.defines) if edit is not None else [],
         }
 
 
 def _print(found: Survey, world: World | None, *, everything: bool) -> None:
+    suggested = 0
     for seen in found.seen:
         rows = list(_rows(seen, world, everything=everything))
         for row in rows:
@@ -98,9 +129,14 @@ def _print(found: Survey, world: World | None, *, everything: bool) -> None:
             if row["write"]:
                 word = "write " if row["certain"] else "maybe "
                 sys.stdout.write(f"    {word} {printable(row['write'], limit=300)}\n")
+                suggested += not row["certain"]
+            for line in row["defines"]:
+                sys.stdout.write(f"    with   {printable(line, limit=300)}\n")
         if seen.script.problem and (rows or everything or seen.roles):
             sys.stdout.write(f"{printable(seen.subject, limit=300)}: unverified: {printable(seen.script.problem)}\n")
     counted = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items())) or "none"
     sys.stdout.write(f"{len(found.seen)} files read; paths: {counted}\n")
+    if suggested:
+        sys.stdout.write(f"{suggested} only suggested: `sage-doctor paths --patch` prints what `git apply` takes\n")
     if not found.complete:
         sys.stdout.write("unverified: there are more files than are read at once; narrow [lint] paths\n")

@@ -26,6 +26,12 @@ _SYSTEM = re.compile(_OF_SYSTEM)
 _NEEDLES = (b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root")
 
 
+# Blanks within names, and nothing in it that a command line or a sentence would have.
+_SPACED = re.compile(r"(?:/[^/\s'\"`:;<>|&$*?\\]+(?: [^/\s'\"`:;<>|&$*?\\\-][^/\s'\"`:;<>|&$*?\\]*)*)+/?")
+
+_SAID = re.compile(r" (?:an?|and|are|as|at|be|but|by|for|from|has|in|instead|is|it|not|of|on|or|the|then|to|was|with) ")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placed:
     """Where one path belongs. `target` is where it lies here, `root` the part of it that differs by machine.
@@ -103,6 +109,17 @@ class Landscape:
         if self._is_there(path):
             return Placed(place="external", target=path, exists=True)
         return self._counterpart(path) or Placed(place="foreign", root=foreign)
+
+    def is_spaced(self, text: str, *, command: bool = False) -> bool:
+        """Whether a whole text is a path with blanks in its names: no command line, and no sentence.
+
+        It is where such a path is there. Else a slash must come behind the blanks, and no word of a sentence may be
+        among theirs; where a `command` might stand it never is.
+        """
+        if " " not in text or self.pattern.match(text) is None or _SPACED.fullmatch(text) is None:
+            return False
+        upper = text.rstrip("/").rpartition("/")[0]
+        return self.place(text).exists or (not command and " " in upper and _SAID.search(text) is None)
 
     def _foreign(self, text: str) -> str | None:
         text = _posix(text)

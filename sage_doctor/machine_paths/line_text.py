@@ -79,13 +79,26 @@ def text_occurrences(text: str, landscape: Landscape, context: Context) -> Itera
             said: Context = context
             if context == "use" and (_in_comment(before) or _in_sentence(line, match)):
                 said = "documentation"
-            yield Occurrence(text=start_of(match[0]), line=number, column=match.start(), context=said)
+            path = _spaced(line, match.start(), landscape) or start_of(match[0])
+            yield Occurrence(text=path, line=number, column=match.start(), context=said)
 
 
 def start_of(text: str) -> str:
     """Return the part of a path before a variable."""
     head, mark, _ = text.partition("$")
     return (head.rpartition("/")[0] or head) if mark else text
+
+
+def _spaced(line: str, start: int, landscape: Landscape) -> str:
+    """Return the path with blanks that a whole value is, quoted or not; an empty text where it is none."""
+    before, rest = line[:start], line[start:]
+    if before.endswith(("'", '"')):
+        value = rest.partition(before[-1])[0]
+    elif re.search(r"(^\s*-|[:=])\s*$", before):
+        value = re.split(r"\s#|\s;", rest)[0].rstrip()
+    else:
+        return ""
+    return value if landscape.is_spaced(value) else ""
 
 
 def _in_comment(before: str) -> bool:

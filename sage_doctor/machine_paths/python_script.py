@@ -74,7 +74,8 @@ def _of_constant(node: ast.Constant, around: Surroundings, lines: list[str]) -> 
         yield from _started(parent, folded, match, around, lines)
         return
     purpose = around.purpose(whole)
-    form, context, path = _form(whole, parent, folded, match, purpose)
+    spaced = around.landscape.is_spaced(folded.text, command=purpose.shell)
+    form, context, path = _form(whole, parent, folded, match, purpose, spaced=spaced)
     yield whole, _occurrence(whole, lines, path, context, form, folded)
 
 
@@ -87,16 +88,17 @@ def _started(
     context: Context = purpose.context
     if not starts and not purpose.shell and re.search(r"\s", folded.text):
         context = "documentation" if context in ("use", "fallback") else context
-    path = match[0].rpartition("/")[0] if match.end() == len(folded.text) and "/" in match[0] else match[0]
+    whole = folded.text if starts and around.landscape.is_spaced(folded.text, command=purpose.shell) else match[0]
+    path = whole.rpartition("/")[0] if match.start() + len(whole) == len(folded.text) and "/" in whole else whole
     yield node, _occurrence(node, lines, path or match[0], context, "f-string", folded)
 
 
 def _form(
-    node: ast.expr, parent: ast.AST | None, folded: Folded, match: re.Match[str], purpose: Purpose
+    node: ast.expr, parent: ast.AST | None, folded: Folded, match: re.Match[str], purpose: Purpose, *, spaced: bool
 ) -> tuple[Form, Context, str]:
     """Return how a path is written, what it is for, and the path itself."""
     text = folded.text
-    words = re.search(r"\s", text) is not None
+    words = re.search(r"\s", text) is not None and not spaced
     whole = match.start() == 0 and "\n" not in text and (match.end() == len(text) or not words)
     if not whole:
         if words and not purpose.shell and purpose.context in ("use", "fallback"):
@@ -111,7 +113,7 @@ def _form(
         return purpose.form, purpose.context, text
     if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add) and parent.left is node:
         return "prefix", purpose.context, text
-    if match.end() != len(text):  # a list of paths with colons, or a path with brackets of its own
+    if match.end() != len(text) and not spaced:  # a list of paths with colons, or a path with brackets of its own
         return "embedded", purpose.context, match[0]
     return ("literal" if isinstance(node, ast.Constant) else "joined"), purpose.context, text
 

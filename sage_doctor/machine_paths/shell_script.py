@@ -45,17 +45,17 @@ def shell_occurrences(raw: bytes, landscape: Landscape) -> tuple[list[Occurrence
         return list(_by_lines(raw, landscape)), UNVERIFIED
     root = parser.parse(raw).root_node
     problem = "parts of it are no syntax that the shell's grammar knows" if root.has_error else ""
-    return list(_by_grammar(root, landscape)), problem
+    return list(_by_grammar(root, landscape, raw)), problem
 
 
-def _by_grammar(root: Node, landscape: Landscape) -> Iterator[Occurrence]:
+def _by_grammar(root: Node, landscape: Landscape, raw: bytes) -> Iterator[Occurrence]:
     # A path in a string or word may be cut by expansions: only its constant start is looked at.
     waiting: list[tuple[Node, Context]] = [(root, "use")]
     while waiting:
         node, context = waiting.pop()
         context = _context(node, context)
         if node.type in _LEAVES and not node.named_child_count:
-            yield from _in_text(node, context, landscape)
+            yield from _in_text(node, context, landscape, raw)
             continue
         if node.type == "command" and node.children and node.children[0].text in _SAYING:
             context = _stronger(context, "documentation")
@@ -92,14 +92,34 @@ def _asks_machine(node: Node, landscape: Landscape) -> bool:
     return asked and landscape.pattern.search(text.decode("utf-8", "replace")) is not None
 
 
-def _in_text(node: Node, context: Context, landscape: Landscape) -> Iterator[Occurrence]:
+def _in_text(node: Node, context: Context, landscape: Landscape, raw: bytes) -> Iterator[Occurrence]:
     text = (node.text or b"").decode("utf-8", "replace")
+    spaced = _spaced(node, text, landscape)
     for match in landscape.pattern.finditer(text):
         before = text[: match.start()]
         line = node.start_point[0] + 1 + before.count("\n")
-        start = node.start_point[1] if "\n" not in before else 0
-        column = start + len(before.rpartition("\n")[2].encode())
-        yield Occurrence(text=match[0], line=line, column=column, end_line=line, context=context, form="words")
+        column = len(before.rpartition("\n")[2])
+        if "\n" not in before:  # the grammar counts bytes
+            column += len(raw[node.start_byte - node.start_point[1] : node.start_byte].decode("utf-8", "replace"))
+        path = spaced or match[0]
+        yield Occurrence(text=path, line=line, column=column, end_line=line, context=context, form="words")
+        if spaced:
+            return
+
+
+def _spaced(node: Node, text: str, landscape: Landscape) -> str:
+    """Return the path with blanks that a whole word or quoted text is, an empty text where it is none."""
+    if node.type == "raw_string":
+        text = text[1:-1]
+    elif node.type == "word":
+        text = re.sub(r"\\(.)", r"\1", text)
+    elif node.type != "string_content" or node.parent is None or node.parent.named_child_count != 1:
+        return ""
+    above: Node | None = node
+    while above is not None and above.type not in ("variable_assignment", "command"):
+        above = above.parent
+    command = node.type != "word" and (above is None or above.type == "command")
+    return text if landscape.is_spaced(text, command=command) else ""
 
 
 def _by_lines(raw: bytes, landscape: Landscape) -> Iterator[Occurrence]:

@@ -22,6 +22,7 @@ NEEDED = frozenset(
 )
 STARTED = frozenset({"ExecStart", "ExecStartPre", "ExecCondition", "Program", "ProgramArguments", "command"})
 _LISTED = frozenset({*NEEDED, "Environment", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload"})
+_BLANK = "\ue000"  # of no text that anybody writes
 _SCHEDULE = re.compile(r"^\s*(@\w+|(?:[-\d*/,]+|[a-zA-Z]{3})(?:\s+[-\d*/,a-zA-Z]+){4})\s+(?P<command>\S.*)$")
 
 
@@ -47,10 +48,15 @@ def _directive(key: str, value: str, line: int, home: Path, landscape: Landscape
     optional = value.startswith("-") and key in ("EnvironmentFile", "WorkingDirectory")
     value = value.replace("%h", str(home))
     if key == "Environment":
-        for match in landscape.pattern.finditer(value):
-            yield Occurrence(text=match[0], line=line, key=key)
+        for word in _unit_words(value):
+            path = word.partition("=")[2]
+            if landscape.is_spaced(path):
+                yield Occurrence(text=path, line=line, key=key)
+                continue
+            for match in landscape.pattern.finditer(word):
+                yield Occurrence(text=match[0], line=line, key=key)
         return
-    words = _words(value) if key.startswith("Exec") else [value.lstrip("-")]
+    words = _unit_words(value) if key.startswith("Exec") else [value.lstrip("-")]
     for index, word in enumerate(words):
         path = re.sub(r"^[-@:+!|]+", "", word) if index == 0 else word
         if "%" in path or not path.startswith("/"):
@@ -74,7 +80,7 @@ def crontab_occurrences(text: str, landscape: Landscape) -> list[Occurrence]:
         if first is not None:
             found.append(Occurrence(text=first, line=number, key="command"))
         for match in landscape.pattern.finditer(line):
-            if match[0] != first:
+            if match[0] != first and not (first is not None and " " in first and first.startswith(match[0])):
                 found.append(Occurrence(text=match[0], line=number))
     return found
 
@@ -104,8 +110,9 @@ def plist_occurrences(raw: bytes, landscape: Landscape) -> list[Occurrence]:
     known = {o.text for o in found}
     for path in _strings(data):
         match = landscape.pattern.search(path)
-        if match is not None and match[0] not in known:
-            found.append(Occurrence(text=match[0], line=text[: max(0, text.find(match[0]))].count("\n") + 1))
+        named = "" if match is None else path if landscape.is_spaced(path) else match[0]
+        if named and named not in known:
+            found.append(Occurrence(text=named, line=text[: max(0, text.find(named))].count("\n") + 1))
     return found
 
 
@@ -128,6 +135,12 @@ def _strings(value: Any) -> Iterator[str]:
             waiting += item.values()
         elif isinstance(item, list):
             waiting += item
+
+
+def _unit_words(text: str) -> list[str]:
+    """Return the words of a unit's line: systemd has escapes of its own for blanks."""
+    words = _words(re.sub(r"(?<!\\)\\(?:x20|s|040)", _BLANK, text))
+    return [word.replace(_BLANK, " ") for word in words]
 
 
 def _words(text: str) -> list[str]:

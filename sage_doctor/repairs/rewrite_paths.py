@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +14,21 @@ from sage_doctor.journal import state_directory
 from sage_doctor.machine_paths.files import repository, uncommitted
 from sage_doctor.readers.regular import UnreadableFile, read_start
 from sage_doctor.repair import Applied, FileSituation, Plan, RepairRefused, file_repair
-from sage_doctor.rewriting import FileEdits, plan_edits, world_of
 from sage_doctor.rewriting.edits import MOST_BYTES
+from sage_doctor.rewriting.patch import how_to_take, plan_all, suggestions, unified_diff
 from sage_doctor.rewriting.session_imports import lost
-from sage_doctor.rewriting.source import rewritten, suggested
+from sage_doctor.rewriting.source import rewritten
 from sage_doctor.scripts import survey
 from sage_doctor.text import listed, printable, quoted
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Change:
-    """One file, what it holds and what it will hold, and what else might be changed."""
+    """One file, what it holds and what it will hold."""
 
     path: Path
     old: bytes
     new: bytes
-    suggestion: bytes
 
 
 @file_repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"])
@@ -38,7 +36,8 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
     """Writes other machines' paths in scripts by the scripts' own roots, or asks `resolve`."""
     host = situation.host
     files = [Path(str(f.evidence["file"])) for f in situation.findings]
-    planned = _planned(host, files)
+    everything = plan_all(host, survey(host, lint=True).seen)  # all that are known explain each other's roots
+    planned = [p for p in everything if p.path in files]
     changes: list[_Change] = []
     obstacles = [p.obstacle for p in planned if p.obstacle]
     for edits in planned:
@@ -48,7 +47,7 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
             obstacles.append(str(error))
             continue
         if new != edits.raw:
-            changes.append(_Change(path=edits.path, old=edits.raw, new=new, suggestion=suggested(edits)))
+            changes.append(_Change(path=edits.path, old=edits.raw, new=new))
     if not changes:
         why = next(iter(obstacles), "none of its paths can be rewritten with certainty")
         raise RepairRefused(f"{why}. `sage-doctor paths` shows what there is.")
@@ -56,8 +55,9 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
     directory = host.manifest.directory if host.manifest is not None else files[0].parent
     _refuse_dirty(top, [c.path for c in changes], situation)
     start = top or directory
-    patch = b"".join(_diff(start, c.path, c.old, c.new) for c in changes)
+    patch = b"".join(unified_diff(start, c.path, c.old, c.new) for c in changes)
     kept = _patch_file(host)
+    maybe = suggestions(everything, start, done=True)
     done = {c.path for c in changes}
     count = sum(len(p.edits) for p in planned if p.path in done)
     first = situation.findings[0]
@@ -76,20 +76,10 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
         leaves="comments, docstrings, prompts, questions about the machine, and every other byte of these files",
         undo=f"git -C {quoted(start)} apply -R {quoted(kept)}",
         diff=tuple(patch.decode("utf-8", "replace").splitlines()),
-        suggests=tuple(
-            line
-            for c in changes
-            if c.suggestion != c.old
-            for line in _diff(start, c.path, c.old, c.suggestion).decode("utf-8", "replace").splitlines()
-        ),
+        suggests=maybe.lines,
+        suggests_how=how_to_take(maybe),
         apply=lambda _tell: _apply(host, changes, kept, patch),
     )
-
-
-def _planned(host: Host, files: Sequence[Path]) -> list[FileEdits]:
-    """Return the edits of the files; all that are known are read, because they explain each other's roots."""
-    world = world_of(host)
-    return [plan_edits(seen, world) for seen in survey(host, lint=True).seen if seen.script.path in files]
 
 
 def _refuse_dirty(top: Path | None, files: Sequence[Path], situation: FileSituation) -> None:
@@ -113,15 +103,6 @@ def _patch_file(host: Host) -> Path:
     while os.path.lexists(directory / f"rewrite-paths-{number}.patch"):
         number += 1
     return directory / f"rewrite-paths-{number}.patch"
-
-
-def _diff(top: Path, path: Path, old: bytes, new: bytes) -> bytes:
-    """Return a unified diff that `git apply` takes."""
-    name = os.fsencode(os.path.relpath(path, top))
-    lines = difflib.diff_bytes(
-        difflib.unified_diff, old.splitlines(keepends=True), new.splitlines(keepends=True), b"a/" + name, b"b/" + name
-    )
-    return b"".join(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n" for line in lines)
 
 
 def _apply(host: Host, changes: Sequence[_Change], kept: Path, patch: bytes) -> Applied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from sage_doctor.rewriting.edits import Edit, FileEdits, World, plan_edits, world_of
+from sage_doctor.rewriting.edits import plan_edits, world_of
+from sage_doctor.rewriting.planned import Edit, FileEdits, World
 
 __all__ = ["Edit", "FileEdits", "World", "plan_edits", "world_of"]

@@ -1,11 +1,11 @@
-"""Which paths of a Python file a program may rewrite, and how; what only a person may is suggested."""
+"""Which paths of a file a program may rewrite, and how; what only a person may is suggested."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shutil
 from pathlib import Path
 
 from sage_doctor.host import Host
@@ -14,44 +14,17 @@ from sage_doctor.machine_paths.line_text import is_archived
 from sage_doctor.machine_paths.occurrence import Occurrence
 from sage_doctor.machine_paths.python_script import decoded, parse
 from sage_doctor.readers.regular import UnreadableFile, look, read_start
-from sage_doctor.rewriting.expressions import Start, expression, starts
+from sage_doctor.rewriting.expressions import Start, expression, from_imports, starts
 from sage_doctor.rewriting.nodes import Nodes
-from sage_doctor.rewriting.roots import Root, module_roots
+from sage_doctor.rewriting.planned import Edit, FileEdits, Import, World
+from sage_doctor.rewriting.roots import Root, bound_names, module_roots
+from sage_doctor.rewriting.shell_words import plan_shell_edits
+from sage_doctor.rewriting.texts import Spliced, splice
 from sage_doctor.scripts import Seen
 
 MOST_BYTES = 2 * 1024 * 1024
 _REWRITTEN = frozenset({"literal", "joined", "prefix"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """What edits depend on besides the file: the manifest's directory and models, and the sessions' packages."""
-
-    directory: Path
-    models: Mapping[Path, str] = field(default_factory=dict)
-    resolvable: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    """One expression and what takes its place. Positions are an occurrence's; `certain` is False for a suggestion."""
-
-    occurrence: Occurrence
-    source: str
-    needs: tuple[str, str] | None = None
-    certain: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileEdits:
-    """What is to be done to one file. `raw` is what it held when this was planned; `obstacle` says why nothing is."""
-
-    path: Path
-    raw: bytes = b""
-    edits: tuple[Edit, ...] = ()
-    suggestions: tuple[Edit, ...] = ()
-    left: int = 0
-    obstacle: str = ""
+_OS: Import = ("os", "")
 
 
 def world_of(host: Host) -> World:
@@ -60,81 +33,134 @@ def world_of(host: Host) -> World:
     if manifest is None:
         return World(directory=host.root or host.cwd, resolvable=False)
     places = {m.path.path: name for name, m in manifest.models.items() if m.path.path is not None}
-    resolvable = host.session.packages.get("sage-doctor") is not None
-    models = {Path(os.path.realpath(path)): name for path, name in places.items()}
-    return World(directory=manifest.directory, models=models, resolvable=resolvable)
+    return World(
+        directory=manifest.directory,
+        models={Path(os.path.realpath(path)): name for path, name in places.items()},
+        resolvable=host.session.packages.get("sage-doctor") is not None,
+        command=shutil.which("sage-doctor", path=host.environ.get("PATH", os.defpath)) is not None,
+        manifest=manifest.path,
+    )
 
 
 def plan_edits(seen: Seen, world: World) -> FileEdits:
     """Return how the paths of other machines in a file can be written so that they hold on every machine."""
-    path = seen.script.path
+    path, language = seen.script.path, seen.script.language
     wanted = [*seen.misplaced, *seen.ours]
-    if seen.script.language != "python":
-        return FileEdits(path=path, obstacle="only Python is rewritten", left=len(wanted))
-    if look(path).is_link:
-        return FileEdits(path=path, obstacle="it is a link: rewrite the file it leads to", left=len(wanted))
-    if is_archived(path, world.directory):
-        return FileEdits(path=path, obstacle="it lies in an archive", left=len(wanted))
+    obstacle = ""
+    if language not in ("python", "shell"):
+        obstacle = "only Python is rewritten"
+    elif look(path).is_link:
+        obstacle = "it is a link: rewrite the file it leads to"
+    elif is_archived(path, world.directory):
+        obstacle = "it lies in an archive"
+    if obstacle:
+        return FileEdits(path=path, language=language, obstacle=obstacle, left=len(wanted))
     try:
         raw = read_start(path, MOST_BYTES + 1)
+        if language == "shell":
+            return plan_shell_edits(path, raw, wanted, world)
         module, text = parse(raw), decoded(raw)
     except (UnreadableFile, ValueError) as error:
-        return FileEdits(path=path, obstacle=str(error), left=len(wanted))
-    nodes = Nodes(module, text)
-    roots = module_roots(module, path)
-    possible = starts(module, path, roots, models=world.models, directory=world.directory, resolvable=world.resolvable)
-    found = [_edit(o, p, nodes, possible, roots) for o, p in wanted]
-    return FileEdits(
-        path=path,
-        raw=raw,
-        edits=tuple(e for e in found if e is not None and e.certain),
-        suggestions=tuple(e for e in found if e is not None and not e.certain),
-        left=sum(e is None for e in found),
-    )
+        return FileEdits(path=path, language=language, obstacle=str(error), left=len(wanted))
+    return _Planning(path, raw, module, text, world).edits(wanted)
 
 
-def _edit(
-    occurrence: Occurrence, placed: Placed, nodes: Nodes, possible: list[Start], roots: list[Root]
-) -> Edit | None:
-    if placed.target is None or placed.base is None:
+class _Planning:
+    """One Python file, with every expression that a place of it may start from."""
+
+    def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, world: World) -> None:
+        self.path, self.raw = path, raw
+        self.nodes = Nodes(module, text)
+        self.roots: list[Root] = module_roots(module, path)
+        self.possible = starts(
+            module, path, self.roots, models=world.models, directory=world.directory, resolvable=world.resolvable
+        )
+        # `os.fsencode` takes the module itself; where the name means anything else, bytes are left alone.
+        plain = any(isinstance(s, ast.Import) and any(a.name == "os" and not a.asname for a in s.names)
+                    for s in module.body)  # fmt: skip
+        self.has_os = plain or "os" not in bound_names(module)
+        self.imported = from_imports(module)
+
+    def edits(self, wanted: list[tuple[Occurrence, Placed]]) -> FileEdits:
+        """Return the plan for these paths."""
+        found = [self._edit(o, p) for o, p in wanted]
+        sure = tuple(e for e in found if e is not None and e.certain)
+        taken = [e.span for e in sure]
+        maybe = []
+        for edit in (e for e in found if e is not None and not e.certain):
+            if not any(_overlap(edit.span, span) for span in taken):
+                maybe.append(edit)
+                taken.append(edit.span)
+        left = len(wanted) - len(sure) - len(maybe)
+        return FileEdits(path=self.path, raw=self.raw, edits=sure, suggestions=tuple(maybe), left=left)
+
+    def _edit(self, occurrence: Occurrence, placed: Placed) -> Edit | None:
+        if placed.target is None or placed.base is None:
+            return None
+        node = self.nodes.at(occurrence)
+        if node is None:
+            return None
+        real = Path(os.path.realpath(placed.base))
+        target = real / os.path.relpath(placed.target, placed.base)
+        lines = {r.name: r.line for r in self.roots}
+        for start in self.possible:
+            if target.is_relative_to(start.path) and self.nodes.sees(node, start, lines):
+                edit = self._from(start, target, occurrence, placed, node)
+                if edit is not None:
+                    return edit
         return None
-    node = nodes.at(occurrence)
-    if node is None:
-        return None
-    real = Path(os.path.realpath(placed.base))
-    target = real / os.path.relpath(placed.target, placed.base)
-    lines = {r.name: r.line for r in roots}
-    for start in possible:
-        if not target.is_relative_to(start.path) or not nodes.sees(node, start, lines):
-            continue
-        segment = nodes.segment(occurrence)
+
+    def _from(self, start: Start, target: Path, occurrence: Occurrence, placed: Placed, node: ast.expr) -> Edit | None:
+        needs = (start.needs,) if start.needs is not None else ()
+        segment = self.nodes.segment(occurrence)
+        whole = occurrence.form in (*_REWRITTEN, "argparse") and occurrence.value != "bytes"
+        if whole or (occurrence.value == "bytes" and not self.nodes.formatted(node) and occurrence.form == "bytes"):
+            source = self._whole(start, target, occurrence, node, segment)
+            if source is not None and occurrence.value == "bytes":
+                return Edit(occurrence=occurrence, source=source, needs=(*needs, _OS), certain=False)
+            if source is not None:
+                there = placed.exists or target.parent.is_dir()
+                certain = there and occurrence.form in _REWRITTEN and not self.nodes.commented(node)
+                return Edit(occurrence=occurrence, source=source, needs=needs, certain=certain)
+            if occurrence.form == "argparse":
+                return None
+        if occurrence.value == "bytes" and not self._fsencode(node):
+            return None
+        made = self._spliced(start, target, occurrence, node, segment)
+        if made is None:
+            return None
+        more = (_OS,) if occurrence.value == "bytes" else ()
+        return Edit(occurrence=occurrence, source=made.source, needs=(*needs, *more), certain=False, place=made.place)
+
+    def _whole(self, start: Start, target: Path, occurrence: Occurrence, node: ast.expr, segment: str) -> str | None:
+        binary = occurrence.value == "bytes"
+        slash = occurrence.text.endswith("/") and occurrence.value != "Path"
+        if binary and not self._fsencode(node):
+            return None
         source = expression(
             start,
             target,
-            "str" if occurrence.form == "argparse" and occurrence.value == "bytes" else occurrence.value,
-            slash=occurrence.text.endswith("/") and occurrence.value == "str",
-            within=nodes.parents.get(node),
-            quote="'" if re.match(r"[rRuU]?'", segment) else '"',
+            occurrence.value if not binary else "Path" if start.value == "Path" and not slash else "str",
+            slash=slash,
+            within=ast.Return() if binary else self.nodes.parents.get(node),
+            quote="'" if re.match(r"[bBrRuU]*'", segment) else '"',
         )
-        if occurrence.form in _REWRITTEN and source is not None:
-            certain = (placed.exists or target.parent.is_dir()) and not nodes.commented(node)
-            return Edit(occurrence=occurrence, source=source, needs=start.needs, certain=certain)
-        suggested = source if occurrence.form == "argparse" else _spliced(occurrence, segment, start, target)
-        if suggested is not None:
-            return Edit(occurrence=occurrence, source=suggested, needs=start.needs, certain=False)
-    return None
+        return f"os.fsencode({source})" if binary and source is not None else source
+
+    def _fsencode(self, node: ast.expr) -> bool:
+        return self.has_os and self.nodes.means_the_module(node, "os")
+
+    def _spliced(
+        self, start: Start, target: Path, occurrence: Occurrence, node: ast.expr, segment: str
+    ) -> Spliced | None:
+        """Return a longer text with its machine's root as a field, or put in front of it."""
+        below = target.relative_to(start.path).as_posix()
+        text = occurrence.text.rstrip("/")
+        root = text if below == "." else text.removesuffix("/" + below)
+        if root == text and below != ".":
+            return None
+        return splice(self.nodes, node, segment, root, start)
 
 
-def _spliced(occurrence: Occurrence, segment: str, start: Start, target: Path) -> str | None:
-    """Return a longer text with its machine's root as a field: `f"{ROOT}/zoo/{name}"`."""
-    below = target.relative_to(start.path).as_posix()
-    text = occurrence.text.rstrip("/")
-    root = text if below == "." else text.removesuffix("/" + below)
-    opening = re.match(r"([fFrR]*)(\"\"\"|'''|\"|')", segment)
-    if opening is None or (root == text and below != ".") or root not in segment:
-        return None
-    if "f" in opening[1].lower():
-        return segment.replace(root, f"{{{start.source}}}")
-    if "{" in segment or "}" in segment or occurrence.value != "str":
-        return None
-    return "f" + segment.replace(root, f"{{{start.source}}}")
+def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    return one[:2] < other[2:] and other[:2] < one[2:]

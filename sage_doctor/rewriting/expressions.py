@@ -79,7 +79,7 @@ def expression(
     if value == "Path":
         first = start.source if start.value == "Path" else f"Path({start.source})"
         text = first if here else f"{first} / {quote}{below}{quote}"
-        return text if here or _stands_alone(within) else f"({text})"
+        return text if here or stands_alone(within) else f"({text})"
     if value != "str":
         return None
     if start.value == "str":
@@ -98,6 +98,6 @@ def quoted(text: str) -> str:
     return f'"{text}"' if text.isprintable() and not any(c in text for c in '"\\') else repr(text)
 
 
-def _stands_alone(within: ast.AST | None) -> bool:
+def stands_alone(within: ast.AST | None) -> bool:
     """Whether a division may stand there without parentheses."""
     return isinstance(within, (*_BARE, ast.arguments, ast.Call))

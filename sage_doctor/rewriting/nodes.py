@@ -9,12 +9,12 @@ import tokenize
 
 from sage_doctor.machine_paths.occurrence import Occurrence
 from sage_doctor.rewriting.expressions import Start
+from sage_doctor.rewriting.planned import Edit, Span
 from sage_doctor.rewriting.roots import bound_names
 
 _LINE = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-Span = tuple[int, int, int, int]
 
 
 class Nodes:
@@ -28,9 +28,10 @@ class Nodes:
             for child in ast.iter_child_nodes(node):
                 self.parents[child] = node
             if isinstance(node, ast.expr) and not isinstance(self.parents.get(node), ast.JoinedStr):
-                self._at.setdefault(self._span(node), node)
+                self._at.setdefault(self.span(node), node)
 
-    def _span(self, node: ast.expr) -> Span:
+    def span(self, node: ast.expr) -> Span:
+        """Return where an expression stands, in characters."""
         end = node.end_lineno or node.lineno
         return (
             *(node.lineno, self._characters(node.lineno, node.col_offset)),
@@ -47,19 +48,42 @@ class Nodes:
 
     def segment(self, occurrence: Occurrence) -> str:
         """Return the source text of an occurrence."""
-        lines = self.lines[occurrence.line - 1 : occurrence.end_line]
-        lines[-1] = lines[-1][: occurrence.end_column]
-        lines[0] = lines[0][occurrence.column :]
+        return self._text((occurrence.line, occurrence.column, occurrence.end_line, occurrence.end_column))
+
+    def replaced(self, edit: Edit) -> ast.expr | None:
+        """Return the expression that an edit takes the place of."""
+        return self._at.get(edit.span)
+
+    def formatted(self, node: ast.expr) -> bool:
+        """Whether a text is a template: what stands before `%`, or what `format` is asked for."""
+        parent = self.parents.get(node)
+        percent = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mod) and parent.left is node
+        return percent or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "format_map"))
+
+    def filled(self, node: ast.expr) -> ast.expr | None:
+        """Return the expression that fills a template; None where it is handed on unfilled."""
+        parent = self.parents.get(node)
+        if isinstance(parent, ast.BinOp):
+            return parent
+        above = self.parents.get(parent) if parent is not None else None
+        return above if isinstance(above, ast.Call) and above.func is parent else None
+
+    def around(self, outer: ast.expr, node: ast.expr) -> tuple[str, str]:
+        """Return the source of an expression before and after another one in it."""
+        whole, part = self.span(outer), self.span(node)
+        return self._text((*whole[:2], *part[:2])), self._text((*part[2:], *whole[2:]))
+
+    def _text(self, span: Span) -> str:
+        line, column, end_line, end_column = span
+        lines = self.lines[line - 1 : end_line]
+        lines[-1] = lines[-1][:end_column]
+        lines[0] = lines[0][column:]
         return "".join(lines)
 
     def commented(self, node: ast.expr) -> bool:
         """Whether a comment stands within an expression: it would be lost with it."""
-        line, column, end_line, end_column = self._span(node)
-        lines = self.lines[line - 1 : end_line]
-        lines[-1] = lines[-1][:end_column]
-        lines[0] = lines[0][column:]
         try:
-            tokens = tokenize.generate_tokens(io.StringIO("(" + "".join(lines) + ")").readline)
+            tokens = tokenize.generate_tokens(io.StringIO(f"({self._text(self.span(node))})").readline)
             return any(t.type == tokenize.COMMENT for t in tokens)
         except (tokenize.TokenError, SyntaxError):
             return True
@@ -69,6 +93,10 @@ class Nodes:
         name = re.split(r"\W", start.source, maxsplit=1)[0]
         if start.needs is None and lines.get(name, node.lineno) >= node.lineno:
             return False
+        return self.means_the_module(node, name)
+
+    def means_the_module(self, node: ast.expr, name: str) -> bool:
+        """Whether no function or class around an expression gives a name another meaning."""
         child: ast.AST = node
         while (parent := self.parents.get(child)) is not None:
             inside = isinstance(parent, _FUNCTIONS) and (

@@ -7,18 +7,22 @@ what was planned: besides the planned expressions and imports, the abstract synt
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.machine_paths.python_script import decoded, parse
-from sage_doctor.rewriting.edits import Edit, FileEdits
 from sage_doctor.rewriting.nodes import Nodes
+from sage_doctor.rewriting.planned import Edit, FileEdits
+from sage_doctor.rewriting.shell_source import shell_rewritten
+
+if TYPE_CHECKING:
+    from libcst import Module
 
 NOT_INSTALLED = "libcst, which rewrites Python and keeps its layout, is not installed: pip install 'sage-doctor[paths]'"
 _IMPORTED_FROM = frozenset({"pathlib", "sage_doctor"})
-Span = tuple[int, int, int, int]
 
 
 def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
@@ -28,10 +32,16 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     """
     if not edits:
         return planned.raw
+    if planned.language == "shell":
+        return shell_rewritten(planned, edits)
+    data = _replaced(planned, edits)
+    _hold(planned, edits, data)
+    return data
+
+
+def _replaced(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     try:
         import libcst as cst  # noqa: PLC0415 - an extra, and only for the rewriting itself
-        from libcst.codemod import CodemodContext  # noqa: PLC0415
-        from libcst.codemod.visitors import AddImportsVisitor  # noqa: PLC0415
         from libcst.metadata import MetadataWrapper, PositionProvider  # noqa: PLC0415
     except ImportError as error:
         raise DoctorError(NOT_INSTALLED) from error
@@ -48,10 +58,10 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
         for node, r in wrapper.resolve(PositionProvider).items()
         if isinstance(node, cst.BaseExpression)
     }
-    lost = next((e.occurrence.line for e in edits if _span(e) not in spans), None)
+    lost = next((e.occurrence.line for e in edits if e.span not in spans), None)
     if lost is not None:
         raise DoctorError(f"{planned.path}: line {lost} was not found again, so it is left alone")
-    nodes = {id(spans[_span(e)]): e.source for e in edits}
+    nodes = {id(spans[e.span]): e.source for e in edits}
 
     class Replace(cst.CSTTransformer):
         def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> Any:
@@ -59,19 +69,25 @@ def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
             if source is None or not isinstance(updated_node, cst.BaseExpression):
                 return super().on_leave(original_node, updated_node)
             made = cst.parse_expression(source, config=module.config_for_parsing)
+            if updated_node.lpar and made.lpar and "\n" in source:  # one pair is enough for lines that go on
+                return made.with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
             lpar, rpar = (*updated_node.lpar, *made.lpar), (*made.rpar, *updated_node.rpar)
             return made.with_changes(lpar=lpar, rpar=rpar)
 
-    changed = module.visit(Replace())
-    needed = sorted({e.needs for e in edits if e.needs is not None})
+    return _with_imports(module.visit(Replace()), edits) + blanks
+
+
+def _with_imports(module: Module, edits: Sequence[Edit]) -> bytes:
+    needed = sorted({needs for e in edits for needs in e.needs})
     if needed:  # it goes through the whole tree even where there is nothing to add
+        from libcst.codemod import CodemodContext  # noqa: PLC0415
+        from libcst.codemod.visitors import AddImportsVisitor  # noqa: PLC0415
+
         context = CodemodContext()
-        for needs in needed:
-            AddImportsVisitor.add_needed_import(context, *needs)
-        changed = AddImportsVisitor(context).transform_module(changed)
-    data = changed.bytes + blanks
-    _hold(planned, edits, data)
-    return data
+        for source, name in needed:
+            AddImportsVisitor.add_needed_import(context, source, name or None)
+        module = AddImportsVisitor(context).transform_module(module)
+    return module.bytes
 
 
 def _parted(raw: bytes) -> tuple[bytes, bytes]:
@@ -82,28 +98,24 @@ def _parted(raw: bytes) -> tuple[bytes, bytes]:
     return raw[:end], raw[end:]
 
 
-def suggested(planned: FileEdits) -> bytes:
-    """Return the file as it would be with what is only suggested; as it was where that cannot be shown."""
-    text = decoded(planned.raw)
-    if text.encode("utf-8", "surrogatepass") != planned.raw:
-        return planned.raw  # of another encoding: what would be shown is not what would be written
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text.removeprefix("\ufeff"))
-    for edit in sorted(planned.suggestions, key=_span, reverse=True):
-        line, column, end_line, end_column = _span(edit)
-        tail = lines[end_line - 1][end_column:]
-        lines[line - 1 : end_line] = [lines[line - 1][:column] + edit.source + tail]
-    data = (mark + "".join(lines)).encode("utf-8", "surrogateescape")
+def suggested(planned: FileEdits, edits: Sequence[Edit] = ()) -> tuple[bytes, tuple[Edit, ...]]:
+    """Return the file with these edits made and what is only suggested besides, and which suggestions these are.
+
+    A suggestion that cannot be written is left out. Raises `DoctorError` where libcst is not installed.
+    """
+    made = list(edits)
     try:
-        parse(data)
-    except ValueError:
-        return planned.raw
-    return data
-
-
-def _span(edit: Edit) -> Span:
-    found = edit.occurrence
-    return found.line, found.column, found.end_line, found.end_column
+        return rewritten(planned, [*made, *planned.suggestions]), planned.suggestions
+    except DoctorError as error:
+        if str(error) == NOT_INSTALLED:
+            raise
+    data = rewritten(planned, made)
+    taken: list[Edit] = []
+    for edit in planned.suggestions:
+        with contextlib.suppress(DoctorError):
+            data = rewritten(planned, [*made, *taken, edit])
+            taken.append(edit)
+    return data, tuple(taken)
 
 
 def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
@@ -119,7 +131,7 @@ def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
 def _expected(module: ast.Module, planned: FileEdits, edits: Sequence[Edit]) -> list[str]:
     """Return the shape of the file as it must be with the edits made."""
     nodes = Nodes(module, decoded(planned.raw))
-    places = {id(nodes.at(e.occurrence)): e.source for e in edits}
+    places = {id(nodes.replaced(e)): e.source for e in edits}
 
     class Place(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
@@ -139,4 +151,5 @@ def _shape(module: ast.AST) -> list[str]:
         ast.dump(s)
         for s in module.body
         if not (isinstance(s, ast.ImportFrom) and s.level == 0 and s.module in _IMPORTED_FROM)
+        and not (isinstance(s, ast.Import) and [a.name for a in s.names] == ["os"])
     ]

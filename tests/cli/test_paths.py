@@ -63,7 +63,10 @@ def test_what_a_run_would_take_is_listed_with_how_to_write_it(checkout: Path) ->
     assert '    write  str(resolve("m"))\n' in done.stdout
     assert '    maybe  f"{Path(__file__).resolve().parents[1]}/zoo/{BIN}"\n' in done.stdout
     assert "/usr/bin" not in done.stdout
-    assert done.stdout.endswith("1 files read; paths: 1 documentation, 2 mappable\n")
+    assert done.stdout.endswith(
+        "1 files read; paths: 1 documentation, 2 mappable\n"
+        "1 only suggested: `sage-doctor paths --patch` prints what `git apply` takes\n"
+    )
 
 
 def test_a_program_reads_it_too(checkout: Path) -> None:
@@ -82,3 +85,48 @@ def test_nothing_wrong_is_0(checkout: Path) -> None:
 
 def test_a_file_that_is_not_there_is_wrong_usage(checkout: Path) -> None:
     assert paths(checkout, "nowhere.py").returncode == 2
+
+
+def test_what_is_only_suggested_is_a_patch_for_git(checkout: Path) -> None:
+    (checkout / "scripts/run.sh").write_text("#!/bin/sh\nls /home/sprout/hrm/zoo/m\n", encoding="utf-8")
+    done = paths(checkout, "--patch", "scripts/run.py", "scripts/run.sh")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "+++ b/scripts/run.py\n" in done.stdout
+    assert '+LOG = f"{Path(__file__).resolve().parents[1]}/zoo/{BIN}"\n' in done.stdout
+    assert 'MODEL = "/home/sprout/hrm/zoo/m"\n' in done.stdout
+    assert '+ls "$repo_root"/zoo/m\n' in done.stdout
+    subprocess.run(["git", "-C", str(checkout), "apply", "-"], input=done.stdout, text=True, check=True)
+    ran = subprocess.run(["sh", "scripts/run.sh"], cwd=checkout, capture_output=True, text=True, check=True)
+    assert "config.json" in ran.stdout.split()
+    listed = paths(checkout, "scripts/run.sh")
+    assert (listed.returncode, listed.stdout) == (0, "1 files read; paths: none\n")
+    again = paths(checkout, "--patch", "scripts/run.sh")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "nothing is suggested" in again.stderr
+
+
+def test_a_shell_script_is_listed_with_the_line_that_it_needs(checkout: Path) -> None:
+    (checkout / "run.sh").write_text("#!/bin/sh\nls '/home/sprout/hrm/zoo/m'\n", encoding="utf-8")
+    done = paths(checkout, "run.sh")
+    assert '    maybe  "$repo_root/zoo/m"\n    with   repo_root=$(CDPATH= cd -- ' in done.stdout
+
+
+def test_patches_of_two_repositories_are_not_mixed(checkout: Path) -> None:
+    for name in ("a", "b"):
+        (checkout / name / ".git").mkdir(parents=True)
+        (checkout / name / "run.sh").write_text("#!/bin/sh\nls /home/sprout/hrm/zoo/m\n", encoding="utf-8")
+    done = paths(checkout, "--patch", "a/run.sh", "b/run.sh")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "several repositories" in done.stderr
+    assert "+++ b/run.sh\n" in paths(checkout, "--patch", "a/run.sh").stdout
+
+
+def test_a_fix_shows_it_where_there_is_nothing_else_to_do(checkout: Path) -> None:
+    (checkout / "scripts/run.py").write_text('LOG = b"/home/sprout/hrm/zoo/m"\n', encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(checkout), "SAGE_MACHINE": "here"}
+    words = [sys.executable, "-m", "sage_doctor", "fix", "--rewrite-paths", "--dry-run", "--level", "static"]
+    done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    assert "rewrite-paths: scripts/run.py\n  suggests NOT applied, and for you to judge:\n" in done.stdout, done.stderr
+    assert '    +LOG = os.fsencode(resolve("m"))\n' in done.stdout
+    assert f"  apply    sage-doctor paths --patch | git -C {checkout} apply\n" in done.stdout
+    assert (checkout / "scripts/run.py").read_text() == 'LOG = b"/home/sprout/hrm/zoo/m"\n'

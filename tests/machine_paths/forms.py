@@ -1,6 +1,6 @@
 """Every way in which Python programs name a path that the tests know, with what each is and how it is written anew.
 
-`S` stands for the checkout on the other machine. In `write`, None is left alone; a `?` in front is only suggested.
+`S` is the checkout on the other machine. In `write`, None is left alone; a `?` in front says that it is only suggested.
 """
 
 from __future__ import annotations
@@ -103,19 +103,101 @@ FORMS = [
         'log = open("$S/zoo/new.log", "a")',
         write='log = open(str(HRM_ROOT / "zoo/new.log"), "a")',
     ),
+    _form("blanks", 'MODEL = "$S/my zoo/m"', write='MODEL = str(HRM_ROOT / "my zoo/m")'),
+    _form("a blank at the end", 'MODEL = "$S/my zoo"', write='MODEL = str(HRM_ROOT / "my zoo")'),
+    _form("blanks in a Path", 'MODEL = Path("$S") / "my zoo"', write='MODEL = HRM_ROOT / "my zoo"'),
     # only suggested
-    _form("argparse", 'argparse.ArgumentParser().add_argument("-m", default="$S/zoo/m")', write="?"),
-    _form("f-string", 'p = f"$S/zoo/{sys.argv[0]}"', write="?"),
-    _form("f-string in a call", 'shutil.rmtree(f"$S/zoo/{os.getpid()}/x")', write="?"),
-    _form("percent", 'p = "$S/zoo/%s" % sys.argv[0]', write="?"),
-    _form("format", 'p = "$S/zoo/{}".format(sys.argv[0])'),
-    _form("bytes", 'p = b"$S/zoo/m"'),
-    _form("command line", 'subprocess.run("cd $S/zoo && ls", shell=True)', write="?"),
-    _form("os.system", 'os.system("ls $S/zoo")', write="?"),
-    _form("option with =", 'args = ["--model=$S/zoo/m"]', write="?"),
-    _form("list of paths", 'os.environ["P"] = "$S/zoo:$S/sage"', write="?"),
-    _form("with a comment", 'p = ("$S/"  # the zoo\n     "zoo/m")', write="?"),
-    _form("a directory that is not", 'p = "$S/new/deep/x.json"', write="?"),
+    _form("blanks in an f-string", 'p = f"$S/my zoo/{os.sep}"', write='?p = f"{HRM_ROOT}/my zoo/{os.sep}"'),
+    _form("blanks in bytes", 'p = b"$S/my zoo/m"', write='?p = os.fsencode(HRM_ROOT / "my zoo/m")'),
+    _form("blanks in a format", 'p = "$S/my zoo/{}".format(1)', write='?p = str(HRM_ROOT) + "/my zoo/{}".format(1)'),
+    _form(
+        "argparse",
+        'a = argparse.ArgumentParser()\na.add_argument("-m", default="$S/zoo/m")\nz = a.parse_args([]).m',
+        write='?a = argparse.ArgumentParser()\na.add_argument("-m", default=str(HRM_ROOT / "zoo/m"))\n'
+        "z = a.parse_args([]).m",
+    ),
+    _form(
+        "argparse of a Path",
+        'a = argparse.ArgumentParser(); a.set_defaults(m=Path("$S/zoo/m"))\nz = a.parse_args([]).m',
+        write='?a = argparse.ArgumentParser(); a.set_defaults(m=HRM_ROOT / "zoo/m")\nz = a.parse_args([]).m',
+    ),
+    _form("f-string", 'p = f"$S/zoo/{os.sep}"', write='?p = f"{HRM_ROOT}/zoo/{os.sep}"'),
+    _form("f-string of single quotes", "p = f'$S/zoo/{os.sep}'", write="?p = f'{HRM_ROOT}/zoo/{os.sep}'"),
+    _form("f-string that is raw", 'p = rf"$S/zoo/{os.sep}\\d"', write='?p = rf"{HRM_ROOT}/zoo/{os.sep}\\d"'),
+    _form(
+        "f-string in parts",
+        'p = (f"$S/zoo/{os.sep}"\n     f"{os.sep}x:$S/sage")',
+        write='?p = (f"{HRM_ROOT}/zoo/{os.sep}"\n     f"{os.sep}x:{HRM_ROOT}/sage")',
+    ),
+    _form(
+        "f-string in a call",
+        'shutil.rmtree(f"$S/zoo/{os.getpid()}/x")',
+        write='?shutil.rmtree(f"{HRM_ROOT}/zoo/{os.getpid()}/x")',
+    ),
+    _form("f-string with braces", 'p = f"$S/zoo/{{}}{os.sep}"', write='?p = f"{HRM_ROOT}/zoo/{{}}{os.sep}"'),
+    _form("percent", 'p = "$S/zoo/%s" % os.sep', write='?p = str(HRM_ROOT) + "/zoo/%s" % os.sep'),
+    _form(
+        "percent of a tuple",
+        'p = "$S/zoo/%s-%d%%" % (os.sep, 1)',
+        write='?p = str(HRM_ROOT) + "/zoo/%s-%d%%" % (os.sep, 1)',
+    ),
+    _form(
+        "percent in an operation", 'p = "$S/zoo/%s" % os.sep * 2', write='?p = (str(HRM_ROOT) + "/zoo/%s" % os.sep) * 2'
+    ),
+    _form("format", 'p = "$S/zoo/{}".format(os.sep)', write='?p = str(HRM_ROOT) + "/zoo/{}".format(os.sep)'),
+    _form(
+        "format of names", 'p = "$S/zoo/{a}{{}}".format(a=1)', write='?p = str(HRM_ROOT) + "/zoo/{a}{{}}".format(a=1)'
+    ),
+    _form(
+        "format of a Path",
+        'p = Path("$S/zoo/{0}".format("m"))',
+        write='?p = Path(str(HRM_ROOT) + "/zoo/{0}".format("m"))',
+    ),
+    _form(
+        "format and more",
+        'p = "$S/zoo/{}".format(os.sep).encode()',
+        write='?p = (str(HRM_ROOT) + "/zoo/{}".format(os.sep)).encode()',
+    ),
+    _form(
+        "format over lines",
+        'p = ("$S/zoo/{}"\n     "/x".format(os.sep))',
+        write='?p = (str(HRM_ROOT) + "/zoo/{}"\n     "/x".format(os.sep))',
+    ),
+    _form("format that is handed on", 'p = [*map("$S/zoo/{}".format, "ab")]'),
+    _form("format of two roots", 'p = "$S/zoo/{}:$S/sage/{}".format(1, 2)'),
+    _form("bytes", 'p = b"$S/zoo/m"', write='?p = os.fsencode(HRM_ROOT / "zoo/m")'),
+    _form("bytes with a slash", 'p = b"$S/zoo/m/"', write="?p = os.fsencode(f\"{HRM_ROOT / 'zoo/m'}/\")"),
+    _form("bytes that are the root", "p = b'$S'", write="?p = os.fsencode(HRM_ROOT)"),
+    _form(
+        "bytes and a rest", 'p = b"$S/zoo/" + b"x"[:1]', write='?p = os.fsencode(f"{HRM_ROOT / \'zoo\'}/") + b"x"[:1]'
+    ),
+    _form("bytes and percent", 'p = b"$S/zoo/%s" % b"x"', write='?p = os.fsencode(HRM_ROOT) + b"/zoo/%s" % b"x"'),
+    _form(
+        "bytes in a line",
+        'p = b"--model=$S/zoo/m", 1',
+        write='?p = b"--model=" + os.fsencode(HRM_ROOT) + b"/zoo/m", 1',
+    ),
+    _form(
+        "command line",
+        'subprocess.run("cd $S/zoo && ls", shell=True)',
+        write='?subprocess.run(f"cd {HRM_ROOT}/zoo && ls", shell=True)',
+    ),
+    _form("command line with braces", 'os.system("ls $S/zoo/{a,b}")', write='?os.system(f"ls {HRM_ROOT}/zoo/{{a,b}}")'),
+    _form("command line for another machine", 'os.system("ssh sprout ls $S/zoo")'),
+    _form("os.system", 'os.system("ls $S/zoo")', write='?os.system(f"ls {HRM_ROOT}/zoo")'),
+    _form("option with =", 'p = ["--model=$S/zoo/m"]', write='?p = [f"--model={HRM_ROOT}/zoo/m"]'),
+    _form(
+        "list of paths",
+        'x = os.environ["P"] = "$S/zoo:$S/sage"',
+        write='?x = os.environ["P"] = f"{HRM_ROOT}/zoo:{HRM_ROOT}/sage"',
+    ),
+    _form(
+        "a longer name beside",
+        'os.environ["P"] = "$S/zoo:$S2/sage"',
+        write='?os.environ["P"] = f"{HRM_ROOT}/zoo:$S2/sage"',
+    ),
+    _form("with a comment", 'p = ("$S/"  # the zoo\n     "zoo/m")', write='?p = (str(HRM_ROOT / "zoo/m"))'),
+    _form("a directory that is not", 'p = "$S/new/deep/x.json"', write='?p = str(HRM_ROOT / "new/deep/x.json")'),
     # questions about the machine
     _form("exists", 'if os.path.exists("/home/sprout/ai-workspace"):\n    pass', "detection"),
     _form("Path.exists", 'there = Path("$S").exists()', "detection"),
@@ -147,7 +229,10 @@ FORMS = [
     _form("sentence", 'TEXT = "the model lies in $S/zoo/m, or did"', "documentation"),
     _form("f-string of words", 'print(f"{sys.argv[0]} is not $S/zoo/m")', "documentation"),
     _form("message of assert", 'assert sys.argv, "$S/zoo/m"', "documentation"),
+    _form("words behind a path", 'TEXT = "$S/zoo/m was there"', "documentation"),
+    _form("words behind a path, and another", 'TEXT = "$S/zoo/m and zoo/n"', "documentation"),
     # somewhere else
+    _form("blanks, and nothing like it here", 'p = "/home/sprout/My Models/x/y"', "foreign"),
     _form("nothing like it here", 'p = "/home/sprout/elsewhere/x/y"', "foreign"),
     _form("no path at all", 'u = "https://example.org/home/x", "/v1/models", "/", "a/b"'),
 ]
@@ -158,7 +243,7 @@ def lay_out(root: Path) -> tuple[Path, Path]:
     """Make this machine's home and checkout below `root`, and return the home and the checkout."""
     home = root / "home" / "dp"
     checkout = home / "ai-workspace" / "HRM"
-    for name in ("zoo/m", "zoo", "sage/raising/scripts"):
+    for name in ("zoo/m", "my zoo/m/x", "sage/raising/scripts"):
         (checkout / name).mkdir(parents=True, exist_ok=True)
     (checkout / "zoo/m/config.json").write_text("{}", encoding="utf-8")
     return home, checkout

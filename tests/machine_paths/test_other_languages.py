@@ -153,6 +153,55 @@ def test_texts(name: str, text: str, context: str, tmp_path: Path, known: Landsc
     assert found == [("/home/sprout/x/y", context)]
 
 
+SPACED = "/home/sprout/My Models/m 1"
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.sh", f'M="{SPACED}"\n'),
+        ("a.sh", f"M='{SPACED}'\n"),
+        ("a.sh", "ls /home/sprout/My\\ Models/m\\ 1\n"),
+        ("a.service", f'ExecStart=/bin/ls "{SPACED}"\n'),
+        ("a.service", "ExecStart=/bin/ls /home/sprout/My\\x20Models/m\\s1\n"),
+        ("a.service", f'Environment=A=b "M={SPACED}"\n'),
+        ("a.service", f"WorkingDirectory={SPACED}\n"),
+        ("crontab", f'@reboot "{SPACED}" now\n'),
+        ("a.plist", plistlib.dumps({"Label": SPACED})),
+        ("a.json", f'{{"model": "{SPACED}"}}\n'),
+        ("a.toml", f"model = '{SPACED}' # no\n"),
+        ("a.yaml", f"model: {SPACED} # no\n"),
+        ("a.yaml", f"models:\n  - {SPACED}\n"),
+        ("a.ini", f"model = {SPACED}\n"),
+    ],
+)
+def test_blanks_in_names(name: str, text: str | bytes, tmp_path: Path, known: Landscape) -> None:
+    found = [o.text for o in read(tmp_path, known, name, text).occurrences if o.used and o.text != "/bin/ls"]
+    assert found == [SPACED]
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.sh", 'bash -c "/home/sprout/run.sh a/b"\n'),
+        ("a.sh", 'M="/home/sprout/run.sh -x a/b"\n'),
+        ("a.json", '{"run": "/home/sprout/run.sh --out a/b"}\n'),
+        ("a.yaml", "run: /home/sprout/run.sh | tee a/b\n"),
+        ("a.yaml", "run: /home/sprout/run.sh > a/b\n"),
+        ("a.toml", 'run = "/home/sprout/run.sh"  # x/y\n'),
+        ("crontab", "@reboot /home/sprout/run.sh a/b\n"),
+    ],
+)
+def test_what_stands_behind_a_path_is_no_part_of_it(name: str, text: str, tmp_path: Path, known: Landscape) -> None:
+    assert [o.text for o in read(tmp_path, known, name, text).occurrences] == ["/home/sprout/run.sh"]
+
+
+def test_a_path_with_blanks_that_is_there_is_one_wherever_it_stands(tmp_path: Path, known: Landscape) -> None:
+    (tmp_path / "hrm/my run").mkdir(parents=True)
+    found = read(tmp_path, known, "a.sh", f'bash -c "{tmp_path}/hrm/my run"\n').occurrences
+    assert [o.text for o in found] == [f"{tmp_path}/hrm/my run"]
+
+
 def test_the_homes_of_a_container_are_its_own(tmp_path: Path, known: Landscape) -> None:
     assert read(tmp_path, known, "Dockerfile", "WORKDIR /home/app/src\n").occurrences == ()
 

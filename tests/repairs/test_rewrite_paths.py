@@ -92,6 +92,12 @@ def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path:
     assert f'LOG = f"{S}/zoo/{{MODEL}}"' in two
     assert attempt.plan is not None
     assert any(line.startswith("+LOG = f") for line in attempt.plan.suggests)
+    shown = str(attempt.plan)
+    assert (
+        shown.index("+MODEL = str(ROOT")
+        < shown.index("NOT applied, and once the change above is made")
+        < shown.index(f"sage-doctor paths --patch | git -C {checkout} apply")
+    )
     assert [f.subject for f in mending.gone] == ["scripts/one.py"]
     patch = tmp_path / "state/sage-doctor/patches/rewrite-paths-1.patch"
     git(checkout, "apply", "-R", str(patch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -13,7 +14,8 @@ from sage_doctor.machine_paths import read_script
 from sage_doctor.machine_paths.landscape import landscape
 from sage_doctor.machine_paths.python_script import parse
 from sage_doctor.rewriting import FileEdits, World, plan_edits
-from sage_doctor.rewriting.source import rewritten
+from sage_doctor.rewriting.patch import suggestions
+from sage_doctor.rewriting.source import rewritten, suggested
 from sage_doctor.scripts import Seen
 from tests.machine_paths.forms import FORMS, S
 
@@ -71,9 +73,28 @@ def test_only_what_was_planned_changes(text: str, *, resolvable: bool) -> None:
         return
     parse(new.encode())
     ends = "\r\n" if "\r\n" in text else "\n"
-    added = tuple(f"from {e.needs[0]} import " for e in plan.edits if e.needs is not None)
+    added = tuple(f"from {module} import " for e in plan.edits for module, _ in e.needs)
     assert without(new, added, ends) == without(spliced(plan, text), added, ends)
     assert new.count("\r\n") == (new.count("\n") if ends == "\r\n" else 0)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(text=modules(), resolvable=st.booleans())
+def test_a_suggestion_changes_its_own_text_and_adds_imports(text: str, *, resolvable: bool) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        plan = planned(Path(place), text, models={"m": "zoo/m"}, resolvable=resolvable)
+        new, taken = suggested(plan)
+        patch = suggestions([plan], plan.path.parents[3], done=False)
+    assert taken == plan.suggestions
+    assert (patch.count, bool(patch.patch)) == (len(taken), bool(taken))
+    parse(new)
+    ends = "\r\n" if "\r\n" in text else "\n"
+    added = (*(f"from {module} import " for e in taken for module, name in e.needs if name), "import os")
+    if taken:
+        only = dataclasses.replace(plan, edits=taken)
+        assert without(new.decode(), added, ends) == without(spliced(only, text), added, ends)
+    else:
+        assert new.decode() == text
 
 
 def spliced(plan: FileEdits, text: str) -> str:
@@ -81,10 +102,12 @@ def spliced(plan: FileEdits, text: str) -> str:
     lines = text.split("\n")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     lines[0] = lines[0].removeprefix("\ufeff")
-    for edit in sorted(plan.edits, key=lambda e: (e.occurrence.line, e.occurrence.column), reverse=True):
-        found = edit.occurrence
-        head, tail = lines[found.line - 1][: found.column], lines[found.end_line - 1][found.end_column :]
-        lines[found.line - 1 : found.end_line] = [head + edit.source + tail]
+    for edit in sorted(plan.edits, key=lambda e: e.span, reverse=True):
+        line, column, end_line, end_column = edit.span
+        head, tail, source = lines[line - 1][:column], lines[end_line - 1][end_column:], edit.source
+        if "\n" in source and source.startswith("(") and head.endswith("("):
+            source = source[1:-1]  # one pair of brackets is enough
+        lines[line - 1 : end_line] = [head + source + tail]
     return mark + "\n".join(lines)
 
 
