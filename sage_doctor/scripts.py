@@ -12,7 +12,9 @@ from sage_doctor.facts.runners import find_runners
 from sage_doctor.host import Host
 from sage_doctor.machine_paths import Landscape, Occurrence, Placed, Script, read_script
 from sage_doctor.machine_paths.files import find_files
+from sage_doctor.machine_paths.installed import CRONTAB, Installed
 from sage_doctor.machine_paths.landscape import landscape, other_roots
+from sage_doctor.machine_paths.script import read_text
 
 # They are meant to name the places of machines.
 _MANIFESTS = frozenset({"sage-doctor.toml", "sage-doctor.lock"})
@@ -104,10 +106,18 @@ def shared(host: Host, roles: Iterable[str]) -> bool:
     return any(m is not ours and set(m.roles) & set(roles) for m in machines)
 
 
-def survey(host: Host, *, lint: bool, only: Iterable[Path] | None = None, everything: bool = False) -> Survey:
+def survey(
+    host: Host,
+    *,
+    lint: bool,
+    only: Iterable[Path] | None = None,
+    everything: bool = False,
+    installed: Installed | None = None,
+) -> Survey:
     """Read the runners of this machine's roles and, with `lint`, the files that `[lint]` names; or `only` those given.
 
-    With `everything`, the system's paths are found as well.
+    With `everything`, the system's paths are found as well. Of what is `installed`, only what names a place of ours or
+    of a machine that the manifest knows is kept.
     """
     directory = host.manifest.directory if host.manifest is not None else host.root or host.cwd
     runners = runners_of(host)
@@ -118,18 +128,31 @@ def survey(host: Host, *, lint: bool, only: Iterable[Path] | None = None, everyt
         paths += [p for p in found if p not in runners and p.name not in _MANIFESTS]
     land = landscape_of(host, everything=everything)
     scripts = [read_script(p, land, directory=directory) for p in dict.fromkeys(paths)]
+    started = _read_installed(installed, land, directory) if installed is not None else []
+    scripts += started
+    foreign = {script.path for script in started}
     land.learn(o.text for s in scripts for o in s.occurrences if o.used)
     seen = [
         Seen(
             script=script,
-            subject=os.path.relpath(script.path, directory),
+            subject=os.path.relpath(script.path, directory) if script.path not in foreign else str(script.path),
             roles=runners.get(script.path, ()),
             others=land.others,
             placed=tuple((o, land.place(o.text)) for o in script.occurrences),
         )
         for script in scripts
     ]
+    seen = [s for s in seen if s.script.path not in foreign or _concerns_us(s)]
     machine = host.manifest.machine if host.manifest is not None else None
     names = host.manifest.machines if host.manifest is not None else ()
     elsewhere = tuple(n for n in names if machine is None or n != machine.name)
     return Survey(landscape=land, directory=directory, seen=tuple(seen), complete=complete, elsewhere=elsewhere)
+
+
+def _read_installed(installed: Installed, land: Landscape, directory: Path) -> list[Script]:
+    found = [read_script(p, land, directory=directory) for p in installed.units]
+    return [*found, *([read_text(CRONTAB, installed.crontab, land, directory=directory)] if installed.crontab else [])]
+
+
+def _concerns_us(seen: Seen) -> bool:
+    return any(o.used and (p.place in ("here", "gone", "mappable") or p.root in seen.others) for o, p in seen.placed)

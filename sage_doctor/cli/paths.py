@@ -19,6 +19,7 @@ from sage_doctor.text import listed, printable
 
 if TYPE_CHECKING:
     from sage_doctor.host import Host
+    from sage_doctor.report import Finding
     from sage_doctor.rewriting import World
     from sage_doctor.scripts import Seen, Survey
 
@@ -30,6 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-a", "--all", action="store_true", help="list system paths, comments, questions and data as well"
     )
+    parser.add_argument(
+        "--installed",
+        action="store_true",
+        help="also read the user's and the administrator's systemd units and the user's crontab on this machine",
+    )
     parser.add_argument("-f", "--format", choices=("terminal", "json"), default="terminal", help="what to print")
     parser.add_argument(
         "--patch",
@@ -40,7 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List what was found. Raises `UsageError` for a file that is not there."""
-    from sage_doctor.rewriting import world_of  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.machine_paths.installed import find_installed  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.rewriting import world_of  # noqa: PLC0415
     from sage_doctor.scripts import survey  # noqa: PLC0415
     from sage_doctor.selection import Request, select  # noqa: PLC0415
 
@@ -49,14 +56,20 @@ def run(options: argparse.Namespace) -> int:
     files = [_file(name) for name in options.files] or None
     if options.patch:
         return _print_patch(host, files)
-    found = survey(host, lint=True, only=files, everything=options.all)
-    wrong = any(seen.misplaced for seen in found.seen)
+    installed = find_installed(host.home, host.environ) if options.installed else None
+    found = survey(host, lint=True, only=files, everything=options.all, installed=installed)
+    lacking = [f for seen in found.seen if installed is not None for f in _lacking(seen, found)]
+    wrong = bool(lacking) or any(seen.misplaced for seen in found.seen)
     world = world_of(host) if wrong or any(seen.ours for seen in found.seen) else None
     if options.format == "json":
         rows = [row for seen in found.seen for row in _rows(seen, world, everything=options.all)]
-        text = json.dumps({"files": len(found.seen), "counts": found.counts, "paths": rows}, indent=2) + "\n"
-        sys.stdout.write(text)
+        said = {"files": len(found.seen), "counts": found.counts, "paths": rows}
+        if installed is not None:
+            said["lacking"] = [{"file": f.subject, "code": f.code, "message": f.message} for f in lacking]
+        sys.stdout.write(json.dumps(said, indent=2) + "\n")
     else:
+        for finding in lacking:
+            sys.stdout.write(f"{printable(finding.subject, limit=300)}: {finding.code}: {finding.message}\n")
         _print(found, world, everything=options.all)
     return 1 if wrong else 0
 
@@ -66,6 +79,14 @@ def _file(name: str) -> Path:
     if not path.is_file():
         raise UsageError(f"{printable(name)} is no file")
     return path
+
+
+def _lacking(seen: Seen, found: Survey) -> Iterator[Finding]:
+    """Yield what an installed unit or the crontab starts, and is not there or may not be started."""
+    from sage_doctor.unit_findings import unit_findings  # noqa: PLC0415
+
+    if os.path.isabs(seen.subject) or seen.script.language == "crontab":
+        yield from unit_findings(seen, found)
 
 
 def _print_patch(host: Host, files: list[Path] | None) -> int:

@@ -36,13 +36,18 @@ def read_script(path: Path, landscape: Landscape, *, directory: Path) -> Script:
         raw = read_start(path, MOST_BYTES + 1)
     except UnreadableFile as error:
         return Script(path=path, language="unknown", problem=f"it cannot be read: {error}")
+    return read_text(path, raw, landscape, directory=directory, executable=bool(node.mode & 0o111))
+
+
+def read_text(path: Path, raw: bytes, landscape: Landscape, *, directory: Path, executable: bool = False) -> Script:
+    """Return what a text is and names, as `read_script` does. `path` is its name: there need be no such file."""
     first = raw[:_START].split(b"\n", 1)[0]
     program, asked = _interpreter(first)
     script = Script(
         path=path,
         language=_language(path, asked or (program or "").rpartition("/")[2], raw),
         crlf=first.startswith(b"#!") and first.endswith(b"\r"),
-        executable=bool(node.mode & 0o111),
+        executable=executable,
         interpreter=program,
         asked=asked,
     )

@@ -14,7 +14,7 @@ from sage_doctor.machine_paths.line_text import is_archived
 from sage_doctor.machine_paths.occurrence import Occurrence
 from sage_doctor.machine_paths.python_script import decoded, parse
 from sage_doctor.readers.regular import UnreadableFile, look, read_start
-from sage_doctor.rewriting.expressions import Start, expression, from_imports, starts
+from sage_doctor.rewriting.expressions import Start, expression, starts
 from sage_doctor.rewriting.nodes import Nodes
 from sage_doctor.rewriting.planned import Edit, FileEdits, Import, World
 from sage_doctor.rewriting.roots import Root, bound_names, module_roots
@@ -76,10 +76,8 @@ class _Planning:
             module, path, self.roots, models=world.models, directory=world.directory, resolvable=world.resolvable
         )
         # `os.fsencode` takes the module itself; where the name means anything else, bytes are left alone.
-        plain = any(isinstance(s, ast.Import) and any(a.name == "os" and not a.asname for a in s.names)
-                    for s in module.body)  # fmt: skip
-        self.has_os = plain or "os" not in bound_names(module)
-        self.imported = from_imports(module)
+        lines = [s.lineno for s in module.body if isinstance(s, ast.Import) and any(_is_os(a) for a in s.names)]
+        self.os_from = min(lines, default=0 if "os" not in bound_names(module) else None)
 
     def edits(self, wanted: list[tuple[Occurrence, Placed]]) -> FileEdits:
         """Return the plan for these paths."""
@@ -148,7 +146,8 @@ class _Planning:
         return f"os.fsencode({source})" if binary and source is not None else source
 
     def _fsencode(self, node: ast.expr) -> bool:
-        return self.has_os and self.nodes.means_the_module(node, "os")
+        known = self.os_from is not None and self.os_from < node.lineno
+        return known and self.nodes.means_the_module(node, "os")
 
     def _spliced(
         self, start: Start, target: Path, occurrence: Occurrence, node: ast.expr, segment: str
@@ -160,6 +159,10 @@ class _Planning:
         if root == text and below != ".":
             return None
         return splice(self.nodes, node, segment, root, start)
+
+
+def _is_os(alias: ast.alias) -> bool:
+    return alias.name == "os" and alias.asname in (None, "os")
 
 
 def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:

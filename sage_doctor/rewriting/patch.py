@@ -40,8 +40,16 @@ def unified_diff(top: Path, path: Path, old: bytes, new: bytes) -> bytes:
     ends = old.split(b"\n"), new.split(b"\n")  # as git counts lines; `splitlines` would also end them at other marks
     before, after = ([*(line + b"\n" for line in lines[:-1]), *lines[-1:]] for lines in ends)
     before, after = ([line for line in lines if line] for lines in (before, after))
-    lines = difflib.diff_bytes(difflib.unified_diff, before, after, b"a/" + name, b"b/" + name)
+    lines = difflib.diff_bytes(difflib.unified_diff, before, after, _named(b"a/" + name), _named(b"b/" + name))
     return b"".join(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n" for line in lines)
+
+
+def _named(name: bytes) -> bytes:
+    """Return a name as git and patch take it: with a tab behind one that has blanks, quoted where it has signs."""
+    if min(name) >= 0x20:
+        return name + b"\t" if b" " in name else name
+    signs = (b"\\%03o" % b if b < 0x20 else b"\\" + bytes([b]) if b in b'"\\' else bytes([b]) for b in name)
+    return b'"' + b"".join(signs) + b'"'
 
 
 def how_to_take(found: Suggestions) -> str:

@@ -130,3 +130,34 @@ def test_a_fix_shows_it_where_there_is_nothing_else_to_do(checkout: Path) -> Non
     assert '    +LOG = os.fsencode(resolve("m"))\n' in done.stdout
     assert f"  apply    sage-doctor paths --patch | git -C {checkout} apply\n" in done.stdout
     assert (checkout / "scripts/run.py").read_text() == 'LOG = b"/home/sprout/hrm/zoo/m"\n'
+
+
+def test_what_this_machine_starts_by_itself_is_read_where_that_is_asked_for(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / "scripts/run.py").write_text("print()\n", encoding="utf-8")
+    units = checkout / "home/.config/systemd/user"
+    units.mkdir(parents=True)
+    (units / "session.service").write_text(
+        f"[Service]\nExecStart={checkout}/scripts/gone.py\nEnvironment=M=/home/sprout/hrm/zoo/m\n", encoding="utf-8"
+    )
+    (units / "other.service").write_text("[Service]\nExecStart=/usr/bin/nothing-of-ours\n", encoding="utf-8")
+    command = checkout / "bin/crontab"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\necho '@reboot cd /home/sprout/hrm/zoo/m && ls'\n", encoding="utf-8")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert paths(checkout).stdout == "1 files read; paths: none\n"
+    done = paths(checkout, "--installed")
+    assert done.returncode == 1, done.stderr
+    unit = units / "session.service"
+    assert (
+        f"{unit}: unit-path-missing: line 2: ExecStart names {checkout}/scripts/gone.py, which is not there\n"
+        in done.stdout
+    )
+    assert f"{unit}:3:1: mappable /home/sprout/hrm/zoo/m\n" in done.stdout
+    assert "crontab -l:1:1: mappable /home/sprout/hrm/zoo/m\n" in done.stdout
+    assert "other.service" not in done.stdout
+    said = json.loads(paths(checkout, "--installed", "-f", "json").stdout)
+    assert [(f["file"], f["code"]) for f in said["lacking"]] == [(str(unit), "unit-path-missing")]

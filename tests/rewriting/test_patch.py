@@ -58,3 +58,24 @@ def test_lines_end_where_git_ends_them(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(old)
     git_apply(tmp_path, unified_diff(tmp_path, tmp_path / "a.py", old, new))
     assert (tmp_path / "a.py").read_bytes() == new
+
+
+@pytest.mark.parametrize("name", ["a b.py", "é.py", "a\tb.py", 'a"b.py', "a\\b.py", " a.py", "a.py "])
+def test_git_finds_a_file_of_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"a\n")
+    git_apply(tmp_path, unified_diff(tmp_path, tmp_path / name, b"a\n", b"b\n"))
+    assert (tmp_path / name).read_bytes() == b"b\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'p = b"$S/zoo/m"\nimport os\n',
+        'def f():\n    import os\np = b"$S/zoo/m"\n',
+        'os = 1\np = b"$S/zoo/m"\n',
+        'import os\ndef f(os):\n    p = b"$S/zoo/m"\n',
+        'import os as o\nos = 1\np = b"$S/zoo/%s" % b"x"\n',
+    ],
+)
+def test_bytes_are_left_alone_where_os_is_not_the_module(text: str, tmp_path: Path) -> None:
+    assert planned(tmp_path, text.replace("$S", S)).suggestions == ()
