@@ -49,11 +49,11 @@ def script_roots(program: Node, script: Path, world: World) -> list[ShellRoot]:
     found: list[ShellRoot] = []
     for assignment in _assignments(program):
         name, _, value = (assignment.text or b"").decode("utf-8", "replace").partition("=")
-        if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
-            continue
         clean = re.sub(r"\$\(\s+", "$(", re.sub(r"\s+\)", ")", _NOISE.sub("", value).strip()))
         place = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in world.models.items()})
         if place is None:
+            continue
+        if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
             continue
         known[name] = place
         if place.whole and os.path.normpath(place.path) == place.path:

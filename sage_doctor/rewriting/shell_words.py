@@ -45,6 +45,7 @@ ELSEWHERE = frozenset(
 _BOTH = frozenset({"scp", "rsync"})
 _TAME = re.compile(r"[\w./+@:,=-]+")
 _SPECIAL = re.compile(r"[$`\"\\!]")
+_GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # what only a run knows stands before it
 _GOES_ON = re.compile(r"[\"']?[$`{\w\\*?\[]|[\"']{2}")
 
 
@@ -80,7 +81,8 @@ def _edit(
     byte = sum(len(line.encode()) + 1 for line in lines[: occurrence.line - 1])
     byte += len(lines[occurrence.line - 1][: occurrence.column].encode())
     node = program.descendant_for_byte_range(byte, byte + 1)
-    if node is None or _is_elsewhere(node, lines[occurrence.line - 1][: occurrence.column]):
+    before = lines[occurrence.line - 1][: occurrence.column]
+    if node is None or _GOES_ON_FROM.search(before) or _is_elsewhere(node, before):
         return None
     for known in roots:
         if known.from_byte > byte or not target.is_relative_to(known.path):

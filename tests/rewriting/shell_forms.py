@@ -74,6 +74,7 @@ SHELL_FORMS = [
     # nothing is suggested
     _form("a root set twice", f"{OWN}TOP=/\nls $S/zoo", f'{ROOT}\n{OWN}TOP=/\nls "$repo_root"/zoo'),
     _form("a name that goes on", "ls $S$x/zoo"),
+    _form("a path that goes on", 'ls "${x}$S/zoo" "$x"$S/zoo'),
     _form("another machine", 'ssh sprout "ls $S/zoo"'),
     _form("a copy from another machine", "scp -r sprout:$S/zoo ."),
     _form("a text to look for", "sed -i s,$S/zoo,x, a.txt"),
