@@ -43,4 +43,26 @@ class Spreading:
         scheduling = importlib.import_module("xdist.scheduler")  # only where there are workers; it is not typed
         scheduler = scheduling.LoadScopeScheduling(config, log)
         scheduler._split_scope = self.group_of  # noqa: SLF001 - what xdist says to override
+        remove = scheduler.remove_node
+
+        def remove_node(node: Any) -> str | None:
+            lethal = take_lethal(scheduler.assigned_work.get(node, {}))
+            remove(node)
+            return lethal
+
+        scheduler.remove_node = remove_node
         return scheduler
+
+
+def take_lethal(work: dict[str, dict[str, bool]]) -> str | None:
+    """Return the test that a dead worker was at, None where it had done all, and count it as done.
+
+    xdist would hand it to the next worker, which would die of it as well. `work` are a worker's groups of tests, each
+    test with whether it has ended.
+    """
+    for tests in work.values():
+        for test, ended in tests.items():
+            if not ended:
+                tests[test] = True
+                return test
+    return None
