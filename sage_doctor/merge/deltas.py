@@ -211,10 +211,8 @@ class _Work:
         return self._tensor(memory, self.read_as, end - start)
 
     def _tensor(self, memory: bytearray, dtype: Any, rows: int) -> Any:
-        torch = self.sums.torch
-        found = (
-            torch.frombuffer(memory, dtype=dtype, count=rows * self.width) if memory else torch.empty(0, dtype=dtype)
-        )
+        torch, count = self.sums.torch, rows * self.width
+        found = torch.frombuffer(memory, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
         return found.reshape(rows, self.width)
 
     def _delta(self, low_rank: LowRank, start: int, end: int) -> Any:
