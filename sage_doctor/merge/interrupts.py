@@ -60,6 +60,7 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def __exit__(self, *_: object) -> None:
-        """Hold them no more, and let one that was held happen."""
+        """Hold them no more, and let those that were held happen, up to the first that raises."""
         self._restore()
-        self.deliver()
+        while self._heard:
+            self.deliver()

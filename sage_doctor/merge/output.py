@@ -194,6 +194,7 @@ class Flusher:
                     handle, count = task
                     due[handle] = _ALL if count == _ALL else due.get(handle, 0) + count
             for handle, count in list(due.items()):
+                go_on(0)
                 if count == _ALL:
                     os.fsync(handle)
                 elif count >= _PORTION:

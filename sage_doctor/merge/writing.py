@@ -101,9 +101,11 @@ class _Filling:
         return output
 
     def _small(self, name: str, data: bytes, mode: int) -> None:
+        """Write at once: handed over, all of them would be in memory together."""
         output = self._open(name, len(data))
-        self._writer.write(output, data, 0)
-        self._writer.finish(output, mode)
+        write_all(output.handle, data, 0)
+        os.fchmod(output.handle, mode)
+        self._flusher.end(output.handle)
 
     def _record(self, text: str, mode: int) -> None:
         """Write the record. Its hashes are known only after everything else has been flushed."""

@@ -78,6 +78,7 @@ def _companions(merge: MergePlan) -> list[str]:
 
 
 def _apply(merge: MergePlan, kept: Path, cache: Path, tell: Tell) -> Applied:
+    before = look(merge.target).inode
     if merge.replaces:
         _keep(merge.target, kept)
 
@@ -88,7 +89,10 @@ def _apply(merge: MergePlan, kept: Path, cache: Path, tell: Tell) -> Applied:
     try:
         apply(merge, progress=told, hash_cache=cache)
     except BaseException:
-        _drop(kept)
+        if merge.replaces and look(merge.target).inode != before:  # in place already, and no check has looked at it
+            _put_back(kept, merge.target)
+        else:
+            _drop(kept)
         raise
     if not merge.replaces:
         return Applied(undo=lambda: shutil.rmtree(merge.target))

@@ -90,6 +90,21 @@ def test_a_handler_that_raises_nothing_lets_the_block_go_on() -> None:
     assert heard == [signal.SIGTERM]
 
 
+def test_one_whose_handler_raises_nothing_hides_no_other() -> None:
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def work() -> None:
+        with Interrupts():
+            interrupt()
+            interrupt(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert heard == [signal.SIGINT]
+
+
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
 def test_what_is_ignored_or_handled_by_the_system_stays_so(handler: signal.Handlers) -> None:
     signal.signal(signal.SIGTERM, handler)
