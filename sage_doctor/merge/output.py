@@ -101,7 +101,7 @@ class Writer:
 
     def take(self, output: Output, memory: bytearray, count: int, at: int) -> None:
         """Have the first `count` bytes of lent memory written at byte `at`."""
-        self._jobs.put(_Job(output, at, count, memory, lent=True))
+        self._jobs.put(_Job(output, at, count, memory))
 
     def write(self, output: Output, data: bytes, at: int) -> None:
         """Have all of `data` written at byte `at`."""
@@ -141,21 +141,22 @@ class Writer:
                 found[job.output.path] = job.output.hexdigest()
                 continue
             job.output.hash(job.at, job.count if job.data is None else memoryview(job.data)[: job.count], go_on)
-            if job.lent:
-                assert isinstance(job.data, bytearray)
+            if isinstance(job.data, bytearray):
                 self._free.put(job.data)
         return found
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Bytes to write, or, without `data`, bytes that are written already; or, with a `mode`, the end of a file."""
+    """Bytes to write, or, without `data`, bytes that are written already; or, with a `mode`, the end of a file.
+
+    `data` that is a `bytearray` is lent.
+    """
 
     output: Output
     at: int
     count: int
     data: bytes | bytearray | None = None
-    lent: bool = False
     mode: int | None = None
 
 

@@ -16,7 +16,7 @@ from sage_doctor.machine_paths.python_script import decoded, parse
 from sage_doctor.readers.regular import UnreadableFile, look, read_start
 from sage_doctor.rewriting.expressions import Start, expression, starts
 from sage_doctor.rewriting.nodes import Nodes
-from sage_doctor.rewriting.planned import Edit, FileEdits, Import, World
+from sage_doctor.rewriting.planned import Edit, FileEdits, Import, World, root_in, target_of
 from sage_doctor.rewriting.roots import Root, bound_names, module_roots
 from sage_doctor.rewriting.shell_words import plan_shell_edits
 from sage_doctor.rewriting.texts import Spliced, splice
@@ -93,13 +93,9 @@ class _Planning:
         return FileEdits(path=self.path, raw=self.raw, edits=sure, suggestions=tuple(maybe), left=left)
 
     def _edit(self, occurrence: Occurrence, placed: Placed) -> Edit | None:
-        if placed.target is None or placed.base is None:
+        target, node = target_of(placed), self.nodes.at(occurrence)
+        if target is None or node is None:
             return None
-        node = self.nodes.at(occurrence)
-        if node is None:
-            return None
-        real = Path(os.path.realpath(placed.base))
-        target = real / os.path.relpath(placed.target, placed.base)
         lines = {r.name: r.line for r in self.roots}
         for start in self.possible:
             if target.is_relative_to(start.path) and self.nodes.sees(node, start, lines):
@@ -153,12 +149,8 @@ class _Planning:
         self, start: Start, target: Path, occurrence: Occurrence, node: ast.expr, segment: str
     ) -> Spliced | None:
         """Return a longer text with its machine's root as a field, or put in front of it."""
-        below = target.relative_to(start.path).as_posix()
-        text = occurrence.text.rstrip("/")
-        root = text if below == "." else text.removesuffix("/" + below)
-        if root == text and below != ".":
-            return None
-        return splice(self.nodes, node, segment, root, start)
+        root = root_in(occurrence, target, start.path)
+        return splice(self.nodes, node, segment, root, start) if root is not None else None
 
 
 def _is_os(alias: ast.alias) -> bool:

@@ -9,7 +9,7 @@ import tokenize
 
 from sage_doctor.machine_paths.occurrence import Occurrence
 from sage_doctor.rewriting.expressions import Start
-from sage_doctor.rewriting.planned import Edit, Span
+from sage_doctor.rewriting.planned import Edit, Span, span_of
 from sage_doctor.rewriting.roots import bound_names
 
 _LINE = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
@@ -44,11 +44,11 @@ class Nodes:
 
     def at(self, occurrence: Occurrence) -> ast.expr | None:
         """Return the expression that an occurrence is."""
-        return self._at.get((occurrence.line, occurrence.column, occurrence.end_line, occurrence.end_column))
+        return self._at.get(span_of(occurrence))
 
     def segment(self, occurrence: Occurrence) -> str:
         """Return the source text of an occurrence."""
-        return self._text((occurrence.line, occurrence.column, occurrence.end_line, occurrence.end_column))
+        return self._text(span_of(occurrence))
 
     def replaced(self, edit: Edit) -> ast.expr | None:
         """Return the expression that an edit takes the place of."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sage_doctor.machine_paths.landscape import Placed
 from sage_doctor.machine_paths.occurrence import Language, Occurrence
 
 Span = tuple[int, int, int, int]
+TAME = re.compile(r"[\w./+@:,=-]+")  # a path that every shell takes for one word
 Import = tuple[str, str]  # a module and a name of it; an empty name stands for the module itself
 
 
@@ -45,8 +49,7 @@ class Edit:
     @property
     def span(self) -> Span:
         """The part of the file that is replaced: first line and column, last line and the column behind it."""
-        found = self.occurrence
-        return self.place or (found.line, found.column, found.end_line, found.end_column)
+        return self.place or span_of(self.occurrence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +63,23 @@ class FileEdits:
     suggestions: tuple[Edit, ...] = ()
     left: int = 0
     obstacle: str = ""
+
+
+def span_of(occurrence: Occurrence) -> Span:
+    """Return the part of the file that an occurrence is."""
+    return (occurrence.line, occurrence.column, occurrence.end_line, occurrence.end_column)
+
+
+def target_of(placed: Placed) -> Path | None:
+    """Return what a path leads to on this machine, below its root's real path; None where it leads nowhere."""
+    if placed.target is None or placed.base is None:
+        return None
+    return Path(os.path.realpath(placed.base)) / os.path.relpath(placed.target, placed.base)
+
+
+def root_in(occurrence: Occurrence, target: Path, start: Path) -> str | None:
+    """Return the beginning of a path's text that stands for `start`, where the rest leads from there to `target`."""
+    below = target.relative_to(start).as_posix()
+    text = occurrence.text.rstrip("/")
+    root = text if below == "." else text.removesuffix("/" + below)
+    return None if root == text and below != "." else root

@@ -5,7 +5,6 @@ All of it is suggested only: what a word means to the program that gets it, nobo
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.machine_paths.landscape import Placed
 from sage_doctor.machine_paths.occurrence import Occurrence
 from sage_doctor.machine_paths.shell_script import UNVERIFIED, shell_parser
-from sage_doctor.rewriting.planned import Edit, FileEdits, Span, World
+from sage_doctor.rewriting.planned import TAME, Edit, FileEdits, Span, World, root_in, target_of
 from sage_doctor.rewriting.shell_roots import ShellRoot, computed_roots, script_roots
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ ELSEWHERE = frozenset(
     ]
 )
 _BOTH = frozenset({"scp", "rsync"})
-_TAME = re.compile(r"[\w./+@:,=-]+")
 _SPECIAL = re.compile(r"[$`\"\\!]")
 _GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # what only a run knows stands before it
 _GOES_ON = re.compile(r"[\"']?[$`{\w\\*?\[]|[\"']{2}")
@@ -75,9 +73,9 @@ def plan_shell_edits(path: Path, raw: bytes, wanted: list[tuple[Occurrence, Plac
 def _edit(
     occurrence: Occurrence, placed: Placed, program: Node, lines: list[str], roots: list[ShellRoot]
 ) -> Edit | None:
-    if placed.target is None or placed.base is None or occurrence.line > len(lines):
+    target = target_of(placed)
+    if target is None or occurrence.line > len(lines):
         return None
-    target = Path(os.path.realpath(placed.base)) / os.path.relpath(placed.target, placed.base)
     byte = sum(len(line.encode()) + 1 for line in lines[: occurrence.line - 1])
     byte += len(lines[occurrence.line - 1][: occurrence.column].encode())
     node = program.descendant_for_byte_range(byte, byte + 1)
@@ -87,10 +85,8 @@ def _edit(
     for known in roots:
         if known.from_byte > byte or not target.is_relative_to(known.path):
             continue
-        below = target.relative_to(known.path).as_posix()
-        text = occurrence.text.rstrip("/")
-        root = text if below == "." else text.removesuffix("/" + below)
-        if root == text and below != ".":
+        root = root_in(occurrence, target, known.path)
+        if root is None:
             continue
         rest = lines[occurrence.line - 1][occurrence.column + len(root) :]
         if not rest.startswith("/") and _GOES_ON.match(rest):
@@ -115,7 +111,7 @@ def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tupl
         return None
     blanks = re.search(r"\s", text) is not None and " " not in path
     path = path if text.startswith(path, at) else root
-    if _SPECIAL.search(str(known.path)) or (blanks and _TAME.fullmatch(str(known.path)) is None):
+    if _SPECIAL.search(str(known.path)) or (blanks and TAME.fullmatch(str(known.path)) is None):
         return None  # it may be a command line, and the root is none that every shell takes for one word
     quoting = _quoting(node)
     rest, after = path[len(root) :], text[at + len(root) :]

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from sage_doctor.rewriting.expressions import Start, stands_alone
 from sage_doctor.rewriting.nodes import Nodes
-from sage_doctor.rewriting.planned import Span
+from sage_doctor.rewriting.planned import TAME, Span
 from sage_doctor.rewriting.shell_words import ELSEWHERE
 
 _PIECE = re.compile(
     r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>\"\"\"|'''|"|')(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""", re.DOTALL
 )
 _GAP = re.compile(r"(?:\s|\\\n|#[^\n]*\n)*")
-_TAME = re.compile(r"[\w./+@:,=-]+")
 _ELSEWHERE = re.compile(rf"\b(?:{'|'.join(sorted({*ELSEWHERE, 'scp', 'rsync'}))})\s")
 Flat = list[str | tuple[str]]
 
@@ -56,7 +55,7 @@ def splice(nodes: Nodes, node: ast.expr, segment: str, root: str, start: Start) 
         return None
     if nodes.formatted(node):
         return _in_front(nodes, node, pieces, root, start)
-    if re.search(r"\s", segment) and (_TAME.fullmatch(str(start.path)) is None or _ELSEWHERE.search(segment)):
+    if re.search(r"\s", segment) and (TAME.fullmatch(str(start.path)) is None or _ELSEWHERE.search(segment)):
         return None
     if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
         return _of_bytes(nodes, node, pieces, root, start)
