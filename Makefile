@@ -37,8 +37,8 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py
-	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/rewriting/test_properties.py
-	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/machine_paths/test_foreign_sources.py
+	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/paths/rewrite/test_properties.py
+	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/paths/find/test_foreign_sources.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -10,11 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from sage_doctor.machine_paths import read_script
-from sage_doctor.machine_paths.landscape import landscape
-from sage_doctor.rewriting import World, plan_edits
-from sage_doctor.rewriting.source import rewritten
-from sage_doctor.scripts import Seen
+from sage_doctor.paths.find import read_script
+from sage_doctor.paths.find.path_map import landscape
+from sage_doctor.paths.rewrite import World, plan_edits
+from sage_doctor.paths.rewrite.source import rewritten
+from sage_doctor.paths.scan import Seen
 
 GOAL_S = 10.0
 FILES = 6_000

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sage_doctor.advice import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.packages import knows_peft_type, unknown_lora_fields
-from sage_doctor.hub_findings import dangling_blobs, unresolved
-from sage_doctor.mendable import base_choices, mended
-from sage_doctor.model import Model
-from sage_doctor.readers.location import foreign_home
+from sage_doctor.findings.advice import as_candidates, copy_commands, table, where_it_may_be
+from sage_doctor.findings.hub_findings import dangling_blobs, unresolved
+from sage_doctor.findings.repairability import base_choices, mended
+from sage_doctor.findings.weight_findings import bring_back, broken_header, lfs_pull
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.location import foreign_home
 from sage_doctor.text import listed, printable, quoted
-from sage_doctor.weight_findings import bring_back, broken_header, lfs_pull
 
 ADAPTER = ("adapter",)
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sage_doctor.accelerator_findings import accelerator_doubt, accelerator_problem
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.device_findings import devices_to_examine
-from sage_doctor.environment_findings import blocking_code, interpreter_problem, needed_packages
 from sage_doctor.errors import Blocked, NotApplicable
-from sage_doctor.host import Host
-from sage_doctor.model import Model
-from sage_doctor.probing import Probing
+from sage_doctor.findings.accelerator import accelerator_doubt, accelerator_problem
+from sage_doctor.findings.environment_findings import blocking_code, interpreter_problem, needed_packages
 from sage_doctor.readers.versions import read_requirement
-from sage_doctor.service import handed_over
+from sage_doctor.subjects.device import devices_to_examine
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.service import handed_over
+from sage_doctor.suite.model_prober import Probing
 from sage_doctor.text import printable, quoted
 
 

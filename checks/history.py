@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.host import Host
-from sage_doctor.model import Model
-from sage_doctor.probing import Probing
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.suite.model_prober import Probing
 from sage_doctor.text import quoted, short_number
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
 
+NO_HISTORY = "no history is kept that this run can be compared with"
 GIGABYTE = 1_000_000_000
 UNITS = {"load_s": "s", "first_token_ms": "ms", "tokens_per_s": "tokens/s", "peak_memory_gb": "GB"}
 
@@ -22,18 +23,21 @@ UNITS = {"load_s": "s", "first_token_ms": "ms", "tokens_per_s": "tokens/s", "pea
 @check("load", after=["*"])
 def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
     """Loading and answering take what they usually take on this machine."""
-    past = host.history
+    if host.history_file is None:
+        raise NotApplicable(NO_HISTORY)
+    from sage_doctor.history import baseline  # SQLite costs time, and few runs keep a history
+
+    past = baseline.past_of(host)
     if past is None:
-        raise NotApplicable("no history is kept that this run can be compared with")
-    from sage_doctor.history import usual
+        raise NotApplicable(NO_HISTORY)
 
     now = {n: v for n, v in _measured(probe(model)).items() if not _misses_budget(model, n, v)}
     earlier = past.values(model.name, host.machine.boot_id)
-    known = {n: usual.usual(v) for n, v in earlier.items() if n in now and len(v) >= usual.LEAST_RUNS}
+    known = {n: baseline.usual(v) for n, v in earlier.items() if n in now and len(v) >= baseline.LEAST_RUNS}
     if not known:
         most = max((len(v) for v in earlier.values()), default=0)
-        raise NotApplicable(f"{most} of the {usual.LEAST_RUNS} earlier runs that tell what is usual")
-    beyond = {n: u for n, u in known.items() if usual.is_beyond(n, now[n], u)}
+        raise NotApplicable(f"{most} of the {baseline.LEAST_RUNS} earlier runs that tell what is usual")
+    beyond = {n: u for n, u in known.items() if baseline.is_beyond(n, now[n], u)}
     if beyond:
         said = [
             f"{n} is {short_number(now[n])} {UNITS[n]}, usually {short_number(u.median)} (of {u.runs})"
@@ -46,7 +50,7 @@ def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
                 n: {
                     "value": round(now[n], 3),
                     "median": round(u.median, 3),
-                    "limit": round(usual.limit(n, u), 3),
+                    "limit": round(baseline.limit(n, u), 3),
                     "runs": u.runs,
                     "unit": UNITS[n],
                 }

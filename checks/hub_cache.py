@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.hub_findings import dangling_blobs, downloaded, unresolved
-from sage_doctor.model import Model
+from sage_doctor.findings.hub_findings import dangling_blobs, downloaded, unresolved
+from sage_doctor.subjects.model import Model
 from sage_doctor.text import human_bytes, listed, printable, quoted
 
 if TYPE_CHECKING:

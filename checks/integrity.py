@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.model import Model
-from sage_doctor.readers.regular import UnreadableFile
+from sage_doctor.findings.weight_findings import bring_back
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import listed, printable
-from sage_doctor.weight_findings import bring_back
 
 if TYPE_CHECKING:
     from sage_doctor.facts.tensor_scan import TensorScan
@@ -29,7 +29,7 @@ def _weight_files(model: Model) -> list[tuple[str, Header | None]]:
 
 def _locked(model: Model) -> Collection[str]:
     """Return the files whose hashes the lock has; a broken lock is told by its own check."""
-    from sage_doctor.locking.comparison import entry_of
+    from sage_doctor.lock.comparison import entry_of
 
     with contextlib.suppress(DoctorError):
         entry = entry_of(model)

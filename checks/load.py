@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sage_doctor.accelerator_findings import LOOK_AT_TORCH
 from sage_doctor.check import Finding, Fix, Notes, check, finding
-from sage_doctor.environment_findings import blocking_code
 from sage_doctor.errors import Blocked, NotApplicable
-from sage_doctor.host import Host
-from sage_doctor.model import Model
-from sage_doctor.probe_findings import ended_badly, in_generation, over
-from sage_doctor.probing import Probing
-from sage_doctor.service import handed_over
+from sage_doctor.findings.accelerator import LOOK_AT_TORCH
+from sage_doctor.findings.environment_findings import blocking_code
+from sage_doctor.findings.probe import ended_badly, in_generation, over
+from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.service import handed_over
+from sage_doctor.suite.model_prober import Probing
 from sage_doctor.text import listed, printable, quoted
-from sage_doctor.weight_findings import bring_back
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome

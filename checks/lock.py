@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.locking import LOCK_NAME
-from sage_doctor.model import Model
+from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.lock import LOCK_NAME
+from sage_doctor.subjects.model import Model
 from sage_doctor.text import listed, quoted
-from sage_doctor.weight_findings import bring_back
 
 if TYPE_CHECKING:
-    from sage_doctor.locking.differences import Change
-    from sage_doctor.locking.entry import LockedModel
+    from sage_doctor.lock.differences import Change
+    from sage_doctor.lock.entry import LockedModel
 
 
 @check("integrity", after=["*"])
@@ -23,8 +23,8 @@ def check_lock(model: Model) -> Iterator[Finding]:
     manifest = model.host.manifest
     if manifest is None or model.spec is None:
         raise NotApplicable("it is no model of a manifest")
-    from sage_doctor.locking.comparison import compare
-    from sage_doctor.locking.parse import read_lock
+    from sage_doctor.lock.comparison import compare
+    from sage_doctor.lock.parse import read_lock
 
     locked = read_lock(manifest.directory / LOCK_NAME)
     if locked is None:

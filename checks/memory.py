@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sage_doctor.asking import Asking
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.device_findings import held_by, own_memory, session_device
-from sage_doctor.disk_need import room_to_rebuild
-from sage_doctor.environment_findings import blocking_code
 from sage_doctor.errors import Blocked, NotApplicable
-from sage_doctor.host import Host
-from sage_doctor.memory_need import memory_needed, shortage, swap_for, weight_bytes
-from sage_doctor.model import Model
-from sage_doctor.probing import Examined, Probing
+from sage_doctor.findings.device import held_by
+from sage_doctor.findings.environment_findings import blocking_code
 from sage_doctor.report import Severity
-from sage_doctor.service import handed_over
+from sage_doctor.subjects.device import own_memory, session_device
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.needs import memory_needed, room_to_rebuild, shortage, swap_for, weight_bytes
+from sage_doctor.subjects.service import handed_over
+from sage_doctor.suite.model_prober import Examined, Probing
+from sage_doctor.suite.service_prober import Asking
 from sage_doctor.text import human_bytes, printable
 
 TOP = "ps -eo pid,user,rss,comm --sort=-rss | head"
@@ -31,7 +31,7 @@ def check_memory(model: Model, host: Host) -> Iterator[Finding]:
         raise NotApplicable("the system does not tell its memory")
     need, swap = memory_needed(model), swap_for(model, total=True)
     if need > total and model.served_by is not None:
-        raise NotApplicable(f"it never fits here: {printable(model.served_by.name, limit=80)} is asked instead")
+        raise NotApplicable(f"it never fits here: {printable(model.served_by, limit=80)} is asked instead")
     if need > total:
         yield finding(
             "memory-insufficient",
@@ -68,11 +68,11 @@ def check_memory_free(model: Model, host: Host, probe: Probing, ask: Asking) -> 
     elif shortage(model) is not None:
         service, instead = model.served_by, ""
         if service is not None:
-            trouble = ask.failure(service)
+            trouble = ask.failure(ask.service(service))
             if trouble is None:
                 raise NotApplicable(handed_over(model) or "")
-            instead = f"; {printable(service.name, limit=80)}, which is asked instead, is no help: {trouble.message}"
-        yield _short(host, need, free, swap, instead, service=service.name if service is not None else None)
+            instead = f"; {printable(service, limit=80)}, which is asked instead, is no help: {trouble.message}"
+        yield _short(host, need, free, swap, instead, service=service)
 
 
 def _short(

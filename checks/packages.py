@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, check
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.packages import InterpreterFacts
-from sage_doctor.host import Host
-from sage_doctor.model import Model
-from sage_doctor.package_findings import config_is_newer, conflicts, lacking, taken_by_files, unmet
+from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, taken_by_files, unmet
 from sage_doctor.readers.versions import Needed
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable
 
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from sage_doctor.advice import as_candidates, copy_commands, where_it_may_be
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
-from sage_doctor.mendable import mended, modes_obstacle
-from sage_doctor.model import Model
-from sage_doctor.readers.regular import look
+from sage_doctor.findings.advice import as_candidates, copy_commands, where_it_may_be
+from sage_doctor.findings.repairability import mended, modes_obstacle
+from sage_doctor.findings.weight_findings import merge_commands
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import look
 from sage_doctor.text import printable, quoted
-from sage_doctor.weight_findings import merge_commands
 
 
 @check("static")

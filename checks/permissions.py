@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.mendable import mended, modes_obstacle
-from sage_doctor.model import Model
-from sage_doctor.readers.regular import readable_by
+from sage_doctor.findings.repairability import mended, modes_obstacle
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import readable_by
 from sage_doctor.text import printable, quoted
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.runners import find_runners
-from sage_doctor.host import Host
+from sage_doctor.subjects.host import Host
 from sage_doctor.text import printable, quoted
 
 if TYPE_CHECKING:
-    from sage_doctor.scripts import Seen
+    from sage_doctor.paths.scan import Seen
 
 
 @check("static")
@@ -34,8 +34,8 @@ def check_runners(host: Host) -> Iterator[Finding]:
                     commands=(f"git -C {quoted(manifest.directory)} status --short",),
                 ),
             )
-    from sage_doctor.script_findings import form_findings, unverified
-    from sage_doctor.scripts import survey
+    from sage_doctor.findings.scripts import form_findings, unverified
+    from sage_doctor.paths.scan import survey
 
     found = survey(host, lint=False)
     for seen in found.seen:
@@ -49,9 +49,9 @@ def check_lint(host: Host, notes: Notes) -> Iterator[Finding]:
     """The files that the manifest wants read name no path of another machine, and units nothing that is not there."""
     if host.manifest is None or not (host.manifest.lint.paths or any(_patterns(host, r) for r in host.manifest.roles)):
         raise NotApplicable("the manifest names neither runners nor files to read ([lint] paths)")
-    from sage_doctor.script_findings import form_findings
-    from sage_doctor.scripts import survey
-    from sage_doctor.unit_findings import disagreement, unit_findings, vanished
+    from sage_doctor.findings.scripts import form_findings
+    from sage_doctor.findings.units import disagreement, unit_findings, vanished
+    from sage_doctor.paths.scan import survey
 
     found = survey(host, lint=True)
     for seen in found.seen:
@@ -73,9 +73,9 @@ def _patterns(host: Host, role: str) -> tuple[str, ...]:
 
 def _paths(seen: Seen, host: Host) -> Iterator[Finding]:
     """Yield what is wrong with a file's paths. The sessions' Python is asked only where something is."""
-    from sage_doctor.rewriting import world_of
-    from sage_doctor.script_findings import path_findings
-    from sage_doctor.scripts import shared
+    from sage_doctor.findings.scripts import path_findings
+    from sage_doctor.paths.rewrite import world_of
+    from sage_doctor.paths.scan import shared
 
     elsewhere = bool(seen.ours) and shared(host, seen.roles)
     if seen.misplaced or elsewhere:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from sage_doctor.asking import Asking
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.probe_findings import over
-from sage_doctor.service import Service
-from sage_doctor.service_findings import in_trouble
+from sage_doctor.findings.probe import over
+from sage_doctor.findings.services import in_trouble
+from sage_doctor.subjects.service import Service
+from sage_doctor.suite.service_prober import Asking
 from sage_doctor.text import printable
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.host import Host
-from sage_doctor.journal import state_directory
 from sage_doctor.manifest import HeartbeatSpec, StateSpec
 from sage_doctor.manifest.durations import spoken
+from sage_doctor.subjects.host import Host
+from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import listed, printable, quoted
 
 if TYPE_CHECKING:
     from sage_doctor.facts.traces import Numbered, Trace, Traces, Unseen
-    from sage_doctor.watermarks import Counter, Mark, Watermarks
+    from sage_doctor.history.watermarks import Counter, Mark, Watermarks
 
 _LARGEST_MEASURED = 1 << 53  # beyond it a float is not exact
 
@@ -112,7 +112,7 @@ def check_states(host: Host, notes: Notes) -> Iterator[Finding]:
         raise NotApplicable("no state files are declared for this machine")
     from sage_doctor.facts.session_state import read_session_state
     from sage_doctor.facts.traces import read_numbers
-    from sage_doctor.watermarks import Counter, Watermarks
+    from sage_doctor.history.watermarks import Counter, Watermarks
 
     record = _Record(Watermarks(directory=state_directory(host.environ, host.home)))
     for spec in manifest.states.values():
@@ -140,7 +140,7 @@ class _Record:
     """The watermarks during one check. What cannot be read or written is gathered; states are judged all the same."""
 
     def __init__(self, store: Watermarks) -> None:
-        from sage_doctor.watermarks import Marks
+        from sage_doctor.history.watermarks import Marks
 
         self.store = store
         self.marks = Marks()

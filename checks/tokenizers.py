@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from packaging.version import InvalidVersion, Version
 
-from sage_doctor.advice import as_candidates
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.embeddings import embedding_tensor
-from sage_doctor.model import Model
+from sage_doctor.findings.advice import as_candidates
+from sage_doctor.findings.weight_findings import companions_back, lfs_pull
+from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, quoted
-from sage_doctor.weight_findings import companions_back, lfs_pull
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from sage_doctor.advice import as_candidates
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
-from sage_doctor.hub_findings import is_snapshot, snapshot_without_weights
-from sage_doctor.mendable import INDEX, aside_obstacle, index_obstacle, mended
-from sage_doctor.model import Model
+from sage_doctor.findings.advice import as_candidates
+from sage_doctor.findings.hub_findings import is_snapshot, snapshot_without_weights
+from sage_doctor.findings.repairability import INDEX, aside_obstacle, index_obstacle, mended
+from sage_doctor.findings.weight_findings import bring_back, broken_header, merge_commands
 from sage_doctor.readers.safetensors_header import read_stand_in
+from sage_doctor.subjects.model import Model
 from sage_doctor.text import human_bytes, listed, printable, quoted
-from sage_doctor.weight_findings import bring_back, broken_header, merge_commands
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")

@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sage_doctor.api import AdapterPlaces, resolve, resolve_adapter
     from sage_doctor.errors import ModelNotFound
     from sage_doctor.report import CheckResult, Finding, Fix, Measurement, Report
-    from sage_doctor.resolving import AdapterPlaces, resolve, resolve_adapter
 
 __version__ = "0.1.0"
 
@@ -45,9 +45,9 @@ _HOME = {
     "Measurement": "sage_doctor.report",
     "ModelNotFound": "sage_doctor.errors",
     "Report": "sage_doctor.report",
-    "AdapterPlaces": "sage_doctor.resolving",
-    "resolve": "sage_doctor.resolving",
-    "resolve_adapter": "sage_doctor.resolving",
+    "AdapterPlaces": "sage_doctor.api",
+    "resolve": "sage_doctor.api",
+    "resolve_adapter": "sage_doctor.api",
 }
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sage_doctor import catalogue
-from sage_doctor.report import LEVELS, Finding, Fix, Level, Measurement, Severity
+from sage_doctor.findings.making import finding
+from sage_doctor.report import LEVELS, Finding, Fix, Level, Measurement
 
 __all__ = ["CheckSpec", "Finding", "Fix", "Notes", "check", "finding", "spec_of"]
 
@@ -71,29 +71,6 @@ def spec_of(function: object) -> CheckSpec | None:
     """Return what `@check` recorded on a function, or None where it is not a check."""
     spec = getattr(function, ATTRIBUTE, None)
     return spec if isinstance(spec, CheckSpec) else None
-
-
-def finding(
-    code: str,
-    message: str,
-    *,
-    fix: Fix,
-    evidence: Mapping[str, Any] | None = None,
-    severity: Severity | None = None,
-    subject: str = "",
-) -> Finding:
-    """Return a finding for the subject under examination, or for the one named (a check of many scripts does that).
-
-    `severity` defaults to the catalogue's. Raises `ValueError` where a code of one's own comes without one.
-    """
-    known = catalogue.find(code)
-    if severity is None:
-        if known is None:
-            raise ValueError(f"finding code {code!r} is not in the catalogue: give its severity")
-        severity = known.severity
-    return Finding(
-        code=code, severity=severity, subject=subject, check="", message=message, evidence=evidence or {}, fix=fix
-    )
 
 
 @dataclass

@@ -182,8 +182,8 @@ def test_the_static_suite_brings_no_torch(tmp_path: Path) -> None:
     write_sharded(tree / "sharded")
     code = (
         "import json, sys\n"
-        "from sage_doctor.selection import Request\n"
-        "from sage_doctor.suite import examine\n"
+        "from sage_doctor.subjects.selection import Request\n"
+        "from sage_doctor.suite.examine import examine\n"
         f"report = examine(Request(targets=({str(tree)!r},), cwd={str(tmp_path)!r}, level='static'))\n"
         "print(json.dumps([report.verdict, len(report.checks), sorted(sys.modules)]))\n"
     )

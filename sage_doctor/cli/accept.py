@@ -16,8 +16,8 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.text import listed, printable, quoted
 
 if TYPE_CHECKING:
+    from sage_doctor.history.watermarks import Counter, Mark, Watermarks
     from sage_doctor.manifest import Manifest, StateSpec
-    from sage_doctor.watermarks import Counter, Mark, Watermarks
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record the present value. Raises `DoctorError` where it cannot be read or recorded, or nobody agreed."""
     from sage_doctor.facts.session_state import read_session_state  # noqa: PLC0415 - --help needs none of this
-    from sage_doctor.journal import state_directory  # noqa: PLC0415
-    from sage_doctor.watermarks import Counter, Watermarks  # noqa: PLC0415
+    from sage_doctor.history.watermarks import Counter, Watermarks  # noqa: PLC0415
+    from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415
 
     manifest, spec, counter = _wanted(options)
     state = read_session_state(spec.path, counter)
@@ -83,7 +83,7 @@ def _ask() -> None:
 
 
 def _record(store: Watermarks, key: Counter, value: float, before: Mark | None) -> None:
-    from sage_doctor.journal import FILE_NAME, Journal  # noqa: PLC0415 - likewise
+    from sage_doctor.repairs.journal import FILE_NAME, Journal  # noqa: PLC0415 - likewise
 
     journal = Journal(path=store.directory / FILE_NAME)
     begun = journal.begin(

@@ -19,7 +19,7 @@ from sage_doctor.report import LEVELS
 
 if TYPE_CHECKING:
     from sage_doctor.history import Chronicle
-    from sage_doctor.selection import Request, Selection
+    from sage_doctor.subjects.selection import Request, Selection
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +42,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Examine, deliver the report, and return its exit code."""
     outputs = outputs_of(options)
-    from sage_doctor.selection import Request, select  # noqa: PLC0415 - --help and wrong words need no pytest
-    from sage_doctor.suite import examine  # noqa: PLC0415
+    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415 - --help and wrong words need no pytest
+    from sage_doctor.suite.examine import examine  # noqa: PLC0415
 
     request = Request(
         targets=tuple(options.targets),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from sage_doctor import catalogue
 from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.findings import catalogue
 from sage_doctor.text import printable
 
 MOST_BYTES = 4_000_000
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _recognised() -> tuple[catalogue.Entry, ...]:
-    from sage_doctor.catalogue.recognition import search  # noqa: PLC0415 - compiles a hundred patterns
+    from sage_doctor.findings.recognition import search  # noqa: PLC0415 - compiles a hundred patterns
 
     if sys.stdin.isatty():
         sys.stderr.write("Paste the error text, then press Ctrl-D.\n")

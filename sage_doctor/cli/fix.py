@@ -22,11 +22,11 @@ from sage_doctor.report import LEVELS, Finding
 from sage_doctor.text import listed, printable, quoted
 
 if TYPE_CHECKING:
-    from sage_doctor.journal import Journal
-    from sage_doctor.mending import Attempt, Mending
-    from sage_doctor.old_state import OldState
-    from sage_doctor.repair import Plan
-    from sage_doctor.selection import Request
+    from sage_doctor.repairs.backup import OldState
+    from sage_doctor.repairs.journal import Journal
+    from sage_doctor.repairs.repair import Plan
+    from sage_doctor.repairs.repair_session import Attempt, Mending
+    from sage_doctor.subjects.selection import Request
 
 _WIDEST = 100
 _ENDED = {
@@ -74,8 +74,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Repair, show what came of it, and return the exit code of the report after."""
     outputs = outputs_of(options)
-    from sage_doctor.mending import NAME_BASE, Audience, Wishes, journal_of, mend  # noqa: PLC0415 - --help needs no pytest
-    from sage_doctor.selection import Request  # noqa: PLC0415
+    from sage_doctor.repairs.repair_session import NAME_BASE, Audience, Wishes, journal_of, mend  # noqa: PLC0415 - --help needs no pytest
+    from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 
     request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
     journal = journal_of(os.environ)
@@ -118,9 +118,9 @@ def _tell_suggestions(request: Request, mending: Mending) -> None:
     """Show what is only suggested for scripts where no plan has shown it: there was nothing else to do with them."""
     if any(a.plan is not None and a.plan.suggests for a in mending.attempts):
         return
-    from sage_doctor.repair import suggested_lines  # noqa: PLC0415
-    from sage_doctor.rewriting.patch import how_to_take, suggestions_of  # noqa: PLC0415
-    from sage_doctor.selection import select  # noqa: PLC0415
+    from sage_doctor.paths.rewrite.patch import how_to_take, suggestions_of  # noqa: PLC0415
+    from sage_doctor.repairs.repair import suggested_lines  # noqa: PLC0415
+    from sage_doctor.subjects.selection import select  # noqa: PLC0415
 
     for found in suggestions_of(select(request).host):
         if found.patch:
@@ -172,7 +172,7 @@ def _wrapped(text: str, indent: str, after: str) -> list[str]:
 
 def _tell_unfinished(journal: Journal) -> list[OldState]:
     """Tell what an earlier run was killed in the midst of: once, or as long as an old state is kept. Return those."""
-    from sage_doctor.old_state import old_state  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.repairs.backup import old_state  # noqa: PLC0415 - --help needs none of it
 
     kept = []
     for entry in journal.unfinished():

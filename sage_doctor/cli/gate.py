@@ -16,8 +16,8 @@ from typing import Any
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, length_of_time
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.asking import ask_until_open
-from sage_doctor.gate.question import Question
-from sage_doctor.gate.voice import Voice
+from sage_doctor.gate.output import Voice
+from sage_doctor.gate.request import Question
 from sage_doctor.report import LEVELS
 
 

@@ -17,7 +17,7 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.text import human_bytes, listed, printable, short_number
 
 if TYPE_CHECKING:
-    from sage_doctor.host import Host
+    from sage_doctor.subjects.host import Host
 
 _MOST_FINDINGS = 3
 
@@ -58,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
 
 def host_of(manifest: str | None) -> Host:
     """Return this host with the manifest in use, if there is one. Raises `ManifestError`."""
-    from sage_doctor.host import Host  # noqa: PLC0415
     from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415
+    from sage_doctor.subjects.host import Host  # noqa: PLC0415
 
     cwd = Path(os.getcwd())
     found = cwd / manifest if manifest is not None else find_manifest(cwd, os.environ)
@@ -69,8 +69,8 @@ def host_of(manifest: str | None) -> Host:
 
 def file_of(host: Host) -> Path:
     """Return where this user's history lies, whether or not it exists."""
-    from sage_doctor.host import HISTORY  # noqa: PLC0415
-    from sage_doctor.journal import state_directory  # noqa: PLC0415
+    from sage_doctor.subjects.host import HISTORY  # noqa: PLC0415
+    from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415
 
     return state_directory(host.environ, host.home) / HISTORY
 

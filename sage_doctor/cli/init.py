@@ -15,8 +15,8 @@ from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.text import printable, quoted
 
 if TYPE_CHECKING:
-    from sage_doctor.discovery.additions import Addition
-    from sage_doctor.discovery.survey import Question, Survey
+    from sage_doctor.init.additions import Addition
+    from sage_doctor.init.inventory import Question, Survey
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, show, ask and write. Raises `ManifestError`, `UsageError` and `NothingSelected`."""
-    from sage_doctor.discovery.additions import added, read_text, target_of  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.discovery.survey import survey_of  # noqa: PLC0415
+    from sage_doctor.init.additions import added, read_text, target_of  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.init.inventory import survey_of  # noqa: PLC0415
     from sage_doctor.manifest import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
 
     cwd = _cwd()

@@ -145,7 +145,7 @@ def _installation(options: argparse.Namespace, system: bool) -> Installation:
 
 def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
     from sage_doctor.install import crontab, launchd, systemd  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.journal import state_directory  # noqa: PLC0415 - likewise
+    from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415 - likewise
 
     home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
     if options.session_unit and options.scheduler != "systemd":
@@ -163,8 +163,8 @@ def _order(options: argparse.Namespace, *, system: bool) -> Order:
     from sage_doctor.install.order import Order, carried, chosen_roles, mounts_of  # noqa: PLC0415
     from sage_doctor.install.program import own_program, prove  # noqa: PLC0415
     from sage_doctor.install.schedule import parse_schedule  # noqa: PLC0415
-    from sage_doctor.journal import state_directory  # noqa: PLC0415
     from sage_doctor.manifest import FILE_NAME, find_manifest, load_for_host  # noqa: PLC0415
+    from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415
 
     user, home = _account(options, system=system)
     schedule = parse_schedule(options.every, options.scheduler) if options.every else None

@@ -20,10 +20,10 @@ from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
 from sage_doctor.text import human_bytes, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.locking.choice import Choice
-    from sage_doctor.locking.comparison import Compared
-    from sage_doctor.locking.differences import Change
-    from sage_doctor.locking.entry import LockedModel
+    from sage_doctor.lock.comparison import Compared
+    from sage_doctor.lock.differences import Change
+    from sage_doctor.lock.entry import LockedModel
+    from sage_doctor.lock.scope import Choice
 
 Entries = Mapping[str, "LockedModel"]
 
@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Record, check or explain. Raises `UsageError` for a broken manifest or lock."""
-    from sage_doctor.locking.choice import choose  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.lock.scope import choose  # noqa: PLC0415 - --help needs none of it
 
     if options.check and (options.diff or options.prune):
         raise UsageError("--check changes nothing and looks at this machine: it takes neither --diff nor --prune")
@@ -72,7 +72,7 @@ def _needed(entries: Entries | None, path: Path) -> Entries:
 
 
 def _compare(choice: Choice, old: Entries) -> list[Compared]:
-    from sage_doctor.locking.comparison import compare  # noqa: PLC0415
+    from sage_doctor.lock.comparison import compare  # noqa: PLC0415
 
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as line:
         return compare(choice.models, old, cache=choice.cache, progress=_telling(line))
@@ -92,8 +92,8 @@ def _telling(line: Progress) -> Callable[[int, int], None]:
 
 
 def _record(choice: Choice, *, prune: bool) -> int:
-    from sage_doctor.files import write_atomically  # noqa: PLC0415
-    from sage_doctor.locking.form import lock_text  # noqa: PLC0415
+    from sage_doctor.lock.serialize import lock_text  # noqa: PLC0415
+    from sage_doctor.system.atomic_write import write_atomically  # noqa: PLC0415
 
     old = choice.locked or {}
     results = _compare(choice, old)
@@ -142,8 +142,8 @@ def _check(choice: Choice) -> int:
 
 
 def _diff(choice: Choice, other: Path) -> int:
-    from sage_doctor.locking.differences import Sides, changes_between  # noqa: PLC0415
-    from sage_doctor.locking.parse import read_lock  # noqa: PLC0415
+    from sage_doctor.lock.differences import Sides, changes_between  # noqa: PLC0415
+    from sage_doctor.lock.parse import read_lock  # noqa: PLC0415
 
     path = choice.lock
     ours, theirs = _needed(choice.locked, path), _needed(read_lock(other), other)

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from sage_doctor.errors import UsageError
-from sage_doctor.files import write_atomically
 from sage_doctor.render import FORMATS, render
 from sage_doctor.report import Report
+from sage_doctor.system.atomic_write import write_atomically
 from sage_doctor.text import printable
 
 

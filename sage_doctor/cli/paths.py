@@ -18,10 +18,10 @@ from sage_doctor.errors import UsageError
 from sage_doctor.text import listed, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.host import Host
+    from sage_doctor.paths.rewrite import World
+    from sage_doctor.paths.scan import Seen, Survey
     from sage_doctor.report import Finding
-    from sage_doctor.rewriting import World
-    from sage_doctor.scripts import Seen, Survey
+    from sage_doctor.subjects.host import Host
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +46,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List what was found. Raises `UsageError` for a file that is not there."""
-    from sage_doctor.machine_paths.installed import find_installed  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.rewriting import world_of  # noqa: PLC0415
-    from sage_doctor.scripts import survey  # noqa: PLC0415
-    from sage_doctor.selection import Request, select  # noqa: PLC0415
+    from sage_doctor.paths.find.installed import find_installed  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.paths.rewrite import world_of  # noqa: PLC0415
+    from sage_doctor.paths.scan import survey  # noqa: PLC0415
+    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
 
     request = Request(targets=(), manifest=options.manifest, level="static", cwd=os.getcwd())
     host = select(request).host
@@ -83,7 +83,7 @@ def _file(name: str) -> Path:
 
 def _lacking(seen: Seen, found: Survey) -> Iterator[Finding]:
     """Yield what an installed unit or the crontab starts, and is not there or may not be started."""
-    from sage_doctor.unit_findings import unit_findings  # noqa: PLC0415
+    from sage_doctor.findings.units import unit_findings  # noqa: PLC0415
 
     if os.path.isabs(seen.subject) or seen.script.language == "crontab":
         yield from unit_findings(seen, found)
@@ -91,7 +91,7 @@ def _lacking(seen: Seen, found: Survey) -> Iterator[Finding]:
 
 def _print_patch(host: Host, files: list[Path] | None) -> int:
     """Print what is suggested. Each repository has a patch of its own, so only one is printed at a time."""
-    from sage_doctor.rewriting.patch import how_to_take, suggestions_of  # noqa: PLC0415
+    from sage_doctor.paths.rewrite.patch import how_to_take, suggestions_of  # noqa: PLC0415
 
     found = suggestions_of(host, only=files)
     for obstacle in (o for s in found for o in s.obstacles):
@@ -111,7 +111,7 @@ def _print_patch(host: Host, files: list[Path] | None) -> int:
 
 
 def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict[str, Any]]:
-    from sage_doctor.rewriting import plan_edits  # noqa: PLC0415
+    from sage_doctor.paths.rewrite import plan_edits  # noqa: PLC0415
 
     wanted = {id(o) for o, _ in (*seen.misplaced, *seen.ours)}
     planned = plan_edits(seen, world) if wanted and world is not None else None

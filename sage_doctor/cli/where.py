@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the path, its bytes as they are. Raises `DoctorError` where there is no such directory."""
-    from sage_doctor.selection import Request, select  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415 - --help needs no manifest
 
     wanted = options.model
     request = Request(targets=(wanted,), manifest=options.manifest, level="static", cwd=os.getcwd())

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.readers.json_object import JsonFile, read_json_object
-from sage_doctor.readers.regular import Node
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.path_info import Node
 
 PREFIX = "base_model.model."
 _LORA = re.compile(

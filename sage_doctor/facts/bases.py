@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.readers.location import same_tail
-from sage_doctor.readers.regular import look
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import is_model_directory, read_tree
+from sage_doctor.system.location import same_tail
+from sage_doctor.system.path_info import look
 
 
 @dataclass(frozen=True, kw_only=True)

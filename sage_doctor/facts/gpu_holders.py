@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sage_doctor.readers.child import run
-from sage_doctor.readers.small_text import read_line, read_text
+from sage_doctor.system.child import run
+from sage_doctor.system.small_text import read_line, read_text
 
 _TOOL = ("nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader,nounits")
 _TOOL_S = 2.0

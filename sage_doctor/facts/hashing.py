@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.known_hash import Algorithm, algorithm_of
-from sage_doctor.readers.regular import UnreadableFile
+from sage_doctor.system.path_info import UnreadableFile
 
 Progress = Callable[[int], None]
 

@@ -18,8 +18,8 @@ from sage_doctor.readers.known_hash import (
     local_dir_hashes,
     read_tree,
 )
-from sage_doctor.readers.regular import UnreadableFile, look, read_start
 from sage_doctor.readers.repo_id import is_repo_id
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
 from sage_doctor.text import printable
 
 __all__ = [

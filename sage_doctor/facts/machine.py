@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sage_doctor.readers.accelerator import AcceleratorKind, AcceleratorSign, NvidiaDriver, read_nvidia, read_signs
-from sage_doctor.readers.child import run
-from sage_doctor.readers.memory import Memory, read_darwin_memory, read_memory
-from sage_doctor.readers.regular import look
-from sage_doctor.readers.small_text import read_line, read_text
+from sage_doctor.system.child import run
+from sage_doctor.system.memory import Memory, read_darwin_memory, read_memory
+from sage_doctor.system.path_info import look
+from sage_doctor.system.small_text import read_line, read_text
 
 __all__ = ["AcceleratorKind", "AcceleratorSign", "MachineFacts", "NvidiaDriver", "disk_free", "read_machine"]
 

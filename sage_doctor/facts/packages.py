@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sage_doctor.readers.child import Child, Outcome
 from sage_doctor.readers.library_source import (
     TorchAccelerator,
     knows_model_type,
@@ -22,8 +21,9 @@ from sage_doctor.readers.library_source import (
     torch_build,
     unknown_lora_fields,
 )
-from sage_doctor.readers.regular import look
 from sage_doctor.readers.versions import plain_name
+from sage_doctor.system.child import Child, Outcome
+from sage_doctor.system.path_info import look
 
 Problem = Literal["missing", "not-executable", "not-python", "timeout", "failed"]
 

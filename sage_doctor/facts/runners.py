@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from sage_doctor.readers.regular import look
+from sage_doctor.system.path_info import look
 
 MOST_RUNNERS = 1000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.readers.json_object import JsonFile, read_json_object
-from sage_doctor.readers.regular import look
+from sage_doctor.system.path_info import look
 from sage_doctor.text import printable
 
 MOST_BYTES: Final = 64 << 20

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sage_doctor.readers.regular import UnreadableFile
+from sage_doctor.system.path_info import UnreadableFile
 
 if TYPE_CHECKING:
     import numpy as np

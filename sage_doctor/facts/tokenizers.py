@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.readers.regular import UnreadableFile, read_start
 from sage_doctor.readers.signature import describe_content
 from sage_doctor.readers.tokenizer_json import TokenizerJson, read_tokenizer_json
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.path_info import UnreadableFile, read_start
 
 # Any of these sets is enough for a tokenizer to be built from.
 _ENOUGH: tuple[tuple[str, ...], ...] = (

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.readers.globbing import Globbing, numbering
-from sage_doctor.readers.regular import look
+from sage_doctor.system.globbing import Globbing, numbering
+from sage_doctor.system.path_info import look
 
 AHEAD_S: Final = 120.0  # clocks of file servers differ by less
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sage_doctor.readers.json_object import JsonFile, read_json_object
-from sage_doctor.readers.regular import Node, look
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.path_info import Node, look
 
 Form = Literal["single", "sharded", "pickle", "pickle-sharded", "none"]
 

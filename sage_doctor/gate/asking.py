@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from sage_doctor.gate.decision import Decision, cut_short
 from sage_doctor.gate.guard import LIMIT, Send, guarded
-from sage_doctor.gate.question import DEFAULT_TIMEOUT_S, Question
+from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, Question
 from sage_doctor.manifest.durations import spoken
 
 LONGEST_PAUSE_S: Final = 60.0

@@ -5,62 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.gate.context import Ground, Hear, Tell
 from sage_doctor.gate.decision import Decision, Place, failed
-from sage_doctor.gate.identity import Watched
+from sage_doctor.gate.environment import read_surroundings, since_boot_s
+from sage_doctor.gate.fingerprint import Watched
+from sage_doctor.gate.gate_lock import turn
 from sage_doctor.gate.memory import short_of
-from sage_doctor.gate.question import DEFAULT_MAX_AGE_S, DEFAULT_TIMEOUT_S, Question
 from sage_doctor.gate.record import Recorded, Records
+from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, Question
 from sage_doctor.gate.reuse import age_s, outdated
-from sage_doctor.gate.surroundings import Surroundings, read_surroundings, since_boot_s
-from sage_doctor.gate.turns import turn
-from sage_doctor.journal import state_directory
-from sage_doctor.manifest import Manifest, find_manifest, load_for_host
+from sage_doctor.manifest import find_manifest, load_for_host
 from sage_doctor.manifest.durations import spoken
+from sage_doctor.system.state_directory import state_directory
 
 FOLDER: Final = "gate"
 _LAST: Final = "last-verdict"
 # What the examination leaves of the time, so that it can still say how far it came.
 LEFT_FOR_DECISION_S: Final = 1.0
-
-Tell = Callable[[str], None]
-Hear = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What every step of one decision stands on. `until` is a `time.time()`; `begun_s` counts from boot."""
-
-    question: Question
-    manifest: Manifest
-    surroundings: Surroundings
-    records: Records
-    environ: Mapping[str, str]
-    until: float
-    begun_s: float
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What a role's record is kept under: the manifest, the machine, and the settings that choose files."""
-        machine = self.manifest.machine.name if self.manifest.machine else os.uname().nodename
-        settings = [f"{name}={value}" for name, value in self.surroundings["settings"].items()]
-        return (os.path.realpath(self.manifest.path), machine, self.question.role, *settings)
-
-    @property
-    def max_age_s(self) -> float:
-        """How long a result holds, in seconds: what was asked, else what the manifest says."""
-        role = self.manifest.roles[self.question.role]
-        said = (self.question.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
-        return next((age for age in said if age is not None), DEFAULT_MAX_AGE_S)
-
-    @property
-    def directory(self) -> str:
-        """The working directory."""
-        return self.question.cwd
 
 
 def decide(

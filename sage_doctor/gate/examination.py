@@ -6,17 +6,17 @@ import contextlib
 import dataclasses
 from typing import Final
 
-from sage_doctor.gate.deciding import Ground, Hear, Tell
+from sage_doctor.gate.context import Ground, Hear, Tell
 from sage_doctor.gate.decision import Decision, Place, State, remedies, sentence
-from sage_doctor.gate.identity import changed
+from sage_doctor.gate.fingerprint import changed
+from sage_doctor.gate.gate_lock import turn
+from sage_doctor.gate.inputs import Situation, read_situation
 from sage_doctor.gate.results import directory_for, keep_results, loads_lock, make_record, settled, with_recorded
-from sage_doctor.gate.situation import Situation, read_situation
-from sage_doctor.gate.turns import turn
-from sage_doctor.memory_need import memory_needed
 from sage_doctor.report import Report, at_least
-from sage_doctor.run import Outcome
-from sage_doctor.selection import Request, Selection, select
-from sage_doctor.suite import examine
+from sage_doctor.subjects.needs import memory_needed
+from sage_doctor.subjects.selection import Request, Selection, select
+from sage_doctor.suite.examine import examine
+from sage_doctor.suite.run import Outcome
 from sage_doctor.text import listed, printable
 
 _STATES: Final[dict[int, State]] = {0: "open", 1: "blocked"}

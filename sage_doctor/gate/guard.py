@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sage_doctor.readers.small_text import read_line, read_text
+from sage_doctor.system.small_text import read_line, read_text
 from sage_doctor.text import printable
 
 TERM_GRACE_S: Final = 0.7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sage_doctor.readers.memory import read_memory
+from sage_doctor.system.memory import read_memory
 
 
 def short_of(needed: int, root: Path = Path("/")) -> bool:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.files import write_atomically
-from sage_doctor.gate.identity import Watched
+from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.system.atomic_write import write_atomically
 from sage_doctor.text import printable
 
 SCHEMA: Final = 1

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sage_doctor.gate.deciding import Ground
-from sage_doctor.gate.identity import Watched
+from sage_doctor.gate.context import Ground
+from sage_doctor.gate.environment import since_boot_s
+from sage_doctor.gate.fingerprint import Watched
+from sage_doctor.gate.inputs import Situation
 from sage_doctor.gate.memory import short_of
 from sage_doctor.gate.record import Recorded
 from sage_doctor.gate.reuse import age_s, outdated
-from sage_doctor.gate.situation import Situation
-from sage_doctor.gate.surroundings import since_boot_s
 from sage_doctor.manifest.durations import spoken
-from sage_doctor.memory_need import memory_needed
-from sage_doctor.model import Model
 from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_least, conclude, finding_from_json
-from sage_doctor.selection import Selection
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.needs import memory_needed
+from sage_doctor.subjects.selection import Selection
 
 _PARTS: Final = frozenset({"checks", "findings", "measurements", "answer"})
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sage_doctor.gate.identity import changed
+from sage_doctor.gate.environment import difference, since_boot_s
+from sage_doctor.gate.fingerprint import changed
 from sage_doctor.gate.record import Recorded
-from sage_doctor.gate.surroundings import difference, since_boot_s
 from sage_doctor.manifest.durations import spoken
 from sage_doctor.report import LEVELS
 from sage_doctor.text import printable

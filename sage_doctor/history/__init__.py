@@ -13,8 +13,8 @@ What a command does that has examined something with a manifest (`check` does, a
 
 The pieces, for other uses: `series_of(host, targets)` names the runs that can be compared; `take(selection)` makes a
 `Snapshot`; `record(report, snapshot, series, verb=…)` writes a run down; `last_green(series, report)` finds the last
-good one; `changes_since(good.snapshot, snapshot)` says what differs; `Past(series=…).values(…)` is what checks ask, as
-`host.history`. None of them raises for what the disk holds or lacks, or waits longer than two seconds.
+good one; `changes_since(good.snapshot, snapshot)` says what differs; `past_of(host)` is what checks ask. None of them
+raises for what the disk holds or lacks, or waits longer than two seconds.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sage_doctor.history.chronicle import Chronicle
+    from sage_doctor.history.baseline import Past, Usual, accept
     from sage_doctor.history.differences import changes_since
+    from sage_doctor.history.recorder import Chronicle
     from sage_doctor.history.runs import Good, Series, last_green, record, series_of
     from sage_doctor.history.snapshot import ModelState, Snapshot, take
-    from sage_doctor.history.usual import Past, Usual, accept
 
 _HOME = {
-    **dict.fromkeys(("Chronicle",), "chronicle"),
+    **dict.fromkeys(("Chronicle",), "recorder"),
     **dict.fromkeys(("changes_since",), "differences"),
     **dict.fromkeys(("Good", "Series", "last_green", "record", "series_of"), "runs"),
     **dict.fromkeys(("ModelState", "Snapshot", "take"), "snapshot"),
-    **dict.fromkeys(("Past", "Usual", "accept"), "usual"),
+    **dict.fromkeys(("Past", "Usual", "accept"), "baseline"),
 }
 
 __all__ = [

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sage_doctor.history import store
+from sage_doctor.history.baseline import DEVIATIONS, MEASURED, NORMAL, comparable, is_rate, usual
 from sage_doctor.history.runs import Series
-from sage_doctor.history.usual import DEVIATIONS, MEASURED, NORMAL, comparable, is_rate, usual
 
 LEAST_RUNS: Final = 5
 MOST_RUNS: Final = 500

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.history import store
+from sage_doctor.history.baseline import usual
 from sage_doctor.history.runs import plain
-from sage_doctor.history.usual import usual
 
 _MOST_VALUES: Final = 500  # the newest of each measurement, for its median
 

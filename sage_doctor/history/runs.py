@@ -15,8 +15,8 @@ from typing import Final
 from sage_doctor.errors import DoctorError
 from sage_doctor.history import store
 from sage_doctor.history.snapshot import Snapshot, digest
-from sage_doctor.host import Host
 from sage_doctor.report import LEVELS, Report, Verdict
+from sage_doctor.subjects.host import Host
 
 REGRESSED: Final = "latency-regressed"
 MOST_RUNS: Final = 5000  # of one machine: as many that measured something, and as many that did not

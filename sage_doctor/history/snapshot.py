@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from sage_doctor import __version__
 from sage_doctor.facts.machine import disk_free
-from sage_doctor.model import Model
-from sage_doctor.readers.regular import UnreadableFile, read_start
-from sage_doctor.readers.small_text import read_line
-from sage_doctor.selection import Selection
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.selection import Selection
+from sage_doctor.system.path_info import UnreadableFile, read_start
+from sage_doctor.system.small_text import read_line
 
 MOST_FILES: Final = 2000  # of one model
 MOST_SECONDS: Final = 5.0

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.readers.regular import look
+from sage_doctor.system.path_info import look
 from sage_doctor.text import printable
 
 T = TypeVar("T")

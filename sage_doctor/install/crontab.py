@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.changes import told_as, write_file
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.install.installation import Change, Installation
 from sage_doctor.install.order import BOOT_DELAY_S, Order
 from sage_doctor.install.ownership import MARK, Owned, read_owned, stamp
-from sage_doctor.readers import child
-from sage_doctor.repair import Applied
+from sage_doctor.repairs.atomic_files import told_as, write_file
+from sage_doctor.repairs.repair import Applied
+from sage_doctor.system import child
 from sage_doctor.text import listed, printable
 
 BEGIN: Final = "# BEGIN "

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.changes import all_of, sync_directory, told_as, write_file
 from sage_doctor.errors import DoctorError
 from sage_doctor.install.ownership import Owned, look_at, stamped
-from sage_doctor.readers import child
-from sage_doctor.repair import Applied
+from sage_doctor.repairs.atomic_files import all_of, sync_directory, told_as, write_file
+from sage_doctor.repairs.repair import Applied
+from sage_doctor.system import child
 from sage_doctor.text import printable, quoted
 
 MANAGER_TIMEOUT_S: Final = 120  # `enable --now` may wait for what it starts

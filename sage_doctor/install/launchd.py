@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sage_doctor.changes import told_as
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.install.installation import Change, Command, Installation, kept, refuse_unwritable, removed, written
 from sage_doctor.install.order import Order
 from sage_doctor.install.ownership import look_at
-from sage_doctor.readers import child
-from sage_doctor.repair import Applied
+from sage_doctor.repairs.atomic_files import told_as
+from sage_doctor.repairs.repair import Applied
+from sage_doctor.system import child
 from sage_doctor.text import quoted
 
 PREFIX: Final = "org.sage-doctor.gate."

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from sage_doctor import __version__
 from sage_doctor.errors import DoctorError
-from sage_doctor.readers.regular import UnreadableFile, read_start
+from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.text import printable
 
 MARK: Final = "sage-doctor-install: "

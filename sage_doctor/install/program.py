@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.readers import child
+from sage_doctor.system import child
 from sage_doctor.text import printable, quoted
 
 BARE_PATH = "/usr/bin:/bin"

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from sage_doctor.errors import UsageError
 from sage_doctor.manifest.durations import seconds
-from sage_doctor.readers import child
+from sage_doctor.system import child
 from sage_doctor.text import printable
 
 Scheduler = Literal["cron", "systemd", "launchd"]

@@ -14,7 +14,7 @@ from sage_doctor.install.installation import Change, Command, Installation, kept
 from sage_doctor.install.order import SESSION_TIMEOUT_S, Order
 from sage_doctor.install.ownership import look_at
 from sage_doctor.install.unit_files import drop_in, service, timer, unit_name
-from sage_doctor.readers import child
+from sage_doctor.system import child
 from sage_doctor.text import printable, quoted
 
 DROP_IN: Final = "50-sage-doctor.conf"

@@ -13,7 +13,7 @@ from sage_doctor.manifest.machines import Host
 from sage_doctor.manifest.parse import parse_manifest
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.specs import Manifest
-from sage_doctor.readers.regular import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
 from sage_doctor.text import printable
 
 FILE_NAME: Final = "sage-doctor.toml"

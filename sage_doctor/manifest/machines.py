@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.drafts import Fields, Written, read_budget, read_fields, written
 from sage_doctor.manifest.names import is_variable, nearest
 from sage_doctor.manifest.problems import Problems, header
+from sage_doctor.manifest.raw_models import Fields, Written, read_budget, read_fields, written
 from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.variables import NoValue, Scope

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.drafts import Fields, ModelDraft, Written
-from sage_doctor.manifest.fill import Filler
 from sage_doctor.manifest.names import is_place
 from sage_doctor.manifest.problems import Problems
+from sage_doctor.manifest.raw_models import Fields, ModelDraft, Written
+from sage_doctor.manifest.resolver import Filler
 from sage_doctor.manifest.specs import Budget, MergeRecipe, ModelPath, ModelSpec, ServiceSpec, as_kind
 from sage_doctor.text import printable
 

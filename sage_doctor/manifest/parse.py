@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.drafts import Written, read_budget, read_models, written
-from sage_doctor.manifest.fill import Filler
 from sage_doctor.manifest.gate import read_gate
 from sage_doctor.manifest.lint import read_lint
+from sage_doctor.manifest.locations import BadPlace, interpreter
 from sage_doctor.manifest.machines import (
     Host,
     MachineDraft,
@@ -22,16 +21,17 @@ from sage_doctor.manifest.machines import (
     read_vars,
 )
 from sage_doctor.manifest.models import build_models, check_circles, closure
-from sage_doctor.manifest.places import BadPlace, interpreter
 from sage_doctor.manifest.problems import Problems, shown
+from sage_doctor.manifest.raw_models import Written, read_budget, read_models, written
 from sage_doctor.manifest.references import References
 from sage_doctor.manifest.requirements import read_requires
+from sage_doctor.manifest.resolver import Filler
 from sage_doctor.manifest.sessions import Sessions
 from sage_doctor.manifest.specs import MachineSpec, Manifest, RoleSpec
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.manifest.variables import NoValue
-from sage_doctor.readers.regular import look
+from sage_doctor.system.path_info import look
 from sage_doctor.text import printable
 
 if sys.version_info >= (3, 11):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sage_doctor.manifest.drafts import ModelDraft, Written, only_its_own, shown_name
 from sage_doctor.manifest.machines import MachineDraft
 from sage_doctor.manifest.names import is_place
 from sage_doctor.manifest.problems import Problems
+from sage_doctor.manifest.raw_models import ModelDraft, Written, only_its_own, shown_name
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import KeyPath
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.drafts import Written, written
 from sage_doctor.manifest.durations import EXPECTED
-from sage_doctor.manifest.fill import Filler
+from sage_doctor.manifest.raw_models import Written, written
 from sage_doctor.manifest.references import References
+from sage_doctor.manifest.resolver import Filler
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 

@@ -11,8 +11,8 @@ from typing import Literal, cast
 from sage_doctor.facts.adapters import PREFIX, read_adapter_weights
 from sage_doctor.merge.edits import FLOATS, Place
 from sage_doctor.merge.refusal import refused, unmatched
-from sage_doctor.readers.regular import UnreadableFile, read_range
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.path_info import UnreadableFile, read_range
 from sage_doctor.text import listed, printable
 
 Part = Literal["A", "B", "embedding_A", "embedding_B", "B.bias", "magnitude", "rows", "weight", "bias"]

@@ -17,8 +17,8 @@ from sage_doctor.merge.edits import Place
 from sage_doctor.merge.quantised import Quantised, read_quantised
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.readers.regular import look
 from sage_doctor.readers.tree import Tree, read_tree
+from sage_doctor.system.path_info import look
 from sage_doctor.text import listed, printable, quoted
 
 

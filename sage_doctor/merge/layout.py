@@ -11,8 +11,8 @@ from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.readers.regular import UnreadableFile, read_range, read_start
 from sage_doctor.readers.safetensors_header import Header
+from sage_doctor.system.path_info import UnreadableFile, read_range, read_start
 from sage_doctor.text import printable
 
 _ALIGNMENT = 8  # the library pads its headers to it

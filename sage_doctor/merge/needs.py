@@ -11,8 +11,8 @@ from pathlib import Path
 from sage_doctor.merge.companions import is_model_file
 from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.refusal import refused
-from sage_doctor.readers.memory import read_darwin_memory, read_memory
-from sage_doctor.readers.regular import look
+from sage_doctor.system.memory import read_darwin_memory, read_memory
+from sage_doctor.system.path_info import look
 from sage_doctor.text import human_bytes, listed, printable
 
 _TORCH_BYTES = 260_000_000  # torch itself, imported

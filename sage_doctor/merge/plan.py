@@ -21,8 +21,8 @@ from sage_doctor.merge.needs import Needs, estimate, judge_target, require
 from sage_doctor.merge.quantised import Quantised
 from sage_doctor.merge.recipe import read_recipe
 from sage_doctor.merge.refusal import refused
-from sage_doctor.readers.regular import Node, look
 from sage_doctor.readers.tree import read_tree
+from sage_doctor.system.path_info import Node, look
 from sage_doctor.text import human_bytes, listed, printable
 
 DTYPES = ("float32", "bfloat16", "float16")

@@ -16,7 +16,7 @@ from sage_doctor.facts.hashing import hash_files
 from sage_doctor.merge.deltas import Survival
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.verify import require_unchanged
-from sage_doctor.readers.regular import UnreadableFile
+from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
 
 _PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy")

@@ -13,7 +13,7 @@ from typing import Any
 
 from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, Coded, Place
 from sage_doctor.merge.refusal import MergeRefused, refused
-from sage_doctor.readers.regular import UnreadableFile, read_range
+from sage_doctor.system.path_info import UnreadableFile, read_range
 from sage_doctor.text import human_bytes, printable
 
 KEYS = ("quantization_config", "quantization")

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.merge.deferred_signals import Interrupts
 from sage_doctor.merge.deltas import Survival
-from sage_doctor.merge.interrupts import Interrupts
 from sage_doctor.merge.needs import require
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.refusal import refused
-from sage_doctor.merge.target import LeftOver, clean_up, locked, make_workshop, put_in_place, workshop_of
+from sage_doctor.merge.staging import LeftOver, clean_up, locked, make_workshop, put_in_place, workshop_of
 from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.merge.writing import fill
-from sage_doctor.readers.regular import look
+from sage_doctor.system.path_info import look
 from sage_doctor.text import human_bytes, printable
 
 VANISHING = 0.5  # less of the delta surviving than this is worth a warning

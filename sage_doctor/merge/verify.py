@@ -11,8 +11,8 @@ from sage_doctor.merge.deltas import Arithmetic
 from sage_doctor.merge.layout import Slot, WeightsOut
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.streams import Source
-from sage_doctor.readers.regular import Node, look, read_range
 from sage_doctor.readers.safetensors_header import read_header
+from sage_doctor.system.path_info import Node, look, read_range
 from sage_doctor.text import listed, printable
 
 _SAMPLE_BYTES = 1 << 14

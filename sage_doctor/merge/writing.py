@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.merge.beside import Beside, Task
 from sage_doctor.merge.deltas import Arithmetic, Survival, load_torch
 from sage_doctor.merge.edits import Piece
 from sage_doctor.merge.layout import Slot
@@ -21,11 +20,12 @@ from sage_doctor.merge.output import Flusher, Output, Writer
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.provenance import hash_inputs, record_text, surroundings
 from sage_doctor.merge.refusal import MergeRefused
+from sage_doctor.merge.staging import sync_directory
 from sage_doctor.merge.streams import Source, copy_range, write_all
-from sage_doctor.merge.target import sync_directory
+from sage_doctor.merge.task_group import Beside, Task
 from sage_doctor.merge.verify import require_unchanged, verify
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.readers.regular import look
+from sage_doctor.system.path_info import look
 from sage_doctor.text import printable
 
 Tell = Callable[[str, int], None]

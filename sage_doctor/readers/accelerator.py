@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.readers.regular import exists
-from sage_doctor.readers.small_text import read_line, read_text
+from sage_doctor.system.path_info import exists
+from sage_doctor.system.small_text import read_line, read_text
 
 AcceleratorKind = Literal["cuda", "rocm", "mps"]
 

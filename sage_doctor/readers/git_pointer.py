@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.known_hash import KnownHash
-from sage_doctor.readers.regular import look
-from sage_doctor.readers.small_text import read_line
+from sage_doctor.system.path_info import look
+from sage_doctor.system.small_text import read_line
 
 _POINTER = re.compile(rb"version https://git-lfs[^\n]*\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n")
 _POINTER_BYTES = 1024  # the LFS specification's limit
@@ -109,7 +109,7 @@ class _Git:
         }
 
     def _say(self, *words: str, ask: bytes = b"") -> bytes:
-        from sage_doctor.readers.child import run  # noqa: PLC0415 - starting processes is rarely needed
+        from sage_doctor.system.child import run  # noqa: PLC0415 - starting processes is rarely needed
 
         command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *words]
         outcome = run(command, timeout_s=_TIMEOUT_S, env=self._env, cwd=self._own, ask=ask)

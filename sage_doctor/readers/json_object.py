@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.readers.regular import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
 from sage_doctor.text import human_bytes
 
 MOST_BYTES = 256 * 1024 * 1024  # a tokenizer.json may be 30 MB; nothing sane is larger than this

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.readers.regular import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
 
 Algorithm = Literal["sha256", "git-sha1"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sage_doctor.readers.python_source import class_fields, class_values, mapping_keys, parse_file
-from sage_doctor.readers.small_text import read_text
+from sage_doctor.system.small_text import read_text
 
 TorchAccelerator = Literal["cuda", "rocm", "cpu"]
 

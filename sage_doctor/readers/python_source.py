@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sage_doctor.readers.small_text import read_text
+from sage_doctor.system.small_text import read_text
 
 _MOST_BYTES = 4 * 1024 * 1024
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sage_doctor.readers.regular import UnreadableFile, look, read_range, read_start
 from sage_doctor.readers.safetensors_entries import HeaderProblem, InvalidHeader, Tensor, parse_entries, read_tensors
 from sage_doctor.readers.signature import describe_content
+from sage_doctor.system.path_info import UnreadableFile, look, read_range, read_start
 from sage_doctor.text import human_bytes, printable
 
 __all__ = ["MOST_HEADER_BYTES", "Header", "HeaderProblem", "Tensor", "read_header", "read_stand_in"]

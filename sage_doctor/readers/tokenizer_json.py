@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.files import write_atomically
 from sage_doctor.readers.json_object import MOST_BYTES, JsonFile, parse_json_object, read_json_object
-from sage_doctor.readers.regular import UnreadableFile, look, read_start
+from sage_doctor.system.atomic_write import write_atomically
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
 
 # The models that the library has (tokenizers/src/models); older files do not say which one theirs is.
 _MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.readers.regular import Node, UnreadableFile, look, read_start
+from sage_doctor.system.path_info import Node, UnreadableFile, look, read_start
 
 WEIGHTS = re.compile(
     r"^(?:adapter_model\.(?:safetensors|bin)|(?:model|pytorch_model|consolidated)[\w.-]*\.(?:safetensors|bin)"

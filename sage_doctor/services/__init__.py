@@ -11,7 +11,7 @@ no redirect is followed.
 from __future__ import annotations
 
 from sage_doctor.services.endpoint import Endpoint, Patience, Trouble
+from sage_doctor.services.generation import Speech, converse
 from sage_doctor.services.listing import Listing, list_models
-from sage_doctor.services.speech import Speech, converse
 
 __all__ = ["Endpoint", "Listing", "Patience", "Speech", "Trouble", "converse", "list_models"]

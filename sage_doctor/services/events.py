@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.services.endpoint import Endpoint, Troubled
-from sage_doctor.services.exchange import error_of, shown
+from sage_doctor.services.http_request import error_of, shown
 
 
 @dataclass(frozen=True, kw_only=True)

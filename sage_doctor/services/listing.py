@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sage_doctor.services.endpoint import Endpoint, Patience, Trouble, Troubled
-from sage_doctor.services.exchange import exchange, refuse, said, shown
+from sage_doctor.services.http_request import exchange, refuse, said, shown
 from sage_doctor.text import printable
 
 PATHS = {"openai": "/v1/models", "ollama": "/api/tags"}

@@ -12,17 +12,18 @@ from types import ModuleType
 from typing import Any
 
 from sage_doctor.check import Notes, spec_of
-from sage_doctor.device_findings import device_finding, session_device
 from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
-from sage_doctor.host import Host
-from sage_doctor.model import Model
+from sage_doctor.findings.device import device_finding
 from sage_doctor.probe import ProbeOutcome
-from sage_doctor.probing import Examined
 from sage_doctor.report import MACHINE, Finding, Measurement
-from sage_doctor.run import Outcome, Run
-from sage_doctor.selection import Request, select
-from sage_doctor.suite_files import CHECKS
+from sage_doctor.subjects.device import session_device
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.selection import Request, select
+from sage_doctor.suite.model_prober import Examined
+from sage_doctor.suite.run import Outcome, Run
+from sage_doctor.suite.suite_files import CHECKS
 
 # What the tests know of the sessions' interpreter, unless a case says otherwise: nothing on this machine matters.
 SESSION = InterpreterFacts(

@@ -6,9 +6,9 @@ import ast
 import inspect
 from pathlib import Path
 
-from sage_doctor import catalogue
 from sage_doctor.check import spec_of
-from sage_doctor.suite_files import CHECKS, FAMILIES
+from sage_doctor.findings import catalogue
+from sage_doctor.suite.suite_files import CHECKS, FAMILIES
 
 from . import (
     test_adapter_tensors,

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.declared_models import models_of
-from sage_doctor.locking import LOCK_NAME
-from sage_doctor.locking.comparison import compare
-from sage_doctor.locking.entry import LockedModel
-from sage_doctor.locking.form import lock_text
+from sage_doctor.lock import LOCK_NAME
+from sage_doctor.lock.comparison import compare
+from sage_doctor.lock.entry import LockedModel
+from sage_doctor.lock.serialize import lock_text
 from sage_doctor.manifest import load_manifest
+from sage_doctor.subjects.declared import models_of
 from tests.model_directories import MODEL, WEIGHTS, edit_json, write_adapter, write_full, write_tensors
 
 from .cases import Bench, Case, Cases

@@ -9,7 +9,7 @@ import pytest
 
 from sage_doctor.facts.machine import AcceleratorSign, MachineFacts, disk_free
 from sage_doctor.probe import ProbeOutcome
-from sage_doctor.readers.memory import Memory
+from sage_doctor.system.memory import Memory
 from tests.model_directories import WEIGHTS, write_adapter, write_full, write_tensors
 from tests.services.running import base
 

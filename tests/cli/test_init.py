@@ -233,7 +233,7 @@ def test_links_are_models_once_and_loops_end(doctor: Doctor, place: Path) -> Non
 # Everything is imported before the user is changed: who runs the tests may keep the checkout where nobody else reads.
 AS_NOBODY = """
 import os, sys
-import sage_doctor.cli.app, sage_doctor.cli.init, sage_doctor.discovery.additions, sage_doctor.facts.hub_cache
+import sage_doctor.cli.app, sage_doctor.cli.init, sage_doctor.init.additions, sage_doctor.facts.hub_cache
 from sage_doctor.cli import main
 if os.geteuid() == 0:
     os.setgid(65534)

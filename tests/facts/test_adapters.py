@@ -23,11 +23,11 @@ from sage_doctor.facts.adapters import (
     read_adapter_config,
     read_adapter_weights,
 )
-from sage_doctor.host import Host
 from sage_doctor.manifest import ModelPath
-from sage_doctor.model import Model
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import read_tree
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
 
 COMMON: dict[str, Any] = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 LLAMA = COMMON | {"intermediate_size": 48, "num_key_value_heads": 2}

@@ -17,10 +17,10 @@ from transformers.models.auto import modeling_auto
 from checks import config as checks
 from sage_doctor.facts.config import _DIVIDED, _HEAD_SIZES, impossible_sizes, read_config_facts
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
-from sage_doctor.host import Host
 from sage_doctor.manifest import ModelPath
-from sage_doctor.model import Model
 from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
 
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers", "encoder_layers")
 WIDTHS = ("hidden_size", "n_embd", "d_model")

@@ -8,7 +8,7 @@ import pytest
 
 from sage_doctor.facts.hashing import hash_file, hash_files
 from sage_doctor.readers.known_hash import Algorithm
-from sage_doctor.readers.regular import UnreadableFile
+from sage_doctor.system.path_info import UnreadableFile
 
 CONTENT = os.urandom(3 * (1 << 20) + 17)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sage_doctor.facts.tensor_scan import TensorPlace, TensorScan, scan
-from sage_doctor.readers.regular import UnreadableFile
+from sage_doctor.system.path_info import UnreadableFile
 
 
 def scanned(path: Path, data: bytes, dtype: str, *shape: int, offset: int = 0) -> TensorScan:

@@ -13,7 +13,7 @@ import pytest
 from sage_doctor.history import ModelState, Snapshot, changes_since, take
 from sage_doctor.history.snapshot import digest
 from sage_doctor.report import Change
-from sage_doctor.selection import Request, select
+from sage_doctor.subjects.selection import Request, select
 from tests.model_directories import MODEL, write_adapter, write_full
 
 from .runs import SNAPSHOT

@@ -24,8 +24,8 @@ import pytest
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge import MergeCancelled, MergePlan, MergeRefused, Step, apply, plan_merge
-from sage_doctor.merge.target import UNFINISHED, clean_up, lock_path, locked, make_workshop
-from sage_doctor.readers.regular import look
+from sage_doctor.merge.staging import UNFINISHED, clean_up, lock_path, locked, make_workshop
+from sage_doctor.system.path_info import look
 
 KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "25"))
 LOOP = Path(__file__).with_name("kill_loop.py")
@@ -190,7 +190,7 @@ def test_an_interrupt_between_two_renames_takes_the_first_one_back(
         if str(other).endswith("-replaced"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("sage_doctor.merge.target._exchange", unknown)
+    monkeypatch.setattr("sage_doctor.merge.staging._exchange", unknown)
     monkeypatch.setattr("os.rename", rename)
     with pytest.raises(KeyboardInterrupt):
         apply(planned(place))
@@ -439,7 +439,7 @@ def test_without_an_exchange_of_names_two_renames_do(place: Path, monkeypatch: p
     def unknown(*_: object) -> None:
         raise OSError(errno.ENOSYS, "no exchange")
 
-    monkeypatch.setattr("sage_doctor.merge.target._exchange", unknown)
+    monkeypatch.setattr("sage_doctor.merge.staging._exchange", unknown)
     outcome = apply(planned(place))
 
     assert outcome.replaced

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.merge.beside import Beside, Task
 from sage_doctor.merge.output import Flusher, Output, Writer
+from sage_doctor.merge.task_group import Beside, Task
 
 BLOCK = 1 << 22  # what is hashed at once
 

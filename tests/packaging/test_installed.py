@@ -67,7 +67,7 @@ def examined(python: Path | str, cwd: Path, **changes: str) -> dict[str, Any]:
 
 
 def test_the_wheel_is_what_runs_there(installed: Path, tmp_path: Path) -> None:
-    code = "import sage_doctor, sage_doctor.suite_files as s; print(sage_doctor.__file__); print(s.CHECKS)"
+    code = "import sage_doctor, sage_doctor.suite.suite_files as s; print(sage_doctor.__file__); print(s.CHECKS)"
     told = subprocess.run([str(installed), "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     module, checks = told.split()
     assert Path(module).is_relative_to(installed.parents[1])

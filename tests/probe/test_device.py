@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.device_findings import BEST, device_finding
-from sage_doctor.host import Host
+from sage_doctor.findings.device import device_finding
 from sage_doctor.probe import ProbeOutcome, ProbeRequest, run_probe
 from sage_doctor.report import Finding
+from sage_doctor.subjects.device import BEST
+from sage_doctor.subjects.host import Host
 
 from .stand_in_torch import write_torch
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor import mending
-from sage_doctor.journal import Journal
-from sage_doctor.mending import Audience, Mending, Wishes
-from sage_doctor.repair import Plan
-from sage_doctor.selection import Request
+from sage_doctor.repairs import repair_session
+from sage_doctor.repairs.journal import Journal
+from sage_doctor.repairs.repair import Plan
+from sage_doctor.repairs.repair_session import Audience, Mending, Wishes
+from sage_doctor.subjects.selection import Request
 
-collect_ignore = [] if shutil.which("git-lfs") else ["test_lfs_pull.py"]
+collect_ignore = [] if shutil.which("git-lfs") else ["actions/test_lfs_pull.py"]
 
 
 def contents(directory: Path) -> dict[str, str]:
@@ -61,7 +61,9 @@ class Surgery:
 
         request = Request(targets=targets, cwd=str(self.root), level="static")
         wishes = Wishes(dry_run=dry_run, write_config=write_config, bases=bases or {})
-        return mending.mend(request, Audience(consent=consent, choose=choose), wishes=wishes, journal=self.journal)
+        return repair_session.mend(
+            request, Audience(consent=consent, choose=choose), wishes=wishes, journal=self.journal
+        )
 
     def endings(self, *targets: str, **words: bool) -> list[tuple[str, str]]:
         """Mend, and return what was tried and how it ended."""
@@ -102,5 +104,5 @@ def discontented(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
         said.append("no")
         return "the test says so"
 
-    monkeypatch.setattr(mending, "discontent", never)
+    monkeypatch.setattr(repair_session, "discontent", never)
     return said

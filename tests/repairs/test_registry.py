@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor import catalogue
-from sage_doctor.repair import Plan, Repair, Situation, repair, repair_of
-from sage_doctor.repairs import all_repairs, in_order
-from sage_doctor.script_findings import REWRITE
+from sage_doctor.findings import catalogue
+from sage_doctor.findings.scripts import REWRITE
+from sage_doctor.repairs.registry import all_repairs, in_order
+from sage_doctor.repairs.repair import Plan, Repair, Situation, repair, repair_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = all_repairs()

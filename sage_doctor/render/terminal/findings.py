@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sage_doctor import catalogue
+from sage_doctor.findings import catalogue
 from sage_doctor.render.terminal.paper import Paper
 from sage_doctor.report import NOTHING_TO_DO, Finding
 from sage_doctor.text import listed, printable, quoted

@@ -1,0 +1,179 @@
+"""What keeps sessions from their accelerator, as far as files, versions and variables tell: nothing is started."""
+
+from __future__ import annotations
+
+from sage_doctor.findings.making import finding
+from sage_doctor.report import Finding, Fix
+from sage_doctor.subjects.host import Host
+from sage_doctor.text import listed, printable, quoted
+
+LOOK_AT_NODES = "ls -l /dev/nvidia* /dev/nvmap /dev/dxg /dev/dri /proc/driver/nvidia/version"
+LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
+KEEP_BUILD = (
+    "Install the build of torch that this machine's vendor provides (on Jetson: NVIDIA's wheel; elsewhere the wheel "
+    "for your CUDA from PyTorch's own index), and keep pip from replacing it again: --no-deps, or a constraints file. "
+    "A plain `pip install` of something that asks for a newer torch is what usually replaced it."
+)
+NO_DEVICES = ("", "-1", "NoDevFiles", "none", "void")
+
+
+def accelerator_problem(host: Host) -> Finding | None:
+    """Return why sessions will not get the accelerator they must run on, as far as files tell, or None."""
+    wanted = host.accelerator
+    if wanted == "cuda":
+        return _cpu_build(host) or _hidden(host) or _no_device(host) or _no_access(host) or _mismatch(host)
+    if wanted == "mps" and "mps" not in host.machine.accelerators:
+        return finding(
+            "accelerator-missing",
+            "sessions must run on mps, and this machine is no Mac with Apple silicon "
+            f"({printable(host.machine.platform)}, {printable(host.machine.architecture)})",
+            evidence={"accelerator": wanted, "platform": host.machine.platform},
+            fix=Fix(summary="Correct the accelerator of this machine in the manifest. On a Mac: is this Python one for "
+            "arm64, and not one for Intel under Rosetta?"),
+        )  # fmt: skip
+    return None
+
+
+def accelerator_doubt(host: Host) -> Finding | None:
+    """Return what is odd although nothing is declared, or although what is declared is there."""
+    wanted, session = host.accelerator, host.session
+    if wanted is None and "cuda" in host.machine.accelerators and session.torch_accelerator == "cpu":
+        signs = [s.source for s in host.machine.accelerator_signs if s.is_device]
+        return finding(
+            "torch-cpu-build",
+            f"this machine has an NVIDIA device ({listed(signs, most=2)}), and the sessions' torch "
+            f"{printable(session.packages.get('torch') or '')} is built for the CPU only; nothing declares which of "
+            "the two is meant",
+            severity="warning",
+            evidence={"torch": session.packages.get("torch"), "python": session.executable, "devices": signs},
+            fix=Fix(
+                summary='If sessions are meant to run on the CPU, declare accelerator = "cpu". Else: ' + KEEP_BUILD
+            ),
+        )
+    if wanted == "mps" and host.environ.get("PYTORCH_ENABLE_MPS_FALLBACK") == "1":
+        return finding(
+            "accelerator-fallback",
+            "PYTORCH_ENABLE_MPS_FALLBACK=1 lets torch move what Metal cannot do to the CPU without a word",
+            severity="warning",
+            evidence={"variable": "PYTORCH_ENABLE_MPS_FALLBACK"},
+            fix=Fix(
+                summary="Take the variable out of the sessions' environment: what Metal cannot do then fails, and is "
+                "seen."
+            ),
+        )
+    return None
+
+
+def _cpu_build(host: Host) -> Finding | None:
+    session = host.session
+    if session.problem is not None or session.torch_accelerator != "cpu":
+        return None
+    return finding(
+        "torch-cpu-build",
+        f"sessions must run on cuda, and the sessions' torch {printable(session.packages.get('torch') or '')} is built "
+        "for the CPU only",
+        evidence={"torch": session.packages.get("torch"), "python": session.executable},
+        fix=Fix(summary=KEEP_BUILD),
+    )
+
+
+def _hidden(host: Host) -> Finding | None:
+    value = host.environ.get("CUDA_VISIBLE_DEVICES")
+    if value is None or value.strip() not in NO_DEVICES:
+        return None
+    return hidden(value)
+
+
+def hidden(value: str) -> Finding:
+    """Return the finding for devices that the environment hides from torch."""
+    return finding(
+        "accelerator-hidden",
+        f"sessions must run on cuda, and CUDA_VISIBLE_DEVICES={quoted(value)} hides every device from them",
+        evidence={"variable": "CUDA_VISIBLE_DEVICES", "value": value},
+        fix=Fix(summary="Take the variable out of this environment (shell profile, unit file, crontab), or name the "
+                "device: CUDA_VISIBLE_DEVICES=0."),
+    )  # fmt: skip
+
+
+def _no_device(host: Host) -> Finding | None:
+    machine = host.machine
+    kind = "rocm" if host.session.torch_accelerator == "rocm" else "cuda"
+    if kind in machine.accelerators:
+        return None
+    signs = [s.source for s in machine.accelerator_signs]
+    evidence = {"accelerator": "cuda", "signs": signs, "driver": machine.nvidia_driver, "cards": machine.nvidia.cards}
+    if machine.nvidia_driver is not None:
+        return finding(
+            "accelerator-missing",
+            f"NVIDIA's driver {printable(machine.nvidia_driver)} is loaded, and there is no device node for it here "
+            "(/proc/driver/nvidia/version is there, /dev/nvidia0 is not)",
+            evidence=evidence,
+            fix=Fix(
+                summary="In a container: start it with the devices (--gpus all; on Jetson --runtime nvidia). On the "
+                "host: `nvidia-modprobe -u -c=0` makes the nodes; if there is nothing to make them for, the card fell "
+                "off the bus and the kernel's log says so.",
+                commands=(LOOK_AT_NODES, "dmesg | grep -iE 'nvrm|xid' | tail"),
+            ),
+        )
+    if machine.nvidia.cards:
+        return finding(
+            "driver-not-loaded",
+            f"an NVIDIA card is on the bus ({listed(list(machine.nvidia.cards), most=2)}), and NVIDIA's kernel module "
+            "is not loaded",
+            evidence=evidence,
+            fix=Fix(
+                summary="After a kernel upgrade the module has to be built for the new kernel (DKMS), and with Secure "
+                "Boot it has to be signed. Where nouveau has the card, the driver is not installed. Then reboot.",
+                commands=("lsmod | grep -iE 'nvidia|nouveau'", "dkms status", "dmesg | grep -iE 'nvidia|nvrm' | tail"),
+            ),
+        )
+    if machine.is_wsl:
+        what = "WSL shows no NVIDIA device: /dev/dxg or /usr/lib/wsl/lib/libcuda.so.1 is not there"
+        advice = (
+            "Install NVIDIA's driver in Windows (never in the distribution), then `wsl --update`, `wsl --shutdown`."
+        )
+    else:
+        what = f"this machine shows no such device (signs seen: {listed(signs) or 'none'})"
+        advice = "Is the driver loaded, and are the device nodes passed into this container?"
+    return finding(
+        "accelerator-missing",
+        f"sessions must run on cuda, and {what}",
+        evidence=evidence,
+        fix=Fix(summary=f'{advice} If sessions may run on the CPU, declare accelerator = "cpu".',
+                commands=(LOOK_AT_NODES,)),
+    )  # fmt: skip
+
+
+def _no_access(host: Host) -> Finding | None:
+    devices = [s for s in host.machine.accelerator_signs if s.is_device]
+    if any(s.accessible for s in devices):
+        return None
+    names = [s.source for s in devices]
+    return finding(
+        "accelerator-no-access",
+        f"this user may not open the accelerator's device files ({listed(names, most=3)})",
+        evidence={"devices": names},
+        fix=Fix(
+            summary="Add the sessions' user to the group that owns them (`video`, and `render` where there is one), "
+            "and log in again: a running session keeps its old groups.",
+            commands=(LOOK_AT_NODES, "id"),
+        ),
+    )
+
+
+def _mismatch(host: Host) -> Finding | None:
+    module, library = host.machine.nvidia.module, host.machine.nvidia.library
+    # Under WSL and on Jetson the library is not one of the kernel module's own release.
+    if host.machine.is_wsl or host.machine.is_jetson or module is None or library is None or module == library:
+        return None
+    return finding(
+        "driver-mismatch",
+        f"the loaded kernel module is NVIDIA's {printable(module)}, and the driver library is {printable(library)}: "
+        "every first call to the device fails",
+        evidence={"module": module, "library": library},
+        fix=Fix(
+            summary="The driver was upgraded while the old module stayed loaded: reboot. In a container: start it "
+            "anew, so that it gets the host's library.",
+            commands=("cat /proc/driver/nvidia/version", "ls -l /usr/lib/*/libcuda.so.*"),
+        ),
+    )

@@ -1,0 +1,223 @@
+"""What a probe found wrong with the device itself: one finding for each cause, about the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sage_doctor.findings.accelerator import KEEP_BUILD, LOOK_AT_NODES, LOOK_AT_TORCH, NO_DEVICES, hidden
+from sage_doctor.findings.making import finding
+from sage_doctor.report import Finding, Fix
+from sage_doctor.subjects.device import BEST
+from sage_doctor.subjects.host import Host
+from sage_doctor.text import human_bytes, printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome
+
+STAGES = {
+    "device": "in the first call to the device",
+    "allocate": "in the first allocation on the device",
+    "compute": "in the first computation on the device",
+}
+_MOST_TAIL = 2000
+# What libraries say → the finding it stands for; the catalogue recognises the same texts in a session's log.
+_SAID = (
+    "torch-cpu-build",
+    "torch-arch-unsupported",
+    "driver-mismatch",
+    "accelerator-missing",
+)
+_ADVICE = {
+    "torch-cpu-build": KEEP_BUILD,
+    "torch-arch-unsupported": "Install a build of torch that holds code for this GPU: the vendor's own on Jetson, a "
+    "newer one for a newer card, an older one for a card that newer builds have dropped.",
+    "driver-mismatch": "After an upgrade of the driver: reboot. Otherwise upgrade the driver to one for that CUDA, or "
+    "install a torch that was built for an older one.",
+    "accelerator-missing": "Files say it is there, and torch finds none: look for a card that fell off the bus "
+    "(dmesg), for device nodes this user may not open, and for a container that was started without the devices.",
+}
+
+
+def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | None:
+    """Return what is wrong with a device after a probe of it, or None where it allocates and computes."""
+    if outcome.completed:
+        return _fallen_back(host, outcome) if device == BEST else None
+    evidence: dict[str, Any] = {
+        "device": device,
+        "ending": outcome.ending,
+        "stage": outcome.stage,
+        "where": list(outcome.where),
+        "said": outcome.message,
+        "output": outcome.output_tail[-_MOST_TAIL:],
+    }
+    at = STAGES.get(outcome.stage, f"in stage {printable(outcome.stage or 'start')}")
+    said = printable(outcome.message, limit=500)
+    if outcome.ending == "deadline":
+        stuck = f" Process {outcome.abandoned_pid} is stuck in the kernel." if outcome.abandoned_pid else ""
+        return finding(
+            "accelerator-timeout",
+            f"torch hung {at} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was stopped.{stuck}",
+            evidence=evidence,
+            fix=Fix(
+                summary="A driver that does not answer hangs like this: only a restart of the device or the machine "
+                "helps. The first call may also compile kernels for a GPU the build does not know, which takes "
+                "minutes once.",
+                commands=("dmesg | grep -iE 'nvrm|xid|nvgpu' | tail", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
+            ),
+        )
+    if outcome.ending == "signal":
+        return finding(
+            "accelerator-crashed",
+            f"the interpreter crashed {at}: {said}",
+            evidence={**evidence, "signal": outcome.signal},
+            fix=Fix(
+                summary="A crash in native code: torch and the driver, or torch and its CUDA libraries, are not of "
+                "one make. Install torch in the sessions' environment again as the vendor says.",
+                commands=(f"{quoted(host.session.executable)} -m pip list",),
+            ),
+        )
+    if outcome.ending == "out-of-memory":
+        return _out_of_memory(host, at, said, evidence)
+    if outcome.stage in STAGES and outcome.ending == "failed":
+        return _failed(host, device, outcome, at, said, evidence)
+    return _before_the_device(host, outcome, at, said, evidence)
+
+
+def _before_the_device(host: Host, outcome: ProbeOutcome, at: str, said: str, evidence: dict[str, Any]) -> Finding:
+    """Return the finding for a probe that never got to the device, or left without a word: that is no success."""
+    python = quoted(host.session.executable)
+    code = {"import-error": "package-missing", "spawn-failed": "interpreter-missing", "protocol": "probe-protocol"}
+    what = {"import-error": "torch cannot be imported", "spawn-failed": "the sessions' interpreter does not start"}
+    return finding(
+        code.get(outcome.ending, "accelerator-failed"),
+        f"{what.get(outcome.ending, f'the examination of the device ended {at}')}: {said}",
+        evidence=evidence,
+        fix=Fix(
+            summary="Run this by hand and see what it says. A shared library that is not found belongs to another "
+            "build of torch than the one installed. " + KEEP_BUILD,
+            commands=(f"{python} -c {quoted(LOOK_AT_TORCH)}", f"{python} -m pip check"),
+        ),
+    )
+
+
+def _out_of_memory(host: Host, at: str, said: str, evidence: dict[str, Any]) -> Finding:
+    jetson = host.machine.is_jetson
+    advice = (
+        "On Jetson torch reports a failed allocation as an assertion about NVML, and page cache can be what is in the "
+        "way: end what holds memory; `sync` and dropping the page cache as root, or a reboot, gives it back."
+        if jetson
+        else "End the process that holds the device's memory if nobody needs it: often a session that was killed "
+        "without its children."
+    )
+    return finding(
+        "accelerator-out-of-memory",
+        f"the device has no memory for {64 * 64 * 4} bytes: it ran out {at}: {said}",
+        evidence={**evidence, **held_by(host)},
+        fix=Fix(summary=advice + _allocator(host), commands=("free -h", *_look(host))),
+    )
+
+
+def _failed(host: Host, device: str, outcome: ProbeOutcome, at: str, said: str, evidence: dict[str, Any]) -> Finding:
+    text = outcome.failure.message if outcome.failure is not None else outcome.message
+    if "wrong numbers:" in text:
+        return finding(
+            "accelerator-wrong-numbers",
+            f"{device} computes wrong numbers: {printable(text.partition('wrong numbers: ')[2], limit=300)}",
+            evidence=evidence,
+            fix=Fix(
+                summary="Trust nothing that ran on it. Take back overclocking, look for memory errors (ECC, Xid), and "
+                "install torch as the vendor of this machine says: a build for another GPU can do this too.",
+                commands=("dmesg | grep -iE 'nvrm|xid' | tail",),
+            ),
+        )
+    if ", got " in text and "asked for" in text:
+        return _fallback(device, "the CPU: " + printable(text, limit=200), evidence, host)
+    from sage_doctor.findings.recognition import search  # noqa: PLC0415 - only where something failed
+
+    codes = [e.code for e in search(text) if e.code in _SAID]
+    code = codes[0] if codes else "accelerator-failed"
+    if code == "torch-cpu-build" or "torch sees no" in text:
+        if code == "torch-cpu-build":
+            return _told(code, f"torch itself says that it is built for the CPU only: {said}", evidence, host)
+        return _fallback(device, f"the CPU: {printable(text, limit=200)}", evidence, host)
+    value = host.environ.get("CUDA_VISIBLE_DEVICES")
+    if code == "accelerator-missing" and value is not None and value.strip() in NO_DEVICES:
+        return hidden(value)
+    return _told(code, f"{device} cannot be used, it failed {at}: {said}", evidence, host)
+
+
+def _told(code: str, message: str, evidence: dict[str, Any], host: Host) -> Finding:
+    fallback = "Restart the device or the machine if this is new; otherwise torch and the driver do not go together."
+    extra = held_by(host) if code == "accelerator-failed" else {}
+    return finding(
+        code,
+        message,
+        evidence={**evidence, **extra},
+        fix=Fix(
+            summary=_ADVICE.get(code, fallback) + _allocator(host),
+            commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}", LOOK_AT_NODES, "id"),
+        ),
+    )
+
+
+def _fallback(device: str, where: str, evidence: dict[str, Any], host: Host) -> Finding:
+    return finding(
+        "accelerator-fallback",
+        f"sessions must run on {device}, and would run on {where}",
+        evidence=evidence,
+        fix=Fix(
+            summary="Find out why torch does not see the device: driver, device nodes, the build of torch.",
+            commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}", LOOK_AT_NODES),
+        ),
+    )
+
+
+def _fallen_back(host: Host, outcome: ProbeOutcome) -> Finding | None:
+    if outcome.device is None or outcome.device.used != "cpu":
+        return None
+    devices = [s.source for s in host.machine.accelerator_signs if s.is_device]
+    return finding(
+        "accelerator-fallback",
+        f"this machine has an accelerator ({', '.join(map(printable, devices[:2]))}), torch is built for one and sees "
+        "none: sessions run on the CPU without a word; nothing declares which of the two is meant",
+        severity="warning",
+        evidence={"devices": devices, "cuda_build": outcome.device.cuda_build},
+        fix=Fix(
+            summary='If sessions are meant to run on the CPU, declare accelerator = "cpu". Else find out why torch '
+            "does not see the device: driver, device nodes, CUDA_VISIBLE_DEVICES.",
+            commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}", LOOK_AT_NODES),
+        ),
+    )
+
+
+def _allocator(host: Host) -> str:
+    """Return a sentence about the allocator's settings, where the environment makes any."""
+    names = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+    made = [f"{n}={printable(host.environ[n], limit=100)}" for n in names if host.environ.get(n)]
+    return f" {' and '.join(made)} is set here; try without, not every board supports every setting." if made else ""
+
+
+def _look(host: Host) -> tuple[str, ...]:
+    if host.machine.is_jetson:
+        return ("ps -eo pid,user,rss,comm --sort=-rss | head",)
+    return ("nvidia-smi", "ps -eo pid,user,rss,comm --sort=-rss | head")
+
+
+def held_by(host: Host) -> dict[str, Any]:
+    """Return, as evidence, who holds the accelerator's memory, and how many processes could not be looked into."""
+    from sage_doctor.facts.gpu_holders import read_holders  # noqa: PLC0415 - only where memory ran out
+
+    holders = read_holders(jetson=host.machine.is_jetson)
+    shown = [
+        {
+            "name": f"{printable(h.name, limit=60)} (pid {h.pid}"
+            + (f", {human_bytes(h.held_bytes)}" if h.held_bytes else "")
+            + ")",
+            "pid": h.pid,
+            "held_bytes": h.held_bytes,
+            "resident_bytes": h.resident_bytes,
+        }
+        for h in holders.processes[:10]
+    ]
+    # Of another user's processes only root sees the open files.
+    return {"held_by": shown, "processes_not_visible": holders.unseen}

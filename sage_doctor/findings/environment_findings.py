@@ -1,0 +1,67 @@
+"""What is wrong with the sessions' interpreter: found once, reported on the machine, and blocking every load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sage_doctor.findings.accelerator import accelerator_problem
+from sage_doctor.findings.making import finding
+from sage_doctor.report import Finding, Fix
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.text import printable, quoted
+
+
+def interpreter_problem(host: Host) -> Finding | None:
+    """Return what keeps the sessions' interpreter from running, or None."""
+    session = host.session
+    if session.problem is None:
+        return None
+    shown = printable(session.executable)
+    if session.problem in ("missing", "not-executable", "not-python"):
+        what = {
+            "missing": "is not there",
+            "not-executable": "cannot be executed",
+            "not-python": "is not a Python interpreter",
+        }[session.problem]
+        return finding(
+            "interpreter-missing",
+            f"the sessions' interpreter {shown} {what}"
+            + (f": {printable(session.detail, limit=200)}" if session.detail else ""),
+            evidence={"python": session.executable, "problem": session.problem},
+            fix=Fix(
+                summary="Correct python = … of this machine in the manifest, or make that environment again.",
+                commands=(f"ls -l {quoted(session.executable)}",),
+            ),
+        )
+    return finding(
+        "package-unknown",
+        f"the sessions' interpreter {shown} did not list its packages ({session.problem}): "
+        f"{printable(session.detail, limit=200)}",
+        evidence={"python": session.executable, "problem": session.problem},
+        fix=Fix(summary="Run it by hand and see what it says.", commands=(f"{quoted(session.executable)} -V",)),
+    )
+
+
+def needed_packages(host: Host, models: Iterable[Model]) -> list[str]:
+    """Return the packages that loading these models takes and that the sessions' interpreter lacks."""
+    wanted = dict.fromkeys(("torch", "transformers"))
+    if any(m.kind == "adapter" for m in models):
+        wanted["peft"] = None
+    return [name for name in wanted if host.session.packages.get(name) is None]
+
+
+def blocking_code(host: Host, model: Model | None) -> str | None:
+    """Return the code of a machine's finding that makes loading this model pointless, or None.
+
+    Without a model: that makes examining the accelerator pointless.
+    """
+    if host.session.problem in ("missing", "not-executable", "not-python"):
+        return "interpreter-missing"
+    if host.session.problem is None and needed_packages(host, [model] if model is not None else []):
+        return "package-missing"
+    own = model.spec.device if model is not None and model.spec is not None else None
+    if own is not None and own.partition(":")[0] != host.accelerator:
+        return None
+    problem = accelerator_problem(host)
+    return problem.code if problem is not None else None

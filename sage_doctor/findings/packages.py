@@ -1,0 +1,186 @@
+"""Which packages of the sessions' interpreter lack, are of the wrong version, or do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sage_doctor.facts.packages import InterpreterFacts
+from sage_doctor.findings.making import finding
+from sage_doctor.readers.versions import Needed, applies, plain_name, read_requirement, satisfies
+from sage_doctor.report import Finding, Fix
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.needs import quantization
+from sage_doctor.text import listed, printable, quoted
+
+# Never installed by a pasted command: the vendor's build may be the only one that works on this machine.
+_VENDORS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "jax", "tensorflow"})
+# These ask for no torch, so that pip cannot replace it on their account; all others are installed without what they
+# depend on.
+_HARMLESS = frozenset(
+    {
+        *("transformers", "tokenizers", "safetensors", "huggingface-hub", "sentencepiece", "tiktoken", "protobuf"),
+        *("jinja2", "kernels", "packaging", "tqdm", "pyyaml", "requests", "regex", "filelock", "einops"),
+    }
+)
+# What config.json's quant_method takes; one of the alternatives is enough (releases of transformers ask for others).
+_QUANTIZERS: Mapping[str, tuple[str, ...]] = {
+    "bitsandbytes": ("bitsandbytes",),
+    "bitsandbytes_4bit": ("bitsandbytes",),
+    "bitsandbytes_8bit": ("bitsandbytes",),
+    "gptq": ("gptqmodel", "auto-gptq"),
+    "awq": ("gptqmodel", "autoawq"),
+    "compressed-tensors": ("compressed-tensors",),
+    "hqq": ("hqq",),
+    "quanto": ("optimum-quanto",),
+    "torchao": ("torchao",),
+    "aqlm": ("aqlm",),
+    "eetq": ("eetq", "kernels"),
+    "vptq": ("vptq",),
+    "auto-round": ("auto-round",),
+    "fbgemm_fp8": ("fbgemm-gpu-genai", "kernels"),
+}
+# Pairs that do not import together although neither's metadata says so.
+_BREAKS = (
+    ("peft", "<0.18", "transformers", ">=5", "peft before 0.18 imports names that transformers 5 no longer has"),
+)
+
+
+def lacking(session: InterpreterFacts, needed: Needed, what: str, *, alternatives: Iterable[str] = ()) -> Finding:
+    """Return the finding for a package that is not installed; `what` says what takes it."""
+    others = [a for a in alternatives if a != needed.name]
+    also = f" (or {listed(others)})" if others else ""
+    return finding(
+        "package-missing",
+        f"{what} takes {printable(needed.name)}{printable(needed.versions)}{also}, which the sessions' interpreter "
+        f"lacks ({printable(session.executable)})",
+        evidence={"python": session.executable, "package": needed.name, "alternatives": others},
+        fix=_install(session, needed),
+    )
+
+
+def _install(session: InterpreterFacts, needed: Needed) -> Fix:
+    python = quoted(session.executable)
+    if needed.name in _VENDORS:
+        return Fix(
+            summary=f"Install {printable(needed.name)} in the build that fits this machine's accelerator, as its "
+            "vendor says (on Jetson: NVIDIA's wheel). A plain `pip install` may bring one for the CPU only.",
+            commands=(f"{python} -m pip list",),
+        )
+    word = quoted(f"{needed.name}{needed.versions}")
+    if needed.name in _HARMLESS:
+        return Fix(
+            summary="Install it into that interpreter's environment.",
+            commands=(f"{python} -m pip install {word}",),
+        )
+    return Fix(
+        summary="Install it into that interpreter's environment without what it depends on: it asks for torch, and pip "
+        "might replace the one that works here. What else lacks then, `pip check` says.",
+        commands=(f"{python} -m pip install --no-deps {word}", f"{python} -m pip check"),
+    )
+
+
+def unmet(session: InterpreterFacts, requirements: Iterable[str], what: str) -> Iterator[Finding]:
+    """Yield a finding for each requirement (as pip takes them) that the sessions' interpreter does not meet."""
+    for text in requirements:
+        needed = read_requirement(text)
+        if needed is None or not applies(needed.marker, session.version):
+            continue
+        version = session.version_of(needed.name)
+        if version is None:
+            yield lacking(session, needed, what)
+        elif satisfies(version, needed.versions) is not True:
+            told = satisfies(version, needed.versions) is not None
+            yield finding(
+                "package-version",
+                f"{what} takes {printable(needed.name)}{printable(needed.versions)}, and the sessions' interpreter has "
+                f"{printable(version, limit=80)}" + ("" if told else ", which cannot be compared"),
+                severity=None if told else "warning",
+                evidence={"package": needed.name, "installed": version, "wanted": needed.versions},
+                fix=_install(session, needed),
+            )
+
+
+def conflicts(session: InterpreterFacts) -> Iterator[Finding]:
+    """Yield what the installed packages ask of each other and do not get, as their own metadata says."""
+    installed = {plain_name(n): v for n, v in session.packages.items() if v is not None}
+    for owner, texts in session.needs.items():
+        for text in texts:
+            needed = read_requirement(text)
+            if needed is None or needed.name not in installed or not needed.versions:
+                continue
+            version = installed[needed.name]
+            if satisfies(version, needed.versions) is False and applies(needed.marker, session.version):
+                # transformers compares at import and refuses; what others ask for is merely asked for.
+                refuses = plain_name(owner) == "transformers" and needed.name in ("tokenizers", "huggingface-hub")
+                said = f"{owner} {session.packages[owner]} asks for {needed.name}{needed.versions}"
+                yield _apart(session, said, needed.name, version, severity=None if refuses else "warning")
+    for one, old, other, new, why in _BREAKS:
+        first, second = installed.get(one), installed.get(other)
+        if first and second and satisfies(first, old) and satisfies(second, new):
+            yield _apart(session, f"{why}: {one} is {first}", other, second, severity="warning")
+
+
+def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, severity: Any) -> Finding:
+    return finding(
+        "package-version",
+        f"packages do not go together: {printable(said)}, and {printable(name)} is {printable(version)}",
+        severity=severity,
+        evidence={"package": name, "installed": version, "python": session.executable},
+        fix=Fix(
+            summary="Upgrade the one that lags behind, one at a time and never torch: name the version you want, and "
+            "look at what pip is about to change.",
+            commands=(
+                f"{quoted(session.executable)} -m pip check",
+                f"{quoted(session.executable)} -m pip install --dry-run --upgrade transformers peft tokenizers",
+            ),
+        ),
+    )
+
+
+def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what the model's files take: a sentence, and the packages of which one is enough."""
+    method = quantization(model).get("quant_method")
+    if isinstance(method, str) and method in _QUANTIZERS:
+        yield f"its quantisation ({printable(method)})", _QUANTIZERS[method]
+    elif quantization(model).get("load_in_4bit") is True or quantization(model).get("load_in_8bit") is True:
+        yield "its quantisation (bitsandbytes)", ("bitsandbytes",)
+    values = model.config_file.value or {}
+    if values.get("_attn_implementation") == "flash_attention_2":
+        yield "the attention its config.json asks for (flash_attention_2)", ("flash-attn", "kernels")
+    names = model.tree.names
+    if "tokenizer.json" not in names:
+        if "tokenizer.model" in names or "spiece.model" in names:
+            yield "its tokenizer (a SentencePiece file without tokenizer.json)", ("sentencepiece",)
+        if any(n.endswith(".tiktoken") for n in names):
+            yield "its tokenizer (a tiktoken file without tokenizer.json)", ("tiktoken",)
+
+
+def config_is_newer(model: Model) -> Finding | None:
+    """Return what config.json says that an older transformers silently passes over, or None.
+
+    A version in itself is no reason to worry. Releases from 5 on write the base of rotary positions where earlier
+    ones do not look; those compute with 10000 instead, and no message says so.
+    """
+    values = model.config_file.value or {}
+    session = model.host.session
+    installed = session.version_of("transformers")
+    rope = values.get("rope_parameters")
+    theta = rope.get("rope_theta") if isinstance(rope, Mapping) else None
+    if not isinstance(theta, (int, float)) or isinstance(theta, bool) or theta == 10_000 or "rope_theta" in values:
+        return None
+    if installed is None or satisfies(installed, "<5") is not True:
+        return None
+    saved = values.get("transformers_version")
+    return finding(
+        "package-version",
+        f"config.json was saved by transformers {printable(str(saved or '5 or newer'), limit=40)}: the sessions' "
+        f"transformers {printable(installed, limit=40)} does not read its rope_parameters, and would compute positions "
+        f"with the base 10000 instead of {theta:g}, without a word",
+        evidence={"installed": installed, "saved_by": saved, "rope_theta": theta},
+        fix=Fix(
+            summary="Upgrade transformers in the sessions' environment to 5 or newer, or write rope_theta at the top "
+            "of config.json as well.",
+            commands=(f"{quoted(session.executable)} -m pip install --upgrade {quoted('transformers>=5')}",),
+        ),
+    )

@@ -1,0 +1,176 @@
+"""Whether a repair can mend what a check found: asked by the check that names the repair, and again by the repair.
+
+Each question is answered with the obstacle as a sentence, or with an empty text where there is none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_doctor.facts.bases import SAME_TAIL, WRITTEN_DOWN
+from sage_doctor.facts.weights import expected_shards, read_weights
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.safetensors_header import Header, read_header
+from sage_doctor.readers.tree import Tree, read_tree
+from sage_doctor.report import Fix
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import look
+from sage_doctor.text import listed, printable, quoted
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def mended(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
+    """Return the fix with the repair that does it, and the command that calls for it in front of all others."""
+    subject = model.name if model.spec is not None else str(model.path)
+    command = " ".join(["sage-doctor fix", quoted(subject), *words])
+    return dataclasses.replace(fix, repair=repair, commands=(command, *fix.commands))
+
+
+def base_choices(model: Model) -> list[Path]:
+    """Return the directories known to be this adapter's base by their origin: one is an answer, more are a question.
+
+    What a person wrote down counts first (a merge recipe), then the directory that the adapter's own words lead to,
+    then one with the same trailing path of two parts or more. A similar name is no origin, and neither are shapes.
+    """
+    base = model.base
+    place = base.place
+    found = [] if base.model is not None else model.candidates(base.text or model.path.name)
+    written = [c.path for c in found if c.rank == WRITTEN_DOWN]
+    if not written and place is not None and place.found is None and place.beside is not None:
+        written = [place.beside]
+    if not written and base.text is not None:
+        tail = Path(base.text.lstrip("./")).parts[-2:]
+        written = [c.path for c in found if c.rank == SAME_TAIL and len(tail) == 2 and c.path.parts[-2:] == tail]
+    return list({os.path.realpath(p): p for p in written}.values())
+
+
+def shard_headers(model: Model) -> dict[str, Header]:
+    """Return the headers of the shards in the directory, by file name."""
+    return {name: read_header(model.path / name) for name in model.weights.shards}
+
+
+def index_obstacle(model: Model) -> str:
+    """Return why no index can be made from the shards that are there."""
+    shards = model.weights.shards
+    if model.hub is not None:
+        return "it lies in the Hugging Face cache, whose files are those of the hub"
+    if model.weights.explicit is not None:
+        return "config.json names other weights (transformers_weights)"
+    if not shards:
+        return "there are no shards"
+    if len({name.rpartition("-of-")[0].rpartition("-")[0] + name.rpartition("-of-")[2] for name in shards}) > 1:
+        return "shards of more than one set are there"
+    lacking = expected_shards(shards)
+    if lacking:
+        return f"shards are missing: {listed(lacking, most=3)}"
+    headers = shard_headers(model)
+    for name, header in headers.items():
+        if header.problem is not None:
+            return f"{printable(name)}: {printable(header.problem.message)}"
+    names = [t for h in headers.values() for t in h.tensors]
+    held = set(names)
+    if len(names) != len(held):
+        twice = sorted(n for n in held if names.count(n) > 1)
+        return f"shards hold the same tensor: {listed(twice, most=2)}"
+    index = model.weights.index
+    lost = sorted(set(index.weight_map) - held) if index is not None and not index.problem else []
+    if lost:
+        return f"the index names tensors that no shard holds, so the shards may be wrong: {listed(lost, most=2)}"
+    return ""
+
+
+def aside_obstacle(model: Model) -> str:
+    """Return why `model.safetensors` is not known to be the stale one of two sets of weights."""
+    if model.hub is not None:
+        return "it lies in the Hugging Face cache, whose files are those of the hub"
+    tree = model.tree
+    if not (tree.is_file(SINGLE) and tree.is_file(INDEX)) or model.weights.explicit is not None:
+        return "there are not two sets of weights to choose from"
+    others = read_weights(_without(tree, SINGLE), model.config_file.value)
+    index = others.index
+    if index is None or index.problem or index.escaping or not index.has_metadata:
+        return f"{INDEX} cannot be used"
+    for file in others.files:
+        if file.header is None or file.header.problem is not None:
+            what = file.header.problem.message if file.header and file.header.problem else "it is not there"
+            return f"the sharded set is not whole: {printable(file.name)}: {printable(what)}"
+    held = {(t, f.name) for f in others.files if f.header is not None for t in f.header.tensors}
+    if held != set(index.weight_map.items()):
+        return f"{INDEX} does not fit the shards"
+    if read_header(model.path / SINGLE).problem is not None:
+        return ""
+    single = look(model.path / SINGLE).mtime_ns
+    if any(f.node.mtime_ns <= single for f in others.files):
+        return f"both sets are whole, and {SINGLE} is not older than every shard"
+    return ""
+
+
+def _without(tree: Tree, name: str) -> Tree:
+    return dataclasses.replace(tree, names=tree.names - {name})
+
+
+def ref_obstacle(hub: HubFacts) -> str:
+    """Return why no ref can be written that surely names the right snapshot."""
+    if hub.revision != "main":
+        return f"which snapshot {printable(hub.revision)} was is not known"
+    if len(hub.snapshots) != 1:
+        return f"there are {len(hub.snapshots)} snapshots: {listed(list(hub.snapshots))}"
+    commit = hub.snapshots[0]
+    if len(commit) != 40 or set(commit) - set("0123456789abcdef"):
+        return f"{printable(commit, limit=60)} is no commit"
+    other = next((name for name, value in hub.refs.items() if value.strip() == commit), None)
+    if other is not None:
+        return f"the one snapshot is that of {printable(other)}"
+    from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache
+
+    found = resolve_hub(hub.folder.parent, hub.repo_id, commit)
+    if found.dangling or found.snapshot is None:
+        return "the snapshot is not complete: files of it are links to nothing"
+    return _snapshot_obstacle(found.snapshot)
+
+
+def _snapshot_obstacle(snapshot: Path) -> str:
+    tree = read_tree(snapshot)
+    adapter = "adapter_config.json" in tree.names
+    if not adapter and "config.json" not in tree.names:
+        return "the snapshot is not complete: it has no config.json"
+    if adapter:
+        headers = (
+            [read_header(snapshot / "adapter_model.safetensors")] if "adapter_model.safetensors" in tree.names else []
+        )
+        whole = bool(headers) and headers[0].problem is None
+    else:
+        weights = read_weights(tree, read_json_object(snapshot / "config.json", most=1 << 24).value)
+        whole = weights.form != "none" and all(
+            f.node.kind == "file" and (f.header is None or f.header.problem is None) for f in weights.files
+        )
+    return "" if whole else "the snapshot is not complete: its weights are missing or broken"
+
+
+def modes_obstacle(model: Model, names: Sequence[str]) -> str:
+    """Return why the modes of these files must not be changed: a directory may hold links to anything."""
+    root = model.hub.folder if model.hub is not None else model.path
+    real = os.path.realpath(root)
+    for name in names:
+        path = model.path / name
+        target = os.path.realpath(path)
+        if target != real and not target.startswith(real + os.sep):
+            return f"{printable(name)} is a link that leads out of the model directory"
+        try:
+            found = os.stat(target)
+        except OSError as error:
+            return f"{printable(name)}: {os.strerror(error.errno or 0).lower()}"
+        if os.getuid() not in (0, found.st_uid):
+            return f"{printable(name)} belongs to user {found.st_uid}; only that user or root may change its mode"
+        if found.st_nlink > 1 and os.path.isfile(target):
+            return f"{printable(name)} is one file under several names (hard links): its mode would change for all"
+    return ""

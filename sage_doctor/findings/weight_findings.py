@@ -1,0 +1,99 @@
+"""What findings about weight files have in common: how to say what is broken, and how to get it back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from sage_doctor.findings.making import finding
+from sage_doctor.findings.repairability import mended
+from sage_doctor.readers.safetensors_header import Header
+from sage_doctor.report import Finding, Fix
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.system.path_info import look
+from sage_doctor.text import printable, quoted
+
+
+def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding:
+    """Return the finding for files that are no whole safetensors files: the first one's, naming the others."""
+    name, header = broken[0]
+    problem = header.problem
+    assert problem is not None  # the caller chose files with a problem
+    others = [n for n, _ in broken[1:]]
+    more = f", and {len(others)} more file(s) are broken" if others else ""
+    summary = "Fetch it again." if not others else "Fetch them again."
+    fix = bring_back(model, [n for n, _ in broken])
+    if problem.code == "weights-lfs-pointer":
+        fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])
+    elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
+        fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
+    else:
+        fix = dataclasses.replace(fix, summary=f"{summary} {fix.summary}")
+    return finding(
+        problem.code,
+        f"{printable(name)}: {printable(problem.message)}{more}",
+        evidence={"file": name, **problem.evidence, **({"also_broken": others[:50]} if others else {})},
+        fix=fix,
+    )
+
+
+def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
+    """Return the fix for files that Git LFS has not fetched."""
+    where = quoted(model.path)
+    include = quoted(",".join(names[:20]))
+    fix = Fix(
+        summary="The repository was cloned without its large files. Let Git LFS fetch them (git-lfs must be "
+        "installed).",
+        commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
+    )
+    if not _in_repository(model):
+        return bring_back(model, names) if merge_commands(model) else fix
+    return mended(fix, model, "lfs-pull")
+
+
+def _in_repository(model: Model) -> bool:
+    return any(look(p / ".git").kind != "missing" for p in (model.path, *model.path.parents))
+
+
+def bring_back(model: Model, names: Sequence[str]) -> Fix:
+    """Return the fix for files that are missing or broken: from where this model can be had again."""
+    if model.hub is not None:
+        files = " ".join(quoted(n) for n in names[:20])
+        revision = quoted(model.hub.revision)
+        return Fix(
+            summary="Download from the hub, where the network allows.",
+            commands=(f"hf download {quoted(model.hub.repo_id)} {files} --revision {revision} --force-download",),
+        )
+    merge = merge_commands(model)
+    if merge:
+        fix = Fix(
+            summary="Merge it again from its base and adapter, or copy it from a machine that has it.", commands=merge
+        )
+        return mended(fix, model, "merge")
+    if look(model.path / ".git").kind != "missing":
+        return Fix(
+            summary="Restore from its repository, or copy from a machine that has it.",
+            commands=(f"git -C {quoted(model.path)} status --short",),
+        )
+    return Fix(
+        summary="Copy from a machine that has the model (rsync -a keeps dates and modes).",
+        commands=(f"ls -l {quoted(model.path)}",),
+    )
+
+
+def merge_commands(model: Model) -> tuple[str, ...]:
+    """Return the command that merges a model by its recipe, or none where it has no recipe that can work here."""
+    places = recipe_places(model)
+    if places is None:
+        return ()
+    base, adapter = places
+    return (f"sage-doctor merge {quoted(adapter)} --base {quoted(base)} --out {quoted(model.path)}",)
+
+
+def companions_back(model: Model, names: Sequence[str]) -> Fix:
+    """Return the fix for small files beside the weights: from what the model was merged from, else as for weights."""
+    if recipe_places(model) is None:
+        return bring_back(model, names)
+    fix = Fix(summary="Copy it from the base and adapter it was merged from, or merge it again.")
+    return mended(Fix(summary=fix.summary, commands=merge_commands(model)), model, "copy-companions")

@@ -1,0 +1,48 @@
+"""What every step of one gate decision needs: the request, the manifest, the records, and the deadline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sage_doctor.gate.environment import Surroundings
+from sage_doctor.gate.record import Records
+from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, Question
+from sage_doctor.manifest import Manifest
+
+Tell = Callable[[str], None]
+Hear = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What every step of one decision stands on. `until` is a `time.time()`; `begun_s` counts from boot."""
+
+    question: Question
+    manifest: Manifest
+    surroundings: Surroundings
+    records: Records
+    environ: Mapping[str, str]
+    until: float
+    begun_s: float
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What a role's record is kept under: the manifest, the machine, and the settings that choose files."""
+        machine = self.manifest.machine.name if self.manifest.machine else os.uname().nodename
+        settings = [f"{name}={value}" for name, value in self.surroundings["settings"].items()]
+        return (os.path.realpath(self.manifest.path), machine, self.question.role, *settings)
+
+    @property
+    def max_age_s(self) -> float:
+        """How long a result holds, in seconds: what was asked, else what the manifest says."""
+        role = self.manifest.roles[self.question.role]
+        said = (self.question.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
+        return next((age for age in said if age is not None), DEFAULT_MAX_AGE_S)
+
+    @property
+    def directory(self) -> str:
+        """The working directory."""
+        return self.question.cwd

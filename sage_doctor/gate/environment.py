@@ -1,0 +1,94 @@
+"""What a result holds for besides files: this boot, this kernel and driver, this interpreter and its packages."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import sage_doctor
+from sage_doctor.gate.fingerprint import identity
+from sage_doctor.system.small_text import read_line
+
+# Settings that decide which files a session loads, and what runs them.
+_PREFIXES: Final = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_", "PYTORCH_", "TORCH_", "CUDA_", "NVIDIA_VISIBLE")
+_NAMES: Final = (
+    *("HOME", "SAGE_MACHINE", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME"),
+    *("PYTHONNOUSERSITE", "OMP_NUM_THREADS", "VIRTUAL_ENV"),
+)
+_WORDS: Final = {
+    "boot": "the machine was rebooted",
+    "kernel": "the kernel is another",
+    "driver": "the NVIDIA driver is another",
+    "doctor": "sage-doctor itself is another",
+    "settings": "environment variables are others",
+    "python": "the sessions' interpreter is another",
+    "packages": "the sessions' packages were changed",
+}
+
+Surroundings = dict[str, Any]
+
+
+def read_surroundings(python: Path | None, environ: Mapping[str, str]) -> Surroundings:
+    """Return what is true around a result now, apart from the packages' directories.
+
+    `python` is the sessions' interpreter, None for the one that runs this.
+    """
+    uname = os.uname()
+    executable = os.fspath(python) if python is not None else sys.executable
+    home = os.path.dirname(os.path.dirname(executable))
+    package = os.path.dirname(sage_doctor.__file__)
+    return {
+        "boot": boot_id(),
+        "kernel": f"{uname.sysname} {uname.release} {uname.version}",
+        "driver": read_line(Path("/proc/driver/nvidia/version")),
+        "doctor": [sage_doctor.__version__, package, identity(package)],
+        "settings": settings(environ),
+        "python": [executable, identity(executable), identity(os.path.join(home, "pyvenv.cfg"))],
+    }
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that decide what a session loads and runs on; names of secrets are left out."""
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if (name in _NAMES or name.startswith(_PREFIXES)) and "TOKEN" not in name and "KEY" not in name
+    }
+
+
+def package_places(site_packages: tuple[Path, ...], version: str | None, home: Path) -> list[str]:
+    """Return the directories in which an installation or an upgrade leaves its mark.
+
+    One that does not exist yet is among them: the user's own would come before the others.
+    """
+    short = ".".join((version or "").split(".")[:2])
+    own = home / ".local" / "lib" / f"python{short}" / "site-packages"
+    return list(dict.fromkeys([*(os.fspath(p) for p in site_packages), os.fspath(own)]))
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return in words what of the surroundings is not as it was, None where all is."""
+    for name, words in _WORDS.items():
+        if name in now and before.get(name) != now[name]:
+            return words
+    return None
+
+
+def boot_id() -> str | None:
+    """Return what names this boot of the machine, None where the system does not tell."""
+    found = read_line(Path("/proc/sys/kernel/random/boot_id"))
+    if found is None and sys.platform == "darwin":
+        from sage_doctor.facts.machine import read_machine  # noqa: PLC0415 - asks a program; Linux has a file
+
+        return read_machine().boot_id
+    return found
+
+
+def since_boot_s() -> float:
+    """Return the seconds since boot, sleep included: nobody can set this clock back."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None) or time.CLOCK_MONOTONIC
+    return time.clock_gettime(clock)

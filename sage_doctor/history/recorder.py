@@ -1,0 +1,51 @@
+"""One run's dealings with the history: before its report is shown, and after."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+from sage_doctor.history.runs import Series, last_green, record, series_of
+from sage_doctor.history.snapshot import Snapshot, take
+from sage_doctor.report import Report
+from sage_doctor.subjects.selection import Request, Selection
+
+
+class Chronicle:
+    """What `check` and `gate` do with the history of the run they made. Neither method raises for what a disk holds."""
+
+    def __init__(self, selection: Selection, request: Request, *, verb: str, jobs: int = 1) -> None:
+        self._selection = selection
+        self._request = request
+        self._verb = verb
+        self._jobs = jobs
+
+    @cached_property
+    def series(self) -> Series | None:
+        """The series the run belongs to, None where no history is kept of it: without a manifest, or switched off."""
+        return series_of(self._selection.host, self._request.targets)
+
+    @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """The machine as it is when this is first asked for."""
+        return take(self._selection, deadline=self._request.deadline)
+
+    def explained(self, report: Report) -> Report:
+        """Return the report with what changed since the last good run; a healthy one comes back as it is."""
+        if self.series is None or report.verdict == "healthy" or self.snapshot is None:
+            return report
+        from sage_doctor.history.differences import changes_since  # noqa: PLC0415 - most runs are well
+
+        good = last_green(self.series, report)
+        if good is None:
+            return report
+        ill = [f.subject for f in report.findings if f.severity != "info"]
+        ill += [c.subject for c in report.checks if c.status == "error"]
+        changes = changes_since(good.snapshot, self.snapshot, ill)
+        return dataclasses.replace(report, changes=changes, changes_since=good.started_at)
+
+    def record(self, report: Report) -> list[str]:
+        """Write the run down, and return what a person should be told about the history itself."""
+        if self.series is None:
+            return []
+        return record(report, self.snapshot, self.series, verb=self._verb, jobs=self._jobs)

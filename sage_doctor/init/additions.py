@@ -1,0 +1,114 @@
+"""New tables behind the text that is there: not a byte of it changes, and what results is a manifest.
+
+Tables of TOML may stand in any order, so whatever is new goes to the end. That keeps comments, order and formatting
+as a person left them by construction; no library has to promise it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage_doctor.errors import DoctorError, ManifestError
+from sage_doctor.init.draft import drafted
+from sage_doctor.init.inventory import Survey
+from sage_doctor.manifest import parse_for_host
+from sage_doctor.manifest.problems import shown_path
+from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.system.atomic_write import write_atomically
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.text import printable
+
+_FAMILIES = ("machines", "roles", "models")
+_MOST_BYTES = 1 << 20
+_BEHIND = "# Found by `sage-doctor init`.\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addition:
+    """A manifest before and after. `old` is None where there was no file."""
+
+    path: Path
+    old: str | None
+    new: str
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to add."""
+        return self.new == (self.old or "")
+
+    def diff(self) -> list[str]:
+        """Return the change as the lines of a unified diff, safe to show."""
+        name = self.path.name
+        before = f"a/{name}" if self.old is not None else "/dev/null"
+        lines = difflib.unified_diff(
+            (self.old or "").splitlines(), self.new.splitlines(), before, f"b/{name}", lineterm="", n=3
+        )
+        return [printable(line, limit=1000) for line in lines]
+
+    def write(self) -> None:
+        """Write the new text in one step. Raises `DoctorError` where the file is not what it was."""
+        if read_text(self.path) != self.old:
+            raise DoctorError(f"{shown_path(self.path)} was changed in the meantime; nothing was written")
+        write_atomically(self.path, self.new)
+
+
+def read_text(path: Path) -> str | None:
+    """Return the file's text with all its marks, None where there is no file. Raises `DoctorError`."""
+    node = look(path)
+    if node.kind == "missing":
+        return None
+    if node.kind != "file":
+        what = printable(node.detail) or f"a {node.kind}"
+        raise ManifestError([f"{shown_path(path)}: {what}, not a manifest file"])
+    try:
+        return read_start(path, _MOST_BYTES + 1).decode("utf-8", "surrogateescape")
+    except UnreadableFile as error:
+        raise DoctorError(f"{shown_path(path)} cannot be read: {error}") from error
+
+
+def added(survey: Survey, path: Path, old: str | None) -> Addition:
+    """Return the manifest with what the survey found behind it. Raises `ManifestError` where nothing can be added."""
+    blocks = drafted(survey)
+    if not blocks:
+        return Addition(path=path, old=old, new=old or "")
+    new = _joined(old, blocks)
+    try:
+        parse_for_host(new.removeprefix("\ufeff"), path)
+    except ManifestError as error:
+        raise _explained(old, path, error) from error
+    return Addition(path=path, old=old, new=new)
+
+
+def _joined(old: str | None, blocks: Sequence[str]) -> str:
+    text = "\n".join(blocks)
+    if old is None:
+        return text
+    end = "\r\n" if "\r\n" in old else "\n"
+    gap = "" if not old or old.endswith("\n") else end
+    return old + gap + (f"\n{_BEHIND}{text}" if old.strip() else text).replace("\n", end)
+
+
+def _explained(old: str | None, path: Path, error: ManifestError) -> ManifestError:
+    """Return why the tables cannot stand there: most likely a family is written as one inline table."""
+    lines = locate_keys(old or "")
+    inline = []
+    for family in _FAMILIES:
+        at = lines.of((family,))
+        text = ((old or "").splitlines() or [""])[at - 1]
+        if (family,) in lines.lines and "{" in text and not text.lstrip().startswith("["):
+            told = f"{family} is one inline table, which nothing can be added to; write it as [{family}.NAME] tables"
+            inline.append(f"{shown_path(path)}:{at}: {told}")
+    if inline:
+        return ManifestError([*inline, "nothing was written"])
+    return ManifestError([*error.problems, "nothing was written: with what was found it would be no manifest"])
+
+
+def target_of(named: str | None, nearest: Path | None, cwd: Path, default: str) -> Path:
+    """Return the absolute path of the manifest to write: the one named, else the one in use, else a new one here."""
+    if named is not None:
+        return Path(os.path.normpath(cwd / named)) if ".." not in Path(named).parts else cwd / named
+    return nearest if nearest is not None else cwd / default

@@ -1,0 +1,275 @@
+"""Everything found below the roots, named, paired, and where nothing but a person knows the answer, asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sage_doctor.facts.runners import find_runners
+from sage_doctor.init.machines import OtherMachine, ThisHost, other_machines, this_host
+from sage_doctor.init.models import is_merged, kind_at, model_places
+from sage_doctor.init.names import free, name_all, name_of
+from sage_doctor.init.pairs import Tie, base_of, ingredients_of
+from sage_doctor.init.portable_paths import Portable, shared_root
+from sage_doctor.init.roles import RoleFound, roles_of
+from sage_doctor.init.scripts import Code, Script, read_code
+from sage_doctor.manifest import Manifest, ModelPath
+from sage_doctor.readers.repo_id import is_repo_id
+from sage_doctor.readers.tree import is_model_directory, read_tree
+from sage_doctor.subjects.declared import models_of
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import look
+from sage_doctor.text import listed, printable
+
+MOST_QUESTIONS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What only a person knows. `options` are the answers there are, the best guess first."""
+
+    text: str
+    options: tuple[str, ...]
+
+
+# Returns one of the options, or None where nobody is there to ask.
+Ask = Callable[[Question], "str | None"]
+
+
+@dataclass(kw_only=True)
+class Survey:
+    """What there is to write. `models` are all, by name; `new` those without an entry yet, in the order to write.
+
+    `remarks` say in words what was passed over, for whoever runs the search.
+    """
+
+    portable: Portable
+    models: Mapping[str, Model] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
+    bases: dict[str, Tie | None] = field(default_factory=dict)
+    merges: dict[str, tuple[Tie, Tie] | None] = field(default_factory=dict)
+    roles: list[RoleFound] = field(default_factory=list)
+    host: ThisHost | None = None
+    others: list[OtherMachine] = field(default_factory=list)
+    variable: tuple[str, Path] | None = None
+    remarks: list[str] = field(default_factory=list)
+    first: bool = True
+
+
+def survey_of(
+    roots: Sequence[Path], target: Path, manifest: Manifest | None, environ: Mapping[str, str], ask: Ask
+) -> Survey:
+    """Return what lies below the roots and stands in no table of the manifest yet.
+
+    `target` is the manifest's absolute path, `manifest` what it says now, None where there is none.
+    """
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    host = Host(cwd=Path.cwd(), home=home, environ=environ, manifest=manifest, root=roots[0])
+    code = read_code(roots)
+    models, remarks = _models(roots, host, manifest, code)
+    found = Survey(
+        portable=Portable(directory=target.parent, home=home, variables=manifest.vars if manifest else {}),
+        models=models,
+        first=manifest is None,
+        remarks=remarks,
+    )
+    asked = _Limited(ask)
+    for name, model in list(models.items()):
+        if model.kind == "adapter" and model.found:
+            found.bases[name] = base_of(model, models)
+    found.new = tuple(n for n, m in models.items() if m.spec is None)
+    _settle_bases(found, asked)
+    found.merges = {n: ingredients_of(models[n], models, found.bases) for n in found.new if models[n].kind == "merged"}
+    _settle_merges(found, asked)
+    _add_roles(found, code, roots, manifest)
+    _add_machines(found, code, manifest, environ, home)
+    found.variable = _variable(found)
+    _remark(found, code)
+    return found
+
+
+class _Limited:
+    """Asks a few questions at most: after that the best guess is marked in the text, where it can be read in peace."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._left = MOST_QUESTIONS
+
+    def __call__(self, question: Question) -> str | None:
+        if self._left <= 0:
+            return None
+        self._left -= 1
+        return self._ask(question)
+
+
+def _models(
+    roots: Sequence[Path], host: Host, manifest: Manifest | None, code: Code
+) -> tuple[dict[str, Model], list[str]]:
+    """Return the manifest's models and those found, by name: below the roots, named by scripts, and adapters' bases."""
+    models = models_of(manifest) if manifest is not None else {}
+    known = {os.path.realpath(m.path) for m in models.values() if m.reference.path is not None}
+    places = model_places(roots, known)
+    named = [p for s in code.scripts for t in s.texts if (p := _directory(t)) is not None]
+    here = dict.fromkeys([*places.found, *(p for p in named if os.path.realpath(p) not in known)])
+    unique = list({os.path.realpath(p): p for p in reversed(here)}.values())[::-1]
+    taken = _taken(manifest)
+    names = name_all(unique, taken)
+    for path in unique:
+        _add(models, names[path], kind_at(path), host, ModelPath(text=str(path), path=path))
+    _add_cached(models, host, code.scripts, taken)
+    for model in [m for m in models.values() if m.kind == "adapter" and m.spec is None]:
+        base = model.base.model
+        if base is None or models.get(base.name) is base or base.reference.hub is not None:
+            repository = base.reference.hub if base is not None else None
+            if repository is not None and not any(m.reference.hub == repository for m in models.values()):
+                name = free(name_of(repository.rpartition("/")[2]), [*models, *taken])
+                _add(models, name, "full", host, base.reference)  # type: ignore[union-attr]
+            continue
+        name = free(name_all([base.path], ())[base.path], [*models, *taken])
+        _add(models, name, "full", host, ModelPath(text=str(base.path), path=base.path))
+        vars(model).pop("base", None)  # it leads to a model of this run from now on
+    remarks = list(places.left_out)
+    if places.cut:
+        remarks.append("more models than a manifest should have: name narrower directories")
+    return models, remarks
+
+
+def _taken(manifest: Manifest | None) -> list[str]:
+    if manifest is None:
+        return []
+    return [*manifest.models, *manifest.services, *manifest.elsewhere, *manifest.roles]
+
+
+def _add(models: dict[str, Model], name: str, kind: str, host: Host, reference: ModelPath) -> None:
+    models[name] = Model(
+        name=name,
+        kind=kind,  # type: ignore[arg-type]
+        host=host,
+        reference=reference,
+        required=False,
+        siblings=models,
+    )
+
+
+def _directory(text: str) -> Path | None:
+    """Return the model directory that a script names in full, wherever it lies."""
+    if not text.startswith("/") or "\0" in text or len(text) > 1000:
+        return None
+    path = Path(os.path.normpath(text))
+    return path if look(path).kind == "directory" and is_model_directory(read_tree(path)) else None
+
+
+def _add_cached(models: dict[str, Model], host: Host, scripts: Sequence[Script], taken: list[str]) -> None:
+    """Add what scripts load by repository: what is in the cache, or stands in the call itself."""
+    texts = {t for s in scripts for t in s.texts if "/" in t and is_repo_id(t) and not t.startswith(".")}
+    wanted = {t for s in scripts for t in s.loaded} & texts
+    if not texts:
+        return
+    cached = {c.repo_id for c in host.cached_models}
+    there = {m.reference.hub for m in models.values()}
+    for text in sorted((texts & cached) | wanted):
+        if text not in there and look(host.cwd / text).kind == "missing":
+            name = free(name_of(text.rpartition("/")[2]), [*models, *taken])
+            _add(models, name, "full", host, ModelPath(text=f"hf:{text}", hub=text))
+
+
+def _settle_bases(found: Survey, ask: Ask) -> None:
+    for name, tie in found.bases.items():
+        if tie is not None and not tie.sure and name in found.new:
+            text = f"Which model was the adapter {printable(name)} trained on?"
+            found.bases[name] = _answered(tie, text, ask)
+
+
+def _settle_merges(found: Survey, ask: Ask) -> None:
+    for name, pair in found.merges.items():
+        if pair is None or pair[1].sure:
+            continue
+        adapter = _answered(pair[1], f"Which adapter was {printable(name)} merged from?", ask)
+        base = found.bases.get(adapter.name) if adapter is not None else None
+        found.merges[name] = (base, adapter) if base is not None and adapter is not None else None
+
+
+_NONE_OF_THEM = "none of them"
+
+
+def _answered(tie: Tie, text: str, ask: Ask) -> Tie | None:
+    """Return the tie as a person settles it; as it is where nobody answers, None where it is none of the options."""
+    said = ask(Question(text=f"{text} ({tie.why})", options=(tie.name, *tie.others, _NONE_OF_THEM)))
+    if said is None:
+        return tie
+    return None if said == _NONE_OF_THEM else replace(tie, name=said, why="as you said", sure=True)
+
+
+def _add_roles(found: Survey, code: Code, roots: Sequence[Path], manifest: Manifest | None) -> None:
+    """Propose roles for scripts without one; to a manifest only where it has roles, because they narrow what counts."""
+    covered = frozenset(
+        os.path.realpath(p)
+        for r in (manifest.roles.values() if manifest else ())
+        for g in r.runners
+        for p in find_runners(g, manifest.directory if manifest else Path())
+    )
+    proposed = roles_of(code.scripts, roots, found.models, covered)
+    if manifest is not None and not manifest.roles:
+        if proposed:
+            found.remarks.append("roles are not proposed to a manifest that has none: every model counts there")
+        return
+    taken = [*found.models, *_taken(manifest)]
+    for role in proposed:
+        ingredients = {p[1].name for n in role.models if (p := found.merges.get(n)) is not None}
+        models = tuple(n for n in role.models if n not in ingredients) or _all_that_run(found)
+        name = free(role.name, taken)
+        taken.append(name)
+        found.roles.append(replace(role, name=name, models=models))
+
+
+def _all_that_run(found: Survey) -> tuple[str, ...]:
+    """Return the models that nothing else is built on: what sessions may load where no script says."""
+    below = {t.name for t in found.bases.values() if t is not None}
+    below |= {t.name for pair in found.merges.values() if pair is not None for t in pair}
+    return tuple(n for n in found.models if n not in below)
+
+
+def _add_machines(found: Survey, code: Code, manifest: Manifest | None, environ: Mapping[str, str], home: Path) -> None:
+    here = this_host(environ, home, found.portable.directory)
+    if manifest is None:
+        found.host = here
+        found.others = other_machines(code.homes, home, (), [here.name])
+        return
+    if not manifest.machines:
+        return
+    taken = list(manifest.machines)
+    if manifest.machine is None:
+        found.host = replace(here, name=free(here.name, taken))
+        taken.append(found.host.name)
+    known = {m.home for m in manifest.machines.values() if m.home}
+    # A machine of that name without a home is most likely the one whose home it is.
+    known |= {h for h in code.homes if h.rpartition("/")[2] in manifest.machines}
+    found.others = other_machines(code.homes, home, known, taken)
+
+
+def _variable(found: Survey) -> tuple[str, Path] | None:
+    """Return a variable for models that lie together far from the manifest; it is set in this machine's new table."""
+    if found.host is None:
+        return None
+    paths = [found.models[n].reference.path for n in found.new]
+    made = shared_root([p for p in paths if p is not None], found.portable)
+    if made is not None and made[0] not in found.portable.variables:
+        found.portable = replace(found.portable, variables={**found.portable.variables, made[0]: str(made[1])})
+        return made
+    return None
+
+
+def _remark(found: Survey, code: Code) -> None:
+    if code.closed:
+        found.remarks.append(f"not allowed to look into {listed([str(p) for p in code.closed], most=3)}")
+    if code.cut:
+        found.remarks.append(
+            "too many files for one search, so not everything was looked at: name narrower directories"
+        )
+    for name in found.new:
+        model = found.models[name]
+        if model.kind == "merged" and found.merges.get(name) is None and is_merged(model.path):
+            found.remarks.append(f"{printable(name)} is called merged, and nothing tells what it was merged from")

@@ -1,0 +1,131 @@
+"""The model directories worth an entry: what is below the roots, less what is a part or a by-product of another."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.merge_record import RECORD
+from sage_doctor.readers.tree import WEIGHTS, find_model_directories, read_tree
+from sage_doctor.subjects.directories import kind_of
+from sage_doctor.subjects.model import Kind
+from sage_doctor.system.path_info import look
+from sage_doctor.text import printable
+
+MOST_MODELS: Final = 500
+MOST_DIRECTORIES: Final = 20_000
+MOST_RECORD: Final = 1 << 24
+_CHECKPOINT: Final = re.compile(r"(?:checkpoint|step|epoch|global_step)[-_]?(\d{1,12})\Z", re.IGNORECASE)
+_MERGED: Final = re.compile(r"(?:^|[^a-z])merged?(?:[^a-z]|$)", re.IGNORECASE)
+
+
+@dataclass(kw_only=True)
+class Places:
+    """Directories for which an entry is proposed, and in words what is passed over."""
+
+    found: list[Path] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    cut: bool = False
+
+
+def model_places(roots: Iterable[Path], known: Collection[str]) -> Places:
+    """Return the model directories below the roots that are not among `known` (real paths), in a stable order."""
+    places = Places()
+    seen = set(known)
+    checkpoints: dict[Path, list[tuple[int, Path]]] = {}
+    written: list[Path] = []
+    passed: Counter[str] = Counter()
+    for path in chain.from_iterable(find_model_directories(r, most_directories=MOST_DIRECTORIES) for r in roots):
+        real = os.path.realpath(path)
+        if real in known:
+            written.append(path)
+        if real in seen:
+            continue
+        seen.add(real)
+        number = _CHECKPOINT.match(path.name)
+        why = _no_entry(path, is_checkpoint=number is not None)
+        if why is not None:
+            passed[why] += 1
+        elif number is not None:
+            checkpoints.setdefault(path.parent, []).append((int(number[1]), path))
+        elif len(places.found) + len(written) >= MOST_MODELS:
+            places.cut = True  # those written by an earlier run count, or each run would add as many again
+        else:
+            places.found.append(path)
+    _newest_checkpoints(checkpoints, places, written)
+    places.left_out += [f"{n} director{'y' if n == 1 else 'ies'} {why}" for why, n in sorted(passed.items())]
+    return places
+
+
+def _no_entry(path: Path, *, is_checkpoint: bool) -> str | None:
+    """Return why a directory gets no entry, to be said of it and its like, None where it may have one."""
+    if _is_cached(path):
+        return "in a Hugging Face cache that nothing here refers to"
+    if not _can_be_written(path):
+        return f"with a name that is not UTF-8, which no manifest can hold ({printable(str(path), limit=300)})"
+    return "with a tokenizer and nothing else" if not is_checkpoint and _only_tokenizer(path) else None
+
+
+def _is_cached(path: Path) -> bool:
+    """Return whether a path has the layout of the hub's cache, whose models are named by their repository."""
+    return "snapshots" in path.parts and any(p.startswith("models--") for p in path.parts)
+
+
+def _can_be_written(path: Path) -> bool:
+    return not any(0xD800 <= ord(c) <= 0xDFFF for c in str(path))
+
+
+def _only_tokenizer(path: Path) -> bool:
+    """Return whether nothing in a directory says that a model was ever there. A merged model's name says so."""
+    names = read_tree(path).names
+    if {"config.json", "adapter_config.json"} & names or any(WEIGHTS.match(n) for n in names):
+        return False
+    return not is_merged(path)
+
+
+def _newest_checkpoints(
+    checkpoints: dict[Path, list[tuple[int, Path]]], places: Places, written: Collection[Path]
+) -> None:
+    """Keep the last checkpoint of a training run whose result lies nowhere else; the others are by-products.
+
+    A run counts as ended where an entry was `written` for its result, or for one of its checkpoints.
+    """
+    passed = 0
+    for parent, numbered in sorted(checkpoints.items()):
+        ended = any(parent in (p, p.parent) for p in (*places.found, *written))
+        if not ended and len(places.found) < MOST_MODELS:
+            places.found.append(max(numbered)[1])
+        passed += len(numbered) - (not ended)
+    if passed:
+        places.left_out.append(f"{passed} checkpoint{'' if passed == 1 else 's'} of training runs")
+
+
+def is_merged(path: Path) -> bool:
+    """Return whether a directory says that it holds a merged model: by the record of the merge, or by its name."""
+    return look(path / RECORD).kind == "file" or _MERGED.search(path.name) is not None
+
+
+def kind_at(path: Path) -> Kind:
+    """Return the kind of the model in a directory."""
+    kind = kind_of(path)
+    return "merged" if kind == "full" and is_merged(path) else kind
+
+
+def recorded(path: Path) -> tuple[str, str] | None:
+    """Return the paths of base and adapter that a merge wrote down beside its result, None where none did."""
+    record = read_json_object(path / RECORD, most=MOST_RECORD).value or {}
+    found = []
+    for part in ("base", "adapter"):
+        value = record.get(part)
+        text = value.get("path") if isinstance(value, dict) else None
+        if not isinstance(text, str) or not text:
+            return None
+        found.append(text)
+    return found[0], found[1]

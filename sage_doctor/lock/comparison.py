@@ -1,0 +1,93 @@
+"""The models of this machine against a lock: which are as they were, which are not, and which nobody can tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from sage_doctor.lock import LOCK_NAME
+from sage_doctor.lock.differences import Change, changes_between
+from sage_doctor.lock.entry import LockedModel
+from sage_doctor.lock.parse import read_lock
+from sage_doctor.lock.record import obstacle, record_models
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import UnreadableFile
+from sage_doctor.text import printable
+
+State = Literal["same", "changed", "new", "absent", "broken", "unreadable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One model. `now` is what it is here, None where that cannot be told; `why` says why, or what is wrong.
+
+    `new` is not in the lock, `absent` does not lie on this machine, `broken` is here and lacks something a load needs,
+    `unreadable` cannot be compared, or its base cannot.
+    """
+
+    name: str
+    state: State
+    now: LockedModel | None = None
+    changes: tuple[Change, ...] = ()
+    why: str = ""
+
+
+def entry_of(model: Model) -> LockedModel | None:
+    """Return what the lock beside the manifest says of a model, None where it says nothing. Raises `LockError`."""
+    manifest = model.host.manifest
+    if manifest is None or model.spec is None:
+        return None
+    return (read_lock(manifest.directory / LOCK_NAME) or {}).get(model.name)
+
+
+def compare(
+    models: Iterable[Model],
+    locked: Mapping[str, LockedModel],
+    *,
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Compared]:
+    """Return how each model stands to its entry, by name. Reads every file; loads nothing."""
+    found: dict[str, Compared] = {}
+    whole = []
+    for model in models:
+        why = obstacle(model)
+        if why is None:
+            whole.append(model)
+        else:
+            state: State = "broken" if model.found else "absent"
+            found[model.name] = Compared(name=model.name, state=state, why=printable(why, limit=500))
+    for name, now in record_models(whole, cache=cache, progress=progress).items():
+        found[name] = _compared(name, locked, now)
+    return [found[name] for name in sorted(found)]
+
+
+def _compared(name: str, locked: Mapping[str, LockedModel], now: LockedModel | UnreadableFile) -> Compared:
+    if isinstance(now, UnreadableFile):
+        return Compared(name=name, state="unreadable", why=f"a file of it could not be read: {now}")
+    old = locked.get(name)
+    if old is None:
+        return Compared(name=name, state="new", now=now)
+    unseen = _base_is_unseen(old, now)
+    if unseen:
+        now = replace(now, base=old.base)  # what the lock knows of it is not forgotten
+    changes = tuple(changes_between(_for_itself(old, now, locked), now))
+    if unseen and not changes and (old.base is None or old.base.model not in locked):
+        return Compared(name=name, state="unreadable", now=now, why="its base is not here, and cannot be compared")
+    return Compared(name=name, state="changed" if changes else "same", now=now, changes=changes)
+
+
+def _base_is_unseen(old: LockedModel, now: LockedModel) -> bool:
+    """Return whether the lock knows the weights of an adapter's base, and they cannot be read here."""
+    if old.base is None or now.base is None or old.base.declared != now.base.declared:
+        return False
+    return old.base.weights is not None and now.base.weights is None
+
+
+def _for_itself(old: LockedModel, now: LockedModel, locked: Mapping[str, LockedModel]) -> LockedModel:
+    """Return the entry without its base's weights, where the base has an entry of its own that will tell."""
+    if old.base is None or now.base is None or now.base.model not in locked or now.base.model != old.base.model:
+        return old
+    return replace(old, base=replace(old.base, weights=now.base.weights))

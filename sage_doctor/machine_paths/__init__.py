@@ -1,9 +1,0 @@
-"""Finding the paths of one machine in scripts, units and configuration: read as text, never imported, never run."""
-
-from __future__ import annotations
-
-from sage_doctor.machine_paths.landscape import Landscape, Place, Placed
-from sage_doctor.machine_paths.occurrence import Occurrence, Script
-from sage_doctor.machine_paths.script import read_script
-
-__all__ = ["Landscape", "Occurrence", "Place", "Placed", "Script", "read_script"]

@@ -1,0 +1,92 @@
+"""Filling written texts in: variables into values, texts into places, and what cannot be into problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sage_doctor.manifest import locations
+from sage_doctor.manifest.machines import note
+from sage_doctor.manifest.problems import Problems
+from sage_doctor.manifest.raw_models import Written
+from sage_doctor.manifest.specs import ModelPath
+from sage_doctor.manifest.variables import NoValue, Scope
+from sage_doctor.text import printable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Fills in for one machine. Where something has no value there, each method returns None.
+
+    With `needed`, that is a problem. Without, a text that only lacks something of another machine is none; the
+    reason goes to `lacking` where that is given.
+    """
+
+    scope: Scope
+    directory: Path
+    problems: Problems
+
+    def text(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
+        """Return the text with its variables filled in."""
+        try:
+            return self.scope.expand(value.text)
+        except NoValue as missing:
+            if missing.here_only and not needed:
+                if lacking is not None:
+                    lacking.append(str(missing))
+            else:
+                note(missing, value, self.scope, self.problems)
+            return None
+
+    def model(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> ModelPath | None:
+        """Return the text as the place of a model."""
+        return self._place(locations.model_path, value, needed=needed, lacking=lacking)
+
+    def path(self, value: Written, *, needed: bool = True) -> Path | None:
+        """Return the text as an absolute path."""
+        return self._place(locations.absolute, value, needed=needed)
+
+    def glob(self, value: Written, *, needed: bool = True) -> str | None:
+        """Return the text as a glob, which the manifest's directory is no part of: its name may hold a `[`."""
+        return self._place(locations.glob, value, needed=needed)
+
+    def url(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
+        """Return the text as the address of a service."""
+        text = self.text(value, needed=needed, lacking=lacking)
+        if text is not None and locations.holds_credentials(text):
+            self.problems.add(
+                value.key, f"{value.label} holds a user or password; name the variable with the key as api_key_env"
+            )
+            return None
+        try:
+            return locations.service_url(text) if text is not None else None
+        except locations.BadPlace as bad:
+            self.problems.add(value.key, f"{value.label} '{printable(text or '', limit=200)}' {bad}")
+            return None
+
+    def interpreter(self, value: Written, *, needed: bool = True) -> Path | None:
+        """Return the text as the path of a Python interpreter."""
+        return self._place(locations.interpreter, value, needed=needed)
+
+    def _place(
+        self,
+        make: Callable[[Path, str], T],
+        value: Written,
+        *,
+        needed: bool = True,
+        lacking: list[str] | None = None,
+    ) -> T | None:
+        text = self.text(value, needed=needed, lacking=lacking)
+        if text is None:
+            return None
+        try:
+            if not text:
+                raise locations.BadPlace("is empty with its variables filled in")
+            return make(self.directory, text)
+        except locations.BadPlace as bad:
+            self.problems.add(value.key, f"{value.label} '{printable(text, limit=200)}' {bad}")
+            return None

@@ -1,0 +1,9 @@
+"""Finding the paths of one machine in scripts, units and configuration: read as text, never imported, never run."""
+
+from __future__ import annotations
+
+from sage_doctor.paths.find.path_map import Landscape, Place, Placed
+from sage_doctor.paths.find.reference import Occurrence, Script
+from sage_doctor.paths.find.script import read_script
+
+__all__ = ["Landscape", "Occurrence", "Place", "Placed", "Script", "read_script"]

@@ -1,0 +1,130 @@
+"""Which files a manifest's globs mean: git's files where it is a checkout, else those of a walk. Bounded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from sage_doctor.system.child import run
+from sage_doctor.system.path_info import look
+
+MOST_FILES = 20_000
+GIT_DEADLINE_S = 20.0
+# Never ours, whatever the globs say.
+_NEVER = frozenset(
+    {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".mypy_cache", "site-packages"}
+)
+_GIT = ("git", "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null")
+
+
+def find_files(directory: Path, globs: Iterable[str], ignore: Iterable[str]) -> tuple[list[Path], bool]:
+    """Return the files below `directory` that a glob means and none of `ignore` does, and whether these are all.
+
+    What git ignores is left out where the directory is in a checkout and git is installed.
+    """
+    wanted = [glob_pattern(g) for g in globs]
+    unwanted = [glob_pattern(g) for g in ignore]
+    found: list[Path] = []
+    listed = _listed_by_git(directory)
+    for name in _walked(directory) if listed is None else listed:
+        if any(p.fullmatch(name) for p in wanted) and not any(p.fullmatch(name) for p in unwanted):
+            if len(found) == MOST_FILES:
+                return found, False
+            found.append(directory / name)
+    return sorted(p for p in found if look(p).kind == "file"), True
+
+
+@lru_cache(maxsize=256)
+def glob_pattern(glob: str) -> re.Pattern[str]:
+    """Return a glob as a regular expression over paths with /: `**/` is any number of directories, `*` no slash.
+
+    A glob that ends in / means everything below.
+    """
+    glob = glob.removeprefix("./")
+    if glob.endswith("/"):
+        glob += "**"
+    parts = []
+    position = 0
+    while position < len(glob):
+        for text, pattern in (("**/", "(?:[^/]+/)*"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")):
+            if glob.startswith(text, position):
+                parts.append(pattern)
+                position += len(text)
+                break
+        else:
+            bracket = re.compile(r"\[[!^]?\]?[^\]]*\]").match(glob, position)
+            text = bracket[0] if bracket is not None else glob[position]
+            parts.append(re.sub(r"^\[!", "[^", text).replace("\\", "\\\\") if bracket is not None else re.escape(text))
+            position += len(text)
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error:
+        return re.compile(re.escape(glob))
+
+
+def _listed_by_git(directory: Path) -> list[str] | None:
+    """Return the names that git tracks or would track; None where this is no checkout, or git is not here."""
+    if not any((upper / ".git").exists() for upper in (directory, *directory.parents)):
+        return None
+    command = [*_GIT, "-C", str(directory), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = run(command, timeout_s=GIT_DEADLINE_S)
+    if done is None or done.code != 0:
+        return None
+    names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
+    return sorted({n for n in names if not _NEVER & set(n.split("/"))})
+
+
+def repository(path: Path) -> Path | None:
+    """Return the top of the checkout that a file lies in."""
+    return next((upper for upper in path.parents if (upper / ".git").exists()), None)
+
+
+def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -> list[str] | None:
+    """Return what is changed and not committed in a checkout, and which of the files git does not know.
+
+    What is in `but` does not count. None where git cannot be asked.
+    """
+    names = [os.path.relpath(f, top) for f in files]
+    ignored = {os.path.relpath(f, top) for f in but}
+    status = ("diff", "--name-only", "-z", "--ignore-submodules=all", "--no-ext-diff", "--no-textconv", "HEAD", "--")
+    others = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in names))
+    found: list[str] = []
+    for command in (status, others):
+        done = run([*_GIT, "-C", str(top), *command], timeout_s=GIT_DEADLINE_S)
+        if done is None or done.code != 0:
+            return None
+        found += [os.fsdecode(n) for n in done.out.split(b"\0") if n]
+    return [n for n in dict.fromkeys(found) if n not in ignored]
+
+
+def once_tracked(directory: Path, path: Path) -> str | None:
+    """Return the commit that removed a path from the checkout at `directory`; None where git knows of none."""
+    if not path.is_relative_to(directory):
+        return None
+    name = os.path.relpath(path, directory)
+    log = ("log", "-1", "--format=%h", "--diff-filter=D", "--", f":(literal){name}")
+    done = run([*_GIT, "-C", str(directory), *log], timeout_s=GIT_DEADLINE_S / 4)
+    said = done.out.decode("ascii", "replace").strip() if done is not None and done.code == 0 else ""
+    return said if re.fullmatch(r"[0-9a-f]{4,64}", said) else None
+
+
+def _walked(directory: Path) -> Iterator[str]:
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            entries = sorted(os.scandir(directory / below), key=lambda e: e.name)
+        except OSError:
+            continue
+        for entry in entries:
+            name = f"{below}{entry.name}"
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting += [f"{name}/"] if entry.name not in _NEVER else []
+                else:
+                    yield name
+            except OSError:
+                continue

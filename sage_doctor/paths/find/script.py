@@ -1,0 +1,116 @@
+"""One file → what it is and which paths it names. Bounded, and never raises for what a file may hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from sage_doctor.paths.find.line_text import CONFIGURATION, docker_occurrences, text_context, text_occurrences
+from sage_doctor.paths.find.path_map import Landscape
+from sage_doctor.paths.find.python_script import python_occurrences
+from sage_doctor.paths.find.reference import Language, Occurrence, Script
+from sage_doctor.paths.find.shell_script import shell_occurrences
+from sage_doctor.paths.find.unit_file import (
+    UNIT_SUFFIXES,
+    crontab_occurrences,
+    plist_occurrences,
+    unit_occurrences,
+)
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.text import human_bytes
+
+MOST_BYTES = 2 * 1024 * 1024
+_START = 4096
+_SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh", "ash"})
+_MODELINE = re.compile(rb"^#!\s*(?P<program>/\S+)(?:\s+(?P<rest>[^\r\n]*))?")
+
+
+def read_script(path: Path, landscape: Landscape, *, directory: Path) -> Script:
+    """Return what a file is and names. One that cannot name any machine's path is not parsed.
+
+    `directory` is the tree it belongs to: whether a file is somebody's data is told by the directories below it.
+    """
+    node = look(path)
+    try:
+        raw = read_start(path, MOST_BYTES + 1)
+    except UnreadableFile as error:
+        return Script(path=path, language="unknown", problem=f"it cannot be read: {error}")
+    return read_text(path, raw, landscape, directory=directory, executable=bool(node.mode & 0o111))
+
+
+def read_text(path: Path, raw: bytes, landscape: Landscape, *, directory: Path, executable: bool = False) -> Script:
+    """Return what a text is and names, as `read_script` does. `path` is its name: there need be no such file."""
+    first = raw[:_START].split(b"\n", 1)[0]
+    program, asked = _interpreter(first)
+    script = Script(
+        path=path,
+        language=_language(path, asked or (program or "").rpartition("/")[2], raw),
+        crlf=first.startswith(b"#!") and first.endswith(b"\r"),
+        executable=executable,
+        interpreter=program,
+        asked=asked,
+    )
+    if len(raw) > MOST_BYTES:
+        return dataclasses.replace(script, problem=f"it is larger than {human_bytes(MOST_BYTES)}")
+    if b"\0" in raw[:_START] and script.language != "plist":
+        return dataclasses.replace(script, language="unknown", problem="it holds NUL bytes: it is no text")
+    # A unit needs its programs, wherever they lie; in all other files only machines' paths are of interest.
+    if script.language not in ("unit", "crontab", "plist") and not landscape.may_stand_in(raw):
+        return script
+    try:
+        found, problem = _occurrences(script, raw, landscape, directory)
+    except (ValueError, RecursionError) as error:
+        return dataclasses.replace(script, problem=str(error))
+    return dataclasses.replace(script, occurrences=tuple(found), problem=problem)
+
+
+def _occurrences(script: Script, raw: bytes, landscape: Landscape, directory: Path) -> tuple[list[Occurrence], str]:
+    if script.language == "python":
+        return python_occurrences(raw, landscape), ""
+    if script.language == "shell":
+        return shell_occurrences(raw, landscape)
+    if script.language == "plist":
+        return plist_occurrences(raw, landscape), ""
+    text = raw.decode("utf-8", "replace")
+    if script.language == "unit":
+        return unit_occurrences(text, landscape, landscape.home), ""
+    if script.language == "crontab":
+        return crontab_occurrences(text, landscape), ""
+    if script.language == "dockerfile":
+        return list(docker_occurrences(text, landscape)), ""
+    context = text_context(script.path, directory)
+    problem = "its language is not known here" if script.language == "unknown" else ""
+    return list(text_occurrences(text, landscape, "data" if problem else context)), problem
+
+
+def _interpreter(first: bytes) -> tuple[str | None, str | None]:
+    """Return the program of a `#!` line, and what it is asked to find where it is `env`."""
+    match = _MODELINE.match(first)
+    if match is None:
+        return None, None
+    program = match["program"].decode("utf-8", "replace")
+    if program.rpartition("/")[2] != "env":
+        return program, None
+    words = (match["rest"] or b"").decode("utf-8", "replace").split()
+    return program, next((w for w in words if not w.startswith("-") and "=" not in w), None)
+
+
+def _language(path: Path, program: str, raw: bytes) -> Language:
+    suffix, name = path.suffix.lower(), path.name.lower()
+    if suffix in (".py", ".pyw") or program.startswith(("python", "pypy")):
+        return "python"
+    if suffix in (".sh", ".bash") or program in _SHELLS:
+        return "shell"
+    if suffix in UNIT_SUFFIXES:
+        return "unit"
+    if suffix == ".plist":
+        return "plist"
+    if name.startswith(("dockerfile", "containerfile")) or suffix == ".dockerfile":
+        return "dockerfile"
+    if "crontab" in name or suffix in (".cron", ".crontab"):
+        return "crontab"
+    if suffix in CONFIGURATION:
+        return "configuration"
+    textual = suffix in (".md", ".rst", ".txt", ".log", ".jsonl", ".csv", ".html", ".adoc", ".tsv", ".ipynb", ".out")
+    return "text" if textual and not raw.startswith(b"#!") else "unknown"

@@ -1,0 +1,150 @@
+"""What units start and where: systemd's, launchd's, and the lines of a crontab."""
+
+from __future__ import annotations
+
+import plistlib
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.paths.find.path_map import Landscape
+from sage_doctor.paths.find.reference import Context, Occurrence
+
+UNIT_SUFFIXES = frozenset({".service", ".timer", ".socket", ".path", ".mount"})
+# Paths that must be there before the unit can start; what it would make itself is not among them.
+NEEDED = frozenset(
+    {
+        *("WorkingDirectory", "ExecStart", "ExecStartPre", "ExecCondition", "EnvironmentFile", "RootDirectory"),
+        *("Program", "ProgramArguments", "command"),
+    }
+)
+STARTED = frozenset({"ExecStart", "ExecStartPre", "ExecCondition", "Program", "ProgramArguments", "command"})
+_LISTED = frozenset({*NEEDED, "Environment", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload"})
+_BLANK = "\ue000"  # of no text that anybody writes
+_SCHEDULE = re.compile(r"^\s*(@\w+|(?:[-\d*/,]+|[a-zA-Z]{3})(?:\s+[-\d*/,a-zA-Z]+){4})\s+(?P<command>\S.*)$")
+
+
+def unit_occurrences(text: str, landscape: Landscape, home: Path) -> list[Occurrence]:
+    """Return the paths of a systemd unit. `%h` is the home; a path with another specifier is left out."""
+    found: list[Occurrence] = []
+    joined = re.sub(r"\\\n", "  ", text)  # a line that goes on keeps its columns, not its number
+    for number, line in enumerate(joined.splitlines(), 1):
+        if line.lstrip().startswith(("#", ";")):
+            match = landscape.pattern.search(line)
+            if match is not None:
+                found.append(Occurrence(text=match[0], line=number, context="documentation"))
+            continue
+        key, sign, value = line.partition("=")
+        if sign:
+            found += _directive(key.strip(), value.strip(), number, home, landscape)
+    return found
+
+
+def _directive(key: str, value: str, line: int, home: Path, landscape: Landscape) -> Iterator[Occurrence]:
+    if key not in _LISTED or not value:
+        return
+    optional = value.startswith("-") and key in ("EnvironmentFile", "WorkingDirectory")
+    value = value.replace("%h", str(home))
+    if key == "Environment":
+        for word in _unit_words(value):
+            path = word.partition("=")[2]
+            if landscape.is_spaced(path):
+                yield Occurrence(text=path, line=line, key=key)
+                continue
+            for match in landscape.pattern.finditer(word):
+                yield Occurrence(text=match[0], line=line, key=key)
+        return
+    words = _unit_words(value) if key.startswith("Exec") else [value.lstrip("-")]
+    for index, word in enumerate(words):
+        path = re.sub(r"^[-@:+!|]+", "", word) if index == 0 else word
+        if "%" in path or not path.startswith("/"):
+            continue
+        first = index == 0 and not optional
+        context: Context = "fallback" if optional else "use"
+        yield Occurrence(text=path, line=line, context=context, key=key if first or optional else "")
+
+
+def crontab_occurrences(text: str, landscape: Landscape) -> list[Occurrence]:
+    """Return the paths of a crontab: the programs its lines start, and what else they and its variables name."""
+    found: list[Occurrence] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("#"):
+            match = landscape.pattern.search(line)
+            found += [Occurrence(text=match[0], line=number, context="documentation")] if match else []
+            continue
+        entry = _SCHEDULE.match(line)
+        command = entry["command"] if entry is not None else ""
+        first = _started(command)
+        if first is not None:
+            found.append(Occurrence(text=first, line=number, key="command"))
+        for match in landscape.pattern.finditer(line):
+            if match[0] != first and not (first is not None and " " in first and first.startswith(match[0])):
+                found.append(Occurrence(text=match[0], line=number))
+    return found
+
+
+def _started(command: str) -> str | None:
+    """Return the program that a command line starts by its path, behind variables and a change of directory."""
+    for word in _words(command.rpartition("&&")[2].strip()):
+        if re.match(r"[A-Za-z_]\w*=", word):
+            continue
+        return word if word.startswith("/") else None
+    return None
+
+
+def plist_occurrences(raw: bytes, landscape: Landscape) -> list[Occurrence]:
+    """Return the paths of a launchd job. Raises `ValueError` where it is no property list."""
+    try:
+        data = plistlib.loads(raw)
+    except Exception as error:
+        raise ValueError("it is no property list") from error
+    data = data if isinstance(data, Mapping) else {}
+    text = raw.decode("utf-8", "replace")
+    found = [
+        Occurrence(text=path, line=text[: max(0, text.find(path))].count("\n") + 1, key=key)
+        for key, path in _job(data)
+        if path.startswith("/")
+    ]
+    known = {o.text for o in found}
+    for path in _strings(data):
+        match = landscape.pattern.search(path)
+        named = "" if match is None else path if landscape.is_spaced(path) else match[0]
+        if named and named not in known:
+            found.append(Occurrence(text=named, line=text[: max(0, text.find(named))].count("\n") + 1))
+    return found
+
+
+def _job(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in ("Program", "WorkingDirectory", "RootDirectory"):
+        if isinstance(data.get(key), str):
+            yield key, data[key]
+    words = data.get("ProgramArguments")
+    if "Program" not in data and isinstance(words, list) and words and isinstance(words[0], str):
+        yield "ProgramArguments", words[0]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+
+
+def _unit_words(text: str) -> list[str]:
+    """Return the words of a unit's line: systemd has escapes of its own for blanks."""
+    words = _words(re.sub(r"(?<!\\)\\(?:x20|s|040)", _BLANK, text))
+    return [word.replace(_BLANK, " ") for word in words]
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()

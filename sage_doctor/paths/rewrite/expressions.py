@@ -1,0 +1,103 @@
+"""A place as Python source: by a constant of the module, by `resolve`, or by the place of the file itself."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage_doctor.paths.find.reference import Value
+from sage_doctor.paths.rewrite.roots import Root, bound_names
+
+_BARE = (ast.Assign, ast.AnnAssign, ast.Return, ast.keyword, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.NamedExpr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """An expression for a directory, what it comes to here, its type, and the import that it takes."""
+
+    source: str
+    path: Path
+    value: Value
+    needs: tuple[str, str] | None = None
+
+
+def starts(
+    module: ast.Module,
+    file: Path,
+    roots: Sequence[Root],
+    *,
+    models: Mapping[Path, str],
+    directory: Path,
+    resolvable: bool,
+) -> list[Start]:
+    """Return every expression that a place may start from, the best first.
+
+    `models` are the manifest's, by their real paths; `resolvable` says whether the sessions' Python has sage_doctor.
+    """
+    bound = set(bound_names(module))
+    imported = from_imports(module)
+    found = [Start(source=r.name, path=Path(os.path.realpath(r.path)), value=r.value) for r in reversed(roots)]
+    found.sort(key=lambda s: -len(s.path.parts))
+    if resolvable and ("resolve" not in bound or imported.get("resolve") == "sage_doctor"):
+        found += [
+            Start(source=f"resolve({quoted(name)})", path=path, value="Path", needs=("sage_doctor", "resolve"))
+            for path, name in models.items()
+        ]
+    real, top = Path(os.path.realpath(file)), Path(os.path.realpath(directory))
+    if real.is_relative_to(top) and ("Path" not in bound or imported.get("Path") == "pathlib"):
+        above = len(real.relative_to(top).parts) - 1
+        source = f"Path(__file__).resolve().parents[{above}]"
+        found.append(Start(source=source, path=top, value="Path", needs=("pathlib", "Path")))
+    return found
+
+
+def from_imports(module: ast.Module) -> dict[str, str]:
+    """Return which names come from which modules, by `from … import …` at the top level."""
+    return {
+        alias.name: statement.module or ""
+        for statement in module.body
+        if isinstance(statement, ast.ImportFrom) and statement.level == 0
+        for alias in statement.names
+        if alias.asname in (None, alias.name)
+    }
+
+
+def expression(
+    start: Start, target: Path, value: Value, *, slash: bool, within: ast.AST | None, quote: str
+) -> str | None:
+    """Return the source of `target`, which is `start` or lies below it, as a `value`; None where it cannot be said.
+
+    `slash` keeps a slash at the end, `within` is the node above, and `quote` the quotation mark to use.
+    """
+    below = target.relative_to(start.path).as_posix()
+    here = below == "."
+    if not below.isprintable() or any(c in below for c in "'\"\\{}"):
+        return None
+    if value == "Path":
+        first = start.source if start.value == "Path" else f"Path({start.source})"
+        text = first if here else f"{first} / {quote}{below}{quote}"
+        return text if here or stands_alone(within) else f"({text})"
+    if value != "str":
+        return None
+    if start.value == "str":
+        if here and not slash:
+            return start.source
+        return f"f{quote}{{{start.source}}}{'' if here else '/' + below}{'/' if slash else ''}{quote}"
+    other = "'" if quote == '"' else '"'
+    if slash:
+        inner = start.source if here else f"{start.source} / {other}{below}{other}"
+        return None if quote in inner else f"f{quote}{{{inner}}}/{quote}"
+    return f"str({start.source})" if here else f"str({start.source} / {quote}{below}{quote})"
+
+
+def quoted(text: str) -> str:
+    """Return text as a Python literal with double quotes where that is possible."""
+    return f'"{text}"' if text.isprintable() and not any(c in text for c in '"\\') else repr(text)
+
+
+def stands_alone(within: ast.AST | None) -> bool:
+    """Whether a division may stand there without parentheses."""
+    return isinstance(within, (*_BARE, ast.arguments, ast.Call))

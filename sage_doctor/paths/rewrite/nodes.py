@@ -1,0 +1,111 @@
+"""The expressions of a module by where they stand, and which names each of them sees."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+
+from sage_doctor.paths.find.reference import Occurrence
+from sage_doctor.paths.rewrite.expressions import Start
+from sage_doctor.paths.rewrite.planned import Edit, Span, span_of
+from sage_doctor.paths.rewrite.roots import bound_names
+
+_LINE = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+class Nodes:
+    """One module and its text."""
+
+    def __init__(self, module: ast.Module, text: str) -> None:
+        self.lines = _LINE.split(text.removeprefix("\ufeff"))
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self._at: dict[Span, ast.expr] = {}
+        for node in ast.walk(module):
+            for child in ast.iter_child_nodes(node):
+                self.parents[child] = node
+            if isinstance(node, ast.expr) and not isinstance(self.parents.get(node), ast.JoinedStr):
+                self._at.setdefault(self.span(node), node)
+
+    def span(self, node: ast.expr) -> Span:
+        """Return where an expression stands, in characters."""
+        end = node.end_lineno or node.lineno
+        return (
+            *(node.lineno, self._characters(node.lineno, node.col_offset)),
+            *(end, self._characters(end, node.end_col_offset or 0)),
+        )
+
+    def _characters(self, line: int, column: int) -> int:
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return column if text.isascii() else len(text.encode("utf-8", "replace")[:column].decode("utf-8", "replace"))
+
+    def at(self, occurrence: Occurrence) -> ast.expr | None:
+        """Return the expression that an occurrence is."""
+        return self._at.get(span_of(occurrence))
+
+    def segment(self, occurrence: Occurrence) -> str:
+        """Return the source text of an occurrence."""
+        return self._text(span_of(occurrence))
+
+    def replaced(self, edit: Edit) -> ast.expr | None:
+        """Return the expression that an edit takes the place of."""
+        return self._at.get(edit.span)
+
+    def formatted(self, node: ast.expr) -> bool:
+        """Whether a text is a template: what stands before `%`, or what `format` is asked for."""
+        parent = self.parents.get(node)
+        percent = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mod) and parent.left is node
+        return percent or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "format_map"))
+
+    def filled(self, node: ast.expr) -> ast.expr | None:
+        """Return the expression that fills a template; None where it is handed on unfilled."""
+        parent = self.parents.get(node)
+        if isinstance(parent, ast.BinOp):
+            return parent
+        above = self.parents.get(parent) if parent is not None else None
+        return above if isinstance(above, ast.Call) and above.func is parent else None
+
+    def around(self, outer: ast.expr, node: ast.expr) -> tuple[str, str]:
+        """Return the source of an expression before and after another one in it."""
+        whole, part = self.span(outer), self.span(node)
+        return self._text((*whole[:2], *part[:2])), self._text((*part[2:], *whole[2:]))
+
+    def _text(self, span: Span) -> str:
+        line, column, end_line, end_column = span
+        lines = self.lines[line - 1 : end_line]
+        lines[-1] = lines[-1][:end_column]
+        lines[0] = lines[0][column:]
+        return "".join(lines)
+
+    def commented(self, node: ast.expr) -> bool:
+        """Whether a comment stands within an expression: it would be lost with it."""
+        try:
+            tokens = tokenize.generate_tokens(io.StringIO(f"({self._text(self.span(node))})").readline)
+            return any(t.type == tokenize.COMMENT for t in tokens)
+        except (tokenize.TokenError, SyntaxError):
+            return True
+
+    def sees(self, node: ast.expr, start: Start, lines: dict[str, int]) -> bool:
+        """Whether the name an expression starts with means there what it means at the module's top level."""
+        name = re.split(r"\W", start.source, maxsplit=1)[0]
+        if start.needs is None and lines.get(name, node.lineno) >= node.lineno:
+            return False
+        return self.means_the_module(node, name)
+
+    def means_the_module(self, node: ast.expr, name: str) -> bool:
+        """Whether no function or class around an expression gives a name another meaning."""
+        child: ast.AST = node
+        while (parent := self.parents.get(child)) is not None:
+            inside = isinstance(parent, _FUNCTIONS) and (
+                child is parent.body if isinstance(parent, ast.Lambda) else child in parent.body
+            )
+            if inside or isinstance(parent, _COMPREHENSIONS):
+                if name in bound_names(parent):
+                    return False
+            elif isinstance(parent, ast.ClassDef) and child in parent.body and name in bound_names(parent):
+                return False
+            child = parent
+        return True

@@ -1,0 +1,85 @@
+"""What is planned for one file: expressions with what takes their place, some certain, some for a person to judge."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sage_doctor.paths.find.path_map import Placed
+from sage_doctor.paths.find.reference import Language, Occurrence
+
+Span = tuple[int, int, int, int]
+TAME = re.compile(r"[\w./+@:,=-]+")  # a path that every shell takes for one word
+Import = tuple[str, str]  # a module and a name of it; an empty name stands for the module itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What edits depend on besides the file: the manifest with its models, and what the sessions' machine has.
+
+    `models` are the manifest's, by their real paths. `resolvable` says whether the sessions' Python has sage_doctor,
+    `command` whether a shell finds it. `manifest` is the manifest's file, None where there is none.
+    """
+
+    directory: Path
+    models: Mapping[Path, str] = field(default_factory=dict)
+    resolvable: bool = True
+    command: bool = False
+    manifest: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """A part of a file and what takes its place. `certain` is False for a suggestion.
+
+    Positions are an occurrence's, unless `place` says otherwise: lines from 1, columns in characters from 0. `needs`
+    are the imports it takes, `defines` the lines that a shell script needs at its top.
+    """
+
+    occurrence: Occurrence
+    source: str
+    needs: tuple[Import, ...] = ()
+    defines: tuple[str, ...] = ()
+    certain: bool = True
+    place: Span | None = None
+
+    @property
+    def span(self) -> Span:
+        """The part of the file that is replaced: first line and column, last line and the column behind it."""
+        return self.place or span_of(self.occurrence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEdits:
+    """What is to be done to one file. `raw` is what it held when this was planned; `obstacle` says why nothing is."""
+
+    path: Path
+    language: Language = "python"
+    raw: bytes = b""
+    edits: tuple[Edit, ...] = ()
+    suggestions: tuple[Edit, ...] = ()
+    left: int = 0
+    obstacle: str = ""
+
+
+def span_of(occurrence: Occurrence) -> Span:
+    """Return the part of the file that an occurrence is."""
+    return (occurrence.line, occurrence.column, occurrence.end_line, occurrence.end_column)
+
+
+def target_of(placed: Placed) -> Path | None:
+    """Return what a path leads to on this machine, below its root's real path; None where it leads nowhere."""
+    if placed.target is None or placed.base is None:
+        return None
+    return Path(os.path.realpath(placed.base)) / os.path.relpath(placed.target, placed.base)
+
+
+def root_in(occurrence: Occurrence, target: Path, start: Path) -> str | None:
+    """Return the beginning of a path's text that stands for `start`, where the rest leads from there to `target`."""
+    below = target.relative_to(start).as_posix()
+    text = occurrence.text.rstrip("/")
+    root = text if below == "." else text.removesuffix("/" + below)
+    return None if root == text and below != "." else root

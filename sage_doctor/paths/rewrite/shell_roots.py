@@ -1,0 +1,133 @@
+"""The places that a shell script computes from its own, and the lines that let it compute them.
+
+`ROOT="$(cd "$(dirname "$0")/.." && pwd)"` is known. Where a script has nothing like it, one line is suggested for its
+top: there the script's own place is right, and after the first `cd` it may be wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_doctor.paths.find.folding import DEEPEST
+from sage_doctor.paths.rewrite.planned import World
+from sage_doctor.text import quoted
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_SELF = re.compile(r"\$(?:0|\{0\}|BASH_SOURCE|\{BASH_SOURCE(?:\[0\])?(?::-\$(?:0|\{0\}))?\})")
+_NAME = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+_NOISE = re.compile(r"[\"']| --(?= )|CDPATH=(?= cd )|\s*&?[12]?>\s*/dev/null|\s*2>&1")
+_SETTING = r"(?:for|select|read|unset|local|declare|typeset|mapfile|readarray|getopts|printf)\b[^\n;]*\b{}\b"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellRoot:
+    """A variable that holds a directory, from a byte on; `defines` are the lines that give it its value."""
+
+    name: str
+    path: Path
+    from_byte: int = 0
+    defines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Known:
+    path: str
+    whole: bool  # absolute, whatever the working directory
+
+
+def script_roots(program: Node, script: Path, world: World) -> list[ShellRoot]:
+    """Return the variables of a script that hold a place for good: set once, at the top level, from its own place."""
+    text = (program.text or b"").decode("utf-8", "replace")
+    known: dict[str, _Known] = {}
+    found: list[ShellRoot] = []
+    for assignment in _assignments(program):
+        name, _, value = (assignment.text or b"").decode("utf-8", "replace").partition("=")
+        clean = re.sub(r"\$\(\s+", "$(", re.sub(r"\s+\)", ")", _NOISE.sub("", value).strip()))
+        place = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in world.models.items()})
+        if place is None:
+            continue
+        if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
+            continue
+        known[name] = place
+        if place.whole and os.path.normpath(place.path) == place.path:
+            real = Path(os.path.realpath(place.path))
+            found.append(ShellRoot(name=name, path=real, from_byte=assignment.end_byte))
+    return sorted(found, key=lambda r: -len(r.path.parts))
+
+
+def computed_roots(text: str, script: Path, world: World) -> list[ShellRoot]:
+    """Return what a script could compute at its top: the manifest's directory, and its models that lie elsewhere."""
+    real, top = Path(os.path.realpath(script)), Path(os.path.realpath(world.directory))
+    if not real.is_relative_to(top):
+        return []
+    up = "/.." * (len(real.relative_to(top).parts) - 1)
+    itself = "$0" if text.startswith("#!") else "${BASH_SOURCE[0]:-$0}"  # what has no first line may be sourced
+    name = _free("repo_root", text)
+    stops = " || exit 1" if text.startswith("#!") else ""
+    line = f'{name}=$(CDPATH= cd -- "$(dirname -- "$(readlink -f -- "{itself}")"){up}" && pwd){stops}'
+    found = [ShellRoot(name=name, path=top, defines=(line,))]
+    manifest = world.manifest
+    if not world.command or manifest is None or Path(os.path.realpath(manifest)).parent != top:
+        return found
+    for path, model in world.models.items():
+        if not path.is_relative_to(top):
+            own = _free(re.sub(r"\W", "_", model if model[:1].isalpha() else f"model_{model}") + "_dir", text)
+            asks = f'{own}=$(sage-doctor where {quoted(model)} --manifest "${name}"/{quoted(manifest.name)}){stops}'
+            found.append(ShellRoot(name=own, path=path, defines=(line, asks)))
+    return found
+
+
+def _free(name: str, text: str) -> str:
+    number, tried = 1, name
+    while re.search(rf"\b{tried}\b", text):
+        number += 1
+        tried = f"{name}_{number}"
+    return tried
+
+
+def _assignments(program: Node) -> Iterator[Node]:
+    """Yield the assignments that are made whenever the script gets there: `A=…`, `A=… || exit`, `readonly A=…`."""
+    for statement in program.children:
+        alternatives = statement.type == "list" and len(statement.children) > 1 and statement.children[1].type == "||"
+        first = statement.children[0] if alternatives else statement
+        for node in [first, *(first.children if first.type == "declaration_command" else ())]:
+            if node.type == "variable_assignment":
+                yield node
+
+
+def _value(
+    text: str, script: Path, known: Mapping[str, _Known], models: Mapping[str, Path], depth: int = 0
+) -> _Known | None:
+    """Return the place that a value without its quotation marks comes to; None where it depends on anything else."""
+    if depth > DEEPEST:
+        return None
+
+    def inner(part: str) -> _Known | None:
+        return _value(part.strip(), script, known, models, depth + 1)
+
+    if _SELF.fullmatch(text):
+        return _Known(str(script), whole=False)
+    if (match := _NAME.fullmatch(text)) is not None:
+        return known.get(match[1] or match[2])
+    if (match := re.fullmatch(r"\$\(cd (.+?) && pwd(?: -P)?\)", text)) is not None:
+        found = inner(match[1])
+        return _Known(os.path.normpath(found.path), whole=True) if found is not None else None
+    if (match := re.fullmatch(r"\$\((?:readlink -[fe]|realpath) (.+)\)", text)) is not None:
+        found = inner(match[1])
+        return _Known(os.path.realpath(found.path), whole=True) if found is not None else None
+    if (match := re.fullmatch(r"\$\(dirname (.+)\)", text)) is not None and (found := inner(match[1])) is not None:
+        return _Known(os.path.dirname(found.path), whole=found.whole)
+    if (match := re.fullmatch(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)", text)) is not None:
+        place = models.get(match[1])
+        return _Known(str(place), whole=True) if place is not None else None
+    if (match := re.fullmatch(r"(\$\(.*\)|\$\{?\w+\}?)/([\w./-]+)", text)) is not None:
+        found = inner(match[1])
+        return _Known(os.path.join(found.path, match[2]), whole=found.whole) if found is not None else None
+    return None

@@ -1,0 +1,189 @@
+"""Longer texts that name a root: an f-string with a field for it, or a sum where a field would be read once more.
+
+`"ROOT/zoo/{}".format(x)` becomes `str(R) + "/zoo/{}".format(x)`, because a root may have a brace or a percent sign in
+its name, and what is inserted must not be taken for a template. Each text is read again and held to the old one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from sage_doctor.paths.rewrite.expressions import Start, stands_alone
+from sage_doctor.paths.rewrite.nodes import Nodes
+from sage_doctor.paths.rewrite.planned import TAME, Span
+from sage_doctor.paths.rewrite.shell_words import ELSEWHERE
+
+_PIECE = re.compile(
+    r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>\"\"\"|'''|"|')(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""", re.DOTALL
+)
+_GAP = re.compile(r"(?:\s|\\\n|#[^\n]*\n)*")
+_ELSEWHERE = re.compile(rf"\b(?:{'|'.join(sorted({*ELSEWHERE, 'scp', 'rsync'}))})\s")
+Flat = list[str | tuple[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spliced:
+    """The new source, and what it takes the place of where that is more than the text itself."""
+
+    source: str
+    place: Span | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """One of the literals that Python joins: `gap` is what stands before it."""
+
+    gap: str
+    prefix: str
+    quote: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"{self.gap}{self.prefix}{self.quote}{self.body}{self.quote}"
+
+
+def splice(nodes: Nodes, node: ast.expr, segment: str, root: str, start: Start) -> Spliced | None:
+    """Return a text with `start` where it names `root`; None where that cannot be said with certainty.
+
+    `segment` is the source of the text, a constant or an f-string. A text with blanks may be a command line: it is left
+    alone where the root here is none that every shell takes for one word.
+    """
+    pieces = _pieces(segment)
+    if not pieces or not root:
+        return None
+    if nodes.formatted(node):
+        return _in_front(nodes, node, pieces, root, start)
+    if re.search(r"\s", segment) and (TAME.fullmatch(str(start.path)) is None or _ELSEWHERE.search(segment)):
+        return None
+    if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+        return _of_bytes(nodes, node, pieces, root, start)
+    source = "".join(str(_with_field(p, root, start)) for p in pieces)
+    source = f"({source})" if any("\n" in p.gap for p in pieces) else source
+    made = _parsed(source)
+    if made is None or _flat(made, start, root) != _flat(node, start, root) or _flat(made, None, "") == _flat(node):
+        return None
+    return Spliced(source=source)
+
+
+def _pieces(segment: str) -> list[_Piece]:
+    """Return the literals of a source, an empty list where there is anything else in it."""
+    found: list[_Piece] = []
+    position = 0
+    while position < len(segment):
+        gap = _GAP.match(segment, position)
+        match = _PIECE.match(segment, gap.end() if gap is not None else position)
+        if match is None or gap is None:
+            return []
+        found.append(_Piece(gap=gap[0], prefix=match["prefix"], quote=match["quote"], body=match["body"]))
+        position = match.end()
+    return found
+
+
+def _named(root: str) -> re.Pattern[str]:
+    """Match a root where it is one: not the beginning of a longer name."""
+    return re.compile(rf"(?<![\w.~/$}}\\-]){re.escape(root)}(?=[/\s'\"`:;,)(\]\[<>|&\\]|$)")
+
+
+def _with_field(piece: _Piece, root: str, start: Start) -> _Piece:
+    pattern = _named(root)
+    if pattern.search(piece.body) is None:
+        return piece
+    source = start.source
+    if len(piece.quote) == 1 and piece.quote in source:  # before Python 3.12 a field may not have the text's own quotes
+        source = source.replace(piece.quote, "'" if piece.quote == '"' else '"')
+    body, prefix = piece.body, piece.prefix
+    if "f" not in prefix.lower():
+        body = body.replace("{", "{{").replace("}", "}}")
+        prefix = "f" + prefix.replace("u", "").replace("U", "")
+    body = pattern.sub(lambda _match: f"{{{source}}}", body)
+    return _Piece(gap=piece.gap, prefix=prefix, quote=piece.quote, body=body)
+
+
+def _in_front(nodes: Nodes, node: ast.expr, pieces: list[_Piece], root: str, start: Start) -> Spliced | None:
+    """Return the whole expression that fills a template, with the root in front of it and not in it."""
+    outer = nodes.filled(node)
+    first, *rest = pieces
+    if outer is None or not first.body.startswith(root) or _named(root).match(first.body) is None:
+        return None
+    shorter = "".join(
+        map(str, (_Piece(gap="", prefix=first.prefix, quote=first.quote, body=first.body[len(root) :]), *rest))
+    )
+    made = _parsed(f"({shorter})")
+    old = _flat(node)
+    if made is None or old is None or (new := _flat(made)) is None or _merged([root, *new]) != old:
+        return None
+    if any(isinstance(part, str) and _named(root).search(part) for part in new):
+        return None  # one more root within the template
+    before, after = nodes.around(outer, node)
+    value = start.source if start.value == "str" else f"str({start.source})"
+    if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+        value = f"os.fsencode({start.source})"
+    source = f"{value} + {before}{shorter}{after}"
+    if not stands_alone(nodes.parents.get(outer)) or _parsed(source) is None:  # lines that only go on in brackets
+        source = f"({source})"
+    return Spliced(source=source, place=nodes.span(outer)) if _parsed(source) is not None else None
+
+
+def _of_bytes(nodes: Nodes, node: ast.Constant, pieces: list[_Piece], root: str, start: Start) -> Spliced | None:
+    """Return bytes that name a root somewhere, as a sum: there are no f-strings of bytes."""
+    if len(pieces) != 1 or pieces[0].gap:
+        return None
+    (piece,) = pieces
+    parts = _named(root).split(piece.body)
+    texts = [f"{piece.prefix}{piece.quote}{part}{piece.quote}" for part in parts]
+    try:
+        values = [ast.literal_eval(text) for text in texts]
+    except (ValueError, SyntaxError):
+        return None
+    if len(parts) < 2 or root.encode().join(values) != node.value:
+        return None
+    value = f"os.fsencode({start.source})"
+    words = [word for text, part in zip(texts, parts, strict=True) for word in (value, *([text] if part else []))][1:]
+    source = " + ".join(words)
+    alone = len(words) == 1 or stands_alone(nodes.parents.get(node))
+    return Spliced(source=source if alone else f"({source})")
+
+
+def _parsed(source: str) -> ast.expr | None:
+    try:
+        return ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _flat(node: ast.expr, start: Start | None = None, root: str = "") -> Flat | None:
+    """Return a text as its constant parts and its fields; a field that is `start` counts as the text `root`."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+        return _merged([node.value.decode("latin-1")])
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _merged([node.value])
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    wanted = _parsed(start.source) if start is not None else None
+    said = ast.dump(wanted) if wanted is not None else ""
+    parts: Flat = []
+    for value in node.values:
+        if isinstance(value, ast.Constant):
+            parts.append(str(value.value))
+        elif (
+            isinstance(value, ast.FormattedValue)
+            and value.conversion == -1
+            and value.format_spec is None
+            and ast.dump(value.value) == said
+        ):
+            parts.append(root)
+        else:
+            parts.append((ast.dump(value),))
+    return _merged(parts)
+
+
+def _merged(parts: Flat) -> Flat:
+    found: Flat = []
+    for part in parts:
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += part
+        elif part:
+            found.append(part)
+    return found

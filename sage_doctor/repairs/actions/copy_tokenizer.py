@@ -1,0 +1,110 @@
+"""A merged model with weights and without the small files beside them: they are those of its base and adapter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.facts.embeddings import embedding_tensor
+from sage_doctor.facts.tokenizers import read_tokenizer
+from sage_doctor.merge.base import BaseModel, read_base
+from sage_doctor.merge.companions import TEMPLATES, Companion, companions
+from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
+from sage_doctor.repairs.atomic_files import all_of, backup_name, write_file
+from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, repair
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.system.path_info import UnreadableFile, look, read_range
+from sage_doctor.text import printable
+
+OF_A_TOKENIZER = ("tokenizer-missing", "tokenizer-invalid", "tokenizer-vocab-overflow")
+OF_A_CONFIG = ("config-missing", "config-invalid", "config-type-unknown")
+_BY_HAND = "Copy the file from a machine that has the model whole."
+
+
+@repair(name="copy-companions", codes=[*OF_A_TOKENIZER, *OF_A_CONFIG], after=["merge"])
+def plan_copy_companions(situation: Situation) -> Plan:
+    """Copies a merged model's tokenizer or configuration from the base and adapter of its recipe."""
+    finding, model = situation.finding, situation.model
+    places = recipe_places(model)
+    if places is None:
+        raise RepairRefused(f"no recipe of the manifest says what it was merged from. {_BY_HAND}")
+    base = read_base(places[0], "named in the merge recipe")
+    files, whose = companions(base, read_tree(places[1]))
+    if finding.code in OF_A_CONFIG:
+        _same_tensors(model, base)
+        files = tuple(c for c in files if c.name in ("config.json", "generation_config.json"))
+    else:
+        files = tuple(c for c in files if c.name in TOKENIZER_FILES | TEMPLATES | {"added_tokens.json"})
+        _fits(model, places[0] if whose == "base" else places[1])
+    steps: list[Callable[[], Applied]] = []
+    writes: list[str] = []
+    undo: list[str] = []
+    for file in files:
+        path = model.path / file.name
+        there = os.path.lexists(path)
+        data = _read(file)
+        if there and look(path).kind == "file" and _same(path, data):
+            continue
+        if there and file.name == "generation_config.json":
+            continue
+        backup = backup_name(path) if there else None
+        steps.append(partial(write_file, path, data, backup=backup))
+        writes.append(f"{path}" + (f" (what was there becomes {backup.name})" if backup is not None else ""))
+        undo.append(f"mv {backup} {path}" if backup is not None else f"rm {path}")
+    if not steps:
+        raise RepairRefused(f"the files of its base and adapter are the same as its own. {_BY_HAND}")
+    return Plan(
+        repair="copy-companions",
+        subject=finding.subject,
+        code=finding.code,
+        does=f"copies {len(steps)} file(s) from what the model was merged from",
+        reads=tuple(str(f.source) for f in files),
+        writes=tuple(writes),
+        write_bytes=sum(f.nbytes for f in files),
+        disk_bytes=sum(f.nbytes for f in files),
+        leaves="the weights, the base, the adapter",
+        undo="; ".join(undo[:4]),
+        apply=lambda _tell: all_of(steps),
+    )
+
+
+def _read(file: Companion) -> bytes:
+    try:
+        return read_range(file.source, 0, file.nbytes)
+    except UnreadableFile as error:
+        raise DoctorError(f"{printable(str(file.source))}: {error}") from error
+
+
+def _same(path: Path, data: bytes) -> bool:
+    try:
+        return look(path).size == len(data) and read_range(path, 0, len(data)) == data
+    except UnreadableFile:
+        return False
+
+
+def _same_tensors(model: Model, base: BaseModel) -> None:
+    """Raise `RepairRefused` where the weights are not those that the base's configuration describes."""
+    own = {t.name: tuple(t.shape) for t in model.tensors.values()}
+    theirs = {name: tuple(p.tensor.shape) for name, p in base.tensors.items()}
+    if own != theirs:
+        raise RepairRefused(
+            "its tensors differ from the base's in names or shapes, so the base's configuration would not describe "
+            "them. Merge it again: `sage-doctor merge` writes the right one."
+        )
+
+
+def _fits(model: Model, owner: Path) -> None:
+    """Raise `RepairRefused` where the tokenizer has an id for which the weights have no row."""
+    highest = read_tokenizer(read_tree(owner)).highest_id
+    embedding = embedding_tensor(model.tensors)
+    rows = embedding.shape[0] if embedding is not None else model.config.vocab_size
+    if highest is None or rows is None:
+        raise RepairRefused(f"whether the tokenizer of {owner.name} fits these weights cannot be told. {_BY_HAND}")
+    if highest >= rows:
+        raise RepairRefused(
+            f"the tokenizer of {owner.name} has ids up to {highest}, the weights have {rows} rows. {_BY_HAND}"
+        )

@@ -1,0 +1,119 @@
+"""A repository of the hub that is not in the cache, or only in part: fetched by the sessions' own huggingface_hub."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.facts.hub_cache import HubFacts
+from sage_doctor.findings.hub_findings import is_snapshot
+from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, Tell, repair
+from sage_doctor.subjects.model import Model
+from sage_doctor.text import printable, quoted
+
+CODES = (
+    "hub-not-cached",
+    "hub-snapshot-incomplete",
+    "hub-blob-missing",
+    "hub-incomplete-download",
+    "weights-missing",
+)
+# Other frameworks' weights, which a session never opens.
+IGNORED = ("*.h5", "*.msgpack", "*.onnx", "onnx/*", "*.ot", "*.gguf", "original/*", "openvino/*", "coreml/*")
+SCRIPT = (
+    "import json,sys; from huggingface_hub import snapshot_download as d; a=json.loads(sys.argv[1]); "
+    "print(d(a['repo'],revision=a['revision'],cache_dir=a['cache'],ignore_patterns=a['ignored']))"
+)
+
+
+@repair(name="download", codes=CODES, after=["write-ref", "fix-modes"])
+def plan_download(situation: Situation) -> Plan:
+    """Downloads a repository of the Hugging Face hub into the cache; what is there is kept."""
+    finding, model = situation.finding, situation.model
+    repo, revision, cache, folder = _what(model)
+    python = str(model.host.python or model.host.session.executable or sys.executable)
+    facts = _facts(model)
+    sizes = [e.size for e in (facts.expected or {}).values()] if facts is not None else []
+    request: dict[str, object] = {"repo": repo, "revision": revision, "cache": str(cache), "ignored": IGNORED}
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    return Plan(
+        repair="download",
+        subject=finding.subject,
+        code=finding.code,
+        does=f"downloads {repo} at {revision} from {endpoint}; files that are there already are kept",
+        reads=(),
+        writes=(f"{folder} ({'what the hub lists for it' if sizes else 'how much, only the hub can tell'})",),
+        write_bytes=sum(sizes),
+        disk_bytes=sum(sizes),
+        network=True,
+        runs=f"snapshot_download of huggingface_hub, in {python}",
+        leaves="every file that is in the cache now, and other repositories",
+        undo=f"hf cache rm {quoted('model/' + repo)}",
+        apply=lambda tell: _apply(python, request, folder, tell),
+    )
+
+
+def _facts(model: Model) -> HubFacts | None:
+    return model.hub or model.base.hub
+
+
+def _what(model: Model) -> tuple[str, str, Path, Path]:
+    """Return repository, revision, cache and the repository's folder in it. Raises `RepairRefused`."""
+    hub = _facts(model)
+    if hub is not None:
+        return hub.repo_id, hub.revision, hub.folder.parent, hub.folder
+    if is_snapshot(model.path):
+        folder = model.path.parent.parent
+        return folder.name.removeprefix("models--").replace("--", "/", 1), model.path.name, folder.parent, folder
+    raise RepairRefused("it does not come from the Hugging Face hub. Copy it from a machine that has it.")
+
+
+def _apply(python: str, request: dict[str, object], folder: Path, tell: Tell) -> Applied:
+    before = _listing(folder)
+    refs = {p: p.read_bytes() for p in before if p.parent.name == "refs" and p.is_file()}
+
+    def undo() -> None:
+        for path, raw in refs.items():
+            path.write_bytes(raw)
+        for path in sorted(_listing(folder) - before, key=lambda p: -len(p.parts)):
+            with contextlib.suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()
+                else:
+                    path.unlink()
+        if not before:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    environment = {k: v for k, v in os.environ.items() if k not in offline}
+    tell(f"downloading {request['repo']}")
+    try:
+        done = subprocess.run(
+            [python, "-c", SCRIPT, json.dumps(request)],
+            cwd="/",  # Python looks for modules in the working directory first
+            env={**environment, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise DoctorError(f"{printable(python)} does not start: {os.strerror(error.errno or 0).lower()}") from error
+    if done.returncode:
+        # What has arrived is kept: the next attempt takes up where this one stopped.
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise DoctorError(
+            f"the download failed: {printable(said, limit=300)}. What has arrived is kept for the next attempt."
+        )
+    return Applied(undo=undo)
+
+
+def _listing(folder: Path) -> set[Path]:
+    return {Path(place) / name for place, dirs, files in os.walk(folder) for name in (*dirs, *files)}

@@ -1,0 +1,175 @@
+"""Files that Git LFS has not fetched: a clone without git-lfs leaves a few lines of text in their place.
+
+This runs git in that repository. A repository's own configuration may name programs that git then runs; hooks and the
+file system monitor are switched off, and where the configuration names any other program, the repair refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.repairs.atomic_files import write_file
+from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, Tell, repair
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.text import listed, printable, quoted
+
+POINTER = b"version https://git-lfs.github.com/spec/"
+MOST_POINTER = 1024
+MOST_NAMES = 500
+# git -c …: nothing that lies in the repository is run. The filter is git-lfs's own, which nobody need have installed
+# in this repository: without it git-lfs fetches, and checks nothing out.
+SAFE = (
+    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.pager=cat"),
+    *("-c", "protocol.ext.allow=never", "-c", "credential.interactive=false"),
+    *("-c", "filter.lfs.required=true", "-c", "filter.lfs.process=git-lfs filter-process"),
+    *("-c", "filter.lfs.clean=git-lfs clean -- %f", "-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
+)
+_PROGRAMS = re.compile(
+    r"(?i)^(?:core\.(?:sshcommand|gitproxy|askpass|editor|fsmonitor|hookspath|alternaterefscommand)|credential\..*helper"
+    r"|credential\.helper|lfs\.(?:.*\.)?(?:customtransfer\..*|standalonetransferagent|extension\..*)"
+    r"|filter\..*|diff\..*\.(?:command|textconv)|include\.path|includeif\..*|remote\..*\.(?:uploadpack|receivepack|vcs)"
+    r"|url\.ext.*|protocol\.ext\..*)$"
+)
+_OWN_FILTER = re.compile(r"(?i)^filter\.lfs\.(?:clean|smudge|process|required)$")
+_OWN_VALUE = re.compile(r"^(?:git-lfs (?:clean|smudge|filter-process)(?: --skip)?(?: -- %f| %f)?|true|false)$")
+_PATTERN = re.compile(r"[\\,*?\[\]!#\n]")
+
+
+@repair(
+    name="lfs-pull",
+    codes=["weights-lfs-pointer", "tokenizer-invalid", "config-invalid", "adapter-config-invalid"],
+    after=["fix-modes"],
+)
+def plan_lfs_pull(situation: Situation) -> Plan:
+    """Lets Git LFS fetch the files of which the clone holds pointers only."""
+    finding, model = situation.finding, situation.model
+    sizes = pointers(model)
+    if not sizes:
+        raise RepairRefused("no file of it is a Git LFS pointer any more. Run `sage-doctor check` again.")
+    if shutil.which("git") is None or shutil.which("git-lfs") is None:
+        raise RepairRefused(
+            "git-lfs is not installed. Install it (`apt install git-lfs`, `brew install git-lfs`), then run this again."
+        )
+    top = Path(_git(model.path, "rev-parse", "--show-toplevel").strip())
+    _harmless(model.path)
+    prefix = os.path.relpath(os.path.realpath(model.path), os.path.realpath(top))
+    names = [os.path.normpath(os.path.join(prefix, n)) for n in sizes]
+    odd = [n for n in names if _PATTERN.search(n)]
+    if odd:
+        raise RepairRefused(f"{listed(odd)} means something else to git-lfs. Fetch it by hand: git lfs pull.")
+    remote = _remote(model.path)
+    words = ["lfs", "pull", f"--include={','.join(names)}", "--exclude="]
+    total = sum(sizes.values())
+    return Plan(
+        repair="lfs-pull",
+        subject=finding.subject,
+        code=finding.code,
+        does=f"fetches {len(sizes)} file(s) from {remote}, the remote of the clone",
+        reads=(),
+        writes=(*(str(model.path / n) for n in list(sizes)[:10]), f"{top / '.git' / 'lfs'} (git's own copy)"),
+        write_bytes=2 * total,
+        disk_bytes=2 * total,
+        seconds=total / 10e6,
+        network=not remote.startswith(("/", "file:")),
+        runs=f"git {' '.join(quoted(w) for w in words)}, with the repository's own hooks and programs switched off",
+        leaves="commits, branches, configuration and all other files; hooks of the repository are not run",
+        undo="none is needed: what is fetched is what the commit says",
+        apply=lambda tell: _apply(model, sizes, words, tell),
+    )
+
+
+def pointers(model: Model) -> dict[str, int]:
+    """Return the files of a model directory that are pointers, with the sizes they promise in bytes."""
+    found: dict[str, int] = {}
+    for name in sorted(model.tree.names)[:MOST_NAMES]:
+        node = look(model.path / name)
+        if node.kind != "file" or node.is_link or node.size > MOST_POINTER:
+            continue
+        raw = _start(model.path / name)
+        if raw.startswith(POINTER):
+            size = re.search(rb"^size (\d{1,18})$", raw, re.MULTILINE)
+            found[name] = int(size[1]) if size else 0
+    return found
+
+
+def _start(path: Path) -> bytes:
+    try:
+        return read_start(path, MOST_POINTER)
+    except UnreadableFile:
+        return b""
+
+
+def _environment() -> dict[str, str]:
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in ("GIT_SSL_CAINFO", "GIT_SSH_COMMAND")
+    }
+    return {**kept, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": "true", "LC_ALL": "C"}
+
+
+def _run(path: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", "-C", str(path), *SAFE, *words],  # noqa: S607 - the user's own git, as PATH finds it
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def _git(path: Path, *words: str) -> str:
+    done = _run(path, list(words))
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise RepairRefused(f"git says of {printable(str(path))}: {printable(said, limit=300)}")
+    return done.stdout
+
+
+def _harmless(path: Path) -> None:
+    """Raise `RepairRefused` where the repository's configuration names a program that git or git-lfs would run."""
+    for entry in _git(path, "config", "--local", "--includes", "--list", "-z").split("\0"):
+        key, _, value = entry.partition("\n")
+        if _PROGRAMS.match(key) and not (_OWN_FILTER.match(key) and _OWN_VALUE.match(value)):
+            raise RepairRefused(
+                f"the configuration of the repository sets {printable(key)}, with which git may run a program. Read "
+                f"{printable(str(path))}'s .git/config, and fetch by hand if you trust it: git lfs pull."
+            )
+
+
+def _remote(path: Path) -> str:
+    done = _run(path, ["remote", "get-url", "origin"])
+    url = done.stdout.strip()
+    if done.returncode or not url:
+        raise RepairRefused("the repository has no remote called origin to fetch from. Copy the files by hand.")
+    return re.sub(r"//[^/@]*@", "//", printable(url, limit=300))
+
+
+def _apply(model: Model, sizes: dict[str, int], words: list[str], tell: Tell) -> Applied:
+    before = {name: _start(model.path / name) for name in sizes}
+
+    def undo() -> None:
+        for name, raw in before.items():
+            if _start(model.path / name) != raw:
+                write_file(model.path / name, raw)
+
+    tell(f"git lfs pull: {len(sizes)} file(s)")
+    try:
+        done = _run(model.path, words)
+    except BaseException:
+        undo()
+        raise
+    left = [n for n in sizes if _start(model.path / n).startswith(POINTER)]
+    if done.returncode or left:
+        undo()
+        said = (done.stderr.strip().splitlines() or [f"it left {listed(left)} as they were"])[-1]
+        raise DoctorError(
+            f"git lfs pull ended with {done.returncode}: {printable(said, limit=300)}; nothing was changed"
+        )
+    return Applied(undo=undo)

@@ -1,0 +1,125 @@
+"""Scripts with other machines' paths: written so that they hold on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.paths.find.files import repository, uncommitted
+from sage_doctor.paths.rewrite.edits import MOST_BYTES
+from sage_doctor.paths.rewrite.patch import how_to_take, plan_all, suggestions, unified_diff
+from sage_doctor.paths.rewrite.session_imports import lost
+from sage_doctor.paths.rewrite.source import rewritten
+from sage_doctor.paths.scan import survey
+from sage_doctor.repairs.atomic_files import all_of, write_file
+from sage_doctor.repairs.repair import Applied, FileSituation, Plan, RepairRefused, file_repair
+from sage_doctor.subjects.host import Host
+from sage_doctor.system.path_info import UnreadableFile, read_start
+from sage_doctor.system.state_directory import state_directory
+from sage_doctor.text import listed, printable, quoted
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """One file, what it holds and what it will hold."""
+
+    path: Path
+    old: bytes
+    new: bytes
+
+
+@file_repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"])
+def plan_rewrite_paths(situation: FileSituation) -> Plan:
+    """Writes other machines' paths in scripts by the scripts' own roots, or asks `resolve`."""
+    host = situation.host
+    files = [Path(str(f.evidence["file"])) for f in situation.findings]
+    everything = plan_all(host, survey(host, lint=True).seen)  # all that are known explain each other's roots
+    planned = [p for p in everything if p.path in files]
+    changes: list[_Change] = []
+    obstacles = [p.obstacle for p in planned if p.obstacle]
+    for edits in planned:
+        try:
+            new = rewritten(edits, edits.edits)
+        except DoctorError as error:
+            obstacles.append(str(error))
+            continue
+        if new != edits.raw:
+            changes.append(_Change(path=edits.path, old=edits.raw, new=new))
+    if not changes:
+        why = next(iter(obstacles), "none of its paths can be rewritten with certainty")
+        raise RepairRefused(f"{why}. `sage-doctor paths` shows what there is.")
+    top = repository(files[0])
+    directory = host.manifest.directory if host.manifest is not None else files[0].parent
+    _refuse_dirty(top, [c.path for c in changes], situation)
+    start = top or directory
+    patch = b"".join(unified_diff(start, c.path, c.old, c.new) for c in changes)
+    kept = _patch_file(host)
+    maybe = suggestions(everything, start, done=True)
+    done = {c.path for c in changes}
+    count = sum(len(p.edits) for p in planned if p.path in done)
+    first = situation.findings[0]
+    return Plan(
+        repair="rewrite-paths",
+        subject=first.subject if len(changes) == 1 else f"{len(changes)} files below {start}",
+        code=first.code,
+        does=f"writes {count} path{'' if count == 1 else 's'} in {listed([c.path.name for c in changes], most=10)} "
+        f"so that {'it holds' if count == 1 else 'they hold'} on every machine"
+        + (", in all of these files or in none" if len(changes) > 1 else ""),
+        reads=tuple(str(c.path) for c in changes),
+        writes=(*(str(c.path) for c in changes), f"{kept} (the change, as a patch)"),
+        write_bytes=sum(len(c.new) for c in changes) + len(patch),
+        seconds=1.0,
+        runs="the sessions' interpreter, to look whether what the scripts import is there; no script is run",
+        leaves="comments, docstrings, prompts, questions about the machine, and every other byte of these files",
+        undo=f"git -C {quoted(start)} apply -R {quoted(kept)}",
+        diff=tuple(patch.decode("utf-8", "replace").splitlines()),
+        suggests=maybe.lines,
+        suggests_how=how_to_take(maybe),
+        apply=lambda _tell: _apply(host, changes, kept, patch),
+    )
+
+
+def _refuse_dirty(top: Path | None, files: Sequence[Path], situation: FileSituation) -> None:
+    if top is None or situation.allow_dirty:
+        return
+    manifest = situation.host.manifest
+    changed = uncommitted(top, files, but=[manifest.path] if manifest is not None else [])
+    if changed is None:
+        raise RepairRefused(f"git does not say whether {printable(str(top))} has changes; --allow-dirty does without.")
+    if changed:
+        raise RepairRefused(
+            f"the work tree of {printable(str(top))} has changes that are not committed ({listed(changed, most=3)}). "
+            "Commit them first, so that this change stands by itself, or say --allow-dirty."
+        )
+
+
+def _patch_file(host: Host) -> Path:
+    """Return a name for the patch that no earlier one has."""
+    directory = state_directory(host.environ, host.home) / "patches"
+    number = 1
+    while os.path.lexists(directory / f"rewrite-paths-{number}.patch"):
+        number += 1
+    return directory / f"rewrite-paths-{number}.patch"
+
+
+def _apply(host: Host, changes: Sequence[_Change], kept: Path, patch: bytes) -> Applied:
+    """Write all files or none; where an import is lost by it, all are put back."""
+    for change in changes:
+        if _read(change.path) != change.old:
+            raise DoctorError(f"{printable(str(change.path))} was changed since the plan was made; nothing was changed")
+    before, after = [(c.path, c.old) for c in changes], [(c.path, c.new) for c in changes]
+    reason = lost(before, after, python=host.python, environ=host.environ)
+    if reason:
+        raise DoctorError(f"{printable(reason)}; nothing was changed")
+    steps = [lambda c=c: write_file(c.path, c.new) for c in changes]
+    return all_of([lambda: write_file(kept, patch), *steps])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_start(path, MOST_BYTES + 1)
+    except UnreadableFile as error:
+        raise DoctorError(f"{printable(str(path))}: {error}") from error

@@ -1,0 +1,230 @@
+"""An adapter whose base nobody finds: written where the sessions' own people look, the manifest.
+
+Nothing is written that a person could not have written: one line, in the place where it belongs; what the manifest
+says otherwise is compared, value by value, before and after.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.findings.advice import table
+from sage_doctor.findings.repairability import base_choices
+from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.tree import read_tree
+from sage_doctor.repairs.atomic_files import backup_name, write_file
+from sage_doctor.repairs.repair import Plan, RepairRefused, Situation, repair
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.text import printable, quoted
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MOST_BYTES = 1 << 20
+CONFIG = "adapter_config.json"
+_PATH_KEY = re.compile(r"""^(?P<before>[ \t]*(?:(?:"[^"\n]*"|'[^'\n]*'|[A-Za-z0-9_-]+)[ \t]*\.[ \t]*)*)path[ \t]*=""")
+_INLINE_PATH = re.compile(r"""\bpath[ \t]*=[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*')""")
+
+
+@repair(name="name-base", codes=["adapter-base-missing", "adapter-base-unset", "adapter-base-relative"])
+def plan_name_base(situation: Situation) -> Plan:
+    """Names an adapter's base: in the manifest, or where that is wished in adapter_config.json."""
+    model = situation.model
+    choices = base_choices(model) if situation.base is None else [_said(model, situation.base)]
+    if len(choices) != 1:
+        raise RepairRefused(_question(model, choices))
+    if situation.write_config:
+        return _in_config(situation, choices[0])
+    if model.spec is None or model.host.manifest is None:
+        raise RepairRefused(
+            f"there is no manifest to name {printable(str(choices[0]))} in. Write one, or say --write-config to have "
+            f"it written into {CONFIG} (the old one is kept)."
+        )
+    return _in_manifest(situation, choices[0], model.host.manifest.path)
+
+
+def _said(model: Model, text: str) -> Path:
+    """Return the directory that a person says is the base. Raises `RepairRefused` where it cannot be one."""
+    named = model.siblings.get(text)
+    path = named.path if named is not None and named.found else model.host.cwd / os.path.expanduser(text)
+    shown = printable(str(path))
+    if os.path.realpath(path) == os.path.realpath(model.path):
+        raise RepairRefused(f"{shown} is the adapter itself. Name the model that it was trained on.")
+    tree = read_tree(path)
+    if "adapter_config.json" in tree.names:
+        raise RepairRefused(f"{shown} is an adapter. Merge that one into its own base first, and name the result.")
+    if "config.json" not in tree.names:
+        what = "holds no model (config.json)" if look(path).kind == "directory" else "is no directory here"
+        raise RepairRefused(f"{shown} {what}, and no model of the manifest has that name. Nothing was changed.")
+    return path
+
+
+def _question(model: Model, choices: list[Path]) -> str:
+    if not choices:
+        return (
+            "nothing on this machine is known by its origin to be this adapter's base; its shapes cannot tell. "
+            f"Say --base DIR, or write base = … under {table(model.name)} in the manifest."
+        )
+    options = "".join(f"\n  base = {_string(_value(model, path))}" for path in choices)
+    return (
+        f"which base was it trained on? Nothing here tells. Say --base DIR, or write one of these under "
+        f"{table(model.name)} in the manifest:{options}"
+    )
+
+
+def _value(model: Model, path: Path) -> str:
+    """Return how a manifest names a directory: by a model's name, else relative to the manifest, else as it is."""
+    real = os.path.realpath(path)
+    for other in model.siblings.values():
+        if other.spec is not None and other is not model and other.found and os.path.realpath(other.path) == real:
+            return other.name
+    manifest = model.host.manifest
+    if manifest is not None and path.is_relative_to(manifest.path.parent):
+        return "./" + str(path.relative_to(manifest.path.parent))
+    return str(path)
+
+
+def _string(text: str) -> str:
+    """Return a TOML basic string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _in_manifest(situation: Situation, base: Path, path: Path) -> Plan:
+    model = situation.model
+    path = Path(os.path.realpath(path))
+    old = _read(path)
+    value = _value(model, base)
+    new = insert_base(old, model.name, value)
+    if new is None:
+        raise RepairRefused(
+            f"{printable(str(path))}: no place for a line of the base was found that changes nothing else. "
+            f"Write base = {_string(value)} under {table(model.name)} by hand."
+        )
+    return Plan(
+        repair="name-base",
+        subject=situation.finding.subject,
+        code=situation.finding.code,
+        does=f"names the base of {model.name} in the manifest: {value} ({_origin(situation, base)})",
+        reads=(str(path),),
+        writes=(str(path),),
+        write_bytes=len(_encoded(new)),
+        leaves=f"every other line of the manifest, and all files of the model, {CONFIG} among them",
+        undo="take the line out again",
+        diff=_diff(path.name, old, new),
+        apply=lambda _tell: _write_over(path, old, new),
+    )
+
+
+def _write_over(path: Path, old: str, new: str) -> Any:
+    if _read(path) != old:
+        raise DoctorError(f"{printable(str(path))} was changed since the plan was made; nothing was changed")
+    return write_file(path, _encoded(new))
+
+
+def _origin(situation: Situation, base: Path) -> str:
+    if situation.base is not None:
+        return "named by you"
+    model, real = situation.model, os.path.realpath(base)
+    found = next((c for c in model.candidates(model.base.text or "") if os.path.realpath(c.path) == real), None)
+    return found.why if found is not None else "the directory that the adapter's own words lead to"
+
+
+def _read(path: Path) -> str:
+    try:
+        raw = read_start(path, MOST_BYTES + 1)
+    except UnreadableFile as error:
+        raise DoctorError(f"{printable(str(path))}: {error}") from error
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _diff(name: str, old: str, new: str) -> tuple[str, ...]:
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm="", n=1)
+    return tuple(lines)
+
+
+def insert_base(text: str, model: str, base: str) -> str | None:
+    """Return the manifest with the model's base named, all else being the same, or None where no place fits.
+
+    A base that is named already is never changed.
+    """
+    wanted = _parsed(text)
+    models = wanted.get("models") if wanted is not None else None
+    own = models.get(model) if isinstance(models, dict) else None
+    if wanted is None or not isinstance(own, dict) or "base" in own:
+        return None
+    own["base"] = base
+    return next((new for new in _attempts(text, model, base) if _parsed(new) == wanted), None)
+
+
+def _attempts(text: str, model: str, base: str) -> Iterator[str]:
+    """Yield the text with the line in places where it may belong; the caller takes the first that fits."""
+    lines = text.splitlines(keepends=True)
+    known = locate_keys(text)
+    setting = f"base = {_string(base)}"
+    at = known.of(("models", model, "path"))
+    line = lines[at - 1] if at <= len(lines) else ""
+    inline = _INLINE_PATH.search(line)
+    key = _PATH_KEY.match(line)
+    if key is not None:
+        yield _with_line(lines, at, key["before"] + setting)
+    if inline is not None:
+        yield "".join([*lines[: at - 1], line[: inline.end()], f", {setting}", line[inline.end() :], *lines[at:]])
+    head = known.of(("models", model))
+    indent = re.match(r"[ \t]*", lines[head - 1] if head <= len(lines) else "")
+    yield _with_line(lines, head, (indent[0] if indent else "") + setting)
+
+
+def _with_line(lines: list[str], after: int, new: str) -> str:
+    """Return the text with a line behind line `after` (from 1), ended as that one is."""
+    before = lines[:after]
+    end = "\r\n" if before and before[-1].endswith("\r\n") else "\n"
+    if before and not before[-1].endswith("\n"):
+        before[-1] += end
+    return "".join([*before, new + end, *lines[after:]])
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _in_config(situation: Situation, base: Path) -> Plan:
+    model = situation.model
+    path = model.path / CONFIG
+    file = read_json_object(path)
+    if file.value is None or look(path).is_link:
+        raise RepairRefused(f"{printable(str(path))} cannot be changed: {printable(file.problem) or 'it is a link'}.")
+    new = json.dumps({**file.value, "base_model_name_or_path": str(base)}, indent=2, ensure_ascii=False) + "\n"
+    data = new.encode("utf-8", "surrogatepass")
+    backup = backup_name(path)
+    return Plan(
+        repair="name-base",
+        subject=situation.finding.subject,
+        code=situation.finding.code,
+        does=f"names the base of the adapter in {CONFIG}: {base} ({_origin(situation, base)})",
+        reads=(str(path),),
+        writes=(str(path), f"{backup} (what was there before)"),
+        write_bytes=len(data),
+        leaves="every other value of the configuration, and the weights",
+        undo=f"mv {quoted(backup)} {quoted(path)}",
+        diff=_diff(CONFIG, json.dumps(file.value, indent=2, ensure_ascii=False), new),
+        apply=lambda _tell: write_file(path, data, backup=backup),
+    )

@@ -1,0 +1,103 @@
+"""The journal of what repairs have done: one JSON object a line, appended, never rewritten.
+
+It lies in `$STATE_DIRECTORY` (systemd sets it), else in `$XDG_STATE_HOME/sage-doctor`, by default
+`~/.local/state/sage-doctor`. A line is written with one call and flushed before the disk is changed, so that after a
+crash the journal says what was under way. A torn last line is left behind and read over.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.system.path_info import UnreadableFile, look, read_range
+from sage_doctor.system.state_directory import alive
+from sage_doctor.text import printable
+
+FILE_NAME: Final = "repairs.jsonl"
+MOST_BYTES: Final = 4 << 20  # of the journal's end that is read
+
+Event = Literal["begun", "repaired", "undone", "failed", "interrupted", "noted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """The journal at `path`."""
+
+    path: Path
+
+    def begin(self, **fields: Any) -> str:
+        """Write that a repair begins, and return the word by which its ending will name it. Raises `DoctorError`."""
+        key = os.urandom(6).hex()
+        self.append("begun", key, pid=os.getpid(), **fields)
+        return key
+
+    def append(self, event: Event, key: str, **fields: Any) -> None:
+        """Append one line and flush it. Raises `DoctorError` where that is not possible."""
+        now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": now, "event": event, "key": key, **fields}).encode("ascii") + b"\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            handle = os.open(self.path, flags, 0o600)
+            try:
+                self._write(handle, line)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise DoctorError(
+                f"the journal {printable(str(self.path))} cannot be written: {reason}; nothing is repaired without it. "
+                "Set XDG_STATE_HOME to a directory that can be written to."
+            ) from error
+
+    @staticmethod
+    def _write(handle: int, line: bytes) -> None:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(22, "not a file")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            line = b"\n" + line  # whoever wrote last was killed in the midst of it
+        if os.write(handle, line) != len(line):
+            raise OSError(28, "no space")
+        os.fsync(handle)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the newest entries, oldest first; what is no entry is left out. Never raises for what it holds."""
+        node = look(self.path)
+        if node.kind != "file":
+            return []
+        start = max(0, node.size - MOST_BYTES)
+        try:
+            raw = read_range(self.path, start, node.size - start)
+        except UnreadableFile:
+            return []
+        return [entry for line in raw.split(b"\n") if (entry := _entry(line)) is not None]
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Return what was begun and has no ending, by processes that are gone."""
+        open_: dict[str, dict[str, Any]] = {}
+        for entry in self.entries():
+            if entry["event"] == "begun":
+                open_[entry["key"]] = entry
+            else:
+                open_.pop(entry["key"], None)
+        return [e for e in open_.values() if not alive(e.get("pid"))]
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(entry, dict) and isinstance(entry.get("event"), str) and isinstance(entry.get("key"), str)
+    return entry if known else None

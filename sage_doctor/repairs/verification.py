@@ -1,0 +1,89 @@
+"""Whether the checks are content with a change: of a model, or of files that belong to none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sage_doctor.paths.find.files import repository
+from sage_doctor.repairs.repair import Repair
+from sage_doctor.report import CheckResult, Finding, Report
+from sage_doctor.text import listed
+
+
+def together(finding: Finding, findings: Iterable[Finding], repair: Repair | None) -> tuple[Finding, ...]:
+    """Return the findings that are mended with this one: of a repair of files, all those in its repository."""
+    if repair is None or repair.plan_files is None:
+        return (finding,)
+    top = repository(_file(finding))
+    rest = [
+        f
+        for f in findings
+        if f is not finding and f.fix.repair == repair.name and f.code in repair.codes and repository(_file(f)) == top
+    ]
+    return (finding, *rest)
+
+
+def _file(finding: Finding) -> Path:
+    return Path(str(finding.evidence.get("file", finding.subject)))
+
+
+def _paths(finding: Finding) -> int:
+    count = finding.evidence.get("count", 0)
+    return count if isinstance(count, int) else 0
+
+
+def discontent_of_files(group: Iterable[Finding], before: Report, after: Report) -> str:
+    """Return why the checks do not count files as mended, or an empty text where they do.
+
+    Of each file fewer such paths must be found than before, and nothing may be an error that was none.
+    """
+    now = {(f.code, f.subject): f for f in after.findings}
+    for old in group:
+        new = now.get((old.code, old.subject))
+        if new is not None and _paths(new) >= _paths(old):
+            return f"{new.code} is still found: {new.message}"
+        ended = next((c for c in after.checks if c.id == old.check), None)
+        if ended is None or ended.status in ("error", "skip"):
+            return f"{old.check} did not come to its end again"
+    known = {(f.code, f.subject) for f in before.findings if f.severity == "error"}
+    subjects = {f.subject for f in group}
+    worse = next(
+        (f for k, f in now.items() if f.severity == "error" and f.subject in subjects and k not in known), None
+    )
+    return f"{worse.code} was not found before: {worse.message}" if worse is not None else ""
+
+
+def outcome_of_files(group: Iterable[Finding], after: Report) -> str:
+    """Return what a person is told of mended files: which are done, and what is left in the others."""
+    left = {(f.code, f.subject): _paths(f) for f in after.findings}
+    whole = [f.subject for f in group if (f.code, f.subject) not in left]
+    parts = [f"{f.subject} ({left[f.code, f.subject]} left)" for f in group if (f.code, f.subject) in left]
+    done = f"the checks find no such path any more in {listed(whole, most=10)}" if whole else ""
+    some = f"fewer are found in {listed(parts, most=10)}: those are for you" if parts else ""
+    return "; ".join(t for t in (done, some) if t)
+
+
+def discontent(finding: Finding, before: Report, after: Report) -> str:
+    """Return why the checks do not count a finding as repaired, or an empty text where they do.
+
+    The check that found it must have come to its end without it, and no check of the same subject that was content
+    before may have found an error since.
+    """
+    for found in after.findings:
+        if (found.code, found.subject) == (finding.code, finding.subject):
+            return f"{found.code} is still found: {found.message}"
+    results = {c.id: c for c in after.checks if c.subject == finding.subject}
+    result = results.get(finding.check)
+    if result is None:
+        return f"{finding.check} did not run again"
+    if result.status in ("fail", "error") or (result.status == "skip" and (result.reason or "").startswith("blocked")):
+        return f"{finding.check} is not content: {_why(result, after)}"
+    content = {c.id for c in before.checks if c.subject == finding.subject and c.status in ("pass", "warn")}
+    worse = next((r for i, r in results.items() if i in content and r.status in ("fail", "error")), None)
+    return f"{worse.id} was content before, and is not now: {_why(worse, after)}" if worse is not None else ""
+
+
+def _why(result: CheckResult, report: Report) -> str:
+    found = next((f for f in report.findings if (f.check, f.subject) == (result.id, result.subject)), None)
+    return found.message if found is not None else result.reason or result.status

@@ -1,8 +1,0 @@
-"""Writing a machine's path as an expression that holds on every machine. Plans are pure; libcst makes the change."""
-
-from __future__ import annotations
-
-from sage_doctor.rewriting.edits import plan_edits, world_of
-from sage_doctor.rewriting.planned import Edit, FileEdits, World
-
-__all__ = ["Edit", "FileEdits", "World", "plan_edits", "world_of"]

@@ -1,0 +1,1 @@
+"""What is examined: the host, its models and services, and which of them a run is about."""

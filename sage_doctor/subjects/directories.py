@@ -1,0 +1,62 @@
+"""Directories as targets: the model directories at and below them, named by where they lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from sage_doctor.errors import UsageError
+from sage_doctor.manifest import ModelPath
+from sage_doctor.readers.tree import find_model_directories, is_model_directory, read_tree
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Kind, Model
+from sage_doctor.system.location import locate
+from sage_doctor.system.path_info import look
+from sage_doctor.text import quoted
+
+
+def path_like(target: str) -> bool:
+    """Return whether a target can only be a path, not a name."""
+    return "/" in target or target in (".", "..") or target.startswith("~")
+
+
+def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
+    """Return the model directories at or below the targets, named by their path below the target.
+
+    With more than one target the names start with it, so that no two are alike.
+    """
+    targets = list(targets)
+    models: dict[str, Model] = {}
+    for target in targets:
+        text = str(host.home) + target[1:] if target == "~" or target.startswith("~/") else target
+        root = host.cwd / text
+        node = look(root)
+        if node.kind == "missing" and not path_like(target):
+            near = locate(root, home=host.home).near
+            hint = f"; did you mean {quoted(near[0].name)}?" if near else ""
+            raise UsageError(f"no model, role or directory named {quoted(target)}{hint}")
+        for relative, path in _named(root, found_directory=node.kind == "directory"):
+            name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
+            models[name] = Model(
+                name=name,
+                kind=kind_of(path),
+                host=host,
+                reference=ModelPath(text=str(path), path=path),
+                siblings=models,
+            )
+    return list(models.values())
+
+
+def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
+    """Return names and paths for one target: `.` for the directory itself, else those below it, relative to it."""
+    if not found_directory or is_model_directory(read_tree(root)):
+        return [(".", root)]
+    return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]
+
+
+def kind_of(path: Path) -> Kind:
+    """Return what kind of model a directory holds, as far as the names in it tell."""
+    names = read_tree(path).names
+    marks = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
+    return "adapter" if names & marks else "full"

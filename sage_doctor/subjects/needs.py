@@ -1,0 +1,142 @@
+"""What a model needs of the machine: memory to load it, disk to build it. Nothing is read but headers.
+
+What a session adds per token (the cache of keys and values) is left out: for the tokens a check generates it is small
+beside the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sage_doctor.facts.machine import disk_free
+from sage_doctor.facts.weights import read_weights
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.tree import read_tree
+from sage_doctor.subjects.device import own_memory, session_device
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.recipe import recipe_places
+
+# What a session needs besides the weights: interpreter, libraries, activations.
+OVERHEAD_BYTES = 700_000_000
+_ELEMENT_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+_FLOATING = ("F64", "F32", "F16", "BF16")
+# MXFP4 packs two numbers into a byte; where its kernels are not installed they are unpacked into bfloat16.
+_MXFP4_UNPACKED = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortage:
+    """Bytes that loading a model takes, that are free now, and that could be swapped out to make room."""
+
+    needed: int
+    free: int
+    swap: int
+
+
+def shortage(model: Model) -> Shortage | None:
+    """Return by how much the machine's memory is too short to load this model now; None where it is not, or untold.
+
+    Of an accelerator with memory of its own nothing is said: only a probe can tell.
+    """
+    machine = model.host.machine
+    if own_memory(model.host, session_device(model.host, model)):
+        return None
+    free, total = machine.effective_available, machine.memory_total
+    if free is None:
+        return None
+    needed, swap = memory_needed(model), swap_for(model)
+    # Swap is slow: where a service has the model loaded, it is asked before anything is swapped for good.
+    short = needed > free + swap or (model.served_by is not None and total is not None and needed > total)
+    return Shortage(needed=needed, free=free, swap=swap) if short else None
+
+
+def swap_for(model: Model, *, total: bool = False) -> int:
+    """Return the bytes of swap that a load can use, or of all there is.
+
+    Memory that an accelerator shares is pinned while it uses it: never swapped.
+    """
+    machine = model.host.machine
+    if machine.unified_memory and session_device(model.host, model) != "cpu":
+        return 0
+    memory = machine.memory
+    return min(memory.swap_total or 0, memory.swap_limit or memory.swap_total or 0) if total else memory.effective_swap
+
+
+def memory_needed(model: Model) -> int:
+    """Return the bytes that loading this model takes at its peak: its weights, its base's, and what a session needs."""
+    return weight_bytes(model) + OVERHEAD_BYTES
+
+
+def weight_bytes(model: Model) -> int:
+    """Return the bytes that the weights take once loaded, an adapter's base included."""
+    declared = model.spec.dtype if model.spec is not None else "auto"
+    if model.kind != "adapter":
+        return _full(model, declared)
+    base = model.base.model
+    # peft keeps the adapter's own weights in float32, whatever they are stored in.
+    own = sum(t.elements * 4 if t.dtype in _FLOATING else t.end - t.start for t in model.tensors.values())
+    return own + (_full(base, declared) if base is not None else 0)
+
+
+def _full(model: Model, declared: str) -> int:
+    if not model.tensors:
+        return model.weights.nbytes
+    dtype = declared if declared != "auto" else model.config.dtype or "auto"
+    width = _ELEMENT_BYTES.get(dtype.removeprefix("torch."))
+    method = quantization(model)
+    unpacked = _MXFP4_UNPACKED if method.get("quant_method") == "mxfp4" and not _has_kernels(model) else 1
+    total = 0
+    for name, tensor in model.tensors.items():
+        stored = tensor.end - tensor.start
+        if tensor.dtype not in _FLOATING:
+            total += stored * (unpacked if name.endswith("_blocks") else 1)
+        elif width is None:
+            total += stored
+        else:
+            total += tensor.elements * width
+    if not any(t.dtype not in _FLOATING for t in model.tensors.values()):
+        total = int(total * _quantized_on_load(method))
+    return total
+
+
+def quantization(model: Model) -> Mapping[str, Any]:
+    """Return `quantization_config` of config.json, empty where there is none."""
+    found = (model.config_file.value or {}).get("quantization_config")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _has_kernels(model: Model) -> bool:
+    packages = model.host.session.packages
+    return packages.get("kernels") is not None and packages.get("triton") is not None
+
+
+def _quantized_on_load(method: Mapping[str, Any]) -> float:
+    """Return what is left of weights that are stored whole and quantised while they are loaded (bitsandbytes)."""
+    if method.get("load_in_4bit") is True:
+        return 0.5  # embeddings and norms stay whole, so never count on the full quarter
+    return 0.75 if method.get("load_in_8bit") is True else 1.0
+
+
+def room_to_rebuild(model: Model) -> tuple[int, int] | None:
+    """Return the bytes that merging a model again would write, and those that are free where it lies.
+
+    None where it is whole, cannot be built here, or the file system does not tell. A merge keeps the old directory
+    until the new one is proved, so what lies there is no room.
+    """
+    places = recipe_places(model)
+    if places is None or (model.found and _whole(model)):
+        return None
+    base = read_weights(read_tree(places[0]), read_json_object(places[0] / "config.json", most=1 << 24).value)
+    try:
+        return (base.nbytes, disk_free(model.path)) if base.nbytes else None
+    except OSError:
+        return None
+
+
+def _whole(model: Model) -> bool:
+    weights = model.weights
+    return weights.form != "none" and all(
+        f.node.kind == "file" and (f.header is None or f.header.problem is None) for f in weights.files
+    )

@@ -1,0 +1,279 @@
+"""Which models a run examines, in which order, and how deep: manifest, roles and targets → models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.errors import NothingSelected, UsageError
+from sage_doctor.manifest import Manifest, ModelSpec, find_manifest, load_for_host
+from sage_doctor.manifest.names import nearest
+from sage_doctor.report import Level
+from sage_doctor.subjects.declared import declared
+from sage_doctor.subjects.directories import from_directories, path_like
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.service import Service, choose_services
+from sage_doctor.system.path_info import look
+from sage_doctor.text import listed, printable, quoted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What somebody asked for, as plain values: it travels to worker processes as JSON.
+
+    `role` asks for what one role needs and nothing else. `settled` names models that are not loaded again, because
+    what a load would find is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
+    long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
+    be asked and this one written down.
+    """
+
+    targets: tuple[str, ...] = ()
+    manifest: str | None = None
+    level: Level | None = None
+    cwd: str = ""
+    deadline: float | None = None
+    run_directory: str | None = None
+    role: str | None = None
+    settled: tuple[str, ...] = ()
+    stage_s: float | None = None
+    history: bool = True
+
+    def to_json(self) -> dict[str, object]:
+        """Return the request as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Request:
+        """Return the request that `to_json` wrote."""
+        return cls(**{**data, "targets": tuple(data["targets"]), "settled": tuple(data["settled"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a run examines. `models` are ordered so that what others are built on comes first.
+
+    `deep` names the subjects that levels above `integrity` concern: those asked for, not what they are built on.
+    """
+
+    host: Host
+    models: tuple[Model, ...]
+    level: Level
+    deep: frozenset[str]
+    roles: tuple[str, ...] = ()
+    services: tuple[Service, ...] = ()
+
+    @property
+    def subjects(self) -> tuple[Service | Model, ...]:
+        """What is examined, in order: services first, because a model may lean on what they answered."""
+        return (*self.services, *self.models)
+
+    def group_of(self, subject: Service | Model) -> str:
+        """Return a name shared by all subjects that are examined together.
+
+        Models that are built on the same one are, and a service with the models it stands in for.
+        """
+        return self._groups[subject.name]
+
+    @cached_property
+    def _groups(self) -> Mapping[str, str]:
+        names = {s.name: s.name if isinstance(s, Service) else self._root_of(s) for s in self.subjects}
+        for service in self.services:
+            for model in service.stands_in_for:
+                if model.name in names:
+                    old, new = names[model.name], names[service.name]
+                    names = {name: new if group == old else group for name, group in names.items()}
+        return names
+
+    @staticmethod
+    def _root_of(model: Model) -> str:
+        """Return the name of the model of this run that this one is built on in the end."""
+        root = model
+        seen = {id(model)}
+        while True:
+            below = next((m for m in root.depends_on() if root.siblings.get(m.name) is m), None)
+            if below is None or id(below) in seen:
+                return root.name
+            root = below
+            seen.add(id(below))
+
+
+def select(request: Request, environ: Mapping[str, str] | None = None) -> Selection:
+    """Return what a request is about.
+
+    Raises `ManifestError` and `UsageError` (exit 2) for what makes no sense, `NothingSelected` (exit 3) where
+    there is nothing to examine.
+    """
+    environ = os.environ if environ is None else environ
+    cwd = Path(request.cwd or os.getcwd())
+    manifest = _manifest(request, cwd, environ)
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if request.role is not None:
+        if manifest is None:
+            raise UsageError("a role needs a manifest: no sage-doctor.toml here or above; name one with --manifest")
+        narrowed = manifest.for_role(request.role)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=narrowed, remembers=request.history)
+        return _for_role(request, host, narrowed)
+    if manifest is not None:
+        _refuse_unknown(request.targets, manifest, cwd)
+    if manifest is not None and not (
+        request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
+    ):
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, remembers=request.history)
+        return _from_manifest(request, host, manifest)
+    targets = request.targets or (".",)
+    host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=cwd / targets[0])
+    models = from_directories(targets, host)
+    if not models:
+        where = ", ".join(printable(t) for t in targets)
+        hint = (
+            ""
+            if request.targets
+            else "; name a model directory, let `sage-doctor init DIR` write a sage-doctor.toml, or see how it works "
+            "with `sage-doctor demo`"
+        )
+        raise NothingSelected(f"no model directory at or below {where}{hint}")
+    ordered = _ordered(models)
+    return Selection(
+        host=host,
+        models=ordered,
+        level=request.level or "static",
+        deep=frozenset(m.name for m in ordered),
+    )
+
+
+def _manifest(request: Request, cwd: Path, environ: Mapping[str, str]) -> Manifest | None:
+    if request.manifest is not None:
+        return load_for_host(cwd / request.manifest)
+    if request.targets and all(t in (".", "..") or "/" in t for t in request.targets):
+        return None
+    found = find_manifest(cwd, environ)
+    return load_for_host(found) if found is not None else None
+
+
+def _is_directory_target(target: str, manifest: Manifest) -> bool:
+    return not any(
+        target in known for known in (manifest.models, manifest.services, manifest.roles, manifest.elsewhere)
+    )
+
+
+def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selection:
+    asked = _asked(request.targets, manifest)
+    asked_services = asked & manifest.services.keys()
+    asked -= asked_services
+    needed = manifest.required() if not request.targets else asked
+    models, built_on = declared(manifest, host, needed)
+    chosen = list(models.values()) if not request.targets else [models[n] for n in sorted(asked | built_on)]
+    directories = [t for t in request.targets if _is_directory_target(t, manifest)]
+    if directories:
+        extra = from_directories(directories, host)
+        for model in extra:
+            if model.name in models or model.name in manifest.services:  # ./NAME beside the manifest's NAME
+                model.name = os.path.join(".", model.name)
+        chosen += extra
+        asked |= {m.name for m in extra}
+    explicit = asked if request.targets else _named_by_roles(manifest)
+    services = choose_services(manifest, host, asked_services if request.targets else None, chosen, explicit)
+    watched = manifest.watched and all(t in manifest.roles for t in request.targets)
+    watched = watched or _accelerator_alone(request.targets, manifest)
+    if not chosen and not services and not watched and request.targets:
+        raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
+    if not chosen and not services and not watched:
+        raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
+    if not request.targets and not needed and not watched and not any(s.named for s in services):
+        roles = ", ".join(manifest.needed_roles()) or "none"
+        raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {roles})")
+    return Selection(
+        host=host,
+        models=_ordered(chosen),
+        level=request.level or "generate",
+        deep=frozenset(explicit) | {s.name for s in services if s.named or s.stands_in_for},
+        roles=manifest.needed_roles(),
+        services=services,
+    )
+
+
+def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
+    """Return what one role needs: its models, what they are built on, its runners and its accelerator."""
+    needed = manifest.required()
+    models, built_on = declared(manifest, host, needed)
+    role = manifest.roles[request.role or ""]
+    chosen = [models[n] for n in sorted(needed | built_on)]
+    services = choose_services(manifest, host, set(manifest.required_services()), chosen, set(role.models))
+    if not (needed or services or role.runners or host.accelerator or manifest.watched):
+        raise NothingSelected(f"the role {quoted(role.name)} needs nothing, so nothing can be said of it")
+    return Selection(
+        host=host,
+        models=_ordered(chosen),
+        level=request.level or "generate",
+        deep=frozenset({*role.models, *(s.name for s in services)} - set(request.settled)),
+        roles=manifest.needed_roles(),
+        services=services,
+    )
+
+
+def _accelerator_alone(targets: Iterable[str], manifest: Manifest) -> bool:
+    """Return whether a role asks for an accelerator, so that there is something to examine without any model."""
+    roles = [t for t in targets if t in manifest.roles] if targets else manifest.needed_roles()
+    return any(manifest.roles[r].accelerator or manifest.accelerator for r in roles)
+
+
+def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:
+    asked: set[str] = set()
+    for target in targets:
+        if target in manifest.services:
+            asked.add(target)
+        elif target in manifest.models or target in manifest.elsewhere:
+            asked.add(manifest.model(target).name)
+        elif target in manifest.roles:
+            here = {*manifest.models, *manifest.services}
+            asked.update(n for n in manifest.roles[target].models if n in here)
+    return asked
+
+
+def _refuse_unknown(targets: Iterable[str], manifest: Manifest, cwd: Path) -> None:
+    """Raise `UsageError` for a target that is no name of the manifest and no path either."""
+    for target in targets:
+        if _is_directory_target(target, manifest) and not path_like(target) and look(cwd / target).kind == "missing":
+            names = [*manifest.models, *manifest.services]
+            near = nearest(target, [*names, *manifest.roles, *manifest.elsewhere])
+            hint = f"did you mean {quoted(near)}?" if near else f"models: {listed(names) or 'none'}"
+            raise UsageError(f"no model, role or directory named {quoted(target)}; {hint}")
+
+
+def _named_by_roles(manifest: Manifest) -> set[str]:
+    """Return the models a session of this machine loads itself; a base is loaded through its adapter."""
+    if manifest.everything_counts:
+        return set(manifest.models)
+    return {name for role in manifest.needed_roles() for name in manifest.roles[role].models}
+
+
+def _ordered(models: Iterable[Model]) -> tuple[Model, ...]:
+    """Return the models with those that others are built on first, else in the order given."""
+    models = list(models)
+    chosen = {m.name: m for m in models}
+    done: dict[str, Model] = {}
+
+    def visit(model: Model, above: frozenset[str]) -> None:
+        if model.name in done or model.name in above:
+            return
+        for name in _built_from(model):
+            if name in chosen:
+                visit(chosen[name], above | {model.name})
+        done[model.name] = model
+
+    for model in models:
+        visit(model, frozenset())
+    return tuple(done.values())
+
+
+def _built_from(model: Model) -> list[str]:
+    spec: ModelSpec | None = model.spec
+    names = [m.name for m in model.depends_on()]
+    if spec is not None and spec.merge is not None:
+        names += [spec.merge.base, spec.merge.adapter]
+    return names

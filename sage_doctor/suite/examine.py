@@ -1,0 +1,263 @@
+"""Facts and checks → report: the suite run by pytest in this process, with every foreign plugin left out."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sage_doctor import __version__
+from sage_doctor.report import (
+    MACHINE,
+    SEVERITIES,
+    CheckResult,
+    FailOn,
+    MachineInfo,
+    Report,
+    conclude,
+)
+from sage_doctor.subjects.selection import Request, Selection, select
+from sage_doctor.suite.plugin import PROPERTY, SharedSelection
+from sage_doctor.suite.run import Outcome
+from sage_doctor.suite.suite_files import CHECKS
+from sage_doctor.suite.workers import Spreading, position_of
+from sage_doctor.text import printable
+
+Tell = Callable[[str], None]
+Hear = Callable[[Outcome], None]
+
+_INI = Path(__file__).with_name("suite.ini")
+# Parts of pytest that checks do not need. Together they take as long as the checks themselves.
+_LEFT_OUT = (
+    *("cacheprovider", "terminal", "faulthandler", "junitxml", "doctest", "pastebin", "unittest", "stepwise"),
+    *("debugging", "warnings", "logging", "unraisableexception", "threadexception", "setuponly", "setupplan"),
+)
+_UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTEST_DEBUG")
+
+
+class Collector:
+    """Takes in what every process of the run reports."""
+
+    def __init__(self, selection: Selection, tell: Tell, hear: Hear) -> None:
+        self.outcomes: list[Outcome] = []
+        self.interrupted = False
+        self._selection = selection
+        self._tell = tell
+        self._hear = hear
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Say which check begins."""
+        subject, check = self._names(nodeid)
+        self._tell(f"{printable(subject, limit=60)}: {check}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep an outcome, or make one for a check that ended before it could report."""
+        texts = [str(value) for name, value in report.user_properties if name == PROPERTY]
+        if report.when == "call" and texts:
+            outcome = Outcome.from_text(texts[-1])
+            self.outcomes.append(outcome)
+            self._hear(outcome)
+        elif report.failed and not texts:
+            self._add_error(report.nodeid, report.longreprtext)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file of checks that cannot be read is no finding about a model, and no success either."""
+        if report.failed:
+            self._add_error(report.nodeid, report.longreprtext)
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that a person ended the run; pytest ends alike where a file of checks cannot be read."""
+        self.interrupted = True
+
+    def pytest_internalerror(self, excrepr: object) -> bool:
+        """Keep pytest's own failure as one more thing that could not be found out, and show no traceback."""
+        self._add_error("suite", str(excrepr))
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
+        """Keep why the fixtures of a user's own checks cannot be loaded: pytest ends then before anything began."""
+        try:
+            return (yield)
+        except (Exception, SystemExit) as error:
+            self._add_error("suite", f"{type(error).__name__}: {error}")
+            raise pytest.UsageError(str(error)) from error
+
+    def _add_error(self, nodeid: str, text: str) -> None:
+        subject, check = self._names(nodeid)
+        lines = [line for line in text.strip().splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith("E ")]  # pytest's mark for what was raised
+        last = (told or lines or ["no reason given"])[-1]
+        result = CheckResult(
+            id=check,
+            subject=subject,
+            level="static",
+            status="error",
+            duration_s=0.0,
+            reason=printable(last.removeprefix("E ").strip(), limit=400),
+        )
+        self.outcomes.append(Outcome(order=1 << 30, result=result))
+
+    def _names(self, nodeid: str) -> tuple[str, str]:
+        """Return the subject and check id that a pytest id stands for: `checks/load.py::check_loads[3]`."""
+        path, _, rest = nodeid.partition("::")
+        name = rest.partition("[")[0]
+        position = position_of(nodeid)
+        subjects = self._selection.subjects
+        subject = subjects[position].name if position is not None and position < len(subjects) else MACHINE
+        stem = Path(path).stem or "suite"
+        return subject, f"{stem}.{name.removeprefix('check_')}" if name else stem
+
+
+def examine(
+    request: Request,
+    *,
+    jobs: int = 0,
+    fail_on: FailOn = "error",
+    tell: Tell = lambda _text: None,
+    hear: Hear = lambda _outcome: None,
+    selection: Selection | None = None,
+) -> Report:
+    """Run every check that a request asks for, and return the report.
+
+    `jobs` above 1 spreads the models over that many worker processes. `tell` is told what happens meanwhile, `hear`
+    gets each outcome as it comes. `selection` is what the request selects, where that is known already. Raises
+    `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing to
+    examine, and `KeyboardInterrupt`.
+    """
+    started = dt.datetime.now(dt.timezone.utc)
+    begun = time.monotonic()
+    request = replace(request, cwd=request.cwd or os.getcwd())
+    with _run_directory(request) as shared:
+        selection = selection or select(shared)
+        selection.host.start_inspection()
+        collector = Collector(selection, tell, hear)
+        _run_pytest(shared, selection, collector, jobs)
+    if collector.interrupted:
+        raise KeyboardInterrupt
+    return _report(selection, collector.outcomes, fail_on, started, time.monotonic() - begun)
+
+
+@contextlib.contextmanager
+def _run_directory(request: Request) -> Iterator[Request]:
+    """Give the run a private directory that its worker processes share."""
+    directory = tempfile.mkdtemp(prefix="sage-doctor-")
+    try:
+        yield replace(request, run_directory=directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run_pytest(request: Request, selection: Selection, collector: Collector, jobs: int) -> None:
+    manifest = selection.host.manifest
+    own = [str(p) for p in manifest.check_paths] if manifest is not None else []
+    arguments = [
+        str(CHECKS),
+        *own,
+        *(
+            "-c",
+            str(_INI),
+            "--rootdir",
+            str(CHECKS.parent),
+            "--import-mode=importlib",
+            "--assert=plain",
+            "--capture=no",
+        ),
+        "--continue-on-collection-errors",
+        *(word for name in _LEFT_OUT for word in ("-p", f"no:{name}")),
+        *("-p", "sage_doctor.suite.plugin", f"--sage-request={json.dumps(request.to_json())}"),
+        *([] if own else ["--noconftest"]),
+    ]
+    plugins: list[object] = [collector, SharedSelection(selection)]
+    if jobs > 1:
+        arguments += ["-p", "xdist.plugin", "-n", str(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
+        plugins.append(Spreading(selection))
+    with _own_environment(), _own_output():
+        pytest.main(arguments, plugins=plugins)
+
+
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Keep what users set for their own test runs away from this one."""
+    before = {name: os.environ.get(name) for name in (*_UNWANTED_VARIABLES, "PYTEST_DISABLE_PLUGIN_AUTOLOAD")}
+    for name in _UNWANTED_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _own_output() -> Iterator[None]:
+    """Keep what a check or a library prints out of ours, whether it comes from Python or from below.
+
+    pytest's own capturing does this anew for every phase of every check, which takes longer than most checks.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
+
+
+def _report(
+    selection: Selection,
+    outcomes: list[Outcome],
+    fail_on: FailOn,
+    started: dt.datetime,
+    duration_s: float,
+) -> Report:
+    ordered = sorted(outcomes, key=lambda o: (o.order, o.result.subject, o.result.id))
+    checks = tuple(o.result for o in ordered)
+    found = [f for o in ordered for f in o.findings]
+    found.sort(key=lambda f: SEVERITIES.index(f.severity))  # stable: within one severity, causes stay first
+    verdict, exit_code = conclude(checks, found, fail_on)
+    host = selection.host
+    return Report(
+        doctor={"version": __version__, "python": platform.python_version()},
+        machine=MachineInfo(
+            name=host.name,
+            hostname=host.machine.hostname,
+            roles=selection.roles,
+            accelerator=host.accelerator or next(iter(sorted(host.machine.accelerators)), "cpu"),
+            boot_id=host.machine.boot_id,
+            platform=host.machine.platform,
+            memory_bytes=host.machine.memory_total,
+        ),
+        started_at=started.isoformat(timespec="seconds"),
+        duration_s=duration_s,
+        level=selection.level,
+        verdict=verdict,
+        exit_code=exit_code,
+        checks=checks,
+        findings=tuple(found),
+        measurements=tuple(m for o in ordered for m in o.measurements),
+        answers={o.result.subject: o.answer for o in ordered if o.answer is not None},
+    )

@@ -1,0 +1,153 @@
+"""Probes of one examination: each model is loaded once, for all checks, and never more than memory allows."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from sage_doctor.errors import DoctorError, NotApplicable
+from sage_doctor.findings.device import device_finding
+from sage_doctor.report import Finding, at_least, finding_from_json
+from sage_doctor.subjects.device import BEST, devices_to_examine, session_device
+from sage_doctor.subjects.host import Host
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.needs import memory_needed
+from sage_doctor.subjects.selection import Request, Selection
+from sage_doctor.subjects.service import handed_over
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import Device, ProbeOutcome, ProbeRequest
+
+DEFAULT_DEADLINE_S = 600.0
+# A first call may compile kernels and wake a sleeping card; a driver that needs longer is taken for one that hangs.
+DEVICE_DEADLINE_S = 120.0
+DEFAULT_PROMPT = "Who are you?"
+# A probe must end while the report can still say in which stage it hung.
+LEFT_FOR_REPORT_S = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What a probe without a model found out about a device: what is wrong with it, and its memory in bytes."""
+
+    finding: Finding | None = None
+    memory_total: int = 0
+    memory_free: int = 0
+
+
+class Probing:
+    """Hands out the outcome of each model's probe, running it when it is first asked for."""
+
+    def __init__(self, selection: Selection, request: Request) -> None:
+        self._level = selection.level
+        self._request = request
+        self._outcomes: dict[str, ProbeOutcome] = {}
+        self._devices: dict[str, Examined] = {}
+
+    def __call__(self, model: Model) -> ProbeOutcome:
+        """Return how loading (and at level generate, generating with) this model went. Never raises for the model.
+
+        Raises `NotApplicable` where memory is short and a service stands in: no second copy may be loaded then.
+        """
+        reason = handed_over(model)
+        if reason is not None:
+            raise NotApplicable(reason)
+        if model.name not in self._outcomes:
+            with self._memory_for(model):
+                self._outcomes[model.name] = self._run(model)
+        return self._outcomes[model.name]
+
+    def examined(self, host: Host, device: str) -> Examined:
+        """Return what is known of a device, from one probe of it in the whole run, worker processes included."""
+        if device not in self._devices:
+            self._devices[device] = self._shared(host, device)
+        return self._devices[device]
+
+    def broken_device(self, model: Model) -> str | None:
+        """Return the code of the error that was found on the device this model is loaded on, or None."""
+        device = session_device(model.host, model)
+        if device not in devices_to_examine(model.host, [model]):
+            return None
+        found = self.examined(model.host, device).finding
+        return found.code if found is not None and found.severity == "error" else None
+
+    def _shared(self, host: Host, device: str) -> Examined:
+        if self._request.run_directory is None:
+            return self._examine(host, device)
+        note = Path(self._request.run_directory) / f"device-{device.replace(':', '-')}.json"
+        with open(note.with_suffix(".lock"), "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # its holder runs a probe that has a deadline
+            if note.exists():
+                said = json.loads(note.read_text(encoding="ascii"))
+                found = finding_from_json(said.pop("finding")) if said["finding"] else said.pop("finding")
+                return Examined(finding=found, **said)
+            examined = self._examine(host, device)
+            note.write_text(json.dumps(asdict(examined)), encoding="ascii")
+            return examined
+
+    def _examine(self, host: Host, device: str) -> Examined:
+        from sage_doctor.probe import ProbeRequest, run_probe  # noqa: PLC0415
+
+        outcome = run_probe(
+            ProbeRequest(level="device", device=None if device == BEST else device),
+            python=host.python or Path(sys.executable),
+            deadline_s=min(DEVICE_DEADLINE_S, self._left()),
+            stage_s=self._request.stage_s,
+        )
+        seen: Device | None = outcome.device
+        return Examined(
+            finding=device_finding(host, device, outcome),
+            memory_total=seen.memory_total if seen is not None else 0,
+            memory_free=seen.memory_free if seen is not None else 0,
+        )
+
+    def _left(self) -> float:
+        deadline = self._request.deadline
+        return DEFAULT_DEADLINE_S if deadline is None else max(1.0, deadline - time.time() - LEFT_FOR_REPORT_S)
+
+    def _run(self, model: Model) -> ProbeOutcome:
+        from sage_doctor.probe import run_probe  # noqa: PLC0415 - a static run needs no probe, and no time for it
+
+        python = model.host.python or Path(sys.executable)
+        stage_s = self._request.stage_s
+        return run_probe(self._request_for(model), python=python, deadline_s=self._left(), stage_s=stage_s)
+
+    def _request_for(self, model: Model) -> ProbeRequest:
+        from sage_doctor.probe import ProbeRequest  # noqa: PLC0415
+
+        spec = model.spec
+        base = model.base.model if model.kind == "adapter" else None
+        return ProbeRequest(
+            level="generate" if at_least(self._level, "generate") else "load",
+            kind=model.kind,
+            path=str(model.path),
+            base=str(base.path) if base is not None else None,
+            dtype=spec.dtype if spec is not None else "auto",
+            device=spec.device if spec is not None else None,
+            accelerator=cast("None", model.host.accelerator),
+            prompt=(spec.prompt if spec is not None and spec.prompt else DEFAULT_PROMPT),
+            max_new_tokens=spec.max_new_tokens if spec is not None else 32,
+        )
+
+    @contextlib.contextmanager
+    def _memory_for(self, model: Model) -> Iterator[None]:
+        from sage_doctor.probe.memory_ledger import admit  # noqa: PLC0415
+
+        directory = self._request.run_directory
+        available = model.host.machine.effective_available
+        if directory is None or available is None:
+            yield
+            return
+        with admit(
+            Path(directory), need_bytes=memory_needed(model), available_bytes=available, deadline_s=self._left()
+        ) as admission:
+            if not admission.admitted:
+                raise DoctorError("other models held the memory until the deadline, so this one was not loaded")
+            yield

@@ -1,0 +1,249 @@
+"""The bridge between pytest and the report: which checks run on which subjects, and what becomes of their findings.
+
+Loaded with `-p sage_doctor.suite.plugin`. The request travels in one option, so that xdist's workers see the same one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+
+from sage_doctor.check import CheckSpec, Finding, Notes, spec_of
+from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.report import LEVELS, Level, at_least
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.selection import Request, Selection
+from sage_doctor.subjects.service import Service
+from sage_doctor.suite.model_prober import Probing
+from sage_doctor.suite.run import Outcome, Run
+from sage_doctor.suite.service_prober import Asking
+from sage_doctor.suite.suite_files import CHECKS, FAMILIES, FIXTURES
+from sage_doctor.text import printable
+
+PROPERTY = "sage-doctor"
+_RUN = pytest.StashKey[Run]()
+
+
+class SharedSelection:
+    """Hands the suite's selection to this plugin in the same process, so that nothing is read twice."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that carries the request."""
+    group = parser.getgroup("sage-doctor")
+    group.addoption("--sage-request", metavar="JSON", help="what to examine, as the suite asks for it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that checks ask for."""
+    for path in sorted(FIXTURES.glob("*.py")):
+        if path.stem != "__init__":
+            config.pluginmanager.register(_load(path), f"sage_doctor_fixtures_{path.stem}")
+
+
+def _load(path: Path) -> ModuleType:
+    name = f"sage_doctor_fixtures_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # a .py file always has a loader
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def selection(pytestconfig: pytest.Config) -> Selection:
+    """What this process examines."""
+    return _run_of(pytestconfig).selection
+
+
+@pytest.fixture(scope="session")
+def asking(pytestconfig: pytest.Config) -> Asking:
+    """What services answered the checks of this process."""
+    return _run_of(pytestconfig).asking
+
+
+@pytest.fixture(scope="session")
+def probing(pytestconfig: pytest.Config) -> Probing:
+    """The probes that the checks of this process share."""
+    return _run_of(pytestconfig).probing
+
+
+def _run_of(config: pytest.Config) -> Run:
+    """Return this process's examination, made when it is first asked for. Without a request it is the defaults'.
+
+    Ends the session, as `sage-doctor` would end, where there is nothing to examine.
+    """
+    if _RUN not in config.stash:
+        text = config.getoption("--sage-request")
+        shared = next((p.selection for p in config.pluginmanager.get_plugins() if isinstance(p, SharedSelection)), None)
+        try:
+            config.stash[_RUN] = Run(Request.from_json(json.loads(text)) if text else _default_request(), shared)
+        except DoctorError as error:
+            pytest.exit(str(error), returncode=error.exit_code)
+        config.stash[_RUN].selection.host.start_inspection()
+    return config.stash[_RUN]
+
+
+def _default_request() -> Request:
+    level = os.environ.get("SAGE_DOCTOR_LEVEL") or "static"
+    if level not in LEVELS:
+        raise UsageError(f"SAGE_DOCTOR_LEVEL={printable(level)} is not one of {', '.join(LEVELS)}")
+    return Request(level=level)
+
+
+class CheckFile(pytest.Module):
+    """A file of checks. One that ends the process when it is imported must not end the examination."""
+
+    def _getobj(self) -> ModuleType:
+        try:
+            found: ModuleType = super()._getobj()  # type: ignore[no-untyped-call]
+        except SystemExit as error:
+            raise self.CollectError(f"E   SystemExit({error}) when it was imported") from error
+        return found
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Collect every file as one of checks."""
+    return CheckFile.from_parent(parent, path=module_path)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let a check that names `model`, `adapter` or `service` run once for each of those it concerns.
+
+    A model in a directory and one reached over HTTP have nothing in common that a check could look at, so no check
+    names both.
+    """
+    spec = spec_of(metafunc.function)
+    names = set(metafunc.fixturenames)
+    if spec is None or not {"model", "adapter", "service"} & names:
+        return
+    name, kind = ("service", Service) if "service" in names else ("model", Model)
+    selection = _run_of(metafunc.config).selection
+    chosen = [
+        (n, s)
+        for n, s in enumerate(selection.subjects)
+        if isinstance(s, kind) and concerns(spec, s, selection.level, deep=s.name in selection.deep)
+    ]
+    # The id is the subject's position: names from a disk may be anything, and reports are matched by it.
+    metafunc.parametrize(name, [s for _, s in chosen], indirect=True, ids=[str(n) for n, _ in chosen])
+
+
+def concerns(spec: CheckSpec, subject: Model | Service, level: Level, *, deep: bool) -> bool:
+    """Return whether a check runs on a model or service in a run of this level.
+
+    What no role needs is looked at without being loaded; what is only built on is loaded with what is built on it.
+    Whether a service is needed may depend on the memory that is free, which differs between worker processes.
+    """
+    if spec.kinds and subject.kind not in spec.kinds:
+        return False
+    if not at_least(level, spec.level):
+        return False
+    if isinstance(subject, Service):
+        return spec.level == "static" or deep
+    if at_least(spec.level, "load"):
+        return deep and subject.required
+    return spec.level == "static" or subject.required
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order checks by subject and cause, and keep those of the level."""
+    checks = [(item, spec) for item in items if (spec := _spec(item)) is not None]
+    if not checks:
+        return
+    selection = _run_of(config).selection
+    positions = {s.name: n for n, s in enumerate(selection.subjects)}
+    kept: list[tuple[tuple[Any, ...], pytest.Item]] = []
+    for item, spec in checks:
+        if not at_least(selection.level, spec.level):
+            continue
+        about = _subject(item)
+        family = item.path.stem
+        ours = item.path.parent == CHECKS
+        rank = FAMILIES.index(family) if ours and family in FAMILIES else len(FAMILIES)
+        line = _line(item)
+        subject = positions[about.name] if about is not None else -1
+        kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), line), item))
+    kept.sort(key=lambda pair: pair[0])
+    items[:] = [item for _, item in kept] + [item for item in items if _spec(item) is None]
+
+
+def _spec(item: pytest.Item) -> CheckSpec | None:
+    return spec_of(item.function) if isinstance(item, pytest.Function) else None
+
+
+def _line(item: pytest.Item) -> int:
+    function = getattr(item, "function", None)
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    return getattr(code, "co_firstlineno", 0)
+
+
+def _subject(item: pytest.Item) -> Model | Service | None:
+    callspec = getattr(item, "callspec", None)
+    params = callspec.params if callspec is not None else {}
+    found = params.get("model", params.get("service"))
+    return found if isinstance(found, (Model, Service)) else None
+
+
+def check_id(item: pytest.Item, spec: CheckSpec) -> str:
+    """Return the id of a check in reports: its file and its name, `weights.weights_present`."""
+    return f"{item.path.stem}.{spec.name.removeprefix('check_')}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a check, keep what it found, and let pytest see it pass, fail or skip."""
+    spec = spec_of(pyfuncitem.function)
+    if spec is None:
+        return None
+    state = _run_of(pyfuncitem.config)
+    names = pyfuncitem._fixtureinfo.argnames  # noqa: SLF001 - what pytest itself calls the function with
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+
+    def call(notes: Notes) -> list[Finding]:
+        if "notes" in arguments:
+            arguments["notes"] = notes
+        return cast("list[Finding]", pyfuncitem.function(**arguments))
+
+    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _subject(pyfuncitem), call)
+    pyfuncitem.user_properties.append((PROPERTY, outcome.to_text()))
+    if pyfuncitem.config.getoption("--sage-request") is None:
+        # A person runs pytest. The suite reads the outcome itself, and pytest's account of a skip costs more than most
+        # checks do.
+        _tell_pytest(outcome)
+    return True
+
+
+_ORDERS = pytest.StashKey[dict[str, int]]()
+
+
+def _order(item: pytest.Item) -> int:
+    """Return the position of an item among the collected ones, the same in every worker."""
+    if _ORDERS not in item.session.stash:
+        item.session.stash[_ORDERS] = {i.nodeid: n for n, i in enumerate(item.session.items)}
+    return item.session.stash[_ORDERS].get(item.nodeid, 0)
+
+
+def _tell_pytest(outcome: Outcome) -> None:
+    result = outcome.result
+    if result.status == "skip":
+        pytest.skip(result.reason or "")
+    if result.status == "error":
+        pytest.fail(result.reason or "", pytrace=False)
+    errors = [f"{f.code}: {f.message}" for f in outcome.findings if f.severity == "error"]
+    if errors:
+        pytest.fail("\n".join(errors), pytrace=False)

@@ -1,0 +1,29 @@
+"""Where the doctor keeps what it must remember, and whether the process that left something there still lives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def state_directory(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where this user's doctor keeps what it must remember; systemd may list several, the first counts."""
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if os.path.isabs(given):
+        return Path(given)
+    base = environ.get("XDG_STATE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else home / ".local" / "state") / "sage-doctor"
+
+
+def alive(pid: object) -> bool:
+    """Return whether a process of that number runs on this machine; what is no number is none."""
+    if type(pid) is not int or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,36 @@
+"""What a result holds for besides files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sage_doctor.gate.environment import difference, package_places, read_surroundings, settings, since_boot_s
+
+
+def test_surroundings_are_the_same_twice_and_differ_in_words() -> None:
+    one = read_surroundings(None, {"HOME": "/h"})
+    assert difference(one, read_surroundings(None, {"HOME": "/h"})) is None
+    assert difference({**one, "boot": "x"}, one) == "the machine was rebooted"
+    assert difference(one, read_surroundings(None, {"HOME": "/other"})) == "environment variables are others"
+    assert difference(one, read_surroundings(Path("/bin/sh"), {"HOME": "/h"})) == (
+        "the sessions' interpreter is another"
+    )
+    assert difference({}, one) is not None
+
+
+def test_settings_hold_no_secrets() -> None:
+    found = settings({"HF_TOKEN": "secret", "HF_HOME": "/x", "EDITOR": "ed", "CUDA_VISIBLE_DEVICES": "0"})
+    assert found == {"HF_HOME": "/x", "CUDA_VISIBLE_DEVICES": "0"}
+
+
+def test_the_users_own_packages_are_looked_for_before_they_exist() -> None:
+    assert package_places((Path("/env/site-packages"),), "3.11.7", Path("/home/x")) == [
+        "/env/site-packages", "/home/x/.local/lib/python3.11/site-packages"
+    ]  # fmt: skip
+
+
+def test_the_clock_runs_forwards() -> None:
+    first = since_boot_s()
+    assert 0 < first <= since_boot_s()
+    assert sys.maxsize > first

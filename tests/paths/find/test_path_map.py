@@ -1,0 +1,78 @@
+"""Whose a path is, and where another machine's lies here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sage_doctor.paths.find import Landscape
+from sage_doctor.paths.find.path_map import landscape, other_roots
+
+from .forms import S, lay_out
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Landscape:
+    home, checkout = lay_out(tmp_path)
+    return landscape(home=home, ours=[checkout], others=["/home/sprout", "/mnt/nvme/zoo", "/tmp/x", "/"])
+
+
+def test_roots_that_everybody_has_say_nothing(known: Landscape) -> None:
+    assert known.others == ("/home/sprout", "/mnt/nvme/zoo")
+
+
+def test_the_roots_of_machines_are_their_homes_and_absolute_variables() -> None:
+    machines = {"a": ("/home/a", {"zoo": "/mnt/zoo/", "name": "x"}), "b": (None, {})}
+    assert other_roots(machines) == ["/home/a", "/mnt/zoo"]
+
+
+@pytest.mark.parametrize(
+    "text, place",
+    [
+        (f"{S}/zoo/m", "mappable"),
+        (f"file://{S}/zoo/m", "mappable"),
+        (f"{S}/zoo/m/../m/", "mappable"),
+        (f"{S}/zoo/m/new.json", "mappable"),
+        ("/home/somebody/zoo/m", "mappable"),
+        ("/mnt/c/Users/dp/zoo/m", "mappable"),
+        ("C:\\Users\\dp\\zoo\\m", "mappable"),
+        ("/home/sprout/other/thing", "foreign"),
+        ("/mnt/nvme/zoo/other", "foreign"),
+        ("/usr/bin/python3", "external"),
+        ("/data/x/y", "external"),
+        ("/home/sprout/\0", "external"),
+        ("/home/sprout/" + "x" * 5000, "external"),
+    ],
+)
+def test_places(text: str, place: str, known: Landscape) -> None:
+    assert known.place(text).place == place
+
+
+def test_ours(known: Landscape) -> None:
+    checkout = known.ours[0]
+    assert known.place(str(checkout / "zoo/m")).place == "here"
+    assert known.place(str(checkout / "zoo/lost")).place == "gone"
+    assert known.place(str(known.home / "elsewhere")).place == "gone"
+    assert known.place(str(checkout) + "-other").place == "gone"  # of the home, not of the checkout
+
+
+def test_what_is_learnt_from_one_path_holds_for_the_others(known: Landscape) -> None:
+    root = "/home/sprout/hrm"
+    assert known.place(root).place == "foreign"
+    known.learn([f"{root}/zoo/m"])
+    found = known.place(root)
+    assert (found.place, found.target, found.exists) == ("mappable", known.ours[0], True)
+    new = known.place(f"{root}/not/yet")
+    assert (new.place, new.target, new.exists) == ("mappable", known.ours[0] / "not/yet", False)
+
+
+def test_a_single_name_proves_nothing(known: Landscape) -> None:
+    assert known.place("/home/sprout/zoo").place == "foreign"
+
+
+def test_files_that_name_no_machine_are_told_at_once(known: Landscape) -> None:
+    assert not known.may_stand_in(b"import os\nx = '/usr/bin'\n")
+    assert known.may_stand_in(b"x = '/home/x'\n")
+    assert known.may_stand_in(b"x = Path('/', 'home', 'x')\n")
+    assert known.may_stand_in(b"x = '/mnt/nvme/zoo/a'\n")

@@ -1,0 +1,143 @@
+"""A merged model without its weights, made again from base and adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from sage_doctor.repairs.repair import Plan
+from tests.model_directories import ADAPTER, INDEX, LORA, MODEL, PROJECTION, write_adapter, write_full, write_sharded
+from tests.repairs.conftest import Surgery, contents
+
+MANIFEST = """schema = 1
+[roles.raising]
+models = ["merged"]
+[models.merged]
+kind = "merged"
+path = "zoo/merged"
+merge = { base = "small", adapter = "stance" }
+[models.stance]
+kind = "adapter"
+path = "stance"
+[models.small]
+kind = "full"
+path = "base"
+"""
+
+
+def hollow(surgery: Surgery, *, base: str | None = None) -> Path:
+    """Lay out the incident: a merged model with everything but weights, whose adapter names no base that is here."""
+    write_full(surgery.root / "base")
+    merged = write_full(surgery.root / "zoo" / "merged")
+    (merged / MODEL).unlink()
+    (merged / "notes.txt").write_text("mine\n")
+    write_adapter(surgery.root / "stance", base or "./fine_tuned_model/final_model")
+    surgery.manifest(MANIFEST)
+    return merged
+
+
+def test_the_base_is_named_and_the_model_merged(surgery: Surgery) -> None:
+    merged = hollow(surgery)
+    assert surgery.endings() == [("name-base", "repaired"), ("merge", "repaired")]
+    base = load_file(surgery.root / "base" / MODEL)
+    adapter = load_file(surgery.root / "stance" / ADAPTER)
+    made = load_file(merged / MODEL)
+    a, b = (adapter[n] for n in LORA)
+    name = f"{PROJECTION}.weight"
+    assert np.allclose(made[name], base[name] + 2.0 * (b @ a))
+    assert all(np.array_equal(made[n], base[n]) for n in base if n != name)
+    assert (merged / "notes.txt").read_text() == "mine\n"
+    assert sorted(p.name for p in merged.parent.iterdir()) == ["merged"]
+
+
+def test_in_a_dry_run_both_are_planned(surgery: Surgery) -> None:
+    merged = hollow(surgery)
+    before = contents(surgery.root)
+    assert surgery.endings(dry_run=True) == [("name-base", "planned"), ("merge", "planned")]
+    assert contents(surgery.root) == before
+    assert not (merged / MODEL).exists()
+
+
+def truncated(merged: Path) -> None:
+    write_full(merged)
+    (merged / MODEL).write_bytes((merged / MODEL).read_bytes()[:-4])
+
+
+def shard_lost(merged: Path) -> None:
+    for path in merged.iterdir():
+        path.unlink()
+    write_sharded(merged)
+    (merged / "model-00002-of-00002.safetensors").unlink()
+
+
+def index_and_shard_broken(merged: Path) -> None:
+    shard_lost(merged)
+    (merged / INDEX).write_text("{")
+
+
+def pointer(merged: Path) -> None:
+    (merged / MODEL).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:" + "4d" * 32 + "\nsize 9\n")
+
+
+def gone(merged: Path) -> None:
+    for path in merged.iterdir():
+        path.unlink()
+    merged.rmdir()
+
+
+@pytest.mark.parametrize("fault", [truncated, shard_lost, index_and_shard_broken, pointer, gone])
+def test_every_way_of_lacking_weights_is_mended(surgery: Surgery, fault: Callable[[Path], None]) -> None:
+    merged = hollow(surgery, base=str(surgery.root / "base"))
+    fault(merged)
+    done = surgery()
+    assert [(a.repair, a.ending, a.reason) for a in done.attempts] == [("merge", "repaired", "")]
+    assert done.after.exit_code == 0
+    assert (merged / MODEL).is_file()
+
+
+@pytest.mark.parametrize("fault", [truncated, shard_lost, gone])
+def test_the_old_directory_comes_back_where_the_checks_are_not_content(
+    surgery: Surgery, fault: Callable[[Path], None], discontented: Sequence[str]
+) -> None:
+    merged = hollow(surgery, base=str(surgery.root / "base"))
+    fault(merged)
+    before = contents(surgery.root)
+    assert surgery.endings() == [("merge", "undone")]
+    assert discontented
+    assert contents(surgery.root) == before
+
+
+def test_a_merge_that_is_refused_says_why_and_changes_nothing(surgery: Surgery) -> None:
+    merged = hollow(surgery, base=str(surgery.root / "base"))
+    (merged / "checkpoint-3").mkdir()
+    before = contents(surgery.root)
+    done = surgery()
+    assert [(a.ending, "checkpoint-3" in a.reason) for a in done.attempts] == [("refused", True)]
+    assert contents(surgery.root) == before
+    assert done.after.exit_code == 1
+
+
+def test_a_merge_that_fails_leaves_the_old_directory(surgery: Surgery) -> None:
+    hollow(surgery, base=str(surgery.root / "base"))
+
+    def break_adapter(_plan: Plan) -> None:
+        (surgery.root / "stance" / ADAPTER).write_bytes(b"changed since the plan was made")
+
+    before = contents(surgery.root / "zoo")
+    done = surgery(before_consent=break_adapter)
+    assert [a.ending for a in done.attempts][:1] == ["failed"]
+    assert contents(surgery.root / "zoo") == before
+    assert [e["event"] for e in surgery.journal.entries()][:2] == ["begun", "failed"]
+
+
+def test_a_model_without_a_recipe_is_not_merged(surgery: Surgery) -> None:
+    merged = hollow(surgery)
+    surgery.manifest('schema = 1\n[models.merged]\nkind = "merged"\npath = "zoo/merged"\n')
+    done = surgery()
+    assert not done.attempts
+    assert done.after.exit_code == 1
+    assert not (merged / MODEL).exists()
