@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sage_doctor.paths.find import read_script
 from sage_doctor.paths.find.path_map import landscape
-from sage_doctor.paths.rewrite import World, plan_edits
+from sage_doctor.paths.rewrite import RewriteContext, plan_edits
 from sage_doctor.paths.rewrite.source import rewritten
-from sage_doctor.paths.scan import Seen
+from sage_doctor.paths.scan import ScannedFile
 
 GOAL_S = 10.0
 FILES = 6_000
@@ -39,13 +39,13 @@ def main() -> bool:
         scripts = [read_script(path, known, directory=top) for path in files]
         known.learn(o.text for s in scripts for o in s.occurrences if o.used)
         seen = [
-            Seen(script=s, subject=s.path.name, placed=tuple((o, known.place(o.text)) for o in s.occurrences))
+            ScannedFile(script=s, subject=s.path.name, placed=tuple((o, known.place(o.text)) for o in s.occurrences))
             for s in scripts
         ]
         found = [s for s in seen if s.misplaced]
         finding = time.monotonic() - begun
         assert len(found) == FILES // EVERY
-        world = World(directory=top)
+        world = RewriteContext(directory=top)
         rewritten(planned := plan_edits(found[0], world), planned.edits)  # libcst is imported once
         begun = time.monotonic()
         for one in found:

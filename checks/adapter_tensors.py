@@ -11,7 +11,7 @@ from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.findings.advice import table
 from sage_doctor.findings.weight_findings import bring_back
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 ADAPTER = ("adapter",)
 OWN = (
@@ -62,7 +62,7 @@ def _unmatched(model: Model, names: list[str], why: str) -> Finding:
     return finding(
         "adapter-keys-unmatched",
         f"{why}: PEFT skips such tensors without a word, and the model answers as its base does "
-        f"({listed(names, most=2)})",
+        f"({join_limited(names, most=2)})",
         evidence={"tensors": names[:50], "count": len(names)},
         fix=Fix(
             summary="The adapter was saved with state_dict() rather than PeftModel.save_pretrained(). Save it again "
@@ -117,7 +117,7 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
         names = sorted({t.module.rpartition(".")[2] for t in missing})
         yield finding(
             "adapter-targets-missing",
-            f"the base has no modules {listed(names)}: the adapter was trained on another architecture",
+            f"the base has no modules {join_limited(names)}: the adapter was trained on another architecture",
             evidence={"targets": names[:50], "base": str(base.path), "base_has": sorted(modules.leaves)[:50]},
             fix=_other_base(model),
         )

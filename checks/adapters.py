@@ -10,11 +10,11 @@ from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.packages import knows_peft_type, unknown_lora_fields
 from sage_doctor.findings.advice import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.findings.hub_findings import dangling_blobs, unresolved
-from sage_doctor.findings.repairability import base_choices, mended
+from sage_doctor.findings.repairability import base_choices, with_repair
 from sage_doctor.findings.weight_findings import bring_back, broken_header, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.location import foreign_home
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 ADAPTER = ("adapter",)
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
@@ -173,16 +173,16 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
             f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
             commands=copy_commands(candidates),
         )
-        return mended(fix, model, "name-base", "--write-config") if sure else fix
+        return with_repair(fix, model, "name-base", "--write-config") if sure else fix
     named = by_path.get(best or "")
     value = named or best or "NAME-OR-PATH"
     fix = Fix(
         summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
         f'base = "{printable(value)}".{where} Shapes cannot tell which base is right; its origin does.',
-        commands=(f"sage-doctor check {quoted(named)}",) if named else copy_commands(candidates),
+        commands=(f"sage-doctor check {shell_quote(named)}",) if named else copy_commands(candidates),
     )
     # Several are a question that the repair asks.
-    return mended(fix, model, "name-base") if choices and model.spec.base is None else fix
+    return with_repair(fix, model, "name-base") if choices and model.spec.base is None else fix
 
 
 @check("static", after=(*LOCATED, "check_adapter_config", "check_adapter_base"), kinds=ADAPTER)
@@ -202,7 +202,7 @@ def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
             evidence={"base": str(base.path)},
             fix=Fix(
                 summary="Examine the base by itself; its own finding says how to mend it.",
-                commands=(f"sage-doctor check {quoted(base.path)}",),
+                commands=(f"sage-doctor check {shell_quote(base.path)}",),
             ),
         )
 
@@ -218,7 +218,7 @@ def _ailment(base: Model) -> str | None:
         return f"{weights.index.name} cannot be used"
     missing = [f.name for f in weights.files if f.node.kind != "file"]
     if missing:
-        return f"{listed(missing)} is not there"
+        return f"{join_limited(missing)} is not there"
     broken = [f for f in weights.files if f.header is not None and f.header.problem is not None]
     problem = broken[0].header.problem if broken and broken[0].header is not None else None
     return f"{broken[0].name}: {problem.message}" if problem is not None else None
@@ -276,11 +276,12 @@ def check_adapter_config_known(model: Model) -> Iterator[Finding]:
         version = model.host.session.packages.get("peft") or "installed"
         yield finding(
             "adapter-config-newer",
-            f"adapter_config.json has fields that the session's peft ({version}) does not know: {listed(unknown)}",
+            f"adapter_config.json has fields that the session's peft ({version}) does not know: "
+            f"{join_limited(unknown)}",
             evidence={"fields": unknown[:50], "peft": version},
             fix=Fix(
                 summary="Upgrade peft in the sessions' environment: what an unknown field asks for is left out "
                 "silently or stops the load.",
-                commands=(f"{quoted(model.host.session.executable)} -m pip install --upgrade peft",),
+                commands=(f"{shell_quote(model.host.session.executable)} -m pip install --upgrade peft",),
             ),
         )

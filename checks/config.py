@@ -11,7 +11,7 @@ from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.facts.packages import knows_model_type
 from sage_doctor.findings.weight_findings import bring_back, companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
@@ -81,7 +81,7 @@ def check_config_type(model: Model) -> Iterator[Finding]:
             fix=Fix(
                 summary="Upgrade transformers in the sessions' environment to a release that knows this model type, "
                 "or correct config.json if it is misspelt.",
-                commands=(f"{quoted(model.host.session.executable)} -m pip install --upgrade transformers",),
+                commands=(f"{shell_quote(model.host.session.executable)} -m pip install --upgrade transformers",),
             ),
         )
 
@@ -93,9 +93,9 @@ def check_custom_code(model: Model) -> Iterator[Finding]:
     auto_map = model.config.auto_map if model.kind != "adapter" else ()
     if auto_map or scripts:
         what = (
-            f"config.json maps {listed(list(auto_map))} to code"
+            f"config.json maps {join_limited(list(auto_map))} to code"
             if auto_map
-            else f"{listed(scripts)} beside the weights"
+            else f"{join_limited(scripts)} beside the weights"
         )
         yield finding(
             "custom-code",
@@ -122,7 +122,7 @@ def check_config_fits_weights(model: Model) -> Iterator[Finding]:
             fix=Fix(
                 summary="Find out which of the two was replaced, and bring back the one that belongs here. "
                 + bring_back(model, ["config.json"]).summary,
-                commands=(f"ls -l --time-style=full-iso {quoted(model.path)}",),
+                commands=(f"ls -l --time-style=full-iso {shell_quote(model.path)}",),
             ),
         )
 

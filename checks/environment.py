@@ -13,8 +13,8 @@ from sage_doctor.subjects.device import devices_to_examine
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import handed_over
-from sage_doctor.suite.model_prober import Probing
-from sage_doctor.text import printable, quoted
+from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.text import printable, shell_quote
 
 
 @check("static")
@@ -33,7 +33,7 @@ def check_machine(host: Host) -> Iterator[Finding]:
             fix=Fix(
                 summary=f'Add match.hostname = "{printable(name)}" to the machine this is, or set SAGE_MACHINE '
                 "to its name.",
-                commands=tuple(f"SAGE_MACHINE={quoted(m)} sage-doctor" for m in sorted(manifest.machines)[:3]),
+                commands=tuple(f"SAGE_MACHINE={shell_quote(m)} sage-doctor" for m in sorted(manifest.machines)[:3]),
             ),
         )
 
@@ -65,7 +65,9 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
         torch = "torch" in missing
         # peft would bring a torch of its own choice, which is the wrong one for many machines.
         wanted = [n for n in missing if n != "torch" and not (torch and n == "peft")]
-        install = (f"{quoted(python)} -m pip install {' '.join(quoted(n) for n in wanted)}",) if wanted else ()
+        install = (
+            (f"{shell_quote(python)} -m pip install {' '.join(shell_quote(n) for n in wanted)}",) if wanted else ()
+        )
         advice = (
             "Install what lacks into that interpreter's environment, or name another one as python in the manifest."
         )
@@ -93,7 +95,7 @@ def check_accelerator(host: Host) -> Iterator[Finding]:
 
 
 @check("load", after=["check_interpreter", "check_packages", "check_accelerator"])
-def check_accelerator_works(host: Host, models: list[Model], probe: Probing) -> Iterator[Finding]:
+def check_accelerator_works(host: Host, models: list[Model], probe: ModelProber) -> Iterator[Finding]:
     """The accelerator allocates, and computes what it should."""
     devices = devices_to_examine(host, models)
     if not devices:

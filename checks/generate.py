@@ -9,12 +9,12 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.probe import ended_badly, in_generation, over
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
-from sage_doctor.suite.model_prober import Probing
+from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import printable
 
 
 @check("generate", after=["*"])
-def check_generates(model: Model, probe: Probing, notes: Notes) -> Iterator[Finding]:
+def check_generates(model: Model, probe: ModelProber, notes: Notes) -> Iterator[Finding]:
     """The model answers, with finite numbers and more than one token over and over."""
     outcome = probe(model)
     if not outcome.completed and in_generation(outcome):
@@ -61,7 +61,7 @@ def check_generates(model: Model, probe: Probing, notes: Notes) -> Iterator[Find
 
 
 @check("generate", after=["*"], kinds=["adapter"])
-def check_adapter_effect(model: Model, probe: Probing) -> Iterator[Finding]:
+def check_adapter_effect(model: Model, probe: ModelProber) -> Iterator[Finding]:
     """The adapter changes what the base says."""
     effect = probe(model).effect
     if effect is None or effect.changes_logits is None:
@@ -79,7 +79,7 @@ def check_adapter_effect(model: Model, probe: Probing) -> Iterator[Finding]:
 
 
 @check("generate", after=["check_generates", "check_loads"])
-def check_speed(model: Model, probe: Probing, notes: Notes) -> Iterator[Finding]:
+def check_speed(model: Model, probe: ModelProber, notes: Notes) -> Iterator[Finding]:
     """The generation is as fast as its budget asks."""
     generation = probe(model).generation
     if generation is None:

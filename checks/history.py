@@ -9,8 +9,8 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.suite.model_prober import Probing
-from sage_doctor.text import quoted, short_number
+from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.text import format_number, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
@@ -21,7 +21,7 @@ UNITS = {"load_s": "s", "first_token_ms": "ms", "tokens_per_s": "tokens/s", "pea
 
 
 @check("load", after=["*"])
-def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
+def check_usual(model: Model, host: Host, probe: ModelProber) -> Iterator[Finding]:
     """Loading and answering take what they usually take on this machine."""
     if host.history_file is None:
         raise NotApplicable(NO_HISTORY)
@@ -40,7 +40,7 @@ def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
     beyond = {n: u for n, u in known.items() if baseline.is_beyond(n, now[n], u)}
     if beyond:
         said = [
-            f"{n} is {short_number(now[n])} {UNITS[n]}, usually {short_number(u.median)} (of {u.runs})"
+            f"{n} is {format_number(now[n])} {UNITS[n]}, usually {format_number(u.median)} (of {u.runs})"
             for n, u in beyond.items()
         ]
         yield finding(
@@ -60,7 +60,7 @@ def check_usual(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
                 summary="Is another process using the processor or the accelerator? Run the check again when the "
                 "machine is quiet; if it stays so, see what changed since the runs before. Accept it only if it is how "
                 "it should be: until then this warning stays.",
-                commands=("uptime", f"sage-doctor history {quoted(model.name)}"),
+                commands=("uptime", f"sage-doctor history {shell_quote(model.name)}"),
             ),
         )
 

@@ -10,7 +10,7 @@ from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.hub_findings import dangling_blobs, downloaded, unresolved
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import human_bytes, listed, printable, quoted
+from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
@@ -38,7 +38,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
     if missing:
         yield finding(
             "hub-snapshot-incomplete",
-            f"the snapshot lacks {len(missing)} of {len(hub.expected or {})} files: {listed(missing)}",
+            f"the snapshot lacks {len(missing)} of {len(hub.expected or {})} files: {join_limited(missing)}",
             evidence={"missing": missing[:50], "snapshot": str(hub.snapshot)},
             fix=downloaded(model, "Download the rest.", _download(hub)),
         )
@@ -47,7 +47,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
         first = hub.incomplete[0]
         yield finding(
             "hub-incomplete-download",
-            f"a download of this repository was not finished: {human_bytes(first.size)} of "
+            f"a download of this repository was not finished: {format_bytes(first.size)} of "
             f"{printable(first.path.name)}",
             evidence={"files": [str(i.path) for i in hub.incomplete[:20]]},
             severity="warning",
@@ -68,4 +68,4 @@ def _matters(name: str) -> bool:
 
 
 def _download(hub: HubFacts) -> str:
-    return f"hf download {quoted(hub.repo_id)} --revision {quoted(hub.revision)}"
+    return f"hf download {shell_quote(hub.repo_id)} --revision {shell_quote(hub.revision)}"

@@ -14,7 +14,7 @@ from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import UnreadableFile
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
     from sage_doctor.facts.tensor_scan import TensorScan
@@ -40,11 +40,11 @@ def _locked(model: Model) -> Collection[str]:
 @check("integrity", after=["*"])
 def check_hashes(model: Model) -> Iterator[Finding]:
     """The weight files are those that were published, as far as a hash of them is recorded here."""
-    from sage_doctor.facts.ground_truth import ground_truths
+    from sage_doctor.facts.ground_truth import expected_hashes
     from sage_doctor.facts.hashing import hash_files
 
     names = [name for name, _ in _weight_files(model)]
-    known = ground_truths(model.path, names)
+    known = expected_hashes(model.path, names)
     if len(known) < len(names):
         locked = _locked(model)
         names = [n for n in names if n in known or n not in locked]  # the lock's own check compares those
@@ -58,7 +58,7 @@ def check_hashes(model: Model) -> Iterator[Finding]:
             ),
         )
         return
-    cache = model.host.memory / "hashes.json"
+    cache = model.host.cache_dir / "hashes.json"
     hashes = hash_files([(model.path / n, k.algorithm) for n, k in known.items()], cache=cache)
     wrong = []
     for name, expected in known.items():
@@ -89,7 +89,7 @@ def check_hashes(model: Model) -> Iterator[Finding]:
     if missing:
         yield finding(
             "weights-unverified",
-            f"no hash of {listed(missing)} is recorded here",
+            f"no hash of {join_limited(missing)} is recorded here",
             evidence={"files": missing[:50]},
             fix=Fix(summary=f"{NOTHING_TO_DO}."),
         )
@@ -127,7 +127,8 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         names = [r.name for _, r in suspicious]
         yield finding(
             "weights-all-zero",
-            f"{len(names)} weight matrices hold nothing but zeros ({listed(names, most=2)}): the file was set aside "
+            f"{len(names)} weight matrices hold nothing but zeros ({join_limited(names, most=2)}): the file was "
+            "set aside "
             "for a "
             "download and never filled",
             evidence={"tensors": names[:50], "files": sorted({n for n, _ in suspicious})},

@@ -14,8 +14,8 @@ from sage_doctor.findings.weight_findings import bring_back
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import handed_over
-from sage_doctor.suite.model_prober import Probing
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
@@ -25,7 +25,7 @@ GIGABYTE = 1_000_000_000
 
 
 @check("load", after=["*"])
-def check_loads(model: Model, host: Host, probe: Probing, notes: Notes) -> Iterator[Finding]:
+def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> Iterator[Finding]:
     """The model loads in the sessions' interpreter, within its budget."""
     reason = handed_over(model)
     if reason is not None:  # what loading takes does not matter then
@@ -53,7 +53,7 @@ def check_loads(model: Model, host: Host, probe: Probing, notes: Notes) -> Itera
 
 
 @check("load", after=["*", "check_loads"])
-def check_keys(model: Model, probe: Probing) -> Iterator[Finding]:
+def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
     """Every parameter came from the weights, and every weight went into a parameter."""
     outcome = probe(model)
     keys = outcome.keys
@@ -77,7 +77,7 @@ def check_keys(model: Model, probe: Probing) -> Iterator[Finding]:
         yield finding(
             "weights-keys-missing",
             f"{keys.missing.total} parameter(s) are not in {where} and were filled with random numbers: "
-            f"{listed(list(keys.missing.names), most=3)}",
+            f"{join_limited(list(keys.missing.names), most=3)}",
             evidence=_evidence(keys.missing, keys.model_class),
             fix=Fix(
                 summary="The weights belong to another architecture or carry other names (a prefix added or lost on "
@@ -89,7 +89,7 @@ def check_keys(model: Model, probe: Probing) -> Iterator[Finding]:
         yield finding(
             "weights-keys-unexpected",
             f"{keys.unexpected.total} tensor(s) of {where} went into no parameter: "
-            f"{listed(list(keys.unexpected.names), most=3)}",
+            f"{join_limited(list(keys.unexpected.names), most=3)}",
             evidence=_evidence(keys.unexpected, keys.model_class),
             fix=Fix(
                 summary="Harmless where the names are of parts this architecture leaves out; otherwise the weights "
@@ -109,7 +109,7 @@ def _adapter_keys(outcome: ProbeOutcome) -> Iterator[Finding]:
         what = "were not filled from its file" if adapter.missing.total else "of its file were not used"
         yield finding(
             "adapter-keys-unmatched",
-            f"{lost.total} of the adapter's tensors {what}: {listed(list(lost.names), most=3)}",
+            f"{lost.total} of the adapter's tensors {what}: {join_limited(list(lost.names), most=3)}",
             evidence={"missing": list(adapter.missing.names), "unexpected": list(adapter.unexpected.names)},
             fix=Fix(
                 summary="Adapter and base (or adapter and configuration) do not belong together, or names were "
@@ -124,7 +124,7 @@ def _evidence(keys: KeyList, model_class: str) -> dict[str, object]:
 
 
 @check("load", after=["*", "check_loads"])
-def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Finding]:
+def check_placement(model: Model, host: Host, probe: ModelProber) -> Iterator[Finding]:
     """Every parameter is in memory, on the device that sessions run on."""
     outcome = probe(model)
     loaded, device = outcome.loaded, outcome.device
@@ -134,7 +134,7 @@ def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Findin
         yield finding(
             "params-not-materialised",
             f"{loaded.on_meta.total} parameter(s) were never given memory: "
-            f"{listed(list(loaded.on_meta.names), most=3)}",
+            f"{join_limited(list(loaded.on_meta.names), most=3)}",
             evidence={"parameters": list(loaded.on_meta.names)},
             fix=bring_back(model, ["model.safetensors"]),
         )
@@ -149,7 +149,7 @@ def check_placement(model: Model, host: Host, probe: Probing) -> Iterator[Findin
             evidence={"accelerator": wanted, "used": device.used, "cuda_build": device.cuda_build},
             fix=Fix(
                 summary="Find out why torch does not see the device: driver, device nodes, the build of torch.",
-                commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}",),
+                commands=(f"{shell_quote(host.session.executable)} -c {shell_quote(LOOK_AT_TORCH)}",),
             ),
         )
     elif outcome.misplaced:

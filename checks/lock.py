@@ -10,10 +10,10 @@ from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.findings.weight_findings import bring_back
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import listed, quoted
+from sage_doctor.text import join_limited, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.lock.differences import Change
+    from sage_doctor.lock.differences import Difference
     from sage_doctor.lock.entry import LockedModel
 
 
@@ -32,7 +32,7 @@ def check_lock(model: Model) -> Iterator[Finding]:
     old = locked.get(model.name)
     if old is None:
         raise NotApplicable(f"{LOCK_NAME} does not have it")
-    (found,) = compare([model], locked, cache=model.host.memory / "hashes.json")
+    (found,) = compare([model], locked, cache=model.host.cache_dir / "hashes.json")
     if found.now is None:
         raise DoctorError(f"it could not be held against {LOCK_NAME}: {found.why}")
     own = [c for c in found.changes if c.of == "weights"]
@@ -46,11 +46,11 @@ def check_lock(model: Model) -> Iterator[Finding]:
         yield _drift("config-drift", model, old, found.now, rest)
 
 
-def _drift(code: str, model: Model, old: LockedModel, now: LockedModel, changes: Sequence[Change]) -> Finding:
+def _drift(code: str, model: Model, old: LockedModel, now: LockedModel, changes: Sequence[Difference]) -> Finding:
     more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
     names = [n for c in changes for n in c.files]
-    what = "Restore what changed" if not names else f"Restore {listed(names, most=3)}"
-    meant = f"If the change is meant, run `sage-doctor lock {quoted(model.name)}` and commit the result."
+    what = "Restore what changed" if not names else f"Restore {join_limited(names, most=3)}"
+    meant = f"If the change is meant, run `sage-doctor lock {shell_quote(model.name)}` and commit the result."
     fix = bring_back(model, names) if code == "weights-drift" else Fix(summary=f"{what} from where it is right.")
     return finding(
         code,
@@ -64,7 +64,7 @@ def _drift(code: str, model: Model, old: LockedModel, now: LockedModel, changes:
         fix=Fix(
             summary=f"{fix.summary} {meant}",
             # No repair: whether the change was meant is for a person to say.
-            commands=(f"sage-doctor lock --check {quoted(model.name)}", *_by_hand(fix)),
+            commands=(f"sage-doctor lock --check {shell_quote(model.name)}", *_by_hand(fix)),
         ),
     )
 

@@ -14,9 +14,9 @@ from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed, room_to_rebuild, shortage, swap_for, weight_bytes
 from sage_doctor.subjects.service import handed_over
-from sage_doctor.suite.model_prober import Examined, Probing
-from sage_doctor.suite.service_prober import Asking
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.suite.model_prober import DeviceProbe, ModelProber
+from sage_doctor.suite.service_prober import ServiceProber
+from sage_doctor.text import format_bytes, printable
 
 TOP = "ps -eo pid,user,rss,comm --sort=-rss | head"
 
@@ -35,8 +35,8 @@ def check_memory(model: Model, host: Host) -> Iterator[Finding]:
     if need > total:
         yield finding(
             "memory-insufficient",
-            f"loading it takes about {human_bytes(need)}, this machine has {human_bytes(total)}"
-            + (f", and swap for the rest ({human_bytes(swap)}): it will be very slow" if need <= total + swap else ""),
+            f"loading it takes about {format_bytes(need)}, this machine has {format_bytes(total)}"
+            + (f", and swap for the rest ({format_bytes(swap)}): it will be very slow" if need <= total + swap else ""),
             severity="warning" if need <= total + swap else None,
             evidence={"needed_bytes": need, "total_bytes": total, "swap_bytes": swap},
             fix=Fix(
@@ -46,7 +46,7 @@ def check_memory(model: Model, host: Host) -> Iterator[Finding]:
 
 
 @check("load", after=["*"])
-def check_memory_free(model: Model, host: Host, probe: Probing, ask: Asking) -> Iterator[Finding]:
+def check_memory_free(model: Model, host: Host, probe: ModelProber, ask: ServiceProber) -> Iterator[Finding]:
     """There is memory free to load the model now, or a service that has it loaded."""
     device = session_device(host, model)
     separate = own_memory(host, device)
@@ -88,7 +88,7 @@ def _short(
     evidence = {"needed_bytes": need, "available_bytes": free, "swap_free_bytes": swap}
     return finding(
         "memory-insufficient",
-        f"loading it takes about {human_bytes(need)}, and {human_bytes(free)} are free now{more}",
+        f"loading it takes about {format_bytes(need)}, and {format_bytes(free)} are free now{more}",
         severity=severity,
         evidence={**evidence, **({"served_by": service} if service is not None else {})},
         fix=Fix(
@@ -101,7 +101,7 @@ def _short(
     )
 
 
-def _device_short(model: Model, host: Host, device: str, examined: Examined) -> Finding | None:
+def _device_short(model: Model, host: Host, device: str, examined: DeviceProbe) -> Finding | None:
     need, total, free = weight_bytes(model), examined.memory_total, examined.memory_free
     evidence = {"needed_bytes": need, "total_bytes": total, "available_bytes": free, "device": device}
     if not total or need <= free:
@@ -109,13 +109,14 @@ def _device_short(model: Model, host: Host, device: str, examined: Examined) -> 
     if need > total:
         return finding(
             "memory-insufficient",
-            f"its weights take about {human_bytes(need)}, and the accelerator has {human_bytes(total)}",
+            f"its weights take about {format_bytes(need)}, and the accelerator has {format_bytes(total)}",
             evidence=evidence,
             fix=Fix(summary="Run it on a larger accelerator, or a smaller or quantised version of it on this one."),
         )
     return finding(
         "gpu-memory-held",
-        f"its weights take about {human_bytes(need)}; of the accelerator's {human_bytes(total)}, {human_bytes(free)} "
+        f"its weights take about {format_bytes(need)}; of the accelerator's {format_bytes(total)}, "
+        f"{format_bytes(free)} "
         "are free now",
         severity="error",
         evidence={**evidence, **held_by(host)},
@@ -130,7 +131,7 @@ def _device_short(model: Model, host: Host, device: str, examined: Examined) -> 
 def _limits(host: Host) -> str:
     memory = host.machine.memory
     if memory.limit is not None:
-        return f" A control group limits this process to {human_bytes(memory.limit)}: a container or unit sets it."
+        return f" A control group limits this process to {format_bytes(memory.limit)}: a container or unit sets it."
     if host.machine.is_wsl:
         return " WSL gets half of the machine's memory unless memory= in .wslconfig of the Windows user says more."
     return ""
@@ -146,7 +147,7 @@ def check_disk(model: Model) -> Iterator[Finding]:
     if need > free:
         yield finding(
             "disk-insufficient",
-            f"merging it again takes about {human_bytes(need)}, and {human_bytes(free)} are free at "
+            f"merging it again takes about {format_bytes(need)}, and {format_bytes(free)} are free at "
             f"{printable(str(model.path.parent))}",
             evidence={"needed_bytes": need, "free_bytes": free, "path": str(model.path.parent)},
             fix=Fix(

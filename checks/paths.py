@@ -9,11 +9,11 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.advice import as_candidates, copy_commands, where_it_may_be
-from sage_doctor.findings.repairability import mended, modes_obstacle
+from sage_doctor.findings.repairability import why_not_modes, with_repair
 from sage_doctor.findings.weight_findings import merge_commands
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.path_info import look
-from sage_doctor.text import printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import printable, shell_quote
 
 
 @check("static")
@@ -24,15 +24,15 @@ def check_path(model: Model) -> Iterator[Finding]:
     node = model.location.node
     shown = printable(str(model.path))
     evidence = {"path": str(model.path)}
-    if node.kind == "missing" and look(model.location.existing).kind in ("dangling", "loop"):
+    if node.kind == "missing" and inspect_path(model.location.existing).kind in ("dangling", "loop"):
         link = model.location.existing
         yield finding(
             "path-dangling-symlink",
-            f"{shown} is not there: on the way to it {printable(str(link))} is {printable(look(link).detail)}",
+            f"{shown} is not there: on the way to it {printable(str(link))} is {printable(inspect_path(link).detail)}",
             evidence={**evidence, "link": str(link)},
             fix=Fix(
                 summary="Point the link at the directory that is really there, or mount what it leads to.",
-                commands=(f"ls -l {quoted(link)}",),
+                commands=(f"ls -l {shell_quote(link)}",),
             ),
         )
     elif node.kind == "missing":
@@ -44,7 +44,7 @@ def check_path(model: Model) -> Iterator[Finding]:
             evidence=evidence,
             fix=Fix(
                 summary="Point the link at the directory that is really there, or name that directory in the manifest.",
-                commands=(f"ls -l {quoted(model.path)}",),
+                commands=(f"ls -l {shell_quote(model.path)}",),
             ),
         )
     elif node.kind == "unreadable":
@@ -54,7 +54,7 @@ def check_path(model: Model) -> Iterator[Finding]:
             evidence=evidence,
             fix=Fix(
                 summary="Give this user access to every directory on the way.",
-                commands=(f"namei -l {quoted(model.path)}",),
+                commands=(f"namei -l {shell_quote(model.path)}",),
             ),
         )
     elif node.kind != "directory":
@@ -64,7 +64,8 @@ def check_path(model: Model) -> Iterator[Finding]:
             f"{shown} is {what}, where a model directory is expected",
             evidence=evidence,
             fix=Fix(
-                summary="Name the directory that holds the model's files.", commands=(f"ls -l {quoted(model.path)}",)
+                summary="Name the directory that holds the model's files.",
+                commands=(f"ls -l {shell_quote(model.path)}",),
             ),
         )
     elif not _enterable(model):
@@ -85,8 +86,8 @@ def _enterable(model: Model) -> bool:
 
 
 def _opened(model: Model) -> Fix:
-    fix = Fix(summary="Allow reading and entering.", commands=(f"chmod u+rx {quoted(model.path)}",))
-    return fix if modes_obstacle(model, ["."]) else mended(fix, model, "fix-modes")
+    fix = Fix(summary="Allow reading and entering.", commands=(f"chmod u+rx {shell_quote(model.path)}",))
+    return fix if why_not_modes(model, ["."]) else with_repair(fix, model, "fix-modes")
 
 
 def _missing(model: Model) -> Finding:
@@ -123,7 +124,7 @@ def _missing(model: Model) -> Finding:
         )
     fix = Fix(
         summary=f"{what_now}, or bring the model here.{where_it_may_be(evidence['candidates'])}",
-        commands=copy_commands(near) or (f"ls -l {quoted(location.existing)}",),
+        commands=copy_commands(near) or (f"ls -l {shell_quote(location.existing)}",),
     )
     return finding(
         "path-missing",
@@ -134,9 +135,9 @@ def _missing(model: Model) -> Finding:
 
 
 def _can_be_merged(model: Model) -> bool:
-    return bool(merge_commands(model)) and look(model.path.parent).kind == "directory"
+    return bool(merge_commands(model)) and inspect_path(model.path.parent).kind == "directory"
 
 
 def _merged_anew(model: Model) -> Fix:
     summary = "It is a merged model that was never merged on this machine: merge it, or copy it from one that has it."
-    return mended(Fix(summary=summary, commands=merge_commands(model)), model, "merge")
+    return with_repair(Fix(summary=summary, commands=merge_commands(model)), model, "merge")

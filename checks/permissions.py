@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.findings.repairability import mended, modes_obstacle
+from sage_doctor.findings.repairability import why_not_modes, with_repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import readable_by
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 
 @check("static", after=["check_path", "check_hub", "check_hub_blobs"])
@@ -47,5 +47,5 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
 
 
 def _opened(model: Model, names: list[str], mode: str, summary: str) -> Fix:
-    fix = Fix(summary=summary, commands=tuple(f"chmod {mode} {quoted(model.path / n)}" for n in names[:20]))
-    return fix if modes_obstacle(model, names) else mended(fix, model, "fix-modes")
+    fix = Fix(summary=summary, commands=tuple(f"chmod {mode} {shell_quote(model.path / n)}" for n in names[:20]))
+    return fix if why_not_modes(model, names) else with_repair(fix, model, "fix-modes")

@@ -9,10 +9,10 @@ from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.subjects.host import Host
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.paths.scan import Seen
+    from sage_doctor.paths.scan import ScannedFile
 
 
 @check("static")
@@ -31,13 +31,13 @@ def check_runners(host: Host) -> Iterator[Finding]:
                 evidence={"pattern": pattern, "role": role, "directory": str(manifest.directory)},
                 fix=Fix(
                     summary="Update the checkout, or correct runners in the manifest.",
-                    commands=(f"git -C {quoted(manifest.directory)} status --short",),
+                    commands=(f"git -C {shell_quote(manifest.directory)} status --short",),
                 ),
             )
     from sage_doctor.findings.scripts import form_findings, unverified
-    from sage_doctor.paths.scan import survey
+    from sage_doctor.paths.scan import scan
 
-    found = survey(host, lint=False)
+    found = scan(host, lint=False)
     for seen in found.seen:
         yield from form_findings(seen, host.environ)
         yield from unverified(seen)
@@ -51,9 +51,9 @@ def check_lint(host: Host, notes: Notes) -> Iterator[Finding]:
         raise NotApplicable("the manifest names neither runners nor files to read ([lint] paths)")
     from sage_doctor.findings.scripts import form_findings
     from sage_doctor.findings.units import disagreement, unit_findings, vanished
-    from sage_doctor.paths.scan import survey
+    from sage_doctor.paths.scan import scan
 
-    found = survey(host, lint=True)
+    found = scan(host, lint=True)
     for seen in found.seen:
         if not seen.roles:
             yield from form_findings(seen, host.environ)
@@ -71,7 +71,7 @@ def _patterns(host: Host, role: str) -> tuple[str, ...]:
     return host.manifest.roles[role].runners if host.manifest is not None else ()
 
 
-def _paths(seen: Seen, host: Host) -> Iterator[Finding]:
+def _paths(seen: ScannedFile, host: Host) -> Iterator[Finding]:
     """Yield what is wrong with a file's paths. The sessions' Python is asked only where something is."""
     from sage_doctor.findings.scripts import path_findings
     from sage_doctor.paths.rewrite import world_of

@@ -10,11 +10,11 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.probe import over
 from sage_doctor.findings.services import in_trouble
 from sage_doctor.subjects.service import Service
-from sage_doctor.suite.service_prober import Asking
+from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import printable
 
 if TYPE_CHECKING:
-    from sage_doctor.services import Trouble
+    from sage_doctor.services import ServiceFailure
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def check_service_key(service: Service) -> Iterator[Finding]:
 
 
 @check("load", after=["check_service_key"])
-def check_service_reachable(service: Service, ask: Asking) -> Iterator[Finding]:
+def check_service_reachable(service: Service, ask: ServiceProber) -> Iterator[Finding]:
     """The service answers where the manifest says it is."""
     _, trouble = _sorted(ask.listing(service))
     if trouble is not None:
@@ -52,7 +52,7 @@ def check_service_reachable(service: Service, ask: Asking) -> Iterator[Finding]:
 
 
 @check("load", after=["check_service_key", "check_service_reachable"])
-def check_service_model(service: Service, ask: Asking) -> Iterator[Finding]:
+def check_service_model(service: Service, ask: ServiceProber) -> Iterator[Finding]:
     """The service has the model that it will be asked for."""
     listing, _ = _sorted(ask.listing(service))
     if listing is not None and listing.problem:
@@ -63,7 +63,7 @@ def check_service_model(service: Service, ask: Asking) -> Iterator[Finding]:
 
 
 @check("generate", after=["*"])
-def check_service_generates(service: Service, ask: Asking, notes: Notes) -> Iterator[Finding]:
+def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) -> Iterator[Finding]:
     """The service really generates, and what it says is an answer."""
     if not service.required:
         raise NotApplicable("nothing needs it now: there is memory to load the model itself")
@@ -94,7 +94,7 @@ def check_service_generates(service: Service, ask: Asking, notes: Notes) -> Iter
 
 
 @check("generate", after=["*", "check_service_generates"])
-def check_service_speed(service: Service, ask: Asking, notes: Notes) -> Iterator[Finding]:
+def check_service_speed(service: Service, ask: ServiceProber, notes: Notes) -> Iterator[Finding]:
     """The service is as fast as its budget asks."""
     if not service.required:
         raise NotApplicable("nothing needs it now: there is memory to load the model itself")
@@ -117,8 +117,8 @@ def check_service_speed(service: Service, ask: Asking, notes: Notes) -> Iterator
         yield over("throughput-under-budget", "tokens_per_s", speech.tokens_per_s, least, "tokens/s")
 
 
-def _sorted(found: T | Trouble) -> tuple[T | None, Trouble | None]:
+def _sorted(found: T | ServiceFailure) -> tuple[T | None, ServiceFailure | None]:
     """Return what a service did, or the trouble it gave."""
-    from sage_doctor.services import Trouble
+    from sage_doctor.services import ServiceFailure
 
-    return (None, found) if isinstance(found, Trouble) else (found, None)
+    return (None, found) if isinstance(found, ServiceFailure) else (found, None)

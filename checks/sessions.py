@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.manifest import HeartbeatSpec, StateSpec
-from sage_doctor.manifest.durations import spoken
+from sage_doctor.manifest.durations import format_duration
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.state_directory import state_directory
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.traces import Numbered, Trace, Traces, Unseen
@@ -43,14 +43,15 @@ def _stale(host: Host, spec: HeartbeatSpec, traces: Traces) -> Finding:
     newest, ahead = traces.newest, traces.ahead
     said = []
     if newest is not None:
-        over = spoken(newest.age_s - spec.max_age_s)
+        over = format_duration(newest.age_s - spec.max_age_s)
         said.append(
-            f"the newest trace, {_below(host, newest.path)}, is {spoken(newest.age_s)} old: {over} more than the "
-            f"{spoken(spec.max_age_s)} allowed"
+            f"the newest trace, {_below(host, newest.path)}, is {format_duration(newest.age_s)} old: {over} "
+            "more than the "
+            f"{format_duration(spec.max_age_s)} allowed"
         )
     elif ahead is None:
-        absent = f" ({listed([_below(host, p) for p in traces.absent])} is not there)" if traces.absent else ""
-        said.append(f"no file matches {listed(list(spec.paths))}: no session has left a trace{absent}")
+        absent = f" ({join_limited([_below(host, p) for p in traces.absent])} is not there)" if traces.absent else ""
+        said.append(f"no file matches {join_limited(list(spec.paths))}: no session has left a trace{absent}")
     if ahead is not None:
         said.append(_ahead(host, ahead))
     said += _unseen(host, traces.unseen)
@@ -72,7 +73,8 @@ def _stale(host: Host, spec: HeartbeatSpec, traces: Traces) -> Finding:
 
 def _ahead(host: Host, trace: Trace) -> str:
     return (
-        f"{_below(host, trace.path)} is dated {spoken(-trace.age_s)} in the future: this clock was set back, or was "
+        f"{_below(host, trace.path)} is dated {format_duration(-trace.age_s)} in the future: this clock was set "
+        "back, or was "
         "wrong when the file was written"
     )
 
@@ -221,7 +223,8 @@ def _regressed(
         said.append(f"was {_number(was.value)} before ({printable(was.at, limit=40)})")
     if file is not None:
         said.append(f"{_below(host, file.path or '')} is there")
-    accept = f"sage-doctor accept {quoted(spec.name)} --manifest {quoted(host.manifest.path if host.manifest else '')}"
+    manifest = shell_quote(host.manifest.path if host.manifest else "")
+    accept = f"sage-doctor accept {shell_quote(spec.name)} --manifest {manifest}"
     meant = (
         "Where it was set back on purpose, `sage-doctor accept` shows both values and asks."
         if was is not None
@@ -247,7 +250,7 @@ def _regressed(
 
 
 def _past(spec: StateSpec) -> str:
-    return f"git -C {quoted(spec.path.parent)} log --oneline -5 -- {quoted(spec.path.name)}"
+    return f"git -C {shell_quote(spec.path.parent)} log --oneline -5 -- {shell_quote(spec.path.name)}"
 
 
 def _number(value: float) -> str:

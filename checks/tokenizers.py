@@ -14,7 +14,7 @@ from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.findings.advice import as_candidates
 from sage_doctor.findings.weight_findings import companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
@@ -101,7 +101,9 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
             evidence={"files": ["tokenizer.json"], "tokenizers": version},
             fix=Fix(
                 summary="Upgrade tokenizers (and transformers with it) in the sessions' environment.",
-                commands=(f"{quoted(model.host.session.executable)} -m pip install --upgrade transformers tokenizers",),
+                commands=(
+                    f"{shell_quote(model.host.session.executable)} -m pip install --upgrade transformers tokenizers",
+                ),
             ),
         )
 

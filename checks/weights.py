@@ -10,11 +10,11 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.advice import as_candidates
 from sage_doctor.findings.hub_findings import is_snapshot, snapshot_without_weights
-from sage_doctor.findings.repairability import INDEX, aside_obstacle, index_obstacle, mended
+from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine, with_repair
 from sage_doctor.findings.weight_findings import bring_back, broken_header, merge_commands
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import human_bytes, listed, printable, quoted
+from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
@@ -35,7 +35,7 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
             evidence={"file": name},
             fix=Fix(
                 summary="Put the real file there.",
-                commands=(f"ls -l {quoted(model.path / name)}",),
+                commands=(f"ls -l {shell_quote(model.path / name)}",),
             ),
         )
         return
@@ -63,10 +63,10 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
 def _index_back(model: Model, name: str) -> Fix:
     """Return the fix for a shard index: made again from the shards where they are whole, else brought back."""
     fix = bring_back(model, [name])
-    if name != INDEX or index_obstacle(model):
+    if name != INDEX or why_not_index(model):
         return fix
     made = Fix(summary="The shards are whole: make their index again from their headers.", commands=fix.commands[1:])
-    return mended(made, model, "rebuild-index")
+    return with_repair(made, model, "rebuild-index")
 
 
 def _none_at_all(model: Model) -> Finding:
@@ -76,9 +76,9 @@ def _none_at_all(model: Model) -> Finding:
     if "config.json" not in model.tree.names:
         text += ", and no config.json"
     if others:
-        text += f"; {listed(others)} would not be looked at"
+        text += f"; {join_limited(others)} would not be looked at"
     elif present:
-        text += f" (only {listed(present, most=4)})"
+        text += f" (only {join_limited(present, most=4)})"
     commands = merge_commands(model)
     candidates = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
     if commands:
@@ -145,10 +145,10 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
     if missing:
         names = [f.name for f in missing]
         have = [f for f in model.weights.files if f.node.kind == "file"]
-        size = f"; those there are {human_bytes(sum(f.node.size for f in have) / len(have))} each" if have else ""
+        size = f"; those there are {format_bytes(sum(f.node.size for f in have) / len(have))} each" if have else ""
         yield finding(
             "shard-missing",
-            f"{len(missing)} of {len(model.weights.files)} shards are not there: {listed(names)}{size}",
+            f"{len(missing)} of {len(model.weights.files)} shards are not there: {join_limited(names)}{size}",
             evidence={"missing": names[:200], "present": [f.name for f in have][:200]},
             fix=bring_back(model, names),
         )
@@ -189,9 +189,11 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
     if only_named or only_held:
         parts = []
         if only_named:
-            parts.append(f"{len(only_named)} tensor(s) are not in the shard it names ({listed(only_named, most=2)})")
+            parts.append(
+                f"{len(only_named)} tensor(s) are not in the shard it names ({join_limited(only_named, most=2)})"
+            )
         if only_held:
-            parts.append(f"{len(only_held)} tensor(s) in the shards are not in it ({listed(only_held, most=2)})")
+            parts.append(f"{len(only_held)} tensor(s) in the shards are not in it ({join_limited(only_held, most=2)})")
         yield finding(
             "shard-index-mismatch",
             f"{index.name} does not fit the shards: {'; '.join(parts)}. A load fills what it misses with random "
@@ -211,8 +213,8 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
         fix = Fix(
             summary="Find out which set is right, and put the other one aside.",
             commands=(
-                f"ls -l --time-style=full-iso {quoted(model.path)}",
-                f"mv -n {quoted(stale)} {quoted(str(stale) + '.aside')}",
+                f"ls -l --time-style=full-iso {shell_quote(model.path)}",
+                f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
             ),
         )
         yield finding(
@@ -220,7 +222,7 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
             "model.safetensors and a sharded set are both there; a load takes model.safetensors, which may be the "
             "stale one",
             evidence={"taken": "model.safetensors", "ignored": shards},
-            fix=fix if aside_obstacle(model) else mended(fix, model, "put-aside"),
+            fix=fix if why_not_quarantine(model) else with_repair(fix, model, "put-aside"),
         )
 
 
@@ -235,7 +237,8 @@ def check_weights_not_pickled(model: Model) -> Iterator[Finding]:
     if model.weights.form in ("pickle", "pickle-sharded"):
         yield finding(
             "weights-pickle-only",
-            f"the only weights are pickles ({listed([f.name for f in model.weights.files])}); torch before 2.6 refuses "
+            f"the only weights are pickles ({join_limited([f.name for f in model.weights.files])}); torch "
+            "before 2.6 refuses "
             "them, and loading one can run code",
             evidence={"files": [f.name for f in model.weights.files][:50]},
             fix=Fix(

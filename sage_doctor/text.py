@@ -34,7 +34,7 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def quoted(path: object) -> str:
+def shell_quote(path: object) -> str:
     """Return `path` as one word of a POSIX shell command that is safe to paste.
 
     A name with control characters or undecodable bytes is written in `$'…'` form (bash, zsh, ksh), so that what
@@ -50,7 +50,7 @@ def quoted(path: object) -> str:
     return f"$'{body}'"
 
 
-def human_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Return a byte count in decimal units, as disks and hubs state them: `269.1 MB`."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -60,19 +60,19 @@ def human_bytes(count: float) -> str:
     return f"{value:.1f} TB"
 
 
-def short_number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a number with the digits that mean something: `0.457`, `12.3`, `2,580`."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def listed(items: list[str], *, most: int = 5) -> str:
+def join_limited(items: list[str], *, most: int = 5) -> str:
     """Return `a, b, c and 4 more`, each item made printable."""
     shown = [printable(i, limit=200) for i in items[:most]]
     rest = len(items) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
-def spoken(length_s: float) -> str:
+def format_duration(length_s: float) -> str:
     """Return a length of time in at most two units, rounded down: `2 d 3 h`, `45 min`, `0.3 s`."""
     length_s = max(0.0, length_s)
     if length_s < 10:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.text import human_bytes, listed, printable, quoted, short_number
+from sage_doctor.text import format_bytes, format_number, join_limited, printable, shell_quote
 
 BASH = shutil.which("bash") or "/bin/bash"
 
@@ -62,7 +62,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shell_reads_back_exactly_the_name_and_runs_nothing(name: str, tmp_path: Path) -> None:
-    word = quoted(name)
+    word = shell_quote(name)
     assert word.isprintable()
     ran = subprocess.run(
         [BASH, "-c", f"printf %s {word}" if not name.startswith("-") else f"printf %s -- {word}"],
@@ -75,7 +75,7 @@ def test_a_shell_reads_back_exactly_the_name_and_runs_nothing(name: str, tmp_pat
 
 
 def test_a_path_is_quoted_as_text() -> None:
-    assert quoted(Path("/zoo/a b")) == "'/zoo/a b'"
+    assert shell_quote(Path("/zoo/a b")) == "'/zoo/a b'"
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ def test_a_path_is_quoted_as_text() -> None:
     ],
 )
 def test_bytes_in_decimal_units(count: float, shown: str) -> None:
-    assert human_bytes(count) == shown
+    assert format_bytes(count) == shown
 
 
 def test_lists_say_how_much_they_leave_out() -> None:
-    assert listed([]) == ""
-    assert listed(["a", "b"]) == "a, b"
-    assert listed(["a\x07", "b", "c"], most=2) == "a\\x07, b and 1 more"
+    assert join_limited([]) == ""
+    assert join_limited(["a", "b"]) == "a, b"
+    assert join_limited(["a\x07", "b", "c"], most=2) == "a\\x07, b and 1 more"
 
 
 @pytest.mark.parametrize(
     "value, shown", [(0.4567, "0.457"), (12.34, "12.3"), (99.94, "99.9"), (2580.4, "2,580"), (-250, "-250"), (0, "0")]
 )
 def test_numbers_have_the_digits_that_mean_something(value: float, shown: str) -> None:
-    assert short_number(value) == shown
+    assert format_number(value) == shown

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.history.watermarks import Counter, Mark, Watermarks
@@ -66,8 +66,8 @@ def _wanted(options: argparse.Namespace) -> tuple[Manifest, StateSpec, str]:
     name = options.state.removeprefix("state:")
     spec = manifest.states.get(name)
     if spec is None:
-        known = listed(list(manifest.states)) or "none"
-        raise UsageError(f"no state {quoted(name)} of this machine in {printable(str(place))}; states: {known}")
+        known = join_limited(list(manifest.states)) or "none"
+        raise UsageError(f"no state {shell_quote(name)} of this machine in {printable(str(place))}; states: {known}")
     if spec.counter is None:
         raise UsageError(f"[state.{printable(name)}] names no counter: there is nothing to compare")
     return manifest, spec, spec.counter

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.cli.history import host_of
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
-from sage_doctor.text import printable, short_number
+from sage_doctor.text import format_number, printable
 
 if TYPE_CHECKING:
     from sage_doctor.history.calibration import Proposal
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 def _words(proposal: Proposal) -> str:
     if proposal.value is None:
         return f"{proposal.name}: {proposal.runs} runs, too few"
-    median, extreme = short_number(proposal.median), short_number(proposal.extreme)
+    median, extreme = format_number(proposal.median), format_number(proposal.extreme)
     return f"{proposal.name}: median {median}, at worst {extreme}, of {proposal.runs} runs"
 
 

@@ -18,7 +18,7 @@ from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS
 
 if TYPE_CHECKING:
-    from sage_doctor.history import Chronicle
+    from sage_doctor.history import RunRecorder
     from sage_doctor.subjects.selection import Request, Selection
 
 
@@ -56,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
     # pytest captures the standard descriptors while it runs; progress goes to a copy of the real one.
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
         selection = select(request)
-        report = examine(request, jobs=options.jobs, fail_on=options.fail_on, tell=progress.update, selection=selection)
+        report = examine(
+            request, jobs=options.jobs, fail_on=options.fail_on, on_progress=progress.update, selection=selection
+        )
     remembered = selection.host.history_file is not None
     chronicle = None
     if remembered and report.verdict != "healthy":
@@ -72,10 +74,10 @@ def run(options: argparse.Namespace) -> int:
     return report.exit_code
 
 
-def _chronicle(selection: Selection, request: Request, jobs: int) -> Chronicle:
-    from sage_doctor.history import Chronicle  # noqa: PLC0415 - a run without a manifest needs no SQLite
+def _chronicle(selection: Selection, request: Request, jobs: int) -> RunRecorder:
+    from sage_doctor.history import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
 
-    return Chronicle(selection, request, verb="check", jobs=jobs)
+    return RunRecorder(selection, request, verb="check", jobs=jobs)
 
 
 def _jobs(text: str) -> int:

@@ -19,13 +19,13 @@ from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import LEVELS, Finding
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.repairs.backup import OldState
+    from sage_doctor.repairs.backup import Backup
     from sage_doctor.repairs.journal import Journal
     from sage_doctor.repairs.repair import Plan
-    from sage_doctor.repairs.repair_session import Attempt, Mending
+    from sage_doctor.repairs.repair_session import Attempt, RepairReport
     from sage_doctor.subjects.selection import Request
 
 _WIDEST = 100
@@ -74,7 +74,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Repair, show what came of it, and return the exit code of the report after."""
     outputs = outputs_of(options)
-    from sage_doctor.repairs.repair_session import NAME_BASE, Audience, Wishes, journal_of, mend  # noqa: PLC0415 - --help needs no pytest
+    from sage_doctor.repairs.repair_session import NAME_BASE, RepairCallbacks, RepairOptions, journal_of, run_repairs  # noqa: PLC0415 - --help needs no pytest
     from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 
     request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
@@ -95,15 +95,15 @@ def run(options: argparse.Namespace) -> int:
             progress.close()
             return None if options.yes else _chosen(adapter, choices)
 
-        audience = Audience(consent=consent, choose=choose, told=told, tell=progress.update)
-        wishes = Wishes(
+        audience = RepairCallbacks(consent=consent, choose=choose, told=told, on_progress=progress.update)
+        wishes = RepairOptions(
             dry_run=options.dry_run,
             write_config=options.write_config,
             rewrite_paths=options.rewrite_paths,
             allow_dirty=options.allow_dirty,
             bases=_bases(options.base),
         )
-        mending = mend(request, audience, wishes=wishes, journal=journal)
+        mending = run_repairs(request, audience, wishes=wishes, journal=journal)
     if options.base and not any(a.repair == NAME_BASE for a in mending.attempts):
         sys.stderr.write("--base was not needed: no adapter here asks for its base\n")
     if options.rewrite_paths:
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
     return mending.after.exit_code
 
 
-def _tell_suggestions(request: Request, mending: Mending) -> None:
+def _tell_suggestions(request: Request, mending: RepairReport) -> None:
     """Show what is only suggested for scripts where no plan has shown it: there was nothing else to do with them."""
     if any(a.plan is not None and a.plan.suggests for a in mending.attempts):
         return
@@ -124,7 +124,7 @@ def _tell_suggestions(request: Request, mending: Mending) -> None:
 
     for found in suggestions_of(select(request).host):
         if found.patch:
-            _say(f"rewrite-paths: {listed([os.path.relpath(p, found.top) for p in found.files], most=5)}")
+            _say(f"rewrite-paths: {join_limited([os.path.relpath(p, found.top) for p in found.files], most=5)}")
             _say(*suggested_lines(found.lines, how_to_take(found), _width(), after=False), "")
 
 
@@ -170,7 +170,7 @@ def _wrapped(text: str, indent: str, after: str) -> list[str]:
     )
 
 
-def _tell_unfinished(journal: Journal) -> list[OldState]:
+def _tell_unfinished(journal: Journal) -> list[Backup]:
     """Tell what an earlier run was killed in the midst of: once, or as long as an old state is kept. Return those."""
     from sage_doctor.repairs.backup import old_state  # noqa: PLC0415 - --help needs none of it
 
@@ -178,7 +178,7 @@ def _tell_unfinished(journal: Journal) -> list[OldState]:
     for entry in journal.unfinished():
         old = old_state(entry)
         named = entry.get("kept")
-        where = f" What was there before lies in {quoted(named)}." if named and os.path.isdir(str(named)) else ""
+        where = f" What was there before lies in {shell_quote(named)}." if named and os.path.isdir(str(named)) else ""
         what = f"{printable(str(entry.get('repair')), limit=60)} of {printable(str(entry.get('subject')), limit=200)}"
         sys.stderr.write(
             f"an earlier fix was stopped in the midst of {what}, begun {printable(str(entry.get('at')), limit=40)}: "
@@ -191,13 +191,13 @@ def _tell_unfinished(journal: Journal) -> list[OldState]:
     return kept
 
 
-def _let_go(old_states: list[OldState], mending: Mending, journal: Journal) -> None:
+def _let_go(old_states: list[Backup], mending: RepairReport, journal: Journal) -> None:
     """Delete the old states that killed runs have kept where the new ones are proven, and say what became of them."""
-    from sage_doctor.facts.hashing import memory_directory  # noqa: PLC0415 - hardly ever needed
+    from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - hardly ever needed
 
-    cache = memory_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
+    cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
     for old in old_states:
-        why = old.let_go(mending.after.findings, cache)
+        why = old.discard(mending.after.findings, cache)
         if why is None:
             journal.append("noted", old.key)
         gone = f"deleted {printable(str(old.path))}: what an earlier fix kept is not needed any more"
@@ -229,7 +229,7 @@ def _tell_attempt(attempt: Attempt) -> None:
     _say("")
 
 
-def _summary(mending: Mending) -> None:
+def _summary(mending: RepairReport) -> None:
     before, after = mending.before, mending.after
     if not mending.attempts:
         _say("Nothing found that a repair could mend." if mending.remaining else "Nothing to repair.", "")

@@ -16,8 +16,8 @@ from typing import Any
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, length_of_time
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.asking import ask_until_open
-from sage_doctor.gate.output import Voice
-from sage_doctor.gate.request import Question
+from sage_doctor.gate.output import GateOutput
+from sage_doctor.gate.request import GateRequest
 from sage_doctor.report import LEVELS
 
 
@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     """Decide, say so, and start the command or return the exit code."""
     outputs = _outputs(options)
     program = _program(options)
-    voice = Voice(quiet=options.quiet, aside=options.started is not None or options.format == "json")
-    question = Question(
+    voice = GateOutput(quiet=options.quiet, aside=options.started is not None or options.format == "json")
+    question = GateRequest(
         role=options.role,
         manifest=options.manifest,
         cwd=_cwd(),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.text import human_bytes, listed, printable, short_number
+from sage_doctor.text import format_bytes, format_number, join_limited, printable
 
 if TYPE_CHECKING:
     from sage_doctor.subjects.host import Host
@@ -88,7 +88,7 @@ def _accept(host: Host, name: str | None) -> int:
         raise DoctorError("\n".join(notices))
     if not done:
         raise DoctorError(f"nothing was measured yet of {printable(name or 'any model')} on this machine")
-    sys.stdout.write(f"normal from the newest run on: {listed(done, most=50)}\n")
+    sys.stdout.write(f"normal from the newest run on: {join_limited(done, most=50)}\n")
     return 0
 
 
@@ -126,7 +126,7 @@ def _machine(row: dict[str, Any]) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    return human_bytes(value) if unit == "bytes" else f"{short_number(value)} {printable(unit, limit=20)}"
+    return format_bytes(value) if unit == "bytes" else f"{format_number(value)} {printable(unit, limit=20)}"
 
 
 def _count(text: str) -> int:

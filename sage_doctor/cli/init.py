@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.errors import NothingSelected, UsageError
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.init.additions import Addition
-    from sage_doctor.init.inventory import Question, Survey
+    from sage_doctor.init.inventory import Inventory, OpenQuestion
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -99,13 +99,13 @@ def _written(addition: Addition, *, yes: bool) -> int:
     marks = addition.new.count("check this") - (addition.old or "").count("check this")
     _say(f"written  {shown}")
     if marks > (addition.old is None):
-        _say(f"next     read what is marked `check this` in {quoted(addition.path)}, then run: sage-doctor check")
+        _say(f"next     read what is marked `check this` in {shell_quote(addition.path)}, then run: sage-doctor check")
     else:
         _say("next     sage-doctor check")
     return 0
 
 
-def _ask(question: Question) -> str | None:
+def _ask(question: OpenQuestion) -> str | None:
     """Ask for one of the options by its number; an empty line takes the first."""
     sys.stderr.write(f"{question.text}\n")
     for number, option in enumerate(question.options, 1):
@@ -125,7 +125,7 @@ def _ask(question: Question) -> str | None:
     return None
 
 
-def _remark(survey: Survey) -> None:
+def _remark(survey: Inventory) -> None:
     for text in survey.remarks:
         sys.stderr.write(f"passed over: {printable(text, limit=500)}\n")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.install.installation import Installation
@@ -127,7 +127,7 @@ def _account(options: argparse.Namespace, *, system: bool) -> tuple[str, Path]:
     try:
         return name, Path(pwd.getpwnam(name).pw_dir)
     except KeyError as error:
-        raise UsageError(f"no user {quoted(name)} on this machine") from error
+        raise UsageError(f"no user {shell_quote(name)} on this machine") from error
 
 
 def _installation(options: argparse.Namespace, system: bool) -> Installation:

@@ -17,11 +17,11 @@ from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import Progress
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.text import format_bytes, printable
 
 if TYPE_CHECKING:
     from sage_doctor.lock.comparison import Compared
-    from sage_doctor.lock.differences import Change
+    from sage_doctor.lock.differences import Difference
     from sage_doctor.lock.entry import LockedModel
     from sage_doctor.lock.scope import Choice
 
@@ -82,18 +82,18 @@ def _telling(line: Progress) -> Callable[[int, int], None]:
     """Return what shows how much is hashed, ten times a second at most."""
     shown = [0.0]
 
-    def tell(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         now = time.monotonic()
         if now - shown[0] > 0.1:
             shown[0] = now
-            line.update(f"hashing  {human_bytes(done)} of {human_bytes(total)}")
+            line.update(f"hashing  {format_bytes(done)} of {format_bytes(total)}")
 
-    return tell
+    return on_progress
 
 
 def _record(choice: Choice, *, prune: bool) -> int:
     from sage_doctor.lock.serialize import lock_text  # noqa: PLC0415
-    from sage_doctor.system.atomic_write import write_atomically  # noqa: PLC0415
+    from sage_doctor.system.atomic_write import atomic_write  # noqa: PLC0415
 
     old = choice.locked or {}
     results = _compare(choice, old)
@@ -107,7 +107,7 @@ def _record(choice: Choice, *, prune: bool) -> int:
     for name in unseen if prune else ():
         del entries[name]
     for found in results:
-        _tell(found, recording=True, kept=found.name in entries and found.now is None)
+        _on_progress(found, recording=True, kept=found.name in entries and found.now is None)
     for name in unseen:
         if prune:
             _say("forgotten", name, "as --prune says")
@@ -120,7 +120,7 @@ def _record(choice: Choice, *, prune: bool) -> int:
     elif entries == choice.locked:
         _line(f"{printable(str(choice.lock))} says so already")
     else:
-        write_atomically(choice.lock, text)
+        atomic_write(choice.lock, text)
         _line(f"written  {printable(str(choice.lock))}: {len(entries)} model{'' if len(entries) == 1 else 's'}")
     lacking = [f for f in results if f.now is None and not (prune and f.name in unseen)]
     return EXIT_UNHEALTHY if lacking else EXIT_HEALTHY
@@ -130,7 +130,7 @@ def _check(choice: Choice) -> int:
     locked = _needed(choice.locked, choice.lock)
     results = _compare(choice, locked)
     for found in results:
-        _tell(found, recording=False, kept=found.name in locked)
+        _on_progress(found, recording=False, kept=found.name in locked)
     for name, why in choice.elsewhere.items():
         if name in locked and (not choice.named or name in choice.named):
             _say("not here", name, printable(why, limit=300))
@@ -166,7 +166,7 @@ def _diff(choice: Choice, other: Path) -> int:
 _WORDS = {"same": "same", "new": "new", "absent": "not here", "broken": "broken", "unreadable": "unreadable"}
 
 
-def _tell(found: Compared, *, recording: bool, kept: bool) -> None:
+def _on_progress(found: Compared, *, recording: bool, kept: bool) -> None:
     """Say how one model stands. Where it cannot be recorded, say what becomes of its entry."""
     if found.state == "changed":
         _changes("changed" if recording else "drifted", found.name, found.changes)
@@ -179,7 +179,7 @@ def _tell(found: Compared, *, recording: bool, kept: bool) -> None:
     _say(_WORDS[found.state], found.name, words)
 
 
-def _changes(word: str, name: str, changes: list[Change] | tuple[Change, ...]) -> None:
+def _changes(word: str, name: str, changes: list[Difference] | tuple[Difference, ...]) -> None:
     _say(word, name, changes[0].words)
     for change in changes[1:]:
         _line(f"{'':<11}{change.words}")

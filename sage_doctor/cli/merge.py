@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import Progress
-from sage_doctor.text import human_bytes, printable, quoted
+from sage_doctor.text import format_bytes, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.merge import MergeOutcome, Step
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, show, ask where something is replaced, and merge. Raises `MergeRefused` and `UsageError`."""
-    from sage_doctor.facts.hashing import memory_directory  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
 
     plan = plan_merge(
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if plan.replaces and not options.yes and not _agreed(plan.target):
         return 0
     sys.stdout.flush()
-    cache = memory_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
+    cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
     with _uncollected(), Progress(sys.stderr) as line:
         outcome = apply(plan, progress=lambda step: line.update(_told(step)), wait_s=options.wait, hash_cache=cache)
     _report(outcome)
@@ -96,7 +96,7 @@ def _told(step: Step) -> str:
     speed = step.done / step.elapsed_s if step.elapsed_s > 0 else 0.0
     left = f"{(step.total - step.done) / speed:.0f} s left" if speed > 0 and step.done < step.total else ""
     share = step.done / step.total if step.total else 1.0
-    return f"{share:4.0%}  {step.doing}  {human_bytes(speed)}/s  {left}"
+    return f"{share:4.0%}  {step.doing}  {format_bytes(speed)}/s  {left}"
 
 
 def _report(outcome: MergeOutcome) -> None:
@@ -107,6 +107,6 @@ def _report(outcome: MergeOutcome) -> None:
     share = outcome.surviving_delta
     kept = f"; {min(share, 1.0):.1%} of the adapter's change survived rounding" if share is not None else ""
     sys.stdout.write(
-        f"merged   {human_bytes(outcome.nbytes)} in {outcome.seconds:.1f} s{kept}\n"
-        f"next     sage-doctor check {quoted(outcome.target)} --level generate\n"
+        f"merged   {format_bytes(outcome.nbytes)} in {outcome.seconds:.1f} s{kept}\n"
+        f"next     sage-doctor check {shell_quote(outcome.target)} --level generate\n"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from sage_doctor.errors import UsageError
 from sage_doctor.render import FORMATS, render
 from sage_doctor.report import Report
-from sage_doctor.system.atomic_write import write_atomically
+from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.text import printable
 
 
@@ -20,7 +20,7 @@ def outputs_of(options: argparse.Namespace) -> list[tuple[str, Path]]:
 def write_outputs(report: Report, outputs: list[tuple[str, Path]]) -> None:
     """Write the report to each of the files. Raises `DoctorError`."""
     for name, path in outputs:
-        write_atomically(path, render(report, name))
+        atomic_write(path, render(report, name))
 
 
 def _output(text: str) -> tuple[str, Path]:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.paths.rewrite import World
-    from sage_doctor.paths.scan import Seen, Survey
+    from sage_doctor.paths.rewrite import RewriteContext
+    from sage_doctor.paths.scan import ScannedFile, ScanResult
     from sage_doctor.report import Finding
     from sage_doctor.subjects.host import Host
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     """List what was found. Raises `UsageError` for a file that is not there."""
     from sage_doctor.paths.find.installed import find_installed  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.paths.rewrite import world_of  # noqa: PLC0415
-    from sage_doctor.paths.scan import survey  # noqa: PLC0415
+    from sage_doctor.paths.scan import scan  # noqa: PLC0415
     from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
 
     request = Request(targets=(), manifest=options.manifest, level="static", cwd=os.getcwd())
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if options.patch:
         return _print_patch(host, files)
     installed = find_installed(host.home, host.environ) if options.installed else None
-    found = survey(host, lint=True, only=files, everything=options.all, installed=installed)
+    found = scan(host, lint=True, only=files, everything=options.all, installed=installed)
     lacking = [f for seen in found.seen if installed is not None for f in _lacking(seen, found)]
     wrong = bool(lacking) or any(seen.misplaced for seen in found.seen)
     world = world_of(host) if wrong or any(seen.ours for seen in found.seen) else None
@@ -81,7 +81,7 @@ def _file(name: str) -> Path:
     return path
 
 
-def _lacking(seen: Seen, found: Survey) -> Iterator[Finding]:
+def _lacking(seen: ScannedFile, found: ScanResult) -> Iterator[Finding]:
     """Yield what an installed unit or the crontab starts, and is not there or may not be started."""
     from sage_doctor.findings.units import unit_findings  # noqa: PLC0415
 
@@ -98,7 +98,7 @@ def _print_patch(host: Host, files: list[Path] | None) -> int:
         sys.stderr.write(f"{printable(obstacle)}\n")
     found = [s for s in found if s.patch]
     if len(found) > 1:
-        tops = listed([printable(str(s.top), limit=300) for s in found], most=10)
+        tops = join_limited([printable(str(s.top), limit=300) for s in found], most=10)
         raise UsageError(f"there are suggestions in several repositories ({tops}): name the FILEs of one")
     if not found:
         sys.stderr.write("nothing is suggested for these files\n")
@@ -110,7 +110,7 @@ def _print_patch(host: Host, files: list[Path] | None) -> int:
     return 0
 
 
-def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict[str, Any]]:
+def _rows(seen: ScannedFile, world: RewriteContext | None, *, everything: bool) -> Iterator[dict[str, Any]]:
     from sage_doctor.paths.rewrite import plan_edits  # noqa: PLC0415
 
     wanted = {id(o) for o, _ in (*seen.misplaced, *seen.ours)}
@@ -136,7 +136,7 @@ def _rows(seen: Seen, world: World | None, *, everything: bool) -> Iterator[dict
         }
 
 
-def _print(found: Survey, world: World | None, *, everything: bool) -> None:
+def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool) -> None:
     suggested = 0
     for seen in found.seen:
         rows = list(_rows(seen, world, everything=everything))

@@ -8,7 +8,7 @@ import sys
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if not found.found:
         shown = printable(str(found.path))
         raise DoctorError(
-            f"{printable(wanted)} should lie at {shown}, and does not; run `sage-doctor check {quoted(wanted)}`"
+            f"{printable(wanted)} should lie at {shown}, and does not; run `sage-doctor check {shell_quote(wanted)}`"
         )
     sys.stdout.buffer.write(os.fsencode(found.path) + b"\n")
     return 0

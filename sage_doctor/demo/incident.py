@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.errors import UsageError
-from sage_doctor.text import quoted
+from sage_doctor.text import shell_quote
 
 MERGED: Final = "introspective-merged"
 ADAPTER: Final = "introspective-v2.1"
@@ -58,7 +58,9 @@ def lay_out(scratch: Path, model: Path) -> Incident:
     """
     it = places(scratch)
     if it.root.exists() or it.root.is_symlink():
-        raise UsageError(f"{quoted(it.root)} exists already\n  next: remove it, or give the demo another directory")
+        raise UsageError(
+            f"{shell_quote(it.root)} exists already\n  next: remove it, or give the demo another directory"
+        )
     shutil.copytree(HERE / "thor", it.root, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(model, it.base)
     shutil.copytree(model, it.merged, ignore=shutil.ignore_patterns(WEIGHTS))

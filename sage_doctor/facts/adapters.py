@@ -14,7 +14,7 @@ from typing import Any
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
 from sage_doctor.readers.tree import Tree
-from sage_doctor.system.path_info import Node
+from sage_doctor.system.path_info import PathInfo
 
 PREFIX = "base_model.model."
 _LORA = re.compile(
@@ -78,7 +78,7 @@ class AdapterWeights:
     """The adapter's weight file: `name` is what a loader would read, None where there is none."""
 
     name: str | None
-    node: Node | None = None
+    node: PathInfo | None = None
     header: Header | None = None
     pickle: bool = False
 
@@ -131,7 +131,7 @@ def read_adapter_weights(tree: Tree) -> AdapterWeights:
     """Return the weight file PEFT would read: `adapter_model.safetensors` before `adapter_model.bin`."""
     for name in ("adapter_model.safetensors", "adapter_model.bin"):
         if tree.has(name):
-            node = tree.look(name)
+            node = tree.info(name)
             if name.endswith(".bin"):
                 return AdapterWeights(name=name, node=node, pickle=True)
             return AdapterWeights(name=name, node=node, header=read_header(tree.path / name))

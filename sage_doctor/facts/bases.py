@@ -11,7 +11,7 @@ from typing import Literal
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import is_model_directory, read_tree
 from sage_doctor.system.location import same_tail
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
         return BasePlace(text=text, found=None, beside=None, tried=tried, repo_id=None, form="relative")
     path = Path(text)
     if path.is_absolute():
-        node = look(path)
+        node = inspect_path(path)
         return BasePlace(
             text=text,
             found=path if node.kind == "directory" else None,
@@ -69,8 +69,8 @@ def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
         )
     at_cwd = cwd / path
     around = [p / path for p in (adapter, *list(adapter.parents)[:3])]
-    found = at_cwd if look(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
-    beside = next((p for p in around if look(p).kind == "directory" and _holds_model(p)), None)
+    found = at_cwd if inspect_path(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
+    beside = next((p for p in around if inspect_path(p).kind == "directory" and _holds_model(p)), None)
     plain = is_repo_id(text) and not text.startswith((".", "/"))
     return BasePlace(
         text=text,

@@ -19,15 +19,15 @@ from sage_doctor.readers.known_hash import (
 )
 from sage_doctor.readers.merge_record import merge_hashes
 
-__all__ = ["Algorithm", "KnownHash", "ground_truth", "ground_truths"]
+__all__ = ["Algorithm", "KnownHash", "expected_hashes", "ground_truth"]
 
 
 def ground_truth(directory: Path, file: str) -> KnownHash | None:
     """Return what the hash of `directory/file` should be, or None where nobody recorded it. Never raises."""
-    return ground_truths(directory, [file]).get(file)
+    return expected_hashes(directory, [file]).get(file)
 
 
-def ground_truths(directory: Path, files: Iterable[str]) -> Mapping[str, KnownHash]:
+def expected_hashes(directory: Path, files: Iterable[str]) -> Mapping[str, KnownHash]:
     """Return what is known of each of these files, by name relative to `directory`; unknown ones are left out.
 
     The closest record wins: the name of the cached blob a file links to, the listing that the hub gave for the

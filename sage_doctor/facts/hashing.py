@@ -28,7 +28,7 @@ _CACHE_BYTES = 16 * 1024 * 1024
 _RACY_NS = 2_000_000_000
 
 
-def memory_directory(environ: Mapping[str, str], home: Path) -> Path:
+def cache_directory(environ: Mapping[str, str], home: Path) -> Path:
     """Return the directory in which contents already read are remembered: `$XDG_CACHE_HOME/sage-doctor`."""
     base = environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor"

@@ -19,7 +19,7 @@ from sage_doctor.readers.known_hash import (
     read_tree,
 )
 from sage_doctor.readers.repo_id import is_repo_id
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
 __all__ = [
@@ -138,7 +138,9 @@ def resolve_hub(root: Path, repo_id: str, revision: str | None = None) -> HubFac
         folder = repo_folder(root, repo_id)
     except ValueError as error:
         return HubFacts(repo_id=repo_id, revision=wanted, folder=root, status="not-cached", detail=str(error))
-    snapshots = tuple(n for n in _names(folder / "snapshots") if look(folder / "snapshots" / n).kind == "directory")
+    snapshots = tuple(
+        n for n in _names(folder / "snapshots") if inspect_path(folder / "snapshots" / n).kind == "directory"
+    )
     refs = _refs(folder / "refs")
     facts = HubFacts(
         repo_id=repo_id,
@@ -212,7 +214,7 @@ def _listing(snapshot: Path) -> tuple[dict[str, int], tuple[DanglingLink, ...]]:
         for name in sorted(names):
             path = os.path.join(place, name)
             relative = os.path.relpath(path, snapshot)
-            node = look(path)
+            node = inspect_path(path)
             if node.kind == "file":
                 files[relative] = node.size
             elif node.is_link:
@@ -232,7 +234,7 @@ def _target(path: str) -> str:
 def _incomplete(blobs: Path, sizes: Mapping[str, int]) -> tuple[IncompleteDownload, ...]:
     # `HASH.incomplete`, since huggingface_hub 1.x `HASH.RANDOM.incomplete`
     return tuple(
-        IncompleteDownload(path=blobs / n, size=look(blobs / n).size, expected=sizes.get(n.partition(".")[0]))
+        IncompleteDownload(path=blobs / n, size=inspect_path(blobs / n).size, expected=sizes.get(n.partition(".")[0]))
         for n in _names(blobs)
         if n.endswith(".incomplete")
     )
@@ -250,7 +252,7 @@ def list_cached_models(root: Path) -> tuple[CachedModel, ...]:
             continue
         if facts.status != "found":
             snapshots = facts.folder / "snapshots"
-            newest = max(facts.snapshots, key=lambda c, s=snapshots: look(s / c).mtime_ns)  # type: ignore[misc]
+            newest = max(facts.snapshots, key=lambda c, s=snapshots: inspect_path(s / c).mtime_ns)  # type: ignore[misc]
             facts = _with_files(facts, newest)
         if facts.snapshot is None or facts.commit is None:
             continue

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sage_doctor.readers.accelerator import AcceleratorKind, AcceleratorSign, NvidiaDriver, read_nvidia, read_signs
 from sage_doctor.system.child import run
-from sage_doctor.system.memory import Memory, read_darwin_memory, read_memory
-from sage_doctor.system.path_info import look
+from sage_doctor.system.memory import HostMemory, read_darwin_memory, read_memory
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_line, read_text
 
 __all__ = ["AcceleratorKind", "AcceleratorSign", "MachineFacts", "NvidiaDriver", "disk_free", "read_machine"]
@@ -33,7 +33,7 @@ class MachineFacts:
     device_tree_model: str | None
     l4t: str | None
     is_wsl: bool
-    memory: Memory
+    memory: HostMemory
     accelerator_signs: tuple[AcceleratorSign, ...]
     nvidia: NvidiaDriver = field(default_factory=NvidiaDriver)
 
@@ -127,7 +127,7 @@ def disk_free(path: Path) -> int:
     The longest part of the path that exists decides. Raises `OSError` where even that cannot be asked.
     """
     place = Path(os.path.abspath(path))
-    while look(place).kind not in ("file", "directory") and place != place.parent:
+    while inspect_path(place).kind not in ("file", "directory") and place != place.parent:
         place = place.parent
     status = os.statvfs(place)
     return status.f_bavail * status.f_frsize

@@ -22,8 +22,8 @@ from sage_doctor.readers.library_source import (
     unknown_lora_fields,
 )
 from sage_doctor.readers.versions import plain_name
-from sage_doctor.system.child import Child, Outcome
-from sage_doctor.system.path_info import look
+from sage_doctor.system.child import Child, ChildResult
+from sage_doctor.system.path_info import inspect_path
 
 Problem = Literal["missing", "not-executable", "not-python", "timeout", "failed"]
 
@@ -171,7 +171,7 @@ def start_inspection(python: Path | None, *, timeout_s: float = 10, also: Iterab
     if python is None:
         return Inspection(sys.executable, None, names=names)
     name = os.path.abspath(python)  # not resolved: a virtual environment is recognised by where its link lies
-    node = look(name)
+    node = inspect_path(name)
     if node.kind != "file":
         problem: Problem = "missing" if node.kind in ("missing", "dangling") else "not-executable"
         detail = node.detail or ("a directory, not a program" if node.kind == "directory" else "")
@@ -206,7 +206,7 @@ def _not_started(name: str, error: OSError) -> InterpreterFacts:
     return InterpreterFacts(executable=name, problem=problem, detail=reason)
 
 
-def _judge(name: str, outcome: Outcome) -> InterpreterFacts:
+def _judge(name: str, outcome: ChildResult) -> InterpreterFacts:
     if outcome.timed_out:
         return InterpreterFacts(executable=name, problem="timeout", detail="gave no answer in time and was ended")
     for line in reversed(outcome.out.decode("utf-8", "replace").splitlines()):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.readers.json_object import JsonFile, read_json_object
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
 MOST_BYTES: Final = 64 << 20
@@ -37,7 +37,7 @@ def read_session_state(path: Path, counter: str | None) -> SessionState:
     writing it.
     """
     file = read_json_object(path, most=MOST_BYTES)
-    if file.problem and abs(time.time() - look(path).mtime_ns / 1e9) < _SETTLING_S:
+    if file.problem and abs(time.time() - inspect_path(path).mtime_ns / 1e9) < _SETTLING_S:
         time.sleep(_PAUSE_S)
         file = read_json_object(path, most=MOST_BYTES)
     if file.missing:

@@ -90,7 +90,7 @@ def _problem(message: str, file: str, line: int, *, lfs: bool = False) -> Tokeni
 
 def _model_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
     """Return what is wrong with a SentencePiece file, as far as its first bytes tell."""
-    node = tree.look(name)
+    node = tree.info(name)
     if node.kind != "file":
         return [_problem(node.detail or f"a {node.kind}, not a file", name, 0)]
     if node.size == 0:

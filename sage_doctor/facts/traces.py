@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.system.globbing import Globbing, numbering
-from sage_doctor.system.path_info import look
+from sage_doctor.system.globbing import Glob, numbering
+from sage_doctor.system.path_info import inspect_path
 
 AHEAD_S: Final = 120.0  # clocks of file servers differ by less
 
@@ -64,7 +64,7 @@ class Numbered:
 def read_traces(patterns: Iterable[str], directory: Path, now: float | None = None) -> Traces:
     """Return what the globs match below `directory`, seen at `now` (seconds since 1970; by default the clock's)."""
     now = time.time() if now is None else now
-    searches = [Globbing(pattern=p, directory=directory) for p in patterns]
+    searches = [Glob(pattern=p, directory=directory) for p in patterns]
     count, newest, ahead = 0, None, None
     for path in (path for search in searches for path in search.paths()):
         age = _age(path, now)
@@ -76,13 +76,13 @@ def read_traces(patterns: Iterable[str], directory: Path, now: float | None = No
                 ahead = Trace(path=path, age_s=age)
         elif newest is None or age < newest.age_s:
             newest = Trace(path=path, age_s=age)
-    absent = dict.fromkeys(s.base for s in searches if look(s.base).kind in ("missing", "dangling"))
+    absent = dict.fromkeys(s.base for s in searches if inspect_path(s.base).kind in ("missing", "dangling"))
     return Traces(count=count, newest=newest, ahead=ahead, unseen=_unseen(searches), absent=tuple(absent))
 
 
 def read_numbers(pattern: str, directory: Path) -> Numbered:
     """Return how far the numbers in the names go that a glob matches below `directory`."""
-    search = Globbing(pattern=pattern, directory=directory)
+    search = Glob(pattern=pattern, directory=directory)
     number_of = numbering(pattern)
     count, best, best_path = 0, None, None
     for path in search.paths():
@@ -93,7 +93,7 @@ def read_numbers(pattern: str, directory: Path) -> Numbered:
     return Numbered(count=count, number=best, path=best_path, unseen=_unseen([search]))
 
 
-def _unseen(searches: Iterable[Globbing]) -> Unseen:
+def _unseen(searches: Iterable[Glob]) -> Unseen:
     searches = list(searches)
     told: Iterator[tuple[str, str]] = (item for search in searches for item in search.unreadable.items())
     return Unseen(unreadable=dict(told), cut=not all(search.complete for search in searches))

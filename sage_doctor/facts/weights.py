@@ -17,11 +17,11 @@ from typing import Any, Literal
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
 from sage_doctor.readers.tree import Tree
-from sage_doctor.system.path_info import Node, look
+from sage_doctor.system.path_info import PathInfo, inspect_path
 
-Form = Literal["single", "sharded", "pickle", "pickle-sharded", "none"]
+WeightsFormat = Literal["single", "sharded", "pickle", "pickle-sharded", "none"]
 
-LOOKUP: tuple[tuple[str, Form], ...] = (
+LOOKUP: tuple[tuple[str, WeightsFormat], ...] = (
     ("model.safetensors", "single"),
     ("model.safetensors.index.json", "sharded"),
     ("pytorch_model.bin", "pickle"),
@@ -40,7 +40,7 @@ class WeightFile:
     """One file that a load would open: its name in the directory, what lies there, and its header."""
 
     name: str
-    node: Node
+    node: PathInfo
     header: Header | None = None
 
 
@@ -73,13 +73,13 @@ class Weights:
     in the directory, `others` weights that no load looks at.
     """
 
-    form: Form
+    form: WeightsFormat
     entry: str | None
     index: ShardIndex | None = None
     files: tuple[WeightFile, ...] = ()
     shards: tuple[str, ...] = ()
     present: tuple[str, ...] = ()
-    blocked_names: tuple[tuple[str, Node], ...] = ()
+    blocked_names: tuple[tuple[str, PathInfo], ...] = ()
     others: tuple[str, ...] = ()
     explicit: str | None = None
 
@@ -99,7 +99,7 @@ class Weights:
 
 def read_weights(tree: Tree, config: Mapping[str, Any] | None = None) -> Weights:
     """Return what a load of the directory would read; headers only, no pickle is opened."""
-    blocked = tuple((name, node) for name, _ in LOOKUP if tree.has(name) and (node := tree.look(name)).kind != "file")
+    blocked = tuple((name, node) for name, _ in LOOKUP if tree.has(name) and (node := tree.info(name)).kind != "file")
     shards = tuple(n for n in sorted(tree.names) if _SHARD.match(n))
     others = tuple(n for n in sorted(tree.names) if _OTHER_FORMATS.match(n))
     present = tuple(name for name, _ in LOOKUP if tree.is_file(name))
@@ -123,28 +123,28 @@ def _explicit(tree: Tree, name: str, common: dict[str, Any]) -> Weights:
         problem = f"transformers_weights is {name!r}, neither *.safetensors nor *.safetensors.index.json"
         index = ShardIndex(name="config.json", problem=problem)
         return Weights(form="single", entry=name, index=index, explicit=name, **common)
-    if look(tree.path / name).kind != "file" and not sharded:
+    if inspect_path(tree.path / name).kind != "file" and not sharded:
         return Weights(form="none", entry=None, explicit=name, **common)
-    form: Form = "sharded" if sharded else "pickle" if pickle else "single"
+    form: WeightsFormat = "sharded" if sharded else "pickle" if pickle else "single"
     return _chosen(tree, name, form, {**common, "explicit": name})
 
 
-def _chosen(tree: Tree, name: str, form: Form, common: dict[str, Any]) -> Weights:
+def _chosen(tree: Tree, name: str, form: WeightsFormat, common: dict[str, Any]) -> Weights:
     if form == "single":
         return Weights(form=form, entry=name, files=(_weight_file(tree.path, name),), **common)
     if form == "pickle":
-        return Weights(form=form, entry=name, files=(WeightFile(name=name, node=tree.look(name)),), **common)
+        return Weights(form=form, entry=name, files=(WeightFile(name=name, node=tree.info(name)),), **common)
     index = read_shard_index(tree.path / name)
     if form == "sharded":
         files = tuple(_weight_file(tree.path, n) for n in index.files)
     else:
-        files = tuple(WeightFile(name=n, node=look(tree.path / n)) for n in index.files)
+        files = tuple(WeightFile(name=n, node=inspect_path(tree.path / n)) for n in index.files)
     return Weights(form=form, entry=name, index=index, files=files, **common)
 
 
 def _weight_file(directory: Path, name: str) -> WeightFile:
     path = directory / name
-    node = look(path)
+    node = inspect_path(path)
     return WeightFile(name=name, node=node, header=read_header(path) if node.kind == "file" else None)
 
 

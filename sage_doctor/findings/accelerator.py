@@ -5,7 +5,7 @@ from __future__ import annotations
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.host import Host
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 LOOK_AT_NODES = "ls -l /dev/nvidia* /dev/nvmap /dev/dxg /dev/dri /proc/driver/nvidia/version"
 LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
@@ -41,7 +41,7 @@ def accelerator_doubt(host: Host) -> Finding | None:
         signs = [s.source for s in host.machine.accelerator_signs if s.is_device]
         return finding(
             "torch-cpu-build",
-            f"this machine has an NVIDIA device ({listed(signs, most=2)}), and the sessions' torch "
+            f"this machine has an NVIDIA device ({join_limited(signs, most=2)}), and the sessions' torch "
             f"{printable(session.packages.get('torch') or '')} is built for the CPU only; nothing declares which of "
             "the two is meant",
             severity="warning",
@@ -88,7 +88,7 @@ def hidden(value: str) -> Finding:
     """Return the finding for devices that the environment hides from torch."""
     return finding(
         "accelerator-hidden",
-        f"sessions must run on cuda, and CUDA_VISIBLE_DEVICES={quoted(value)} hides every device from them",
+        f"sessions must run on cuda, and CUDA_VISIBLE_DEVICES={shell_quote(value)} hides every device from them",
         evidence={"variable": "CUDA_VISIBLE_DEVICES", "value": value},
         fix=Fix(summary="Take the variable out of this environment (shell profile, unit file, crontab), or name the "
                 "device: CUDA_VISIBLE_DEVICES=0."),
@@ -118,7 +118,8 @@ def _no_device(host: Host) -> Finding | None:
     if machine.nvidia.cards:
         return finding(
             "driver-not-loaded",
-            f"an NVIDIA card is on the bus ({listed(list(machine.nvidia.cards), most=2)}), and NVIDIA's kernel module "
+            f"an NVIDIA card is on the bus ({join_limited(list(machine.nvidia.cards), most=2)}), and NVIDIA's "
+            "kernel module "
             "is not loaded",
             evidence=evidence,
             fix=Fix(
@@ -133,7 +134,7 @@ def _no_device(host: Host) -> Finding | None:
             "Install NVIDIA's driver in Windows (never in the distribution), then `wsl --update`, `wsl --shutdown`."
         )
     else:
-        what = f"this machine shows no such device (signs seen: {listed(signs) or 'none'})"
+        what = f"this machine shows no such device (signs seen: {join_limited(signs) or 'none'})"
         advice = "Is the driver loaded, and are the device nodes passed into this container?"
     return finding(
         "accelerator-missing",
@@ -151,7 +152,7 @@ def _no_access(host: Host) -> Finding | None:
     names = [s.source for s in devices]
     return finding(
         "accelerator-no-access",
-        f"this user may not open the accelerator's device files ({listed(names, most=3)})",
+        f"this user may not open the accelerator's device files ({join_limited(names, most=3)})",
         evidence={"devices": names},
         fix=Fix(
             summary="Add the sessions' user to the group that owns them (`video`, and `render` where there is one), "

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sage_doctor.facts.bases import SIMILAR, Candidate
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 
 def as_candidates(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
@@ -36,4 +36,4 @@ def table(name: str) -> str:
 
 def copy_commands(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return a command that examines the best candidate before anybody relies on it."""
-    return (f"sage-doctor check {quoted(candidates[0]['path'])}",) if candidates else ()
+    return (f"sage-doctor check {shell_quote(candidates[0]['path'])}",) if candidates else ()

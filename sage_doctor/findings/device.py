@@ -9,7 +9,7 @@ from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.device import BEST
 from sage_doctor.subjects.host import Host
-from sage_doctor.text import human_bytes, printable, quoted
+from sage_doctor.text import format_bytes, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
@@ -73,7 +73,7 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
             fix=Fix(
                 summary="A crash in native code: torch and the driver, or torch and its CUDA libraries, are not of "
                 "one make. Install torch in the sessions' environment again as the vendor says.",
-                commands=(f"{quoted(host.session.executable)} -m pip list",),
+                commands=(f"{shell_quote(host.session.executable)} -m pip list",),
             ),
         )
     if outcome.ending == "out-of-memory":
@@ -85,7 +85,7 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
 
 def _before_the_device(host: Host, outcome: ProbeOutcome, at: str, said: str, evidence: dict[str, Any]) -> Finding:
     """Return the finding for a probe that never got to the device, or left without a word: that is no success."""
-    python = quoted(host.session.executable)
+    python = shell_quote(host.session.executable)
     code = {"import-error": "package-missing", "spawn-failed": "interpreter-missing", "protocol": "probe-protocol"}
     what = {"import-error": "torch cannot be imported", "spawn-failed": "the sessions' interpreter does not start"}
     return finding(
@@ -95,7 +95,7 @@ def _before_the_device(host: Host, outcome: ProbeOutcome, at: str, said: str, ev
         fix=Fix(
             summary="Run this by hand and see what it says. A shared library that is not found belongs to another "
             "build of torch than the one installed. " + KEEP_BUILD,
-            commands=(f"{python} -c {quoted(LOOK_AT_TORCH)}", f"{python} -m pip check"),
+            commands=(f"{python} -c {shell_quote(LOOK_AT_TORCH)}", f"{python} -m pip check"),
         ),
     )
 
@@ -155,7 +155,7 @@ def _told(code: str, message: str, evidence: dict[str, Any], host: Host) -> Find
         evidence={**evidence, **extra},
         fix=Fix(
             summary=_ADVICE.get(code, fallback) + _allocator(host),
-            commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}", LOOK_AT_NODES, "id"),
+            commands=(f"{shell_quote(host.session.executable)} -c {shell_quote(LOOK_AT_TORCH)}", LOOK_AT_NODES, "id"),
         ),
     )
 
@@ -167,7 +167,7 @@ def _fallback(device: str, where: str, evidence: dict[str, Any], host: Host) -> 
         evidence=evidence,
         fix=Fix(
             summary="Find out why torch does not see the device: driver, device nodes, the build of torch.",
-            commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}", LOOK_AT_NODES),
+            commands=(f"{shell_quote(host.session.executable)} -c {shell_quote(LOOK_AT_TORCH)}", LOOK_AT_NODES),
         ),
     )
 
@@ -185,7 +185,7 @@ def _fallen_back(host: Host, outcome: ProbeOutcome) -> Finding | None:
         fix=Fix(
             summary='If sessions are meant to run on the CPU, declare accelerator = "cpu". Else find out why torch '
             "does not see the device: driver, device nodes, CUDA_VISIBLE_DEVICES.",
-            commands=(f"{quoted(host.session.executable)} -c {quoted(LOOK_AT_TORCH)}", LOOK_AT_NODES),
+            commands=(f"{shell_quote(host.session.executable)} -c {shell_quote(LOOK_AT_TORCH)}", LOOK_AT_NODES),
         ),
     )
 
@@ -211,7 +211,7 @@ def held_by(host: Host) -> dict[str, Any]:
     shown = [
         {
             "name": f"{printable(h.name, limit=60)} (pid {h.pid}"
-            + (f", {human_bytes(h.held_bytes)}" if h.held_bytes else "")
+            + (f", {format_bytes(h.held_bytes)}" if h.held_bytes else "")
             + ")",
             "pid": h.pid,
             "held_bytes": h.held_bytes,

@@ -9,7 +9,7 @@ from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 
 def interpreter_problem(host: Host) -> Finding | None:
@@ -31,7 +31,7 @@ def interpreter_problem(host: Host) -> Finding | None:
             evidence={"python": session.executable, "problem": session.problem},
             fix=Fix(
                 summary="Correct python = … of this machine in the manifest, or make that environment again.",
-                commands=(f"ls -l {quoted(session.executable)}",),
+                commands=(f"ls -l {shell_quote(session.executable)}",),
             ),
         )
     return finding(
@@ -39,7 +39,7 @@ def interpreter_problem(host: Host) -> Finding | None:
         f"the sessions' interpreter {shown} did not list its packages ({session.problem}): "
         f"{printable(session.detail, limit=200)}",
         evidence={"python": session.executable, "problem": session.problem},
-        fix=Fix(summary="Run it by hand and see what it says.", commands=(f"{quoted(session.executable)} -V",)),
+        fix=Fix(summary="Run it by hand and see what it says.", commands=(f"{shell_quote(session.executable)} -V",)),
     )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.findings.making import finding
-from sage_doctor.findings.repairability import mended, ref_obstacle
+from sage_doctor.findings.repairability import why_not_ref, with_repair
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def downloaded(model: Model, summary: str, *commands: str) -> Fix:
     """Return the fix that downloads what this model lacks, while there is a network."""
-    return mended(Fix(summary=summary, commands=commands), model, "download")
+    return with_repair(Fix(summary=summary, commands=commands), model, "download")
 
 
 def unresolved(hub: HubFacts, model: Model) -> Finding:
@@ -26,7 +26,7 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
     `model` is the one that is the repository, or whose base it is.
     """
     shown = printable(hub.repo_id)
-    download = f"hf download {quoted(hub.repo_id)}"
+    download = f"hf download {shell_quote(hub.repo_id)}"
     evidence = {"repo_id": hub.repo_id, "revision": hub.revision, "folder": str(hub.folder)}
     if hub.status == "not-cached":
         return finding(
@@ -38,11 +38,15 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
     if hub.status == "ref-missing":
         commit = hub.snapshots[-1] if len(hub.snapshots) == 1 else None
         ref = hub.folder / "refs" / hub.revision
-        write = (f"mkdir -p {quoted(ref.parent)}", f"printf %s {quoted(commit)} > {quoted(ref)}") if commit else ()
+        write = (
+            (f"mkdir -p {shell_quote(ref.parent)}", f"printf %s {shell_quote(commit)} > {shell_quote(ref)}")
+            if commit
+            else ()
+        )
         fix = Fix(
             summary=f"Write the missing ref; it names the one snapshot there is ({printable(commit)[:12]})."
             if commit
-            else f"Say which snapshot is meant (revision = …): {listed(list(hub.snapshots))}.",
+            else f"Say which snapshot is meant (revision = …): {join_limited(list(hub.snapshots))}.",
             commands=write,
         )
         return finding(
@@ -50,7 +54,7 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
             f"{shown} is cached, but refs/{printable(hub.revision)} is not: an offline load cannot tell which snapshot "
             "to take",
             evidence={**evidence, "snapshots": list(hub.snapshots)},
-            fix=fix if ref_obstacle(hub) else mended(fix, model, "write-ref"),
+            fix=fix if why_not_ref(hub) else with_repair(fix, model, "write-ref"),
         )
     return finding(
         "hub-snapshot-incomplete",
@@ -66,12 +70,12 @@ def dangling_blobs(hub: HubFacts, model: Model) -> Finding:
     names = [d.name for d in hub.dangling]
     return finding(
         "hub-blob-missing",
-        f"{len(names)} file(s) of the cached snapshot are links to nothing: {listed(names)}",
+        f"{len(names)} file(s) of the cached snapshot are links to nothing: {join_limited(names)}",
         evidence={"files": names[:50], "snapshot": str(hub.snapshot)},
         fix=downloaded(
             model,
             "Download them again; what is there is kept.",
-            f"hf download {quoted(hub.repo_id)} --revision {quoted(hub.revision)}",
+            f"hf download {shell_quote(hub.repo_id)} --revision {shell_quote(hub.revision)}",
         ),
     )
 
@@ -92,6 +96,6 @@ def snapshot_without_weights(model: Model) -> Finding:
         fix=downloaded(
             model,
             "Download the rest; what is there is kept.",
-            f"hf download {quoted(repo)} --revision {quoted(path.name)}",
+            f"hf download {shell_quote(repo)} --revision {shell_quote(path.name)}",
         ),
     )

@@ -11,7 +11,7 @@ from sage_doctor.readers.versions import Needed, applies, plain_name, read_requi
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import quantization
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 # Never installed by a pasted command: the vendor's build may be the only one that works on this machine.
 _VENDORS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "jax", "tensorflow"})
@@ -49,7 +49,7 @@ _BREAKS = (
 def lacking(session: InterpreterFacts, needed: Needed, what: str, *, alternatives: Iterable[str] = ()) -> Finding:
     """Return the finding for a package that is not installed; `what` says what takes it."""
     others = [a for a in alternatives if a != needed.name]
-    also = f" (or {listed(others)})" if others else ""
+    also = f" (or {join_limited(others)})" if others else ""
     return finding(
         "package-missing",
         f"{what} takes {printable(needed.name)}{printable(needed.versions)}{also}, which the sessions' interpreter "
@@ -60,14 +60,14 @@ def lacking(session: InterpreterFacts, needed: Needed, what: str, *, alternative
 
 
 def _install(session: InterpreterFacts, needed: Needed) -> Fix:
-    python = quoted(session.executable)
+    python = shell_quote(session.executable)
     if needed.name in _VENDORS:
         return Fix(
             summary=f"Install {printable(needed.name)} in the build that fits this machine's accelerator, as its "
             "vendor says (on Jetson: NVIDIA's wheel). A plain `pip install` may bring one for the CPU only.",
             commands=(f"{python} -m pip list",),
         )
-    word = quoted(f"{needed.name}{needed.versions}")
+    word = shell_quote(f"{needed.name}{needed.versions}")
     if needed.name in _HARMLESS:
         return Fix(
             summary="Install it into that interpreter's environment.",
@@ -131,8 +131,8 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
             summary="Upgrade the one that lags behind, one at a time and never torch: name the version you want, and "
             "look at what pip is about to change.",
             commands=(
-                f"{quoted(session.executable)} -m pip check",
-                f"{quoted(session.executable)} -m pip install --dry-run --upgrade transformers peft tokenizers",
+                f"{shell_quote(session.executable)} -m pip check",
+                f"{shell_quote(session.executable)} -m pip install --dry-run --upgrade transformers peft tokenizers",
             ),
         ),
     )
@@ -181,6 +181,6 @@ def config_is_newer(model: Model) -> Finding | None:
         fix=Fix(
             summary="Upgrade transformers in the sessions' environment to 5 or newer, or write rope_theta at the top "
             "of config.json as well.",
-            commands=(f"{quoted(session.executable)} -m pip install --upgrade {quoted('transformers>=5')}",),
+            commands=(f"{shell_quote(session.executable)} -m pip install --upgrade {shell_quote('transformers>=5')}",),
         ),
     )

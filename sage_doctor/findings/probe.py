@@ -9,7 +9,7 @@ from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.device import session_device
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
@@ -83,7 +83,7 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
             ),
         )
     if outcome.ending == "import-error":
-        python = quoted(model.host.session.executable)
+        python = shell_quote(model.host.session.executable)
         return finding(
             "package-missing",
             f"the sessions' interpreter cannot import what loading takes: {message}",

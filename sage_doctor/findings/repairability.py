@@ -18,8 +18,8 @@ from sage_doctor.readers.safetensors_header import Header, read_header
 from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.report import Fix
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.path_info import look
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
@@ -28,10 +28,10 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
-def mended(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
+def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
     """Return the fix with the repair that does it, and the command that calls for it in front of all others."""
     subject = model.name if model.spec is not None else str(model.path)
-    command = " ".join(["sage-doctor fix", quoted(subject), *words])
+    command = " ".join(["sage-doctor fix", shell_quote(subject), *words])
     return dataclasses.replace(fix, repair=repair, commands=(command, *fix.commands))
 
 
@@ -58,7 +58,7 @@ def shard_headers(model: Model) -> dict[str, Header]:
     return {name: read_header(model.path / name) for name in model.weights.shards}
 
 
-def index_obstacle(model: Model) -> str:
+def why_not_index(model: Model) -> str:
     """Return why no index can be made from the shards that are there."""
     shards = model.weights.shards
     if model.hub is not None:
@@ -71,7 +71,7 @@ def index_obstacle(model: Model) -> str:
         return "shards of more than one set are there"
     lacking = expected_shards(shards)
     if lacking:
-        return f"shards are missing: {listed(lacking, most=3)}"
+        return f"shards are missing: {join_limited(lacking, most=3)}"
     headers = shard_headers(model)
     for name, header in headers.items():
         if header.problem is not None:
@@ -80,15 +80,15 @@ def index_obstacle(model: Model) -> str:
     held = set(names)
     if len(names) != len(held):
         twice = sorted(n for n in held if names.count(n) > 1)
-        return f"shards hold the same tensor: {listed(twice, most=2)}"
+        return f"shards hold the same tensor: {join_limited(twice, most=2)}"
     index = model.weights.index
     lost = sorted(set(index.weight_map) - held) if index is not None and not index.problem else []
     if lost:
-        return f"the index names tensors that no shard holds, so the shards may be wrong: {listed(lost, most=2)}"
+        return f"the index names tensors that no shard holds, so the shards may be wrong: {join_limited(lost, most=2)}"
     return ""
 
 
-def aside_obstacle(model: Model) -> str:
+def why_not_quarantine(model: Model) -> str:
     """Return why `model.safetensors` is not known to be the stale one of two sets of weights."""
     if model.hub is not None:
         return "it lies in the Hugging Face cache, whose files are those of the hub"
@@ -108,7 +108,7 @@ def aside_obstacle(model: Model) -> str:
         return f"{INDEX} does not fit the shards"
     if read_header(model.path / SINGLE).problem is not None:
         return ""
-    single = look(model.path / SINGLE).mtime_ns
+    single = inspect_path(model.path / SINGLE).mtime_ns
     if any(f.node.mtime_ns <= single for f in others.files):
         return f"both sets are whole, and {SINGLE} is not older than every shard"
     return ""
@@ -118,12 +118,12 @@ def _without(tree: Tree, name: str) -> Tree:
     return dataclasses.replace(tree, names=tree.names - {name})
 
 
-def ref_obstacle(hub: HubFacts) -> str:
+def why_not_ref(hub: HubFacts) -> str:
     """Return why no ref can be written that surely names the right snapshot."""
     if hub.revision != "main":
         return f"which snapshot {printable(hub.revision)} was is not known"
     if len(hub.snapshots) != 1:
-        return f"there are {len(hub.snapshots)} snapshots: {listed(list(hub.snapshots))}"
+        return f"there are {len(hub.snapshots)} snapshots: {join_limited(list(hub.snapshots))}"
     commit = hub.snapshots[0]
     if len(commit) != 40 or set(commit) - set("0123456789abcdef"):
         return f"{printable(commit, limit=60)} is no commit"
@@ -135,10 +135,10 @@ def ref_obstacle(hub: HubFacts) -> str:
     found = resolve_hub(hub.folder.parent, hub.repo_id, commit)
     if found.dangling or found.snapshot is None:
         return "the snapshot is not complete: files of it are links to nothing"
-    return _snapshot_obstacle(found.snapshot)
+    return _why_not_snapshot(found.snapshot)
 
 
-def _snapshot_obstacle(snapshot: Path) -> str:
+def _why_not_snapshot(snapshot: Path) -> str:
     tree = read_tree(snapshot)
     adapter = "adapter_config.json" in tree.names
     if not adapter and "config.json" not in tree.names:
@@ -156,7 +156,7 @@ def _snapshot_obstacle(snapshot: Path) -> str:
     return "" if whole else "the snapshot is not complete: its weights are missing or broken"
 
 
-def modes_obstacle(model: Model, names: Sequence[str]) -> str:
+def why_not_modes(model: Model, names: Sequence[str]) -> str:
     """Return why the modes of these files must not be changed: a directory may hold links to anything."""
     root = model.hub.folder if model.hub is not None else model.path
     real = os.path.realpath(root)

@@ -8,19 +8,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sage_doctor.findings.making import finding
-from sage_doctor.paths.find import Occurrence, Placed
-from sage_doctor.paths.rewrite import FileEdits, World, plan_edits
-from sage_doctor.paths.scan import Seen
+from sage_doctor.paths.find import ClassifiedPath, PathReference
+from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
+from sage_doctor.paths.scan import ScannedFile
 from sage_doctor.report import NOTHING_TO_DO, Finding, Fix, Severity
-from sage_doctor.system.path_info import look
-from sage_doctor.text import printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import printable, shell_quote
 
 REWRITE = "rewrite-paths"
 COMMAND = "sage-doctor fix --rewrite-paths"
 _SHOWN = 50
 
 
-def form_findings(seen: Seen, environ: Mapping[str, str]) -> Iterator[Finding]:
+def form_findings(seen: ScannedFile, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what keeps the system from starting a script: its line ends, and its interpreter."""
     script = seen.script
     if script.crlf:
@@ -33,7 +33,7 @@ def form_findings(seen: Seen, environ: Mapping[str, str]) -> Iterator[Finding]:
             evidence={"file": str(script.path)},
             fix=Fix(
                 summary="Convert its line ends, and add `* text=auto eol=lf` to .gitattributes so that they stay.",
-                commands=(f"sed -i.crlf 's/\\r$//' {quoted(script.path)}",),
+                commands=(f"sed -i.crlf 's/\\r$//' {shell_quote(script.path)}",),
             ),
         )
     missing = _missing_interpreter(seen, environ)
@@ -47,19 +47,19 @@ def form_findings(seen: Seen, environ: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _missing_interpreter(seen: Seen, environ: Mapping[str, str]) -> str:
+def _missing_interpreter(seen: ScannedFile, environ: Mapping[str, str]) -> str:
     """Return the program of the first line where it is not there. Only of a file that may be started by itself."""
     script = seen.script
     if script.crlf or not script.executable or script.interpreter is None:
         return ""
-    if look(script.interpreter).kind == "missing":
+    if inspect_path(script.interpreter).kind == "missing":
         return script.interpreter
     asked = script.asked
     path = environ.get("PATH", os.defpath)
     return asked if asked is not None and "/" not in asked and shutil.which(asked, path=path) is None else ""
 
 
-def unverified(seen: Seen) -> Iterator[Finding]:
+def unverified(seen: ScannedFile) -> Iterator[Finding]:
     """Yield that a runner's paths are not known for certain."""
     if seen.script.problem and not seen.script.crlf:
         yield finding(
@@ -71,7 +71,7 @@ def unverified(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def path_findings(seen: Seen, world: World, *, shared: bool) -> Iterator[Finding]:
+def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> Iterator[Finding]:
     """Yield what is wrong with the paths that a run would take.
 
     `shared` says that other machines run this script as well: then a path that holds here only is worth a word.
@@ -82,7 +82,7 @@ def path_findings(seen: Seen, world: World, *, shared: bool) -> Iterator[Finding
         yield _here_only(seen, plan_edits(seen, world))
 
 
-def _hardcoded(seen: Seen, planned: FileEdits) -> Finding:
+def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     first, placed = next(((o, p) for o, p in seen.misplaced if o.context == "use"), seen.misplaced[0])
     sure = bool(seen.roles) and first.context == "use" and not _doubtful(seen)
     severity: Severity = "error" if sure else "warning"
@@ -105,12 +105,12 @@ def _hardcoded(seen: Seen, planned: FileEdits) -> Finding:
     )
 
 
-def _doubtful(seen: Seen) -> bool:
+def _doubtful(seen: ScannedFile) -> bool:
     """Whether the file was not read for certain: then nothing in it is an error."""
     return bool(seen.script.problem)
 
 
-def _here_only(seen: Seen, planned: FileEdits) -> Finding:
+def _here_only(seen: ScannedFile, planned: FileEdits) -> Finding:
     first, _ = seen.ours[0]
     more = f" ({len(seen.ours)} such paths)" if len(seen.ours) > 1 else ""
     return finding(
@@ -123,7 +123,7 @@ def _here_only(seen: Seen, planned: FileEdits) -> Finding:
     )
 
 
-def _evidence(seen: Seen, found: list[tuple[Occurrence, Placed]]) -> dict[str, Any]:
+def _evidence(seen: ScannedFile, found: list[tuple[PathReference, ClassifiedPath]]) -> dict[str, Any]:
     other: dict[str, int] = {}
     for occurrence, placed in seen.placed:
         name = placed.place if occurrence.used else occurrence.context
@@ -140,7 +140,7 @@ def _evidence(seen: Seen, found: list[tuple[Occurrence, Placed]]) -> dict[str, A
     }
 
 
-def _cure(seen: Seen, planned: FileEdits) -> Fix:
+def _cure(seen: ScannedFile, planned: FileEdits) -> Fix:
     """Return the fix, which promises the repair only where it can do something."""
     certain, suggested = len(planned.edits), len(planned.suggestions)
     if certain and not suggested and not planned.left:
@@ -149,10 +149,12 @@ def _cure(seen: Seen, planned: FileEdits) -> Fix:
     if certain:
         rest = suggested + planned.left
         summary = f"{certain} of {certain + rest} can be rewritten at once; the others are for you."
-        return Fix(summary=summary, commands=(COMMAND, f"sage-doctor paths {quoted(seen.script.path)}"), repair=REWRITE)
+        return Fix(
+            summary=summary, commands=(COMMAND, f"sage-doctor paths {shell_quote(seen.script.path)}"), repair=REWRITE
+        )
     where = (
         f"It might be written so that it holds on every machine: `{COMMAND} --dry-run` shows a patch for you to judge."
         if suggested
         else ('Let the script ask: resolve("MODEL") from sage_doctor, or `sage-doctor where MODEL` in a shell.')
     )
-    return Fix(summary=where, commands=(f"sage-doctor paths {quoted(seen.script.path)}",))
+    return Fix(summary=where, commands=(f"sage-doctor paths {shell_quote(seen.script.path)}",))

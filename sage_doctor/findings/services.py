@@ -8,10 +8,10 @@ from sage_doctor.findings.making import finding
 from sage_doctor.manifest.names import nearest
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.service import Service
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.services import Trouble
+    from sage_doctor.services import ServiceFailure
 
 CODES = {
     "down": "service-down",
@@ -24,7 +24,7 @@ CODES = {
 }
 
 
-def in_trouble(service: Service, trouble: Trouble) -> Finding:
+def in_trouble(service: Service, trouble: ServiceFailure) -> Finding:
     """Return the finding for a service that gave trouble."""
     url = service.spec.url
     code = CODES[trouble.ending]
@@ -38,7 +38,7 @@ def in_trouble(service: Service, trouble: Trouble) -> Finding:
     )
 
 
-def _fix(service: Service, trouble: Trouble) -> Fix:
+def _fix(service: Service, trouble: ServiceFailure) -> Fix:
     if trouble.ending == "down":
         return Fix(
             summary="Start it and look at its log; after a reboot, see whether it is enabled. If it runs elsewhere, "
@@ -54,7 +54,7 @@ def _fix(service: Service, trouble: Trouble) -> Fix:
         return Fix(
             summary="Something else may listen there (another program, a proxy, a login page), or api is the wrong "
             "one. See what answers, and correct url or api in the manifest.",
-            commands=(f"curl -sv --max-time 5 {quoted(listing_url(service))}",),
+            commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
         )
     if trouble.ending == "key":
         return Fix(summary=_about_key(service))
@@ -81,11 +81,11 @@ def _about_key(service: Service) -> str:
     return f"See whether {name} holds the key that this service takes."
 
 
-def _other_model(service: Service, trouble: Trouble) -> Fix:
+def _other_model(service: Service, trouble: ServiceFailure) -> Fix:
     names = [n for n in trouble.evidence.get("models", ()) if isinstance(n, str)]
     near = nearest(service.spec.model, names) or (names[0] if len(names) == 1 else None)
     hint = f' Did you mean model = "{printable(near, limit=100)}"?' if near else ""
-    pull = (f"ollama pull {quoted(service.spec.model)}",) if service.spec.api == "ollama" else ()
+    pull = (f"ollama pull {shell_quote(service.spec.model)}",) if service.spec.api == "ollama" else ()
     return Fix(
         summary=f"Load the model into the service, or name it in the manifest as the service does.{hint}",
         commands=pull,

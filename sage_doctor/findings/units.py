@@ -10,16 +10,16 @@ from sage_doctor.findings.making import finding
 from sage_doctor.findings.scripts import COMMAND
 from sage_doctor.paths.find.files import once_tracked
 from sage_doctor.paths.find.unit_file import NEEDED, STARTED
-from sage_doctor.paths.scan import Seen, Survey
+from sage_doctor.paths.scan import ScannedFile, ScanResult
 from sage_doctor.report import Finding, Fix
-from sage_doctor.system.path_info import look
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import join_limited, printable, shell_quote
 
 _SHOWN = 50
 _MOST_ASKED = 20
 
 
-def unit_findings(seen: Seen, survey: Survey) -> Iterator[Finding]:
+def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
     """Yield what a unit or crontab needs and this machine lacks. A unit that names another machine is that one's."""
     if seen.script.language not in ("unit", "crontab", "plist") or _of_another(seen, survey):
         return
@@ -40,7 +40,7 @@ def unit_findings(seen: Seen, survey: Survey) -> Iterator[Finding]:
             fix=Fix(summary="Correct the path in the unit, load it again, and start it once by hand."),
         )
     for occurrence, _ in seen.placed:
-        node = look(occurrence.text) if occurrence.key in STARTED else None
+        node = inspect_path(occurrence.text) if occurrence.key in STARTED else None
         if node is not None and node.kind == "file" and not node.mode & 0o111:
             yield finding(
                 "script-not-executable",
@@ -50,22 +50,22 @@ def unit_findings(seen: Seen, survey: Survey) -> Iterator[Finding]:
                 evidence={"file": occurrence.text, "unit": str(seen.script.path), "mode": oct(node.mode)},
                 fix=Fix(
                     summary="Give it the mode, and tell git, so that it stays.",
-                    commands=(f"chmod +x {quoted(occurrence.text)}",),
+                    commands=(f"chmod +x {shell_quote(occurrence.text)}",),
                 ),
             )
 
 
-def _of_another(seen: Seen, survey: Survey) -> bool:
+def _of_another(seen: ScannedFile, survey: ScanResult) -> bool:
     """Whether a unit's own path names a machine that is not this one."""
     words = set(seen.subject.lower().replace("/", " ").replace("-", " ").replace(".", " ").replace("_", " ").split())
     return bool(words & {n.lower() for n in survey.elsewhere})
 
 
 def _lacks(path: str) -> bool:
-    return look(path).kind in ("missing", "dangling", "loop")
+    return inspect_path(path).kind in ("missing", "dangling", "loop")
 
 
-def disagreement(survey: Survey) -> Iterator[Finding]:
+def disagreement(survey: ScanResult) -> Iterator[Finding]:
     """Yield that files call one directory by the names of several machines: mended by hand, one after the other."""
     names: dict[Path, dict[str, list[str]]] = {}
     for seen in survey.seen:
@@ -79,13 +79,13 @@ def disagreement(survey: Survey) -> Iterator[Finding]:
         counted = [f"{root} ({len(set(found))})" for root, found in sorted(roots.items())]
         yield finding(
             "runner-roots-disagree",
-            f"{len(files)} files call {printable(str(base), limit=300)} by {len(roots)} names: {listed(counted)}",
+            f"{len(files)} files call {printable(str(base), limit=300)} by {len(roots)} names: {join_limited(counted)}",
             evidence={"directory": str(base), "roots": {r: sorted(set(f))[:_SHOWN] for r, f in roots.items()}},
             fix=Fix(summary="Let all of them start from their own place, not from a machine's.", commands=(COMMAND,)),
         )
 
 
-def vanished(survey: Survey) -> Iterator[Finding]:
+def vanished(survey: ScanResult) -> Iterator[Finding]:
     """Yield scripts that take a file of ours which is not there any more: git knows that it once was."""
     asked = 0
     for seen in survey.seen:
@@ -110,6 +110,6 @@ def vanished(survey: Survey) -> Iterator[Finding]:
                 },
                 fix=Fix(
                     summary="Name what took its place, or bring it back from that commit's parent.",
-                    commands=(f"git -C {quoted(survey.directory)} show --stat {commit}",),
+                    commands=(f"git -C {shell_quote(survey.directory)} show --stat {commit}",),
                 ),
             )

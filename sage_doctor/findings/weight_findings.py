@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 
 from sage_doctor.findings.making import finding
-from sage_doctor.findings.repairability import mended
+from sage_doctor.findings.repairability import with_repair
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
-from sage_doctor.system.path_info import look
-from sage_doctor.text import printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import printable, shell_quote
 
 
 def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding:
@@ -40,8 +40,8 @@ def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding
 
 def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that Git LFS has not fetched."""
-    where = quoted(model.path)
-    include = quoted(",".join(names[:20]))
+    where = shell_quote(model.path)
+    include = shell_quote(",".join(names[:20]))
     fix = Fix(
         summary="The repository was cloned without its large files. Let Git LFS fetch them (git-lfs must be "
         "installed).",
@@ -49,36 +49,36 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     )
     if not _in_repository(model):
         return bring_back(model, names) if merge_commands(model) else fix
-    return mended(fix, model, "lfs-pull")
+    return with_repair(fix, model, "lfs-pull")
 
 
 def _in_repository(model: Model) -> bool:
-    return any(look(p / ".git").kind != "missing" for p in (model.path, *model.path.parents))
+    return any(inspect_path(p / ".git").kind != "missing" for p in (model.path, *model.path.parents))
 
 
 def bring_back(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that are missing or broken: from where this model can be had again."""
     if model.hub is not None:
-        files = " ".join(quoted(n) for n in names[:20])
-        revision = quoted(model.hub.revision)
+        files = " ".join(shell_quote(n) for n in names[:20])
+        revision = shell_quote(model.hub.revision)
         return Fix(
             summary="Download from the hub, where the network allows.",
-            commands=(f"hf download {quoted(model.hub.repo_id)} {files} --revision {revision} --force-download",),
+            commands=(f"hf download {shell_quote(model.hub.repo_id)} {files} --revision {revision} --force-download",),
         )
     merge = merge_commands(model)
     if merge:
         fix = Fix(
             summary="Merge it again from its base and adapter, or copy it from a machine that has it.", commands=merge
         )
-        return mended(fix, model, "merge")
-    if look(model.path / ".git").kind != "missing":
+        return with_repair(fix, model, "merge")
+    if inspect_path(model.path / ".git").kind != "missing":
         return Fix(
             summary="Restore from its repository, or copy from a machine that has it.",
-            commands=(f"git -C {quoted(model.path)} status --short",),
+            commands=(f"git -C {shell_quote(model.path)} status --short",),
         )
     return Fix(
         summary="Copy from a machine that has the model (rsync -a keeps dates and modes).",
-        commands=(f"ls -l {quoted(model.path)}",),
+        commands=(f"ls -l {shell_quote(model.path)}",),
     )
 
 
@@ -88,7 +88,7 @@ def merge_commands(model: Model) -> tuple[str, ...]:
     if places is None:
         return ()
     base, adapter = places
-    return (f"sage-doctor merge {quoted(adapter)} --base {quoted(base)} --out {quoted(model.path)}",)
+    return (f"sage-doctor merge {shell_quote(adapter)} --base {shell_quote(base)} --out {shell_quote(model.path)}",)
 
 
 def companions_back(model: Model, names: Sequence[str]) -> Fix:
@@ -96,4 +96,4 @@ def companions_back(model: Model, names: Sequence[str]) -> Fix:
     if recipe_places(model) is None:
         return bring_back(model, names)
     fix = Fix(summary="Copy it from the base and adapter it was merged from, or merge it again.")
-    return mended(Fix(summary=fix.summary, commands=merge_commands(model)), model, "copy-companions")
+    return with_repair(Fix(summary=fix.summary, commands=merge_commands(model)), model, "copy-companions")

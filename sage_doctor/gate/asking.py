@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from sage_doctor.gate.decision import Decision, cut_short
 from sage_doctor.gate.guard import LIMIT, Send, guarded
-from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, Question
-from sage_doctor.manifest.durations import spoken
+from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, GateRequest
+from sage_doctor.manifest.durations import format_duration
 
 LONGEST_PAUSE_S: Final = 60.0
 
@@ -28,16 +28,16 @@ class Listener(Protocol):
         """Take a decision that is not the last one: the question is asked again after `pause_s` seconds."""
 
 
-def ask(question: Question, listener: Listener) -> Decision:
+def ask(gate_request: GateRequest, listener: Listener) -> Decision:
     """Return the decision, at the latest a second or two after the question's deadline.
 
     An answer that was cut short is `blocked` where an error had been found by then, else `unknown`.
     """
     known: list[Mapping[str, Any]] = []
     stage = "start"
-    limit = question.timeout_s or DEFAULT_TIMEOUT_S
+    limit = gate_request.timeout_s or DEFAULT_TIMEOUT_S
 
-    def hear(kind: str, value: Any) -> None:
+    def on_message(kind: str, value: Any) -> None:
         nonlocal stage, limit
         if kind == LIMIT:
             limit = value
@@ -48,31 +48,31 @@ def ask(question: Question, listener: Listener) -> Decision:
             known.append(value)
             listener.found(value)
 
-    ending = guarded(lambda send: _decided(question, send), seconds=limit, hear=hear)
+    ending = guarded(lambda send: _decided(gate_request, send), seconds=limit, on_message=on_message)
     if ending.how == "done":
         return Decision.from_json(ending.result)
     if ending.how == "late":
-        why = f"no answer within {spoken(limit)}, in the stage '{stage}': {ending.detail}"
+        why = f"no answer within {format_duration(limit)}, in the stage '{stage}': {ending.detail}"
     else:
         why = f"{ending.detail}, in the stage '{stage}'"
-    return cut_short(question.role, known, why)
+    return cut_short(gate_request.role, known, why)
 
 
-def _decided(question: Question, send: Send) -> dict[str, Any]:
+def _decided(gate_request: GateRequest, send: Send) -> dict[str, Any]:
     from sage_doctor.gate.deciding import decide  # noqa: PLC0415 - in the child, where it cannot hold anybody
 
     decision = decide(
-        question,
+        gate_request,
         os.environ,
-        tell=lambda text: send("stage", text),
-        hear=lambda finding: send("found", dict(finding)),
+        on_progress=lambda text: send("stage", text),
+        on_finding=lambda finding: send("found", dict(finding)),
         tell_limit=lambda seconds: send(LIMIT, seconds),
     )
     return decision.to_json()
 
 
 def ask_until_open(
-    question: Question, listener: Listener, wait_s: float | None, *, sleep: Callable[[float], None] = time.sleep
+    gate_request: GateRequest, listener: Listener, wait_s: float | None, *, sleep: Callable[[float], None] = time.sleep
 ) -> Decision:
     """Return the first decision that opens the gate, or the last one after `wait_s` seconds of asking again.
 
@@ -81,7 +81,7 @@ def ask_until_open(
     until = time.monotonic() + (wait_s or 0)
     pause = 1.0
     while True:
-        decision = ask(question, listener)
+        decision = ask(gate_request, listener)
         left = until - time.monotonic()
         if decision.state == "open" or decision.usage or left <= 0:
             return decision

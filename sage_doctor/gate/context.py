@@ -7,23 +7,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.gate.environment import Surroundings
-from sage_doctor.gate.record import Records
-from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, Question
+from sage_doctor.gate.environment import EnvironmentFingerprint
+from sage_doctor.gate.record import ResultCache
+from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, GateRequest
 from sage_doctor.manifest import Manifest
 
-Tell = Callable[[str], None]
-Hear = Callable[[Mapping[str, Any]], None]
+OnProgress = Callable[[str], None]
+OnFinding = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class GateContext:
     """What every step of one decision stands on. `until` is a `time.time()`; `begun_s` counts from boot."""
 
-    question: Question
+    gate_request: GateRequest
     manifest: Manifest
-    surroundings: Surroundings
-    records: Records
+    environment: EnvironmentFingerprint
+    records: ResultCache
     environ: Mapping[str, str]
     until: float
     begun_s: float
@@ -32,17 +32,17 @@ class Ground:
     def key(self) -> tuple[str, ...]:
         """What a role's record is kept under: the manifest, the machine, and the settings that choose files."""
         machine = self.manifest.machine.name if self.manifest.machine else os.uname().nodename
-        settings = [f"{name}={value}" for name, value in self.surroundings["settings"].items()]
-        return (os.path.realpath(self.manifest.path), machine, self.question.role, *settings)
+        settings = [f"{name}={value}" for name, value in self.environment["settings"].items()]
+        return (os.path.realpath(self.manifest.path), machine, self.gate_request.role, *settings)
 
     @property
     def max_age_s(self) -> float:
         """How long a result holds, in seconds: what was asked, else what the manifest says."""
-        role = self.manifest.roles[self.question.role]
-        said = (self.question.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
+        role = self.manifest.roles[self.gate_request.role]
+        said = (self.gate_request.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
         return next((age for age in said if age is not None), DEFAULT_MAX_AGE_S)
 
     @property
     def directory(self) -> str:
         """The working directory."""
-        return self.question.cwd
+        return self.gate_request.cwd

@@ -10,13 +10,13 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
 from sage_doctor.text import printable
 
-State = Literal["open", "blocked", "unknown"]
+GateState = Literal["open", "blocked", "unknown"]
 
-EXITS: Final[Mapping[State, int]] = {"open": EXIT_HEALTHY, "blocked": EXIT_UNHEALTHY, "unknown": EXIT_UNKNOWN}
+EXITS: Final[Mapping[GateState, int]] = {"open": EXIT_HEALTHY, "blocked": EXIT_UNHEALTHY, "unknown": EXIT_UNKNOWN}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ModelLocation:
     """Where a model lies: a directory (or a service's address), and an adapter's base."""
 
     path: str
@@ -33,7 +33,7 @@ class Decision:
     `usage` marks a question that makes no sense as it stands: nothing was examined, and waiting will not help.
     """
 
-    state: State
+    state: GateState
     role: str
     reason: str
     details: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Decision:
     recorded: bool = False
     news: bool = True
     usage: bool = False
-    models: Mapping[str, Place] = field(default_factory=dict)
+    models: Mapping[str, ModelLocation] = field(default_factory=dict)
     report: Mapping[str, Any] | None = None
 
     @property
@@ -62,7 +62,7 @@ class Decision:
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
         """Return the decision that `to_json` wrote."""
         lists = {name: tuple(data[name]) for name in ("details", "notes", "codes")}
-        places = {name: Place(**place) for name, place in data["models"].items()}
+        places = {name: ModelLocation(**place) for name, place in data["models"].items()}
         return cls(**{**data, **lists, "models": places})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sage_doctor
-from sage_doctor.gate.fingerprint import identity
+from sage_doctor.gate.fingerprint import fingerprint
 from sage_doctor.system.small_text import read_line
 
 # Settings that decide which files a session loads, and what runs them.
@@ -29,10 +29,10 @@ _WORDS: Final = {
     "packages": "the sessions' packages were changed",
 }
 
-Surroundings = dict[str, Any]
+EnvironmentFingerprint = dict[str, Any]
 
 
-def read_surroundings(python: Path | None, environ: Mapping[str, str]) -> Surroundings:
+def read_environment(python: Path | None, environ: Mapping[str, str]) -> EnvironmentFingerprint:
     """Return what is true around a result now, apart from the packages' directories.
 
     `python` is the sessions' interpreter, None for the one that runs this.
@@ -45,9 +45,9 @@ def read_surroundings(python: Path | None, environ: Mapping[str, str]) -> Surrou
         "boot": boot_id(),
         "kernel": f"{uname.sysname} {uname.release} {uname.version}",
         "driver": read_line(Path("/proc/driver/nvidia/version")),
-        "doctor": [sage_doctor.__version__, package, identity(package)],
+        "doctor": [sage_doctor.__version__, package, fingerprint(package)],
         "settings": settings(environ),
-        "python": [executable, identity(executable), identity(os.path.join(home, "pyvenv.cfg"))],
+        "python": [executable, fingerprint(executable), fingerprint(os.path.join(home, "pyvenv.cfg"))],
     }
 
 

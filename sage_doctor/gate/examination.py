@@ -6,65 +6,71 @@ import contextlib
 import dataclasses
 from typing import Final
 
-from sage_doctor.gate.context import Ground, Hear, Tell
-from sage_doctor.gate.decision import Decision, Place, State, remedies, sentence
+from sage_doctor.gate.context import GateContext, OnFinding, OnProgress
+from sage_doctor.gate.decision import Decision, GateState, ModelLocation, remedies, sentence
 from sage_doctor.gate.fingerprint import changed
-from sage_doctor.gate.gate_lock import turn
-from sage_doctor.gate.inputs import Situation, read_situation
-from sage_doctor.gate.results import directory_for, keep_results, loads_lock, make_record, settled, with_recorded
+from sage_doctor.gate.gate_lock import gate_lock
+from sage_doctor.gate.inputs import InputSnapshot, read_inputs
+from sage_doctor.gate.results import directory_for, keep_results, loads_lock, make_record, valid_results, with_recorded
 from sage_doctor.report import Report, at_least
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
-from sage_doctor.suite.run import Outcome
-from sage_doctor.text import listed, printable
+from sage_doctor.suite.run import CheckOutcome
+from sage_doctor.text import join_limited, printable
 
-_STATES: Final[dict[int, State]] = {0: "open", 1: "blocked"}
+_STATES: Final[dict[int, GateState]] = {0: "open", 1: "blocked"}
 
 
-def examine_role(ground: Ground, why: str, tell: Tell, hear: Hear) -> Decision:
+def examine_role(context: GateContext, why: str, on_progress: OnProgress, on_finding: OnFinding) -> Decision:
     """Examine what the role needs, record what came of it, and decide. Raises `DoctorError`.
 
     `why` says why no recorded result was taken.
     """
-    question = ground.question
+    gate_request = context.gate_request
     request = Request(
-        manifest=question.manifest,
-        level=question.level,
-        cwd=question.cwd,
-        deadline=ground.until,
-        role=question.role,
-        stage_s=question.stage_s,
-        history=question.history,
+        manifest=gate_request.manifest,
+        level=gate_request.level,
+        cwd=gate_request.cwd,
+        deadline=context.until,
+        role=gate_request.role,
+        stage_s=gate_request.stage_s,
+        history=gate_request.history,
     )
-    tell("reading the manifest and the models' directories")
-    selection = select(request, ground.environ)
+    on_progress("reading the manifest and the models' directories")
+    selection = select(request, context.environ)
     selection.host.start_inspection()
-    situation = read_situation(ground, selection)
+    inputs = read_inputs(context, selection)
     with contextlib.ExitStack() as held:
-        old = {} if question.fresh else settled(ground, selection, situation)
+        old = {} if gate_request.fresh else valid_results(context, selection, inputs)
         waited = False
         # One load at a time on a machine: two at once would take each other's memory, and each other's time.
         if at_least(selection.level, "load") and selection.deep - old.keys():
-            got = held.enter_context(turn(loads_lock(ground), what="a model", until=ground.until, tell=tell))
+            got = held.enter_context(
+                gate_lock(loads_lock(context), what="a model", until=context.until, on_progress=on_progress)
+            )
             waited = got.waited
         if waited:  # another role's gate has loaded one of them meanwhile
-            old.update(settled(ground, selection, situation, since=ground.begun_s if question.fresh else None))
+            old.update(valid_results(context, selection, inputs, since=context.begun_s if gate_request.fresh else None))
         selection = dataclasses.replace(selection, deep=selection.deep - old.keys())
         request = dataclasses.replace(request, settled=tuple(sorted(old)))
         report = examine(
-            request, fail_on=question.fail_on, tell=tell, hear=lambda o: _pass_on(o, hear), selection=selection
+            request,
+            fail_on=gate_request.fail_on,
+            on_progress=on_progress,
+            on_outcome=lambda o: _pass_on(o, on_finding),
+            selection=selection,
         )
-        unstable = changed(situation.loaded)
-        moved = unstable or changed(situation.role)
-        fresh, report = report, with_recorded(report, old, question.fail_on)
+        unstable = changed(inputs.loaded)
+        moved = unstable or changed(inputs.role)
+        fresh, report = report, with_recorded(report, old, gate_request.fail_on)
         if not moved:
-            keep_results(ground, selection, situation, report)
+            keep_results(context, selection, inputs, report)
     report, notices = _remembered(selection, request, report, fresh)
-    decision = _decision(ground, selection, report, why, unstable)
+    decision = _decision(context, selection, report, why, unstable)
     decision = dataclasses.replace(decision, notes=(*decision.notes, *notices))
     if not moved and decision.state != "unknown":  # what could not be found out is no result, for nobody
-        _record_role(ground, selection, situation, report, decision)
+        _record_role(context, selection, inputs, report, decision)
     return decision
 
 
@@ -77,23 +83,23 @@ def _remembered(
     """
     if selection.host.history_file is None:
         return report, ()
-    from sage_doctor.history import Chronicle  # noqa: PLC0415 - SQLite, for those who keep a history
+    from sage_doctor.history import RunRecorder  # noqa: PLC0415 - SQLite, for those who keep a history
 
-    chronicle = Chronicle(selection, dataclasses.replace(request, targets=selection.roles), verb="gate")
+    chronicle = RunRecorder(selection, dataclasses.replace(request, targets=selection.roles), verb="gate")
     explained = chronicle.explained(report)
     return explained, tuple(chronicle.record(dataclasses.replace(explained, measurements=fresh.measurements)))
 
 
-def _pass_on(outcome: Outcome, hear: Hear) -> None:
+def _pass_on(outcome: CheckOutcome, on_finding: OnFinding) -> None:
     for found in outcome.findings:
         if found.severity == "error":
-            hear(dataclasses.asdict(found))
+            on_finding(dataclasses.asdict(found))
 
 
 def _decision(
-    ground: Ground, selection: Selection, report: Report, why: str, unstable: list[tuple[str, str]]
+    context: GateContext, selection: Selection, report: Report, why: str, unstable: list[tuple[str, str]]
 ) -> Decision:
-    failing = ("error",) if ground.question.fail_on == "error" else ("error", "warning")
+    failing = ("error",) if context.gate_request.fail_on == "error" else ("error", "warning")
     findings = [dataclasses.asdict(f) for f in report.findings if f.severity in failing]
     state = _STATES.get(report.exit_code, "unknown")
     details: tuple[str, ...] = ()
@@ -108,16 +114,16 @@ def _decision(
         path, what = unstable[0]
         state, reason = "unknown", f"{printable(path, limit=300)} {what} while it was examined; ask again"
     places = {}
-    for name in ground.manifest.roles[ground.question.role].models:
+    for name in context.manifest.roles[context.gate_request.role].models:
         model = next((m for m in selection.models if m.name == name), None)
         if model is not None and model.found:
             base = next(iter(model.depends_on()), None)
-            places[name] = Place(path=str(model.path), base=str(base.path) if base is not None else None)
-        elif name in ground.manifest.services:
-            places[name] = Place(path=ground.manifest.services[name].url)
+            places[name] = ModelLocation(path=str(model.path), base=str(base.path) if base is not None else None)
+        elif name in context.manifest.services:
+            places[name] = ModelLocation(path=context.manifest.services[name].url)
     return Decision(
         state=state,
-        role=ground.question.role,
+        role=context.gate_request.role,
         reason=reason,
         details=details,
         notes=(f"examined anew: {why}",) if why and why != "nothing is recorded" else (),
@@ -139,31 +145,35 @@ def _undecided(report: Report) -> str:
 
 def _ready(selection: Selection, report: Report) -> str:
     names = sorted(selection.host.manifest.roles[selection.roles[0]].models) if selection.host.manifest else []
-    what = f"{listed(names, most=4)} {'is' if len(names) == 1 else 'are'} ready" if names else "all it needs is there"
+    what = (
+        f"{join_limited(names, most=4)} {'is' if len(names) == 1 else 'are'} ready"
+        if names
+        else "all it needs is there"
+    )
     warnings = sum(f.severity == "warning" for f in report.findings)
     return what + (f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
 
 
 def _record_role(
-    ground: Ground, selection: Selection, situation: Situation, report: Report, decision: Decision
+    context: GateContext, selection: Selection, inputs: InputSnapshot, report: Report, decision: Decision
 ) -> None:
-    manifest = ground.manifest
-    deep = [m for m in selection.models if m.name in manifest.roles[ground.question.role].models and m.found]
-    directories = [d for m in deep if (d := directory_for(ground, m)) is not None]
+    manifest = context.manifest
+    deep = [m for m in selection.models if m.name in manifest.roles[context.gate_request.role].models and m.found]
+    directories = [d for m in deep if (d := directory_for(context, m)) is not None]
     body = {
         "state": decision.state,
         "verdict": report.verdict,
-        "fail_on": ground.question.fail_on,
+        "fail_on": context.gate_request.fail_on,
         "reason": decision.reason,
         "details": list(decision.details),
         "codes": list(decision.codes),
-        "live": not situation.complete
+        "live": not inputs.complete
         or bool(manifest.check_paths)
         or manifest.watched  # a trace grows old by itself
         or any(s.required for s in selection.services),
-        "memory_needed": max(map(memory_needed, deep)) if deep and at_least(ground.question.level, "load") else 0,
+        "memory_needed": max(map(memory_needed, deep)) if deep and at_least(context.gate_request.level, "load") else 0,
         "models": {name: dataclasses.asdict(place) for name, place in decision.models.items()},
         "report": decision.report,
     }
-    record = make_record(ground, situation, situation.watched, directories[0] if directories else None, body)
-    ground.records.write(record, ground.question.role, *ground.key)
+    record = make_record(context, inputs, inputs.watched, directories[0] if directories else None, body)
+    context.records.write(record, context.gate_request.role, *context.key)

@@ -19,7 +19,7 @@ class TooMany(Exception):
     """A directory holds more files than are worth watching."""
 
 
-def identity(path: str) -> Identity:
+def fingerprint(path: str) -> Identity:
     """Return what identifies the file at `path` now, links followed, or None where there is none.
 
     The time of the last change of the inode is part of it: no copy, restore or `touch -d` can set that one back.
@@ -34,12 +34,12 @@ def identity(path: str) -> Identity:
     return [*found, here.st_ino, here.st_mtime_ns] if linked else found
 
 
-def watch(paths: Iterable[Path | str]) -> Watched:
+def fingerprint_files(paths: Iterable[Path | str]) -> Watched:
     """Return the identities of these paths as they are now; directories stand for the names in them."""
-    return {name: identity(name) for name in (os.fspath(p) for p in paths)}
+    return {name: fingerprint(name) for name in (os.fspath(p) for p in paths)}
 
 
-def watch_below(directory: Path) -> Watched:
+def fingerprint_tree(directory: Path) -> Watched:
     """Return the identities of a directory and everything below it. Raises `TooMany`.
 
     Links to directories are watched and not descended into.
@@ -48,7 +48,7 @@ def watch_below(directory: Path) -> Watched:
     pending = [(os.fspath(directory), 0)]
     while pending:
         place, depth = pending.pop()
-        found[place] = identity(place)
+        found[place] = fingerprint(place)
         try:
             entries = list(os.scandir(place))
         except OSError:
@@ -61,7 +61,7 @@ def watch_below(directory: Path) -> Watched:
                     raise TooMany(place)
                 pending.append((entry.path, depth + 1))
             else:
-                found[entry.path] = identity(entry.path)
+                found[entry.path] = fingerprint(entry.path)
     return found
 
 
@@ -69,7 +69,7 @@ def changed(watched: Mapping[str, Identity], *, most: int = 5) -> list[tuple[str
     """Return up to `most` paths that are not what they were, each with what became of it."""
     found = []
     for path, before in watched.items():
-        now = identity(path)
+        now = fingerprint(path)
         if now != before:
             found.append((path, _became(before, now)))
             if len(found) >= most:

@@ -30,7 +30,7 @@ class Turn:
 
 
 @contextlib.contextmanager
-def turn(path: Path, *, what: str, until: float, tell: Callable[[str], None]) -> Iterator[Turn]:
+def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[Turn]:
     """Hold the lock at `path` for the block, after whoever has it.
 
     `until` is a `time.time()`. Where the lock cannot be made (a full or read-only disk), the block runs without it.
@@ -44,7 +44,7 @@ def turn(path: Path, *, what: str, until: float, tell: Callable[[str], None]) ->
         yield Turn(problem=f"two gates at once are not kept apart: {printable(str(path.parent))}: {reason}")
         return
     try:
-        waited = _acquire(handle, path, what, until, tell)
+        waited = _acquire(handle, path, what, until, on_progress)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without the note of who has it
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
@@ -53,7 +53,7 @@ def turn(path: Path, *, what: str, until: float, tell: Callable[[str], None]) ->
         os.close(handle)
 
 
-def _acquire(handle: int, path: Path, what: str, until: float, tell: Callable[[str], None]) -> bool:
+def _acquire(handle: int, path: Path, what: str, until: float, on_progress: Callable[[str], None]) -> bool:
     """Wait for the lock and return whether another had it."""
     waited = False
     while True:
@@ -66,7 +66,7 @@ def _acquire(handle: int, path: Path, what: str, until: float, tell: Callable[[s
                     f"process {holder} is still examining {printable(what)}, and the time to wait for it is over"
                 ) from None
             if not waited:
-                tell(f"waiting for process {holder}, which is examining {what}")
+                on_progress(f"waiting for process {holder}, which is examining {what}")
             waited = True
             time.sleep(_POLL_S)
         else:

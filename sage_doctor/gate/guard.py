@@ -32,7 +32,7 @@ Send = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class GuardResult:
     """How guarded work ended: `done` with its result, `late`, or `died`. `detail` says more where it is not done."""
 
     how: Literal["done", "late", "died"]
@@ -40,12 +40,12 @@ class Ending:
     detail: str = ""
 
 
-def guarded(work: Callable[[Send], Any], *, seconds: float, hear: Callable[[str, Any], None]) -> Ending:
+def guarded(work: Callable[[Send], Any], *, seconds: float, on_message: Callable[[str, Any], None]) -> GuardResult:
     """Do `work` in a child process and return how it ended, after `seconds` at the latest (and a little to end it).
 
-    `work` gets a function that sends a kind and a JSON value to `hear` in this process (with the kind `LIMIT` it says
-    how many seconds there are instead), and returns a JSON value. Its
-    exceptions end the child. An interrupt of this process ends the child and goes on. Needs a process with one thread.
+    `work` gets a function that sends a kind and a JSON value to `on_message` in this process (with the kind `LIMIT` it
+    says how many seconds there are instead), and returns a JSON value. Its exceptions end the child. An interrupt of
+    this process ends the child and goes on. Needs a process with one thread.
     """
     began = time.monotonic()
     for stream in (sys.stdout, sys.stderr):
@@ -58,7 +58,7 @@ def guarded(work: Callable[[Send], Any], *, seconds: float, hear: Callable[[str,
         _run(work, theirs)
     os.close(theirs)
     try:
-        return _listen(pid, ours, began, seconds, hear)
+        return _listen(pid, ours, began, seconds, on_message)
     except BaseException:
         _end(pid)
         raise
@@ -98,7 +98,7 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
         os._exit(code)  # nothing of the parent's (buffers, handlers at exit) may happen a second time
 
 
-def _listen(pid: int, pipe: int, began: float, seconds: float, hear: Callable[[str, Any], None]) -> Ending:
+def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Callable[[str, Any], None]) -> GuardResult:
     until = began + seconds
     rest = b""
     fault = ""
@@ -106,7 +106,7 @@ def _listen(pid: int, pipe: int, began: float, seconds: float, hear: Callable[[s
         left = until - time.monotonic()
         if left <= 0:
             where = _whereabouts(pid)
-            return Ending(how="late", detail=_end(pid) or where)
+            return GuardResult(how="late", detail=_end(pid) or where)
         if not select.select([pipe], [], [], min(left, 3600))[0]:
             continue
         chunk = os.read(pipe, 1 << 16)
@@ -115,16 +115,16 @@ def _listen(pid: int, pipe: int, began: float, seconds: float, hear: Callable[[s
             kind, value = json.loads(line)
             if kind == "done":
                 _collect(pid, min(until, time.monotonic() + 1.0))
-                return Ending(how="done", result=value)
+                return GuardResult(how="done", result=value)
             if kind == "fault":
                 fault = str(value)
                 continue
             if kind == LIMIT:
                 until = began + float(value)
-            hear(kind, value)
+            on_message(kind, value)
         if not chunk or len(rest) > _MOST_MESSAGE:
             status = _collect(pid, until)
-            return Ending(how="died", detail=fault or _death(status))
+            return GuardResult(how="died", detail=fault or _death(status))
 
 
 def _collect(pid: int, until: float) -> int | None:

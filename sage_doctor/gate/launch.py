@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.decision import Decision
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 PREFIX: Final = "SAGE_DOCTOR_MODEL_"
 ON_BLOCKED_S: Final = 30.0
@@ -26,7 +26,7 @@ def find_command(command: Sequence[str], environ: Mapping[str, str]) -> str:
     found = shutil.which(command[0], path=environ.get("PATH") or os.defpath)
     if found is not None:
         return found
-    name = quoted(command[0])
+    name = shell_quote(command[0])
     if "/" in command[0] and os.path.isdir(command[0]):
         raise UsageError(f"{name} is a directory, not a program")
     if "/" in command[0] and os.path.exists(command[0]):
@@ -63,7 +63,7 @@ def start(program: str, command: Sequence[str], environ: Mapping[str, str], deci
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
         hint = "; does its first line name an interpreter (#!) that is there?" if isinstance(error, OSError) else ""
-        raise DoctorError(f"{quoted(program)} could not be started: {reason}{hint}") from error
+        raise DoctorError(f"{shell_quote(program)} could not be started: {reason}{hint}") from error
 
 
 def run_on_blocked(text: str, environ: Mapping[str, str], decision: Decision) -> str | None:
@@ -82,7 +82,7 @@ def run_on_blocked(text: str, environ: Mapping[str, str], decision: Decision) ->
             words, env={**environ, **told}, stdin=subprocess.DEVNULL, timeout=ON_BLOCKED_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"--on-blocked {quoted(words[0])} did not end within {ON_BLOCKED_S:.0f} s and was ended"
+        return f"--on-blocked {shell_quote(words[0])} did not end within {ON_BLOCKED_S:.0f} s and was ended"
     except OSError as error:
-        return f"--on-blocked {quoted(words[0])} could not be started: {os.strerror(error.errno or 0).lower()}"
-    return f"--on-blocked {quoted(words[0])} ended with status {done.returncode}" if done.returncode else None
+        return f"--on-blocked {shell_quote(words[0])} could not be started: {os.strerror(error.errno or 0).lower()}"
+    return f"--on-blocked {shell_quote(words[0])} ended with status {done.returncode}" if done.returncode else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 from sage_doctor.gate.decision import Decision, sentence
-from sage_doctor.manifest.durations import spoken
+from sage_doctor.manifest.durations import format_duration
 from sage_doctor.text import printable
 
 _LEVELS: Final = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # sd-daemon(3)
@@ -18,7 +18,7 @@ _BY_STATE: Final = {"open": "info", "blocked": "error", "unknown": "error"}
 _PATIENCE_S: Final = 3.0
 
 
-class Voice:
+class GateOutput:
     """Says what a gate has to say.
 
     `quiet`: nothing where sessions may start. `aside`: nothing on standard output, which belongs to somebody else.
@@ -47,7 +47,7 @@ class Voice:
 
     def waiting(self, decision: Decision, pause_s: float) -> None:
         """Say why there is another attempt, and when."""
-        self._line(sys.stderr, "warning", f"{decision.line()}; asking again in {spoken(pause_s)}")
+        self._line(sys.stderr, "warning", f"{decision.line()}; asking again in {format_duration(pause_s)}")
 
     def verdict(self, decision: Decision) -> None:
         """Say the decision, and below it what helps."""

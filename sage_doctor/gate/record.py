@@ -17,7 +17,7 @@ from typing import Any, Final
 from sage_doctor.errors import DoctorError
 from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.system.atomic_write import write_atomically
+from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.text import printable
 
 SCHEMA: Final = 1
@@ -25,15 +25,15 @@ MOST_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
+class CachedResult:
     """One result and what it depends on.
 
     `taken_s` counts from boot; `taken_at` is the same moment on the wall, for people. `watched` are the files it
-    holds for, `surroundings` the rest. `directory` is the working directory it depends on, if it does. `body` is
+    holds for, `environment` the rest. `directory` is the working directory it depends on, if it does. `body` is
     the result itself.
     """
 
-    surroundings: Mapping[str, Any]
+    environment: Mapping[str, Any]
     watched: Watched
     level: str
     taken_s: float
@@ -42,21 +42,21 @@ class Recorded:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Records:
+class ResultCache:
     """The records in `directory`. `problem` is set where something could not be kept."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.problem: str | None = None
 
-    def read(self, name: str, *key: str) -> Recorded | None:
+    def read(self, name: str, *key: str) -> CachedResult | None:
         """Return the record of that name and key, None where there is none that can be used."""
         found = read_json_object(self.path(name, *key), most=MOST_BYTES).value
         if found is None or found.get("schema") != SCHEMA or found.get("key") != list(key):
             return None
         try:
-            return Recorded(
-                surroundings=dict(found["surroundings"]),
+            return CachedResult(
+                environment=dict(found["surroundings"]),
                 watched={str(p): None if i is None else [int(n) for n in i] for p, i in found["watched"].items()},
                 level=str(found["level"]),
                 taken_s=float(found["taken_s"]),
@@ -67,13 +67,13 @@ class Records:
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 
-    def write(self, record: Recorded, name: str, *key: str) -> None:
+    def write(self, record: CachedResult, name: str, *key: str) -> None:
         """Keep a record; where that fails, `problem` says why."""
         data = {"schema": SCHEMA, "key": list(key), **record.__dict__}
         try:
             path = self.path(name, *key)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomically(path, json.dumps(data))
+            atomic_write(path, json.dumps(data))
         except (DoctorError, OSError) as error:
             reason = str(error) if isinstance(error, DoctorError) else os.strerror(error.errno or 0).lower()
             self.problem = f"this result cannot be kept for the next gate: {printable(reason, limit=300)}"

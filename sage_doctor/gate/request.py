@@ -12,7 +12,7 @@ DEFAULT_MAX_AGE_S: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class GateRequest:
     """One question to a gate.
 
     `manifest` is its path as given, None for the nearest one. `timeout_s` bounds the whole decision and `stage_s` one

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sage_doctor.gate.context import Ground
+from sage_doctor.gate.context import GateContext
 from sage_doctor.gate.environment import since_boot_s
 from sage_doctor.gate.fingerprint import Watched
-from sage_doctor.gate.inputs import Situation
+from sage_doctor.gate.inputs import InputSnapshot
 from sage_doctor.gate.memory import short_of
-from sage_doctor.gate.record import Recorded
+from sage_doctor.gate.record import CachedResult
 from sage_doctor.gate.reuse import age_s, outdated
-from sage_doctor.manifest.durations import spoken
+from sage_doctor.manifest.durations import format_duration
 from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_least, conclude, finding_from_json
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
@@ -26,9 +26,9 @@ from sage_doctor.subjects.selection import Selection
 _PARTS: Final = frozenset({"checks", "findings", "measurements", "answer"})
 
 
-def loads_lock(ground: Ground) -> Path:
+def loads_lock(context: GateContext) -> Path:
     """Return the lock that whoever loads models holds."""
-    return ground.records.directory / "loads.lock"
+    return context.records.directory / "loads.lock"
 
 
 def _spec_text(model: Model) -> str:
@@ -39,24 +39,24 @@ def _spec_text(model: Model) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _model_key(ground: Ground, model: Model) -> tuple[str, ...]:
-    settings = [f"{name}={value}" for name, value in ground.surroundings["settings"].items()]
+def _model_key(context: GateContext, model: Model) -> tuple[str, ...]:
+    settings = [f"{name}={value}" for name, value in context.environment["settings"].items()]
     return (str(model.path), _spec_text(model), *settings)
 
 
-def directory_for(ground: Ground, model: Model) -> str | None:
+def directory_for(context: GateContext, model: Model) -> str | None:
     """Return the working directory where the adapter's own word for its base is counted from it."""
     place = model.base.place if model.kind == "adapter" and model.found else None
-    return ground.directory if place is not None and not str(model.base.text).startswith("/") else None
+    return context.directory if place is not None and not str(model.base.text).startswith("/") else None
 
 
-def settled(
-    ground: Ground, selection: Selection, situation: Situation, since: float | None = None
-) -> dict[str, Recorded]:
+def valid_results(
+    context: GateContext, selection: Selection, inputs: InputSnapshot, since: float | None = None
+) -> dict[str, CachedResult]:
     """Return the recorded loads that still hold, by model. `since` asks for those found after that second."""
     found = {}
     for model in selection.models:
-        record = ground.records.read(f"model-{model.name}", *_model_key(ground, model))
+        record = context.records.read(f"model-{model.name}", *_model_key(context, model))
         if (
             record is None
             or not record.body.keys() >= _PARTS
@@ -66,13 +66,13 @@ def settled(
             continue
         words = outdated(
             record,
-            situation.surroundings,
+            inputs.environment,
             level=selection.level,
-            max_age_s=ground.max_age_s,
-            directory=ground.directory,
+            max_age_s=context.max_age_s,
+            directory=context.directory,
         )
-        same_files = {p: i for p, i in record.watched.items() if p not in situation.packages}
-        if words is None and same_files == situation.models[model.name] and not short_of(memory_needed(model)):
+        same_files = {p: i for p, i in record.watched.items() if p not in inputs.packages}
+        if words is None and same_files == inputs.models[model.name] and not short_of(memory_needed(model)):
             found[model.name] = record
     return found
 
@@ -81,10 +81,10 @@ def _deep(report: Report, name: str) -> list[CheckResult]:
     return [c for c in report.checks if c.subject == name and at_least(c.level, "load")]
 
 
-def keep_results(ground: Ground, selection: Selection, situation: Situation, report: Report) -> None:
+def keep_results(context: GateContext, selection: Selection, inputs: InputSnapshot, report: Report) -> None:
     """Keep the loads that went well, for gates of any role."""
     for model in selection.models:
-        files = situation.models[model.name]
+        files = inputs.models[model.name]
         checks = _deep(report, model.name)
         mine = [f for f in report.findings if f.subject == model.name]
         bad = any(f.severity == "error" for f in mine) or any(
@@ -100,19 +100,19 @@ def keep_results(ground: Ground, selection: Selection, situation: Situation, rep
             "measurements": [dataclasses.asdict(m) for m in report.measurements if m.subject == model.name],
             "answer": report.answers.get(model.name),
         }
-        watched = {**situation.packages, **files}
-        record = make_record(ground, situation, watched, directory_for(ground, model), body)
-        ground.records.write(record, f"model-{model.name}", *_model_key(ground, model))
+        watched = {**inputs.packages, **files}
+        record = make_record(context, inputs, watched, directory_for(context, model), body)
+        context.records.write(record, f"model-{model.name}", *_model_key(context, model))
 
 
-def with_recorded(report: Report, old: Mapping[str, Recorded], fail_on: FailOn) -> Report:
+def with_recorded(report: Report, old: Mapping[str, CachedResult], fail_on: FailOn) -> Report:
     """Return the report with the recorded outcomes of the loads that were not done again."""
     if not old:
         return report
     checks, findings = list(report.checks), list(report.findings)
     measurements, answers = list(report.measurements), dict(report.answers)
     for name, record in old.items():
-        reason = f"found {spoken(age_s(record))} ago; nothing it depends on has changed since"
+        reason = f"found {format_duration(age_s(record))} ago; nothing it depends on has changed since"
         checks += [
             CheckResult(**{**c, "duration_s": 0.0, "reason": c.get("reason") or reason}) for c in record.body["checks"]
         ]
@@ -133,13 +133,13 @@ def with_recorded(report: Report, old: Mapping[str, Recorded], fail_on: FailOn) 
 
 
 def make_record(
-    ground: Ground, situation: Situation, watched: Watched, directory: str | None, body: Mapping[str, Any]
-) -> Recorded:
+    context: GateContext, inputs: InputSnapshot, watched: Watched, directory: str | None, body: Mapping[str, Any]
+) -> CachedResult:
     """Return a record of what was just found."""
-    return Recorded(
-        surroundings=situation.surroundings,
+    return CachedResult(
+        environment=inputs.environment,
         watched=watched,
-        level=ground.question.level,
+        level=context.gate_request.level,
         taken_s=since_boot_s(),
         taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         directory=directory,

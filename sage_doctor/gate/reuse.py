@@ -7,14 +7,14 @@ from typing import Any
 
 from sage_doctor.gate.environment import difference, since_boot_s
 from sage_doctor.gate.fingerprint import changed
-from sage_doctor.gate.record import Recorded
-from sage_doctor.manifest.durations import spoken
+from sage_doctor.gate.record import CachedResult
+from sage_doctor.manifest.durations import format_duration
 from sage_doctor.report import LEVELS
 from sage_doctor.text import printable
 
 
 def outdated(
-    record: Recorded | None, now: Mapping[str, Any], *, level: str, max_age_s: float, directory: str
+    record: CachedResult | None, now: Mapping[str, Any], *, level: str, max_age_s: float, directory: str
 ) -> str | None:
     """Return why a record cannot be used any more, None where it still holds.
 
@@ -26,12 +26,12 @@ def outdated(
         return "the system does not tell one boot from another"
     if LEVELS.index(level) > (LEVELS.index(record.level) if record.level in LEVELS else -1):
         return f"what is recorded is of level {printable(record.level, limit=20)}"
-    words = difference(record.surroundings, now)
+    words = difference(record.environment, now)
     if words is not None:
         return words
     age = since_boot_s() - record.taken_s
     if not 0 <= age < max_age_s:
-        return f"what is recorded is {spoken(age)} old"
+        return f"what is recorded is {format_duration(age)} old"
     if record.directory not in (None, directory):
         return f"it is for sessions started in {printable(record.directory or '', limit=200)}"
     gone = changed(record.watched, most=1)
@@ -41,6 +41,6 @@ def outdated(
     return None
 
 
-def age_s(record: Recorded) -> float:
+def age_s(record: CachedResult) -> float:
     """Return how many seconds ago a result was found."""
     return max(0.0, since_boot_s() - record.taken_s)

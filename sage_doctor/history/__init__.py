@@ -5,14 +5,14 @@ What a command does that has examined something with a manifest (`check` does, a
     selection = select(request)
     report = examine(request, …, selection=selection)
     if selection.host.history_file is not None:          # else nothing here needs to be imported: sqlite3 costs time
-        from sage_doctor.history import Chronicle
-        chronicle = Chronicle(selection, request, verb="gate", jobs=jobs)
+        from sage_doctor.history import RunRecorder
+        chronicle = RunRecorder(selection, request, verb="gate", jobs=jobs)
         report = chronicle.explained(report)           # reads the file where the report is red, and only then
     …show the report…
     for notice in chronicle.record(report): …one line on standard error…
 
 The pieces, for other uses: `series_of(host, targets)` names the runs that can be compared; `take(selection)` makes a
-`Snapshot`; `record(report, snapshot, series, verb=…)` writes a run down; `last_green(series, report)` finds the last
+`Snapshot`; `record(report, snapshot, series, verb=…)` writes a run down; `last_good_run(series, report)` finds the last
 good one; `changes_since(good.snapshot, snapshot)` says what differs; `past_of(host)` is what checks ask. None of them
 raises for what the disk holds or lacks, or waits longer than two seconds.
 """
@@ -22,31 +22,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sage_doctor.history.baseline import Past, Usual, accept
+    from sage_doctor.history.baseline import Baseline, BaselineStats, accept
     from sage_doctor.history.differences import changes_since
-    from sage_doctor.history.recorder import Chronicle
-    from sage_doctor.history.runs import Good, Series, last_green, record, series_of
+    from sage_doctor.history.recorder import RunRecorder
+    from sage_doctor.history.runs import LastGoodRun, Series, last_good_run, record, series_of
     from sage_doctor.history.snapshot import ModelState, Snapshot, take
 
 _HOME = {
-    **dict.fromkeys(("Chronicle",), "recorder"),
+    **dict.fromkeys(("RunRecorder",), "recorder"),
     **dict.fromkeys(("changes_since",), "differences"),
-    **dict.fromkeys(("Good", "Series", "last_green", "record", "series_of"), "runs"),
+    **dict.fromkeys(("LastGoodRun", "Series", "last_good_run", "record", "series_of"), "runs"),
     **dict.fromkeys(("ModelState", "Snapshot", "take"), "snapshot"),
-    **dict.fromkeys(("Past", "Usual", "accept"), "baseline"),
+    **dict.fromkeys(("Baseline", "BaselineStats", "accept"), "baseline"),
 }
 
 __all__ = [
-    "Chronicle",
-    "Good",
+    "Baseline",
+    "BaselineStats",
+    "LastGoodRun",
     "ModelState",
-    "Past",
+    "RunRecorder",
     "Series",
     "Snapshot",
-    "Usual",
     "accept",
     "changes_since",
-    "last_green",
+    "last_good_run",
     "record",
     "series_of",
     "take",

@@ -36,7 +36,7 @@ MEASURED: Final = tuple(_FLOORS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Usual:
+class BaselineStats:
     """Median and median absolute deviation of what was measured in `runs` runs, in the measurement's unit."""
 
     median: float
@@ -44,13 +44,13 @@ class Usual:
     runs: int
 
 
-def usual(values: Sequence[float]) -> Usual:
+def usual(values: Sequence[float]) -> BaselineStats:
     """Return what is usual among at least one value."""
     median = statistics.median(values)
-    return Usual(median=median, deviation=statistics.median(abs(v - median) for v in values), runs=len(values))
+    return BaselineStats(median=median, deviation=statistics.median(abs(v - median) for v in values), runs=len(values))
 
 
-def limit(name: str, known: Usual) -> float:
+def limit(name: str, known: BaselineStats) -> float:
     """Return the value beyond which a measurement is out of the ordinary: a least one for a rate, else a greatest."""
     part, least = _FLOORS[name]
     margin = DEVIATIONS * NORMAL * known.deviation
@@ -64,13 +64,13 @@ def is_rate(name: str) -> bool:
     return name == "tokens_per_s"
 
 
-def is_beyond(name: str, value: float, known: Usual) -> bool:
+def is_beyond(name: str, value: float, known: BaselineStats) -> bool:
     """Return whether a value is out of the ordinary, to the bad side."""
     return value < limit(name, known) if is_rate(name) else value > limit(name, known)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class Baseline:
     """What checks may ask of the history: one series' machine and manifest. Asking never raises."""
 
     series: Series
@@ -137,9 +137,9 @@ def accept(series: Series, subjects: Sequence[str]) -> tuple[list[str], list[str
     return done, notices
 
 
-def past_of(host: Host) -> Past | None:
+def past_of(host: Host) -> Baseline | None:
     """Return what earlier runs measured on this machine; None where that is not known or cannot be compared with."""
     if "PYTEST_XDIST_WORKER" in host.environ:
         return None  # several models are measured side by side, each slower than by itself
     series = series_of(host)
-    return Past(series=series) if series is not None else None
+    return Baseline(series=series) if series is not None else None

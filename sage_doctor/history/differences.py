@@ -8,7 +8,7 @@ from typing import Final
 
 from sage_doctor.history.snapshot import FileState, ModelState, Snapshot
 from sage_doctor.report import MACHINE, Change
-from sage_doctor.text import human_bytes
+from sage_doctor.text import format_bytes
 
 MOST_FILES: Final = 20  # of one model that are named one by one
 _LITTLE_DISK: Final = 10_000_000_000
@@ -67,10 +67,10 @@ def _machine(before: Snapshot, after: Snapshot) -> Iterator[Change]:
     yield from _texts(before.system, after.system)
     old, new = before.memory_bytes, after.memory_bytes
     if old and new and abs(new - old) > old / 50:  # a kernel keeps more or less of it for itself
-        yield _changed("memory", human_bytes(old), human_bytes(new))
+        yield _changed("memory", format_bytes(old), format_bytes(new))
     old, new = before.disk_free, after.disk_free
     if old is not None and new is not None and new < old / 2 and new < _LITTLE_DISK:
-        yield _changed("free disk", human_bytes(old), human_bytes(new))
+        yield _changed("free disk", format_bytes(old), format_bytes(new))
 
 
 def _model(name: str, before: ModelState | None, after: ModelState | None) -> Iterator[Change]:
@@ -119,4 +119,4 @@ def _described(state: FileState) -> str:
         when = dt.datetime.fromtimestamp(mtime_ns / 1e9, dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):  # a date that no calendar has
         when = "an impossible date"
-    return f"{human_bytes(size)} of {when}"
+    return f"{format_bytes(size)} of {when}"

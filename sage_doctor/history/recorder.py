@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from functools import cached_property
 
-from sage_doctor.history.runs import Series, last_green, record, series_of
+from sage_doctor.history.runs import Series, last_good_run, record, series_of
 from sage_doctor.history.snapshot import Snapshot, take
 from sage_doctor.report import Report
 from sage_doctor.subjects.selection import Request, Selection
 
 
-class Chronicle:
+class RunRecorder:
     """What `check` and `gate` do with the history of the run they made. Neither method raises for what a disk holds."""
 
     def __init__(self, selection: Selection, request: Request, *, verb: str, jobs: int = 1) -> None:
@@ -36,7 +36,7 @@ class Chronicle:
             return report
         from sage_doctor.history.differences import changes_since  # noqa: PLC0415 - most runs are well
 
-        good = last_green(self.series, report)
+        good = last_good_run(self.series, report)
         if good is None:
             return report
         ill = [f.subject for f in report.findings if f.severity != "info"]

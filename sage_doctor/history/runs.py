@@ -57,7 +57,7 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Good:
+class LastGoodRun:
     """The last good run of a series: when it began (seconds since 1970), its verdict, and the machine as it was."""
 
     at: float
@@ -196,7 +196,7 @@ def _nth(connection: sqlite3.Connection, ours: tuple[str, str, int], number: int
     return int(row[0]) if row is not None else 0
 
 
-def last_green(series: Series, report: Report) -> Good | None:
+def last_good_run(series: Series, report: Report) -> LastGoodRun | None:
     """Return the last good run that `report` can be compared with, None where there is none or it cannot be read.
 
     For a degraded run that is a healthy one; for an unhealthy or unknown one also a degraded one: it worked. It went
@@ -206,7 +206,7 @@ def last_green(series: Series, report: Report) -> Good | None:
     bad = {"fail", "error"} | ({"warn"} if report.verdict == "degraded" else set())
     depth = max((LEVELS.index(c.level) for c in report.checks if c.status in bad), default=0)
 
-    def ask(connection: sqlite3.Connection) -> Good | None:
+    def ask(connection: sqlite3.Connection) -> LastGoodRun | None:
         row = connection.execute(
             f"SELECT at, verdict, disk_free, runs.snapshot, body FROM runs JOIN snapshots ON digest = runs.snapshot"  # noqa: S608
             f" WHERE {_OF_MACHINE} AND targets = ? AND depth >= ? AND verdict IN ({','.join('?' * len(verdicts))})"
@@ -226,7 +226,7 @@ def last_green(series: Series, report: Report) -> Good | None:
                     part,
                 )
             )
-        return Good(at=float(at), verdict=verdict, snapshot=Snapshot.from_body(body, models, free))
+        return LastGoodRun(at=float(at), verdict=verdict, snapshot=Snapshot.from_body(body, models, free))
 
     try:
         return store.read(series.path, ask, None)

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def read(path: Path, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
 
     Raises `DoctorError` where there is one that cannot be read.
     """
-    if look(path).kind == "missing":
+    if inspect_path(path).kind == "missing":
         return otherwise
     try:
         _refuse_what_is_no_file(path)
@@ -112,7 +112,7 @@ def read(path: Path, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
-    node = look(path)
+    node = inspect_path(path)
     if node.kind in ("directory", "special", "loop"):
         raise Unusable(f"is {node.detail or 'a directory'}, not a file")
 

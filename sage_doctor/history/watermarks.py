@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.system.atomic_write import held, write_atomically
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.atomic_write import atomic_write, file_lock
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
 FILE_NAME: Final = "highest.json"
@@ -63,7 +63,7 @@ class Watermarks:
 
     def read(self) -> Marks:
         """Return what is on record. Raises `DoctorError` where that cannot be read, or a newer doctor wrote it."""
-        node = look(self.path)
+        node = inspect_path(self.path)
         if node.kind == "missing":
             return Marks()
         if node.kind == "file" and node.size > MOST_BYTES:
@@ -101,7 +101,7 @@ class Watermarks:
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
             raise DoctorError(f"{printable(str(self.directory))} cannot be made: {reason}") from error
-        with held(self.path.with_suffix(".lock"), wait_s=_WAIT_S):
+        with file_lock(self.path.with_suffix(".lock"), wait_s=_WAIT_S):
             found = self.read()  # once more: another run may have raised it meanwhile
             aside = self._set_aside() if found.damage else ""
             before = found.marks.get(counter)
@@ -109,13 +109,13 @@ class Watermarks:
                 raise DoctorError(f"{printable(str(self.path))} was changed meanwhile by another run; look again")
             if before is None or value > before.value or agreed is not None:
                 now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
-                write_atomically(self.path, _text({**found.marks, counter: Mark(value=value, at=now)}))
+                atomic_write(self.path, _text({**found.marks, counter: Mark(value=value, at=now)}))
         return aside
 
     def _set_aside(self) -> str:
         """Put a damaged record out of the way, beside any earlier ones."""
         number = 1
-        while look(aside := self.path.with_name(f"{FILE_NAME}.damaged-{number}")).kind != "missing":
+        while inspect_path(aside := self.path.with_name(f"{FILE_NAME}.damaged-{number}")).kind != "missing":
             number += 1
         try:
             os.rename(self.path, aside)

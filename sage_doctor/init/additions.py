@@ -14,12 +14,12 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError, ManifestError
 from sage_doctor.init.draft import drafted
-from sage_doctor.init.inventory import Survey
+from sage_doctor.init.inventory import Inventory
 from sage_doctor.manifest import parse_for_host
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.toml_lines import locate_keys
-from sage_doctor.system.atomic_write import write_atomically
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
 _FAMILIES = ("machines", "roles", "models")
@@ -53,12 +53,12 @@ class Addition:
         """Write the new text in one step. Raises `DoctorError` where the file is not what it was."""
         if read_text(self.path) != self.old:
             raise DoctorError(f"{shown_path(self.path)} was changed in the meantime; nothing was written")
-        write_atomically(self.path, self.new)
+        atomic_write(self.path, self.new)
 
 
 def read_text(path: Path) -> str | None:
     """Return the file's text with all its marks, None where there is no file. Raises `DoctorError`."""
-    node = look(path)
+    node = inspect_path(path)
     if node.kind == "missing":
         return None
     if node.kind != "file":
@@ -70,7 +70,7 @@ def read_text(path: Path) -> str | None:
         raise DoctorError(f"{shown_path(path)} cannot be read: {error}") from error
 
 
-def added(survey: Survey, path: Path, old: str | None) -> Addition:
+def added(survey: Inventory, path: Path, old: str | None) -> Addition:
     """Return the manifest with what the survey found behind it. Raises `ManifestError` where nothing can be added."""
     blocks = drafted(survey)
     if not blocks:

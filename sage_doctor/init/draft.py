@@ -5,8 +5,8 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable
 
-from sage_doctor.init.inventory import Survey
-from sage_doctor.init.pairs import Tie
+from sage_doctor.init.inventory import Inventory
+from sage_doctor.init.pairs import BaseLink
 from sage_doctor.init.portable_paths import braced
 from sage_doctor.init.roles import RoleFound
 from sage_doctor.manifest.keys import SCHEMA
@@ -21,7 +21,7 @@ schema = {SCHEMA}
 """
 
 
-def drafted(survey: Survey) -> list[str]:
+def drafted(survey: Inventory) -> list[str]:
     """Return the new tables, one text each, in the order in which they are to stand."""
     blocks = [_HEAD] if survey.first else []
     if survey.host is not None:
@@ -40,7 +40,7 @@ def _remarked(line: str, remark: str) -> str:
     return f"{line:<44}# {printable(remark, limit=300)}"
 
 
-def _this_host(survey: Survey) -> str:
+def _this_host(survey: Inventory) -> str:
     host = survey.host
     assert host is not None  # the caller has looked
     match = f"match.hostname = {string(glob.escape(host.hostname))}"
@@ -58,7 +58,7 @@ def _this_host(survey: Survey) -> str:
     )
 
 
-def _other(survey: Survey, number: int) -> str:
+def _other(survey: Inventory, number: int) -> str:
     other = survey.others[number]
     where = survey.portable.text(other.mention.file)
     return _lines(
@@ -69,7 +69,7 @@ def _other(survey: Survey, number: int) -> str:
     )
 
 
-def _role(survey: Survey, role: RoleFound) -> str:
+def _role(survey: Inventory, role: RoleFound) -> str:
     runners = []
     for directory, pattern in role.runners:
         place = survey.portable.text(directory)
@@ -91,7 +91,7 @@ def _list(name: str, texts: Iterable[str]) -> str:
     return "\n".join([f"{name} = [", *(f"    {string(t)}," for t in texts), "]"])
 
 
-def _model(survey: Survey, name: str) -> str:
+def _model(survey: Inventory, name: str) -> str:
     model = survey.models[name]
     lines: list[str | None] = [f"[models.{key(name)}]", f"kind = {string(model.kind)}"]
     if model.reference.hub is not None:
@@ -108,14 +108,14 @@ def _model(survey: Survey, name: str) -> str:
     return _lines(*lines)
 
 
-def _base(survey: Survey, name: str) -> str | None:
+def _base(survey: Inventory, name: str) -> str | None:
     tie = survey.bases.get(name)
     if tie is None:
         return _remarked("# base = …", "what it was trained on: nothing here tells")
     return _tied(f"base = {string(tie.name)}", [tie])
 
 
-def _recipe(survey: Survey, name: str) -> str | None:
+def _recipe(survey: Inventory, name: str) -> str | None:
     pair = survey.merges.get(name)
     if pair is None:
         return None
@@ -123,7 +123,7 @@ def _recipe(survey: Survey, name: str) -> str | None:
     return _tied(f"merge = {{ base = {string(base.name)}, adapter = {string(adapter.name)} }}", pair)
 
 
-def _tied(line: str, ties: Iterable[Tie]) -> str:
+def _tied(line: str, ties: Iterable[BaseLink]) -> str:
     """Return the line, in a comment where it is a guess: a repair takes what the manifest says for somebody's word."""
     guessed = [t for t in ties if not t.sure]
     if not guessed:

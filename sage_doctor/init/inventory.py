@@ -11,7 +11,7 @@ from sage_doctor.facts.runners import find_runners
 from sage_doctor.init.machines import OtherMachine, ThisHost, other_machines, this_host
 from sage_doctor.init.models import is_merged, kind_at, model_places
 from sage_doctor.init.names import free, name_all, name_of
-from sage_doctor.init.pairs import Tie, base_of, ingredients_of
+from sage_doctor.init.pairs import BaseLink, base_of, ingredients_of
 from sage_doctor.init.portable_paths import Portable, shared_root
 from sage_doctor.init.roles import RoleFound, roles_of
 from sage_doctor.init.scripts import Code, Script, read_code
@@ -21,14 +21,14 @@ from sage_doctor.readers.tree import is_model_directory, read_tree
 from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.path_info import look
-from sage_doctor.text import listed, printable
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import join_limited, printable
 
 MOST_QUESTIONS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class OpenQuestion:
     """What only a person knows. `options` are the answers there are, the best guess first."""
 
     text: str
@@ -36,11 +36,11 @@ class Question:
 
 
 # Returns one of the options, or None where nobody is there to ask.
-Ask = Callable[[Question], "str | None"]
+Ask = Callable[[OpenQuestion], "str | None"]
 
 
 @dataclass(kw_only=True)
-class Survey:
+class Inventory:
     """What there is to write. `models` are all, by name; `new` those without an entry yet, in the order to write.
 
     `remarks` say in words what was passed over, for whoever runs the search.
@@ -49,8 +49,8 @@ class Survey:
     portable: Portable
     models: Mapping[str, Model] = field(default_factory=dict)
     new: tuple[str, ...] = ()
-    bases: dict[str, Tie | None] = field(default_factory=dict)
-    merges: dict[str, tuple[Tie, Tie] | None] = field(default_factory=dict)
+    bases: dict[str, BaseLink | None] = field(default_factory=dict)
+    merges: dict[str, tuple[BaseLink, BaseLink] | None] = field(default_factory=dict)
     roles: list[RoleFound] = field(default_factory=list)
     host: ThisHost | None = None
     others: list[OtherMachine] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Survey:
 
 def survey_of(
     roots: Sequence[Path], target: Path, manifest: Manifest | None, environ: Mapping[str, str], ask: Ask
-) -> Survey:
+) -> Inventory:
     """Return what lies below the roots and stands in no table of the manifest yet.
 
     `target` is the manifest's absolute path, `manifest` what it says now, None where there is none.
@@ -70,7 +70,7 @@ def survey_of(
     host = Host(cwd=Path.cwd(), home=home, environ=environ, manifest=manifest, root=roots[0])
     code = read_code(roots)
     models, remarks = _models(roots, host, manifest, code)
-    found = Survey(
+    found = Inventory(
         portable=Portable(directory=target.parent, home=home, variables=manifest.vars if manifest else {}),
         models=models,
         first=manifest is None,
@@ -98,7 +98,7 @@ class _Limited:
         self._ask = ask
         self._left = MOST_QUESTIONS
 
-    def __call__(self, question: Question) -> str | None:
+    def __call__(self, question: OpenQuestion) -> str | None:
         if self._left <= 0:
             return None
         self._left -= 1
@@ -159,7 +159,7 @@ def _directory(text: str) -> Path | None:
     if not text.startswith("/") or "\0" in text or len(text) > 1000:
         return None
     path = Path(os.path.normpath(text))
-    return path if look(path).kind == "directory" and is_model_directory(read_tree(path)) else None
+    return path if inspect_path(path).kind == "directory" and is_model_directory(read_tree(path)) else None
 
 
 def _add_cached(models: dict[str, Model], host: Host, scripts: Sequence[Script], taken: list[str]) -> None:
@@ -171,19 +171,19 @@ def _add_cached(models: dict[str, Model], host: Host, scripts: Sequence[Script],
     cached = {c.repo_id for c in host.cached_models}
     there = {m.reference.hub for m in models.values()}
     for text in sorted((texts & cached) | wanted):
-        if text not in there and look(host.cwd / text).kind == "missing":
+        if text not in there and inspect_path(host.cwd / text).kind == "missing":
             name = free(name_of(text.rpartition("/")[2]), [*models, *taken])
             _add(models, name, "full", host, ModelPath(text=f"hf:{text}", hub=text))
 
 
-def _settle_bases(found: Survey, ask: Ask) -> None:
+def _settle_bases(found: Inventory, ask: Ask) -> None:
     for name, tie in found.bases.items():
         if tie is not None and not tie.sure and name in found.new:
             text = f"Which model was the adapter {printable(name)} trained on?"
             found.bases[name] = _answered(tie, text, ask)
 
 
-def _settle_merges(found: Survey, ask: Ask) -> None:
+def _settle_merges(found: Inventory, ask: Ask) -> None:
     for name, pair in found.merges.items():
         if pair is None or pair[1].sure:
             continue
@@ -195,15 +195,15 @@ def _settle_merges(found: Survey, ask: Ask) -> None:
 _NONE_OF_THEM = "none of them"
 
 
-def _answered(tie: Tie, text: str, ask: Ask) -> Tie | None:
+def _answered(tie: BaseLink, text: str, ask: Ask) -> BaseLink | None:
     """Return the tie as a person settles it; as it is where nobody answers, None where it is none of the options."""
-    said = ask(Question(text=f"{text} ({tie.why})", options=(tie.name, *tie.others, _NONE_OF_THEM)))
+    said = ask(OpenQuestion(text=f"{text} ({tie.why})", options=(tie.name, *tie.others, _NONE_OF_THEM)))
     if said is None:
         return tie
     return None if said == _NONE_OF_THEM else replace(tie, name=said, why="as you said", sure=True)
 
 
-def _add_roles(found: Survey, code: Code, roots: Sequence[Path], manifest: Manifest | None) -> None:
+def _add_roles(found: Inventory, code: Code, roots: Sequence[Path], manifest: Manifest | None) -> None:
     """Propose roles for scripts without one; to a manifest only where it has roles, because they narrow what counts."""
     covered = frozenset(
         os.path.realpath(p)
@@ -225,14 +225,16 @@ def _add_roles(found: Survey, code: Code, roots: Sequence[Path], manifest: Manif
         found.roles.append(replace(role, name=name, models=models))
 
 
-def _all_that_run(found: Survey) -> tuple[str, ...]:
+def _all_that_run(found: Inventory) -> tuple[str, ...]:
     """Return the models that nothing else is built on: what sessions may load where no script says."""
     below = {t.name for t in found.bases.values() if t is not None}
     below |= {t.name for pair in found.merges.values() if pair is not None for t in pair}
     return tuple(n for n in found.models if n not in below)
 
 
-def _add_machines(found: Survey, code: Code, manifest: Manifest | None, environ: Mapping[str, str], home: Path) -> None:
+def _add_machines(
+    found: Inventory, code: Code, manifest: Manifest | None, environ: Mapping[str, str], home: Path
+) -> None:
     here = this_host(environ, home, found.portable.directory)
     if manifest is None:
         found.host = here
@@ -250,7 +252,7 @@ def _add_machines(found: Survey, code: Code, manifest: Manifest | None, environ:
     found.others = other_machines(code.homes, home, known, taken)
 
 
-def _variable(found: Survey) -> tuple[str, Path] | None:
+def _variable(found: Inventory) -> tuple[str, Path] | None:
     """Return a variable for models that lie together far from the manifest; it is set in this machine's new table."""
     if found.host is None:
         return None
@@ -262,9 +264,9 @@ def _variable(found: Survey) -> tuple[str, Path] | None:
     return None
 
 
-def _remark(found: Survey, code: Code) -> None:
+def _remark(found: Inventory, code: Code) -> None:
     if code.closed:
-        found.remarks.append(f"not allowed to look into {listed([str(p) for p in code.closed], most=3)}")
+        found.remarks.append(f"not allowed to look into {join_limited([str(p) for p in code.closed], most=3)}")
     if code.cut:
         found.remarks.append(
             "too many files for one search, so not everything was looked at: name narrower directories"

@@ -12,7 +12,7 @@ from typing import Final
 from sage_doctor.init.names import free, name_of
 from sage_doctor.init.scripts import Mention
 from sage_doctor.system.location import foreign_home
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 MOST_MACHINES: Final = 10
 _MADE_UP: Final = re.compile(r"[0-9a-f]{12}\Z|localhost\Z|ip-\d")  # containers and clouds name hosts anew each time
@@ -60,8 +60,10 @@ def _environment(directory: Path) -> str | None:
             pythons = sorted(os.listdir(libraries))
         except OSError:
             continue
-        held = any(look(libraries / p / "site-packages" / "transformers").kind == "directory" for p in pythons[:20])
-        if held and look(directory / name / "bin" / "python").kind == "file":
+        held = any(
+            inspect_path(libraries / p / "site-packages" / "transformers").kind == "directory" for p in pythons[:20]
+        )
+        if held and inspect_path(directory / name / "bin" / "python").kind == "file":
             return f"{name}/bin/python"
     return None
 

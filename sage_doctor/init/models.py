@@ -15,8 +15,8 @@ from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.tree import WEIGHTS, find_model_directories, read_tree
 from sage_doctor.subjects.directories import kind_of
-from sage_doctor.subjects.model import Kind
-from sage_doctor.system.path_info import look
+from sage_doctor.subjects.model import ModelKind
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
 MOST_MODELS: Final = 500
@@ -109,10 +109,10 @@ def _newest_checkpoints(
 
 def is_merged(path: Path) -> bool:
     """Return whether a directory says that it holds a merged model: by the record of the merge, or by its name."""
-    return look(path / RECORD).kind == "file" or _MERGED.search(path.name) is not None
+    return inspect_path(path / RECORD).kind == "file" or _MERGED.search(path.name) is not None
 
 
-def kind_at(path: Path) -> Kind:
+def kind_at(path: Path) -> ModelKind:
     """Return the kind of the model in a directory."""
     kind = kind_of(path)
     return "merged" if kind == "full" and is_merged(path) else kind

@@ -18,13 +18,13 @@ from sage_doctor.init.models import recorded
 from sage_doctor.init.names import readable
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.location import same_tail
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 _COMMON = frozenset({"model", "models", "merged", "merge", "adapter", "lora", "final", "base", "fine", "tuned", "the"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tie:
+class BaseLink:
     """The name of the model that another is built on, and why. `others` could be it as well, best first."""
 
     name: str
@@ -33,16 +33,16 @@ class Tie:
     others: tuple[str, ...] = ()
 
 
-def base_of(model: Model, models: Mapping[str, Model]) -> Tie | None:
+def base_of(model: Model, models: Mapping[str, Model]) -> BaseLink | None:
     """Return the base of an adapter, None where nothing on this machine can be named."""
     real = {os.path.realpath(m.path): n for n, m in models.items() if m.kind != "adapter"}
     if model.base.model is not None and (model.base.place is None or model.base.place.beside is None):
         name = real.get(os.path.realpath(model.base.model.path))
         if name is not None:
-            return Tie(name=name, why=f"named in its {model.base.source}", sure=True)
+            return BaseLink(name=name, why=f"named in its {model.base.source}", sure=True)
     choices = base_choices(model)
     if len(choices) == 1 and os.path.realpath(choices[0]) in real:
-        return Tie(name=real[os.path.realpath(choices[0])], why="what its adapter_config.json leads to", sure=True)
+        return BaseLink(name=real[os.path.realpath(choices[0])], why="what its adapter_config.json leads to", sure=True)
     similar = [
         (n, c.why)
         for c in model.candidates(model.base.text or model.path.name)
@@ -62,16 +62,16 @@ def _called_alike(model: Model, models: Mapping[str, Model]) -> list[tuple[str, 
     return [(full[0].name, "the only full model here")] if len(full) == 1 else []
 
 
-def _guessed(found: list[tuple[str, str]]) -> Tie | None:
+def _guessed(found: list[tuple[str, str]]) -> BaseLink | None:
     names = list(dict(found))
     if not names:
         return None
-    return Tie(name=names[0], why=dict(found)[names[0]], sure=False, others=tuple(names[1:4]))
+    return BaseLink(name=names[0], why=dict(found)[names[0]], sure=False, others=tuple(names[1:4]))
 
 
 def ingredients_of(
-    model: Model, models: Mapping[str, Model], bases: Mapping[str, Tie | None]
-) -> tuple[Tie, Tie] | None:
+    model: Model, models: Mapping[str, Model], bases: Mapping[str, BaseLink | None]
+) -> tuple[BaseLink, BaseLink] | None:
     """Return base and adapter of a merged model: from the record of its merge, else from the names around it."""
     named = recorded(model.path)
     if named is not None:
@@ -79,14 +79,14 @@ def ingredients_of(
         base_name, adapter_name = (_at(text, models, roots) for text in named)
         if base_name is not None and adapter_name is not None:
             why = "named in the record of its merge"
-            return Tie(name=base_name, why=why, sure=True), Tie(name=adapter_name, why=why, sure=True)
+            return BaseLink(name=base_name, why=why, sure=True), BaseLink(name=adapter_name, why=why, sure=True)
     nearby = [m for m in models.values() if m.kind == "adapter" and _are_neighbours(model.path, m.path)]
     words = _words(readable(model.path)[0])
     scored = sorted((-len(words & _words(readable(m.path)[0])), m.name) for m in nearby)
     alike = [(n, s) for s, n in scored if s < 0] or ([(scored[0][1], 0)] if len(scored) == 1 else [])
     if not alike:
         return None
-    adapter = Tie(
+    adapter = BaseLink(
         name=alike[0][0],
         why="a similar name near by" if alike[0][1] else "the only adapter near by",
         sure=False,
@@ -101,7 +101,7 @@ def _at(text: str, models: Mapping[str, Model], roots: list[Path]) -> str | None
     real = {os.path.realpath(m.path): n for n, m in models.items()}
     if text.startswith("/") and os.path.realpath(text) in real:
         return real[os.path.realpath(text)]
-    moved = [p for p in same_tail(Path(text), roots) if look(p).kind == "directory"]
+    moved = [p for p in same_tail(Path(text), roots) if inspect_path(p).kind == "directory"]
     names = list(dict.fromkeys(real[r] for p in moved if (r := os.path.realpath(p)) in real))
     return names[0] if len(names) == 1 else None
 

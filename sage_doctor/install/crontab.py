@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.install.installation import Change, Installation
+from sage_doctor.install.installation import Installation, PlannedChange
 from sage_doctor.install.order import BOOT_DELAY_S, Order
 from sage_doctor.install.ownership import MARK, Owned, read_owned, stamp
-from sage_doctor.repairs.atomic_files import told_as, write_file
+from sage_doctor.repairs.atomic_files import wrap_os_errors, write_file
 from sage_doctor.repairs.repair import Applied
 from sage_doctor.system import child
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 BEGIN: Final = "# BEGIN "
 END: Final = "# END sage-doctor-install"
@@ -65,7 +65,7 @@ def block(order: Order, role: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class CrontabBlock:
     """Our lines as they stand in a crontab, from `start` to `end` (indices of its lines)."""
 
     start: int
@@ -73,9 +73,9 @@ class Block:
     owned: Owned
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str) -> list[CrontabBlock]:
     """Return our blocks. Raises `DoctorError` where a comment at one end lacks its fellow."""
-    found: list[Block] = []
+    found: list[CrontabBlock] = []
     start: int | None = None
     lines = text.splitlines(keepends=True)
     for number, line in enumerate(lines):
@@ -85,7 +85,7 @@ def blocks(text: str) -> list[Block]:
         if begins:
             start = number
         elif ends and start is not None:
-            found.append(Block(start=start, end=number + 1, owned=read_owned("".join(lines[start:number]))))
+            found.append(CrontabBlock(start=start, end=number + 1, owned=read_owned("".join(lines[start:number]))))
             start = None
     if start is not None:
         _torn(start)
@@ -145,16 +145,17 @@ def plan_uninstall(roles: Sequence[str], state: Path) -> Installation:
 
 def _edited(roles: list[str]) -> str:
     return (
-        f"the crontab's lines for {listed(roles)} were edited after sage-doctor wrote them: they are kept as they are. "
+        f"the crontab's lines for {join_limited(roles)} were edited after sage-doctor wrote them: they are kept "
+        "as they are. "
         "Delete them with `crontab -e` to have them written anew"
     )
 
 
-def _body(text: str, found: Block) -> list[str]:
+def _body(text: str, found: CrontabBlock) -> list[str]:
     return text.splitlines(keepends=True)[found.start + 1 : found.end]
 
 
-def _with(text: str, there: Sequence[Block], ours: str) -> str:
+def _with(text: str, there: Sequence[CrontabBlock], ours: str) -> str:
     """Return `text` with our lines in the place of the first of `there`, else at its end; the others go."""
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
@@ -175,10 +176,10 @@ def _settings(text: str) -> Iterator[str]:
             yield f"the crontab sets {name}={printable(plain, limit=100)}, which holds for these lines as well"
 
 
-def _changes(old: str, new: str, state: Path) -> tuple[Change, ...]:
+def _changes(old: str, new: str, state: Path) -> tuple[PlannedChange, ...]:
     if old == new:
         return ()
-    return (Change(title="the crontab", before=old, after=new, apply=lambda: _replace(old, new, state)),)
+    return (PlannedChange(title="the crontab", before=old, after=new, apply=lambda: _replace(old, new, state)),)
 
 
 def _replace(old: str, new: str, state: Path) -> Applied:
@@ -199,7 +200,7 @@ def _replace(old: str, new: str, state: Path) -> Applied:
 def _alone(state: Path) -> Iterator[None]:
     """Keep another install of the same user waiting."""
     path = state / "crontab.lock"
-    with told_as(path):
+    with wrap_os_errors(path):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -228,11 +229,11 @@ def write_crontab(text: str) -> None:
         raise DoctorError(f"crontab refused it: {_reason(done, said)}; nothing was changed")
 
 
-def _reason(done: child.Outcome, said: str) -> str:
+def _reason(done: child.ChildResult, said: str) -> str:
     return "it did not end" if done.timed_out else printable(said.replace("\n", "; "), limit=300) or "it said nothing"
 
 
-def _crontab(word: str, *, ask: bytes = b"") -> child.Outcome:
+def _crontab(word: str, *, ask: bytes = b"") -> child.ChildResult:
     done = child.run(["crontab", word], timeout_s=30, env={**os.environ, "LC_ALL": "C"}, ask=ask)
     if done is None:
         raise DoctorError(

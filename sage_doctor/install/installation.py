@@ -15,16 +15,16 @@ from typing import Final
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.install.ownership import Owned, look_at, stamped
-from sage_doctor.repairs.atomic_files import all_of, sync_directory, told_as, write_file
+from sage_doctor.repairs.atomic_files import all_of, sync_directory, wrap_os_errors, write_file
 from sage_doctor.repairs.repair import Applied
 from sage_doctor.system import child
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 MANAGER_TIMEOUT_S: Final = 120  # `enable --now` may wait for what it starts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class PlannedChange:
     """One text that changes: a file, or the crontab. `before` is None for a new one, `after` for one that goes."""
 
     title: str
@@ -54,7 +54,7 @@ class Command:
 
     def __str__(self) -> str:
         """Return the command, safe to paste."""
-        return " ".join(quoted(word) for word in self.words)
+        return " ".join(shell_quote(word) for word in self.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Installation:
     it is in the way, `notes` what a person should know, `advice` what is left to do by hand, as lines to paste.
     """
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PlannedChange, ...] = ()
     first: tuple[Command, ...] = ()
     then: tuple[Command, ...] = ()
     reachable: bool = True
@@ -113,7 +113,9 @@ def _run(command: Command) -> None:
     raise DoctorError(f"`{command}`: {said}; the files are as shown above, run it yourself once that is mended")
 
 
-def written(path: Path, body: str, roles: Iterable[str], *, after: int = 0, xml: bool = False) -> Change | str | None:
+def written(
+    path: Path, body: str, roles: Iterable[str], *, after: int = 0, xml: bool = False
+) -> PlannedChange | str | None:
     """Return the change that makes `path` say `body`; None where it does, or why what lies there is kept."""
     found = look_at(path)
     if found.state in ("foreign", "edited"):
@@ -123,12 +125,12 @@ def written(path: Path, body: str, roles: Iterable[str], *, after: int = 0, xml:
         return None  # though an older version may have written it
     comment = ("<!-- ", " -->") if xml else ("# ", "")
     text = stamped(body, roles, after=after, comment=comment)
-    return Change(title=str(path), before=found.text, after=text, apply=lambda: _write(path, text, found))
+    return PlannedChange(title=str(path), before=found.text, after=text, apply=lambda: _write(path, text, found))
 
 
-def removed(path: Path, found: Owned, also: Path | None = None) -> Change:
+def removed(path: Path, found: Owned, also: Path | None = None) -> PlannedChange:
     """Return the change that removes a file of ours, the link `also` to it, and the drop-ins' directory it empties."""
-    return Change(title=str(path), before=found.text, after=None, apply=lambda: _remove(path, found, also))
+    return PlannedChange(title=str(path), before=found.text, after=None, apply=lambda: _remove(path, found, also))
 
 
 def kept(path: Path, found: Owned) -> str:
@@ -165,7 +167,7 @@ def _write(path: Path, text: str, found: Owned) -> Applied:
 def _remove(path: Path, found: Owned, also: Path | None) -> Applied:
     _unchanged(path, found)
     lead = os.readlink(also) if also is not None and os.path.islink(also) else None
-    with told_as(path):
+    with wrap_os_errors(path):
         os.unlink(path)
         sync_directory(path.parent)
 

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.install.installation import Change, Command, Installation, kept, refuse_unwritable, removed, written
+from sage_doctor.install.installation import (
+    Command,
+    Installation,
+    PlannedChange,
+    kept,
+    refuse_unwritable,
+    removed,
+    written,
+)
 from sage_doctor.install.order import Order
 from sage_doctor.install.ownership import look_at
-from sage_doctor.repairs.atomic_files import told_as
+from sage_doctor.repairs.atomic_files import wrap_os_errors
 from sage_doctor.repairs.repair import Applied
 from sage_doctor.system import child
-from sage_doctor.text import quoted
+from sage_doctor.text import shell_quote
 
 PREFIX: Final = "org.sage-doctor.gate."
 BARE_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -25,7 +33,7 @@ _HEADER_LINES: Final = 2  # the XML declaration and the document type come befor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class JobLocation:
     """Where jobs are written, and the domain they are loaded into: `gui/501`, or `system`."""
 
     directory: Path
@@ -42,11 +50,11 @@ class Place:
         return done is not None and done.code == 0
 
 
-def place_of(*, system: bool, home: Path) -> Place:
+def place_of(*, system: bool, home: Path) -> JobLocation:
     """Return where jobs belong."""
     if system:
-        return Place(directory=Path("/Library/LaunchDaemons"), domain="system")
-    return Place(directory=home / "Library" / "LaunchAgents", domain=f"gui/{os.getuid()}")
+        return JobLocation(directory=Path("/Library/LaunchDaemons"), domain="system")
+    return JobLocation(directory=home / "Library" / "LaunchAgents", domain=f"gui/{os.getuid()}")
 
 
 def label(role: str) -> str:
@@ -90,30 +98,30 @@ def require_launchd() -> None:
         )
 
 
-def plan_install(order: Order, place: Place) -> Installation:
+def plan_install(order: Order, place: JobLocation) -> Installation:
     """Return what writes the jobs of an order. Raises `DoctorError`."""
     if order.session_units:
         raise UsageError(
             "--session-unit names a unit of systemd; a job of launchd gets the gate in its ProgramArguments"
         )
-    found: list[Change | str | None] = []
+    found: list[PlannedChange | str | None] = []
     then: list[Command] = []
     for role in order.roles:
         path = place.directory / f"{label(role)}.plist"
         change = written(path, plist(job(order, role, system=place.system)), [role], after=_HEADER_LINES, xml=True)
         found.append(change)
-        if isinstance(change, Change):
+        if isinstance(change, PlannedChange):
             then += [
                 Command(words=("launchctl", "bootout", f"{place.domain}/{label(role)}"), may_fail=True),
                 Command(words=("launchctl", "bootstrap", place.domain, str(path))),
             ]
-    changes = [c for c in found if isinstance(c, Change)]
+    changes = [c for c in found if isinstance(c, PlannedChange)]
     refuse_unwritable(Path(c.title) for c in changes)
     if changes and not os.path.isdir(order.state):
         refuse_unwritable([order.state])
-        changes.append(Change(title=str(order.state), before=None, after="", apply=lambda: _make_state(order)))
+        changes.append(PlannedChange(title=str(order.state), before=None, after="", apply=lambda: _make_state(order)))
     notes = () if place.system or not order.on_boot else ("an agent runs at login, not at boot; --system runs at boot",)
-    gate = " ".join(quoted(w) for w in order.gate(order.roles[0], order.session_timeout_s, "--", "COMMAND"))
+    gate = " ".join(shell_quote(w) for w in order.gate(order.roles[0], order.session_timeout_s, "--", "COMMAND"))
     return Installation(
         changes=tuple(changes),
         then=tuple(then),
@@ -126,16 +134,16 @@ def plan_install(order: Order, place: Place) -> Installation:
 
 def _make_state(order: Order) -> Applied:
     """Make the directory of the logs: launchd makes none, and does not start a job whose log it cannot open."""
-    with told_as(order.state):
+    with wrap_os_errors(order.state):
         order.state.mkdir(parents=True, mode=0o700)
         if os.getuid() == 0:
             shutil.chown(order.state, order.user)
     return Applied(undo=order.state.rmdir)
 
 
-def plan_uninstall(roles: Sequence[str], place: Place) -> Installation:
+def plan_uninstall(roles: Sequence[str], place: JobLocation) -> Installation:
     """Return what removes our jobs: all, or those of `roles`. Raises `DoctorError`."""
-    changes: list[Change] = []
+    changes: list[PlannedChange] = []
     kept_: list[str] = []
     first: list[Command] = []
     for path in sorted(place.directory.glob(f"{PREFIX}*.plist")):

@@ -13,7 +13,7 @@ from sage_doctor.errors import UsageError
 from sage_doctor.install.schedule import Schedule
 from sage_doctor.manifest import Manifest, ModelPath
 from sage_doctor.manifest.names import nearest
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 TIMEOUT_S: Final = 900  # for a run of its own: a large model may load for minutes after a reboot
 SESSION_TIMEOUT_S: Final = 75  # before a session: systemd gives a unit 90 seconds to start
@@ -52,7 +52,8 @@ class Order:
         for word in [*words, *(str(p) for paths in self.mounts.values() for p in paths)]:
             if any(unicodedata.category(c) in ("Cc", "Cs") for c in word):
                 raise UsageError(
-                    f"{quoted(word)} holds a control character or a byte that is not UTF-8, which a scheduler's file "
+                    f"{shell_quote(word)} holds a control character or a byte that is not UTF-8, which a "
+                    "scheduler's file "
                     "cannot carry; rename it, or install from a path without"
                 )
 
@@ -85,12 +86,17 @@ def chosen_roles(manifest: Manifest, asked: Iterable[str]) -> tuple[str, ...]:
     for role in asked:
         if role not in manifest.roles:
             near = nearest(role, manifest.roles)
-            hint = f"did you mean {quoted(near)}?" if near else f"roles: {listed(list(manifest.roles), most=12)}"
-            raise UsageError(f"no role {quoted(role)} in {where}; {hint}")
+            hint = (
+                f"did you mean {shell_quote(near)}?"
+                if near
+                else f"roles: {join_limited(list(manifest.roles), most=12)}"
+            )
+            raise UsageError(f"no role {shell_quote(role)} in {where}; {hint}")
         if role not in here:
             name = manifest.machine.name if manifest.machine else "this machine"
             raise UsageError(
-                f"{quoted(role)} is no role of {printable(name)}, which has: {listed(list(here), most=12) or 'none'}; "
+                f"{shell_quote(role)} is no role of {printable(name)}, which has: "
+                f"{join_limited(list(here), most=12) or 'none'}; "
                 f"add it to the machine's roles in {where}"
             )
     chosen = tuple(dict.fromkeys(asked)) or here

@@ -24,14 +24,14 @@ MARK: Final = "sage-doctor-install: "
 MOST_BYTES: Final = 1 << 20
 _SAID: Final = "Written by sage-doctor, which leaves it alone once it is edited. "
 
-State = Literal["absent", "ours", "edited", "foreign"]
+OwnershipState = Literal["absent", "ours", "edited", "foreign"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owned:
     """What lies at a path. `text` and `body` (without our line) are None where nothing can be read as text."""
 
-    state: State
+    state: OwnershipState
     text: str | None = None
     body: str | None = None
     roles: frozenset[str] = frozenset()
@@ -59,7 +59,7 @@ def read_owned(text: str) -> Owned:
             said = _said(rest)
             roles = said.get("roles")
             named = frozenset(r for r in roles if isinstance(r, str)) if isinstance(roles, list) else frozenset()
-            state: State = "ours" if said.get("sha256") == _digest(body) else "edited"
+            state: OwnershipState = "ours" if said.get("sha256") == _digest(body) else "edited"
             return Owned(state=state, text=text, body=body, roles=named)
     return Owned(state="foreign", text=text, body=text)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system import child
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 BARE_PATH = "/usr/bin:/bin"
 _NAME = "sage-doctor"
@@ -36,7 +36,7 @@ def prove(program: tuple[str, ...], home: Path, environment: Mapping[str, str]) 
         return
     said = (done.err or done.out).decode("utf-8", "replace").strip().rpartition("\n")[2] if done is not None else ""
     reason = f": {printable(said, limit=300)}" if said else ""
-    words = " ".join(quoted(word) for word in program)
+    words = " ".join(shell_quote(word) for word in program)
     raise DoctorError(
         f"`{words}` does not start in an empty environment, as schedulers start it{reason}; install sage-doctor into "
         "that interpreter (pip install sage-doctor) and run install from there. Nothing was changed"

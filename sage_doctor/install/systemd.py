@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.errors import UsageError
-from sage_doctor.install.installation import Change, Command, Installation, kept, refuse_unwritable, removed, written
+from sage_doctor.install.installation import (
+    Command,
+    Installation,
+    PlannedChange,
+    kept,
+    refuse_unwritable,
+    removed,
+    written,
+)
 from sage_doctor.install.order import SESSION_TIMEOUT_S, Order
 from sage_doctor.install.ownership import look_at
 from sage_doctor.install.unit_files import drop_in, service, timer, unit_name
 from sage_doctor.system import child
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 DROP_IN: Final = "50-sage-doctor.conf"
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-][A-Za-z0-9:_.\\@-]{0,240}\.service", re.ASCII)
@@ -23,7 +31,7 @@ _WANTS: Final = "timers.target.wants"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class UnitLocation:
     """Where units are written, and whose they are: the machine's (`system`) or the user's own."""
 
     directory: Path
@@ -48,13 +56,13 @@ class Place:
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
-def place_of(*, system: bool, environ: Mapping[str, str], home: Path) -> Place:
+def place_of(*, system: bool, environ: Mapping[str, str], home: Path) -> UnitLocation:
     """Return where units belong: /etc/systemd/system, or the user's configuration."""
     if system:
-        return Place(directory=Path("/etc/systemd/system"), system=True)
+        return UnitLocation(directory=Path("/etc/systemd/system"), system=True)
     config = environ.get("XDG_CONFIG_HOME", "")
     base = Path(config) if os.path.isabs(config) else home / ".config"
-    return Place(directory=base / "systemd" / "user", system=False)
+    return UnitLocation(directory=base / "systemd" / "user", system=False)
 
 
 def session_unit(text: str) -> str:
@@ -62,17 +70,17 @@ def session_unit(text: str) -> str:
     name = text if "." in text else f"{text}.service"
     if not _UNIT.fullmatch(name):
         raise UsageError(
-            f"--session-unit {quoted(text)} is no service: name the unit that runs the session, such as "
+            f"--session-unit {shell_quote(text)} is no service: name the unit that runs the session, such as "
             "session.service (not its timer)"
         )
     return name
 
 
-def plan_install(order: Order, place: Place) -> Installation:
+def plan_install(order: Order, place: UnitLocation) -> Installation:
     """Return what writes the units of an order. Raises `DoctorError`."""
     units = [session_unit(text) for text in order.session_units]
     reachable = place.reachable()
-    found: list[Change | str | None] = []
+    found: list[PlannedChange | str | None] = []
     notes: list[str] = []
     if order.on_boot or order.schedule is not None:
         for role in order.roles:
@@ -87,7 +95,7 @@ def plan_install(order: Order, place: Place) -> Installation:
             order, system=place.system, start_timeout=longer and known.get("Type") not in (None, "", "oneshot")
         )
         found.append(written(place.directory / f"{unit}.d" / DROP_IN, body, order.roles))
-    changes = tuple(c for c in found if isinstance(c, Change))
+    changes = tuple(c for c in found if isinstance(c, PlannedChange))
     refuse_unwritable(Path(c.title) for c in changes)
     reload = [Command(words=place.systemctl("daemon-reload"))] if changes else []
     return Installation(
@@ -100,7 +108,7 @@ def plan_install(order: Order, place: Place) -> Installation:
     )
 
 
-def _enabling(order: Order, place: Place, changes: Sequence[Change]) -> list[Command]:
+def _enabling(order: Order, place: UnitLocation, changes: Sequence[PlannedChange]) -> list[Command]:
     """Return what starts the timers that are not enabled yet, or that change."""
     if not order.on_boot and order.schedule is None:
         return []
@@ -116,11 +124,13 @@ def _enabling(order: Order, place: Place, changes: Sequence[Change]) -> list[Com
     return found
 
 
-def _notes(unit: str, known: Mapping[str, str], order: Order, place: Place) -> list[str]:
+def _notes(unit: str, known: Mapping[str, str], order: Order, place: UnitLocation) -> list[str]:
     """Return what a person should know about a session's unit. Raises `UsageError` where there is no such unit."""
     if known.get("LoadState") == "not-found":
         whose = "the machine" if place.system else f"{order.user} (a unit of the machine needs --system)"
-        raise UsageError(f"systemd knows no unit {quoted(unit)} of {whose}; `systemctl list-unit-files` names them")
+        raise UsageError(
+            f"systemd knows no unit {shell_quote(unit)} of {whose}; `systemctl list-unit-files` names them"
+        )
     notes = []
     if known.get("Restart") == "always":
         notes.append(
@@ -140,20 +150,20 @@ def _notes(unit: str, known: Mapping[str, str], order: Order, place: Place) -> l
     return notes
 
 
-def _lingering(order: Order, place: Place) -> tuple[str, ...]:
+def _lingering(order: Order, place: UnitLocation) -> tuple[str, ...]:
     """Return what has to be done so that a user's units run without a login."""
     if place.system or os.path.exists(Path("/var/lib/systemd/linger") / order.user):
         return ()
     return (
         "units of a user run from the first login to the last logout; to have them run after a reboot without one:",
-        f"  sudo loginctl enable-linger {quoted(order.user)}",
+        f"  sudo loginctl enable-linger {shell_quote(order.user)}",
     )
 
 
-def plan_uninstall(roles: Sequence[str], session_units: Sequence[str], place: Place) -> Installation:
+def plan_uninstall(roles: Sequence[str], session_units: Sequence[str], place: UnitLocation) -> Installation:
     """Return what removes our units: all, or those for `roles` alone and for `session_units`. Raises `DoctorError`."""
     wanted = {session_unit(text) for text in session_units}
-    changes: list[Change] = []
+    changes: list[PlannedChange] = []
     kept_: list[str] = []
     timers: list[str] = []
     for path in _candidates(place.directory):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sage_doctor.lock import LOCK_NAME
-from sage_doctor.lock.differences import Change, changes_between
+from sage_doctor.lock.differences import Difference, changes_between
 from sage_doctor.lock.entry import LockedModel
 from sage_doctor.lock.parse import read_lock
 from sage_doctor.lock.record import obstacle, record_models
@@ -16,7 +16,7 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
 
-State = Literal["same", "changed", "new", "absent", "broken", "unreadable"]
+DriftState = Literal["same", "changed", "new", "absent", "broken", "unreadable"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class Compared:
     """
 
     name: str
-    state: State
+    state: DriftState
     now: LockedModel | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Difference, ...] = ()
     why: str = ""
 
 
@@ -57,7 +57,7 @@ def compare(
         if why is None:
             whole.append(model)
         else:
-            state: State = "broken" if model.found else "absent"
+            state: DriftState = "broken" if model.found else "absent"
             found[model.name] = Compared(name=model.name, state=state, why=printable(why, limit=500))
     for name, now in record_models(whole, cache=cache, progress=progress).items():
         found[name] = _compared(name, locked, now)

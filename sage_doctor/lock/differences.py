@@ -16,7 +16,7 @@ Of = Literal["weights", "base", "origin", "files"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class Difference:
     """One difference. `files` are the names it concerns."""
 
     of: Of
@@ -32,14 +32,14 @@ class Sides:
     new: str = "here"
 
 
-def changes_between(old: LockedModel, new: LockedModel, sides: Sides | None = None) -> list[Change]:
+def changes_between(old: LockedModel, new: LockedModel, sides: Sides | None = None) -> list[Difference]:
     """Return how `new` differs from `old`, what matters most first; empty where they are the same."""
     return list(_changes(old, new, sides or Sides()))
 
 
-def _changes(old: LockedModel, new: LockedModel, sides: Sides) -> Iterator[Change]:
+def _changes(old: LockedModel, new: LockedModel, sides: Sides) -> Iterator[Difference]:
     if old.kind != new.kind:
-        yield Change(of="origin", words=f"it is of kind {old.kind} {_pair(sides, new.kind)}")
+        yield Difference(of="origin", words=f"it is of kind {old.kind} {_pair(sides, new.kind)}")
     yield from _origin(old, new, sides)
     if old.weights != new.weights or old.weight_files.keys() != new.weight_files.keys():
         yield _weights(old, new, sides)
@@ -52,38 +52,38 @@ def _pair(sides: Sides, new: object) -> str:
     return f"({sides.old}), {printable(str(new), limit=200)} ({sides.new})"
 
 
-def _origin(old: LockedModel, new: LockedModel, sides: Sides) -> Iterator[Change]:
+def _origin(old: LockedModel, new: LockedModel, sides: Sides) -> Iterator[Difference]:
     if old.base is not None and new.base is not None:
         if old.base.declared != new.base.declared:
             first = printable(old.base.declared or "nothing", limit=200)
             words = f"it says that it was trained on {first} {_pair(sides, new.base.declared or 'nothing')}"
-            yield Change(of="origin", words=words)
+            yield Difference(of="origin", words=words)
         if old.base.weights and new.base.weights and old.base.weights != new.base.weights:
             named = f" ({printable(new.base.model, limit=80)})" if new.base.model else ""
             words = f"the base it is loaded onto{named} has other weights: sessions get another model"
-            yield Change(of="base", words=words)
+            yield Difference(of="base", words=words)
         elif old.base.model != new.base.model:
             first = printable(old.base.model or "no model of the manifest", limit=80)
             words = f"it is loaded onto {first} {_pair(sides, new.base.model or 'no model of the manifest')}"
-            yield Change(of="origin", words=words)
+            yield Difference(of="origin", words=words)
     if old.merge is not None and new.merge is not None:
         for part in ("base", "adapter"):
             first, second = getattr(old.merge, f"{part}_weights"), getattr(new.merge, f"{part}_weights")
             if first and second and first != second:
-                yield Change(of="origin", words=f"it was merged from another {part}: that one's weights differ")
+                yield Difference(of="origin", words=f"it was merged from another {part}: that one's weights differ")
     if old.repository != new.repository:
         first = printable(old.repository or "a directory", limit=200)
-        yield Change(of="origin", words=f"it comes from {first} {_pair(sides, new.repository or 'a directory')}")
+        yield Difference(of="origin", words=f"it comes from {first} {_pair(sides, new.repository or 'a directory')}")
     elif old.commit != new.commit:
         words = f"it is another commit of the repository: {old.commit} {_pair(sides, new.commit)}"
-        yield Change(of="origin", words=words)
+        yield Difference(of="origin", words=words)
 
 
-def _weights(old: LockedModel, new: LockedModel, sides: Sides) -> Change:
+def _weights(old: LockedModel, new: LockedModel, sides: Sides) -> Difference:
     names = sorted(
         n for n in {*old.weight_files, *new.weight_files} if old.weight_files.get(n) != new.weight_files.get(n)
     )
-    return Change(of="weights", words=_weights_words(old, new, sides, names), files=tuple(names))
+    return Difference(of="weights", words=_weights_words(old, new, sides, names), files=tuple(names))
 
 
 def _weights_words(old: LockedModel, new: LockedModel, sides: Sides, names: list[str]) -> str:
@@ -126,14 +126,14 @@ def _one_file(old: LockedModel, new: LockedModel, names: list[str], sides: Sides
     return f" ({printable(name, limit=120)}: {was} {sides.old}; {is_now} {sides.new})"
 
 
-def _file(name: str, old: LockedModel, new: LockedModel, sides: Sides) -> Change | None:
+def _file(name: str, old: LockedModel, new: LockedModel, sides: Sides) -> Difference | None:
     before, now = old.files.get(name), new.files.get(name)
     if before == now:
         return None
     shown = printable(name, limit=120)
     if before is None:
-        return Change(of="files", words=f"{shown} is there {sides.new} and not {sides.old}", files=(name,))
+        return Difference(of="files", words=f"{shown} is there {sides.new} and not {sides.old}", files=(name,))
     if now is None:
-        return Change(of="files", words=f"{shown} is there {sides.old} and not {sides.new}", files=(name,))
+        return Difference(of="files", words=f"{shown} is there {sides.old} and not {sides.new}", files=(name,))
     words = f"{shown} differs: {described(before)} {sides.old}; {described(now)} {sides.new}"
-    return Change(of="files", words=words, files=(name,))
+    return Difference(of="files", words=words, files=(name,))

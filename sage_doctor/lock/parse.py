@@ -15,7 +15,7 @@ from sage_doctor.lock.serialize import SCHEMA
 from sage_doctor.manifest.problems import Problems, shown, shown_path
 from sage_doctor.manifest.toml_lines import KeyPath, locate_keys
 from sage_doctor.readers.known_hash import is_inside
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
 if sys.version_info >= (3, 11):
@@ -44,7 +44,7 @@ class LockError(UsageError):
 
 def read_lock(path: Path) -> dict[str, LockedModel] | None:
     """Return the entries of the lock at `path` by model, None where there is no file. Raises `LockError`."""
-    node = look(path)
+    node = inspect_path(path)
     where = shown_path(path)
     if node.kind == "missing":
         return None
@@ -83,8 +83,8 @@ def parse_lock(text: str, path: Path) -> dict[str, LockedModel]:
     except (ValueError, RecursionError, OverflowError) as error:
         raise LockError([f"{where}: not a lock: {printable(str(error), limit=200)}"]) from error
     entries = _Reader(data, problems).entries()
-    if problems.listed():
-        raise LockError(problems.listed())
+    if problems.messages():
+        raise LockError(problems.messages())
     return entries
 
 

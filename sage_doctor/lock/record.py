@@ -83,19 +83,19 @@ def _hashed(
     total = sum(os.path.getsize(p) for p in dict.fromkeys(paths) if os.path.exists(p))
     done = 0
 
-    def tell(count: int) -> None:
+    def on_progress(count: int) -> None:
         nonlocal done
         done += count  # from several threads; a line of progress may be off by a block
         if progress is not None:
             progress(min(done, total), total)
 
-    return {p: h for (p, _), h in hash_files([(p, "sha256") for p in paths], cache=cache, progress=tell).items()}
+    return {p: h for (p, _), h in hash_files([(p, "sha256") for p in paths], cache=cache, progress=on_progress).items()}
 
 
 def _files(model: Model) -> list[str]:
     """Return the names of the files that make the model what it is, sorted."""
     names = {n for n in COMPANIONS | _code(model) if model.tree.is_file(n)}
-    names |= {n for n, _ in weight_headers(model) if model.tree.look(n).kind == "file"}
+    names |= {n for n, _ in weight_headers(model) if model.tree.info(n).kind == "file"}
     return sorted(n for n in names if is_inside(n) and not any(0xD800 <= ord(c) <= 0xDFFF for c in n))
 
 
@@ -117,7 +117,7 @@ def _base_files(model: Model) -> list[Path]:
     base = model.base.model if model.kind == "adapter" else None
     if base is None or not base.found:
         return []
-    return [base.path / n for n, _ in weight_headers(base) if holds_weights(n) and base.tree.look(n).kind == "file"]
+    return [base.path / n for n, _ in weight_headers(base) if holds_weights(n) and base.tree.info(n).kind == "file"]
 
 
 def _entry(model: Model, sums: Mapping[str, str], base: list[str | UnreadableFile]) -> LockedModel:
@@ -126,7 +126,7 @@ def _entry(model: Model, sums: Mapping[str, str], base: list[str | UnreadableFil
     for name, sha256 in sums.items():
         header = headers.get(name)
         shape = digest(_lines(header.tensors.values())) if header is not None and header.problem is None else None
-        files[name] = LockedFile(size=model.tree.look(name).size, sha256=sha256, header=shape)
+        files[name] = LockedFile(size=model.tree.info(name).size, sha256=sha256, header=shape)
     return LockedModel(
         kind=model.kind,
         files=files,

@@ -14,7 +14,7 @@ from sage_doctor.manifest import Manifest, find_manifest, load_for_host
 from sage_doctor.manifest.names import nearest
 from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import listed, quoted
+from sage_doctor.text import join_limited, shell_quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def choose(
         named=frozenset(asked),
         known=frozenset({*manifest.models, *manifest.elsewhere}),
         elsewhere=manifest.elsewhere,
-        cache=next((m.host.memory / "hashes.json" for m in models.values()), None),
+        cache=next((m.host.cache_dir / "hashes.json" for m in models.values()), None),
     )
 
 
@@ -74,10 +74,14 @@ def _asked(targets: Sequence[str], manifest: Manifest, locked: Mapping[str, Lock
         elif target in manifest.models or target in manifest.elsewhere or target in locked:
             found.add(target)
         elif target in manifest.services:
-            raise UsageError(f"{quoted(target)} is a service: it has no files here to lock")
+            raise UsageError(f"{shell_quote(target)} is a service: it has no files here to lock")
         else:
             names = [*manifest.models, *manifest.elsewhere, *manifest.roles]
             near = nearest(target, names)
-            hint = f"did you mean {quoted(near)}?" if near else f"models: {listed(list(manifest.models)) or 'none'}"
-            raise UsageError(f"no model or role named {quoted(target)} in the manifest; {hint}")
+            hint = (
+                f"did you mean {shell_quote(near)}?"
+                if near
+                else f"models: {join_limited(list(manifest.models)) or 'none'}"
+            )
+            raise UsageError(f"no model or role named {shell_quote(target)} in the manifest; {hint}")
     return found

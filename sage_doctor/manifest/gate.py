@@ -11,4 +11,4 @@ def read_gate(top: Table) -> GateSpec:
     """Return what the gate is told."""
     table = top.section("gate")
     table.only(keys.GATE)
-    return GateSpec(max_age_s=table.length_of_time("max_age"), timeout_s=table.length_of_time("timeout"))
+    return GateSpec(max_age_s=table.duration("max_age"), timeout_s=table.duration("timeout"))

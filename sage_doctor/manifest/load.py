@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest.machines import Host
+from sage_doctor.manifest.machines import HostIdentity
 from sage_doctor.manifest.parse import parse_manifest
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.specs import Manifest
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
 FILE_NAME: Final = "sage-doctor.toml"
@@ -37,7 +37,7 @@ def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
     if not config.startswith("/"):  # the XDG specification has relative ones ignored
         config = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
     for candidate in (Path(config, "sage-doctor", FILE_NAME), Path("/etc/sage-doctor", FILE_NAME)):
-        if look(candidate).kind != "missing":
+        if inspect_path(candidate).kind != "missing":
             return candidate
     return None
 
@@ -47,7 +47,7 @@ def nearest_manifest(start: Path) -> Path | None:
     start = _absolute(start)
     for directory in (start, *start.parents):
         candidate = directory / FILE_NAME
-        if look(candidate).kind != "missing" and not _planted(candidate):
+        if inspect_path(candidate).kind != "missing" and not _planted(candidate):
             return candidate
     return None
 
@@ -71,7 +71,7 @@ def load_manifest(
     are not followed in any path it returns. Raises `ManifestError` with every problem found, by line.
     """
     text = _decoded(path, _read(path))
-    host = Host(environ=environ, hostname=hostname, device_tree=device_tree, home=home)
+    host = HostIdentity(environ=environ, hostname=hostname, device_tree=device_tree, home=home)
     return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
 
 
@@ -88,7 +88,7 @@ def load_for_host(path: Path) -> Manifest:
 
 def parse_for_host(text: str, path: Path) -> Manifest:
     """Return what a manifest with this text would say on this host, were it at `path`. Raises `ManifestError`."""
-    host = Host(
+    host = HostIdentity(
         environ=os.environ,
         hostname=os.uname().nodename,
         device_tree=_device_tree(),
@@ -123,7 +123,7 @@ def _fail(path: Path, message: str, line: int | None = None) -> NoReturn:
 
 
 def _read(path: Path) -> bytes:
-    node = look(path)
+    node = inspect_path(path)
     if node.kind == "missing":
         _fail(path, "no such file; `sage-doctor init` writes one")
     if node.kind != "file":

@@ -12,7 +12,7 @@ _REPOSITORY = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)?[A-Za-z0-9_][A-Za-z0
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z")
 
 
-class BadPlace(ValueError):
+class InvalidLocation(ValueError):
     """A text that is neither a usable path nor a well-formed `hf:` reference; the message says why."""
 
 
@@ -20,53 +20,53 @@ def absolute(directory: Path, text: str) -> Path:
     """Return the path `text` names, seen from `directory`.
 
     `..` stays in it and links are not followed: after a link, `..` means the parent of the link's target, and a
-    virtual environment's `python` must be started by its own name. Raises `BadPlace`.
+    virtual environment's `python` must be started by its own name. Raises `InvalidLocation`.
     """
     if "\0" in text:
-        raise BadPlace("holds a NUL character, which no path can")
+        raise InvalidLocation("holds a NUL character, which no path can")
     return directory / text
 
 
 def glob(_directory: Path, text: str) -> str:
-    """Return a glob as it is. Raises `BadPlace`."""
+    """Return a glob as it is. Raises `InvalidLocation`."""
     if "\0" in text:
-        raise BadPlace("holds a NUL character, which no path can")
+        raise InvalidLocation("holds a NUL character, which no path can")
     return text
 
 
 def model_path(directory: Path, text: str) -> ModelPath:
-    """Return where a model lies that the manifest in `directory` calls `text`. Raises `BadPlace`."""
+    """Return where a model lies that the manifest in `directory` calls `text`. Raises `InvalidLocation`."""
     if not text.startswith("hf:"):
         return ModelPath(text=text, path=absolute(directory, text))
     name, at, revision = text[3:].partition("@")
     if not _REPOSITORY.match(name) or "--" in name or ".." in name or name.endswith((".git", ".", "-")):
-        raise BadPlace("is not a reference of the form hf:org/name or hf:org/name@revision")
+        raise InvalidLocation("is not a reference of the form hf:org/name or hf:org/name@revision")
     if at and not _REVISION.match(revision):
-        raise BadPlace("has no usable revision after '@': it must be a branch, tag or commit")
+        raise InvalidLocation("has no usable revision after '@': it must be a branch, tag or commit")
     if at and (".." in revision or revision.endswith(".lock")):
-        raise BadPlace("has a revision that git does not allow")
+        raise InvalidLocation("has a revision that git does not allow")
     return ModelPath(text=text, hub=name, revision=revision if at else None)
 
 
 def service_url(text: str) -> str:
-    """Return where a service answers, without a slash at its end. Raises `BadPlace`, which never tells a password."""
+    """Return where a service answers, without a final slash. Raises `InvalidLocation`, which tells no password."""
     from urllib.parse import urlsplit  # noqa: PLC0415 - a manifest without services needs none of it
 
     if not text.startswith(("http://", "https://")):
-        raise BadPlace("is no address of a service: it starts with http:// or https://")
+        raise InvalidLocation("is no address of a service: it starts with http:// or https://")
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise BadPlace("holds a space or a character that no URL can")
+        raise InvalidLocation("holds a space or a character that no URL can")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise BadPlace(f"is no URL: {error}") from error
+        raise InvalidLocation(f"is no URL: {error}") from error
     if not parts.hostname:
-        raise BadPlace("names no host")
+        raise InvalidLocation("names no host")
     if port == 0:
-        raise BadPlace("has port 0, where nothing can answer")
+        raise InvalidLocation("has port 0, where nothing can answer")
     if "?" in text or "#" in text:
-        raise BadPlace("has a query or a fragment; only host, port and path are used")
+        raise InvalidLocation("has a query or a fragment; only host, port and path are used")
     return text.rstrip("/")
 
 
@@ -76,10 +76,10 @@ def holds_credentials(url: str) -> bool:
 
 
 def interpreter(directory: Path, text: str) -> Path:
-    """Return the path of a Python interpreter. Raises `BadPlace` for a bare command name.
+    """Return the path of a Python interpreter. Raises `InvalidLocation` for a bare command name.
 
     What `python3` is depends on PATH, which differs between a shell, cron and systemd.
     """
     if "/" not in text:
-        raise BadPlace("is a command name, not a path: PATH differs under cron; write what `command -v` says")
+        raise InvalidLocation("is a command name, not a path: PATH differs under cron; write what `command -v` says")
     return absolute(directory, text)

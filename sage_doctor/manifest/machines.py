@@ -11,15 +11,15 @@ from pathlib import Path
 from sage_doctor.manifest import keys
 from sage_doctor.manifest.names import is_variable, nearest
 from sage_doctor.manifest.problems import Problems, header
-from sage_doctor.manifest.raw_models import Fields, Written, read_budget, read_fields, written
+from sage_doctor.manifest.raw_models import Fields, RawValue, read_budget, read_fields, written
 from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.tables import Table
-from sage_doctor.manifest.variables import NoValue, Scope
-from sage_doctor.text import listed, printable
+from sage_doctor.manifest.variables import Scope, Unresolved
+from sage_doctor.text import join_limited, printable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Host:
+class HostIdentity:
     """This host as far as a manifest asks. `device_tree` is the board's model text, None where there is none."""
 
     environ: Mapping[str, str]
@@ -42,16 +42,16 @@ class MachineDraft:
     hostname: tuple[str, ...]
     device_tree: tuple[str, ...]
     roles: tuple[str, ...] | None
-    python: Written | None
+    python: RawValue | None
     accelerator: str | None
     requires: tuple[str, ...]
     home: str | None
-    vars: Mapping[str, Written]
+    vars: Mapping[str, RawValue]
     budget: Mapping[str, float]
     overrides: Mapping[str, Fields]
     override_tables: Mapping[str, Table]
 
-    def matches(self, host: Host) -> bool:
+    def matches(self, host: HostIdentity) -> bool:
         """Return whether the hostname or the device tree fits one of the globs; letter case does not matter."""
         tree = (host.device_tree.lower(),) if host.device_tree else ()
         pairs = ((self.hostname, host.names()), (self.device_tree, tree))
@@ -88,7 +88,7 @@ def _machine(name: str, table: Table) -> MachineDraft:
     )
 
 
-def read_vars(parent: Table) -> dict[str, Written]:
+def read_vars(parent: Table) -> dict[str, RawValue]:
     """Return the variables set in `parent`."""
     table = parent.section("vars")
     found = {}
@@ -100,12 +100,12 @@ def read_vars(parent: Table) -> dict[str, Written]:
             table.problems.add((*table.path, name), f"{table.field(name)} cannot be a variable's name: {rule}")
         value = table.text(name, empty=True)
         if value is not None:
-            found[name] = Written(value, (*table.path, name), table.field(name))
+            found[name] = RawValue(value, (*table.path, name), table.field(name))
     return found
 
 
 def match_host(
-    machines: Mapping[str, MachineDraft], host: Host, problems: Problems
+    machines: Mapping[str, MachineDraft], host: HostIdentity, problems: Problems
 ) -> tuple[MachineDraft | None, bool]:
     """Return the machine that is this host, and whether that is certain; notes a name or a match that is not.
 
@@ -118,7 +118,7 @@ def match_host(
         near = nearest(wanted, machines)
         hint = f"did you mean '{printable(near)}'? " if near else ""
         shown = printable(wanted, limit=80)
-        known = listed(list(machines), most=12)
+        known = join_limited(list(machines), most=12)
         message = f"SAGE_MACHINE is '{shown}', which is no machine here; {hint}machines: {known}"
         problems.add(("machines",), message)
         return None, False
@@ -137,7 +137,7 @@ def match_host(
 class Scopes:
     """The variables of the manifest, as this host and as every other machine sees them."""
 
-    def __init__(self, shared: Mapping[str, Written], machines: Mapping[str, MachineDraft], directory: Path) -> None:
+    def __init__(self, shared: Mapping[str, RawValue], machines: Mapping[str, MachineDraft], directory: Path) -> None:
         self.shared = {name: value.text for name, value in shared.items()}
         self.directory = str(directory)
         self.elsewhere: dict[str, list[str]] = {}
@@ -145,7 +145,7 @@ class Scopes:
             for name in machine.vars:
                 self.elsewhere.setdefault(name, []).append(machine.name)
 
-    def here(self, machine: MachineDraft | None, host: Host, *, settled: bool) -> Scope:
+    def here(self, machine: MachineDraft | None, host: HostIdentity, *, settled: bool) -> Scope:
         """Return the variables of this host. `{home}` is the home its machine states, else the running user's."""
         built_in = {"manifest_dir": self.directory, "home": str(host.home)}
         if machine is not None:
@@ -177,16 +177,16 @@ class Scopes:
         return ChainMap(own, self.shared)
 
 
-def check_vars(scope: Scope, variables: Mapping[str, Written], problems: Problems) -> None:
+def check_vars(scope: Scope, variables: Mapping[str, RawValue], problems: Problems) -> None:
     """Note every variable whose text is wrong on any machine: unknown names, circles, stray braces."""
     for name, value in variables.items():
         try:
             scope.check(name)
-        except NoValue as missing:
+        except Unresolved as missing:
             note(missing, value, scope, problems)
 
 
-def note(missing: NoValue, value: Written, scope: Scope, problems: Problems) -> None:
+def note(missing: Unresolved, value: RawValue, scope: Scope, problems: Problems) -> None:
     """Note why a text could not be filled in, unless that is told where the cause lies."""
     if missing.told:
         return

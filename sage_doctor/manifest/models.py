@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.names import is_place
+from sage_doctor.manifest.names import is_path_or_hub_ref
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import Fields, ModelDraft, Written
-from sage_doctor.manifest.resolver import Filler
+from sage_doctor.manifest.raw_models import Fields, RawModel, RawValue
+from sage_doctor.manifest.resolver import Resolver
 from sage_doctor.manifest.specs import Budget, MergeRecipe, ModelPath, ModelSpec, ServiceSpec, as_kind
 from sage_doctor.text import printable
 
-Drafts = Mapping[str, ModelDraft]
+Drafts = Mapping[str, RawModel]
 
 
 def closure(drafts: Drafts, names: Iterable[str]) -> frozenset[str]:
@@ -53,7 +53,7 @@ def check_circles(drafts: Drafts, problems: Problems) -> None:
 
 
 def build_models(
-    drafts: Drafts, needed: frozenset[str], filler: Filler, budgets: Mapping[str, float]
+    drafts: Drafts, needed: frozenset[str], filler: Resolver, budgets: Mapping[str, float]
 ) -> tuple[dict[str, ModelSpec], dict[str, ServiceSpec], dict[str, str]]:
     """Return the models and services of this machine, and those that lie elsewhere with the reason.
 
@@ -75,7 +75,7 @@ def build_models(
         places = {
             what: filler.model(value, needed=name in needed, lacking=lacking)
             for what, value in written.items()
-            if what not in ("url", "served_by") and (what == "path" or is_place(value.text))
+            if what not in ("url", "served_by") and (what == "path" or is_path_or_hub_ref(value.text))
         }
         if lacking:
             elsewhere[name] = lacking[0]
@@ -100,14 +100,14 @@ def _follow(drafts: Drafts, models: dict[str, ModelSpec], elsewhere: dict[str, s
                 waiting.append(name)
 
 
-def _service(draft: ModelDraft, url: str, budgets: Mapping[str, float], line: int) -> ServiceSpec:
+def _service(draft: RawModel, url: str, budgets: Mapping[str, float], line: int) -> ServiceSpec:
     known = {key: value for key, value in draft.fields.values.items() if key not in keys.ONLY_DIRECTORY}
     budget = Budget(**{**budgets, **draft.fields.budget})
     return ServiceSpec(name=draft.name, url=url, budget=budget, line=line, **{"model": draft.name, **known})
 
 
 def _spec(
-    draft: ModelDraft, places: Mapping[str, ModelPath | None], budgets: Mapping[str, float], line: int
+    draft: RawModel, places: Mapping[str, ModelPath | None], budgets: Mapping[str, float], line: int
 ) -> ModelSpec:
     fields: Fields = draft.fields
     base = _named(fields.places.get("base"), places.get("base"))
@@ -136,7 +136,7 @@ def _spec(
     )
 
 
-def _named(value: Written | None, place: ModelPath | None) -> str | None:
+def _named(value: RawValue | None, place: ModelPath | None) -> str | None:
     if value is None:
         return None
     return value.text if place is None else place.text

@@ -29,7 +29,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return names[close[0]] if close else None
 
 
-def is_place(text: str) -> bool:
+def is_path_or_hub_ref(text: str) -> bool:
     """Return whether a base is a path or an `hf:` reference rather than the name of a manifest model."""
     return "/" in text or text.startswith(_PLACE_STARTS)
 
@@ -50,7 +50,7 @@ def name_fault(name: str, *, reserved: bool) -> str | None:
         return None
     if name == _HOST:
         return "is the word reports use for the host itself"
-    if is_place(name) or name.startswith("-"):
+    if is_path_or_hub_ref(name) or name.startswith("-"):
         return "would be read as a path or an option: it may not hold '/' nor start with '.', '~', '{', '-' or 'hf:'"
     return None
 

@@ -10,9 +10,9 @@ from typing import Any
 from sage_doctor.manifest import keys
 from sage_doctor.manifest.gate import read_gate
 from sage_doctor.manifest.lint import read_lint
-from sage_doctor.manifest.locations import BadPlace, interpreter
+from sage_doctor.manifest.locations import InvalidLocation, interpreter
 from sage_doctor.manifest.machines import (
-    Host,
+    HostIdentity,
     MachineDraft,
     Scopes,
     check_vars,
@@ -22,16 +22,16 @@ from sage_doctor.manifest.machines import (
 )
 from sage_doctor.manifest.models import build_models, check_circles, closure
 from sage_doctor.manifest.problems import Problems, shown
-from sage_doctor.manifest.raw_models import Written, read_budget, read_models, written
+from sage_doctor.manifest.raw_models import RawValue, read_budget, read_models, written
 from sage_doctor.manifest.references import References
 from sage_doctor.manifest.requirements import read_requires
-from sage_doctor.manifest.resolver import Filler
+from sage_doctor.manifest.resolver import Resolver
 from sage_doctor.manifest.sessions import Sessions
 from sage_doctor.manifest.specs import MachineSpec, Manifest, RoleSpec
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import locate_keys
-from sage_doctor.manifest.variables import NoValue
-from sage_doctor.system.path_info import look
+from sage_doctor.manifest.variables import Unresolved
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
 if sys.version_info >= (3, 11):
@@ -40,7 +40,7 @@ else:
     import tomli as tomllib
 
 
-def parse_manifest(text: str, *, path: Path, shown_as: Path, host: Host) -> Manifest:
+def parse_manifest(text: str, *, path: Path, shown_as: Path, host: HostIdentity) -> Manifest:
     """Return the manifest that lies at the absolute `path`, as it applies to `host`. Raises `ManifestError`."""
     lines = locate_keys(text)
     problems = Problems(shown_as, lines)
@@ -68,7 +68,7 @@ def _toml(text: str, problems: Problems) -> dict[str, Any]:
 class _Parser:
     """One pass over one manifest: read all tables, check the names between them, fill in what this host uses."""
 
-    def __init__(self, data: Mapping[str, Any], path: Path, host: Host, problems: Problems) -> None:
+    def __init__(self, data: Mapping[str, Any], path: Path, host: HostIdentity, problems: Problems) -> None:
         self.path = path
         self.host = host
         self.problems = problems
@@ -105,7 +105,7 @@ class _Parser:
         here, settled = match_host(self.machines, self.host, self.problems)
         scopes = Scopes(self.vars, self.machines, self.path.parent)
         scope = scopes.here(here, self.host, settled=settled)
-        filler = Filler(scope, self.path.parent, self.problems)
+        filler = Resolver(scope, self.path.parent, self.problems)
         check_vars(scope, self.vars, self.problems)
         roles = self._roles(here, filler)
         machines = {
@@ -145,16 +145,16 @@ class _Parser:
             services=services,
         )
 
-    def _filler(self, scopes: Scopes, draft: MachineDraft) -> Filler:
-        return Filler(scopes.there(draft), self.path.parent, self.problems)
+    def _filler(self, scopes: Scopes, draft: MachineDraft) -> Resolver:
+        return Resolver(scopes.there(draft), self.path.parent, self.problems)
 
-    def _roles(self, here: MachineDraft | None, filler: Filler) -> dict[str, RoleSpec]:
+    def _roles(self, here: MachineDraft | None, filler: Resolver) -> dict[str, RoleSpec]:
         mine = here.roles if here is not None else None
         found = {}
         for name, table in self.roles.items():
             ours = mine is None or name in mine
             runners = [
-                filler.text(Written(text, (*table.path, "runners", index), table.field("runners")), needed=ours)
+                filler.text(RawValue(text, (*table.path, "runners", index), table.field("runners")), needed=ours)
                 for index, text in table.items("runners")
             ]
             table.texts("runners")
@@ -163,13 +163,13 @@ class _Parser:
                 models=table.texts("models") or (),
                 runners=tuple(text for text in runners if text is not None),
                 accelerator=table.choice("accelerator", keys.ACCELERATORS),
-                max_age_s=table.length_of_time("max_age") or self.gate.max_age_s,
+                max_age_s=table.duration("max_age") or self.gate.max_age_s,
                 description=table.text("description", empty=True),
                 line=self.problems.lines.of(table.path),
             )
         return found
 
-    def _machine(self, draft: MachineDraft, filler: Filler, *, here: bool) -> MachineSpec:
+    def _machine(self, draft: MachineDraft, filler: Resolver, *, here: bool) -> MachineSpec:
         check_vars(filler.scope, draft.vars, self.problems)
         if not here:
             for fields in draft.overrides.values():
@@ -188,7 +188,7 @@ class _Parser:
             line=self.problems.lines.of(draft.table.path),
         )
 
-    def _python(self, own: Written | None, filler: Filler, *, needed: bool) -> Path | None:
+    def _python(self, own: RawValue | None, filler: Resolver, *, needed: bool) -> Path | None:
         """Return the interpreter of a machine. What is wrong with the manifest's default is told for this host only."""
         value = own or self.python
         if value is None:
@@ -197,7 +197,7 @@ class _Parser:
             return filler.interpreter(value, needed=needed)
         try:
             return interpreter(filler.directory, filler.scope.expand(value.text))
-        except (NoValue, BadPlace):
+        except (Unresolved, InvalidLocation):
             return None
 
     def _wanted(self, here: MachineDraft | None, roles: Mapping[str, RoleSpec]) -> list[str]:
@@ -207,17 +207,17 @@ class _Parser:
         mine = roles if here is None or here.roles is None else [name for name in here.roles if name in roles]
         return [model for name in mine for model in roles[name].models]
 
-    def _check_paths(self, filler: Filler) -> tuple[Path, ...]:
+    def _check_paths(self, filler: Resolver) -> tuple[Path, ...]:
         table = self.top.section("checks")
         table.only(keys.CHECKS)
         found = []
         table.texts("paths")
         for index, text in table.items("paths"):
-            value = Written(text, (*table.path, "paths", index), table.field("paths"))
+            value = RawValue(text, (*table.path, "paths", index), table.field("paths"))
             path = filler.path(value)
             if path is None:
                 continue
-            node = look(path)
+            node = inspect_path(path)
             if node.kind in ("file", "directory"):
                 found.append(path)
                 continue

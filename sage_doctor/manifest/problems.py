@@ -10,7 +10,7 @@ from pathlib import Path
 from sage_doctor.errors import ManifestError
 from sage_doctor.manifest.names import MOST_CANDIDATES, nearest
 from sage_doctor.manifest.toml_lines import KeyLines, KeyPath
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 _MOST_SUGGESTIONS = 50  # a suggestion compares with every known name; thousands of mistakes get none
 
@@ -46,9 +46,9 @@ class Problems:
         near = nearest(word, names) if self._suggestions <= _MOST_SUGGESTIONS else None
         if near is not None:
             return f"did you mean '{printable(near)}'?"
-        return f"known: {listed(names, most=12) or 'none'}"
+        return f"known: {join_limited(names, most=12) or 'none'}"
 
-    def listed(self) -> list[str]:
+    def messages(self) -> list[str]:
         """Return the problems as `file:line: message`, by line, each once."""
         ordered = sorted(self._found, key=lambda problem: problem[0])
         return list(dict.fromkeys(f"{self.where}:{line}: {message}" for line, message in ordered))
@@ -56,7 +56,7 @@ class Problems:
     def settle(self) -> None:
         """Raise `ManifestError` with everything gathered so far; return where that is nothing."""
         if self._found:
-            raise ManifestError(self.listed())
+            raise ManifestError(self.messages())
 
 
 def shown_path(path: Path) -> str:

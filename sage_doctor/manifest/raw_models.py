@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.names import is_place, is_variable
+from sage_doctor.manifest.names import is_path_or_hub_ref, is_variable
 from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import KeyPath
@@ -17,7 +17,7 @@ _DEVICES = "'cpu', 'mps', 'cuda' or 'cuda:N'"
 
 
 @dataclass(frozen=True)
-class Written:
+class RawValue:
     """A text with the key it stands at, and how messages call that key."""
 
     text: str
@@ -30,7 +30,7 @@ class Fields:
     """What one `[models.X]` or `[machines.M.models.X]` table sets; what it leaves out is not in `values`."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
-    places: Mapping[str, Written] = field(default_factory=dict)
+    places: Mapping[str, RawValue] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)
 
     def over(self, other: Fields) -> Fields:
@@ -39,7 +39,7 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class ModelDraft:
+class RawModel:
     """One model as written.
 
     `places` of its fields may hold path, base, merge.base, merge.adapter and served_by; those of a service, its url.
@@ -50,19 +50,19 @@ class ModelDraft:
     kind: str
     fields: Fields
     key: KeyPath
-    instead: tuple[Written, ...] = ()
+    instead: tuple[RawValue, ...] = ()
 
-    def references(self) -> list[Written]:
+    def references(self) -> list[RawValue]:
         """Return where this model names other models of the manifest that it is built on."""
         apart = ("path", "url", "served_by")
-        return [w for what, w in self.fields.places.items() if what not in apart and not is_place(w.text)]
+        return [w for what, w in self.fields.places.items() if what not in apart and not is_path_or_hub_ref(w.text)]
 
     @property
-    def served_by(self) -> Written | None:
+    def served_by(self) -> RawValue | None:
         """Where this model names the service that may be asked instead."""
         return self.fields.places.get("served_by")
 
-    def on(self, override: Fields | None) -> ModelDraft:
+    def on(self, override: Fields | None) -> RawModel:
         """Return the model with a machine's settings over its own."""
         return self if override is None else replace(self, fields=override.over(self.fields))
 
@@ -92,10 +92,10 @@ def read_fields(table: Table) -> Fields:
     )
 
 
-def written(table: Table, key: str) -> Written | None:
+def written(table: Table, key: str) -> RawValue | None:
     """Return a text of the table with the place it stands at."""
     text = table.text(key)
-    return None if text is None else Written(text, (*table.path, key), table.field(key))
+    return None if text is None else RawValue(text, (*table.path, key), table.field(key))
 
 
 def _device(table: Table) -> str | None:
@@ -109,13 +109,13 @@ def _device(table: Table) -> str | None:
     return None
 
 
-def read_models(top: Table) -> dict[str, ModelDraft]:
+def read_models(top: Table) -> dict[str, RawModel]:
     """Return the models by name."""
     tables = top.named("models", keys.MODEL, "model", marks=("kind", "path"))
     return {name: _model(name, table) for name, table in tables.items()}
 
 
-def _model(name: str, table: Table) -> ModelDraft:
+def _model(name: str, table: Table) -> RawModel:
     kind = table.choice("kind", keys.KINDS)
     lies = ("url", "where it answers") if kind == "service" else ("path", "a directory or hf:org/name")
     for key, what in (("kind", f"one of {', '.join(keys.KINDS)}"), lies):
@@ -139,8 +139,8 @@ def _model(name: str, table: Table) -> ModelDraft:
             )
         fields = Fields(places=_merge(table)).over(fields)
     instead = table.texts("or", or_one=True) or ()
-    words = tuple(Written(text, (*table.path, "or"), table.field("or")) for text in instead)
-    return ModelDraft(name, kind or "full", fields, table.path, words)
+    words = tuple(RawValue(text, (*table.path, "or"), table.field("or")) for text in instead)
+    return RawModel(name, kind or "full", fields, table.path, words)
 
 
 def only_its_own(table: Table, kind: str) -> None:
@@ -162,7 +162,7 @@ def _variable(table: Table) -> str | None:
     return None
 
 
-def _merge(parent: Table) -> dict[str, Written]:
+def _merge(parent: Table) -> dict[str, RawValue]:
     table = parent.section("merge")
     table.only(keys.MERGE)
     found = {}

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sage_doctor.manifest.machines import MachineDraft
-from sage_doctor.manifest.names import is_place
+from sage_doctor.manifest.names import is_path_or_hub_ref
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import ModelDraft, Written, only_its_own, shown_name
+from sage_doctor.manifest.raw_models import RawModel, RawValue, only_its_own, shown_name
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.toml_lines import KeyPath
 
@@ -17,7 +17,7 @@ from sage_doctor.manifest.toml_lines import KeyPath
 class References:
     """What there is to refer to."""
 
-    drafts: Mapping[str, ModelDraft]
+    drafts: Mapping[str, RawModel]
     roles: Mapping[str, Table]
     problems: Problems
 
@@ -58,16 +58,16 @@ class References:
         if name not in self.roles:
             self.problems.unknown(key, f"unknown role {shown_name(name)} in {where}", self.roles, word=name)
 
-    def _bases(self, places: Mapping[str, Written]) -> None:
+    def _bases(self, places: Mapping[str, RawValue]) -> None:
         for what, reference in places.items():
-            if what in ("path", "url", "served_by") or is_place(reference.text):
+            if what in ("path", "url", "served_by") or is_path_or_hub_ref(reference.text):
                 continue
             self._model(reference.text, reference.key, reference.label)
             if reference.text in self.drafts and self.drafts[reference.text].kind == "service":
                 told = f"{reference.label}: {shown_name(reference.text)} is a service, and nothing can be built on one"
                 self.problems.add(reference.key, told)
 
-    def _server(self, named: Written) -> None:
+    def _server(self, named: RawValue) -> None:
         services = {name: draft for name, draft in self.drafts.items() if draft.kind == "service"}
         if named.text in services:
             return

@@ -10,16 +10,16 @@ from typing import TypeVar
 from sage_doctor.manifest import locations
 from sage_doctor.manifest.machines import note
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import Written
+from sage_doctor.manifest.raw_models import RawValue
 from sage_doctor.manifest.specs import ModelPath
-from sage_doctor.manifest.variables import NoValue, Scope
+from sage_doctor.manifest.variables import Scope, Unresolved
 from sage_doctor.text import printable
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Filler:
+class Resolver:
     """Fills in for one machine. Where something has no value there, each method returns None.
 
     With `needed`, that is a problem. Without, a text that only lacks something of another machine is none; the
@@ -30,11 +30,11 @@ class Filler:
     directory: Path
     problems: Problems
 
-    def text(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
+    def text(self, value: RawValue, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
         """Return the text with its variables filled in."""
         try:
             return self.scope.expand(value.text)
-        except NoValue as missing:
+        except Unresolved as missing:
             if missing.here_only and not needed:
                 if lacking is not None:
                     lacking.append(str(missing))
@@ -42,19 +42,19 @@ class Filler:
                 note(missing, value, self.scope, self.problems)
             return None
 
-    def model(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> ModelPath | None:
+    def model(self, value: RawValue, *, needed: bool = True, lacking: list[str] | None = None) -> ModelPath | None:
         """Return the text as the place of a model."""
         return self._place(locations.model_path, value, needed=needed, lacking=lacking)
 
-    def path(self, value: Written, *, needed: bool = True) -> Path | None:
+    def path(self, value: RawValue, *, needed: bool = True) -> Path | None:
         """Return the text as an absolute path."""
         return self._place(locations.absolute, value, needed=needed)
 
-    def glob(self, value: Written, *, needed: bool = True) -> str | None:
+    def glob(self, value: RawValue, *, needed: bool = True) -> str | None:
         """Return the text as a glob, which the manifest's directory is no part of: its name may hold a `[`."""
         return self._place(locations.glob, value, needed=needed)
 
-    def url(self, value: Written, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
+    def url(self, value: RawValue, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
         """Return the text as the address of a service."""
         text = self.text(value, needed=needed, lacking=lacking)
         if text is not None and locations.holds_credentials(text):
@@ -64,18 +64,18 @@ class Filler:
             return None
         try:
             return locations.service_url(text) if text is not None else None
-        except locations.BadPlace as bad:
+        except locations.InvalidLocation as bad:
             self.problems.add(value.key, f"{value.label} '{printable(text or '', limit=200)}' {bad}")
             return None
 
-    def interpreter(self, value: Written, *, needed: bool = True) -> Path | None:
+    def interpreter(self, value: RawValue, *, needed: bool = True) -> Path | None:
         """Return the text as the path of a Python interpreter."""
         return self._place(locations.interpreter, value, needed=needed)
 
     def _place(
         self,
         make: Callable[[Path, str], T],
-        value: Written,
+        value: RawValue,
         *,
         needed: bool = True,
         lacking: list[str] | None = None,
@@ -85,8 +85,8 @@ class Filler:
             return None
         try:
             if not text:
-                raise locations.BadPlace("is empty with its variables filled in")
+                raise locations.InvalidLocation("is empty with its variables filled in")
             return make(self.directory, text)
-        except locations.BadPlace as bad:
+        except locations.InvalidLocation as bad:
             self.problems.add(value.key, f"{value.label} '{printable(text, limit=200)}' {bad}")
             return None

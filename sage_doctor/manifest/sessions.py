@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sage_doctor.manifest import keys
 from sage_doctor.manifest.durations import EXPECTED
-from sage_doctor.manifest.raw_models import Written, written
+from sage_doctor.manifest.raw_models import RawValue, written
 from sage_doctor.manifest.references import References
-from sage_doctor.manifest.resolver import Filler
+from sage_doctor.manifest.resolver import Resolver
 from sage_doctor.manifest.tables import Table
 from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 
@@ -19,7 +19,7 @@ class Sessions:
     """Reads both kinds of tables. `mine` are the roles of this machine, None where it has every one."""
 
     top: Table
-    filler: Filler
+    filler: Resolver
     references: References
     mine: tuple[str, ...] | None
 
@@ -31,7 +31,7 @@ class Sessions:
             self._require(table, "path", "a glob of the files that sessions write")
             self._require(table, "max_age", EXPECTED)
             globs = [self.filler.glob(value, needed=ours) for value in _each(table, "path")]
-            max_age = table.length_of_time("max_age")
+            max_age = table.duration("max_age")
             description = table.text("description", empty=True)
             if ours and max_age is not None:
                 found[name] = HeartbeatSpec(
@@ -84,12 +84,12 @@ class Sessions:
             table.problems.add(table.path, f"{table.title} has no {key}: {what}")
 
 
-def _each(table: Table, key: str) -> Iterator[Written]:
+def _each(table: Table, key: str) -> Iterator[RawValue]:
     """Give the strings of a key that holds one string or a list of them; notes what is neither, and an empty list."""
     texts = table.texts(key, or_one=True)
     if table.data.get(key) == []:
         table.wrong(key, "a glob or a list of globs that is not empty")
     if isinstance(table.data.get(key), str):
-        yield from (Written(text, (*table.path, key), table.field(key)) for text in texts or ())
+        yield from (RawValue(text, (*table.path, key), table.field(key)) for text in texts or ())
     for index, text in table.items(key):
-        yield Written(text, (*table.path, key, index), table.field(key))
+        yield RawValue(text, (*table.path, key, index), table.field(key))

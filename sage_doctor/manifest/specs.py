@@ -10,9 +10,9 @@ from typing import Literal, cast
 from sage_doctor.errors import UsageError
 from sage_doctor.manifest.names import nearest
 from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
-Kind = Literal["full", "merged", "adapter"]
+ModelKind = Literal["full", "merged", "adapter"]
 Api = Literal["openai", "ollama"]
 
 
@@ -64,7 +64,7 @@ class ModelSpec:
     """
 
     name: str
-    kind: Kind
+    kind: ModelKind
     path: ModelPath
     base: str | None = None
     base_path: ModelPath | None = None
@@ -206,7 +206,7 @@ class Manifest:
         if name in self.elsewhere:
             raise UsageError(f"model '{shown}' is not on this machine: {self.elsewhere[name]}")
         near = nearest(name, [*self.models, *self.elsewhere])
-        hint = f"did you mean '{printable(near)}'?" if near else f"models: {listed(list(self.models)) or 'none'}"
+        hint = f"did you mean '{printable(near)}'?" if near else f"models: {join_limited(list(self.models)) or 'none'}"
         raise UsageError(f"no model '{shown}' in {printable(str(self.path))}; {hint}")
 
     def model_for_base(self, spec: ModelSpec) -> ModelSpec | None:
@@ -224,12 +224,14 @@ class Manifest:
         shown = printable(name, limit=80)
         if name not in self.roles:
             near = nearest(name, list(self.roles))
-            hint = f"did you mean '{printable(near)}'?" if near else f"roles: {listed(list(self.roles)) or 'none'}"
+            hint = (
+                f"did you mean '{printable(near)}'?" if near else f"roles: {join_limited(list(self.roles)) or 'none'}"
+            )
             raise UsageError(f"no role '{shown}' in {printable(str(self.path))}; {hint}")
         if self.machine is not None and name not in self.machine.roles:
             raise UsageError(
                 f"machine {printable(self.machine.name)} does not have the role '{shown}' "
-                f"(its roles: {listed(list(self.machine.roles)) or 'none'}); see {printable(str(self.path))}"
+                f"(its roles: {join_limited(list(self.machine.roles)) or 'none'}); see {printable(str(self.path))}"
             )
         machine = replace(self.machine, roles=(name,)) if self.machine is not None else None
         return replace(
@@ -242,7 +244,7 @@ class Manifest:
         )
 
     @property
-    def everything_counts(self) -> bool:
+    def all_models_required(self) -> bool:
         """Whether every model is needed, because nothing says which machine needs which."""
         return not self.narrowed and (not self.machines or not self.roles)
 
@@ -252,7 +254,7 @@ class Manifest:
 
     def required_services(self) -> frozenset[str]:
         """Return the names of the services that this machine's roles name; every one where nothing says which."""
-        if self.everything_counts:
+        if self.all_models_required:
             return frozenset(self.services)
         return frozenset(n for role in self.needed_roles() for n in self.roles[role].models if n in self.services)
 
@@ -262,7 +264,7 @@ class Manifest:
         Without any `[machines]` or without any `[roles]` that is every model. Where machines exist and none
         matches this host, it is what all roles together need.
         """
-        if self.everything_counts:
+        if self.all_models_required:
             return frozenset(self.models)
         places = {_place(m.path): m.name for m in self.models.values()}
         waiting = [name for role in self.needed_roles() for name in self.roles[role].models]
@@ -286,6 +288,6 @@ def _place(path: ModelPath) -> object:
     return (path.hub, path.revision) if path.hub is not None else path.path
 
 
-def as_kind(text: str) -> Kind:
+def as_kind(text: str) -> ModelKind:
     """Return a kind already checked to be one."""
-    return cast("Kind", text)
+    return cast("ModelKind", text)

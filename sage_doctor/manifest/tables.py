@@ -95,7 +95,7 @@ class Table:
             self.wrong(key, "a positive number")
         return number
 
-    def length_of_time(self, key: str) -> float | None:
+    def duration(self, key: str) -> float | None:
         """Return a length of time in seconds, written with its unit or as a number of seconds."""
         value = self.data.get(key)
         length = durations.seconds(value) if isinstance(value, str) else _positive(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from sage_doctor.manifest.keys import BUILT_IN
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 MOST_LENGTH = 4096  # variables of variables could double in length at each step
 MOST_DEPTH = 32
@@ -17,7 +17,7 @@ MOST_DEPTH = 32
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
-class NoValue(Exception):
+class Unresolved(Exception):
     """A text cannot be filled in; the message says why.
 
     `here_only` is true where it could be on another machine. `word` is the unknown name to find a nearer one for.
@@ -52,30 +52,30 @@ class Scope:
     this_host: bool = True
     settled: bool = True
     _values: dict[str, str] = field(default_factory=dict)
-    _broken: dict[str, NoValue] = field(default_factory=dict)
+    _broken: dict[str, Unresolved] = field(default_factory=dict)
 
     def known(self) -> Iterator[str]:
         """Give every name that may be written between braces on some machine."""
         return chain(BUILT_IN, self.variables, self.elsewhere)
 
     def expand(self, text: str) -> str:
-        """Return `text` with `~` and every variable filled in. Raises `NoValue`."""
+        """Return `text` with `~` and every variable filled in. Raises `Unresolved`."""
         return self._expand(text, ())
 
     def check(self, name: str) -> None:
-        """Fill in the variable `name` for its own sake. Raises `NoValue` where its text is wrong on any machine."""
-        with suppress(NoValue):
+        """Fill in the variable `name` for its own sake. Raises `Unresolved` where its text is wrong on any machine."""
+        with suppress(Unresolved):
             self._variable(name, ())
         cause = self._broken.get(name)
         if cause is not None and not cause.told:
             cause.told = True
-            raise NoValue(str(cause), word=cause.word)
+            raise Unresolved(str(cause), word=cause.word)
 
     def values(self, names: Iterable[str]) -> dict[str, str]:
         """Return those of the variables that have a value here."""
         found = {}
         for name in names:
-            with suppress(NoValue):
+            with suppress(Unresolved):
                 found[name] = self._variable(name, ())
         return found
 
@@ -91,22 +91,24 @@ class Scope:
             if whole in ("{{", "}}"):
                 parts.append(whole[0])
             elif whole in ("{", "}"):
-                raise NoValue(f"'{whole}' without its other half; a brace of the path itself is written '{whole * 2}'")
+                raise Unresolved(
+                    f"'{whole}' without its other half; a brace of the path itself is written '{whole * 2}'"
+                )
             elif match.group(1) is not None:
                 parts.append(self._value(match.group(1), inside))
             else:
                 parts.append(whole)
             length += len(parts[-1])
             if length > MOST_LENGTH:
-                raise NoValue(f"it is longer than {MOST_LENGTH} characters with its variables filled in")
+                raise Unresolved(f"it is longer than {MOST_LENGTH} characters with its variables filled in")
         return "".join(parts)
 
     def _tilde(self, text: str) -> str:
         if text != "~" and not text.startswith("~/"):
             user = printable(text.partition("/")[0], limit=40)
-            raise NoValue(f"'{user}' is not filled in: write '~/…' for your own home, or the whole path")
+            raise Unresolved(f"'{user}' is not filled in: write '~/…' for your own home, or the whole path")
         if self.tilde is None:
-            raise NoValue("'~' is known only on that machine", here_only=True)
+            raise Unresolved("'~' is known only on that machine", here_only=True)
         return self.tilde
 
     def _value(self, name: str, inside: tuple[str, ...]) -> str:
@@ -121,15 +123,15 @@ class Scope:
             why = "no [machines] table matches this host; set SAGE_MACHINE"
             if not self.this_host:
                 why = f"{self._host()} states no home"
-            raise NoValue(f"'{{{shown}}}' has no value: {why}", here_only=True, told=not self.settled)
+            raise Unresolved(f"'{{{shown}}}' has no value: {why}", here_only=True, told=not self.settled)
         if name in self.elsewhere:
             raise self._elsewhere(name)
-        raise NoValue(f"unknown variable '{shown}'", word=name)
+        raise Unresolved(f"unknown variable '{shown}'", word=name)
 
-    def _elsewhere(self, name: str) -> NoValue:
+    def _elsewhere(self, name: str) -> Unresolved:
         machines = self.elsewhere[name]
-        which = f"machine{'s' if len(machines) > 1 else ''} {listed(machines)}"
-        return NoValue(
+        which = f"machine{'s' if len(machines) > 1 else ''} {join_limited(machines)}"
+        return Unresolved(
             f"variable '{name}' is set for {which} but not for {self._host()}{self._advice()}",
             here_only=True,
             told=not self.settled,
@@ -147,30 +149,30 @@ class Scope:
     def _environment(self, name: str) -> str:
         shown = printable(name, limit=80)
         if not name or "=" in name:
-            raise NoValue("'{env:}' needs the name of an environment variable: '{env:NAME}'")
+            raise Unresolved("'{env:}' needs the name of an environment variable: '{env:NAME}'")
         if self.environ is None:
-            raise NoValue(f"environment variable '{shown}' is known only on that machine", here_only=True)
+            raise Unresolved(f"environment variable '{shown}' is known only on that machine", here_only=True)
         if name not in self.environ:
-            raise NoValue(f"environment variable '{shown}' is not set", here_only=True)
+            raise Unresolved(f"environment variable '{shown}' is not set", here_only=True)
         return self.environ[name]
 
     def _variable(self, name: str, inside: tuple[str, ...]) -> str:
         if name in self._values:
             return self._values[name]
         if name in self._broken:
-            raise NoValue(f"variable '{name}' has no value", told=True)
+            raise Unresolved(f"variable '{name}' has no value", told=True)
         if name in inside:
             circle = " -> ".join((*inside[inside.index(name) :], name))
-            raise NoValue(f"variables that need each other: {printable(circle, limit=200)}", spreads=True)
+            raise Unresolved(f"variables that need each other: {printable(circle, limit=200)}", spreads=True)
         if len(inside) >= MOST_DEPTH:
-            raise NoValue(f"variables inside variables more than {MOST_DEPTH} deep", spreads=True)
+            raise Unresolved(f"variables inside variables more than {MOST_DEPTH} deep", spreads=True)
         try:
             value = self._expand(self.variables[name], (*inside, name))
-        except NoValue as cause:
+        except Unresolved as cause:
             if not cause.here_only:
                 self._broken[name] = cause
             if cause.here_only or cause.spreads or not inside:
                 raise
-            raise NoValue(str(cause), told=True) from cause
+            raise Unresolved(str(cause), told=True) from cause
         self._values[name] = value
         return value

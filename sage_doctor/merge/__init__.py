@@ -10,18 +10,18 @@ faithfully is refused with a `MergeRefused` before the first byte is written.
 
 from __future__ import annotations
 
-from sage_doctor.merge.base import Surroundings
+from sage_doctor.merge.base import BaseSearch
 from sage_doctor.merge.plan import MergePlan, plan_merge
 from sage_doctor.merge.refusal import MergeRefused
 from sage_doctor.merge.run import MergeCancelled, MergeOutcome, Step, apply
 
 __all__ = [
+    "BaseSearch",
     "MergeCancelled",
     "MergeOutcome",
     "MergePlan",
     "MergeRefused",
     "Step",
-    "Surroundings",
     "apply",
     "plan_merge",
 ]

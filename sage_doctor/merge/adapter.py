@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal, cast
 
 from sage_doctor.facts.adapters import PREFIX, read_adapter_weights
-from sage_doctor.merge.edits import FLOATS, Place
+from sage_doctor.merge.edits import FLOATS, TensorLocation
 from sage_doctor.merge.refusal import refused, unmatched
 from sage_doctor.readers.tree import Tree
 from sage_doctor.system.path_info import UnreadableFile, read_range
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 Part = Literal["A", "B", "embedding_A", "embedding_B", "B.bias", "magnitude", "rows", "weight", "bias"]
 
@@ -33,7 +33,7 @@ class ModuleParts:
     """What the adapter holds for one module. `name` is the module's name while the model runs."""
 
     name: str
-    parts: dict[Part, Place] = field(default_factory=dict)
+    parts: dict[Part, TensorLocation] = field(default_factory=dict)
 
     @property
     def leaf(self) -> str:
@@ -54,16 +54,16 @@ def read_parts(tree: Tree) -> tuple[Path, dict[str, ModuleParts]]:
         )
     if weights.name is None or weights.header is None:
         shards = sorted(n for n in tree.names if n.startswith("adapter_model"))
-        what = f"its weights are in an unknown form: {listed(shards)}" if shards else "it has no weights"
+        what = f"its weights are in an unknown form: {join_limited(shards)}" if shards else "it has no weights"
         raise refused(f"the adapter cannot be read: {what}", "Bring back adapter_model.safetensors.")
     if weights.header.problem is not None:
         message = printable(weights.header.problem.message)
         raise refused(f"{weights.name}: {message}", "Fetch the adapter's weights again.")
     path = tree.path / weights.name
-    return path, _by_module({n: Place(path, t) for n, t in weights.header.tensors.items()})
+    return path, _by_module({n: TensorLocation(path, t) for n, t in weights.header.tensors.items()})
 
 
-def _by_module(places: Mapping[str, Place]) -> dict[str, ModuleParts]:
+def _by_module(places: Mapping[str, TensorLocation]) -> dict[str, ModuleParts]:
     modules: dict[str, ModuleParts] = {}
     strange = []
     # Plain names sort before `modules_to_save` and `original_module`, so what those repeat is known when they come.
@@ -81,7 +81,7 @@ def _by_module(places: Mapping[str, Place]) -> dict[str, ModuleParts]:
     if strange:
         raise unmatched(
             f"{len(strange)} of {len(places)} tensors have names or dtypes that belong to no adapter PEFT would load: "
-            f"{listed(strange, most=3)}",
+            f"{join_limited(strange, most=3)}",
             "Save the adapter again with PeftModel.save_pretrained().",
         )
     if not modules:
@@ -97,7 +97,7 @@ def _rank(name: str) -> int:
     return 1 if ".modules_to_save." in name else _REPLACED if ".original_module." in name else 0
 
 
-def same_bytes(one: Place, other: Place) -> bool:
+def same_bytes(one: TensorLocation, other: TensorLocation) -> bool:
     """Return whether two of the adapter's tensors are the same. Raises `MergeRefused` where they cannot be read."""
     if one.tensor.dtype != other.tensor.dtype or one.shape != other.shape:
         return False

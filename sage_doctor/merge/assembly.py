@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from sage_doctor.merge.adapter import ModuleParts, Part
 from sage_doctor.merge.base import BaseModel
-from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, BiasDelta, Layout, LowRank, Piece, Place, Rows
+from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, BiasDelta, Layout, LowRank, Rows, TensorLocation, TensorPlan
 from sage_doctor.merge.names import Names
 from sage_doctor.merge.recipe import Recipe
 from sage_doctor.merge.refusal import refused, unmatched
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 MATRIX = 2
 _EXPERT = re.compile(r"\.experts\.\d+\.")
@@ -35,10 +35,10 @@ _FORMS: tuple[frozenset[Part], ...] = (
 class Assembly:
     """The pieces of the merged model by stored name, and the adapter tensors not yet used."""
 
-    pieces: dict[str, Piece]
+    pieces: dict[str, TensorPlan]
     left: set[str]
 
-    def use(self, place: Place) -> Place:
+    def use(self, place: TensorLocation) -> TensorLocation:
         """Return `place`, noted as used. An adapter tensor is used once."""
         if place.tensor.name not in self.left:
             raise refused(f"{printable(place.tensor.name)} would be used twice", "Please report this.")
@@ -46,11 +46,11 @@ class Assembly:
         return place
 
 
-def untouched(base: BaseModel, dtype: str | None) -> dict[str, Piece]:
+def untouched(base: BaseModel, dtype: str | None) -> dict[str, TensorPlan]:
     """Return the base's own tensors as pieces. `dtype` (`float32`) converts the floating ones; None keeps them."""
     wanted = STORED[dtype] if dtype is not None else None
     return {
-        name: Piece(
+        name: TensorPlan(
             name=name,
             source=place,
             stored=place.tensor.dtype,
@@ -79,7 +79,7 @@ def apply_module(
     form = frozenset(module.parts) - {"weight", "bias"}
     shown = printable(module.name)
     if form not in _FORMS:
-        raise unmatched(f"the adapter holds only a part of what {shown} needs: {listed(sorted(form))}")
+        raise unmatched(f"the adapter holds only a part of what {shown} needs: {join_limited(sorted(form))}")
     if "weight" in module.parts:
         _replace(assembly, weight, assembly.use(module.parts["weight"]), shown)
     if form & {"A", "embedding_A"}:
@@ -106,7 +106,7 @@ def apply_module(
         assembly.pieces[bias] = replace(assembly.pieces[bias], bias=BiasDelta(b=place, scaling=scaling))
 
 
-def _replace(assembly: Assembly, name: str, place: Place, shown: str) -> None:
+def _replace(assembly: Assembly, name: str, place: TensorLocation, shown: str) -> None:
     """Let the adapter's tensor take the place of the base's. Only an embedding may have more or fewer rows."""
     old = assembly.pieces[name]
     if place.shape[1:] != old.shape[1:] or len(place.shape) != len(old.shape):
@@ -122,7 +122,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape)
 
 
-def _low_rank(assembly: Assembly, module: ModuleParts, piece: Piece, recipe: Recipe, kind: str) -> LowRank:
+def _low_rank(assembly: Assembly, module: ModuleParts, piece: TensorPlan, recipe: Recipe, kind: str) -> LowRank:
     parts = module.parts
     embedding = "embedding_A" in parts
     a = assembly.use(parts["embedding_A" if embedding else "A"])
@@ -181,7 +181,7 @@ def _linear(module: ModuleParts) -> Layout:
     return "expert"
 
 
-def _rows(assembly: Assembly, module: ModuleParts, piece: Piece, recipe: Recipe) -> Rows:
+def _rows(assembly: Assembly, module: ModuleParts, piece: TensorPlan, recipe: Recipe) -> Rows:
     place = assembly.use(module.parts["rows"])
     indices = recipe.token_rows(module.name)
     shown = printable(module.name)

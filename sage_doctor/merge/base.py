@@ -13,17 +13,17 @@ from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, place_
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
 from sage_doctor.facts.weights import Weights, read_weights
-from sage_doctor.merge.edits import Place
+from sage_doctor.merge.edits import TensorLocation
 from sage_doctor.merge.quantised import Quantised, read_quantised
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import Tree, read_tree
-from sage_doctor.system.path_info import look
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import join_limited, printable, shell_quote
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class BaseSearch:
     """Where a base may be looked for. `named` are places that somebody wrote down for it, with who did."""
 
     cwd: Path
@@ -33,7 +33,7 @@ class Surroundings:
     named: tuple[tuple[Path, str], ...] = ()
 
     @classmethod
-    def here(cls) -> Surroundings:
+    def here(cls) -> BaseSearch:
         """Return those of this process."""
         cwd = Path.cwd()
         home = Path(os.path.expanduser("~"))
@@ -52,11 +52,11 @@ class BaseModel:
     tree: Tree
     config: Mapping[str, Any]
     weights: Weights
-    tensors: Mapping[str, Place]
+    tensors: Mapping[str, TensorLocation]
     quantised: Quantised | None = None
 
 
-def find_base(adapter: Path, config: AdapterConfig, around: Surroundings) -> tuple[Path, str]:
+def find_base(adapter: Path, config: AdapterConfig, around: BaseSearch) -> tuple[Path, str]:
     """Return the directory of the base and why it is the one. Raises `MergeRefused` where that is not certain."""
     text = config.base
     if len(around.named) == 1:
@@ -91,7 +91,7 @@ def find_base(adapter: Path, config: AdapterConfig, around: Surroundings) -> tup
 def _question(what: str, places: list[Path]) -> MergeRefused:
     if not places:
         return refused(what, "Name the base with --base DIR.")
-    options = listed([f"--base {quoted(p)}" for p in places], most=5)
+    options = join_limited([f"--base {shell_quote(p)}" for p in places], most=5)
     return refused(
         f"{what}, and its shape cannot tell which it is: models fine-tuned from one another have the same shapes",
         f"Say which: {options}",
@@ -111,7 +111,7 @@ def read_base(path: Path, why: str) -> BaseModel:
             f"the base {shown} is in GGUF, which is for other runners",
             "Have transformers load it (from_pretrained with gguf_file=…), save that, and name it with --base.",
         )
-    if look(path).kind != "directory":
+    if inspect_path(path).kind != "directory":
         raise refused(f"the base {shown} is not a directory", "Name the base with --base DIR.")
     tree = read_tree(path)
     if "adapter_config.json" in tree.names:
@@ -119,7 +119,9 @@ def read_base(path: Path, why: str) -> BaseModel:
     config = read_json_object(path / "config.json", most=1 << 24)
     if config.value is None:
         reason = "is missing" if config.missing else f"cannot be used: {printable(config.problem)}"
-        raise refused(f"the base's config.json {reason} ({shown})", f"Examine it: sage-doctor check {quoted(path)}")
+        raise refused(
+            f"the base's config.json {reason} ({shown})", f"Examine it: sage-doctor check {shell_quote(path)}"
+        )
     weights = read_weights(tree, config.value)
     tensors = _tensors(path, weights)
     quantised = read_quantised(config.value, tensors, read_config_facts(config.value).model_type or "")
@@ -133,24 +135,24 @@ def _only_gguf(path: Path) -> bool:
     return any(n.endswith(".gguf") for n in names) and "config.json" not in names
 
 
-def _tensors(path: Path, weights: Weights) -> dict[str, Place]:
+def _tensors(path: Path, weights: Weights) -> dict[str, TensorLocation]:
     """Return every tensor of the base. Raises `MergeRefused` where the files are not whole."""
-    mend = f"Examine it: sage-doctor check {quoted(path)}"
+    mend = f"Examine it: sage-doctor check {shell_quote(path)}"
     if weights.form not in ("single", "sharded"):
         what = "pickles, which are never opened here" if weights.form != "none" else "missing"
         raise refused(f"the base's weights are {what} ({printable(str(path))})", mend)
     if weights.index is not None and (weights.index.problem or weights.index.escaping):
         raise refused(f"the base's {printable(weights.index.name)} cannot be used", mend)
-    found: dict[str, Place] = {}
+    found: dict[str, TensorLocation] = {}
     for file in weights.files:
         if file.header is None or file.header.problem is not None:
             reason = file.header.problem.message if file.header and file.header.problem else "it is not there"
             raise refused(f"the base's {printable(file.name)} is broken: {printable(reason)}", mend)
         doubled = sorted(found.keys() & file.header.tensors.keys())
         if doubled:
-            raise refused(f"the base stores {listed(doubled, most=2)} in two files", mend)
-        found.update({n: Place(path / file.name, t) for n, t in file.header.tensors.items()})
+            raise refused(f"the base stores {join_limited(doubled, most=2)} in two files", mend)
+        found.update({n: TensorLocation(path / file.name, t) for n, t in file.header.tensors.items()})
     lacking = sorted(set(weights.index.weight_map) - found.keys()) if weights.index is not None else []
     if lacking:
-        raise refused(f"the base's index names tensors that no file holds: {listed(lacking, most=2)}", mend)
+        raise refused(f"the base's index names tensors that no file holds: {join_limited(lacking, most=2)}", mend)
     return found

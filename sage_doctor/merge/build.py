@@ -9,7 +9,7 @@ from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, lookup, needed_names, untouched
 from sage_doctor.merge.base import BaseModel
-from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters
 from sage_doctor.merge.library_names import library_view
 from sage_doctor.merge.names import Names, join
@@ -17,14 +17,14 @@ from sage_doctor.merge.quantised import without_quantisation
 from sage_doctor.merge.recipe import Recipe
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
 from sage_doctor.merge.ties import INPUTS, OUTPUTS, find_tie, settle
-from sage_doctor.text import listed
+from sage_doctor.text import join_limited
 
 
 @dataclass(kw_only=True)
 class Built:
     """The pieces by stored name, what joined them, and what of the base's configuration they change."""
 
-    pieces: dict[str, Piece]
+    pieces: dict[str, TensorPlan]
     names_why: str
     untied: bool
     vocabulary: int | None
@@ -84,7 +84,9 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, d
         for owner, found in layers.items():
             apply_parameters(assembly, owner, found, blocks, recipe)
     if assembly.left:
-        raise unmatched(f"{len(assembly.left)} of {len(total)} tensors found no place: {listed(sorted(assembly.left))}")
+        raise unmatched(
+            f"{len(assembly.left)} of {len(total)} tensors found no place: {join_limited(sorted(assembly.left))}"
+        )
     return Built(
         pieces=assembly.pieces,
         names_why=names.how,
@@ -102,7 +104,7 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], *, custom: 
     if lost:
         raise unmatched(
             f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "
-            f"{listed(lost, most=3)}"
+            f"{join_limited(lost, most=3)}"
         )
     return names
 
@@ -115,7 +117,7 @@ def _output_name(base: BaseModel, *, custom: bool) -> str:
     return output
 
 
-def _vocabulary(base: BaseModel, pieces: Mapping[str, Piece]) -> int | None:
+def _vocabulary(base: BaseModel, pieces: Mapping[str, TensorPlan]) -> int | None:
     """Return the new number of rows where the adapter brings embeddings of another size.
 
     Raises `MergeRefused` where two of them disagree, or it is not an embedding that changes its size.
@@ -126,5 +128,7 @@ def _vocabulary(base: BaseModel, pieces: Mapping[str, Piece]) -> int | None:
         return None
     rest = [n for n in pieces if n not in changed and n.removesuffix(".weight").rpartition(".")[2] in INPUTS | OUTPUTS]
     if len(sizes) > 1 or any(pieces[n].shape[0] not in sizes for n in rest):
-        raise unmatched(f"the adapter resizes {listed(sorted(changed))}, and not what belongs to it: {listed(rest)}")
+        raise unmatched(
+            f"the adapter resizes {join_limited(sorted(changed))}, and not what belongs to it: {join_limited(rest)}"
+        )
     return sizes.pop()

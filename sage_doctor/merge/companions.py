@@ -44,7 +44,7 @@ def companions(base: BaseModel, adapter: Tree, *, keep: tuple[Path, ...] = ()) -
     own = read_tokenizer(adapter)
     theirs = read_tokenizer(base.tree)
     whose = "adapter" if own.source is not None and not own.problems else "base" if theirs.source is not None else ""
-    config = base.tree.look("config.json")
+    config = base.tree.info("config.json")
     found["config.json"] = Companion(name="config.json", source=base.tree.path / "config.json", nbytes=config.size)
     chosen = adapter if whose == "adapter" else base.tree
     found.update({c.name: c for c in _files(chosen) if c.name in _TOKENIZER})
@@ -60,7 +60,7 @@ def _files(tree: Tree) -> list[Companion]:
     for name in sorted(tree.names):
         if _LEFT_OUT.match(name) or not _TAKEN.match(name):
             continue
-        node = tree.look(name)
+        node = tree.info(name)
         if node.kind == "file" and node.size <= _MOST_BYTES:
             found.append(Companion(name=name, source=tree.path / name, nbytes=node.size))
     return found

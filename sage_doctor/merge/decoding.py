@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sage_doctor.merge.edits import FLOATS, Coded, Place
+from sage_doctor.merge.edits import FLOATS, QuantizedStorage, TensorLocation
 from sage_doctor.merge.streams import Source
 
 _INT8 = 7.874015718698502e-3  # the number with which bitsandbytes multiplies instead of dividing by 127
@@ -22,7 +22,7 @@ _INT8 = 7.874015718698502e-3  # the number with which bitsandbytes multiplies in
 class Decoder:
     """The rows of one quantised matrix. Its tables are read once, everything else row by row."""
 
-    def __init__(self, torch: Any, coded: Coded, width: int, source: Source) -> None:
+    def __init__(self, torch: Any, coded: QuantizedStorage, width: int, source: Source) -> None:
         self.torch, self.coded, self.width, self.source = torch, coded, width, source
         if coded.form == "bnb-4bit":
             table = self._numbers("map")
@@ -82,6 +82,6 @@ class Decoder:
         return self.torch.frombuffer(raw, dtype=dtype) if raw else self.torch.empty(0, dtype=dtype)
 
 
-def _dtype(torch: Any, place: Place) -> Any:
+def _dtype(torch: Any, place: TensorLocation) -> Any:
     names = {**FLOATS, "U8": "uint8", "I8": "int8", "F8_E4M3": "float8_e4m3fn"}
     return getattr(torch, names[place.tensor.dtype])

@@ -16,8 +16,8 @@ from typing import Any
 _HELD = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupts:
-    """A block in which interrupts only happen where `deliver` is called, or as it is left.
+class DeferredSignals:
+    """A block in which interrupts only happen where `raise_pending` is called, or as it is left.
 
     Signals that nobody handles, or that are ignored, stay as they are; so does everything outside the main thread,
     where Python never raises an interrupt.
@@ -27,13 +27,13 @@ class Interrupts:
         self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
         self._heard: list[int] = []
 
-    def deliver(self) -> None:
+    def raise_pending(self) -> None:
         """Let the first interrupt that is held happen now: its handler raises what it raises."""
         if self._heard:
             number = self._heard.pop(0)
             self._before[number](number, None)
 
-    def __enter__(self) -> Interrupts:  # noqa: PYI034 - typing.Self came with 3.11
+    def __enter__(self) -> DeferredSignals:  # noqa: PYI034 - typing.Self came with 3.11
         """Begin to hold them."""
         if threading.current_thread() is not threading.main_thread():
             return self
@@ -63,4 +63,4 @@ class Interrupts:
         """Hold them no more, and let those that were held happen, up to the first that raises."""
         self._restore()
         while self._heard:
-            self.deliver()
+            self.raise_pending()

@@ -21,7 +21,7 @@ from typing import Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.decoding import Decoder
-from sage_doctor.merge.edits import FLOATS, LowRank, Piece, Place, Stack
+from sage_doctor.merge.edits import FLOATS, LowRank, Stack, TensorLocation, TensorPlan
 from sage_doctor.merge.streams import Source, spans
 from sage_doctor.text import printable
 
@@ -31,7 +31,7 @@ _MEASURED_BLOCKS = 8
 
 
 @dataclass(kw_only=True)
-class Survival:
+class DeltaRetention:
     """How much of the adapter's change survives rounding, along its own direction, measured on sampled rows."""
 
     kept: float = 0.0
@@ -46,7 +46,7 @@ class Survival:
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows `start` to `end` of a tensor as they are written: the first `nbytes` of `memory`.
 
     `finite` is False where one of them is NaN or infinite.
@@ -83,18 +83,18 @@ class Arithmetic:
 
         self.torch = torch
         torch.set_num_threads(threads or 1)
-        self._shared: dict[Place, Any] = {}
+        self._shared: dict[TensorLocation, Any] = {}
 
     def dtype(self, stored: str) -> Any:
         """Return torch's dtype for one of safetensors."""
         return getattr(self.torch, FLOATS[stored])
 
-    def load(self, source: Source, place: Place) -> Any:
+    def load(self, source: Source, place: TensorLocation) -> Any:
         """Return an adapter's tensor in float32, in memory of torch's own."""
         raw = self.torch.frombuffer(source.read(place, 0, place.nbytes), dtype=self.dtype(place.tensor.dtype))
         return raw.reshape(place.shape).to(self.torch.float32, copy=True)
 
-    def load_shared(self, source: Source, place: Place) -> Any:
+    def load_shared(self, source: Source, place: TensorLocation) -> Any:
         """Return an adapter's tensor that several of the following tensors need. The last two are kept."""
         if place not in self._shared:
             while len(self._shared) > 1:
@@ -103,21 +103,21 @@ class Arithmetic:
         return self._shared[place]
 
     def blocks(
-        self, piece: Piece, source: Source, survival: Survival, lend: Callable[[int], bytearray]
-    ) -> Iterator[Block]:
+        self, piece: TensorPlan, source: Source, survival: DeltaRetention, acquire_buffer: Callable[[int], bytearray]
+    ) -> Iterator[RowBlock]:
         """Yield the tensor's rows as they are to be written, in order, in blocks of bounded size.
 
-        `lend` gives memory of at least so many bytes for one block, which is not touched again.
+        `acquire_buffer` gives memory of at least so many bytes for one block, which is not touched again.
         """
         with self.torch.inference_mode():
             work = _Work(self, piece, source, survival)
             for start, end in work.spans:
-                yield work.block(start, end, lend(work.nbytes(start, end)))
+                yield work.block(start, end, acquire_buffer(work.nbytes(start, end)))
 
-    def one_block(self, piece: Piece, source: Source, index: int) -> Block | None:
+    def one_block(self, piece: TensorPlan, source: Source, index: int) -> RowBlock | None:
         """Return one of the blocks that `blocks` yields, computed by itself."""
         with self.torch.inference_mode():
-            work = _Work(self, piece, source, Survival())
+            work = _Work(self, piece, source, DeltaRetention())
             if not work.spans:
                 return None
             start, end = work.spans[min(index, len(work.spans) - 1)]
@@ -127,7 +127,7 @@ class Arithmetic:
 class _Work:
     """One tensor's factors and the memory its blocks are computed in, each set up once."""
 
-    def __init__(self, sums: Arithmetic, piece: Piece, source: Source, survival: Survival) -> None:
+    def __init__(self, sums: Arithmetic, piece: TensorPlan, source: Source, survival: DeltaRetention) -> None:
         self.sums, self.piece, self.source, self.survival = sums, piece, source, survival
         torch = sums.torch
         self.height = piece.height
@@ -162,7 +162,7 @@ class _Work:
         """Return how many bytes some rows of the result take."""
         return int((end - start) * self.width * self.out.itemsize)
 
-    def block(self, start: int, end: int, memory: bytearray) -> Block:
+    def block(self, start: int, end: int, memory: bytearray) -> RowBlock:
         """Return some rows of the result, in `memory`."""
         count = end - start
         nbytes = self.nbytes(start, end)
@@ -189,7 +189,7 @@ class _Work:
         finite = True
         if result.numel():
             finite = all(math.isfinite(float(n)) for n in self.sums.torch.aminmax(result))
-        return Block(start, end, memory, nbytes, finite)
+        return RowBlock(start, end, memory, nbytes, finite)
 
     def _held_base(self, start: int, end: int, result: Any, memory: bytearray) -> Any:
         """Return rows as PEFT would hold them: in the result's own place where the dtype is the same."""

@@ -12,7 +12,7 @@ from sage_doctor.readers.safetensors_entries import BITS
 from sage_doctor.readers.safetensors_header import Tensor
 
 Layout = Literal["linear", "conv1d", "embedding", "expert"]
-Form = Literal["bnb-4bit", "bnb-8bit", "fp8"]
+QuantizedFormat = Literal["bnb-4bit", "bnb-8bit", "fp8"]
 
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 STORED = {name: stored for stored, name in FLOATS.items()}
@@ -28,16 +28,16 @@ CONV1D: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coded:
+class QuantizedStorage:
     """How a quantised tensor is stored: the stored tensors that make it up, by part, and the numbers of its form."""
 
-    form: Form
-    parts: Mapping[str, Place]
+    form: QuantizedFormat
+    parts: Mapping[str, TensorLocation]
     numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorLocation:
     """A tensor in a file on disk.
 
     Where `coded` is set, `tensor` says what it is once dequantised, and its bytes are those of the coded numbers.
@@ -45,7 +45,7 @@ class Place:
 
     path: Path
     tensor: Tensor
-    coded: Coded | None = None
+    coded: QuantizedStorage | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -81,11 +81,11 @@ class LowRank:
     `expert` out × in, but part of a parameter that the library keeps as one block of all experts.
     """
 
-    a: Place
-    b: Place
+    a: TensorLocation
+    b: TensorLocation
     scaling: float
     layout: Layout
-    magnitude: Place | None = None
+    magnitude: TensorLocation | None = None
     stack: Stack | None = None
 
 
@@ -93,7 +93,7 @@ class LowRank:
 class BiasDelta:
     """The bias of a LoRA's second matrix, added to the bias of the layer."""
 
-    b: Place
+    b: TensorLocation
     scaling: float
 
 
@@ -101,12 +101,12 @@ class BiasDelta:
 class Rows:
     """Rows of an embedding that were trained by themselves: they replace the base's."""
 
-    values: Place
+    values: TensorLocation
     indices: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class TensorPlan:
     """One tensor of the merged model.
 
     `source` is where its value starts from: the base's tensor, or the adapter's where that replaces it. `stored`
@@ -114,7 +114,7 @@ class Piece:
     """
 
     name: str
-    source: Place
+    source: TensorLocation
     stored: str
     dtype: str
     low_rank: LowRank | None = None
@@ -146,7 +146,7 @@ class Piece:
         """Whether something is added to it or put into it."""
         return self.low_rank is not None or self.bias is not None or self.rows is not None
 
-    def inputs(self) -> list[Place]:
+    def inputs(self) -> list[TensorLocation]:
         """Return the adapter tensors that go into it, its source left out."""
         found = [self.low_rank.a, self.low_rank.b, self.low_rank.magnitude] if self.low_rank else []
         found += [self.bias.b if self.bias else None, self.rows.values if self.rows else None]

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly
-from sage_doctor.merge.edits import LowRank, Place, Stack
+from sage_doctor.merge.edits import LowRank, Stack, TensorLocation
 from sage_doctor.merge.recipe import Recipe
 from sage_doctor.merge.refusal import refused, unmatched
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 _INNER = ".base_layer"
 
@@ -30,7 +30,7 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class ExpertBlock:
     """A parameter of the running model, and the stored tensors that make it up.
 
     `turned` says that it holds experts × in × out. `shares` is empty where nothing tells how it is made up.
@@ -60,7 +60,7 @@ def of_parameters(modules: Mapping[str, ModuleParts], recipe: Recipe) -> dict[st
 
 
 def apply_parameters(
-    assembly: Assembly, owner: str, layers: list[ModuleParts], blocks: Mapping[str, Block], recipe: Recipe
+    assembly: Assembly, owner: str, layers: list[ModuleParts], blocks: Mapping[str, ExpertBlock], recipe: Recipe
 ) -> None:
     """Put the matrices around one owner's parameters into the pieces. `blocks` are in the owner's own order."""
     shown = printable(owner)
@@ -68,17 +68,17 @@ def apply_parameters(
     if len(wanted) != len(layers):
         raise unmatched(
             f"the adapter holds {len(layers)} LoRA for parameters of {shown}, where its configuration targets "
-            f"{listed(wanted) or 'none'}",
+            f"{join_limited(wanted) or 'none'}",
             "Name the base that this adapter was trained on with --base.",
         )
     for name, layer in zip(wanted, layers, strict=True):
         _apply(assembly, name, layer, blocks[name], recipe)
 
 
-def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: Block, recipe: Recipe) -> None:
+def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: ExpertBlock, recipe: Recipe) -> None:
     shown = printable(name)
     if layer.parts.keys() != {"A", "B"}:
-        raise refused(f"the LoRA for {shown} is in a form that PEFT does not make: {listed(sorted(layer.parts))}")
+        raise refused(f"the LoRA for {shown} is in a form that PEFT does not make: {join_limited(sorted(layer.parts))}")
     a, b = assembly.use(layer.parts["A"]), assembly.use(layer.parts["B"])
     experts, ins, outs = block.sizes
     rank = a.shape[0] // experts if a.shape else 0
@@ -99,7 +99,7 @@ def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: Block, reci
         assembly.pieces[share.stored] = replace(piece, low_rank=low_rank)
 
 
-def _part(a: Place, expert: int | None, rank: int) -> Place:
+def _part(a: TensorLocation, expert: int | None, rank: int) -> TensorLocation:
     """Return the rows of A that belong to one expert, or all of them."""
     if expert is None:
         return a

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.merge.base import BaseModel
-from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header
@@ -22,7 +22,7 @@ _ALIGNMENT = 8  # the library pads its headers to it
 class Slot:
     """One tensor's place in a file that is to be written: bytes from the start of the file."""
 
-    piece: Piece
+    piece: TensorPlan
     start: int
     end: int
 
@@ -42,7 +42,7 @@ class WeightsOut:
         return self.slots[-1].end if self.slots else len(self.head)
 
 
-def lay_out(base: BaseModel, pieces: Mapping[str, Piece]) -> tuple[WeightsOut, ...]:
+def lay_out(base: BaseModel, pieces: Mapping[str, TensorPlan]) -> tuple[WeightsOut, ...]:
     """Return the files to be written: the base's, with new tensors at the end of the last one."""
     new = [p for n, p in pieces.items() if n not in base.tensors]
     files = []
@@ -74,7 +74,7 @@ def _own_head(header: Header) -> bytes:
         raise refused(f"{printable(header.path)}: {error}", "Examine the base.") from error
 
 
-def _head(pieces: list[Piece], metadata: Mapping[str, str]) -> bytes:
+def _head(pieces: list[TensorPlan], metadata: Mapping[str, str]) -> bytes:
     entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     at = 0
     for piece in pieces:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.merge.expert_blocks import Block, Share
+from sage_doctor.merge.expert_blocks import ExpertBlock, Share
 from sage_doctor.merge.names import Names
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.safetensors_header import Tensor
@@ -32,7 +32,7 @@ class LibraryView:
 
     stored_of: Mapping[str, str]
     output: str | None
-    blocks: Mapping[str, Block]
+    blocks: Mapping[str, ExpertBlock]
 
     def names(self, stored: Mapping[str, Tensor]) -> Names:
         """Return the join."""
@@ -96,7 +96,7 @@ def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
             sorted_names = sorted(collected[running], key=lambda found: core_model_loading.dot_natural_key(found[1]))
             shares = _shares(sorted_names, _converter_of(converters, collected[running][0][0]), stored, shape)
         turned = len(shape) == _BLOCK and bool(getattr(owner, "is_transposed", False))
-        blocks[running] = Block(shape=shape, turned=turned, shares=shares)
+        blocks[running] = ExpertBlock(shape=shape, turned=turned, shares=shares)
     tied = getattr(model, "_tied_weights_keys", None)
     output = next(iter(tied), None) if isinstance(tied, Mapping) else None
     return LibraryView(stored_of={r: s for r, s in stored_of.items() if r not in doubled}, output=output, blocks=blocks)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.merge.companions import is_model_file
-from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.refusal import refused
 from sage_doctor.system.memory import read_darwin_memory, read_memory
-from sage_doctor.system.path_info import look
-from sage_doctor.text import human_bytes, listed, printable
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import format_bytes, join_limited, printable
 
 _TORCH_BYTES = 260_000_000  # torch itself, imported
 _BLOCK_BYTES = 60_000_000  # a block of rows in every stage of the sum
@@ -32,7 +32,7 @@ class Needs:
     seconds: float
 
 
-def estimate(pieces: list[Piece], others: int) -> Needs:
+def estimate(pieces: list[TensorPlan], others: int) -> Needs:
     """Return what writing these pieces, and `others` bytes beside them, will take."""
     factors = max((sum(p.tensor.elements for p in piece.inputs()) * 8 for piece in pieces), default=0)
     touched = sum(p.source.tensor.elements for p in pieces if not p.untouched)
@@ -62,14 +62,14 @@ def require(needs: Needs, target: Path) -> None:
         raise refused(f"{printable(str(parent))} is on a read-only file system", "Choose another --out.")
     if free < needs.disk_bytes:
         raise refused(
-            f"{printable(str(parent))} has {human_bytes(free)} free, the merge needs {human_bytes(needs.disk_bytes)} "
+            f"{printable(str(parent))} has {format_bytes(free)} free, the merge needs {format_bytes(needs.disk_bytes)} "
             "(the old state stays until the new one is verified)",
             "Free that much there, or choose another --out.",
         )
     memory = (read_darwin_memory() if sys.platform == "darwin" else read_memory(Path("/"))).effective_available
     if memory is not None and memory < needs.memory_bytes:
         raise refused(
-            f"{human_bytes(memory)} of memory are free, the merge needs {human_bytes(needs.memory_bytes)}",
+            f"{format_bytes(memory)} of memory are free, the merge needs {format_bytes(needs.memory_bytes)}",
             "End what holds the memory, and merge again.",
         )
 
@@ -85,8 +85,8 @@ def judge_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ..
         other = os.path.realpath(path)
         if real == other or f"{other}/".startswith(f"{real}/") or f"{real}/".startswith(f"{other}/"):
             raise refused(f"{shown} and {printable(str(path))} lie in one another", "Choose another --out.")
-    node = look(target)
-    if look(target.parent).kind != "directory":
+    node = inspect_path(target)
+    if inspect_path(target.parent).kind != "directory":
         raise refused(
             f"{printable(str(target.parent))} is not a directory", f"mkdir it, or choose another --out than {shown}."
         )
@@ -94,15 +94,17 @@ def judge_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ..
         return False, ()
     if node.kind != "directory":
         raise refused(f"{shown} is {node.detail or 'a ' + node.kind}, not a directory", "Choose another --out.")
-    if node.device != look(target.parent).device:
+    if node.device != inspect_path(target.parent).device:
         raise refused(
             f"{shown} is a mount point, which cannot be exchanged", f"Choose a directory in it: {shown}/merged."
         )
     names = sorted(os.listdir(target))
-    nodes = {n: look(target / n) for n in names}
+    nodes = {n: inspect_path(target / n) for n in names}
     inner = [n for n, found in nodes.items() if found.kind == "directory" and n != ".cache"]
     if inner:
-        raise refused(f"{shown} holds directories that a merge would delete: {listed(inner)}", "Choose another --out.")
+        raise refused(
+            f"{shown} holds directories that a merge would delete: {join_limited(inner)}", "Choose another --out."
+        )
     if names and not any(is_model_file(n) for n in names):
         raise refused(f"{shown} holds files, and none of a model", "Choose another --out.")
     kept = [target / n for n in names if nodes[n].kind == "file" and not is_model_file(n)]

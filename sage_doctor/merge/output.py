@@ -39,7 +39,7 @@ class Output:
         self._hashed = 0  # up to here
         self._ahead: dict[int, int] = {}  # what is written beyond, from where to where
 
-    def hash(self, at: int, data: bytes | memoryview | int, go_on: GoOn) -> None:
+    def hash(self, at: int, data: bytes | memoryview | int, check_cancelled: GoOn) -> None:
         """Hash bytes that have been written at byte `at`, or their number where they are to be read back.
 
         Every byte is given once, in any order. Raises `OSError`.
@@ -51,12 +51,12 @@ class Output:
             self._hashed += len(data)
         while self._hashed in self._ahead:
             end = self._ahead.pop(self._hashed)
-            self._read_back(end, go_on)
+            self._read_back(end, check_cancelled)
 
-    def _read_back(self, end: int, go_on: GoOn) -> None:
+    def _read_back(self, end: int, check_cancelled: GoOn) -> None:
         block = memoryview(bytearray(min(_BLOCK, end - self._hashed)))
         while self._hashed < end:
-            go_on(0)
+            check_cancelled(0)
             count = os.preadv(self.handle, [block[: end - self._hashed]], self._hashed)
             if count == 0:
                 raise OSError(errno.EIO, "became shorter while it was written", str(self.path))
@@ -89,7 +89,7 @@ class Writer:
         for _ in range(_LENT):
             self._free.put(bytearray())
 
-    def lend(self, count: int, pause: Callable[[], None]) -> bytearray:
+    def acquire_buffer(self, count: int, pause: Callable[[], None]) -> bytearray:
         """Return memory of at least `count` bytes for `take`. `pause` is called again and again until there is some."""
         while True:
             try:
@@ -119,9 +119,9 @@ class Writer:
         """Let `run` return once everything that was asked for is done."""
         self._jobs.put(None)
 
-    def run(self, go_on: GoOn) -> None:
+    def run(self, check_cancelled: GoOn) -> None:
         """Write until `leave` is called. Raises `OSError`."""
-        while (job := _next(self._jobs, go_on)) is not None:
+        while (job := _next(self._jobs, check_cancelled)) is not None:
             if job.mode is not None:
                 os.fchmod(job.output.handle, job.mode)
                 self._flusher.end(job.output.handle)
@@ -133,14 +133,16 @@ class Writer:
         self._flusher.leave()
         self._written.put(None)
 
-    def run_hashing(self, go_on: GoOn) -> dict[Path, str]:
+    def run_hashing(self, check_cancelled: GoOn) -> dict[Path, str]:
         """Hash what `run` has written, until that ends, and return the sha256 of finished files. Raises `OSError`."""
         found = {}
-        while (job := _next(self._written, go_on)) is not None:
+        while (job := _next(self._written, check_cancelled)) is not None:
             if job.mode is not None:
                 found[job.output.path] = job.output.hexdigest()
                 continue
-            job.output.hash(job.at, job.count if job.data is None else memoryview(job.data)[: job.count], go_on)
+            job.output.hash(
+                job.at, job.count if job.data is None else memoryview(job.data)[: job.count], check_cancelled
+            )
             if isinstance(job.data, bytearray):
                 self._free.put(job.data)
         return found
@@ -183,19 +185,19 @@ class Flusher:
         """Let `run` return once everything that was asked for is done."""
         self._tasks.put(None)
 
-    def run(self, go_on: GoOn) -> None:
+    def run(self, check_cancelled: GoOn) -> None:
         """Do what is asked for until `leave` is called. Raises `OSError` where the disk does not take it."""
         due: dict[int, int] = {}
         left = False
         while not left:
-            for task in self._taken(go_on):
+            for task in self._taken(check_cancelled):
                 if task is None:
                     left = True
                 else:
                     handle, count = task
                     due[handle] = _ALL if count == _ALL else due.get(handle, 0) + count
             for handle, count in list(due.items()):
-                go_on(0)
+                check_cancelled(0)
                 if count == _ALL:
                     os.fsync(handle)
                 elif count >= _PORTION:
@@ -204,19 +206,19 @@ class Flusher:
                     continue
                 del due[handle]
 
-    def _taken(self, go_on: GoOn) -> list[tuple[int, int] | None]:
+    def _taken(self, check_cancelled: GoOn) -> list[tuple[int, int] | None]:
         """Wait for a task, and return all there are: what was written during a flush is flushed at once after it."""
-        found = [_next(self._tasks, go_on)]
+        found = [_next(self._tasks, check_cancelled)]
         with contextlib.suppress(queue.Empty):
             while True:
                 found.append(self._tasks.get_nowait())
         return found
 
 
-def _next(tasks: queue.SimpleQueue[T], go_on: GoOn) -> T:
-    """Wait for the next task, calling `go_on` several times a second."""
+def _next(tasks: queue.SimpleQueue[T], check_cancelled: GoOn) -> T:
+    """Wait for the next task, calling `check_cancelled` several times a second."""
     while True:
-        go_on(0)
+        check_cancelled(0)
         with contextlib.suppress(queue.Empty):
             return tasks.get(timeout=_POLL_S)
 

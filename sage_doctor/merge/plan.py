@@ -12,18 +12,18 @@ from pathlib import Path
 
 from sage_doctor.facts.adapters import AdapterConfig, read_adapter_config
 from sage_doctor.merge import adapter as adapter_parts
-from sage_doctor.merge.base import BaseModel, Surroundings, find_base, read_base
+from sage_doctor.merge.base import BaseModel, BaseSearch, find_base, read_base
 from sage_doctor.merge.build import Built, build_on
 from sage_doctor.merge.companions import Companion, companions, config_text
-from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.layout import WeightsOut, index_text, lay_out
 from sage_doctor.merge.needs import Needs, estimate, judge_target, require
 from sage_doctor.merge.quantised import Quantised
 from sage_doctor.merge.recipe import read_recipe
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.tree import read_tree
-from sage_doctor.system.path_info import Node, look
-from sage_doctor.text import human_bytes, listed, printable
+from sage_doctor.system.path_info import PathInfo, inspect_path
+from sage_doctor.text import format_bytes, join_limited, printable
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -49,13 +49,13 @@ class MergePlan:
     texts: Mapping[str, str]
     tokenizer: str
     untied: bool
-    inputs: Mapping[Path, Node]
+    inputs: Mapping[Path, PathInfo]
     needs: Needs
     recipe: Mapping[str, object]
     dequantized: Quantised | None = None
 
     @property
-    def pieces(self) -> list[Piece]:
+    def pieces(self) -> list[TensorPlan]:
         """Every tensor that is written, in order."""
         return [s.piece for f in self.weights for s in f.slots]
 
@@ -77,9 +77,9 @@ class MergePlan:
         yield "merge", printable(str(self.adapter))
         yield "into", f"{printable(str(self.base))} ({printable(self.base_why)})"
         yield "as", printable(str(self.target)) + (step if self.replaces else "")
-        yield "reads", f"{len(self.inputs)} files, {human_bytes(reads)}"
+        yield "reads", f"{len(self.inputs)} files, {format_bytes(reads)}"
         files = f"{len(self.weights)} weight files" if len(self.weights) > 1 else "1 weight file"
-        yield "writes", f"{files}, {human_bytes(self.nbytes)}; {listed(names, most=12)}"
+        yield "writes", f"{files}, {format_bytes(self.nbytes)}; {join_limited(names, most=12)}"
         taken = f", {swapped} taken from the adapter" if swapped else ""
         plain = sum(p.source.coded is not None and not p.computed for p in self.pieces)
         taken += f", {plain} dequantised" if plain else ""
@@ -88,10 +88,10 @@ class MergePlan:
         yield "numbers", (self.dtype or "as the base stores them") + tie
         for loss in self.dequantized.losses() if self.dequantized else ():
             yield "loses", loss
-        room = f"{human_bytes(self.needs.disk_bytes)} on disk, {human_bytes(self.needs.memory_bytes)} of memory"
+        room = f"{format_bytes(self.needs.disk_bytes)} on disk, {format_bytes(self.needs.memory_bytes)} of memory"
         yield "needs", f"{room}, about {max(1, round(self.needs.seconds))} s"
         if self.kept:
-            yield "keeps", f"{listed([p.name for p in self.kept])} of what is there now"
+            yield "keeps", f"{join_limited([p.name for p in self.kept])} of what is there now"
         yield "leaves", "base and adapter as they are"
 
 
@@ -102,7 +102,7 @@ def plan_merge(
     base: Path | None = None,
     dtype: str | None = None,
     dequantize: bool = False,
-    around: Surroundings | None = None,
+    around: BaseSearch | None = None,
 ) -> MergePlan:
     """Return the plan of merging `adapter` into its base as the model directory `target`. Touches nothing.
 
@@ -114,7 +114,7 @@ def plan_merge(
     target = _real(Path(target).absolute())
     if dtype is not None and dtype not in DTYPES:
         raise refused(f"{printable(dtype)} is none of {', '.join(DTYPES)}", "Leave --dtype out to keep the base's own.")
-    if look(adapter).kind != "directory":
+    if inspect_path(adapter).kind != "directory":
         raise refused(f"{printable(str(adapter))} is not a directory", "Name the adapter's directory.")
     tree = read_tree(adapter)
     config = read_adapter_config(tree)
@@ -123,7 +123,7 @@ def plan_merge(
     path, why = (
         (base.absolute(), "named by you")
         if base is not None
-        else find_base(adapter, config, around or Surroundings.here())
+        else find_base(adapter, config, around or BaseSearch.here())
     )
     model = read_base(path, why)
     replaces, kept = judge_target(target, [adapter, model.path])
@@ -152,7 +152,7 @@ def plan_merge(
         texts=texts,
         tokenizer=whose,
         untied=built.untied,
-        inputs={Path(p): look(p) for p in dict.fromkeys(Path(p) for p in inputs)},
+        inputs={Path(p): inspect_path(p) for p in dict.fromkeys(Path(p) for p in inputs)},
         needs=estimate([s.piece for f in files for s in f.slots], sum(c.nbytes for c in copies)),
         recipe=_summary(config),
         dequantized=model.quantised,

@@ -13,7 +13,7 @@ from pathlib import Path
 import sage_doctor
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hashing import hash_files
-from sage_doctor.merge.deltas import Survival
+from sage_doctor.merge.deltas import DeltaRetention
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.system.path_info import UnreadableFile
@@ -22,9 +22,9 @@ from sage_doctor.text import printable
 _PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy")
 
 
-def hash_inputs(plan: MergePlan, cache: Path | None, go_on: Callable[[int], None]) -> dict[str, str]:
-    """Return the sha256 of a plan's inputs by path. `go_on` is called for every block. Raises `DoctorError`."""
-    found = hash_files([(p, "sha256") for p in plan.inputs], cache=cache, workers=1, progress=go_on)
+def hash_inputs(plan: MergePlan, cache: Path | None, check_cancelled: Callable[[int], None]) -> dict[str, str]:
+    """Return the sha256 of the inputs by path. `check_cancelled` is called for each block. Raises `DoctorError`."""
+    found = hash_files([(p, "sha256") for p in plan.inputs], cache=cache, workers=1, progress=check_cancelled)
     for (path, _), digest in found.items():
         if isinstance(digest, UnreadableFile):
             require_unchanged(plan)
@@ -49,7 +49,7 @@ def record_text(
     about: Mapping[str, object],
     hashes: Mapping[str, str],
     outputs: Mapping[str, str],
-    survival: Survival,
+    survival: DeltaRetention,
 ) -> str:
     """Return the provenance record as JSON.
 

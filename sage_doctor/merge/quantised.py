@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, Coded, Place
+from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, QuantizedStorage, TensorLocation
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.system.path_info import UnreadableFile, read_range
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.text import format_bytes, printable
 
 KEYS = ("quantization_config", "quantization")
 _STATE = ".quant_state.bitsandbytes__"
@@ -36,7 +36,7 @@ class Quantised:
     method: str
     settings: Mapping[str, Any]
     coded: frozenset[str]
-    plain: Mapping[str, Place]
+    plain: Mapping[str, TensorLocation]
     obstacle: str = ""
 
     @property
@@ -53,7 +53,7 @@ class Quantised:
         """Return what a merge into the dequantised base loses, one sentence each."""
         before, after = self.nbytes
         found = [
-            f"the quantised form is gone: {human_bytes(before)} of weights become {human_bytes(after)}",
+            f"the quantised form is gone: {format_bytes(before)} of weights become {format_bytes(after)}",
             f"what {self.method} rounded away when the base was quantised stays lost",
         ]
         if any(p.coded and p.coded.form in ("bnb-8bit", "fp8") for p in self.plain.values()):
@@ -69,7 +69,7 @@ class Quantised:
         return refused(
             what,
             "Merge into the unquantised model it was made from, and quantise the result. Or say --dequantize: the "
-            f"result is a plain model ({human_bytes(after)} instead of {human_bytes(before)}), and what the "
+            f"result is a plain model ({format_bytes(after)} instead of {format_bytes(before)}), and what the "
             "quantisation rounded away stays lost. Or run sessions on base and adapter together.",
         )
 
@@ -82,7 +82,7 @@ class Quantised:
         )
 
 
-def read_quantised(config: Mapping[str, Any], tensors: Mapping[str, Place], kind: str) -> Quantised | None:
+def read_quantised(config: Mapping[str, Any], tensors: Mapping[str, TensorLocation], kind: str) -> Quantised | None:
     """Return how the base with these stored tensors is quantised, or None where its configuration says nothing of it.
 
     `kind` is the model's type. Reads the few bytes in which bitsandbytes states its numbers; never raises.
@@ -109,7 +109,7 @@ def read_quantised(config: Mapping[str, Any], tensors: Mapping[str, Place], kind
     return Quantised(method=method, settings=settings, coded=coded, plain=plain)
 
 
-def _not_plain(tensors: Mapping[str, Place]) -> frozenset[str]:
+def _not_plain(tensors: Mapping[str, TensorLocation]) -> frozenset[str]:
     """Return the tensors that are no floating numbers, or lie in a module with more than a weight and a bias."""
     odd = {n.rpartition(".")[0] for n in tensors if n.rpartition(".")[2] not in ("weight", "bias")}
     return frozenset(
@@ -159,7 +159,9 @@ def _dtype(config: Mapping[str, Any]) -> str:
     return "BF16"
 
 
-def _forms(settings: Mapping[str, Any], tensors: Mapping[str, Place], dtype: str) -> Iterator[tuple[str, Place]]:
+def _forms(
+    settings: Mapping[str, Any], tensors: Mapping[str, TensorLocation], dtype: str
+) -> Iterator[tuple[str, TensorLocation]]:
     """Yield the quantised tensors as what they stand for."""
     method = settings.get("quant_method")
     if method == "bitsandbytes":
@@ -175,12 +177,14 @@ def _forms(settings: Mapping[str, Any], tensors: Mapping[str, Place], dtype: str
                 yield name.removesuffix("_scale_inv"), _fp8(name, settings, tensors, dtype)
 
 
-def _plain(stored: Place, dtype: str, shape: tuple[int, ...], coded: Coded) -> Place:
+def _plain(stored: TensorLocation, dtype: str, shape: tuple[int, ...], coded: QuantizedStorage) -> TensorLocation:
     tensor = stored.tensor._replace(dtype=dtype, shape=shape)
-    return Place(stored.path, tensor, coded)
+    return TensorLocation(stored.path, tensor, coded)
 
 
-def _require(tensors: Mapping[str, Place], name: str, dtypes: frozenset[str] | set[str], elements: int | None) -> Place:
+def _require(
+    tensors: Mapping[str, TensorLocation], name: str, dtypes: frozenset[str] | set[str], elements: int | None
+) -> TensorLocation:
     found = tensors.get(name)
     if found is None:
         raise _Unknown(f"{printable(name)} is missing")
@@ -189,7 +193,7 @@ def _require(tensors: Mapping[str, Place], name: str, dtypes: frozenset[str] | s
     return found
 
 
-def _four_bits(weight: str, kind: str, tensors: Mapping[str, Place]) -> Place:
+def _four_bits(weight: str, kind: str, tensors: Mapping[str, TensorLocation]) -> TensorLocation:
     """Return a weight of bitsandbytes' nf4 or fp4; the absolute maxima of its blocks may be quantised themselves."""
     state = _state(tensors[f"{weight}{_STATE}{kind}"])
     shape, block, dtype = state.get("shape"), state.get("blocksize"), STORED.get(str(state.get("dtype")))
@@ -217,14 +221,16 @@ def _four_bits(weight: str, kind: str, tensors: Mapping[str, Place]) -> Place:
         numbers |= {"nested_block": inner, "offset": offset}
     else:
         parts["absmax"] = _require(tensors, f"{weight}.absmax", {"F32"}, blocks)
-    return _plain(parts["codes"], dtype, (shape[0], shape[1]), Coded(form="bnb-4bit", parts=parts, numbers=numbers))
+    return _plain(
+        parts["codes"], dtype, (shape[0], shape[1]), QuantizedStorage(form="bnb-4bit", parts=parts, numbers=numbers)
+    )
 
 
 def _size(value: object) -> bool:
     return type(value) is int and 0 < value <= (1 << 40)
 
 
-def _state(place: Place) -> Mapping[str, Any]:
+def _state(place: TensorLocation) -> Mapping[str, Any]:
     """Return what bitsandbytes wrote, as JSON in a tensor of bytes, of a weight's numbers."""
     if place.tensor.dtype != "U8" or place.nbytes > _MOST_STATE_BYTES:
         raise _Unknown(f"{printable(place.tensor.name)} is not in the form that was expected")
@@ -235,14 +241,14 @@ def _state(place: Place) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _bytes(place: Place) -> bytes:
+def _bytes(place: TensorLocation) -> bytes:
     try:
         return bytes(read_range(place.path, place.tensor.start, place.nbytes))
     except UnreadableFile as error:
         raise _Unknown(f"{printable(place.tensor.name)} cannot be read: {error}") from error
 
 
-def _eight_bits(module: str, tensors: Mapping[str, Place], dtype: str) -> Place:
+def _eight_bits(module: str, tensors: Mapping[str, TensorLocation], dtype: str) -> TensorLocation:
     """Return a weight of LLM.int8: whole numbers, and one scale for each row."""
     codes = _require(tensors, f"{module}.weight", {"I8"}, None)
     if len(codes.shape) != 2:
@@ -253,10 +259,10 @@ def _eight_bits(module: str, tensors: Mapping[str, Place], dtype: str) -> Place:
         if layout.nbytes != 1 or _bytes(layout) != b"\0":
             raise _Unknown(f"{printable(module)} is laid out for one kind of processor")
         parts["layout"] = layout
-    return _plain(codes, dtype, codes.shape, Coded(form="bnb-8bit", parts=parts, numbers={}))
+    return _plain(codes, dtype, codes.shape, QuantizedStorage(form="bnb-8bit", parts=parts, numbers={}))
 
 
-def _fp8(name: str, settings: Mapping[str, Any], tensors: Mapping[str, Place], dtype: str) -> Place:
+def _fp8(name: str, settings: Mapping[str, Any], tensors: Mapping[str, TensorLocation], dtype: str) -> TensorLocation:
     """Return a weight in fp8 with a scale for each block of it, or for the whole."""
     scales = _require(tensors, name, set(FLOATS), None)
     codes = _require(tensors, name.removesuffix("_scale_inv"), {"F8_E4M3"}, None)
@@ -272,12 +278,12 @@ def _fp8(name: str, settings: Mapping[str, Any], tensors: Mapping[str, Place], d
         if scales.shape != (-(-rows // height), -(-columns // width)):
             raise _Unknown(f"{printable(name)} does not have one number for each block of {height}×{width}")
     parts = {"codes": codes, "scales": scales}
-    return _plain(codes, dtype, (rows, columns), Coded(
+    return _plain(codes, dtype, (rows, columns), QuantizedStorage(
         form="fp8", parts=parts, numbers={"rows": max(height, 1), "columns": max(width, 1)},
     ))  # fmt: skip
 
 
-def _of_activations(found: Mapping[str, Place], tensors: Mapping[str, Place]) -> set[str]:
+def _of_activations(found: Mapping[str, TensorLocation], tensors: Mapping[str, TensorLocation]) -> set[str]:
     """Return the scales of what goes through the quantised layers, which a plain model has no use for."""
     modules = {n.rpartition(".")[0] for n in found}
     return {m + suffix for m in modules for suffix in _ACTIVATIONS if m + suffix in tensors}

@@ -14,7 +14,7 @@ from typing import Any
 
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
 from sage_doctor.merge.refusal import MergeRefused, refused
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 MERGEABLE = ("LORA", "TRAINABLE_TOKENS")
 # Options that make another computation of a LoRA; each is off where it is absent, false or empty.
@@ -150,7 +150,7 @@ def _by_peft(config: AdapterConfig) -> str:
         "import sys, peft; model = peft.AutoPeftModelForCausalLM.from_pretrained(sys.argv[1], torch_dtype='auto'); "
         "model.merge_and_unload().save_pretrained(sys.argv[2])"
     )
-    return f'python -c "{program}" {quoted(os.path.dirname(config.file.path))} merged'
+    return f'python -c "{program}" {shell_quote(os.path.dirname(config.file.path))} merged'
 
 
 def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[MergeRefused]:

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.merge.deferred_signals import Interrupts
-from sage_doctor.merge.deltas import Survival
+from sage_doctor.merge.deferred_signals import DeferredSignals
+from sage_doctor.merge.deltas import DeltaRetention
 from sage_doctor.merge.needs import require
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.refusal import refused
-from sage_doctor.merge.staging import LeftOver, clean_up, locked, make_workshop, put_in_place, workshop_of
+from sage_doctor.merge.staging import LeftOver, atomic_swap, clean_up, locked, make_workshop, workshop_of
 from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.merge.writing import fill
-from sage_doctor.system.path_info import look
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import format_bytes, printable
 
 VANISHING = 0.5  # less of the delta surviving than this is worth a warning
 
@@ -80,18 +80,18 @@ def apply(
     are remembered; `threads` a limit for torch. Raises `MergeRefused` and `DoctorError`, with the target as it was.
     """
     started = time.monotonic()
-    with Interrupts() as interrupts, locked(plan.target, wait_s=wait_s, pause=interrupts.deliver):
+    with DeferredSignals() as interrupts, locked(plan.target, wait_s=wait_s, pause=interrupts.raise_pending):
         cleaned = clean_up(plan.target)
         require_unchanged(plan)
         _require_target(plan)
         require(plan.needs, plan.target)
-        tell = _Telling(plan.nbytes, progress, cancel, started, interrupts)
+        on_progress = _Telling(plan.nbytes, progress, cancel, started, interrupts)
         workshop = workshop_of(plan.target)
         try:
             make_workshop(workshop, plan.target)
-            survival = fill(workshop, plan, tell, hash_cache=hash_cache, threads=threads)
-            tell("putting it in place", 0)  # the last moment at which an interrupt undoes all of it
-            replaced = put_in_place(workshop, plan.target)
+            survival = fill(workshop, plan, on_progress, hash_cache=hash_cache, threads=threads)
+            on_progress("putting it in place", 0)  # the last moment at which an interrupt undoes all of it
+            replaced = atomic_swap(workshop, plan.target)
         except OSError as error:
             _remove(workshop)
             raise _failed(plan, error) from error
@@ -112,7 +112,7 @@ def apply(
 
 
 def _require_target(plan: MergePlan) -> None:
-    if (look(plan.target).kind != "missing") != plan.replaces:
+    if (inspect_path(plan.target).kind != "missing") != plan.replaces:
         what = "is gone" if plan.replaces else "has appeared"
         raise refused(f"{printable(str(plan.target))} {what} since the plan was made", "Look at it, and merge again.")
 
@@ -125,7 +125,7 @@ def _remove(path: Path) -> None:
 def _failed(plan: MergePlan, error: OSError) -> DoctorError:
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        need = human_bytes(plan.needs.disk_bytes)
+        need = format_bytes(plan.needs.disk_bytes)
         return DoctorError(f"{printable(str(plan.target.parent))} is full; nothing was changed. Free {need} there.")
     return DoctorError(
         f"the merge into {printable(str(plan.target))} failed: {reason}; nothing was changed. "
@@ -133,7 +133,7 @@ def _failed(plan: MergePlan, error: OSError) -> DoctorError:
     )
 
 
-def _warnings(plan: MergePlan, survival: Survival) -> list[tuple[str, str]]:
+def _warnings(plan: MergePlan, survival: DeltaRetention) -> list[tuple[str, str]]:
     share = survival.share
     if share is None or share >= VANISHING:
         return []
@@ -145,7 +145,7 @@ class _Telling:
     """Passes on to the caller how far the merge is, and to the merge that the caller cancels or interrupts it."""
 
     def __init__(
-        self, total: int, progress: Progress | None, cancel: Cancel | None, started: float, interrupts: Interrupts
+        self, total: int, progress: Progress | None, cancel: Cancel | None, started: float, interrupts: DeferredSignals
     ) -> None:
         self._total, self._progress, self._cancel, self._started = total, progress, cancel, started
         self._interrupts = interrupts
@@ -153,7 +153,7 @@ class _Telling:
 
     def __call__(self, doing: str, count: int) -> None:
         self._done += count
-        self._interrupts.deliver()
+        self._interrupts.raise_pending()
         if self._cancel is not None and self._cancel():
             raise MergeCancelled("the merge was cancelled; nothing was changed")
         if self._progress is not None:

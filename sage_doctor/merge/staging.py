@@ -25,7 +25,7 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
 UNFINISHED = "sage-doctor-merge.unfinished"  # lies in a workshop until all of it is written and verified
@@ -89,7 +89,7 @@ def _acquire(path: Path, target: Path, deadline: float, pause: Callable[[], None
 
 def _is(handle: int, path: Path) -> bool:
     """Whether the lock that was got is still the one at its path: its last holder may have taken it away."""
-    own, there = os.fstat(handle), look(path)
+    own, there = os.fstat(handle), inspect_path(path)
     return (own.st_dev, own.st_ino) == (there.device, there.inode)
 
 
@@ -117,7 +117,9 @@ def left_overs(target: Path) -> list[Path]:
         names = sorted(n for n in os.listdir(target.parent) if n.startswith(prefix))
     except OSError:
         return []
-    return [p for n in names if look(p := target.parent / n).kind == "directory" and not look(p).is_link]
+    return [
+        p for n in names if inspect_path(p := target.parent / n).kind == "directory" and not inspect_path(p).is_link
+    ]
 
 
 def clean_up(target: Path) -> list[LeftOver]:
@@ -129,7 +131,7 @@ def clean_up(target: Path) -> list[LeftOver]:
     done = []
     for path in left_overs(target):
         names = os.listdir(path)
-        if UNFINISHED not in names and names and look(target).kind == "missing":
+        if UNFINISHED not in names and names and inspect_path(target).kind == "missing":
             os.rename(path, target)
             done.append(LeftOver(path=path, what=f"put back as {target.name}: a merge was killed while replacing it"))
             continue
@@ -166,29 +168,29 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def put_in_place(workshop: Path, target: Path) -> Path | None:
-    """Make `workshop` the target in one step, and return where the replaced directory lies now, if there was one.
+def atomic_swap(staging_dir: Path, target: Path) -> Path | None:
+    """Make `staging_dir` the target in one step, and return where the replaced directory lies now, if there was one.
 
     Raises `OSError`.
     """
-    os.unlink(workshop / UNFINISHED)
-    sync_directory(workshop)
-    if look(target).kind == "missing":
-        os.rename(workshop, target)
+    os.unlink(staging_dir / UNFINISHED)
+    sync_directory(staging_dir)
+    if inspect_path(target).kind == "missing":
+        os.rename(staging_dir, target)
         sync_directory(target.parent)
         return None
     try:
-        _exchange(workshop, target)
-        replaced = workshop
+        _exchange(staging_dir, target)
+        replaced = staging_dir
     except OSError as error:
         if error.errno not in _NO_EXCHANGE:
             raise
-        replaced = Path(f"{workshop}-replaced")
+        replaced = Path(f"{staging_dir}-replaced")
         try:
             os.rename(target, replaced)
-            os.rename(workshop, target)
+            os.rename(staging_dir, target)
         except BaseException:
-            if look(target).kind == "missing":
+            if inspect_path(target).kind == "missing":
                 os.rename(replaced, target)
             raise
     sync_directory(target.parent)

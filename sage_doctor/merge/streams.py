@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.merge.edits import Place
+from sage_doctor.merge.edits import TensorLocation
 from sage_doctor.text import printable
 
 COPY_CHUNK = 1 << 24  # small enough that a cancelled merge ends at once, large enough that calls cost nothing
@@ -42,13 +42,13 @@ class Source:
                 raise DoctorError(f"{printable(str(path))} is not a file any more; nothing was changed")
         return found
 
-    def read(self, place: Place, start: int, count: int) -> bytearray:
+    def read(self, place: TensorLocation, start: int, count: int) -> bytearray:
         """Return `count` bytes of a tensor from byte `start` of it. Raises `DoctorError` where they are not there."""
         data = bytearray(count)
         self.read_into(place, start, memoryview(data))
         return data
 
-    def read_into(self, place: Place, start: int, view: memoryview) -> None:
+    def read_into(self, place: TensorLocation, start: int, view: memoryview) -> None:
         """Fill `view` with a tensor's bytes from byte `start` of it. Raises `DoctorError` where they are not there."""
         handle = self.handle(place.path)
         at = place.tensor.start + start

@@ -57,7 +57,7 @@ class Task(Generic[T]):
             self._thread.join(timeout)
 
 
-class Beside:
+class TaskGroup:
     """Threads for one piece of work. Leaving the block stops and awaits them all."""
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ class Beside:
         self._left = False
 
     def start(self, work: Callable[..., T], *arguments: object) -> Task[T]:
-        """Start `work` in a thread of its own. What takes long in it calls `go_on` again and again."""
+        """Start `work` in a thread of its own. What takes long in it calls `check_cancelled` again and again."""
         task = Task(work, arguments)
         self._tasks.append(cast("Task[object]", task))  # first, so that no interrupt leaves one that nobody awaits
         task.start()
         return task
 
-    def go_on(self, _count: int = 0) -> None:
+    def check_cancelled(self, _count: int = 0) -> None:
         """Raise `Stopped` once the block is being left. For the threads; takes a number so as to be told progress."""
         if self._left:
             raise Stopped
@@ -89,7 +89,7 @@ class Beside:
             pause()
         return task.result()
 
-    def __enter__(self) -> Beside:  # noqa: PYI034 - typing.Self came with 3.11
+    def __enter__(self) -> TaskGroup:  # noqa: PYI034 - typing.Self came with 3.11
         """Return itself."""
         return self
 

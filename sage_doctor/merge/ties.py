@@ -14,7 +14,7 @@ from sage_doctor.facts.embeddings import EMBEDDING_NAMES, embedding_tensor
 from sage_doctor.merge.adapter import ModuleParts, same_bytes
 from sage_doctor.merge.assembly import Assembly
 from sage_doctor.merge.base import BaseModel
-from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.recipe import Recipe
 from sage_doctor.merge.refusal import refused
 
@@ -23,7 +23,7 @@ INPUTS = frozenset(n.removesuffix(".weight") for n in EMBEDDING_NAMES)
 
 
 @dataclass(kw_only=True)
-class Tie:
+class EmbeddingTie:
     """A base's shared embedding. `stored` is its tensor; the modules are those of the adapter, None if not touched."""
 
     stored: str
@@ -37,7 +37,7 @@ class Tie:
         return self.input is not None or self.output is not None
 
 
-def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts]) -> Tie | None:
+def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts]) -> EmbeddingTie | None:
     """Return the base's tie, or None where its embedding and output layer are two tensors or there is one only."""
     tensors = {n: p.tensor for n, p in base.tensors.items()}
     embedding = embedding_tensor(tensors)
@@ -48,7 +48,7 @@ def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts]) -> Tie | None:
     if not tied or embedding is None:
         return None
     weighty = [m for m in modules.values() if m.parts.keys() - {"bias", "B.bias"}]
-    return Tie(
+    return EmbeddingTie(
         stored=embedding.name,
         output_stored=heads[0] if heads else None,
         input=next((m for m in weighty if _is_input(m, embedding.name)), None),
@@ -60,7 +60,7 @@ def _is_input(module: ModuleParts, stored: str) -> bool:
     return module.leaf in INPUTS and stored.removesuffix(".weight").rpartition(".")[2] == module.leaf
 
 
-def settle(tie: Tie, assembly: Assembly, recipe: Recipe, spell_output: Callable[[], str]) -> dict[str, str]:
+def settle(tie: EmbeddingTie, assembly: Assembly, recipe: Recipe, spell_output: Callable[[], str]) -> dict[str, str]:
     """Decide about a tie that the adapter touches, and return where the weights of its modules are to be put.
 
     Keys are running module names, values stored tensors. Where the tie is cut, the output layer's own tensor is
@@ -91,7 +91,7 @@ def settle(tie: Tie, assembly: Assembly, recipe: Recipe, spell_output: Callable[
     return found
 
 
-def _original(tie: Tie, assembly: Assembly, recipe: Recipe) -> Piece:
+def _original(tie: EmbeddingTie, assembly: Assembly, recipe: Recipe) -> TensorPlan:
     """Return what both layers start from: the base's tensor, or the copy of it that PEFT saves with the adapter.
 
     That copy (`base_layer.weight`, there where an embedding is trained) is loaded into the shared tensor.
@@ -104,7 +104,7 @@ def _original(tie: Tie, assembly: Assembly, recipe: Recipe) -> Piece:
     return replace(original, source=places[0]) if places else original
 
 
-def _stays(tie: Tie, recipe: Recipe) -> bool:
+def _stays(tie: EmbeddingTie, recipe: Recipe) -> bool:
     """Whether both layers are one tensor after the adapter's whole tensors have taken its place."""
     places = [m.parts["weight"] for m in (tie.input, tie.output) if m is not None]
     same = len(places) == 1 or same_bytes(*places)
@@ -116,7 +116,7 @@ def _stays(tie: Tie, recipe: Recipe) -> bool:
     return same and len(places) > 1
 
 
-def _keep(tie: Tie, assembly: Assembly) -> dict[str, str]:
+def _keep(tie: EmbeddingTie, assembly: Assembly) -> dict[str, str]:
     if tie.input is not None and tie.output is not None:
         assembly.use(tie.output.parts.pop("weight"))  # the same bytes: written once
         if tie.output_stored is not None:

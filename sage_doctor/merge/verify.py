@@ -12,8 +12,8 @@ from sage_doctor.merge.layout import Slot, WeightsOut
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.streams import Source
 from sage_doctor.readers.safetensors_header import read_header
-from sage_doctor.system.path_info import Node, look, read_range
-from sage_doctor.text import listed, printable
+from sage_doctor.system.path_info import PathInfo, inspect_path, read_range
+from sage_doctor.text import join_limited, printable
 
 _SAMPLE_BYTES = 1 << 14
 _MOST_SUMS = 24  # tensors of which one block is computed a second time
@@ -32,9 +32,9 @@ def verify(plan: MergePlan, directory: Path, source: Source, sums: Arithmetic | 
         for number, (file, slot) in enumerate(computed[::step]):
             _computed(file, slot, directory, source, sums, number)
     names = {f.name for f in plan.weights} | {c.name for c in plan.companions} | set(plan.texts)
-    lacking = sorted(n for n in names if look(directory / n).kind != "file")
+    lacking = sorted(n for n in names if inspect_path(directory / n).kind != "file")
     if lacking:
-        raise _wrong(directory, f"it lacks {listed(lacking)}")
+        raise _wrong(directory, f"it lacks {join_limited(lacking)}")
 
 
 def _header(file: WeightsOut, directory: Path) -> None:
@@ -73,11 +73,11 @@ def _wrong(directory: Path, what: str) -> DoctorError:
     )
 
 
-def changed_inputs(inputs: Mapping[Path, Node]) -> list[str]:
+def changed_inputs(inputs: Mapping[Path, PathInfo]) -> list[str]:
     """Return the names of the inputs that are not what they were when the plan was made."""
     found = []
     for path, before in inputs.items():
-        now = look(path)
+        now = inspect_path(path)
         same = (now.kind, now.size, now.mtime_ns, now.inode, now.device) == (
             before.kind,
             before.size,
@@ -95,6 +95,6 @@ def require_unchanged(plan: MergePlan) -> None:
     changed = changed_inputs(plan.inputs)
     if changed:
         raise DoctorError(
-            f"{listed(changed, most=2)} changed while the merge was under way; nothing was replaced. "
+            f"{join_limited(changed, most=2)} changed while the merge was under way; nothing was replaced. "
             "Wait until what writes there has ended, and merge again."
         )

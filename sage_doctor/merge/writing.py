@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.merge.deltas import Arithmetic, Survival, load_torch
-from sage_doctor.merge.edits import Piece
+from sage_doctor.merge.deltas import Arithmetic, DeltaRetention, load_torch
+from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.layout import Slot
 from sage_doctor.merge.output import Flusher, Output, Writer
 from sage_doctor.merge.plan import MergePlan
@@ -22,23 +22,25 @@ from sage_doctor.merge.provenance import hash_inputs, record_text, surroundings
 from sage_doctor.merge.refusal import MergeRefused
 from sage_doctor.merge.staging import sync_directory
 from sage_doctor.merge.streams import Source, copy_range, write_all
-from sage_doctor.merge.task_group import Beside, Task
+from sage_doctor.merge.task_group import Task, TaskGroup
 from sage_doctor.merge.verify import require_unchanged, verify
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
 Tell = Callable[[str, int], None]
 
 
-def fill(workshop: Path, plan: MergePlan, tell: Tell, *, hash_cache: Path | None, threads: int | None) -> Survival:
+def fill(
+    workshop: Path, plan: MergePlan, on_progress: Tell, *, hash_cache: Path | None, threads: int | None
+) -> DeltaRetention:
     """Write, flush and verify a plan's result in `workshop`, and return how much of the change survived rounding.
 
-    `tell` hears what is being done, and how many bytes of weights were just written; what it raises ends the merge.
-    When this returns or raises, no thread is left. Raises `DoctorError` and `OSError`.
+    `on_progress` hears what is being done, and how many bytes of weights were just written; what it raises ends the
+    merge. When this returns or raises, no thread is left. Raises `DoctorError` and `OSError`.
     """
-    with contextlib.ExitStack() as files, Beside() as beside:  # left in reverse: threads end before files are closed
-        return _Filling(workshop, plan, tell, files, beside).run(hash_cache, threads)
+    with contextlib.ExitStack() as files, TaskGroup() as beside:  # left in reverse: threads end before files are closed
+        return _Filling(workshop, plan, on_progress, files, beside).run(hash_cache, threads)
 
 
 class _Task:
@@ -54,42 +56,42 @@ class _Filling:
     """One workshop being filled."""
 
     def __init__(
-        self, workshop: Path, plan: MergePlan, tell: Tell, files: contextlib.ExitStack, beside: Beside
+        self, workshop: Path, plan: MergePlan, on_progress: Tell, files: contextlib.ExitStack, beside: TaskGroup
     ) -> None:
-        self._workshop, self._plan, self._told, self._files, self._beside = workshop, plan, tell, files, beside
+        self._workshop, self._plan, self._told, self._files, self._beside = workshop, plan, on_progress, files, beside
         self._source = files.enter_context(Source())
         self._flusher = Flusher()
         self._writer = Writer(self._flusher)
-        self._survival = Survival()
+        self._survival = DeltaRetention()
 
-    def run(self, hash_cache: Path | None, threads: int | None) -> Survival:
+    def run(self, hash_cache: Path | None, threads: int | None) -> DeltaRetention:
         plan, beside = self._plan, self._beside
-        inputs = beside.start(hash_inputs, plan, hash_cache, beside.go_on)
-        flushed = beside.start(self._flusher.run, beside.go_on)
-        beside.start(self._writer.run, beside.go_on)
-        hashed = beside.start(self._writer.run_hashing, beside.go_on)
+        inputs = beside.start(hash_inputs, plan, hash_cache, beside.check_cancelled)
+        flushed = beside.start(self._flusher.run, beside.check_cancelled)
+        beside.start(self._writer.run, beside.check_cancelled)
+        hashed = beside.start(self._writer.run_hashing, beside.check_cancelled)
         torch = beside.start(load_torch) if any(not p.untouched for p in plan.pieces) else None
-        mode = look(plan.base / "config.json").mode & 0o777
+        mode = inspect_path(plan.base / "config.json").mode & 0o777
         for companion in plan.companions:
-            self._small(companion.name, companion.source.read_bytes(), look(companion.source).mode & 0o777)
+            self._small(companion.name, companion.source.read_bytes(), inspect_path(companion.source).mode & 0o777)
         for name, text in plan.texts.items():
             self._small(name, text.encode("utf-8", "surrogatepass"), mode)
         sums = self._weights(torch, threads)
         self._writer.leave()
         about = surroundings()
-        digests = beside.wait(hashed, lambda: self._tell("writing the rest"))
-        self._tell("verifying")
+        digests = beside.wait(hashed, lambda: self._on_progress("writing the rest"))
+        self._on_progress("verifying")
         verify(plan, self._workshop, self._source, sums)
-        before = beside.wait(inputs, lambda: self._tell("hashing the inputs"))
-        beside.wait(flushed, lambda: self._tell("waiting for the disk"))
+        before = beside.wait(inputs, lambda: self._on_progress("hashing the inputs"))
+        beside.wait(flushed, lambda: self._on_progress("waiting for the disk"))
         after = {file.name: digests[self._workshop / file.name] for file in plan.weights}
         self._record(record_text(plan, about, before, after, self._survival), mode)
-        os.chmod(self._workshop, look(plan.target if plan.replaces else plan.base).mode & 0o777)
+        os.chmod(self._workshop, inspect_path(plan.target if plan.replaces else plan.base).mode & 0o777)
         sync_directory(self._workshop)
         require_unchanged(plan)
         return self._survival
 
-    def _tell(self, doing: str, count: int = 0) -> None:
+    def _on_progress(self, doing: str, count: int = 0) -> None:
         self._beside.check()
         self._told(doing, count)
 
@@ -122,7 +124,7 @@ class _Filling:
         files = [(file, self._open(file.name, file.nbytes)) for file in self._plan.weights]
         for file, output in files:
             self._writer.write(output, file.head, 0)
-            self._tell(f"writing {file.name}", len(file.head))
+            self._on_progress(f"writing {file.name}", len(file.head))
         tasks = [[_Task(output, slots) for slots in _runs(file.slots)] for file, output in files]
         sums = None
         if torch is not None:
@@ -130,7 +132,7 @@ class _Filling:
                 if not torch.running:
                     break
                 self._do(task, None)
-            self._beside.wait(torch, lambda: self._tell("starting torch"))
+            self._beside.wait(torch, lambda: self._on_progress("starting torch"))
             sums = Arithmetic(threads)
         for (file, output), own in zip(files, tasks, strict=True):
             for task in own:
@@ -156,7 +158,7 @@ class _Filling:
             nonlocal at
             self._writer.wrote(output, at, count)
             at += count
-            self._tell(f"writing {output.path.name}", count)
+            self._on_progress(f"writing {output.path.name}", count)
 
         try:
             copy_range(self._source.handle(first.path), first.tensor.start, output.handle, start, end - start, told)
@@ -167,15 +169,15 @@ class _Filling:
         slot, output = task.slots[0], task.output
         doing, at = f"writing {output.path.name}", slot.start
 
-        def lend(count: int) -> bytearray:
-            return self._writer.lend(count, lambda: self._tell(doing))
+        def acquire_buffer(count: int) -> bytearray:
+            return self._writer.acquire_buffer(count, lambda: self._on_progress(doing))
 
-        for block in sums.blocks(slot.piece, self._source, self._survival, lend):
+        for block in sums.blocks(slot.piece, self._source, self._survival, acquire_buffer):
             if not block.finite:
                 raise _nonfinite(slot.piece)
             self._writer.take(output, block.memory, block.nbytes, at)
             at += block.nbytes
-            self._tell(doing, block.nbytes)
+            self._on_progress(doing, block.nbytes)
 
 
 def _runs(slots: tuple[Slot, ...]) -> list[list[Slot]]:
@@ -190,11 +192,11 @@ def _runs(slots: tuple[Slot, ...]) -> list[list[Slot]]:
     return groups
 
 
-def _follows(one: Piece, other: Piece) -> bool:
+def _follows(one: TensorPlan, other: TensorPlan) -> bool:
     return one.source.path == other.source.path and one.source.tensor.end == other.source.tensor.start
 
 
-def _nonfinite(piece: Piece) -> MergeRefused:
+def _nonfinite(piece: TensorPlan) -> MergeRefused:
     return MergeRefused(
         "merge-nonfinite",
         f"{printable(piece.name)} would hold NaN or infinite numbers; nothing was changed",

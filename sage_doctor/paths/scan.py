@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.facts.runners import find_runners
-from sage_doctor.paths.find import Landscape, Occurrence, Placed, Script, read_script
+from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
 from sage_doctor.paths.find.path_map import landscape, other_roots
@@ -21,7 +21,7 @@ _MANIFESTS = frozenset({"sage-doctor.toml", "sage-doctor.lock"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class ScannedFile:
     """One file, with every path in it and where that belongs. `roles` are those of this machine that run it.
 
     `subject` is its path relative to the manifest, as the report names it.
@@ -30,36 +30,36 @@ class Seen:
     script: Script
     subject: str
     roles: tuple[str, ...] = ()
-    placed: tuple[tuple[Occurrence, Placed], ...] = ()
+    placed: tuple[tuple[PathReference, ClassifiedPath], ...] = ()
     others: tuple[str, ...] = ()
 
     @property
-    def misplaced(self) -> list[tuple[Occurrence, Placed]]:
+    def misplaced(self) -> list[tuple[PathReference, ClassifiedPath]]:
         """What a run would take and another machine has: the paths that fail here.
 
         What no role runs is full of made-up homes, in tests for one: only those that the manifest knows count there.
         """
         return [(o, p) for o, p in self.placed if o.used and (p.place == "mappable" or self._counts(p))]
 
-    def _counts(self, placed: Placed) -> bool:
+    def _counts(self, placed: ClassifiedPath) -> bool:
         return placed.place == "foreign" and (bool(self.roles) or placed.root in self.others)
 
     @property
-    def ours(self) -> list[tuple[Occurrence, Placed]]:
+    def ours(self) -> list[tuple[PathReference, ClassifiedPath]]:
         """What a run would take and is right here, and on no other machine."""
         return [(o, p) for o, p in self.placed if o.used and p.place == "here"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class ScanResult:
     """All files that were looked at; `complete` is False where there were more than anybody writes by hand.
 
     `elsewhere` names the manifest's other machines.
     """
 
-    landscape: Landscape
+    landscape: PathMap
     directory: Path
-    seen: tuple[Seen, ...]
+    seen: tuple[ScannedFile, ...]
     complete: bool = True
     elsewhere: tuple[str, ...] = ()
 
@@ -69,7 +69,7 @@ class Survey:
         return dict(Counter(p.place if o.used else o.context for seen in self.seen for o, p in seen.placed))
 
 
-def landscape_of(host: Host, *, everything: bool = False) -> Landscape:
+def landscape_of(host: Host, *, everything: bool = False) -> PathMap:
     """Return what the manifest and the host say of this machine's places and of the others'."""
     manifest = host.manifest
     if manifest is None:
@@ -106,14 +106,14 @@ def shared(host: Host, roles: Iterable[str]) -> bool:
     return any(m is not ours and set(m.roles) & set(roles) for m in machines)
 
 
-def survey(
+def scan(
     host: Host,
     *,
     lint: bool,
     only: Iterable[Path] | None = None,
     everything: bool = False,
     installed: Installed | None = None,
-) -> Survey:
+) -> ScanResult:
     """Read the runners of this machine's roles and, with `lint`, the files that `[lint]` names; or `only` those given.
 
     With `everything`, the system's paths are found as well. Of what is `installed`, only what names a place of ours or
@@ -133,7 +133,7 @@ def survey(
     foreign = {script.path for script in started}
     land.learn(o.text for s in scripts for o in s.occurrences if o.used)
     seen = [
-        Seen(
+        ScannedFile(
             script=script,
             subject=os.path.relpath(script.path, directory) if script.path not in foreign else str(script.path),
             roles=runners.get(script.path, ()),
@@ -146,13 +146,13 @@ def survey(
     machine = host.manifest.machine if host.manifest is not None else None
     names = host.manifest.machines if host.manifest is not None else ()
     elsewhere = tuple(n for n in names if machine is None or n != machine.name)
-    return Survey(landscape=land, directory=directory, seen=tuple(seen), complete=complete, elsewhere=elsewhere)
+    return ScanResult(landscape=land, directory=directory, seen=tuple(seen), complete=complete, elsewhere=elsewhere)
 
 
-def _read_installed(installed: Installed, land: Landscape, directory: Path) -> list[Script]:
+def _read_installed(installed: Installed, land: PathMap, directory: Path) -> list[Script]:
     found = [read_script(p, land, directory=directory) for p in installed.units]
     return [*found, *([read_text(CRONTAB, installed.crontab, land, directory=directory)] if installed.crontab else [])]
 
 
-def _concerns_us(seen: Seen) -> bool:
+def _concerns_us(seen: ScannedFile) -> bool:
     return any(o.used and (p.place in ("here", "gone", "mappable") or p.root in seen.others) for o, p in seen.placed)

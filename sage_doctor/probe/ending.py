@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.probe.outcome import Ending, ProbeOutcome
+from sage_doctor.probe.outcome import ProbeEnding, ProbeOutcome
 from sage_doctor.probe.protocol import ANSWERS
 from sage_doctor.probe.transcript import Transcript
 
@@ -63,7 +63,7 @@ def decide(said: Transcript, ended: Exit) -> ProbeOutcome:
     )
 
 
-def _ending(said: Transcript, ended: Exit, number: int) -> tuple[Ending, str]:
+def _ending(said: Transcript, ended: Exit, number: int) -> tuple[ProbeEnding, str]:
     stage = said.stage or "start"
     failure = said.failure
     if said.problem:

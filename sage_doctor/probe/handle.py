@@ -61,7 +61,7 @@ def run_probe(
         return ProbeOutcome(ending="spawn-failed", message=message, duration_s=time.monotonic() - began)
     timed_out = stopped = False
     try:
-        child.hear(until=began + deadline_s, stage_s=stage_s)
+        child.listen(until=began + deadline_s, stage_s=stage_s)
         if child.running:
             timed_out = not child.said.finished and not child.said.problem
             stopped = True
@@ -144,7 +144,7 @@ class _Child:
         """Whether the process has not ended."""
         return self.process.poll() is None
 
-    def hear(self, *, until: float, stage_s: float | None = None) -> None:
+    def listen(self, *, until: float, stage_s: float | None = None) -> None:
         """Listen until the process ends, says garbage, outstays its last word, or the time has come."""
         while self.running and not self.said.problem:
             limit = self._began + self.said.stage_began_s + stage_s if stage_s is not None else until

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sage_doctor.probe.degeneration import Degeneration, judge
 
-Ending = Literal[
+ProbeEnding = Literal[
     "completed",
     "failed",
     "import-error",
@@ -117,7 +117,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class ProbeMemory:
     """The most bytes held: resident, and on the accelerator (0 where there is none)."""
 
     peak_resident_bytes: int
@@ -194,7 +194,7 @@ class ProbeOutcome:
     child or its libraries: make it `printable` before showing it.
     """
 
-    ending: Ending
+    ending: ProbeEnding
     message: str
     duration_s: float
     stage: str = ""
@@ -204,7 +204,7 @@ class ProbeOutcome:
     keys: Keys | None = None
     adapter: Adapter | None = None
     loaded: Loaded | None = None
-    memory: Memory | None = None
+    memory: ProbeMemory | None = None
     prompt: Prompt | None = None
     forward: Forward | None = None
     effect: Effect | None = None

@@ -22,9 +22,9 @@ from sage_doctor.probe.outcome import (
     KeyList,
     Keys,
     Loaded,
-    Memory,
     NotApplicable,
     Packages,
+    ProbeMemory,
     Prompt,
     ShapeMismatch,
 )
@@ -46,7 +46,7 @@ Answer = (
     | Generation
     | Keys
     | Loaded
-    | Memory
+    | ProbeMemory
     | NotApplicable
     | Packages
     | Prompt
@@ -58,7 +58,7 @@ ANSWERS: Mapping[str, type[Answer]] = {
     "keys": Keys,
     "adapter": Adapter,
     "loaded": Loaded,
-    "memory": Memory,
+    "memory": ProbeMemory,
     "prompt": Prompt,
     "forward": Forward,
     "effect": Effect,

@@ -67,7 +67,7 @@ class Speaker:
         self.say("stage", name=name)
 
 
-class Clock:
+class TokenTimer:
     """Takes the time of each new token; speaks the protocol of transformers' streamers."""
 
     def __init__(self) -> None:
@@ -183,7 +183,7 @@ def prove_device(speaker: Speaker, torch: Any, device: str) -> None:
     facts = {"used": device, "name": platform.machine(), "cuda_build": str(build), "problem": ""}
     held = {"memory_total": 0, "memory_free": 0}
 
-    def tell() -> None:
+    def on_progress() -> None:
         speaker.say("device", verified=not facts["problem"], seconds=time.perf_counter() - began, **facts, **held)
 
     try:
@@ -202,9 +202,9 @@ def prove_device(speaker: Speaker, torch: Any, device: str) -> None:
                 held["memory_free"], held["memory_total"] = map(int, torch.cuda.mem_get_info(device))
     except Exception as error:
         facts["problem"] = (str(error) or type(error).__name__)[:1000]
-        tell()
+        on_progress()
         raise
-    tell()
+    on_progress()
     if facts["problem"]:
         raise Stop("AcceleratorUnavailable", f"{device}: {facts['problem']}")
 
@@ -399,7 +399,7 @@ def say_generation(
     speaker: Speaker, model: Any, tokenizer: Any, inputs: dict[str, Any], *, settings: dict[str, Any], most: int
 ) -> None:
     """Generate once, timed token by token, and say what came."""
-    clock = Clock()
+    clock = TokenTimer()
     began = time.perf_counter()
     model.generate(**inputs, **settings, max_new_tokens=most, streamer=clock)
     ends = model.generation_config.eos_token_id

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.known_hash import KnownHash
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_line
 
 _POINTER = re.compile(rb"version https://git-lfs[^\n]*\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n")
@@ -38,7 +38,7 @@ def find_work_tree(directory: Path) -> WorkTree | None:
     place = Path(os.path.realpath(directory))
     for top in (place, *place.parents)[:_MOST_LEVELS]:
         git = top / ".git"
-        kind = look(git).kind
+        kind = inspect_path(git).kind
         if kind == "file":
             named = re.fullmatch(r"gitdir: (.+)", read_line(git) or "")
             git = Path(os.path.normpath(top / named[1])) if named else git
@@ -46,7 +46,7 @@ def find_work_tree(directory: Path) -> WorkTree | None:
             continue
         common = read_line(git / "commondir")
         objects = (Path(os.path.normpath(git / common)) if common else git) / "objects"
-        if look(git / "index").kind == "file" and look(objects).kind == "directory":
+        if inspect_path(git / "index").kind == "file" and inspect_path(objects).kind == "directory":
             return WorkTree(top=top, index=git / "index", objects=objects)
         return None
     return None

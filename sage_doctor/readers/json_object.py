@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
-from sage_doctor.text import human_bytes
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.text import format_bytes
 
 MOST_BYTES = 256 * 1024 * 1024  # a tokenizer.json may be 30 MB; nothing sane is larger than this
 _LFS = b"version https://git-lfs"
@@ -38,13 +38,15 @@ class JsonFile:
 def read_json_object(path: str | os.PathLike[str], *, most: int = MOST_BYTES) -> JsonFile:
     """Return the JSON object in the file at `path`. Never raises for what a disk may hold."""
     name = os.fspath(path)
-    node = look(path)
+    node = inspect_path(path)
     if node.kind == "missing":
         return JsonFile(path=name, missing=True)
     if node.kind != "file":
         return JsonFile(path=name, problem=node.detail or f"a {node.kind}, not a file")
     if node.size > most:
-        return JsonFile(path=name, problem=f"{human_bytes(node.size)}; no such file is larger than {human_bytes(most)}")
+        return JsonFile(
+            path=name, problem=f"{format_bytes(node.size)}; no such file is larger than {format_bytes(most)}"
+        )
     try:
         raw = read_start(path, node.size)
     except UnreadableFile as error:

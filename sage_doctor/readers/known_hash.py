@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 
 Algorithm = Literal["sha256", "git-sha1"]
 
@@ -141,5 +141,5 @@ def local_dir_hash(directory: Path, name: str) -> KnownHash | None:
     except (IndexError, ValueError):
         stamp = float("inf")
     # The hub's own rule: the record holds for a file that is at most one second newer than it.
-    newer = look(directory / name).mtime_ns / 1e9 - 1 > stamp
+    newer = inspect_path(directory / name).mtime_ns / 1e9 - 1 > stamp
     return KnownHash(algorithm=algorithm, hex=etag, source=record, modified_since=newer)

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from sage_doctor.readers.safetensors_entries import HeaderProblem, InvalidHeader, Tensor, parse_entries, read_tensors
 from sage_doctor.readers.signature import describe_content
-from sage_doctor.system.path_info import UnreadableFile, look, read_range, read_start
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range, read_start
+from sage_doctor.text import format_bytes, printable
 
 __all__ = ["MOST_HEADER_BYTES", "Header", "HeaderProblem", "Tensor", "read_header", "read_stand_in"]
 
@@ -38,7 +38,7 @@ class Header:
 
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Return the header of the safetensors file at `path`. Reads the header only; never raises for what it holds."""
-    node = look(path)
+    node = inspect_path(path)
     name = os.fspath(path)
     if node.kind != "file":
         detail = node.detail or ("not there" if node.kind == "missing" else f"a {node.kind}, not a file")
@@ -86,13 +86,13 @@ def _header_length(start: bytes, size: int) -> int:
     if length > MOST_HEADER_BYTES:
         raise InvalidHeader(
             "weights-header-invalid",
-            f"the header claims {human_bytes(length)}; readers accept {human_bytes(MOST_HEADER_BYTES)} at most",
+            f"the header claims {format_bytes(length)}; readers accept {format_bytes(MOST_HEADER_BYTES)} at most",
             header_bytes=length,
         )
     if 8 + length > size:
         raise InvalidHeader(
             "weights-truncated",
-            f"cut off inside its header: at least {human_bytes(8 + length - size)} lack",
+            f"cut off inside its header: at least {format_bytes(8 + length - size)} lack",
             bytes=size,
             bytes_lacking_at_least=8 + length - size,
         )
@@ -149,7 +149,7 @@ def read_stand_in(path: str | os.PathLike[str]) -> Header:
 
     Only the first bytes are looked at: a pickle is never opened as one.
     """
-    node = look(path)
+    node = inspect_path(path)
     name = os.fspath(path)
     try:
         start = read_start(path, 512)

@@ -16,8 +16,8 @@ from typing import Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.readers.json_object import MOST_BYTES, JsonFile, parse_json_object, read_json_object
-from sage_doctor.system.atomic_write import write_atomically
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 
 # The models that the library has (tokenizers/src/models); older files do not say which one theirs is.
 _MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
@@ -51,7 +51,7 @@ def read_tokenizer_json(path: Path, *, memory: Path | None = None) -> TokenizerJ
     `memory` is a file in which contents are remembered between runs by their sha256, so that it can never be out of
     date; None remembers within this process only. A memory that cannot be read or written is done without.
     """
-    node = look(path)
+    node = inspect_path(path)
     if node.kind != "file" or node.size > MOST_BYTES:
         file = read_json_object(path)  # says why not
         return TokenizerJson(problem=file.problem or node.detail or "not there")
@@ -87,7 +87,7 @@ def _remember(memory: Path, entries: Mapping[str, TokenizerJson]) -> None:
     text = json.dumps({"version": _VERSION, "tokenizers": {k: asdict(v) for k, v in latest.items()}})
     with contextlib.suppress(OSError, DoctorError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(memory, text)
+        atomic_write(memory, text)
 
 
 def _parsed(file: JsonFile) -> TokenizerJson:

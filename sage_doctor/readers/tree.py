@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.system.path_info import Node, UnreadableFile, look, read_start
+from sage_doctor.system.path_info import PathInfo, UnreadableFile, inspect_path, read_start
 
 WEIGHTS = re.compile(
     r"^(?:adapter_model\.(?:safetensors|bin)|(?:model|pytorch_model|consolidated)[\w.-]*\.(?:safetensors|bin)"
@@ -38,13 +38,13 @@ class Tree:
         """Return whether an entry of that name is there, whatever it is (a dangling link counts)."""
         return name in self.names
 
-    def look(self, name: str) -> Node:
+    def info(self, name: str) -> PathInfo:
         """Return what lies under `name`."""
-        return look(self.path / name)
+        return inspect_path(self.path / name)
 
     def is_file(self, name: str) -> bool:
         """Return whether `name` is a regular file, links followed: what a loader's `isfile` says."""
-        return name in self.names and self.look(name).kind == "file"
+        return name in self.names and self.info(name).kind == "file"
 
     def matching(self, pattern: str) -> list[str]:
         """Return the names that fully match a regular expression, sorted."""
@@ -80,12 +80,12 @@ def is_model_directory(tree: Tree) -> bool:
     if "model_type" in config.value or "architectures" in config.value:
         return True
     # A part of a sentence-transformers model (2_Dense) has weights and a config of its own.
-    return weights and look(tree.path.parent / "modules.json").kind == "missing"
+    return weights and inspect_path(tree.path.parent / "modules.json").kind == "missing"
 
 
 def _speaks_of_a_model(tree: Tree) -> bool:
     """Return whether a `config.json` that is no JSON was one of a model: cut off, filled with zeros, or not fetched."""
-    if tree.look("config.json").kind == "dangling":
+    if tree.info("config.json").kind == "dangling":
         return True
     try:
         raw = read_start(tree.path / "config.json", 1 << 20).replace(b"\0", b"")
@@ -108,7 +108,7 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
     while pending and visited < most_directories:
         path, depth = pending.pop()
         visited += 1
-        node = look(path)
+        node = inspect_path(path)
         if (node.device, node.inode) in seen:
             continue
         seen.add((node.device, node.inode))
@@ -125,7 +125,7 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
             elif depth < MOST_DEPTH:
                 pending.append((path / name, depth + 1))
     for path in sorted(linked):
-        node = look(path)
+        node = inspect_path(path)
         if node.kind == "directory" and (node.device, node.inode) not in seen and is_model_directory(read_tree(path)):
             seen.add((node.device, node.inode))
             yield path

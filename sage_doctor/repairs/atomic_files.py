@@ -22,7 +22,7 @@ MOST_BYTES = 1 << 28  # of a file that is copied or kept in memory
 
 
 @contextlib.contextmanager
-def told_as(path: Path) -> Iterator[None]:
+def wrap_os_errors(path: Path) -> Iterator[None]:
     """Raise `DoctorError` naming the path for an `OSError` from within."""
     try:
         yield
@@ -94,7 +94,7 @@ def write_file(path: Path, data: bytes, *, backup: Path | None = None) -> Applie
 
     A link is replaced, not followed.
     """
-    with told_as(path):
+    with wrap_os_errors(path):
         there = os.path.lexists(path)
         if not there:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def _moved(one: Path, other: Path) -> None:
 
 def rename(path: Path, other: Path) -> Applied:
     """Give a file another name in its directory; an existing file of that name is never overwritten."""
-    with told_as(path):
+    with wrap_os_errors(path):
         os.link(path, other, follow_symlinks=False)  # unlike a rename, this fails where `other` is there
         try:
             os.unlink(path)

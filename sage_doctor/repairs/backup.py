@@ -18,14 +18,14 @@ from sage_doctor.facts.hashing import hash_files
 from sage_doctor.merge.staging import UNFINISHED
 from sage_doctor.readers.merge_record import merge_hashes
 from sage_doctor.report import Finding
-from sage_doctor.system.path_info import look
-from sage_doctor.text import printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import printable, shell_quote
 
 _NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-[0-9a-f]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OldState:
+class Backup:
     """A directory kept by a repair, by the journal's `key`, of what is examined as `subject`."""
 
     key: str
@@ -33,7 +33,7 @@ class OldState:
     path: Path
     target: Path
 
-    def let_go(self, findings: Iterable[Finding], cache: Path | None) -> str | None:
+    def discard(self, findings: Iterable[Finding], cache: Path | None) -> str | None:
         """Delete it where the directory in its place is proven. Return why it stays, None where it is gone.
 
         Proven is a directory in which the checks find no error, and whose weights have the hashes that the merge
@@ -53,18 +53,18 @@ class OldState:
 
     def stays(self, why: str) -> str:
         """Return the sentence that says that it stays, and how to delete it."""
-        return f"{printable(str(self.path))} stays, because {why}. To delete it: rm -r {quoted(self.path)}"
+        return f"{printable(str(self.path))} stays, because {why}. To delete it: rm -r {shell_quote(self.path)}"
 
 
-def old_state(entry: Mapping[str, Any]) -> OldState | None:
+def old_state(entry: Mapping[str, Any]) -> Backup | None:
     """Return the old state that a journal's unfinished entry names, None where there is none any more."""
     kept = entry.get("kept")
     path = Path(kept) if isinstance(kept, str) else Path()
     matched = _NAME.fullmatch(path.name)
     if matched is None or not path.is_absolute():
         return None
-    node = look(path)
-    if node.kind != "directory" or node.is_link or look(path / UNFINISHED).kind != "file":
+    node = inspect_path(path)
+    if node.kind != "directory" or node.is_link or inspect_path(path / UNFINISHED).kind != "file":
         return None
     target = path.parent / matched["target"]
-    return OldState(key=entry["key"], subject=str(entry.get("subject")), path=path, target=target)
+    return Backup(key=entry["key"], subject=str(entry.get("subject")), path=path, target=target)

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.system.path_info import UnreadableFile, look, read_range
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.system.state_directory import alive
 from sage_doctor.text import printable
 
 FILE_NAME: Final = "repairs.jsonl"
 MOST_BYTES: Final = 4 << 20  # of the journal's end that is read
 
-Event = Literal["begun", "repaired", "undone", "failed", "interrupted", "noted"]
+JournalEvent = Literal["begun", "repaired", "undone", "failed", "interrupted", "noted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Journal:
         self.append("begun", key, pid=os.getpid(), **fields)
         return key
 
-    def append(self, event: Event, key: str, **fields: Any) -> None:
+    def append(self, event: JournalEvent, key: str, **fields: Any) -> None:
         """Append one line and flush it. Raises `DoctorError` where that is not possible."""
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
         line = json.dumps({"at": now, "event": event, "key": key, **fields}).encode("ascii") + b"\n"
@@ -73,7 +73,7 @@ class Journal:
 
     def entries(self) -> list[dict[str, Any]]:
         """Return the newest entries, oldest first; what is no entry is left out. Never raises for what it holds."""
-        node = look(self.path)
+        node = inspect_path(self.path)
         if node.kind != "file":
             return []
         start = max(0, node.size - MOST_BYTES)

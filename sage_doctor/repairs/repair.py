@@ -21,7 +21,7 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.text import format_bytes, printable
 
 ATTRIBUTE: Final = "__sage_repair__"
 Tell = Callable[[str], None]
@@ -35,7 +35,7 @@ class RepairRefused(DoctorError):
     """A repair that cannot be done here, or not with certainty. The text says why and what to do; nothing changed."""
 
 
-def nothing() -> None:
+def _noop() -> None:
     """Do nothing: what there is to settle where no old state was kept."""
 
 
@@ -44,7 +44,7 @@ class Applied:
     """What was done. `undo` puts the old state back; `settle` lets go of it, once the checks are content."""
 
     undo: Callable[[], None]
-    settle: Callable[[], None] = nothing
+    settle: Callable[[], None] = _noop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,8 @@ class Plan:
         """
         prefix = within.rstrip("/") + "/" if len(within) > 1 else ""
         needs = [
-            f"{human_bytes(self.disk_bytes)} on disk" if self.disk_bytes else "",
-            f"{human_bytes(self.memory_bytes)} of memory" if self.memory_bytes else "",
+            f"{format_bytes(self.disk_bytes)} on disk" if self.disk_bytes else "",
+            f"{format_bytes(self.memory_bytes)} of memory" if self.memory_bytes else "",
             f"about {round(self.seconds)} s" if self.seconds >= 1 else "less than a second",
             "the network" if self.network else "",
         ]
@@ -99,9 +99,9 @@ class Plan:
             ("does", self.does),
             ("cures", self.code),
             *(("reads", path) for path in self.reads),
-            ("reads", f"{human_bytes(self.read_bytes)} in all" if self.read_bytes else ""),
+            ("reads", f"{format_bytes(self.read_bytes)} in all" if self.read_bytes else ""),
             *(("writes", path) for path in self.writes),
-            ("writes", f"{human_bytes(self.write_bytes)} in all" if self.write_bytes else ""),
+            ("writes", f"{format_bytes(self.write_bytes)} in all" if self.write_bytes else ""),
             ("runs", self.runs or ""),
             ("needs", ", ".join(n for n in needs if n)),
             ("leaves", self.leaves),
@@ -146,7 +146,7 @@ def _row(label: str, text: str, width: int) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class RepairContext:
     """What a repair is called for: the finding, and the model it is about.
 
     `write_config` is the wish to have the base written into adapter_config.json rather than into the manifest. `base`
@@ -171,7 +171,7 @@ class FileSituation:
     allow_dirty: bool = False
 
 
-Planner = Callable[[Situation], Plan]
+Planner = Callable[[RepairContext], Plan]
 FilePlanner = Callable[[FileSituation], Plan]
 
 
@@ -218,7 +218,7 @@ def file_repair(*, name: str, codes: Iterable[str]) -> Callable[[FilePlanner], F
     return mark
 
 
-def _no_model(situation: Situation) -> Plan:
+def _no_model(situation: RepairContext) -> Plan:
     raise RepairRefused(f"{printable(situation.finding.subject)} is a file of no model")
 
 

@@ -13,16 +13,21 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import all_repairs
-from sage_doctor.repairs.repair import Applied, FileSituation, Plan, Repair, RepairRefused, Situation, Tell
-from sage_doctor.repairs.verification import discontent, discontent_of_files, outcome_of_files, together
+from sage_doctor.repairs.repair import Applied, FileSituation, Plan, Repair, RepairContext, RepairRefused, Tell
+from sage_doctor.repairs.verification import (
+    discontent_of_files,
+    group_by_repository,
+    outcome_of_files,
+    verification_failure,
+)
 from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, at_least
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.system.state_directory import state_directory
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
-Ending = Literal["planned", "declined", "refused", "failed", "undone", "repaired"]
+RepairStatus = Literal["planned", "declined", "refused", "failed", "undone", "repaired"]
 Consent = Callable[[Plan], bool]
 
 # Hardly a repair cures what only a load shows: before the end nothing is loaded, unless a level was asked for.
@@ -37,13 +42,13 @@ class Attempt:
 
     finding: Finding
     repair: str
-    ending: Ending
+    ending: RepairStatus
     plan: Plan | None = None
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mending:
+class RepairReport:
     """What came of it: the reports before and after, and every attempt in its order."""
 
     before: Report
@@ -66,7 +71,7 @@ class Mending:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class RepairOptions:
     """How the caller wants it done. `write_config` allows changes of adapter_config.json instead of the manifest.
 
     `bases` says what an adapter's base is, by the adapter's name: a model of the manifest or a directory. An empty name
@@ -83,7 +88,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audience:
+class RepairCallbacks:
     """Who is asked and told: `consent` decides about each plan, `told` hears how each attempt ended.
 
     `choose` is given an adapter's name and the directories that may be its base; None where nobody answers.
@@ -92,7 +97,7 @@ class Audience:
     consent: Consent
     choose: Callable[[str, Sequence[Path]], Path | None] = lambda _adapter, _choices: None
     told: Callable[[Attempt], None] = lambda _attempt: None
-    tell: Tell = lambda _text: None
+    on_progress: Tell = lambda _text: None
 
 
 def journal_of(environ: Mapping[str, str]) -> Journal:
@@ -109,19 +114,21 @@ def _would_matter(finding: Finding) -> bool:
     return finding.evidence.get("severity_where_needed") in ("error", "warning")
 
 
-def mend(request: Request, audience: Audience, *, wishes: Wishes, journal: Journal) -> Mending:
+def run_repairs(
+    request: Request, audience: RepairCallbacks, *, wishes: RepairOptions, journal: Journal
+) -> RepairReport:
     """Examine, repair one finding after the other, and examine again. Raises like `suite.examine`.
 
     The report after goes to the level of the request. Where nothing was changed, and what was found before is an
     error already, it is the report before.
     """
-    return _Surgery(request, audience, wishes, journal).run()
+    return _RepairSession(request, audience, wishes, journal).run()
 
 
-class _Surgery:
-    """One run of `mend`."""
+class _RepairSession:
+    """One run of `run_repairs`."""
 
-    def __init__(self, request: Request, audience: Audience, wishes: Wishes, journal: Journal) -> None:
+    def __init__(self, request: Request, audience: RepairCallbacks, wishes: RepairOptions, journal: Journal) -> None:
         request = dataclasses.replace(request, cwd=request.cwd or os.getcwd())
         self.level: Level = request.level or select(request).level
         deep = request.level is None and at_least(self.level, DEEPEST_BEFORE)
@@ -131,13 +138,13 @@ class _Surgery:
         self.repairs: Mapping[str, Repair] = all_repairs()
         self.attempts: list[Attempt] = []
 
-    def run(self) -> Mending:
+    def run(self) -> RepairReport:
         self._require_known()
         before = state = self._examine(self.request.level or "static")
         self.asking = {f.subject for f in before.findings if f.code in self.repairs[NAME_BASE].codes}
         tried: set[tuple[str, str, str]] = set()
         while (found := self._next(state, tried)) is not None:
-            group = together(found, state.findings, self._repair(found))
+            group = group_by_repository(found, state.findings, self._repair(found))
             tried |= {_key(f) for f in group}
             attempt, state = self._attempt(found, state, group)
             self.attempts.append(attempt)
@@ -146,18 +153,18 @@ class _Surgery:
         deeper = self.level != self.request.level
         if changed or (deeper and not self.wishes.dry_run and before.exit_code != EXIT_UNHEALTHY):
             state = self._examine(self.level)
-        return Mending(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.wishes.dry_run)
+        return RepairReport(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.wishes.dry_run)
 
     def _require_known(self) -> None:
         """Raise `UsageError` where a base is named for an adapter that nobody knows."""
         known = {m.name for m in select(self.request).models if m.kind == "adapter"} if self.wishes.bases else set()
         for name in sorted(set(self.wishes.bases) - known - {""}):
-            there = listed(sorted(known)) or "none"
+            there = join_limited(sorted(known)) or "none"
             raise UsageError(f"--base {printable(name)}=…: no adapter of that name is examined here ({there})")
 
     def _examine(self, level: Level) -> Report:
         request = dataclasses.replace(self.request, level=level)
-        return examine(request, fail_on=self.wishes.fail_on, tell=self.audience.tell)
+        return examine(request, fail_on=self.wishes.fail_on, on_progress=self.audience.on_progress)
 
     def _next(self, state: Report, tried: set[tuple[str, str, str]]) -> Finding | None:
         """Return the finding whose repair comes first, among those not tried yet."""
@@ -210,7 +217,7 @@ class _Surgery:
             repair=plan.repair, subject=plan.subject, code=plan.code, writes=plan.writes, kept=plan.kept, diff=plan.diff
         )
         try:
-            applied = plan.apply(self.audience.tell)
+            applied = plan.apply(self.audience.on_progress)
         except (DoctorError, OSError) as error:
             self.journal.append("failed", key, reason=str(error))
             return dataclasses.replace(attempt, plan=plan, ending="failed", reason=str(error)), state
@@ -233,7 +240,7 @@ class _Surgery:
         try:
             after = self._examine(level)
             files = self.repairs[plan.repair].plan_files is not None
-            reason = discontent_of_files(group, state, after) if files else discontent(finding, state, after)
+            reason = discontent_of_files(group, state, after) if files else verification_failure(finding, state, after)
         except BaseException:
             applied.undo()
             self.journal.append("interrupted", key)
@@ -248,12 +255,12 @@ class _Surgery:
         attempt = Attempt(finding=finding, repair=plan.repair, plan=plan, ending="repaired", reason=said)
         return attempt, _with_deeper(after, state)
 
-    def _situation(self, finding: Finding) -> Situation:
+    def _situation(self, finding: Finding) -> RepairContext:
         model = next((m for m in select(self.request).models if m.name == finding.subject), None)
         if model is None:
             raise RepairRefused(f"{printable(finding.subject)} is no model of this run any more")
         base = self._base_for(finding, model) if finding.fix.repair == NAME_BASE else None
-        return Situation(finding=finding, model=model, write_config=self.wishes.write_config, base=base)
+        return RepairContext(finding=finding, model=model, write_config=self.wishes.write_config, base=base)
 
     def _base_for(self, finding: Finding, model: Model) -> str | None:
         """Return what a person says the adapter's base is: on the command line, or asked now where several may be."""
@@ -264,7 +271,7 @@ class _Surgery:
         if said is not None and finding.subject not in self.wishes.bases and len(self.asking) > 1:
             raise RepairRefused(
                 f"--base {printable(said)} does not say for which adapter, and {len(self.asking)} ask for one. "
-                f"Say --base {quoted(model.name)}={quoted(said)}."
+                f"Say --base {shell_quote(model.name)}={shell_quote(said)}."
             )
         return said
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from sage_doctor.paths.find.files import repository
 from sage_doctor.repairs.repair import Repair
 from sage_doctor.report import CheckResult, Finding, Report
-from sage_doctor.text import listed
+from sage_doctor.text import join_limited
 
 
-def together(finding: Finding, findings: Iterable[Finding], repair: Repair | None) -> tuple[Finding, ...]:
+def group_by_repository(finding: Finding, findings: Iterable[Finding], repair: Repair | None) -> tuple[Finding, ...]:
     """Return the findings that are mended with this one: of a repair of files, all those in its repository."""
     if repair is None or repair.plan_files is None:
         return (finding,)
@@ -59,12 +59,12 @@ def outcome_of_files(group: Iterable[Finding], after: Report) -> str:
     left = {(f.code, f.subject): _paths(f) for f in after.findings}
     whole = [f.subject for f in group if (f.code, f.subject) not in left]
     parts = [f"{f.subject} ({left[f.code, f.subject]} left)" for f in group if (f.code, f.subject) in left]
-    done = f"the checks find no such path any more in {listed(whole, most=10)}" if whole else ""
-    some = f"fewer are found in {listed(parts, most=10)}: those are for you" if parts else ""
+    done = f"the checks find no such path any more in {join_limited(whole, most=10)}" if whole else ""
+    some = f"fewer are found in {join_limited(parts, most=10)}: those are for you" if parts else ""
     return "; ".join(t for t in (done, some) if t)
 
 
-def discontent(finding: Finding, before: Report, after: Report) -> str:
+def verification_failure(finding: Finding, before: Report, after: Report) -> str:
     """Return why the checks do not count a finding as repaired, or an empty text where they do.
 
     The check that found it must have come to its end without it, and no check of the same subject that was content

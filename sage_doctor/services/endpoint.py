@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-Ending = Literal["down", "silent", "slow", "foreign", "key", "error", "missing"]
+FailureKind = Literal["down", "silent", "slow", "foreign", "key", "error", "missing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long one waits, in seconds. `until` is the `time.monotonic()` at which everything ends.
 
     `list_s` is for the whole list of models, `first_s` for the first token where the model may have to be loaded
@@ -65,7 +65,7 @@ class Patience:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
+class ServiceFailure:
     """In which way a service is none.
 
     `down`: no connection, or an answer that says so. `silent`: a connection, and no answer in time. `slow`: an answer
@@ -74,7 +74,7 @@ class Trouble:
     of a sentence that begins with `it`, safe to show.
     """
 
-    ending: Ending
+    ending: FailureKind
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,6 +82,6 @@ class Trouble:
 class Troubled(Exception):
     """Raised inside this package with the trouble that ends an exchange; never leaves it."""
 
-    def __init__(self, ending: Ending, message: str, **evidence: Any) -> None:
-        self.trouble = Trouble(ending=ending, message=message, evidence=evidence)
+    def __init__(self, ending: FailureKind, message: str, **evidence: Any) -> None:
+        self.trouble = ServiceFailure(ending=ending, message=message, evidence=evidence)
         super().__init__(message)

@@ -12,7 +12,7 @@ from sage_doctor.services.http_request import error_of, shown
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
+class StreamEvent:
     """One message of a stream: some text, and at the end why it ended (`stop`, `length`) and how many tokens it had."""
 
     text: str = ""
@@ -21,7 +21,7 @@ class Event:
     model: str = ""
 
 
-def events_of(lines: Iterable[str], endpoint: Endpoint) -> Iterator[Event]:
+def events_of(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEvent]:
     """Give the messages of a stream as they come. Raises `Troubled` for an error in it, and for what is no stream."""
     strange: list[str] = []
     begun = False
@@ -67,7 +67,7 @@ def _no_stream(text: str, endpoint: Endpoint) -> Troubled:
     return Troubled(ending, f"answers the prompt with {what}: {told}")  # type: ignore[arg-type]
 
 
-def event_of(value: object, endpoint: Endpoint) -> Event:
+def event_of(value: object, endpoint: Endpoint) -> StreamEvent:
     """Return what one JSON message says. Raises `Troubled` for an error and for a message of another shape."""
     error = error_of(value)
     if error is not None:
@@ -81,7 +81,7 @@ def event_of(value: object, endpoint: Endpoint) -> Event:
     return event
 
 
-def _of_openai(value: dict[str, Any]) -> Event | None:
+def _of_openai(value: dict[str, Any]) -> StreamEvent | None:
     choices = value.get("choices")
     if not isinstance(choices, list):
         return None
@@ -92,7 +92,7 @@ def _of_openai(value: dict[str, Any]) -> Event | None:
         # What a reasoning model thinks is generated too, and may be all that fits into a short answer.
         texts += [part.get("reasoning_content"), part.get("reasoning"), part.get("content")]
     usage = value.get("usage")
-    return Event(
+    return StreamEvent(
         text="".join(t for t in texts if isinstance(t, str)),
         ended=_word(first.get("finish_reason")),
         tokens=_count(usage.get("completion_tokens")) if isinstance(usage, dict) else None,
@@ -100,12 +100,12 @@ def _of_openai(value: dict[str, Any]) -> Event | None:
     )
 
 
-def _of_ollama(value: dict[str, Any]) -> Event | None:
+def _of_ollama(value: dict[str, Any]) -> StreamEvent | None:
     if "response" not in value and "done" not in value:
         return None
     texts = (value.get("thinking"), value.get("response"))
     done = value.get("done") is True
-    return Event(
+    return StreamEvent(
         text="".join(t for t in texts if isinstance(t, str)),
         ended=(_word(value.get("done_reason")) or "stop") if done else "",
         tokens=_count(value.get("eval_count")),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.probe.degeneration import Degeneration, judge
-from sage_doctor.services.endpoint import Endpoint, Patience, Trouble, Troubled
-from sage_doctor.services.events import Event, event_of, events_of
-from sage_doctor.services.http_request import Reply, exchange, refuse, said
+from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts, Troubled
+from sage_doctor.services.events import StreamEvent, event_of, events_of
+from sage_doctor.services.http_request import Reply, http_request, refuse, said
 from sage_doctor.text import printable
 
 WARM_UP = "Hi"
@@ -28,7 +28,7 @@ _WORDS = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speech:
+class Generation:
     """What a service said. `ready_s` is how long the first token took it, loading the model included where it had to.
 
     `first_token_ms` and `tokens_per_s` are those of a second answer, as they are of a local model: after the load.
@@ -50,7 +50,9 @@ class Speech:
         return _ERROR_TEXT.match(self.text) is not None
 
 
-def converse(endpoint: Endpoint, model: str, prompt: str, *, most_tokens: int, patience: Patience) -> Speech | Trouble:
+def generate(
+    endpoint: Endpoint, model: str, prompt: str, *, most_tokens: int, patience: Timeouts
+) -> Generation | ServiceFailure:
     """Ask the model, first for one token and then for an answer. Never raises for what a service does.
 
     The first request is where a service loads the model that it was not asked for until now.
@@ -64,7 +66,7 @@ def converse(endpoint: Endpoint, model: str, prompt: str, *, most_tokens: int, p
         return found.trouble
 
 
-def _warm_up(endpoint: Endpoint, model: str, patience: Patience) -> str:
+def _warm_up(endpoint: Endpoint, model: str, patience: Timeouts) -> str:
     """Have one token generated, and return the path of the request that this service answers."""
     paths = ["/api/generate"] if endpoint.api == "ollama" else ["/v1/chat/completions", "/v1/completions"]
     for rest in paths:
@@ -80,11 +82,11 @@ def _warm_up(endpoint: Endpoint, model: str, patience: Patience) -> str:
 
 
 def _answer(
-    endpoint: Endpoint, path: str, model: str, prompt: str, most: int, patience: Patience, ready_s: float
-) -> Speech:
+    endpoint: Endpoint, path: str, model: str, prompt: str, most: int, patience: Timeouts, ready_s: float
+) -> Generation:
     texts: list[str] = []
     times: list[float] = []
-    last = Event()
+    last = StreamEvent()
     tokens: int | None = None
     answered = ""
     begun = time.monotonic()
@@ -101,7 +103,7 @@ def _answer(
     first = times[0] if times else time.monotonic()
     decoding = times[-1] - first if times else 0.0
     ended = last.ended not in ("", "length")
-    return Speech(
+    return Generation(
         text=text[:_MOST_TEXT],
         tokens=count,
         ended_by_itself=ended,
@@ -136,15 +138,15 @@ class _NoSuchRequest(Exception):
 
 
 def _stream(
-    endpoint: Endpoint, rest: str, model: str, prompt: str, most: int, patience: Patience, *, rest_s: float
-) -> Iterator[tuple[Event, float]]:
+    endpoint: Endpoint, rest: str, model: str, prompt: str, most: int, patience: Timeouts, *, rest_s: float
+) -> Iterator[tuple[StreamEvent, float]]:
     """Give what the service says, each with the time it came. Raises `Troubled` and `_NoSuchRequest`."""
     path = endpoint.path(rest)
     count, ended, spoken, over = 0, False, 0, False
     first_s = patience.first_s
     body = _body(rest, model, prompt, most)
     try:
-        with exchange(endpoint, path, patience, all_s=first_s + rest_s, idle_s=first_s, body=body) as reply:
+        with http_request(endpoint, path, patience, all_s=first_s + rest_s, idle_s=first_s, body=body) as reply:
             refuse(reply, endpoint, path)
             if reply.status != 200:
                 _refused(reply, endpoint, rest, model)
@@ -185,7 +187,7 @@ def _late(spoken: int, most: int, *, over: bool) -> Troubled:
     return Troubled("silent", "takes the prompt and generates nothing in time", **told)
 
 
-def _events(reply: Reply, endpoint: Endpoint) -> Iterator[Event]:
+def _events(reply: Reply, endpoint: Endpoint) -> Iterator[StreamEvent]:
     if endpoint.api == "openai" and reply.content_type == "application/json":
         text = reply.body()  # an answer in one piece, or an error
         try:

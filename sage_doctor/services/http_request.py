@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from sage_doctor.services.endpoint import Endpoint, Patience, Troubled
-from sage_doctor.services.wire import Clock, connect
+from sage_doctor.services.endpoint import Endpoint, Timeouts, Troubled
+from sage_doctor.services.wire import Deadline, connect
 from sage_doctor.text import printable
 
 MOST_BYTES = 4_000_000  # a list of ten thousand models has a fifth of it
@@ -21,7 +21,7 @@ _STEP = 65_536
 class Reply:
     """An answer whose status line and headers are there. `wait` says how long what follows may take."""
 
-    def __init__(self, response: http.client.HTTPResponse, clock: Clock, endpoint: Endpoint) -> None:
+    def __init__(self, response: http.client.HTTPResponse, clock: Deadline, endpoint: Endpoint) -> None:
         self._response = response
         self._clock = clock
         self._endpoint = endpoint
@@ -74,10 +74,10 @@ class Reply:
 
 
 @contextlib.contextmanager
-def exchange(
+def http_request(
     endpoint: Endpoint,
     path: str,
-    patience: Patience,
+    patience: Timeouts,
     *,
     all_s: float,
     idle_s: float,
@@ -87,7 +87,7 @@ def exchange(
 
     The whole takes no more than `all_s` seconds, and each wait within it no more than `idle_s`.
     """
-    clock = Clock(patience.within(patience.connect_s), patience.connect_s)
+    clock = Deadline(patience.within(patience.connect_s), patience.connect_s)
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
     headers = {"Accept": "application/json, text/event-stream, application/x-ndjson", "Accept-Encoding": "identity"}
     headers |= {"User-Agent": "sage-doctor", "Connection": "close"}

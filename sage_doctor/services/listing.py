@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sage_doctor.services.endpoint import Endpoint, Patience, Trouble, Troubled
-from sage_doctor.services.http_request import exchange, refuse, said, shown
+from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts, Troubled
+from sage_doctor.services.http_request import http_request, refuse, said, shown
 from sage_doctor.text import printable
 
 PATHS = {"openai": "/v1/models", "ollama": "/api/tags"}
@@ -36,7 +36,7 @@ class Listing:
         return "unknown" if by_path else "no"
 
 
-def list_models(endpoint: Endpoint, patience: Patience) -> Listing | Trouble:
+def list_models(endpoint: Endpoint, patience: Timeouts) -> Listing | ServiceFailure:
     """Return what the service lists. Never raises for what a service does."""
     path = endpoint.path(PATHS[endpoint.api])
     try:
@@ -45,8 +45,8 @@ def list_models(endpoint: Endpoint, patience: Patience) -> Listing | Trouble:
         return found.trouble
 
 
-def _listed(endpoint: Endpoint, path: str, patience: Patience) -> Listing:
-    with exchange(endpoint, path, patience, all_s=patience.list_s, idle_s=patience.list_s) as reply:
+def _listed(endpoint: Endpoint, path: str, patience: Timeouts) -> Listing:
+    with http_request(endpoint, path, patience, all_s=patience.list_s, idle_s=patience.list_s) as reply:
         refuse(reply, endpoint, path)
         if reply.status == 500:
             # `transformers serve` does that where there is no Hugging Face cache, and generates all the same.

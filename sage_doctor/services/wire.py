@@ -14,7 +14,7 @@ from sage_doctor.text import printable
 _MOST_ADDRESSES = 4
 
 
-class Clock:
+class Deadline:
     """When the next read ends: at `until`, and no later than `idle_s` after it began. Raises `TimeoutError`."""
 
     def __init__(self, until: float, idle_s: float) -> None:
@@ -32,7 +32,7 @@ class Clock:
 class _Bytes(io.RawIOBase):
     """What comes from a socket, each piece waited for as long as the clock says."""
 
-    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+    def __init__(self, sock: socket.socket, clock: Deadline) -> None:
         self._sock = sock
         self._clock = clock
 
@@ -51,7 +51,7 @@ class _Bytes(io.RawIOBase):
 class Wire:
     """What `http.client` takes for its socket."""
 
-    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+    def __init__(self, sock: socket.socket, clock: Deadline) -> None:
         self._sock = sock
         self._clock = clock
         self._read = False
@@ -72,7 +72,7 @@ class Wire:
             self._sock.close()
 
 
-def connect(endpoint: Endpoint, clock: Clock) -> Wire:
+def connect(endpoint: Endpoint, clock: Deadline) -> Wire:
     """Return a connection. Raises `Troubled` where nothing accepts one before the clock's end."""
     where = f"{printable(endpoint.host, limit=100)}:{endpoint.port}"
     reason = ""
@@ -94,7 +94,7 @@ def connect(endpoint: Endpoint, clock: Clock) -> Wire:
     raise Troubled("down", f"accepts no connection at {where}: {reason}", address=where, reason=reason)
 
 
-def _encrypted(sock: socket.socket, endpoint: Endpoint, clock: Clock) -> socket.socket:
+def _encrypted(sock: socket.socket, endpoint: Endpoint, clock: Deadline) -> socket.socket:
     import ssl  # noqa: PLC0415 - services on this machine speak plain HTTP
 
     sock.settimeout(clock.left())
@@ -108,7 +108,7 @@ def _encrypted(sock: socket.socket, endpoint: Endpoint, clock: Clock) -> socket.
         raise Troubled("foreign", "does not speak TLS: is the URL's https right?") from error
 
 
-def _addresses(endpoint: Endpoint, clock: Clock) -> list[tuple[Any, Any]]:
+def _addresses(endpoint: Endpoint, clock: Deadline) -> list[tuple[Any, Any]]:
     """Return families and addresses of the host. A resolver cannot be interrupted, so a thread waits for it."""
     found: list[tuple[Any, Any]] = []
     problem: list[str] = []

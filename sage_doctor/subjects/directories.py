@@ -10,10 +10,10 @@ from sage_doctor.errors import UsageError
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.tree import find_model_directories, is_model_directory, read_tree
 from sage_doctor.subjects.host import Host
-from sage_doctor.subjects.model import Kind, Model
+from sage_doctor.subjects.model import Model, ModelKind
 from sage_doctor.system.location import locate
-from sage_doctor.system.path_info import look
-from sage_doctor.text import quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import shell_quote
 
 
 def path_like(target: str) -> bool:
@@ -31,11 +31,11 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
     for target in targets:
         text = str(host.home) + target[1:] if target == "~" or target.startswith("~/") else target
         root = host.cwd / text
-        node = look(root)
+        node = inspect_path(root)
         if node.kind == "missing" and not path_like(target):
             near = locate(root, home=host.home).near
-            hint = f"; did you mean {quoted(near[0].name)}?" if near else ""
-            raise UsageError(f"no model, role or directory named {quoted(target)}{hint}")
+            hint = f"; did you mean {shell_quote(near[0].name)}?" if near else ""
+            raise UsageError(f"no model, role or directory named {shell_quote(target)}{hint}")
         for relative, path in _named(root, found_directory=node.kind == "directory"):
             name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
             models[name] = Model(
@@ -55,7 +55,7 @@ def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
     return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> ModelKind:
     """Return what kind of model a directory holds, as far as the names in it tell."""
     names = read_tree(path).names
     marks = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}

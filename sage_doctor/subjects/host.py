@@ -28,7 +28,7 @@ MOST_DIRECTORIES = 5000
 class Host:
     """Everything about the machine that checks may ask for. Nothing is read before it is asked for.
 
-    `root` is the directory examined where there is no manifest. `remembers` is whether a history may be kept.
+    `root` is the directory examined where there is no manifest. `history_enabled` is whether a history may be kept.
     """
 
     cwd: Path
@@ -36,7 +36,7 @@ class Host:
     environ: Mapping[str, str] = field(repr=False)
     manifest: Manifest | None = None
     root: Path | None = None
-    remembers: bool = True
+    history_enabled: bool = True
 
     @property
     def name(self) -> str:
@@ -50,23 +50,23 @@ class Host:
         return read_machine()
 
     @cached_property
-    def cache(self) -> Path:
+    def hub_cache_dir(self) -> Path:
         """The Hugging Face cache that a session would use."""
         from sage_doctor.facts.hub_cache import cache_root  # noqa: PLC0415 - most runs never ask the cache, and need no time for it
 
         return cache_root(self.environ, self.home)
 
     @cached_property
-    def memory(self) -> Path:
+    def cache_dir(self) -> Path:
         """The directory in which contents already read are remembered."""
-        from sage_doctor.facts.hashing import memory_directory  # noqa: PLC0415 - likewise
+        from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - likewise
 
-        return memory_directory(self.environ, self.home)
+        return cache_directory(self.environ, self.home)
 
     @property
     def history_file(self) -> Path | None:
         """The file of the history of runs; None for directories without a manifest, and where it is switched off."""
-        if self.manifest is None or self.root is not None or not self.remembers:
+        if self.manifest is None or self.root is not None or not self.history_enabled:
             return None
         return state_directory(self.environ, self.home) / HISTORY
 
@@ -75,7 +75,7 @@ class Host:
         """What that cache holds."""
         from sage_doctor.facts.hub_cache import list_cached_models  # noqa: PLC0415 - likewise
 
-        return list_cached_models(self.cache)
+        return list_cached_models(self.hub_cache_dir)
 
     @property
     def python(self) -> Path | None:
@@ -137,7 +137,7 @@ class Host:
         return tuple(r for r in found if r != Path("/") and os.path.isdir(r))
 
     @cached_property
-    def neighbours(self) -> tuple[Path, ...]:
+    def nearby_models(self) -> tuple[Path, ...]:
         """Model directories below `roots`, as candidates for a missing one. The search is bounded."""
         found: dict[Path, None] = {}
         for root in self.roots:

@@ -23,7 +23,7 @@ from sage_doctor.system.location import Location, locate
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
 
-Kind = Literal["full", "merged", "adapter"]
+ModelKind = Literal["full", "merged", "adapter"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Model:
         self,
         *,
         name: str,
-        kind: Kind,
+        kind: ModelKind,
         host: Host,
         reference: ModelPath,
         spec: ModelSpec | None = None,
@@ -61,7 +61,7 @@ class Model:
         siblings: Mapping[str, Model] | None = None,
     ) -> None:
         self.name = name
-        self.kind: Kind = kind
+        self.kind: ModelKind = kind
         self.host = host
         self.reference = reference
         self.spec = spec
@@ -80,7 +80,7 @@ class Model:
             return None
         from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache, and need no time for it
 
-        return resolve_hub(self.host.cache, self.reference.hub, self.reference.revision)
+        return resolve_hub(self.host.hub_cache_dir, self.reference.hub, self.reference.revision)
 
     @property
     def path(self) -> Path:
@@ -133,7 +133,7 @@ class Model:
     @cached_property
     def tokenizer(self) -> TokenizerFacts:
         """The tokenizer files."""
-        return read_tokenizer(self.tree, memory=self.host.memory / "tokenizers.json")
+        return read_tokenizer(self.tree, memory=self.host.cache_dir / "tokenizers.json")
 
     @cached_property
     def adapter_config(self) -> AdapterConfig:
@@ -206,7 +206,7 @@ class Model:
             for m in self.siblings.values()
             if m is not self and m.kind != "adapter" and m.found and m.weights.form != "none"
         ]
-        found = [p for p in self.host.neighbours if p != self.path and _complete(p)]
+        found = [p for p in self.host.nearby_models if p != self.path and _complete(p)]
         cached = [(c.repo_id, c.snapshot) for c in self.host.cached_models]
         named = [
             (base.path, f"the base in the merge recipe of {m.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 
 def recipe_places(model: Model) -> tuple[Path, Path] | None:
@@ -21,10 +21,10 @@ def recipe_places(model: Model) -> tuple[Path, Path] | None:
         elif place is not None and place.hub is not None:
             from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache
 
-            path = resolve_hub(model.host.cache, place.hub, place.revision).snapshot
+            path = resolve_hub(model.host.hub_cache_dir, place.hub, place.revision).snapshot
         else:
             path = sibling.path if sibling is not None and sibling.found else None
-        if path is None or look(path).kind != "directory":
+        if path is None or inspect_path(path).kind != "directory":
             return None
         places.append(path)
     return places[0], places[1]

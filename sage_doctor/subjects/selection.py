@@ -18,8 +18,8 @@ from sage_doctor.subjects.directories import from_directories, path_like
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import Service, choose_services
-from sage_doctor.system.path_info import look
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import join_limited, printable, shell_quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +116,14 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         if manifest is None:
             raise UsageError("a role needs a manifest: no sage-doctor.toml here or above; name one with --manifest")
         narrowed = manifest.for_role(request.role)
-        host = Host(cwd=cwd, home=home, environ=environ, manifest=narrowed, remembers=request.history)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=narrowed, history_enabled=request.history)
         return _for_role(request, host, narrowed)
     if manifest is not None:
         _refuse_unknown(request.targets, manifest, cwd)
     if manifest is not None and not (
         request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
     ):
-        host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, remembers=request.history)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, history_enabled=request.history)
         return _from_manifest(request, host, manifest)
     targets = request.targets or (".",)
     host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=cwd / targets[0])
@@ -181,7 +181,9 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     watched = manifest.watched and all(t in manifest.roles for t in request.targets)
     watched = watched or _accelerator_alone(request.targets, manifest)
     if not chosen and not services and not watched and request.targets:
-        raise NothingSelected(f"nothing to examine: {listed(list(request.targets))} needs no model on this machine")
+        raise NothingSelected(
+            f"nothing to examine: {join_limited(list(request.targets))} needs no model on this machine"
+        )
     if not chosen and not services and not watched:
         raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
     if not request.targets and not needed and not watched and not any(s.named for s in services):
@@ -205,7 +207,7 @@ def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     chosen = [models[n] for n in sorted(needed | built_on)]
     services = choose_services(manifest, host, set(manifest.required_services()), chosen, set(role.models))
     if not (needed or services or role.runners or host.accelerator or manifest.watched):
-        raise NothingSelected(f"the role {quoted(role.name)} needs nothing, so nothing can be said of it")
+        raise NothingSelected(f"the role {shell_quote(role.name)} needs nothing, so nothing can be said of it")
     return Selection(
         host=host,
         models=_ordered(chosen),
@@ -238,16 +240,20 @@ def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:
 def _refuse_unknown(targets: Iterable[str], manifest: Manifest, cwd: Path) -> None:
     """Raise `UsageError` for a target that is no name of the manifest and no path either."""
     for target in targets:
-        if _is_directory_target(target, manifest) and not path_like(target) and look(cwd / target).kind == "missing":
+        if (
+            _is_directory_target(target, manifest)
+            and not path_like(target)
+            and inspect_path(cwd / target).kind == "missing"
+        ):
             names = [*manifest.models, *manifest.services]
             near = nearest(target, [*names, *manifest.roles, *manifest.elsewhere])
-            hint = f"did you mean {quoted(near)}?" if near else f"models: {listed(names) or 'none'}"
-            raise UsageError(f"no model, role or directory named {quoted(target)}; {hint}")
+            hint = f"did you mean {shell_quote(near)}?" if near else f"models: {join_limited(names) or 'none'}"
+            raise UsageError(f"no model, role or directory named {shell_quote(target)}; {hint}")
 
 
 def _named_by_roles(manifest: Manifest) -> set[str]:
     """Return the models a session of this machine loads itself; a base is loaded through its adapter."""
-    if manifest.everything_counts:
+    if manifest.all_models_required:
         return set(manifest.models)
     return {name for role in manifest.needed_roles() for name in manifest.roles[role].models}
 

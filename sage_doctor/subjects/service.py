@@ -8,7 +8,7 @@ from sage_doctor.manifest import Manifest, ServiceSpec
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import shortage
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.text import format_bytes, printable
 
 
 class Service:
@@ -51,7 +51,7 @@ def handed_over(model: Model) -> str | None:
     short = shortage(model)
     if short is None:
         return None
-    needed, free = human_bytes(short.needed), human_bytes(short.free)
+    needed, free = format_bytes(short.needed), format_bytes(short.free)
     name = printable(model.served_by, limit=80)
     return f"memory is short (needs {needed}, {free} free): asked {name} instead"
 

@@ -29,13 +29,13 @@ from sage_doctor.report import (
 )
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.plugin import PROPERTY, SharedSelection
-from sage_doctor.suite.run import Outcome
+from sage_doctor.suite.run import CheckOutcome
 from sage_doctor.suite.suite_files import CHECKS
-from sage_doctor.suite.workers import Spreading, position_of
+from sage_doctor.suite.workers import GroupScheduler, position_of
 from sage_doctor.text import printable
 
-Tell = Callable[[str], None]
-Hear = Callable[[Outcome], None]
+OnProgress = Callable[[str], None]
+OnOutcome = Callable[[CheckOutcome], None]
 
 _INI = Path(__file__).with_name("suite.ini")
 # Parts of pytest that checks do not need. Together they take as long as the checks themselves.
@@ -49,25 +49,25 @@ _UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTE
 class Collector:
     """Takes in what every process of the run reports."""
 
-    def __init__(self, selection: Selection, tell: Tell, hear: Hear) -> None:
-        self.outcomes: list[Outcome] = []
+    def __init__(self, selection: Selection, on_progress: OnProgress, on_outcome: OnOutcome) -> None:
+        self.outcomes: list[CheckOutcome] = []
         self.interrupted = False
         self._selection = selection
-        self._tell = tell
-        self._hear = hear
+        self._on_progress = on_progress
+        self._on_outcome = on_outcome
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Say which check begins."""
         subject, check = self._names(nodeid)
-        self._tell(f"{printable(subject, limit=60)}: {check}")
+        self._on_progress(f"{printable(subject, limit=60)}: {check}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep an outcome, or make one for a check that ended before it could report."""
         texts = [str(value) for name, value in report.user_properties if name == PROPERTY]
         if report.when == "call" and texts:
-            outcome = Outcome.from_text(texts[-1])
+            outcome = CheckOutcome.from_text(texts[-1])
             self.outcomes.append(outcome)
-            self._hear(outcome)
+            self._on_outcome(outcome)
         elif report.failed and not texts:
             self._add_error(report.nodeid, report.longreprtext)
 
@@ -107,7 +107,7 @@ class Collector:
             duration_s=0.0,
             reason=printable(last.removeprefix("E ").strip(), limit=400),
         )
-        self.outcomes.append(Outcome(order=1 << 30, result=result))
+        self.outcomes.append(CheckOutcome(order=1 << 30, result=result))
 
     def _names(self, nodeid: str) -> tuple[str, str]:
         """Return the subject and check id that a pytest id stands for: `checks/load.py::check_loads[3]`."""
@@ -125,16 +125,16 @@ def examine(
     *,
     jobs: int = 0,
     fail_on: FailOn = "error",
-    tell: Tell = lambda _text: None,
-    hear: Hear = lambda _outcome: None,
+    on_progress: OnProgress = lambda _text: None,
+    on_outcome: OnOutcome = lambda _outcome: None,
     selection: Selection | None = None,
 ) -> Report:
     """Run every check that a request asks for, and return the report.
 
-    `jobs` above 1 spreads the models over that many worker processes. `tell` is told what happens meanwhile, `hear`
-    gets each outcome as it comes. `selection` is what the request selects, where that is known already. Raises
-    `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing to
-    examine, and `KeyboardInterrupt`.
+    `jobs` above 1 spreads the models over that many worker processes. `on_progress` is told what happens meanwhile,
+    `on_outcome` gets each outcome as it comes. `selection` is what the request selects, where that is known already.
+    Raises `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing
+    to examine, and `KeyboardInterrupt`.
     """
     started = dt.datetime.now(dt.timezone.utc)
     begun = time.monotonic()
@@ -142,7 +142,7 @@ def examine(
     with _run_directory(request) as shared:
         selection = selection or select(shared)
         selection.host.start_inspection()
-        collector = Collector(selection, tell, hear)
+        collector = Collector(selection, on_progress, on_outcome)
         _run_pytest(shared, selection, collector, jobs)
     if collector.interrupted:
         raise KeyboardInterrupt
@@ -182,7 +182,7 @@ def _run_pytest(request: Request, selection: Selection, collector: Collector, jo
     plugins: list[object] = [collector, SharedSelection(selection)]
     if jobs > 1:
         arguments += ["-p", "xdist.plugin", "-n", str(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
-        plugins.append(Spreading(selection))
+        plugins.append(GroupScheduler(selection))
     with _own_environment(), _own_output():
         pytest.main(arguments, plugins=plugins)
 
@@ -229,7 +229,7 @@ def _own_output() -> Iterator[None]:
 
 def _report(
     selection: Selection,
-    outcomes: list[Outcome],
+    outcomes: list[CheckOutcome],
     fail_on: FailOn,
     started: dt.datetime,
     duration_s: float,

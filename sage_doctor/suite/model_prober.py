@@ -34,7 +34,7 @@ LEFT_FOR_REPORT_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examined:
+class DeviceProbe:
     """What a probe without a model found out about a device: what is wrong with it, and its memory in bytes."""
 
     finding: Finding | None = None
@@ -42,14 +42,14 @@ class Examined:
     memory_free: int = 0
 
 
-class Probing:
+class ModelProber:
     """Hands out the outcome of each model's probe, running it when it is first asked for."""
 
     def __init__(self, selection: Selection, request: Request) -> None:
         self._level = selection.level
         self._request = request
         self._outcomes: dict[str, ProbeOutcome] = {}
-        self._devices: dict[str, Examined] = {}
+        self._devices: dict[str, DeviceProbe] = {}
 
     def __call__(self, model: Model) -> ProbeOutcome:
         """Return how loading (and at level generate, generating with) this model went. Never raises for the model.
@@ -64,7 +64,7 @@ class Probing:
                 self._outcomes[model.name] = self._run(model)
         return self._outcomes[model.name]
 
-    def examined(self, host: Host, device: str) -> Examined:
+    def examined(self, host: Host, device: str) -> DeviceProbe:
         """Return what is known of a device, from one probe of it in the whole run, worker processes included."""
         if device not in self._devices:
             self._devices[device] = self._shared(host, device)
@@ -78,7 +78,7 @@ class Probing:
         found = self.examined(model.host, device).finding
         return found.code if found is not None and found.severity == "error" else None
 
-    def _shared(self, host: Host, device: str) -> Examined:
+    def _shared(self, host: Host, device: str) -> DeviceProbe:
         if self._request.run_directory is None:
             return self._examine(host, device)
         note = Path(self._request.run_directory) / f"device-{device.replace(':', '-')}.json"
@@ -87,12 +87,12 @@ class Probing:
             if note.exists():
                 said = json.loads(note.read_text(encoding="ascii"))
                 found = finding_from_json(said.pop("finding")) if said["finding"] else said.pop("finding")
-                return Examined(finding=found, **said)
+                return DeviceProbe(finding=found, **said)
             examined = self._examine(host, device)
             note.write_text(json.dumps(asdict(examined)), encoding="ascii")
             return examined
 
-    def _examine(self, host: Host, device: str) -> Examined:
+    def _examine(self, host: Host, device: str) -> DeviceProbe:
         from sage_doctor.probe import ProbeRequest, run_probe  # noqa: PLC0415
 
         outcome = run_probe(
@@ -102,7 +102,7 @@ class Probing:
             stage_s=self._request.stage_s,
         )
         seen: Device | None = outcome.device
-        return Examined(
+        return DeviceProbe(
             finding=device_finding(host, device, outcome),
             memory_total=seen.memory_total if seen is not None else 0,
             memory_free=seen.memory_free if seen is not None else 0,

@@ -21,9 +21,9 @@ from sage_doctor.report import LEVELS, Level, at_least
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import Service
-from sage_doctor.suite.model_prober import Probing
-from sage_doctor.suite.run import Outcome, Run
-from sage_doctor.suite.service_prober import Asking
+from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.suite.run import CheckOutcome, Run
+from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.suite.suite_files import CHECKS, FAMILIES, FIXTURES
 from sage_doctor.text import printable
 
@@ -71,13 +71,13 @@ def selection(pytestconfig: pytest.Config) -> Selection:
 
 
 @pytest.fixture(scope="session")
-def asking(pytestconfig: pytest.Config) -> Asking:
+def asking(pytestconfig: pytest.Config) -> ServiceProber:
     """What services answered the checks of this process."""
     return _run_of(pytestconfig).asking
 
 
 @pytest.fixture(scope="session")
-def probing(pytestconfig: pytest.Config) -> Probing:
+def probing(pytestconfig: pytest.Config) -> ModelProber:
     """The probes that the checks of this process share."""
     return _run_of(pytestconfig).probing
 
@@ -238,7 +238,7 @@ def _order(item: pytest.Item) -> int:
     return item.session.stash[_ORDERS].get(item.nodeid, 0)
 
 
-def _tell_pytest(outcome: Outcome) -> None:
+def _tell_pytest(outcome: CheckOutcome) -> None:
     result = outcome.result
     if result.status == "skip":
         pytest.skip(result.reason or "")

@@ -29,8 +29,8 @@ from sage_doctor.report import (
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.subjects.service import Service
-from sage_doctor.suite.model_prober import Probing
-from sage_doctor.suite.service_prober import Asking
+from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import printable
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
@@ -42,7 +42,7 @@ class DeadlinePassed(BaseException):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CheckOutcome:
     """How one check ended for one subject, with all it has to say. `order` sorts outcomes as they were collected."""
 
     order: int
@@ -56,7 +56,7 @@ class Outcome:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_text(cls, text: str) -> Outcome:
+    def from_text(cls, text: str) -> CheckOutcome:
         """Return the outcome that `to_text` wrote."""
         data = json.loads(text)
         return cls(
@@ -91,8 +91,8 @@ class Run:
     def __init__(self, request: Request, selection: Selection | None = None) -> None:
         self.request = request
         self.selection = selection or select(request)
-        self.probing = Probing(self.selection, request)
-        self.asking = Asking(self.selection, request)
+        self.probing = ModelProber(self.selection, request)
+        self.asking = ServiceProber(self.selection, request)
         self._errors: dict[str, dict[str, str]] = {}
 
     def execute(
@@ -102,7 +102,7 @@ class Run:
         spec: CheckSpec,
         subject: Model | Service | None,
         call: Callable[[Notes], list[Finding]],
-    ) -> Outcome:
+    ) -> CheckOutcome:
         """Run one check on one subject and return how it ended. Never raises but for an interrupt."""
         name = subject.name if subject is not None else MACHINE
         notes = Notes()
@@ -146,7 +146,7 @@ class Run:
             for f in findings
         )
         measured = tuple(dataclasses.replace(m, subject=name) for m in notes.measurements)
-        return Outcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
+        return CheckOutcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
 
     def _record(self, subject: str, check: str, code: str) -> None:
         self._errors.setdefault(subject, {}).setdefault(check, code)

@@ -10,10 +10,10 @@ from sage_doctor.report import at_least
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import DEFAULT_DEADLINE_S, DEFAULT_PROMPT, LEFT_FOR_REPORT_S
-from sage_doctor.text import listed, printable
+from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.services import Endpoint, Listing, Patience, Speech, Trouble
+    from sage_doctor.services import Endpoint, Generation, Listing, ServiceFailure, Timeouts
 
 # How much slower than its budget a service may be before it counts as hung: until then it is slow, and measured.
 _GRACE = 10.0
@@ -23,17 +23,17 @@ _LEAST_TOKEN_S = 10.0
 _LEAST_REST_S = 20.0
 
 
-class Asking:
+class ServiceProber:
     """Hands out what each service lists and says, asking when that is first wanted."""
 
     def __init__(self, selection: Selection, request: Request) -> None:
         self._level = selection.level
         self._request = request
         self._services = {s.name: s for s in selection.services}
-        self._listings: dict[str, Listing | Trouble] = {}
-        self._speeches: dict[str, Speech | Trouble] = {}
+        self._listings: dict[str, Listing | ServiceFailure] = {}
+        self._speeches: dict[str, Generation | ServiceFailure] = {}
 
-    def listing(self, service: Service) -> Listing | Trouble:
+    def listing(self, service: Service) -> Listing | ServiceFailure:
         """Return which models the service lists. Never raises for the service."""
         if service.name not in self._listings:
             from sage_doctor.services import list_models  # noqa: PLC0415 - a run without services needs no HTTP
@@ -41,13 +41,13 @@ class Asking:
             self._listings[service.name] = list_models(_endpoint(service), self._patience(service))
         return self._listings[service.name]
 
-    def speech(self, service: Service) -> Speech | Trouble:
+    def speech(self, service: Service) -> Generation | ServiceFailure:
         """Return how a short generation went. Never raises for the service."""
         if service.name not in self._speeches:
-            from sage_doctor.services import converse  # noqa: PLC0415 - likewise
+            from sage_doctor.services import generate  # noqa: PLC0415 - likewise
 
             spec = service.spec
-            said = converse(
+            said = generate(
                 _endpoint(service),
                 spec.model,
                 spec.prompt or DEFAULT_PROMPT,
@@ -57,56 +57,56 @@ class Asking:
             self._speeches[service.name] = self._by_another(service, said) or said
         return self._speeches[service.name]
 
-    def _by_another(self, service: Service, said: Speech | Trouble) -> Trouble | None:
+    def _by_another(self, service: Service, said: Generation | ServiceFailure) -> ServiceFailure | None:
         """Return that another model answered, where the list of models could not tell whether this one is there."""
-        from sage_doctor.services import Listing, Speech, Trouble  # noqa: PLC0415 - likewise
+        from sage_doctor.services import Generation, Listing, ServiceFailure  # noqa: PLC0415 - likewise
 
         found, wanted = self.listing(service), service.spec.model
-        if not isinstance(found, Listing) or found.has(wanted) != "unknown" or not isinstance(said, Speech):
+        if not isinstance(found, Listing) or found.has(wanted) != "unknown" or not isinstance(said, Generation):
             return None
         if not wanted.startswith("/") or not said.model or said.model.startswith(wanted):
             return None
         message = f"answers for {printable(wanted, limit=100)} with {printable(said.model, limit=100)}"
-        return Trouble(ending="missing", message=message, evidence={"models": [said.model]})
+        return ServiceFailure(ending="missing", message=message, evidence={"models": [said.model]})
 
-    def missing(self, service: Service) -> Trouble | None:
+    def missing(self, service: Service) -> ServiceFailure | None:
         """Return that the service does not have the model, where it lists others and not this one."""
-        from sage_doctor.services import Listing, Trouble  # noqa: PLC0415 - likewise
+        from sage_doctor.services import Listing, ServiceFailure  # noqa: PLC0415 - likewise
 
         found = self.listing(service)
         if not isinstance(found, Listing) or found.has(service.spec.model) != "no":
             return None
         wanted = printable(service.spec.model, limit=100)
-        message = f"does not have {wanted}; it has {listed(list(found.models)) or 'no model at all'}"
-        return Trouble(ending="missing", message=message, evidence={"models": list(found.models[:200])})
+        message = f"does not have {wanted}; it has {join_limited(list(found.models)) or 'no model at all'}"
+        return ServiceFailure(ending="missing", message=message, evidence={"models": list(found.models[:200])})
 
     def service(self, name: str) -> Service:
         """Return the run's service of that name."""
         return self._services[name]
 
-    def failure(self, service: Service) -> Trouble | None:
+    def failure(self, service: Service) -> ServiceFailure | None:
         """Return what keeps the service from answering, as far as the run's level goes, or None where it answers."""
-        from sage_doctor.services import Trouble  # noqa: PLC0415 - likewise
+        from sage_doctor.services import ServiceFailure  # noqa: PLC0415 - likewise
 
         found = self.listing(service)
-        if isinstance(found, Trouble):
+        if isinstance(found, ServiceFailure):
             return found
         missing = self.missing(service)
         if missing is not None or not at_least(self._level, "generate"):
             return missing
         said = self.speech(service)
-        return said if isinstance(said, Trouble) and said.ending != "slow" else None
+        return said if isinstance(said, ServiceFailure) and said.ending != "slow" else None
 
-    def _patience(self, service: Service) -> Patience:
+    def _patience(self, service: Service) -> Timeouts:
         """Return how long to wait: derived from the budget, within the run's deadline."""
-        from sage_doctor.services import Patience  # noqa: PLC0415 - likewise
+        from sage_doctor.services import Timeouts  # noqa: PLC0415 - likewise
 
         left = DEFAULT_DEADLINE_S
         if self._request.deadline is not None:
             left = max(1.0, self._request.deadline - time.time() - LEFT_FOR_REPORT_S)
         until = time.monotonic() + left
         budget = service.spec.budget
-        patience = Patience(until=until)
+        patience = Timeouts(until=until)
         if budget.load_s is not None:
             first_s = _LEAST_FIRST_S + _LOAD_GRACE * budget.load_s + _GRACE * (budget.first_token_ms or 0) / 1000
             patience = replace(patience, first_s=first_s)

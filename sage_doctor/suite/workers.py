@@ -25,7 +25,7 @@ def position_of(nodeid: str) -> int | None:
     return int(number) if bracket and number.isdecimal() else None
 
 
-class Spreading:
+class GroupScheduler:
     """A plugin for the process that hands out work: each group of models goes to one worker, in order."""
 
     def __init__(self, selection: Selection) -> None:
@@ -46,7 +46,7 @@ class Spreading:
         remove = scheduler.remove_node
 
         def remove_node(node: Any) -> str | None:
-            lethal = take_lethal(scheduler.assigned_work.get(node, {}))
+            lethal = pop_crashed_test(scheduler.assigned_work.get(node, {}))
             remove(node)
             return lethal
 
@@ -54,7 +54,7 @@ class Spreading:
         return scheduler
 
 
-def take_lethal(work: dict[str, dict[str, bool]]) -> str | None:
+def pop_crashed_test(work: dict[str, dict[str, bool]]) -> str | None:
     """Return the test that a dead worker was at, None where it had done all, and count it as done.
 
     xdist would hand it to the next worker, which would die of it as well. `work` are a worker's groups of tests, each

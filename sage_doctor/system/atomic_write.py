@@ -14,7 +14,7 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.text import printable
 
 
-def write_atomically(path: Path, text: str) -> None:
+def atomic_write(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`: a temporary file beside it, flushed to disk, then renamed over it.
 
     Keeps the mode of a file that is replaced; a new one gets what the umask leaves. A pipe or device is written as
@@ -44,7 +44,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def held(path: Path, *, wait_s: float) -> Iterator[None]:
+def file_lock(path: Path, *, wait_s: float) -> Iterator[None]:
     """Hold the lock file at `path`, which stays there, empty. The lock itself ends with the process, however it ends.
 
     Raises `DoctorError` where the file cannot be made, or another process still holds it after `wait_s` seconds.

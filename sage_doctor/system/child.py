@@ -19,7 +19,7 @@ _GLANCE_S = 0.05  # how often a child that has closed nothing is asked whether i
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ChildResult:
     """How a child ended. `code` is None where it was killed by us: at its deadline, or for what it printed."""
 
     code: int | None
@@ -58,9 +58,9 @@ class Child:
                 cwd=cwd,
                 start_new_session=True,
             )
-        self._outcome: Outcome | None = None
+        self._outcome: ChildResult | None = None
 
-    def finish(self) -> Outcome:
+    def finish(self) -> ChildResult:
         """Return how the child ended, waiting for it until its deadline at most. May be called again."""
         if self._outcome is None:
             try:
@@ -79,7 +79,7 @@ class Child:
             if pipe is not None:
                 pipe.close()
 
-    def _read(self) -> Outcome:
+    def _read(self) -> ChildResult:
         parts: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
         with selectors.DefaultSelector() as selector:
             for pipe, name in ((self._process.stdout, "out"), (self._process.stderr, "err")):
@@ -110,8 +110,10 @@ class Child:
 
 def _outcome(
     parts: Mapping[str, bytearray], *, code: int | None = None, timed_out: bool = False, flooded: bool = False
-) -> Outcome:
-    return Outcome(code=code, out=bytes(parts["out"]), err=bytes(parts["err"]), timed_out=timed_out, flooded=flooded)
+) -> ChildResult:
+    return ChildResult(
+        code=code, out=bytes(parts["out"]), err=bytes(parts["err"]), timed_out=timed_out, flooded=flooded
+    )
 
 
 def run(
@@ -121,7 +123,7 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     ask: bytes = b"",
-) -> Outcome | None:
+) -> ChildResult | None:
     """Run a program to its end; None where it is not installed or cannot be executed."""
     try:
         child = Child(command, timeout_s=timeout_s, env=env, cwd=cwd, ask=ask)

@@ -20,7 +20,7 @@ _DIGITS = re.compile("[0-9]+")
 
 
 @dataclass(kw_only=True)
-class Globbing:
+class Glob:
     """One search. What could not be seen is known once its `paths` have been gone through.
 
     `unreadable` names directories that could not be listed, with the reason; `complete` is False where there were

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage_doctor.system.path_info import Node, look
+from sage_doctor.system.path_info import PathInfo, inspect_path
 
 _HOME = re.compile(
     r"^(?P<home>/home/[^/]+|/Users/[^/]+|/root(?=/|$)|/mnt/[a-z]/Users/[^/]+|[A-Za-z]:[\\/]Users[\\/][^\\/]+)"
@@ -27,7 +27,7 @@ class Location:
     """
 
     path: Path
-    node: Node
+    node: PathInfo
     existing: Path
     near: tuple[Path, ...] = ()
     foreign_home: str | None = None
@@ -35,11 +35,11 @@ class Location:
 
 def locate(path: Path, *, home: Path, other_homes: Iterable[str] = (), roots: Iterable[Path] = ()) -> Location:
     """Return where `path` leads. `roots` are directories under which the same tail is looked for."""
-    node = look(path)
+    node = inspect_path(path)
     if node.kind not in ("missing", "dangling", "loop"):
         return Location(path=path, node=node, existing=path, foreign_home=foreign_home(path, home, other_homes))
     existing = path.parent
-    while existing != existing.parent and look(existing).kind == "missing":
+    while existing != existing.parent and inspect_path(existing).kind == "missing":
         existing = existing.parent
     near = dict.fromkeys([*same_tail(path, [home, *roots]), *_similar(path, existing)])
     return Location(
@@ -62,7 +62,7 @@ def foreign_home(path: Path, home: Path, other_homes: Iterable[str] = ()) -> str
             return other
     match = _HOME.match(text)
     # A home that is here is another user's of this machine: what lacks in it is merely missing.
-    return match["home"] if match and look(match["home"]).kind == "missing" else None
+    return match["home"] if match and inspect_path(match["home"]).kind == "missing" else None
 
 
 def same_tail(path: Path, roots: Iterable[Path], *, most: int = 5) -> list[Path]:
@@ -77,7 +77,7 @@ def same_tail(path: Path, roots: Iterable[Path], *, most: int = 5) -> list[Path]
             break
         for root in bases:
             candidate = root.joinpath(*tail)
-            if candidate != path and look(candidate).kind in ("file", "directory"):
+            if candidate != path and inspect_path(candidate).kind in ("file", "directory"):
                 found.setdefault(candidate)
         if len(found) >= most:
             break
@@ -96,5 +96,5 @@ def _similar(path: Path, existing: Path) -> list[Path]:
     wanted = rest[0]
     same_case = [n for n in names if n != wanted and n.lower() == wanted.lower()]
     close = [n for n in difflib.get_close_matches(wanted, names, n=3, cutoff=0.75) if n not in (*same_case, wanted)]
-    return [existing.joinpath(n, *rest[1:]) if look(existing.joinpath(n, *rest[1:])).kind != "missing" else existing / n
-            for n in [*same_case, *close]]  # fmt: skip
+    tails = {n: existing.joinpath(n, *rest[1:]) for n in [*same_case, *close]}
+    return [tail if inspect_path(tail).kind != "missing" else existing / n for n, tail in tails.items()]

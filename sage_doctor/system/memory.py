@@ -20,7 +20,7 @@ _SCALE = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class HostMemory:
     """Memory in bytes; None for what this system does not tell.
 
     `limit` is the smallest limit of the control groups around this process, `limit_free` what is still free
@@ -52,7 +52,7 @@ class Memory:
         return (_least(self.swap_free, self.swap_limit) or 0) if self.swap_free else 0
 
 
-def read_memory(root: Path) -> Memory:
+def read_memory(root: Path) -> HostMemory:
     """Return the memory of the Linux system whose file system is mounted at `root`."""
     sizes = dict(_meminfo(root))
     groups = list(_groups(root))
@@ -61,7 +61,7 @@ def read_memory(root: Path) -> Memory:
     limit = min(limits) if limits else None
     if limit is not None and total is not None and limit >= total:
         limit = None
-    return Memory(
+    return HostMemory(
         total=total,
         # Kernels before 3.14 lack MemAvailable; free plus caches is the usual estimate for them.
         available=sizes.get("MemAvailable", _sum(sizes, "MemFree", "Buffers", "Cached")),
@@ -132,14 +132,16 @@ def _swap_limits(root: Path) -> Iterator[int]:
                     yield max(0, most - used)
 
 
-def read_darwin_memory() -> Memory:
+def read_darwin_memory() -> HostMemory:
     """Return the memory of this Mac, from `sysconf`, `vm_stat` and `sysctl vm.swapusage`."""
     try:
         total: int | None = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         total = None
     swap_total, swap_free = parse_swapusage(_said("sysctl", "-n", "vm.swapusage"))
-    return Memory(total=total, available=parse_vm_stat(_said("vm_stat")), swap_total=swap_total, swap_free=swap_free)
+    return HostMemory(
+        total=total, available=parse_vm_stat(_said("vm_stat")), swap_total=swap_total, swap_free=swap_free
+    )
 
 
 def _said(*command: str) -> str:

@@ -20,7 +20,7 @@ _SPECIAL = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
+class PathInfo:
     """What lies at a path, links followed. `detail` says more where the kind is not `file` or `directory`."""
 
     kind: NodeKind
@@ -38,14 +38,14 @@ class UnreadableFile(OSError):
     """A file cannot be read as data; the text says why, without the path."""
 
 
-def look(path: str | os.PathLike[str]) -> Node:
+def inspect_path(path: str | os.PathLike[str]) -> PathInfo:
     """Return what lies at `path`. Never opens anything and never raises for what may be found on a disk."""
     try:
         own = os.lstat(path)
     except OSError as error:
         return _absent(error)
     except ValueError as error:  # embedded NUL
-        return Node(kind="missing", detail=str(error))
+        return PathInfo(kind="missing", detail=str(error))
     is_link = stat.S_ISLNK(own.st_mode)
     status = own
     if is_link:
@@ -53,21 +53,21 @@ def look(path: str | os.PathLike[str]) -> Node:
             status = os.stat(path)
         except OSError as error:
             if error.errno == errno.ELOOP:
-                return Node(kind="loop", is_link=True, detail="a symbolic link that leads back to itself")
+                return PathInfo(kind="loop", is_link=True, detail="a symbolic link that leads back to itself")
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                return Node(kind="dangling", is_link=True, detail=f"a link to {_target(path)}, which is not there")
-            return Node(kind="unreadable", is_link=True, detail=os.strerror(error.errno or 0).lower())
+                return PathInfo(kind="dangling", is_link=True, detail=f"a link to {_target(path)}, which is not there")
+            return PathInfo(kind="unreadable", is_link=True, detail=os.strerror(error.errno or 0).lower())
     return _node(status, is_link)
 
 
-def _node(status: os.stat_result, is_link: bool) -> Node:
+def _node(status: os.stat_result, is_link: bool) -> PathInfo:
     form = stat.S_IFMT(status.st_mode)
     kind: NodeKind = "special"
     if form == stat.S_IFREG:
         kind = "file"
     elif form == stat.S_IFDIR:
         kind = "directory"
-    return Node(
+    return PathInfo(
         kind=kind,
         size=status.st_size,
         mode=stat.S_IMODE(status.st_mode),
@@ -80,12 +80,12 @@ def _node(status: os.stat_result, is_link: bool) -> Node:
     )
 
 
-def _absent(error: OSError) -> Node:
+def _absent(error: OSError) -> PathInfo:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return Node(kind="missing")
+        return PathInfo(kind="missing")
     if error.errno == errno.ELOOP:
-        return Node(kind="loop", detail="a symbolic link on the way leads back to itself")
-    return Node(kind="unreadable", detail=os.strerror(error.errno or 0).lower())
+        return PathInfo(kind="loop", detail="a symbolic link on the way leads back to itself")
+    return PathInfo(kind="unreadable", detail=os.strerror(error.errno or 0).lower())
 
 
 def _target(path: str | os.PathLike[str]) -> str:
@@ -132,7 +132,7 @@ def read_range(path: str | os.PathLike[str], start: int, count: int) -> bytes:
         os.close(handle)
 
 
-def readable_by(node: Node, uid: int, gids: frozenset[int], owner_gid: int = -1) -> bool:
+def readable_by(node: PathInfo, uid: int, gids: frozenset[int], owner_gid: int = -1) -> bool:
     """Return whether the mode bits let `uid` read the node. Asks the bits, not `open()`: root reads everything."""
     if node.uid == uid:
         return bool(node.mode & stat.S_IRUSR)
@@ -143,4 +143,4 @@ def readable_by(node: Node, uid: int, gids: frozenset[int], owner_gid: int = -1)
 
 def exists(path: Path) -> bool:
     """Return whether something can be reached at `path`, never raising."""
-    return look(path).kind in ("file", "directory", "special")
+    return inspect_path(path).kind in ("file", "directory", "special")

@@ -21,8 +21,8 @@ from sage_doctor.subjects.device import session_device
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
-from sage_doctor.suite.model_prober import Examined
-from sage_doctor.suite.run import Outcome, Run
+from sage_doctor.suite.model_prober import DeviceProbe
+from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.suite_files import CHECKS
 
 # What the tests know of the sessions' interpreter, unless a case says otherwise: nothing on this machine matters.
@@ -64,7 +64,7 @@ class Bench:
         (self.root / "sage-doctor.toml").write_text("schema = 1\n" + text, encoding="utf-8")
         self.subject = subject
 
-    def run(self, check: str) -> Outcome:
+    def run(self, check: str) -> CheckOutcome:
         """Run one check on the subject and return how it ended."""
         manifest = self.root / "sage-doctor.toml"
         home = self.root / "home"
@@ -118,13 +118,13 @@ class Probed:
         assert self.bench.outcome is not None, "this check asked for a probe, and the case gives none"
         return self.bench.outcome
 
-    def examined(self, host: Host, device: str) -> Examined:
+    def examined(self, host: Host, device: str) -> DeviceProbe:
         """Judge the outcome that the case gives for the device; one that gives none has a sound device."""
         outcome = self.bench.device_outcome
         if outcome is None:
-            return Examined()
+            return DeviceProbe()
         held = (outcome.device.memory_total, outcome.device.memory_free) if outcome.device else (0, 0)
-        return Examined(finding=device_finding(host, device, outcome), memory_total=held[0], memory_free=held[1])
+        return DeviceProbe(finding=device_finding(host, device, outcome), memory_total=held[0], memory_free=held[1])
 
     def broken_device(self, model: Model) -> str | None:
         """Return the code of what is wrong with the model's device."""
@@ -176,12 +176,12 @@ class Case:
         measured: list[Measurement] = list(outcome.measurements)
         assert {m.name for m in measured} >= set(self.measures)
         # Nothing may be lost on the way from a worker process.
-        assert Outcome.from_text(outcome.to_text()) == _as_sent(outcome)
+        assert CheckOutcome.from_text(outcome.to_text()) == _as_sent(outcome)
 
 
-def _as_sent(outcome: Outcome) -> Outcome:
+def _as_sent(outcome: CheckOutcome) -> CheckOutcome:
     """Return the outcome with the lists that JSON makes of tuples inside evidence."""
-    return replace(outcome, findings=Outcome.from_text(outcome.to_text()).findings)
+    return replace(outcome, findings=CheckOutcome.from_text(outcome.to_text()).findings)
 
 
 class Cases(list[Case]):

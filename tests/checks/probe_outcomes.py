@@ -9,7 +9,7 @@ from sage_doctor.probe import (
     KeyList,
     Keys,
     Loaded,
-    Memory,
+    ProbeMemory,
     ProbeOutcome,
     Stage,
 )
@@ -50,7 +50,7 @@ COMPLETED = ProbeOutcome(
     device=CPU,
     keys=KEYS,
     loaded=LOADED,
-    memory=Memory(peak_resident_bytes=2_000_000_000, peak_device_bytes=0),
+    memory=ProbeMemory(peak_resident_bytes=2_000_000_000, peak_device_bytes=0),
     forward=Forward(nan=0, infinite=0, total=100),
     generation=SPOKEN,
 )

@@ -7,7 +7,7 @@ import pytest
 
 from sage_doctor.facts.machine import read_machine
 from sage_doctor.history import Series
-from sage_doctor.probe import Memory
+from sage_doctor.probe import ProbeMemory
 from tests.history.runs import SNAPSHOT, report, write
 from tests.model_directories import write_full
 
@@ -73,7 +73,7 @@ def everything_at_once(bench: Bench) -> None:
     bench.outcome = replace(
         COMPLETED,
         loaded=replace(COMPLETED.loaded, seconds=40.0),
-        memory=Memory(peak_resident_bytes=4_000_000_000, peak_device_bytes=0),
+        memory=ProbeMemory(peak_resident_bytes=4_000_000_000, peak_device_bytes=0),
         generation=replace(SPOKEN, tokens_per_s=2.0, first_token_ms=900.0),
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from sage_doctor.facts.machine import AcceleratorSign, MachineFacts, disk_free
 from sage_doctor.probe import ProbeOutcome
-from sage_doctor.system.memory import Memory
+from sage_doctor.system.memory import HostMemory
 from tests.model_directories import WEIGHTS, write_adapter, write_full, write_tensors
 from tests.services.running import base
 
@@ -19,12 +19,12 @@ from .probe_outcomes import COMPLETED, CPU
 CASES = Cases()
 
 
-def with_memory(memory: Memory) -> Callable[[MachineFacts], MachineFacts]:
+def with_memory(memory: HostMemory) -> Callable[[MachineFacts], MachineFacts]:
     return lambda facts: replace(facts, memory=memory)
 
 
-def memory(total: int | None, available: int | None, swap: int = 0) -> Memory:
-    return Memory(total=total, available=available, swap_total=swap, swap_free=swap)
+def memory(total: int | None, available: int | None, swap: int = 0) -> HostMemory:
+    return HostMemory(total=total, available=available, swap_total=swap, swap_free=swap)
 
 
 @CASES.passes("check_memory")
@@ -108,7 +108,7 @@ def on_device(
     jetson: bool = False,
     free: int = 0,
     total: int = 0,
-    host: Memory | None = None,
+    host: HostMemory | None = None,
 ) -> None:
     """Run a model on cuda, on a board whose memory is shared or a card with `free` of `total` bytes of its own."""
     write_full(bench.here)

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from sage_doctor.facts.ground_truth import ground_truth, ground_truths
+from sage_doctor.facts.ground_truth import expected_hashes, ground_truth
 
 COMMIT = "a" * 40
 SHA256, OTHER = "c" * 64, "e" * 64
@@ -46,7 +46,7 @@ def test_record_of_a_download_wins_over_the_git_index(tmp_path: Path) -> None:
     records = tmp_path / ".cache/huggingface/download"
     records.mkdir(parents=True)
     (records / "a.safetensors.metadata").write_text(f"{COMMIT}\n{OTHER}\n99999999999\n")
-    found = ground_truths(tmp_path, ["a.safetensors", "b.safetensors", "c.safetensors", "../x"])
+    found = expected_hashes(tmp_path, ["a.safetensors", "b.safetensors", "c.safetensors", "../x"])
     assert found.keys() == {"a.safetensors", "b.safetensors"}
     assert found["a.safetensors"].hex == OTHER
     blob = b"blob 13\0b.safetensors"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.gate.decision import Decision, Place, State, cut_short, failed, remedies
+from sage_doctor.gate.decision import Decision, GateState, ModelLocation, cut_short, failed, remedies
 
 FOUND: dict[str, Any] = {
     "code": "weights-missing",
@@ -18,7 +18,7 @@ FOUND: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("state,code", [("open", 0), ("blocked", 1), ("unknown", 3)])
-def test_every_state_has_its_code(state: State, code: int) -> None:
+def test_every_state_has_its_code(state: GateState, code: int) -> None:
     assert Decision(state=state, role="r", reason="x").exit_code == code
 
 
@@ -31,7 +31,12 @@ def test_a_question_without_sense_is_usage() -> None:
 
 def test_a_decision_travels_as_json() -> None:
     decision = Decision(
-        state="open", role="r", reason="x", details=("a",), models={"m": Place(path="/m", base="/b")}, recorded=True
+        state="open",
+        role="r",
+        reason="x",
+        details=("a",),
+        models={"m": ModelLocation(path="/m", base="/b")},
+        recorded=True,
     )
     assert Decision.from_json(decision.to_json()) == decision
 

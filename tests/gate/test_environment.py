@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sage_doctor.gate.environment import difference, package_places, read_surroundings, settings, since_boot_s
+from sage_doctor.gate.environment import difference, package_places, read_environment, settings, since_boot_s
 
 
 def test_surroundings_are_the_same_twice_and_differ_in_words() -> None:
-    one = read_surroundings(None, {"HOME": "/h"})
-    assert difference(one, read_surroundings(None, {"HOME": "/h"})) is None
+    one = read_environment(None, {"HOME": "/h"})
+    assert difference(one, read_environment(None, {"HOME": "/h"})) is None
     assert difference({**one, "boot": "x"}, one) == "the machine was rebooted"
-    assert difference(one, read_surroundings(None, {"HOME": "/other"})) == "environment variables are others"
-    assert difference(one, read_surroundings(Path("/bin/sh"), {"HOME": "/h"})) == (
+    assert difference(one, read_environment(None, {"HOME": "/other"})) == "environment variables are others"
+    assert difference(one, read_environment(Path("/bin/sh"), {"HOME": "/h"})) == (
         "the sessions' interpreter is another"
     )
     assert difference({}, one) is not None

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.gate import fingerprint as module
-from sage_doctor.gate.fingerprint import TooMany, changed, identity, watch, watch_below
+from sage_doctor.gate.fingerprint import TooMany, changed, fingerprint, fingerprint_files, fingerprint_tree
 
 
 def test_what_is_not_there_has_no_identity(tmp_path: Path) -> None:
-    assert identity(str(tmp_path / "gone")) is None
-    assert identity("with\0nul") is None
+    assert fingerprint(str(tmp_path / "gone")) is None
+    assert fingerprint("with\0nul") is None
 
 
 def test_a_link_is_known_by_itself_and_by_what_it_leads_to(tmp_path: Path) -> None:
@@ -21,11 +21,11 @@ def test_a_link_is_known_by_itself_and_by_what_it_leads_to(tmp_path: Path) -> No
     (tmp_path / "b").write_text("a")
     link = tmp_path / "link"
     link.symlink_to("a")
-    before = watch([link])
+    before = fingerprint_files([link])
     link.unlink()
     link.symlink_to("b")
     assert changed(before)
-    before = watch([link])
+    before = fingerprint_files([link])
     assert changed(before) == []
     (tmp_path / "b").write_text("longer")
     assert changed(before) == [(str(link), "has another size")]
@@ -38,7 +38,7 @@ def test_everything_below_is_watched_and_links_are_not_descended_into(tmp_path: 
     (tmp_path / "model" / "sub" / "x").touch()
     (tmp_path / "model" / "link").symlink_to(tmp_path / "other")
     os.mkfifo(tmp_path / "model" / "pipe")
-    names = {os.path.relpath(p, tmp_path) for p in watch_below(tmp_path / "model")}
+    names = {os.path.relpath(p, tmp_path) for p in fingerprint_tree(tmp_path / "model")}
     assert names == {"model", "model/sub", "model/sub/x", "model/link", "model/pipe"}
 
 
@@ -56,13 +56,13 @@ def test_changes_are_told_in_words(tmp_path: Path, change: object, words: str) -
     path.write_text("a")
     path.chmod(0o644)
     os.utime(path, (1, 1))
-    before = watch([path])
+    before = fingerprint_files([path])
     change(path)  # type: ignore[operator]
     assert changed(before) == [(str(path), words)]
 
 
 def test_what_appears_is_a_change(tmp_path: Path) -> None:
-    before = watch([tmp_path / "new"])
+    before = fingerprint_files([tmp_path / "new"])
     (tmp_path / "new").touch()
     assert changed(before) == [(str(tmp_path / "new"), "is new")]
 
@@ -72,10 +72,10 @@ def test_more_files_than_can_be_watched_are_said(tmp_path: Path, monkeypatch: py
         (tmp_path / str(number)).touch()
     monkeypatch.setattr(module, "MOST_FILES", 5)
     with pytest.raises(TooMany):
-        watch_below(tmp_path)
+        fingerprint_tree(tmp_path)
 
 
 def test_a_tree_deeper_than_can_be_watched_is_said(tmp_path: Path) -> None:
     (tmp_path / "/".join("abcdefgh")).mkdir(parents=True)
     with pytest.raises(TooMany):
-        watch_below(tmp_path)
+        fingerprint_tree(tmp_path)

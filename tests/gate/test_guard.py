@@ -17,7 +17,7 @@ import os, signal, sys, time
 from sage_doctor.gate.guard import guarded
 def work(send):
 {textwrap.indent(textwrap.dedent(work), "    ")}
-ending = guarded(work, seconds={seconds}, hear=lambda kind, value: print(kind, value))
+ending = guarded(work, seconds={seconds}, on_message=lambda kind, value: print(kind, value))
 print(ending.how, ending.result, ending.detail)
 """
     done = subprocess.run(

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import UsageError
-from sage_doctor.gate.decision import Decision, Place
+from sage_doctor.gate.decision import Decision, ModelLocation
 from sage_doctor.gate.launch import find_command, places
 
 
-def decision(**models: Place) -> Decision:
+def decision(**models: ModelLocation) -> Decision:
     return Decision(state="open", role="r", reason="x", models=models)
 
 
 def test_places_are_named_in_capitals() -> None:
-    given = Decision(state="open", role="r", reason="x", models={"qwen2.5-0.5b": Place(path="/a", base="/b")})
+    given = Decision(state="open", role="r", reason="x", models={"qwen2.5-0.5b": ModelLocation(path="/a", base="/b")})
     assert places(given) == {
         "SAGE_DOCTOR_MODEL_QWEN2_5_0_5B": "/a",
         "SAGE_DOCTOR_MODEL_QWEN2_5_0_5B_BASE": "/b",
@@ -28,7 +28,7 @@ def test_two_models_of_one_variable_get_none() -> None:
         state="open",
         role="r",
         reason="x",
-        models={"a-b": Place(path="/1"), "a.b": Place(path="/2"), "c": Place(path="/3")},
+        models={"a-b": ModelLocation(path="/1"), "a.b": ModelLocation(path="/2"), "c": ModelLocation(path="/3")},
     )
     assert places(given) == {"SAGE_DOCTOR_MODEL_C": "/3"}
 

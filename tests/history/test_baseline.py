@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.history import Past, accept
+from sage_doctor.history import Baseline, accept
 from sage_doctor.history.baseline import LEAST_RUNS, MEASURED, is_beyond, limit, usual
 from sage_doctor.history.calibration import propose
 
@@ -19,7 +19,7 @@ BOOT = SNAPSHOT.boot_id
 
 
 def loads(where: object, boot: str | None = BOOT) -> list[float]:
-    assert isinstance(where, Past)
+    assert isinstance(where, Baseline)
     return where.values("m", boot)["load_s"]
 
 
@@ -49,7 +49,7 @@ def test_one_freak_run_moves_nothing() -> None:
 
 def test_what_comes_into_the_comparison(tmp_path: Path) -> None:
     where = series(tmp_path)
-    past = Past(series=where)
+    past = Baseline(series=where)
     assert past.values("m", BOOT) == {}
     write(where, report(measured={"load_s": 30}))  # the first of this boot: from disk
     write(where, report(measured={"load_s": 1}), report(measured={"load_s": 2}, subject="other"))
@@ -66,7 +66,7 @@ def test_what_comes_into_the_comparison(tmp_path: Path) -> None:
 
 def test_a_regression_does_not_become_the_measure_of_itself_until_it_is_accepted(tmp_path: Path) -> None:
     where = series(tmp_path)
-    past = Past(series=where)
+    past = Baseline(series=where)
     write(where, *(report(measured={"load_s": 1.0}) for _ in range(8)))
     for _ in range(40):
         known = usual(loads(past))
@@ -77,7 +77,7 @@ def test_a_regression_does_not_become_the_measure_of_itself_until_it_is_accepted
     write(where, *(report(measured={"load_s": 4.1}) for _ in range(LEAST_RUNS - 1)))
     assert not is_beyond("load_s", 4.0, usual(loads(past)))
     assert is_beyond("load_s", 12.0, usual(loads(past)))
-    assert loads(Past(series=series(tmp_path, machine="sprout"))) == []
+    assert loads(Baseline(series=series(tmp_path, machine="sprout"))) == []
 
 
 def proposed(place: Path) -> dict[str, float | None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.history import Series, Snapshot, last_green, runs
+from sage_doctor.history import Series, Snapshot, last_good_run, runs
 from sage_doctor.history.runs import MOST_AGE_S, prune
 from sage_doctor.report import Report
 
@@ -33,7 +33,7 @@ def test_the_newest_good_run_comes_back_as_it_was(tmp_path: Path) -> None:
     write(where, report(number=1), snapshot=older)
     write(where, report(number=2))
     write(where, report(finding("weights-missing"), number=3), snapshot=older)
-    good = last_green(where, ILL)
+    good = last_good_run(where, ILL)
     assert good is not None
     assert (good.snapshot, good.verdict, good.started_at) == (SNAPSHOT, "healthy", "2026-01-15T14:00:00+00:00")
 
@@ -44,13 +44,13 @@ def test_the_newest_good_run_comes_back_as_it_was(tmp_path: Path) -> None:
 )
 def test_runs_of_another_machine_manifest_or_target_do_not_count(tmp_path: Path, changes: dict[str, Any]) -> None:
     write(series(tmp_path, **changes), report())
-    assert last_green(series(tmp_path), ILL) is None
-    assert last_green(series(tmp_path, **changes), ILL) is not None
+    assert last_good_run(series(tmp_path), ILL) is None
+    assert last_good_run(series(tmp_path, **changes), ILL) is not None
 
 
 def test_the_order_of_targets_does_not_matter(tmp_path: Path) -> None:
     write(series(tmp_path, targets=("a", "b", "a")), report())
-    assert last_green(series(tmp_path, targets=("b", "a")), ILL) is not None
+    assert last_good_run(series(tmp_path, targets=("b", "a")), ILL) is not None
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_the_order_of_targets_does_not_matter(tmp_path: Path) -> None:
 )
 def test_which_run_was_good_enough(tmp_path: Path, now: Report, earlier: Report, counts: bool) -> None:
     write(series(tmp_path), earlier)
-    assert (last_green(series(tmp_path), now) is not None) is counts
+    assert (last_good_run(series(tmp_path), now) is not None) is counts
 
 
 def test_a_run_without_a_snapshot_is_kept_and_not_compared_with(tmp_path: Path) -> None:
     write(series(tmp_path), report(), snapshot=None)
-    assert last_green(series(tmp_path), ILL) is None
+    assert last_good_run(series(tmp_path), ILL) is None
     assert rows(series(tmp_path), "SELECT verdict FROM runs") == [("healthy",)]
 
 
@@ -86,7 +86,7 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     snapshot = replace(SNAPSHOT, models={os.fsdecode(b"m\xff"): model})
     write(where, report(finding("weights-missing", subject=os.fsdecode(b"\xfd"))), snapshot=snapshot)
     write(where, report(), snapshot=snapshot)
-    good = last_green(where, ILL)
+    good = last_good_run(where, ILL)
     assert good is not None
     assert good.snapshot == snapshot
 
@@ -113,8 +113,8 @@ def test_the_history_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.
 
     assert rows(where, "SELECT count(*) FROM runs")[0][0] < 80
     assert rows(where, "SELECT count(*) FROM runs WHERE measured") == [(6,)]
-    assert last_green(where, ILL) is not None
-    assert last_green(elsewhere, ILL) is not None
+    assert last_good_run(where, ILL) is not None
+    assert last_good_run(elsewhere, ILL) is not None
     assert rows(where, "SELECT count(*) FROM findings WHERE run NOT IN (SELECT id FROM runs)") == [(0,)]
     assert rows(where, "SELECT count(*) FROM snapshots") == [(1,)]
     assert rows(where, "SELECT count(*) FROM models") == [(1,)]

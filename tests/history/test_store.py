@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.history import last_green, record, store
+from sage_doctor.history import last_good_run, record, store
 from sage_doctor.history.store import MOST_ASIDE
 
 from .runs import SNAPSHOT, finding, report, series, write
@@ -118,7 +118,7 @@ def test_another_writer_that_does_not_let_go_is_not_waited_for(tmp_path: Path) -
         other.execute("BEGIN EXCLUSIVE")
         begun = time.monotonic()
         (told,) = record(report(), SNAPSHOT, series(tmp_path), verb="check")
-        assert last_green(series(tmp_path), report(finding("weights-missing"))) is None
+        assert last_good_run(series(tmp_path), report(finding("weights-missing"))) is None
         assert time.monotonic() - begun < 20  # 2 s and 0.5 s, on a machine that may be very busy
     assert "could not be written: another process held it" in told
     assert counted(tmp_path / "history.sqlite3") == 1
@@ -236,7 +236,7 @@ def test_what_cannot_be_used_is_set_aside_and_a_new_history_begins(tmp_path: Pat
     write(where, report())
     rubbish(where.path, kind)
     before = os.lstat(where.path).st_ino
-    assert last_green(where, report(finding("weights-missing"))) is None
+    assert last_good_run(where, report(finding("weights-missing"))) is None
     if kind != "page of zeros":  # a page that nobody asks for is not missed
         with pytest.raises(DoctorError, match="the next check sets it aside"):
             store.read(where.path, lambda connection: connection.execute("SELECT * FROM runs").fetchall(), [])
@@ -274,7 +274,7 @@ def test_damage_anywhere_never_raises_and_never_lasts(tmp_path: Path) -> None:
         where.path.write_bytes(raw)
         for left in tmp_path.glob("history.sqlite3-*"):
             left.unlink()
-        last_green(where, report(finding("weights-missing")))
+        last_good_run(where, report(finding("weights-missing")))
         record(report(), SNAPSHOT, where, verb="check")
         assert record(report(), SNAPSHOT, where, verb="check") == []
     assert 0 < len(list(tmp_path.glob("history.sqlite3.corrupt-*Z*"))) <= MOST_ASIDE
@@ -283,7 +283,7 @@ def test_damage_anywhere_never_raises_and_never_lasts(tmp_path: Path) -> None:
 def test_an_empty_file_is_a_history_not_begun(tmp_path: Path) -> None:
     where = series(tmp_path)
     where.path.touch()
-    assert last_green(where, report(finding("weights-missing"))) is None
+    assert last_good_run(where, report(finding("weights-missing"))) is None
     write(where, report())
     assert counted(where.path) == 1
 

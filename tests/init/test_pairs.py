@@ -6,7 +6,7 @@ from sage_doctor.init.pairs import base_of, ingredients_of
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.subjects.host import Host
-from sage_doctor.subjects.model import Kind, Model
+from sage_doctor.subjects.model import Model, ModelKind
 from tests.model_directories import write_adapter, write_cached, write_full, write_json
 
 
@@ -19,7 +19,7 @@ class Zoo:
         self.host = Host(cwd=root, home=root / "home", environ={"HF_HUB_CACHE": str(root / "hub")}, root=root)
         self.models: dict[str, Model] = {}
 
-    def has(self, name: str, kind: Kind, path: Path) -> Model:
+    def has(self, name: str, kind: ModelKind, path: Path) -> Model:
         reference = ModelPath(text=str(path), path=path)
         self.models[name] = Model(name=name, kind=kind, host=self.host, reference=reference, siblings=self.models)
         return self.models[name]

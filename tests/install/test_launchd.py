@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.install.launchd import Place, job, label, place_of, plan_install, plan_uninstall, require_launchd
+from sage_doctor.install.launchd import JobLocation, job, label, place_of, plan_install, plan_uninstall, require_launchd
 from sage_doctor.install.order import Order
 from sage_doctor.install.schedule import parse_schedule
 
@@ -36,8 +36,8 @@ CALENDAR = {"Minute", "Hour", "Day", "Weekday", "Month"}
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(directory=tmp_path / "LaunchAgents", domain="gui/501")
+def place(tmp_path: Path) -> JobLocation:
+    return JobLocation(directory=tmp_path / "LaunchAgents", domain="gui/501")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_only_documented_keys(order: Orders, every: str | None, system: bool) ->
 
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("name", AWKWARD)
-def test_every_word_survives_the_file_and_runs(tmp_path: Path, place: Place, name: str) -> None:
+def test_every_word_survives_the_file_and_runs(tmp_path: Path, place: JobLocation, name: str) -> None:
     doctor = write_stand_in(tmp_path / name)
     role = name.strip()
     order = make_order(tmp_path / name, roles=(role,), environment={"SAGE_MACHINE": name})
@@ -80,7 +80,7 @@ def test_every_word_survives_the_file_and_runs(tmp_path: Path, place: Place, nam
     assert order.state.is_dir()
 
 
-def test_loaded_updated_and_removed(order: Orders, place: Place, heard: Path) -> None:
+def test_loaded_updated_and_removed(order: Orders, place: JobLocation, heard: Path) -> None:
     plan_install(order(), place).apply()
     path = place.directory / "org.sage-doctor.gate.raising.plist"
     told = ["bootout gui/501/org.sage-doctor.gate.raising", f"bootstrap gui/501 {path}"]
@@ -96,7 +96,7 @@ def test_loaded_updated_and_removed(order: Orders, place: Place, heard: Path) ->
 
 
 @pytest.mark.usefixtures("heard")
-def test_an_edited_job_is_kept_and_named(order: Orders, place: Place) -> None:
+def test_an_edited_job_is_kept_and_named(order: Orders, place: JobLocation) -> None:
     plan_install(order(), place).apply()
     (path,) = place.directory.iterdir()
     path.write_text(path.read_text().replace("<integer>5</integer>", "<integer>19</integer>"))
@@ -105,7 +105,7 @@ def test_an_edited_job_is_kept_and_named(order: Orders, place: Place) -> None:
         assert "was edited after sage-doctor wrote it" in plan.kept[0]
 
 
-def test_a_domain_out_of_reach_leaves_commands_to_paste(order: Orders, place: Place, programs: Path) -> None:
+def test_a_domain_out_of_reach_leaves_commands_to_paste(order: Orders, place: JobLocation, programs: Path) -> None:
     write_program(programs, "launchctl", "exit 113")
     plan = plan_install(order(), place)
     plan.apply()
@@ -119,11 +119,13 @@ def test_labels_differ_where_roles_do() -> None:
 
 
 def test_where_jobs_belong(tmp_path: Path) -> None:
-    assert place_of(system=True, home=tmp_path) == Place(directory=Path("/Library/LaunchDaemons"), domain="system")
+    assert place_of(system=True, home=tmp_path) == JobLocation(
+        directory=Path("/Library/LaunchDaemons"), domain="system"
+    )
     assert place_of(system=False, home=tmp_path).directory == tmp_path / "Library" / "LaunchAgents"
 
 
-def test_a_machine_without_launchd(programs: Path, order: Orders, place: Place) -> None:
+def test_a_machine_without_launchd(programs: Path, order: Orders, place: JobLocation) -> None:
     assert list(programs.iterdir()) == []
     with pytest.raises(DoctorError, match="launchd is macOS's"):
         require_launchd()

@@ -10,7 +10,7 @@ import pytest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.install.order import Order
 from sage_doctor.install.schedule import parse_schedule
-from sage_doctor.install.systemd import Place, place_of, plan_install, plan_uninstall, session_unit
+from sage_doctor.install.systemd import UnitLocation, place_of, plan_install, plan_uninstall, session_unit
 from sage_doctor.install.unit_files import unit_name
 
 from .conftest import write_program
@@ -21,12 +21,12 @@ DROP_IN = "session.service.d/50-sage-doctor.conf"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(directory=tmp_path / "units", system=False)
+def place(tmp_path: Path) -> UnitLocation:
+    return UnitLocation(directory=tmp_path / "units", system=False)
 
 
 @pytest.fixture
-def heard(programs: Path, place: Place) -> Path:
+def heard(programs: Path, place: UnitLocation) -> Path:
     """A `systemctl` that can be reached; it enables as systemd does. Returns the file with what it was told."""
     write_program(
         programs,
@@ -50,11 +50,11 @@ def orders_heard(heard: Path) -> list[str]:
     return [line for line in heard.read_text().splitlines() if " show " not in line]
 
 
-def files(place: Place) -> list[str]:
+def files(place: UnitLocation) -> list[str]:
     return sorted(str(p.relative_to(place.directory)) for p in place.directory.rglob("*") if not p.is_dir())
 
 
-def test_installed_once_then_nothing_to_do(order: Orders, place: Place, heard: Path) -> None:
+def test_installed_once_then_nothing_to_do(order: Orders, place: UnitLocation, heard: Path) -> None:
     wanted = order(session_units=("session",))
     plan_install(wanted, place).apply()
     assert files(place) == [SERVICE, TIMER, DROP_IN, f"timers.target.wants/{TIMER}"]
@@ -64,7 +64,7 @@ def test_installed_once_then_nothing_to_do(order: Orders, place: Place, heard: P
     assert plan_install(order(on_boot=False, session_units=("session.service",)), place).idle
 
 
-def test_a_changed_timer_is_started_anew(order: Orders, place: Place, heard: Path) -> None:
+def test_a_changed_timer_is_started_anew(order: Orders, place: UnitLocation, heard: Path) -> None:
     plan_install(order(), place).apply()
     heard.unlink()
     plan = plan_install(order(schedule=parse_schedule("6h", "systemd")), place)
@@ -75,7 +75,7 @@ def test_a_changed_timer_is_started_anew(order: Orders, place: Place, heard: Pat
 
 
 @pytest.mark.usefixtures("heard")
-def test_what_an_older_version_wrote_is_updated(order: Orders, place: Place) -> None:
+def test_what_an_older_version_wrote_is_updated(order: Orders, place: UnitLocation) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sage_doctor.install.ownership.__version__", "0.0.1")
         plan_install(order(manifest=Path("/old.toml")), place).apply()
@@ -85,7 +85,7 @@ def test_what_an_older_version_wrote_is_updated(order: Orders, place: Place) -> 
     assert '"version": "0.0.1"' in (place.directory / TIMER).read_text()  # says the same: left as it is
 
 
-def test_uninstall_removes_what_was_written_and_nothing_else(order: Orders, place: Place, heard: Path) -> None:
+def test_uninstall_removes_what_was_written_and_nothing_else(order: Orders, place: UnitLocation, heard: Path) -> None:
     (place.directory / "session.service.d").mkdir(parents=True)
     theirs = {"session.service": "x", "session.service.d/10-mine.conf": "y", "sage-doctor-gate@mine.service": "z"}
     for name, text in theirs.items():
@@ -101,7 +101,7 @@ def test_uninstall_removes_what_was_written_and_nothing_else(order: Orders, plac
 
 
 @pytest.mark.usefixtures("heard")
-def test_uninstall_of_a_part(order: Orders, place: Place) -> None:
+def test_uninstall_of_a_part(order: Orders, place: UnitLocation) -> None:
     plan_install(order(roles=("raising", "night"), session_units=("session", "other")), place).apply()
     plan_uninstall([], ["other"], place).apply()
     assert DROP_IN in files(place)
@@ -114,7 +114,7 @@ def test_uninstall_of_a_part(order: Orders, place: Place) -> None:
 
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("name", [SERVICE, TIMER, DROP_IN])
-def test_edited_files_are_kept_and_named(order: Orders, place: Place, name: str) -> None:
+def test_edited_files_are_kept_and_named(order: Orders, place: UnitLocation, name: str) -> None:
     wanted = order(session_units=("session",))
     plan_install(wanted, place).apply()
     path = place.directory / name
@@ -129,7 +129,7 @@ def test_edited_files_are_kept_and_named(order: Orders, place: Place, name: str)
 
 
 @pytest.mark.usefixtures("heard")
-def test_files_of_others_under_our_names_are_kept(order: Orders, place: Place) -> None:
+def test_files_of_others_under_our_names_are_kept(order: Orders, place: UnitLocation) -> None:
     place.directory.mkdir()
     (place.directory / SERVICE).symlink_to("/dev/null")  # masked
     (place.directory / TIMER).write_text("[Timer]\n")
@@ -139,7 +139,7 @@ def test_files_of_others_under_our_names_are_kept(order: Orders, place: Place) -
     assert plan_uninstall([], [], place).kept == ()
 
 
-def test_nothing_is_written_where_a_part_cannot_be(order: Orders, place: Place, heard: Path) -> None:
+def test_nothing_is_written_where_a_part_cannot_be(order: Orders, place: UnitLocation, heard: Path) -> None:
     (place.directory / "session.service.d").mkdir(parents=True)
     (place.directory / "z.service.d").write_text("a file where a directory should be")
     with pytest.raises(DoctorError):
@@ -149,7 +149,7 @@ def test_nothing_is_written_where_a_part_cannot_be(order: Orders, place: Place, 
 
 
 @pytest.mark.usefixtures("heard")
-def test_a_file_that_changed_meanwhile_stops_all(order: Orders, place: Place) -> None:
+def test_a_file_that_changed_meanwhile_stops_all(order: Orders, place: UnitLocation) -> None:
     plan = plan_install(order(), place)
     place.directory.mkdir()
     (place.directory / TIMER).write_text("somebody was quicker")
@@ -158,7 +158,7 @@ def test_a_file_that_changed_meanwhile_stops_all(order: Orders, place: Place) ->
     assert files(place) == [TIMER]
 
 
-def test_a_manager_that_fails_is_told(order: Orders, place: Place, heard: Path) -> None:
+def test_a_manager_that_fails_is_told(order: Orders, place: UnitLocation, heard: Path) -> None:
     heard.with_name("systemctl.broken").touch()
     with pytest.raises(DoctorError, match=r"enable --now -- .*`: no bus; the files are as shown above"):
         plan_install(order(), place).apply()
@@ -167,7 +167,7 @@ def test_a_manager_that_fails_is_told(order: Orders, place: Place, heard: Path) 
     assert (plan.idle, [str(c).split()[2] for c in plan.commands]) == (False, ["enable"])
 
 
-def test_a_manager_out_of_reach_leaves_commands_to_paste(order: Orders, place: Place, programs: Path) -> None:
+def test_a_manager_out_of_reach_leaves_commands_to_paste(order: Orders, place: UnitLocation, programs: Path) -> None:
     write_program(programs, "systemctl", 'echo "Failed to connect to bus" >&2; exit 1')
     plan = plan_install(order(), place)
     assert (plan.reachable, plan.idle) == (False, False)
@@ -180,7 +180,7 @@ def known_unit(heard: Path, text: str) -> None:
     heard.with_name("systemctl.unit").write_text(text)
 
 
-def test_a_unit_that_is_not_there(order: Orders, place: Place, heard: Path) -> None:
+def test_a_unit_that_is_not_there(order: Orders, place: UnitLocation, heard: Path) -> None:
     known_unit(heard, "LoadState=not-found\n")
     with pytest.raises(UsageError, match=r"systemd knows no unit sesion.service of root"):
         plan_install(order(session_units=("sesion",)), place)
@@ -191,16 +191,16 @@ def test_a_unit_that_is_not_there(order: Orders, place: Place, heard: Path) -> N
     "kind,timeout_s,longer", [("simple", None, False), ("simple", 300, True), ("oneshot", 300, False), ("", 300, False)]
 )
 def test_a_unit_gets_time_to_start_only_where_it_lacks_it(
-    order: Orders, place: Place, heard: Path, kind: str, timeout_s: int | None, longer: bool
+    order: Orders, place: UnitLocation, heard: Path, kind: str, timeout_s: int | None, longer: bool
 ) -> None:
     known_unit(heard, f"LoadState=loaded\nType={kind}\n")
     plan_install(order(session_units=("session",), timeout_s=timeout_s), place).apply()
     assert ("TimeoutStartSec=330" in (place.directory / DROP_IN).read_text()) == longer
 
 
-def test_what_a_person_should_know_of_a_unit(order: Orders, place: Place, heard: Path) -> None:
+def test_what_a_person_should_know_of_a_unit(order: Orders, place: UnitLocation, heard: Path) -> None:
     known_unit(heard, "LoadState=loaded\nType=simple\nRestart=always\nUser=dp\n")
-    system = Place(directory=place.directory, system=True)
+    system = UnitLocation(directory=place.directory, system=True)
     notes = "\n".join(plan_install(order(session_units=("session",)), system).notes)
     assert "Restart=always" in notes
     assert "session.service runs as dp, the gate's own service as root" in notes

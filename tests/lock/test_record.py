@@ -8,7 +8,7 @@ from sage_doctor.lock.record import obstacle, record_models
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.subjects.host import Host
-from sage_doctor.subjects.model import Kind, Model
+from sage_doctor.subjects.model import Model, ModelKind
 from tests.model_directories import (
     MODEL,
     WEIGHTS,
@@ -21,7 +21,7 @@ from tests.model_directories import (
 )
 
 
-def at(place: Path, kind: Kind = "full", name: str = "m", others: dict[str, Model] | None = None) -> Model:
+def at(place: Path, kind: ModelKind = "full", name: str = "m", others: dict[str, Model] | None = None) -> Model:
     host = Host(cwd=place.parent, home=place.parent, environ={"HF_HUB_CACHE": str(place.parent / "hub")})
     reference = ModelPath(text=str(place), path=place)
     return Model(name=name, kind=kind, host=host, reference=reference, siblings=others or {})

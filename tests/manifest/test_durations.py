@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sage_doctor.manifest.durations import seconds, spoken
+from sage_doctor.manifest.durations import format_duration, seconds
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_anything_else_is_none(text: str) -> None:
      (864000, "10 d"), (-5, "0.0 s")],
 )  # fmt: skip
 def test_lengths_are_spoken_in_two_units_at_most(value: float, text: str) -> None:
-    assert spoken(value) == text
+    assert format_duration(value) == text

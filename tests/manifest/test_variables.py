@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sage_doctor.manifest import Manifest
-from sage_doctor.manifest.variables import MOST_LENGTH, NoValue, Scope
+from sage_doctor.manifest.variables import MOST_LENGTH, Scope, Unresolved
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]
@@ -74,20 +74,20 @@ def test_values(text: str, value: str) -> None:
     ],
 )
 def test_no_value(text: str, reason: str) -> None:
-    with pytest.raises(NoValue) as caught:
+    with pytest.raises(Unresolved) as caught:
         expand(text, a="A", b="B")
     assert str(caught.value).startswith(reason)
 
 
 def test_doubling_variables_stay_small() -> None:
     doubling = {f"v{i}": f"{{v{i - 1}}}{{v{i - 1}}}" for i in range(1, 30)}
-    with pytest.raises(NoValue, match="longer than 4096"):
+    with pytest.raises(Unresolved, match="longer than 4096"):
         expand("{v29}", v0="xxxx", **doubling)
 
 
 def test_long_chains_end() -> None:
     chain = {f"v{i}": f"{{v{i + 1}}}" for i in range(5000)}
-    with pytest.raises(NoValue, match="more than 32 deep"):
+    with pytest.raises(Unresolved, match="more than 32 deep"):
         expand("{v0}", **chain)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sage_doctor.merge.deferred_signals import Interrupts
+from sage_doctor.merge.deferred_signals import DeferredSignals
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +30,11 @@ def test_an_interrupt_happens_where_it_is_let_happen() -> None:
     passed = []
 
     def work() -> None:
-        with Interrupts() as interrupts:
-            interrupts.deliver()
+        with DeferredSignals() as interrupts:
+            interrupts.raise_pending()
             interrupt()
             passed.append("after the signal")
-            interrupts.deliver()
+            interrupts.raise_pending()
             passed.append("after it was let happen")
 
     with pytest.raises(KeyboardInterrupt):
@@ -47,7 +47,7 @@ def test_one_that_is_never_let_happen_does_as_the_block_is_left() -> None:
     passed = []
 
     def work() -> None:
-        with Interrupts():
+        with DeferredSignals():
             interrupt()
             passed.append("the whole block")
 
@@ -58,7 +58,7 @@ def test_one_that_is_never_let_happen_does_as_the_block_is_left() -> None:
 
 def test_it_is_not_lost_where_something_else_goes_wrong() -> None:
     def work() -> None:
-        with Interrupts():
+        with DeferredSignals():
             interrupt()
             raise ValueError("the disk is full")
 
@@ -69,11 +69,11 @@ def test_it_is_not_lost_where_something_else_goes_wrong() -> None:
 
 def test_several_are_one_after_the_other() -> None:
     def work() -> None:
-        with Interrupts() as interrupts:
+        with DeferredSignals() as interrupts:
             interrupt()
             interrupt()
             with pytest.raises(KeyboardInterrupt):
-                interrupts.deliver()
+                interrupts.raise_pending()
 
     with pytest.raises(KeyboardInterrupt):
         work()
@@ -82,10 +82,10 @@ def test_several_are_one_after_the_other() -> None:
 def test_a_handler_that_raises_nothing_lets_the_block_go_on() -> None:
     heard: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
-    with Interrupts() as interrupts:
+    with DeferredSignals() as interrupts:
         interrupt(signal.SIGTERM)
         assert heard == []
-        interrupts.deliver()
+        interrupts.raise_pending()
         assert heard == [signal.SIGTERM]
     assert heard == [signal.SIGTERM]
 
@@ -96,7 +96,7 @@ def test_one_whose_handler_raises_nothing_hides_no_other() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def work() -> None:
-        with Interrupts():
+        with DeferredSignals():
             interrupt()
             interrupt(signal.SIGTERM)
 
@@ -108,7 +108,7 @@ def test_one_whose_handler_raises_nothing_hides_no_other() -> None:
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
 def test_what_is_ignored_or_handled_by_the_system_stays_so(handler: signal.Handlers) -> None:
     signal.signal(signal.SIGTERM, handler)
-    with Interrupts():
+    with DeferredSignals():
         assert signal.getsignal(signal.SIGTERM) == handler
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) == handler
@@ -118,9 +118,9 @@ def test_other_threads_hold_nothing() -> None:
     found: list[object] = []
 
     def work() -> None:
-        with Interrupts() as interrupts:
+        with DeferredSignals() as interrupts:
             found.append(signal.getsignal(signal.SIGINT))
-            interrupts.deliver()
+            interrupts.raise_pending()
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -141,7 +141,7 @@ def test_an_interrupt_while_the_handlers_are_given_back_leaves_none_of_ours(monk
         return done
 
     monkeypatch.setattr("sage_doctor.merge.deferred_signals.signal.signal", torn)
-    with pytest.raises(KeyboardInterrupt), Interrupts():
+    with pytest.raises(KeyboardInterrupt), DeferredSignals():
         pass
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -25,7 +25,7 @@ import pytest
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge import MergeCancelled, MergePlan, MergeRefused, Step, apply, plan_merge
 from sage_doctor.merge.staging import UNFINISHED, clean_up, lock_path, locked, make_workshop
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "25"))
 LOOP = Path(__file__).with_name("kill_loop.py")
@@ -154,7 +154,7 @@ def test_a_torch_that_cannot_be_imported_is_said_and_changes_nothing(place: Path
 def test_an_input_that_cannot_be_hashed_ends_the_merge(place: Path) -> None:
     plan = planned(place)
     os.mkfifo(place / "pipe")
-    node = look(place / "pipe")
+    node = inspect_path(place / "pipe")
     plan = dataclasses.replace(plan, inputs={**plan.inputs, place / "pipe": node})
 
     with pytest.raises(DoctorError, match="pipe could not be hashed: not a file; nothing was changed"):

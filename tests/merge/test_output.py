@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.merge.output import Flusher, Output, Writer
-from sage_doctor.merge.task_group import Beside, Task
+from sage_doctor.merge.task_group import Task, TaskGroup
 
 BLOCK = 1 << 22  # what is hashed at once
 
 
 @pytest.fixture
-def beside() -> Iterator[Beside]:
-    with Beside() as found:
+def beside() -> Iterator[TaskGroup]:
+    with TaskGroup() as found:
         yield found
     assert not [t for t in threading.enumerate() if t.name.startswith("sage-merge")]
 
@@ -41,13 +41,13 @@ def parts(size: int, seed: int) -> list[tuple[int, int]]:
 class Bench:
     """A writer with its threads running, which a test hands things to."""
 
-    beside: Beside
+    beside: TaskGroup
     writer: Writer
     hashed: Task[dict[Path, str]]
     flushed: Task[None]
 
-    def lend(self, data: bytes) -> bytearray:
-        memory = self.writer.lend(len(data), self.beside.check)
+    def acquire_buffer(self, data: bytes) -> bytearray:
+        memory = self.writer.acquire_buffer(len(data), self.beside.check)
         memory[: len(data)] = data
         return memory
 
@@ -59,12 +59,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(beside: Beside) -> Bench:
+def bench(beside: TaskGroup) -> Bench:
     flusher = Flusher()
     writer = Writer(flusher)
-    flushed = beside.start(flusher.run, beside.go_on)
-    beside.start(writer.run, beside.go_on)
-    return Bench(beside, writer, beside.start(writer.run_hashing, beside.go_on), flushed)
+    flushed = beside.start(flusher.run, beside.check_cancelled)
+    beside.start(writer.run, beside.check_cancelled)
+    return Bench(beside, writer, beside.start(writer.run_hashing, beside.check_cancelled), flushed)
 
 
 @pytest.mark.parametrize("size", [0, 1, 4097, BLOCK - 1, BLOCK, 3 * BLOCK + 12345])
@@ -77,7 +77,7 @@ def test_the_hash_is_the_files_whatever_the_order_it_is_written_in(bench: Bench,
             if number % 3 == 0:
                 bench.writer.write(output, part, start)
             elif number % 3 == 1:
-                bench.writer.take(output, bench.lend(part), len(part), start)
+                bench.writer.take(output, bench.acquire_buffer(part), len(part), start)
             else:
                 os.pwrite(output.handle, part, start)
                 bench.writer.wrote(output, start, len(part))
@@ -97,7 +97,7 @@ def test_lent_memory_is_the_lenders_again_only_once_it_is_written_and_hashed(ben
     count = 200
     output = Output(tmp_path / "file", count * 4096)
     for number in range(count):  # each piece of memory is used many times over
-        bench.writer.take(output, bench.lend(bytes([number]) * 4096), 4096, number * 4096)
+        bench.writer.take(output, bench.acquire_buffer(bytes([number]) * 4096), 4096, number * 4096)
     bench.writer.finish(output, 0o600)
     wanted = b"".join(bytes([number]) * 4096 for number in range(count))
     assert bench.digests() == {output.path: hashlib.sha256(wanted).hexdigest()}
@@ -111,9 +111,9 @@ def test_who_waits_for_memory_is_asked_meanwhile_and_may_give_up(tmp_path: Path)
 
     writer = Writer(Flusher())  # nobody writes
     output = Output(tmp_path / "file", 100)
-    lent = [writer.lend(1, cancel) for _ in range(6)]
+    lent = [writer.acquire_buffer(1, cancel) for _ in range(6)]
     with pytest.raises(KeyError):
-        writer.lend(1, cancel)
+        writer.acquire_buffer(1, cancel)
     assert len({id(memory) for memory in lent}) == 6
     output.close()
 
@@ -154,9 +154,9 @@ def test_a_writer_that_is_never_left_keeps_no_thread(tmp_path: Path) -> None:
     flusher = Flusher()
     writer = Writer(flusher)
     output = Output(tmp_path / "file", 1000)
-    with Beside() as beside:
+    with TaskGroup() as beside:
         for work in (writer.run, writer.run_hashing, flusher.run):
-            beside.start(work, beside.go_on)
+            beside.start(work, beside.check_cancelled)
         writer.write(output, b"x" * 999, 0)
         time.sleep(0.05)
     assert not [t for t in threading.enumerate() if t.name.startswith("sage-merge")]
@@ -171,10 +171,10 @@ def test_a_file_that_shrinks_while_it_is_written_is_an_error(bench: Bench, tmp_p
     output.close()
 
 
-def test_what_the_disk_does_not_take_arrives_at_the_caller(beside: Beside) -> None:
+def test_what_the_disk_does_not_take_arrives_at_the_caller(beside: TaskGroup) -> None:
     flusher = Flusher()
     ours, theirs = os.pipe()
-    flushed = beside.start(flusher.run, beside.go_on)
+    flushed = beside.start(flusher.run, beside.check_cancelled)
     flusher.end(theirs)  # a pipe cannot be flushed
     with pytest.raises(OSError, match="Invalid argument"):
         beside.wait(flushed, lambda: None)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.merge import MergeRefused, Surroundings, plan_merge
+from sage_doctor.merge import BaseSearch, MergeRefused, plan_merge
 from sage_doctor.merge.edits import CONV1D
 
 REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
@@ -180,8 +180,8 @@ def copy_of(folder: Path, target: Path) -> Path:
     return target
 
 
-def around(tmp_path: Path) -> Surroundings:
-    return Surroundings(cwd=tmp_path / "cwd", home=tmp_path / "home", environ={}, roots=(tmp_path / "zoo",))
+def around(tmp_path: Path) -> BaseSearch:
+    return BaseSearch(cwd=tmp_path / "cwd", home=tmp_path / "home", environ={}, roots=(tmp_path / "zoo",))
 
 
 def test_two_bases_left_are_a_question_and_the_answer_is_an_option(
@@ -189,7 +189,7 @@ def test_two_bases_left_are_a_question_and_the_answer_is_an_option(
 ) -> None:
     set_config(adapter, base_model_name_or_path="org/tiny-llama")
     copies = [copy_of(made[0], tmp_path / f"zoo/{n}/org/tiny-llama") for n in ("a", "b")]
-    places = Surroundings(
+    places = BaseSearch(
         cwd=tmp_path, home=tmp_path / "home", environ={}, roots=(tmp_path / "zoo/a", tmp_path / "zoo/b")
     )
 

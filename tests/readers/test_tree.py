@@ -188,4 +188,4 @@ def test_tree(tmp_path: Path) -> None:
     assert not tree.is_file("c.json")
     assert tree.matching(r"[ab]\.json") == ["a.json", "b.json"]
     assert tree.matching("a") == []
-    assert tree.look("dangling.json").kind == "dangling"
+    assert tree.info("dangling.json").kind == "dangling"

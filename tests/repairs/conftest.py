@@ -14,7 +14,7 @@ import pytest
 from sage_doctor.repairs import repair_session
 from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.repair import Plan
-from sage_doctor.repairs.repair_session import Audience, Mending, Wishes
+from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, RepairReport
 from sage_doctor.subjects.selection import Request
 
 collect_ignore = [] if shutil.which("git-lfs") else ["actions/test_lfs_pull.py"]
@@ -53,16 +53,16 @@ class Surgery:
         bases: Mapping[str, str] | None = None,
         choose: Callable[[str, Sequence[Path]], Path | None] = lambda _adapter, _choices: None,
         before_consent: Callable[[Plan], object] = lambda _plan: None,
-    ) -> Mending:
+    ) -> RepairReport:
         def consent(plan: Plan) -> bool:
             self.plans.append(plan)
             before_consent(plan)
             return yes
 
         request = Request(targets=targets, cwd=str(self.root), level="static")
-        wishes = Wishes(dry_run=dry_run, write_config=write_config, bases=bases or {})
-        return repair_session.mend(
-            request, Audience(consent=consent, choose=choose), wishes=wishes, journal=self.journal
+        wishes = RepairOptions(dry_run=dry_run, write_config=write_config, bases=bases or {})
+        return repair_session.run_repairs(
+            request, RepairCallbacks(consent=consent, choose=choose), wishes=wishes, journal=self.journal
         )
 
     def endings(self, *targets: str, **words: bool) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import pytest
 
 from sage_doctor.merge.staging import UNFINISHED
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.repairs.backup import OldState, old_state
+from sage_doctor.repairs.backup import Backup, old_state
 from sage_doctor.report import Finding, Fix
 
 WEIGHTS = b"weights"
@@ -32,7 +32,7 @@ def entry(tmp_path: Path) -> dict[str, Any]:
     return {"key": "k", "event": "begun", "subject": "merged", "kept": str(kept)}
 
 
-def found(entry: dict[str, Any]) -> OldState:
+def found(entry: dict[str, Any]) -> Backup:
     old = old_state(entry)
     assert old is not None
     return old
@@ -47,14 +47,14 @@ def error(subject: str) -> Finding:
 def test_it_goes_where_the_new_state_is_proven(entry: dict[str, Any], tmp_path: Path) -> None:
     old = found(entry)
     assert old.target == tmp_path / "merged"
-    assert old.let_go([error("another")], None) is None
+    assert old.discard([error("another")], None) is None
     assert [p.name for p in tmp_path.iterdir()] == ["merged"]
     assert old_state(entry) is None
 
 
 def test_it_stays_where_a_check_finds_an_error(entry: dict[str, Any]) -> None:
     old = found(entry)
-    why = old.let_go([error("merged")], None)
+    why = old.discard([error("merged")], None)
     assert why is not None
     assert old.stays(why).endswith(f"rm -r {entry['kept']}")
     assert (old.path / "model.safetensors").read_bytes() == b"old"
@@ -69,7 +69,7 @@ def test_it_stays_where_the_weights_are_not_those_of_the_record(entry: dict[str,
         (old.target / "model.safetensors").write_bytes(b"Weights")
     else:
         (old.target / "model.safetensors").unlink()
-    assert "merge recorded" in (old.let_go([], None) or "")
+    assert "merge recorded" in (old.discard([], None) or "")
     assert old.path.is_dir()
 
 

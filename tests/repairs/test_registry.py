@@ -10,7 +10,7 @@ import pytest
 from sage_doctor.findings import catalogue
 from sage_doctor.findings.scripts import REWRITE
 from sage_doctor.repairs.registry import all_repairs, in_order
-from sage_doctor.repairs.repair import Plan, Repair, Situation, repair, repair_of
+from sage_doctor.repairs.repair import Plan, Repair, RepairContext, repair, repair_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = all_repairs()
@@ -47,7 +47,7 @@ def test_checks_name_repairs_that_are_there() -> None:
     assert {*named, REWRITE} == set(FOUND)  # what no model has to do with is named by a constant
 
 
-def plan(_situation: Situation) -> Plan:
+def plan(_situation: RepairContext) -> Plan:
     raise NotImplementedError
 
 

@@ -13,9 +13,9 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.repairs import repair_session
 from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.registry import all_repairs
-from sage_doctor.repairs.repair import Applied, Plan, Situation, nothing
-from sage_doctor.repairs.repair_session import Audience, Wishes, mend
-from sage_doctor.repairs.verification import discontent
+from sage_doctor.repairs.repair import Applied, Plan, RepairContext, _noop
+from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, run_repairs
+from sage_doctor.repairs.verification import verification_failure
 from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Report, Status
 from sage_doctor.subjects.selection import Request
 from tests.model_directories import INDEX, write_sharded
@@ -58,7 +58,7 @@ BEFORE = a_report(("w.one", "fail", ""), ("w.two", "pass", ""), ("w.three", "ski
     ],
 )
 def test_only_checks_that_are_content_count_as_repaired(after: Report, says: str) -> None:
-    said = discontent(BEFORE.findings[0], BEFORE, after)
+    said = verification_failure(BEFORE.findings[0], BEFORE, after)
     assert says in said
     assert bool(said) == bool(says)
 
@@ -86,8 +86,8 @@ def with_repair(monkeypatch: pytest.MonkeyPatch, apply: Callable[[], Applied]) -
     """Put another hand in the place of `rebuild-index`."""
     real = all_repairs()
 
-    def plan(situation: Situation) -> Plan:
-        return dataclasses.replace(real["rebuild-index"].plan(situation), apply=lambda _tell: apply())
+    def plan(situation: RepairContext) -> Plan:
+        return dataclasses.replace(real["rebuild-index"].plan(situation), apply=lambda _on_progress: apply())
 
     changed = {**real, "rebuild-index": dataclasses.replace(real["rebuild-index"], plan=plan)}
     monkeypatch.setattr(repair_session, "all_repairs", lambda: changed)
@@ -100,10 +100,12 @@ def test_the_journal_is_written_before_anything_is_changed(
 
     def apply() -> Applied:
         seen.append([e["event"] for e in journal.entries()])
-        return Applied(undo=nothing)
+        return Applied(undo=_noop)
 
     with_repair(monkeypatch, apply)
-    done = mend(request(sharded), Audience(consent=lambda _plan: True), wishes=Wishes(), journal=journal)
+    done = run_repairs(
+        request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+    )
     assert seen == [["begun"]]
     assert [(a.ending, "still found" in a.reason) for a in done.attempts] == [("undone", True)]
 
@@ -111,10 +113,10 @@ def test_the_journal_is_written_before_anything_is_changed(
 def test_without_a_journal_nothing_is_changed(sharded: Path, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a directory should be")
     with pytest.raises(DoctorError, match="nothing is repaired without it"):
-        mend(
+        run_repairs(
             request(sharded),
-            Audience(consent=lambda _plan: True),
-            wishes=Wishes(),
+            RepairCallbacks(consent=lambda _plan: True),
+            wishes=RepairOptions(),
             journal=Journal(path=tmp_path / "state" / "repairs.jsonl"),
         )
     assert not (sharded / INDEX).exists()
@@ -130,7 +132,9 @@ def test_an_interrupt_while_looking_again_puts_the_old_state_back(
 
     monkeypatch.setattr(repair_session, "discontent", interrupted)
     with pytest.raises(raised):
-        mend(request(sharded), Audience(consent=lambda _plan: True), wishes=Wishes(), journal=journal)
+        run_repairs(
+            request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+        )
     assert not (sharded / INDEX).exists()
     assert [e["event"] for e in journal.entries()] == ["begun", "interrupted"]
 
@@ -142,7 +146,9 @@ def test_what_was_kept_is_let_go_only_when_the_checks_are_content(
     with_repair(monkeypatch, lambda: Applied(undo=lambda: done.append("undo"), settle=lambda: done.append("settle")))
     for discontented in ("no", ""):
         monkeypatch.setattr(repair_session, "discontent", lambda *_, said=discontented: said)
-        mend(request(sharded), Audience(consent=lambda _plan: True), wishes=Wishes(), journal=journal)
+        run_repairs(
+            request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+        )
     assert done == ["undo", "settle"]
 
 
@@ -155,8 +161,8 @@ def test_a_repair_that_fails_is_told_and_tried_once(
 
     with_repair(monkeypatch, apply)
     heard: Done = []
-    audience = Audience(consent=lambda _plan: True, told=lambda a: heard.append(a.ending))
-    done = mend(request(sharded), audience, wishes=Wishes(), journal=journal)
+    audience = RepairCallbacks(consent=lambda _plan: True, told=lambda a: heard.append(a.ending))
+    done = run_repairs(request(sharded), audience, wishes=RepairOptions(), journal=journal)
     assert heard == ["failed"]
     assert done.after is done.before
     assert done.after.exit_code == 1
@@ -167,7 +173,9 @@ def test_a_check_of_ones_own_that_names_no_repair_of_ours_is_left_alone(
 ) -> None:
     others = {name: r for name, r in all_repairs().items() if name != "rebuild-index"}
     monkeypatch.setattr(repair_session, "all_repairs", lambda: others)
-    done = mend(request(sharded), Audience(consent=lambda _plan: True), wishes=Wishes(), journal=journal)
+    done = run_repairs(
+        request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+    )
     assert not done.attempts
     assert [f.code for f in done.remaining] == ["shard-index-missing"]
     assert not os.path.exists(journal.path)

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from sage_doctor.services import Endpoint, Patience, Speech, Trouble, converse
+from sage_doctor.services import Endpoint, Generation, ServiceFailure, Timeouts, generate
 
 from .behaving import WORDS
 from .running import base
 
-SAID = Speech(
+SAID = Generation(
     text="I am.",
     tokens=2,
     ended_by_itself=True,
@@ -24,14 +24,14 @@ SAID = Speech(
 )
 
 
-def ask(how: str, *, most: int = 32, key: str | None = None, **patience: float) -> Speech | Trouble:
-    waiting = replace(Patience(until=time.monotonic() + 60), **patience)
-    return converse(Endpoint(url=f"{base()}/{how}", key=key), "tiny", "Who?", most_tokens=most, patience=waiting)
+def ask(how: str, *, most: int = 32, key: str | None = None, **patience: float) -> Generation | ServiceFailure:
+    waiting = replace(Timeouts(until=time.monotonic() + 60), **patience)
+    return generate(Endpoint(url=f"{base()}/{how}", key=key), "tiny", "Who?", most_tokens=most, patience=waiting)
 
 
-def speech(how: str, *, most: int = 32) -> Speech:
+def speech(how: str, *, most: int = 32) -> Generation:
     found = ask(how, most=most)
-    assert isinstance(found, Speech), found
+    assert isinstance(found, Generation), found
     return found
 
 
@@ -62,7 +62,7 @@ def test_an_older_request_is_tried_where_there_is_no_chat() -> None:
 
 def test_the_key_is_gone_from_what_is_said() -> None:
     found = ask("well", key="small")
-    assert isinstance(found, Speech)
+    assert isinstance(found, Generation)
     assert found.text == "I am a [key] model, and I answer."
 
 
@@ -70,7 +70,7 @@ def test_the_key_is_gone_from_what_is_said() -> None:
 def test_nobody_is_waited_for_for_ever(how: str) -> None:
     begun = time.monotonic()
     found = ask(how, first_s=1.0, token_s=1.0, all_s=1.5)
-    assert isinstance(found, Trouble)
+    assert isinstance(found, ServiceFailure)
     assert found.ending in ("silent", "foreign")
     assert time.monotonic() - begun < 20
 

@@ -60,8 +60,8 @@ def test_without_a_manifest(tmp_path: Path) -> None:
 
 
 def test_the_cache_of_a_session(tmp_path: Path) -> None:
-    assert plain(tmp_path).cache == tmp_path / "home/.cache/huggingface/hub"
-    assert plain(tmp_path, HF_HOME="/data/hf").cache == Path("/data/hf/hub")
+    assert plain(tmp_path).hub_cache_dir == tmp_path / "home/.hub_cache_dir/huggingface/hub"
+    assert plain(tmp_path, HF_HOME="/data/hf").hub_cache_dir == Path("/data/hf/hub")
     assert plain(tmp_path).cached_models == ()
 
 
@@ -81,18 +81,18 @@ def test_neighbours_lie_below_the_roots_and_never_in_the_whole_home(tmp_path: Pa
     zoo = write_model(tmp_path / "home/model-zoo/three")
     write_model(tmp_path / "home/private/four")
     found = Host(cwd=tmp_path / "home", home=tmp_path / "home", environ={}, root=one)
-    assert set(found.neighbours) == {one, two, zoo}
+    assert set(found.nearby_models) == {one, two, zoo}
 
 
 def test_neighbours_are_bounded(tmp_path: Path) -> None:
     for number in range(MOST_NEIGHBOURS + 5):
         write_model(tmp_path / f"models/{number:03}")
     found = Host(cwd=tmp_path / "models", home=tmp_path / "home", environ={})
-    assert len(found.neighbours) == MOST_NEIGHBOURS
+    assert len(found.nearby_models) == MOST_NEIGHBOURS
 
 
 def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     found = Host(cwd=tmp_path / "gone", home=tmp_path / "gone", environ={})
     assert "environ" not in repr(found)  # it may hold secrets
     assert found.roots == ()
-    assert found.neighbours == ()
+    assert found.nearby_models == ()

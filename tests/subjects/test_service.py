@@ -17,7 +17,7 @@ from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.report import Level, Report
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
-from sage_doctor.system.memory import Memory
+from sage_doctor.system.memory import HostMemory
 from tests.model_directories import write_full
 from tests.services.behaving import WORDS
 from tests.services.running import base, seen
@@ -46,7 +46,7 @@ def with_memory(request: Request, available: int) -> Report:
     """Examine on a machine that has this much memory free."""
     selection = select(request)
     machine = selection.host.machine
-    memory = Memory(total=8_000_000_000, available=available, swap_total=0, swap_free=0)
+    memory = HostMemory(total=8_000_000_000, available=available, swap_total=0, swap_free=0)
     vars(selection.host)["machine"] = replace(machine, memory=memory)
     return examine(request, selection=selection)
 

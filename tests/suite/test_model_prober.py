@@ -12,7 +12,7 @@ from sage_doctor.facts.machine import read_machine
 from sage_doctor.report import MACHINE, Report
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
-from sage_doctor.suite.model_prober import Examined, Probing
+from sage_doctor.suite.model_prober import DeviceProbe, ModelProber
 from tests.model_directories import write_full
 from tests.probe.stand_in_torch import write_metadata, write_torch
 
@@ -108,7 +108,7 @@ def test_worker_processes_share_one_examination(machine: Path) -> None:
     before = probes(machine)
     shared = Request(manifest=str(machine / "sage-doctor.toml"), level="load", run_directory=str(machine))
     selection = select(shared)
-    one, other = (Probing(selection, shared).examined(selection.host, "cuda") for _ in range(2))
+    one, other = (ModelProber(selection, shared).examined(selection.host, "cuda") for _ in range(2))
     assert probes(machine) == before + 1
     assert one.finding is not None
     assert one.finding.code == "accelerator-missing"
@@ -117,12 +117,12 @@ def test_worker_processes_share_one_examination(machine: Path) -> None:
     assert (works.finding, works.memory_total) == (None, 8_000_000_000)
 
 
-def run_again(place: Path, shared: Request) -> Examined:
+def run_again(place: Path, shared: Request) -> DeviceProbe:
     """Mend the device, and return what two more workers of another run are told of it."""
     text = (place / "site/torch/__init__.py").read_text().splitlines()
     (place / "site/torch/__init__.py").write_text("\n".join(s for s in text if not s.strip().startswith("raise Runt")))
     request = replace(shared, run_directory=str(place / "root"))
     selection = select(request)
-    one, other = (Probing(selection, request).examined(selection.host, "cuda") for _ in range(2))
+    one, other = (ModelProber(selection, request).examined(selection.host, "cuda") for _ in range(2))
     assert one == other
     return one

@@ -13,10 +13,10 @@ from sage_doctor.check import CheckSpec, Finding, Fix, Notes, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.report import Level, Severity
 from sage_doctor.subjects.selection import Request, select
-from sage_doctor.suite.run import Outcome, Run
+from sage_doctor.suite.run import CheckOutcome, Run
 from tests.model_directories import write_full
 
-Execute = Callable[..., Outcome]
+Execute = Callable[..., CheckOutcome]
 
 
 def named(name: str, *after: str, level: Level = "static") -> CheckSpec:
@@ -36,13 +36,13 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def execute(run: Run) -> Execute:
-    def one(spec: CheckSpec, call: Callable[[Notes], list[Finding]] = lambda _notes: []) -> Outcome:
+    def one(spec: CheckSpec, call: Callable[[Notes], list[Finding]] = lambda _notes: []) -> CheckOutcome:
         return run.execute(0, f"x.{spec.name}", spec, run.selection.models[0], call)
 
     return one
 
 
-def reason(outcome: Outcome) -> tuple[str, str | None]:
+def reason(outcome: CheckOutcome) -> tuple[str, str | None]:
     return outcome.result.status, outcome.result.reason
 
 
@@ -107,7 +107,7 @@ def test_an_outcome_survives_its_journey(execute: Execute) -> None:
         return list(_two())
 
     outcome = execute(named("a"), measured)
-    assert Outcome.from_text(outcome.to_text()) == outcome
+    assert CheckOutcome.from_text(outcome.to_text()) == outcome
     assert outcome.to_text().isascii()
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from sage_doctor.subjects.selection import Request, select
-from sage_doctor.suite.workers import Spreading, position_of, take_lethal
+from sage_doctor.suite.workers import GroupScheduler, pop_crashed_test, position_of
 from tests.model_directories import write_adapter, write_full
 
 
@@ -23,7 +23,7 @@ def test_an_adapter_goes_with_its_base_and_strangers_apart(tmp_path: Path) -> No
     write_adapter(tmp_path / "tree" / "b", base)
     write_full(tmp_path / "tree" / "other")
     selection = select(Request(targets=("./tree",), cwd=str(tmp_path)), {"HOME": str(tmp_path / "home")})
-    spreading = Spreading(selection)
+    spreading = GroupScheduler(selection)
     groups = {m.name: spreading.group_of(f"checks/x.py::check_x[{n}]") for n, m in enumerate(selection.models)}
     assert groups["a"] == groups["b"] == groups["base"] != groups["other"]
     assert spreading.group_of("checks/x.py::check_x") not in groups.values()
@@ -32,13 +32,13 @@ def test_an_adapter_goes_with_its_base_and_strangers_apart(tmp_path: Path) -> No
 
 def test_what_a_worker_died_of_is_told_once_and_given_to_no_other() -> None:
     work = {"model 0": {"x[0]": True, "y[0]": False, "z[0]": False}, "model 1": {"x[1]": False}}
-    assert take_lethal(work) == "y[0]"
+    assert pop_crashed_test(work) == "y[0]"
     assert work == {"model 0": {"x[0]": True, "y[0]": True, "z[0]": False}, "model 1": {"x[1]": False}}
 
 
 def test_a_worker_that_did_all_died_of_nothing() -> None:
-    assert take_lethal({"model 0": {"x[0]": True}}) is None
-    assert take_lethal({}) is None
+    assert pop_crashed_test({"model 0": {"x[0]": True}}) is None
+    assert pop_crashed_test({}) is None
 
 
 def test_the_rest_of_a_dead_workers_tests_goes_to_another(
@@ -46,7 +46,7 @@ def test_the_rest_of_a_dead_workers_tests_goes_to_another(
 ) -> None:
     """With xdist's own scheduler, and workers that only take note of what they are sent."""
     write_full(tmp_path / "m")
-    spreading = Spreading(select(Request(targets=("./m",), cwd=str(tmp_path)), {"HOME": str(tmp_path / "home")}))
+    spreading = GroupScheduler(select(Request(targets=("./m",), cwd=str(tmp_path)), {"HOME": str(tmp_path / "home")}))
     monkeypatch.setattr("xdist.scheduler.loadscope.parse_tx_spec_config", lambda _: ["popen"] * 2)
     scheduler = spreading.pytest_xdist_make_scheduler(pytestconfig, None)
     workers = [Worker("one"), Worker("two")]

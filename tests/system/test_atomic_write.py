@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.system.atomic_write import held, write_atomically
+from sage_doctor.system.atomic_write import atomic_write, file_lock
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def mode(path: Path) -> int:
 
 @pytest.mark.usefixtures("umask")
 def test_a_new_file_gets_what_the_umask_leaves(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "report.json", "ü\udcff")
+    atomic_write(tmp_path / "report.json", "ü\udcff")
     assert (tmp_path / "report.json").read_bytes() == "ü".encode() + b"\xff"
     assert mode(tmp_path / "report.json") == 0o640
     assert os.listdir(tmp_path) == ["report.json"]
@@ -37,7 +37,7 @@ def test_an_old_one_keeps_its_mode_and_is_replaced_as_a_whole(tmp_path: Path) ->
     path.write_text("old")
     path.chmod(0o604)
     with path.open() as reader:
-        write_atomically(path, "new")
+        atomic_write(path, "new")
         assert reader.read() == "old"  # who reads it still sees one whole report
     assert (path.read_text(), mode(path)) == ("new", 0o604)
 
@@ -46,14 +46,14 @@ def test_links_stay_links(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to("there/report")
     for text in ("first", "second"):
-        write_atomically(tmp_path / "link", text)
+        atomic_write(tmp_path / "link", text)
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "there/report").read_text() == text
     assert os.listdir(tmp_path / "there") == ["report"]
 
 
 def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
-    write_atomically(tmp_path / ("x" * 255), "text")
+    atomic_write(tmp_path / ("x" * 255), "text")
     assert os.listdir(tmp_path) == ["x" * 255]
 
 
@@ -71,7 +71,7 @@ def test_where_nothing_can_be_written(tmp_path: Path, name: str, reason: str) ->
     (tmp_path / "file").write_text("kept")
     (tmp_path / "directory").mkdir()
     with pytest.raises(DoctorError, match=rf"could not be written: {reason}$"):
-        write_atomically(tmp_path / name, "text")
+        atomic_write(tmp_path / name, "text")
     assert sorted(os.listdir(tmp_path)) == ["directory", "file"]
     assert os.listdir(tmp_path / "directory") == []
     assert (tmp_path / "file").read_text() == "kept"
@@ -95,14 +95,14 @@ def test_a_failure_half_way_leaves_no_trace(tmp_path: Path) -> None:
 def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DoctorError, match="no such device or address"):
-        write_atomically(tmp_path / "pipe", "text")
+        atomic_write(tmp_path / "pipe", "text")
 
 
 def test_a_pipe_that_somebody_reads_gets_everything(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDWR)  # as reader and writer, so that it is never at its end
     text = "x" * 1_000_000  # far more than a pipe holds
-    writer = threading.Thread(target=write_atomically, args=(tmp_path / "pipe", text))
+    writer = threading.Thread(target=atomic_write, args=(tmp_path / "pipe", text))
     writer.start()
     with os.fdopen(reader, "rb") as file:
         assert file.read(len(text)) == text.encode()
@@ -111,7 +111,7 @@ def test_a_pipe_that_somebody_reads_gets_everything(tmp_path: Path) -> None:
 
 
 def test_devices() -> None:
-    write_atomically(Path("/dev/null"), "text")
+    atomic_write(Path("/dev/null"), "text")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
@@ -135,9 +135,9 @@ def test_standard_output_in_a_pipe() -> None:
 
 
 def test_a_lock_is_held_by_one_and_free_for_the_next(tmp_path: Path) -> None:
-    with held(tmp_path / "lock", wait_s=0), pytest.raises(DoctorError, match=r"lock is held by another process$"):
-        held(tmp_path / "lock", wait_s=0.05).__enter__()
-    with held(tmp_path / "lock", wait_s=0):
+    with file_lock(tmp_path / "lock", wait_s=0), pytest.raises(DoctorError, match=r"lock is held by another process$"):
+        file_lock(tmp_path / "lock", wait_s=0.05).__enter__()
+    with file_lock(tmp_path / "lock", wait_s=0):
         pass
     assert os.listdir(tmp_path) == ["lock"]
 
@@ -146,7 +146,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
     order = []
 
     def first() -> None:
-        with held(tmp_path / "lock", wait_s=60):
+        with file_lock(tmp_path / "lock", wait_s=60):
             ready.set()
             go.wait(60)
             order.append("first")
@@ -156,7 +156,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
     thread.start()
     ready.wait(60)
     threading.Timer(0.1, go.set).start()
-    with held(tmp_path / "lock", wait_s=60):
+    with file_lock(tmp_path / "lock", wait_s=60):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -166,4 +166,4 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
 def test_a_lock_that_cannot_be_made(tmp_path: Path, name: str) -> None:
     (tmp_path / "link").symlink_to("elsewhere")  # a stranger could lead it to a file of ours
     with pytest.raises(DoctorError, match="cannot be locked: "):
-        held(tmp_path / name, wait_s=0).__enter__()
+        file_lock(tmp_path / name, wait_s=0).__enter__()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.system.globbing import MOST_ENTRIES, Globbing, numbering
+from sage_doctor.system.globbing import MOST_ENTRIES, Glob, numbering
 
 
-def found(pattern: str, directory: Path, most: int = MOST_ENTRIES) -> tuple[list[str], Globbing]:
-    search = Globbing(pattern=pattern, directory=directory, most=most)
+def found(pattern: str, directory: Path, most: int = MOST_ENTRIES) -> tuple[list[str], Glob]:
+    search = Glob(pattern=pattern, directory=directory, most=most)
     return sorted(os.path.relpath(path, directory) for path in search.paths()), search
 
 
@@ -115,7 +115,7 @@ def test_the_search_ends_at_its_bound(tree: Path) -> None:
     [("s/a_*", "s"), ("s/a_1.json", "s"), ("*", ""), ("s/**/x", "s"), ("/etc/x*", "/etc"), ("a", "")],
 )
 def test_the_directory_that_all_matches_lie_below(pattern: str, base: str, tmp_path: Path) -> None:
-    assert Path(Globbing(pattern=pattern, directory=tmp_path).base) == tmp_path / base
+    assert Path(Glob(pattern=pattern, directory=tmp_path).base) == tmp_path / base
 
 
 @pytest.mark.parametrize(

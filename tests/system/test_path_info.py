@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.system.path_info import Node, UnreadableFile, exists, look, read_range, read_start, readable_by
+from sage_doctor.system.path_info import (
+    PathInfo,
+    UnreadableFile,
+    exists,
+    inspect_path,
+    read_range,
+    read_start,
+    readable_by,
+)
 
 
 @contextmanager
@@ -26,13 +34,13 @@ def test_files_and_directories(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"seven b")
     path.chmod(0o640)
-    node = look(path)
+    node = inspect_path(path)
     status = path.stat()
     assert (node.kind, node.size, node.mode, node.uid, node.is_link) == ("file", 7, 0o640, os.getuid(), False)
     assert (node.inode, node.device, node.mtime_ns) == (status.st_ino, status.st_dev, status.st_mtime_ns)
-    assert look(tmp_path).kind == "directory"
+    assert inspect_path(tmp_path).kind == "directory"
     (tmp_path / "link").symlink_to("file")
-    link = look(tmp_path / "link")
+    link = inspect_path(tmp_path / "link")
     assert (link.kind, link.size, link.is_link, link.inode) == ("file", 7, True, status.st_ino)
 
 
@@ -41,13 +49,13 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "self").symlink_to("self")
     (tmp_path / "through a file").symlink_to("file/below")
-    assert look(tmp_path / "absent").kind == "missing"
-    assert look(tmp_path / "file/below").kind == "missing"
-    assert look("a\0b").kind == "missing"
-    assert look(tmp_path / "dangling").detail == "a link to nowhere, which is not there"
-    assert look(tmp_path / "through a file").kind == "dangling"
-    assert (look(tmp_path / "self").kind, look(tmp_path / "self/below").kind) == ("loop", "loop")
-    assert look(tmp_path / ("x" * 300)) == Node(kind="unreadable", detail="file name too long")
+    assert inspect_path(tmp_path / "absent").kind == "missing"
+    assert inspect_path(tmp_path / "file/below").kind == "missing"
+    assert inspect_path("a\0b").kind == "missing"
+    assert inspect_path(tmp_path / "dangling").detail == "a link to nowhere, which is not there"
+    assert inspect_path(tmp_path / "through a file").kind == "dangling"
+    assert (inspect_path(tmp_path / "self").kind, inspect_path(tmp_path / "self/below").kind) == ("loop", "loop")
+    assert inspect_path(tmp_path / ("x" * 300)) == PathInfo(kind="unreadable", detail="file name too long")
 
 
 def test_what_may_not_be_looked_at(tmp_path: Path) -> None:
@@ -63,7 +71,7 @@ def test_what_may_not_be_looked_at(tmp_path: Path) -> None:
         p.chmod(0o755)
     closed.chmod(0)
     with without_rights():
-        behind, link = look(closed / "file"), look(tmp_path / "link")
+        behind, link = inspect_path(closed / "file"), inspect_path(tmp_path / "link")
         with pytest.raises(UnreadableFile, match=r"^permission denied$"):
             read_start(closed / "file", 1)
     closed.chmod(0o700)
@@ -107,8 +115,8 @@ def test_reading_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_special_files_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert look(tmp_path / "pipe").detail == "a named pipe"
-    assert (look("/dev/null").kind, look("/dev/null").detail) == ("special", "a character device")
+    assert inspect_path(tmp_path / "pipe").detail == "a named pipe"
+    assert (inspect_path("/dev/null").kind, inspect_path("/dev/null").detail) == ("special", "a character device")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +131,7 @@ def test_special_files_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_mode_bits(mode: int, uid: int, gids: tuple[int, ...], readable: bool) -> None:
-    node = Node(kind="file", mode=mode, uid=7)
+    node = PathInfo(kind="file", mode=mode, uid=7)
     assert readable_by(node, uid, frozenset(gids), owner_gid=70) is readable
 
 

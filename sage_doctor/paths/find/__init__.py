@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sage_doctor.paths.find.path_map import Landscape, Place, Placed
-from sage_doctor.paths.find.reference import Occurrence, Script
+from sage_doctor.paths.find.path_map import ClassifiedPath, PathMap, PathOrigin
+from sage_doctor.paths.find.reference import PathReference, Script
 from sage_doctor.paths.find.script import read_script
 
-__all__ = ["Landscape", "Occurrence", "Place", "Placed", "Script", "read_script"]
+__all__ = ["ClassifiedPath", "PathMap", "PathOrigin", "PathReference", "Script", "read_script"]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sage_doctor.system.child import run
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 MOST_FILES = 20_000
 GIT_DEADLINE_S = 20.0
@@ -34,7 +34,7 @@ def find_files(directory: Path, globs: Iterable[str], ignore: Iterable[str]) -> 
             if len(found) == MOST_FILES:
                 return found, False
             found.append(directory / name)
-    return sorted(p for p in found if look(p).kind == "file"), True
+    return sorted(p for p in found if inspect_path(p).kind == "file"), True
 
 
 @lru_cache(maxsize=256)

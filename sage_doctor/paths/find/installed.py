@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sage_doctor.paths.find.unit_file import UNIT_SUFFIXES
 from sage_doctor.system.child import run
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 CRONTAB = Path("crontab -l")  # a name for what lies in no file that a user may read
 SYSTEM = Path("/etc/systemd/system")
@@ -47,5 +47,5 @@ def _units(directory: Path) -> Iterator[Path]:
         return
     for name in names:
         path = directory / name
-        if path.suffix in UNIT_SUFFIXES and look(path).kind == "file" and not look(path).is_link:
+        if path.suffix in UNIT_SUFFIXES and inspect_path(path).kind == "file" and not inspect_path(path).is_link:
             yield path

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sage_doctor.paths.find.path_map import Landscape
-from sage_doctor.paths.find.reference import Context, Occurrence
+from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.reference import Context, PathReference
 
 CONFIGURATION = frozenset({".json", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".env"})
 _DOCUMENTS = frozenset({".md", ".rst", ".adoc", ".html"})
@@ -71,7 +71,7 @@ def is_archived(path: Path, directory: Path) -> bool:
     return bool(_ARCHIVES & {p.lower() for p in places})
 
 
-def text_occurrences(text: str, landscape: Landscape, context: Context) -> Iterator[Occurrence]:
+def text_occurrences(text: str, landscape: PathMap, context: Context) -> Iterator[PathReference]:
     """Yield the paths of a text. A comment, and a sentence that mentions a path, are documentation."""
     for number, line in enumerate(text.splitlines(), 1):
         for match in landscape.pattern.finditer(line):
@@ -80,7 +80,7 @@ def text_occurrences(text: str, landscape: Landscape, context: Context) -> Itera
             if context == "use" and (_in_comment(before) or _in_sentence(line, match)):
                 said = "documentation"
             path = _spaced(line, match.start(), landscape) or start_of(match[0])
-            yield Occurrence(text=path, line=number, column=match.start(), context=said)
+            yield PathReference(text=path, line=number, column=match.start(), context=said)
 
 
 def start_of(text: str) -> str:
@@ -89,7 +89,7 @@ def start_of(text: str) -> str:
     return (head.rpartition("/")[0] or head) if mark else text
 
 
-def _spaced(line: str, start: int, landscape: Landscape) -> str:
+def _spaced(line: str, start: int, landscape: PathMap) -> str:
     """Return the path with blanks that a whole value is, quoted or not; an empty text where it is none."""
     before, rest = line[:start], line[start:]
     if before.endswith(("'", '"')):
@@ -114,7 +114,7 @@ def _in_sentence(line: str, match: re.Match[str]) -> bool:
     return re.search(r"\S\s+\S*$", opened[1]) is not None and not re.search(r"(^|\s)(-|cd |exec )", opened[1])
 
 
-def docker_occurrences(text: str, landscape: Landscape) -> Iterator[Occurrence]:
+def docker_occurrences(text: str, landscape: PathMap) -> Iterator[PathReference]:
     """Yield the paths of a Dockerfile that lie under roots the manifest names; any other is the container's own."""
     known = tuple(r for r in (*landscape.others, *map(str, landscape.ours)) if r)
     for found in text_occurrences(text, landscape, "use"):

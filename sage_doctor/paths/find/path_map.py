@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from sage_doctor.system.location import foreign_home, same_tail
-from sage_doctor.system.path_info import look
+from sage_doctor.system.path_info import inspect_path
 
 # `mappable`: another machine's, and it lies here elsewhere. `foreign`: another machine's, and nothing like it is here.
 # `gone`: of a tree of ours, and not there. `here`: of one, and there. `external`: the system's, or anybody's.
-Place = Literal["mappable", "foreign", "gone", "here", "external"]
+PathOrigin = Literal["mappable", "foreign", "gone", "here", "external"]
 
 HOMES = (
     r"/home/[^/\s'\"`:;,)(\]\[}{<>|&$%*?\\]+|/Users/[^/\s'\"`:;,)(\]\[}{<>|&$%*?\\]+|/root(?=/|$)"
@@ -33,13 +33,13 @@ _SAID = re.compile(r" (?:an?|and|are|as|at|be|but|by|for|from|has|in|instead|is|
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class ClassifiedPath:
     """Where one path belongs. `target` is where it lies here, `root` the part of it that differs by machine.
 
     `base` is the directory of ours that stands for `root`. `exists` says whether the target is there.
     """
 
-    place: Place
+    place: PathOrigin
     target: Path | None = None
     root: str = ""
     base: Path | None = None
@@ -47,7 +47,7 @@ class Placed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Landscape:
+class PathMap:
     """What is known of this machine's places and of the other machines'.
 
     `ours` are directories of this machine, the manifest's first; `others` are homes and roots of other machines, as
@@ -93,22 +93,22 @@ class Landscape:
             if found is not None:
                 self._learnt.setdefault(*found)
 
-    def place(self, text: str) -> Placed:
+    def place(self, text: str) -> ClassifiedPath:
         """Return where a path belongs. Looks at the disk, and never raises for what a text may be."""
         text = _posix(text)
         if "\0" in text or len(text) > 4096:
-            return Placed(place="external")
+            return ClassifiedPath(place="external")
         path = Path(os.path.normpath(text))
         foreign = self._foreign(text)
         if foreign is None:
             own = next((r for r in (*self.ours, self.home) if len(r.parts) > 1 and path.is_relative_to(r)), None)
             there = self._is_there(path)
             if own is None:
-                return Placed(place="external", exists=there)
-            return Placed(place="here" if there else "gone", target=path, root=str(own), base=own, exists=there)
+                return ClassifiedPath(place="external", exists=there)
+            return ClassifiedPath(place="here" if there else "gone", target=path, root=str(own), base=own, exists=there)
         if self._is_there(path):
-            return Placed(place="external", target=path, exists=True)
-        return self._counterpart(path) or Placed(place="foreign", root=foreign)
+            return ClassifiedPath(place="external", target=path, exists=True)
+        return self._counterpart(path) or ClassifiedPath(place="foreign", root=foreign)
 
     def is_spaced(self, text: str, *, command: bool = False) -> bool:
         """Whether a whole text is a path with blanks in its names: no command line, and no sentence.
@@ -127,7 +127,7 @@ class Landscape:
             return None
         return foreign_home(Path(text), self.home, self.others)
 
-    def _counterpart(self, path: Path) -> Placed | None:
+    def _counterpart(self, path: Path) -> ClassifiedPath | None:
         """Return where another machine's path lies here: by what was learnt, by its tail, or by that of a parent."""
         text = str(path)
         for root in sorted(self._learnt, key=len, reverse=True):
@@ -139,14 +139,14 @@ class Landscape:
                 return self._mapped(path, *found)
         return None
 
-    def _mapped(self, path: Path, root: str, base: Path) -> Placed:
+    def _mapped(self, path: Path, root: str, base: Path) -> ClassifiedPath:
         target = base / os.path.relpath(path, root)
         target = Path(os.path.normpath(target))
-        return Placed(place="mappable", target=target, root=root, base=base, exists=self._is_there(target))
+        return ClassifiedPath(place="mappable", target=target, root=root, base=base, exists=self._is_there(target))
 
     def _is_there(self, path: Path) -> bool:
         if path not in self._seen:
-            self._seen[path] = look(path).kind != "missing"
+            self._seen[path] = inspect_path(path).kind != "missing"
         return self._seen[path]
 
     def _same(self, path: Path) -> tuple[str, Path] | None:
@@ -162,10 +162,10 @@ class Landscape:
 
 def landscape(
     *, home: Path, ours: Iterable[Path], others: Iterable[str], names: Iterable[str] = (), everything: bool = False
-) -> Landscape:
+) -> PathMap:
     """Return a landscape without the roots that everybody has, such as / and /tmp."""
     kept = [r for r in dict.fromkeys(others) if r.startswith("/") and r.count("/") > 1 and not _SYSTEM.match(r)]
-    return Landscape(
+    return PathMap(
         home=home,
         ours=tuple(dict.fromkeys(p for p in ours if len(p.parts) > 1)),
         others=tuple(kept),

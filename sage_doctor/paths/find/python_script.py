@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Iterator
 
 from sage_doctor.paths.find.folding import Folded, wider
-from sage_doctor.paths.find.path_map import Landscape
-from sage_doctor.paths.find.reference import Context, Form, Occurrence
-from sage_doctor.paths.find.usages import Purpose, Surroundings
+from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.reference import Context, PathReference, ReferenceForm
+from sage_doctor.paths.find.usages import Usage, UsageContext
 
 _PIECES = frozenset({"/", "/home", "home", "/home/", "/Users", "Users", "/Users/"})
 _LINE = re.compile(r"\r\n|\r|\n")
@@ -44,12 +44,12 @@ def decoded(raw: bytes) -> str:
         raise ValueError("its encoding is not the one that it declares") from error
 
 
-def python_occurrences(raw: bytes, landscape: Landscape) -> list[Occurrence]:
+def python_occurrences(raw: bytes, landscape: PathMap) -> list[PathReference]:
     """Return every path of some machine in a Python file. Raises `ValueError` where it cannot be parsed."""
     module = parse(raw)
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
-    around = Surroundings(module, landscape)
-    found: dict[int, Occurrence] = {}
+    around = UsageContext(module, landscape)
+    found: dict[int, PathReference] = {}
     for node in around.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
             for whole, occurrence in _of_constant(node, around, lines):
@@ -58,7 +58,7 @@ def python_occurrences(raw: bytes, landscape: Landscape) -> list[Occurrence]:
     return sorted([*found.values(), *comments], key=lambda o: (o.line, o.column))
 
 
-def _of_constant(node: ast.Constant, around: Surroundings, lines: list[str]) -> Iterator[tuple[ast.AST, Occurrence]]:
+def _of_constant(node: ast.Constant, around: UsageContext, lines: list[str]) -> Iterator[tuple[ast.AST, PathReference]]:
     text = node.value.decode("utf-8", "replace") if isinstance(node.value, bytes) else str(node.value)
     pattern = around.landscape.pattern
     if text not in _PIECES and pattern.search(text) is None:
@@ -80,8 +80,8 @@ def _of_constant(node: ast.Constant, around: Surroundings, lines: list[str]) -> 
 
 
 def _started(
-    node: ast.JoinedStr, folded: Folded, match: re.Match[str], around: Surroundings, lines: list[str]
-) -> Iterator[tuple[ast.AST, Occurrence]]:
+    node: ast.JoinedStr, folded: Folded, match: re.Match[str], around: UsageContext, lines: list[str]
+) -> Iterator[tuple[ast.AST, PathReference]]:
     """An f-string: its constant start is a path, or it is text that mentions one."""
     purpose = around.purpose(node)
     starts = match.start() == 0 and node.values[0].__class__ is ast.Constant
@@ -94,8 +94,8 @@ def _started(
 
 
 def _form(
-    node: ast.expr, parent: ast.AST | None, folded: Folded, match: re.Match[str], purpose: Purpose, *, spaced: bool
-) -> tuple[Form, Context, str]:
+    node: ast.expr, parent: ast.AST | None, folded: Folded, match: re.Match[str], purpose: Usage, *, spaced: bool
+) -> tuple[ReferenceForm, Context, str]:
     """Return how a path is written, what it is for, and the path itself."""
     text = folded.text
     words = re.search(r"\s", text) is not None and not spaced
@@ -119,10 +119,10 @@ def _form(
 
 
 def _occurrence(
-    node: ast.expr, lines: list[str], text: str, context: Context, form: Form, folded: Folded
-) -> Occurrence:
+    node: ast.expr, lines: list[str], text: str, context: Context, form: ReferenceForm, folded: Folded
+) -> PathReference:
     last = node.end_lineno or node.lineno
-    return Occurrence(
+    return PathReference(
         text=text,
         line=node.lineno,
         column=_characters(lines, node.lineno, node.col_offset),
@@ -140,10 +140,10 @@ def _characters(lines: list[str], line: int, column: int) -> int:
     return column if text.isascii() else len(text.encode("utf-8", "replace")[:column].decode("utf-8", "replace"))
 
 
-def _comments(lines: list[str], landscape: Landscape) -> Iterator[Occurrence]:
+def _comments(lines: list[str], landscape: PathMap) -> Iterator[PathReference]:
     """Comments are only counted: a line's text behind a # that no quote follows is one."""
     for number, line in enumerate(lines, 1):
         _, mark, comment = line.partition("#")
         match = landscape.pattern.search(comment) if mark and '"' not in comment and "'" not in comment else None
         if match is not None:
-            yield Occurrence(text=match[0], line=number, context="documentation", form="words")
+            yield PathReference(text=match[0], line=number, context="documentation", form="words")

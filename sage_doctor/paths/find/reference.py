@@ -9,7 +9,7 @@ from typing import Literal
 # `use`: a run takes it. `fallback`: a run takes it where nothing else was said (a default). The others are no use.
 Context = Literal["use", "fallback", "detection", "documentation", "data"]
 # How it is written, which decides whether it can be written otherwise by a program.
-Form = Literal["literal", "joined", "prefix", "f-string", "format", "bytes", "argparse", "embedded", "words"]
+ReferenceForm = Literal["literal", "joined", "prefix", "f-string", "format", "bytes", "argparse", "embedded", "words"]
 Value = Literal["str", "Path", "bytes"]
 Language = Literal["python", "shell", "unit", "crontab", "plist", "configuration", "dockerfile", "text", "unknown"]
 
@@ -17,7 +17,7 @@ USED: frozenset[Context] = frozenset({"use", "fallback"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occurrence:
+class PathReference:
     """A path as a file names it. Lines count from 1, columns are characters and count from 0.
 
     `text` is the path with constant parts put together; of a text that goes on at run time it is the constant start.
@@ -30,7 +30,7 @@ class Occurrence:
     end_line: int = 0
     end_column: int = 0
     context: Context = "use"
-    form: Form = "words"
+    form: ReferenceForm = "words"
     value: Value = "str"
     key: str = ""
 
@@ -55,4 +55,4 @@ class Script:
     executable: bool = False
     interpreter: str | None = None
     asked: str | None = None
-    occurrences: tuple[Occurrence, ...] = ()
+    occurrences: tuple[PathReference, ...] = ()

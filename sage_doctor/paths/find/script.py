@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from sage_doctor.paths.find.line_text import CONFIGURATION, docker_occurrences, text_context, text_occurrences
-from sage_doctor.paths.find.path_map import Landscape
+from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.python_script import python_occurrences
-from sage_doctor.paths.find.reference import Language, Occurrence, Script
+from sage_doctor.paths.find.reference import Language, PathReference, Script
 from sage_doctor.paths.find.shell_script import shell_occurrences
 from sage_doctor.paths.find.unit_file import (
     UNIT_SUFFIXES,
@@ -17,8 +17,8 @@ from sage_doctor.paths.find.unit_file import (
     plist_occurrences,
     unit_occurrences,
 )
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
-from sage_doctor.text import human_bytes
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.text import format_bytes
 
 MOST_BYTES = 2 * 1024 * 1024
 _START = 4096
@@ -26,12 +26,12 @@ _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh", "ash"})
 _MODELINE = re.compile(rb"^#!\s*(?P<program>/\S+)(?:\s+(?P<rest>[^\r\n]*))?")
 
 
-def read_script(path: Path, landscape: Landscape, *, directory: Path) -> Script:
+def read_script(path: Path, landscape: PathMap, *, directory: Path) -> Script:
     """Return what a file is and names. One that cannot name any machine's path is not parsed.
 
     `directory` is the tree it belongs to: whether a file is somebody's data is told by the directories below it.
     """
-    node = look(path)
+    node = inspect_path(path)
     try:
         raw = read_start(path, MOST_BYTES + 1)
     except UnreadableFile as error:
@@ -39,7 +39,7 @@ def read_script(path: Path, landscape: Landscape, *, directory: Path) -> Script:
     return read_text(path, raw, landscape, directory=directory, executable=bool(node.mode & 0o111))
 
 
-def read_text(path: Path, raw: bytes, landscape: Landscape, *, directory: Path, executable: bool = False) -> Script:
+def read_text(path: Path, raw: bytes, landscape: PathMap, *, directory: Path, executable: bool = False) -> Script:
     """Return what a text is and names, as `read_script` does. `path` is its name: there need be no such file."""
     first = raw[:_START].split(b"\n", 1)[0]
     program, asked = _interpreter(first)
@@ -52,7 +52,7 @@ def read_text(path: Path, raw: bytes, landscape: Landscape, *, directory: Path, 
         asked=asked,
     )
     if len(raw) > MOST_BYTES:
-        return dataclasses.replace(script, problem=f"it is larger than {human_bytes(MOST_BYTES)}")
+        return dataclasses.replace(script, problem=f"it is larger than {format_bytes(MOST_BYTES)}")
     if b"\0" in raw[:_START] and script.language != "plist":
         return dataclasses.replace(script, language="unknown", problem="it holds NUL bytes: it is no text")
     # A unit needs its programs, wherever they lie; in all other files only machines' paths are of interest.
@@ -65,7 +65,7 @@ def read_text(path: Path, raw: bytes, landscape: Landscape, *, directory: Path, 
     return dataclasses.replace(script, occurrences=tuple(found), problem=problem)
 
 
-def _occurrences(script: Script, raw: bytes, landscape: Landscape, directory: Path) -> tuple[list[Occurrence], str]:
+def _occurrences(script: Script, raw: bytes, landscape: PathMap, directory: Path) -> tuple[list[PathReference], str]:
     if script.language == "python":
         return python_occurrences(raw, landscape), ""
     if script.language == "shell":

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.line_text import start_of
-from sage_doctor.paths.find.path_map import Landscape
-from sage_doctor.paths.find.reference import Context, Occurrence
+from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.reference import Context, PathReference
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -38,7 +38,7 @@ def shell_parser() -> Parser | None:
         return None
 
 
-def shell_occurrences(raw: bytes, landscape: Landscape) -> tuple[list[Occurrence], str]:
+def shell_occurrences(raw: bytes, landscape: PathMap) -> tuple[list[PathReference], str]:
     """Return the paths of a script, and why they are not certain, an empty text where they are."""
     parser = shell_parser()
     if parser is None:
@@ -48,7 +48,7 @@ def shell_occurrences(raw: bytes, landscape: Landscape) -> tuple[list[Occurrence
     return list(_by_grammar(root, landscape, raw)), problem
 
 
-def _by_grammar(root: Node, landscape: Landscape, raw: bytes) -> Iterator[Occurrence]:
+def _by_grammar(root: Node, landscape: PathMap, raw: bytes) -> Iterator[PathReference]:
     # A path in a string or word may be cut by expansions: only its constant start is looked at.
     waiting: list[tuple[Node, Context]] = [(root, "use")]
     while waiting:
@@ -83,7 +83,7 @@ def _stronger(one: Context, other: Context) -> Context:
     return max(one, other, key=order.index)
 
 
-def _asks_machine(node: Node, landscape: Landscape) -> bool:
+def _asks_machine(node: Node, landscape: PathMap) -> bool:
     condition = node.child_by_field_name("condition")
     text = (condition.text or b"") if condition is not None else b""
     if _WHO.search(text):
@@ -92,7 +92,7 @@ def _asks_machine(node: Node, landscape: Landscape) -> bool:
     return asked and landscape.pattern.search(text.decode("utf-8", "replace")) is not None
 
 
-def _in_text(node: Node, context: Context, landscape: Landscape, raw: bytes) -> Iterator[Occurrence]:
+def _in_text(node: Node, context: Context, landscape: PathMap, raw: bytes) -> Iterator[PathReference]:
     text = (node.text or b"").decode("utf-8", "replace")
     spaced = _spaced(node, text, landscape)
     for match in landscape.pattern.finditer(text):
@@ -102,12 +102,12 @@ def _in_text(node: Node, context: Context, landscape: Landscape, raw: bytes) -> 
         if "\n" not in before:  # the grammar counts bytes
             column += len(raw[node.start_byte - node.start_point[1] : node.start_byte].decode("utf-8", "replace"))
         path = spaced or match[0]
-        yield Occurrence(text=path, line=line, column=column, end_line=line, context=context, form="words")
+        yield PathReference(text=path, line=line, column=column, end_line=line, context=context, form="words")
         if spaced:
             return
 
 
-def _spaced(node: Node, text: str, landscape: Landscape) -> str:
+def _spaced(node: Node, text: str, landscape: PathMap) -> str:
     """Return the path with blanks that a whole word or quoted text is, an empty text where it is none."""
     if node.type == "raw_string":
         text = text[1:-1]
@@ -122,7 +122,7 @@ def _spaced(node: Node, text: str, landscape: Landscape) -> str:
     return text if landscape.is_spaced(text, command=command) else ""
 
 
-def _by_lines(raw: bytes, landscape: Landscape) -> Iterator[Occurrence]:
+def _by_lines(raw: bytes, landscape: PathMap) -> Iterator[PathReference]:
     for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):
         words = line.strip()
         context: Context = "use"
@@ -131,4 +131,4 @@ def _by_lines(raw: bytes, landscape: Landscape) -> Iterator[Occurrence]:
         elif re.match(r"(if|elif|while|test|case|\[)\b|\[|.*\)\s*$", words) or re.search(r"\[\s|\btest\s", words):
             context = "detection"
         for match in landscape.pattern.finditer(line):
-            yield Occurrence(text=start_of(match[0]), line=number, column=match.start(), context=context)
+            yield PathReference(text=start_of(match[0]), line=number, column=match.start(), context=context)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.paths.find.path_map import Landscape
-from sage_doctor.paths.find.reference import Context, Occurrence
+from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.reference import Context, PathReference
 
 UNIT_SUFFIXES = frozenset({".service", ".timer", ".socket", ".path", ".mount"})
 # Paths that must be there before the unit can start; what it would make itself is not among them.
@@ -26,15 +26,15 @@ _BLANK = "\ue000"  # of no text that anybody writes
 _SCHEDULE = re.compile(r"^\s*(@\w+|(?:[-\d*/,]+|[a-zA-Z]{3})(?:\s+[-\d*/,a-zA-Z]+){4})\s+(?P<command>\S.*)$")
 
 
-def unit_occurrences(text: str, landscape: Landscape, home: Path) -> list[Occurrence]:
+def unit_occurrences(text: str, landscape: PathMap, home: Path) -> list[PathReference]:
     """Return the paths of a systemd unit. `%h` is the home; a path with another specifier is left out."""
-    found: list[Occurrence] = []
+    found: list[PathReference] = []
     joined = re.sub(r"\\\n", "  ", text)  # a line that goes on keeps its columns, not its number
     for number, line in enumerate(joined.splitlines(), 1):
         if line.lstrip().startswith(("#", ";")):
             match = landscape.pattern.search(line)
             if match is not None:
-                found.append(Occurrence(text=match[0], line=number, context="documentation"))
+                found.append(PathReference(text=match[0], line=number, context="documentation"))
             continue
         key, sign, value = line.partition("=")
         if sign:
@@ -42,7 +42,7 @@ def unit_occurrences(text: str, landscape: Landscape, home: Path) -> list[Occurr
     return found
 
 
-def _directive(key: str, value: str, line: int, home: Path, landscape: Landscape) -> Iterator[Occurrence]:
+def _directive(key: str, value: str, line: int, home: Path, landscape: PathMap) -> Iterator[PathReference]:
     if key not in _LISTED or not value:
         return
     optional = value.startswith("-") and key in ("EnvironmentFile", "WorkingDirectory")
@@ -51,10 +51,10 @@ def _directive(key: str, value: str, line: int, home: Path, landscape: Landscape
         for word in _unit_words(value):
             path = word.partition("=")[2]
             if landscape.is_spaced(path):
-                yield Occurrence(text=path, line=line, key=key)
+                yield PathReference(text=path, line=line, key=key)
                 continue
             for match in landscape.pattern.finditer(word):
-                yield Occurrence(text=match[0], line=line, key=key)
+                yield PathReference(text=match[0], line=line, key=key)
         return
     words = _unit_words(value) if key.startswith("Exec") else [value.lstrip("-")]
     for index, word in enumerate(words):
@@ -63,25 +63,25 @@ def _directive(key: str, value: str, line: int, home: Path, landscape: Landscape
             continue
         first = index == 0 and not optional
         context: Context = "fallback" if optional else "use"
-        yield Occurrence(text=path, line=line, context=context, key=key if first or optional else "")
+        yield PathReference(text=path, line=line, context=context, key=key if first or optional else "")
 
 
-def crontab_occurrences(text: str, landscape: Landscape) -> list[Occurrence]:
+def crontab_occurrences(text: str, landscape: PathMap) -> list[PathReference]:
     """Return the paths of a crontab: the programs its lines start, and what else they and its variables name."""
-    found: list[Occurrence] = []
+    found: list[PathReference] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("#"):
             match = landscape.pattern.search(line)
-            found += [Occurrence(text=match[0], line=number, context="documentation")] if match else []
+            found += [PathReference(text=match[0], line=number, context="documentation")] if match else []
             continue
         entry = _SCHEDULE.match(line)
         command = entry["command"] if entry is not None else ""
         first = _started(command)
         if first is not None:
-            found.append(Occurrence(text=first, line=number, key="command"))
+            found.append(PathReference(text=first, line=number, key="command"))
         for match in landscape.pattern.finditer(line):
             if match[0] != first and not (first is not None and " " in first and first.startswith(match[0])):
-                found.append(Occurrence(text=match[0], line=number))
+                found.append(PathReference(text=match[0], line=number))
     return found
 
 
@@ -94,7 +94,7 @@ def _started(command: str) -> str | None:
     return None
 
 
-def plist_occurrences(raw: bytes, landscape: Landscape) -> list[Occurrence]:
+def plist_occurrences(raw: bytes, landscape: PathMap) -> list[PathReference]:
     """Return the paths of a launchd job. Raises `ValueError` where it is no property list."""
     try:
         data = plistlib.loads(raw)
@@ -103,7 +103,7 @@ def plist_occurrences(raw: bytes, landscape: Landscape) -> list[Occurrence]:
     data = data if isinstance(data, Mapping) else {}
     text = raw.decode("utf-8", "replace")
     found = [
-        Occurrence(text=path, line=text[: max(0, text.find(path))].count("\n") + 1, key=key)
+        PathReference(text=path, line=text[: max(0, text.find(path))].count("\n") + 1, key=key)
         for key, path in _job(data)
         if path.startswith("/")
     ]
@@ -112,7 +112,7 @@ def plist_occurrences(raw: bytes, landscape: Landscape) -> list[Occurrence]:
         match = landscape.pattern.search(path)
         named = "" if match is None else path if landscape.is_spaced(path) else match[0]
         if named and named not in known:
-            found.append(Occurrence(text=named, line=text[: max(0, text.find(named))].count("\n") + 1))
+            found.append(PathReference(text=named, line=text[: max(0, text.find(named))].count("\n") + 1))
     return found
 
 

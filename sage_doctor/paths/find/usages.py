@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sage_doctor.paths.find.folding import called
-from sage_doctor.paths.find.path_map import Landscape
-from sage_doctor.paths.find.reference import Context, Form
+from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.reference import Context, ReferenceForm
 
 _QUESTIONS = frozenset(
     [
@@ -100,18 +100,18 @@ _TRIED = frozenset({"exists", "is_dir", "is_file", "isdir", "isfile", "access"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Purpose:
+class Usage:
     """`shell` is set where a text is a command line; `form` where the place says how it must be rewritten."""
 
     context: Context
     shell: bool = False
-    form: Form | None = None
+    form: ReferenceForm | None = None
 
 
-class Surroundings:
+class UsageContext:
     """One module, with every node's parent."""
 
-    def __init__(self, module: ast.Module, landscape: Landscape) -> None:
+    def __init__(self, module: ast.Module, landscape: PathMap) -> None:
         self.module = module
         self.landscape = landscape
         self.parents: dict[ast.AST, ast.AST] = {}
@@ -145,15 +145,15 @@ class Surroundings:
                     found.add(source.id if isinstance(source, ast.Name) else f"#{id(source)}")
         return frozenset(found)
 
-    def purpose(self, node: ast.AST) -> Purpose:
+    def purpose(self, node: ast.AST) -> Usage:
         """Return what the value of an expression is for."""
         context: Context = "use"
         shell = False
-        form: Form | None = None
+        form: ReferenceForm | None = None
         while (parent := self.parents.get(node)) is not None:
             found = self._between(node, parent)
             if found in ("detection", "documentation"):
-                return Purpose(context=found)
+                return Usage(context=found)
             if found == "fallback":
                 context = "fallback"
             if isinstance(parent, ast.Call) and node is not parent.func:
@@ -162,7 +162,7 @@ class Surroundings:
                 if name in ("add_argument", "set_defaults"):
                     form = "argparse"
             node = parent
-        return Purpose(context=context, shell=shell, form=form)
+        return Usage(context=context, shell=shell, form=form)
 
     def _between(self, node: ast.AST, parent: ast.AST) -> Context:
         """Return what a parent makes of the child that a text came up through."""

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sage_doctor.paths.rewrite.edits import plan_edits, world_of
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits, World
+from sage_doctor.paths.rewrite.planned import Edit, FileEdits, RewriteContext
 
-__all__ = ["Edit", "FileEdits", "World", "plan_edits", "world_of"]
+__all__ = ["Edit", "FileEdits", "RewriteContext", "plan_edits", "world_of"]

@@ -9,31 +9,31 @@ import shutil
 from pathlib import Path
 
 from sage_doctor.paths.find.line_text import is_archived
-from sage_doctor.paths.find.path_map import Placed
+from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.python_script import decoded, parse
-from sage_doctor.paths.find.reference import Occurrence
+from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.rewrite.expressions import Start, expression, starts
 from sage_doctor.paths.rewrite.nodes import Nodes
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits, Import, World, root_in, target_of
+from sage_doctor.paths.rewrite.planned import Edit, FileEdits, Import, RewriteContext, root_in, target_of
 from sage_doctor.paths.rewrite.roots import Root, bound_names, module_roots
 from sage_doctor.paths.rewrite.shell_words import plan_shell_edits
 from sage_doctor.paths.rewrite.texts import Spliced, splice
-from sage_doctor.paths.scan import Seen
+from sage_doctor.paths.scan import ScannedFile
 from sage_doctor.subjects.host import Host
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 
 MOST_BYTES = 2 * 1024 * 1024
 _REWRITTEN = frozenset({"literal", "joined", "prefix"})
 _OS: Import = ("os", "")
 
 
-def world_of(host: Host) -> World:
+def world_of(host: Host) -> RewriteContext:
     """Return the world of this host. Asks the sessions' interpreter whether it has sage_doctor."""
     manifest = host.manifest
     if manifest is None:
-        return World(directory=host.root or host.cwd, resolvable=False)
+        return RewriteContext(directory=host.root or host.cwd, resolvable=False)
     places = {m.path.path: name for name, m in manifest.models.items() if m.path.path is not None}
-    return World(
+    return RewriteContext(
         directory=manifest.directory,
         models={Path(os.path.realpath(path)): name for path, name in places.items()},
         resolvable=host.session.packages.get("sage-doctor") is not None,
@@ -42,14 +42,14 @@ def world_of(host: Host) -> World:
     )
 
 
-def plan_edits(seen: Seen, world: World) -> FileEdits:
+def plan_edits(seen: ScannedFile, world: RewriteContext) -> FileEdits:
     """Return how the paths of other machines in a file can be written so that they hold on every machine."""
     path, language = seen.script.path, seen.script.language
     wanted = [*seen.misplaced, *seen.ours]
     obstacle = ""
     if language not in ("python", "shell"):
         obstacle = "only Python is rewritten"
-    elif look(path).is_link:
+    elif inspect_path(path).is_link:
         obstacle = "it is a link: rewrite the file it leads to"
     elif is_archived(path, world.directory):
         obstacle = "it lies in an archive"
@@ -68,7 +68,7 @@ def plan_edits(seen: Seen, world: World) -> FileEdits:
 class _Planning:
     """One Python file, with every expression that a place of it may start from."""
 
-    def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, world: World) -> None:
+    def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, world: RewriteContext) -> None:
         self.path, self.raw = path, raw
         self.nodes = Nodes(module, text)
         self.roots: list[Root] = module_roots(module, path)
@@ -79,7 +79,7 @@ class _Planning:
         lines = [s.lineno for s in module.body if isinstance(s, ast.Import) and any(_is_os(a) for a in s.names)]
         self.os_from = min(lines, default=0 if "os" not in bound_names(module) else None)
 
-    def edits(self, wanted: list[tuple[Occurrence, Placed]]) -> FileEdits:
+    def edits(self, wanted: list[tuple[PathReference, ClassifiedPath]]) -> FileEdits:
         """Return the plan for these paths."""
         found = [self._edit(o, p) for o, p in wanted]
         sure = tuple(e for e in found if e is not None and e.certain)
@@ -92,7 +92,7 @@ class _Planning:
         left = len(wanted) - len(sure) - len(maybe)
         return FileEdits(path=self.path, raw=self.raw, edits=sure, suggestions=tuple(maybe), left=left)
 
-    def _edit(self, occurrence: Occurrence, placed: Placed) -> Edit | None:
+    def _edit(self, occurrence: PathReference, placed: ClassifiedPath) -> Edit | None:
         target, node = target_of(placed), self.nodes.at(occurrence)
         if target is None or node is None:
             return None
@@ -104,7 +104,9 @@ class _Planning:
                     return edit
         return None
 
-    def _from(self, start: Start, target: Path, occurrence: Occurrence, placed: Placed, node: ast.expr) -> Edit | None:
+    def _from(
+        self, start: Start, target: Path, occurrence: PathReference, placed: ClassifiedPath, node: ast.expr
+    ) -> Edit | None:
         needs = (start.needs,) if start.needs is not None else ()
         segment = self.nodes.segment(occurrence)
         whole = occurrence.form in (*_REWRITTEN, "argparse") and occurrence.value != "bytes"
@@ -126,7 +128,7 @@ class _Planning:
         more = (_OS,) if occurrence.value == "bytes" else ()
         return Edit(occurrence=occurrence, source=made.source, needs=(*needs, *more), certain=False, place=made.place)
 
-    def _whole(self, start: Start, target: Path, occurrence: Occurrence, node: ast.expr, segment: str) -> str | None:
+    def _whole(self, start: Start, target: Path, occurrence: PathReference, node: ast.expr, segment: str) -> str | None:
         binary = occurrence.value == "bytes"
         slash = occurrence.text.endswith("/") and occurrence.value != "Path"
         if binary and not self._fsencode(node):
@@ -146,7 +148,7 @@ class _Planning:
         return known and self.nodes.means_the_module(node, "os")
 
     def _spliced(
-        self, start: Start, target: Path, occurrence: Occurrence, node: ast.expr, segment: str
+        self, start: Start, target: Path, occurrence: PathReference, node: ast.expr, segment: str
     ) -> Spliced | None:
         """Return a longer text with its machine's root as a field, or put in front of it."""
         root = root_in(occurrence, target, start.path)

@@ -43,7 +43,7 @@ def starts(
     found.sort(key=lambda s: -len(s.path.parts))
     if resolvable and ("resolve" not in bound or imported.get("resolve") == "sage_doctor"):
         found += [
-            Start(source=f"resolve({quoted(name)})", path=path, value="Path", needs=("sage_doctor", "resolve"))
+            Start(source=f"resolve({python_literal(name)})", path=path, value="Path", needs=("sage_doctor", "resolve"))
             for path, name in models.items()
         ]
     real, top = Path(os.path.realpath(file)), Path(os.path.realpath(directory))
@@ -93,7 +93,7 @@ def expression(
     return f"str({start.source})" if here else f"str({start.source} / {quote}{below}{quote})"
 
 
-def quoted(text: str) -> str:
+def python_literal(text: str) -> str:
     """Return text as a Python literal with double quotes where that is possible."""
     return f'"{text}"' if text.isprintable() and not any(c in text for c in '"\\') else repr(text)
 

@@ -7,7 +7,7 @@ import io
 import re
 import tokenize
 
-from sage_doctor.paths.find.reference import Occurrence
+from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.rewrite.expressions import Start
 from sage_doctor.paths.rewrite.planned import Edit, Span, span_of
 from sage_doctor.paths.rewrite.roots import bound_names
@@ -42,11 +42,11 @@ class Nodes:
         text = self.lines[line - 1] if line <= len(self.lines) else ""
         return column if text.isascii() else len(text.encode("utf-8", "replace")[:column].decode("utf-8", "replace"))
 
-    def at(self, occurrence: Occurrence) -> ast.expr | None:
+    def at(self, occurrence: PathReference) -> ast.expr | None:
         """Return the expression that an occurrence is."""
         return self._at.get(span_of(occurrence))
 
-    def segment(self, occurrence: Occurrence) -> str:
+    def segment(self, occurrence: PathReference) -> str:
         """Return the source text of an occurrence."""
         return self._text(span_of(occurrence))
 

@@ -13,9 +13,9 @@ from sage_doctor.paths.find.files import repository
 from sage_doctor.paths.rewrite.edits import plan_edits, world_of
 from sage_doctor.paths.rewrite.planned import Edit, FileEdits
 from sage_doctor.paths.rewrite.source import rewritten, suggested
-from sage_doctor.paths.scan import Seen, survey
+from sage_doctor.paths.scan import ScannedFile, scan
 from sage_doctor.subjects.host import Host
-from sage_doctor.text import quoted
+from sage_doctor.text import shell_quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,10 @@ def _named(name: bytes) -> bytes:
 
 def how_to_take(found: Suggestions) -> str:
     """Return what a person does with a patch that they have judged; an empty text where there is none."""
-    return f"sage-doctor paths --patch | git -C {quoted(found.top)} apply" if found.patch else ""
+    return f"sage-doctor paths --patch | git -C {shell_quote(found.top)} apply" if found.patch else ""
 
 
-def plan_all(host: Host, found: Sequence[Seen]) -> list[FileEdits]:
+def plan_all(host: Host, found: Sequence[ScannedFile]) -> list[FileEdits]:
     """Return the plans for files with paths that a run would take."""
     wrong = [seen for seen in found if seen.misplaced or seen.ours]
     world = world_of(host) if wrong else None
@@ -93,7 +93,7 @@ def suggestions(planned: Sequence[FileEdits], top: Path, *, done: bool) -> Sugge
 
 def suggestions_of(host: Host, *, only: Sequence[Path] | None = None) -> list[Suggestions]:
     """Return what is suggested for the files of this host as they are, or for `only` those: one patch a repository."""
-    planned = plan_all(host, survey(host, lint=True, only=only).seen)
+    planned = plan_all(host, scan(host, lint=True, only=only).seen)
     directory = host.manifest.directory if host.manifest is not None else host.root or host.cwd
     tops: dict[Path, list[FileEdits]] = {}
     for plan in planned:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sage_doctor.paths.find.path_map import Placed
-from sage_doctor.paths.find.reference import Language, Occurrence
+from sage_doctor.paths.find.path_map import ClassifiedPath
+from sage_doctor.paths.find.reference import Language, PathReference
 
 Span = tuple[int, int, int, int]
 TAME = re.compile(r"[\w./+@:,=-]+")  # a path that every shell takes for one word
@@ -17,7 +17,7 @@ Import = tuple[str, str]  # a module and a name of it; an empty name stands for 
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class RewriteContext:
     """What edits depend on besides the file: the manifest with its models, and what the sessions' machine has.
 
     `models` are the manifest's, by their real paths. `resolvable` says whether the sessions' Python has sage_doctor,
@@ -39,7 +39,7 @@ class Edit:
     are the imports it takes, `defines` the lines that a shell script needs at its top.
     """
 
-    occurrence: Occurrence
+    occurrence: PathReference
     source: str
     needs: tuple[Import, ...] = ()
     defines: tuple[str, ...] = ()
@@ -65,19 +65,19 @@ class FileEdits:
     obstacle: str = ""
 
 
-def span_of(occurrence: Occurrence) -> Span:
+def span_of(occurrence: PathReference) -> Span:
     """Return the part of the file that an occurrence is."""
     return (occurrence.line, occurrence.column, occurrence.end_line, occurrence.end_column)
 
 
-def target_of(placed: Placed) -> Path | None:
+def target_of(placed: ClassifiedPath) -> Path | None:
     """Return what a path leads to on this machine, below its root's real path; None where it leads nowhere."""
     if placed.target is None or placed.base is None:
         return None
     return Path(os.path.realpath(placed.base)) / os.path.relpath(placed.target, placed.base)
 
 
-def root_in(occurrence: Occurrence, target: Path, start: Path) -> str | None:
+def root_in(occurrence: PathReference, target: Path, start: Path) -> str | None:
     """Return the beginning of a path's text that stands for `start`, where the rest leads from there to `target`."""
     below = target.relative_to(start).as_posix()
     text = occurrence.text.rstrip("/")

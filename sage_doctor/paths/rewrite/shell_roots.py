@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.folding import DEEPEST
-from sage_doctor.paths.rewrite.planned import World
-from sage_doctor.text import quoted
+from sage_doctor.paths.rewrite.planned import RewriteContext
+from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -42,7 +42,7 @@ class _Known:
     whole: bool  # absolute, whatever the working directory
 
 
-def script_roots(program: Node, script: Path, world: World) -> list[ShellRoot]:
+def script_roots(program: Node, script: Path, world: RewriteContext) -> list[ShellRoot]:
     """Return the variables of a script that hold a place for good: set once, at the top level, from its own place."""
     text = (program.text or b"").decode("utf-8", "replace")
     known: dict[str, _Known] = {}
@@ -62,7 +62,7 @@ def script_roots(program: Node, script: Path, world: World) -> list[ShellRoot]:
     return sorted(found, key=lambda r: -len(r.path.parts))
 
 
-def computed_roots(text: str, script: Path, world: World) -> list[ShellRoot]:
+def computed_roots(text: str, script: Path, world: RewriteContext) -> list[ShellRoot]:
     """Return what a script could compute at its top: the manifest's directory, and its models that lie elsewhere."""
     real, top = Path(os.path.realpath(script)), Path(os.path.realpath(world.directory))
     if not real.is_relative_to(top):
@@ -79,7 +79,8 @@ def computed_roots(text: str, script: Path, world: World) -> list[ShellRoot]:
     for path, model in world.models.items():
         if not path.is_relative_to(top):
             own = _free(re.sub(r"\W", "_", model if model[:1].isalpha() else f"model_{model}") + "_dir", text)
-            asks = f'{own}=$(sage-doctor where {quoted(model)} --manifest "${name}"/{quoted(manifest.name)}){stops}'
+            file = shell_quote(manifest.name)
+            asks = f'{own}=$(sage-doctor where {shell_quote(model)} --manifest "${name}"/{file}){stops}'
             found.append(ShellRoot(name=own, path=path, defines=(line, asks)))
     return found
 

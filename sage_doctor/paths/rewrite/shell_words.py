@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.paths.find.path_map import Placed
-from sage_doctor.paths.find.reference import Occurrence
+from sage_doctor.paths.find.path_map import ClassifiedPath
+from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.find.shell_script import UNVERIFIED, shell_parser
-from sage_doctor.paths.rewrite.planned import TAME, Edit, FileEdits, Span, World, root_in, target_of
+from sage_doctor.paths.rewrite.planned import TAME, Edit, FileEdits, RewriteContext, Span, root_in, target_of
 from sage_doctor.paths.rewrite.shell_roots import ShellRoot, computed_roots, script_roots
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ _GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # what only a run knows s
 _GOES_ON = re.compile(r"[\"']?[$`{\w\\*?\[]|[\"']{2}")
 
 
-def plan_shell_edits(path: Path, raw: bytes, wanted: list[tuple[Occurrence, Placed]], world: World) -> FileEdits:
+def plan_shell_edits(
+    path: Path, raw: bytes, wanted: list[tuple[PathReference, ClassifiedPath]], world: RewriteContext
+) -> FileEdits:
     """Return what may be written for these paths of a script. Raises `ValueError` where it cannot be read."""
     parser = shell_parser()
     if parser is None:
@@ -71,7 +73,7 @@ def plan_shell_edits(path: Path, raw: bytes, wanted: list[tuple[Occurrence, Plac
 
 
 def _edit(
-    occurrence: Occurrence, placed: Placed, program: Node, lines: list[str], roots: list[ShellRoot]
+    occurrence: PathReference, placed: ClassifiedPath, program: Node, lines: list[str], roots: list[ShellRoot]
 ) -> Edit | None:
     target = target_of(placed)
     if target is None or occurrence.line > len(lines):

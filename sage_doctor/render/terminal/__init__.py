@@ -14,7 +14,7 @@ from sage_doctor.render.terminal.subjects import Subject, subjects_of
 from sage_doctor.render.terminal.verdict import draw_verdict
 from sage_doctor.render.terminal.wording import blocked_lines, check_counts, joined, measured
 from sage_doctor.report import MACHINE, Report
-from sage_doctor.text import human_bytes, listed, printable
+from sage_doctor.text import format_bytes, join_limited, printable
 
 _MOST_CALM = 12  # subjects without a problem that still get lines of their own
 # The worse the later; among equals the report's order stays, root cause first.
@@ -56,7 +56,7 @@ def _crowd(paper: Paper, members: list[Subject]) -> None:
 
 
 def _names(members: list[Subject]) -> str:
-    return listed([s.name for s in members], most=4)
+    return join_limited([s.name for s in members], most=4)
 
 
 def _heading(paper: Paper, report: Report) -> None:
@@ -64,9 +64,9 @@ def _heading(paper: Paper, report: Report) -> None:
     known = [
         f"sage-doctor {printable(report.doctor.get('version', ''), limit=40)}".rstrip(),
         printable(machine.name, limit=80),
-        f"roles {listed(list(machine.roles))}" if machine.roles else "",
+        f"roles {join_limited(list(machine.roles))}" if machine.roles else "",
         printable(machine.accelerator or "", limit=80),
-        human_bytes(machine.memory_bytes) + " memory" if machine.memory_bytes else "",
+        format_bytes(machine.memory_bytes) + " memory" if machine.memory_bytes else "",
     ]
     paper.text(joined(known, paper.dot), style="bold")
     paper.blank()

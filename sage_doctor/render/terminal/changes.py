@@ -6,7 +6,7 @@ import datetime as dt
 
 from sage_doctor.render.terminal.paper import Paper
 from sage_doctor.report import Report
-from sage_doctor.text import printable, spoken
+from sage_doctor.text import format_duration, printable
 
 _MOST = 8
 
@@ -34,4 +34,4 @@ def _ago(since: str, now: str) -> str:
         passed = (dt.datetime.fromisoformat(now) - dt.datetime.fromisoformat(since)).total_seconds()
     except (ValueError, TypeError):
         return printable(since, limit=40)
-    return f"{spoken(passed)} ago" if passed >= 0 else f"dated {printable(since, limit=40)}"
+    return f"{format_duration(passed)} ago" if passed >= 0 else f"dated {printable(since, limit=40)}"

@@ -9,7 +9,7 @@ from typing import Any
 from sage_doctor.findings import catalogue
 from sage_doctor.render.terminal.paper import Paper
 from sage_doctor.report import NOTHING_TO_DO, Finding
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 _MOST_CANDIDATES = 5
@@ -41,7 +41,7 @@ def commands_of(finding: Finding) -> tuple[str, ...]:
     """Return the finding's commands; the one that runs its repair where it brings none."""
     if finding.fix.commands:
         return finding.fix.commands
-    return (f"sage-doctor fix {quoted(finding.subject)}",) if finding.fix.repair else ()
+    return (f"sage-doctor fix {shell_quote(finding.subject)}",) if finding.fix.repair else ()
 
 
 def draw_commands(paper: Paper, commands: tuple[str, ...], *, indent: int) -> None:
@@ -55,7 +55,7 @@ def _evidence(paper: Paper, evidence: Mapping[str, Any]) -> None:
     lists = {k: v for k, v in evidence.items() if isinstance(v, (list, tuple)) and v and k != "candidates"}
     for key, values in list(lists.items())[:_MOST_EVIDENCE]:
         label = printable(str(key).replace("_", " "), limit=40)
-        paper.text(listed([_plain(v) for v in values]), head=f"{label}: ", indent=4, after=5)
+        paper.text(join_limited([_plain(v) for v in values]), head=f"{label}: ", indent=4, after=5)
     candidates = evidence.get("candidates")
     if isinstance(candidates, (list, tuple)) and candidates:
         paper.text("could be:", indent=4, style="bold")

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from sage_doctor.render import Screen
 
-State = Literal["healthy", "ill", "warning", "info", "unknown", "skipped"]
+SubjectState = Literal["healthy", "ill", "warning", "info", "unknown", "skipped"]
 
 # For each state: its mark, the same without Unicode, and its colour.
-_MARKS: Final[dict[State, tuple[str, str, str]]] = {
+_MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {
     "healthy": ("✔", "ok  ", "green"),
     "ill": ("✘", "FAIL", "bold red"),
     "warning": ("!", "warn", "bold yellow"),
@@ -50,7 +50,7 @@ class Paper:
         """Return everything written so far."""
         return self._out.getvalue()
 
-    def mark(self, state: State) -> str:
+    def mark(self, state: SubjectState) -> str:
         """Return the mark of a state, as the screen can show it."""
         return _MARKS[state][0 if self._unicode else 1]
 
@@ -87,7 +87,7 @@ class Paper:
         if note:
             self.text(f"({note})", indent=indent + 2, style="dim")
 
-    def headline(self, state: State, name: str, counts: str) -> None:
+    def headline(self, state: SubjectState, name: str, counts: str) -> None:
         """Write a subject's first line: mark, name, how its checks ended."""
         shown = Text().append(self.mark(state), style=_MARKS[state][2]).append(" ")
         shown.append(self._shown(name), style="bold").append("  ").append(counts, style="dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sage_doctor.render.terminal.paper import State
+from sage_doctor.render.terminal.paper import SubjectState
 from sage_doctor.render.terminal.wording import is_blocked
 from sage_doctor.report import CheckResult, Finding, Measurement, Report
 
@@ -20,7 +20,7 @@ class Subject:
     answer: str | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> SubjectState:
         """How the subject is: what is certain comes before what is unknown."""
         severities = {f.severity for f in self.findings}
         statuses = {c.status for c in self.checks}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from sage_doctor.report import LEVELS, CheckResult, Measurement
-from sage_doctor.text import human_bytes, printable
+from sage_doctor.text import format_bytes, printable
 
 BLOCKED = "blocked by "
 
@@ -67,7 +67,7 @@ def quantity(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return f"not a number {unit}".rstrip()
     if unit == "bytes":
-        return human_bytes(value)
+        return format_bytes(value)
     size = abs(value)
     digits = f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
     if "." in digits:

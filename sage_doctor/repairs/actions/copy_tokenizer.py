@@ -14,10 +14,10 @@ from sage_doctor.merge.base import BaseModel, read_base
 from sage_doctor.merge.companions import TEMPLATES, Companion, companions
 from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
 from sage_doctor.repairs.atomic_files import all_of, backup_name, write_file
-from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, repair
+from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
-from sage_doctor.system.path_info import UnreadableFile, look, read_range
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.text import printable
 
 OF_A_TOKENIZER = ("tokenizer-missing", "tokenizer-invalid", "tokenizer-vocab-overflow")
@@ -26,7 +26,7 @@ _BY_HAND = "Copy the file from a machine that has the model whole."
 
 
 @repair(name="copy-companions", codes=[*OF_A_TOKENIZER, *OF_A_CONFIG], after=["merge"])
-def plan_copy_companions(situation: Situation) -> Plan:
+def plan_copy_companions(situation: RepairContext) -> Plan:
     """Copies a merged model's tokenizer or configuration from the base and adapter of its recipe."""
     finding, model = situation.finding, situation.model
     places = recipe_places(model)
@@ -47,7 +47,7 @@ def plan_copy_companions(situation: Situation) -> Plan:
         path = model.path / file.name
         there = os.path.lexists(path)
         data = _read(file)
-        if there and look(path).kind == "file" and _same(path, data):
+        if there and inspect_path(path).kind == "file" and _same(path, data):
             continue
         if there and file.name == "generation_config.json":
             continue
@@ -68,7 +68,7 @@ def plan_copy_companions(situation: Situation) -> Plan:
         disk_bytes=sum(f.nbytes for f in files),
         leaves="the weights, the base, the adapter",
         undo="; ".join(undo[:4]),
-        apply=lambda _tell: all_of(steps),
+        apply=lambda _on_progress: all_of(steps),
     )
 
 
@@ -81,7 +81,7 @@ def _read(file: Companion) -> bytes:
 
 def _same(path: Path, data: bytes) -> bool:
     try:
-        return look(path).size == len(data) and read_range(path, 0, len(data)) == data
+        return inspect_path(path).size == len(data) and read_range(path, 0, len(data)) == data
     except UnreadableFile:
         return False
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.findings.hub_findings import is_snapshot
-from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, Tell, repair
+from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable, quoted
+from sage_doctor.text import printable, shell_quote
 
 CODES = (
     "hub-not-cached",
@@ -33,7 +33,7 @@ SCRIPT = (
 
 
 @repair(name="download", codes=CODES, after=["write-ref", "fix-modes"])
-def plan_download(situation: Situation) -> Plan:
+def plan_download(situation: RepairContext) -> Plan:
     """Downloads a repository of the Hugging Face hub into the cache; what is there is kept."""
     finding, model = situation.finding, situation.model
     repo, revision, cache, folder = _what(model)
@@ -54,8 +54,8 @@ def plan_download(situation: Situation) -> Plan:
         network=True,
         runs=f"snapshot_download of huggingface_hub, in {python}",
         leaves="every file that is in the cache now, and other repositories",
-        undo=f"hf cache rm {quoted('model/' + repo)}",
-        apply=lambda tell: _apply(python, request, folder, tell),
+        undo=f"hf cache rm {shell_quote('model/' + repo)}",
+        apply=lambda on_progress: _apply(python, request, folder, on_progress),
     )
 
 
@@ -74,7 +74,7 @@ def _what(model: Model) -> tuple[str, str, Path, Path]:
     raise RepairRefused("it does not come from the Hugging Face hub. Copy it from a machine that has it.")
 
 
-def _apply(python: str, request: dict[str, object], folder: Path, tell: Tell) -> Applied:
+def _apply(python: str, request: dict[str, object], folder: Path, on_progress: Tell) -> Applied:
     before = _listing(folder)
     refs = {p: p.read_bytes() for p in before if p.parent.name == "refs" and p.is_file()}
 
@@ -92,7 +92,7 @@ def _apply(python: str, request: dict[str, object], folder: Path, tell: Tell) ->
 
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     environment = {k: v for k, v in os.environ.items() if k not in offline}
-    tell(f"downloading {request['repo']}")
+    on_progress(f"downloading {request['repo']}")
     try:
         done = subprocess.run(
             [python, "-c", SCRIPT, json.dumps(request)],

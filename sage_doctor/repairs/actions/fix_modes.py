@@ -6,9 +6,9 @@ import os
 import stat
 from pathlib import Path
 
-from sage_doctor.findings.repairability import modes_obstacle
-from sage_doctor.repairs.atomic_files import told_as
-from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, Tell, repair
+from sage_doctor.findings.repairability import why_not_modes
+from sage_doctor.repairs.atomic_files import wrap_os_errors
+from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
 
 OTHERS = 0o444
 OWNER = 0o400
@@ -16,12 +16,12 @@ ENTER = 0o500
 
 
 @repair(name="fix-modes", codes=["path-unreadable", "weights-private-mode"])
-def plan_fix_modes(situation: Situation) -> Plan:
+def plan_fix_modes(situation: RepairContext) -> Plan:
     """Gives the user that runs sessions leave to read the files."""
     finding, model = situation.finding, situation.model
     names = finding.evidence.get("files")
     named = [str(n) for n in names] if isinstance(names, list) else ["."]
-    obstacle = modes_obstacle(model, named)
+    obstacle = why_not_modes(model, named)
     if obstacle:
         raise RepairRefused(f"{obstacle}. Look at it with `ls -l`, and change the mode by hand if that is right.")
     added = OTHERS if finding.code == "weights-private-mode" else OWNER
@@ -32,7 +32,7 @@ def plan_fix_modes(situation: Situation) -> Plan:
         mode = stat.S_IMODE(node.st_mode)
         changes[path] = (mode, mode | (ENTER if stat.S_ISDIR(node.st_mode) else added))
 
-    def apply(_tell: Tell) -> Applied:
+    def apply(_on_progress: Tell) -> Applied:
         done: list[Path] = []
 
         def undo() -> None:
@@ -41,7 +41,7 @@ def plan_fix_modes(situation: Situation) -> Plan:
 
         try:
             for path, (_, new) in changes.items():
-                with told_as(path):
+                with wrap_os_errors(path):
                     os.chmod(path, new)
                 done.append(path)
         except BaseException:

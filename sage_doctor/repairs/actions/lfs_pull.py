@@ -14,10 +14,10 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.repairs.atomic_files import write_file
-from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, Tell, repair
+from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.text import join_limited, printable, shell_quote
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 MOST_POINTER = 1024
@@ -46,7 +46,7 @@ _PATTERN = re.compile(r"[\\,*?\[\]!#\n]")
     codes=["weights-lfs-pointer", "tokenizer-invalid", "config-invalid", "adapter-config-invalid"],
     after=["fix-modes"],
 )
-def plan_lfs_pull(situation: Situation) -> Plan:
+def plan_lfs_pull(situation: RepairContext) -> Plan:
     """Lets Git LFS fetch the files of which the clone holds pointers only."""
     finding, model = situation.finding, situation.model
     sizes = pointers(model)
@@ -62,7 +62,7 @@ def plan_lfs_pull(situation: Situation) -> Plan:
     names = [os.path.normpath(os.path.join(prefix, n)) for n in sizes]
     odd = [n for n in names if _PATTERN.search(n)]
     if odd:
-        raise RepairRefused(f"{listed(odd)} means something else to git-lfs. Fetch it by hand: git lfs pull.")
+        raise RepairRefused(f"{join_limited(odd)} means something else to git-lfs. Fetch it by hand: git lfs pull.")
     remote = _remote(model.path)
     words = ["lfs", "pull", f"--include={','.join(names)}", "--exclude="]
     total = sum(sizes.values())
@@ -77,10 +77,11 @@ def plan_lfs_pull(situation: Situation) -> Plan:
         disk_bytes=2 * total,
         seconds=total / 10e6,
         network=not remote.startswith(("/", "file:")),
-        runs=f"git {' '.join(quoted(w) for w in words)}, with the repository's own hooks and programs switched off",
+        runs=f"git {' '.join(shell_quote(w) for w in words)}, with the repository's own hooks and programs "
+        "switched off",
         leaves="commits, branches, configuration and all other files; hooks of the repository are not run",
         undo="none is needed: what is fetched is what the commit says",
-        apply=lambda tell: _apply(model, sizes, words, tell),
+        apply=lambda on_progress: _apply(model, sizes, words, on_progress),
     )
 
 
@@ -88,7 +89,7 @@ def pointers(model: Model) -> dict[str, int]:
     """Return the files of a model directory that are pointers, with the sizes they promise in bytes."""
     found: dict[str, int] = {}
     for name in sorted(model.tree.names)[:MOST_NAMES]:
-        node = look(model.path / name)
+        node = inspect_path(model.path / name)
         if node.kind != "file" or node.is_link or node.size > MOST_POINTER:
             continue
         raw = _start(model.path / name)
@@ -151,7 +152,7 @@ def _remote(path: Path) -> str:
     return re.sub(r"//[^/@]*@", "//", printable(url, limit=300))
 
 
-def _apply(model: Model, sizes: dict[str, int], words: list[str], tell: Tell) -> Applied:
+def _apply(model: Model, sizes: dict[str, int], words: list[str], on_progress: Tell) -> Applied:
     before = {name: _start(model.path / name) for name in sizes}
 
     def undo() -> None:
@@ -159,7 +160,7 @@ def _apply(model: Model, sizes: dict[str, int], words: list[str], tell: Tell) ->
             if _start(model.path / name) != raw:
                 write_file(model.path / name, raw)
 
-    tell(f"git lfs pull: {len(sizes)} file(s)")
+    on_progress(f"git lfs pull: {len(sizes)} file(s)")
     try:
         done = _run(model.path, words)
     except BaseException:
@@ -168,7 +169,7 @@ def _apply(model: Model, sizes: dict[str, int], words: list[str], tell: Tell) ->
     left = [n for n in sizes if _start(model.path / n).startswith(POINTER)]
     if done.returncode or left:
         undo()
-        said = (done.stderr.strip().splitlines() or [f"it left {listed(left)} as they were"])[-1]
+        said = (done.stderr.strip().splitlines() or [f"it left {join_limited(left)} as they were"])[-1]
         raise DoctorError(
             f"git lfs pull ended with {done.returncode}: {printable(said, limit=300)}; nothing was changed"
         )

@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 from sage_doctor.merge import MergePlan, Step, apply, plan_merge
-from sage_doctor.merge.staging import UNFINISHED, put_in_place
+from sage_doctor.merge.staging import UNFINISHED, atomic_swap
 from sage_doctor.repairs.atomic_files import sync_directory
-from sage_doctor.repairs.repair import Applied, Plan, RepairRefused, Situation, Tell, repair
+from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
 from sage_doctor.subjects.recipe import recipe_places
-from sage_doctor.system.path_info import look
-from sage_doctor.text import human_bytes
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import format_bytes
 
 CODES = (
     "path-missing",
@@ -39,7 +39,7 @@ CODES = (
 
 
 @repair(name="merge", codes=CODES, after=["name-base", "download", "write-ref", "lfs-pull", "fix-modes", "put-aside"])
-def plan_merge_again(situation: Situation) -> Plan:
+def plan_merge_again(situation: RepairContext) -> Plan:
     """Merges a model again from its base and adapter, as the manifest's recipe says."""
     finding, model = situation.finding, situation.model
     places = recipe_places(model)
@@ -52,7 +52,7 @@ def plan_merge_again(situation: Situation) -> Plan:
     base, adapter = places
     merge = plan_merge(adapter, model.path, base=base)
     kept = merge.target.parent / f".{merge.target.name}.sage-fix-{os.getpid()}-{os.urandom(3).hex()}"
-    cache = model.host.memory / "hashes.json"
+    cache = model.host.cache_dir / "hashes.json"
     return Plan(
         repair="merge",
         subject=finding.subject,
@@ -68,7 +68,7 @@ def plan_merge_again(situation: Situation) -> Plan:
         leaves="base and adapter",
         undo="what is there now is kept until the checks are content with the new one, and deleted then",
         kept=str(kept) if merge.replaces else None,
-        apply=lambda tell: _apply(merge, kept, cache, tell),
+        apply=lambda on_progress: _apply(merge, kept, cache, on_progress),
     )
 
 
@@ -77,19 +77,21 @@ def _companions(merge: MergePlan) -> list[str]:
     return [f"in it {len(merge.weights)} weight file(s), {', '.join(names)}"] if names else []
 
 
-def _apply(merge: MergePlan, kept: Path, cache: Path, tell: Tell) -> Applied:
-    before = look(merge.target).inode
+def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: Tell) -> Applied:
+    before = inspect_path(merge.target).inode
     if merge.replaces:
         _keep(merge.target, kept)
 
     def told(step: Step) -> None:
         share = step.done / step.total if step.total else 1.0
-        tell(f"{share:4.0%}  {step.doing}  {human_bytes(step.done)}")
+        on_progress(f"{share:4.0%}  {step.doing}  {format_bytes(step.done)}")
 
     try:
         apply(merge, progress=told, hash_cache=cache)
     except BaseException:
-        if merge.replaces and look(merge.target).inode != before:  # in place already, and no check has looked at it
+        if (
+            merge.replaces and inspect_path(merge.target).inode != before
+        ):  # in place already, and no check has looked at it
             _put_back(kept, merge.target)
         else:
             _drop(kept)
@@ -105,7 +107,7 @@ def _keep(target: Path, kept: Path) -> None:
     try:
         (kept / UNFINISHED).write_text("What a directory beside this one held before a merge.\n", encoding="ascii")
         for name in os.listdir(target):
-            if look(target / name).kind == "directory" and not (target / name).is_symlink():
+            if inspect_path(target / name).kind == "directory" and not (target / name).is_symlink():
                 shutil.copytree(target / name, kept / name, symlinks=True)  # .cache, which is small
             else:
                 os.link(target / name, kept / name, follow_symlinks=False)
@@ -116,8 +118,8 @@ def _keep(target: Path, kept: Path) -> None:
 
 
 def _put_back(kept: Path, target: Path) -> None:
-    os.chmod(kept, look(target).mode & 0o777)
-    replaced = put_in_place(kept, target)
+    os.chmod(kept, inspect_path(target).mode & 0o777)
+    replaced = atomic_swap(kept, target)
     if replaced is not None:
         _drop(replaced)
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from sage_doctor.findings.repairability import SINGLE, aside_obstacle
+from sage_doctor.findings.repairability import SINGLE, why_not_quarantine
 from sage_doctor.repairs.atomic_files import rename
-from sage_doctor.repairs.repair import Plan, RepairRefused, Situation, repair
-from sage_doctor.text import human_bytes
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.text import format_bytes
 
 
 @repair(name="put-aside", codes=["weights-ambiguous"])
-def plan_put_aside(situation: Situation) -> Plan:
+def plan_put_aside(situation: RepairContext) -> Plan:
     """Puts a stale model.safetensors aside, so that a load takes the complete sharded set."""
     finding, model = situation.finding, situation.model
-    obstacle = aside_obstacle(model)
+    obstacle = why_not_quarantine(model)
     if obstacle:
         raise RepairRefused(f"{obstacle}. Find out which set is right, and put the other one aside by hand.")
     path = model.path / SINGLE
@@ -26,10 +26,10 @@ def plan_put_aside(situation: Situation) -> Plan:
         repair="put-aside",
         subject=finding.subject,
         code=finding.code,
-        does=f"renames {SINGLE} ({human_bytes(size)}, older than every shard, or broken) to {other.name}",
+        does=f"renames {SINGLE} ({format_bytes(size)}, older than every shard, or broken) to {other.name}",
         reads=(f"{model.path}: the headers of {len(model.weights.shards)} shards",),
         writes=(str(other),),
         leaves="the shards, their index, and every byte of the file that is renamed",
         undo=f"mv {other} {path}",
-        apply=lambda _tell: rename(path, other),
+        apply=lambda _on_progress: rename(path, other),
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 
-from sage_doctor.findings.repairability import INDEX, index_obstacle, shard_headers
+from sage_doctor.findings.repairability import INDEX, shard_headers, why_not_index
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.repairs.atomic_files import backup_name, write_file
-from sage_doctor.repairs.repair import Plan, RepairRefused, Situation, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 
 COUNTED_ANEW = ("total_size", "total_parameters")
 
@@ -19,10 +19,10 @@ COUNTED_ANEW = ("total_size", "total_parameters")
     codes=["shard-index-missing", "shard-index-invalid", "shard-index-mismatch"],
     after=["put-aside"],
 )
-def plan_rebuild_index(situation: Situation) -> Plan:
+def plan_rebuild_index(situation: RepairContext) -> Plan:
     """Makes the shard index again from the headers of a complete set of shards."""
     finding, model = situation.finding, situation.model
-    obstacle = index_obstacle(model)
+    obstacle = why_not_index(model)
     if obstacle:
         raise RepairRefused(f"{obstacle}. Bring the missing or broken files back first.")
     path = model.path / INDEX
@@ -41,7 +41,7 @@ def plan_rebuild_index(situation: Situation) -> Plan:
         write_bytes=len(data),
         leaves="the shards",
         undo=f"mv {backup} {path}" if backup is not None else f"rm {path}",
-        apply=lambda _tell: write_file(path, data, backup=backup),
+        apply=lambda _on_progress: write_file(path, data, backup=backup),
     )
 
 

@@ -13,13 +13,13 @@ from sage_doctor.paths.rewrite.edits import MOST_BYTES
 from sage_doctor.paths.rewrite.patch import how_to_take, plan_all, suggestions, unified_diff
 from sage_doctor.paths.rewrite.session_imports import lost
 from sage_doctor.paths.rewrite.source import rewritten
-from sage_doctor.paths.scan import survey
+from sage_doctor.paths.scan import scan
 from sage_doctor.repairs.atomic_files import all_of, write_file
 from sage_doctor.repairs.repair import Applied, FileSituation, Plan, RepairRefused, file_repair
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.state_directory import state_directory
-from sage_doctor.text import listed, printable, quoted
+from sage_doctor.text import join_limited, printable, shell_quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
     """Writes other machines' paths in scripts by the scripts' own roots, or asks `resolve`."""
     host = situation.host
     files = [Path(str(f.evidence["file"])) for f in situation.findings]
-    everything = plan_all(host, survey(host, lint=True).seen)  # all that are known explain each other's roots
+    everything = plan_all(host, scan(host, lint=True).seen)  # all that are known explain each other's roots
     planned = [p for p in everything if p.path in files]
     changes: list[_Change] = []
     obstacles = [p.obstacle for p in planned if p.obstacle]
@@ -65,7 +65,8 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
         repair="rewrite-paths",
         subject=first.subject if len(changes) == 1 else f"{len(changes)} files below {start}",
         code=first.code,
-        does=f"writes {count} path{'' if count == 1 else 's'} in {listed([c.path.name for c in changes], most=10)} "
+        does=f"writes {count} path{'' if count == 1 else 's'} in "
+        f"{join_limited([c.path.name for c in changes], most=10)} "
         f"so that {'it holds' if count == 1 else 'they hold'} on every machine"
         + (", in all of these files or in none" if len(changes) > 1 else ""),
         reads=tuple(str(c.path) for c in changes),
@@ -74,11 +75,11 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
         seconds=1.0,
         runs="the sessions' interpreter, to look whether what the scripts import is there; no script is run",
         leaves="comments, docstrings, prompts, questions about the machine, and every other byte of these files",
-        undo=f"git -C {quoted(start)} apply -R {quoted(kept)}",
+        undo=f"git -C {shell_quote(start)} apply -R {shell_quote(kept)}",
         diff=tuple(patch.decode("utf-8", "replace").splitlines()),
         suggests=maybe.lines,
         suggests_how=how_to_take(maybe),
-        apply=lambda _tell: _apply(host, changes, kept, patch),
+        apply=lambda _on_progress: _apply(host, changes, kept, patch),
     )
 
 
@@ -91,7 +92,8 @@ def _refuse_dirty(top: Path | None, files: Sequence[Path], situation: FileSituat
         raise RepairRefused(f"git does not say whether {printable(str(top))} has changes; --allow-dirty does without.")
     if changed:
         raise RepairRefused(
-            f"the work tree of {printable(str(top))} has changes that are not committed ({listed(changed, most=3)}). "
+            f"the work tree of {printable(str(top))} has changes that are not committed "
+            f"({join_limited(changed, most=3)}). "
             "Commit them first, so that this change stands by itself, or say --allow-dirty."
         )
 

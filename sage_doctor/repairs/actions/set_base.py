@@ -22,10 +22,10 @@ from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.repairs.atomic_files import backup_name, write_file
-from sage_doctor.repairs.repair import Plan, RepairRefused, Situation, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.path_info import UnreadableFile, look, read_start
-from sage_doctor.text import printable, quoted
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.text import printable, shell_quote
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +39,7 @@ _INLINE_PATH = re.compile(r"""\bpath[ \t]*=[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*
 
 
 @repair(name="name-base", codes=["adapter-base-missing", "adapter-base-unset", "adapter-base-relative"])
-def plan_name_base(situation: Situation) -> Plan:
+def plan_name_base(situation: RepairContext) -> Plan:
     """Names an adapter's base: in the manifest, or where that is wished in adapter_config.json."""
     model = situation.model
     choices = base_choices(model) if situation.base is None else [_said(model, situation.base)]
@@ -66,7 +66,7 @@ def _said(model: Model, text: str) -> Path:
     if "adapter_config.json" in tree.names:
         raise RepairRefused(f"{shown} is an adapter. Merge that one into its own base first, and name the result.")
     if "config.json" not in tree.names:
-        what = "holds no model (config.json)" if look(path).kind == "directory" else "is no directory here"
+        what = "holds no model (config.json)" if inspect_path(path).kind == "directory" else "is no directory here"
         raise RepairRefused(f"{shown} {what}, and no model of the manifest has that name. Nothing was changed.")
     return path
 
@@ -101,7 +101,7 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-def _in_manifest(situation: Situation, base: Path, path: Path) -> Plan:
+def _in_manifest(situation: RepairContext, base: Path, path: Path) -> Plan:
     model = situation.model
     path = Path(os.path.realpath(path))
     old = _read(path)
@@ -123,7 +123,7 @@ def _in_manifest(situation: Situation, base: Path, path: Path) -> Plan:
         leaves=f"every other line of the manifest, and all files of the model, {CONFIG} among them",
         undo="take the line out again",
         diff=_diff(path.name, old, new),
-        apply=lambda _tell: _write_over(path, old, new),
+        apply=lambda _on_progress: _write_over(path, old, new),
     )
 
 
@@ -133,7 +133,7 @@ def _write_over(path: Path, old: str, new: str) -> Any:
     return write_file(path, _encoded(new))
 
 
-def _origin(situation: Situation, base: Path) -> str:
+def _origin(situation: RepairContext, base: Path) -> str:
     if situation.base is not None:
         return "named by you"
     model, real = situation.model, os.path.realpath(base)
@@ -206,11 +206,11 @@ def _parsed(text: str) -> dict[str, Any] | None:
         return None
 
 
-def _in_config(situation: Situation, base: Path) -> Plan:
+def _in_config(situation: RepairContext, base: Path) -> Plan:
     model = situation.model
     path = model.path / CONFIG
     file = read_json_object(path)
-    if file.value is None or look(path).is_link:
+    if file.value is None or inspect_path(path).is_link:
         raise RepairRefused(f"{printable(str(path))} cannot be changed: {printable(file.problem) or 'it is a link'}.")
     new = json.dumps({**file.value, "base_model_name_or_path": str(base)}, indent=2, ensure_ascii=False) + "\n"
     data = new.encode("utf-8", "surrogatepass")
@@ -224,7 +224,7 @@ def _in_config(situation: Situation, base: Path) -> Plan:
         writes=(str(path), f"{backup} (what was there before)"),
         write_bytes=len(data),
         leaves="every other value of the configuration, and the weights",
-        undo=f"mv {quoted(backup)} {quoted(path)}",
+        undo=f"mv {shell_quote(backup)} {shell_quote(path)}",
         diff=_diff(CONFIG, json.dumps(file.value, indent=2, ensure_ascii=False), new),
-        apply=lambda _tell: write_file(path, data, backup=backup),
+        apply=lambda _on_progress: write_file(path, data, backup=backup),
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from sage_doctor.findings.repairability import ref_obstacle
+from sage_doctor.findings.repairability import why_not_ref
 from sage_doctor.repairs.atomic_files import write_file
-from sage_doctor.repairs.repair import Plan, RepairRefused, Situation, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 
 
 @repair(name="write-ref", codes=["hub-ref-missing"])
-def plan_write_ref(situation: Situation) -> Plan:
+def plan_write_ref(situation: RepairContext) -> Plan:
     """Writes the missing ref of a cached repository that has one complete snapshot."""
     finding, model = situation.finding, situation.model
     hub = model.hub or model.base.hub
     if hub is None or hub.status != "ref-missing":
         raise RepairRefused("no ref is missing any more. Run `sage-doctor check` again.")
-    obstacle = ref_obstacle(hub)
+    obstacle = why_not_ref(hub)
     if obstacle:
         raise RepairRefused(f"{obstacle}. Download the repository again while there is a network.")
     commit = hub.snapshots[0]
@@ -30,5 +30,5 @@ def plan_write_ref(situation: Situation) -> Plan:
         leaves="snapshots and blobs",
         undo=f"rm {ref}",
         # huggingface_hub takes a newline as part of the commit
-        apply=lambda _tell: write_file(ref, commit.encode("ascii")),
+        apply=lambda _on_progress: write_file(ref, commit.encode("ascii")),
     )

@@ -12,7 +12,7 @@ import pytest
 
 from sage_doctor.paths.find import read_script
 from sage_doctor.paths.find.path_map import landscape
-from sage_doctor.paths.scan import Seen
+from sage_doctor.paths.scan import ScannedFile
 
 # `make soak` reads all of them.
 MOST = int(os.environ.get("SAGE_DOCTOR_TEST_SOURCES", "250"))
@@ -48,6 +48,6 @@ def test_nothing_is_found_in_sources_of_libraries(name: str, tmp_path: Path) -> 
         script = read_script(path, known, directory=path.parent)
         problems[script.problem.partition(" (line")[0]] += 1
         placed = tuple((o, known.place(o.text)) for o in script.occurrences)
-        seen = Seen(script=script, subject=path.name, placed=placed, others=known.others)
+        seen = ScannedFile(script=script, subject=path.name, placed=placed, others=known.others)
         assert seen.misplaced == [], path
     assert problems[""] >= 0.97 * len(files), problems

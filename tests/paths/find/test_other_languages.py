@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.paths.find import Landscape, Script, read_script
+from sage_doctor.paths.find import PathMap, Script, read_script
 from sage_doctor.paths.find.path_map import landscape
 
 SHELL = """\
@@ -31,13 +31,13 @@ if true; then N=/home/sprout/no-question; fi
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> Landscape:
+def known(tmp_path: Path) -> PathMap:
     return landscape(
         home=tmp_path / "me", ours=[tmp_path / "hrm"], others=["/home/sprout", "/home/dp"], names=["sprout"]
     )
 
 
-def read(directory: Path, known: Landscape, name: str, text: str | bytes) -> Script:
+def read(directory: Path, known: PathMap, name: str, text: str | bytes) -> Script:
     path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -51,7 +51,7 @@ def by_context(script: Script) -> dict[str, list[str]]:
     return found
 
 
-def test_a_shell_script_by_its_grammar(tmp_path: Path, known: Landscape) -> None:
+def test_a_shell_script_by_its_grammar(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "run.sh", SHELL)
     assert (script.language, script.problem) == ("shell", "")
     assert by_context(script) == {
@@ -64,7 +64,7 @@ def test_a_shell_script_by_its_grammar(tmp_path: Path, known: Landscape) -> None
 
 
 def test_a_shell_script_line_by_line_is_unverified(
-    tmp_path: Path, known: Landscape, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, known: PathMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tree_sitter_bash", None)  # what Python has for a module that is not installed
     script = read(tmp_path, known, "run.sh", SHELL)
@@ -75,12 +75,12 @@ def test_a_shell_script_line_by_line_is_unverified(
     assert {"asked", "test"} <= set(found["detection"])
 
 
-def test_a_broken_shell_script_is_said_to_be_one(tmp_path: Path, known: Landscape) -> None:
+def test_a_broken_shell_script_is_said_to_be_one(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "run.sh", "if [ ; then\n((( /home/sprout/x\n")
     assert "no syntax" in script.problem
 
 
-def test_a_unit(tmp_path: Path, known: Landscape) -> None:
+def test_a_unit(tmp_path: Path, known: PathMap) -> None:
     text = (
         "# /home/sprout/comment\n[Service]\nUser=sage\nWorkingDirectory=%h/hrm\nEnvironmentFile=-/home/sprout/env\n"
         "Environment=ZOO=/home/sprout/zoo\nExecStartPre=-/bin/true\n"
@@ -99,7 +99,7 @@ def test_a_unit(tmp_path: Path, known: Landscape) -> None:
     ]
 
 
-def test_a_crontab(tmp_path: Path, known: Landscape) -> None:
+def test_a_crontab(tmp_path: Path, known: PathMap) -> None:
     text = (
         "# m h /home/sprout/comment\nZOO=/home/sprout/zoo\n"
         "0 */6 * * 1-5 A=b /home/sprout/run.sh --out /home/sprout/out\n@reboot cd /home/sprout/hrm && /usr/bin/env x\n"
@@ -113,7 +113,7 @@ def test_a_crontab(tmp_path: Path, known: Landscape) -> None:
     ]
 
 
-def test_a_launchd_job(tmp_path: Path, known: Landscape) -> None:
+def test_a_launchd_job(tmp_path: Path, known: PathMap) -> None:
     job = {
         "ProgramArguments": ["/Users/sage/run.sh", "--model", "/Users/sage/m"],
         "WorkingDirectory": "/Users/sage",
@@ -148,7 +148,7 @@ def test_a_launchd_job(tmp_path: Path, known: Landscape) -> None:
         ("a.unknown", "/home/sprout/x/y\n", "data"),
     ],
 )
-def test_texts(name: str, text: str, context: str, tmp_path: Path, known: Landscape) -> None:
+def test_texts(name: str, text: str, context: str, tmp_path: Path, known: PathMap) -> None:
     found = [(o.text, o.context) for o in read(tmp_path, known, name, text).occurrences]
     assert found == [("/home/sprout/x/y", context)]
 
@@ -175,7 +175,7 @@ SPACED = "/home/sprout/My Models/m 1"
         ("a.ini", f"model = {SPACED}\n"),
     ],
 )
-def test_blanks_in_names(name: str, text: str | bytes, tmp_path: Path, known: Landscape) -> None:
+def test_blanks_in_names(name: str, text: str | bytes, tmp_path: Path, known: PathMap) -> None:
     found = [o.text for o in read(tmp_path, known, name, text).occurrences if o.used and o.text != "/bin/ls"]
     assert found == [SPACED]
 
@@ -192,21 +192,21 @@ def test_blanks_in_names(name: str, text: str | bytes, tmp_path: Path, known: La
         ("crontab", "@reboot /home/sprout/run.sh a/b\n"),
     ],
 )
-def test_what_stands_behind_a_path_is_no_part_of_it(name: str, text: str, tmp_path: Path, known: Landscape) -> None:
+def test_what_stands_behind_a_path_is_no_part_of_it(name: str, text: str, tmp_path: Path, known: PathMap) -> None:
     assert [o.text for o in read(tmp_path, known, name, text).occurrences] == ["/home/sprout/run.sh"]
 
 
-def test_a_path_with_blanks_that_is_there_is_one_wherever_it_stands(tmp_path: Path, known: Landscape) -> None:
+def test_a_path_with_blanks_that_is_there_is_one_wherever_it_stands(tmp_path: Path, known: PathMap) -> None:
     (tmp_path / "hrm/my run").mkdir(parents=True)
     found = read(tmp_path, known, "a.sh", f'bash -c "{tmp_path}/hrm/my run"\n').occurrences
     assert [o.text for o in found] == [f"{tmp_path}/hrm/my run"]
 
 
-def test_the_homes_of_a_container_are_its_own(tmp_path: Path, known: Landscape) -> None:
+def test_the_homes_of_a_container_are_its_own(tmp_path: Path, known: PathMap) -> None:
     assert read(tmp_path, known, "Dockerfile", "WORKDIR /home/app/src\n").occurrences == ()
 
 
-def test_first_lines(tmp_path: Path, known: Landscape) -> None:
+def test_first_lines(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "run", "#!/usr/bin/env -S A=b python3 -u\nx = '/home/sprout/x/y'\n")
     assert (script.language, script.interpreter, script.asked, script.crlf) == (
         "python",
@@ -218,7 +218,7 @@ def test_first_lines(tmp_path: Path, known: Landscape) -> None:
     assert (script.language, script.interpreter, script.crlf) == ("shell", "/bin/bash", True)
 
 
-def test_what_is_no_file_is_said(tmp_path: Path, known: Landscape) -> None:
+def test_what_is_no_file_is_said(tmp_path: Path, known: PathMap) -> None:
     (tmp_path / "a.py").mkdir()
     assert "cannot be read" in read_script(tmp_path / "a.py", known, directory=tmp_path).problem
     assert "cannot be read" in read_script(tmp_path / "b.py", known, directory=tmp_path).problem

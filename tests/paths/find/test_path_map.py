@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.paths.find import Landscape
+from sage_doctor.paths.find import PathMap
 from sage_doctor.paths.find.path_map import landscape, other_roots
 
 from .forms import S, lay_out
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> Landscape:
+def known(tmp_path: Path) -> PathMap:
     home, checkout = lay_out(tmp_path)
     return landscape(home=home, ours=[checkout], others=["/home/sprout", "/mnt/nvme/zoo", "/tmp/x", "/"])
 
 
-def test_roots_that_everybody_has_say_nothing(known: Landscape) -> None:
+def test_roots_that_everybody_has_say_nothing(known: PathMap) -> None:
     assert known.others == ("/home/sprout", "/mnt/nvme/zoo")
 
 
@@ -45,11 +45,11 @@ def test_the_roots_of_machines_are_their_homes_and_absolute_variables() -> None:
         ("/home/sprout/" + "x" * 5000, "external"),
     ],
 )
-def test_places(text: str, place: str, known: Landscape) -> None:
+def test_places(text: str, place: str, known: PathMap) -> None:
     assert known.place(text).place == place
 
 
-def test_ours(known: Landscape) -> None:
+def test_ours(known: PathMap) -> None:
     checkout = known.ours[0]
     assert known.place(str(checkout / "zoo/m")).place == "here"
     assert known.place(str(checkout / "zoo/lost")).place == "gone"
@@ -57,7 +57,7 @@ def test_ours(known: Landscape) -> None:
     assert known.place(str(checkout) + "-other").place == "gone"  # of the home, not of the checkout
 
 
-def test_what_is_learnt_from_one_path_holds_for_the_others(known: Landscape) -> None:
+def test_what_is_learnt_from_one_path_holds_for_the_others(known: PathMap) -> None:
     root = "/home/sprout/hrm"
     assert known.place(root).place == "foreign"
     known.learn([f"{root}/zoo/m"])
@@ -67,11 +67,11 @@ def test_what_is_learnt_from_one_path_holds_for_the_others(known: Landscape) -> 
     assert (new.place, new.target, new.exists) == ("mappable", known.ours[0] / "not/yet", False)
 
 
-def test_a_single_name_proves_nothing(known: Landscape) -> None:
+def test_a_single_name_proves_nothing(known: PathMap) -> None:
     assert known.place("/home/sprout/zoo").place == "foreign"
 
 
-def test_files_that_name_no_machine_are_told_at_once(known: Landscape) -> None:
+def test_files_that_name_no_machine_are_told_at_once(known: PathMap) -> None:
     assert not known.may_stand_in(b"import os\nx = '/usr/bin'\n")
     assert known.may_stand_in(b"x = '/home/x'\n")
     assert known.may_stand_in(b"x = Path('/', 'home', 'x')\n")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.paths.find import Landscape, read_script
+from sage_doctor.paths.find import PathMap, read_script
 from sage_doctor.paths.find.path_map import landscape
 
 from .forms import FORMS, NO_PATH, Form, lay_out
 
 
-def land(root: Path) -> tuple[Landscape, Path]:
+def land(root: Path) -> tuple[PathMap, Path]:
     home, checkout = lay_out(root)
     others = ["/home/sprout", "/home/dp"]
     return landscape(home=home, ours=[checkout], others=others, names=["sprout", "thor"]), checkout

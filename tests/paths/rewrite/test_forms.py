@@ -10,9 +10,9 @@ import pytest
 
 from sage_doctor.paths.find import read_script
 from sage_doctor.paths.find.path_map import landscape
-from sage_doctor.paths.rewrite import FileEdits, World, plan_edits
+from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
 from sage_doctor.paths.rewrite.source import rewritten, suggested
-from sage_doctor.paths.scan import Seen
+from sage_doctor.paths.scan import ScannedFile
 from tests.paths.find.forms import FORMS, PREAMBLE, Form, S, lay_out
 
 
@@ -26,8 +26,8 @@ def planned(root: Path, text: str, *, models: dict[str, str] | None = None, reso
     known.learn([f"{S}/zoo/m", *(o.text for o in read.occurrences if o.used)])
     placed = tuple((o, known.place(o.text)) for o in read.occurrences)
     places = {checkout / place: name for name, place in (models or {}).items()}
-    seen = Seen(script=read, subject="run.py", roles=("r",), placed=placed)
-    return plan_edits(seen, World(directory=checkout, models=places, resolvable=resolvable))
+    seen = ScannedFile(script=read, subject="run.py", roles=("r",), placed=placed)
+    return plan_edits(seen, RewriteContext(directory=checkout, models=places, resolvable=resolvable))
 
 
 def body(text: str) -> str:
@@ -175,6 +175,6 @@ def test_other_encodings_stay(tmp_path: Path) -> None:
     known = landscape(home=home, ours=[checkout], others=["/home/sprout"])
     read = read_script(plan.path, known, directory=checkout)
     placed = tuple((o, known.place(o.text)) for o in read.occurrences)
-    again = plan_edits(Seen(script=read, subject="run.py", placed=placed), World(directory=checkout))
+    again = plan_edits(ScannedFile(script=read, subject="run.py", placed=placed), RewriteContext(directory=checkout))
     assert rewritten(again, again.edits).startswith(b"# coding: latin-1\n")
     assert b"\n\xe9 = str(Path(" in rewritten(again, again.edits)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sage_doctor.paths.find import read_script
 from sage_doctor.paths.find.path_map import landscape
 from sage_doctor.paths.find.python_script import parse
-from sage_doctor.paths.rewrite import FileEdits, World, plan_edits
+from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
 from sage_doctor.paths.rewrite.patch import suggestions
 from sage_doctor.paths.rewrite.source import rewritten, suggested
-from sage_doctor.paths.scan import Seen
+from sage_doctor.paths.scan import ScannedFile
 from tests.paths.find.forms import FORMS, S
 
 from .test_forms import planned
@@ -131,4 +131,4 @@ def planned_from(path: Path, root: Path) -> FileEdits:
     known = landscape(home=root, ours=[root], others=["/home/sprout"])
     read = read_script(path, known, directory=root)
     placed = tuple((o, known.place(o.text)) for o in read.occurrences)
-    return plan_edits(Seen(script=read, subject="run.py", placed=placed), World(directory=root))
+    return plan_edits(ScannedFile(script=read, subject="run.py", placed=placed), RewriteContext(directory=root))

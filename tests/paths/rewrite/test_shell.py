@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from sage_doctor.paths.find import read_script
 from sage_doctor.paths.find.path_map import landscape
-from sage_doctor.paths.rewrite import FileEdits, World, plan_edits
+from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
 from sage_doctor.paths.rewrite.patch import suggestions
 from sage_doctor.paths.rewrite.source import suggested
-from sage_doctor.paths.scan import Seen
+from sage_doctor.paths.scan import ScannedFile
 from tests.paths.find.forms import S, lay_out
 
 from .shell_forms import ROOT, SHELL_FORMS, ShellForm
@@ -35,8 +35,10 @@ def planned(root: Path, text: str, *, models: dict[Path, str] | None = None, com
     read = read_script(script, known, directory=checkout)
     known.learn([f"{S}/zoo/m", *(o.text for o in read.occurrences if o.used)])
     placed = tuple((o, known.place(o.text)) for o in read.occurrences)
-    seen = Seen(script=read, subject="run.sh", roles=("r",), placed=placed)
-    world = World(directory=checkout, models=models or {}, command=command, manifest=checkout / "sage-doctor.toml")
+    seen = ScannedFile(script=read, subject="run.sh", roles=("r",), placed=placed)
+    world = RewriteContext(
+        directory=checkout, models=models or {}, command=command, manifest=checkout / "sage-doctor.toml"
+    )
     return plan_edits(seen, world)
 
 

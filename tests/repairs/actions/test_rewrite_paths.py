@@ -13,7 +13,7 @@ from sage_doctor.paths.rewrite import source
 from sage_doctor.repairs import atomic_files
 from sage_doctor.repairs.actions import rewrite_paths
 from sage_doctor.repairs.journal import Journal
-from sage_doctor.repairs.repair_session import Audience, Mending, Wishes, mend
+from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, RepairReport, run_repairs
 from sage_doctor.subjects.selection import Request
 from tests.model_directories import write_full
 
@@ -33,7 +33,7 @@ path = "zoo/m"
 """
 ONE = f'from pathlib import Path\n\nROOT = Path(__file__).resolve().parents[1]\nMODEL = "{S}/zoo/m"\n'
 TWO = f'import sys\n\nsys.path.insert(0, "{S}")\nimport lib.tool\n\nMODEL = "{S}/zoo/m"\nLOG = f"{S}/zoo/{{MODEL}}"\n'
-Fix = Callable[..., Mending]
+Fix = Callable[..., RepairReport]
 
 
 def git(directory: Path, *words: str) -> str:
@@ -63,11 +63,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def fix(checkout: Path, tmp_path: Path) -> Fix:
-    def run(**wishes: bool) -> Mending:
+    def run(**wishes: bool) -> RepairReport:
         request = Request(targets=(), manifest=str(checkout / "sage-doctor.toml"), level="static", cwd=str(checkout))
-        audience = Audience(consent=lambda _plan: True)
-        given = Wishes(**{"rewrite_paths": True, **wishes})  # type: ignore[arg-type]
-        return mend(request, audience, wishes=given, journal=Journal(path=tmp_path / "journal.jsonl"))
+        audience = RepairCallbacks(consent=lambda _plan: True)
+        given = RepairOptions(**{"rewrite_paths": True, **wishes})  # type: ignore[arg-type]
+        return run_repairs(request, audience, wishes=given, journal=Journal(path=tmp_path / "journal.jsonl"))
 
     return run
 
@@ -186,7 +186,9 @@ def test_a_file_changed_after_the_plan_is_left_alone(checkout: Path) -> None:
         return True
 
     journal = Journal(path=checkout.parent / "journal.jsonl")
-    (attempt,) = mend(request, Audience(consent=consent), wishes=Wishes(rewrite_paths=True), journal=journal).attempts
+    (attempt,) = run_repairs(
+        request, RepairCallbacks(consent=consent), wishes=RepairOptions(rewrite_paths=True), journal=journal
+    ).attempts
     assert attempt.ending == "failed"
     assert "was changed since the plan" in attempt.reason
     assert (checkout / "scripts/one.py").read_text() == "x = 1\n"
