@@ -41,7 +41,11 @@ def run(options: argparse.Namespace) -> int:
 
     host = host_of(options.manifest)
     manifest = host.manifest
-    if options.name is not None and manifest is not None and options.name not in {*manifest.roles, *manifest.elsewhere}:
+    if (
+        options.name is not None
+        and manifest is not None
+        and options.name not in {*manifest.roles, *manifest.unavailable_here}
+    ):
         manifest.model(options.name)  # says which name may have been meant
     if options.accept:
         return _accept(host, options.name)

@@ -149,7 +149,7 @@ def _unfit(context: GateContext, body: Mapping[str, Any], watched: Watched, *, r
         return "the last result kept sessions out"
     if context.gate_request.fail_on == "warning" and body["verdict"] not in ("healthy", "unhealthy"):
         return "the last result has warnings"
-    if body["live"]:
+    if body["uncacheable"]:
         return "some of it must be asked every time"
     if short_of(int(body["memory_needed"])):
         return "memory is shorter now than the models need"

@@ -45,15 +45,15 @@ def examine_role(context: GateContext, why: str, on_progress: OnProgress, on_fin
         old = {} if gate_request.fresh else valid_results(context, selection, inputs)
         waited = False
         # One load at a time on a machine: two at once would take each other's memory, and each other's time.
-        if at_least(selection.level, "load") and selection.deep - old.keys():
+        if at_least(selection.level, "load") and selection.load_targets - old.keys():
             got = held.enter_context(
                 gate_lock(loads_lock(context), what="a model", until=context.until, on_progress=on_progress)
             )
             waited = got.waited
         if waited:  # another role's gate has loaded one of them meanwhile
             old.update(valid_results(context, selection, inputs, since=context.begun_s if gate_request.fresh else None))
-        selection = dataclasses.replace(selection, deep=selection.deep - old.keys())
-        request = dataclasses.replace(request, settled=tuple(sorted(old)))
+        selection = dataclasses.replace(selection, load_targets=selection.load_targets - old.keys())
+        request = dataclasses.replace(request, skip_load=tuple(sorted(old)))
         report = examine(
             request,
             fail_on=gate_request.fail_on,
@@ -167,7 +167,7 @@ def _record_role(
         "reason": decision.reason,
         "details": list(decision.details),
         "codes": list(decision.codes),
-        "live": not inputs.complete
+        "uncacheable": not inputs.complete
         or bool(manifest.check_paths)
         or manifest.watched  # a trace grows old by itself
         or any(s.required for s in selection.services),

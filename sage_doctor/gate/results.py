@@ -60,7 +60,7 @@ def valid_results(
         if (
             record is None
             or not record.body.keys() >= _PARTS
-            or model.name not in selection.deep
+            or model.name not in selection.load_targets
             or (since is not None and record.taken_s < since)
         ):
             continue
@@ -91,7 +91,7 @@ def keep_results(context: GateContext, selection: Selection, inputs: InputSnapsh
             c.status in ("error", "fail") or (c.reason or "").startswith("blocked by") for c in checks
         )
         done = any(c.status in ("pass", "warn") for c in checks)  # a model whose service was asked was not loaded
-        if model.name not in selection.deep or not done or bad or files is None:
+        if model.name not in selection.load_targets or not done or bad or files is None:
             continue
         deep_ids = {c.id for c in checks}
         body = {

@@ -140,7 +140,7 @@ def _models(
 def _taken(manifest: Manifest | None) -> list[str]:
     if manifest is None:
         return []
-    return [*manifest.models, *manifest.services, *manifest.elsewhere, *manifest.roles]
+    return [*manifest.models, *manifest.services, *manifest.unavailable_here, *manifest.roles]
 
 
 def _add(models: dict[str, Model], name: str, kind: str, host: Host, reference: ModelPath) -> None:

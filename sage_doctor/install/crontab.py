@@ -193,7 +193,7 @@ def _replace(old: str, new: str, state: Path) -> Applied:
         if read_crontab() != new:
             write_crontab(old)
             raise DoctorError("crontab did not keep what it was given; what was there before is put back")
-    return Applied(undo=lambda: write_crontab(old))
+    return Applied(rollback=lambda: write_crontab(old))
 
 
 @contextmanager

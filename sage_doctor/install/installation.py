@@ -97,7 +97,7 @@ class Installation:
             for command in self.first:
                 _run(command)
         done = all_of([change.apply for change in self.changes])
-        done.settle()
+        done.commit()
         if self.reachable:
             for command in self.then:
                 _run(command)
@@ -171,10 +171,10 @@ def _remove(path: Path, found: Owned, also: Path | None) -> Applied:
         os.unlink(path)
         sync_directory(path.parent)
 
-    def undo() -> None:
+    def rollback() -> None:
         write_file(path, (found.text or "").encode("utf-8"))
 
-    def settle() -> None:
+    def commit() -> None:
         with contextlib.suppress(OSError):
             if also is not None and lead is not None and os.path.basename(lead) == path.name:
                 os.unlink(also)
@@ -182,4 +182,4 @@ def _remove(path: Path, found: Owned, also: Path | None) -> Applied:
             with contextlib.suppress(OSError):
                 os.rmdir(path.parent)  # only an empty one goes
 
-    return Applied(undo=undo, settle=settle)
+    return Applied(rollback=rollback, commit=commit)

@@ -138,7 +138,7 @@ def _make_state(order: Order) -> Applied:
         order.state.mkdir(parents=True, mode=0o700)
         if os.getuid() == 0:
             shutil.chown(order.state, order.user)
-    return Applied(undo=order.state.rmdir)
+    return Applied(rollback=order.state.rmdir)
 
 
 def plan_uninstall(roles: Sequence[str], place: JobLocation) -> Installation:

@@ -60,8 +60,8 @@ def choose(
         locked=locked,
         models=tuple(models[n] for n in sorted(wanted)),
         named=frozenset(asked),
-        known=frozenset({*manifest.models, *manifest.elsewhere}),
-        elsewhere=manifest.elsewhere,
+        known=frozenset({*manifest.models, *manifest.unavailable_here}),
+        elsewhere=manifest.unavailable_here,
         cache=next((m.host.cache_dir / "hashes.json" for m in models.values()), None),
     )
 
@@ -71,12 +71,12 @@ def _asked(targets: Sequence[str], manifest: Manifest, locked: Mapping[str, Lock
     for target in targets:
         if target in manifest.roles:
             found |= {n for n in manifest.roles[target].models if n not in manifest.services}
-        elif target in manifest.models or target in manifest.elsewhere or target in locked:
+        elif target in manifest.models or target in manifest.unavailable_here or target in locked:
             found.add(target)
         elif target in manifest.services:
             raise UsageError(f"{shell_quote(target)} is a service: it has no files here to lock")
         else:
-            names = [*manifest.models, *manifest.elsewhere, *manifest.roles]
+            names = [*manifest.models, *manifest.unavailable_here, *manifest.roles]
             near = nearest(target, names)
             hint = (
                 f"did you mean {shell_quote(near)}?"

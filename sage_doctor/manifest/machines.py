@@ -188,7 +188,7 @@ def check_vars(scope: Scope, variables: Mapping[str, RawValue], problems: Proble
 
 def note(missing: Unresolved, value: RawValue, scope: Scope, problems: Problems) -> None:
     """Note why a text could not be filled in, unless that is told where the cause lies."""
-    if missing.told:
+    if missing.reported:
         return
     message = f"{value.label}: {missing}"
     if missing.word:

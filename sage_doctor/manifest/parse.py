@@ -46,7 +46,7 @@ def parse_manifest(text: str, *, path: Path, shown_as: Path, host: HostIdentity)
     problems = Problems(shown_as, lines)
     if lines.too_deep:
         problems.add_at(lines.too_deep, "nested deeper than any manifest")
-        problems.settle()
+        problems.raise_if_any()
     return _Parser(_toml(text, problems), path, host, problems).manifest()
 
 
@@ -61,7 +61,7 @@ def _toml(text: str, problems: Problems) -> dict[str, Any]:
         problems.add_at(line, f"not valid TOML: {printable(message)}{column}")
     except (ValueError, RecursionError, OverflowError) as error:
         problems.add((), f"not a manifest: {printable(str(error), limit=200)}")
-    problems.settle()
+    problems.raise_if_any()
     return {}
 
 
@@ -99,7 +99,7 @@ class _Parser:
         newer = "; a newer sage-doctor may read it" if number and value > keys.SCHEMA else ""
         self.problems.add(("schema",), f"schema must be {keys.SCHEMA}, not {shown(value)}{newer}")
         if number:
-            self.problems.settle()
+            self.problems.raise_if_any()
 
     def manifest(self) -> Manifest:
         here, settled = match_host(self.machines, self.host, self.problems)
@@ -125,7 +125,7 @@ class _Parser:
         heartbeats, states = sessions.heartbeats(), sessions.states()
         machine = machines[here.name] if here is not None else None
         python = machine.python if machine is not None else self._python(None, filler, needed=True)
-        self.problems.settle()
+        self.problems.raise_if_any()
         return Manifest(
             path=self.path,
             models=models,
@@ -139,7 +139,7 @@ class _Parser:
             lint=self.lint,
             vars=scope.values(scope.variables),
             check_paths=check_paths,
-            elsewhere=elsewhere,
+            unavailable_here=elsewhere,
             heartbeats=heartbeats,
             states=states,
             services=services,

@@ -53,7 +53,7 @@ class Problems:
         ordered = sorted(self._found, key=lambda problem: problem[0])
         return list(dict.fromkeys(f"{self.where}:{line}: {message}" for line, message in ordered))
 
-    def settle(self) -> None:
+    def raise_if_any(self) -> None:
         """Raise `ManifestError` with everything gathered so far; return where that is nothing."""
         if self._found:
             raise ManifestError(self.messages())

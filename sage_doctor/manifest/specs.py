@@ -179,7 +179,7 @@ class Manifest:
     lint: LintSpec = field(default_factory=LintSpec)
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
-    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    unavailable_here: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
     heartbeats: Mapping[str, HeartbeatSpec] = field(default_factory=dict)
@@ -203,9 +203,9 @@ class Manifest:
         shown = printable(name, limit=80)
         if name in self.services:
             raise UsageError(f"model '{shown}' is a service: it lies in no directory")
-        if name in self.elsewhere:
-            raise UsageError(f"model '{shown}' is not on this machine: {self.elsewhere[name]}")
-        near = nearest(name, [*self.models, *self.elsewhere])
+        if name in self.unavailable_here:
+            raise UsageError(f"model '{shown}' is not on this machine: {self.unavailable_here[name]}")
+        near = nearest(name, [*self.models, *self.unavailable_here])
         hint = f"did you mean '{printable(near)}'?" if near else f"models: {join_limited(list(self.models)) or 'none'}"
         raise UsageError(f"no model '{shown}' in {printable(str(self.path))}; {hint}")
 

@@ -25,12 +25,12 @@ class Unresolved(Exception):
     """
 
     def __init__(
-        self, message: str, *, here_only: bool = False, word: str = "", told: bool = False, spreads: bool = False
+        self, message: str, *, here_only: bool = False, word: str = "", reported: bool = False, spreads: bool = False
     ) -> None:
         super().__init__(message)
         self.here_only = here_only
         self.word = word
-        self.told = told
+        self.reported = reported
         self.spreads = spreads
 
 
@@ -67,8 +67,8 @@ class Scope:
         with suppress(Unresolved):
             self._variable(name, ())
         cause = self._broken.get(name)
-        if cause is not None and not cause.told:
-            cause.told = True
+        if cause is not None and not cause.reported:
+            cause.reported = True
             raise Unresolved(str(cause), word=cause.word)
 
     def values(self, names: Iterable[str]) -> dict[str, str]:
@@ -123,7 +123,7 @@ class Scope:
             why = "no [machines] table matches this host; set SAGE_MACHINE"
             if not self.this_host:
                 why = f"{self._host()} states no home"
-            raise Unresolved(f"'{{{shown}}}' has no value: {why}", here_only=True, told=not self.settled)
+            raise Unresolved(f"'{{{shown}}}' has no value: {why}", here_only=True, reported=not self.settled)
         if name in self.elsewhere:
             raise self._elsewhere(name)
         raise Unresolved(f"unknown variable '{shown}'", word=name)
@@ -134,7 +134,7 @@ class Scope:
         return Unresolved(
             f"variable '{name}' is set for {which} but not for {self._host()}{self._advice()}",
             here_only=True,
-            told=not self.settled,
+            reported=not self.settled,
         )
 
     def _host(self) -> str:
@@ -160,7 +160,7 @@ class Scope:
         if name in self._values:
             return self._values[name]
         if name in self._broken:
-            raise Unresolved(f"variable '{name}' has no value", told=True)
+            raise Unresolved(f"variable '{name}' has no value", reported=True)
         if name in inside:
             circle = " -> ".join((*inside[inside.index(name) :], name))
             raise Unresolved(f"variables that need each other: {printable(circle, limit=200)}", spreads=True)
@@ -173,6 +173,6 @@ class Scope:
                 self._broken[name] = cause
             if cause.here_only or cause.spreads or not inside:
                 raise
-            raise Unresolved(str(cause), told=True) from cause
+            raise Unresolved(str(cause), reported=True) from cause
         self._values[name] = value
         return value

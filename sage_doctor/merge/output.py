@@ -99,7 +99,7 @@ class Writer:
                 continue
             return found if len(found) >= count else bytearray(count)
 
-    def take(self, output: Output, memory: bytearray, count: int, at: int) -> None:
+    def submit(self, output: Output, memory: bytearray, count: int, at: int) -> None:
         """Have the first `count` bytes of lent memory written at byte `at`."""
         self._jobs.put(_Job(output, at, count, memory))
 

@@ -175,7 +175,7 @@ class _Filling:
         for block in sums.blocks(slot.piece, self._source, self._survival, acquire_buffer):
             if not block.finite:
                 raise _nonfinite(slot.piece)
-            self._writer.take(output, block.memory, block.nbytes, at)
+            self._writer.submit(output, block.memory, block.nbytes, at)
             at += block.nbytes
             self._on_progress(doing, block.nbytes)
 

@@ -99,7 +99,7 @@ def write_file(path: Path, data: bytes, *, backup: Path | None = None) -> Applie
         if not there:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, data, None)
-            return Applied(undo=lambda: _gone(path))
+            return Applied(rollback=lambda: _gone(path))
         mode = _mode_of(path)
         if backup is not None:
             os.link(path, backup, follow_symlinks=False)
@@ -108,10 +108,10 @@ def write_file(path: Path, data: bytes, *, backup: Path | None = None) -> Applie
             except BaseException:
                 os.unlink(backup)
                 raise
-            return Applied(undo=lambda: _moved(backup, path))
+            return Applied(rollback=lambda: _moved(backup, path))
         old = path.read_bytes()
         _write(path, data, mode)
-        return Applied(undo=lambda: _write(path, old, mode))
+        return Applied(rollback=lambda: _write(path, old, mode))
 
 
 def _gone(path: Path) -> None:
@@ -134,26 +134,26 @@ def rename(path: Path, other: Path) -> Applied:
             os.unlink(other)
             raise
         sync_directory(path.parent)
-    return Applied(undo=lambda: _moved(other, path))
+    return Applied(rollback=lambda: _moved(other, path))
 
 
 def all_of(steps: list[Callable[[], Applied]]) -> Applied:
     """Do all steps, or none: where one fails, those before it are taken back. Raises what the step raised."""
     done: list[Applied] = []
 
-    def undo() -> None:
+    def rollback() -> None:
         for step in reversed(done):
-            step.undo()
+            step.rollback()
 
-    def settle() -> None:
+    def commit() -> None:
         for step in done:
-            step.settle()
+            step.commit()
 
     try:
         for step in steps:
             applied = step()
             done.append(applied)
     except BaseException:
-        undo()
+        rollback()
         raise
-    return Applied(undo=undo, settle=settle)
+    return Applied(rollback=rollback, commit=commit)

@@ -41,10 +41,10 @@ def _noop() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What was done. `undo` puts the old state back; `settle` lets go of it, once the checks are content."""
+    """What was done. `rollback` puts the old state back; `commit` lets go of it, once the checks are content."""
 
-    undo: Callable[[], None]
-    settle: Callable[[], None] = _noop
+    rollback: Callable[[], None]
+    commit: Callable[[], None] = _noop
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -242,15 +242,15 @@ class _RepairSession:
             files = self.repairs[plan.repair].plan_files is not None
             reason = discontent_of_files(group, state, after) if files else verification_failure(finding, state, after)
         except BaseException:
-            applied.undo()
+            applied.rollback()
             self.journal.append("interrupted", key)
             raise
         if reason:
-            applied.undo()
+            applied.rollback()
             self.journal.append("undone", key, reason=reason)
             return Attempt(finding=finding, repair=plan.repair, plan=plan, ending="undone", reason=reason), state
         self.journal.append("repaired", key)
-        applied.settle()
+        applied.commit()
         said = outcome_of_files(group, after) if files else ""
         attempt = Attempt(finding=finding, repair=plan.repair, plan=plan, ending="repaired", reason=said)
         return attempt, _with_deeper(after, state)

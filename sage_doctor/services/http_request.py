@@ -21,9 +21,9 @@ _STEP = 65_536
 class Reply:
     """An answer whose status line and headers are there. `wait` says how long what follows may take."""
 
-    def __init__(self, response: http.client.HTTPResponse, clock: Deadline, endpoint: Endpoint) -> None:
+    def __init__(self, response: http.client.HTTPResponse, deadline: Deadline, endpoint: Endpoint) -> None:
         self._response = response
-        self._clock = clock
+        self._deadline = deadline
         self._endpoint = endpoint
         self._taken = 0
         self.status = response.status
@@ -35,11 +35,11 @@ class Reply:
     def still_coming(self) -> bool:
         """Whether the time for the whole answer is over, and pieces of it were coming until then."""
         now = time.monotonic()
-        return now >= self._clock.until and (now - self.arrived) * 3 < now - self._begun
+        return now >= self._deadline.until and (now - self.arrived) * 3 < now - self._begun
 
     def wait(self, idle_s: float) -> None:
         """Wait that many seconds at most for each of the pieces from now on."""
-        self._clock.idle_s = idle_s
+        self._deadline.idle_s = idle_s
 
     def pieces(self) -> Iterator[bytes]:
         """Give what comes, as it comes; `arrived` is when the last piece did. Raises `Troubled`."""
@@ -87,7 +87,7 @@ def http_request(
 
     The whole takes no more than `all_s` seconds, and each wait within it no more than `idle_s`.
     """
-    clock = Deadline(patience.within(patience.connect_s), patience.connect_s)
+    deadline = Deadline(patience.within(patience.connect_s), patience.connect_s)
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
     headers = {"Accept": "application/json, text/event-stream, application/x-ndjson", "Accept-Encoding": "identity"}
     headers |= {"User-Agent": "sage-doctor", "Connection": "close"}
@@ -99,11 +99,11 @@ def http_request(
         headers["Content-Type"] = "application/json"
     try:
         with _told(endpoint):
-            connection.sock = cast("Any", connect(endpoint, clock))
-            clock.until, clock.idle_s = patience.within(all_s), idle_s
+            connection.sock = cast("Any", connect(endpoint, deadline))
+            deadline.until, deadline.idle_s = patience.within(all_s), idle_s
             connection.request("POST" if data is not None else "GET", path, data, headers)
             response = connection.getresponse()
-        yield Reply(response, clock, endpoint)
+        yield Reply(response, deadline, endpoint)
     finally:
         connection.close()
         if response is not None:

@@ -21,7 +21,7 @@ class Deadline:
         self.until = until
         self.idle_s = idle_s
 
-    def left(self) -> float:
+    def remaining_s(self) -> float:
         """Return how long the next read may take, in seconds."""
         left = min(self.idle_s, self.until - time.monotonic())
         if left <= 0:
@@ -30,17 +30,17 @@ class Deadline:
 
 
 class _Bytes(io.RawIOBase):
-    """What comes from a socket, each piece waited for as long as the clock says."""
+    """What comes from a socket, each piece waited for as long as the deadline says."""
 
-    def __init__(self, sock: socket.socket, clock: Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
-        self._clock = clock
+        self._deadline = deadline
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(self._clock.left())
+        self._sock.settimeout(self._deadline.remaining_s())
         return self._sock.recv_into(buffer)
 
     def close(self) -> None:
@@ -51,19 +51,19 @@ class _Bytes(io.RawIOBase):
 class Wire:
     """What `http.client` takes for its socket."""
 
-    def __init__(self, sock: socket.socket, clock: Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
-        self._clock = clock
+        self._deadline = deadline
         self._read = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return the answer's bytes. Whoever closes them closes the connection."""
         self._read = True
-        return io.BufferedReader(_Bytes(self._sock, self._clock))
+        return io.BufferedReader(_Bytes(self._sock, self._deadline))
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it before the clock's end."""
-        self._sock.settimeout(self._clock.left())
+        """Send all of it before the deadline's end."""
+        self._sock.settimeout(self._deadline.remaining_s())
         self._sock.sendall(data)
 
     def close(self) -> None:
@@ -72,16 +72,16 @@ class Wire:
             self._sock.close()
 
 
-def connect(endpoint: Endpoint, clock: Deadline) -> Wire:
-    """Return a connection. Raises `Troubled` where nothing accepts one before the clock's end."""
+def connect(endpoint: Endpoint, deadline: Deadline) -> Wire:
+    """Return a connection. Raises `Troubled` where nothing accepts one before the deadline's end."""
     where = f"{printable(endpoint.host, limit=100)}:{endpoint.port}"
     reason = ""
-    for family, address in _addresses(endpoint, clock)[:_MOST_ADDRESSES]:
+    for family, address in _addresses(endpoint, deadline)[:_MOST_ADDRESSES]:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(clock.left())
+            sock.settimeout(deadline.remaining_s())
             sock.connect(address)
-            return Wire(_encrypted(sock, endpoint, clock) if endpoint.tls else sock, clock)
+            return Wire(_encrypted(sock, endpoint, deadline) if endpoint.tls else sock, deadline)
         except TimeoutError:
             sock.close()
             reason = reason or "no connection in time"
@@ -94,10 +94,10 @@ def connect(endpoint: Endpoint, clock: Deadline) -> Wire:
     raise Troubled("down", f"accepts no connection at {where}: {reason}", address=where, reason=reason)
 
 
-def _encrypted(sock: socket.socket, endpoint: Endpoint, clock: Deadline) -> socket.socket:
+def _encrypted(sock: socket.socket, endpoint: Endpoint, deadline: Deadline) -> socket.socket:
     import ssl  # noqa: PLC0415 - services on this machine speak plain HTTP
 
-    sock.settimeout(clock.left())
+    sock.settimeout(deadline.remaining_s())
     try:
         return ssl.create_default_context().wrap_socket(sock, server_hostname=endpoint.host)
     except ssl.SSLCertVerificationError as error:
@@ -108,7 +108,7 @@ def _encrypted(sock: socket.socket, endpoint: Endpoint, clock: Deadline) -> sock
         raise Troubled("foreign", "does not speak TLS: is the URL's https right?") from error
 
 
-def _addresses(endpoint: Endpoint, clock: Deadline) -> list[tuple[Any, Any]]:
+def _addresses(endpoint: Endpoint, deadline: Deadline) -> list[tuple[Any, Any]]:
     """Return families and addresses of the host. A resolver cannot be interrupted, so a thread waits for it."""
     found: list[tuple[Any, Any]] = []
     problem: list[str] = []
@@ -123,7 +123,7 @@ def _addresses(endpoint: Endpoint, clock: Deadline) -> list[tuple[Any, Any]]:
 
     thread = threading.Thread(target=resolve, name="resolve", daemon=True)
     thread.start()
-    thread.join(clock.left())
+    thread.join(deadline.remaining_s())
     if not found:
         why = problem[0] if problem else "no answer in time"
         host = printable(endpoint.host, limit=100)

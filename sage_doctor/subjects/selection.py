@@ -39,7 +39,7 @@ class Request:
     deadline: float | None = None
     run_directory: str | None = None
     role: str | None = None
-    settled: tuple[str, ...] = ()
+    skip_load: tuple[str, ...] = ()
     stage_s: float | None = None
     history: bool = True
 
@@ -63,7 +63,7 @@ class Selection:
     host: Host
     models: tuple[Model, ...]
     level: Level
-    deep: frozenset[str]
+    load_targets: frozenset[str]
     roles: tuple[str, ...] = ()
     services: tuple[Service, ...] = ()
 
@@ -142,7 +142,7 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         host=host,
         models=ordered,
         level=request.level or "static",
-        deep=frozenset(m.name for m in ordered),
+        load_targets=frozenset(m.name for m in ordered),
     )
 
 
@@ -157,7 +157,7 @@ def _manifest(request: Request, cwd: Path, environ: Mapping[str, str]) -> Manife
 
 def _is_directory_target(target: str, manifest: Manifest) -> bool:
     return not any(
-        target in known for known in (manifest.models, manifest.services, manifest.roles, manifest.elsewhere)
+        target in known for known in (manifest.models, manifest.services, manifest.roles, manifest.unavailable_here)
     )
 
 
@@ -193,7 +193,7 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
         host=host,
         models=_ordered(chosen),
         level=request.level or "generate",
-        deep=frozenset(explicit) | {s.name for s in services if s.named or s.stands_in_for},
+        load_targets=frozenset(explicit) | {s.name for s in services if s.named or s.stands_in_for},
         roles=manifest.needed_roles(),
         services=services,
     )
@@ -212,7 +212,7 @@ def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
         host=host,
         models=_ordered(chosen),
         level=request.level or "generate",
-        deep=frozenset({*role.models, *(s.name for s in services)} - set(request.settled)),
+        load_targets=frozenset({*role.models, *(s.name for s in services)} - set(request.skip_load)),
         roles=manifest.needed_roles(),
         services=services,
     )
@@ -229,7 +229,7 @@ def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:
     for target in targets:
         if target in manifest.services:
             asked.add(target)
-        elif target in manifest.models or target in manifest.elsewhere:
+        elif target in manifest.models or target in manifest.unavailable_here:
             asked.add(manifest.model(target).name)
         elif target in manifest.roles:
             here = {*manifest.models, *manifest.services}
@@ -246,7 +246,7 @@ def _refuse_unknown(targets: Iterable[str], manifest: Manifest, cwd: Path) -> No
             and inspect_path(cwd / target).kind == "missing"
         ):
             names = [*manifest.models, *manifest.services]
-            near = nearest(target, [*names, *manifest.roles, *manifest.elsewhere])
+            near = nearest(target, [*names, *manifest.roles, *manifest.unavailable_here])
             hint = f"did you mean {shell_quote(near)}?" if near else f"models: {join_limited(names) or 'none'}"
             raise UsageError(f"no model, role or directory named {shell_quote(target)}; {hint}")
 

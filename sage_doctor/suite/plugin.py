@@ -136,7 +136,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = [
         (n, s)
         for n, s in enumerate(selection.subjects)
-        if isinstance(s, kind) and concerns(spec, s, selection.level, deep=s.name in selection.deep)
+        if isinstance(s, kind) and concerns(spec, s, selection.level, deep=s.name in selection.load_targets)
     ]
     # The id is the subject's position: names from a disk may be anything, and reports are matched by it.
     metafunc.parametrize(name, [s for _, s in chosen], indirect=True, ids=[str(n) for n, _ in chosen])

@@ -98,7 +98,7 @@ class Bench:
                 "host": host,
                 "machine": host.machine,
                 "session": host.session,
-                "models": [m for m in selection.models if m.name in selection.deep],
+                "models": [m for m in selection.models if m.name in selection.load_targets],
                 "probe": Probed(self),
                 "notes": notes,
             }

@@ -226,7 +226,7 @@ def test_models_of_other_machines_do_not_stop_this_one(load: Load) -> None:
     assert set(manifest.models) == {"merged", "adapter", "base"}
     reason = "variable 'data' is set for machine sprout but not for this host (matched: thor)"
     reason += "; add it to its vars or to [vars]"
-    assert manifest.elsewhere == {
+    assert manifest.unavailable_here == {
         "trained": reason,
         "fresh": reason,
         "unused": f"it is built on 'fresh', and {reason}",

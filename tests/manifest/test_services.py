@@ -110,7 +110,7 @@ models = ["daemon"]
 """
     manifest = load(text, hostname="a")
     assert not manifest.services
-    assert "gpu_host" in manifest.elsewhere["daemon"]
+    assert "gpu_host" in manifest.unavailable_here["daemon"]
     needed = text.replace('roles = ["none"]', 'roles = ["talk"]')
     assert "gpu_host" in problems(needed, hostname="a")[0]
 

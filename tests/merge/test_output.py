@@ -77,7 +77,7 @@ def test_the_hash_is_the_files_whatever_the_order_it_is_written_in(bench: Bench,
             if number % 3 == 0:
                 bench.writer.write(output, part, start)
             elif number % 3 == 1:
-                bench.writer.take(output, bench.acquire_buffer(part), len(part), start)
+                bench.writer.submit(output, bench.acquire_buffer(part), len(part), start)
             else:
                 os.pwrite(output.handle, part, start)
                 bench.writer.wrote(output, start, len(part))
@@ -97,7 +97,7 @@ def test_lent_memory_is_the_lenders_again_only_once_it_is_written_and_hashed(ben
     count = 200
     output = Output(tmp_path / "file", count * 4096)
     for number in range(count):  # each piece of memory is used many times over
-        bench.writer.take(output, bench.acquire_buffer(bytes([number]) * 4096), 4096, number * 4096)
+        bench.writer.submit(output, bench.acquire_buffer(bytes([number]) * 4096), 4096, number * 4096)
     bench.writer.finish(output, 0o600)
     wanted = b"".join(bytes([number]) * 4096 for number in range(count))
     assert bench.digests() == {output.path: hashlib.sha256(wanted).hexdigest()}

@@ -24,7 +24,7 @@ def names(directory: Path) -> list[str]:
 def test_a_new_file_goes_again(tmp_path: Path) -> None:
     done = write_file(tmp_path / "deep" / "file", b"new")
     assert (tmp_path / "deep" / "file").read_bytes() == b"new"
-    done.undo()
+    done.rollback()
     assert names(tmp_path / "deep") == []
 
 
@@ -34,7 +34,7 @@ def test_an_old_one_comes_back_with_its_mode(tmp_path: Path) -> None:
     path.chmod(0o640)
     done = write_file(path, b"new")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o640)
-    done.undo()
+    done.rollback()
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"old", 0o640)
     assert names(tmp_path) == ["file"]
 
@@ -44,7 +44,7 @@ def test_a_backup_keeps_the_old_one_until_it_is_undone(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     done = write_file(path, b"new", backup=backup_name(path))
     assert ((tmp_path / "file.orig").read_bytes(), path.read_bytes()) == (b"old", b"new")
-    done.undo()
+    done.rollback()
     assert (names(tmp_path), path.read_bytes()) == (["file"], b"old")
 
 

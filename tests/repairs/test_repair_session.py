@@ -100,7 +100,7 @@ def test_the_journal_is_written_before_anything_is_changed(
 
     def apply() -> Applied:
         seen.append([e["event"] for e in journal.entries()])
-        return Applied(undo=_noop)
+        return Applied(rollback=_noop)
 
     with_repair(monkeypatch, apply)
     done = run_repairs(
@@ -143,7 +143,9 @@ def test_what_was_kept_is_let_go_only_when_the_checks_are_content(
     sharded: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: Done = []
-    with_repair(monkeypatch, lambda: Applied(undo=lambda: done.append("undo"), settle=lambda: done.append("settle")))
+    with_repair(
+        monkeypatch, lambda: Applied(rollback=lambda: done.append("undo"), commit=lambda: done.append("settle"))
+    )
     for discontented in ("no", ""):
         monkeypatch.setattr(repair_session, "discontent", lambda *_, said=discontented: said)
         run_repairs(

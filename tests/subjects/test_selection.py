@@ -102,9 +102,9 @@ def test_all_models_and_what_this_machine_needs(ask: Ask) -> None:
     desk = ask()
     assert names(desk) == ["base", "voice", "merged", "spare"]  # what others are built on comes first
     assert required(desk) == {"merged", "voice", "base"}
-    assert (set(desk.deep), desk.level, desk.roles) == ({"merged", "voice"}, "generate", ("writing", "raising"))
+    assert (set(desk.load_targets), desk.level, desk.roles) == ({"merged", "voice"}, "generate", ("writing", "raising"))
     thor = ask(machine="thor")
-    assert (required(thor), set(thor.deep)) == ({"voice", "base"}, {"voice"})
+    assert (required(thor), set(thor.load_targets)) == ({"voice", "base"}, {"voice"})
     assert thor.host.name == "thor"
 
 
@@ -122,14 +122,14 @@ def test_without_machines_every_model_is_needed_and_deep(ask: Ask, zoo: Path) ->
     text = MANIFEST[: MANIFEST.index("[machines")] + MANIFEST[MANIFEST.index("[models") :]
     (zoo / "sage-doctor.toml").write_text(text)
     found = ask(machine=None)
-    assert required(found) == found.deep == {"merged", "voice", "base", "spare"}
+    assert required(found) == found.load_targets == {"merged", "voice", "base", "spare"}
 
 
 def test_a_model_by_name_with_what_it_is_built_on(ask: Ask) -> None:
     found = ask("voice", machine="thor")
     assert names(found) == ["base", "voice"]
     assert required(found) == {"base", "voice"}
-    assert found.deep == {"voice"}
+    assert found.load_targets == {"voice"}
     assert names(ask("spare")) == ["spare"]
     assert required(ask("spare")) == {"spare"}  # asked for: it is needed now
 
@@ -187,7 +187,7 @@ def test_a_directory_target(ask: Ask, zoo: Path) -> None:
         cwd.mkdir(exist_ok=True)
         found = ask(target, cwd=cwd)
         assert [(m.name, m.path.resolve()) for m in found.models] == [(".", zoo / "zoo/base")]
-        assert (found.level, set(found.deep), required(found)) == ("static", {"."}, {"."})
+        assert (found.level, set(found.load_targets), required(found)) == ("static", {"."}, {"."})
 
 
 def test_models_below_a_directory_target(ask: Ask, zoo: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_directory_beside_models_of_the_manifest(ask: Ask, zoo: Path) -> None:
     make_model(zoo / "loose")
     found = ask("spare", "./loose")
     assert names(found) == ["spare", "."]
-    assert found.deep == set(names(found))
+    assert found.load_targets == set(names(found))
 
 
 def test_a_directory_named_like_a_model_is_examined_beside_it(ask: Ask, zoo: Path) -> None:
@@ -285,7 +285,7 @@ def test_what_sessions_leave_behind_can_be_examined_without_a_model(zoo: Path, m
     for targets in ((), ("raising",)):
         monkeypatch.setenv("SAGE_MACHINE", "thor")
         found = select(Request(targets=targets))
-        assert (found.models, found.deep, found.roles) == ((), frozenset(), ("raising",))
+        assert (found.models, found.load_targets, found.roles) == ((), frozenset(), ("raising",))
         monkeypatch.setenv("SAGE_MACHINE", "idle")
         with pytest.raises(NothingSelected):
             select(Request(targets=targets))

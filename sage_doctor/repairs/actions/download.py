@@ -78,7 +78,7 @@ def _apply(python: str, request: dict[str, object], folder: Path, on_progress: T
     before = _listing(folder)
     refs = {p: p.read_bytes() for p in before if p.parent.name == "refs" and p.is_file()}
 
-    def undo() -> None:
+    def rollback() -> None:
         for path, raw in refs.items():
             path.write_bytes(raw)
         for path in sorted(_listing(folder) - before, key=lambda p: -len(p.parts)):
@@ -112,7 +112,7 @@ def _apply(python: str, request: dict[str, object], folder: Path, on_progress: T
         raise DoctorError(
             f"the download failed: {printable(said, limit=300)}. What has arrived is kept for the next attempt."
         )
-    return Applied(undo=undo)
+    return Applied(rollback=rollback)
 
 
 def _listing(folder: Path) -> set[Path]:

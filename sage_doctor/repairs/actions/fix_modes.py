@@ -35,7 +35,7 @@ def plan_fix_modes(situation: RepairContext) -> Plan:
     def apply(_on_progress: Tell) -> Applied:
         done: list[Path] = []
 
-        def undo() -> None:
+        def rollback() -> None:
             for path in done:
                 os.chmod(path, changes[path][0])
 
@@ -45,9 +45,9 @@ def plan_fix_modes(situation: RepairContext) -> Plan:
                     os.chmod(path, new)
                 done.append(path)
         except BaseException:
-            undo()
+            rollback()
             raise
-        return Applied(undo=undo)
+        return Applied(rollback=rollback)
 
     return Plan(
         repair="fix-modes",

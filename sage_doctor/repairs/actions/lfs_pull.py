@@ -155,7 +155,7 @@ def _remote(path: Path) -> str:
 def _apply(model: Model, sizes: dict[str, int], words: list[str], on_progress: Tell) -> Applied:
     before = {name: _start(model.path / name) for name in sizes}
 
-    def undo() -> None:
+    def rollback() -> None:
         for name, raw in before.items():
             if _start(model.path / name) != raw:
                 write_file(model.path / name, raw)
@@ -164,13 +164,13 @@ def _apply(model: Model, sizes: dict[str, int], words: list[str], on_progress: T
     try:
         done = _run(model.path, words)
     except BaseException:
-        undo()
+        rollback()
         raise
     left = [n for n in sizes if _start(model.path / n).startswith(POINTER)]
     if done.returncode or left:
-        undo()
+        rollback()
         said = (done.stderr.strip().splitlines() or [f"it left {join_limited(left)} as they were"])[-1]
         raise DoctorError(
             f"git lfs pull ended with {done.returncode}: {printable(said, limit=300)}; nothing was changed"
         )
-    return Applied(undo=undo)
+    return Applied(rollback=rollback)

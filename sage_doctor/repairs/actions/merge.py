@@ -97,8 +97,8 @@ def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: Tell) -> Appl
             _drop(kept)
         raise
     if not merge.replaces:
-        return Applied(undo=lambda: shutil.rmtree(merge.target))
-    return Applied(undo=lambda: _put_back(kept, merge.target), settle=lambda: _drop(kept))
+        return Applied(rollback=lambda: shutil.rmtree(merge.target))
+    return Applied(rollback=lambda: _put_back(kept, merge.target), commit=lambda: _drop(kept))
 
 
 def _keep(target: Path, kept: Path) -> None:
