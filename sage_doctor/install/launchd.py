@@ -22,9 +22,8 @@ from sage_doctor.install.installation import (
 )
 from sage_doctor.install.order import Order
 from sage_doctor.install.ownership import look_at
-from sage_doctor.repairs.atomic_files import wrap_os_errors
-from sage_doctor.repairs.repair import Applied
 from sage_doctor.system import child
+from sage_doctor.system.file_steps import Applied, wrap_os_errors
 from sage_doctor.text import shell_quote
 
 PREFIX: Final = "org.sage-doctor.gate."

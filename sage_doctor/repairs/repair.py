@@ -21,6 +21,7 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.text import format_bytes, printable
 
 ATTRIBUTE: Final = "__sage_repair__"
@@ -33,18 +34,6 @@ _MOST_SUGGESTED: Final = 60
 
 class RepairRefused(DoctorError):
     """A repair that cannot be done here, or not with certainty. The text says why and what to do; nothing changed."""
-
-
-def _noop() -> None:
-    """Do nothing: what there is to settle where no old state was kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Applied:
-    """What was done. `rollback` puts the old state back; `commit` lets go of it, once the checks are content."""
-
-    rollback: Callable[[], None]
-    commit: Callable[[], None] = _noop
 
 
 @dataclass(frozen=True, kw_only=True)

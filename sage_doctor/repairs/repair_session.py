@@ -13,7 +13,7 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import all_repairs
-from sage_doctor.repairs.repair import Applied, FileSituation, Plan, Repair, RepairContext, RepairRefused, Tell
+from sage_doctor.repairs.repair import FileSituation, Plan, Repair, RepairContext, RepairRefused, Tell
 from sage_doctor.repairs.verification import (
     discontent_of_files,
     group_by_repository,
@@ -24,6 +24,7 @@ from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, a
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import join_limited, printable, shell_quote
 

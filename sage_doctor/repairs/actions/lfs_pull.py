@@ -13,9 +13,9 @@ import subprocess
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.repairs.atomic_files import write_file
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, Tell, repair
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.file_steps import Applied, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import join_limited, printable, shell_quote
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from sage_doctor.merge import MergePlan, Step, apply, plan_merge
 from sage_doctor.merge.staging import UNFINISHED, atomic_swap
-from sage_doctor.repairs.atomic_files import sync_directory
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, Tell, repair
 from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.system.atomic_write import sync_directory
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes
 
