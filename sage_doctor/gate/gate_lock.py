@@ -1,4 +1,5 @@
 """One at a time: the second gate for the same thing waits for the first one's result."""
+
 from __future__ import annotations
 
 import contextlib
