@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.file_lock import LockError, file_lock
+from sage_doctor.system.globbing import Glob
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
@@ -202,7 +203,11 @@ def _free_name(path: Path) -> Path:
 
 def _sweep(path: Path) -> None:
     """Delete the oldest of the files set aside; what is no file is nothing of ours, and stays."""
-    kept = sorted(p for p in path.parent.glob(f"{path.name}.corrupt-*Z*") if not p.name.endswith(_BESIDE[:3]))
+    kept = sorted(
+        Path(p)
+        for p in Glob(pattern=f"{path.name}.corrupt-*Z*", directory=path.parent).paths()
+        if not p.endswith(_BESIDE[:3])
+    )
     for old in [p for p in kept if p.is_file() and not p.is_symlink()][:-MOST_ASIDE]:
         for suffix in _BESIDE:
             with contextlib.suppress(FileNotFoundError):

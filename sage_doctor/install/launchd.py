@@ -24,6 +24,7 @@ from sage_doctor.install.order import Order
 from sage_doctor.install.ownership import look_at
 from sage_doctor.system import child
 from sage_doctor.system.file_steps import Applied, wrap_os_errors
+from sage_doctor.system.globbing import Glob
 from sage_doctor.text import shell_quote
 
 PREFIX: Final = "org.sage-doctor.gate."
@@ -145,7 +146,7 @@ def plan_uninstall(roles: Sequence[str], place: JobLocation) -> Installation:
     changes: list[PlannedChange] = []
     kept_: list[str] = []
     first: list[Command] = []
-    for path in sorted(place.directory.glob(f"{PREFIX}*.plist")):
+    for path in sorted(Path(p) for p in Glob(pattern=f"{PREFIX}*.plist", directory=place.directory).paths()):
         found = look_at(path)
         if found.state in ("absent", "foreign") or (roles and not found.roles <= set(roles)):
             continue

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from sage_doctor.system.child import run
+from sage_doctor.system.globbing import glob_pattern
 from sage_doctor.system.path_info import inspect_path
 
 MOST_FILES = 20_000
@@ -35,34 +35,6 @@ def find_files(directory: Path, globs: Iterable[str], ignore: Iterable[str]) -> 
                 return found, False
             found.append(directory / name)
     return sorted(p for p in found if inspect_path(p).kind == "file"), True
-
-
-@lru_cache(maxsize=256)
-def glob_pattern(glob: str) -> re.Pattern[str]:
-    """Return a glob as a regular expression over paths with /: `**/` is any number of directories, `*` no slash.
-
-    A glob that ends in / means everything below.
-    """
-    glob = glob.removeprefix("./")
-    if glob.endswith("/"):
-        glob += "**"
-    parts = []
-    position = 0
-    while position < len(glob):
-        for text, pattern in (("**/", "(?:[^/]+/)*"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")):
-            if glob.startswith(text, position):
-                parts.append(pattern)
-                position += len(text)
-                break
-        else:
-            bracket = re.compile(r"\[[!^]?\]?[^\]]*\]").match(glob, position)
-            text = bracket[0] if bracket is not None else glob[position]
-            parts.append(re.sub(r"^\[!", "[^", text).replace("\\", "\\\\") if bracket is not None else re.escape(text))
-            position += len(text)
-    try:
-        return re.compile("".join(parts), re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(glob))
 
 
 def _listed_by_git(directory: Path) -> list[str] | None:
