@@ -7,17 +7,16 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sage_doctor.system.child import run
+from sage_doctor.system.git import git
 from sage_doctor.system.globbing import glob_pattern
 from sage_doctor.system.path_info import inspect_path
 
 MOST_FILES = 20_000
-GIT_DEADLINE_S = 20.0
+_LOG_DEADLINE_S = 5.0
 # Never ours, whatever the globs say.
 _NEVER = frozenset(
     {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".mypy_cache", "site-packages"}
 )
-_GIT = ("git", "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null")
 
 
 def find_files(directory: Path, globs: Iterable[str], ignore: Iterable[str]) -> tuple[list[Path], bool]:
@@ -41,8 +40,7 @@ def _listed_by_git(directory: Path) -> list[str] | None:
     """Return the names that git tracks or would track; None where this is no checkout, or git is not here."""
     if not any((upper / ".git").exists() for upper in (directory, *directory.parents)):
         return None
-    command = [*_GIT, "-C", str(directory), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = run(command, timeout_s=GIT_DEADLINE_S)
+    done = git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"], directory)
     if done is None or done.code != 0:
         return None
     names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
@@ -65,7 +63,7 @@ def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -
     others = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in names))
     found: list[str] = []
     for command in (status, others):
-        done = run([*_GIT, "-C", str(top), *command], timeout_s=GIT_DEADLINE_S)
+        done = git(command, top)
         if done is None or done.code != 0:
             return None
         found += [os.fsdecode(n) for n in done.out.split(b"\0") if n]
@@ -78,8 +76,8 @@ def once_tracked(directory: Path, path: Path) -> str | None:
         return None
     name = os.path.relpath(path, directory)
     log = ("log", "-1", "--format=%h", "--diff-filter=D", "--", f":(literal){name}")
-    done = run([*_GIT, "-C", str(directory), *log], timeout_s=GIT_DEADLINE_S / 4)
-    said = done.out.decode("ascii", "replace").strip() if done is not None and done.code == 0 else ""
+    done = git(log, directory, timeout_s=_LOG_DEADLINE_S)
+    said = done.text.strip() if done is not None and done.code == 0 else ""
     return said if re.fullmatch(r"[0-9a-f]{4,64}", said) else None
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.findings.hub_findings import is_snapshot
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, Tell, repair
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.child import run
 from sage_doctor.system.file_steps import Applied
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import format_duration, printable, shell_quote
 
 CODES = (
     "hub-not-cached",
@@ -27,6 +27,7 @@ CODES = (
 )
 # Other frameworks' weights, which a session never opens.
 IGNORED = ("*.h5", "*.msgpack", "*.onnx", "onnx/*", "*.ot", "*.gguf", "original/*", "openvino/*", "coreml/*")
+DEADLINE_S = 24 * 3600.0  # huggingface_hub has deadlines of its own for a connection that hangs
 SCRIPT = (
     "import json,sys; from huggingface_hub import snapshot_download as d; a=json.loads(sys.argv[1]); "
     "print(d(a['repo'],revision=a['revision'],cache_dir=a['cache'],ignore_patterns=a['ignored']))"
@@ -94,24 +95,21 @@ def _apply(python: str, request: dict[str, object], folder: Path, on_progress: T
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     environment = {k: v for k, v in os.environ.items() if k not in offline}
     on_progress(f"downloading {request['repo']}")
-    try:
-        done = subprocess.run(
-            [python, "-c", SCRIPT, json.dumps(request)],
-            cwd="/",  # Python looks for modules in the working directory first
-            env={**environment, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    except OSError as error:
-        raise DoctorError(f"{printable(python)} does not start: {os.strerror(error.errno or 0).lower()}") from error
-    if done.returncode:
+    done = run(
+        [python, "-c", SCRIPT, json.dumps(request)],
+        timeout_s=DEADLINE_S,
+        env={**environment, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        cwd=Path("/"),  # Python looks for modules in the working directory first
+        keep_end=True,
+    )
+    if done is None:
+        raise DoctorError(f"{printable(python)} does not start")
+    if done.code != 0:
         # What has arrived is kept: the next attempt takes up where this one stopped.
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        said = f"not done after {format_duration(DEADLINE_S)}" if done.timed_out else done.last_error
         raise DoctorError(
-            f"the download failed: {printable(said, limit=300)}. What has arrived is kept for the next attempt."
+            f"the download failed: {printable(said or 'no reason given', limit=300)}. "
+            "What has arrived is kept for the next attempt."
         )
     return Applied(rollback=rollback)
 
