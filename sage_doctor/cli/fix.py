@@ -193,7 +193,7 @@ def _tell_unfinished(journal: Journal) -> list[Backup]:
 
 def _let_go(old_states: list[Backup], mending: RepairReport, journal: Journal) -> None:
     """Delete the old states that killed runs have kept where the new ones are proven, and say what became of them."""
-    from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - hardly ever needed
+    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - hardly ever needed
 
     cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
     for old in old_states:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.child import run
+from sage_doctor.system.state_directory import cache_directory
 from sage_doctor.text import shell_quote
 
 NAME = "SmolLM2-135M-Instruct"
@@ -26,10 +27,7 @@ _WHOLE = ("config.json", "model.safetensors", "tokenizer.json")
 
 def cache_root() -> Path:
     """Return where the demo keeps what it made: `$XDG_CACHE_HOME/sage-doctor/demo`, or the same under `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative values ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "sage-doctor" / "demo"
+    return cache_directory(os.environ, Path.home()) / "demo"
 
 
 def find_gguf() -> Path:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.walk import Walk
 
 Algorithm = Literal["sha256", "git-sha1"]
 
@@ -110,13 +111,13 @@ def local_dir_hashes(directory: Path) -> Mapping[str, KnownHash]:
     base = directory / _DOWNLOADS
     found: dict[str, KnownHash] = {}
     seen = 0
-    for folder, _, names in os.walk(base):
-        for name in sorted(names):
+    for listing in Walk(roots=[base]).listings():
+        for entry in listing.files:
             seen += 1
             if seen > _MOST_FILES:
                 return found
-            if name.endswith(".metadata"):
-                relative = os.path.relpath(os.path.join(folder, name[: -len(".metadata")]), base)
+            if entry.name.endswith(".metadata"):
+                relative = os.path.relpath(entry.path.removesuffix(".metadata"), base)
                 known = local_dir_hash(directory, relative)
                 if known is not None:
                     found[relative] = known

@@ -10,6 +10,7 @@ from pathlib import Path
 from sage_doctor.system.git import git
 from sage_doctor.system.globbing import glob_pattern
 from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.walk import Walk
 
 MOST_FILES = 20_000
 _LOG_DEADLINE_S = 5.0
@@ -82,19 +83,6 @@ def once_tracked(directory: Path, path: Path) -> str | None:
 
 
 def _walked(directory: Path) -> Iterator[str]:
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        try:
-            entries = sorted(os.scandir(directory / below), key=lambda e: e.name)
-        except OSError:
-            continue
-        for entry in entries:
-            name = f"{below}{entry.name}"
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting += [f"{name}/"] if entry.name not in _NEVER else []
-                else:
-                    yield name
-            except OSError:
-                continue
+    for listing in Walk(roots=[directory]).listings():
+        listing.below = [e for e in listing.below if e.name not in _NEVER]
+        yield from (os.path.relpath(e.path, directory) for e in listing.files)

@@ -16,6 +16,7 @@ from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, Tell,
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.child import run
 from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.walk import Walk
 from sage_doctor.text import format_duration, printable, shell_quote
 
 CODES = (
@@ -115,4 +116,4 @@ def _apply(python: str, request: dict[str, object], folder: Path, on_progress: T
 
 
 def _listing(folder: Path) -> set[Path]:
-    return {Path(place) / name for place, dirs, files in os.walk(folder) for name in (*dirs, *files)}
+    return {Path(e.path) for found in Walk(roots=[folder]).listings() for e in (*found.below, *found.files)}

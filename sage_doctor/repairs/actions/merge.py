@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from sage_doctor.merge import MergePlan, Step, apply, plan_merge
 from sage_doctor.merge.staging import UNFINISHED, atomic_swap
+from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, Tell, repair
 from sage_doctor.subjects.recipe import recipe_places
 from sage_doctor.system.atomic_write import sync_directory
@@ -81,7 +83,10 @@ def _companions(merge: MergePlan) -> list[str]:
 def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: Tell) -> Applied:
     before = inspect_path(merge.target).inode
     if merge.replaces:
+        require_unchanged(merge)
         _keep(merge.target, kept)
+        # A second name changes the inode, which may be an input's as well where somebody copied with links.
+        merge = replace(merge, inputs={path: inspect_path(path) for path in merge.inputs})
 
     def told(step: Step) -> None:
         share = step.done / step.total if step.total else 1.0
