@@ -18,7 +18,7 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.child import run
 from sage_doctor.system.state_directory import cache_directory
-from sage_doctor.text import shell_quote
+from sage_doctor.text import format_duration, shell_quote
 
 NAME = "SmolLM2-135M-Instruct"
 CONVERT_DEADLINE_S = 600.0
@@ -94,7 +94,7 @@ def _convert_in_child(gguf: Path, out: Path) -> None:
     )
     if done is not None and done.timed_out:
         raise DoctorError(
-            f"converting the demo's model took longer than {CONVERT_DEADLINE_S:.0f} s and was stopped\n"
+            f"converting the demo's model took longer than {format_duration(CONVERT_DEADLINE_S)} and was stopped\n"
             "  next: try again on a machine with less to do"
         )
     if done is None or done.code != 0:

@@ -21,7 +21,7 @@ from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, WEIGHTS, Incident, 
 from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
 from sage_doctor.system.child import ChildResult, Output, run
-from sage_doctor.text import printable
+from sage_doctor.text import format_duration, printable
 
 Echo = Callable[[str], None]
 
@@ -57,7 +57,7 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
     echo("Shown: two misleading errors; their causes, found without loading a model;")
     echo("one command that named the base, merged the model and rewrote the script's path;")
     echo("and that model, really loaded, asked and timed, by the doctor and by the sessions.")
-    echo(f"It took {time.monotonic() - begun:.0f} s.")
+    echo(f"It took {format_duration(time.monotonic() - begun)}.")
     return 0
 
 
@@ -143,7 +143,7 @@ def _gate(it: Incident, echo: Echo, *command: str) -> str:
     for line in done.text.splitlines():
         for part in _wrapped(printable(line)):
             echo(INDENT + part)
-    echo(f"{INDENT}(exit code {done.code}, {time.monotonic() - begun:.1f} s)")
+    echo(f"{INDENT}(exit code {done.code}, {format_duration(time.monotonic() - begun)})")
     if done.code != 0:
         raise NotAsTold(f"the gate ended with exit code {done.code} although the doctor was content")
     return done.text
@@ -167,7 +167,7 @@ def _run(
         on_line=on_line,
     )
     if done is None or done.timed_out:
-        raise NotAsTold(f"`python {' '.join(words)}` did not end within {STEP_DEADLINE_S:.0f} s")
+        raise NotAsTold(f"`python {' '.join(words)}` did not end within {format_duration(STEP_DEADLINE_S)}")
     return done
 
 
@@ -204,7 +204,7 @@ def _doctor(it: Incident, echo: Echo, *words: str) -> Report:
         last = child.last_error or "it said nothing"
         raise NotAsTold(f"the doctor ended with exit code {child.code} and no report: {printable(last)}")
     report = Report.from_json(json.loads(saved.read_text(encoding="utf-8")))
-    echo(f"{INDENT}(exit code {child.code}, {time.monotonic() - begun:.1f} s)")
+    echo(f"{INDENT}(exit code {child.code}, {format_duration(time.monotonic() - begun)})")
     if report.exit_code != child.code:
         raise NotAsTold(f"the doctor's report says exit code {report.exit_code}, its process {child.code}")
     return report

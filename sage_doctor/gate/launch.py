@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.decision import Decision
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import format_duration, printable, shell_quote
 
 PREFIX: Final = "SAGE_DOCTOR_MODEL_"
 ON_BLOCKED_S: Final = 30.0
@@ -83,5 +83,5 @@ def run_on_blocked(text: str, environ: Mapping[str, str], decision: Decision) ->
     except OSError as error:
         return f"--on-blocked {shell_quote(words[0])} could not be started: {os.strerror(error.errno or 0).lower()}"
     if done.timed_out:
-        return f"--on-blocked {shell_quote(words[0])} did not end within {ON_BLOCKED_S:.0f} s and was ended"
+        return f"--on-blocked {shell_quote(words[0])} did not end within {format_duration(ON_BLOCKED_S)} and was ended"
     return f"--on-blocked {shell_quote(words[0])} ended with status {done.code}" if done.code else None
