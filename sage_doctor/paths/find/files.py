@@ -14,7 +14,7 @@ from sage_doctor.system.path_info import inspect_path
 MOST_FILES = 20_000
 GIT_DEADLINE_S = 20.0
 # Never ours, whatever the globs say.
-_NEVER = frozenset(
+_EXCLUDED_DIRECTORIES = frozenset(
     {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".mypy_cache", "site-packages"}
 )
 _GIT = ("git", "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null")
@@ -73,8 +73,8 @@ def _listed_by_git(directory: Path) -> list[str] | None:
     done = run(command, timeout_s=GIT_DEADLINE_S)
     if done is None or done.code != 0:
         return None
-    names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
-    return sorted({n for n in names if not _NEVER & set(n.split("/"))})
+    machine_names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
+    return sorted({n for n in machine_names if not _EXCLUDED_DIRECTORIES & set(n.split("/"))})
 
 
 def repository(path: Path) -> Path | None:
@@ -87,12 +87,12 @@ def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -
 
     What is in `but` does not count. None where git cannot be asked.
     """
-    names = [os.path.relpath(f, top) for f in files]
+    machine_names = [os.path.relpath(f, top) for f in files]
     ignored = {os.path.relpath(f, top) for f in but}
     status = ("diff", "--name-only", "-z", "--ignore-submodules=all", "--no-ext-diff", "--no-textconv", "HEAD", "--")
-    others = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in names))
+    other_roots = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in machine_names))
     found: list[str] = []
-    for command in (status, others):
+    for command in (status, other_roots):
         done = run([*_GIT, "-C", str(top), *command], timeout_s=GIT_DEADLINE_S)
         if done is None or done.code != 0:
             return None
@@ -100,7 +100,7 @@ def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -
     return [n for n in dict.fromkeys(found) if n not in ignored]
 
 
-def once_tracked(directory: Path, path: Path) -> str | None:
+def removal_commit(directory: Path, path: Path) -> str | None:
     """Return the commit that removed a path from the checkout at `directory`; None where git knows of none."""
     if not path.is_relative_to(directory):
         return None
@@ -123,7 +123,7 @@ def _walked(directory: Path) -> Iterator[str]:
             name = f"{below}{entry.name}"
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    waiting += [f"{name}/"] if entry.name not in _NEVER else []
+                    waiting += [f"{name}/"] if entry.name not in _EXCLUDED_DIRECTORIES else []
                 else:
                     yield name
             except OSError:

@@ -42,10 +42,10 @@ def find_installed(home: Path, environ: Mapping[str, str], *, system: Path = SYS
 
 def _units(directory: Path) -> Iterator[Path]:
     try:
-        names = sorted(os.listdir(directory))
+        machine_names = sorted(os.listdir(directory))
     except OSError:
         return
-    for name in names:
+    for name in machine_names:
         path = directory / name
         if path.suffix in UNIT_SUFFIXES and inspect_path(path).kind == "file" and not inspect_path(path).is_link:
             yield path

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.files import repository
-from sage_doctor.paths.rewrite.edits import plan_edits, world_of
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits
-from sage_doctor.paths.rewrite.source import rewritten, suggested
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits
+from sage_doctor.paths.rewrite.plan import plan_edits, rewrite_context
+from sage_doctor.paths.rewrite.python_source import rewritten, suggested
 from sage_doctor.paths.scan import ScannedFile, scan
 from sage_doctor.subjects.host import Host
 from sage_doctor.text import shell_quote
@@ -59,9 +59,9 @@ def how_to_take(found: Suggestions) -> str:
 
 def plan_all(host: Host, found: Sequence[ScannedFile]) -> list[FileEdits]:
     """Return the plans for files with paths that a run would take."""
-    wrong = [seen for seen in found if seen.misplaced or seen.ours]
-    world = world_of(host) if wrong else None
-    return [plan_edits(seen, world) for seen in wrong] if world is not None else []
+    wrong = [scanned for scanned in found if scanned.broken_paths or scanned.local_paths]
+    context = rewrite_context(host) if wrong else None
+    return [plan_edits(scanned, context) for scanned in wrong] if context is not None else []
 
 
 def suggestions(planned: Sequence[FileEdits], top: Path, *, done: bool) -> Suggestions:
@@ -93,7 +93,7 @@ def suggestions(planned: Sequence[FileEdits], top: Path, *, done: bool) -> Sugge
 
 def suggestions_of(host: Host, *, only: Sequence[Path] | None = None) -> list[Suggestions]:
     """Return what is suggested for the files of this host as they are, or for `only` those: one patch a repository."""
-    planned = plan_all(host, scan(host, lint=True, only=only).seen)
+    planned = plan_all(host, scan(host, lint=True, only=only).files)
     directory = host.manifest.directory if host.manifest is not None else host.root or host.cwd
     tops: dict[Path, list[FileEdits]] = {}
     for plan in planned:

@@ -67,7 +67,7 @@ def imports_of(raw: bytes) -> list[str]:
     return list(names)
 
 
-def unresolved(
+def unresolved_imports(
     scripts: Sequence[tuple[Path, bytes]], *, python: Path | None, environ: Mapping[str, str]
 ) -> list[list[str]]:
     """Return, for each script, what it imports and the sessions' interpreter would not find.
@@ -90,7 +90,7 @@ def unresolved(
     return [[str(name) for name in names] for names in answers]
 
 
-def lost(
+def lost_imports(
     before: Sequence[tuple[Path, bytes]],
     after: Sequence[tuple[Path, bytes]],
     *,
@@ -101,7 +101,7 @@ def lost(
 
     What was not found before the change is no fault of it. Raises `DoctorError`.
     """
-    answers = unresolved([*before, *after], python=python, environ=environ)
+    answers = unresolved_imports([*before, *after], python=python, environ=environ)
     old, new = answers[: len(before)], answers[len(before) :]
     for (path, _), was, now in zip(after, old, new, strict=True):
         lacking = [name for name in now if name not in was]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.folding import DEEPEST
-from sage_doctor.paths.rewrite.planned import RewriteContext
+from sage_doctor.paths.rewrite.file_edits import RewriteContext
 from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _Known:
     whole: bool  # absolute, whatever the working directory
 
 
-def script_roots(program: Node, script: Path, world: RewriteContext) -> list[ShellRoot]:
+def script_roots(program: Node, script: Path, context: RewriteContext) -> list[ShellRoot]:
     """Return the variables of a script that hold a place for good: set once, at the top level, from its own place."""
     text = (program.text or b"").decode("utf-8", "replace")
     known: dict[str, _Known] = {}
@@ -50,7 +50,7 @@ def script_roots(program: Node, script: Path, world: RewriteContext) -> list[She
     for assignment in _assignments(program):
         name, _, value = (assignment.text or b"").decode("utf-8", "replace").partition("=")
         clean = re.sub(r"\$\(\s+", "$(", re.sub(r"\s+\)", ")", _NOISE.sub("", value).strip()))
-        place = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in world.models.items()})
+        place = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in context.models.items()})
         if place is None:
             continue
         if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
@@ -62,9 +62,9 @@ def script_roots(program: Node, script: Path, world: RewriteContext) -> list[She
     return sorted(found, key=lambda r: -len(r.path.parts))
 
 
-def computed_roots(text: str, script: Path, world: RewriteContext) -> list[ShellRoot]:
+def computed_roots(text: str, script: Path, context: RewriteContext) -> list[ShellRoot]:
     """Return what a script could compute at its top: the manifest's directory, and its models that lie elsewhere."""
-    real, top = Path(os.path.realpath(script)), Path(os.path.realpath(world.directory))
+    real, top = Path(os.path.realpath(script)), Path(os.path.realpath(context.directory))
     if not real.is_relative_to(top):
         return []
     up = "/.." * (len(real.relative_to(top).parts) - 1)
@@ -73,10 +73,10 @@ def computed_roots(text: str, script: Path, world: RewriteContext) -> list[Shell
     stops = " || exit 1" if text.startswith("#!") else ""
     line = f'{name}=$(CDPATH= cd -- "$(dirname -- "$(readlink -f -- "{itself}")"){up}" && pwd){stops}'
     found = [ShellRoot(name=name, path=top, defines=(line,))]
-    manifest = world.manifest
-    if not world.command or manifest is None or Path(os.path.realpath(manifest)).parent != top:
+    manifest = context.manifest
+    if not context.command or manifest is None or Path(os.path.realpath(manifest)).parent != top:
         return found
-    for path, model in world.models.items():
+    for path, model in context.models.items():
         if not path.is_relative_to(top):
             own = _free(re.sub(r"\W", "_", model if model[:1].isalpha() else f"model_{model}") + "_dir", text)
             file = shell_quote(manifest.name)

@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.shell_script import UNVERIFIED, shell_parser
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 _SHAPED = frozenset(
-    [
-        "command",
-        "variable_assignment",
-        "redirected_statement",
-        "file_redirect",
-        "array",
-        "for_statement",
-        "if_statement",
-        "function_definition",
-        "case_item",
-        "pipeline",
-    ]
-)
+    {
+        "command", "variable_assignment", "redirected_statement", "file_redirect", "array", "for_statement",
+        "if_statement", "function_definition", "case_item", "pipeline",
+    }
+)  # fmt: skip
 
 
 def shell_rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.python_script import decoded, parse
-from sage_doctor.paths.rewrite.nodes import Nodes
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits
+from sage_doctor.paths.rewrite.node_index import NodeIndex
 from sage_doctor.paths.rewrite.shell_source import shell_rewritten
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _replaced(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
         for node, r in wrapper.resolve(PositionProvider).items()
         if isinstance(node, cst.BaseExpression)
     }
-    lost = next((e.occurrence.line for e in edits if e.span not in spans), None)
+    lost = next((e.reference.line for e in edits if e.span not in spans), None)
     if lost is not None:
         raise DoctorError(f"{planned.path}: line {lost} was not found again, so it is left alone")
     nodes = {id(spans[e.span]): e.source for e in edits}
@@ -130,7 +130,7 @@ def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
 
 def _expected(module: ast.Module, planned: FileEdits, edits: Sequence[Edit]) -> list[str]:
     """Return the shape of the file as it must be with the edits made."""
-    nodes = Nodes(module, decoded(planned.raw))
+    nodes = NodeIndex(module, decoded(planned.raw))
     places = {id(nodes.replaced(e)): e.source for e in edits}
 
     class Place(ast.NodeTransformer):

@@ -12,12 +12,12 @@ from sage_doctor.paths.find.line_text import is_archived
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.python_script import decoded, parse
 from sage_doctor.paths.find.reference import PathReference
-from sage_doctor.paths.rewrite.expressions import Start, expression, starts
-from sage_doctor.paths.rewrite.nodes import Nodes
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits, Import, RewriteContext, root_in, target_of
+from sage_doctor.paths.rewrite.expressions import RootExpression, path_expression, root_expressions
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits, Import, RewriteContext, root_in, target_of
+from sage_doctor.paths.rewrite.interpolation import Spliced, splice
+from sage_doctor.paths.rewrite.node_index import NodeIndex
 from sage_doctor.paths.rewrite.roots import Root, bound_names, module_roots
-from sage_doctor.paths.rewrite.shell_words import plan_shell_edits
-from sage_doctor.paths.rewrite.texts import Spliced, splice
+from sage_doctor.paths.rewrite.shell_edits import plan_shell_edits
 from sage_doctor.paths.scan import ScannedFile
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
@@ -27,7 +27,7 @@ _REWRITTEN = frozenset({"literal", "joined", "prefix"})
 _OS: Import = ("os", "")
 
 
-def world_of(host: Host) -> RewriteContext:
+def rewrite_context(host: Host) -> RewriteContext:
     """Return the world of this host. Asks the sessions' interpreter whether it has sage_doctor."""
     manifest = host.manifest
     if manifest is None:
@@ -42,38 +42,38 @@ def world_of(host: Host) -> RewriteContext:
     )
 
 
-def plan_edits(seen: ScannedFile, world: RewriteContext) -> FileEdits:
+def plan_edits(scanned: ScannedFile, context: RewriteContext) -> FileEdits:
     """Return how the paths of other machines in a file can be written so that they hold on every machine."""
-    path, language = seen.script.path, seen.script.language
-    wanted = [*seen.misplaced, *seen.ours]
+    path, language = scanned.script.path, scanned.script.language
+    wanted = [*scanned.broken_paths, *scanned.local_paths]
     obstacle = ""
     if language not in ("python", "shell"):
         obstacle = "only Python is rewritten"
     elif inspect_path(path).is_link:
         obstacle = "it is a link: rewrite the file it leads to"
-    elif is_archived(path, world.directory):
+    elif is_archived(path, context.directory):
         obstacle = "it lies in an archive"
     if obstacle:
-        return FileEdits(path=path, language=language, obstacle=obstacle, left=len(wanted))
+        return FileEdits(path=path, language=language, obstacle=obstacle, unresolved_count=len(wanted))
     try:
         raw = read_start(path, MOST_BYTES + 1)
         if language == "shell":
-            return plan_shell_edits(path, raw, wanted, world)
+            return plan_shell_edits(path, raw, wanted, context)
         module, text = parse(raw), decoded(raw)
     except (UnreadableFile, ValueError) as error:
-        return FileEdits(path=path, language=language, obstacle=str(error), left=len(wanted))
-    return _Planning(path, raw, module, text, world).edits(wanted)
+        return FileEdits(path=path, language=language, obstacle=str(error), unresolved_count=len(wanted))
+    return _PythonPlanner(path, raw, module, text, context).edits(wanted)
 
 
-class _Planning:
+class _PythonPlanner:
     """One Python file, with every expression that a place of it may start from."""
 
-    def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, world: RewriteContext) -> None:
+    def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, context: RewriteContext) -> None:
         self.path, self.raw = path, raw
-        self.nodes = Nodes(module, text)
+        self.nodes = NodeIndex(module, text)
         self.roots: list[Root] = module_roots(module, path)
-        self.possible = starts(
-            module, path, self.roots, models=world.models, directory=world.directory, resolvable=world.resolvable
+        self.possible = root_expressions(
+            module, path, self.roots, models=context.models, directory=context.directory, resolvable=context.resolvable
         )
         # `os.fsencode` takes the module itself; where the name means anything else, bytes are left alone.
         lines = [s.lineno for s in module.body if isinstance(s, ast.Import) and any(_is_os(a) for a in s.names)]
@@ -90,53 +90,55 @@ class _Planning:
                 maybe.append(edit)
                 taken.append(edit.span)
         left = len(wanted) - len(sure) - len(maybe)
-        return FileEdits(path=self.path, raw=self.raw, edits=sure, suggestions=tuple(maybe), left=left)
+        return FileEdits(path=self.path, raw=self.raw, edits=sure, suggestions=tuple(maybe), unresolved_count=left)
 
-    def _edit(self, occurrence: PathReference, placed: ClassifiedPath) -> Edit | None:
-        target, node = target_of(placed), self.nodes.at(occurrence)
+    def _edit(self, reference: PathReference, classified: ClassifiedPath) -> Edit | None:
+        target, node = target_of(classified), self.nodes.at(reference)
         if target is None or node is None:
             return None
         lines = {r.name: r.line for r in self.roots}
         for start in self.possible:
-            if target.is_relative_to(start.path) and self.nodes.sees(node, start, lines):
-                edit = self._from(start, target, occurrence, placed, node)
+            if target.is_relative_to(start.path) and self.nodes.is_visible(node, start, lines):
+                edit = self._from(start, target, reference, classified, node)
                 if edit is not None:
                     return edit
         return None
 
     def _from(
-        self, start: Start, target: Path, occurrence: PathReference, placed: ClassifiedPath, node: ast.expr
+        self, start: RootExpression, target: Path, reference: PathReference, classified: ClassifiedPath, node: ast.expr
     ) -> Edit | None:
         needs = (start.needs,) if start.needs is not None else ()
-        segment = self.nodes.segment(occurrence)
-        whole = occurrence.form in (*_REWRITTEN, "argparse") and occurrence.value != "bytes"
-        if whole or (occurrence.value == "bytes" and not self.nodes.formatted(node) and occurrence.form == "bytes"):
-            source = self._whole(start, target, occurrence, node, segment)
-            if source is not None and occurrence.value == "bytes":
-                return Edit(occurrence=occurrence, source=source, needs=(*needs, _OS), certain=False)
+        segment = self.nodes.segment(reference)
+        whole = reference.form in (*_REWRITTEN, "argparse") and reference.value_type != "bytes"
+        if whole or (reference.value_type == "bytes" and not self.nodes.formatted(node) and reference.form == "bytes"):
+            source = self._whole(start, target, reference, node, segment)
+            if source is not None and reference.value_type == "bytes":
+                return Edit(reference=reference, source=source, needs=(*needs, _OS), certain=False)
             if source is not None:
-                there = placed.exists or target.parent.is_dir()
-                certain = there and occurrence.form in _REWRITTEN and not self.nodes.commented(node)
-                return Edit(occurrence=occurrence, source=source, needs=needs, certain=certain)
-            if occurrence.form == "argparse":
+                there = classified.exists or target.parent.is_dir()
+                certain = there and reference.form in _REWRITTEN and not self.nodes.commented(node)
+                return Edit(reference=reference, source=source, needs=needs, certain=certain)
+            if reference.form == "argparse":
                 return None
-        if occurrence.value == "bytes" and not self._fsencode(node):
+        if reference.value_type == "bytes" and not self._fsencode(node):
             return None
-        made = self._spliced(start, target, occurrence, node, segment)
+        made = self._spliced(start, target, reference, node, segment)
         if made is None:
             return None
-        more = (_OS,) if occurrence.value == "bytes" else ()
-        return Edit(occurrence=occurrence, source=made.source, needs=(*needs, *more), certain=False, place=made.place)
+        more = (_OS,) if reference.value_type == "bytes" else ()
+        return Edit(reference=reference, source=made.source, needs=(*needs, *more), certain=False, own_span=made.span)
 
-    def _whole(self, start: Start, target: Path, occurrence: PathReference, node: ast.expr, segment: str) -> str | None:
-        binary = occurrence.value == "bytes"
-        slash = occurrence.text.endswith("/") and occurrence.value != "Path"
+    def _whole(
+        self, start: RootExpression, target: Path, reference: PathReference, node: ast.expr, segment: str
+    ) -> str | None:
+        binary = reference.value_type == "bytes"
+        slash = reference.text.endswith("/") and reference.value_type != "Path"
         if binary and not self._fsencode(node):
             return None
-        source = expression(
+        source = path_expression(
             start,
             target,
-            occurrence.value if not binary else "Path" if start.value == "Path" and not slash else "str",
+            reference.value_type if not binary else "Path" if start.value_type == "Path" and not slash else "str",
             slash=slash,
             within=ast.Return() if binary else self.nodes.parents.get(node),
             quote="'" if re.match(r"[bBrRuU]*'", segment) else '"',
@@ -145,13 +147,13 @@ class _Planning:
 
     def _fsencode(self, node: ast.expr) -> bool:
         known = self.os_from is not None and self.os_from < node.lineno
-        return known and self.nodes.means_the_module(node, "os")
+        return known and self.nodes.is_module_name(node, "os")
 
     def _spliced(
-        self, start: Start, target: Path, occurrence: PathReference, node: ast.expr, segment: str
+        self, start: RootExpression, target: Path, reference: PathReference, node: ast.expr, segment: str
     ) -> Spliced | None:
         """Return a longer text with its machine's root as a field, or put in front of it."""
-        root = root_in(occurrence, target, start.path)
+        root = root_in(reference, target, start.path)
         return splice(self.nodes, node, segment, root, start) if root is not None else None
 
 
