@@ -60,13 +60,13 @@ for how, code, says in [
     ("list-closed", "service-down", "closes each connection without an answer"),
     ("list-silent", "service-hung", "does not answer in time"),
     ("list-drip", "service-hung", "does not answer in time"),
-    ("list-html", "service-answer-invalid", "no JSON (text/html): a web page"),
+    ("list-html", "service-answer-invalid", "not JSON (text/html): a web page"),
     ("list-text", "service-answer-invalid", "upstream\\x1b[2J not ready"),
     ("list-shape", "service-answer-invalid", "without a list of models"),
     ("list-404", "service-answer-invalid", 'is it really api = "openai"'),
     ("list-endless", "service-answer-invalid", "sends more than 4,000,000 bytes"),
     ("list-loop", "service-answer-invalid", "no redirect is followed"),
-    ("list-away", "service-answer-invalid", "on to http://example.invalid/v1/models"),
+    ("list-away", "service-answer-invalid", "to http://example.invalid/v1/models"),
     ("list-not-http", "service-answer-invalid", "not HTTP"),
     ("list-key", "service-key-refused", "without a key (HTTP 401)"),
 ]:
@@ -101,12 +101,12 @@ for how in ("list-500", "one-piece", "completions", "plain-type", "reasoning"):
     CASES.passes("check_service_generates")(service(how))
 CASES.passes("check_service_generates")(ollama("well"))
 for how, code, says in [
-    ("silent", "service-hung", "takes the prompt and generates nothing in time"),
-    ("drip", "service-hung", "takes the prompt and generates nothing in time"),
-    ("cut", "service-error", "ends in the midst of its answer"),
+    ("silent", "service-hung", "accepts the prompt but generates nothing in time"),
+    ("drip", "service-hung", "accepts the prompt but generates nothing in time"),
+    ("cut", "service-error", "ends in the middle of its answer"),
     ("html", "service-answer-invalid", "a web page"),
-    ("bad-json", "service-answer-invalid", "no JSON"),
-    ("nothing", "service-answer-invalid", "with nothing at all"),
+    ("bad-json", "service-answer-invalid", "not JSON"),
+    ("nothing", "service-answer-invalid", "with an empty response"),
     ("endless", "service-answer-invalid", "a line of more than 1,000,000 bytes"),
     ("text-200", "service-error", "text instead of an answer: Internal Server Error"),
     ("error-200", "service-error", "no slot free"),
