@@ -37,7 +37,7 @@ class Incident:
     runners: tuple[Path, ...]
 
 
-def places(scratch: Path) -> Incident:
+def incident_paths(scratch: Path) -> Incident:
     """Return where the incident lies, or will lie, under a scratch directory."""
     root = scratch / "thor"
     return Incident(
@@ -50,13 +50,13 @@ def places(scratch: Path) -> Incident:
     )
 
 
-def lay_out(scratch: Path, model: Path) -> Incident:
+def write_incident(scratch: Path, model: Path) -> Incident:
     """Write the incident into `scratch/thor`, which must not exist yet, from the directory of the real base model.
 
     The weights are copied, not linked: whoever plays with the result must not break the model it came from. Raises
     `UsageError` where `scratch/thor` is there already: it may hold somebody's changes.
     """
-    it = places(scratch)
+    it = incident_paths(scratch)
     if it.root.exists() or it.root.is_symlink():
         raise UsageError(
             f"{shell_quote(it.root)} exists already\n  next: remove it, or give the demo another directory"

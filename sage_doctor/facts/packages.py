@@ -1,6 +1,6 @@
-"""Which packages the sessions' interpreter has, without importing any of them.
+"""The packages of the sessions' interpreter, none of which is imported.
 
-Another interpreter is asked in a child process that needs nothing of sage-doctor and speaks Python 2.7 to 3.x.
+Another interpreter is asked in a child process that needs nothing of sage-doctor and runs on Python 2.7 to 3.x.
 """
 
 from __future__ import annotations
@@ -14,31 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sage_doctor.readers.library_source import (
-    TorchAccelerator,
-    knows_model_type,
-    knows_peft_type,
-    torch_build,
-    unknown_lora_fields,
-)
+from sage_doctor.facts.library_source import TorchAccelerator, torch_build
 from sage_doctor.readers.versions import plain_name
 from sage_doctor.system.child import Child, ChildResult
 from sage_doctor.system.path_info import inspect_path
 
 Problem = Literal["missing", "not-executable", "not-python", "timeout", "failed"]
-
-__all__ = [
-    "PACKAGES",
-    "Inspection",
-    "InterpreterFacts",
-    "Problem",
-    "TorchAccelerator",
-    "inspect_interpreter",
-    "knows_model_type",
-    "knows_peft_type",
-    "start_inspection",
-    "unknown_lora_fields",
-]
 
 PACKAGES = (
     "torch", "transformers", "peft", "safetensors", "accelerate", "tokenizers", "huggingface_hub", "numpy",

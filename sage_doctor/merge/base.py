@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.adapters import AdapterConfig
-from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, place_base
+from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, resolve_base
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
 from sage_doctor.facts.weights import Weights, read_weights
@@ -65,7 +65,7 @@ def find_base(adapter: Path, config: AdapterConfig, search: BaseSearch) -> tuple
         raise _question("adapter_config.json does not name a base", [])
     candidates: list[Candidate] = []
     if text is not None and not search.named:
-        place = place_base(text, adapter=adapter, cwd=search.cwd, home=search.home)
+        place = resolve_base(text, adapter=adapter, cwd=search.cwd, home=search.home)
         spots = {os.path.realpath(p): p for p in (place.found, place.beside) if p is not None}
         if len(spots) > 1:
             raise _question(f"the base {printable(text)!r} leads to more than one directory", list(spots.values()))

@@ -53,9 +53,7 @@ class Reply:
                 raise ServiceError("foreign", f"sends more than {MOST_BYTES:,} bytes without end", bytes=self._received)
             if not chunk:
                 if self._response.length:
-                    raise ServiceError(
-                        "error", "closed the connection in the middle of its answer", bytes=self._received
-                    )
+                    raise ServiceError("error", _CUT_OFF, bytes=self._received)
                 return
             yield chunk
 

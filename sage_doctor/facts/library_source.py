@@ -1,4 +1,4 @@
-"""What the installed torch, transformers and peft know, read from their sources: none of them is imported."""
+"""What the installed torch, transformers and peft support, read from their sources: none of them is imported."""
 
 from __future__ import annotations
 

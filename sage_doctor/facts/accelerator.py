@@ -1,4 +1,4 @@
-"""Signs of an accelerator that need no driver call: device nodes, kernel modules, driver libraries, cards on the bus.
+"""Signs of an accelerator on this host: device nodes, kernel modules, driver libraries, cards on the bus.
 
 `nvidia-smi` and NVML are unreliable on Jetson boards and can hang; nothing here runs or loads them.
 """
