@@ -65,7 +65,7 @@ for how, code, says in [
     ("list-shape", "service-answer-invalid", "without a list of models"),
     ("list-404", "service-answer-invalid", 'is it really api = "openai"'),
     ("list-endless", "service-answer-invalid", "sends more than 4,000,000 bytes"),
-    ("list-loop", "service-answer-invalid", "no redirect is followed"),
+    ("list-loop", "service-answer-invalid", "redirects are not followed"),
     ("list-away", "service-answer-invalid", "to http://example.invalid/v1/models"),
     ("list-not-http", "service-answer-invalid", "not HTTP"),
     ("list-key", "service-key-refused", "without a key (HTTP 401)"),

@@ -1,4 +1,4 @@
-"""Putting constant paths together as Python would: `Path("/home") / "a"`, `os.path.join("/home/a", "b")`."""
+"""Constant folding of path expressions: `Path("/home") / "a"`, `os.path.join("/home/a", "b")`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sage_doctor.paths.find.reference import ValueType
 
 DEEPEST = 40
 _PATHS = frozenset({"Path", "PurePath", "PosixPath", "PurePosixPath"})
-# Only what leaves a path as it is: a link that `resolve` would follow must still be followed afterwards.
+# Calls that leave a path as it is: a link that `resolve` would follow must still be followed afterwards.
 _IDENTITY_CALLS = frozenset({"str", "fspath"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folded:
-    """The value of a constant expression."""
+    """The value of a path expression, and the type it has in Python."""
 
     text: str
     value_type: ValueType
@@ -31,7 +31,7 @@ def called_name(node: ast.expr) -> str:
 
 
 def fold(node: ast.expr, depth: int = 0) -> Folded | None:
-    """Return the path that an expression of constants comes to; None where it is none, or depends on anything."""
+    """Return the value of a constant path expression; None if it is not one."""
     if depth > DEEPEST:
         return None
     if isinstance(node, ast.Constant):
@@ -46,9 +46,9 @@ def fold(node: ast.expr, depth: int = 0) -> Folded | None:
 
 
 def widest_constant(node: ast.expr, parents: Mapping[ast.AST, ast.AST]) -> tuple[ast.expr, Folded]:
-    """Return the widest constant expression that a constant of text is part of, and its value."""
+    """Return the widest constant expression around a text constant, and its value."""
     folded = fold(node)
-    assert folded is not None  # a constant of text is its own value
+    assert folded is not None  # a text constant is its own value
     for _ in range(DEEPEST):
         above = parents.get(node)
         if isinstance(above, ast.Attribute):  # the method of a path, if it is called

@@ -1,4 +1,4 @@
-"""The machine paths of configuration and other text, line by line."""
+"""The references of configuration and other text, line by line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sage_doctor.paths.find.reference import PathReference, UsageKind
 
 CONFIGURATION = frozenset({".json", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".env"})
 _DOCUMENTS = frozenset({".md", ".rst", ".adoc", ".html"})
-# What programs leave behind: nobody starts anything with the paths in it.
+# Files that programs write: nothing is started with the paths in them.
 _DATA = frozenset(
     {".log", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".out", ".err", ".ipynb", ".lock", ".patch", ".diff"}
 )
@@ -26,7 +26,7 @@ _ARCHIVE_DIRECTORIES = frozenset({"archive", "archives", "attic", "backup", "bac
 
 
 def text_usage(path: Path, directory: Path) -> UsageKind:
-    """Return what paths in a file of text are there for, by its name and the directories below `directory`."""
+    """Return what paths in a text file are used for, by its name and its directories below `directory`."""
     suffix = path.suffix.lower()
     if suffix in _DOCUMENTS:
         return "documentation"
@@ -67,7 +67,7 @@ def start_of(text: str) -> str:
 
 
 def _spaced(line: str, start: int, path_map: PathMap) -> str:
-    """Return the path with blanks that a whole value is, quoted or not; an empty text where it is none."""
+    """Return a whole value, quoted or not, that is a path with blanks; otherwise an empty text."""
     before, rest = line[:start], line[start:]
     if before.endswith(("'", '"')):
         value = rest.partition(before[-1])[0]
@@ -84,7 +84,7 @@ def _in_comment(before: str) -> bool:
 
 
 def _in_sentence(line: str, match: re.Match[str]) -> bool:
-    """Whether a path stands among words of a quoted text."""
+    """Whether a path is among words of a quoted text."""
     opened = re.search(r"[\"']([^\"']*)$", line[: match.start()])
     if opened is None:
         return False
@@ -92,7 +92,7 @@ def _in_sentence(line: str, match: re.Match[str]) -> bool:
 
 
 def docker_references(text: str, path_map: PathMap) -> Iterator[PathReference]:
-    """Yield the paths of a Dockerfile that lie under roots the manifest names; any other is the container's own."""
+    """Yield the paths of a Dockerfile that lie under roots the manifest names; all others belong to the container."""
     known = tuple(r for r in (*path_map.other_roots, *map(str, path_map.own_roots)) if r)
     for found in text_references(text, path_map, "use"):
         if found.text.startswith(known):

@@ -1,4 +1,4 @@
-"""One file → what it is and which paths it names. Bounded, and never raises for what a file may hold."""
+"""Reads one file: its language and the references in it. Bounded; never raises, whatever the file contains."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _MODELINE = re.compile(rb"^#!\s*(?P<program>/\S+)(?:\s+(?P<rest>[^\r\n]*))?")
 
 
 def read_script(path: Path, path_map: PathMap, *, directory: Path) -> Script:
-    """Return what a file is and names. One that cannot name any machine's path is not parsed.
+    """Return a file's language and references. One that cannot name any machine's path is not parsed.
 
-    `directory` is the tree it belongs to: whether a file is somebody's data is told by the directories below it.
+    `directory` is the tree it belongs to: a file is recognised as data by its directories below that.
     """
     node = inspect_path(path)
     try:
@@ -40,7 +40,7 @@ def read_script(path: Path, path_map: PathMap, *, directory: Path) -> Script:
 
 
 def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, executable: bool = False) -> Script:
-    """Return what a text is and names, as `read_script` does. `path` is its name: there need be no such file."""
+    """Return a text's language and references, as `read_script` does. `path` is its name and need not exist."""
     first = raw[:_START].split(b"\n", 1)[0]
     program, env_program = _interpreter(first)
     script = Script(
@@ -54,8 +54,8 @@ def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, exe
     if len(raw) > MOST_BYTES:
         return dataclasses.replace(script, problem=f"it is larger than {format_bytes(MOST_BYTES)}")
     if b"\0" in raw[:_START] and script.language != "plist":
-        return dataclasses.replace(script, language="unknown", problem="it holds NUL bytes: it is no text")
-    # A unit needs its programs, wherever they lie; in all other files only machines' paths are of interest.
+        return dataclasses.replace(script, language="unknown", problem="it contains NUL bytes: it is not text")
+    # A unit needs its programs, wherever they are; in all other files only machines' paths matter.
     if script.language not in ("unit", "crontab", "plist") and not path_map.may_occur_in(raw):
         return script
     try:
@@ -80,7 +80,7 @@ def _references(script: Script, raw: bytes, path_map: PathMap, directory: Path) 
     if script.language == "dockerfile":
         return list(docker_references(text, path_map)), ""
     usage = text_usage(script.path, directory)
-    problem = "its language is not known here" if script.language == "unknown" else ""
+    problem = "its language is unknown" if script.language == "unknown" else ""
     return list(text_references(text, path_map, "data" if problem else usage)), problem
 
 

@@ -1,7 +1,7 @@
-"""The machine paths of a shell script: by bash's grammar where its parser is installed, else line by line.
+"""The references of a shell script: by bash's grammar if its parser is installed, otherwise line by line.
 
 The parser is tree-sitter with its bash grammar (the extra `paths`). Lines alone cannot tell what is quoted, what is
-a condition, and where a here-document ends, so what is found that way is said to be unverified.
+a condition, and where a here-document ends, so what is found that way is unverified.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def shell_parser() -> Parser | None:
         import tree_sitter_bash  # noqa: PLC0415 - likewise
 
         return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
-    except (ImportError, ValueError, TypeError):  # a grammar of another ABI is as good as none
+    except (ImportError, ValueError, TypeError):  # a grammar of another ABI cannot be used
         return None
 
 
 def shell_references(raw: bytes, path_map: PathMap) -> tuple[list[PathReference], str]:
-    """Return the paths of a script, and why they are not certain, an empty text where they are."""
+    """Return the references of a script, and why they are uncertain (empty if they are certain)."""
     parser = shell_parser()
     if parser is None:
         return list(_by_lines(raw, path_map)), UNVERIFIED
     root = parser.parse(raw).root_node
-    problem = "parts of it are no syntax that the shell's grammar knows" if root.has_error else ""
+    problem = "parts of it are not valid shell syntax" if root.has_error else ""
     return list(_by_grammar(root, path_map, raw)), problem
 
 
@@ -110,7 +110,7 @@ def _in_text(node: Node, usage: UsageKind, path_map: PathMap, raw: bytes) -> Ite
 
 
 def _spaced(node: Node, text: str, path_map: PathMap) -> str:
-    """Return the path with blanks that a whole word or quoted text is, an empty text where it is none."""
+    """Return a whole word or quoted text that is a path with blanks; otherwise an empty text."""
     if node.type == "raw_string":
         text = text[1:-1]
     elif node.type == "word":

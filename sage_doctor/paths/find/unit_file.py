@@ -1,4 +1,4 @@
-"""What units start and where: systemd's, launchd's, and the lines of a crontab."""
+"""The references of systemd units, launchd jobs and crontabs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, UsageKind
 
 UNIT_SUFFIXES = frozenset({".service", ".timer", ".socket", ".path", ".mount"})
-# Paths that must be there before the unit can start; what it would make itself is not among them.
+# Paths that must exist before the unit can start; not those that it creates itself.
 REQUIRED_DIRECTIVES = frozenset(
     {
         *("WorkingDirectory", "ExecStart", "ExecStartPre", "ExecCondition", "EnvironmentFile", "RootDirectory"),
@@ -24,7 +24,7 @@ PROGRAM_DIRECTIVES = frozenset({"ExecStart", "ExecStartPre", "ExecCondition", "P
 _READ_DIRECTIVES = frozenset(
     {*REQUIRED_DIRECTIVES, "Environment", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload"}
 )
-_BLANK = "\ue000"  # of no text that anybody writes
+_BLANK = "\ue000"  # a private-use character
 _SCHEDULE = re.compile(r"^\s*(@\w+|(?:[-\d*/,]+|[a-zA-Z]{3})(?:\s+[-\d*/,a-zA-Z]+){4})\s+(?P<command>\S.*)$")
 
 
@@ -88,7 +88,7 @@ def crontab_references(text: str, path_map: PathMap) -> list[PathReference]:
 
 
 def _program_of(command: str) -> str | None:
-    """Return the program that a command line starts by its path, behind variables and a change of directory."""
+    """Return the program that a command line starts by its path, after variables and a change of directory."""
     for word in _words(command.rpartition("&&")[2].strip()):
         if re.match(r"[A-Za-z_]\w*=", word):
             continue
@@ -97,11 +97,11 @@ def _program_of(command: str) -> str | None:
 
 
 def plist_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
-    """Return the paths of a launchd job. Raises `ValueError` where it is no property list."""
+    """Return the paths of a launchd job. Raises `ValueError` if it is not one."""
     try:
         data = plistlib.loads(raw)
     except Exception as error:
-        raise ValueError("it is no property list") from error
+        raise ValueError("it is not a property list") from error
     data = data if isinstance(data, Mapping) else {}
     text = raw.decode("utf-8", "replace")
     found = [

@@ -1,4 +1,4 @@
-"""What a text in a Python program is there for: judged by the names and statements around it."""
+"""What a text in a Python program is used for, judged by the names and statements around it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _EXISTENCE_FUNCTIONS = frozenset({"exists", "is_dir", "is_file", "isdir", "isfil
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """`shell` is set where a text is a command line; `form` where the place says how it must be rewritten."""
+    """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten."""
 
     kind: UsageKind
     shell: bool = False
@@ -68,7 +68,7 @@ class UsageAnalysis:
 
     @cached_property
     def _identity_names(self) -> frozenset[str]:
-        """Names that hold the answer to the question which machine this is."""
+        """Names of variables that hold which machine this is."""
         found = set()
         for node in self.nodes:
             if isinstance(node, ast.Assign) and self._asks_machine(node.value, deep=False):
@@ -77,7 +77,7 @@ class UsageAnalysis:
 
     @cached_property
     def _probed_lists(self) -> frozenset[str]:
-        """Names of lists that are gone through until something of them exists, and displays that are."""
+        """Names of lists that are searched for an existing path, and list displays that are."""
         found = set()
         for node in self.nodes:
             loops: list[tuple[ast.expr, ast.expr, list[ast.AST]]] = []
@@ -91,7 +91,7 @@ class UsageAnalysis:
         return frozenset(found)
 
     def usage_of(self, node: ast.AST) -> Usage:
-        """Return what the value of an expression is for."""
+        """Return what the value of an expression is used for."""
         kind: UsageKind = "use"
         shell = False
         form: ReferenceForm | None = None
@@ -110,7 +110,7 @@ class UsageAnalysis:
         return Usage(kind=kind, shell=shell, form=form)
 
     def _between(self, node: ast.AST, parent: ast.AST) -> UsageKind:
-        """Return what a parent makes of the child that a text came up through."""
+        """Return how a parent uses the child that contains the text."""
         if isinstance(parent, (ast.Compare, ast.match_case)) and not isinstance(node, ast.stmt):
             return "detection"
         if isinstance(parent, ast.Expr) and isinstance(node, (ast.Constant, ast.JoinedStr)):
@@ -154,7 +154,7 @@ class UsageAnalysis:
         return "fallback" if name in ("get", "getenv", "setdefault", "getattr") and node in call.args[1:] else "use"
 
     def _display(self, node: ast.AST, parent: ast.AST) -> UsageKind:
-        """A table of machines, or a list of candidates, is asked; it says nothing of which entry is taken."""
+        """A table of machines or a list of candidates: which entry is used is not decided here."""
         if isinstance(parent, ast.Dict):
             keys = {k.value for k in parent.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
             if node in parent.keys or keys & self.path_map.machine_names or self._roots_in(parent.values) > 1:
@@ -168,7 +168,7 @@ class UsageAnalysis:
         return "use"
 
     def _roots_in(self, values: list[ast.expr]) -> int:
-        """Return under how many machines' homes or roots the texts of a display lie."""
+        """Return in how many machines' homes or roots the texts of a display are."""
         roots = set()
         for text in (t for value in values for t in _texts(value)):
             found = self.path_map.pattern.match(text)
@@ -177,7 +177,7 @@ class UsageAnalysis:
         return len(roots)
 
     def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
-        """Whether a condition asks which machine this is: by name, by user, or by whose home is there."""
+        """Whether a condition tests which machine this is: by name, by user, or by a home that exists."""
         asks_disk = False
         names_home = False
         for node in ast.walk(test):

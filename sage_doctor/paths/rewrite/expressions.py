@@ -1,4 +1,4 @@
-"""A place as Python source: by a constant of the module, by `resolve`, or by the place of the file itself."""
+"""A path as a Python expression: from a constant of the module, from `resolve`, or from the file's own location."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BARE = (ast.Assign, ast.AnnAssign, ast.Return, ast.keyword, ast.Tuple, ast.List
 
 @dataclass(frozen=True, kw_only=True)
 class RootExpression:
-    """An expression for a directory, what it comes to here, its type, and the import that it takes."""
+    """An expression for a directory, its value here, its type, and the import that it needs."""
 
     source: str
     path: Path
@@ -33,7 +33,7 @@ def root_expressions(
     directory: Path,
     resolvable: bool,
 ) -> list[RootExpression]:
-    """Return every expression that a place may start from, the best first.
+    """Return every expression that a path may start from, the best first.
 
     `models` are the manifest's, by their real paths; `resolvable` says whether the sessions' Python has sage_doctor.
     """
@@ -76,7 +76,7 @@ def from_imports(module: ast.Module) -> dict[str, str]:
 def path_expression(
     start: RootExpression, target: Path, value: ValueType, *, slash: bool, within: ast.AST | None, quote: str
 ) -> str | None:
-    """Return the source of `target`, which is `start` or lies below it, as a `value`; None where it cannot be said.
+    """Return the source of `target`, which is `start` or below it, as a `value`; None if there is none.
 
     `slash` keeps a slash at the end, `within` is the node above, and `quote` the quotation mark to use.
     """

@@ -1,7 +1,7 @@
-"""Longer texts that name a root: an f-string with a field for it, or a sum where a field would be read once more.
+"""Longer texts that contain a root: an f-string field for it, or a concatenation where the text is a template.
 
 `"ROOT/zoo/{}".format(x)` becomes `str(R) + "/zoo/{}".format(x)`, because a root may have a brace or a percent sign in
-its name, and what is inserted must not be taken for a template. Each text is read again and held to the old one.
+its name, and what is inserted must not be read as a template. Each new text is parsed and compared with the old one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Flat = list[str | tuple[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Spliced:
-    """The new source, and what it takes the place of where that is more than the text itself."""
+    """The new source, and the span it replaces if that is more than the text itself."""
 
     source: str
     span: Span | None = None
@@ -33,7 +33,7 @@ class Spliced:
 
 @dataclass(frozen=True, kw_only=True)
 class _Literal:
-    """One of the literals that Python joins: `gap` is what stands before it."""
+    """One of several adjacent literals: `gap` is what precedes it."""
 
     gap: str
     prefix: str
@@ -45,7 +45,7 @@ class _Literal:
 
 
 def splice(nodes: NodeIndex, node: ast.expr, segment: str, root: str, start: RootExpression) -> Spliced | None:
-    """Return a text with `start` where it names `root`; None where that cannot be said with certainty.
+    """Return a text with `start` where it names `root`; None if that is uncertain.
 
     `segment` is the source of the text, a constant or an f-string. A text with blanks may be a command line: it is left
     alone where the root here is none that every shell takes for one word.

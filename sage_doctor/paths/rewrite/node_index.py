@@ -19,7 +19,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class NodeIndex:
-    """One module and its text."""
+    """The expressions of one module by position."""
 
     def __init__(self, module: ast.Module, text: str) -> None:
         self.lines = _LINE.split(text.removeprefix("\ufeff"))
@@ -32,7 +32,7 @@ class NodeIndex:
                 self._at.setdefault(self.span(node), node)
 
     def span(self, node: ast.expr) -> Span:
-        """Return where an expression stands, in characters."""
+        """Return the position of an expression, in characters."""
         end = node.end_lineno or node.lineno
         return (
             *(node.lineno, character_column(self.lines, node.lineno, node.col_offset)),
@@ -48,17 +48,17 @@ class NodeIndex:
         return self._text(span_of(reference))
 
     def replaced(self, edit: Edit) -> ast.expr | None:
-        """Return the expression that an edit takes the place of."""
+        """Return the expression that an edit replaces."""
         return self._at.get(edit.span)
 
     def formatted(self, node: ast.expr) -> bool:
-        """Whether a text is a template: what stands before `%`, or what `format` is asked for."""
+        """Whether a text is a template: the left side of `%`, or of `.format`."""
         parent = self.parents.get(node)
         percent = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mod) and parent.left is node
         return percent or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "format_map"))
 
     def filled(self, node: ast.expr) -> ast.expr | None:
-        """Return the expression that fills a template; None where it is handed on unfilled."""
+        """Return the expression that fills a template; None if it is passed on unfilled."""
         parent = self.parents.get(node)
         if isinstance(parent, ast.BinOp):
             return parent
@@ -78,7 +78,7 @@ class NodeIndex:
         return "".join(lines)
 
     def commented(self, node: ast.expr) -> bool:
-        """Whether a comment stands within an expression: it would be lost with it."""
+        """Whether an expression contains a comment, which would be lost."""
         try:
             tokens = tokenize.generate_tokens(io.StringIO(f"({self._text(self.span(node))})").readline)
             return any(t.type == tokenize.COMMENT for t in tokens)
@@ -86,7 +86,7 @@ class NodeIndex:
             return True
 
     def is_visible(self, node: ast.expr, start: RootExpression, lines: dict[str, int]) -> bool:
-        """Whether the name an expression starts with means there what it means at the module's top level."""
+        """Whether a root's name means the same at a node as at the module's top level."""
         name = re.split(r"\W", start.source, maxsplit=1)[0]
         if start.needs is None and lines.get(name, node.lineno) >= node.lineno:
             return False

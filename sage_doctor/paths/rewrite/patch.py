@@ -1,4 +1,4 @@
-"""What is only suggested, as one patch that `git apply` takes."""
+"""The suggestions as a patch for `git apply`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sage_doctor.text import shell_quote
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestions:
-    """A patch below `top`, and how many paths it writes in which files. `obstacles` say why others have none."""
+    """A patch below `top`, and how many paths it rewrites in which files. `obstacles` say why others have none."""
 
     top: Path
     patch: bytes = b""
@@ -37,7 +37,7 @@ class Suggestions:
 def unified_diff(top: Path, path: Path, old: bytes, new: bytes) -> bytes:
     """Return a unified diff that `git apply` takes in `top`."""
     name = os.fsencode(os.path.relpath(path, top))
-    ends = old.split(b"\n"), new.split(b"\n")  # as git counts lines; `splitlines` would also end them at other marks
+    ends = old.split(b"\n"), new.split(b"\n")  # lines as git counts them; `splitlines` also splits at other characters
     before, after = ([*(line + b"\n" for line in lines[:-1]), *lines[-1:]] for lines in ends)
     before, after = ([line for line in lines if line] for lines in (before, after))
     lines = difflib.diff_bytes(difflib.unified_diff, before, after, _named(b"a/" + name), _named(b"b/" + name))
@@ -53,7 +53,7 @@ def _named(name: bytes) -> bytes:
 
 
 def how_to_take(found: Suggestions) -> str:
-    """Return what a person does with a patch that they have judged; an empty text where there is none."""
+    """Return the command that applies a reviewed patch; an empty text if there is none."""
     return f"sage-doctor paths --patch | git -C {shell_quote(found.top)} apply" if found.patch else ""
 
 

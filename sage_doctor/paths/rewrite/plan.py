@@ -1,4 +1,4 @@
-"""Which paths of a file a program may rewrite, and how; what only a person may is suggested."""
+"""Plans the edits of one file: those that are certain, and suggestions where a person must judge."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OS: Import = ("os", "")
 
 
 def rewrite_context(host: Host) -> RewriteContext:
-    """Return the world of this host. Asks the sessions' interpreter whether it has sage_doctor."""
+    """Return the context of a host. Asks the sessions' interpreter whether sage_doctor is installed."""
     manifest = host.manifest
     if manifest is None:
         return RewriteContext(directory=host.root or host.cwd, resolvable=False)
@@ -43,16 +43,16 @@ def rewrite_context(host: Host) -> RewriteContext:
 
 
 def plan_edits(scanned: ScannedFile, context: RewriteContext) -> FileEdits:
-    """Return how the paths of other machines in a file can be written so that they hold on every machine."""
+    """Return how the hard-coded paths of a file can be rewritten to work on every machine."""
     path, language = scanned.script.path, scanned.script.language
     wanted = [*scanned.broken_paths, *scanned.local_paths]
     obstacle = ""
     if language not in ("python", "shell"):
-        obstacle = "only Python is rewritten"
+        obstacle = "only Python and shell scripts are rewritten"
     elif inspect_path(path).is_link:
-        obstacle = "it is a link: rewrite the file it leads to"
+        obstacle = "it is a link: rewrite the file that it points to"
     elif is_archived(path, context.directory):
-        obstacle = "it lies in an archive"
+        obstacle = "it is in an archive"
     if obstacle:
         return FileEdits(path=path, language=language, obstacle=obstacle, unresolved_count=len(wanted))
     try:
@@ -66,7 +66,7 @@ def plan_edits(scanned: ScannedFile, context: RewriteContext) -> FileEdits:
 
 
 class _PythonPlanner:
-    """One Python file, with every expression that a place of it may start from."""
+    """One Python file, with every expression that a path in it may start from."""
 
     def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, context: RewriteContext) -> None:
         self.path, self.raw = path, raw
@@ -75,7 +75,7 @@ class _PythonPlanner:
         self.possible = root_expressions(
             module, path, self.roots, models=context.models, directory=context.directory, resolvable=context.resolvable
         )
-        # `os.fsencode` takes the module itself; where the name means anything else, bytes are left alone.
+        # `os.fsencode` needs the module `os`; if the name means anything else, bytes are left alone.
         lines = [s.lineno for s in module.body if isinstance(s, ast.Import) and any(_is_os(a) for a in s.names)]
         self.os_from = min(lines, default=0 if "os" not in bound_names(module) else None)
 
@@ -152,7 +152,7 @@ class _PythonPlanner:
     def _spliced(
         self, start: RootExpression, target: Path, reference: PathReference, node: ast.expr, segment: str
     ) -> Spliced | None:
-        """Return a longer text with its machine's root as a field, or put in front of it."""
+        """Return a longer text with its root as a field, or in front of it."""
         root = root_in(reference, target, start.path)
         return splice(self.nodes, node, segment, root, start) if root is not None else None
 

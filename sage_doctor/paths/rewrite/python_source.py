@@ -1,7 +1,7 @@
-"""The change itself: expressions replaced in a concrete syntax tree, so that nothing else of a file moves.
+"""The new contents of a file: expressions are replaced in a concrete syntax tree, and nothing else changes.
 
-libcst (the extra `paths`) keeps every blank and comment, and puts imports where they belong. What comes out is held to
-what was planned: besides the planned expressions and imports, the abstract syntax tree must be the same.
+libcst (the extra `paths`) keeps every blank and comment, and puts imports where they belong. Apart from the planned
+expressions and imports, the abstract syntax tree must stay the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IMPORTED_FROM = frozenset({"pathlib", "sage_doctor"})
 
 
 def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
-    """Return the file with these of its edits made, or as it was where there are none.
+    """Return the file with these edits applied, or as it was without edits.
 
     Raises `DoctorError` where libcst is not installed, or where anything but the planned expressions would change.
     """
@@ -49,9 +49,9 @@ def _replaced(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     try:
         module = cst.parse_module(whole)
     except (cst.ParserSyntaxError, UnicodeError, LookupError, RecursionError) as error:
-        raise DoctorError(f"{planned.path}: libcst cannot read it, so it is left alone") from error
+        raise DoctorError(f"{planned.path}: libcst cannot parse it, so it is left alone") from error
     if module.bytes != whole:
-        raise DoctorError(f"{planned.path}: libcst would not keep its layout, so it is left alone")
+        raise DoctorError(f"{planned.path}: libcst would change its layout, so it is left alone")
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
     spans = {
         (r.start.line, r.start.column, r.end.line, r.end.column): node
@@ -99,7 +99,7 @@ def _parted(raw: bytes) -> tuple[bytes, bytes]:
 
 
 def suggested(planned: FileEdits, edits: Sequence[Edit] = ()) -> tuple[bytes, tuple[Edit, ...]]:
-    """Return the file with these edits made and what is only suggested besides, and which suggestions these are.
+    """Return the file with these edits and its suggestions applied, and which suggestions were applied.
 
     A suggestion that cannot be written is left out. Raises `DoctorError` where libcst is not installed.
     """
@@ -119,7 +119,7 @@ def suggested(planned: FileEdits, edits: Sequence[Edit] = ()) -> tuple[bytes, tu
 
 
 def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
-    """Hold the new file to the plan. Raises `DoctorError`."""
+    """Raise `DoctorError` if the new file differs from the plan."""
     try:
         before, after = parse(planned.raw), parse(data)
     except ValueError as error:

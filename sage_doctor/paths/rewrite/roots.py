@@ -1,4 +1,4 @@
-"""The places that a module computes from its own: `ROOT = Path(__file__).resolve().parents[2]`."""
+"""The root directories that a module computes from its own location: `ROOT = Path(__file__).resolve().parents[2]`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Root:
 
 
 def module_roots(module: ast.Module, file: Path) -> list[Root]:
-    """Return the constants of a module that hold a place computed from `__file__`.
+    """Return the constants of a module that are computed from `__file__`.
 
     Only names that are bound once in the whole module, at its top level and under no condition.
     """
@@ -108,7 +108,7 @@ def _stems_from_file(node: ast.expr, known: set[str]) -> bool:
 
 
 def _evaluate(node: ast.expr, known: dict[str, Folded], depth: int = 0) -> Folded | None:
-    """Return the value of an expression of paths; None where it depends on anything else."""
+    """Return the value of a path expression; None if it depends on anything else."""
     if depth > DEEPEST:
         return None
     if isinstance(node, ast.Name):
@@ -130,7 +130,7 @@ def _evaluate(node: ast.expr, known: dict[str, Folded], depth: int = 0) -> Folde
 
 
 def _upper(inner: Folded | None, index: int) -> Folded | None:
-    """Return a parent, as pathlib counts them: `..` is a name to it."""
+    """Return a parent as pathlib counts them: `..` counts as a name."""
     if inner is None or inner.value_type != "Path":
         return None
     parents = Path(inner.text).parents

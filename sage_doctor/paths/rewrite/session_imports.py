@@ -1,4 +1,4 @@
-"""Whether what a script imports is there, in the sessions' interpreter: looked up, never imported."""
+"""Whether the sessions' interpreter finds what a script imports: looked up, never imported."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def unresolved_imports(
 ) -> list[list[str]]:
     """Return, for each script, what it imports and the sessions' interpreter would not find.
 
-    Directories that it puts on `sys.path` from constants count. Raises `DoctorError` where nobody can be asked.
+    Directories that it puts on `sys.path` from constants count. Raises `DoctorError` if it fails.
     """
     asked = []
     for path, raw in scripts:
@@ -97,9 +97,9 @@ def lost_imports(
     python: Path | None,
     environ: Mapping[str, str],
 ) -> str:
-    """Return which import of which script is not found any more, or is new and not found; an empty text for none.
+    """Return the first import that is no longer found, or is new and not found; an empty text if there is none.
 
-    What was not found before the change is no fault of it. Raises `DoctorError`.
+    What was not found before the change does not count. Raises `DoctorError`.
     """
     answers = unresolved_imports([*before, *after], python=python, environ=environ)
     old, new = answers[: len(before)], answers[len(before) :]

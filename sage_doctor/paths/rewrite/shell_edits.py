@@ -1,6 +1,6 @@
-"""The paths of other machines in a shell script, as a person may write them: their root by a variable.
+"""Plans the edits of a shell script: the root of a path becomes a variable.
 
-All of it is suggested only: what a word means to the program that gets it, nobody can tell for certain.
+All of them are suggestions: what a word means to the program that gets it is never certain.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sage_doctor.paths.rewrite.shell_roots import ShellRoot, computed_roots, scr
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# What these are given is a place of another machine or container, or a text to look for.
+# Their arguments are paths of another machine or container, or texts to search for.
 ELSEWHERE = frozenset(
     {
         "ssh", "sshpass", "mosh", "sftp", "docker", "podman", "nerdctl", "kubectl", "sed", "grep", "egrep", "fgrep",
@@ -35,22 +35,22 @@ ELSEWHERE = frozenset(
 )  # fmt: skip
 _BOTH = frozenset({"scp", "rsync"})
 _SPECIAL = re.compile(r"[$`\"\\!]")
-_GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # what only a run knows stands before it
+_GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # it is preceded by what is only known at run time
 _GOES_ON = re.compile(r"[\"']?[$`{\w\\*?\[]|[\"']{2}")
 
 
 def plan_shell_edits(
     path: Path, raw: bytes, wanted: list[tuple[PathReference, ClassifiedPath]], context: RewriteContext
 ) -> FileEdits:
-    """Return what may be written for these paths of a script. Raises `ValueError` where it cannot be read."""
+    """Return the suggestions for these paths of a script. Raises `ValueError` if it cannot be parsed."""
     parser = shell_parser()
     if parser is None:
         raise ValueError(UNVERIFIED)
     program = parser.parse(raw).root_node
     if program.has_error:
-        raise ValueError("parts of it are no syntax that the shell's grammar knows")
+        raise ValueError("parts of it are not valid shell syntax")
     if b"\r" in raw:
-        raise ValueError("its line ends are none that a shell takes")
+        raise ValueError("a shell cannot read its line ends")
     text = raw.decode("utf-8")
     roots = script_roots(program, path, context)
     if not re.search(r"^#(SBATCH|PBS|BSUB|\$ )", text, re.MULTILINE):  # a batch system runs a copy of the script
@@ -97,9 +97,9 @@ def _edit(
 
 
 def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tuple[int, int, str] | None:
-    """Return the first byte of what is replaced, the byte behind it, and what takes its place.
+    """Return the first byte that is replaced, the byte behind the last, and the replacement.
 
-    That is a path in a leaf of the syntax tree, or all of a leaf that stands in single quotation marks.
+    That is a path in a leaf of the syntax tree, or a whole leaf in single quotation marks.
     """
     raw = node.text or b""
     text, at = raw.decode(), len(raw[: byte - node.start_byte].decode())
@@ -108,7 +108,7 @@ def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tupl
     blanks = re.search(r"\s", text) is not None and " " not in path
     path = path if text.startswith(path, at) else root
     if _SPECIAL.search(str(known.path)) or (blanks and UNQUOTED_PATH.fullmatch(str(known.path)) is None):
-        return None  # it may be a command line, and the root is none that every shell takes for one word
+        return None  # it may be a command line, and the root is not one word in every shell
     quoting = _quoting(node)
     rest, after = path[len(root) :], text[at + len(root) :]
     bare = f"${known.name}" if after[:1] in ("", "/", " ", "'") else f"${{{known.name}}}"
@@ -127,7 +127,7 @@ def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tupl
 
 
 def _quoting(node: Node) -> str:
-    """Return what a leaf stands in: `double` quotation marks, `none`, or `other`, where nobody should meddle."""
+    """Return the quoting of a leaf: `double` quotation marks, `none`, or `other`, which is left alone."""
     found = "double" if node.type == "string_content" else "none"
     above = node.parent
     while above is not None:
@@ -142,7 +142,7 @@ def _quoting(node: Node) -> str:
 
 
 def _is_elsewhere(node: Node, before: str) -> bool:
-    """Whether a word goes to a program that uses it on another machine, or looks for it in texts."""
+    """Whether a word is an argument of a program that uses it on another machine or searches for it."""
     above: Node | None = node
     while above is not None and above.type != "command":
         above = above.parent

@@ -1,7 +1,7 @@
-"""The places that a shell script computes from its own, and the lines that let it compute them.
+"""The root directories that a shell script computes from its own location, and lines that compute them.
 
-`ROOT="$(cd "$(dirname "$0")/.." && pwd)"` is known. Where a script has nothing like it, one line is suggested for its
-top: there the script's own place is right, and after the first `cd` it may be wrong.
+`ROOT="$(cd "$(dirname "$0")/.." && pwd)"` is known. Where a script has none, one line is suggested for its top:
+there `$0` is still right, and after the first `cd` it may be wrong.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Known:
 
 
 def script_roots(program: Node, script: Path, context: RewriteContext) -> list[ShellRoot]:
-    """Return the variables of a script that hold a place for good: set once, at the top level, from its own place."""
+    """Return the variables of a script that hold a directory: set once, at the top level, from its own location."""
     text = (program.text or b"").decode("utf-8", "replace")
     known: dict[str, _Known] = {}
     found: list[ShellRoot] = []
@@ -63,12 +63,12 @@ def script_roots(program: Node, script: Path, context: RewriteContext) -> list[S
 
 
 def computed_roots(text: str, script: Path, context: RewriteContext) -> list[ShellRoot]:
-    """Return what a script could compute at its top: the manifest's directory, and its models that lie elsewhere."""
+    """Return what a script could compute at its top: the manifest's directory, and models outside of it."""
     real, top = Path(os.path.realpath(script)), Path(os.path.realpath(context.directory))
     if not real.is_relative_to(top):
         return []
     up = "/.." * (len(real.relative_to(top).parts) - 1)
-    itself = "$0" if text.startswith("#!") else "${BASH_SOURCE[0]:-$0}"  # what has no first line may be sourced
+    itself = "$0" if text.startswith("#!") else "${BASH_SOURCE[0]:-$0}"  # a script without `#!` may be sourced
     name = _free("repo_root", text)
     stops = " || exit 1" if text.startswith("#!") else ""
     line = f'{name}=$(CDPATH= cd -- "$(dirname -- "$(readlink -f -- "{itself}")"){up}" && pwd){stops}'
@@ -106,7 +106,7 @@ def _assignments(program: Node) -> Iterator[Node]:
 def _value(
     text: str, script: Path, known: Mapping[str, _Known], models: Mapping[str, Path], depth: int = 0
 ) -> _Known | None:
-    """Return the place that a value without its quotation marks comes to; None where it depends on anything else."""
+    """Return the path that a value without quotation marks evaluates to; None if it depends on anything else."""
     if depth > DEEPEST:
         return None
 

@@ -1,4 +1,4 @@
-"""A shell script with some of its words replaced, and the lines that these need at its top; nothing else moves."""
+"""The new contents of a shell script: words replaced, required lines added at its top, and nothing else changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHAPED = frozenset(
 
 
 def shell_rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
-    """Return the script with these edits made. Raises `DoctorError` where it would be another program then."""
+    """Return the script with these edits applied. Raises `DoctorError` if its structure would change."""
     parser = shell_parser()
     if parser is None:
         raise DoctorError(UNVERIFIED)
