@@ -49,11 +49,11 @@ def _blob_name(directory: Path, file: str) -> KnownHash | None:
 
 def _snapshot_listing(directory: Path) -> tuple[str, Mapping[str, HubFile]] | None:
     """Return the hub's listing where `directory` is a cache snapshot: those copied without links have no blob names."""
-    place = Path(os.path.realpath(directory))
-    if place.parent.name != "snapshots" or algorithm_of(place.name) != "git-sha1":
+    real_path = Path(os.path.realpath(directory))
+    if real_path.parent.name != "snapshots" or algorithm_of(real_path.name) != "git-sha1":
         return None
-    entries = read_hub_listing(place.parent.parent, place.name)
-    return (place.name, entries) if entries else None
+    entries = read_hub_listing(real_path.parent.parent, real_path.name)
+    return (real_path.name, entries) if entries else None
 
 
 def _listed(listing: tuple[str, Mapping[str, HubFile]] | None, file: str) -> KnownHash | None:

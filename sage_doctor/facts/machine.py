@@ -124,8 +124,8 @@ def disk_free(path: Path) -> int:
 
     The longest part of the path that exists decides. Raises `OSError` where even that cannot be asked.
     """
-    place = Path(os.path.abspath(path))
-    while inspect_path(place).kind not in ("file", "directory") and place != place.parent:
-        place = place.parent
-    status = os.statvfs(place)
+    existing = Path(os.path.abspath(path))
+    while inspect_path(existing).kind not in ("file", "directory") and existing != existing.parent:
+        existing = existing.parent
+    status = os.statvfs(existing)
     return status.f_bavail * status.f_frsize

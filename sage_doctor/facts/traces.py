@@ -95,8 +95,8 @@ def read_numbers(pattern: str, directory: Path) -> HighestNumber:
 
 def _unseen(searches: Iterable[Glob]) -> SearchGaps:
     searches = list(searches)
-    told: Iterator[tuple[str, str]] = (item for search in searches for item in search.unreadable.items())
-    return SearchGaps(unreadable=dict(told), cut=not all(search.complete for search in searches))
+    pairs: Iterator[tuple[str, str]] = (item for search in searches for item in search.unreadable.items())
+    return SearchGaps(unreadable=dict(pairs), cut=not all(search.complete for search in searches))
 
 
 def _age(path: str, now: float) -> float | None:

@@ -65,16 +65,16 @@ def find_base(adapter: Path, config: AdapterConfig, search: BaseSearch) -> tuple
         raise _question("adapter_config.json does not name a base", [])
     candidates: list[Candidate] = []
     if text is not None and not search.named:
-        place = resolve_base(text, adapter=adapter, cwd=search.cwd, home=search.home)
-        spots = {os.path.realpath(p): p for p in (place.found, place.beside) if p is not None}
+        resolved = resolve_base(text, adapter=adapter, cwd=search.cwd, home=search.home)
+        spots = {os.path.realpath(p): p for p in (resolved.found, resolved.beside) if p is not None}
         if len(spots) > 1:
             raise _question(f"the base {printable(text)!r} leads to more than one directory", list(spots.values()))
         if spots:
             return next(iter(spots.values())), "the path that adapter_config.json names"
         root = cache_root(search.environ, search.home)
-        if place.repo_id is not None:
+        if resolved.repo_id is not None:
             revision = (config.values or {}).get("revision")
-            hub = resolve_hub(root, place.repo_id, revision if isinstance(revision, str) else None)
+            hub = resolve_hub(root, resolved.repo_id, revision if isinstance(revision, str) else None)
             if hub.snapshot is not None and _has_weights(hub.snapshot):
                 return hub.snapshot, "the repository that adapter_config.json names, in the Hugging Face cache"
         cached = [(c.repo_id, c.snapshot) for c in list_cached_models(root)]
@@ -88,10 +88,10 @@ def find_base(adapter: Path, config: AdapterConfig, search: BaseSearch) -> tuple
     raise _question(what, [p for p, _ in search.named] or [c.path for c in candidates])
 
 
-def _question(what: str, places: list[Path]) -> MergeRefused:
-    if not places:
+def _question(what: str, paths: list[Path]) -> MergeRefused:
+    if not paths:
         return refused(what, "Name the base with --base DIR.")
-    options = join_limited([f"--base {shell_quote(p)}" for p in places], most=5)
+    options = join_limited([f"--base {shell_quote(p)}" for p in paths], most=5)
     return refused(
         f"{what}; matching shapes do not prove that a model is the right base: fine-tuned models share them",
         f"Name the right one: {options}",

@@ -82,8 +82,8 @@ class MergePlan:
         plain = sum(p.source.quantized is not None and not p.computed for p in self.tensor_plans)
         counts = [(computed, "merged"), (swapped, "replaced by the adapter's"), (plain, "dequantised")]
         counts.append((len(self.tensor_plans) - computed - swapped - plain, "copied"))
-        told = ", ".join(f"{count} {what}" for count, what in counts if count)
-        yield "tensors", f"{len(self.tensor_plans)}: {told} (names: {self.names_why})"
+        summary = ", ".join(f"{count} {what}" for count, what in counts if count)
+        yield "tensors", f"{len(self.tensor_plans)}: {summary} (names: {self.names_why})"
         tie = "; embedding and output layer become two tensors" if self.untied else ""
         yield "dtype", (self.dtype or "as stored in the base") + tie
         for loss in self.dequantized.losses() if self.dequantized else ():

@@ -346,8 +346,10 @@ def encode(transformers: Any, request: dict[str, Any], base: str, device: str) -
     where = request["path"] if own else base
     tokenizer = transformers.AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=True)
     if getattr(tokenizer, "chat_template", None):
-        said = [{"role": "user", "content": request["prompt"]}]
-        inputs = tokenizer.apply_chat_template(said, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        messages = [{"role": "user", "content": request["prompt"]}]
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
     else:
         inputs = tokenizer(request["prompt"], return_tensors="pt")
     kept = {k: inputs[k].to(device) for k in ("input_ids", "attention_mask") if k in inputs}
@@ -505,14 +507,14 @@ def main() -> NoReturn:
     offer_to_oom_killer()
     # At the deadline the parent sends SIGTERM first: the stack goes to standard error, then the process ends.
     faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)
-    asked, answers = int(sys.argv[1]), int(sys.argv[2])
-    for descriptor in (asked, answers):
+    request_fd, answer_fd = int(sys.argv[1]), int(sys.argv[2])
+    for descriptor in (request_fd, answer_fd):
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - what it starts does not hold the line open
-    reporter = Reporter(answers)
+    reporter = Reporter(answer_fd)
     reporter.stage("start")
-    with os.fdopen(asked, "rb", closefd=False) as handle:
+    with os.fdopen(request_fd, "rb", closefd=False) as handle:
         request = json.loads(handle.readline())
-    watch_parent(asked)
+    watch_parent(request_fd)
     status = 0
     try:
         probe(reporter, request)

@@ -24,7 +24,7 @@ class StreamEvent:
 def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEvent]:
     """Yield the events of a stream as they arrive. Raises `ServiceError` for an error, and for what is not a stream."""
     strange: list[str] = []
-    begun = False
+    started = False
     for line in lines:
         data = _data(line, endpoint)
         if data is None:
@@ -34,7 +34,7 @@ def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEve
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
-            if begun:
+            if started:
                 raise ServiceError(
                     "foreign", f"interrupts its answer with something that is not JSON: {excerpt(line, endpoint)}"
                 ) from None
@@ -44,7 +44,7 @@ def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEve
             continue
         if strange:
             break
-        begun = True
+        started = True
         yield parse_event(value, endpoint)
     if strange:
         raise _no_stream("\n".join(strange), endpoint)

@@ -58,9 +58,9 @@ def generate(
     With the first request a service loads the model if it has not done so yet.
     """
     try:
-        begun = time.monotonic()
+        started = time.monotonic()
         path = _warm_up(endpoint, model, timeouts)
-        ready_s = time.monotonic() - begun
+        ready_s = time.monotonic() - started
         return _measure_answer(endpoint, path, model, prompt, most_tokens, timeouts, ready_s)
     except ServiceError as found:
         return found.failure
@@ -89,7 +89,7 @@ def _measure_answer(
     last = StreamEvent()
     tokens: int | None = None
     answering_model = ""
-    begun = time.monotonic()
+    started = time.monotonic()
     for event, arrived in _stream(endpoint, path, model, prompt, most_tokens, timeouts, rest_s=timeouts.all_s):
         if event.text:
             texts.append(event.text)
@@ -108,9 +108,9 @@ def _measure_answer(
         tokens=count,
         ended_by_itself=ended,
         ready_s=ready_s,
-        first_token_ms=(first - begun) * 1000,
-        tokens_per_s=_speed(count, decoding, first - begun),
-        seconds=time.monotonic() - begun,
+        first_token_ms=(first - started) * 1000,
+        tokens_per_s=_speed(count, decoding, first - started),
+        seconds=time.monotonic() - started,
         degeneration=find_degeneration(_as_ids(texts), text, ended_by_eos=ended),
         model=answering_model,
     )

@@ -30,13 +30,13 @@ class Reply:
         self.status = response.status
         self.content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         self.location = response.getheader("Location") or ""
-        self.arrived = self._begun = time.monotonic()
+        self.arrived = self._started = time.monotonic()
 
     @property
     def still_coming(self) -> bool:
         """Whether the time for the whole answer is over while chunks were still arriving."""
         now = time.monotonic()
-        return now >= self._deadline.until and (now - self.arrived) * 3 < now - self._begun
+        return now >= self._deadline.until and (now - self.arrived) * 3 < now - self._started
 
     def set_idle_timeout(self, idle_s: float) -> None:
         """Wait at most that many seconds for each further chunk."""

@@ -31,10 +31,10 @@ def text_usage(path: Path, directory: Path) -> UsageKind:
     if suffix in _DOCUMENTS:
         return "documentation"
     try:
-        places = path.relative_to(directory).parts[:-1]
+        directories = path.relative_to(directory).parts[:-1]
     except ValueError:
-        places = path.parts[-3:-1]
-    named = _DATA_DIRECTORIES & {p.lower() for p in places}
+        directories = path.parts[-3:-1]
+    named = _DATA_DIRECTORIES & {p.lower() for p in directories}
     stem = {w for w in re.split(r"[^a-z]+", path.stem.lower()) if w}
     return "data" if suffix in _DATA or (suffix == ".json" and (named or stem & _DATA_DIRECTORIES)) else "use"
 
@@ -42,10 +42,10 @@ def text_usage(path: Path, directory: Path) -> UsageKind:
 def is_archived(path: Path, directory: Path) -> bool:
     """Whether a file is kept for the record: below a directory called archive, attic, backup, old or deprecated."""
     try:
-        places = path.relative_to(directory).parts[:-1]
+        directories = path.relative_to(directory).parts[:-1]
     except ValueError:
         return False
-    return bool(_ARCHIVE_DIRECTORIES & {p.lower() for p in places})
+    return bool(_ARCHIVE_DIRECTORIES & {p.lower() for p in directories})
 
 
 def text_references(text: str, path_map: PathMap, usage: UsageKind) -> Iterator[PathReference]:

@@ -168,7 +168,7 @@ def _flat(node: ast.expr, start: RootExpression | None = None, root: str = "") -
     if not isinstance(node, ast.JoinedStr):
         return None
     wanted = _parsed(start.source) if start is not None else None
-    said = ast.dump(wanted) if wanted is not None else ""
+    wanted_dump = ast.dump(wanted) if wanted is not None else ""
     parts: Flat = []
     for value in node.values:
         if isinstance(value, ast.Constant):
@@ -177,7 +177,7 @@ def _flat(node: ast.expr, start: RootExpression | None = None, root: str = "") -
             isinstance(value, ast.FormattedValue)
             and value.conversion == -1
             and value.format_spec is None
-            and ast.dump(value.value) == said
+            and ast.dump(value.value) == wanted_dump
         ):
             parts.append(root)
         else:

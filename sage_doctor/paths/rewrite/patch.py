@@ -80,14 +80,14 @@ def suggestions(planned: Sequence[FileEdits], top: Path, *, done: bool) -> Sugge
         except DoctorError:
             before, old = (), plan.raw
         try:
-            new, taken = suggested(plan, before)
+            new, applied = suggested(plan, before)
         except DoctorError as error:
             obstacles.append(str(error))
             continue
         if new != old:
             patch += unified_diff(top, plan.path, old, new)
             files.append(plan.path)
-            count += len(taken)
+            count += len(applied)
     return Suggestions(top=top, patch=patch, count=count, files=tuple(files), obstacles=tuple(obstacles))
 
 

@@ -32,10 +32,10 @@ def rewrite_context(host: Host) -> RewriteContext:
     manifest = host.manifest
     if manifest is None:
         return RewriteContext(directory=host.root or host.cwd, resolvable=False)
-    places = {m.path.path: name for name, m in manifest.models.items() if m.path.path is not None}
+    model_paths = {m.path.path: name for name, m in manifest.models.items() if m.path.path is not None}
     return RewriteContext(
         directory=manifest.directory,
-        models={Path(os.path.realpath(path)): name for path, name in places.items()},
+        models={Path(os.path.realpath(path)): name for path, name in model_paths.items()},
         resolvable=host.session.packages.get("sage-doctor") is not None,
         command=shutil.which("sage-doctor", path=host.environ.get("PATH", os.defpath)) is not None,
         manifest=manifest.path,
@@ -83,12 +83,12 @@ class _PythonPlanner:
         """Return the plan for these paths."""
         found = [self._edit(o, p) for o, p in wanted]
         sure = tuple(e for e in found if e is not None and e.certain)
-        taken = [e.span for e in sure]
+        spans = [e.span for e in sure]
         maybe = []
         for edit in (e for e in found if e is not None and not e.certain):
-            if not any(_overlap(edit.span, span) for span in taken):
+            if not any(_overlap(edit.span, span) for span in spans):
                 maybe.append(edit)
-                taken.append(edit.span)
+                spans.append(edit.span)
         left = len(wanted) - len(sure) - len(maybe)
         return FileEdits(path=self.path, raw=self.raw, edits=sure, suggestions=tuple(maybe), unresolved_count=left)
 

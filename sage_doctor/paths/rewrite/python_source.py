@@ -110,12 +110,12 @@ def suggested(planned: FileEdits, edits: Sequence[Edit] = ()) -> tuple[bytes, tu
         if str(error) == NOT_INSTALLED:
             raise
     data = rewritten(planned, made)
-    taken: list[Edit] = []
+    applied: list[Edit] = []
     for edit in planned.suggestions:
         with contextlib.suppress(DoctorError):
-            data = rewritten(planned, [*made, *taken, edit])
-            taken.append(edit)
-    return data, tuple(taken)
+            data = rewritten(planned, [*made, *applied, edit])
+            applied.append(edit)
+    return data, tuple(applied)
 
 
 def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
@@ -131,17 +131,17 @@ def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
 def _expected(module: ast.Module, planned: FileEdits, edits: Sequence[Edit]) -> list[str]:
     """Return the shape of the file as it must be with the edits made."""
     nodes = NodeIndex(module, decoded(planned.raw))
-    places = {id(nodes.replaced(e)): e.source for e in edits}
+    replacements = {id(nodes.replaced(e)): e.source for e in edits}
 
-    class Place(ast.NodeTransformer):
+    class Replacer(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
-            source = places.get(id(node))
+            source = replacements.get(id(node))
             if source is not None:
                 return ast.parse(source, mode="eval").body
             done: ast.AST = self.generic_visit(node)
             return done
 
-    return _shape(Place().visit(module))
+    return _shape(Replacer().visit(module))
 
 
 def _shape(module: ast.AST) -> list[str]:

@@ -59,9 +59,9 @@ def added_to_path(module: ast.Module, file: Path) -> list[Path]:
     found = []
     for node in ast.walk(module):
         if isinstance(node, ast.Call) and called_name(node.func) in ("insert", "append") and node.args:
-            place = _evaluate(node.args[-1], known) if ast.unparse(node.func).startswith("sys.path.") else None
-            if place is not None and os.path.isabs(place.text):
-                found.append(Path(place.text))
+            folded = _evaluate(node.args[-1], known) if ast.unparse(node.func).startswith("sys.path.") else None
+            if folded is not None and os.path.isabs(folded.text):
+                found.append(Path(folded.text))
     return found
 
 

@@ -104,7 +104,7 @@ def lost_imports(
     answers = unresolved_imports([*before, *after], python=python, environ=environ)
     old, new = answers[: len(before)], answers[len(before) :]
     for (path, _), was, now in zip(after, old, new, strict=True):
-        lacking = [name for name in now if name not in was]
-        if lacking:
-            return f"{os.path.basename(path)}: {', '.join(lacking)} is not found by the sessions' interpreter"
+        missing = [name for name in now if name not in was]
+        if missing:
+            return f"{os.path.basename(path)}: {', '.join(missing)} is not found by the sessions' interpreter"
     return ""

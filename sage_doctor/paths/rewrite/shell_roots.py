@@ -50,14 +50,14 @@ def script_roots(program: Node, script: Path, context: RewriteContext) -> list[S
     for assignment in _assignments(program):
         name, _, value = (assignment.text or b"").decode("utf-8", "replace").partition("=")
         clean = re.sub(r"\$\(\s+", "$(", re.sub(r"\s+\)", ")", _NOISE.sub("", value).strip()))
-        place = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in context.models.items()})
-        if place is None:
+        directory = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in context.models.items()})
+        if directory is None:
             continue
         if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
             continue
-        known[name] = place
-        if place.whole and os.path.normpath(place.path) == place.path:
-            real = Path(os.path.realpath(place.path))
+        known[name] = directory
+        if directory.whole and os.path.normpath(directory.path) == directory.path:
+            real = Path(os.path.realpath(directory.path))
             found.append(ShellRoot(name=name, path=real, from_byte=assignment.end_byte))
     return sorted(found, key=lambda r: -len(r.path.parts))
 
@@ -126,8 +126,8 @@ def _value(
     if (match := re.fullmatch(r"\$\(dirname (.+)\)", text)) is not None and (found := inner(match[1])) is not None:
         return _Known(os.path.dirname(found.path), whole=found.whole)
     if (match := re.fullmatch(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)", text)) is not None:
-        place = models.get(match[1])
-        return _Known(str(place), whole=True) if place is not None else None
+        directory = models.get(match[1])
+        return _Known(str(directory), whole=True) if directory is not None else None
     if (match := re.fullmatch(r"(\$\(.*\)|\$\{?\w+\}?)/([\w./-]+)", text)) is not None:
         found = inner(match[1])
         return _Known(os.path.join(found.path, match[2]), whole=found.whole) if found is not None else None
