@@ -1,4 +1,4 @@
-"""One job, one place: what `system/` does is done nowhere else, but for the exceptions that are listed with a reason."""
+"""One job, one place: what `system/` does is done nowhere else, but for exceptions that are listed with a reason."""
 
 from __future__ import annotations
 
