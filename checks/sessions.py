@@ -125,7 +125,7 @@ def check_states(host: Host, notes: Notes) -> Iterator[Finding]:
             if abs(state.counter) < _LARGEST_MEASURED:
                 notes.measure(f"state_{spec.name}", state.counter, "")
             key = Counter(str(manifest.path), spec.name, spec.counter)
-            numbered = read_numbers(spec.at_least, manifest.directory) if spec.at_least is not None else None
+            numbered = read_numbers(spec.min_from_glob, manifest.directory) if spec.min_from_glob is not None else None
             regressed = _regressed(host, spec, state.counter, record.marks.marks.get(key), numbered)
             unheld = _unheld(host, spec, numbered)
             if regressed is not None:
@@ -203,10 +203,10 @@ def _unheld(host: Host, spec: StateSpec, numbered: Numbered | None) -> Finding |
     why = "; ".join(_unseen(host, numbered.unseen)) or "none of the names has a number where its wildcards are"
     return finding(
         "state-invalid",
-        f"{spec.counter} cannot be held against {printable(spec.at_least or '', limit=200)}: {why}",
+        f"{spec.counter} cannot be held against {printable(spec.min_from_glob or '', limit=200)}: {why}",
         severity="warning",
         subject=f"state:{spec.name}",
-        evidence={"file": str(spec.path), "at_least": spec.at_least, "matches": numbered.count},
+        evidence={"file": str(spec.path), "at_least": spec.min_from_glob, "matches": numbered.count},
         fix=Fix(summary="Correct the permissions of that directory, or at_least in the manifest."),
     )
 

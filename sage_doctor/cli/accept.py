@@ -108,9 +108,9 @@ def _tell_higher(manifest: Manifest, spec: StateSpec, value: float) -> None:
     """Say where a numbered file contradicts the state still: that is no matter of the record."""
     from sage_doctor.facts.traces import read_numbers  # noqa: PLC0415 - likewise
 
-    if spec.at_least is None:
+    if spec.min_from_glob is None:
         return
-    files = read_numbers(spec.at_least, manifest.directory)
+    files = read_numbers(spec.min_from_glob, manifest.directory)
     if files.number is not None and files.number > value:
         sys.stderr.write(
             f"{printable(files.path or '')} has a higher number still: move it away, or correct the state\n"

@@ -6,7 +6,6 @@ Changes nothing. Exits with 3 where there is not enough history for any model.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the proposals. Raises `DoctorError` where there is no manifest, no such model or no readable history."""
     from sage_doctor.history import series_of  # noqa: PLC0415 - --help needs no SQLite
     from sage_doctor.history.calibration import LEAST_RUNS, propose  # noqa: PLC0415
+    from sage_doctor.manifest.quoting import key  # noqa: PLC0415
 
     host = host_of(options.manifest)
     series = series_of(host)
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if series is None or manifest is None:
         raise UsageError("budgets belong to a manifest, and there is none here; name one with --manifest")
     names = [manifest.model(name).name for name in options.names] or list(manifest.models)
-    table = f"machines.{_key(manifest.machine.name)}.models" if manifest.machine is not None else "models"
+    table = f"machines.{key(manifest.machine.name)}.models" if manifest.machine is not None else "models"
     out = [
         f"# What {printable(host.name, limit=80)} measured, with room to spare.",
         "# Where a table exists already, paste the line with the budget into it.",
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             out.append(f"# {printable(name)}: {most} runs measured it, {lacking} more are needed")
             continue
         proposed = True
-        out += ["", f"[{table}.{_key(name)}]", *(f"# {_words(p)}" for p in found), f"budget = {{ {_values(enough)} }}"]
+        out += ["", f"[{table}.{key(name)}]", *(f"# {_words(p)}" for p in found), f"budget = {{ {_values(enough)} }}"]
     sys.stdout.write("\n".join(out) + "\n")
     return 0 if proposed else 3
 
@@ -65,11 +65,3 @@ def _words(proposal: Proposal) -> str:
 
 def _values(proposals: list[Proposal]) -> str:
     return ", ".join(f"{p.name} = {p.value:g}" for p in proposals)
-
-
-def _key(name: str) -> str:
-    """Return a name as a key of TOML, quoted where it must be."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        return name
-    shown = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in name)
-    return f'"{shown}"'

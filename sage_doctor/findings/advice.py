@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sage_doctor.facts.bases import SIMILAR, Candidate
+from sage_doctor.manifest.quoting import header
 from sage_doctor.text import printable, shell_quote
 
 
@@ -28,10 +28,8 @@ def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(name: str) -> str:
-    """Return the head of a model's table in the manifest. TOML takes a bare name without dots only."""
-    shown = printable(name, limit=80)
-    bare = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
-    return f"[models.{shown}]" if bare else f'[models."{shown}"]'
+    """Return the head of a model's table in the manifest."""
+    return header("models", name)
 
 
 def copy_commands(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

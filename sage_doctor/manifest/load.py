@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -19,6 +20,7 @@ from sage_doctor.text import printable
 FILE_NAME: Final = "sage-doctor.toml"
 MOST_BYTES: Final = 1024 * 1024  # a manifest of a thousand models has a fifth of it
 _DEVICE_TREE = "/proc/device-tree/model"
+_reported: set[str] = set()
 
 
 def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
@@ -75,26 +77,31 @@ def load_manifest(
     return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
 
 
-def load_for_host(path: Path) -> Manifest:
-    """Return the manifest at `path` as it applies to this host. Raises `ManifestError`."""
-    return load_manifest(
-        path,
+def _this_host() -> HostIdentity:
+    return HostIdentity(
         environ=os.environ,
         hostname=os.uname().nodename,
         device_tree=_device_tree(),
         home=Path(os.path.expanduser("~")),
     )
+
+
+def load_for_host(path: Path) -> Manifest:
+    """Return the manifest at `path` as it applies to this host. Raises `ManifestError`.
+
+    Former names of keys are reported on standard error, once in this process.
+    """
+    text = _decoded(path, _read(path))
+    manifest = parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
+    new = [line for line in manifest.renamed if line not in _reported]
+    _reported.update(new)
+    sys.stderr.write("".join(f"{line}\n" for line in new))
+    return manifest
 
 
 def parse_for_host(text: str, path: Path) -> Manifest:
     """Return what a manifest with this text would say on this host, were it at `path`. Raises `ManifestError`."""
-    host = HostIdentity(
-        environ=os.environ,
-        hostname=os.uname().nodename,
-        device_tree=_device_tree(),
-        home=Path(os.path.expanduser("~")),
-    )
-    return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
+    return parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
 
 
 def read_manifest_text(path: Path) -> str:

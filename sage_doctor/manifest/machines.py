@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sage_doctor.manifest import keys
-from sage_doctor.manifest.names import is_variable, nearest
-from sage_doctor.manifest.problems import Problems, header
-from sage_doctor.manifest.raw_models import Fields, RawValue, read_budget, read_fields, written
-from sage_doctor.manifest.requirements import read_requires
-from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.problems import Problems
+from sage_doctor.manifest.quoting import header
+from sage_doctor.manifest.raw_models import Fields, read_fields
+from sage_doctor.manifest.tables import RawValue, Table
 from sage_doctor.manifest.variables import Scope, Unresolved
 from sage_doctor.text import join_limited, printable
 
@@ -58,50 +57,26 @@ class MachineDraft:
         return any(fnmatchcase(text, glob.lower()) for globs, texts in pairs for glob in globs for text in texts)
 
 
-def read_machines(top: Table) -> dict[str, MachineDraft]:
-    """Return the machines by name."""
-    tables = top.named("machines", keys.MACHINE, "machine")
-    return {name: _machine(name, table) for name, table in tables.items()}
-
-
-def _machine(name: str, table: Table) -> MachineDraft:
-    match = table.section("match")
-    match.only(keys.MATCH)
-    overrides = table.named("models", keys.OVERRIDE, "model")
-    home = table.text("home")
-    if home is not None and not home.startswith("/"):
-        table.wrong("home", "a path from the root, such as '/home/me'")
+def read_machine(name: str, table: Table) -> MachineDraft:
+    """Return one machine as its table says."""
+    values = table.read()
+    match = values.get("match", {})
+    overrides = values.get("models", {})
     return MachineDraft(
         name=name,
         table=table,
-        hostname=match.texts("hostname", or_one=True) or (),
-        device_tree=match.texts("device_tree", or_one=True) or (),
-        roles=table.texts("roles"),
-        python=written(table, "python"),
-        accelerator=table.choice("accelerator", keys.ACCELERATORS),
-        requires=read_requires(table),
-        home=home,
-        vars=read_vars(table),
-        budget=read_budget(table),
-        overrides={model: read_fields(inner) for model, inner in overrides.items()},
+        hostname=match.get("hostname", ()),
+        device_tree=match.get("device_tree", ()),
+        roles=values.get("roles"),
+        python=values.get("python"),
+        accelerator=values.get("accelerator"),
+        requires=values.get("requires", ()),
+        home=values.get("home"),
+        vars=values.get("vars", {}),
+        budget=values.get("budget", {}),
+        overrides={model: read_fields(inner.read()) for model, inner in overrides.items()},
         override_tables=overrides,
     )
-
-
-def read_vars(parent: Table) -> dict[str, RawValue]:
-    """Return the variables set in `parent`."""
-    table = parent.section("vars")
-    found = {}
-    for name in table.data:
-        if name in keys.BUILT_IN:
-            table.problems.add((*table.path, name), f"{table.field(name)}: this name is built in; choose another")
-        elif not is_variable(name):
-            rule = "it starts with a letter and goes on with letters, digits, '_' and '-'"
-            table.problems.add((*table.path, name), f"{table.field(name)} cannot be a variable's name: {rule}")
-        value = table.text(name, empty=True)
-        if value is not None:
-            found[name] = RawValue(value, (*table.path, name), table.field(name))
-    return found
 
 
 def match_host(
@@ -145,7 +120,7 @@ class Scopes:
             for name in machine.vars:
                 self.elsewhere.setdefault(name, []).append(machine.name)
 
-    def here(self, machine: MachineDraft | None, host: HostIdentity, *, settled: bool) -> Scope:
+    def local(self, machine: MachineDraft | None, host: HostIdentity, *, settled: bool) -> Scope:
         """Return the variables of this host. `{home}` is the home its machine states, else the running user's."""
         built_in = {"manifest_dir": self.directory, "home": str(host.home)}
         if machine is not None:
@@ -160,7 +135,7 @@ class Scopes:
             settled=settled,
         )
 
-    def there(self, machine: MachineDraft) -> Scope:
+    def remote(self, machine: MachineDraft) -> Scope:
         """Return the variables of a machine that is not this host: its environment is unknown."""
         built_in = {"manifest_dir": self.directory, "machine": machine.name}
         return Scope(

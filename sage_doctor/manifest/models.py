@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sage_doctor.manifest import keys
+from sage_doctor.manifest.model_keys import MODEL
 from sage_doctor.manifest.names import is_path_or_hub_ref
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import Fields, RawModel, RawValue
+from sage_doctor.manifest.raw_models import Fields, RawModel
 from sage_doctor.manifest.resolver import Resolver
 from sage_doctor.manifest.specs import Budget, MergeRecipe, ModelPath, ModelSpec, ServiceSpec, as_kind
+from sage_doctor.manifest.tables import RawValue
 from sage_doctor.text import printable
 
 Drafts = Mapping[str, RawModel]
@@ -53,7 +55,7 @@ def check_circles(drafts: Drafts, problems: Problems) -> None:
 
 
 def build_models(
-    drafts: Drafts, needed: frozenset[str], filler: Resolver, budgets: Mapping[str, float]
+    drafts: Drafts, needed: frozenset[str], resolver: Resolver, budgets: Mapping[str, float]
 ) -> tuple[dict[str, ModelSpec], dict[str, ServiceSpec], dict[str, str]]:
     """Return the models and services of this machine, and those that lie elsewhere with the reason.
 
@@ -66,21 +68,21 @@ def build_models(
         lacking: list[str] = []
         written = draft.fields.places
         if draft.kind == "service":
-            url = filler.url(written["url"], needed=name in needed, lacking=lacking) if "url" in written else None
+            url = resolver.url(written["url"], needed=name in needed, lacking=lacking) if "url" in written else None
             if lacking:
                 elsewhere[name] = lacking[0]
             else:
-                services[name] = _service(draft, url or "", budgets, filler.problems.lines.of(draft.key))
+                services[name] = _service(draft, url or "", budgets, resolver.problems.lines.of(draft.key))
             continue
         places = {
-            what: filler.model(value, needed=name in needed, lacking=lacking)
+            what: resolver.model(value, needed=name in needed, lacking=lacking)
             for what, value in written.items()
             if what not in ("url", "served_by") and (what == "path" or is_path_or_hub_ref(value.text))
         }
         if lacking:
             elsewhere[name] = lacking[0]
         else:
-            models[name] = _spec(draft, places, budgets, filler.problems.lines.of(draft.key))
+            models[name] = _spec(draft, places, budgets, resolver.problems.lines.of(draft.key))
     _follow(drafts, models, elsewhere)
     return models, services, elsewhere
 
@@ -101,7 +103,7 @@ def _follow(drafts: Drafts, models: dict[str, ModelSpec], elsewhere: dict[str, s
 
 
 def _service(draft: RawModel, url: str, budgets: Mapping[str, float], line: int) -> ServiceSpec:
-    known = {key: value for key, value in draft.fields.values.items() if key not in keys.ONLY_DIRECTORY}
+    known = _own(draft, "service")
     budget = Budget(**{**budgets, **draft.fields.budget})
     return ServiceSpec(name=draft.name, url=url, budget=budget, line=line, **{"model": draft.name, **known})
 
@@ -131,9 +133,14 @@ def _spec(
         budget=Budget(**{**budgets, **fields.budget}),
         served_by=draft.served_by.text if draft.served_by is not None else None,
         line=line,
-        instead=tuple(reference.text for reference in draft.instead),
-        **{key: value for key, value in fields.values.items() if key not in keys.ONLY_SERVICE},
+        fallback=tuple(reference.text for reference in draft.fallback),
+        **_own(draft, "directory"),
     )
+
+
+def _own(draft: RawModel, whose: str) -> dict[str, Any]:
+    """Return the plain values that models of this sort have; of others there is a problem, and no manifest."""
+    return {name: value for name, value in draft.fields.values.items() if MODEL.key(name).only in (None, whose)}
 
 
 def _named(value: RawValue | None, place: ModelPath | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import islice
+from typing import Final
 
 from sage_doctor.text import printable
 
@@ -15,6 +16,7 @@ MOST_CANDIDATES = 400
 # The subject of findings about the host: `report.MACHINE`, not imported because finding a model must stay cheap.
 _HOST = "machine"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+BUILT_IN: Final = ("home", "machine", "manifest_dir")  # variables that every manifest has
 _PLACE_STARTS = (".", "~", "{", "hf:")
 
 

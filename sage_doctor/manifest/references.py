@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sage_doctor.manifest.machines import MachineDraft
 from sage_doctor.manifest.names import is_path_or_hub_ref
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import RawModel, RawValue, only_its_own, shown_name
-from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.raw_models import RawModel, refuse_foreign_keys, shown_name
+from sage_doctor.manifest.tables import RawValue, Table
 from sage_doctor.manifest.toml_lines import KeyPath
 
 
@@ -30,25 +30,22 @@ class References:
             self._machine(machine)
         for draft in self.drafts.values():
             self._bases(draft.fields.places)
-            for reference in draft.instead:
+            for reference in draft.fallback:
                 self._model(reference.text, reference.key, reference.label)
             if draft.served_by is not None:
                 self._server(draft.served_by)
 
-    def named_roles(self, table: Table) -> tuple[str, ...] | None:
-        """Return the roles that a table lists, None where it has no such key; notes unknown ones."""
+    def check_roles(self, table: Table) -> None:
+        """Note the roles that a table lists and the manifest does not have."""
         for index, name in table.items("roles"):
             self._role(name, (*table.path, "roles", index), table.title)
-        return table.texts("roles")
 
     def _machine(self, machine: MachineDraft) -> None:
-        table = machine.table
-        for index, name in table.items("roles"):
-            self._role(name, (*table.path, "roles", index), table.title)
+        self.check_roles(machine.table)
         for name, inner in machine.override_tables.items():
-            self._model(name, inner.path, table.title)
+            self._model(name, inner.path, machine.table.title)
             if name in self.drafts:
-                only_its_own(inner, self.drafts[name].kind)
+                refuse_foreign_keys(inner, self.drafts[name].kind)
         for fields in machine.overrides.values():
             self._bases(fields.places)
             if "served_by" in fields.places:

@@ -10,8 +10,8 @@ from typing import TypeVar
 from sage_doctor.manifest import locations
 from sage_doctor.manifest.machines import note
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import RawValue
 from sage_doctor.manifest.specs import ModelPath
+from sage_doctor.manifest.tables import RawValue
 from sage_doctor.manifest.variables import Scope, Unresolved
 from sage_doctor.text import printable
 

@@ -59,7 +59,7 @@ class ModelSpec:
     """One `[models.X]` table with the settings of this machine applied. `line` is where the table starts.
 
     `base` is the name of a manifest model, or the text of a path or `hf:` reference, whose place is `base_path`.
-    `instead` are the models that a script may be given where this one is not complete (`or` in the manifest).
+    `fallback` are the models that a script may be given when this one is not complete.
     `served_by` names the service that is asked where memory is too short to load the model.
     """
 
@@ -75,7 +75,7 @@ class ModelSpec:
     dtype: str = "auto"
     device: str | None = None
     requires: tuple[str, ...] = ()
-    instead: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
     served_by: str | None = None
     description: str | None = None
     line: int = 0
@@ -164,7 +164,7 @@ class Manifest:
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
     and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
     looked at (`for_role`). `services` are the models that are reached over HTTP.
-    `heartbeats` and `states` are those that concern this machine.
+    `heartbeats` and `states` are those that concern this machine. `renamed` says which keys have a former name.
     """
 
     path: Path
@@ -184,6 +184,7 @@ class Manifest:
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
     heartbeats: Mapping[str, HeartbeatSpec] = field(default_factory=dict)
     states: Mapping[str, StateSpec] = field(default_factory=dict)
+    renamed: tuple[str, ...] = ()
 
     @property
     def watched(self) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
-from sage_doctor.manifest.keys import BUILT_IN
+from sage_doctor.manifest.names import BUILT_IN
 from sage_doctor.text import join_limited, printable
 
 MOST_LENGTH = 4096  # variables of variables could double in length at each step
