@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.cli.options import add_history, add_manifest, add_outputs, length_of_time
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.asking import ask_until_open
 from sage_doctor.gate.output import GateOutput
@@ -29,21 +29,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--level", choices=LEVELS, default="generate", help="how deep (default: generate)")
     parser.add_argument(
         "--timeout",
-        type=length_of_time,
+        type=duration,
         metavar="TIME",
         help="for all of it (default: the manifest's, or 2m)",
     )
-    parser.add_argument("--stage-timeout", type=length_of_time, metavar="TIME", help="for one stage of a load")
+    parser.add_argument("--stage-timeout", type=duration, metavar="TIME", help="for one stage of a load")
     parser.add_argument(
         "--max-age",
-        type=length_of_time,
+        type=duration,
         metavar="TIME",
         help="how long a result holds (default: the manifest's, or 24h)",
     )
     parser.add_argument("--fresh", action="store_true", help="examine again, whatever is recorded")
-    parser.add_argument(
-        "--wait", type=length_of_time, metavar="TIME", help="try again for so long until a session may start"
-    )
+    parser.add_argument("--wait", type=duration, metavar="TIME", help="try again for so long until a session may start")
     parser.add_argument(
         "--fail-on", choices=("error", "warning"), default="error", help="what keeps sessions out (default: error)"
     )
