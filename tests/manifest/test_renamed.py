@@ -29,9 +29,10 @@ def test_the_least_of_a_counter_under_both_names(load: Load, name: str) -> None:
 
 def test_former_names_are_told_by_their_line_and_new_ones_are_not(load: Load) -> None:
     manifest = load(f'{MODELS}or = ["n"]\n{STATE}at_least = "x/*"')
+    note = "the former name works in this release only"
     assert manifest.renamed == (
-        "sage-doctor.toml:8: [models.m] or is now called fallback; the former name works in this release only",
-        "sage-doctor.toml:12: [state.s] at_least is now called min_from_glob; the former name works in this release only",
+        f"sage-doctor.toml:8: [models.m] or is now called fallback; {note}",
+        f"sage-doctor.toml:12: [state.s] at_least is now called min_from_glob; {note}",
     )
     assert load(f'{MODELS}fallback = ["n"]\n{STATE}min_from_glob = "x/*"').renamed == ()
 
@@ -45,9 +46,7 @@ def test_both_names_in_one_table_are_an_error(problems: Problems) -> None:
 
 def test_mistakes_under_a_former_name_are_told_by_it(problems: Problems) -> None:
     assert problems(f'{MODELS}or = ["mm"]') == ["8: unknown model 'mm' in [models.m] or; did you mean 'm'?"]
-    assert problems(f'{MODELS}fallbck = ["n"]') == [
-        "8: unknown key 'fallbck' in [models.m]; did you mean 'fallback'?"
-    ]
+    assert problems(f'{MODELS}fallbck = ["n"]') == ["8: unknown key 'fallbck' in [models.m]; did you mean 'fallback'?"]
     assert problems('[models.s]\nkind = "service"\nurl = "http://h"\nor = "s"') == [
         "5: [models.s] or is for models in a directory; this one is 'service'"
     ]
