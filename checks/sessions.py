@@ -207,7 +207,7 @@ def _unheld(host: Host, spec: StateSpec, numbered: Numbered | None) -> Finding |
         severity="warning",
         subject=f"state:{spec.name}",
         evidence={"file": str(spec.path), "at_least": spec.min_from_glob, "matches": numbered.count},
-        fix=Fix(summary="Correct the permissions of that directory, or at_least in the manifest."),
+        fix=Fix(summary="Correct the permissions of that directory, or min_from_glob in the manifest."),
     )
 
 

@@ -24,7 +24,7 @@ _reported: set[str] = set()
 
 
 def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the manifest in use for a session started in the directory `start`, or None where there is none.
+    """Return the manifest in use for a session started in the directory `start`, or None if there is none.
 
     That is the nearest `sage-doctor.toml` from `start` upwards; else `$SAGE_DOCTOR_MANIFEST`, whether or not it
     exists; else the one of the user (`$XDG_CONFIG_HOME`, by default `~/.config`); else the one in `/etc`.
@@ -45,7 +45,7 @@ def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
 
 
 def nearest_manifest(start: Path) -> Path | None:
-    """Return the nearest `sage-doctor.toml` from the directory `start` upwards, or None where there is none."""
+    """Return the nearest `sage-doctor.toml` from the directory `start` upwards, or None if there is none."""
     start = _absolute(start)
     for directory in (start, *start.parents):
         candidate = directory / FILE_NAME
@@ -55,7 +55,7 @@ def nearest_manifest(start: Path) -> Path | None:
 
 
 def _planted(path: Path) -> bool:
-    """Return whether a stranger left it where everybody may write, such as /tmp: it could run what it likes."""
+    """Return whether another user put it where everybody may write, such as /tmp: it could start any program."""
     try:
         owner = os.lstat(path).st_uid
         anybody = os.stat(path.parent).st_mode & stat.S_IWOTH
@@ -69,8 +69,8 @@ def load_manifest(
 ) -> Manifest:
     """Return the manifest at `path` as it applies to the host described by the other arguments.
 
-    Reads that file, looks whether the paths of a user's own checks exist, and asks this host nothing else. Links
-    are not followed in any path it returns. Raises `ManifestError` with every problem found, by line.
+    Reads that file, checks whether the paths of a user's own checks exist, and asks this host nothing else. Links
+    in the returned paths are not resolved. Raises `ManifestError` with every problem found, by line.
     """
     text = _decoded(path, _read(path))
     host = HostIdentity(environ=environ, hostname=hostname, device_tree=device_tree, home=home)
@@ -100,12 +100,12 @@ def load_for_host(path: Path) -> Manifest:
 
 
 def parse_for_host(text: str, path: Path) -> Manifest:
-    """Return what a manifest with this text would say on this host, were it at `path`. Raises `ManifestError`."""
+    """Return the manifest with this text as if it were the file `path` on this host. Raises `ManifestError`."""
     return parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
 
 
 def read_manifest_text(path: Path) -> str:
-    """Return the text of a manifest, a byte-order mark left out. Raises `ManifestError` for what is none."""
+    """Return the text of a manifest without a byte-order mark. Raises `ManifestError` if it cannot be one."""
     return _decoded(path, _read(path))
 
 

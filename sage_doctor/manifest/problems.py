@@ -59,13 +59,13 @@ class Problems:
         return list(dict.fromkeys(f"{self.where}:{line}: {message}" for line, message in ordered))
 
     def raise_if_any(self) -> None:
-        """Raise `ManifestError` with everything gathered so far; return where that is nothing."""
+        """Raise `ManifestError` with everything gathered so far, if there is anything."""
         if self._found:
             raise ManifestError(self.messages())
 
 
 def shown_path(path: Path) -> str:
-    """Return the path for messages: relative to the working directory where it lies below it, else as given."""
+    """Return the path for messages: relative to the working directory if below it, else as given."""
     text = os.fspath(path)
     try:
         here = os.getcwd()

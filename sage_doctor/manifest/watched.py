@@ -1,4 +1,4 @@
-"""What of the sessions' own files is watched: as the rest of the program sees it."""
+"""The files of sessions that are watched: heartbeats and state files."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_mistakes_are_told_by_their_line(problems: Problems) -> None:
         "6: unknown role 'rasing' in [heartbeats.a]; did you mean 'raising'?",
         "7: [heartbeats.b] has no path: a glob of the files that sessions write",
         "8: unknown key 'paht' in [heartbeats.b]; did you mean 'path'?",
-        "11: [heartbeats.c] path '\\x00' holds a NUL character, which no path can",
+        "11: [heartbeats.c] path '\\x00' contains a NUL character",
         "14: [heartbeats.d] path must be a string or a list of strings; it holds the string ''",
         "14: [heartbeats.d] path: unknown variable 'nowhere'; known: home, machine, manifest_dir",
         "17: [heartbeats.e] path must be a glob or a list of globs that is not empty, not an empty list",
