@@ -21,7 +21,7 @@ MANIFEST = """schema = 1
 [models.talk]
 kind = "full"
 path = "zoo/talk"
-or = ["old-talk"]
+fallback = ["old-talk"]
 [models.old-talk]
 kind = "full"
 path = "zoo/old"

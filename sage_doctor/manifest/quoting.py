@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 
 from sage_doctor.text import printable
 
+_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -16,12 +16,13 @@ def string(text: str) -> str:
     """Return a TOML basic string. Raises `ValueError` for bytes that are not UTF-8: no TOML file can hold them."""
     if _SURROGATES.search(text):
         raise ValueError("it holds bytes that are not UTF-8")
-    # JSON escapes what TOML does, but for one control character; invisible ones are better seen.
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(c if c.isprintable() else _escaped(c) for c in quoted)
+    # Invisible characters that TOML would allow are escaped as well: they are better seen.
+    return '"' + "".join(c if c.isprintable() and c not in _SHORT else _escaped(c) for c in text) + '"'
 
 
 def _escaped(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
     point = ord(char)
     return f"\\u{point:04X}" if point < 0x10000 else f"\\U{point:08X}"
 

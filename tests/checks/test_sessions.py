@@ -15,7 +15,7 @@ CASES = Cases()
 HOUR = 3600.0
 HEARTBEAT = '[heartbeats.raising]\npath = "sessions/session_*.json"\nmax_age = "26h"\n'
 STATE = '[state.identity]\npath = "state.json"\ncounter = "identity.session_count"\n'
-AT_LEAST = 'at_least = "sessions/session_*.json"\n'
+AT_LEAST = 'min_from_glob = "sessions/session_*.json"\n'
 RECORD = "home/.local/state/sage-doctor/highest.json"
 
 
