@@ -200,7 +200,7 @@ def test_the_incident_is_mended_in_order_on_a_screen_of_80_columns(doctor: Docto
     done = doctor("fix", "--yes", "-l", "static", cwd=incident)
     assert done.code == 0, done
     order = [
-        "name-base: stance",
+        "set-base: stance",
         '+base = "small"',
         "repaired: adapter-base-missing",
         "merge: merged",

@@ -72,7 +72,7 @@ def test_lines_that_are_no_entries_are_read_over(journal: Journal, line: bytes) 
 def test_only_what_a_process_that_is_gone_left_open_is_unfinished(journal: Journal) -> None:
     mine = journal.begin(repair="mine")
     ended = journal.begin(repair="ended")
-    journal.append("undone", ended)
+    journal.append("rolled-back", ended)
     code = (
         "import sys; from pathlib import Path; from sage_doctor.repairs.journal import Journal\n"
         "print(Journal(path=Path(sys.argv[1])).begin(repair='theirs'))\n"

@@ -30,7 +30,7 @@ def test_its_codes_are_the_catalogues_and_its_page_is_written(made: Repair) -> N
 
 def test_a_base_is_named_before_anything_is_merged_into_it() -> None:
     order = list(FOUND)
-    assert order.index("name-base") < order.index("merge")
+    assert order.index("set-base") < order.index("merge")
     assert order.index("download") < order.index("merge")
     assert order.index("fix-modes") < order.index("lfs-pull") < order.index("merge")
 

@@ -86,8 +86,8 @@ def with_repair(monkeypatch: pytest.MonkeyPatch, apply: Callable[[], Applied]) -
     """Put another hand in the place of `rebuild-index`."""
     real = all_repairs()
 
-    def plan(situation: RepairContext) -> Plan:
-        return dataclasses.replace(real["rebuild-index"].plan(situation), apply=lambda _on_progress: apply())
+    def plan(context: RepairContext) -> Plan:
+        return dataclasses.replace(real["rebuild-index"].plan(context), apply=lambda _on_progress: apply())
 
     changed = {**real, "rebuild-index": dataclasses.replace(real["rebuild-index"], plan=plan)}
     monkeypatch.setattr(repair_session, "all_repairs", lambda: changed)
@@ -104,10 +104,10 @@ def test_the_journal_is_written_before_anything_is_changed(
 
     with_repair(monkeypatch, apply)
     done = run_repairs(
-        request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+        request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
     )
     assert seen == [["begun"]]
-    assert [(a.ending, "still found" in a.reason) for a in done.attempts] == [("undone", True)]
+    assert [(a.status, "still found" in a.reason) for a in done.attempts] == [("rolled-back", True)]
 
 
 def test_without_a_journal_nothing_is_changed(sharded: Path, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_without_a_journal_nothing_is_changed(sharded: Path, tmp_path: Path) -> 
         run_repairs(
             request(sharded),
             RepairCallbacks(consent=lambda _plan: True),
-            wishes=RepairOptions(),
+            options=RepairOptions(),
             journal=Journal(path=tmp_path / "state" / "repairs.jsonl"),
         )
     assert not (sharded / INDEX).exists()
@@ -130,10 +130,10 @@ def test_an_interrupt_while_looking_again_puts_the_old_state_back(
         assert (sharded / INDEX).exists()
         raise raised
 
-    monkeypatch.setattr(repair_session, "discontent", interrupted)
+    monkeypatch.setattr(repair_session, "verification_failure", interrupted)
     with pytest.raises(raised):
         run_repairs(
-            request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+            request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
         )
     assert not (sharded / INDEX).exists()
     assert [e["event"] for e in journal.entries()] == ["begun", "interrupted"]
@@ -146,10 +146,10 @@ def test_what_was_kept_is_let_go_only_when_the_checks_are_content(
     with_repair(
         monkeypatch, lambda: Applied(rollback=lambda: done.append("undo"), commit=lambda: done.append("settle"))
     )
-    for discontented in ("no", ""):
-        monkeypatch.setattr(repair_session, "discontent", lambda *_, said=discontented: said)
+    for failing_verification in ("no", ""):
+        monkeypatch.setattr(repair_session, "verification_failure", lambda *_, said=failing_verification: said)
         run_repairs(
-            request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+            request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
         )
     assert done == ["undo", "settle"]
 
@@ -163,8 +163,8 @@ def test_a_repair_that_fails_is_told_and_tried_once(
 
     with_repair(monkeypatch, apply)
     heard: Done = []
-    audience = RepairCallbacks(consent=lambda _plan: True, told=lambda a: heard.append(a.ending))
-    done = run_repairs(request(sharded), audience, wishes=RepairOptions(), journal=journal)
+    callbacks = RepairCallbacks(consent=lambda _plan: True, on_outcome=lambda a: heard.append(a.status))
+    done = run_repairs(request(sharded), callbacks, options=RepairOptions(), journal=journal)
     assert heard == ["failed"]
     assert done.after is done.before
     assert done.after.exit_code == 1
@@ -176,7 +176,7 @@ def test_a_check_of_ones_own_that_names_no_repair_of_ours_is_left_alone(
     others = {name: r for name, r in all_repairs().items() if name != "rebuild-index"}
     monkeypatch.setattr(repair_session, "all_repairs", lambda: others)
     done = run_repairs(
-        request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+        request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
     )
     assert not done.attempts
     assert [f.code for f in done.remaining] == ["shard-index-missing"]
