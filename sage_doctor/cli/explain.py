@@ -1,4 +1,4 @@
-"""`sage-doctor explain`: explain a finding code, or recognise the error text of a session on standard input."""
+"""`sage-doctor explain`: explain a finding code, or recognise a session's error text on standard input."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ MOST_ENTRIES = 3
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "code", nargs="?", default="-", metavar="CODE", help="a finding code, or - for a text on standard input"
+        "code",
+        nargs="?",
+        default="-",
+        metavar="CODE",
+        help="a finding code, or - to read an error text from standard input",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print cause and cure. Raises `UsageError` for an unknown code, `DoctorError` for a text nobody recognises."""
+    """Print why and fix. Raises `UsageError` for an unknown code, `DoctorError` for an unrecognised text."""
     if options.code == "-":
         found = _recognised()
     else:
@@ -41,9 +45,9 @@ def _recognised() -> tuple[catalogue.Entry, ...]:
     text = sys.stdin.buffer.read(MOST_BYTES).decode("utf-8", "replace")
     found = search(text)
     if not found:
-        raise DoctorError("no known error in this text; `sage-doctor check` looks at the files themselves")
+        raise DoctorError("no known error recognised in this text; `sage-doctor check` checks the files themselves")
     return found
 
 
 def _text(entry: catalogue.Entry) -> str:
-    return f"{entry.code} ({entry.severity}): {entry.title}\n\n  Cause: {entry.cause}\n  Cure:  {entry.cure}\n"
+    return f"{entry.code} ({entry.severity}): {entry.title}\n\n  why: {entry.cause}\n  fix: {entry.cure}\n"

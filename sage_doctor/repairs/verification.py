@@ -59,7 +59,7 @@ def files_outcome(group: Iterable[Finding], after: Report) -> str:
     left = {(f.code, f.subject): _paths(f) for f in after.findings}
     whole = [f.subject for f in group if (f.code, f.subject) not in left]
     parts = [f"{f.subject} ({left[f.code, f.subject]})" for f in group if (f.code, f.subject) in left]
-    done = f"no such paths left in {join_limited(whole, most=10)}" if whole else ""
+    done = f"no such paths left in {join_limited(list(dict.fromkeys(whole)), most=10)}" if whole else ""
     some = f"paths left to edit by hand: {join_limited(parts, most=10)}" if parts else ""
     return "; ".join(t for t in (done, some) if t)
 

@@ -114,7 +114,7 @@ def test_a_journal_that_is_no_file_raises_and_never_blocks(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/full/repairs.jsonl")):
         journal = Journal(path=path)
-        with pytest.raises(DoctorError, match="nothing is repaired without it"):
+        with pytest.raises(DoctorError, match="no repair runs without it"):
             journal.begin(repair="merge")
         assert journal.entries() == []
 

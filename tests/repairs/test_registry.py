@@ -9,7 +9,7 @@ import pytest
 
 from sage_doctor.findings import catalogue
 from sage_doctor.findings.scripts import REWRITE
-from sage_doctor.repairs.registry import all_repairs, in_order
+from sage_doctor.repairs.registry import RENAMED, all_repairs, in_order
 from sage_doctor.repairs.repair import Plan, Repair, RepairContext, repair, repair_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +17,7 @@ FOUND = all_repairs()
 
 
 def test_every_file_is_one_repair() -> None:
-    files = {p.stem for p in (ROOT / "sage_doctor" / "repairs").glob("*.py")} - {"__init__"}
+    files = {p.stem for p in (ROOT / "sage_doctor" / "repairs" / "actions").glob("*.py")} - {"__init__"}
     assert {name.replace("-", "_") for name in FOUND} == files
 
 
@@ -36,18 +36,23 @@ def test_a_base_is_named_before_anything_is_merged_into_it() -> None:
 
 
 def test_checks_name_repairs_that_are_there() -> None:
-    sources = [*(ROOT / "checks").glob("*.py"), *(ROOT / "sage_doctor").glob("*_findings.py")]
+    sources = [*(ROOT / "checks").glob("*.py"), *(ROOT / "sage_doctor" / "findings").glob("*.py")]
     named = [
         node.args[2].value
         for path in sources
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "mended" and len(node.args) > 2
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "with_repair" and len(node.args) > 2
         if isinstance(node.args[2], ast.Constant)
     ]
     assert {*named, REWRITE} == set(FOUND)  # what no model has to do with is named by a constant
 
 
-def plan(_situation: RepairContext) -> Plan:
+def test_old_names_stand_for_repairs_that_are_there() -> None:
+    assert set(RENAMED.values()) <= set(FOUND)
+    assert not set(RENAMED) & set(FOUND)
+
+
+def plan(_context: RepairContext) -> Plan:
     raise NotImplementedError
 
 
@@ -61,7 +66,8 @@ def test_order_is_by_what_comes_before_then_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "found,says", [([a_repair("a", "b"), a_repair("b", "a")], "each other"), ([a_repair("a", "gone")], "not there")]
+    "found,says",
+    [([a_repair("a", "b"), a_repair("b", "a")], "each other"), ([a_repair("a", "gone")], "does not exist")],
 )
 def test_an_order_that_cannot_be_is_refused(found: list[Repair], says: str) -> None:
     with pytest.raises(ValueError, match=says):

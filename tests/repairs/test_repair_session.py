@@ -49,15 +49,15 @@ BEFORE = a_report(("w.one", "fail", ""), ("w.two", "pass", ""), ("w.three", "ski
         (a_report(("w.one", "skip", "it is not sharded")), ""),
         (a_report(("w.one", "pass", ""), ("w.three", "fail", "")), ""),
         (a_report(("w.one", "pass", ""), code="x"), "x is still found"),
-        (a_report(("w.one", "fail", "")), "w.one is not content"),
+        (a_report(("w.one", "fail", "")), "w.one still fails"),
         (a_report(("w.one", "error", "the deadline passed")), "the deadline passed"),
         (a_report(("w.one", "skip", "blocked by y")), "blocked by y"),
         (a_report(("w.two", "pass", "")), "w.one did not run again"),
-        (a_report(("w.one", "pass", ""), ("w.two", "fail", "")), "w.two was content before"),
-        (a_report(("w.one", "pass", ""), ("w.two", "error", "it hung")), "w.two was content before"),
+        (a_report(("w.one", "pass", ""), ("w.two", "fail", "")), "w.two passed before"),
+        (a_report(("w.one", "pass", ""), ("w.two", "error", "it hung")), "w.two passed before"),
     ],
 )
-def test_only_checks_that_are_content_count_as_repaired(after: Report, says: str) -> None:
+def test_only_checks_that_pass_count_as_repaired(after: Report, says: str) -> None:
     said = verification_failure(BEFORE.findings[0], BEFORE, after)
     assert says in said
     assert bool(said) == bool(says)
@@ -112,7 +112,7 @@ def test_the_journal_is_written_before_anything_is_changed(
 
 def test_without_a_journal_nothing_is_changed(sharded: Path, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a directory should be")
-    with pytest.raises(DoctorError, match="nothing is repaired without it"):
+    with pytest.raises(DoctorError, match="no repair runs without it"):
         run_repairs(
             request(sharded),
             RepairCallbacks(consent=lambda _plan: True),

@@ -84,7 +84,7 @@ def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path:
     (attempt,) = mending.attempts
     assert (attempt.status, attempt.repair) == ("repaired", "rewrite-paths"), attempt.reason
     assert "scripts/one.py" in attempt.reason
-    assert "scripts/two.py (1 left)" in attempt.reason
+    assert "left to edit by hand: scripts/two.py (1)" in attempt.reason
     assert (checkout / "scripts/one.py").read_text() == ONE.replace(f'"{S}/zoo/m"', 'str(ROOT / "zoo/m")')
     two = (checkout / "scripts/two.py").read_text()
     assert "sys.path.insert(0, str(Path(__file__).resolve().parents[1]))\n" in two
@@ -190,6 +190,6 @@ def test_a_file_changed_after_the_plan_is_left_alone(checkout: Path) -> None:
         request, RepairCallbacks(consent=consent), options=RepairOptions(rewrite_paths=True), journal=journal
     ).attempts
     assert attempt.status == "failed"
-    assert "was changed since the plan" in attempt.reason
+    assert "has changed since the plan" in attempt.reason
     assert (checkout / "scripts/one.py").read_text() == "x = 1\n"
     assert (checkout / "scripts/two.py").read_text() == TWO
