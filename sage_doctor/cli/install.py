@@ -146,10 +146,10 @@ def _installation(options: argparse.Namespace, system: bool) -> Installation:
     if options.scheduler == "cron":
         return crontab.plan_install(order)
     if options.scheduler == "systemd":
-        return systemd.plan_install(order, systemd.place_of(system=system, environ=os.environ, home=order.home))
+        return systemd.plan_install(order, systemd.location_of(system=system, environ=os.environ, home=order.home))
     if not options.dry_run:
         launchd.require_launchd()
-    return launchd.plan_install(order, launchd.place_of(system=system, home=order.home))
+    return launchd.plan_install(order, launchd.location_of(system=system, home=order.home))
 
 
 def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
@@ -162,9 +162,9 @@ def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
     if options.scheduler == "cron":
         return crontab.plan_uninstall(options.role, state_directory(os.environ, home))
     if options.scheduler == "systemd":
-        place = systemd.place_of(system=system, environ=os.environ, home=home)
-        return systemd.plan_uninstall(options.role, options.session_unit, place)
-    return launchd.plan_uninstall(options.role, launchd.place_of(system=system, home=home))
+        location = systemd.location_of(system=system, environ=os.environ, home=home)
+        return systemd.plan_uninstall(options.role, options.session_unit, location)
+    return launchd.plan_uninstall(options.role, launchd.location_of(system=system, home=home))
 
 
 def _order(options: argparse.Namespace, *, system: bool) -> Order:

@@ -182,7 +182,7 @@ def test_the_condition_runs_as_written(open_place: Path, name: str) -> None:
 
 @pytest.mark.parametrize("every", ["soon", "1 hour", "25:00", "-1h"])
 def test_schedules_that_systemd_does_not_know(every: str) -> None:
-    with pytest.raises(UsageError, match="is no schedule to systemd: "):
+    with pytest.raises(UsageError, match="is not a valid schedule for systemd: "):
         parse_schedule(every, "systemd")
 
 
