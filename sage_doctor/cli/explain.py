@@ -7,6 +7,8 @@ import sys
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings import catalogue
+from sage_doctor.render import screen_of
+from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.text import printable
 
 MOST_BYTES = 4_000_000
@@ -33,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
             found = (catalogue.entry(options.code),)
         except ValueError as error:
             raise UsageError(printable(str(error))) from error
-    sys.stdout.write("\n".join(_text(e) for e in found[:MOST_ENTRIES]))
+    text = "\n".join(_text(e) for e in found[:MOST_ENTRIES])
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 
 
@@ -50,4 +54,9 @@ def _recognised() -> tuple[catalogue.Entry, ...]:
 
 
 def _text(entry: catalogue.Entry) -> str:
-    return f"{entry.code} ({entry.severity}): {entry.title}\n\n  why: {entry.cause}\n  fix: {entry.cure}\n"
+    out = Writer(screen_of(sys.stdout))
+    out.text(f"{entry.code} ({entry.severity}): {entry.title}")
+    out.blank()
+    out.text(entry.cause, head="why: ", indent=2, after=5)
+    out.text(entry.cure, head="fix: ", indent=2, after=5)
+    return out.read()

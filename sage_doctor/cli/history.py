@@ -118,8 +118,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         budget = f", budget {_number(m['budget'], m['unit'])}" if "budget" in m else ""
         lines.append(
             f"  {_machine(m)}  {printable(m['subject'], limit=80)}  {printable(m['name'], limit=40)} "
-            f"{_number(m['median'], m['unit'])} of {m['runs']} ({numbers}; newest {_number(m['newest'], m['unit'])}"
-            f"{budget})"
+            f"{_number(m['median'], m['unit'])} ({m['runs']} run{'' if m['runs'] == 1 else 's'}: {numbers}, "
+            f"newest {_number(m['newest'], m['unit'])}{budget})"
         )
     return lines
 
@@ -130,7 +130,7 @@ def _machine(row: dict[str, Any]) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    return format_bytes(value) if unit == "bytes" else f"{format_number(value)} {printable(unit, limit=20)}"
+    return format_bytes(value) if unit == "bytes" else f"{format_number(value)} {printable(unit, limit=20)}".rstrip()
 
 
 def _count(text: str) -> int:

@@ -17,6 +17,14 @@ from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
 from sage_doctor.text import join_limited, printable
 
+# How a path's class is shown; JSON has the class itself.
+_SHOWN = {
+    "mappable": "found here",
+    "foreign": "not found here",
+    "here": "of this machine",
+    "gone": "missing",
+}
+
 if TYPE_CHECKING:
     from sage_doctor.paths.rewrite import RewriteContext
     from sage_doctor.paths.scan import ScannedFile, ScanResult
@@ -142,7 +150,9 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
         rows = list(_rows(seen, world, everything=everything))
         for row in rows:
             place = f"{printable(row['file'], limit=300)}:{row['line']}:{row['column']}"
-            sys.stdout.write(f"{place}: {row['class']} {printable(row['path'], limit=300)}\n")
+            sys.stdout.write(
+                f"{place}: {_SHOWN.get(row['class'], row['class'])}: {printable(row['path'], limit=300)}\n"
+            )
             if row["here"] and row["class"] == "mappable":
                 sys.stdout.write(
                     f"    here       {printable(row['here'], limit=300)}{'' if row['exists'] else ' (missing)'}\n"
@@ -155,8 +165,8 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
                 sys.stdout.write(f"    with       {printable(line, limit=300)}\n")
         if seen.script.problem and (rows or everything or seen.roles):
             sys.stdout.write(f"{printable(seen.subject, limit=300)}: unverified: {printable(seen.script.problem)}\n")
-    counted = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items())) or "none"
-    sys.stdout.write(f"{len(found.seen)} files read; paths: {counted}\n")
+    counted = ", ".join(f"{count} {_SHOWN.get(name, name)}" for name, count in sorted(found.counts.items())) or "none"
+    sys.stdout.write(f"{len(found.seen)} file{'' if len(found.seen) == 1 else 's'} read; paths: {counted}\n")
     if suggested:
         sys.stdout.write(f"{suggested} suggested: `sage-doctor paths --patch` prints a patch for `git apply`\n")
     if not found.complete:

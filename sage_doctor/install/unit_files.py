@@ -47,7 +47,7 @@ def service(order: Order, role: str, *, system: bool) -> str:
     environment = {"HOME": str(order.home), **order.environment}
     lines = [
         "[Unit]",
-        f"Description=Can this machine run {role.replace('%', '%%')}? (sage-doctor)",
+        f"Description=sage-doctor gate of role {role.replace('%', '%%')}",
         *(f"RequiresMountsFor={word(str(path))}" for path in order.mounts.get(role, ())),
         "",
         "[Service]",
@@ -73,7 +73,7 @@ def timer(order: Order, role: str) -> str:
         when.append(("Persistent", "true"))  # makes up for a time when the machine was off; after a boot, that is now
     lines = [
         "[Unit]",
-        f"Description=When to ask whether this machine can run {role.replace('%', '%%')} (sage-doctor)",
+        f"Description=Schedule of the sage-doctor gate of role {role.replace('%', '%%')}",
         "",
         "[Timer]",
         *(f"{key}={value}" for key, value in when),

@@ -144,14 +144,14 @@ def test_what_was_kept_is_let_go_only_when_the_checks_are_content(
 ) -> None:
     done: Done = []
     with_repair(
-        monkeypatch, lambda: Applied(rollback=lambda: done.append("undo"), commit=lambda: done.append("settle"))
+        monkeypatch, lambda: Applied(rollback=lambda: done.append("rollback"), commit=lambda: done.append("commit"))
     )
     for failing_verification in ("no", ""):
         monkeypatch.setattr(repair_session, "verification_failure", lambda *_, said=failing_verification: said)
         run_repairs(
             request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
         )
-    assert done == ["undo", "settle"]
+    assert done == ["rollback", "commit"]
 
 
 @pytest.mark.parametrize("error", [DoctorError("no room"), OSError(28, "No space left on device")])
