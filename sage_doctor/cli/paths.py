@@ -17,6 +17,12 @@ from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
 from sage_doctor.text import join_limited, printable
 
+if TYPE_CHECKING:
+    from sage_doctor.paths.rewrite import RewriteContext
+    from sage_doctor.paths.scan import ScannedFile, ScanResult
+    from sage_doctor.report import Finding
+    from sage_doctor.subjects.host import Host
+
 # How a path's class is shown; JSON has the class itself.
 _SHOWN = {
     "mappable": "found here",
@@ -24,12 +30,6 @@ _SHOWN = {
     "here": "of this machine",
     "gone": "missing",
 }
-
-if TYPE_CHECKING:
-    from sage_doctor.paths.rewrite import RewriteContext
-    from sage_doctor.paths.scan import ScannedFile, ScanResult
-    from sage_doctor.report import Finding
-    from sage_doctor.subjects.host import Host
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
