@@ -24,6 +24,7 @@ _MOST_FINDINGS = 3
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    parser.epilog = "See also `sage-doctor history accept --help` and `sage-doctor history calibrate --help`."
     parser.add_argument("name", nargs="?", metavar="MODEL|ROLE", help="show only its runs")
     add_manifest(parser)
     parser.add_argument("-n", "--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")

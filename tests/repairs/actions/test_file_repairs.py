@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sage_doctor.readers.safetensors_header import read_header
+from sage_doctor.repairs import repair_session
+from sage_doctor.report import Report
+from sage_doctor.suite.examine import examine
 from tests.model_directories import (
     INDEX,
     MODEL,
@@ -189,6 +194,17 @@ def test_the_stale_set_is_kept_under_another_name(fixer: Fixer) -> None:
     fixer()
     assert (model / f"{MODEL}.aside").read_bytes() == stale
     assert not (model / MODEL).exists()
+
+
+def test_a_check_may_still_name_the_repair_by_its_old_name(fixer: Fixer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_before(*words: Any, **options: Any) -> Report:
+        report = examine(*words, **options)
+        findings = [dataclasses.replace(f, fix=dataclasses.replace(f.fix, repair="put-aside")) for f in report.findings]
+        return dataclasses.replace(report, findings=tuple(findings))
+
+    stale_single(fixer)
+    monkeypatch.setattr(repair_session, "examine", as_before)
+    assert fixer.statuses() == [("quarantine-weights", "repaired")]
 
 
 @pytest.mark.parametrize("fault", ["newer", "shard missing", "shard broken", "name taken"])
