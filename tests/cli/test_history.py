@@ -72,7 +72,7 @@ def test_nothing_changed_is_said_as_well(doctor: Doctor, manifest: Path) -> None
         before = os.fstat(file.fileno())
         file.write(b"[")
     os.utime(manifest / "here" / "config.json", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "nothing changed that is written down" in " ".join(doctor("check", "-l", "static").out.split())
+    assert "No recorded change since" in " ".join(doctor("check", "-l", "static").out.split())
 
 
 def test_targets_are_a_series_of_their_own(doctor: Doctor, manifest: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_history_that_cannot_be_written_costs_one_line_and_no_verdict(doctor: 
     done = doctor(*CHECK, XDG_STATE_HOME=str(manifest / "file"))
     assert (done.code, done.report["verdict"]) == (0, "healthy")
     (line,) = done.err.splitlines()
-    assert "could not be written: not a directory; --no-history leaves it out" in line
+    assert "could not be written: not a directory; --no-history turns the history off" in line
 
 
 def test_a_broken_history_is_set_aside_with_a_word(doctor: Doctor, manifest: Path) -> None:

@@ -65,7 +65,7 @@ def test_what_a_run_would_take_is_listed_with_how_to_write_it(checkout: Path) ->
     assert "/usr/bin" not in done.stdout
     assert done.stdout.endswith(
         "1 file read; paths: 1 documentation, 2 found here\n"
-        "1 only suggested: `sage-doctor paths --patch` prints what `git apply` takes\n"
+        "1 suggested: `sage-doctor paths --patch` prints a patch for `git apply`\n"
     )
 
 
@@ -102,7 +102,7 @@ def test_what_is_only_suggested_is_a_patch_for_git(checkout: Path) -> None:
     assert (listed.returncode, listed.stdout) == (0, "1 file read; paths: none\n")
     again = paths(checkout, "--patch", "scripts/run.sh")
     assert (again.returncode, again.stdout) == (0, "")
-    assert "nothing is suggested" in again.stderr
+    assert "no suggestions" in again.stderr
 
 
 def test_a_shell_script_is_listed_with_the_line_that_it_needs(checkout: Path) -> None:
@@ -126,9 +126,10 @@ def test_a_fix_shows_it_where_there_is_nothing_else_to_do(checkout: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(checkout), "SAGE_MACHINE": "here"}
     words = [sys.executable, "-m", "sage_doctor", "fix", "--rewrite-paths", "--dry-run", "--level", "static"]
     done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
-    assert "rewrite-paths: scripts/run.py\n  suggests NOT applied, and for you to judge:\n" in done.stdout, done.stderr
+    heading = "rewrite-paths: scripts/run.py\n  suggested  NOT applied; review it, then apply it:\n"
+    assert heading in done.stdout, done.stderr
     assert '    +LOG = os.fsencode(resolve("m"))\n' in done.stdout
-    assert f"  apply    sage-doctor paths --patch | git -C {checkout} apply\n" in done.stdout
+    assert f"  apply      sage-doctor paths --patch | git -C {checkout} apply\n" in done.stdout
     assert (checkout / "scripts/run.py").read_text() == 'LOG = b"/home/sprout/hrm/zoo/m"\n'
 
 

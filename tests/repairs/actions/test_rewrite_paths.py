@@ -73,15 +73,15 @@ def fix(checkout: Path, tmp_path: Path) -> Fix:
 
 
 def test_only_where_it_was_asked_for(fix: Fix, checkout: Path) -> None:
-    mending = fix(rewrite_paths=False)
-    assert mending.attempts == ()
-    assert mending.after.exit_code == 1
+    result = fix(rewrite_paths=False)
+    assert result.attempts == ()
+    assert result.after.exit_code == 1
     assert git(checkout, "status", "--short") == ""
 
 
 def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path: Path) -> None:
-    mending = fix()
-    (attempt,) = mending.attempts
+    result = fix()
+    (attempt,) = result.attempts
     assert (attempt.status, attempt.repair) == ("repaired", "rewrite-paths"), attempt.reason
     assert "scripts/one.py" in attempt.reason
     assert "left to edit by hand: scripts/two.py (1)" in attempt.reason
@@ -95,10 +95,10 @@ def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path:
     shown = str(attempt.plan)
     assert (
         shown.index("+MODEL = str(ROOT")
-        < shown.index("NOT applied, and once the change above is made")
+        < shown.index("NOT applied; review it, then apply it after the change above")
         < shown.index(f"sage-doctor paths --patch | git -C {checkout} apply")
     )
-    assert [f.subject for f in mending.fixed] == ["scripts/one.py"]
+    assert [f.subject for f in result.fixed] == ["scripts/one.py"]
     patch = tmp_path / "state/sage-doctor/patches/rewrite-paths-1.patch"
     git(checkout, "apply", "-R", str(patch))
     assert git(checkout, "status", "--short") == ""
