@@ -300,7 +300,7 @@ def test_the_command_is_told_when_its_reader_is_gone(doctor: Doctor, site: Path)
         (["./plain"], "not executable; chmod +x ./plain"),
         (["./zoo"], "is a directory"),
         (["./gone"], "no program ./gone"),
-        ([], "nothing stands after --"),
+        ([], "the command after -- is missing"),
     ],
 )
 def test_a_command_that_cannot_run_is_said_before_anything_is_examined(

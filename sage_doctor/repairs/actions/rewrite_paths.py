@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.files import repository, uncommitted
-from sage_doctor.paths.rewrite.edits import MOST_BYTES
 from sage_doctor.paths.rewrite.patch import how_to_take, plan_all, suggestions, unified_diff
-from sage_doctor.paths.rewrite.session_imports import lost
-from sage_doctor.paths.rewrite.source import rewritten
+from sage_doctor.paths.rewrite.plan import MOST_BYTES
+from sage_doctor.paths.rewrite.python_source import rewritten
+from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
 from sage_doctor.repairs.atomic_files import all_of, write_file
 from sage_doctor.repairs.repair import Applied, FileRepairContext, Plan, RepairRefused, file_repair
@@ -36,7 +36,7 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     """Rewrites paths of other machines in scripts relative to the script's own root, or as calls of `resolve`."""
     host = context.host
     files = [Path(str(f.evidence["file"])) for f in context.findings]
-    everything = plan_all(host, scan(host, lint=True).seen)  # together they determine each other's roots
+    everything = plan_all(host, scan(host, lint=True).files)  # together they determine each other's roots
     planned = [p for p in everything if p.path in files]
     changes: list[_Change] = []
     obstacles = [p.obstacle for p in planned if p.obstacle]
@@ -114,7 +114,7 @@ def _apply(host: Host, changes: Sequence[_Change], kept: Path, patch: bytes) -> 
         if _read(change.path) != change.old:
             raise DoctorError(f"{printable(str(change.path))} has changed since the plan was made; nothing was changed")
     before, after = [(c.path, c.old) for c in changes], [(c.path, c.new) for c in changes]
-    reason = lost(before, after, python=host.python, environ=host.environ)
+    reason = lost_imports(before, after, python=host.python, environ=host.environ)
     if reason:
         raise DoctorError(f"{printable(reason)}; nothing was changed")
     steps = [lambda c=c: write_file(c.path, c.new) for c in changes]
