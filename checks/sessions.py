@@ -224,9 +224,9 @@ def _regressed(
     if file is not None:
         said.append(f"{_below(host, file.path or '')} is there")
     manifest = shell_quote(host.manifest.path if host.manifest else "")
-    accept = f"sage-doctor accept {shell_quote(spec.name)} --manifest {manifest}"
+    accept = f"sage-doctor history accept {shell_quote(spec.name)} --manifest {manifest}"
     meant = (
-        "Where it was set back on purpose, `sage-doctor accept` shows both values and asks."
+        "Where it was set back on purpose, `sage-doctor history accept` shows both values and asks."
         if was is not None
         else "Where it was set back on purpose, move the files with higher numbers away."
     )

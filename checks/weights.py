@@ -222,7 +222,7 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
             "model.safetensors and a sharded set are both there; a load takes model.safetensors, which may be the "
             "stale one",
             evidence={"taken": "model.safetensors", "ignored": shards},
-            fix=fix if why_not_quarantine(model) else with_repair(fix, model, "put-aside"),
+            fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
         )
 
 

@@ -29,7 +29,7 @@ ENTRIES = (
         cause="A number that only ever grows is smaller than it was: an old copy was restored or pulled. The next "
         "sessions would overwrite the records of earlier ones.",
         cure="Start no session. Find the newer state, in version control or on another machine, and restore it. Where "
-        "the counter was set back on purpose, `sage-doctor accept` makes the present value the highest one.",
+        "the counter was set back on purpose, `sage-doctor history accept` makes the present value the highest one.",
     ),
     Entry(
         code="state-unrecorded",

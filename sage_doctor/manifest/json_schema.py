@@ -15,7 +15,6 @@ from sage_doctor.manifest.key_table import Key, KeyTable
 from sage_doctor.manifest.model_keys import MODEL, OVERRIDE
 from sage_doctor.manifest.names import BUILT_IN
 
-_WIDTH: Final = 120
 _TEXT: Final = {"type": "string", "minLength": 1}
 _NOTHING_ODD: Final = r"\u0000-\u001f\u007f-\u009f"
 _DEFINITIONS: Final[dict[str, Any]] = {
@@ -187,19 +186,18 @@ def _any_of(names: Iterable[str]) -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """Return the schema as the committed file holds it: what fits on a line stands on one."""
-    return _written(manifest_schema(), "", 0) + "\n"
+    """Return the schema as the committed file holds it: each key on one line."""
+    return _written(manifest_schema(), "") + "\n"
 
 
-def _written(value: Any, indent: str, before: int) -> str:
-    line = json.dumps(value, ensure_ascii=False)
-    if len(indent) + before + len(line) < _WIDTH or not isinstance(value, (dict, list)) or not value:
-        return line
-    inner = indent + "  "
-    if isinstance(value, list):
-        return "[\n" + ",\n".join(inner + _written(item, inner, 0) for item in value) + f"\n{indent}]"
-    parts = ((json.dumps(name) + ": ", item) for name, item in value.items())
-    return "{\n" + ",\n".join(f"{inner}{name}{_written(v, inner, len(name))}" for name, v in parts) + f"\n{indent}}}"
+def _written(value: Mapping[str, Any], indent: str) -> str:
+    lines = []
+    for name, inner in value.items():
+        line = json.dumps(inner, ensure_ascii=False)
+        if name in ("properties", "$defs") or '"additionalProperties": false' in line:
+            line = _written(inner, indent + "  ")
+        lines.append(f"{indent}  {json.dumps(name)}: {line}")
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
 if __name__ == "__main__":
