@@ -8,8 +8,8 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapters import PREFIX, BaseModules, LoraTensor, lora_tensors, rank_of
 from sage_doctor.facts.embeddings import embedding_tensor
-from sage_doctor.findings.advice import table
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.candidates import table
+from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
 

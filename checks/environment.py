@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import accelerator_doubt, accelerator_problem
-from sage_doctor.findings.environment_findings import blocking_code, interpreter_problem, needed_packages
+from sage_doctor.findings.environment import blocking_code, interpreter_problem, needed_packages
 from sage_doctor.readers.versions import read_requirement
 from sage_doctor.subjects.device import devices_to_examine
 from sage_doctor.subjects.host import Host

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.findings.hub_findings import dangling_blobs, downloaded, unresolved
+from sage_doctor.findings.hub import dangling_blobs, downloaded, unresolved
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 

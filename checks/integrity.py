@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.restore import bring_back
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import LOOK_AT_TORCH
-from sage_doctor.findings.environment_findings import blocking_code
-from sage_doctor.findings.probe import ended_badly, in_generation, over
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.budgets import over
+from sage_doctor.findings.environment import blocking_code
+from sage_doctor.findings.restore import bring_back
+from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import handed_over

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.restore import bring_back
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, shell_quote

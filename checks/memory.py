@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
-from sage_doctor.findings.device import held_by
-from sage_doctor.findings.environment_findings import blocking_code
+from sage_doctor.findings.environment import blocking_code
+from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Severity
 from sage_doctor.subjects.device import own_memory, session_device
 from sage_doctor.subjects.host import Host

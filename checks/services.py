@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.findings.probe import over
+from sage_doctor.findings.budgets import over
 from sage_doctor.findings.services import in_trouble
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.service_prober import ServiceProber

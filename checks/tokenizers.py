@@ -11,8 +11,8 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.embeddings import embedding_tensor
-from sage_doctor.findings.advice import as_candidates
-from sage_doctor.findings.weight_findings import companions_back, lfs_pull
+from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.restore import companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
-from sage_doctor.findings.advice import as_candidates
-from sage_doctor.findings.hub_findings import is_snapshot, snapshot_without_weights
+from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.hub import is_snapshot, snapshot_without_weights
 from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine, with_repair
-from sage_doctor.findings.weight_findings import bring_back, broken_header, merge_commands
+from sage_doctor.findings.restore import bring_back, merge_commands
+from sage_doctor.findings.weights import broken_header
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote

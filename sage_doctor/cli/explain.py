@@ -7,6 +7,7 @@ import sys
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings import catalogue
+from sage_doctor.findings.declaration import Declaration
 from sage_doctor.text import printable
 
 MOST_BYTES = 4_000_000
@@ -21,19 +22,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print cause and cure. Raises `UsageError` for an unknown code, `DoctorError` for a text nobody recognises."""
+    """Print why, and the fix. Raises `UsageError` for an unknown code, `DoctorError` for a text nobody recognises."""
     if options.code == "-":
         found = _recognised()
     else:
         try:
-            found = (catalogue.entry(options.code),)
+            found = (catalogue.get(options.code),)
         except ValueError as error:
             raise UsageError(printable(str(error))) from error
     sys.stdout.write("\n".join(_text(e) for e in found[:MOST_ENTRIES]))
     return 0
 
 
-def _recognised() -> tuple[catalogue.Entry, ...]:
+def _recognised() -> tuple[Declaration, ...]:
     from sage_doctor.findings.recognition import search  # noqa: PLC0415 - compiles a hundred patterns
 
     if sys.stdin.isatty():
@@ -45,5 +46,5 @@ def _recognised() -> tuple[catalogue.Entry, ...]:
     return found
 
 
-def _text(entry: catalogue.Entry) -> str:
-    return f"{entry.code} ({entry.severity}): {entry.title}\n\n  Cause: {entry.cause}\n  Cure:  {entry.cure}\n"
+def _text(known: Declaration) -> str:
+    return f"{known.code} ({known.severity}): {known.title}\n\n  Why: {known.cause}\n  Fix: {known.remediation}\n"

@@ -2,10 +2,92 @@
 
 from __future__ import annotations
 
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.host import Host
 from sage_doctor.text import join_limited, printable, shell_quote
+
+TITLE = "Accelerator"
+DECLARATIONS = declare(
+    Declaration(
+        code="torch-cpu-build",
+        severity="error",
+        title="torch is a CPU build on a machine with a GPU",
+        cause="A plain `pip install` replaced the build for the accelerator by one that knows only the CPU. This "
+        "happens on Jetson when any package asks for a newer torch.",
+        remediation="Install the vendor's build again, and keep pip from touching it with `--no-deps` or a constraints "
+        "file.",
+        shows=(r"Torch not compiled with (CUDA|MPS) enabled",),
+    ),
+    Declaration(
+        code="accelerator-missing",
+        severity="error",
+        title="The accelerator does not answer",
+        cause="Sessions are meant to run on an accelerator that torch cannot find or cannot use: no driver, no "
+        "permission on its device files, or it fell off the bus.",
+        remediation="Check the driver and that the session's user may open the device files (groups `video` and "
+        "`render`). A reboot helps where the device is gone.",
+        shows=(
+            r"No CUDA GPUs are available",
+            r"Found no NVIDIA driver on your system",
+            r"no CUDA-capable device is detected",
+            r"CUDA unknown error",
+        ),
+    ),
+    Declaration(
+        code="driver-not-loaded",
+        severity="error",
+        title="NVIDIA's kernel module is not loaded",
+        cause="The card is on the bus and no driver of NVIDIA's has it: the module was not built for this kernel, is "
+        "not signed for Secure Boot, or another driver took the card.",
+        remediation="Build or sign the module for the running kernel (`dkms status`), or boot the kernel it was built "
+        "for.",
+        shows=(r"NVML: Driver Not Loaded|couldn't communicate with the NVIDIA driver",),
+    ),
+    Declaration(
+        code="accelerator-no-access",
+        severity="error",
+        title="The session's user may not open the accelerator",
+        cause="The device files are there and their mode keeps this user out.",
+        remediation="Add the user to the group that owns them (`video`, `render`) and log in again.",
+        shows=(r"/dev/nv\w+.{0,80}?Permission denied", r"NvRmMemInitNvmap failed with Permission denied"),
+    ),
+    Declaration(
+        code="accelerator-hidden",
+        severity="error",
+        title="The environment hides the accelerator",
+        cause="CUDA_VISIBLE_DEVICES names no device, so torch sees none and runs on the CPU. It is often left over "
+        "from a test, or set in a unit file.",
+        remediation="Take the variable out of the sessions' environment, or let it name the device.",
+    ),
+    Declaration(
+        code="driver-mismatch",
+        severity="error",
+        title="Driver and torch do not go together",
+        cause="The driver is older than the CUDA that torch was built for, or was upgraded without a reboot, so that "
+        "the loaded kernel module and the driver library are of two releases.",
+        remediation="Reboot after a driver upgrade. Otherwise upgrade the driver, or install a torch built for it.",
+        shows=(
+            r"The NVIDIA driver on your system is too old",
+            r"CUDA driver version is insufficient",
+            r"Driver/library version mismatch",
+            r"unsupported display driver / cuda driver combination",
+            r"forward compatibility was attempted on non supported HW",
+        ),
+    ),
+    Declaration(
+        code="accelerator-fallback",
+        severity="error",
+        title="The model would run on the CPU instead",
+        cause="Sessions are meant to run on an accelerator, and would silently run on the CPU: many times slower, and "
+        "with results that may differ.",
+        remediation="Find out why torch does not see the accelerator (build, driver, CUDA_VISIBLE_DEVICES) before any "
+        "session runs.",
+        shows=(r"CUDA is not available.{0,80}?CPU", r"(falling|fall) back to (the )?CPU"),
+    ),
+)
+
 
 LOOK_AT_NODES = "ls -l /dev/nvidia* /dev/nvmap /dev/dxg /dev/dri /proc/driver/nvidia/version"
 LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"

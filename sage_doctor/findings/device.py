@@ -5,14 +5,73 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.accelerator import KEEP_BUILD, LOOK_AT_NODES, LOOK_AT_TORCH, NO_DEVICES, hidden
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.device import BEST
 from sage_doctor.subjects.host import Host
-from sage_doctor.text import format_bytes, printable, shell_quote
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
+
+TITLE = "Accelerator in use"
+DECLARATIONS = declare(
+    Declaration(
+        code="torch-arch-unsupported",
+        severity="error",
+        title="torch holds no code for this GPU",
+        cause="This build of torch was compiled for other generations of GPUs: the card is newer than the build, older "
+        "than what it still supports, or the build is not the one for Jetson.",
+        remediation="Install a build of torch that supports this GPU; on Jetson that is NVIDIA's own.",
+        shows=(
+            r"no kernel image is available for execution",
+            r"is not compatible with the current PyTorch installation",
+        ),
+    ),
+    Declaration(
+        code="accelerator-out-of-memory",
+        severity="error",
+        title="The accelerator has no memory left at all",
+        cause="Even a first, tiny allocation on the device fails: other processes hold its memory, or on a Jetson "
+        "board the memory it shares with the CPU is full. There torch reports it as an assertion about NVML.",
+        remediation="End the processes the finding names. On Jetson, give the page cache back or reboot.",
+    ),
+    Declaration(
+        code="accelerator-failed",
+        severity="error",
+        title="The accelerator refuses a first computation",
+        cause="The device is found, and an allocation or a small computation on it ends with an error.",
+        remediation="Read the library's own words in the finding. Restart the device or the machine if it worked "
+        "before.",
+        may_show=(r"all CUDA-capable devices are busy or unavailable", r"CUDA error: unspecified launch failure"),
+    ),
+    Declaration(
+        code="accelerator-wrong-numbers",
+        severity="error",
+        title="The accelerator computes wrong numbers",
+        cause="A sum whose result is known came out wrong: a failing device, failing memory, or a build of torch for "
+        "another GPU. Nothing that runs on it can be trusted.",
+        remediation="Look for memory errors in the kernel's log, take back overclocking, and install the vendor's "
+        "torch.",
+    ),
+    Declaration(
+        code="accelerator-timeout",
+        severity="error",
+        title="The accelerator does not answer in time",
+        cause="Importing torch, the first call to the device, or the first computation hung and was stopped.",
+        remediation="Restart the device or the machine, and look into the kernel's log for what the driver says.",
+    ),
+    Declaration(
+        code="accelerator-crashed",
+        severity="error",
+        title="The first use of the accelerator kills the process",
+        cause="torch and the driver, or torch and its own CUDA libraries, do not go together.",
+        remediation="Install torch and what belongs to it again as the vendor of this machine says.",
+    ),
+)
+
 
 STAGES = {
     "device": "in the first call to the device",
@@ -201,23 +260,3 @@ def _look(host: Host) -> tuple[str, ...]:
     if host.machine.is_jetson:
         return ("ps -eo pid,user,rss,comm --sort=-rss | head",)
     return ("nvidia-smi", "ps -eo pid,user,rss,comm --sort=-rss | head")
-
-
-def held_by(host: Host) -> dict[str, Any]:
-    """Return, as evidence, who holds the accelerator's memory, and how many processes could not be looked into."""
-    from sage_doctor.facts.gpu_holders import read_holders  # noqa: PLC0415 - only where memory ran out
-
-    holders = read_holders(jetson=host.machine.is_jetson)
-    shown = [
-        {
-            "name": f"{printable(h.name, limit=60)} (pid {h.pid}"
-            + (f", {format_bytes(h.held_bytes)}" if h.held_bytes else "")
-            + ")",
-            "pid": h.pid,
-            "held_bytes": h.held_bytes,
-            "resident_bytes": h.resident_bytes,
-        }
-        for h in holders.processes[:10]
-    ]
-    # Of another user's processes only root sees the open files.
-    return {"held_by": shown, "processes_not_visible": holders.unseen}

@@ -1,4 +1,4 @@
-"""Which packages of the sessions' interpreter lack, are of the wrong version, or do not go together."""
+"""Which packages of the sessions' interpreter are missing, are of the wrong version, or conflict."""
 
 from __future__ import annotations
 
@@ -6,12 +6,47 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sage_doctor.facts.packages import InterpreterFacts
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.readers.versions import Needed, applies, plain_name, read_requirement, satisfies
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import quantization
 from sage_doctor.text import join_limited, printable, shell_quote
+
+TITLE = "Packages"
+DECLARATIONS = declare(
+    Declaration(
+        code="package-missing",
+        severity="error",
+        title="The sessions' environment lacks a package",
+        cause="The interpreter starts, but a package that this model needs is not installed in it. Often the session "
+        "runs with another interpreter than the one it was installed for.",
+        remediation="Install the package with that very interpreter: `PYTHON -m pip install NAME`. On Jetson take "
+        "torch from NVIDIA's index only.",
+        shows=(
+            r"ModuleNotFoundError: No module named '",
+            r"No module named '?(torch|transformers|peft|accelerate|safetensors|tokenizers)\b",
+            r"(requires the \S+ library but it was not found|You need to have sentencepiece)",
+            r"ImportError: .{0,200}? requires",
+        ),
+    ),
+    Declaration(
+        code="package-version",
+        severity="error",
+        title="A package is too old or too new for this model",
+        cause="The installed version cannot do what this model asks for, or two installed packages do not go together.",
+        remediation="Install the version the finding names, without its dependencies where torch is the vendor's "
+        "build.",
+        shows=(
+            r"ImportError: \S+ ?[<>=!~]=?.{0,80}? is required for",
+            r"ImportError: cannot import name '",
+            r"Disabling PyTorch because PyTorch >= \S+ is required",
+            r"A module that was compiled using NumPy 1\.x cannot be run in",
+        ),
+    ),
+)
+
 
 # Never installed by a pasted command: the vendor's build may be the only one that works on this machine.
 _VENDORS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "jax", "tensorflow"})

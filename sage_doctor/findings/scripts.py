@@ -1,4 +1,4 @@
-"""What is wrong with a script, as findings: how it starts, and which paths it names."""
+"""The scripts that start sessions: how each one starts, and which paths it names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.paths.find import ClassifiedPath, PathReference
 from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
@@ -14,6 +15,65 @@ from sage_doctor.paths.scan import ScannedFile
 from sage_doctor.report import NOTHING_TO_DO, Finding, Fix, Severity
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
+
+TITLE = "Runners and scripts"
+DECLARATIONS = declare(
+    Declaration(
+        code="runner-missing",
+        severity="error",
+        title="A session runner is not there",
+        cause="A role of this machine names a script, and no file matches it here: not pulled, renamed, or the path is "
+        "relative to another directory.",
+        remediation="Update the checkout, or correct `runners` in the manifest.",
+        shows=(r"can't open file '.{1,300}?\.py': \[Errno 2\]",),
+    ),
+    Declaration(
+        code="runner-unverified",
+        severity="info",
+        title="The runner's paths could not be judged",
+        cause="The script builds its model path while it runs, or cannot be parsed, so reading it does not tell which "
+        "model it will ask for.",
+        remediation="Nothing needs to be done. With `sage_doctor.resolve` in the runner, the manifest decides the "
+        "path.",
+    ),
+    Declaration(
+        code="runner-hardcoded-path",
+        severity="error",
+        title="A runner names a path that does not exist here",
+        cause="The script carries an absolute path from the machine it was written on. It works there and fails "
+        "everywhere else.",
+        remediation="`sage-doctor fix --rewrite-paths` shows how it can be written to hold on every machine, and does "
+        'it. By hand: `resolve("MODEL")` from sage_doctor, or `sage-doctor where MODEL` in a shell script.',
+        may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",),
+    ),
+    Declaration(
+        code="runner-path-here-only",
+        severity="info",
+        title="A runner names a path that only this machine has",
+        cause="The script runs on other machines as well, and carries an absolute path of this one: often the other "
+        "machine's path was replaced by hand, and the fault has moved there.",
+        remediation="`sage-doctor fix --rewrite-paths` writes it so that it holds on every machine.",
+    ),
+    Declaration(
+        code="script-interpreter-missing",
+        severity="warning",
+        title="The script's interpreter is not there",
+        cause="The first line of an executable script names a program that this machine does not have, often another "
+        "machine's environment. Started by itself, the script fails at once.",
+        remediation="Write `#!/usr/bin/env python3` (or bash), or start it by an interpreter that is named.",
+        shows=(r"cannot execute: required file not found", r"env: [^'\\\r]{1,100}: No such file"),
+    ),
+    Declaration(
+        code="script-crlf",
+        severity="error",
+        title="The script has Windows line ends",
+        cause="The first line ends in a carriage return, so that the system looks for an interpreter with that "
+        "invisible character in its name. Timers report nothing more than a failed start.",
+        remediation="Convert the line ends (`sed -i 's/\\r$//' FILE`) and add `*.sh text eol=lf` to .gitattributes.",
+        shows=(r"\^M: (bad interpreter|No such file)", r"bad interpreter", r"'?(bash|sh|python3?)\\r'?:", r"\$'\\r'"),
+    ),
+)
+
 
 REWRITE = "rewrite-paths"
 COMMAND = "sage-doctor fix --rewrite-paths"

@@ -1,9 +1,10 @@
-"""How a service that is none becomes a finding: in which way, and what to do."""
+"""Models behind HTTP: in which way a service fails, and what to do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.manifest.names import nearest
 from sage_doctor.report import Finding, Fix
@@ -12,6 +13,71 @@ from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.services import ServiceFailure
+
+TITLE = "Services"
+DECLARATIONS = declare(
+    Declaration(
+        code="service-down",
+        severity="error",
+        title="The model service does not answer",
+        cause="Nothing accepts connections where the manifest says the service is, or what answers there says that it "
+        "cannot work now.",
+        remediation="Start the service and look at its log. After a reboot, check that it is enabled.",
+        shows=(r"Connection refused", r"ConnectionRefusedError", r"Failed to establish a new connection"),
+    ),
+    Declaration(
+        code="service-answer-invalid",
+        severity="error",
+        title="Something else answers where the service should be",
+        cause="What answers does not speak the API that sessions will use: a web or login page, another program on "
+        "that port, a redirect, an answer without an end.",
+        remediation="See with `curl` what answers, and correct url or api in the manifest, or move the program that "
+        "took the port.",
+    ),
+    Declaration(
+        code="service-key-missing",
+        severity="error",
+        title="The key for the service is not set",
+        cause="The manifest names an environment variable that holds the service's key, and it is not set where the "
+        "doctor runs. Under cron and systemd, what a shell's profile exports does not exist.",
+        remediation="Set the variable in the unit (EnvironmentFile=) or the crontab.",
+    ),
+    Declaration(
+        code="service-key-refused",
+        severity="error",
+        title="The service does not accept the key",
+        cause="The service answers HTTP 401 or 403: it wants a key and got none, or another one.",
+        remediation="Name the variable with the key as api_key_env in the manifest, and see that it holds the right "
+        "key.",
+        shows=(r"Incorrect API key provided", r"invalid_api_key"),
+    ),
+    Declaration(
+        code="service-model-missing",
+        severity="error",
+        title="The service runs, but does not have the model",
+        cause="The service answers and does not list the model that sessions will ask it for.",
+        remediation="Pull or load the model into the service under the name the manifest uses.",
+        shows=(r"model ['\"]?[\w.:/-]{1,120}['\"]? not found", r"model .{1,120}? does not exist"),
+    ),
+    Declaration(
+        code="service-hung",
+        severity="error",
+        title="The service says it is well and does not answer",
+        cause="It takes connections, or even lists its models, while generation hangs: the process lives, and the work "
+        "behind it is stuck.",
+        remediation="Restart the service. If it hangs again, look at the accelerator and its driver.",
+        shows=(r"Read timed out\. \(read timeout=", r"ReadTimeout\b"),
+    ),
+    Declaration(
+        code="service-error",
+        severity="error",
+        title="The service answers with an error",
+        cause="It has the model and cannot generate with it; its own message says why. Some services send such a "
+        "message as if it were an answer.",
+        remediation="Look at the service's log, and paste its message into `sage-doctor explain -`.",
+    ),
+)
+
 
 CODES = {
     "down": "service-down",

@@ -1,4 +1,4 @@
-"""What is wrong with units, and with scripts taken together, as findings."""
+"""The units that start scripts, and what shows only where all scripts are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.scripts import COMMAND
 from sage_doctor.paths.find.files import once_tracked
@@ -14,6 +15,50 @@ from sage_doctor.paths.scan import ScannedFile, ScanResult
 from sage_doctor.report import Finding, Fix
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
+
+TITLE = "Units, and scripts taken together"
+DECLARATIONS = declare(
+    Declaration(
+        code="unit-path-missing",
+        severity="error",
+        title="A unit names a path that does not exist",
+        cause="A systemd unit, launchd job or crontab line refers to a program, directory or environment file that is "
+        "not on this machine. It fails at every start, and only its own log says so.",
+        remediation="Correct the path in the unit, reload it (`systemctl daemon-reload`), and start it once by hand.",
+        shows=(
+            r"status=20[09]/(CHDIR|STDOUT)|Changing to the requested working directory failed",
+            r"Failed to load environment files",
+            r"Failed to locate executable|Failed at step (EXEC|CHDIR)|status=203/EXEC",
+        ),
+    ),
+    Declaration(
+        code="script-not-executable",
+        severity="error",
+        title="The script is not executable",
+        cause="A unit or timer starts the file directly, and its mode does not allow that: copying over a file share "
+        "or an archive loses the mode.",
+        remediation="`chmod +x FILE`, and `git update-index --chmod=+x FILE` so that it stays.",
+        shows=(r"status=203/EXEC", r"(\.sh|\.py): Permission denied", r"Failed to (execute|spawn).{0,200}?Permission"),
+    ),
+    Declaration(
+        code="runner-path-gone",
+        severity="warning",
+        title="A script names a file that was removed",
+        cause="The path lies in this checkout, git knows that it was once there, and it is not any more: it was moved "
+        "or deleted, and the script was left behind.",
+        remediation="Name what took its place, or bring it back from the commit before the one that is named.",
+    ),
+    Declaration(
+        code="runner-roots-disagree",
+        severity="warning",
+        title="Scripts call one directory by several machines' paths",
+        cause="Some scripts name the checkout by one machine's path and some by another's, so that no machine can run "
+        "all of them. It happens where they are mended by hand, one after the other.",
+        remediation="`sage-doctor fix --rewrite-paths`, or let each script start from its own place: "
+        "`Path(__file__).resolve().parents[N]`.",
+    ),
+)
+
 
 _SHOWN = 50
 _MOST_ASKED = 20

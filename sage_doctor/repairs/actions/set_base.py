@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.findings.advice import table
+from sage_doctor.findings.candidates import table
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.readers.json_object import read_json_object

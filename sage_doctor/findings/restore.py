@@ -1,41 +1,15 @@
-"""What findings about weight files have in common: how to say what is broken, and how to get it back."""
+"""Where missing or broken files of a model can be had again: the fixes that many checks share."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
-from sage_doctor.findings.making import finding
 from sage_doctor.findings.repairability import with_repair
-from sage_doctor.readers.safetensors_header import Header
-from sage_doctor.report import Finding, Fix
+from sage_doctor.report import Fix
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import printable, shell_quote
-
-
-def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding:
-    """Return the finding for files that are no whole safetensors files: the first one's, naming the others."""
-    name, header = broken[0]
-    problem = header.problem
-    assert problem is not None  # the caller chose files with a problem
-    others = [n for n, _ in broken[1:]]
-    more = f", and {len(others)} more file(s) are broken" if others else ""
-    summary = "Fetch it again." if not others else "Fetch them again."
-    fix = bring_back(model, [n for n, _ in broken])
-    if problem.code == "weights-lfs-pointer":
-        fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])
-    elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
-        fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
-    else:
-        fix = dataclasses.replace(fix, summary=f"{summary} {fix.summary}")
-    return finding(
-        problem.code,
-        f"{printable(name)}: {printable(problem.message)}{more}",
-        evidence={"file": name, **problem.evidence, **({"also_broken": others[:50]} if others else {})},
-        fix=fix,
-    )
+from sage_doctor.text import shell_quote
 
 
 def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
