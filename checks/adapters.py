@@ -10,8 +10,8 @@ from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.packages import knows_peft_type, unknown_lora_fields
 from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.findings.hub import dangling_blobs, unresolved
-from sage_doctor.findings.repairability import base_choices, with_repair
-from sage_doctor.findings.restore import bring_back, lfs_pull
+from sage_doctor.findings.repairability import base_choices
+from sage_doctor.findings.restore import bring_back, lfs_pull, with_repair
 from sage_doctor.findings.weights import broken_header
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.location import foreign_home

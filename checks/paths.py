@@ -9,8 +9,8 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.candidates import as_candidates, copy_commands, where_it_may_be
-from sage_doctor.findings.repairability import why_not_modes, with_repair
-from sage_doctor.findings.restore import merge_commands
+from sage_doctor.findings.repairability import why_not_modes
+from sage_doctor.findings.restore import merge_commands, with_repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.findings.repairability import why_not_modes, with_repair
+from sage_doctor.findings.repairability import why_not_modes
+from sage_doctor.findings.restore import with_repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import readable_by
 from sage_doctor.text import printable, shell_quote

@@ -10,8 +10,8 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.hub import is_snapshot, snapshot_without_weights
-from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine, with_repair
-from sage_doctor.findings.restore import bring_back, merge_commands
+from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine
+from sage_doctor.findings.restore import bring_back, merge_commands, with_repair
 from sage_doctor.findings.weights import broken_header
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.subjects.model import Model

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.host import Host
 from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.host import Host
 
 TITLE = "Accelerator"
 DECLARATIONS = declare(

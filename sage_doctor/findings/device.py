@@ -9,12 +9,11 @@ from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.device import BEST
-from sage_doctor.subjects.host import Host
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.subjects.host import Host
 
 TITLE = "Accelerator in use"
 DECLARATIONS = declare(
@@ -99,6 +98,8 @@ _ADVICE = {
 
 def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | None:
     """Return what is wrong with a device after a probe of it, or None where it allocates and computes."""
+    from sage_doctor.subjects.device import BEST  # noqa: PLC0415 - only after a probe
+
     if outcome.completed:
         return _fallen_back(host, outcome) if device == BEST else None
     evidence: dict[str, Any] = {

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from sage_doctor.findings.accelerator import accelerator_problem
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.host import Host
-from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.host import Host
+    from sage_doctor.subjects.model import Model
 
 TITLE = "Environment"
 DECLARATIONS = declare(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
-from sage_doctor.findings.repairability import why_not_ref, with_repair
+from sage_doctor.findings.restore import with_repair
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
+    from sage_doctor.subjects.model import Model
 
 TITLE = "Hugging Face cache"
 DECLARATIONS = declare(
@@ -96,6 +96,8 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
             fix=downloaded(model, "Download it while there is a network; sessions then find it offline.", download),
         )
     if hub.status == "ref-missing":
+        from sage_doctor.findings.repairability import why_not_ref  # noqa: PLC0415 - reads the snapshot
+
         commit = hub.snapshots[-1] if len(hub.snapshots) == 1 else None
         ref = hub.folder / "refs" / hub.revision
         write = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.declaration import Declaration, declare
-from sage_doctor.subjects.host import Host
 from sage_doctor.text import format_bytes, printable
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.host import Host
 
 TITLE = "Memory and disk"
 DECLARATIONS = declare(

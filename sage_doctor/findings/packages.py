@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.readers.versions import Needed, applies, plain_name, read_requirement, satisfies
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.needs import quantization
 from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.packages import InterpreterFacts
+    from sage_doctor.subjects.model import Model
 
 TITLE = "Packages"
 DECLARATIONS = declare(
@@ -175,6 +176,8 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
 
 def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what the model's files take: a sentence, and the packages of which one is enough."""
+    from sage_doctor.subjects.needs import quantization  # noqa: PLC0415 - reads the model
+
     method = quantization(model).get("quant_method")
     if isinstance(method, str) and method in _QUANTIZERS:
         yield f"its quantisation ({printable(method)})", _QUANTIZERS[method]

@@ -16,23 +16,15 @@ from sage_doctor.facts.weights import expected_shards, read_weights
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header, read_header
 from sage_doctor.readers.tree import Tree, read_tree
-from sage_doctor.report import Fix
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-
-def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
-    """Return the fix with the repair that does it, and the command that calls for it in front of all others."""
-    subject = model.name if model.spec is not None else str(model.path)
-    command = " ".join(["sage-doctor fix", shell_quote(subject), *words])
-    return dataclasses.replace(fix, repair=repair, commands=(command, *fix.commands))
 
 
 def base_choices(model: Model) -> list[Path]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sage_doctor.findings.repairability import with_repair
 from sage_doctor.report import Fix
-from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.recipe import recipe_places
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.model import Model
+
+
+def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
+    """Return the fix with the repair that does it, and the command that calls for it in front of all others."""
+    subject = model.name if model.spec is not None else str(model.path)
+    command = " ".join(["sage-doctor fix", shell_quote(subject), *words])
+    return dataclasses.replace(fix, repair=repair, commands=(command, *fix.commands))
 
 
 def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
@@ -58,6 +67,8 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
 
 def merge_commands(model: Model) -> tuple[str, ...]:
     """Return the command that merges a model by its recipe, or none where it has no recipe that can work here."""
+    from sage_doctor.subjects.recipe import recipe_places  # noqa: PLC0415 - only where something is wrong
+
     places = recipe_places(model)
     if places is None:
         return ()
@@ -67,6 +78,8 @@ def merge_commands(model: Model) -> tuple[str, ...]:
 
 def companions_back(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for small files beside the weights: from what the model was merged from, else as for weights."""
+    from sage_doctor.subjects.recipe import recipe_places  # noqa: PLC0415 - only where something is wrong
+
     if recipe_places(model) is None:
         return bring_back(model, names)
     fix = Fix(summary="Copy it from the base and adapter it was merged from, or merge it again.")

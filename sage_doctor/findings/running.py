@@ -9,12 +9,11 @@ from sage_doctor.findings.device import STAGES, device_finding
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.device import session_device
-from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.subjects.model import Model
 
 TITLE = "Loading and generating"
 DECLARATIONS = declare(
@@ -183,6 +182,8 @@ def in_generation(outcome: ProbeOutcome) -> bool:
 
 def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]) -> Finding:
     """Return the one finding for a probe that did not complete. `act` is what it was in the midst of."""
+    from sage_doctor.subjects.device import session_device  # noqa: PLC0415 - only where something is wrong
+
     evidence = {
         "ending": outcome.ending,
         "stage": outcome.stage,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
-from sage_doctor.paths.find import ClassifiedPath, PathReference
-from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
-from sage_doctor.paths.scan import ScannedFile
 from sage_doctor.report import NOTHING_TO_DO, Finding, Fix, Severity
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.paths.find import ClassifiedPath, PathReference
+    from sage_doctor.paths.rewrite import FileEdits, RewriteContext
+    from sage_doctor.paths.scan import ScannedFile
 
 TITLE = "Runners and scripts"
 DECLARATIONS = declare(
@@ -136,6 +138,8 @@ def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> 
 
     `shared` says that other machines run this script as well: then a path that holds here only is worth a word.
     """
+    from sage_doctor.paths.rewrite import plan_edits  # noqa: PLC0415 - only where something is wrong
+
     if seen.misplaced:
         yield _hardcoded(seen, plan_edits(seen, world))
     elif shared and seen.ours and seen.roles:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
-from sage_doctor.manifest.names import nearest
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.service import Service
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.services import ServiceFailure
+    from sage_doctor.subjects.service import Service
 
 TITLE = "Services"
 DECLARATIONS = declare(
@@ -148,6 +147,8 @@ def _about_key(service: Service) -> str:
 
 
 def _other_model(service: Service, trouble: ServiceFailure) -> Fix:
+    from sage_doctor.manifest.names import nearest  # noqa: PLC0415 - only where something is wrong
+
     names = [n for n in trouble.evidence.get("models", ()) if isinstance(n, str)]
     near = nearest(service.spec.model, names) or (names[0] if len(names) == 1 else None)
     hint = f' Did you mean model = "{printable(near, limit=100)}"?' if near else ""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.scripts import COMMAND
-from sage_doctor.paths.find.files import once_tracked
-from sage_doctor.paths.find.unit_file import NEEDED, STARTED
-from sage_doctor.paths.scan import ScannedFile, ScanResult
 from sage_doctor.report import Finding, Fix
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.paths.scan import ScannedFile, ScanResult
 
 TITLE = "Units, and scripts taken together"
 DECLARATIONS = declare(
@@ -66,6 +67,8 @@ _MOST_ASKED = 20
 
 def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
     """Yield what a unit or crontab needs and this machine lacks. A unit that names another machine is that one's."""
+    from sage_doctor.paths.find.unit_file import NEEDED, STARTED  # noqa: PLC0415 - only where units are read
+
     if seen.script.language not in ("unit", "crontab", "plist") or _of_another(seen, survey):
         return
     lacking = [o for o, _ in seen.placed if o.key in NEEDED and o.context == "use" and _lacks(o.text)]
@@ -132,6 +135,8 @@ def disagreement(survey: ScanResult) -> Iterator[Finding]:
 
 def vanished(survey: ScanResult) -> Iterator[Finding]:
     """Yield scripts that take a file of ours which is not there any more: git knows that it once was."""
+    from sage_doctor.paths.find.files import once_tracked  # noqa: PLC0415 - only where scripts are read
+
     asked = 0
     for seen in survey.seen:
         lost = []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.restore import bring_back, lfs_pull
-from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable
+
+if TYPE_CHECKING:
+    from sage_doctor.readers.safetensors_header import Header
+    from sage_doctor.subjects.model import Model
 
 TITLE = "Weights"
 DECLARATIONS = declare(
