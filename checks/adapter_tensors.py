@@ -13,6 +13,8 @@ from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
 
+ORDER = 110  # of the check files: causes before consequences
+
 ADAPTER = ("adapter",)
 OWN = (
     "check_path",

@@ -17,6 +17,8 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.system.location import foreign_home
 from sage_doctor.text import join_limited, printable, shell_quote
 
+ORDER = 100  # of the check files: causes before consequences
+
 ADAPTER = ("adapter",)
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
 OWN = (*LOCATED, "check_adapter_config", "check_adapter_weights")

@@ -13,6 +13,8 @@ from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote
 
+ORDER = 80  # of the check files: causes before consequences
+
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
 WEIGHTS = (

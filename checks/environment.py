@@ -16,6 +16,8 @@ from sage_doctor.subjects.service import handed_over
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import printable, shell_quote
 
+ORDER = 10  # of the check files: causes before consequences
+
 
 @check("static")
 def check_machine(host: Host) -> Iterator[Finding]:

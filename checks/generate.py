@@ -13,6 +13,8 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import printable
 
+ORDER = 170  # of the check files: causes before consequences
+
 
 @check("generate", after=["*"])
 def check_generates(model: Model, probe: ModelProber, notes: Notes) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ from sage_doctor.text import format_number, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
 
+ORDER = 190  # of the check files: causes before consequences
+
 NO_HISTORY = "no history is kept that this run can be compared with"
 GIGABYTE = 1_000_000_000
 UNITS = {"load_s": "s", "first_token_ms": "ms", "tokens_per_s": "tokens/s", "peak_memory_gb": "GB"}

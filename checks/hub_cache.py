@@ -15,6 +15,8 @@ from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
 
+ORDER = 50  # of the check files: causes before consequences
+
 
 @check("static")
 def check_hub(model: Model) -> Iterator[Finding]:

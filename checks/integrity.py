@@ -19,6 +19,8 @@ from sage_doctor.text import join_limited, printable
 if TYPE_CHECKING:
     from sage_doctor.facts.tensor_scan import TensorScan
 
+ORDER = 140  # of the check files: causes before consequences
+
 
 def _weight_files(model: Model) -> list[tuple[str, Header | None]]:
     if model.kind == "adapter":

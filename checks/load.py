@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
     from sage_doctor.probe.outcome import KeyList
 
+ORDER = 160  # of the check files: causes before consequences
+
 GIGABYTE = 1_000_000_000
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sage_doctor.lock.differences import Difference
     from sage_doctor.lock.entry import LockedModel
 
+ORDER = 150  # of the check files: causes before consequences
+
 
 @check("integrity", after=["*"])
 def check_lock(model: Model) -> Iterator[Finding]:

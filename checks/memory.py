@@ -18,6 +18,8 @@ from sage_doctor.suite.model_prober import DeviceProbe, ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import format_bytes, printable
 
+ORDER = 130  # of the check files: causes before consequences
+
 TOP = "ps -eo pid,user,rss,comm --sort=-rss | head"
 
 

@@ -13,6 +13,8 @@ from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable
 
+ORDER = 120  # of the check files: causes before consequences
+
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
 
 

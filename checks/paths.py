@@ -15,6 +15,8 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
 
+ORDER = 40  # of the check files: causes before consequences
+
 
 @check("static")
 def check_path(model: Model) -> Iterator[Finding]:

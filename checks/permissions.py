@@ -12,6 +12,8 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import readable_by
 from sage_doctor.text import printable, shell_quote
 
+ORDER = 60  # of the check files: causes before consequences
+
 
 @check("static", after=["check_path", "check_hub", "check_hub_blobs"])
 def check_weights_readable(model: Model) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from sage_doctor.text import printable
 if TYPE_CHECKING:
     from sage_doctor.services import ServiceFailure
 
+ORDER = 180  # of the check files: causes before consequences
+
 T = TypeVar("T")
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sage_doctor.facts.traces import Numbered, Trace, Traces, Unseen
     from sage_doctor.history.watermarks import Counter, Mark, Watermarks
 
+ORDER = 30  # of the check files: causes before consequences
+
 _LARGEST_MEASURED = 1 << 53  # beyond it a float is not exact
 
 

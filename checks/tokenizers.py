@@ -16,6 +16,8 @@ from sage_doctor.findings.restore import companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
 
+ORDER = 90  # of the check files: causes before consequences
+
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")

@@ -17,6 +17,8 @@ from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
+ORDER = 70  # of the check files: causes before consequences
+
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
 
