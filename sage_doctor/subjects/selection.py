@@ -50,7 +50,7 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Return the request that `to_json` wrote."""
-        return cls(**{**data, "targets": tuple(data["targets"]), "settled": tuple(data["settled"])})
+        return cls(**{**data, "targets": tuple(data["targets"]), "skip_load": tuple(data["skip_load"])})
 
 
 @dataclass(frozen=True, kw_only=True)
