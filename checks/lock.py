@@ -24,7 +24,7 @@ def check_lock(model: Model) -> Iterator[Finding]:
     """The model is the one that sage-doctor.lock records."""
     manifest = model.host.manifest
     if manifest is None or model.spec is None:
-        raise NotApplicable("it is no model of a manifest")
+        raise NotApplicable("it is not a model of a manifest")
     from sage_doctor.lock.comparison import compare
     from sage_doctor.lock.parse import read_lock
 
@@ -36,7 +36,7 @@ def check_lock(model: Model) -> Iterator[Finding]:
         raise NotApplicable(f"{LOCK_NAME} does not have it")
     (found,) = compare([model], locked, cache=model.host.cache_dir / "hashes.json")
     if found.now is None:
-        raise DoctorError(f"it could not be held against {LOCK_NAME}: {found.why}")
+        raise DoctorError(f"it could not be compared with {LOCK_NAME}: {found.why}")
     own = [c for c in found.changes if c.of == "weights"]
     base = [c for c in found.changes if c.of == "base"]
     rest = [c for c in found.changes if c.of in ("origin", "files")]
@@ -52,11 +52,11 @@ def _drift(code: str, model: Model, old: LockedModel, now: LockedModel, changes:
     more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
     names = [n for c in changes for n in c.files]
     what = "Restore what changed" if not names else f"Restore {join_limited(names, most=3)}"
-    meant = f"If the change is meant, run `sage-doctor lock {shell_quote(model.name)}` and commit the result."
-    fix = bring_back(model, names) if code == "weights-drift" else Fix(summary=f"{what} from where it is right.")
+    meant = f"If the change is intended, run `sage-doctor lock {shell_quote(model.name)}` and commit the result."
+    fix = bring_back(model, names) if code == "weights-drift" else Fix(summary=f"{what} from a good copy.")
     return finding(
         code,
-        f"not as locked: {changes[0].words}{more}",
+        f"differs from the lock: {changes[0].words}{more}",
         evidence={
             "changes": [c.words for c in changes[:50]],
             "files": names[:50],

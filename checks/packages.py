@@ -35,7 +35,7 @@ def check_packages_agree(host: Host) -> Iterator[Finding]:
 
 @check("static", after=LOCATED)
 def check_model_packages(model: Model, host: Host) -> Iterator[Finding]:
-    """The sessions' interpreter has what this model's table and its files take."""
+    """The sessions' interpreter has what this model's table and its files need."""
     session = _listed(host)
     if session.version_of("transformers") is None:
         raise NotApplicable("the sessions' interpreter has no transformers")

@@ -13,42 +13,41 @@ DECLARATIONS = declare(
         severity="error",
         title="Loading takes longer than its budget",
         cause="The model loads, but more slowly than the manifest allows.",
-        remediation="Compare with earlier runs: a first load after a reboot reads from disk. Other load on the machine "
-        "and a full or slow disk are the usual reasons.",
+        remediation="Compare with earlier runs: a first load after a reboot reads from disk. Other processes and a "
+        "full or slow disk are the usual reasons.",
     ),
     Declaration(
         code="latency-over-budget",
         severity="error",
         title="The first token takes longer than its budget",
         cause="The model answers, but starts more slowly than the manifest allows.",
-        remediation="Look for other load on the machine, power limits (`nvpmodel` on Jetson), and whether the model "
-        "runs on the device it should.",
+        remediation="Look for other processes, power limits (`nvpmodel` on Jetson), and whether the model runs on the "
+        "right device.",
     ),
     Declaration(
         code="throughput-under-budget",
         severity="error",
         title="The model generates more slowly than its budget",
-        cause="The model answers, but at fewer tokens per second than the manifest asks for.",
-        remediation="Look for other load on the machine, power limits (`nvpmodel` on Jetson), heat, and whether the "
-        "model runs on the device it should.",
+        cause="The model answers, but with fewer tokens per second than the manifest asks for.",
+        remediation="Look for other processes, power limits (`nvpmodel` on Jetson), heat, and whether the model runs "
+        "on the right device.",
     ),
     Declaration(
         code="memory-over-budget",
         severity="error",
         title="The model needs more memory than its budget",
-        cause="The peak while loading and answering is above what the manifest allows.",
+        cause="The peak while loading and generating is above what the manifest allows.",
         remediation="Check the dtype: float32 takes twice the memory of bfloat16. Raise the budget if the machine has "
         "room.",
     ),
     Declaration(
         code="latency-regressed",
         severity="warning",
-        title="The model takes far more than it usually does here",
-        cause="Loading, the first token, the speed or the memory is out of the band of earlier good runs on this "
-        "machine, though within the budget. Something slowed it down: other load, heat or a power limit, swap, another "
-        "device, other libraries.",
+        title="The model is slower or larger than usual here",
+        cause="Something slowed it down since the earlier good runs: other processes, heat or a power limit, swap, "
+        "another device, other libraries. It is still within the budget.",
         remediation="Run it again when the machine is quiet, and look at what changed (`sage-doctor history MODEL`). "
-        "If this is how it should be from now on, accept it: `sage-doctor history MODEL --accept`.",
+        "If this is how it should be from now on: `sage-doctor history MODEL --accept`.",
     ),
 )
 
@@ -61,9 +60,8 @@ def over(code: str, name: str, value: float, budget: float, unit: str) -> Findin
         f"{name} is {value:.3g} {unit}, {word} the budget of {budget:g} {unit}",
         evidence={"measurement": name, "value": round(value, 3), "budget": budget, "unit": unit},
         fix=Fix(
-            summary="Is another process using the processor or the accelerator? Run the check again when the machine "
-            "is quiet; "
-            "if it stays so, something changed (power mode, a CPU build of torch, swap), or the budget was never real.",
+            summary="Check for other processes on the CPU or the accelerator, and run the check again when the machine "
+            "is quiet. If it stays like this, look at power mode, swap and the build of torch, or correct the budget.",
             commands=("uptime", "ps -eo pid,user,pcpu,comm --sort=-pcpu | head"),
         ),
     )

@@ -21,17 +21,16 @@ DECLARATIONS = declare(
         code="machine-unmatched",
         severity="warning",
         title="No machine in the manifest matches this host",
-        cause="The manifest lists machines, and neither SAGE_MACHINE, the device-tree model nor the hostname fits one "
-        "of them. Every model that any role needs is checked instead.",
+        cause="Neither SAGE_MACHINE, the device-tree model nor the hostname matches a machine of the manifest. The "
+        "models of every role are checked instead.",
         remediation="Add a `[machines.NAME]` table with `match.hostname` for this host, or set SAGE_MACHINE.",
     ),
     Declaration(
         code="interpreter-missing",
         severity="error",
-        title="The sessions' Python interpreter is not there",
-        cause="The manifest names an interpreter that does not exist or does not start. A virtual environment breaks "
-        "like this when the Python it was made with is upgraded or removed.",
-        remediation="Correct `python` in the manifest, or make the environment again.",
+        title="The sessions' Python interpreter does not start",
+        cause="A virtual environment breaks like this when the Python it was made with is upgraded or removed.",
+        remediation="Correct `python` in the manifest, or create the environment again.",
         shows=(
             r"(bad interpreter|No such file or directory).{0,200}?/bin/python[\d.]*\b",
             r"/bin/python[\d.]*: (bad interpreter|No such file or directory|not found|cannot execute)",
@@ -40,9 +39,9 @@ DECLARATIONS = declare(
     Declaration(
         code="package-unknown",
         severity="warning",
-        title="The session's packages could not be listed",
-        cause="The interpreter did not answer when asked what is installed in it, so package checks were not possible.",
-        remediation="Run the interpreter by hand and see what it says.",
+        title="The sessions' packages could not be listed",
+        cause="The interpreter did not answer when asked for its packages, so packages could not be checked.",
+        remediation="Run the interpreter by hand and look at its output.",
     ),
 )
 
@@ -55,7 +54,7 @@ def interpreter_problem(host: Host) -> Finding | None:
     shown = printable(session.executable)
     if session.problem in ("missing", "not-executable", "not-python"):
         what = {
-            "missing": "is not there",
+            "missing": "does not exist",
             "not-executable": "cannot be executed",
             "not-python": "is not a Python interpreter",
         }[session.problem]
@@ -65,7 +64,7 @@ def interpreter_problem(host: Host) -> Finding | None:
             + (f": {printable(session.detail, limit=200)}" if session.detail else ""),
             evidence={"python": session.executable, "problem": session.problem},
             fix=Fix(
-                summary="Correct python = … of this machine in the manifest, or make that environment again.",
+                summary="Correct python = … of this machine in the manifest, or create that environment again.",
                 commands=(f"ls -l {shell_quote(session.executable)}",),
             ),
         )
@@ -74,12 +73,12 @@ def interpreter_problem(host: Host) -> Finding | None:
         f"the sessions' interpreter {shown} did not list its packages ({session.problem}): "
         f"{printable(session.detail, limit=200)}",
         evidence={"python": session.executable, "problem": session.problem},
-        fix=Fix(summary="Run it by hand and see what it says.", commands=(f"{shell_quote(session.executable)} -V",)),
+        fix=Fix(summary="Run it by hand and look at its output.", commands=(f"{shell_quote(session.executable)} -V",)),
     )
 
 
 def needed_packages(host: Host, models: Iterable[Model]) -> list[str]:
-    """Return the packages that loading these models takes and that the sessions' interpreter lacks."""
+    """Return the packages that loading these models needs and that are missing in the sessions' interpreter."""
     wanted = dict.fromkeys(("torch", "transformers"))
     if any(m.kind == "adapter" for m in models):
         wanted["peft"] = None

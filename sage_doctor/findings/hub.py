@@ -21,8 +21,8 @@ DECLARATIONS = declare(
         code="hub-not-cached",
         severity="error",
         title="The model is not in the local cache",
-        cause="The model was never downloaded on this machine, or it lies in a cache that the session does not look at "
-        "(HF_HOME, HF_HUB_CACHE). Without a network it cannot be loaded.",
+        cause="The model was never downloaded on this machine, or is in a cache that the session does not use "
+        "(HF_HOME, HF_HUB_CACHE). It cannot be loaded offline.",
         remediation="Download it once with `hf download`, as the session's user and with the session's HF_HOME.",
         shows=(
             r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",
@@ -35,18 +35,19 @@ DECLARATIONS = declare(
     Declaration(
         code="hub-ref-missing",
         severity="error",
-        title="The cached model has no name that points to it",
-        cause="All files are in the cache, but `refs/main` is missing, so that nobody can tell which commit 'main' is. "
-        "A load by name fails; a load by commit works.",
-        remediation="`sage-doctor fix` writes the reference. Or name the commit in the manifest: `hf:org/name@COMMIT`.",
+        title="The cached model has no ref",
+        cause="`refs/main` is missing, so the commit of 'main' is not known. A load by name fails; a load by commit "
+        "works.",
+        remediation="`sage-doctor fix` writes the ref if it is known. Otherwise name the commit in the manifest: "
+        "`hf:org/name@COMMIT`.",
         may_show=(r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",),
     ),
     Declaration(
         code="hub-snapshot-incomplete",
         severity="error",
-        title="The cached model lacks files",
+        title="The cached model is incomplete",
         cause="A download stopped part way or fetched only some files. The libraries take a partial snapshot for a "
-        "whole one and fail on the first file that lacks.",
+        "complete one and fail on the first missing file.",
         remediation="Run `hf download` for the model again: it fetches only what is missing.",
         may_show=(
             r"does not appear to have a file named",
@@ -56,9 +57,9 @@ DECLARATIONS = declare(
     Declaration(
         code="hub-blob-missing",
         severity="error",
-        title="A file in the cache is a link to nothing",
-        cause="The cache keeps the contents in `blobs` and links to them. A blob was deleted or not copied along: "
-        "copying only `snapshots`, or copying to a disk without links, does this.",
+        title="A file in the cache is a broken link",
+        cause="The cache keeps file contents in `blobs` and links to them. A blob was deleted, or was not copied: this "
+        "happens when only `snapshots` is copied.",
         remediation="Run `hf download` for the model again. To copy a cache, copy the whole `models--…` directory with "
         "`cp -a` or `rsync -a`.",
         shows=(r"No such file or directory:? .{0,400}?/(snapshots|blobs)/",),
@@ -66,17 +67,17 @@ DECLARATIONS = declare(
     Declaration(
         code="hub-incomplete-download",
         severity="warning",
-        title="An unfinished download lies in the cache",
-        cause="A file ending in `.incomplete` is what an interrupted download leaves behind. It takes up space and "
-        "shows that something wanted a file that may still be missing.",
-        remediation="Run `hf download` for the model again, which continues it, or delete the file if no download is "
+        title="The cache has an unfinished download",
+        cause="An interrupted download leaves a file ending in `.incomplete`. It takes up space, and the file it was "
+        "for may still be missing.",
+        remediation="Run `hf download` for the model again, which continues it; or delete the file if no download is "
         "running.",
     ),
 )
 
 
 def downloaded(model: Model, summary: str, *commands: str) -> Fix:
-    """Return the fix that downloads what this model lacks, while there is a network."""
+    """Return the fix that downloads the missing files of this model, while there is a network."""
     return with_repair(Fix(summary=summary, commands=commands), model, "download")
 
 
@@ -106,15 +107,14 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
             else ()
         )
         fix = Fix(
-            summary=f"Write the missing ref; it names the one snapshot there is ({printable(commit)[:12]})."
+            summary=f"Write the missing ref for the only snapshot ({printable(commit)[:12]})."
             if commit
-            else f"Say which snapshot is meant (revision = …): {join_limited(list(hub.snapshots))}.",
+            else f"Name the snapshot in the manifest (revision = …): {join_limited(list(hub.snapshots))}.",
             commands=write,
         )
         return finding(
             "hub-ref-missing",
-            f"{shown} is cached, but refs/{printable(hub.revision)} is not: an offline load cannot tell which snapshot "
-            "to take",
+            f"{shown} is cached, but refs/{printable(hub.revision)} is missing",
             evidence={**evidence, "snapshots": list(hub.snapshots)},
             fix=fix if why_not_ref(hub) else with_repair(fix, model, "write-ref"),
         )
@@ -132,11 +132,11 @@ def dangling_blobs(hub: HubFacts, model: Model) -> Finding:
     names = [d.name for d in hub.dangling]
     return finding(
         "hub-blob-missing",
-        f"{len(names)} file(s) of the cached snapshot are links to nothing: {join_limited(names)}",
+        f"{len(names)} file(s) of the cached snapshot are broken links: {join_limited(names)}",
         evidence={"files": names[:50], "snapshot": str(hub.snapshot)},
         fix=downloaded(
             model,
-            "Download them again; what is there is kept.",
+            "Download them again; existing files are kept.",
             f"hf download {shell_quote(hub.repo_id)} --revision {shell_quote(hub.revision)}",
         ),
     )
@@ -153,11 +153,11 @@ def snapshot_without_weights(model: Model) -> Finding:
     repo = path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
     return finding(
         "hub-snapshot-incomplete",
-        f"the snapshot of {printable(repo)} holds no weights: a download stopped early, or took the small files only",
+        f"the snapshot of {printable(repo)} has no weights",
         evidence={"snapshot": str(path), "repo_id": repo},
         fix=downloaded(
             model,
-            "Download the rest; what is there is kept.",
+            "Download the rest; existing files are kept.",
             f"hf download {shell_quote(repo)} --revision {shell_quote(path.name)}",
         ),
     )

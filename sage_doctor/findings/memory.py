@@ -16,24 +16,24 @@ DECLARATIONS = declare(
         code="gpu-memory-held",
         severity="warning",
         title="Other processes hold the accelerator's memory",
-        cause="Memory that this model needs is taken, often by a session that was killed without its children.",
-        remediation="End the process the finding names if nobody needs it.",
+        cause="Another process holds memory that this model needs, often a session that was killed without its "
+        "children.",
+        remediation="End the process that the finding names if nobody needs it.",
     ),
     Declaration(
         code="memory-insufficient",
         severity="error",
-        title="There is not enough free memory for the model",
-        cause="The weights are larger than the memory available now. On machines where CPU and GPU share their memory, "
-        "everything else that runs counts too.",
-        remediation="End what else runs, use a smaller dtype or model, or add swap as a stopgap.",
+        title="Not enough memory for the model",
+        cause="On machines where CPU and GPU share their memory, everything else that runs counts too.",
+        remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap.",
         shows=(r"not enough memory: you tried to allocate", r"Cannot allocate memory"),
     ),
     Declaration(
         code="disk-insufficient",
         severity="warning",
-        title="There is not enough free disk space",
-        cause="What has to be written here does not fit: a download, a merge, or the sessions' own output.",
-        remediation="Make room. The finding says how much is needed and where.",
+        title="Not enough free disk space",
+        cause="A download, a merge or the sessions' own output does not fit on the disk.",
+        remediation="Free disk space. The finding says how much is needed, and where.",
         shows=(r"No space left on device", r"Not enough free disk space"),
     ),
 )

@@ -9,9 +9,9 @@ DECLARATIONS = declare(
     Declaration(
         code="merge-unmatched-tensors",
         severity="error",
-        title="Tensors of the adapter found no place in the base",
-        cause="Each tensor of an adapter must change exactly one place in its base, and some did not. A merge that "
-        "went on regardless would return the base, or a part of what was trained.",
+        title="Tensors of the adapter match nothing in the base",
+        cause="Each tensor of an adapter must change exactly one tensor of its base, and some did not. Merging the "
+        "rest would return the base, or only a part of what was trained.",
         remediation="Check that this is the base the adapter was trained on. Nothing was written.",
     ),
     Declaration(
@@ -25,15 +25,14 @@ DECLARATIONS = declare(
         code="merge-refused",
         severity="error",
         title="This adapter cannot be merged faithfully",
-        cause="The adapter or its base has a property for which no merge gives what the adapter does when it is run on "
-        "its base. The finding names it.",
+        cause="A merge would not give the same model as the adapter on its base; the finding says why.",
         remediation="Run the adapter on its base without merging. Nothing was written.",
     ),
     Declaration(
         code="merge-nonfinite",
         severity="error",
         title="The merge would produce NaN or infinite values",
-        cause="The base or the adapter holds such values, or the sum does not fit the number format.",
-        remediation="Check both with `--level integrity`. If they are sound, merge into bfloat16 or float32.",
+        cause="The base or the adapter contains such values, or the sum overflows the dtype.",
+        remediation="Check both with `--level integrity`. If they are fine, merge into bfloat16 or float32.",
     ),
 )

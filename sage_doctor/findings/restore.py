@@ -26,8 +26,7 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     where = shell_quote(model.path)
     include = shell_quote(",".join(names[:20]))
     fix = Fix(
-        summary="The repository was cloned without its large files. Let Git LFS fetch them (git-lfs must be "
-        "installed).",
+        summary="Let Git LFS fetch the files (git-lfs must be installed).",
         commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
     )
     if not _in_repository(model):
@@ -45,7 +44,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         files = " ".join(shell_quote(n) for n in names[:20])
         revision = shell_quote(model.hub.revision)
         return Fix(
-            summary="Download from the hub, where the network allows.",
+            summary="Download it again from the hub.",
             commands=(f"hf download {shell_quote(model.hub.repo_id)} {files} --revision {revision} --force-download",),
         )
     merge = merge_commands(model)
@@ -56,17 +55,17 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         return with_repair(fix, model, "merge")
     if inspect_path(model.path / ".git").kind != "missing":
         return Fix(
-            summary="Restore from its repository, or copy from a machine that has it.",
+            summary="Restore it from its repository, or copy it from a machine that has the model.",
             commands=(f"git -C {shell_quote(model.path)} status --short",),
         )
     return Fix(
-        summary="Copy from a machine that has the model (rsync -a keeps dates and modes).",
+        summary="Copy it from a machine that has the model (rsync -a keeps dates and modes).",
         commands=(f"ls -l {shell_quote(model.path)}",),
     )
 
 
 def merge_commands(model: Model) -> tuple[str, ...]:
-    """Return the command that merges a model by its recipe, or none where it has no recipe that can work here."""
+    """Return the command that merges a model by its recipe, or none if it has no recipe that works here."""
     from sage_doctor.subjects.recipe import recipe_places  # noqa: PLC0415 - only where something is wrong
 
     places = recipe_places(model)
