@@ -41,8 +41,7 @@ DECLARATIONS = declare(
         code="runner-hardcoded-path",
         severity="error",
         title="A runner has a hard-coded path of another machine",
-        cause="The script has a hard-coded absolute path of the machine it was written on, and fails on every other "
-        "machine.",
+        cause="The script works on the machine it was written on and fails on every other.",
         remediation="`sage-doctor fix --rewrite-paths` shows how it can be rewritten to work on every machine, and "
         'does it. By hand: `resolve("MODEL")` from sage_doctor, or `sage-doctor where MODEL` in a shell script.',
         may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",),
