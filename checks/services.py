@@ -86,7 +86,7 @@ def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) 
     if speech.degeneration is not None:
         yield finding(
             "generate-degenerate",
-            f"the model {printable(speech.degeneration.words)}",
+            f"the model {printable(speech.degeneration.description)}",
             evidence={"form": speech.degeneration.kind, "answer": speech.text[:500], "url": service.spec.url},
             fix=Fix(
                 summary="Check the weights and the chat template that the service was started with, and compare with a "

@@ -66,11 +66,11 @@ _MOST_ASKED = 20
 
 def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
     """Yield what a unit or crontab needs and this machine does not have. Units of other machines are left alone."""
-    from sage_doctor.paths.find.unit_file import NEEDED, STARTED  # noqa: PLC0415 - only where units are read
+    from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES, REQUIRED_DIRECTIVES  # noqa: PLC0415 - only where units are read
 
     if seen.script.language not in ("unit", "crontab", "plist") or _of_another(seen, survey):
         return
-    lacking = [o for o, _ in seen.placed if o.key in NEEDED and o.context == "use" and _lacks(o.text)]
+    lacking = [o for o, _ in seen.classified if o.key in REQUIRED_DIRECTIVES and o.usage == "use" and _lacks(o.text)]
     if lacking:
         first = lacking[0]
         more = f" ({len(lacking)} such paths)" if len(lacking) > 1 else ""
@@ -86,8 +86,8 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
             },
             fix=Fix(summary="Correct the path in the unit, reload it, and start it once by hand."),
         )
-    for occurrence, _ in seen.placed:
-        node = inspect_path(occurrence.text) if occurrence.key in STARTED else None
+    for occurrence, _ in seen.classified:
+        node = inspect_path(occurrence.text) if occurrence.key in PROGRAM_DIRECTIVES else None
         if node is not None and node.kind == "file" and not node.mode & 0o111:
             yield finding(
                 "script-not-executable",
@@ -105,7 +105,7 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
 def _of_another(seen: ScannedFile, survey: ScanResult) -> bool:
     """Whether a unit's own path names a machine that is not this one."""
     words = set(seen.subject.lower().replace("/", " ").replace("-", " ").replace(".", " ").replace("_", " ").split())
-    return bool(words & {n.lower() for n in survey.elsewhere})
+    return bool(words & {n.lower() for n in survey.other_machines})
 
 
 def _lacks(path: str) -> bool:
@@ -115,10 +115,10 @@ def _lacks(path: str) -> bool:
 def disagreement(survey: ScanResult) -> Iterator[Finding]:
     """Yield that files use the roots of several machines for one directory."""
     names: dict[Path, dict[str, list[str]]] = {}
-    for seen in survey.seen:
-        for _, placed in (*seen.misplaced, *seen.ours):
-            if placed.base is not None and placed.root:
-                names.setdefault(placed.base, {}).setdefault(placed.root, []).append(seen.subject)
+    for seen in survey.files:
+        for _, placed in (*seen.broken_paths, *seen.local_paths):
+            if placed.local_root is not None and placed.root:
+                names.setdefault(placed.local_root, {}).setdefault(placed.root, []).append(seen.subject)
     for base, roots in sorted(names.items()):
         files = sorted({f for found in roots.values() for f in found})
         if len(roots) < 2 or len(files) < 2:
@@ -135,16 +135,16 @@ def disagreement(survey: ScanResult) -> Iterator[Finding]:
 
 def vanished(survey: ScanResult) -> Iterator[Finding]:
     """Yield scripts that use a file of ours that was removed: git knows that it existed."""
-    from sage_doctor.paths.find.files import once_tracked  # noqa: PLC0415 - only where scripts are read
+    from sage_doctor.paths.find.files import removal_commit  # noqa: PLC0415 - only where scripts are read
 
     asked = 0
-    for seen in survey.seen:
+    for seen in survey.files:
         lost = []
-        for occurrence, placed in seen.placed:
-            if not occurrence.used or placed.place != "gone" or placed.target is None or asked >= _MOST_ASKED:
+        for occurrence, placed in seen.classified:
+            if not occurrence.used or placed.origin != "gone" or placed.target is None or asked >= _MOST_ASKED:
                 continue
             asked += 1
-            commit = once_tracked(survey.directory, placed.target)
+            commit = removal_commit(survey.directory, placed.target)
             if commit:
                 lost.append((occurrence, commit))
         if lost:
