@@ -174,7 +174,7 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
             f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
             commands=copy_commands(candidates),
         )
-        return with_repair(fix, model, "name-base", "--write-config") if sure else fix
+        return with_repair(fix, model, "set-base", "--write-config") if sure else fix
     named = by_path.get(best or "")
     value = named or best or "NAME-OR-PATH"
     fix = Fix(
@@ -183,7 +183,7 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
         commands=(f"sage-doctor check {shell_quote(named)}",) if named else copy_commands(candidates),
     )
     # Several are a question that the repair asks.
-    return with_repair(fix, model, "name-base") if choices and model.spec.base is None else fix
+    return with_repair(fix, model, "set-base") if choices and model.spec.base is None else fix
 
 
 @check("static", after=(*LOCATED, "check_adapter_config", "check_adapter_base"), kinds=ADAPTER)

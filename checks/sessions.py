@@ -224,9 +224,9 @@ def _regressed(
     if file is not None:
         said.append(f"{_below(host, file.path or '')} exists")
     manifest = shell_quote(host.manifest.path if host.manifest else "")
-    accept = f"sage-doctor accept {shell_quote(spec.name)} --manifest {manifest}"
+    accept = f"sage-doctor history accept {shell_quote(spec.name)} --manifest {manifest}"
     meant = (
-        "If it was reset on purpose, `sage-doctor accept` shows both values and asks."
+        "If it was reset on purpose, `sage-doctor history accept` shows both values and asks."
         if was is not None
         else "If it was reset on purpose, move the files with higher numbers away."
     )

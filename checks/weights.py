@@ -220,7 +220,7 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
             "weights-ambiguous",
             "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
             evidence={"taken": "model.safetensors", "ignored": shards},
-            fix=fix if why_not_quarantine(model) else with_repair(fix, model, "put-aside"),
+            fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
         )
 
 

@@ -82,4 +82,4 @@ def companions_back(model: Model, names: Sequence[str]) -> Fix:
     if recipe_places(model) is None:
         return bring_back(model, names)
     fix = Fix(summary="Copy it from the base and adapter it was merged from, or merge it again.")
-    return with_repair(Fix(summary=fix.summary, commands=merge_commands(model)), model, "copy-companions")
+    return with_repair(Fix(summary=fix.summary, commands=merge_commands(model)), model, "copy-tokenizer")

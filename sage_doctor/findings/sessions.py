@@ -29,7 +29,7 @@ DECLARATIONS = declare(
         cause="An old copy of the state was restored or pulled. The next sessions would overwrite the records of "
         "earlier ones.",
         remediation="Start no session. Find the newer state, in version control or on another machine, and restore it. "
-        "If the counter was reset on purpose, accept it with `sage-doctor accept`.",
+        "If the counter was reset on purpose, accept it with `sage-doctor history accept`.",
     ),
     Declaration(
         code="state-unrecorded",

@@ -328,8 +328,8 @@ def test_the_command_that_accepts_is_named_only_where_it_would_help(tmp_path: Pa
     assert codes(bench) == []
     state(bench, 41)
     found = bench.run("check_states").findings[0]
-    assert found.fix.commands[1] == f"sage-doctor accept identity --manifest {tmp_path}/sage-doctor.toml"
+    assert found.fix.commands[1] == f"sage-doctor history accept identity --manifest {tmp_path}/sage-doctor.toml"
     (tmp_path / RECORD).unlink()
     session(bench, 43)
     found = bench.run("check_states").findings[0]
-    assert not any("sage-doctor accept" in command for command in found.fix.commands)
+    assert not any("sage-doctor history accept" in command for command in found.fix.commands)
