@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.findings.advice import table
+from sage_doctor.findings.candidates import table
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import locate_keys

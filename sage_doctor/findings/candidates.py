@@ -1,4 +1,4 @@
-"""What fixes have in common: naming where a missing thing may be found on this machine."""
+"""Where a missing model may be found on this machine, as evidence and as a sentence of a fix."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def as_candidates(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
 def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
     """Return a sentence that names the best candidate, or one that says there is none; it starts with a space."""
     if not candidates:
-        return " Nothing like it was found on this machine: copy it from a machine that has it."
+        return " No candidate was found on this machine: copy it from a machine that has it."
     best = candidates[0]
     if not best.get("likely", True):
         shown, why = printable(best["path"]), printable(best["why"])
-        return f" Nothing here is known to be it; {shown} is a complete model ({why})."
-    rest = f" ({len(candidates) - 1} more listed)" if len(candidates) > 1 else ""
-    return f" Most likely it is {printable(best['path'])}: {printable(best['why'])}{rest}."
+        return f" No local model is known to be it; {shown} is a complete model ({why})."
+    rest = f"; {len(candidates) - 1} more listed" if len(candidates) > 1 else ""
+    return f" Best candidate: {printable(best['path'])} ({printable(best['why'])}{rest})."
 
 
 def table(name: str) -> str:
