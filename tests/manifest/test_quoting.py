@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sage_doctor.findings.advice import table
+from sage_doctor.findings.candidates import table
 from sage_doctor.manifest.quoting import header, key, string, strings, value
 
 if sys.version_info >= (3, 11):
