@@ -196,7 +196,7 @@ def test_another_boot_makes_every_result_void(doctor: Doctor, tmp_path: Path) ->
     doctor("gate", "talk", **run)
     for path in (tmp_path / "state" / "gate").glob("*.json"):
         record = json.loads(path.read_text())
-        record["surroundings"]["boot"] = "0000"
+        record["environment"]["boot"] = "0000"
         path.write_text(json.dumps(record))
     done = doctor("gate", "talk", **run)
     assert (done.code, loads(tmp_path / "env" / "python")) == (0, 2)

@@ -177,11 +177,11 @@ READ_ONLY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from sage_doctor.history import last_green, record
+from sage_doctor.history import last_good_run, record
 from tests.history.runs import SNAPSHOT, finding, report, series
 where = series(Path(sys.argv[2]))
 print(record(report(number=1), SNAPSHOT, where, verb="check"))
-print(last_green(where, report(finding("weights-missing"))) is not None)
+print(last_good_run(where, report(finding("weights-missing"))) is not None)
 print(sorted(p.name for p in Path(sys.argv[2]).iterdir()))
 """
 
