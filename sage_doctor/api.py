@@ -81,7 +81,7 @@ def _manifest(given: str | os.PathLike[str] | None, caller: Path | None) -> Mani
 
 def _complete(name: str, manifest: Manifest) -> Model:
     from sage_doctor.errors import ModelNotFound  # noqa: PLC0415
-    from sage_doctor.subjects.completeness import lacking  # noqa: PLC0415
+    from sage_doctor.subjects.completeness import why_not_loadable  # noqa: PLC0415
     from sage_doctor.subjects.declared import models_of  # noqa: PLC0415
     from sage_doctor.text import printable  # noqa: PLC0415
 
@@ -93,8 +93,8 @@ def _complete(name: str, manifest: Manifest) -> Model:
         if model is None:
             tried.append(f"{candidate}: not on this machine")
             continue
-        missing = lacking(model)
-        if missing is None:
+        missing = why_not_loadable(model)
+        if not missing:
             if tried:
                 import logging  # noqa: PLC0415 - half of what this module would cost
 

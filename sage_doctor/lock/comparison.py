@@ -11,7 +11,8 @@ from sage_doctor.lock import LOCK_NAME
 from sage_doctor.lock.differences import Difference, changes_between
 from sage_doctor.lock.entry import LockedModel
 from sage_doctor.lock.parse import read_lock
-from sage_doctor.lock.record import obstacle, record_models
+from sage_doctor.lock.record import record_models
+from sage_doctor.subjects.completeness import why_not_whole
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
@@ -53,8 +54,8 @@ def compare(
     found: dict[str, Compared] = {}
     whole = []
     for model in models:
-        why = obstacle(model)
-        if why is None:
+        why = why_not_whole(model)  # a lock of a broken model would lock the fault
+        if not why:
             whole.append(model)
         else:
             state: DriftState = "broken" if model.found else "absent"

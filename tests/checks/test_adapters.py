@@ -199,13 +199,13 @@ def base_of_the_manifest(bench: Bench) -> None:
     bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "full"\npath = "base"\n', "a")
 
 
-@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "no usable config.json")
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "config.json is missing")
 def base_without_configuration(bench: Bench) -> None:
     healthy(bench)
     (bench.root / "base" / "config.json").unlink()
 
 
-@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "it has no weights")
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "the weights are missing")
 def base_without_weights(bench: Bench) -> None:
     healthy(bench)
     (bench.root / "base" / MODEL).unlink()
@@ -217,7 +217,7 @@ def base_with_a_broken_index(bench: Bench) -> None:
     (bench.root / "base" / INDEX).write_text("{}")
 
 
-@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "model-00001-of-00002.safetensors is not there")
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "model-00001-of-00002.safetensors is missing")
 def base_without_a_shard(bench: Bench) -> None:
     write_adapter(bench.here, write_sharded(bench.root / "base"))
     (bench.root / "base" / "model-00001-of-00002.safetensors").unlink()

@@ -155,7 +155,7 @@ def test_a_broken_model_is_not_recorded_and_its_entry_stays(doctor: Doctor, plac
     (place / "base" / MODEL).unlink()
     done = doctor("lock", cwd=place)
     assert done.code == 1
-    assert "broken     b: there are no weights; what the lock says of it is kept" in done.out
+    assert "broken     b: the weights are missing; what the lock says of it is kept" in done.out
     assert lock_of(place) == before
     (place / "sage-doctor.lock").unlink()
     shutil.rmtree(place / "tuned")
