@@ -400,7 +400,10 @@ def test_an_empty_role_is_unknown(doctor: Doctor, tmp_path: Path) -> None:
     site = write_site(tmp_path / "site", None, more='[roles.idle]\ndescription = "nothing yet"\n')
     done = doctor("gate", "idle", cwd=site)
     assert done.code == 3
-    assert done.out == "unknown: idle: the role idle needs nothing, so nothing can be said of it\n"
+    assert done.out == (
+        "unknown: idle: nothing to examine on this machine for idle: "
+        "no model, runner, heartbeat, state or accelerator\n"
+    )
 
 
 def test_no_manifest_is_wrong_usage(doctor: Doctor, tmp_path: Path) -> None:
