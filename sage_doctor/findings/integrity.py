@@ -32,6 +32,16 @@ ENTRIES = (
         cure="Fetch the file again.",
     ),
     Entry(
+        code="weights-reader-disagrees",
+        severity="error",
+        title="The safetensors library refuses the file",
+        cause="The header has no fault that the doctor knows, and the library that a session opens it with refuses it "
+        "or finds other tensors in it. The file was usually written by a newer release with a type that the installed "
+        "one does not know.",
+        cure="Upgrade safetensors in the sessions' environment. If the newest release refuses the file as well, save "
+        "it again, and report it: then the doctor's own reader is too lenient.",
+    ),
+    Entry(
         code="weights-unverified",
         severity="info",
         title="Nothing tells what the weights should be",
