@@ -15,9 +15,9 @@ from typing import Any
 
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, length_of_time
 from sage_doctor.errors import UsageError
-from sage_doctor.gate.asking import ask_until_open
 from sage_doctor.gate.output import GateOutput
 from sage_doctor.gate.request import GateRequest
+from sage_doctor.gate.supervision import decide_until_open
 from sage_doctor.report import LEVELS
 
 
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         on_change=options.on_change,
         history=options.history,
     )
-    decision = ask_until_open(question, voice, options.wait)
+    decision = decide_until_open(question, voice, options.wait)
     voice.verdict(decision)
     if decision.report is not None:
         _deliver(decision.report, options.format, outputs)

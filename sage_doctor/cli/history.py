@@ -98,7 +98,7 @@ def _accept(host: Host, name: str | None) -> int:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     if not found["runs"]:
-        return [f"no run is written down in {printable(found['history'])}"]
+        return [f"no runs recorded yet in {printable(found['history'])}"]
     lines = []
     for one in found["runs"]:
         told = [

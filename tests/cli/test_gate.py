@@ -57,7 +57,7 @@ def test_a_missing_file_keeps_sessions_out_and_says_what_to_do(doctor: Doctor, s
     done = doctor("gate", "talk", cwd=site)
     assert done.code == 1
     assert done.out.startswith("blocked: talk: m0: weights-missing: no weights")
-    assert "examined anew" in done.err
+    assert "re-checked" in done.err
     assert "zoo/m0" in done.err
 
 
@@ -369,14 +369,14 @@ def test_waiting_ends_when_the_role_is_well_again(start: Start, site: Path) -> N
     assert process.returncode == 0
     assert out.startswith(b"open: talk")
     assert first.startswith(b"blocked: talk: m0: ")
-    assert first.endswith(b"; asking again in 1.0 s\n")
+    assert first.endswith(b"; trying again in 1.0 s\n")
 
 
 def test_waiting_ends_when_its_time_is_over(doctor: Doctor, site: Path) -> None:
     (site / "zoo" / "m0" / MODEL).unlink()
     done = doctor("gate", "talk", "--wait", "6s", cwd=site)
     assert done.code == 1
-    assert done.err.count("asking again") in (1, 2, 3)
+    assert done.err.count("trying again") in (1, 2, 3)
 
 
 # -- questions that make no sense -------------------------------------------------------------------------------------

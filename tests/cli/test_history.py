@@ -172,7 +172,7 @@ def lived(place: Path, count: int = 6, *, machine: str | None = None) -> None:
 def test_without_a_history_there_is_nothing_to_show(doctor: Doctor, manifest: Path) -> None:
     done = doctor("history")
     assert (done.code, done.err) == (0, "")
-    assert "no run is written down in" in done.out
+    assert "no runs recorded yet in" in done.out
     assert doctor("history", "-f", "json").report["runs"] == []
     assert not history_of(manifest).exists()
 
