@@ -24,12 +24,12 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What somebody asked for, as plain values: it travels to worker processes as JSON.
+    """What to examine, as plain values: it travels to worker processes as JSON.
 
     `role` asks for what one role needs and nothing else. `skip_load` names models that are not loaded again, because
-    what a load would find is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
+    the result of a load is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
     long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
-    be asked and this one written down.
+    be read and this one recorded.
     """
 
     targets: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Selection:
 
     @property
     def subjects(self) -> tuple[Service | Model, ...]:
-        """What is examined, in order: services first, because a model may lean on what they answered."""
+        """What is examined, in order: services first, because what they answer may stand in for loading a model."""
         return (*self.services, *self.models)
 
     def group_of(self, subject: Service | Model) -> str:

@@ -76,15 +76,15 @@ def selection(pytestconfig: pytest.Config) -> Selection:
 
 
 @pytest.fixture(scope="session")
-def asking(pytestconfig: pytest.Config) -> ServiceProber:
+def service_prober(pytestconfig: pytest.Config) -> ServiceProber:
     """What services answered the checks of this process."""
-    return _run_of(pytestconfig).asking
+    return _run_of(pytestconfig).service_prober
 
 
 @pytest.fixture(scope="session")
-def probing(pytestconfig: pytest.Config) -> ModelProber:
+def model_prober(pytestconfig: pytest.Config) -> ModelProber:
     """The probes that the checks of this process share."""
-    return _run_of(pytestconfig).probing
+    return _run_of(pytestconfig).model_prober
 
 
 def _run_of(config: pytest.Config) -> Run:
@@ -217,7 +217,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if pyfuncitem.config.getoption("--sage-request") is None:
         # A person runs pytest. The suite reads the outcome itself, and pytest's account of a skip costs more than most
         # checks do.
-        _tell_pytest(outcome)
+        _report_to_pytest(outcome)
     return True
 
 
@@ -238,7 +238,7 @@ def _order(item: pytest.Item) -> int:
     return item.session.stash[_ORDERS].get(item.nodeid, 0)
 
 
-def _tell_pytest(outcome: CheckOutcome) -> None:
+def _report_to_pytest(outcome: CheckOutcome) -> None:
     result = outcome.result
     if result.status == "skip":
         pytest.skip(result.reason or "")

@@ -200,7 +200,7 @@ def test_a_broken_lock_is_told_by_line_and_left_alone(doctor: Doctor, place: Pat
     (place / "sage-doctor.lock").write_text("schema = 1\n<<<<<<< HEAD\n")
     done = doctor("lock", *words, cwd=place)
     assert done.code == 2
-    assert "sage-doctor.lock:2: a merge left both sides here" in done.err
+    assert "sage-doctor.lock:2: unresolved merge conflict" in done.err
     assert lock_of(place) == "schema = 1\n<<<<<<< HEAD\n"
 
 

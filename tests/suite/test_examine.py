@@ -224,7 +224,7 @@ def test_own_checks_block_and_are_blocked(look_at: Examine, own: Path) -> None:
         ("    raise ValueError('\\x1b[31mred\\udcff')\n", "ValueError: "),
         ("    raise SystemExit(7)\n", "SystemExit"),
         ("    yield 7\n", "int, not a finding"),
-        ("    notes.measure('x', float('nan'), 's')\n", "no number"),
+        ("    notes.measure('x', float('nan'), 's')\n", "not a number"),
         ("    yield finding('acme-no-severity', 'x', fix=Fix(summary='y'))\n", "give its severity"),
         ("    import pytest; pytest.fail('no')\n", "no"),
         (
