@@ -46,7 +46,7 @@ def test_a_result_that_still_holds_is_taken(doctor: Doctor, site: Path, python: 
     doctor("gate", "talk", cwd=site)
     done = doctor("gate", "talk", cwd=site)
     assert done.code == 0
-    assert done.out.startswith("open: talk: m0 is ready; found 0.")
+    assert done.out.startswith("open: talk: m0 is ready; checked 0.")
     assert done.out.endswith("nothing changed since\n")
     assert loads(python) == 1
 
