@@ -1,5 +1,5 @@
-"""What is there, without judgement: a fact is a typed value about one thing (a model's weights, an adapter, a package).
+"""Facts: what is there on this disk or host, without judgement.
 
-A fact is put together from what `readers` return, and never raises for what a disk may hold: what cannot be read is a
-value that says so. Whether it is good or bad is for checks to say.
+A fact is made from the values that `readers` and `system` return: a frozen value that says what a directory holds or
+what the host is. Whether that is right or wrong is for checks to say. Building one never raises for what it finds.
 """

@@ -1,5 +1,5 @@
-"""One file format each: bytes to values, for files that may hold anything.
+"""Readers: from the bytes of one file or directory to values.
 
-A reader knows a format and nothing of models. It opens no more than it was given, never blocks, unpickles or reads
-without a limit, and returns what is wrong with a file as a value that says where.
+A reader is bounded in bytes and time, never blocks, never leaves the directory it was given, never unpickles or
+imports what it reads, and does not judge. Where the bytes are invalid, the returned value says what they are instead.
 """
