@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import inspect
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -28,7 +29,7 @@ from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.pytest_internals import parameters_of
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.service_prober import ServiceProber
-from sage_doctor.suite.suite_files import CHECKS, FAMILIES, FIXTURES
+from sage_doctor.suite.suite_files import CHECKS, FIXTURES
 from sage_doctor.text import printable
 
 PROPERTY = "sage-doctor"
@@ -173,9 +174,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not at_least(selection.level, spec.level):
             continue
         about = _subject(item)
-        family = item.path.stem
+        # Our files say their own place; a user's own checks come after all of them.
         ours = item.path.parent == CHECKS
-        rank = FAMILIES.index(family) if ours and family in FAMILIES else len(FAMILIES)
+        rank = getattr(getattr(item, "module", None), "ORDER", math.inf) if ours else math.inf
         subject = positions[about.name] if about is not None else -1
         kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), item.location[1] or 0), item))
         item.user_properties.append((LEVEL_PROPERTY, spec.level))
