@@ -20,10 +20,10 @@ from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
 from sage_doctor.text import format_bytes, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.lock.comparison import Compared
+    from sage_doctor.lock.comparison import Comparison
     from sage_doctor.lock.differences import Difference
     from sage_doctor.lock.entry import LockedModel
-    from sage_doctor.lock.scope import Choice
+    from sage_doctor.lock.scope import LockScope
 
 Entries = Mapping[str, "LockedModel"]
 
@@ -48,13 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Record, check or compare. Raises `UsageError` for a broken manifest or lock."""
-    from sage_doctor.lock.scope import choose  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.lock.scope import read_scope  # noqa: PLC0415 - --help needs none of it
 
     if options.check and (options.diff or options.prune):
         raise UsageError("--check cannot be combined with --diff or --prune")
     if options.diff and (options.prune or options.targets):
         raise UsageError("--diff compares two whole locks and cannot be combined with names or --prune")
-    choice = choose(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
+    choice = read_scope(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
     if options.diff:
         return _diff(choice, Path(options.diff))
     return _check(choice) if options.check else _record(choice, prune=options.prune)
@@ -73,7 +73,7 @@ def _needed(entries: Entries | None, path: Path) -> Entries:
     return entries
 
 
-def _compare(choice: Choice, old: Entries) -> list[Compared]:
+def _compare(choice: LockScope, old: Entries) -> list[Comparison]:
     from sage_doctor.lock.comparison import compare  # noqa: PLC0415
 
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as line:
@@ -93,7 +93,7 @@ def _hash_progress(line: Progress) -> Callable[[int, int], None]:
     return on_progress
 
 
-def _record(choice: Choice, *, prune: bool) -> int:
+def _record(choice: LockScope, *, prune: bool) -> int:
     from sage_doctor.lock.serialize import lock_text  # noqa: PLC0415
     from sage_doctor.system.atomic_write import atomic_write  # noqa: PLC0415
 
@@ -128,7 +128,7 @@ def _record(choice: Choice, *, prune: bool) -> int:
     return EXIT_UNHEALTHY if missing else EXIT_HEALTHY
 
 
-def _check(choice: Choice) -> int:
+def _check(choice: LockScope) -> int:
     locked = _needed(choice.locked, choice.lock)
     results = _compare(choice, locked)
     for found in results:
@@ -143,7 +143,7 @@ def _check(choice: Choice) -> int:
     return EXIT_UNHEALTHY if drifted else EXIT_UNKNOWN if "unreadable" in states else EXIT_HEALTHY
 
 
-def _diff(choice: Choice, other: Path) -> int:
+def _diff(choice: LockScope, other: Path) -> int:
     from sage_doctor.lock.differences import Sides, changes_between  # noqa: PLC0415
     from sage_doctor.lock.parse import read_lock  # noqa: PLC0415
 
@@ -168,7 +168,7 @@ def _diff(choice: Choice, other: Path) -> int:
 _WORDS = {"same": "same", "new": "new", "absent": "not here", "broken": "broken", "unreadable": "unreadable"}
 
 
-def _show(found: Compared, *, recording: bool, kept: bool) -> None:
+def _show(found: Comparison, *, recording: bool, kept: bool) -> None:
     """Print the state of one model, and what happens to its entry if it cannot be recorded."""
     if found.state == "changed":
         _changes("changed" if recording else "drifted", found.name, found.changes)
