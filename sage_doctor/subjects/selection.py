@@ -26,7 +26,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 class Request:
     """What somebody asked for, as plain values: it travels to worker processes as JSON.
 
-    `role` asks for what one role needs and nothing else. `settled` names models that are not loaded again, because
+    `role` asks for what one role needs and nothing else. `skip_load` names models that are not loaded again, because
     what a load would find is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
     long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
     be asked and this one written down.
@@ -50,7 +50,7 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Return the request that `to_json` wrote."""
-        return cls(**{**data, "targets": tuple(data["targets"]), "settled": tuple(data["settled"])})
+        return cls(**{**data, "targets": tuple(data["targets"]), "skip_load": tuple(data["skip_load"])})
 
 
 @dataclass(frozen=True, kw_only=True)
