@@ -1,7 +1,9 @@
 """What every test may rely on."""
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,8 @@ import pytest
 # ^C would wait for ever. A handler of our own is reset to the default in the programs we start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Each worker has a core. Threads of torch that wait for a core that another worker holds spin, and cost both.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

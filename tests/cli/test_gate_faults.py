@@ -48,10 +48,10 @@ def timed(doctor: Doctor, site: Path, *words: str) -> tuple[int, str, float]:
 )
 def test_a_hung_load_is_decided_by_the_deadline(doctor: Doctor, tmp_path: Path, behaviour: str) -> None:
     site = site_with(tmp_path, f"echo $$ > {tmp_path}/pid; {behaviour}")
-    code, said, took = timed(doctor, site, "--timeout", "6s")
+    code, said, took = timed(doctor, site, "--timeout", "4s")
     assert code == 1
     assert said.startswith("blocked: talk: m0: ")
-    assert took < 6 + LATER_S
+    assert took < 4 + LATER_S
     time.sleep(0.2)
     assert not alive(int((tmp_path / "pid").read_text()))
 
@@ -84,16 +84,16 @@ def test_a_load_that_eats_memory_is_blocked(doctor: Doctor, tmp_path: Path) -> N
 
 def test_a_decision_that_hangs_is_cut_short_and_names_the_stage_and_the_process(start: Start, tmp_path: Path) -> None:
     site = site_with(tmp_path, pause="import time; time.sleep(600)")
-    gate = start("gate", "talk", "--timeout", "5s", cwd=site)
+    gate = start("gate", "talk", "--timeout", "4s", cwd=site)
     began = time.monotonic()
     deciding = _child(gate.pid)
     while not loads(tmp_path / "env" / "python"):
         time.sleep(0.02)
     os.kill(deciding, signal.SIGSTOP)
     out, _ = gate.communicate(timeout=30)
-    assert time.monotonic() - began < 5 + LATER_S
+    assert time.monotonic() - began < 4 + LATER_S
     assert gate.returncode == 3
-    assert out.startswith(b"unknown: talk: no answer within 5.0 s, in the stage 'm0: loads'") or b"m0:" in out
+    assert out.startswith(b"unknown: talk: no answer within 4.0 s, in the stage 'm0: loads'") or b"m0:" in out
     assert b"which is stopped" in out
     assert not alive(deciding)
 
@@ -110,7 +110,7 @@ def test_what_was_found_before_the_deadline_counts(start: Start, tmp_path: Path)
     python = write_interpreter(tmp_path / "env", probe=f"touch {tmp_path}/loading; sleep 600")
     site = write_site(tmp_path / "site", python, models=2)
     (site / "zoo" / "m0" / MODEL).unlink()
-    gate = start("gate", "talk", "--timeout", "10s", cwd=site)
+    gate = start("gate", "talk", "--timeout", "6s", cwd=site)
     deciding = _child(gate.pid)
     while not (tmp_path / "loading").exists():  # of m1, after everything about m0
         time.sleep(0.02)
@@ -118,7 +118,7 @@ def test_what_was_found_before_the_deadline_counts(start: Start, tmp_path: Path)
     out, _ = gate.communicate(timeout=30)
     assert gate.returncode == 1
     assert out.startswith(b"blocked: talk: m0: weights-missing: ")
-    assert b"; then no answer within 10 s" in out
+    assert b"; then no answer within 6.0 s" in out
 
 
 @pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
