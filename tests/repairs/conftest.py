@@ -104,5 +104,5 @@ def discontented(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
         said.append("no")
         return "the test says so"
 
-    monkeypatch.setattr(repair_session, "discontent", never)
+    monkeypatch.setattr(repair_session, "verification_failure", never)
     return said

@@ -130,7 +130,7 @@ def test_an_interrupt_while_looking_again_puts_the_old_state_back(
         assert (sharded / INDEX).exists()
         raise raised
 
-    monkeypatch.setattr(repair_session, "discontent", interrupted)
+    monkeypatch.setattr(repair_session, "verification_failure", interrupted)
     with pytest.raises(raised):
         run_repairs(
             request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
@@ -147,7 +147,7 @@ def test_what_was_kept_is_let_go_only_when_the_checks_are_content(
         monkeypatch, lambda: Applied(rollback=lambda: done.append("undo"), commit=lambda: done.append("settle"))
     )
     for discontented in ("no", ""):
-        monkeypatch.setattr(repair_session, "discontent", lambda *_, said=discontented: said)
+        monkeypatch.setattr(repair_session, "verification_failure", lambda *_, said=discontented: said)
         run_repairs(
             request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
         )

@@ -82,9 +82,9 @@ def test_a_failure_half_way_leaves_no_trace(tmp_path: Path) -> None:
     path.write_text("old")
     script = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from sage_doctor.system.atomic_write import write_atomically\n"
+        "from sage_doctor.system.atomic_write import atomic_write\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "write_atomically(Path(sys.argv[1]), 'x' * 5000)"
+        "atomic_write(Path(sys.argv[1]), 'x' * 5000)"
     )
     run = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False, timeout=60)
     assert run.stderr.splitlines()[-1].endswith("report could not be written: file too large")
@@ -117,8 +117,8 @@ def test_devices() -> None:
 
 SAY = """
 from pathlib import Path
-from sage_doctor.system.atomic_write import write_atomically
-write_atomically(Path("/dev/stdout"), "report")
+from sage_doctor.system.atomic_write import atomic_write
+atomic_write(Path("/dev/stdout"), "report")
 """
 
 
