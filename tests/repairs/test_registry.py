@@ -17,7 +17,7 @@ FOUND = all_repairs()
 
 
 def test_every_file_is_one_repair() -> None:
-    files = {p.stem for p in (ROOT / "sage_doctor" / "repairs").glob("*.py")} - {"__init__"}
+    files = {p.stem for p in (ROOT / "sage_doctor" / "repairs" / "actions").glob("*.py")} - {"__init__"}
     assert {name.replace("-", "_") for name in FOUND} == files
 
 
@@ -36,12 +36,12 @@ def test_a_base_is_named_before_anything_is_merged_into_it() -> None:
 
 
 def test_checks_name_repairs_that_are_there() -> None:
-    sources = [*(ROOT / "checks").glob("*.py"), *(ROOT / "sage_doctor").glob("*_findings.py")]
+    sources = [*(ROOT / "checks").glob("*.py"), *(ROOT / "sage_doctor" / "findings").glob("*.py")]
     named = [
         node.args[2].value
         for path in sources
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "mended" and len(node.args) > 2
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "with_repair" and len(node.args) > 2
         if isinstance(node.args[2], ast.Constant)
     ]
     assert {*named, REWRITE} == set(FOUND)  # what no model has to do with is named by a constant
