@@ -16,7 +16,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 # Tests and demo name every path they use; what the user's shell exports must not reach into them.
-RUN    := env -u PYTHONPATH -u PYTHONHOME $(VENV)/bin
+RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 

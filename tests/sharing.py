@@ -9,16 +9,21 @@ from pathlib import Path
 
 import pytest
 
-# What takes ten seconds and more in one worker, the longest first. What lies below a directory here shares what it
-# builds, and stays with one worker.
-LONG = (
+# What takes ten seconds and more in one worker, the longest first. What stands together here shares what it builds,
+# or that torch and transformers are imported, and stays with one worker.
+LONG: tuple[str | tuple[str, ...], ...] = (
     "tests/corpus/",
     "tests/demo/test_walk.py",
     "tests/cli/test_gate_faults.py",
     "tests/probe/test_script.py",
     "tests/cli/test_gate.py",
     "tests/cli/test_fix.py",
-    "tests/merge/",
+    (
+        "tests/merge/",
+        "tests/facts/test_adapters.py",
+        "tests/facts/test_architectures.py",
+        "tests/facts/test_weights.py",
+    ),
     "tests/cli/test_check.py",
     "tests/suite/",
     "tests/demo/test_train_adapter.py",
@@ -26,7 +31,6 @@ LONG = (
     "tests/cli/test_history.py",
     "tests/probe/test_handle.py",
     "tests/packaging/test_torch_is_kept.py",
-    "tests/facts/test_architectures.py",
 )
 
 
