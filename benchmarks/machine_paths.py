@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from sage_doctor.paths.find import read_script
-from sage_doctor.paths.find.path_map import landscape
+from sage_doctor.paths.find.path_map import build_path_map
 from sage_doctor.paths.rewrite import RewriteContext, plan_edits
-from sage_doctor.paths.rewrite.source import rewritten
+from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.scan import ScannedFile
 
 GOAL_S = 10.0
@@ -34,15 +34,17 @@ def main() -> bool:
             path = top / "scripts" / f"s{number}.py"
             path.write_text((NAMES if number % EVERY == 0 else "") + PLAIN, encoding="utf-8")
             files.append(path)
-        known = landscape(home=top / "home", ours=[top], others=["/home/sprout"])
+        known = build_path_map(home=top / "home", own_roots=[top], other_roots=["/home/sprout"])
         begun = time.monotonic()
         scripts = [read_script(path, known, directory=top) for path in files]
-        known.learn(o.text for s in scripts for o in s.occurrences if o.used)
+        known.learn_roots(o.text for s in scripts for o in s.references if o.used)
         seen = [
-            ScannedFile(script=s, subject=s.path.name, placed=tuple((o, known.place(o.text)) for o in s.occurrences))
+            ScannedFile(
+                script=s, subject=s.path.name, classified=tuple((o, known.classify(o.text)) for o in s.references)
+            )
             for s in scripts
         ]
-        found = [s for s in seen if s.misplaced]
+        found = [s for s in seen if s.broken_paths]
         finding = time.monotonic() - begun
         assert len(found) == FILES // EVERY
         world = RewriteContext(directory=top)

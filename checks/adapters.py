@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
-from sage_doctor.facts.packages import knows_peft_type, unknown_lora_fields
+from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_fields
 from sage_doctor.findings.advice import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.findings.hub_findings import dangling_blobs, unresolved
 from sage_doctor.findings.repairability import base_choices, with_repair

@@ -8,7 +8,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.config import impossible_sizes, sizes_named
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
-from sage_doctor.facts.packages import knows_model_type
+from sage_doctor.facts.library_source import knows_model_type
 from sage_doctor.findings.weight_findings import bring_back, companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote

@@ -51,7 +51,7 @@ def check_generates(model: Model, probe: ModelProber, notes: Notes) -> Iterator[
     if degenerate is not None:
         yield finding(
             "generate-degenerate",
-            f"the model {printable(degenerate.words)}",
+            f"the model {printable(degenerate.description)}",
             evidence={"form": degenerate.kind, "answer": outcome.generation.text[:500]},
             fix=Fix(
                 summary="Weights, tokenizer and chat template may not belong together; compare with a machine where it "

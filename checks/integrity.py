@@ -17,7 +17,7 @@ from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.facts.tensor_scan import TensorScan
+    from sage_doctor.readers.tensor_scan import TensorScan
 
 
 def _weight_files(model: Model) -> list[tuple[str, Header | None]]:
@@ -40,7 +40,7 @@ def _locked(model: Model) -> Collection[str]:
 @check("integrity", after=["*"])
 def check_hashes(model: Model) -> Iterator[Finding]:
     """The weight files are those that were published, as far as a hash of them is recorded here."""
-    from sage_doctor.facts.ground_truth import expected_hashes
+    from sage_doctor.facts.expected_hashes import expected_hashes
     from sage_doctor.facts.hashing import hash_files
 
     names = [name for name, _ in _weight_files(model)]
@@ -98,7 +98,7 @@ def check_hashes(model: Model) -> Iterator[Finding]:
 @check("integrity", after=["*"])
 def check_numbers(model: Model) -> Iterator[Finding]:
     """The weights are finite numbers, and no tensor is blank."""
-    from sage_doctor.facts.tensor_scan import scan
+    from sage_doctor.readers.tensor_scan import scan
 
     nonfinite: list[tuple[str, TensorScan]] = []
     blank: list[tuple[str, TensorScan]] = []

@@ -152,10 +152,10 @@ def check_placement(model: Model, host: Host, probe: ModelProber) -> Iterator[Fi
                 commands=(f"{shell_quote(host.session.executable)} -c {shell_quote(LOOK_AT_TORCH)}",),
             ),
         )
-    elif outcome.misplaced:
+    elif outcome.wrong_device_count:
         yield finding(
             "params-on-wrong-device",
-            f"{outcome.misplaced} parameter tensor(s) are not on {printable(device.used if device else '?')}",
+            f"{outcome.wrong_device_count} parameter tensor(s) are not on {printable(device.used if device else '?')}",
             evidence={"devices": dict(loaded.devices)},
             fix=Fix(
                 summary="Load it without a device map, or free memory on the device: "

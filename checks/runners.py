@@ -38,7 +38,7 @@ def check_runners(host: Host) -> Iterator[Finding]:
     from sage_doctor.paths.scan import scan
 
     found = scan(host, lint=False)
-    for seen in found.seen:
+    for seen in found.files:
         yield from form_findings(seen, host.environ)
         yield from unverified(seen)
         yield from _paths(seen, host)
@@ -54,15 +54,15 @@ def check_lint(host: Host, notes: Notes) -> Iterator[Finding]:
     from sage_doctor.paths.scan import scan
 
     found = scan(host, lint=True)
-    for seen in found.seen:
+    for seen in found.files:
         if not seen.roles:
             yield from form_findings(seen, host.environ)
             yield from _paths(seen, host)
-    for seen in found.seen:
+    for seen in found.files:
         yield from unit_findings(seen, found)
     yield from vanished(found)
     yield from disagreement(found)
-    notes.measure("files_read", len(found.seen), "files")
+    notes.measure("files_read", len(found.files), "files")
     for name, count in sorted(found.counts.items()):
         notes.measure(f"paths_{name}", count, "paths")
 
@@ -74,9 +74,9 @@ def _patterns(host: Host, role: str) -> tuple[str, ...]:
 def _paths(seen: ScannedFile, host: Host) -> Iterator[Finding]:
     """Yield what is wrong with a file's paths. The sessions' Python is asked only where something is."""
     from sage_doctor.findings.scripts import path_findings
-    from sage_doctor.paths.rewrite import world_of
-    from sage_doctor.paths.scan import shared
+    from sage_doctor.paths.rewrite import rewrite_context
+    from sage_doctor.paths.scan import runs_elsewhere
 
-    elsewhere = bool(seen.ours) and shared(host, seen.roles)
-    if seen.misplaced or elsewhere:
-        yield from path_findings(seen, world_of(host), shared=elsewhere)
+    elsewhere = bool(seen.local_paths) and runs_elsewhere(host, seen.roles)
+    if seen.broken_paths or elsewhere:
+        yield from path_findings(seen, rewrite_context(host), shared=elsewhere)

@@ -84,7 +84,7 @@ def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) 
     if speech.degeneration is not None:
         yield finding(
             "generate-degenerate",
-            f"the model {printable(speech.degeneration.words)}",
+            f"the model {printable(speech.degeneration.description)}",
             evidence={"form": speech.degeneration.kind, "answer": speech.text[:500], "url": service.spec.url},
             fix=Fix(
                 summary="The service runs, and its model says nothing of use: look at the weights and the chat "

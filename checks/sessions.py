@@ -15,7 +15,7 @@ from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.facts.traces import Numbered, Trace, Traces, Unseen
+    from sage_doctor.facts.traces import HighestNumber, SearchGaps, Trace, Traces
     from sage_doctor.history.watermarks import Counter, Mark, Watermarks
 
 _LARGEST_MEASURED = 1 << 53  # beyond it a float is not exact
@@ -95,7 +95,7 @@ def _look_at_the_timer(host: Host) -> Fix:
     return Fix(summary="See when the timer last ran and how it ended; then start one session by hand.", commands=timers)
 
 
-def _unseen(host: Host, unseen: Unseen) -> list[str]:
+def _unseen(host: Host, unseen: SearchGaps) -> list[str]:
     told = [f"{_below(host, p)} could not be listed ({why})" for p, why in unseen.unreadable.items()]
     return told + (["there are more names than are looked at"] if unseen.cut else [])
 
@@ -196,7 +196,7 @@ def _invalid(spec: StateSpec, message: str) -> Finding:
     )
 
 
-def _unheld(host: Host, spec: StateSpec, numbered: Numbered | None) -> Finding | None:
+def _unheld(host: Host, spec: StateSpec, numbered: HighestNumber | None) -> Finding | None:
     """Return why a counter cannot be held against the numbers of files, or None. No file at all is the beginning."""
     if numbered is None or not (numbered.unseen or (numbered.count and numbered.number is None)):
         return None
@@ -212,7 +212,7 @@ def _unheld(host: Host, spec: StateSpec, numbered: Numbered | None) -> Finding |
 
 
 def _regressed(
-    host: Host, spec: StateSpec, value: float, mark: Mark | None, numbered: Numbered | None
+    host: Host, spec: StateSpec, value: float, mark: Mark | None, numbered: HighestNumber | None
 ) -> Finding | None:
     was = mark if mark is not None and value < mark.value else None
     file = numbered if numbered is not None and numbered.number is not None and value < numbered.number else None

@@ -31,7 +31,7 @@ from .architecture import (
 SIBLINGS_APART = ("checks.", "sage_doctor.facts.", "sage_doctor.render.", "sage_doctor.repairs.actions.")
 HEAVY = {"torch", "transformers", "peft", "accelerate", "gguf", "huggingface_hub", "numpy"}
 MAY_BE_HEAVY = {
-    *("sage_doctor/probe/script.py", "sage_doctor/facts/tensor_scan.py"),
+    *("sage_doctor/probe/script.py", "sage_doctor/readers/tensor_scan.py"),
     *("sage_doctor/merge/deltas.py", "sage_doctor/merge/library_names.py"),
 }
 MOST_LINES = 300

@@ -96,7 +96,7 @@ def _told(step: Step) -> str:
     speed = step.done / step.elapsed_s if step.elapsed_s > 0 else 0.0
     left = f"{(step.total - step.done) / speed:.0f} s left" if speed > 0 and step.done < step.total else ""
     share = step.done / step.total if step.total else 1.0
-    return f"{share:4.0%}  {step.doing}  {format_bytes(speed)}/s  {left}"
+    return f"{share:4.0%}  {step.activity}  {format_bytes(speed)}/s  {left}"
 
 
 def _report(outcome: MergeOutcome) -> None:

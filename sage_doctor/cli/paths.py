@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """List what was found. Raises `UsageError` for a file that is not there."""
     from sage_doctor.paths.find.installed import find_installed  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.paths.rewrite import world_of  # noqa: PLC0415
+    from sage_doctor.paths.rewrite import rewrite_context  # noqa: PLC0415
     from sage_doctor.paths.scan import scan  # noqa: PLC0415
     from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
 
@@ -57,13 +57,13 @@ def run(options: argparse.Namespace) -> int:
     if options.patch:
         return _print_patch(host, files)
     installed = find_installed(host.home, host.environ) if options.installed else None
-    found = scan(host, lint=True, only=files, everything=options.all, installed=installed)
-    lacking = [f for seen in found.seen if installed is not None for f in _lacking(seen, found)]
-    wrong = bool(lacking) or any(seen.misplaced for seen in found.seen)
-    world = world_of(host) if wrong or any(seen.ours for seen in found.seen) else None
+    found = scan(host, lint=True, only=files, include_system=options.all, installed=installed)
+    lacking = [f for seen in found.files if installed is not None for f in _lacking(seen, found)]
+    wrong = bool(lacking) or any(seen.broken_paths for seen in found.files)
+    world = rewrite_context(host) if wrong or any(seen.local_paths for seen in found.files) else None
     if options.format == "json":
-        rows = [row for seen in found.seen for row in _rows(seen, world, everything=options.all)]
-        said = {"files": len(found.seen), "counts": found.counts, "paths": rows}
+        rows = [row for seen in found.files for row in _rows(seen, world, everything=options.all)]
+        said = {"files": len(found.files), "counts": found.counts, "paths": rows}
         if installed is not None:
             said["lacking"] = [{"file": f.subject, "code": f.code, "message": f.message} for f in lacking]
         sys.stdout.write(json.dumps(said, indent=2) + "\n")
@@ -113,10 +113,10 @@ def _print_patch(host: Host, files: list[Path] | None) -> int:
 def _rows(seen: ScannedFile, world: RewriteContext | None, *, everything: bool) -> Iterator[dict[str, Any]]:
     from sage_doctor.paths.rewrite import plan_edits  # noqa: PLC0415
 
-    wanted = {id(o) for o, _ in (*seen.misplaced, *seen.ours)}
+    wanted = {id(o) for o, _ in (*seen.broken_paths, *seen.local_paths)}
     planned = plan_edits(seen, world) if wanted and world is not None else None
-    written = {id(e.occurrence): e for e in (*planned.edits, *planned.suggestions)} if planned is not None else {}
-    for occurrence, placed in seen.placed:
+    written = {id(e.reference): e for e in (*planned.edits, *planned.suggestions)} if planned is not None else {}
+    for occurrence, placed in seen.classified:
         if not everything and id(occurrence) not in wanted:
             continue
         edit = written.get(id(occurrence))
@@ -125,7 +125,7 @@ def _rows(seen: ScannedFile, world: RewriteContext | None, *, everything: bool) 
             "line": occurrence.line,
             "column": occurrence.column + 1,
             "path": occurrence.text,
-            "class": placed.place if occurrence.used else occurrence.context,
+            "class": placed.origin if occurrence.used else occurrence.usage,
             "form": occurrence.form,
             "here": str(placed.target) if placed.target is not None else None,
             "exists": placed.exists,
@@ -138,7 +138,7 @@ def _rows(seen: ScannedFile, world: RewriteContext | None, *, everything: bool) 
 
 def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool) -> None:
     suggested = 0
-    for seen in found.seen:
+    for seen in found.files:
         rows = list(_rows(seen, world, everything=everything))
         for row in rows:
             place = f"{printable(row['file'], limit=300)}:{row['line']}:{row['column']}"
@@ -156,7 +156,7 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
         if seen.script.problem and (rows or everything or seen.roles):
             sys.stdout.write(f"{printable(seen.subject, limit=300)}: unverified: {printable(seen.script.problem)}\n")
     counted = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items())) or "none"
-    sys.stdout.write(f"{len(found.seen)} files read; paths: {counted}\n")
+    sys.stdout.write(f"{len(found.files)} files read; paths: {counted}\n")
     if suggested:
         sys.stdout.write(f"{suggested} only suggested: `sage-doctor paths --patch` prints what `git apply` takes\n")
     if not found.complete:

@@ -37,7 +37,7 @@ class Incident:
     runners: tuple[Path, ...]
 
 
-def places(scratch: Path) -> Incident:
+def incident_paths(scratch: Path) -> Incident:
     """Return where the incident lies, or will lie, under a scratch directory."""
     root = scratch / "thor"
     return Incident(
@@ -50,21 +50,21 @@ def places(scratch: Path) -> Incident:
     )
 
 
-def lay_out(scratch: Path, model: Path) -> Incident:
+def write_incident(scratch: Path, model: Path) -> Incident:
     """Write the incident into `scratch/thor`, which must not exist yet, from the directory of the real base model.
 
     The weights are copied, not linked: whoever plays with the result must not break the model it came from. Raises
     `UsageError` where `scratch/thor` is there already: it may hold somebody's changes.
     """
-    it = places(scratch)
-    if it.root.exists() or it.root.is_symlink():
+    incident = incident_paths(scratch)
+    if incident.root.exists() or incident.root.is_symlink():
         raise UsageError(
-            f"{shell_quote(it.root)} exists already\n  next: remove it, or give the demo another directory"
+            f"{shell_quote(incident.root)} exists already\n  next: remove it, or give the demo another directory"
         )
-    shutil.copytree(HERE / "thor", it.root, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(model, it.base)
-    shutil.copytree(model, it.merged, ignore=shutil.ignore_patterns(WEIGHTS))
-    shutil.copytree(HERE / "adapter", it.adapter)
+    shutil.copytree(HERE / "thor", incident.root, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(model, incident.base)
+    shutil.copytree(model, incident.merged, ignore=shutil.ignore_patterns(WEIGHTS))
+    shutil.copytree(HERE / "adapter", incident.adapter)
     for tokenizer in (*model.glob("tokenizer*"), *model.glob("chat_template*")):
-        shutil.copy(tokenizer, it.adapter)
-    return it
+        shutil.copy(tokenizer, incident.adapter)
+    return incident

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, WEIGHTS, Incident, lay_out, places
+from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, WEIGHTS, Incident, incident_paths, write_incident
 from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
 from sage_doctor.text import printable
@@ -32,7 +32,7 @@ INDENT = "  "
 SHOWN = ("check", "fix", "--rewrite-paths", "--yes")  # the words that a person would type
 
 
-class NotAsTold(Exception):
+class DemoFailed(Exception):
     """Something the demo claims did not come true; the text is the sentence shown."""
 
 
@@ -44,20 +44,20 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
     """
     if not is_whole(cache_root() / NAME):
         echo(f"Making the demo's model, {NAME}: once, for about half a minute.")
-    it = lay_out(scratch, converted())
-    begun = time.monotonic()
+    incident = write_incident(scratch, converted())
+    started = time.monotonic()
     try:
-        _play(it, echo)
-    except (NotAsTold, subprocess.TimeoutExpired) as broken:
+        _play(incident, echo)
+    except (DemoFailed, subprocess.TimeoutExpired) as broken:
         echo("")
         echo(f"The demo did not go as it should: {broken}")
-        echo(f"Everything lies as it was at that moment in {printable(str(it.root))}.")
+        echo(f"Everything lies as it was at that moment in {printable(str(incident.root))}.")
         return 1
     echo("")
     echo("Shown: two misleading errors; their causes, found without loading a model;")
     echo("one command that named the base, merged the model and rewrote the script's path;")
     echo("and that model, really loaded, asked and timed, by the doctor and by the sessions.")
-    echo(f"It took {time.monotonic() - begun:.0f} s.")
+    echo(f"It took {time.monotonic() - started:.0f} s.")
     return 0
 
 
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
         scratch = Path(arguments[0]).absolute()
         code = run_demo(scratch, echo=_say)
         if code == 0:
-            root = printable(str(places(scratch).root))
+            root = printable(str(incident_paths(scratch).root))
             _say(f"It lies in {root}: break something else, and run `sage-doctor` there.")
         return code
     scratch = Path(tempfile.mkdtemp(prefix="sage-doctor-demo-"))
@@ -90,50 +90,50 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _play(it: Incident, echo: Echo) -> None:
+def _play(incident: Incident, echo: Echo) -> None:
     """Play all six scenes."""
     echo("After a reboot, no session starts on the machine called thor.")
     _heading(echo, "1", "The sessions fail, with errors about repositories that nobody asked for")
-    for runner in it.runners:
-        code, last = _session(it, runner, echo)
+    for runner in incident.runners:
+        code, last = _session(incident, runner, echo)
         if code == 0:
-            raise NotAsTold(f"{runner.name} ran, although its model has no weights")
+            raise DemoFailed(f"{runner.name} ran, although its model has no weights")
         for line in _wrapped(last):
             echo(INDENT + line)
 
     _heading(echo, "2", "The doctor says what is wrong")
-    _diagnosed(_doctor(it, echo, "check"), it)
+    _assert_diagnosed(_doctor(incident, echo, "check"), incident)
 
     _heading(echo, "3", "The doctor mends it: the adapter's base, the model's weights, the script's path")
-    _mended(_doctor(it, echo, "fix", "--rewrite-paths", "--yes"), it)
+    _assert_repaired(_doctor(incident, echo, "fix", "--rewrite-paths", "--yes"), incident)
 
     _heading(echo, "4", "The doctor looks again, and lets the model speak")
-    _cured(_doctor(it, echo, "check", "--timeout", f"{STEP_DEADLINE_S:.0f}"))
+    _assert_healthy(_doctor(incident, echo, "check", "--timeout", f"{STEP_DEADLINE_S:.0f}"))
 
     _heading(echo, "5", "The sessions run")
-    for runner in it.runners:
-        code, last = _session(it, runner, echo)
+    for runner in incident.runners:
+        code, last = _session(incident, runner, echo)
         for line in _wrapped(last):
             echo(INDENT + line)
         if code != 0 or ANSWER not in last:
-            raise NotAsTold(f"{runner.name} did not answer “{ANSWER} …” although the doctor was content")
+            raise DemoFailed(f"{runner.name} did not answer “{ANSWER} …” although the doctor was content")
 
     _heading(echo, "6", "From now on the gate asks first: once in earnest, then for as long as nothing changes")
-    _gate(it, echo)
-    said = _gate(it, echo, "--", sys.executable, str(it.runners[0]))
-    if "nothing changed since" not in said or ANSWER not in said:
-        raise NotAsTold("the gate did not take the result that it had just found, or did not start the session")
+    _gate(incident, echo)
+    output = _gate(incident, echo, "--", sys.executable, str(incident.runners[0]))
+    if "nothing changed since" not in output or ANSWER not in output:
+        raise DemoFailed("the gate did not take the result that it had just found, or did not start the session")
 
 
-def _gate(it: Incident, echo: Echo, *command: str) -> str:
+def _gate(incident: Incident, echo: Echo, *command: str) -> str:
     """Ask the gate in front of a session, show what is said, and return it."""
-    started = f" -- python {it.runners[0].relative_to(it.root)}" if command else ""
-    echo(f"{INDENT}$ sage-doctor gate {ROLE}{started}")
-    begun = time.monotonic()
+    suffix = f" -- python {incident.runners[0].relative_to(incident.root)}" if command else ""
+    echo(f"{INDENT}$ sage-doctor gate {ROLE}{suffix}")
+    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "sage_doctor", "gate", ROLE, *command],
-        cwd=it.root,
-        env={**_environment(), "STATE_DIRECTORY": str(it.root.parent / "state")},
+        cwd=incident.root,
+        env={**_environment(), "STATE_DIRECTORY": str(incident.root.parent / "state")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -145,9 +145,9 @@ def _gate(it: Incident, echo: Echo, *command: str) -> str:
     for line in done.stdout.splitlines():
         for part in _wrapped(printable(line)):
             echo(INDENT + part)
-    echo(f"{INDENT}(exit code {done.returncode}, {time.monotonic() - begun:.1f} s)")
+    echo(f"{INDENT}(exit code {done.returncode}, {time.monotonic() - started:.1f} s)")
     if done.returncode != 0:
-        raise NotAsTold(f"the gate ended with exit code {done.returncode} although the doctor was content")
+        raise DemoFailed(f"the gate ended with exit code {done.returncode} although the doctor was content")
     return done.stdout
 
 
@@ -157,12 +157,12 @@ def _heading(echo: Echo, number: str, text: str) -> None:
     echo("")
 
 
-def _session(it: Incident, runner: Path, echo: Echo) -> tuple[int, str]:
+def _session(incident: Incident, runner: Path, echo: Echo) -> tuple[int, str]:
     """Run a session and return its exit code with the last line it said, where a traceback has its error."""
-    echo(f"{INDENT}$ python {runner.relative_to(it.root)}")
+    echo(f"{INDENT}$ python {runner.relative_to(incident.root)}")
     done = subprocess.run(
         [sys.executable, str(runner)],
-        cwd=it.root,
+        cwd=incident.root,
         env=_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -171,20 +171,20 @@ def _session(it: Incident, runner: Path, echo: Echo) -> tuple[int, str]:
         timeout=STEP_DEADLINE_S,
         check=False,
     )
-    said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    return done.returncode, printable(said[-1]) if said else f"(nothing, exit code {done.returncode})"
+    output = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    return done.returncode, printable(output[-1]) if output else f"(nothing, exit code {done.returncode})"
 
 
-def _doctor(it: Incident, echo: Echo, *words: str) -> Report:
+def _doctor(incident: Incident, echo: Echo, *words: str) -> Report:
     """Run the doctor in a process of its own, show its screen line by line, and return its report."""
-    saved = it.root / "report.json"
+    saved = incident.root / "report.json"
     saved.unlink(missing_ok=True)
     echo(f"{INDENT}$ sage-doctor {' '.join(w for w in words if w in SHOWN)}")
     command = [sys.executable, "-m", "sage_doctor", *words, "--output", f"json:{saved}"]
-    begun = time.monotonic()
+    started = time.monotonic()
     with subprocess.Popen(
         command,
-        cwd=it.root,
+        cwd=incident.root,
         env=_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -193,23 +193,23 @@ def _doctor(it: Incident, echo: Echo, *words: str) -> Report:
         errors="replace",
     ) as child:
         # Its few lines of progress fit into the pipe while the screen is read.
-        for line in _lines(child, begun):
+        for line in _lines(child, started):
             echo(INDENT + line if line else "")
         errors = child.stderr.read() if child.stderr else ""
     if not saved.is_file():
         last = (errors.strip().splitlines() or ["it said nothing"])[-1]
-        raise NotAsTold(f"the doctor ended with exit code {child.returncode} and no report: {printable(last)}")
+        raise DemoFailed(f"the doctor ended with exit code {child.returncode} and no report: {printable(last)}")
     report = Report.from_json(json.loads(saved.read_text(encoding="utf-8")))
-    echo(f"{INDENT}(exit code {child.returncode}, {time.monotonic() - begun:.1f} s)")
+    echo(f"{INDENT}(exit code {child.returncode}, {time.monotonic() - started:.1f} s)")
     if report.exit_code != child.returncode:
-        raise NotAsTold(f"the doctor's report says exit code {report.exit_code}, its process {child.returncode}")
+        raise DemoFailed(f"the doctor's report says exit code {report.exit_code}, its process {child.returncode}")
     return report
 
 
-def _lines(child: subprocess.Popen[str], begun: float) -> Iterator[str]:
+def _lines(child: subprocess.Popen[str], started: float) -> Iterator[str]:
     for line in child.stdout or ():
         yield line.rstrip("\n")
-    child.wait(timeout=max(1.0, STEP_DEADLINE_S - (time.monotonic() - begun)))
+    child.wait(timeout=max(1.0, STEP_DEADLINE_S - (time.monotonic() - started)))
 
 
 def _environment() -> dict[str, str]:
@@ -229,45 +229,45 @@ def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, _columns(), break_long_words=False, break_on_hyphens=False)
 
 
-def _diagnosed(report: Report, it: Incident) -> None:
+def _assert_diagnosed(report: Report, incident: Incident) -> None:
     """Hold the first report against the incident: both causes are named, and where the real base lies."""
     if (report.verdict, report.exit_code) != ("unhealthy", EXIT_UNHEALTHY):
-        raise NotAsTold(f"the doctor's verdict is {report.verdict} ({report.exit_code}), not unhealthy (1)")
-    _find(report, "runner-hardcoded-path", str(it.runners[0].relative_to(it.root)))
+        raise DemoFailed(f"the doctor's verdict is {report.verdict} ({report.exit_code}), not unhealthy (1)")
+    _find(report, "runner-hardcoded-path", str(incident.runners[0].relative_to(incident.root)))
     first = next((f for f in report.findings if f.code != "runner-hardcoded-path"), report.findings[0])
     if (first.code, first.subject) != ("weights-missing", MERGED):
-        raise NotAsTold(f"the first finding is {first.code} on {first.subject}, not weights-missing on {MERGED}")
+        raise DemoFailed(f"the first finding is {first.code} on {first.subject}, not weights-missing on {MERGED}")
     lost = _find(report, "adapter-base-missing", ADAPTER)
-    if str(it.base) not in [candidate.get("path") for candidate in lost.evidence.get("candidates", ())]:
-        raise NotAsTold(f"the real base, {BASE}, is not among the candidates that {lost.code} names")
+    if str(incident.base) not in [candidate.get("path") for candidate in lost.evidence.get("candidates", ())]:
+        raise DemoFailed(f"the real base, {BASE}, is not among the candidates that {lost.code} names")
 
 
 def _find(report: Report, code: str, subject: str) -> Finding:
     for finding in report.findings:
         if (finding.code, finding.subject) == (code, subject):
             return finding
-    raise NotAsTold(f"the doctor does not report {code} on {subject}")
+    raise DemoFailed(f"the doctor does not report {code} on {subject}")
 
 
-def _mended(report: Report, it: Incident) -> None:
+def _assert_repaired(report: Report, incident: Incident) -> None:
     """Hold the report after the repairs against the promise: both causes are gone, and the weights are there."""
     left = [f for f in report.findings if f.severity == "error" or (f.severity, f.subject) == ("warning", MERGED)]
     if left or report.exit_code != EXIT_HEALTHY:
         worst = f": {left[0].code} on {left[0].subject}" if left else ""
-        raise NotAsTold(f"after the repairs the doctor is not content ({report.exit_code}){worst}")
-    if not (it.merged / WEIGHTS).is_file():
-        raise NotAsTold(f"{MERGED} has no weights after the repairs")
+        raise DemoFailed(f"after the repairs the doctor is not content ({report.exit_code}){worst}")
+    if not (incident.merged / WEIGHTS).is_file():
+        raise DemoFailed(f"{MERGED} has no weights after the repairs")
 
 
-def _cured(report: Report) -> None:
+def _assert_healthy(report: Report) -> None:
     """Hold the second report against the cure: healthy, in the model's own words, with what they cost."""
     if (report.verdict, report.exit_code) != ("healthy", EXIT_HEALTHY):
         worst = f": {report.findings[0].message}" if report.findings else ""
-        raise NotAsTold(f"after the cure the verdict is {report.verdict} ({report.exit_code}), not healthy (0){worst}")
+        raise DemoFailed(f"after the cure the verdict is {report.verdict} ({report.exit_code}), not healthy (0){worst}")
     answer = report.answers.get(MERGED, "")
     if ANSWER not in answer:
-        raise NotAsTold(f"{MERGED} answered {printable(answer) or 'nothing'!r}, not “{ANSWER} …”")
+        raise DemoFailed(f"{MERGED} answered {printable(answer) or 'nothing'!r}, not “{ANSWER} …”")
     measured = {m.name for m in report.measurements if m.subject == MERGED}
     missing = {"load_s", "first_token_ms", "tokens_per_s"} - measured
     if missing:
-        raise NotAsTold(f"nothing was measured for {', '.join(sorted(missing))} of {MERGED}")
+        raise DemoFailed(f"nothing was measured for {', '.join(sorted(missing))} of {MERGED}")

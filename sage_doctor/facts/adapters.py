@@ -1,4 +1,4 @@
-"""A PEFT adapter's configuration and tensors, and how its tensors join the base's, told from headers alone.
+"""A PEFT adapter: its configuration and tensors, and which of the base's tensors they belong to, from headers alone.
 
 Key forms of PEFT 0.21 (`peft.utils.save_and_load`): `base_model.model.<module>.lora_A.weight`; the adapter's own
 name is taken out on saving and put in again on loading, so a key that still carries `.default.` never matches.

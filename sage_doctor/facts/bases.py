@@ -1,4 +1,4 @@
-"""What a base model's name leads to on this machine, in the places a loader would look, and where else it may be."""
+"""A base model's name, resolved: where a loader would find it on this machine, and where else it may be."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sage_doctor.system.path_info import inspect_path
 
 
 @dataclass(frozen=True, kw_only=True)
-class BasePlace:
-    """Where a reference leads. `found` is the directory; `beside` one that only the adapter's own place explains.
+class ResolvedBase:
+    """A base's name, resolved. `found` is the directory; `beside` is one relative to the adapter, which no loader uses.
 
     `tried` are the paths looked at, in order. `repo_id` is set where the text could name a hub repository.
     """
@@ -35,7 +35,7 @@ WRITTEN_DOWN, SAME_TAIL, SIMILAR, KNOWN, NEAR_BY = range(5)
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A directory on this machine that may be what is looked for.
+    """A directory on this machine that may be the base.
 
     `rank` is one of the ranks above; among equals, the more words of the name are `shared`, the better.
     """
@@ -46,7 +46,7 @@ class Candidate:
     shared: int = 0
 
 
-def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
+def resolve_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> ResolvedBase:
     """Return where a base named `text` leads.
 
     It counts as a path first (a loader takes any existing directory), then as a repository name. A relative path
@@ -55,11 +55,11 @@ def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
     """
     if text.startswith("~/"):
         tried = (cwd / text, home / text[2:])
-        return BasePlace(text=text, found=None, beside=None, tried=tried, repo_id=None, form="relative")
+        return ResolvedBase(text=text, found=None, beside=None, tried=tried, repo_id=None, form="relative")
     path = Path(text)
     if path.is_absolute():
         node = inspect_path(path)
-        return BasePlace(
+        return ResolvedBase(
             text=text,
             found=path if node.kind == "directory" else None,
             beside=None,
@@ -68,15 +68,15 @@ def place_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> BasePlace:
             form="absolute",
         )
     at_cwd = cwd / path
-    around = [p / path for p in (adapter, *list(adapter.parents)[:3])]
+    nearby = [p / path for p in (adapter, *list(adapter.parents)[:3])]
     found = at_cwd if inspect_path(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
-    beside = next((p for p in around if inspect_path(p).kind == "directory" and _holds_model(p)), None)
+    beside = next((p for p in nearby if inspect_path(p).kind == "directory" and _holds_model(p)), None)
     plain = is_repo_id(text) and not text.startswith((".", "/"))
-    return BasePlace(
+    return ResolvedBase(
         text=text,
         found=found,
         beside=beside,
-        tried=(at_cwd, *around),
+        tried=(at_cwd, *nearby),
         repo_id=text if plain else None,
         form="repository" if plain else "relative",
     )

@@ -1,4 +1,4 @@
-"""What a `config.json` says about sizes, as far as no architecture needs to be known."""
+"""The sizes in a `config.json` that can be read without knowing the architecture."""
 
 from __future__ import annotations
 

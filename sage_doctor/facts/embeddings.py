@@ -1,4 +1,4 @@
-"""Which tensor of a checkpoint is the token embedding, and how many layers it holds, told from names alone."""
+"""The token embedding of a checkpoint, and its number of layers, from tensor names alone."""
 
 from __future__ import annotations
 

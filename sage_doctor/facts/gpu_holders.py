@@ -1,4 +1,4 @@
-"""Which processes hold the accelerator's memory, as far as the system tells.
+"""The processes that hold the accelerator's memory, as far as the system tells.
 
 NVIDIA's tool is asked where it can be trusted (never on Jetson, where it can hang), in a child that is ended after two
 seconds; open device files in `/proc` are the other witness. Of other users' processes, `/proc` shows nothing.

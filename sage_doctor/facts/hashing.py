@@ -1,4 +1,4 @@
-"""Hashes of large files: several at a time, and remembered while size, time of change and inode stay the same."""
+"""Hashes of large files: computed in parallel, and cached while size, mtime and inode stay the same."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def hash_files(
     with the number of bytes just dealt with, read or remembered.
     """
     wanted = list(dict.fromkeys(requests))
-    remembered = _Remembered(cache)
+    remembered = _HashCache(cache)
 
     def one(request: tuple[Path, Algorithm]) -> str | UnreadableFile:
         try:
@@ -65,10 +65,10 @@ def hash_files(
 
 def hash_file(path: Path, algorithm: Algorithm = "sha256") -> str:
     """Return the hash of one file in hex, without a cache. Raises `UnreadableFile`."""
-    return _hash(path, algorithm, _Remembered(None), None)
+    return _hash(path, algorithm, _HashCache(None), None)
 
 
-def _hash(path: Path, algorithm: Algorithm, remembered: _Remembered, progress: Progress | None) -> str:
+def _hash(path: Path, algorithm: Algorithm, remembered: _HashCache, progress: Progress | None) -> str:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:
@@ -123,7 +123,7 @@ def _identity(status: os.stat_result) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
 
 
-class _Remembered:
+class _HashCache:
     """The hashes of earlier runs. A broken cache is an empty one; one that cannot be written is not written."""
 
     def __init__(self, cache: Path | None) -> None:

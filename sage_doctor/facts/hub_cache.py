@@ -1,4 +1,4 @@
-"""What the local Hugging Face cache holds, found the way huggingface_hub finds it without a network."""
+"""The local Hugging Face cache: repositories, snapshots and files, found as huggingface_hub finds them offline."""
 
 from __future__ import annotations
 
@@ -9,35 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.readers.known_hash import (
-    KnownHash,
-    TreeEntry,
-    algorithm_of,
-    expected_hash,
-    is_inside,
-    local_dir_hashes,
-    read_tree,
-)
+from sage_doctor.readers.known_hash import HubFile, algorithm_of, is_inside, read_hub_listing
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
-
-__all__ = [
-    "CachedModel",
-    "DanglingLink",
-    "HubFacts",
-    "HubStatus",
-    "IncompleteDownload",
-    "KnownHash",
-    "TreeEntry",
-    "cache_root",
-    "expected_hash",
-    "is_repo_id",
-    "list_cached_models",
-    "local_dir_hashes",
-    "repo_folder",
-    "resolve_hub",
-]
 
 HubStatus = Literal["found", "not-cached", "ref-missing", "snapshot-missing"]
 
@@ -83,7 +58,7 @@ class HubFacts:
     files: Mapping[str, int] = field(default_factory=dict)
     dangling: tuple[DanglingLink, ...] = ()
     incomplete: tuple[IncompleteDownload, ...] = ()
-    expected: Mapping[str, TreeEntry] | None = None
+    expected: Mapping[str, HubFile] | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -173,7 +148,7 @@ def resolve_hub(root: Path, repo_id: str, revision: str | None = None) -> HubFac
 def _with_files(facts: HubFacts, commit: str) -> HubFacts:
     snapshot = facts.folder / "snapshots" / commit
     files, dangling = _listing(snapshot)
-    expected = read_tree(facts.folder, commit)
+    expected = read_hub_listing(facts.folder, commit)
     sizes = {e.hex: e.size for e in (expected or {}).values()}
     return replace(
         facts,

@@ -1,4 +1,4 @@
-"""What this host is: its names, its memory, and the signs of an accelerator that need no driver call.
+"""The host: its names, its memory, and the signs of an accelerator, read without a driver call.
 
 `nvidia-smi` and NVML are unreliable on Jetson boards and can hang; nothing here runs or loads them. The signs say
 what should work; whether it does, a probe finds out.
@@ -12,13 +12,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sage_doctor.readers.accelerator import AcceleratorKind, AcceleratorSign, NvidiaDriver, read_nvidia, read_signs
+from sage_doctor.facts.accelerator import AcceleratorKind, AcceleratorSign, NvidiaDriver, read_nvidia, read_signs
 from sage_doctor.system.child import run
 from sage_doctor.system.memory import HostMemory, read_darwin_memory, read_memory
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_line, read_text
-
-__all__ = ["AcceleratorKind", "AcceleratorSign", "MachineFacts", "NvidiaDriver", "disk_free", "read_machine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +124,8 @@ def disk_free(path: Path) -> int:
 
     The longest part of the path that exists decides. Raises `OSError` where even that cannot be asked.
     """
-    place = Path(os.path.abspath(path))
-    while inspect_path(place).kind not in ("file", "directory") and place != place.parent:
-        place = place.parent
-    status = os.statvfs(place)
+    existing = Path(os.path.abspath(path))
+    while inspect_path(existing).kind not in ("file", "directory") and existing != existing.parent:
+        existing = existing.parent
+    status = os.statvfs(existing)
     return status.f_bavail * status.f_frsize

@@ -1,6 +1,6 @@
-"""Which packages the sessions' interpreter has, without importing any of them.
+"""The packages of the sessions' interpreter, none of which is imported.
 
-Another interpreter is asked in a child process that needs nothing of sage-doctor and speaks Python 2.7 to 3.x.
+Another interpreter is asked in a child process that needs nothing of sage-doctor and runs on Python 2.7 to 3.x.
 """
 
 from __future__ import annotations
@@ -14,31 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sage_doctor.readers.library_source import (
-    TorchAccelerator,
-    knows_model_type,
-    knows_peft_type,
-    torch_build,
-    unknown_lora_fields,
-)
+from sage_doctor.facts.library_source import TorchAccelerator, torch_build
 from sage_doctor.readers.versions import plain_name
 from sage_doctor.system.child import Child, ChildResult
 from sage_doctor.system.path_info import inspect_path
 
 Problem = Literal["missing", "not-executable", "not-python", "timeout", "failed"]
-
-__all__ = [
-    "PACKAGES",
-    "Inspection",
-    "InterpreterFacts",
-    "Problem",
-    "TorchAccelerator",
-    "inspect_interpreter",
-    "knows_model_type",
-    "knows_peft_type",
-    "start_inspection",
-    "unknown_lora_fields",
-]
 
 PACKAGES = (
     "torch", "transformers", "peft", "safetensors", "accelerate", "tokenizers", "huggingface_hub", "numpy",
@@ -215,10 +196,10 @@ def _judge(name: str, outcome: ChildResult) -> InterpreterFacts:
                 return _facts(name, json.loads(line[len(_MARKER) :]))
             except (ValueError, KeyError, TypeError, AttributeError):
                 break
-    said = outcome.err.decode("utf-8", "replace").strip().splitlines()
+    errors = outcome.err.decode("utf-8", "replace").strip().splitlines()
     # Python itself always ends a failure with a line such as `ModuleNotFoundError: …` or `Fatal Python error: …`.
-    broken = any(re.match(r"(\w+Error\b|Fatal Python error)", line) for line in said)
-    detail = said[-1] if said else ""
+    broken = any(re.match(r"(\w+Error\b|Fatal Python error)", line) for line in errors)
+    detail = errors[-1] if errors else ""
     if broken:
         return InterpreterFacts(executable=name, problem="failed", detail=detail)
     if outcome.code is not None and outcome.code < 0:
@@ -231,19 +212,19 @@ def _read_own(names: Sequence[str] = PACKAGES) -> InterpreterFacts:
 
     needs: dict[str, tuple[str, ...]] = {}
     found = {name: _own_version(name, needs) for name in names}
-    places = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages") and os.path.isdir(p)]
+    site_dirs = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages") and os.path.isdir(p)]
     for name in ("torch", "transformers", "peft"):
         try:
             spec = find_spec(name)
         except (ImportError, ValueError):
             continue
         if spec is not None and spec.origin:
-            place = os.path.dirname(os.path.dirname(spec.origin))
-            if place not in places:
-                places.insert(0, place)
+            site_dir = os.path.dirname(os.path.dirname(spec.origin))
+            if site_dir not in site_dirs:
+                site_dirs.insert(0, site_dir)
     version_text = ".".join(map(str, sys.version_info[:3]))
-    said = {"version": version_text, "prefix": sys.prefix, "packages": found, "needs": needs, "places": places}
-    return _facts(sys.executable, said)
+    answer = {"version": version_text, "prefix": sys.prefix, "packages": found, "needs": needs, "places": site_dirs}
+    return _facts(sys.executable, answer)
 
 
 def _own_version(name: str, needs: dict[str, tuple[str, ...]]) -> str | None:
@@ -254,8 +235,8 @@ def _own_version(name: str, needs: dict[str, tuple[str, ...]]) -> str | None:
         one = distribution(name)
         # Only the head is of interest, and to parse the whole as a message takes long.
         head = (one.read_text("METADATA") or "").split("\n\n", 1)[0]
-        told = re.search(r"^Version: *(\S+)", head, re.MULTILINE)
-        version = told[1] if told else one.version
+        match = re.search(r"^Version: *(\S+)", head, re.MULTILINE)
+        version = match[1] if match else one.version
         if name in RELATED:
             needs[name] = tuple(re.findall(r"^Requires-Dist: *(.*)$", head, re.MULTILINE))
     except PackageNotFoundError:
@@ -265,17 +246,17 @@ def _own_version(name: str, needs: dict[str, tuple[str, ...]]) -> str | None:
     return version
 
 
-def _facts(name: str, said: dict[str, Any]) -> InterpreterFacts:
-    places = tuple(Path(p) for p in said["places"])
-    packages = {str(k): None if v is None else str(v) for k, v in said["packages"].items()}
-    build, accelerator = torch_build(packages.get("torch"), places)
+def _facts(name: str, answer: dict[str, Any]) -> InterpreterFacts:
+    site_dirs = tuple(Path(p) for p in answer["places"])
+    packages = {str(k): None if v is None else str(v) for k, v in answer["packages"].items()}
+    build, accelerator = torch_build(packages.get("torch"), site_dirs)
     return InterpreterFacts(
         executable=name,
-        version=str(said["version"]),
-        prefix=str(said["prefix"]),
+        version=str(answer["version"]),
+        prefix=str(answer["prefix"]),
         packages=packages,
-        needs={str(k): tuple(map(str, v)) for k, v in said.get("needs", {}).items() if v},
-        site_packages=places,
+        needs={str(k): tuple(map(str, v)) for k, v in answer.get("needs", {}).items() if v},
+        site_packages=site_dirs,
         torch_local_build=build,
         torch_accelerator=accelerator,
     )

@@ -1,4 +1,4 @@
-"""The scripts that start sessions: which files a role's globs match."""
+"""Runners: the scripts that start sessions, as a role's globs name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that carries a session's state to the next one, and the number in it that only grows."""
+"""The state file that one session leaves for the next, and the counter in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokenizer files of a directory: which are there, whether they parse, and the highest token id."""
+"""The tokenizer of a directory: its files, whether they parse, and the highest token id."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class TokenizerFacts:
     chat_template: bool = False
 
 
-def read_tokenizer(tree: Tree, *, memory: Path | None = None) -> TokenizerFacts:
+def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
     """Return the facts of a directory's tokenizer. Never raises for what the files hold.
 
-    `memory` is where contents of large files are remembered between runs (see `read_tokenizer_json`).
+    `cache` is a file that caches the contents of large files between runs (see `read_tokenizer_json`).
     """
     files = tuple(sorted({n for names in _ENOUGH for n in names if tree.has(n)}))
     source = next((names[0] for names in _ENOUGH if all(tree.has(n) for n in names)), None)
@@ -68,7 +68,7 @@ def read_tokenizer(tree: Tree, *, memory: Path | None = None) -> TokenizerFacts:
     template = bool(values.get("chat_template")) or tree.has("chat_template.jinja") or tree.has("chat_template.json")
     fast = TokenizerJson()
     if tree.has("tokenizer.json"):
-        fast = read_tokenizer_json(tree.path / "tokenizer.json", memory=memory)
+        fast = read_tokenizer_json(tree.path / "tokenizer.json", cache=cache)
         if fast.problem:
             problems.append(_problem(fast.problem, "tokenizer.json", fast.line, lfs=fast.lfs_pointer))
     else:

@@ -1,4 +1,4 @@
-"""What sessions leave behind: how old the newest file is, and how far their numbers go. No file is opened."""
+"""Traces of sessions: the age of the newest file, and the highest number in their names. No file is opened."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Trace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unseen:
+class SearchGaps:
     """What a search could not look at: directories with the reason, and whether it ended at the bound for entries."""
 
     unreadable: Mapping[str, str] = field(default_factory=dict)
@@ -47,18 +47,18 @@ class Traces:
     count: int
     newest: Trace | None
     ahead: Trace | None
-    unseen: Unseen
+    unseen: SearchGaps
     absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbered:
+class HighestNumber:
     """The file with the highest number in its name, of the `count` paths that a glob matches."""
 
     count: int
     number: int | None
     path: str | None
-    unseen: Unseen
+    unseen: SearchGaps
 
 
 def read_traces(patterns: Iterable[str], directory: Path, now: float | None = None) -> Traces:
@@ -80,7 +80,7 @@ def read_traces(patterns: Iterable[str], directory: Path, now: float | None = No
     return Traces(count=count, newest=newest, ahead=ahead, unseen=_unseen(searches), absent=tuple(absent))
 
 
-def read_numbers(pattern: str, directory: Path) -> Numbered:
+def read_numbers(pattern: str, directory: Path) -> HighestNumber:
     """Return how far the numbers in the names go that a glob matches below `directory`."""
     search = Glob(pattern=pattern, directory=directory)
     number_of = numbering(pattern)
@@ -90,13 +90,13 @@ def read_numbers(pattern: str, directory: Path) -> Numbered:
         number = number_of(path)
         if number is not None and (best is None or number > best) and _age(path, 0.0) is not None:
             best, best_path = number, path
-    return Numbered(count=count, number=best, path=best_path, unseen=_unseen([search]))
+    return HighestNumber(count=count, number=best, path=best_path, unseen=_unseen([search]))
 
 
-def _unseen(searches: Iterable[Glob]) -> Unseen:
+def _unseen(searches: Iterable[Glob]) -> SearchGaps:
     searches = list(searches)
-    told: Iterator[tuple[str, str]] = (item for search in searches for item in search.unreadable.items())
-    return Unseen(unreadable=dict(told), cut=not all(search.complete for search in searches))
+    pairs: Iterator[tuple[str, str]] = (item for search in searches for item in search.unreadable.items())
+    return SearchGaps(unreadable=dict(pairs), cut=not all(search.complete for search in searches))
 
 
 def _age(path: str, now: float) -> float | None:

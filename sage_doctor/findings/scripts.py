@@ -54,7 +54,7 @@ def _missing_interpreter(seen: ScannedFile, environ: Mapping[str, str]) -> str:
         return ""
     if inspect_path(script.interpreter).kind == "missing":
         return script.interpreter
-    asked = script.asked
+    asked = script.env_program
     path = environ.get("PATH", os.defpath)
     return asked if asked is not None and "/" not in asked and shutil.which(asked, path=path) is None else ""
 
@@ -76,18 +76,18 @@ def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> 
 
     `shared` says that other machines run this script as well: then a path that holds here only is worth a word.
     """
-    if seen.misplaced:
+    if seen.broken_paths:
         yield _hardcoded(seen, plan_edits(seen, world))
-    elif shared and seen.ours and seen.roles:
+    elif shared and seen.local_paths and seen.roles:
         yield _here_only(seen, plan_edits(seen, world))
 
 
 def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
-    first, placed = next(((o, p) for o, p in seen.misplaced if o.context == "use"), seen.misplaced[0])
-    sure = bool(seen.roles) and first.context == "use" and not _doubtful(seen)
+    first, placed = next(((o, p) for o, p in seen.broken_paths if o.usage == "use"), seen.broken_paths[0])
+    sure = bool(seen.roles) and first.usage == "use" and not _doubtful(seen)
     severity: Severity = "error" if sure else "warning"
-    more = f" ({len(seen.misplaced)} such paths)" if len(seen.misplaced) > 1 else ""
-    default = ", as a default," if first.context == "fallback" else ","
+    more = f" ({len(seen.broken_paths)} such paths)" if len(seen.broken_paths) > 1 else ""
+    default = ", as a default," if first.usage == "fallback" else ","
     lies = f"; here it is {printable(str(placed.target), limit=300)}" if placed.exists else ""
     whose = printable(placed.root, limit=200)
     return finding(
@@ -97,7 +97,7 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
         subject=seen.subject,
         severity=severity,
         evidence={
-            **_evidence(seen, seen.misplaced),
+            **_evidence(seen, seen.broken_paths),
             "path": first.text,
             "candidates": [{"path": str(placed.target), "why": "the same trailing path"}] if placed.exists else [],
         },
@@ -111,29 +111,29 @@ def _doubtful(seen: ScannedFile) -> bool:
 
 
 def _here_only(seen: ScannedFile, planned: FileEdits) -> Finding:
-    first, _ = seen.ours[0]
-    more = f" ({len(seen.ours)} such paths)" if len(seen.ours) > 1 else ""
+    first, _ = seen.local_paths[0]
+    more = f" ({len(seen.local_paths)} such paths)" if len(seen.local_paths) > 1 else ""
     return finding(
         "runner-path-here-only",
         f"line {first.line} names {printable(first.text, limit=300)}, which is right on this machine; "
         f"others run this script as well{more}",
         subject=seen.subject,
-        evidence=_evidence(seen, seen.ours),
+        evidence=_evidence(seen, seen.local_paths),
         fix=_cure(seen, planned),
     )
 
 
 def _evidence(seen: ScannedFile, found: list[tuple[PathReference, ClassifiedPath]]) -> dict[str, Any]:
     other: dict[str, int] = {}
-    for occurrence, placed in seen.placed:
-        name = placed.place if occurrence.used else occurrence.context
+    for occurrence, placed in seen.classified:
+        name = placed.origin if occurrence.used else occurrence.usage
         other[name] = other.get(name, 0) + 1
     return {
         "file": str(seen.script.path),
         "count": len(found),
         "lines": [o.line for o, _ in found[:_SHOWN]],
         "paths": [
-            {"line": o.line, "path": o.text, "place": p.place, **({"here": str(p.target)} if p.exists else {})}
+            {"line": o.line, "path": o.text, "place": p.origin, **({"here": str(p.target)} if p.exists else {})}
             for o, p in found[:_SHOWN]
         ],
         "counts": other,
@@ -143,11 +143,11 @@ def _evidence(seen: ScannedFile, found: list[tuple[PathReference, ClassifiedPath
 def _cure(seen: ScannedFile, planned: FileEdits) -> Fix:
     """Return the fix, which promises the repair only where it can do something."""
     certain, suggested = len(planned.edits), len(planned.suggestions)
-    if certain and not suggested and not planned.left:
+    if certain and not suggested and not planned.unresolved_count:
         summary = "It can be written so that it holds on every machine; the change is shown first."
         return Fix(summary=summary, commands=(COMMAND,), repair=REWRITE)
     if certain:
-        rest = suggested + planned.left
+        rest = suggested + planned.unresolved_count
         summary = f"{certain} of {certain + rest} can be rewritten at once; the others are for you."
         return Fix(
             summary=summary, commands=(COMMAND, f"sage-doctor paths {shell_quote(seen.script.path)}"), repair=REWRITE

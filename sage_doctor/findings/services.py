@@ -27,8 +27,8 @@ CODES = {
 def in_trouble(service: Service, trouble: ServiceFailure) -> Finding:
     """Return the finding for a service that gave trouble."""
     url = service.spec.url
-    code = CODES[trouble.ending]
-    if trouble.ending == "slow" and service.spec.budget.tokens_per_s is None:
+    code = CODES[trouble.kind]
+    if trouble.kind == "slow" and service.spec.budget.tokens_per_s is None:
         code = "service-hung"  # nobody said how fast it should be, and one waited long
     return finding(
         code,
@@ -39,26 +39,26 @@ def in_trouble(service: Service, trouble: ServiceFailure) -> Finding:
 
 
 def _fix(service: Service, trouble: ServiceFailure) -> Fix:
-    if trouble.ending == "down":
+    if trouble.kind == "down":
         return Fix(
             summary="Start it and look at its log; after a reboot, see whether it is enabled. If it runs elsewhere, "
             "correct url in the manifest.",
             commands=("systemctl list-units --failed", "ss -ltnp"),
         )
-    if trouble.ending in ("silent", "slow"):
+    if trouble.kind in ("silent", "slow"):
         return Fix(
             summary="Restart it. If it hangs again, see what it waits for: its log, the accelerator, a queue of other "
             "requests. Raise load_s and first_token_ms in its budget only where it is known to be that slow.",
         )
-    if trouble.ending == "foreign":
+    if trouble.kind == "foreign":
         return Fix(
             summary="Something else may listen there (another program, a proxy, a login page), or api is the wrong "
             "one. See what answers, and correct url or api in the manifest.",
             commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
         )
-    if trouble.ending == "key":
+    if trouble.kind == "key":
         return Fix(summary=_about_key(service))
-    if trouble.ending == "missing":
+    if trouble.kind == "missing":
         return _other_model(service, trouble)
     return Fix(
         summary="This is the service's own message. Its log says more: memory, a model file, or a prompt that its "

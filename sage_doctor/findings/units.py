@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.scripts import COMMAND
-from sage_doctor.paths.find.files import once_tracked
-from sage_doctor.paths.find.unit_file import NEEDED, STARTED
+from sage_doctor.paths.find.files import removal_commit
+from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES, REQUIRED_DIRECTIVES
 from sage_doctor.paths.scan import ScannedFile, ScanResult
 from sage_doctor.report import Finding, Fix
 from sage_doctor.system.path_info import inspect_path
@@ -23,7 +23,7 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
     """Yield what a unit or crontab needs and this machine lacks. A unit that names another machine is that one's."""
     if seen.script.language not in ("unit", "crontab", "plist") or _of_another(seen, survey):
         return
-    lacking = [o for o, _ in seen.placed if o.key in NEEDED and o.context == "use" and _lacks(o.text)]
+    lacking = [o for o, _ in seen.classified if o.key in REQUIRED_DIRECTIVES and o.usage == "use" and _lacks(o.text)]
     if lacking:
         first = lacking[0]
         more = f" ({len(lacking)} such paths)" if len(lacking) > 1 else ""
@@ -39,8 +39,8 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
             },
             fix=Fix(summary="Correct the path in the unit, load it again, and start it once by hand."),
         )
-    for occurrence, _ in seen.placed:
-        node = inspect_path(occurrence.text) if occurrence.key in STARTED else None
+    for occurrence, _ in seen.classified:
+        node = inspect_path(occurrence.text) if occurrence.key in PROGRAM_DIRECTIVES else None
         if node is not None and node.kind == "file" and not node.mode & 0o111:
             yield finding(
                 "script-not-executable",
@@ -58,7 +58,7 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
 def _of_another(seen: ScannedFile, survey: ScanResult) -> bool:
     """Whether a unit's own path names a machine that is not this one."""
     words = set(seen.subject.lower().replace("/", " ").replace("-", " ").replace(".", " ").replace("_", " ").split())
-    return bool(words & {n.lower() for n in survey.elsewhere})
+    return bool(words & {n.lower() for n in survey.other_machines})
 
 
 def _lacks(path: str) -> bool:
@@ -68,10 +68,10 @@ def _lacks(path: str) -> bool:
 def disagreement(survey: ScanResult) -> Iterator[Finding]:
     """Yield that files call one directory by the names of several machines: mended by hand, one after the other."""
     names: dict[Path, dict[str, list[str]]] = {}
-    for seen in survey.seen:
-        for _, placed in (*seen.misplaced, *seen.ours):
-            if placed.base is not None and placed.root:
-                names.setdefault(placed.base, {}).setdefault(placed.root, []).append(seen.subject)
+    for seen in survey.files:
+        for _, placed in (*seen.broken_paths, *seen.local_paths):
+            if placed.local_root is not None and placed.root:
+                names.setdefault(placed.local_root, {}).setdefault(placed.root, []).append(seen.subject)
     for base, roots in sorted(names.items()):
         files = sorted({f for found in roots.values() for f in found})
         if len(roots) < 2 or len(files) < 2:
@@ -88,13 +88,13 @@ def disagreement(survey: ScanResult) -> Iterator[Finding]:
 def vanished(survey: ScanResult) -> Iterator[Finding]:
     """Yield scripts that take a file of ours which is not there any more: git knows that it once was."""
     asked = 0
-    for seen in survey.seen:
+    for seen in survey.files:
         lost = []
-        for occurrence, placed in seen.placed:
-            if not occurrence.used or placed.place != "gone" or placed.target is None or asked >= _MOST_ASKED:
+        for occurrence, placed in seen.classified:
+            if not occurrence.used or placed.origin != "gone" or placed.target is None or asked >= _MOST_ASKED:
                 continue
             asked += 1
-            commit = once_tracked(survey.directory, placed.target)
+            commit = removal_commit(survey.directory, placed.target)
             if commit:
                 lost.append((occurrence, commit))
         if lost:

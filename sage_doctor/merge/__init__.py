@@ -1,11 +1,11 @@
-"""Merging an adapter into its base: exact, streaming, unkillable.
+"""Merging an adapter into its base: bit for bit as PEFT does it, one tensor at a time, safe to kill at any moment.
 
-`plan_merge` decides everything from headers and touches nothing; `apply` carries the plan out. What a merge cannot do
+`plan_merge` decides everything from headers and changes nothing; `apply` carries the plan out. What cannot be merged
 faithfully is refused with a `MergeRefused` before the first byte is written.
 
-- `recipe`, `adapter`, `base`, `names`, `library_names`, `ties`: what is asked for, of what, under which names
-- `assembly`, `edits`, `layout`, `companions`, `needs`, `plan`: what will be written, and what that takes
-- `deltas`, `streams`, `target`, `verify`, `provenance`, `run`: doing it
+- `merge_rules`, `adapter`, `base`, `quantization`, `names`, `library_names`: the inputs
+- `edits`, `assembly`, `ties`, `expert_blocks`, `build`, `layout`, `companions`, `needs`, `plan`: the plan
+- `deltas`, `decoding`, `streams`, `output`, `writing`, `staging`, `verify`, `provenance`, `run`: carrying it out
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An adapter's tensors, each put down to the module and the part it belongs to."""
+"""An adapter's tensors, each assigned to its module and part."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ModuleParts:
 def read_parts(tree: Tree) -> tuple[Path, dict[str, ModuleParts]]:
     """Return the adapter's weight file, and its tensors by module.
 
-    Raises `MergeRefused` where the file cannot be used, or a tensor has a name that PEFT would pass over.
+    Raises `MergeRefused` where the file cannot be used, or a tensor has a name that PEFT would skip.
     """
     weights = read_adapter_weights(tree)
     if weights.pickle:
@@ -54,8 +54,8 @@ def read_parts(tree: Tree) -> tuple[Path, dict[str, ModuleParts]]:
         )
     if weights.name is None or weights.header is None:
         shards = sorted(n for n in tree.names if n.startswith("adapter_model"))
-        what = f"its weights are in an unknown form: {join_limited(shards)}" if shards else "it has no weights"
-        raise refused(f"the adapter cannot be read: {what}", "Bring back adapter_model.safetensors.")
+        what = f"its weights are in an unknown format: {join_limited(shards)}" if shards else "it has no weights"
+        raise refused(f"the adapter cannot be read: {what}", "Restore adapter_model.safetensors.")
     if weights.header.problem is not None:
         message = printable(weights.header.problem.message)
         raise refused(f"{weights.name}: {message}", "Fetch the adapter's weights again.")
@@ -63,29 +63,29 @@ def read_parts(tree: Tree) -> tuple[Path, dict[str, ModuleParts]]:
     return path, _by_module({n: TensorLocation(path, t) for n, t in weights.header.tensors.items()})
 
 
-def _by_module(places: Mapping[str, TensorLocation]) -> dict[str, ModuleParts]:
+def _by_module(locations: Mapping[str, TensorLocation]) -> dict[str, ModuleParts]:
     modules: dict[str, ModuleParts] = {}
     strange = []
-    # Plain names sort before `modules_to_save` and `original_module`, so what those repeat is known when they come.
-    for name, place in sorted(places.items(), key=lambda item: (_rank(item[0]), item[0])):
+    # Plain names sort before `modules_to_save` and `original_module`, so what those repeat is already known.
+    for name, location in sorted(locations.items(), key=lambda item: (_rank(item[0]), item[0])):
         parsed = _parse(name)
-        if parsed is None or place.tensor.dtype not in FLOATS:
+        if parsed is None or location.tensor.dtype not in FLOATS:
             strange.append(name)
             continue
         module = modules.setdefault(parsed[0], ModuleParts(name=parsed[0]))
         known = module.parts.get(parsed[1])
         if known is None and _rank(name) < _REPLACED:
-            module.parts[parsed[1]] = place
-        elif known is None or (_rank(name) < _REPLACED and not same_bytes(known, place)):
+            module.parts[parsed[1]] = location
+        elif known is None or (_rank(name) < _REPLACED and not same_bytes(known, location)):
             strange.append(name)
     if strange:
         raise unmatched(
-            f"{len(strange)} of {len(places)} tensors have names or dtypes that belong to no adapter PEFT would load: "
+            f"{len(strange)} of {len(locations)} tensors have names or dtypes that PEFT would not load: "
             f"{join_limited(strange, most=3)}",
             "Save the adapter again with PeftModel.save_pretrained().",
         )
     if not modules:
-        raise unmatched("the adapter holds no tensors", "Bring back adapter_model.safetensors.")
+        raise unmatched("the adapter holds no tensors", "Restore adapter_model.safetensors.")
     return modules
 
 
@@ -108,7 +108,7 @@ def same_bytes(one: TensorLocation, other: TensorLocation) -> bool:
             if first != read_range(other.path, other.tensor.start + at, count):
                 return False
     except UnreadableFile as error:
-        raise refused(f"the adapter cannot be read: {error}", "Bring back the adapter's weights.") from error
+        raise refused(f"the adapter cannot be read: {error}", "Restore the adapter's weights.") from error
     return True
 
 

@@ -1,6 +1,6 @@
-"""From an adapter's modules and a base's tensors to the tensors of the merged model, one piece each.
+"""Applying an adapter's modules to the tensors of its base: one `TensorPlan` for each tensor of the merged model.
 
-Every tensor of the adapter goes into exactly one piece, or the merge is refused.
+Every tensor of the adapter goes into exactly one plan, or the merge is refused.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from sage_doctor.merge.adapter import ModuleParts, Part
 from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, BiasDelta, Layout, LowRank, Rows, TensorLocation, TensorPlan
-from sage_doctor.merge.names import Names
-from sage_doctor.merge.recipe import Recipe
+from sage_doctor.merge.merge_rules import MergeRules
+from sage_doctor.merge.names import NameMap
 from sage_doctor.merge.refusal import refused, unmatched
 from sage_doctor.text import join_limited, printable
 
@@ -33,30 +33,30 @@ _FORMS: tuple[frozenset[Part], ...] = (
 
 @dataclass(kw_only=True)
 class Assembly:
-    """The pieces of the merged model by stored name, and the adapter tensors not yet used."""
+    """The tensor plans of the merged model by stored name, and the names of adapter tensors not yet used."""
 
-    pieces: dict[str, TensorPlan]
-    left: set[str]
+    plans: dict[str, TensorPlan]
+    unused: set[str]
 
-    def use(self, place: TensorLocation) -> TensorLocation:
-        """Return `place`, noted as used. An adapter tensor is used once."""
-        if place.tensor.name not in self.left:
-            raise refused(f"{printable(place.tensor.name)} would be used twice", "Please report this.")
-        self.left.discard(place.tensor.name)
-        return place
+    def consume(self, location: TensorLocation) -> TensorLocation:
+        """Return `location` and mark it as used. Raises `MergeRefused` if it was used before."""
+        if location.tensor.name not in self.unused:
+            raise refused(f"{printable(location.tensor.name)} would be used twice", "Please report this.")
+        self.unused.discard(location.tensor.name)
+        return location
 
 
-def untouched(base: BaseModel, dtype: str | None) -> dict[str, TensorPlan]:
-    """Return the base's own tensors as pieces. `dtype` (`float32`) converts the floating ones; None keeps them."""
+def base_plans(base: BaseModel, dtype: str | None) -> dict[str, TensorPlan]:
+    """Return a plan for each tensor of the base. `dtype` (`float32`) converts the floating ones; None keeps them."""
     wanted = STORED[dtype] if dtype is not None else None
     return {
         name: TensorPlan(
             name=name,
-            source=place,
-            stored=place.tensor.dtype,
-            dtype=wanted if wanted is not None and place.tensor.dtype in FLOATS else place.tensor.dtype,
+            source=location,
+            stored=location.tensor.dtype,
+            dtype=wanted if wanted is not None and location.tensor.dtype in FLOATS else location.tensor.dtype,
         )
-        for name, place in base.tensors.items()
+        for name, location in base.tensors.items()
     }
 
 
@@ -73,45 +73,45 @@ def needed_names(modules: Mapping[str, ModuleParts]) -> list[str]:
 
 
 def apply_module(
-    assembly: Assembly, module: ModuleParts, weight: str, bias: str | None, recipe: Recipe, kind: str
+    assembly: Assembly, module: ModuleParts, weight: str, bias: str | None, rules: MergeRules, kind: str
 ) -> None:
-    """Put one module's parts into the pieces stored as `weight` and `bias`. `kind` is the base's model type."""
+    """Apply one module's parts to the tensors stored as `weight` and `bias`. `kind` is the base's model type."""
     form = frozenset(module.parts) - {"weight", "bias"}
     shown = printable(module.name)
     if form not in _FORMS:
         raise unmatched(f"the adapter holds only a part of what {shown} needs: {join_limited(sorted(form))}")
     if "weight" in module.parts:
-        _replace(assembly, weight, assembly.use(module.parts["weight"]), shown)
+        _replace(assembly, weight, assembly.consume(module.parts["weight"]), shown)
     if form & {"A", "embedding_A"}:
-        if not recipe.targets(module.name):
+        if not rules.targets(module.name):
             raise unmatched(
-                f"the adapter holds a LoRA for {shown}, which its configuration does not target: PEFT passes over it",
-                "Bring back the configuration that belongs to these weights.",
+                f"the adapter holds a LoRA for {shown}, which its configuration does not target: PEFT ignores it",
+                "Restore the configuration that belongs to these weights.",
             )
-        low_rank = _low_rank(assembly, module, assembly.pieces[weight], recipe, kind)
-        assembly.pieces[weight] = replace(assembly.pieces[weight], low_rank=low_rank)
+        low_rank = _low_rank(assembly, module, assembly.plans[weight], rules, kind)
+        assembly.plans[weight] = replace(assembly.plans[weight], low_rank=low_rank)
     if "rows" in form:
-        assembly.pieces[weight] = replace(
-            assembly.pieces[weight], rows=_rows(assembly, module, assembly.pieces[weight], recipe)
+        assembly.plans[weight] = replace(
+            assembly.plans[weight], rows=_rows(assembly, module, assembly.plans[weight], rules)
         )
     if bias is None:
         return
     if "bias" in module.parts:
-        _replace(assembly, bias, assembly.use(module.parts["bias"]), shown)
+        _replace(assembly, bias, assembly.consume(module.parts["bias"]), shown)
     if "B.bias" in module.parts:
-        place = assembly.use(module.parts["B.bias"])
-        if place.shape != assembly.pieces[bias].shape:
-            raise _misfit(shown, place.shape, assembly.pieces[bias].shape)
-        scaling = recipe.scaling(module.name, module.parts["A"].shape[0])
-        assembly.pieces[bias] = replace(assembly.pieces[bias], bias=BiasDelta(b=place, scaling=scaling))
+        location = assembly.consume(module.parts["B.bias"])
+        if location.shape != assembly.plans[bias].shape:
+            raise _misfit(shown, location.shape, assembly.plans[bias].shape)
+        scaling = rules.scaling(module.name, module.parts["A"].shape[0])
+        assembly.plans[bias] = replace(assembly.plans[bias], bias=BiasDelta(b=location, scaling=scaling))
 
 
-def _replace(assembly: Assembly, name: str, place: TensorLocation, shown: str) -> None:
-    """Let the adapter's tensor take the place of the base's. Only an embedding may have more or fewer rows."""
-    old = assembly.pieces[name]
-    if place.shape[1:] != old.shape[1:] or len(place.shape) != len(old.shape):
-        raise _misfit(shown, place.shape, old.shape)
-    assembly.pieces[name] = replace(old, source=place)
+def _replace(assembly: Assembly, name: str, location: TensorLocation, shown: str) -> None:
+    """Replace the base's tensor with the adapter's. Only an embedding may have more or fewer rows."""
+    old = assembly.plans[name]
+    if location.shape[1:] != old.shape[1:] or len(location.shape) != len(old.shape):
+        raise _misfit(shown, location.shape, old.shape)
+    assembly.plans[name] = replace(old, source=location)
 
 
 def _misfit(shown: str, ours: tuple[int, ...], theirs: tuple[int, ...]) -> Exception:
@@ -122,49 +122,51 @@ def _size(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape)
 
 
-def _low_rank(assembly: Assembly, module: ModuleParts, piece: TensorPlan, recipe: Recipe, kind: str) -> LowRank:
+def _low_rank(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: MergeRules, kind: str) -> LowRank:
     parts = module.parts
     embedding = "embedding_A" in parts
-    a = assembly.use(parts["embedding_A" if embedding else "A"])
-    b = assembly.use(parts["embedding_B" if embedding else "B"])
-    magnitude = assembly.use(parts["magnitude"]) if "magnitude" in parts else None
+    a = assembly.consume(parts["embedding_A" if embedding else "A"])
+    b = assembly.consume(parts["embedding_B" if embedding else "B"])
+    magnitude = assembly.consume(parts["magnitude"]) if "magnitude" in parts else None
     shown = printable(module.name)
     if len(a.shape) > MATRIX:
         raise refused(
-            f"{shown} is a convolution, whose LoRA this doctor does not merge",
-            "PEFT's own merge_and_unload() does, with the whole model in memory; or run base and adapter together.",
+            f"{shown} is a convolution: sage-doctor does not merge a LoRA for one",
+            "PEFT's own merge_and_unload() can, with the whole model in memory; or run base and adapter together.",
         )
-    if len(a.shape) != MATRIX or len(b.shape) != MATRIX or len(piece.shape) != MATRIX or a.shape[0] != b.shape[1]:
-        raise refused(f"{shown} is no matrix with a LoRA of two matrices ({_size(a.shape)}, {_size(b.shape)})")
-    if recipe.flag("use_dora") != (magnitude is not None):
+    if len(a.shape) != MATRIX or len(b.shape) != MATRIX or len(plan.shape) != MATRIX or a.shape[0] != b.shape[1]:
+        raise refused(f"{shown} is not a matrix with a LoRA of two matrices ({_size(a.shape)}, {_size(b.shape)})")
+    if rules.flag("use_dora") != (magnitude is not None):
         raise unmatched(
             f"use_dora and the adapter's tensors for {shown} contradict each other",
-            "Bring back the configuration that belongs to these weights.",
+            "Restore the configuration that belongs to these weights.",
         )
-    if recipe.flag("lora_bias") != ("B.bias" in parts) and not embedding:
+    if rules.flag("lora_bias") != ("B.bias" in parts) and not embedding:
         raise unmatched(
             f"lora_bias and the adapter's tensors for {shown} contradict each other",
-            "Bring back the configuration that belongs to these weights.",
+            "Restore the configuration that belongs to these weights.",
         )
     out_size, in_size = b.shape[0], a.shape[1]
     layout: Layout = "embedding"
     if embedding:
-        if piece.shape != (in_size, out_size):
-            raise _misfit(shown, (in_size, out_size), piece.shape)
+        if plan.shape != (in_size, out_size):
+            raise _misfit(shown, (in_size, out_size), plan.shape)
     else:
-        layout = _layout(module, (out_size, in_size), piece.shape, recipe, kind)
+        layout = _layout(module, (out_size, in_size), plan.shape, rules, kind)
     if magnitude is not None and magnitude.tensor.elements != out_size:
         raise _misfit(shown, magnitude.shape, (out_size,))
-    scaling = recipe.scaling(module.name, a.shape[0])
+    scaling = rules.scaling(module.name, a.shape[0])
     return LowRank(a=a, b=b, scaling=scaling, layout=layout, magnitude=magnitude)
 
 
-def _layout(module: ModuleParts, delta: tuple[int, int], weight: tuple[int, ...], recipe: Recipe, kind: str) -> Layout:
-    """Return how a weight lies. Its shape tells, unless it is square; then the architecture does."""
+def _layout(
+    module: ModuleParts, delta: tuple[int, int], weight: tuple[int, ...], rules: MergeRules, kind: str
+) -> Layout:
+    """Return the layout of a weight. Its shape tells, unless it is square; then the architecture decides."""
     transposed = module.leaf in CONV1D.get(kind, frozenset())
     if delta[0] == delta[1] and weight == delta:
-        if recipe.flag("fan_in_fan_out") and not transposed and kind not in CONV1D and not kind:
-            raise refused(f"nothing tells how the square weight of {printable(module.name)} lies")
+        if rules.flag("fan_in_fan_out") and not transposed and kind not in CONV1D and not kind:
+            raise refused(f"it is unknown whether the square weight of {printable(module.name)} is transposed")
         return "conv1d" if transposed else _linear(module)
     if weight == delta and not transposed:
         return _linear(module)
@@ -177,30 +179,34 @@ def _linear(module: ModuleParts) -> Layout:
     if not _EXPERT.search(f"{module.name}."):
         return "linear"
     if "magnitude" in module.parts:
-        raise refused(f"{printable(module.name)} is an expert with DoRA, which PEFT itself cannot load any more")
+        raise refused(f"{printable(module.name)} is an expert with DoRA, which PEFT can no longer load")
     return "expert"
 
 
-def _rows(assembly: Assembly, module: ModuleParts, piece: TensorPlan, recipe: Recipe) -> Rows:
-    place = assembly.use(module.parts["rows"])
-    indices = recipe.token_rows(module.name)
+def _rows(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: MergeRules) -> Rows:
+    location = assembly.consume(module.parts["rows"])
+    indices = rules.token_rows(module.name)
     shown = printable(module.name)
     if indices is None:
         raise refused(f"the configuration does not say which rows of {shown} were trained")
-    if len(piece.shape) != MATRIX or place.shape != (len(indices), piece.shape[1]) or len(set(indices)) != len(indices):
-        raise _misfit(shown, place.shape, (len(indices), *piece.shape[1:]))
-    if any(n >= piece.shape[0] for n in indices):
-        raise unmatched(f"the adapter trains row {max(indices)} of {shown}, which has {piece.shape[0]}")
-    return Rows(values=place, indices=indices)
+    if (
+        len(plan.shape) != MATRIX
+        or location.shape != (len(indices), plan.shape[1])
+        or len(set(indices)) != len(indices)
+    ):
+        raise _misfit(shown, location.shape, (len(indices), *plan.shape[1:]))
+    if any(n >= plan.shape[0] for n in indices):
+        raise unmatched(f"the adapter trains row {max(indices)} of {shown}, which has {plan.shape[0]} rows")
+    return Rows(values=location, indices=indices)
 
 
-def lookup(names: Names, module: ModuleParts) -> tuple[str, str | None]:
+def lookup(names: NameMap, module: ModuleParts) -> tuple[str, str | None]:
     """Return the stored names of a module's weight and bias, the bias only where the adapter changes it."""
     bias = None
     if module.parts.keys() & {"bias", "B.bias"}:
         bias = names.find(f"{module.name}.bias")
         if bias is None:
-            raise unmatched(f"the adapter changes a bias of {printable(module.name)}, and the base stores none")
+            raise unmatched(f"the adapter changes a bias of {printable(module.name)}, but the base stores none")
     weight = names.find(f"{module.name}.weight")
     if weight is None:
         if module.parts.keys() <= {"bias"}:

@@ -1,4 +1,4 @@
-"""Which base an adapter was trained on: provenance decides, shape never does, and what stays open is asked."""
+"""The base that an adapter was trained on: found by provenance, never by shape; if it is uncertain, you are asked."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.adapters import AdapterConfig
-from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, place_base
+from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, resolve_base
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
 from sage_doctor.facts.weights import Weights, read_weights
 from sage_doctor.merge.edits import TensorLocation
-from sage_doctor.merge.quantised import Quantised, read_quantised
+from sage_doctor.merge.quantization import BaseQuantization, read_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import Tree, read_tree
@@ -24,7 +24,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 @dataclass(frozen=True, kw_only=True)
 class BaseSearch:
-    """Where a base may be looked for. `named` are places that somebody wrote down for it, with who did."""
+    """Where a base is looked for. `named` are paths that somebody recorded for it, each with its source."""
 
     cwd: Path
     home: Path
@@ -44,7 +44,7 @@ class BaseSearch:
 class BaseModel:
     """A base that can be merged into. `why` says how it was found.
 
-    `tensors` are as they are stored; `quantised` says what the quantised ones among them stand for.
+    `tensors` are as they are stored; `quantization` says what the quantised ones among them stand for.
     """
 
     path: Path
@@ -53,48 +53,48 @@ class BaseModel:
     config: Mapping[str, Any]
     weights: Weights
     tensors: Mapping[str, TensorLocation]
-    quantised: Quantised | None = None
+    quantization: BaseQuantization | None = None
 
 
-def find_base(adapter: Path, config: AdapterConfig, around: BaseSearch) -> tuple[Path, str]:
-    """Return the directory of the base and why it is the one. Raises `MergeRefused` where that is not certain."""
+def find_base(adapter: Path, config: AdapterConfig, search: BaseSearch) -> tuple[Path, str]:
+    """Return the directory of the base and how it was found. Raises `MergeRefused` if that is uncertain."""
     text = config.base
-    if len(around.named) == 1:
-        return around.named[0]
-    if text is None and not around.named:
+    if len(search.named) == 1:
+        return search.named[0]
+    if text is None and not search.named:
         raise _question("adapter_config.json does not name a base", [])
     candidates: list[Candidate] = []
-    if text is not None and not around.named:
-        place = place_base(text, adapter=adapter, cwd=around.cwd, home=around.home)
-        spots = {os.path.realpath(p): p for p in (place.found, place.beside) if p is not None}
+    if text is not None and not search.named:
+        resolved = resolve_base(text, adapter=adapter, cwd=search.cwd, home=search.home)
+        spots = {os.path.realpath(p): p for p in (resolved.found, resolved.beside) if p is not None}
         if len(spots) > 1:
             raise _question(f"the base {printable(text)!r} leads to more than one directory", list(spots.values()))
         if spots:
             return next(iter(spots.values())), "the path that adapter_config.json names"
-        root = cache_root(around.environ, around.home)
-        if place.repo_id is not None:
+        root = cache_root(search.environ, search.home)
+        if resolved.repo_id is not None:
             revision = (config.values or {}).get("revision")
-            hub = resolve_hub(root, place.repo_id, revision if isinstance(revision, str) else None)
+            hub = resolve_hub(root, resolved.repo_id, revision if isinstance(revision, str) else None)
             if hub.snapshot is not None and _has_weights(hub.snapshot):
                 return hub.snapshot, "the repository that adapter_config.json names, in the Hugging Face cache"
         cached = [(c.repo_id, c.snapshot) for c in list_cached_models(root)]
-        candidates = candidates_for(text, known=(), found=(), cached=cached, roots=around.roots, exclude=[adapter])
+        candidates = candidates_for(text, known=(), found=(), cached=cached, roots=search.roots, exclude=[adapter])
         candidates = [c for c in candidates if _has_weights(c.path)]
         certain = [c for c in candidates if c.rank <= SAME_TAIL]
         if len({os.path.realpath(c.path) for c in certain}) == 1:
             return certain[0].path, certain[0].why
         candidates = certain or candidates
-    what = f"the base {printable(text)!r} is not where it should be" if text else "the base is not certain"
-    raise _question(what, [p for p, _ in around.named] or [c.path for c in candidates])
+    what = f"the base {printable(text)!r} was not found" if text else "the base is uncertain"
+    raise _question(what, [p for p, _ in search.named] or [c.path for c in candidates])
 
 
-def _question(what: str, places: list[Path]) -> MergeRefused:
-    if not places:
+def _question(what: str, paths: list[Path]) -> MergeRefused:
+    if not paths:
         return refused(what, "Name the base with --base DIR.")
-    options = join_limited([f"--base {shell_quote(p)}" for p in places], most=5)
+    options = join_limited([f"--base {shell_quote(p)}" for p in paths], most=5)
     return refused(
-        f"{what}, and its shape cannot tell which it is: models fine-tuned from one another have the same shapes",
-        f"Say which: {options}",
+        f"{what}; matching shapes do not prove that a model is the right base: fine-tuned models share them",
+        f"Name the right one: {options}",
     )
 
 
@@ -108,14 +108,16 @@ def read_base(path: Path, why: str) -> BaseModel:
     shown = printable(str(path))
     if path.suffix == ".gguf" or _only_gguf(path):
         raise refused(
-            f"the base {shown} is in GGUF, which is for other runners",
-            "Have transformers load it (from_pretrained with gguf_file=…), save that, and name it with --base.",
+            f"the base {shown} is a GGUF file, which only other runtimes load",
+            "Load it with transformers (from_pretrained with gguf_file=…), save the result, and name that with --base.",
         )
     if inspect_path(path).kind != "directory":
         raise refused(f"the base {shown} is not a directory", "Name the base with --base DIR.")
     tree = read_tree(path)
     if "adapter_config.json" in tree.names:
-        raise refused(f"{shown} is itself an adapter", "Merge that one into its own base first, and name the result.")
+        raise refused(
+            f"{shown} is itself an adapter", "Merge that adapter into its own base first, and name the result."
+        )
     config = read_json_object(path / "config.json", most=1 << 24)
     if config.value is None:
         reason = "is missing" if config.missing else f"cannot be used: {printable(config.problem)}"
@@ -124,9 +126,9 @@ def read_base(path: Path, why: str) -> BaseModel:
         )
     weights = read_weights(tree, config.value)
     tensors = _tensors(path, weights)
-    quantised = read_quantised(config.value, tensors, read_config_facts(config.value).model_type or "")
+    quantization = read_quantization(config.value, tensors, read_config_facts(config.value).model_type or "")
     return BaseModel(
-        path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=tensors, quantised=quantised
+        path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=tensors, quantization=quantization
     )
 
 
@@ -136,23 +138,23 @@ def _only_gguf(path: Path) -> bool:
 
 
 def _tensors(path: Path, weights: Weights) -> dict[str, TensorLocation]:
-    """Return every tensor of the base. Raises `MergeRefused` where the files are not whole."""
-    mend = f"Examine it: sage-doctor check {shell_quote(path)}"
+    """Return every tensor of the base. Raises `MergeRefused` if the files are incomplete."""
+    advice = f"Examine it: sage-doctor check {shell_quote(path)}"
     if weights.form not in ("single", "sharded"):
-        what = "pickles, which are never opened here" if weights.form != "none" else "missing"
-        raise refused(f"the base's weights are {what} ({printable(str(path))})", mend)
+        what = "pickles, which sage-doctor never opens" if weights.form != "none" else "missing"
+        raise refused(f"the base's weights are {what} ({printable(str(path))})", advice)
     if weights.index is not None and (weights.index.problem or weights.index.escaping):
-        raise refused(f"the base's {printable(weights.index.name)} cannot be used", mend)
+        raise refused(f"the base's {printable(weights.index.name)} cannot be used", advice)
     found: dict[str, TensorLocation] = {}
     for file in weights.files:
         if file.header is None or file.header.problem is not None:
-            reason = file.header.problem.message if file.header and file.header.problem else "it is not there"
-            raise refused(f"the base's {printable(file.name)} is broken: {printable(reason)}", mend)
+            reason = file.header.problem.message if file.header and file.header.problem else "it is missing"
+            raise refused(f"the base's {printable(file.name)} is broken: {printable(reason)}", advice)
         doubled = sorted(found.keys() & file.header.tensors.keys())
         if doubled:
-            raise refused(f"the base stores {join_limited(doubled, most=2)} in two files", mend)
+            raise refused(f"the base stores {join_limited(doubled, most=2)} in two files", advice)
         found.update({n: TensorLocation(path / file.name, t) for n, t in file.header.tensors.items()})
-    lacking = sorted(set(weights.index.weight_map) - found.keys()) if weights.index is not None else []
-    if lacking:
-        raise refused(f"the base's index names tensors that no file holds: {join_limited(lacking, most=2)}", mend)
+    missing = sorted(set(weights.index.weight_map) - found.keys()) if weights.index is not None else []
+    if missing:
+        raise refused(f"the base's index names tensors that no file contains: {join_limited(missing, most=2)}", advice)
     return found

@@ -1,4 +1,4 @@
-"""Putting the adapter's modules onto the base's tensors: names joined, ties settled, every tensor used once."""
+"""The tensor plans of the merged model: names are mapped, ties resolved, and every adapter tensor is used once."""
 
 from __future__ import annotations
 
@@ -7,96 +7,96 @@ from dataclasses import dataclass, replace
 
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
-from sage_doctor.merge.assembly import Assembly, apply_module, lookup, needed_names, untouched
+from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters
 from sage_doctor.merge.library_names import library_view
-from sage_doctor.merge.names import Names, join
-from sage_doctor.merge.quantised import without_quantisation
-from sage_doctor.merge.recipe import Recipe
+from sage_doctor.merge.merge_rules import MergeRules
+from sage_doctor.merge.names import NameMap, join
+from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
-from sage_doctor.merge.ties import INPUTS, OUTPUTS, find_tie, settle
+from sage_doctor.merge.ties import INPUT_NAMES, OUTPUT_NAMES, find_tie, resolve_tie
 from sage_doctor.text import join_limited
 
 
 @dataclass(kw_only=True)
 class Built:
-    """The pieces by stored name, what joined them, and what of the base's configuration they change."""
+    """The tensor plans by stored name, the rule that mapped the names, and what changes in the base's configuration."""
 
-    pieces: dict[str, TensorPlan]
+    plans: dict[str, TensorPlan]
     names_why: str
     untied: bool
     vocabulary: int | None
 
 
 def build_on(
-    base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, dtype: str | None, *, dequantize: bool
+    base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules, dtype: str | None, *, dequantize: bool
 ) -> tuple[BaseModel, Built]:
     """Return the base that is merged into, dequantised where that is asked for, and the merged model's tensors.
 
     Without being asked, a quantised base is merged into only where nothing of what changes is quantised. Raises
     `MergeRefused`.
     """
-    form = base.quantised
+    form = base.quantization
     if form is None:
-        return base, build(base, modules, recipe, dtype)
+        return base, build(base, modules, rules, dtype)
     if dequantize:
         if form.obstacle:
             raise form.refusal()
-        plain = replace(base, tensors=form.plain, config=without_quantisation(base.config))
-        return plain, build(plain, modules, recipe, dtype)
+        plain = replace(base, tensors=form.plain, config=without_quantization(base.config))
+        return plain, build(plain, modules, rules, dtype)
     try:
-        built = build(base, modules, recipe, None)
+        built = build(base, modules, rules, None)
     except MergeRefused as refusal:
-        raise form.question() from refusal
-    changed = {n for n, p in built.pieces.items() if p.computed or p.source != base.tensors.get(n)}
-    if dtype is not None or changed & form.coded or not form.coded:
-        raise form.question()
-    return replace(base, quantised=None), built
+        raise form.needs_dequantize() from refusal
+    changed = {n for n, p in built.plans.items() if p.computed or p.source != base.tensors.get(n)}
+    if dtype is not None or changed & form.quantized or not form.quantized:
+        raise form.needs_dequantize()
+    return replace(base, quantization=None), built
 
 
-def build(base: BaseModel, modules: Mapping[str, ModuleParts], recipe: Recipe, dtype: str | None) -> Built:
-    """Return the merged model's tensors. Raises `MergeRefused` where any of the adapter's finds no place."""
+def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules, dtype: str | None) -> Built:
+    """Return the merged model's tensors. Raises `MergeRefused` if an adapter tensor was not used."""
     stored = {n: p.tensor for n, p in base.tensors.items()}
     custom = bool(base.config.get("auto_map"))
     total = {p.tensor.name for m in modules.values() for p in m.parts.values()}
-    assembly = Assembly(pieces=untouched(base, dtype), left=set(total))
+    assembly = Assembly(plans=base_plans(base, dtype), unused=set(total))
     tie = find_tie(base, modules)
     aliases: dict[str, str] = {}
-    layers = of_parameters(modules, recipe)
-    around = {m.name for found in layers.values() for m in found}
-    plain = {n: m for n, m in modules.items() if m.name not in around}
+    layers = of_parameters(modules, rules)
+    wrapped = {m.name for found in layers.values() for m in found}
+    plain = {n: m for n, m in modules.items() if m.name not in wrapped}
     if tie is not None and tie.touched:
-        aliases = settle(tie, assembly, recipe, lambda: _output_name(base, custom=custom))
+        aliases = resolve_tie(tie, assembly, rules, lambda: _output_name(base, custom=custom))
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
         names = _by_library(base, plain, custom=custom)
     kind = read_config_facts(base.config).model_type or ""
     for module in modules.values():
-        if not module.parts or module.name in around:
-            continue  # the second copy of a shared tensor, dealt with already
+        if not module.parts or module.name in wrapped:
+            continue  # the second copy of a shared tensor, or already applied
         weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
-        apply_module(assembly, module, weight, bias, recipe, kind)
+        apply_module(assembly, module, weight, bias, rules, kind)
     if layers:
         blocks = library_view(base.path, stored, custom_code=custom).blocks
         for owner, found in layers.items():
-            apply_parameters(assembly, owner, found, blocks, recipe)
-    if assembly.left:
+            apply_parameters(assembly, owner, found, blocks, rules)
+    if assembly.unused:
         raise unmatched(
-            f"{len(assembly.left)} of {len(total)} tensors found no place: {join_limited(sorted(assembly.left))}"
+            f"{len(assembly.unused)} of {len(total)} tensors were not applied: {join_limited(sorted(assembly.unused))}"
         )
     return Built(
-        pieces=assembly.pieces,
-        names_why=names.how,
-        untied=tie is not None and tie.touched and len(assembly.pieces) > len(base.tensors),
-        vocabulary=_vocabulary(base, assembly.pieces),
+        plans=assembly.plans,
+        names_why=names.rule,
+        untied=tie is not None and tie.touched and len(assembly.plans) > len(base.tensors),
+        vocabulary=_vocabulary(base, assembly.plans),
     )
 
 
-def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], *, custom: bool) -> Names:
-    """Return the library's join. Raises `MergeRefused` where it does not find every name either."""
+def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], *, custom: bool) -> NameMap:
+    """Return the library's name map. Raises `MergeRefused` if it does not find every name either."""
     stored = {n: p.tensor for n, p in base.tensors.items()}
     names = library_view(base.path, stored, custom_code=custom).names(stored)
     wanted = needed_names(modules)
@@ -113,22 +113,26 @@ def _output_name(base: BaseModel, *, custom: bool) -> str:
     stored = {n: p.tensor for n, p in base.tensors.items()}
     output = library_view(base.path, stored, custom_code=custom).output
     if output is None:
-        raise refused("the embedding is shared with an output layer whose name nothing tells")
+        raise refused("the embedding is shared with an output layer whose name is unknown")
     return output
 
 
-def _vocabulary(base: BaseModel, pieces: Mapping[str, TensorPlan]) -> int | None:
+def _vocabulary(base: BaseModel, plans: Mapping[str, TensorPlan]) -> int | None:
     """Return the new number of rows where the adapter brings embeddings of another size.
 
     Raises `MergeRefused` where two of them disagree, or it is not an embedding that changes its size.
     """
-    changed = {n: p.shape[0] for n, p in pieces.items() if n in base.tensors and p.shape != base.tensors[n].shape}
+    changed = {n: p.shape[0] for n, p in plans.items() if n in base.tensors and p.shape != base.tensors[n].shape}
     sizes = set(changed.values())
     if not sizes:
         return None
-    rest = [n for n in pieces if n not in changed and n.removesuffix(".weight").rpartition(".")[2] in INPUTS | OUTPUTS]
-    if len(sizes) > 1 or any(pieces[n].shape[0] not in sizes for n in rest):
+    rest = [
+        n
+        for n in plans
+        if n not in changed and n.removesuffix(".weight").rpartition(".")[2] in INPUT_NAMES | OUTPUT_NAMES
+    ]
+    if len(sizes) > 1 or any(plans[n].shape[0] not in sizes for n in rest):
         raise unmatched(
-            f"the adapter resizes {join_limited(sorted(changed))}, and not what belongs to it: {join_limited(rest)}"
+            f"the adapter resizes {join_limited(sorted(changed))} but not {join_limited(rest)}, which must match"
         )
     return sizes.pop()

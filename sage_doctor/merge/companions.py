@@ -14,7 +14,7 @@ from sage_doctor.merge.base import BaseModel
 from sage_doctor.readers.tree import TOKENIZER_FILES, WEIGHTS, Tree
 
 TEMPLATES = frozenset({"chat_template.jinja", "chat_template.json"})
-# What makes up a tokenizer, its templates included: taken from one place as a whole, never mixed.
+# The files of a tokenizer and its templates: taken from one directory as a whole, never mixed.
 _TOKENIZER = TOKENIZER_FILES | TEMPLATES | {"added_tokens.json", "tiktoken.model", "normalizer.json"}
 _LEFT_OUT = re.compile(
     r"^(?:adapter_(?:config|model).*|.*\.index\.json|config\.json|trainer_state\.json|sage-doctor-merge\.json"
@@ -27,7 +27,7 @@ _MOST_BYTES = 1 << 28
 
 @dataclass(frozen=True, kw_only=True)
 class Companion:
-    """A file that is copied: its name in the merged model, and where it comes from."""
+    """A file that is copied: its name in the merged model, and its source."""
 
     name: str
     source: Path
@@ -37,8 +37,8 @@ class Companion:
 def companions(base: BaseModel, adapter: Tree, *, keep: tuple[Path, ...] = ()) -> tuple[tuple[Companion, ...], str]:
     """Return the files to be copied, and whose tokenizer they hold: `base`, `adapter` or an empty text.
 
-    The tokenizer is the one that sessions use with the adapter: its own where it has a sound one (its vocabulary may
-    differ), else the base's. `keep` are files of the directory that is replaced, which no merge makes.
+    The tokenizer is the one that sessions use with the adapter: its own if that is valid (its vocabulary may differ),
+    else the base's. `keep` are files of the replaced directory that a merge does not write.
     """
     found = {c.name: c for c in _files(base.tree) if c.name not in _TOKENIZER}
     own = read_tokenizer(adapter)
@@ -79,7 +79,7 @@ def is_model_file(name: str) -> bool:
 def config_text(
     config: Mapping[str, Any], *, vocabulary: int | None, untied: bool, dtype: str | None, anew: bool = False
 ) -> str | None:
-    """Return the merged model's `config.json`, or None where the base's own stays true byte for byte.
+    """Return the merged model's `config.json`, or None if the base's own is still correct byte for byte.
 
     `anew`: `config` is not what the base's file says.
     """

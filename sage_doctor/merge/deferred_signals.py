@@ -1,8 +1,7 @@
-"""Interrupts held back while work is under way that must not be left at any odd place.
+"""Signals deferred while code runs that must not be interrupted at an arbitrary point.
 
-Python raises `KeyboardInterrupt` between any two instructions of the main thread: also after a lock was taken and
-before it can be given back, and in Python's own code that starts a thread or imports a module. Who waits for that lock
-then waits for ever.
+Python raises `KeyboardInterrupt` between any two instructions of the main thread: also between taking and releasing a
+lock, and in Python's own code that starts a thread or imports a module. A thread that waits for that lock then hangs.
 """
 
 from __future__ import annotations
@@ -17,50 +16,50 @@ _HELD = (signal.SIGINT, signal.SIGTERM)
 
 
 class DeferredSignals:
-    """A block in which interrupts only happen where `raise_pending` is called, or as it is left.
+    """A block in which signals are handled only when `raise_pending` is called, or when the block is left.
 
-    Signals that nobody handles, or that are ignored, stay as they are; so does everything outside the main thread,
+    Signals without a Python handler stay as they are; so does everything outside the main thread,
     where Python never raises an interrupt.
     """
 
     def __init__(self) -> None:
-        self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
-        self._heard: list[int] = []
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._pending: list[int] = []
 
     def raise_pending(self) -> None:
-        """Let the first interrupt that is held happen now: its handler raises what it raises."""
-        if self._heard:
-            number = self._heard.pop(0)
-            self._before[number](number, None)
+        """Call the handler of the first deferred signal; it may raise."""
+        if self._pending:
+            number = self._pending.pop(0)
+            self._handlers[number](number, None)
 
     def __enter__(self) -> DeferredSignals:  # noqa: PYI034 - typing.Self came with 3.11
-        """Begin to hold them."""
+        """Start deferring."""
         if threading.current_thread() is not threading.main_thread():
             return self
         try:
             for number in _HELD:
                 handler = signal.getsignal(number)
                 if callable(handler):
-                    self._before[number] = handler
-                    signal.signal(number, self._hear)
+                    self._handlers[number] = handler
+                    signal.signal(number, self._defer)
         except BaseException:  # an interrupt that came between the two
             self._restore()
             raise
         return self
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
-        self._heard.append(number)
+    def _defer(self, number: int, _: FrameType | None) -> None:
+        self._pending.append(number)
 
     def _restore(self) -> None:
         try:
-            for number, handler in self._before.items():
+            for number, handler in self._handlers.items():
                 signal.signal(number, handler)
-        finally:  # the first one given back may interrupt this
-            for number, handler in self._before.items():
+        finally:  # the first restored handler may interrupt this
+            for number, handler in self._handlers.items():
                 signal.signal(number, handler)
 
     def __exit__(self, *_: object) -> None:
-        """Hold them no more, and let those that were held happen, up to the first that raises."""
+        """Stop deferring, and handle the deferred signals up to the first handler that raises."""
         self._restore()
-        while self._heard:
+        while self._pending:
             self.raise_pending()

@@ -21,7 +21,7 @@ from typing import Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.decoding import Decoder
-from sage_doctor.merge.edits import FLOATS, LowRank, Stack, TensorLocation, TensorPlan
+from sage_doctor.merge.edits import FLOATS, ExpertStack, LowRank, TensorLocation, TensorPlan
 from sage_doctor.merge.streams import Source, spans
 from sage_doctor.text import printable
 
@@ -32,7 +32,7 @@ _MEASURED_BLOCKS = 8
 
 @dataclass(kw_only=True)
 class DeltaRetention:
-    """How much of the adapter's change survives rounding, along its own direction, measured on sampled rows."""
+    """How much of the adapter's change is kept after rounding, along its own direction, measured on sampled rows."""
 
     kept: float = 0.0
     wanted: float = 0.0
@@ -41,7 +41,7 @@ class DeltaRetention:
 
     @property
     def share(self) -> float | None:
-        """1 where rounding loses nothing on the whole, 0 where the base is returned; None without a delta."""
+        """1 if rounding loses nothing on average, 0 if the base is returned; None without a delta."""
         return self.kept / self.wanted if self.wanted > 0 else None
 
 
@@ -66,16 +66,16 @@ def load_torch() -> None:
     except Exception as error:
         what = printable(f"{type(error).__name__}: {error}", limit=300)
         raise DoctorError(
-            f"torch is installed, and cannot be imported ({what}); nothing was changed. "
-            "Install it again, or merge from an interpreter in which it works."
+            f"torch is installed but cannot be imported ({what}); nothing was changed. "
+            "Reinstall it, or merge with an interpreter in which it works."
         ) from error
 
 
 class Arithmetic:
-    """The sums of one merge. Imports torch, and has it use one thread unless told otherwise.
+    """The arithmetic of one merge. Imports torch, which uses one thread unless `threads` says otherwise.
 
-    Several threads wait for each other at the end of every small operation, and where other processes use the cores
-    as well, that waiting costs twenty times what the work does.
+    Several threads wait for each other after every small operation; if other processes use the cores as well, waiting
+    takes twenty times as long as the work.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -89,115 +89,117 @@ class Arithmetic:
         """Return torch's dtype for one of safetensors."""
         return getattr(self.torch, FLOATS[stored])
 
-    def load(self, source: Source, place: TensorLocation) -> Any:
+    def load(self, source: Source, location: TensorLocation) -> Any:
         """Return an adapter's tensor in float32, in memory of torch's own."""
-        raw = self.torch.frombuffer(source.read(place, 0, place.nbytes), dtype=self.dtype(place.tensor.dtype))
-        return raw.reshape(place.shape).to(self.torch.float32, copy=True)
+        raw = self.torch.frombuffer(source.read(location, 0, location.nbytes), dtype=self.dtype(location.tensor.dtype))
+        return raw.reshape(location.shape).to(self.torch.float32, copy=True)
 
-    def load_shared(self, source: Source, place: TensorLocation) -> Any:
+    def load_shared(self, source: Source, location: TensorLocation) -> Any:
         """Return an adapter's tensor that several of the following tensors need. The last two are kept."""
-        if place not in self._shared:
+        if location not in self._shared:
             while len(self._shared) > 1:
                 del self._shared[next(iter(self._shared))]
-            self._shared[place] = self.load(source, place)
-        return self._shared[place]
+            self._shared[location] = self.load(source, location)
+        return self._shared[location]
 
     def blocks(
-        self, piece: TensorPlan, source: Source, survival: DeltaRetention, acquire_buffer: Callable[[int], bytearray]
+        self, plan: TensorPlan, source: Source, retention: DeltaRetention, acquire_buffer: Callable[[int], bytearray]
     ) -> Iterator[RowBlock]:
         """Yield the tensor's rows as they are to be written, in order, in blocks of bounded size.
 
         `acquire_buffer` gives memory of at least so many bytes for one block, which is not touched again.
         """
         with self.torch.inference_mode():
-            work = _Work(self, piece, source, survival)
+            work = _TensorComputation(self, plan, source, retention)
             for start, end in work.spans:
                 yield work.block(start, end, acquire_buffer(work.nbytes(start, end)))
 
-    def one_block(self, piece: TensorPlan, source: Source, index: int) -> RowBlock | None:
+    def one_block(self, plan: TensorPlan, source: Source, index: int) -> RowBlock | None:
         """Return one of the blocks that `blocks` yields, computed by itself."""
         with self.torch.inference_mode():
-            work = _Work(self, piece, source, DeltaRetention())
+            work = _TensorComputation(self, plan, source, DeltaRetention())
             if not work.spans:
                 return None
             start, end = work.spans[min(index, len(work.spans) - 1)]
             return work.block(start, end, bytearray(work.nbytes(start, end)))
 
 
-class _Work:
+class _TensorComputation:
     """One tensor's factors and the memory its blocks are computed in, each set up once."""
 
-    def __init__(self, sums: Arithmetic, piece: TensorPlan, source: Source, survival: DeltaRetention) -> None:
-        self.sums, self.piece, self.source, self.survival = sums, piece, source, survival
-        torch = sums.torch
-        self.height = piece.height
-        self.width = piece.source.tensor.elements // max(self.height, 1)
-        matrices = piece.shape[0] if len(piece.shape) > 2 else 1  # no block of rows crosses from one into the next
+    def __init__(self, arithmetic: Arithmetic, plan: TensorPlan, source: Source, retention: DeltaRetention) -> None:
+        self.arithmetic, self.plan, self.source, self.retention = arithmetic, plan, source, retention
+        torch = arithmetic.torch
+        self.height = plan.height
+        self.width = plan.source.tensor.elements // max(self.height, 1)
+        matrices = plan.shape[0] if len(plan.shape) > 2 else 1  # no block of rows crosses from one into the next
         rows = self.height // max(matrices, 1)
         within = spans(rows, max(1, BLOCK_ELEMENTS // max(self.width, 1)))
         self.spans = [(n * rows + s, n * rows + e) for n in range(matrices) for s, e in within]
-        self.out = sums.dtype(piece.dtype)
-        self.read_as = sums.dtype(piece.source.tensor.dtype)
+        self.out_dtype = arithmetic.dtype(plan.dtype)
+        self.stored_dtype = arithmetic.dtype(plan.source.tensor.dtype)
         # The base as PEFT would hold it: in its stored dtype, or in the wider one that is asked for.
-        self.held = torch.promote_types(sums.dtype(piece.stored), self.out)
-        self.wide = torch.promote_types(self.held, torch.float32)
+        self.base_dtype = torch.promote_types(arithmetic.dtype(plan.stored), self.out_dtype)
+        self.wide_dtype = torch.promote_types(self.base_dtype, torch.float32)
         rows = max((end - start for start, end in self.spans), default=0)
-        coded = piece.source.coded
-        self.decoder = Decoder(torch, coded, self.width, source) if coded is not None else None
-        self._raw = bytearray(rows * self.width * self.read_as.itemsize if coded is None else 0)
-        self._wide = torch.empty((rows, self.width), dtype=self.wide)
-        self._held = torch.empty((rows if self.held != self.out else 0, self.width), dtype=self.held)
-        self._product = torch.empty(rows * self.width if piece.low_rank else 0, dtype=torch.float32)
-        low_rank = piece.low_rank
-        self.a: Any = sums.load(source, low_rank.a) if low_rank else None
+        quantized = plan.source.quantized
+        self.decoder = Decoder(torch, quantized, self.width, source) if quantized is not None else None
+        self._raw_buffer = bytearray(rows * self.width * self.stored_dtype.itemsize if quantized is None else 0)
+        self._wide_buffer = torch.empty((rows, self.width), dtype=self.wide_dtype)
+        self._base_buffer = torch.empty(
+            (rows if self.base_dtype != self.out_dtype else 0, self.width), dtype=self.base_dtype
+        )
+        self._product_buffer = torch.empty(rows * self.width if plan.low_rank else 0, dtype=torch.float32)
+        low_rank = plan.low_rank
+        self.a: Any = arithmetic.load(source, low_rank.a) if low_rank else None
         if low_rank and low_rank.stack:
-            self.a, self.b = _experts(low_rank.stack, self.a, sums.load_shared(source, low_rank.b))
+            self.a, self.b = _expert_matrices(low_rank.stack, self.a, arithmetic.load_shared(source, low_rank.b))
         else:
-            self.b = sums.load(source, low_rank.b) if low_rank else None
+            self.b = arithmetic.load(source, low_rank.b) if low_rank else None
         self.factor = self._dora_factor(low_rank) if low_rank and low_rank.magnitude else None
-        self.bias = sums.load(source, piece.bias.b).reshape(-1, 1) * piece.bias.scaling if piece.bias else None
-        self.values = sums.load(source, piece.rows.values) if piece.rows else None
+        self.bias = arithmetic.load(source, plan.bias.b).reshape(-1, 1) * plan.bias.scaling if plan.bias else None
+        self.values = arithmetic.load(source, plan.rows.values) if plan.rows else None
 
     def nbytes(self, start: int, end: int) -> int:
         """Return how many bytes some rows of the result take."""
-        return int((end - start) * self.width * self.out.itemsize)
+        return int((end - start) * self.width * self.out_dtype.itemsize)
 
     def block(self, start: int, end: int, memory: bytearray) -> RowBlock:
         """Return some rows of the result, in `memory`."""
         count = end - start
         nbytes = self.nbytes(start, end)
-        result = self._tensor(memory, self.out, count)
-        held, total = self._held_base(start, end, result, memory), self._wide[:count]
-        if self.piece.low_rank is not None:
-            delta = self._delta(self.piece.low_rank, start, end)
-            if self.piece.low_rank.layout in ("embedding", "expert") and self.factor is None:
-                delta = delta.to(self.held).to(self.sums.torch.float32)
-            total.copy_(held)
+        result = self._tensor(memory, self.out_dtype, count)
+        base, total = self._held_base(start, end, result, memory), self._wide_buffer[:count]
+        if self.plan.low_rank is not None:
+            delta = self._delta(self.plan.low_rank, start, end)
+            if self.plan.low_rank.layout in ("embedding", "expert") and self.factor is None:
+                delta = delta.to(self.base_dtype).to(self.arithmetic.torch.float32)
+            total.copy_(base)
             total.add_(delta)
             if self.factor is not None:
-                total.mul_(self._factor_of(start, end, self.piece.low_rank))
+                total.mul_(self._factor_of(start, end, self.plan.low_rank))
             elif (start // max(count, 1)) % _MEASURED_BLOCKS == 0:
-                self._measure(held, delta, total)
-            held.copy_(total)
+                self._measure(base, delta, total)
+            base.copy_(total)
         if self.bias is not None:
-            total.copy_(held)
-            held.copy_(total.add_(self.bias[start:end]))
-        if self.piece.rows is not None:
-            self._put_rows(held, start, end)
-        if self.held != self.out:
-            result.copy_(held)
+            total.copy_(base)
+            base.copy_(total.add_(self.bias[start:end]))
+        if self.plan.rows is not None:
+            self._put_rows(base, start, end)
+        if self.base_dtype != self.out_dtype:
+            result.copy_(base)
         finite = True
         if result.numel():
-            finite = all(math.isfinite(float(n)) for n in self.sums.torch.aminmax(result))
+            finite = all(math.isfinite(float(n)) for n in self.arithmetic.torch.aminmax(result))
         return RowBlock(start, end, memory, nbytes, finite)
 
     def _held_base(self, start: int, end: int, result: Any, memory: bytearray) -> Any:
         """Return rows as PEFT would hold them: in the result's own place where the dtype is the same."""
-        if self.held != self.out:
-            return self._held[: end - start].copy_(self._base(start, end, self._raw))
-        if self.decoder is None and self.read_as == self.held:
+        if self.base_dtype != self.out_dtype:
+            return self._base_buffer[: end - start].copy_(self._base(start, end, self._raw_buffer))
+        if self.decoder is None and self.stored_dtype == self.base_dtype:
             return self._base(start, end, memory)
-        return result.copy_(self._base(start, end, self._raw))
+        return result.copy_(self._base(start, end, self._raw_buffer))
 
     def _base(self, start: int, end: int, memory: bytearray) -> Any:
         """Return rows as they are read, in `memory` or, decoded, in other memory.
@@ -206,22 +208,22 @@ class _Work:
         """
         if self.decoder is not None:
             return self.decoder.rows(start, end)
-        row = self.width * self.read_as.itemsize
-        self.source.read_into(self.piece.source, start * row, memoryview(memory)[: (end - start) * row])
-        return self._tensor(memory, self.read_as, end - start)
+        row = self.width * self.stored_dtype.itemsize
+        self.source.read_into(self.plan.source, start * row, memoryview(memory)[: (end - start) * row])
+        return self._tensor(memory, self.stored_dtype, end - start)
 
     def _tensor(self, memory: bytearray, dtype: Any, rows: int) -> Any:
-        torch, count = self.sums.torch, rows * self.width
+        torch, count = self.arithmetic.torch, rows * self.width
         found = torch.frombuffer(memory, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
         return found.reshape(rows, self.width)
 
     def _delta(self, low_rank: LowRank, start: int, end: int) -> Any:
-        torch = self.sums.torch
-        out = self._product[: (end - start) * self.width]
+        torch = self.arithmetic.torch
+        out = self._product_buffer[: (end - start) * self.width]
         if low_rank.stack is not None:
             number, first = divmod(start, self.height // self.a.shape[0])
             rows = slice(first, first + end - start)
-            if not low_rank.stack.turned:
+            if not low_rank.stack.transposed:
                 a, b = self.a[number], self.b[number, rows]
                 return torch.mm(b, a, out=out.view(end - start, self.width)).mul_(low_rank.scaling)
             product = torch.mm(self.b[number], self.a[number, :, rows], out=out.view(self.width, end - start))
@@ -238,13 +240,13 @@ class _Work:
 
     def _dora_factor(self, low_rank: LowRank) -> Any:
         """Return magnitude / norm for each output. Outputs are rows of a linear weight, columns of the others."""
-        torch = self.sums.torch
+        torch = self.arithmetic.torch
         assert low_rank.magnitude is not None
-        magnitude = self.sums.load(self.source, low_rank.magnitude).reshape(-1)
+        magnitude = self.arithmetic.load(self.source, low_rank.magnitude).reshape(-1)
         norms = []
         if low_rank.layout == "linear":
             for start, end in self.spans:
-                total = self._base(start, end, self._raw).to(self.held) + self._delta(low_rank, start, end)
+                total = self._base(start, end, self._raw_buffer).to(self.base_dtype) + self._delta(low_rank, start, end)
                 norms.append(torch.linalg.norm(total, dim=1))
         else:
             for left, right in spans(self.width, max(16, BLOCK_ELEMENTS // max(self.height, 1))):
@@ -254,30 +256,30 @@ class _Work:
         return magnitude / torch.cat(norms)
 
     def _columns(self, left: int, right: int) -> Any:
-        found = self.sums.torch.empty((self.height, right - left), dtype=self.held)
+        found = self.arithmetic.torch.empty((self.height, right - left), dtype=self.base_dtype)
         for start, end in self.spans:
-            found[start:end] = self._base(start, end, self._raw)[:, left:right]
+            found[start:end] = self._base(start, end, self._raw_buffer)[:, left:right]
         return found
 
-    def _put_rows(self, held: Any, start: int, end: int) -> None:
-        assert self.piece.rows is not None
+    def _put_rows(self, base: Any, start: int, end: int) -> None:
+        assert self.plan.rows is not None
         assert self.values is not None
-        here = [(row - start, i) for i, row in enumerate(self.piece.rows.indices) if start <= row < end]
+        here = [(row - start, i) for i, row in enumerate(self.plan.rows.indices) if start <= row < end]
         if here:
-            held[[row for row, _ in here]] = self.values[[i for _, i in here]].to(held.dtype)
+            base[[row for row, _ in here]] = self.values[[i for _, i in here]].to(base.dtype)
 
     def _measure(self, base: Any, delta: Any, total: Any) -> None:
-        """Add a sample of rows to what is known of the delta's survival."""
+        """Add a sample of rows to the measured retention."""
         step = max(1, base.numel() // _SAMPLED_ELEMENTS)
         wanted = delta[::step].double()
-        moved = total[::step].to(self.held).to(self.out).double() - base[::step].double()
-        self.survival.kept += float((moved * wanted).sum())
-        self.survival.wanted += float((wanted * wanted).sum())
-        self.survival.changed += int((moved != 0).sum())
-        self.survival.elements += moved.numel()
+        moved = total[::step].to(self.base_dtype).to(self.out_dtype).double() - base[::step].double()
+        self.retention.kept += float((moved * wanted).sum())
+        self.retention.wanted += float((wanted * wanted).sum())
+        self.retention.changed += int((moved != 0).sum())
+        self.retention.elements += moved.numel()
 
 
-def _experts(stack: Stack, a: Any, b: Any) -> tuple[Any, Any]:
+def _expert_matrices(stack: ExpertStack, a: Any, b: Any) -> tuple[Any, Any]:
     """Return the matrices of each expert that a tensor holds: experts × rank × in, and experts × out × rank."""
     b = b.reshape(b.shape[0], -1, stack.experts)
     if stack.expert is None:

@@ -1,4 +1,4 @@
-"""What happens to one tensor on its way from the base to the merged model."""
+"""The plan of one tensor: its source, and the edits that the adapter makes to it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ QuantizedFormat = Literal["bnb-4bit", "bnb-8bit", "fp8"]
 
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 STORED = {name: stored for stored, name in FLOATS.items()}
-# Architectures whose weights lie transposed, and the modules of which that holds. PEFT goes by the type of the module
-# and overrides `fan_in_fan_out`, which old configurations state wrongly. A test reads these off the library's source.
+# Architectures with transposed weights, and the modules that have them. PEFT looks at the module's type and overrides
+# `fan_in_fan_out`, which old configurations state wrongly. A test reads this table off the library's source.
 CONV1D: Mapping[str, frozenset[str]] = {
     "gpt2": frozenset({"c_attn", "q_attn", "c_proj", "c_fc"}),
     "openai-gpt": frozenset({"c_attn", "c_proj", "c_fc"}),
@@ -29,7 +29,7 @@ CONV1D: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedStorage:
-    """How a quantised tensor is stored: the stored tensors that make it up, by part, and the numbers of its form."""
+    """How a quantised tensor is stored: the stored tensors it consists of, by part, and the numbers of its format."""
 
     form: QuantizedFormat
     parts: Mapping[str, TensorLocation]
@@ -40,12 +40,12 @@ class QuantizedStorage:
 class TensorLocation:
     """A tensor in a file on disk.
 
-    Where `coded` is set, `tensor` says what it is once dequantised, and its bytes are those of the coded numbers.
+    If `quantized` is set, `tensor` describes it dequantised, and its bytes are those of the quantised numbers.
     """
 
     path: Path
     tensor: Tensor
-    coded: QuantizedStorage | None = None
+    quantized: QuantizedStorage | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,25 +59,25 @@ class TensorLocation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
-    """Which of a block's experts a LoRA's matrices are for, where they hold those of all.
+class ExpertStack:
+    """Which experts of a block a tensor holds, where a LoRA's matrices are those of all experts.
 
-    `expert` None: the tensor is the whole block, `turned` if each expert lies in × out. Else it holds `rows` outputs
-    of that expert from `first` on; the matrix A is cut to it already.
+    `expert` None: the tensor is the whole block, `transposed` if each expert is stored in × out. Otherwise it holds
+    `rows` outputs of that expert from `first` on; the matrix A is cut to it already.
     """
 
     experts: int
     expert: int | None
     first: int
     rows: int
-    turned: bool
+    transposed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class LowRank:
     """A LoRA pair for one weight. `magnitude` is set for DoRA, `stack` for a block of experts.
 
-    `layout` says how the weight lies: `linear` out × in; `conv1d` in × out (GPT-2); `embedding` tokens × width;
+    `layout` says how the weight is stored: `linear` out × in; `conv1d` in × out (GPT-2); `embedding` tokens × width;
     `expert` out × in, but part of a parameter that the library keeps as one block of all experts.
     """
 
@@ -86,7 +86,7 @@ class LowRank:
     scaling: float
     layout: Layout
     magnitude: TensorLocation | None = None
-    stack: Stack | None = None
+    stack: ExpertStack | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class BiasDelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Rows of an embedding that were trained by themselves: they replace the base's."""
+    """Rows of an embedding that were trained on their own: they replace the base's."""
 
     values: TensorLocation
     indices: tuple[int, ...]
@@ -109,8 +109,8 @@ class Rows:
 class TensorPlan:
     """One tensor of the merged model.
 
-    `source` is where its value starts from: the base's tensor, or the adapter's where that replaces it. `stored`
-    is the dtype the base keeps it in, `dtype` the one that is written; both as safetensors names them.
+    `source` is the base's tensor, or the adapter's if that replaces it. `stored` is the dtype in the base, `dtype` the
+    one that is written; both as safetensors names them.
     """
 
     name: str
@@ -128,7 +128,7 @@ class TensorPlan:
 
     @property
     def height(self) -> int:
-        """The rows it is computed in: those of all its matrices, where it is a block of them."""
+        """The number of rows: those of all its matrices if it is a block."""
         return math.prod(self.shape[:-1]) if len(self.shape) > 1 else math.prod(self.shape)
 
     @property
@@ -139,11 +139,11 @@ class TensorPlan:
     @property
     def untouched(self) -> bool:
         """Whether the bytes are copied as they are."""
-        return not self.computed and not self.source.coded and self.source.tensor.dtype == self.dtype == self.stored
+        return not self.computed and not self.source.quantized and self.source.tensor.dtype == self.dtype == self.stored
 
     @property
     def computed(self) -> bool:
-        """Whether something is added to it or put into it."""
+        """Whether the adapter changes some of its numbers."""
         return self.low_rank is not None or self.bias is not None or self.rows is not None
 
     def inputs(self) -> list[TensorLocation]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly
-from sage_doctor.merge.edits import LowRank, Stack, TensorLocation
-from sage_doctor.merge.recipe import Recipe
+from sage_doctor.merge.edits import ExpertStack, LowRank, TensorLocation
+from sage_doctor.merge.merge_rules import MergeRules
 from sage_doctor.merge.refusal import refused, unmatched
 from sage_doctor.text import join_limited, printable
 
@@ -21,7 +21,7 @@ _INNER = ".base_layer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class BlockShare:
     """What a stored tensor is of a block: all of it, or for one expert the outputs from `first` on."""
 
     stored: str
@@ -33,38 +33,38 @@ class Share:
 class ExpertBlock:
     """A parameter of the running model, and the stored tensors that make it up.
 
-    `turned` says that it holds experts × in × out. `shares` is empty where nothing tells how it is made up.
+    `transposed` says that it holds experts × in × out. `shares` is empty where nothing tells how it is made up.
     """
 
     shape: tuple[int, ...]
-    turned: bool
-    shares: tuple[Share, ...]
+    transposed: bool
+    shares: tuple[BlockShare, ...]
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Its experts, and the inputs and outputs of one. A plain matrix counts as one expert."""
         experts, rows, columns = self.shape if len(self.shape) == 3 else (1, *self.shape)
-        return (experts, rows, columns) if self.turned else (experts, columns, rows)
+        return (experts, rows, columns) if self.transposed else (experts, columns, rows)
 
 
-def of_parameters(modules: Mapping[str, ModuleParts], recipe: Recipe) -> dict[str, list[ModuleParts]]:
+def of_parameters(modules: Mapping[str, ModuleParts], rules: MergeRules) -> dict[str, list[ModuleParts]]:
     """Return the modules of the adapter that PEFT put around bare parameters, by owner, the innermost first."""
     found: dict[str, list[ModuleParts]] = {}
-    if not recipe.parameters:
+    if not rules.parameters:
         return found
     for module in sorted(modules.values(), key=lambda m: -m.name.count(_INNER)):
         owner = module.name.replace(_INNER, "")
-        if "A" in module.parts and not recipe.targets(owner):
+        if "A" in module.parts and not rules.targets(owner):
             found.setdefault(owner, []).append(module)
     return found
 
 
 def apply_parameters(
-    assembly: Assembly, owner: str, layers: list[ModuleParts], blocks: Mapping[str, ExpertBlock], recipe: Recipe
+    assembly: Assembly, owner: str, layers: list[ModuleParts], blocks: Mapping[str, ExpertBlock], rules: MergeRules
 ) -> None:
-    """Put the matrices around one owner's parameters into the pieces. `blocks` are in the owner's own order."""
+    """Apply the matrices around one owner's parameters. `blocks` are in the owner's own order."""
     shown = printable(owner)
-    wanted = [n for n in blocks if n.rpartition(".")[0] == owner and recipe.targets_parameter(n)]
+    wanted = [n for n in blocks if n.rpartition(".")[0] == owner and rules.targets_parameter(n)]
     if len(wanted) != len(layers):
         raise unmatched(
             f"the adapter holds {len(layers)} LoRA for parameters of {shown}, where its configuration targets "
@@ -72,14 +72,16 @@ def apply_parameters(
             "Name the base that this adapter was trained on with --base.",
         )
     for name, layer in zip(wanted, layers, strict=True):
-        _apply(assembly, name, layer, blocks[name], recipe)
+        _apply(assembly, name, layer, blocks[name], rules)
 
 
-def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: ExpertBlock, recipe: Recipe) -> None:
+def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: ExpertBlock, rules: MergeRules) -> None:
     shown = printable(name)
     if layer.parts.keys() != {"A", "B"}:
-        raise refused(f"the LoRA for {shown} is in a form that PEFT does not make: {join_limited(sorted(layer.parts))}")
-    a, b = assembly.use(layer.parts["A"]), assembly.use(layer.parts["B"])
+        raise refused(
+            f"the LoRA for {shown} is in a format that PEFT does not write: {join_limited(sorted(layer.parts))}"
+        )
+    a, b = assembly.consume(layer.parts["A"]), assembly.consume(layer.parts["B"])
     experts, ins, outs = block.sizes
     rank = a.shape[0] // experts if a.shape else 0
     if a.shape != (rank * experts, ins) or b.shape != (outs, rank * experts) or rank == 0:
@@ -87,16 +89,18 @@ def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: ExpertBlock
             f"the adapter's matrices for {shown} are {a.shape} and {b.shape}, which does not fit {block.shape}"
         )
     if not block.shares:
-        raise refused(f"nothing tells from which stored tensors {shown} is made up")
-    scaling = recipe.scaling(name, rank)
+        raise refused(f"it is unknown which stored tensors make up {shown}")
+    scaling = rules.scaling(name, rank)
     for share in block.shares:
-        piece = assembly.pieces[share.stored]
-        if piece.computed:
+        plan = assembly.plans[share.stored]
+        if plan.computed:
             raise refused(f"the adapter changes {printable(share.stored)} in two ways")
-        rows = piece.shape[0] if share.expert is not None else outs
-        stack = Stack(experts=experts, expert=share.expert, first=share.first, rows=rows, turned=block.turned)
+        rows = plan.shape[0] if share.expert is not None else outs
+        stack = ExpertStack(
+            experts=experts, expert=share.expert, first=share.first, rows=rows, transposed=block.transposed
+        )
         low_rank = LowRank(a=_part(a, share.expert, rank), b=b, scaling=scaling, layout="expert", stack=stack)
-        assembly.pieces[share.stored] = replace(piece, low_rank=low_rank)
+        assembly.plans[share.stored] = replace(plan, low_rank=low_rank)
 
 
 def _part(a: TensorLocation, expert: int | None, rank: int) -> TensorLocation:

@@ -1,4 +1,4 @@
-"""The weight files of the merged model: which tensor lies where, and the headers that say so."""
+"""The layout of the merged weight files: the position of each tensor, and the headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALIGNMENT = 8  # the library pads its headers to it
 class Slot:
     """One tensor's place in a file that is to be written: bytes from the start of the file."""
 
-    piece: TensorPlan
+    plan: TensorPlan
     start: int
     end: int
 
@@ -42,14 +42,14 @@ class WeightsOut:
         return self.slots[-1].end if self.slots else len(self.head)
 
 
-def lay_out(base: BaseModel, pieces: Mapping[str, TensorPlan]) -> tuple[WeightsOut, ...]:
+def lay_out(base: BaseModel, plans: Mapping[str, TensorPlan]) -> tuple[WeightsOut, ...]:
     """Return the files to be written: the base's, with new tensors at the end of the last one."""
-    new = [p for n, p in pieces.items() if n not in base.tensors]
+    new = [p for n, p in plans.items() if n not in base.tensors]
     files = []
     for number, file in enumerate(base.weights.files):
         assert file.header is not None  # `read_base` refused it otherwise
         here = [(n, p) for n, p in base.tensors.items() if p.path == base.path / file.name]
-        wanted = [pieces[name] for name, _ in sorted(here, key=lambda found: found[1].tensor.start)]
+        wanted = [plans[name] for name, _ in sorted(here, key=lambda found: found[1].tensor.start)]
         stored = file.header.tensors
         same = len(wanted) == len(stored) and all(
             p.name in stored and (p.dtype, p.shape) == (stored[p.name].dtype, stored[p.name].shape) for p in wanted
@@ -58,9 +58,9 @@ def lay_out(base: BaseModel, pieces: Mapping[str, TensorPlan]) -> tuple[WeightsO
         head = _own_head(file.header) if same and not added else _head([*wanted, *added], file.header.metadata)
         at = len(head)
         slots = []
-        for piece in [*wanted, *added]:
-            slots.append(Slot(piece=piece, start=at, end=at + piece.nbytes))
-            at += piece.nbytes
+        for plan in [*wanted, *added]:
+            slots.append(Slot(plan=plan, start=at, end=at + plan.nbytes))
+            at += plan.nbytes
         files.append(WeightsOut(name=file.name, head=head, slots=tuple(slots), mode=file.node.mode & 0o777))
     return tuple(files)
 
@@ -74,16 +74,16 @@ def _own_head(header: Header) -> bytes:
         raise refused(f"{printable(header.path)}: {error}", "Examine the base.") from error
 
 
-def _head(pieces: list[TensorPlan], metadata: Mapping[str, str]) -> bytes:
+def _head(plans: list[TensorPlan], metadata: Mapping[str, str]) -> bytes:
     entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     at = 0
-    for piece in pieces:
-        entries[piece.name] = {
-            "dtype": piece.dtype,
-            "shape": list(piece.shape),
-            "data_offsets": [at, at + piece.nbytes],
+    for plan in plans:
+        entries[plan.name] = {
+            "dtype": plan.dtype,
+            "shape": list(plan.shape),
+            "data_offsets": [at, at + plan.nbytes],
         }
-        at += piece.nbytes
+        at += plan.nbytes
     raw = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     raw += b" " * (-len(raw) % _ALIGNMENT)
     return len(raw).to_bytes(8, "little") + raw
@@ -95,7 +95,7 @@ def index_text(base: BaseModel, files: tuple[WeightsOut, ...]) -> str | None:
         return None
     old = read_json_object(base.path / base.weights.entry).value or {}
     metadata = old.get("metadata")
-    total = sum(s.piece.nbytes for f in files for s in f.slots)
+    total = sum(s.plan.nbytes for f in files for s in f.slots)
     kept = {k: v for k, v in (metadata if isinstance(metadata, dict) else {}).items() if k != "total_parameters"}
-    where = {s.piece.name: f.name for f in files for s in f.slots}
+    where = {s.plan.name: f.name for f in files for s in f.slots}
     return json.dumps({"metadata": {**kept, "total_size": total}, "weight_map": where}, indent=2, sort_keys=True) + "\n"

@@ -1,7 +1,7 @@
-"""The library's own join of stored names and running names, from a model without weights.
+"""The library's own map of stored names and runtime names, from a model without weights.
 
 transformers renames tensors while it loads (`conversion_mapping`), and for some architectures puts several stored
-tensors into one. Only what is renamed one to one can be joined here. Needs transformers; works on the `meta`
+tensors into one. Only what is renamed one to one can be mapped here. Needs transformers; works on the `meta`
 device, so that no weight is read and no memory is taken.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.merge.expert_blocks import ExpertBlock, Share
-from sage_doctor.merge.names import Names
+from sage_doctor.merge.expert_blocks import BlockShare, ExpertBlock
+from sage_doctor.merge.names import NameMap
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.text import printable
@@ -34,9 +34,9 @@ class LibraryView:
     output: str | None
     blocks: Mapping[str, ExpertBlock]
 
-    def names(self, stored: Mapping[str, Tensor]) -> Names:
-        """Return the join."""
-        return Names(stored, how="the library's conversion mapping", rename=self.stored_of.get)
+    def names(self, stored: Mapping[str, Tensor]) -> NameMap:
+        """Return the name map."""
+        return NameMap(stored, rule="the library's conversion mapping", rename=self.stored_of.get)
 
 
 def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool) -> LibraryView:
@@ -45,17 +45,19 @@ def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool)
     Code that a model brings along is never run.
     """
     if custom_code:
-        raise refused("names do not join one to one, and the base brings its own code, which is never run here")
+        raise refused(
+            "the names cannot be mapped one to one, and the base has its own code, which sage-doctor never runs"
+        )
     try:
         return _view(base, stored)
     except ImportError as error:
         raise refused(
-            f"names do not join one to one, and transformers is not here to ask ({printable(str(error), limit=200)})",
+            f"mapping the names needs transformers, which is not installed ({printable(str(error), limit=200)})",
             "Install sage-doctor with its extra `deep`, and merge again.",
         ) from error
     except (ValueError, KeyError, AttributeError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
         what = printable(f"{type(error).__name__}: {error}", limit=200)
-        raise refused(f"names do not join one to one, and the library cannot tell ({what})") from error
+        raise refused(f"the names cannot be mapped one to one, and transformers failed to tell ({what})") from error
 
 
 def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
@@ -89,14 +91,14 @@ def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
         if len(shape) not in (2, 3):
             continue
         owner = model.get_submodule(running.rpartition(".")[0])
-        shares: tuple[Share, ...] = ()
+        shares: tuple[BlockShare, ...] = ()
         if running in stored_of and stored[stored_of[running]].shape == shape:
-            shares = (Share(stored=stored_of[running]),)
+            shares = (BlockShare(stored=stored_of[running]),)
         elif running in collected:
             sorted_names = sorted(collected[running], key=lambda found: core_model_loading.dot_natural_key(found[1]))
             shares = _shares(sorted_names, _converter_of(converters, collected[running][0][0]), stored, shape)
-        turned = len(shape) == _BLOCK and bool(getattr(owner, "is_transposed", False))
-        blocks[running] = ExpertBlock(shape=shape, turned=turned, shares=shares)
+        transposed = len(shape) == _BLOCK and bool(getattr(owner, "is_transposed", False))
+        blocks[running] = ExpertBlock(shape=shape, transposed=transposed, shares=shares)
     tied = getattr(model, "_tied_weights_keys", None)
     output = next(iter(tied), None) if isinstance(tied, Mapping) else None
     return LibraryView(stored_of={r: s for r, s in stored_of.items() if r not in doubled}, output=output, blocks=blocks)
@@ -116,7 +118,7 @@ def _shares(
     converter: tuple[list[str], list[tuple[str, Any]]],
     stored: Mapping[str, Tensor],
     shape: tuple[int, ...],
-) -> tuple[Share, ...]:
+) -> tuple[BlockShare, ...]:
     """Return what each stored tensor is of a block into which the library stacks and joins them; empty if unsure.
 
     Understood are experts stacked, and experts stacked whose outputs are joined (gate and up).
@@ -131,7 +133,7 @@ def _shares(
         sizes = {stored[name].shape for name in members}
         if len(members) != shape[0] or len(sizes) != 1 or len(size := sizes.pop()) != _BLOCK - 1 or size[1] != shape[2]:
             return ()
-        found += [Share(stored=name, expert=number, first=first) for number, name in enumerate(members)]
+        found += [BlockShare(stored=name, expert=number, first=first) for number, name in enumerate(members)]
         first += size[0]
     return tuple(found) if first == shape[1] and len(found) == len(names) else ()
 

@@ -1,8 +1,7 @@
-"""Joining the names of running modules, which adapters use, with the names of stored tensors.
+"""A map from the names of runtime modules, which adapters use, to the names of stored tensors.
 
-Most models store a tensor under the name it has when the model runs, or leave out the outermost part of it. Where
-that does not settle every name, the library's own conversion is asked (`library_names`); where that is not one to
-one either, the merge is refused.
+Most models store a tensor under its runtime name, with or without the outermost part. If that does not map every name,
+the library's own conversion is used (`library_names`); if that is not one to one either, the merge is refused.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from sage_doctor.readers.safetensors_header import Tensor
 BODIES = ("model", "transformer", "gpt_neox", "backbone", "bert", "roberta", "decoder")
 
 
-class Names:
-    """A join of running names to stored names. `how` says what it rests on."""
+class NameMap:
+    """A map from runtime names to stored names. `rule` says how they are mapped."""
 
-    def __init__(self, stored: Mapping[str, Tensor], *, how: str, rename: Callable[[str], str | None]) -> None:
+    def __init__(self, stored: Mapping[str, Tensor], *, rule: str, rename: Callable[[str], str | None]) -> None:
         self._stored = stored
         self._rename = rename
-        self.how = how
+        self.rule = rule
 
     def find(self, running: str) -> str | None:
         """Return the stored name of a running tensor, None where there is none."""
@@ -29,14 +28,14 @@ class Names:
         return name if name in self._stored else None
 
 
-def join(stored: Mapping[str, Tensor], running: Iterable[str]) -> Names | None:
-    """Return a join in which every name of `running` is found and no two lead to one tensor, or None.
+def join(stored: Mapping[str, Tensor], running: Iterable[str]) -> NameMap | None:
+    """Return a map in which every name of `running` is found and no two lead to one tensor, or None.
 
     The rules are tried in order: names as they are; one outer part left out; one outer part put in front.
     """
     wanted = list(running)
-    for how, rename in _rules(stored):
-        names = Names(stored, how=how, rename=rename)
+    for rule, rename in _rules(stored):
+        names = NameMap(stored, rule=rule, rename=rename)
         found = [names.find(n) for n in wanted]
         if all(found) and len(set(found)) == len(found):
             return names

@@ -1,4 +1,4 @@
-"""What a merge needs of the machine, and whether it has that: disk, memory, and a target that may be replaced."""
+"""What a merge needs: disk, memory, torch, and a target that may be replaced."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sage_doctor.text import format_bytes, join_limited, printable
 _TORCH_BYTES = 260_000_000  # torch itself, imported
 _BLOCK_BYTES = 60_000_000  # a block of rows in every stage of the sum
 _DISK_SLACK = 16_000_000
-_COPY_PER_S = 400_000_000.0  # bytes; a slow disk, so that the estimate is kept
+_COPY_PER_S = 400_000_000.0  # bytes; a slow disk, so that the estimate is not exceeded
 _SUM_PER_S = 250_000_000.0  # elements
 _START_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class ResourceEstimate:
     """What a merge will take: bytes on disk and in memory, and about how many seconds."""
 
     disk_bytes: int
@@ -32,21 +32,21 @@ class Needs:
     seconds: float
 
 
-def estimate(pieces: list[TensorPlan], others: int) -> Needs:
-    """Return what writing these pieces, and `others` bytes beside them, will take."""
-    factors = max((sum(p.tensor.elements for p in piece.inputs()) * 8 for piece in pieces), default=0)
-    touched = sum(p.source.tensor.elements for p in pieces if not p.untouched)
-    nbytes = sum(p.nbytes for p in pieces) + others
+def estimate(plans: list[TensorPlan], others: int) -> ResourceEstimate:
+    """Return what writing these tensors, and `others` further bytes, will take."""
+    factors = max((sum(p.tensor.elements for p in plan.inputs()) * 8 for plan in plans), default=0)
+    touched = sum(p.source.tensor.elements for p in plans if not p.untouched)
+    nbytes = sum(p.nbytes for p in plans) + others
     seconds = nbytes / _COPY_PER_S + touched / _SUM_PER_S + (_START_S if touched else 0)
     memory = _TORCH_BYTES + _BLOCK_BYTES + factors
-    return Needs(disk_bytes=nbytes + _DISK_SLACK, memory_bytes=memory, seconds=seconds)
+    return ResourceEstimate(disk_bytes=nbytes + _DISK_SLACK, memory_bytes=memory, seconds=seconds)
 
 
-def require(needs: Needs, target: Path) -> None:
-    """Raise `MergeRefused` where torch, disk or memory lack, or the directory cannot be written to."""
+def require_resources(needs: ResourceEstimate, target: Path) -> None:
+    """Raise `MergeRefused` if torch, disk space or memory is missing, or the directory cannot be written to."""
     if importlib.util.find_spec("torch") is None:
         raise refused(
-            f"merging computes with torch, and the doctor's own interpreter ({printable(sys.executable)}) has none",
+            f"merging needs torch, which is not installed in sage-doctor's Python ({printable(sys.executable)})",
             "Install sage-doctor in the sessions' environment and merge from there, or torch (the build for this "
             "machine) beside this one.",
         )
@@ -63,28 +63,28 @@ def require(needs: Needs, target: Path) -> None:
     if free < needs.disk_bytes:
         raise refused(
             f"{printable(str(parent))} has {format_bytes(free)} free, the merge needs {format_bytes(needs.disk_bytes)} "
-            "(the old state stays until the new one is verified)",
+            "(the present model is kept until the new one is verified)",
             "Free that much there, or choose another --out.",
         )
     memory = (read_darwin_memory() if sys.platform == "darwin" else read_memory(Path("/"))).effective_available
     if memory is not None and memory < needs.memory_bytes:
         raise refused(
-            f"{format_bytes(memory)} of memory are free, the merge needs {format_bytes(needs.memory_bytes)}",
-            "End what holds the memory, and merge again.",
+            f"{format_bytes(memory)} of memory is free, the merge needs {format_bytes(needs.memory_bytes)}",
+            "End the programs that hold memory, and merge again.",
         )
 
 
-def judge_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ...]]:
-    """Return whether something lies at the target that will be replaced, and which of its files are carried over.
+def check_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ...]]:
+    """Return whether the target exists and will be replaced, and which of its files are carried over.
 
-    Raises `MergeRefused` where replacing it would destroy what no merge can make again.
+    Raises `MergeRefused` if replacing it would destroy files that a merge cannot write again.
     """
     shown = printable(str(target))
     real = os.path.realpath(target)
     for path in inputs:
         other = os.path.realpath(path)
         if real == other or f"{other}/".startswith(f"{real}/") or f"{real}/".startswith(f"{other}/"):
-            raise refused(f"{shown} and {printable(str(path))} lie in one another", "Choose another --out.")
+            raise refused(f"{shown} and {printable(str(path))} must not contain one another", "Choose another --out.")
     node = inspect_path(target)
     if inspect_path(target.parent).kind != "directory":
         raise refused(
@@ -96,16 +96,17 @@ def judge_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ..
         raise refused(f"{shown} is {node.detail or 'a ' + node.kind}, not a directory", "Choose another --out.")
     if node.device != inspect_path(target.parent).device:
         raise refused(
-            f"{shown} is a mount point, which cannot be exchanged", f"Choose a directory in it: {shown}/merged."
+            f"{shown} is a mount point, which cannot be replaced in one step",
+            f"Choose a directory in it: {shown}/merged.",
         )
     names = sorted(os.listdir(target))
     nodes = {n: inspect_path(target / n) for n in names}
     inner = [n for n, found in nodes.items() if found.kind == "directory" and n != ".cache"]
     if inner:
         raise refused(
-            f"{shown} holds directories that a merge would delete: {join_limited(inner)}", "Choose another --out."
+            f"{shown} contains directories that a merge would delete: {join_limited(inner)}", "Choose another --out."
         )
     if names and not any(is_model_file(n) for n in names):
-        raise refused(f"{shown} holds files, and none of a model", "Choose another --out.")
+        raise refused(f"{shown} contains files, but none of a model", "Choose another --out.")
     kept = [target / n for n in names if nodes[n].kind == "file" and not is_model_file(n)]
     return True, tuple(p for p in kept if p.name != ".DS_Store")

@@ -1,7 +1,6 @@
-"""The plan of a merge: everything that is decided, before anything is touched.
+"""The plan of a merge: `plan_merge` reads headers and configurations and returns a frozen `MergePlan`.
 
-Two calls make a merge: `plan_merge` reads headers and configurations and returns a frozen `MergePlan`, or raises
-`MergeRefused`; `apply` carries it out (`sage_doctor.merge.run`).
+It changes nothing. `apply` (in `sage_doctor.merge.run`) carries the plan out.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from sage_doctor.merge.build import Built, build_on
 from sage_doctor.merge.companions import Companion, companions, config_text
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.layout import WeightsOut, index_text, lay_out
-from sage_doctor.merge.needs import Needs, estimate, judge_target, require
-from sage_doctor.merge.quantised import Quantised
-from sage_doctor.merge.recipe import read_recipe
+from sage_doctor.merge.merge_rules import read_rules
+from sage_doctor.merge.needs import ResourceEstimate, check_target, estimate, require_resources
+from sage_doctor.merge.quantization import BaseQuantization
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.system.path_info import PathInfo, inspect_path
@@ -30,10 +29,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True, kw_only=True)
 class MergePlan:
-    """What a merge will do. Printing it tells a person; `apply` needs nothing else.
+    """What a merge will do, for `apply` and, as `str(plan)`, for a person.
 
-    `inputs` are the files that are read, with what they were when the plan was made. `texts` are small files that
-    are written anew, by name. `dequantized` says of which quantisation the base is rid, None where it keeps its form.
+    `inputs` are the files that are read, as they were when the plan was made. `texts` are small files by name, with
+    their new contents. `dequantized` is the quantisation that is removed from the base, None if it stays as it is.
     """
 
     adapter: Path
@@ -50,14 +49,14 @@ class MergePlan:
     tokenizer: str
     untied: bool
     inputs: Mapping[Path, PathInfo]
-    needs: Needs
-    recipe: Mapping[str, object]
-    dequantized: Quantised | None = None
+    needs: ResourceEstimate
+    adapter_config: Mapping[str, object]
+    dequantized: BaseQuantization | None = None
 
     @property
-    def pieces(self) -> list[TensorPlan]:
+    def tensor_plans(self) -> list[TensorPlan]:
         """Every tensor that is written, in order."""
-        return [s.piece for f in self.weights for s in f.slots]
+        return [s.plan for f in self.weights for s in f.slots]
 
     @property
     def nbytes(self) -> int:
@@ -66,33 +65,34 @@ class MergePlan:
 
     def __str__(self) -> str:
         """Return the plan as a person reads it."""
-        return "\n".join(f"{word:8} {line}" for word, line in self._lines())
+        return "\n".join(f"{word:9} {line}" for word, line in self._lines())
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        computed = sum(p.computed for p in self.pieces)
-        swapped = sum(not p.computed and p.source.path.parent == self.adapter for p in self.pieces)
+        computed = sum(p.computed for p in self.tensor_plans)
+        swapped = sum(not p.computed and p.source.path.parent == self.adapter for p in self.tensor_plans)
         names = sorted([*self.texts, *(c.name for c in self.companions)])
         reads = sum(n.size for n in self.inputs.values())
-        step = " (replaced in one step; what is there now stays until the new one is verified)"
-        yield "merge", printable(str(self.adapter))
-        yield "into", f"{printable(str(self.base))} ({printable(self.base_why)})"
-        yield "as", printable(str(self.target)) + (step if self.replaces else "")
+        step = " (replaced in one step; the present model is kept until the new one is verified)"
+        yield "adapter", printable(str(self.adapter))
+        yield "base", f"{printable(str(self.base))} ({printable(self.base_why)})"
+        yield "output", printable(str(self.target)) + (step if self.replaces else "")
         yield "reads", f"{len(self.inputs)} files, {format_bytes(reads)}"
         files = f"{len(self.weights)} weight files" if len(self.weights) > 1 else "1 weight file"
         yield "writes", f"{files}, {format_bytes(self.nbytes)}; {join_limited(names, most=12)}"
-        taken = f", {swapped} taken from the adapter" if swapped else ""
-        plain = sum(p.source.coded is not None and not p.computed for p in self.pieces)
-        taken += f", {plain} dequantised" if plain else ""
-        yield "tensors", f"{len(self.pieces)}: {computed} computed{taken}, the rest copied (names: {self.names_why})"
+        plain = sum(p.source.quantized is not None and not p.computed for p in self.tensor_plans)
+        counts = [(computed, "merged"), (swapped, "replaced by the adapter's"), (plain, "dequantised")]
+        counts.append((len(self.tensor_plans) - computed - swapped - plain, "copied"))
+        summary = ", ".join(f"{count} {what}" for count, what in counts if count)
+        yield "tensors", f"{len(self.tensor_plans)}: {summary} (names: {self.names_why})"
         tie = "; embedding and output layer become two tensors" if self.untied else ""
-        yield "numbers", (self.dtype or "as the base stores them") + tie
+        yield "dtype", (self.dtype or "as stored in the base") + tie
         for loss in self.dequantized.losses() if self.dequantized else ():
             yield "loses", loss
-        room = f"{format_bytes(self.needs.disk_bytes)} on disk, {format_bytes(self.needs.memory_bytes)} of memory"
-        yield "needs", f"{room}, about {max(1, round(self.needs.seconds))} s"
+        required = f"{format_bytes(self.needs.disk_bytes)} on disk, {format_bytes(self.needs.memory_bytes)} of memory"
+        yield "needs", f"{required}, about {max(1, round(self.needs.seconds))} s"
         if self.kept:
-            yield "keeps", f"{join_limited([p.name for p in self.kept])} of what is there now"
-        yield "leaves", "base and adapter as they are"
+            yield "keeps", f"{join_limited([p.name for p in self.kept])} of the replaced directory"
+        yield "unchanged", "base and adapter"
 
 
 def plan_merge(
@@ -102,34 +102,34 @@ def plan_merge(
     base: Path | None = None,
     dtype: str | None = None,
     dequantize: bool = False,
-    around: BaseSearch | None = None,
+    search: BaseSearch | None = None,
 ) -> MergePlan:
-    """Return the plan of merging `adapter` into its base as the model directory `target`. Touches nothing.
+    """Return the plan of merging `adapter` into its base as the model directory `target`. Changes nothing.
 
-    `base` answers which base it is; without it, provenance must. `dtype` converts the floating tensors; None keeps
-    what the base stores. `dequantize` lets a quantised base become plain. Raises `MergeRefused` where the merge would
+    `base` names the base; without it, it is found by provenance. `dtype` converts the floating tensors; None keeps
+    the base's own. `dequantize` allows a quantised base to become plain. Raises `MergeRefused` if the merge would
     not be faithful or cannot be done here.
     """
     adapter = Path(adapter).absolute()
     target = _real(Path(target).absolute())
     if dtype is not None and dtype not in DTYPES:
-        raise refused(f"{printable(dtype)} is none of {', '.join(DTYPES)}", "Leave --dtype out to keep the base's own.")
+        raise refused(f"{printable(dtype)} is not one of {', '.join(DTYPES)}", "Omit --dtype to keep the base's own.")
     if inspect_path(adapter).kind != "directory":
         raise refused(f"{printable(str(adapter))} is not a directory", "Name the adapter's directory.")
     tree = read_tree(adapter)
     config = read_adapter_config(tree)
-    recipe = read_recipe(config)
+    rules = read_rules(config)
     weights, modules = adapter_parts.read_parts(tree)
     path, why = (
         (base.absolute(), "named by you")
         if base is not None
-        else find_base(adapter, config, around or BaseSearch.here())
+        else find_base(adapter, config, search or BaseSearch.here())
     )
     model = read_base(path, why)
-    replaces, kept = judge_target(target, [adapter, model.path])
-    model, built = build_on(model, modules, recipe, dtype, dequantize=dequantize)
+    replaces, kept = check_target(target, [adapter, model.path])
+    model, built = build_on(model, modules, rules, dtype, dequantize=dequantize)
     copies, whose = companions(model, tree, keep=kept)
-    files = lay_out(model, built.pieces)
+    files = lay_out(model, built.plans)
     texts = _texts(model, built, files, dtype)
     inputs: list[str | Path] = [
         weights,
@@ -153,23 +153,23 @@ def plan_merge(
         tokenizer=whose,
         untied=built.untied,
         inputs={Path(p): inspect_path(p) for p in dict.fromkeys(Path(p) for p in inputs)},
-        needs=estimate([s.piece for f in files for s in f.slots], sum(c.nbytes for c in copies)),
-        recipe=_summary(config),
-        dequantized=model.quantised,
+        needs=estimate([s.plan for f in files for s in f.slots], sum(c.nbytes for c in copies)),
+        adapter_config=_summary(config),
+        dequantized=model.quantization,
     )
-    require(plan.needs, target)
+    require_resources(plan.needs, target)
     return plan
 
 
 def _real(target: Path) -> Path:
-    """Return where the target really lies: a link to a directory stays, what it leads to is replaced."""
+    """Return the real path of the target: a link to a directory stays, the directory behind it is replaced."""
     return Path(target).resolve() if target.is_symlink() else target.parent.resolve() / target.name
 
 
 def _texts(base: BaseModel, built: Built, files: tuple[WeightsOut, ...], dtype: str | None) -> dict[str, str]:
     texts = {}
     config = config_text(
-        base.config, vocabulary=built.vocabulary, untied=built.untied, dtype=dtype, anew=base.quantised is not None
+        base.config, vocabulary=built.vocabulary, untied=built.untied, dtype=dtype, anew=base.quantization is not None
     )
     if config is not None:
         texts["config.json"] = config

@@ -1,4 +1,4 @@
-"""The record beside merged weights: what was merged into what, how, by which versions, and what came of it."""
+"""The provenance record: inputs, versions and hashes of a merge, written beside the merged weights."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def hash_inputs(plan: MergePlan, cache: Path | None, check_cancelled: Callable[[
         if isinstance(digest, UnreadableFile):
             require_unchanged(plan)
             what = f"{printable(str(path))} could not be hashed: {printable(str(digest))}"
-            raise DoctorError(f"{what}; nothing was changed. Look at that file, then merge again.")
+            raise DoctorError(f"{what}; nothing was changed. Check that file, then merge again.")
     return {str(path): str(digest) for (path, _), digest in found.items()}
 
 
-def surroundings() -> dict[str, object]:
-    """Return what is recorded of the place where a merge was done: host, platform and versions."""
+def environment_record() -> dict[str, object]:
+    """Return the environment of a merge: host, platform and versions."""
     return {
         "doctor": sage_doctor.__version__,
         "host": socket.gethostname(),
@@ -46,22 +46,22 @@ def surroundings() -> dict[str, object]:
 
 def record_text(
     plan: MergePlan,
-    about: Mapping[str, object],
+    environment: Mapping[str, object],
     hashes: Mapping[str, str],
     outputs: Mapping[str, str],
-    survival: DeltaRetention,
+    retention: DeltaRetention,
 ) -> str:
     """Return the provenance record as JSON.
 
-    `about` are the `surroundings`, `outputs` the sha256 of the written weight files by name.
+    `environment` is the `environment_record`, `outputs` the sha256 of the written weight files by name.
     """
-    computed = [p for p in plan.pieces if not p.untouched]
+    computed = [p for p in plan.tensor_plans if not p.untouched]
     record = {
         "schema_version": 1,
         "merged_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **about,
+        **environment,
         "base": {"path": str(plan.base), "chosen_because": plan.base_why},
-        "adapter": {"path": str(plan.adapter), "config": plan.recipe},
+        "adapter": {"path": str(plan.adapter), "config": plan.adapter_config},
         "inputs": [
             {"path": str(p), "bytes": n.size, "sha256": hashes.get(str(p))} for p, n in sorted(plan.inputs.items())
         ],
@@ -71,8 +71,8 @@ def record_text(
         "names": plan.names_why,
         "tokenizer_from": plan.tokenizer,
         "embeddings_untied": plan.untied,
-        "tensors": {"written": len(plan.pieces), "changed": len(computed)},
-        "surviving_delta": None if survival.share is None else round(survival.share, 4),
+        "tensors": {"written": len(plan.tensor_plans), "changed": len(computed)},
+        "surviving_delta": None if retention.share is None else round(retention.share, 4),
     }
     return json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n"
 

@@ -1,4 +1,4 @@
-"""Why a merge does not take place: a finding code, what was seen, and what to do next."""
+"""The refusal of a merge: a finding code, the reason, and what to do next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sage_doctor.errors import DoctorError
 class MergeRefused(DoctorError):
     """A merge that would not be faithful, or could not be carried through. The target is as it was before.
 
-    `code` is a finding code of the catalogue, `message` says what was seen, `next_step` what to do.
+    `code` is a finding code, `message` the reason, `next_step` what to do.
     """
 
     exit_code = 1
@@ -26,6 +26,6 @@ def refused(message: str, next_step: str = "Run sessions on base and adapter tog
 
 
 def unmatched(message: str, next_step: str = "") -> MergeRefused:
-    """Return the refusal of an adapter with tensors that found no place."""
-    advice = next_step or "Name the base that this adapter was trained on with --base; its origin tells which it is."
+    """Return the refusal of an adapter whose tensors do not match the base."""
+    advice = next_step or "Name the base that this adapter was trained on with --base; matching shapes do not prove it."
     return MergeRefused("merge-unmatched-tensors", message, advice)

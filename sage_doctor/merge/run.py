@@ -1,7 +1,7 @@
-"""Carrying out a plan: write beside the target, flush, verify, then exchange in one step.
+"""Carrying out a plan: write a staging directory, flush, verify, then swap it with the target in one step.
 
-Whatever stops it (a kill, a full disk, an interrupt, a source that changes) leaves the target as it was. An interrupt
-that comes once the new state is in place happens as soon as the old one is cleared away.
+A kill, a full disk, an interrupt or a changed source leaves the target as it was. An interrupt that arrives after the
+swap is raised as soon as the old directory is deleted.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.deferred_signals import DeferredSignals
 from sage_doctor.merge.deltas import DeltaRetention
-from sage_doctor.merge.needs import require
+from sage_doctor.merge.needs import require_resources
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.refusal import refused
-from sage_doctor.merge.staging import LeftOver, atomic_swap, clean_up, locked, make_workshop, workshop_of
+from sage_doctor.merge.staging import (
+    Leftover,
+    atomic_swap,
+    create_staging_dir,
+    locked,
+    new_staging_dir,
+    remove_leftovers,
+)
 from sage_doctor.merge.verify import require_unchanged
-from sage_doctor.merge.writing import fill
+from sage_doctor.merge.writing import write_staging
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes, printable
 
@@ -31,9 +38,9 @@ VANISHING = 0.5  # less of the delta surviving than this is worth a warning
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """How far a merge has come: bytes of weights written, of how many, in how many seconds."""
+    """The progress of a merge: what it is doing, bytes of weights written, of how many, in how many seconds."""
 
-    doing: str
+    activity: str
     done: int
     total: int
     elapsed_s: float
@@ -41,9 +48,9 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOutcome:
-    """What a merge did. `surviving_delta` is the share of the adapter's change that rounding left, None if unknown.
+    """What a merge did. `surviving_delta` is the share of the delta kept after rounding, None if unknown.
 
-    `warnings` are pairs of a finding code and a sentence; `cleaned` is what killed merges had left.
+    `warnings` are pairs of a finding code and a sentence; `cleaned` is what killed merges left, now removed.
     """
 
     target: Path
@@ -52,11 +59,11 @@ class MergeOutcome:
     replaced: bool
     surviving_delta: float | None
     warnings: tuple[tuple[str, str], ...]
-    cleaned: tuple[LeftOver, ...]
+    cleaned: tuple[Leftover, ...]
 
 
 class MergeCancelled(DoctorError):
-    """The caller's `cancel` said so. The target is as it was."""
+    """The caller cancelled the merge. The target is as it was."""
 
     exit_code = 130
 
@@ -74,29 +81,29 @@ def apply(
     hash_cache: Path | None = None,
     threads: int | None = None,
 ) -> MergeOutcome:
-    """Carry out a plan and return what came of it.
+    """Carry out a plan and return the outcome.
 
     `wait_s` is how long to wait for another merge into the same target; `hash_cache` a file where hashes of inputs
     are remembered; `threads` a limit for torch. Raises `MergeRefused` and `DoctorError`, with the target as it was.
     """
     started = time.monotonic()
     with DeferredSignals() as interrupts, locked(plan.target, wait_s=wait_s, pause=interrupts.raise_pending):
-        cleaned = clean_up(plan.target)
+        cleaned = remove_leftovers(plan.target)
         require_unchanged(plan)
         _require_target(plan)
-        require(plan.needs, plan.target)
-        on_progress = _Telling(plan.nbytes, progress, cancel, started, interrupts)
-        workshop = workshop_of(plan.target)
+        require_resources(plan.needs, plan.target)
+        on_progress = _ProgressReporter(plan.nbytes, progress, cancel, started, interrupts)
+        staging_dir = new_staging_dir(plan.target)
         try:
-            make_workshop(workshop, plan.target)
-            survival = fill(workshop, plan, on_progress, hash_cache=hash_cache, threads=threads)
-            on_progress("putting it in place", 0)  # the last moment at which an interrupt undoes all of it
-            replaced = atomic_swap(workshop, plan.target)
+            create_staging_dir(staging_dir, plan.target)
+            retention = write_staging(staging_dir, plan, on_progress, hash_cache=hash_cache, threads=threads)
+            on_progress("replacing the target", 0)  # the last moment at which an interrupt undoes everything
+            replaced = atomic_swap(staging_dir, plan.target)
         except OSError as error:
-            _remove(workshop)
+            _remove(staging_dir)
             raise _failed(plan, error) from error
         except BaseException:
-            _remove(workshop)
+            _remove(staging_dir)
             raise
         if replaced is not None:
             _remove(replaced)
@@ -105,16 +112,16 @@ def apply(
         nbytes=plan.nbytes,
         seconds=time.monotonic() - started,
         replaced=replaced is not None,
-        surviving_delta=survival.share,
-        warnings=tuple(_warnings(plan, survival)),
+        surviving_delta=retention.share,
+        warnings=tuple(_warnings(plan, retention)),
         cleaned=tuple(cleaned),
     )
 
 
 def _require_target(plan: MergePlan) -> None:
     if (inspect_path(plan.target).kind != "missing") != plan.replaces:
-        what = "is gone" if plan.replaces else "has appeared"
-        raise refused(f"{printable(str(plan.target))} {what} since the plan was made", "Look at it, and merge again.")
+        what = "was deleted" if plan.replaces else "was created"
+        raise refused(f"{printable(str(plan.target))} {what} since the plan was made", "Check it, and merge again.")
 
 
 def _remove(path: Path) -> None:
@@ -129,20 +136,24 @@ def _failed(plan: MergePlan, error: OSError) -> DoctorError:
         return DoctorError(f"{printable(str(plan.target.parent))} is full; nothing was changed. Free {need} there.")
     return DoctorError(
         f"the merge into {printable(str(plan.target))} failed: {reason}; nothing was changed. "
-        "Look at that disk and its permissions, then merge again."
+        "Check the disk and its permissions, then merge again."
     )
 
 
-def _warnings(plan: MergePlan, survival: DeltaRetention) -> list[tuple[str, str]]:
-    share = survival.share
+def _warnings(plan: MergePlan, retention: DeltaRetention) -> list[tuple[str, str]]:
+    share = retention.share
     if share is None or share >= VANISHING:
         return []
-    advice = "merge with --dtype float32, or run base and adapter together" if plan.dtype != "float32" else "it is tiny"
-    return [("merge-delta-vanishes", f"only {share:.0%} of the adapter's change survives rounding: {advice}")]
+    advice = (
+        "merge with --dtype float32, or run base and adapter together"
+        if plan.dtype != "float32"
+        else "the change is tiny"
+    )
+    return [("merge-delta-vanishes", f"only {share:.0%} of the adapter's change is kept after rounding: {advice}")]
 
 
-class _Telling:
-    """Passes on to the caller how far the merge is, and to the merge that the caller cancels or interrupts it."""
+class _ProgressReporter:
+    """Reports progress to the caller, and raises in the merge when the caller cancels or interrupts it."""
 
     def __init__(
         self, total: int, progress: Progress | None, cancel: Cancel | None, started: float, interrupts: DeferredSignals
@@ -151,11 +162,11 @@ class _Telling:
         self._interrupts = interrupts
         self._done = 0
 
-    def __call__(self, doing: str, count: int) -> None:
+    def __call__(self, activity: str, count: int) -> None:
         self._done += count
         self._interrupts.raise_pending()
         if self._cancel is not None and self._cancel():
             raise MergeCancelled("the merge was cancelled; nothing was changed")
         if self._progress is not None:
             elapsed = time.monotonic() - self._started
-            self._progress(Step(doing=doing, done=self._done, total=self._total, elapsed_s=elapsed))
+            self._progress(Step(activity=activity, done=self._done, total=self._total, elapsed_s=elapsed))

@@ -1,9 +1,10 @@
-"""The directory a merge puts its result into, exchanged in one step so that a kill leaves the old state or the new.
+"""The staging directory of a merge, swapped with the target in one step: a kill leaves the old model or the new one.
 
-Beside the target lie, while a merge runs, its lock (`.NAME.sage-merge.lock`, held by flock, so that it is free as
-soon as its process is gone) and its workshop (`.NAME.sage-merge-…`), which becomes the target. Where the target exists
-the kernel exchanges the two names at once (`renameat2(RENAME_EXCHANGE)`, on a Mac `renamex_np(RENAME_SWAP)`); a file
-system without that gets two renames, between which a kill leaves no target: the next run puts it back.
+While a merge runs, there are beside the target its lock (`.NAME.sage-merge.lock`, held by flock, so that it is free
+as soon as its process is gone) and its staging directory (`.NAME.sage-merge-…`), which becomes the target. If the
+target exists, the kernel exchanges the two names at once (`renameat2(RENAME_EXCHANGE)`, on a Mac
+`renamex_np(RENAME_SWAP)`); a file system without that gets two renames, and a kill between them leaves no target until
+the next run puts it back.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
-UNFINISHED = "sage-doctor-merge.unfinished"  # lies in a workshop until all of it is written and verified
+UNFINISHED = "sage-doctor-merge.unfinished"  # in a staging directory until it is written and verified
 _WORD = "sage-merge"
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of Darwin
 _AT_CWD = -100
@@ -37,8 +38,8 @@ _POLL_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOver:
-    """What a killed merge left, and what has been done about it."""
+class Leftover:
+    """A directory that a killed merge left, and what was done with it."""
 
     path: Path
     what: str
@@ -110,8 +111,8 @@ def _unwritable(target: Path, error: OSError) -> DoctorError:
     )
 
 
-def left_overs(target: Path) -> list[Path]:
-    """Return the workshops that lie beside a target. While its lock is held by us, nobody works in them."""
+def leftovers(target: Path) -> list[Path]:
+    """Return the staging directories beside a target. While we hold its lock, no merge uses them."""
     prefix = f".{target.name}.{_WORD}-"
     try:
         names = sorted(n for n in os.listdir(target.parent) if n.startswith(prefix))
@@ -122,34 +123,34 @@ def left_overs(target: Path) -> list[Path]:
     ]
 
 
-def clean_up(target: Path) -> list[LeftOver]:
-    """Deal with what killed merges left beside a target. Call it with the lock held.
+def remove_leftovers(target: Path) -> list[Leftover]:
+    """Remove what killed merges left beside a target. Call it with the lock held.
 
-    An unfinished workshop is deleted. A finished directory without a target beside it is the model that was being
-    replaced when two renames were cut apart: it is put back. With a target beside it, it is what that one replaced.
+    An unfinished staging directory is deleted. A finished directory without a target is the model that was being
+    replaced when a kill came between two renames: it is put back. With a target, it is the model that was replaced.
     """
     done = []
-    for path in left_overs(target):
+    for path in leftovers(target):
         names = os.listdir(path)
         if UNFINISHED not in names and names and inspect_path(target).kind == "missing":
             os.rename(path, target)
-            done.append(LeftOver(path=path, what=f"put back as {target.name}: a merge was killed while replacing it"))
+            done.append(Leftover(path=path, what=f"put back as {target.name}: a merge was killed while replacing it"))
             continue
         shutil.rmtree(path)
         what = (
             "the model that an earlier merge replaced" if names and UNFINISHED not in names else "an unfinished merge"
         )
-        done.append(LeftOver(path=path, what=f"deleted: {what}"))
+        done.append(Leftover(path=path, what=f"deleted: {what}"))
     return done
 
 
-def workshop_of(target: Path) -> Path:
-    """Return a name beside the target that no workshop has had yet."""
+def new_staging_dir(target: Path) -> Path:
+    """Return an unused path for a staging directory beside the target."""
     return target.parent / f".{target.name}.{_WORD}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
-def make_workshop(path: Path, target: Path) -> None:
-    """Create an empty directory, marked as unfinished, for what becomes the target. Raises `MergeRefused`."""
+def create_staging_dir(path: Path, target: Path) -> None:
+    """Create an empty staging directory, marked as unfinished. Raises `MergeRefused`."""
     try:
         os.mkdir(path)
         (path / UNFINISHED).write_text(

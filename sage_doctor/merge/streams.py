@@ -42,23 +42,25 @@ class Source:
                 raise DoctorError(f"{printable(str(path))} is not a file any more; nothing was changed")
         return found
 
-    def read(self, place: TensorLocation, start: int, count: int) -> bytearray:
+    def read(self, location: TensorLocation, start: int, count: int) -> bytearray:
         """Return `count` bytes of a tensor from byte `start` of it. Raises `DoctorError` where they are not there."""
         data = bytearray(count)
-        self.read_into(place, start, memoryview(data))
+        self.read_into(location, start, memoryview(data))
         return data
 
-    def read_into(self, place: TensorLocation, start: int, view: memoryview) -> None:
+    def read_into(self, location: TensorLocation, start: int, view: memoryview) -> None:
         """Fill `view` with a tensor's bytes from byte `start` of it. Raises `DoctorError` where they are not there."""
-        handle = self.handle(place.path)
-        at = place.tensor.start + start
+        handle = self.handle(location.path)
+        at = location.tensor.start + start
         while len(view):
             try:
                 got = os.preadv(handle, [view], at)
             except OSError as error:
-                raise _unreadable(place.path, error) from error
+                raise _unreadable(location.path, error) from error
             if got == 0:
-                raise DoctorError(f"{printable(str(place.path))} became shorter while it was read; nothing was changed")
+                raise DoctorError(
+                    f"{printable(str(location.path))} became shorter while it was read; nothing was changed"
+                )
             view, at = view[got:], at + got
 
     def close(self) -> None:
@@ -81,10 +83,10 @@ def _unreadable(path: Path, error: OSError) -> DoctorError:
     return DoctorError(f"{printable(str(path))} cannot be read: {os.strerror(error.errno or 0).lower()}")
 
 
-def copy_range(source: int, start: int, target: int, at: int, count: int, told: Callable[[int], None]) -> None:
+def copy_range(source: int, start: int, target: int, at: int, count: int, on_copied: Callable[[int], None]) -> None:
     """Copy `count` bytes between open files, by the kernel where it can. Raises `OSError`, `EOFError` at a short end.
 
-    `told` is called with the number of bytes after each part. A file system that can shares the blocks instead.
+    `on_copied` is called with the number of bytes after each part. A file system that can shares the blocks instead.
     """
     ways = _ways()
     way = next(ways)
@@ -102,7 +104,7 @@ def copy_range(source: int, start: int, target: int, at: int, count: int, told: 
         if done == 0:
             raise EOFError
         start, at, count = start + done, at + done, count - done
-        told(done)
+        on_copied(done)
 
 
 _Way = Callable[[int, int, int, int, int], int]

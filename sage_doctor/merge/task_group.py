@@ -1,9 +1,9 @@
-"""Work beside the caller's own, in threads of which none is left when the block is left.
+"""A group of background threads, all of which have ended when its block is left.
 
-Hashing, flushing and reading release Python's lock, and `import torch`, which holds it, has nobody else to wait for:
-done one after the other they take twice as long on two cores.
+Hashing, flushing and reading release the GIL, and `import torch`, which holds it, waits for nothing else: one after
+the other they take twice as long on two cores.
 
-Whoever may be interrupted holds `Interrupts` around the block: starting a thread takes locks of Python's own.
+Callers that may be interrupted use `DeferredSignals` around the block: starting a thread takes locks of Python's own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ T = TypeVar("T")
 _PAUSE_S = 0.05
 
 
-class Stopped(Exception):
+class TaskCancelled(Exception):
     """The block is being left; the thread it is raised in ends."""
 
 
 class Task(Generic[T]):
-    """Work in a thread of its own."""
+    """Work in its own thread."""
 
     def __init__(self, work: Callable[..., T], arguments: tuple[object, ...]) -> None:
         self._work, self._arguments = work, arguments
@@ -58,23 +58,23 @@ class Task(Generic[T]):
 
 
 class TaskGroup:
-    """Threads for one piece of work. Leaving the block stops and awaits them all."""
+    """Threads of one merge. Leaving the block cancels and joins them all."""
 
     def __init__(self) -> None:
         self._tasks: list[Task[object]] = []
-        self._left = False
+        self._cancelled = False
 
     def start(self, work: Callable[..., T], *arguments: object) -> Task[T]:
-        """Start `work` in a thread of its own. What takes long in it calls `check_cancelled` again and again."""
+        """Start `work` in its own thread. Long-running work must call `check_cancelled` regularly."""
         task = Task(work, arguments)
         self._tasks.append(cast("Task[object]", task))  # first, so that no interrupt leaves one that nobody awaits
         task.start()
         return task
 
     def check_cancelled(self, _count: int = 0) -> None:
-        """Raise `Stopped` once the block is being left. For the threads; takes a number so as to be told progress."""
-        if self._left:
-            raise Stopped
+        """Raise `TaskCancelled` once the block is being left. Called by the threads, also as a progress callback."""
+        if self._cancelled:
+            raise TaskCancelled
 
     def check(self) -> None:
         """Raise what a thread ended with, if one failed."""
@@ -94,7 +94,7 @@ class TaskGroup:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the threads, and wait until none is left."""
-        self._left = True
+        """Cancel the threads, and wait until all have ended."""
+        self._cancelled = True
         for task in self._tasks:
             task.join()

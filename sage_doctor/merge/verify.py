@@ -1,4 +1,4 @@
-"""Looking at what was written before it becomes the target: headers, copied bytes, and sums done once more."""
+"""Verifying the written files before the swap: headers, copied bytes, and samples computed a second time."""
 
 from __future__ import annotations
 
@@ -19,57 +19,59 @@ _SAMPLE_BYTES = 1 << 14
 _MOST_SUMS = 24  # tensors of which one block is computed a second time
 
 
-def verify(plan: MergePlan, directory: Path, source: Source, sums: Arithmetic | None) -> None:
-    """Raise `DoctorError` where a file in `directory` is not what the plan says."""
-    computed = [(f, s) for f in plan.weights for s in f.slots if not s.piece.untouched]
+def verify(plan: MergePlan, directory: Path, source: Source, arithmetic: Arithmetic | None) -> None:
+    """Raise `DoctorError` if a file in `directory` differs from the plan."""
+    computed = [(f, s) for f in plan.weights for s in f.slots if not s.plan.untouched]
     step = max(1, len(computed) // _MOST_SUMS)
     for file in plan.weights:
         _header(file, directory)
         for slot in file.slots:
-            if slot.piece.untouched:
+            if slot.plan.untouched:
                 _copied(file, slot, directory, source)
-    if sums is not None:
+    if arithmetic is not None:
         for number, (file, slot) in enumerate(computed[::step]):
-            _computed(file, slot, directory, source, sums, number)
+            _computed(file, slot, directory, source, arithmetic, number)
     names = {f.name for f in plan.weights} | {c.name for c in plan.companions} | set(plan.texts)
-    lacking = sorted(n for n in names if inspect_path(directory / n).kind != "file")
-    if lacking:
-        raise _wrong(directory, f"it lacks {join_limited(lacking)}")
+    missing = sorted(n for n in names if inspect_path(directory / n).kind != "file")
+    if missing:
+        raise _mismatch(directory, f"missing: {join_limited(missing)}")
 
 
 def _header(file: WeightsOut, directory: Path) -> None:
     header = read_header(directory / file.name)
     if header.problem is not None:
-        raise _wrong(directory, f"{file.name}: {header.problem.message}")
+        raise _mismatch(directory, f"{file.name}: {header.problem.message}")
     for slot in file.slots:
-        tensor = header.tensors.get(slot.piece.name)
-        wanted = (slot.piece.dtype, slot.piece.shape, slot.start, slot.end)
+        tensor = header.tensors.get(slot.plan.name)
+        wanted = (slot.plan.dtype, slot.plan.shape, slot.start, slot.end)
         if tensor is None or (tensor.dtype, tensor.shape, tensor.start, tensor.end) != wanted:
-            raise _wrong(directory, f"{file.name} does not hold {slot.piece.name} as planned")
+            raise _mismatch(directory, f"{file.name} does not contain {slot.plan.name} as planned")
 
 
 def _copied(file: WeightsOut, slot: Slot, directory: Path, source: Source) -> None:
     """Compare the first and the last bytes of a copied tensor."""
     count = min(_SAMPLE_BYTES, slot.end - slot.start)
     for at in {0, slot.end - slot.start - count}:
-        if read_range(directory / file.name, slot.start + at, count) != source.read(slot.piece.source, at, count):
-            raise _wrong(directory, f"{slot.piece.name} was not copied as it is")
+        if read_range(directory / file.name, slot.start + at, count) != source.read(slot.plan.source, at, count):
+            raise _mismatch(directory, f"{slot.plan.name} was not copied correctly")
 
 
-def _computed(file: WeightsOut, slot: Slot, directory: Path, source: Source, sums: Arithmetic, number: int) -> None:
-    block = sums.one_block(slot.piece, source, number)
+def _computed(
+    file: WeightsOut, slot: Slot, directory: Path, source: Source, arithmetic: Arithmetic, number: int
+) -> None:
+    block = arithmetic.one_block(slot.plan, source, number)
     if block is None:
         return
     raw = block.memory[: block.nbytes]
-    width = (slot.end - slot.start) // slot.piece.height if slot.piece.height else slot.end - slot.start
+    width = (slot.end - slot.start) // slot.plan.height if slot.plan.height else slot.end - slot.start
     if read_range(directory / file.name, slot.start + block.start * width, len(raw)) != raw:
-        raise _wrong(directory, f"{slot.piece.name} was not written as it was computed")
+        raise _mismatch(directory, f"{slot.plan.name} was not written as it was computed")
 
 
-def _wrong(directory: Path, what: str) -> DoctorError:
+def _mismatch(directory: Path, what: str) -> DoctorError:
     return DoctorError(
         f"the merged model in {printable(str(directory.parent))} was not written as planned: {printable(what)}; "
-        "the old state is untouched. Look at the disk (dmesg, SMART), then merge again."
+        "nothing was replaced. Check the disk (dmesg, SMART), then merge again."
     )
 
 
@@ -95,6 +97,6 @@ def require_unchanged(plan: MergePlan) -> None:
     changed = changed_inputs(plan.inputs)
     if changed:
         raise DoctorError(
-            f"{join_limited(changed, most=2)} changed while the merge was under way; nothing was replaced. "
-            "Wait until what writes there has ended, and merge again."
+            f"{join_limited(changed, most=2)} changed during the merge; nothing was replaced. "
+            "Wait until the program that writes there has ended, and merge again."
         )

@@ -1,4 +1,4 @@
-"""The scripts of this machine: what its roles run, what the manifest wants read besides, and whose paths they name."""
+"""The files that a scan read: what this machine's roles run and what `[lint]` names, each with its classified paths."""
 
 from __future__ import annotations
 
@@ -12,78 +12,81 @@ from sage_doctor.facts.runners import find_runners
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
-from sage_doctor.paths.find.path_map import landscape, other_roots
+from sage_doctor.paths.find.path_map import build_path_map, machine_roots
 from sage_doctor.paths.find.script import read_text
 from sage_doctor.subjects.host import Host
 
-# They are meant to name the places of machines.
+# They are meant to name the directories of machines.
 _MANIFESTS = frozenset({"sage-doctor.toml", "sage-doctor.lock"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScannedFile:
-    """One file, with every path in it and where that belongs. `roles` are those of this machine that run it.
+    """One file with every path in it, classified. `roles` are those of this machine that run it.
 
-    `subject` is its path relative to the manifest, as the report names it.
+    `subject` is its path relative to the manifest, as the report names it. `other_roots` are the roots of other
+    machines that the manifest names.
     """
 
     script: Script
     subject: str
     roles: tuple[str, ...] = ()
-    placed: tuple[tuple[PathReference, ClassifiedPath], ...] = ()
-    others: tuple[str, ...] = ()
+    classified: tuple[tuple[PathReference, ClassifiedPath], ...] = ()
+    other_roots: tuple[str, ...] = ()
 
     @property
-    def misplaced(self) -> list[tuple[PathReference, ClassifiedPath]]:
-        """What a run would take and another machine has: the paths that fail here.
+    def broken_paths(self) -> list[tuple[PathReference, ClassifiedPath]]:
+        """The paths of other machines that a run would use here.
 
-        What no role runs is full of made-up homes, in tests for one: only those that the manifest knows count there.
+        Files that no role runs, such as tests, are full of made-up homes: there only the roots that the manifest
+        names count.
         """
-        return [(o, p) for o, p in self.placed if o.used and (p.place == "mappable" or self._counts(p))]
+        return [(r, c) for r, c in self.classified if r.used and (c.origin == "mappable" or self._is_broken(c))]
 
-    def _counts(self, placed: ClassifiedPath) -> bool:
-        return placed.place == "foreign" and (bool(self.roles) or placed.root in self.others)
+    def _is_broken(self, path: ClassifiedPath) -> bool:
+        return path.origin == "foreign" and (bool(self.roles) or path.root in self.other_roots)
 
     @property
-    def ours(self) -> list[tuple[PathReference, ClassifiedPath]]:
-        """What a run would take and is right here, and on no other machine."""
-        return [(o, p) for o, p in self.placed if o.used and p.place == "here"]
+    def local_paths(self) -> list[tuple[PathReference, ClassifiedPath]]:
+        """The paths that a run would use and that exist on this machine only."""
+        return [(r, c) for r, c in self.classified if r.used and c.origin == "here"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScanResult:
-    """All files that were looked at; `complete` is False where there were more than anybody writes by hand.
+    """All files that were read. `complete` is False where there were more than the limit.
 
-    `elsewhere` names the manifest's other machines.
+    `other_machines` are the names of the manifest's other machines.
     """
 
-    landscape: PathMap
     directory: Path
-    seen: tuple[ScannedFile, ...]
+    files: tuple[ScannedFile, ...]
     complete: bool = True
-    elsewhere: tuple[str, ...] = ()
+    other_machines: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many paths there are of each place, of those a run would take, and of each purpose that is no use."""
-        return dict(Counter(p.place if o.used else o.context for seen in self.seen for o, p in seen.placed))
+        """How many paths there are: those that a run would use by origin, all others by usage."""
+        pairs = (pair for file in self.files for pair in file.classified)
+        return dict(Counter(c.origin if r.used else r.usage for r, c in pairs))
 
 
-def landscape_of(host: Host, *, everything: bool = False) -> PathMap:
-    """Return what the manifest and the host say of this machine's places and of the others'."""
+def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
+    """Return what the manifest and the host say about this machine's directories and those of others."""
     manifest = host.manifest
     if manifest is None:
-        return landscape(home=host.home, ours=[host.root or host.cwd], others=(), everything=everything)
-    ours = manifest.machine
-    own = {v.rstrip("/") for v in (ours.vars if ours is not None else manifest.vars).values() if v.startswith("/")}
-    machines = {name: (m.home, m.vars) for name, m in manifest.machines.items() if m is not ours}
-    kept = [r for r in other_roots(machines) if r not in own and r != str(host.home)]
-    return landscape(
+        roots = [host.root or host.cwd]
+        return build_path_map(home=host.home, own_roots=roots, other_roots=(), include_system=include_system)
+    machine = manifest.machine
+    variables = machine.vars if machine is not None else manifest.vars
+    own = {v.rstrip("/") for v in variables.values() if v.startswith("/")}
+    machines = {name: (m.home, m.vars) for name, m in manifest.machines.items() if m is not machine}
+    return build_path_map(
         home=host.home,
-        ours=[manifest.directory, *(Path(v) for v in sorted(own))],
-        others=kept,
-        names=manifest.machines,
-        everything=everything,
+        own_roots=[manifest.directory, *(Path(v) for v in sorted(own))],
+        other_roots=[r for r in machine_roots(machines) if r not in own and r != str(host.home)],
+        machine_names=manifest.machines,
+        include_system=include_system,
     )
 
 
@@ -91,19 +94,21 @@ def runners_of(host: Host) -> dict[Path, tuple[str, ...]]:
     """Return the scripts that this machine's roles run, each with those roles."""
     found: dict[Path, tuple[str, ...]] = {}
     manifest = host.manifest
-    for role in manifest.needed_roles() if manifest is not None else ():
-        for pattern in manifest.roles[role].runners if manifest is not None else ():
-            for path in find_runners(pattern, manifest.directory if manifest is not None else host.cwd):
+    if manifest is None:
+        return found
+    for role in manifest.needed_roles():
+        for pattern in manifest.roles[role].runners:
+            for path in find_runners(pattern, manifest.directory):
                 found[path] = tuple(dict.fromkeys((*found.get(path, ()), role)))
     return found
 
 
-def shared(host: Host, roles: Iterable[str]) -> bool:
+def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:
     """Whether another machine of the manifest has one of these roles."""
     manifest = host.manifest
-    machines = manifest.machines.values() if manifest is not None else ()
-    ours = manifest.machine if manifest is not None else None
-    return any(m is not ours and set(m.roles) & set(roles) for m in machines)
+    if manifest is None:
+        return False
+    return any(m is not manifest.machine and set(m.roles) & set(roles) for m in manifest.machines.values())
 
 
 def scan(
@@ -111,48 +116,51 @@ def scan(
     *,
     lint: bool,
     only: Iterable[Path] | None = None,
-    everything: bool = False,
+    include_system: bool = False,
     installed: Installed | None = None,
 ) -> ScanResult:
     """Read the runners of this machine's roles and, with `lint`, the files that `[lint]` names; or `only` those given.
 
-    With `everything`, the system's paths are found as well. Of what is `installed`, only what names a place of ours or
-    of a machine that the manifest knows is kept.
+    `include_system` finds the system's paths as well. What is `installed` is kept only where it names a path of this
+    machine or of a machine that the manifest knows.
     """
-    directory = host.manifest.directory if host.manifest is not None else host.root or host.cwd
+    manifest = host.manifest
+    directory = manifest.directory if manifest is not None else host.root or host.cwd
     runners = runners_of(host)
     paths = list(runners) if only is None else list(only)
     complete = True
-    if lint and host.manifest is not None and host.manifest.lint.paths and only is None:
-        found, complete = find_files(directory, host.manifest.lint.paths, host.manifest.lint.ignore)
+    if lint and manifest is not None and manifest.lint.paths and only is None:
+        found, complete = find_files(directory, manifest.lint.paths, manifest.lint.ignore)
         paths += [p for p in found if p not in runners and p.name not in _MANIFESTS]
-    land = landscape_of(host, everything=everything)
-    scripts = [read_script(p, land, directory=directory) for p in dict.fromkeys(paths)]
-    started = _read_installed(installed, land, directory) if installed is not None else []
-    scripts += started
-    foreign = {script.path for script in started}
-    land.learn(o.text for s in scripts for o in s.occurrences if o.used)
-    seen = [
-        ScannedFile(
+    path_map = host_path_map(host, include_system=include_system)
+    scripts = [read_script(p, path_map, directory=directory) for p in dict.fromkeys(paths)]
+    outside = _read_installed(installed, path_map, directory) if installed is not None else []
+    path_map.learn_roots(r.text for s in (*scripts, *outside) for r in s.references if r.used)
+
+    def scanned(script: Script, subject: str) -> ScannedFile:
+        return ScannedFile(
             script=script,
-            subject=os.path.relpath(script.path, directory) if script.path not in foreign else str(script.path),
+            subject=subject,
             roles=runners.get(script.path, ()),
-            others=land.others,
-            placed=tuple((o, land.place(o.text)) for o in script.occurrences),
+            other_roots=path_map.other_roots,
+            classified=tuple((r, path_map.classify(r.text)) for r in script.references),
         )
-        for script in scripts
-    ]
-    seen = [s for s in seen if s.script.path not in foreign or _concerns_us(s)]
-    machine = host.manifest.machine if host.manifest is not None else None
-    names = host.manifest.machines if host.manifest is not None else ()
-    elsewhere = tuple(n for n in names if machine is None or n != machine.name)
-    return ScanResult(landscape=land, directory=directory, seen=tuple(seen), complete=complete, elsewhere=elsewhere)
+
+    started = {script.path for script in outside}
+    files = [scanned(s, os.path.relpath(s.path, directory)) for s in scripts if s.path not in started]
+    files += [f for s in outside if _names_known_machine(f := scanned(s, str(s.path)))]
+    own_name = manifest.machine.name if manifest is not None and manifest.machine is not None else None
+    other_machines = tuple(n for n in (manifest.machines if manifest is not None else ()) if n != own_name)
+    return ScanResult(directory=directory, files=tuple(files), complete=complete, other_machines=other_machines)
 
 
-def _read_installed(installed: Installed, land: PathMap, directory: Path) -> list[Script]:
-    found = [read_script(p, land, directory=directory) for p in installed.units]
-    return [*found, *([read_text(CRONTAB, installed.crontab, land, directory=directory)] if installed.crontab else [])]
+def _read_installed(installed: Installed, path_map: PathMap, directory: Path) -> list[Script]:
+    found = [read_script(p, path_map, directory=directory) for p in installed.units]
+    if installed.crontab:
+        found.append(read_text(CRONTAB, installed.crontab, path_map, directory=directory))
+    return found
 
 
-def _concerns_us(seen: ScannedFile) -> bool:
-    return any(o.used and (p.place in ("here", "gone", "mappable") or p.root in seen.others) for o, p in seen.placed)
+def _names_known_machine(file: ScannedFile) -> bool:
+    known = ("here", "gone", "mappable")
+    return any(r.used and (c.origin in known or c.root in file.other_roots) for r, c in file.classified)

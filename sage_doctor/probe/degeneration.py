@@ -1,4 +1,4 @@
-"""Telling generated text that is no answer: nothing at all, one token for ever, or a loop."""
+"""Detecting degenerate generations: no text, one token repeated, or a loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 DegenerationKind = Literal["empty", "one-token", "loop"]
 
-# Below these a repetition may be meant: a rule of dashes, a refrain, "no, no, no".
+# Shorter repetitions may be intended: a line of dashes, a refrain, "no, no, no".
 LEAST_TOKENS = 16
 LEAST_REPEATS = 4
 LONGEST_PERIOD = 8
@@ -17,14 +17,14 @@ LEAST_TOKENS_ALL_ALIKE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Degeneration:
-    """In which way a generation is none. `period` is the length of what repeats, `tokens` how much of it there is."""
+    """How a generation degenerated. `period` is the length of what repeats, `tokens` how many tokens repeat."""
 
     kind: DegenerationKind
     period: int = 0
     tokens: int = 0
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What happened, as the end of a sentence that begins with `the model`."""
         if self.kind == "empty":
             return "generated no text"
@@ -33,11 +33,11 @@ class Degeneration:
         return f"repeated the same {self.period} tokens to the end, {self.tokens // self.period} times"
 
 
-def judge(token_ids: Sequence[int], text: str, *, ended_by_eos: bool) -> Degeneration | None:
+def find_degeneration(token_ids: Sequence[int], text: str, *, ended_by_eos: bool) -> Degeneration | None:
     """Return how a greedy generation degenerated, or None where it did not.
 
-    A model that ended by itself is not in a loop, whatever it repeated before. Numbers that are not finite show as
-    one token for ever: greedy decoding of NaN scores always picks the same one.
+    A model that ended by itself is not in a loop, whatever it repeated before. Scores that are not finite show as one
+    repeated token: greedy decoding of NaN always picks the same one.
     """
     if not text.strip():
         return Degeneration(kind="empty", tokens=len(token_ids))

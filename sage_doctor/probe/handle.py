@@ -1,4 +1,4 @@
-"""The parent side of the probe: start it, hear it out, end it at the deadline, whatever it does."""
+"""The parent side of the probe: starts the child, reads its answers, and ends it at the deadline."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from sage_doctor.probe.ending import Exit, decide
+from sage_doctor.probe.exit_status import ExitStatus, make_outcome
 from sage_doctor.probe.outcome import ProbeOutcome
 from sage_doctor.probe.protocol import ProbeRequest
 from sage_doctor.probe.transcript import Tail, Transcript
 
 SCRIPT = Path(__file__).with_name("script.py")
 
-# What the child gets after SIGTERM, so that a GPU context is given back; then after SIGKILL, before it is abandoned.
+# Time after SIGTERM, so that a GPU context is released; then after SIGKILL, before the process is abandoned.
 TERM_GRACE_S = 2.0
 KILL_GRACE_S = 5.0
-LAST_WORDS_S = 5.0  # between the last word and the end of the process
+EXIT_GRACE_S = 5.0  # between the last answer and the end of the process
 _POLL_S = 0.05
 _CHUNK = 1 << 16
 
@@ -53,23 +53,23 @@ def run_probe(
     environment. Never raises for anything the child may do; an interrupt ends the child and goes on.
     """
     oom_kills = _oom_kills()
-    began = time.monotonic()
+    started = time.monotonic()
     try:
-        child = _Child(request, python, environ, began)
+        child = _Child(request, python, environ, started)
     except (OSError, ValueError) as error:  # ValueError: an embedded NUL
         message = _spawn_message(python, error)
-        return ProbeOutcome(ending="spawn-failed", message=message, duration_s=time.monotonic() - began)
+        return ProbeOutcome(ending="spawn-failed", message=message, duration_s=time.monotonic() - started)
     timed_out = stopped = False
     try:
-        child.listen(until=began + deadline_s, stage_s=stage_s)
+        child.listen(until=started + deadline_s, stage_s=stage_s)
         if child.running:
-            timed_out = not child.said.finished and not child.said.problem
+            timed_out = not child.transcript.finished and not child.transcript.problem
             stopped = True
             child.stop()
-        duration = time.monotonic() - began
+        duration = time.monotonic() - started
     finally:
         child.close()
-    ended = Exit(
+    exit_status = ExitStatus(
         exit_code=child.process.returncode,
         duration_s=duration,
         deadline_s=deadline_s if duration >= deadline_s else round(duration, 1),  # the stage had less time
@@ -79,7 +79,7 @@ def run_probe(
         oom_kills=max(0, _oom_kills() - oom_kills),
         tail=child.tail.text(),
     )
-    return decide(child.said, ended)
+    return make_outcome(child.transcript, exit_status)
 
 
 def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -89,7 +89,7 @@ def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def _oom_kills() -> int:
-    """Return how many processes the kernel has killed for want of memory since boot, 0 where it does not say."""
+    """Return how many processes the OOM killer has ended since boot, 0 if unknown."""
     try:
         with open("/proc/vmstat", encoding="ascii") as handle:
             return next((int(line.split()[1]) for line in handle if line.startswith("oom_kill ")), 0)
@@ -107,12 +107,12 @@ def _spawn_message(python: Path, error: Exception) -> str:
 
 
 class _Child:
-    """The process, the pipes to it, and what came through them."""
+    """The process, its pipes, and what was read from them."""
 
-    def __init__(self, request: ProbeRequest, python: Path, environ: Mapping[str, str] | None, began: float) -> None:
-        self.said = Transcript()
+    def __init__(self, request: ProbeRequest, python: Path, environ: Mapping[str, str] | None, started: float) -> None:
+        self.transcript = Transcript()
         self.tail = Tail()
-        self._began = began
+        self._started = started
         self._request = request.line()
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
             ask_read, ask_write = _pipe(theirs, ours)
@@ -129,15 +129,15 @@ class _Child:
                 env=environment(environ),
                 start_new_session=True,
             )
-            self._ours = ours.pop_all()
-        self._ask, self._say, self._out = ask_write, say_read, out_read
-        for descriptor in (self._ask, self._say, self._out):
+            self._pipes = ours.pop_all()
+        self._request_fd, self._answer_fd, self._output_fd = ask_write, say_read, out_read
+        for descriptor in (self._request_fd, self._answer_fd, self._output_fd):
             os.set_blocking(descriptor, False)
         self._selector = selectors.DefaultSelector()
-        self._ours.callback(self._selector.close)
-        self._selector.register(self._ask, selectors.EVENT_WRITE)
-        self._selector.register(self._say, selectors.EVENT_READ)
-        self._selector.register(self._out, selectors.EVENT_READ)
+        self._pipes.callback(self._selector.close)
+        self._selector.register(self._request_fd, selectors.EVENT_WRITE)
+        self._selector.register(self._answer_fd, selectors.EVENT_READ)
+        self._selector.register(self._output_fd, selectors.EVENT_READ)
 
     @property
     def running(self) -> bool:
@@ -145,43 +145,43 @@ class _Child:
         return self.process.poll() is None
 
     def listen(self, *, until: float, stage_s: float | None = None) -> None:
-        """Listen until the process ends, says garbage, outstays its last word, or the time has come."""
-        while self.running and not self.said.problem:
-            limit = self._began + self.said.stage_began_s + stage_s if stage_s is not None else until
+        """Read until the process ends, sends an invalid answer, stays after its last one, or the deadline passes."""
+        while self.running and not self.transcript.problem:
+            limit = self._started + self.transcript.stage_began_s + stage_s if stage_s is not None else until
             left = min(until, limit) - time.monotonic()
             if left <= 0:
                 return
-            finished = self.said.finished
-            self._serve(min(_POLL_S, left))
-            if self.said.finished and not finished:
-                until = min(until, time.monotonic() + LAST_WORDS_S)
+            finished = self.transcript.finished
+            self._handle_events(min(_POLL_S, left))
+            if self.transcript.finished and not finished:
+                until = min(until, time.monotonic() + EXIT_GRACE_S)
         self._drain()
 
     def stop(self) -> None:
-        """End the whole group, listening on: a stack written to a full pipe would hold it."""
+        """End the process group, and keep reading: writing a stack to a full pipe would block it."""
         for number, grace in ((signal.SIGTERM, TERM_GRACE_S), (signal.SIGKILL, KILL_GRACE_S)):
             self._signal(number)
             until = time.monotonic() + grace
             while self.running and time.monotonic() < until:
-                self._serve(_POLL_S)
+                self._handle_events(_POLL_S)
             if not self.running:
                 break
         self._drain()
 
     def close(self) -> None:
-        """Kill whatever is left of the group, also when interrupted, and let go of the pipes."""
+        """Kill whatever is left of the process group, also when interrupted, and close the pipes."""
         self._signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(1.0)
-        self._ours.close()
+        self._pipes.close()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses where only a zombie is left
             os.killpg(self.process.pid, number)
 
-    def _serve(self, timeout: float) -> None:
+    def _handle_events(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):
-            if key.fd == self._ask:
+            if key.fd == self._request_fd:
                 self._send()
             else:
                 self._receive(key.fd)
@@ -189,7 +189,7 @@ class _Child:
     def _drain(self) -> None:
         """Read what lies in the pipes. Not until their end: a grandchild may hold them open for ever."""
         for _ in range(256):
-            waiting = [key.fd for key, _ in self._selector.select(0) if key.fd != self._ask]
+            waiting = [key.fd for key, _ in self._selector.select(0) if key.fd != self._request_fd]
             if not waiting:
                 return
             for descriptor in waiting:
@@ -197,13 +197,13 @@ class _Child:
 
     def _send(self) -> None:
         try:
-            self._request = self._request[os.write(self._ask, self._request) :]
+            self._request = self._request[os.write(self._request_fd, self._request) :]
         except BlockingIOError:
             return
         except OSError:  # it died, or never listened
             self._request = b""
         if not self._request:
-            self._selector.unregister(self._ask)  # and stays open: its end tells the child that we are gone
+            self._selector.unregister(self._request_fd)  # and stays open: its end tells the child that we are gone
 
     def _receive(self, descriptor: int) -> None:
         try:
@@ -214,8 +214,8 @@ class _Child:
             chunk = b""
         if not chunk:
             self._selector.unregister(descriptor)
-        elif descriptor == self._say:
-            self.said.feed(chunk, time.monotonic() - self._began)
+        elif descriptor == self._answer_fd:
+            self.transcript.feed(chunk, time.monotonic() - self._started)
         else:
             self.tail.feed(chunk)
 

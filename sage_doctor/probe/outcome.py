@@ -1,4 +1,4 @@
-"""What a probe found out: frozen values, each as the child's answer of the same name says it."""
+"""The outcome of a probe: frozen values, one class for each answer of the child."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sage_doctor.probe.degeneration import Degeneration, judge
+from sage_doctor.probe.degeneration import Degeneration, find_degeneration
 
 ProbeEnding = Literal[
     "completed",
@@ -163,8 +163,8 @@ class Generation:
 
     @property
     def degeneration(self) -> Degeneration | None:
-        """How the text is no answer, or None."""
-        return judge(self.token_ids, self.text, ended_by_eos=self.ended_by_eos)
+        """How the text degenerated, or None."""
+        return find_degeneration(self.token_ids, self.text, ended_by_eos=self.ended_by_eos)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,7 @@ class NotApplicable:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOutcome:
-    """How a probe ended, and everything it said before.
+    """How a probe ended, and all of its answers.
 
     `message` is one sentence. `stage` is the last stage announced, empty where the script never began. `where` names
     the frames the process was in when it failed, crashed or was stopped, innermost first. All text comes from the
@@ -219,12 +219,12 @@ class ProbeOutcome:
 
     @property
     def completed(self) -> bool:
-        """Whether every stage was gone through; says nothing about what was found in them."""
+        """Whether every stage was completed; says nothing about what was found in them."""
         return self.ending == "completed"
 
     @property
-    def misplaced(self) -> int:
-        """How many parameter tensors lie on another kind of device than the one used, those on meta included."""
+    def wrong_device_count(self) -> int:
+        """How many parameter tensors are on another kind of device than the one used, including those on meta."""
         if self.loaded is None or self.device is None:
             return 0
         kind = self.device.used.partition(":")[0]

@@ -1,7 +1,7 @@
-"""The words between the doctor and the probe: one request, and answers of one JSON object a line.
+"""The protocol between parent and probe: one request line, then answers of one JSON object a line.
 
-The child runs somebody else's interpreter on somebody else's model: nothing it says is trusted. An answer becomes a
-value of its class only if every field is there and of its type, size and range; all else is a `ProtocolError`.
+The child runs another interpreter on an untrusted model, so nothing it sends is trusted: every field of an answer must
+be there with the right type, size and range; anything else is a `ProtocolError`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ ANSWERS: Mapping[str, type[Answer]] = {
 
 
 class ProtocolError(ValueError):
-    """The child said something that is no answer; the text says what is wrong with it."""
+    """The child sent an invalid answer; the text says what is wrong with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,27 +100,27 @@ class ProbeRequest:
 def parse_line(line: bytes) -> Answer | str:
     """Return one answer, or the name of the stage it announces. Raises `ProtocolError`."""
     try:
-        said = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+        answer = json.loads(line.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"no JSON: {line[:200]!r}") from error
-    if not isinstance(said, dict):
-        raise ProtocolError(f"no object: {line[:200]!r}")
-    event = said.get("event")
+        raise ProtocolError(f"not JSON: {line[:200]!r}") from error
+    if not isinstance(answer, dict):
+        raise ProtocolError(f"not an object: {line[:200]!r}")
+    event = answer.get("event")
     if event == "stage":
-        if said.get("name") not in STAGES:
+        if answer.get("name") not in STAGES:
             raise ProtocolError(f"an unknown stage: {line[:200]!r}")
-        return str(said["name"])
+        return str(answer["name"])
     kind = ANSWERS.get(event) if isinstance(event, str) else None
     if kind is None:
         raise ProtocolError(f"an unknown event: {line[:200]!r}")
     try:
-        return kind(**{f.name: _FIELDS[str(f.type)](said.get(f.name)) for f in fields(kind)})
+        return kind(**{f.name: _FIELDS[str(f.type)](answer.get(f.name)) for f in fields(kind)})
     except (ValueError, OverflowError) as error:
         raise ProtocolError(f"{event}: {error}") from error
 
 
 def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _text(value: object) -> str:
@@ -143,7 +143,7 @@ def _number(value: object) -> float:
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("a flag is missing")  # noqa: TRY004 - wrong answers are all told alike
+        raise ValueError("a flag is missing")  # noqa: TRY004 - all invalid answers raise the same
     return value
 
 
@@ -161,7 +161,7 @@ def _items(value: object) -> list[Any]:
 
 def _keys(value: object) -> KeyList:
     if not isinstance(value, dict):
-        raise ValueError("a list of keys is missing")  # noqa: TRY004 - wrong answers are all told alike
+        raise ValueError("a list of keys is missing")  # noqa: TRY004 - all invalid answers raise the same
     return KeyList(names=tuple(_text(n) for n in _items(value.get("names"))), total=_count(value.get("total")))
 
 
@@ -180,7 +180,7 @@ def _counts(value: object) -> dict[str, int]:
     return {_text(k): _count(v) for k, v in value.items()}
 
 
-# A field's annotation names its reader, so that the classes in `outcome` are the only list of what is said.
+# A field's annotation names its reader, so that the classes in `outcome` are the only list of answers.
 _FIELDS: Mapping[str, Callable[[object], Any]] = {
     "str": _text,
     "int": _count,

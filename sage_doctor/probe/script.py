@@ -1,4 +1,4 @@
-"""The child side of the probe: loads a model and generates, as a session would, and says what it saw.
+"""The child side of the probe: loads a model and generates, as a session would, and reports what it sees.
 
 Run by path, by the session's own interpreter (Python 3.8 or newer): standard library, torch, transformers and peft
 only, and nothing of sage-doctor. `argv` holds two inherited descriptors: the request comes from the first as one line
@@ -42,7 +42,7 @@ _NOT_GREEDY = (
 )
 
 
-class Stop(Exception):
+class ProbeFailure(Exception):
     """A session would fail here although no library raised; `kind` is reported as the exception's type."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -50,25 +50,25 @@ class Stop(Exception):
         super().__init__(message)
 
 
-class Speaker:
-    """Writes answers to the parent; a parent that is gone ends the process."""
+class Reporter:
+    """Writes answers to the parent."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def say(self, event: str, **values: Any) -> None:
-        """Write one line. Raises `OSError` where nobody listens any more."""
+    def send(self, event: str, **values: Any) -> None:
+        """Write one line. Raises `OSError` if the parent is gone."""
         rest = json.dumps({"event": event, **values}, allow_nan=False).encode("ascii") + b"\n"
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
 
     def stage(self, name: str) -> None:
         """Announce the stage that begins now."""
-        self.say("stage", name=name)
+        self.send("stage", name=name)
 
 
 class TokenTimer:
-    """Takes the time of each new token; speaks the protocol of transformers' streamers."""
+    """Records the time of each new token; has the interface of transformers' streamers."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
@@ -113,7 +113,7 @@ def watch_parent(descriptor: int) -> None:
 
 
 def offer_to_oom_killer() -> None:
-    """Where memory runs out, the kernel shall take the probe and not the user's session."""
+    """If memory runs out, the kernel should kill the probe and not the user's session."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+", encoding="ascii") as handle:
         if int(handle.read()) < 500:
             handle.write("500")
@@ -125,8 +125,8 @@ def bounded(names: Iterable[Any]) -> dict[str, Any]:
     return {"names": every[:MOST_NAMES], "total": len(every)}
 
 
-def import_all(speaker: Speaker, wanted: Iterable[str]) -> list[Any]:
-    """Import the packages one by one, saying each one's version."""
+def import_all(reporter: Reporter, wanted: Iterable[str]) -> list[Any]:
+    """Import the packages one by one, reporting each version."""
     versions = {"python": platform.python_version(), "torch": "", "transformers": "", "peft": ""}
     modules = []
     for name in wanted:
@@ -138,7 +138,7 @@ def import_all(speaker: Speaker, wanted: Iterable[str]) -> list[Any]:
             raise
         versions[name] = str(getattr(module, "__version__", ""))
         modules.append(module)
-        speaker.say("packages", **versions)
+        reporter.send("packages", **versions)
     return modules
 
 
@@ -175,38 +175,38 @@ def compute(torch: Any, device: str, ones: Any) -> str:
     return "" if line == 1e6 else f"wrong numbers: 1 + 3 + 5 + ... + 1999 came out as {line:g}, not 1000000"
 
 
-def prove_device(speaker: Speaker, torch: Any, device: str) -> None:
-    """Initialise, allocate, compute and compare: drivers have been seen to promise more than they do."""
-    began = time.perf_counter()
+def verify_device(reporter: Reporter, torch: Any, device: str) -> None:
+    """Initialise, allocate, compute and compare: some drivers report a device that does not work."""
+    started = time.perf_counter()
     kind = device.partition(":")[0]
     build = torch.version.cuda or getattr(torch.version, "hip", None) or ""
     facts = {"used": device, "name": platform.machine(), "cuda_build": str(build), "problem": ""}
-    held = {"memory_total": 0, "memory_free": 0}
+    memory = {"memory_total": 0, "memory_free": 0}
 
-    def on_progress() -> None:
-        speaker.say("device", verified=not facts["problem"], seconds=time.perf_counter() - began, **facts, **held)
+    def report_device() -> None:
+        reporter.send("device", verified=not facts["problem"], seconds=time.perf_counter() - started, **facts, **memory)
 
     try:
         facts["problem"] = find_device(torch, kind)
         if not facts["problem"]:
-            speaker.stage("allocate")
+            reporter.stage("allocate")
             ones = torch.ones((64, 64), device=device)
             if ones.device.type != kind:
                 facts["problem"] = f"asked for {kind}, got {ones.device.type}"
         if not facts["problem"]:
-            speaker.stage("compute")
+            reporter.stage("compute")
             facts["problem"] = compute(torch, device, ones)
         if kind == "cuda" and not facts["problem"]:
             facts["name"] = torch.cuda.get_device_name(device)
             with contextlib.suppress(Exception):  # not every build and board tells
-                held["memory_free"], held["memory_total"] = map(int, torch.cuda.mem_get_info(device))
+                memory["memory_free"], memory["memory_total"] = map(int, torch.cuda.mem_get_info(device))
     except Exception as error:
         facts["problem"] = (str(error) or type(error).__name__)[:1000]
-        on_progress()
+        report_device()
         raise
-    on_progress()
+    report_device()
     if facts["problem"]:
-        raise Stop("AcceleratorUnavailable", f"{device}: {facts['problem']}")
+        raise ProbeFailure("AcceleratorUnavailable", f"{device}: {facts['problem']}")
 
 
 def read_config(directory: str, name: str = "config.json") -> dict[str, Any]:
@@ -240,12 +240,12 @@ def model_class(transformers: Any, config: dict[str, Any]) -> Any:
 
 
 def load_base(
-    speaker: Speaker, directory: str, maker: Any, *, torch: Any, transformers: Any, wanted_dtype: str
+    reporter: Reporter, directory: str, maker: Any, *, torch: Any, transformers: Any, wanted_dtype: str
 ) -> tuple[Any, float]:
-    """Load a model and say which keys did not fit; returns it and the seconds `from_pretrained` took."""
+    """Load a model and report which keys did not fit; returns it and the seconds `from_pretrained` took."""
     release = tuple(int(p) for p in transformers.__version__.split(".")[:2])
     dtype = wanted_dtype if wanted_dtype == "auto" else getattr(torch, wanted_dtype)
-    began = time.perf_counter()
+    started = time.perf_counter()
     model, info = maker.from_pretrained(
         directory,
         trust_remote_code=False,
@@ -254,9 +254,9 @@ def load_base(
         ignore_mismatched_sizes=True,  # so that the names and shapes are told; refused below, as a session would
         **{"dtype" if release >= (4, 56) else "torch_dtype": dtype},
     )
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     mismatched = sorted((str(n), list(disk), list(here)) for n, disk, here in info.get("mismatched_keys", ()))
-    speaker.say(
+    reporter.send(
         "keys",
         model_class=type(model).__name__,
         missing=bounded(info.get("missing_keys", ())),
@@ -268,11 +268,11 @@ def load_base(
     if mismatched:
         name, disk, here = mismatched[0]
         more = f" and {len(mismatched) - 1} more" if len(mismatched) > 1 else ""
-        raise Stop("RuntimeError", f"size mismatch for {name}: {disk} on disk, {here} in the model{more}")
+        raise ProbeFailure("RuntimeError", f"size mismatch for {name}: {disk} on disk, {here} in the model{more}")
     return model, seconds
 
 
-def load_adapter(speaker: Speaker, peft: Any, base: Any, directory: str) -> Any:
+def load_adapter(reporter: Reporter, peft: Any, base: Any, directory: str) -> Any:
     """Put the adapter on its base as a session does, catching the result that `from_pretrained` throws away."""
     results: list[Any] = []
     inner = peft.PeftModel.load_adapter
@@ -296,12 +296,12 @@ def load_adapter(speaker: Speaker, peft: Any, base: Any, directory: str) -> Any:
         missing = [k.replace(".default", "", 1) for k in own]
         unexpected = list(results[-1].unexpected_keys)
     kind = str(getattr(config.peft_type, "value", config.peft_type))
-    speaker.say("adapter", peft_type=kind, missing=bounded(missing), unexpected=bounded(unexpected))
+    reporter.send("adapter", peft_type=kind, missing=bounded(missing), unexpected=bounded(unexpected))
     return model
 
 
-def say_loaded(speaker: Speaker, model: Any, seconds: float, import_seconds: float) -> None:
-    """Say where the parameters lie and of what type they are."""
+def report_loaded(reporter: Reporter, model: Any, seconds: float, import_seconds: float) -> None:
+    """Report the devices and dtypes of the parameters."""
     dtypes: dict[str, int] = {}
     devices: dict[str, int] = {}
     on_meta = []
@@ -311,7 +311,7 @@ def say_loaded(speaker: Speaker, model: Any, seconds: float, import_seconds: flo
         devices[str(value.device)] = devices.get(str(value.device), 0) + 1
         if value.device.type == "meta":
             on_meta.append(name)
-    speaker.say(
+    reporter.send(
         "loaded",
         seconds=seconds,
         import_seconds=import_seconds,
@@ -322,8 +322,8 @@ def say_loaded(speaker: Speaker, model: Any, seconds: float, import_seconds: flo
     )
 
 
-def say_memory(speaker: Speaker, torch: Any, device: str) -> None:
-    """Say the most memory held so far, by the process and on the device."""
+def report_memory(reporter: Reporter, torch: Any, device: str) -> None:
+    """Report the peak memory so far, of the process and on the device."""
     resident = 0
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as handle:
         resident = next((int(line.split()[1]) * 1024 for line in handle if line.startswith("VmHWM:")), 0)
@@ -337,7 +337,7 @@ def say_memory(speaker: Speaker, torch: Any, device: str) -> None:
         on_device = int(torch.cuda.max_memory_allocated(device))
     elif device.startswith("mps"):
         on_device = int(torch.mps.driver_allocated_memory())
-    speaker.say("memory", peak_resident_bytes=resident, peak_device_bytes=on_device)
+    reporter.send("memory", peak_resident_bytes=resident, peak_device_bytes=on_device)
 
 
 def encode(transformers: Any, request: dict[str, Any], base: str, device: str) -> tuple[Any, dict[str, Any]]:
@@ -346,13 +346,15 @@ def encode(transformers: Any, request: dict[str, Any], base: str, device: str) -
     where = request["path"] if own else base
     tokenizer = transformers.AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=True)
     if getattr(tokenizer, "chat_template", None):
-        said = [{"role": "user", "content": request["prompt"]}]
-        inputs = tokenizer.apply_chat_template(said, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        messages = [{"role": "user", "content": request["prompt"]}]
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
     else:
         inputs = tokenizer(request["prompt"], return_tensors="pt")
     kept = {k: inputs[k].to(device) for k in ("input_ids", "attention_mask") if k in inputs}
     if not kept["input_ids"].numel():
-        raise Stop("ValueError", "the prompt has no tokens")
+        raise ProbeFailure("ValueError", "the prompt has no tokens")
     return tokenizer, kept
 
 
@@ -375,10 +377,13 @@ def next_logits(model: Any, inputs: dict[str, Any], settings: dict[str, Any]) ->
     return out.logits[0].float()
 
 
-def say_forward(speaker: Speaker, model: Any, inputs: dict[str, Any], settings: dict[str, Any], adapter: bool) -> None:
-    """Say whether the scores are finite, and whether an adapter moves them at all."""
+def report_forward(
+    reporter: Reporter, model: Any, inputs: dict[str, Any], settings: dict[str, Any], adapter: bool
+) -> None:
+    """Report whether the scores are finite, and whether an adapter changes them at all."""
     scores = next_logits(model, inputs, settings)
-    speaker.say("forward", nan=int(scores.isnan().sum()), infinite=int(scores.isinf().sum()), total=int(scores.numel()))
+    nan, infinite = int(scores.isnan().sum()), int(scores.isinf().sum())
+    reporter.send("forward", nan=nan, infinite=infinite, total=int(scores.numel()))
     if not adapter:
         return
     difference, problem = None, ""
@@ -392,86 +397,86 @@ def say_forward(speaker: Speaker, model: Any, inputs: dict[str, Any], settings: 
         if not math.isfinite(difference):
             difference, problem = None, "the scores are not finite"
     changes = None if difference is None else difference > 0
-    speaker.say("effect", changes_logits=changes, max_abs_difference=difference, problem=problem)
+    reporter.send("effect", changes_logits=changes, max_abs_difference=difference, problem=problem)
 
 
-def say_generation(
-    speaker: Speaker, model: Any, tokenizer: Any, inputs: dict[str, Any], *, settings: dict[str, Any], most: int
+def report_generation(
+    reporter: Reporter, model: Any, tokenizer: Any, inputs: dict[str, Any], *, settings: dict[str, Any], most: int
 ) -> None:
-    """Generate once, timed token by token, and say what came."""
+    """Generate once, timed token by token, and report the result."""
     clock = TokenTimer()
-    began = time.perf_counter()
+    started = time.perf_counter()
     model.generate(**inputs, **settings, max_new_tokens=most, streamer=clock)
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, (list, tuple)) else [ends]
     times, ids = clock.times, clock.ids
     decoding = times[-1] - times[0] if len(times) > 1 else 0.0
-    speaker.say(
+    reporter.send(
         "generation",
         token_ids=ids[-MOST_TOKENS:],
         text=tokenizer.decode(ids, skip_special_tokens=True)[:2000],
         ended_by_eos=bool(ids) and ids[-1] in ends,
-        first_token_ms=(times[0] - began) * 1000 if times else None,
+        first_token_ms=(times[0] - started) * 1000 if times else None,
         tokens_per_s=(len(times) - 1) / decoding if decoding > 0 else None,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
     )
 
 
-def probe(speaker: Speaker, request: dict[str, Any]) -> None:
-    """Go through the stages. Raises whatever the libraries raise."""
+def probe(reporter: Reporter, request: dict[str, Any]) -> None:
+    """Run the stages. Raises whatever the libraries raise."""
     adapter = request["kind"] == "adapter"
     path = request["path"]
-    speaker.stage("import")
-    began = time.perf_counter()
+    reporter.stage("import")
+    started = time.perf_counter()
     if request["level"] == "device":
-        (torch,) = import_all(speaker, ["torch"])
-        speaker.stage("device")
-        prove_device(speaker, torch, choose_device(torch, request))
+        (torch,) = import_all(reporter, ["torch"])
+        reporter.stage("device")
+        verify_device(reporter, torch, choose_device(torch, request))
         return
     wanted = ["torch", "transformers"] + (["peft"] if adapter else [])
-    torch, transformers, *rest = import_all(speaker, wanted)
+    torch, transformers, *rest = import_all(reporter, wanted)
     base = path
     if adapter:
         base = request["base"] or read_config(path, "adapter_config.json").get("base_model_name_or_path")
     if not base:
-        raise Stop("ValueError", "adapter_config.json names no base model (base_model_name_or_path)")
+        raise ProbeFailure("ValueError", "adapter_config.json names no base model (base_model_name_or_path)")
     maker = model_class(transformers, read_config(base))
-    import_seconds = time.perf_counter() - began
+    import_seconds = time.perf_counter() - started
 
-    speaker.stage("device")
+    reporter.stage("device")
     device = choose_device(torch, request)
-    prove_device(speaker, torch, device)
+    verify_device(reporter, torch, device)
 
-    speaker.stage("load-base" if adapter else "load")
+    reporter.stage("load-base" if adapter else "load")
     model, seconds = load_base(
-        speaker, base, maker, torch=torch, transformers=transformers, wanted_dtype=request["dtype"]
+        reporter, base, maker, torch=torch, transformers=transformers, wanted_dtype=request["dtype"]
     )
-    began = time.perf_counter()
+    started = time.perf_counter()
     if adapter:
-        speaker.stage("load-adapter")
-        model = load_adapter(speaker, rest[0], model, path)
+        reporter.stage("load-adapter")
+        model = load_adapter(reporter, rest[0], model, path)
     model = model.to(device).eval()
-    say_loaded(speaker, model, seconds + time.perf_counter() - began, import_seconds)
-    say_memory(speaker, torch, device)
+    report_loaded(reporter, model, seconds + time.perf_counter() - started, import_seconds)
+    report_memory(reporter, torch, device)
     if request["level"] != "generate":
         return
 
     core = model.get_base_model() if adapter else model
     if not getattr(core, "can_generate", lambda: False)():
-        speaker.say("not-applicable", reason=f"{type(core).__name__} does not generate text")
+        reporter.send("not-applicable", reason=f"{type(core).__name__} does not generate text")
         return
-    speaker.stage("tokenizer")
+    reporter.stage("tokenizer")
     tokenizer, inputs = encode(transformers, request, base, device)
-    speaker.say("prompt", tokens=int(inputs["input_ids"].shape[-1]), templated=bool(tokenizer.chat_template))
+    reporter.send("prompt", tokens=int(inputs["input_ids"].shape[-1]), templated=bool(tokenizer.chat_template))
     settings = make_greedy(transformers, core, tokenizer)
-    speaker.stage("forward")
-    say_forward(speaker, model, inputs, settings, adapter)
+    reporter.stage("forward")
+    report_forward(reporter, model, inputs, settings, adapter)
     # The forward pass has warmed the prompt's path; two tokens after a single one warm the decoding.
-    speaker.stage("warm-up")
+    reporter.stage("warm-up")
     model.generate(**{k: v[:, -1:] for k, v in inputs.items()}, **settings, max_new_tokens=2)
-    speaker.stage("generate")
-    say_generation(speaker, model, tokenizer, inputs, settings=settings, most=request["max_new_tokens"])
-    say_memory(speaker, torch, device)
+    reporter.stage("generate")
+    report_generation(reporter, model, tokenizer, inputs, settings=settings, most=request["max_new_tokens"])
+    report_memory(reporter, torch, device)
 
 
 def frames_of(error: BaseException) -> Iterator[str]:
@@ -480,42 +485,42 @@ def frames_of(error: BaseException) -> Iterator[str]:
         yield f"{frame.filename}:{frame.lineno} in {frame.name}"[:500]
 
 
-def say_failed(speaker: Speaker, error: BaseException) -> None:
-    """Say what ended the probe and of which kind that is."""
+def report_failure(reporter: Reporter, error: BaseException) -> None:
+    """Report the exception that ended the probe, and its kind."""
     text = str(error)
     imports = isinstance(error, ImportError)
     module = getattr(error, "probe_module", "") or (imports and getattr(error, "name", "")) or ""
     names = {c.__name__ for c in type(error).__mro__}
     short = names & {"MemoryError", "OutOfMemoryError"} or any(m in text for m in _OUT_OF_MEMORY)
     kind = "out-of-memory" if short else "import-error" if module or imports else "failed"
-    name = error.kind if isinstance(error, Stop) else type(error).__name__
-    where = [] if isinstance(error, Stop) else list(frames_of(error))
-    speaker.say("failed", kind=kind, type=name, message=text[:4000], module=module, where=where)
+    name = error.kind if isinstance(error, ProbeFailure) else type(error).__name__
+    where = [] if isinstance(error, ProbeFailure) else list(frames_of(error))
+    reporter.send("failed", kind=kind, type=name, message=text[:4000], module=module, where=where)
 
 
 def main() -> NoReturn:
-    """Read the request, go through the stages, say how it ended."""
+    """Read the request, run the stages, report how it ended."""
     here = os.path.dirname(os.path.abspath(__file__))
     if sys.path and os.path.abspath(sys.path[0]) == here:
-        del sys.path[0]  # what lies beside this file shall shadow nothing
+        del sys.path[0]  # files beside this one must not shadow modules
     die_with_parent()
     offer_to_oom_killer()
     # At the deadline the parent sends SIGTERM first: the stack goes to standard error, then the process ends.
     faulthandler.register(signal.SIGTERM, all_threads=False, chain=True)
-    asked, answers = int(sys.argv[1]), int(sys.argv[2])
-    for descriptor in (asked, answers):
+    request_fd, answer_fd = int(sys.argv[1]), int(sys.argv[2])
+    for descriptor in (request_fd, answer_fd):
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - what it starts does not hold the line open
-    speaker = Speaker(answers)
-    speaker.stage("start")
-    with os.fdopen(asked, "rb", closefd=False) as handle:
+    reporter = Reporter(answer_fd)
+    reporter.stage("start")
+    with os.fdopen(request_fd, "rb", closefd=False) as handle:
         request = json.loads(handle.readline())
-    watch_parent(asked)
+    watch_parent(request_fd)
     status = 0
     try:
-        probe(speaker, request)
-        speaker.stage("done")
+        probe(reporter, request)
+        reporter.stage("done")
     except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told
-        say_failed(speaker, error)
+        report_failure(reporter, error)
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()

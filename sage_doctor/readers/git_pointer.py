@@ -1,8 +1,8 @@
-"""What a repository's Git index says a file should be: the hash of its blob, or of the Git LFS object it stands for.
+"""Reads a Git index: the hash of a file's blob, or of the Git LFS object that it points to.
 
 The repository may be hostile, and its configuration can name programs that Git would run (fsmonitor, hooks, a
-remote helper for objects that lack). So Git is given an empty repository of our own and only borrows the other's
-index and objects, which are data: its configuration is never read.
+remote helper for missing objects). So Git runs in an empty repository of our own and uses only the other's index and
+objects, which are data: its configuration is never read.
 """
 
 from __future__ import annotations

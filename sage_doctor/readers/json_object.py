@@ -1,4 +1,4 @@
-"""Reading a JSON object from a file that may hold anything, and saying what it holds instead."""
+"""Reads a JSON object from a file that may contain anything, or says what it contains instead."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Hashes that someone wrote down before us: the names of cached blobs, and the records of downloads.
+"""Reads recorded hashes: the names of cached blobs, the hub's listings, and the records of downloads.
 
-A hash is ground truth only where it was recorded apart from the file's content; nothing here reads that content.
+Only hashes that were recorded apart from the file's content count; nothing here reads that content.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_star
 Algorithm = Literal["sha256", "git-sha1"]
 
 _MOST_HOPS = 8
-_MOST_FILES = 20_000
 _DOWNLOADS = ".cache/huggingface/download"
 _TREE_BYTES = 64 * 1024 * 1024
 
@@ -38,7 +37,7 @@ class KnownHash:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TreeEntry:
+class HubFile:
     """One file of a repository as the hub listed it. `size` is in bytes."""
 
     size: int
@@ -54,7 +53,7 @@ def algorithm_of(digest: str) -> Algorithm | None:
     return lengths.get(len(digest))
 
 
-def expected_hash(file: str | os.PathLike[str]) -> tuple[Algorithm, str] | None:
+def blob_hash(file: str | os.PathLike[str]) -> tuple[Algorithm, str] | None:
     """Return the hash that the Hugging Face cache gave to this snapshot file, from the name of its blob.
 
     Only a link tells: its way is followed up to the first place that is named like a blob, and no further, because
@@ -74,7 +73,7 @@ def expected_hash(file: str | os.PathLike[str]) -> tuple[Algorithm, str] | None:
     return None
 
 
-def read_tree(folder: Path, commit: str) -> Mapping[str, TreeEntry] | None:
+def read_hub_listing(folder: Path, commit: str) -> Mapping[str, HubFile] | None:
     """Return the listing `trees/COMMIT.json` under `folder`, by path in the repository; None where there is none.
 
     Written by huggingface_hub from 1.x on (`_tree_cache.py`, format_version 1) beside the snapshots, and under
@@ -89,38 +88,20 @@ def read_tree(folder: Path, commit: str) -> Mapping[str, TreeEntry] | None:
     return {name: e for name, info in files.items() if is_inside(name) and (e := _entry(info)) is not None}
 
 
-def _entry(info: object) -> TreeEntry | None:
+def _entry(info: object) -> HubFile | None:
     if not isinstance(info, dict):
         return None
     digest, size = info.get("lfs_sha256") or info.get("blob_id"), info.get("lfs_size") or info.get("size")
     if not isinstance(digest, str) or not isinstance(size, int):
         return None
     algorithm = algorithm_of(digest)
-    return TreeEntry(size=size, algorithm=algorithm, hex=digest) if algorithm is not None else None
+    return HubFile(size=size, algorithm=algorithm, hex=digest) if algorithm is not None else None
 
 
 def is_inside(name: str) -> bool:
     """Return whether a path of a repository stays inside the directory it is joined to."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
-
-
-def local_dir_hashes(directory: Path) -> Mapping[str, KnownHash]:
-    """Return what `hf download --local-dir` recorded for the files of `directory`, by path relative to it."""
-    base = directory / _DOWNLOADS
-    found: dict[str, KnownHash] = {}
-    seen = 0
-    for folder, _, names in os.walk(base):
-        for name in sorted(names):
-            seen += 1
-            if seen > _MOST_FILES:
-                return found
-            if name.endswith(".metadata"):
-                relative = os.path.relpath(os.path.join(folder, name[: -len(".metadata")]), base)
-                known = local_dir_hash(directory, relative)
-                if known is not None:
-                    found[relative] = known
-    return found
 
 
 def local_dir_hash(directory: Path, name: str) -> KnownHash | None:

@@ -1,4 +1,4 @@
-"""The record that a merge leaves beside the weights it wrote: what they should hash to."""
+"""Reads the record that a merge leaves beside its weights: their hashes."""
 
 from __future__ import annotations
 

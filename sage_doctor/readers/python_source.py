@@ -1,4 +1,4 @@
-"""Reading names out of Python source as text: nothing is imported, nothing is executed."""
+"""Reads names out of Python source: nothing is imported, nothing is executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of repositories on the Hugging Face hub."""
+"""Reads a text as the name of a repository on the Hugging Face hub."""
 
 from __future__ import annotations
 

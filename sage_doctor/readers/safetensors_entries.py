@@ -1,4 +1,4 @@
-"""The JSON of a safetensors header: tensor entries and metadata, accepted and refused as the library does.
+"""Reads the JSON of a safetensors header: tensor entries and metadata, accepted and refused as by the library.
 
 Format: https://github.com/huggingface/safetensors#format.
 """

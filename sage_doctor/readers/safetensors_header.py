@@ -1,4 +1,4 @@
-"""The header of a safetensors file, and a diagnosis where it is not one.
+"""Reads the header of a safetensors file, or says what the file is instead.
 
 Format: https://github.com/huggingface/safetensors#format — eight bytes little-endian header length, a JSON object
 of tensors, then their data without holes. The library accepts or refuses; it says neither what the file is instead

@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes: something else often lies under a weight file's name."""
+"""Reads the type of a file from its first bytes: a weight file's name often hides something else."""
 
 from __future__ import annotations
 

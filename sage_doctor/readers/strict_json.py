@@ -1,4 +1,4 @@
-"""JSON as strictly as the safetensors library reads it: what Python's own parser lets through is refused.
+"""Reads JSON as strictly as the safetensors library does: what only Python's parser accepts is refused.
 
 The library parses with serde_json: no NaN, no number beyond a double, no whole number `-0`, nothing nested deeper
 than 127, no half of a surrogate pair. A file that only Python can read is one that no loader opens.
@@ -85,7 +85,7 @@ def _pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:

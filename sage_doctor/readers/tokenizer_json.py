@@ -1,7 +1,7 @@
-"""The file `tokenizer.json` of the tokenizers library: whether it can be read, and the highest token id in it.
+"""Reads a `tokenizer.json` of the tokenizers library: whether it is valid, and its highest token id.
 
-Format: https://github.com/huggingface/tokenizers (`tokenizers/src/tokenizer/serialization.rs`). Files of some
-megabytes that a model, its adapter and the merged model usually have in common: each content is parsed once.
+Format: https://github.com/huggingface/tokenizers (`tokenizers/src/tokenizer/serialization.rs`). A model, its
+adapter and the merged model usually share one of some megabytes: each content is parsed once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_star
 
 # The models that the library has (tokenizers/src/models); older files do not say which one theirs is.
 _MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
-_MOST_REMEMBERED = 200
-_WORTH_REMEMBERING = 1 << 18  # bytes; smaller ones are parsed faster than looked up
+_MOST_CACHED = 200
+_WORTH_CACHING = 1 << 18  # bytes; smaller ones are parsed faster than looked up
 _VERSION = 1
 
 
@@ -45,11 +45,11 @@ class TokenizerJson:
 _known: dict[str, TokenizerJson] = {}
 
 
-def read_tokenizer_json(path: Path, *, memory: Path | None = None) -> TokenizerJson:
+def read_tokenizer_json(path: Path, *, cache: Path | None = None) -> TokenizerJson:
     """Return what the tokenizer.json at `path` says. Never raises for what it holds.
 
-    `memory` is a file in which contents are remembered between runs by their sha256, so that it can never be out of
-    date; None remembers within this process only. A memory that cannot be read or written is done without.
+    `cache` is a file that caches contents between runs by their sha256, so that it is never out of date; None caches
+    within this process only. A cache that cannot be read or written is not used.
     """
     node = inspect_path(path)
     if node.kind != "file" or node.size > MOST_BYTES:
@@ -61,18 +61,18 @@ def read_tokenizer_json(path: Path, *, memory: Path | None = None) -> TokenizerJ
         return TokenizerJson(problem=str(error))
     digest = hashlib.sha256(raw).hexdigest()
     if digest not in _known:
-        worth = memory if node.size >= _WORTH_REMEMBERING else None
-        earlier = _recall(worth) if worth is not None else {}
+        worth = cache if node.size >= _WORTH_CACHING else None
+        earlier = _read_cache(worth) if worth is not None else {}
         found = earlier.get(digest)
         _known[digest] = found if found is not None else _parsed(parse_json_object(str(path), raw))
         if worth is not None and found is None:
-            _remember(worth, {**earlier, digest: _known[digest]})
+            _write_cache(worth, {**earlier, digest: _known[digest]})
     return _known[digest]
 
 
-def _recall(memory: Path) -> dict[str, TokenizerJson]:
-    """Return what earlier runs remembered. Entries of another form are forgotten."""
-    value = read_json_object(memory, most=1 << 20).value or {}
+def _read_cache(cache: Path) -> dict[str, TokenizerJson]:
+    """Return what earlier runs cached. Entries of another format are dropped."""
+    value = read_json_object(cache, most=1 << 20).value or {}
     entries = value.get("tokenizers")
     if value.get("version") != _VERSION or not isinstance(entries, dict):
         return {}
@@ -82,12 +82,12 @@ def _recall(memory: Path) -> dict[str, TokenizerJson]:
         return {}
 
 
-def _remember(memory: Path, entries: Mapping[str, TokenizerJson]) -> None:
-    latest = dict(list(entries.items())[-_MOST_REMEMBERED:])
+def _write_cache(cache: Path, entries: Mapping[str, TokenizerJson]) -> None:
+    latest = dict(list(entries.items())[-_MOST_CACHED:])
     text = json.dumps({"version": _VERSION, "tokenizers": {k: asdict(v) for k, v in latest.items()}})
     with contextlib.suppress(OSError, DoctorError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(memory, text)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(cache, text)
 
 
 def _parsed(file: JsonFile) -> TokenizerJson:

@@ -1,7 +1,7 @@
-"""Whether an installed version satisfies a requirement, as a person who looks after a machine would judge.
+"""Reads requirements, and compares versions with them.
 
-pip counts `2.5.0a0+872d972e41.nv24.08`, the build a vendor made of 2.5, as older than 2.5, and would replace it. Here a
-version counts as the release it is a build of, too.
+pip counts `2.5.0a0+872d972e41.nv24.08`, a vendor's build of 2.5, as older than 2.5, and would replace it. Here a
+version also counts as the release that it is a build of.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Models that are reached over HTTP: what they list, and what they say, each within bounded time and bytes.
+"""Models that are reached over HTTP: listing them, and a short generation, in bounded time and bytes.
 
-    listing = list_models(Endpoint(url="http://127.0.0.1:8000", api="openai"), patience)
-    speech = generate(endpoint, "smollm2", "Who are you?", most_tokens=16, patience=patience)
+    listing = list_models(Endpoint(url="http://127.0.0.1:8000", api="openai"), timeouts)
+    generation = generate(endpoint, "smollm2", "Who are you?", most_tokens=16, timeouts=timeouts)
 
-Both return what happened, or a `ServiceFailure` that says in which way the service is none. `exchange` is one request
-and its answer, `events` what a stream of an answer says, `speech` the conversation. Standard library only, no proxies,
-and no redirect is followed.
+Both return a result or a `ServiceFailure`. `http_request` is one request and its response, `events` parses a streamed
+answer, `generation` measures one. Standard library only; no proxy is used and no redirect followed.
 """
 
 from __future__ import annotations

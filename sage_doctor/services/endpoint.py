@@ -1,4 +1,4 @@
-"""Where a service answers, how long one waits for it, and in which way it may be none."""
+"""The endpoint of a service, the timeouts for it, and the ways in which it can fail."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-FailureKind = Literal["down", "silent", "slow", "foreign", "key", "error", "missing"]
+ServiceFailureKind = Literal["down", "silent", "slow", "foreign", "key", "error", "missing"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A service's address. `url` may end in `/v1`. `key` is sent with each request and told to nobody."""
+    """A service's address. `url` may end in `/v1`. `key` is sent with each request and never shown."""
 
     url: str
     api: Literal["openai", "ollama"] = "openai"
@@ -40,13 +40,13 @@ class Endpoint:
         return prefix.removesuffix("/v1") + rest
 
     def without_key(self, text: str) -> str:
-        """Return a text from the service, from which the key is gone where the service repeats it."""
+        """Return a text from the service with the key removed, if the service repeats it."""
         return text.replace(self.key, "[key]") if self.key else text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """How long one waits, in seconds. `until` is the `time.monotonic()` at which everything ends.
+    """Timeouts in seconds. `until` is the `time.monotonic()` at which everything ends.
 
     `list_s` is for the whole list of models, `first_s` for the first token where the model may have to be loaded
     first, `token_s` for each token after that, `all_s` for a whole answer.
@@ -66,22 +66,22 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceFailure:
-    """In which way a service is none.
+    """How a service failed.
 
-    `down`: no connection, or an answer that says so. `silent`: a connection, and no answer in time. `slow`: an answer
-    that was still going on when its time was over. `foreign`: an answer that is none of this API. `key`: it wants
-    another key. `error`: it said why it cannot generate. `missing`: it does not have the model. `message` is the end
-    of a sentence that begins with `it`, safe to show.
+    `down`: no connection, or a response that says so. `silent`: connected, but no answer in time. `slow`: an answer
+    that was not complete when its time ran out. `foreign`: a response that does not belong to this API. `key`: the key
+    was refused. `error`: the service reported an error. `missing`: it does not have the model. `message` is the end of
+    a sentence that begins with `it`, safe to show.
     """
 
-    ending: FailureKind
+    kind: ServiceFailureKind
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Troubled(Exception):
-    """Raised inside this package with the trouble that ends an exchange; never leaves it."""
+class ServiceError(Exception):
+    """Raised within this package for a `ServiceFailure`; never leaves it."""
 
-    def __init__(self, ending: FailureKind, message: str, **evidence: Any) -> None:
-        self.trouble = ServiceFailure(ending=ending, message=message, evidence=evidence)
+    def __init__(self, kind: ServiceFailureKind, message: str, **evidence: Any) -> None:
+        self.failure = ServiceFailure(kind=kind, message=message, evidence=evidence)
         super().__init__(message)

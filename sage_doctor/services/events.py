@@ -1,4 +1,4 @@
-"""What a stream of an answer says, line by line: server-sent events of the OpenAI API, JSON lines of Ollama."""
+"""The events of a streamed answer, line by line: server-sent events of the OpenAI API, JSON lines of Ollama."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.services.endpoint import Endpoint, Troubled
-from sage_doctor.services.http_request import error_of, shown
+from sage_doctor.services.endpoint import Endpoint, ServiceError
+from sage_doctor.services.http_request import error_message, excerpt
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEvent:
-    """One message of a stream: some text, and at the end why it ended (`stop`, `length`) and how many tokens it had."""
+    """One event of a stream: some text, and at the end why it ended (`stop`, `length`) and how many tokens it had."""
 
     text: str = ""
     ended: str = ""
@@ -21,10 +21,10 @@ class StreamEvent:
     model: str = ""
 
 
-def events_of(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEvent]:
-    """Give the messages of a stream as they come. Raises `Troubled` for an error in it, and for what is no stream."""
+def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEvent]:
+    """Yield the events of a stream as they arrive. Raises `ServiceError` for an error, and for what is not a stream."""
     strange: list[str] = []
-    begun = False
+    started = False
     for line in lines:
         data = _data(line, endpoint)
         if data is None:
@@ -34,9 +34,9 @@ def events_of(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEvent]
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
-            if begun:
-                raise Troubled(
-                    "foreign", f"breaks off its answer with something that is no JSON: {shown(line, endpoint)}"
+            if started:
+                raise ServiceError(
+                    "foreign", f"interrupts its answer with something that is not JSON: {excerpt(line, endpoint)}"
                 ) from None
             strange.append(line)
             if len(strange) >= 20:
@@ -44,8 +44,8 @@ def events_of(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEvent]
             continue
         if strange:
             break
-        begun = True
-        yield event_of(value, endpoint)
+        started = True
+        yield parse_event(value, endpoint)
     if strange:
         raise _no_stream("\n".join(strange), endpoint)
 
@@ -60,24 +60,24 @@ def _data(line: str, endpoint: Endpoint) -> str | None:
     return line.strip() or None
 
 
-def _no_stream(text: str, endpoint: Endpoint) -> Troubled:
-    told = shown(text, endpoint)
-    ending = "foreign" if told == "a web page" or text.lstrip().startswith(("{", "[", "data:")) else "error"
-    what = "something that is no JSON" if ending == "foreign" else "text instead of an answer"
-    return Troubled(ending, f"answers the prompt with {what}: {told}")  # type: ignore[arg-type]
+def _no_stream(text: str, endpoint: Endpoint) -> ServiceError:
+    shown_text = excerpt(text, endpoint)
+    kind = "foreign" if shown_text == "a web page" or text.lstrip().startswith(("{", "[", "data:")) else "error"
+    what = "something that is not JSON" if kind == "foreign" else "text instead of an answer"
+    return ServiceError(kind, f"answers the prompt with {what}: {shown_text}")  # type: ignore[arg-type]
 
 
-def event_of(value: object, endpoint: Endpoint) -> StreamEvent:
-    """Return what one JSON message says. Raises `Troubled` for an error and for a message of another shape."""
-    error = error_of(value)
+def parse_event(value: object, endpoint: Endpoint) -> StreamEvent:
+    """Return the event in one JSON message. Raises `ServiceError` for an error and for unexpected JSON."""
+    error = error_message(value)
     if error is not None:
-        raise Troubled("error", f"answers the prompt with an error: {shown(error, endpoint)}")
+        raise ServiceError("error", f"answers the prompt with an error: {excerpt(error, endpoint)}")
     event = None
     if isinstance(value, dict):
         event = _of_openai(value) if endpoint.api == "openai" else _of_ollama(value)
     if event is None:
-        told = shown(json.dumps(value), endpoint)
-        raise Troubled("foreign", f"answers the prompt with JSON of another shape: {told}")
+        shown_text = excerpt(json.dumps(value), endpoint)
+        raise ServiceError("foreign", f"answers the prompt with unexpected JSON: {shown_text}")
     return event
 
 
@@ -89,7 +89,7 @@ def _of_openai(value: dict[str, Any]) -> StreamEvent | None:
     part = first.get("delta") or first.get("message") or {}
     texts = [first.get("text")]
     if isinstance(part, dict):
-        # What a reasoning model thinks is generated too, and may be all that fits into a short answer.
+        # The reasoning of a model is generated too, and may be all that fits into a short answer.
         texts += [part.get("reasoning_content"), part.get("reasoning"), part.get("content")]
     usage = value.get("usage")
     return StreamEvent(

@@ -9,66 +9,67 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from sage_doctor.services.endpoint import Endpoint, Timeouts, Troubled
-from sage_doctor.services.wire import Deadline, connect
+from sage_doctor.services.endpoint import Endpoint, ServiceError, Timeouts
+from sage_doctor.services.timed_socket import Deadline, connect
 from sage_doctor.text import printable
 
 MOST_BYTES = 4_000_000  # a list of ten thousand models has a fifth of it
 MOST_LINE = 1_000_000
 _STEP = 65_536
+_CUT_OFF = "closed the connection in the middle of its answer"
 
 
 class Reply:
-    """An answer whose status line and headers are there. `wait` says how long what follows may take."""
+    """A response whose status line and headers have arrived."""
 
     def __init__(self, response: http.client.HTTPResponse, deadline: Deadline, endpoint: Endpoint) -> None:
         self._response = response
         self._deadline = deadline
         self._endpoint = endpoint
-        self._taken = 0
+        self._received = 0
         self.status = response.status
         self.content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         self.location = response.getheader("Location") or ""
-        self.arrived = self._begun = time.monotonic()
+        self.arrived = self._started = time.monotonic()
 
     @property
     def still_coming(self) -> bool:
-        """Whether the time for the whole answer is over, and pieces of it were coming until then."""
+        """Whether the time for the whole answer is over while chunks were still arriving."""
         now = time.monotonic()
-        return now >= self._deadline.until and (now - self.arrived) * 3 < now - self._begun
+        return now >= self._deadline.until and (now - self.arrived) * 3 < now - self._started
 
-    def wait(self, idle_s: float) -> None:
-        """Wait that many seconds at most for each of the pieces from now on."""
+    def set_idle_timeout(self, idle_s: float) -> None:
+        """Wait at most that many seconds for each further chunk."""
         self._deadline.idle_s = idle_s
 
-    def pieces(self) -> Iterator[bytes]:
-        """Give what comes, as it comes; `arrived` is when the last piece did. Raises `Troubled`."""
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the chunks of the body; `arrived` is when the last one came. Raises `ServiceError`."""
         while True:
-            with _told(self._endpoint):
-                piece = self._response.read1(_STEP)
+            with _as_service_error(self._endpoint):
+                chunk = self._response.read1(_STEP)
             self.arrived = time.monotonic()
-            self._taken += len(piece)
-            if self._taken > MOST_BYTES:
-                raise Troubled("foreign", f"sends more than {MOST_BYTES:,} bytes, and does not end", bytes=self._taken)
-            if not piece:
+            self._received += len(chunk)
+            if self._received > MOST_BYTES:
+                raise ServiceError("foreign", f"sends more than {MOST_BYTES:,} bytes without end", bytes=self._received)
+            if not chunk:
                 if self._response.length:
-                    raise Troubled("error", "closed the connection in the midst of its answer", bytes=self._taken)
+                    raise ServiceError("error", _CUT_OFF, bytes=self._received)
                 return
-            yield piece
+            yield chunk
 
     def body(self) -> str:
-        """Return all of it as text. Raises `Troubled`."""
-        return b"".join(self.pieces()).decode("utf-8", "replace")
+        """Return the body as text. Raises `ServiceError`."""
+        return b"".join(self.chunks()).decode("utf-8", "replace")
 
     def lines(self) -> Iterator[str]:
-        """Give its lines as they come, without their ends. Raises `Troubled`."""
+        """Yield the lines of the body, without their ends. Raises `ServiceError`."""
         rest = b""
-        for piece in self.pieces():
-            *whole, rest = (rest + piece).split(b"\n")
+        for chunk in self.chunks():
+            *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 yield line.decode("utf-8", "replace").rstrip("\r")
             if len(rest) > MOST_LINE:
-                raise Troubled("foreign", f"sends a line of more than {MOST_LINE:,} bytes")
+                raise ServiceError("foreign", f"sends a line of more than {MOST_LINE:,} bytes")
         if rest:
             yield rest.decode("utf-8", "replace")
 
@@ -77,17 +78,17 @@ class Reply:
 def http_request(
     endpoint: Endpoint,
     path: str,
-    patience: Timeouts,
+    timeouts: Timeouts,
     *,
     all_s: float,
     idle_s: float,
     body: Mapping[str, Any] | None = None,
 ) -> Iterator[Reply]:
-    """Send one request, POST where there is a body, and give the answer. Raises `Troubled`.
+    """Send one request (POST if there is a body) and yield the response. Raises `ServiceError`.
 
     The whole takes no more than `all_s` seconds, and each wait within it no more than `idle_s`.
     """
-    deadline = Deadline(patience.within(patience.connect_s), patience.connect_s)
+    deadline = Deadline(timeouts.within(timeouts.connect_s), timeouts.connect_s)
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
     headers = {"Accept": "application/json, text/event-stream, application/x-ndjson", "Accept-Encoding": "identity"}
     headers |= {"User-Agent": "sage-doctor", "Connection": "close"}
@@ -98,9 +99,9 @@ def http_request(
         data = json.dumps(body).encode("ascii")
         headers["Content-Type"] = "application/json"
     try:
-        with _told(endpoint):
+        with _as_service_error(endpoint):
             connection.sock = cast("Any", connect(endpoint, deadline))
-            deadline.until, deadline.idle_s = patience.within(all_s), idle_s
+            deadline.until, deadline.idle_s = timeouts.within(all_s), idle_s
             connection.request("POST" if data is not None else "GET", path, data, headers)
             response = connection.getresponse()
         yield Reply(response, deadline, endpoint)
@@ -111,64 +112,68 @@ def http_request(
 
 
 @contextlib.contextmanager
-def _told(endpoint: Endpoint) -> Iterator[None]:
-    """Turn what the library raises into trouble; its messages may hold anything, so few of them are shown."""
+def _as_service_error(endpoint: Endpoint) -> Iterator[None]:
+    """Turn the library's exceptions into `ServiceError`. Their messages may contain anything, so few are shown."""
     try:
         yield
     except TimeoutError as error:
-        raise Troubled("silent", "takes connections and does not answer in time") from error
+        raise ServiceError("silent", "accepts connections but does not answer in time") from error
     except http.client.RemoteDisconnected as error:
-        raise Troubled("down", "closes each connection without an answer") from error
+        raise ServiceError("down", "closes each connection without an answer") from error
     except http.client.IncompleteRead as error:
-        raise Troubled("error", "closed the connection in the midst of its answer") from error
+        raise ServiceError("error", _CUT_OFF) from error
     except http.client.HTTPException as error:
         shown = printable(endpoint.without_key(str(error)), limit=120)
-        raise Troubled("foreign", f"answers something that is not HTTP ({type(error).__name__}: {shown})") from error
+        raise ServiceError(
+            "foreign", f"answers something that is not HTTP ({type(error).__name__}: {shown})"
+        ) from error
     except ConnectionError as error:
-        raise Troubled("down", f"broke the connection: {printable(error.strerror or 'reset')}") from error
+        raise ServiceError("down", f"broke the connection: {printable(error.strerror or 'reset')}") from error
     except OSError as error:
-        raise Troubled("down", f"cannot be reached: {printable(error.strerror or str(error), limit=200)}") from error
+        raise ServiceError(
+            "down", f"cannot be reached: {printable(error.strerror or str(error), limit=200)}"
+        ) from error
     except ValueError as error:
-        # A size of a chunk that is no number, and the like.
-        raise Troubled("foreign", "answers something that is not HTTP") from error
+        # A chunk size that is not a number, for example.
+        raise ServiceError("foreign", "answers something that is not HTTP") from error
 
 
-def refuse(reply: Reply, endpoint: Endpoint, path: str) -> None:
-    """Raise `Troubled` for a status that every request has in common; return for the others."""
+def raise_for_status(reply: Reply, endpoint: Endpoint, path: str) -> None:
+    """Raise `ServiceError` for a refused key and for a redirect."""
     if reply.status in (401, 403):
         asked = "with the key it was sent" if endpoint.key else "without a key"
-        raise Troubled("key", f"refuses to answer {asked} (HTTP {reply.status})", status=reply.status)
+        raise ServiceError("key", f"refuses to answer {asked} (HTTP {reply.status})", status=reply.status)
     if 300 <= reply.status < 400:
         to = printable(endpoint.without_key(reply.location), limit=200) or "nowhere"
-        raise Troubled(
+        raise ServiceError(
             "foreign",
-            f"sends {path} on to {to} (HTTP {reply.status}), and no redirect is followed",
+            f"redirects {path} to {to} (HTTP {reply.status}); redirects are not followed",
             status=reply.status,
         )
 
 
-def said(reply: Reply, endpoint: Endpoint) -> str:
-    """Return what a body that is no success says, on one line, safe to show."""
+def error_text(reply: Reply, endpoint: Endpoint) -> str:
+    """Return the text of an error response, on one line, safe to show."""
     try:
         text = reply.body()
-    except Troubled:
+    except ServiceError:
         return ""
-    return shown(text, endpoint)
+    return excerpt(text, endpoint)
 
 
-def shown(text: str, endpoint: Endpoint) -> str:
+def excerpt(text: str, endpoint: Endpoint) -> str:
     """Return the beginning of an error's text, or what its JSON says, safe to show; a web page only as such."""
     start = text.lstrip()[:300].lower()
     if start.startswith(("<!doctype", "<html", "<?xml", "<head", "<body")):
         return "a web page"
     message = text
     with contextlib.suppress(ValueError, RecursionError):
-        message = error_of(json.loads(text)) or text
+        message = error_message(json.loads(text)) or text
     return printable(endpoint.without_key(" ".join(message.split())), limit=300)
 
 
-def error_of(value: object) -> str | None:
-    """Return the message in an error object of any of these APIs, or None where the value is no error."""
+def error_message(value: object) -> str | None:
+    """Return the message in an error object of any of these APIs, or None if the value is not an error."""
     if not isinstance(value, dict):
         return None
     for key in ("error", "detail"):

@@ -1,4 +1,4 @@
-"""Which models a service says it has."""
+"""The list of models that a service returns."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts, Troubled
-from sage_doctor.services.http_request import http_request, refuse, said, shown
+from sage_doctor.services.endpoint import Endpoint, ServiceError, ServiceFailure, Timeouts
+from sage_doctor.services.http_request import error_text, excerpt, http_request, raise_for_status
 from sage_doctor.text import printable
 
 PATHS = {"openai": "/v1/models", "ollama": "/api/tags"}
@@ -17,7 +17,7 @@ _MOST_MODELS = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The names a service lists, as it wrote them. `problem` says why there are none where its list itself fails."""
+    """The model names that a service lists. `problem` says why there are none if the list itself fails."""
 
     models: tuple[str, ...]
     problem: str = ""
@@ -36,27 +36,27 @@ class Listing:
         return "unknown" if by_path else "no"
 
 
-def list_models(endpoint: Endpoint, patience: Timeouts) -> Listing | ServiceFailure:
+def list_models(endpoint: Endpoint, timeouts: Timeouts) -> Listing | ServiceFailure:
     """Return what the service lists. Never raises for what a service does."""
     path = endpoint.path(PATHS[endpoint.api])
     try:
-        return _listed(endpoint, path, patience)
-    except Troubled as found:
-        return found.trouble
+        return _listed(endpoint, path, timeouts)
+    except ServiceError as found:
+        return found.failure
 
 
-def _listed(endpoint: Endpoint, path: str, patience: Timeouts) -> Listing:
-    with http_request(endpoint, path, patience, all_s=patience.list_s, idle_s=patience.list_s) as reply:
-        refuse(reply, endpoint, path)
+def _listed(endpoint: Endpoint, path: str, timeouts: Timeouts) -> Listing:
+    with http_request(endpoint, path, timeouts, all_s=timeouts.list_s, idle_s=timeouts.list_s) as reply:
+        raise_for_status(reply, endpoint, path)
         if reply.status == 500:
             # `transformers serve` does that where there is no Hugging Face cache, and generates all the same.
-            return Listing(models=(), problem=f"{path} answers HTTP 500: {said(reply, endpoint)}")
+            return Listing(models=(), problem=f"{path} answers HTTP 500: {error_text(reply, endpoint)}")
         if reply.status > 500 or reply.status == 429:
-            told = said(reply, endpoint)
-            raise Troubled("down", f"answers HTTP {reply.status} to {path}: {told}", status=reply.status)
+            shown_text = error_text(reply, endpoint)
+            raise ServiceError("down", f"answers HTTP {reply.status} to {path}: {shown_text}", status=reply.status)
         if reply.status != 200:
             other = "ollama" if endpoint.api == "openai" else "openai"
-            raise Troubled(
+            raise ServiceError(
                 "foreign",
                 f'answers HTTP {reply.status} to {path}: is it really api = "{endpoint.api}", not "{other}"?',
                 status=reply.status,
@@ -66,17 +66,18 @@ def _listed(endpoint: Endpoint, path: str, patience: Timeouts) -> Listing:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        told = shown(text, endpoint) or "nothing"
-        raise Troubled(
+        shown_text = excerpt(text, endpoint) or "nothing"
+        shown_kind = printable(kind, limit=60) or "no content type"
+        raise ServiceError(
             "foreign",
-            f"answers {path} with something that is no JSON ({printable(kind, limit=60) or 'no content type'}): {told}",
+            f"answers {path} with something that is not JSON ({shown_kind}): {shown_text}",
             content_type=kind,
         ) from error
     key = "data" if endpoint.api == "openai" else "models"
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, list):
-        told = shown(text, endpoint)
-        raise Troubled("foreign", f"answers {path} without a list of models: {told}")
+        shown_text = excerpt(text, endpoint)
+        raise ServiceError("foreign", f"answers {path} without a list of models: {shown_text}")
     return Listing(models=tuple(_names(found[:_MOST_MODELS], "id" if endpoint.api == "openai" else "name")))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sage_doctor.facts.adapters import AdapterConfig, AdapterWeights, read_adapter_config, read_adapter_weights
-from sage_doctor.facts.bases import BasePlace, Candidate, candidates_for, place_base
+from sage_doctor.facts.bases import Candidate, ResolvedBase, candidates_for, resolve_base
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.facts.weights import Weights, read_weights
@@ -37,7 +37,7 @@ class Base:
     text: str | None
     source: str
     model: Model | None = None
-    place: BasePlace | None = None
+    place: ResolvedBase | None = None
     hub: HubFacts | None = None
 
 
@@ -133,7 +133,7 @@ class Model:
     @cached_property
     def tokenizer(self) -> TokenizerFacts:
         """The tokenizer files."""
-        return read_tokenizer(self.tree, memory=self.host.cache_dir / "tokenizers.json")
+        return read_tokenizer(self.tree, cache=self.host.cache_dir / "tokenizers.json")
 
     @cached_property
     def adapter_config(self) -> AdapterConfig:
@@ -157,7 +157,7 @@ class Model:
         text = self.adapter_config.base
         if text is None:
             return Base(text=None, source="adapter_config.json")
-        place = place_base(text, adapter=self.path, cwd=self.host.cwd, home=self.host.home)
+        place = resolve_base(text, adapter=self.path, cwd=self.host.cwd, home=self.host.home)
         directory = place.found or place.beside
         if directory is not None:
             model = self._model_at(ModelPath(text=text, path=directory))

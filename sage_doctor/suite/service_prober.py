@@ -52,7 +52,7 @@ class ServiceProber:
                 spec.model,
                 spec.prompt or DEFAULT_PROMPT,
                 most_tokens=spec.max_new_tokens,
-                patience=self._patience(service),
+                timeouts=self._patience(service),
             )
             self._speeches[service.name] = self._by_another(service, said) or said
         return self._speeches[service.name]
@@ -67,7 +67,7 @@ class ServiceProber:
         if not wanted.startswith("/") or not said.model or said.model.startswith(wanted):
             return None
         message = f"answers for {printable(wanted, limit=100)} with {printable(said.model, limit=100)}"
-        return ServiceFailure(ending="missing", message=message, evidence={"models": [said.model]})
+        return ServiceFailure(kind="missing", message=message, evidence={"models": [said.model]})
 
     def missing(self, service: Service) -> ServiceFailure | None:
         """Return that the service does not have the model, where it lists others and not this one."""
@@ -78,7 +78,7 @@ class ServiceProber:
             return None
         wanted = printable(service.spec.model, limit=100)
         message = f"does not have {wanted}; it has {join_limited(list(found.models)) or 'no model at all'}"
-        return ServiceFailure(ending="missing", message=message, evidence={"models": list(found.models[:200])})
+        return ServiceFailure(kind="missing", message=message, evidence={"models": list(found.models[:200])})
 
     def service(self, name: str) -> Service:
         """Return the run's service of that name."""
@@ -95,7 +95,7 @@ class ServiceProber:
         if missing is not None or not at_least(self._level, "generate"):
             return missing
         said = self.speech(service)
-        return said if isinstance(said, ServiceFailure) and said.ending != "slow" else None
+        return said if isinstance(said, ServiceFailure) and said.kind != "slow" else None
 
     def _patience(self, service: Service) -> Timeouts:
         """Return how long to wait: derived from the budget, within the run's deadline."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.facts.machine import AcceleratorSign, MachineFacts, NvidiaDriver
+from sage_doctor.facts.accelerator import AcceleratorSign, NvidiaDriver
+from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.probe import Failure, ProbeOutcome
 from tests.model_directories import write_adapter, write_full

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.facts.machine import AcceleratorSign, MachineFacts, disk_free
+from sage_doctor.facts.accelerator import AcceleratorSign
+from sage_doctor.facts.machine import MachineFacts, disk_free
 from sage_doctor.probe import ProbeOutcome
 from sage_doctor.system.memory import HostMemory
 from tests.model_directories import WEIGHTS, write_adapter, write_full, write_tensors

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.demo.incident import lay_out
+from sage_doctor.demo.incident import write_incident
 from sage_doctor.manifest import Manifest, load_manifest
 from tests.model_directories import write_adapter, write_cached, write_full, write_json, write_tokenizer
 
@@ -43,7 +43,7 @@ def loaded(place: Path, machine: str = "") -> Manifest:
 
 def test_the_demos_tree_gives_the_findings_of_the_manifest_written_by_hand(doctor: Doctor, tmp_path: Path) -> None:
     base = write_full(tmp_path / "base")
-    it = lay_out(tmp_path, base)
+    it = write_incident(tmp_path, base)
     by_hand = it.manifest.rename(tmp_path / "by-hand.toml")
     assert doctor("init", "--yes", cwd=it.root, SAGE_MACHINE="thor").code == 0
     theirs = it.root / "hand.toml"

@@ -10,13 +10,13 @@ from sage_doctor.manifest import Manifest
 
 
 def test_merged_model_has_everything_but_its_weights(tmp_path: Path, hollow_model: Path) -> None:
-    it = incident.lay_out(tmp_path, hollow_model)
+    it = incident.write_incident(tmp_path, hollow_model)
     there = {f.name for f in it.merged.iterdir()}
     assert {f.name for f in hollow_model.iterdir()} - there == {"model.safetensors"}
 
 
 def test_adapter_names_a_base_that_exists_nowhere(tmp_path: Path, hollow_model: Path) -> None:
-    it = incident.lay_out(tmp_path, hollow_model)
+    it = incident.write_incident(tmp_path, hollow_model)
     named = json.loads((it.adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert named == "./fine_tuned_model/final_model"
     assert not [d for d in (it.root, it.adapter, Path.cwd()) if (d / named).exists()]
@@ -24,14 +24,14 @@ def test_adapter_names_a_base_that_exists_nowhere(tmp_path: Path, hollow_model: 
 
 
 def test_base_is_a_copy_that_may_be_broken_without_harm(tmp_path: Path, hollow_model: Path) -> None:
-    it = incident.lay_out(tmp_path, hollow_model)
+    it = incident.write_incident(tmp_path, hollow_model)
     (it.base / "model.safetensors").write_text("broken")
     assert (hollow_model / "model.safetensors").read_text() == "model.safetensors of the base\n"
     assert not [f for f in it.root.rglob("*") if f.is_symlink()]
 
 
 def test_runners_carry_the_paths_they_failed_with(tmp_path: Path, hollow_model: Path) -> None:
-    primary, anchored = incident.lay_out(tmp_path, hollow_model).runners
+    primary, anchored = incident.write_incident(tmp_path, hollow_model).runners
     assert '"/home/sprout/' in primary.read_text()
     assert "/home/sprout/" not in anchored.read_text()
 
@@ -39,7 +39,7 @@ def test_runners_carry_the_paths_they_failed_with(tmp_path: Path, hollow_model: 
 def test_manifest_is_one_the_doctor_reads_and_says_where_everything_lies(
     tmp_path: Path, hollow_model: Path, as_thor: Callable[[Path], Manifest]
 ) -> None:
-    it = incident.lay_out(tmp_path, hollow_model)
+    it = incident.write_incident(tmp_path, hollow_model)
     manifest = as_thor(it.manifest)
     assert {name: model.path.path for name, model in manifest.models.items()} == {
         incident.MERGED: it.merged,
@@ -58,5 +58,5 @@ def test_what_lies_there_already_is_left_alone(tmp_path: Path, hollow_model: Pat
     theirs.parent.mkdir()
     theirs.write_text("mine")
     with pytest.raises(UsageError, match="exists already\n  next: "):
-        incident.lay_out(tmp_path, hollow_model)
+        incident.write_incident(tmp_path, hollow_model)
     assert [f.name for f in theirs.parent.iterdir()] == ["notes.txt"]

@@ -41,7 +41,7 @@ def a_report(**changes: object) -> Report:
 @pytest.fixture
 def told(tmp_path: Path) -> tuple[incident.Incident, Report, Report]:
     """The incident's places, and the two reports that the story promises."""
-    it = incident.places(tmp_path)
+    it = incident.incident_paths(tmp_path)
     ill = a_report(
         verdict="unhealthy",
         exit_code=1,
@@ -65,8 +65,8 @@ def told(tmp_path: Path) -> tuple[incident.Incident, Report, Report]:
 
 def test_story_as_told_is_accepted(told: tuple[incident.Incident, Report, Report]) -> None:
     it, ill, well = told
-    walk._diagnosed(ill, it)
-    walk._cured(well)
+    walk._assert_diagnosed(ill, it)
+    walk._assert_healthy(well)
 
 
 def test_first_report_is_held_against_every_claim(told: tuple[incident.Incident, Report, Report]) -> None:
@@ -81,8 +81,8 @@ def test_first_report_is_held_against_every_claim(told: tuple[incident.Incident,
         ({"findings": (weights, dataclasses.replace(base, subject="smollm2"), path)}, "does not report"),
         ({"findings": (weights, base)}, "does not report runner-hardcoded-path"),
     ):
-        with pytest.raises(walk.NotAsTold, match=sentence):
-            walk._diagnosed(dataclasses.replace(ill, **changes), it)
+        with pytest.raises(walk.DemoFailed, match=sentence):
+            walk._assert_diagnosed(dataclasses.replace(ill, **changes), it)
 
 
 def test_second_report_is_held_against_every_claim(told: tuple[incident.Incident, Report, Report]) -> None:
@@ -96,34 +96,34 @@ def test_second_report_is_held_against_every_claim(told: tuple[incident.Incident
         ({"answers": {"smollm2": "I am SAGE"}}, "answered 'nothing'"),
         ({"measurements": well.measurements[1:]}, "nothing was measured for load_s"),
     ):
-        with pytest.raises(walk.NotAsTold, match=sentence):
-            walk._cured(dataclasses.replace(well, **changes))
+        with pytest.raises(walk.DemoFailed, match=sentence):
+            walk._assert_healthy(dataclasses.replace(well, **changes))
 
 
 def test_report_after_the_repairs_is_held_against_every_claim(
     told: tuple[incident.Incident, Report, Report],
 ) -> None:
     it, ill, well = told
-    with pytest.raises(walk.NotAsTold, match="has no weights"):
-        walk._mended(well, it)
+    with pytest.raises(walk.DemoFailed, match="has no weights"):
+        walk._assert_repaired(well, it)
     it.merged.mkdir(parents=True)
     (it.merged / "model.safetensors").write_text("weights")
-    walk._mended(well, it)
-    with pytest.raises(walk.NotAsTold, match="weights-missing on introspective-merged"):
-        walk._mended(ill, it)
-    with pytest.raises(walk.NotAsTold, match=r"not content \(3\)"):
-        walk._mended(dataclasses.replace(well, exit_code=3), it)
+    walk._assert_repaired(well, it)
+    with pytest.raises(walk.DemoFailed, match="weights-missing on introspective-merged"):
+        walk._assert_repaired(ill, it)
+    with pytest.raises(walk.DemoFailed, match=r"not content \(3\)"):
+        walk._assert_repaired(dataclasses.replace(well, exit_code=3), it)
 
 
 def test_doctor_without_a_report_is_said_to_have_none(tmp_path: Path, hollow_model: Path) -> None:
-    it = incident.lay_out(tmp_path, hollow_model)
+    it = incident.write_incident(tmp_path, hollow_model)
     it.manifest.write_text("schema = 1\nmodles = 3\n")
-    with pytest.raises(walk.NotAsTold, match=r"ended with exit code 2 and no report: .*modles"):
+    with pytest.raises(walk.DemoFailed, match=r"ended with exit code 2 and no report: .*modles"):
         walk._doctor(it, lambda _line: None, "check")
 
 
 def test_session_on_a_hollow_model_fails_with_the_line_that_is_shown(tmp_path: Path, hollow_model: Path) -> None:
-    it = incident.lay_out(tmp_path, hollow_model)
+    it = incident.write_incident(tmp_path, hollow_model)
     screen: list[str] = []
     code, last = walk._session(it, it.runners[0], screen.append)
     assert code == 1

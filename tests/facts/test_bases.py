@@ -10,9 +10,9 @@ from sage_doctor.facts.bases import (
     SAME_TAIL,
     SIMILAR,
     WRITTEN_DOWN,
-    BasePlace,
+    ResolvedBase,
     candidates_for,
-    place_base,
+    resolve_base,
 )
 
 
@@ -22,8 +22,8 @@ def model(path: Path) -> Path:
     return path
 
 
-def place(text: str, root: Path) -> BasePlace:
-    return place_base(text, adapter=root / "zoo/run/adapter", cwd=root / "cwd", home=root / "home")
+def place(text: str, root: Path) -> ResolvedBase:
+    return resolve_base(text, adapter=root / "zoo/run/adapter", cwd=root / "cwd", home=root / "home")
 
 
 def test_an_absolute_path(tmp_path: Path) -> None:

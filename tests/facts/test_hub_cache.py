@@ -5,11 +5,11 @@ import pytest
 
 from sage_doctor.facts.hub_cache import (
     cache_root,
-    is_repo_id,
     list_cached_models,
     repo_folder,
     resolve_hub,
 )
+from sage_doctor.readers.repo_id import is_repo_id
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 SHA256, SHA1 = "c" * 64, "d" * 40

@@ -24,7 +24,7 @@ import pytest
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge import MergeCancelled, MergePlan, MergeRefused, Step, apply, plan_merge
-from sage_doctor.merge.staging import UNFINISHED, clean_up, lock_path, locked, make_workshop
+from sage_doctor.merge.staging import UNFINISHED, create_staging_dir, lock_path, locked, remove_leftovers
 from sage_doctor.system.path_info import inspect_path
 
 KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "25"))
@@ -146,7 +146,7 @@ def test_a_torch_that_cannot_be_imported_is_said_and_changes_nothing(place: Path
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 3, said
-    assert "torch is installed, and cannot be imported (ImportError: libfoo.so.1: no such file)" in said
+    assert "torch is installed but cannot be imported (ImportError: libfoo.so.1: no such file)" in said
     assert is_old(place)
     assert rest(place) == []
 
@@ -164,12 +164,12 @@ def test_an_input_that_cannot_be_hashed_ends_the_merge(place: Path) -> None:
     assert rest(place) == []
 
 
-def test_an_interrupt_as_soon_as_there_is_a_workshop(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_as_soon_as_there_is_a_staging_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(path: Path, target: Path) -> None:
-        make_workshop(path, target)
+        create_staging_dir(path, target)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sage_doctor.merge.run.make_workshop", interrupted)
+    monkeypatch.setattr("sage_doctor.merge.run.create_staging_dir", interrupted)
     with pytest.raises(KeyboardInterrupt):
         apply(planned(place))
 
@@ -429,7 +429,7 @@ def test_a_model_that_lost_its_place_between_two_renames_is_put_back(place: Path
     os.rename(place / "merged", place / ".merged.sage-merge-1-cccc-replaced")
 
     with locked(place / "merged"):
-        done = clean_up(place / "merged")
+        done = remove_leftovers(place / "merged")
 
     assert is_old(place)
     assert "put back" in done[0].what

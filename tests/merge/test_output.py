@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.merge.output import Flusher, Output, Writer
+from sage_doctor.merge.output import Flusher, OutputFile, Writer
 from sage_doctor.merge.task_group import Task, TaskGroup
 
 BLOCK = 1 << 22  # what is hashed at once
@@ -52,7 +52,7 @@ class Bench:
         return memory
 
     def digests(self) -> dict[Path, str]:
-        self.writer.leave()
+        self.writer.stop()
         found = self.beside.wait(self.hashed, self.beside.check)
         self.beside.wait(self.flushed, self.beside.check)
         return found
@@ -70,7 +70,7 @@ def bench(beside: TaskGroup) -> Bench:
 @pytest.mark.parametrize("size", [0, 1, 4097, BLOCK - 1, BLOCK, 3 * BLOCK + 12345])
 def test_the_hash_is_the_files_whatever_the_order_it_is_written_in(bench: Bench, tmp_path: Path, size: int) -> None:
     data = random.Random(size).randbytes(size)
-    outputs = [Output(tmp_path / name, size) for name in ("one", "two")]
+    outputs = [OutputFile(tmp_path / name, size) for name in ("one", "two")]
     for seed, output in reversed(list(enumerate(outputs))):  # the second is whole before the first is begun
         for number, (start, end) in enumerate(parts(size, seed)):
             part = data[start:end]
@@ -80,8 +80,8 @@ def test_the_hash_is_the_files_whatever_the_order_it_is_written_in(bench: Bench,
                 bench.writer.submit(output, bench.acquire_buffer(part), len(part), start)
             else:
                 os.pwrite(output.handle, part, start)
-                bench.writer.wrote(output, start, len(part))
-        bench.writer.finish(output, 0o640)
+                bench.writer.record_written(output, start, len(part))
+        bench.writer.finish_file(output, 0o640)
 
     found = bench.digests()
 
@@ -95,10 +95,10 @@ def test_the_hash_is_the_files_whatever_the_order_it_is_written_in(bench: Bench,
 
 def test_lent_memory_is_the_lenders_again_only_once_it_is_written_and_hashed(bench: Bench, tmp_path: Path) -> None:
     count = 200
-    output = Output(tmp_path / "file", count * 4096)
+    output = OutputFile(tmp_path / "file", count * 4096)
     for number in range(count):  # each piece of memory is used many times over
         bench.writer.submit(output, bench.acquire_buffer(bytes([number]) * 4096), 4096, number * 4096)
-    bench.writer.finish(output, 0o600)
+    bench.writer.finish_file(output, 0o600)
     wanted = b"".join(bytes([number]) * 4096 for number in range(count))
     assert bench.digests() == {output.path: hashlib.sha256(wanted).hexdigest()}
     assert output.path.read_bytes() == wanted
@@ -110,7 +110,7 @@ def test_who_waits_for_memory_is_asked_meanwhile_and_may_give_up(tmp_path: Path)
         raise KeyError("cancelled")
 
     writer = Writer(Flusher())  # nobody writes
-    output = Output(tmp_path / "file", 100)
+    output = OutputFile(tmp_path / "file", 100)
     lent = [writer.acquire_buffer(1, cancel) for _ in range(6)]
     with pytest.raises(KeyError):
         writer.acquire_buffer(1, cancel)
@@ -129,11 +129,11 @@ def test_a_large_file_is_flushed_in_portions_while_it_grows(
         real(handle)
 
     monkeypatch.setattr(os, "fdatasync", counted)
-    output = Output(tmp_path / "file", 40 * BLOCK)
+    output = OutputFile(tmp_path / "file", 40 * BLOCK)
     for number in range(40):
         bench.writer.write(output, bytes(BLOCK), number * BLOCK)
         time.sleep(0.005)
-    bench.writer.finish(output, 0o600)
+    bench.writer.finish_file(output, 0o600)
     bench.digests()
     assert 1 <= len(flushed) <= 2
     assert flushed[0] < 40 * BLOCK, "while it was being written, not at its end"
@@ -141,10 +141,10 @@ def test_a_large_file_is_flushed_in_portions_while_it_grows(
 
 
 def test_a_file_that_is_not_whole_is_never_called_finished(bench: Bench, tmp_path: Path) -> None:
-    output = Output(tmp_path / "file", 1000)
+    output = OutputFile(tmp_path / "file", 1000)
     bench.writer.write(output, b"x" * 400, 0)
     bench.writer.write(output, b"x" * 599, 401)
-    bench.writer.finish(output, 0o600)
+    bench.writer.finish_file(output, 0o600)
     with pytest.raises(OSError, match="400 of 1000 bytes were written"):
         bench.digests()
     output.close()
@@ -153,7 +153,7 @@ def test_a_file_that_is_not_whole_is_never_called_finished(bench: Bench, tmp_pat
 def test_a_writer_that_is_never_left_keeps_no_thread(tmp_path: Path) -> None:
     flusher = Flusher()
     writer = Writer(flusher)
-    output = Output(tmp_path / "file", 1000)
+    output = OutputFile(tmp_path / "file", 1000)
     with TaskGroup() as beside:
         for work in (writer.run, writer.run_hashing, flusher.run):
             beside.start(work, beside.check_cancelled)
@@ -164,8 +164,8 @@ def test_a_writer_that_is_never_left_keeps_no_thread(tmp_path: Path) -> None:
 
 
 def test_a_file_that_shrinks_while_it_is_written_is_an_error(bench: Bench, tmp_path: Path) -> None:
-    output = Output(tmp_path / "file", 3 * BLOCK)
-    bench.writer.wrote(output, 0, 2 * BLOCK)  # which nobody wrote
+    output = OutputFile(tmp_path / "file", 3 * BLOCK)
+    bench.writer.record_written(output, 0, 2 * BLOCK)  # which nobody wrote
     with pytest.raises(OSError, match="became shorter"):
         bench.digests()
     output.close()
@@ -175,7 +175,7 @@ def test_what_the_disk_does_not_take_arrives_at_the_caller(beside: TaskGroup) ->
     flusher = Flusher()
     ours, theirs = os.pipe()
     flushed = beside.start(flusher.run, beside.check_cancelled)
-    flusher.end(theirs)  # a pipe cannot be flushed
+    flusher.finish_file(theirs)  # a pipe cannot be flushed
     with pytest.raises(OSError, match="Invalid argument"):
         beside.wait(flushed, lambda: None)
     with pytest.raises(OSError, match="Invalid argument"):
@@ -185,7 +185,7 @@ def test_what_the_disk_does_not_take_arrives_at_the_caller(beside: TaskGroup) ->
 
 
 def test_what_cannot_be_written_arrives_at_the_caller(bench: Bench, tmp_path: Path) -> None:
-    output = Output(tmp_path / "file", 10)
+    output = OutputFile(tmp_path / "file", 10)
     output.close()
     bench.writer.write(output, b"x" * 10, 0)
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -195,8 +195,8 @@ def test_what_cannot_be_written_arrives_at_the_caller(bench: Bench, tmp_path: Pa
 def test_a_file_that_is_there_already_is_never_written_into(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(FileExistsError):
-        Output(tmp_path / "file", 3)
+        OutputFile(tmp_path / "file", 3)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FileExistsError):
-        Output(tmp_path / "link", 3)
+        OutputFile(tmp_path / "link", 3)
     assert (tmp_path / "file").read_text() == "precious"

@@ -180,7 +180,7 @@ def copy_of(folder: Path, target: Path) -> Path:
     return target
 
 
-def around(tmp_path: Path) -> BaseSearch:
+def search(tmp_path: Path) -> BaseSearch:
     return BaseSearch(cwd=tmp_path / "cwd", home=tmp_path / "home", environ={}, roots=(tmp_path / "zoo",))
 
 
@@ -193,18 +193,18 @@ def test_two_bases_left_are_a_question_and_the_answer_is_an_option(
         cwd=tmp_path, home=tmp_path / "home", environ={}, roots=(tmp_path / "zoo/a", tmp_path / "zoo/b")
     )
 
-    with pytest.raises(MergeRefused, match="same shapes") as question:
-        plan_merge(adapter, tmp_path / "merged", around=places)
+    with pytest.raises(MergeRefused, match="matching shapes do not prove") as question:
+        plan_merge(adapter, tmp_path / "merged", search=places)
 
     assert all(str(c) in question.value.next_step for c in copies)
-    assert plan_merge(adapter, tmp_path / "merged", base=copies[1], around=places).base == copies[1]
+    assert plan_merge(adapter, tmp_path / "merged", base=copies[1], search=places).base == copies[1]
 
 
 def test_the_same_trailing_path_elsewhere_is_the_base(adapter: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
     set_config(adapter, base_model_name_or_path="/home/gone/models/tiny-llama")
     base = copy_of(made[0], tmp_path / "zoo/models/tiny-llama")
 
-    plan = plan_merge(adapter, tmp_path / "merged", around=around(tmp_path))
+    plan = plan_merge(adapter, tmp_path / "merged", search=search(tmp_path))
 
     assert (plan.base, plan.base_why) == (base, "the same trailing path")
 
@@ -213,8 +213,8 @@ def test_a_model_of_the_same_shape_is_never_guessed(adapter: Path, made: tuple[P
     set_config(adapter, base_model_name_or_path="/home/gone/models/tiny-llama")
     copy_of(made[0], tmp_path / "zoo/other/some-llama")
 
-    with pytest.raises(MergeRefused, match="not where it should be"):
-        plan_merge(adapter, tmp_path / "merged", around=around(tmp_path))
+    with pytest.raises(MergeRefused, match="was not found"):
+        plan_merge(adapter, tmp_path / "merged", search=search(tmp_path))
 
 
 @pytest.mark.parametrize("inner", ["base", "adapter", "base/inside", "."])
@@ -223,7 +223,7 @@ def test_a_target_that_touches_an_input_is_refused(
 ) -> None:
     base = copy_of(made[0], tmp_path / "base")
 
-    with pytest.raises(MergeRefused, match="lie in one another"):
+    with pytest.raises(MergeRefused, match="must not contain one another"):
         plan_merge(adapter, tmp_path / inner, base=base)
 
 
@@ -245,7 +245,7 @@ def test_a_plan_says_everything_and_touches_nothing(adapter: Path, tmp_path: Pat
     text = str(plan_merge(adapter, tmp_path / "merged"))
 
     assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
-    for part in ("reads    ", "writes   1 weight file, ", "tensors  ", "4 computed", "of memory", "leaves   base"):
+    for part in ("reads     ", "writes    1 weight file, ", "4 merged", " copied", "of memory", "unchanged base"):
         assert part in text
 
 

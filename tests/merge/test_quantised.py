@@ -86,8 +86,8 @@ def make_fp8(folder: Path, plain: Path, *, block: int, scale: str, shards: bool 
         rows, columns = (n // block for n in value.shape)
         blocks = value.float().reshape(rows, block, columns, block)
         scales = blocks.abs().amax(dim=(1, 3)) / 448
-        coded = (blocks / scales[:, None, :, None]).reshape(value.shape).to(torch.float8_e4m3fn)
-        tensors[name], tensors[f"{name}_scale_inv"] = coded, scales.to(getattr(torch, scale))
+        quantized = (blocks / scales[:, None, :, None]).reshape(value.shape).to(torch.float8_e4m3fn)
+        tensors[name], tensors[f"{name}_scale_inv"] = quantized, scales.to(getattr(torch, scale))
     if not shards:
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         return folder
@@ -106,14 +106,14 @@ def make_fp8(folder: Path, plain: Path, *, block: int, scale: str, shards: bool 
 def test_fp8_is_what_transformers_makes_of_it(
     kind: str, block: int, scale: str, shards: bool, zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
 ) -> None:
-    coded = make_fp8(tmp_path / "fp8", base_of(kind), block=block, scale=scale, shards=shards)
-    plain = zoo.load(coded)  # without a GPU, transformers dequantises
+    quantized = make_fp8(tmp_path / "fp8", base_of(kind), block=block, scale=scale, shards=shards)
+    plain = zoo.load(quantized)  # without a GPU, transformers dequantises
     adapter = zoo.make_adapter(tmp_path / "adapter", base_of(kind), {"target_modules": ["q_proj", "o_proj"]})
 
-    apply(plan_merge(adapter, tmp_path / "merged", base=coded, dequantize=True))
+    apply(plan_merge(adapter, tmp_path / "merged", base=quantized, dequantize=True))
 
     merged = zoo.load(tmp_path / "merged")
-    assert zoo.differences(merged, zoo.merged_by_peft(coded, adapter)) == []
+    assert zoo.differences(merged, zoo.merged_by_peft(quantized, adapter)) == []
     assert zoo.differences(plain, zoo.load(base_of(kind))), "nothing was rounded: the test shows nothing"
     if shards:
         index = json.loads((tmp_path / "merged/model.safetensors.index.json").read_text())["weight_map"]
@@ -125,13 +125,13 @@ def test_one_scale_for_a_whole_matrix(zoo: ModuleType, base_of: Callable[..., Pa
     import torch
     from safetensors.torch import load_file, save_file
 
-    coded = make_fp8(tmp_path / "fp8", base_of("llama"), block=16, scale="float32")
-    tensors = load_file(coded / "model.safetensors")
+    quantized = make_fp8(tmp_path / "fp8", base_of("llama"), block=16, scale="float32")
+    tensors = load_file(quantized / "model.safetensors")
     tensors = {n: torch.tensor(0.5) if n.endswith("_scale_inv") else t for n, t in tensors.items()}
-    save_file(tensors, coded / "model.safetensors")
+    save_file(tensors, quantized / "model.safetensors")
     adapter = zoo.make_adapter(tmp_path / "adapter", base_of("llama"), {"target_modules": ["q_proj"]})
 
-    apply(plan_merge(adapter, tmp_path / "merged", base=coded, dequantize=True))
+    apply(plan_merge(adapter, tmp_path / "merged", base=quantized, dequantize=True))
 
     name = "model.layers.1.mlp.up_proj.weight"
     assert torch.equal(zoo.stored(tmp_path / "merged")[name], (tensors[name].float() * 0.5).to(torch.bfloat16))

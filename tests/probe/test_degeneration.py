@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sage_doctor.probe.degeneration import Degeneration, judge
+from sage_doctor.probe.degeneration import Degeneration, find_degeneration
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from sage_doctor.probe.degeneration import Degeneration, judge
     ],
 )
 def test_no_answer_is_named(ids: list[int], text: str, by_eos: bool, expected: Degeneration) -> None:
-    assert judge(ids, text, ended_by_eos=by_eos) == expected
+    assert find_degeneration(ids, text, ended_by_eos=by_eos) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_no_answer_is_named(ids: list[int], text: str, by_eos: bool, expected: D
     ],
 )
 def test_an_answer_is_left_alone(ids: list[int], by_eos: bool) -> None:
-    assert judge(ids, "words", ended_by_eos=by_eos) is None
+    assert find_degeneration(ids, "words", ended_by_eos=by_eos) is None
 
 
 def test_the_words_say_what_repeats() -> None:
-    made = judge([1, 2, 3, 4] * 5, "words", ended_by_eos=False)
+    made = find_degeneration([1, 2, 3, 4] * 5, "words", ended_by_eos=False)
     assert made is not None
-    assert made.words == "repeated the same 4 tokens to the end, 5 times"
+    assert made.description == "repeated the same 4 tokens to the end, 5 times"

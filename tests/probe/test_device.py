@@ -89,7 +89,7 @@ def test_metal_and_rocm_are_proved_alike(tmp_path: Path) -> None:
         ({"compute": "wrong = len(self.rows) == 1"}, "accelerator-wrong-numbers", "1 + 3 + 5"),
         ({"init": "os.kill(os.getpid(), signal.SIGSEGV)"}, "accelerator-crashed", "SIGSEGV in stage device"),
         ({"compute": "os.kill(os.getpid(), signal.SIGILL)"}, "accelerator-crashed", "first computation"),
-        ({"init": "os._exit(0)"}, "probe-protocol", "without a word"),
+        ({"init": "os._exit(0)"}, "probe-protocol", "without a message"),
     ],
 )
 def test_each_way_to_break_is_its_own_finding(tmp_path: Path, torch: dict[str, Any], code: str, says: str) -> None:

@@ -97,7 +97,7 @@ def test_leaving_without_a_word_is_not_success(tmp_path: Path) -> None:
     outcome = probe(tmp_path, "import os\nos._exit(0)\n")
     assert outcome.ending == "protocol"
     assert outcome.exit_code == 0
-    assert "without a word" in outcome.message
+    assert "without a message" in outcome.message
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_garbage_on_the_line_ends_the_probe(tmp_path: Path, said: bytes) -> None
     code = f'import os, sys, time\nos.write(int(sys.argv[2]), b"{said.decode()}")\ntime.sleep(600)\n'
     outcome = probe(tmp_path, code)
     assert outcome.ending == "protocol"
-    assert "is no answer" in outcome.message
+    assert "an invalid answer" in outcome.message
 
 
 def test_an_endless_line_ends_the_probe(tmp_path: Path) -> None:

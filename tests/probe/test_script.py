@@ -90,7 +90,7 @@ def test_the_model_in_memory_is_described(outcomes: Mapping[str, ProbeOutcome]) 
     assert loaded.parameters == 20640
     assert loaded.dtypes == {"float32": 20640}
     assert loaded.devices == {"cpu": 20}
-    assert loaded.on_meta.total == outcomes["sound"].misplaced == 0
+    assert loaded.on_meta.total == outcomes["sound"].wrong_device_count == 0
     assert memory.peak_resident_bytes > 50_000_000
     assert (device.used, device.verified) == ("cpu", True)
     assert packages.torch
@@ -196,7 +196,7 @@ def test_a_missing_accelerator_stops_before_the_model(outcomes: Mapping[str, Pro
     assert outcome.device is not None
     if outcome.device.verified:  # a machine with a GPU
         assert outcome.completed
-        assert outcome.misplaced == 0
+        assert outcome.wrong_device_count == 0
     else:
         assert (outcome.ending, outcome.stage) == ("failed", "device")
         assert outcome.device.problem in outcome.message

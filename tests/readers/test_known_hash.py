@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.readers.known_hash import expected_hash, is_inside, local_dir_hash, local_dir_hashes, read_tree
+from sage_doctor.readers.known_hash import blob_hash, is_inside, local_dir_hash, read_hub_listing
 
 COMMIT = "a" * 40
 SHA256, SHA1 = "c" * 64, "d" * 40
@@ -17,27 +17,27 @@ def link(path: Path, target: str) -> Path:
 
 
 def test_blob_names_tell_the_hash_even_where_the_blob_is_gone(tmp_path: Path) -> None:
-    assert expected_hash(link(tmp_path / "s/a", f"../../blobs/{SHA256}")) == ("sha256", SHA256)
-    assert expected_hash(link(tmp_path / "s/b", f"../../blobs/{SHA1}")) == ("git-sha1", SHA1)
+    assert blob_hash(link(tmp_path / "s/a", f"../../blobs/{SHA256}")) == ("sha256", SHA256)
+    assert blob_hash(link(tmp_path / "s/b", f"../../blobs/{SHA1}")) == ("git-sha1", SHA1)
 
 
 def test_a_link_to_a_snapshot_file_is_followed_to_its_blob_name_and_no_further(tmp_path: Path) -> None:
     link(tmp_path / "repo/blobs" / SHA256, f"../store/blobs/{'e' * 64}")
     link(tmp_path / "repo/snapshots/x/model", f"../../blobs/{SHA256}")
-    assert expected_hash(link(tmp_path / "mine/model", "../repo/snapshots/x/model")) == ("sha256", SHA256)
+    assert blob_hash(link(tmp_path / "mine/model", "../repo/snapshots/x/model")) == ("sha256", SHA256)
 
 
 @pytest.mark.parametrize("target", [f"../{SHA256}", "../blobs/model", f"../blobs/{SHA256}x", "../blobs/abc", "loop"])
 def test_links_that_tell_nothing(tmp_path: Path, target: str) -> None:
-    assert expected_hash(link(tmp_path / "s/loop", target)) is None
+    assert blob_hash(link(tmp_path / "s/loop", target)) is None
 
 
 def test_what_is_no_link_tells_nothing(tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs" / SHA256).write_text("")
-    assert expected_hash(tmp_path / "blobs" / SHA256) is None
-    assert expected_hash(tmp_path / "absent") is None
-    assert expected_hash("a\0b") is None
+    assert blob_hash(tmp_path / "blobs" / SHA256) is None
+    assert blob_hash(tmp_path / "absent") is None
+    assert blob_hash("a\0b") is None
 
 
 def test_tree_listing(tmp_path: Path) -> None:
@@ -51,16 +51,16 @@ def test_tree_listing(tmp_path: Path) -> None:
     (tmp_path / "trees").mkdir()
     path = tmp_path / "trees" / f"{COMMIT}.json"
     path.write_text(json.dumps({"format_version": 1, "files": files}))
-    tree = read_tree(tmp_path, COMMIT)
+    tree = read_hub_listing(tmp_path, COMMIT)
     assert tree is not None
     assert {n: (e.size, e.algorithm, e.hex) for n, e in tree.items()} == {
         "model.safetensors": (7, "sha256", SHA256),
         "config.json": (2, "git-sha1", SHA1),
     }
     path.write_text(json.dumps({"format_version": 2, "files": files}))
-    assert read_tree(tmp_path, COMMIT) is None
-    assert read_tree(tmp_path, "../" + COMMIT) is None
-    assert read_tree(tmp_path, "b" * 40) is None
+    assert read_hub_listing(tmp_path, COMMIT) is None
+    assert read_hub_listing(tmp_path, "../" + COMMIT) is None
+    assert read_hub_listing(tmp_path, "b" * 40) is None
 
 
 def record(directory: Path, name: str, text: str) -> None:
@@ -78,14 +78,17 @@ def test_records_of_a_download_into_a_directory(tmp_path: Path) -> None:
     record(tmp_path, "sub/config.json", f"{COMMIT}\n{SHA1}\n1712650000.0\n")
     record(tmp_path, "weak", f"{COMMIT}\nnot-a-hash\n1\n")
     record(tmp_path, "short", COMMIT)
-    found = local_dir_hashes(tmp_path)
-    assert found.keys() == {"model.safetensors", "sub/config.json"}
-    known = found["model.safetensors"]
+    known = local_dir_hash(tmp_path, "model.safetensors")
+    older = local_dir_hash(tmp_path, "sub/config.json")
+    assert known is not None
+    assert older is not None
     assert (known.algorithm, known.hex, known.modified_since) == ("sha256", SHA256, False)
     assert known.source == ".cache/huggingface/download/model.safetensors.metadata"
-    assert found["sub/config.json"].modified_since
+    assert older.modified_since
+    assert local_dir_hash(tmp_path, "weak") is None
+    assert local_dir_hash(tmp_path, "short") is None
     assert local_dir_hash(tmp_path, "../x") is None
-    assert local_dir_hashes(tmp_path / "absent") == {}
+    assert local_dir_hash(tmp_path / "absent", "model.safetensors") is None
 
 
 @pytest.mark.parametrize("name,inside", [("a", True), ("a/b", True), ("..", False), ("a/../b", False), ("/a", False)])

@@ -36,23 +36,23 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 
 def test_large_contents_are_remembered_by_what_they_are(tmp_path: Path) -> None:
-    memory = tmp_path / "cache/tokenizers.json"
+    cache = tmp_path / "cache/tokenizers.json"
     vocab = {f"token-{tmp_path.name}-{n}": n for n in range(20_000)}
     path = write(tmp_path / "tokenizer.json", type="BPE", vocab=vocab)
-    assert read_tokenizer_json(path, memory=memory).highest_id == 19_999
-    kept = json.loads(memory.read_text(encoding="utf-8"))
+    assert read_tokenizer_json(path, cache=cache).highest_id == 19_999
+    kept = json.loads(cache.read_text(encoding="utf-8"))
     assert [e["highest_id"] for e in kept["tokenizers"].values()] == [19_999]
     changed = write(path, type="BPE", vocab={**vocab, "one more": 20_000})
-    assert read_tokenizer_json(changed, memory=memory).highest_id == 20_000
-    assert len(json.loads(memory.read_text(encoding="utf-8"))["tokenizers"]) == 2
+    assert read_tokenizer_json(changed, cache=cache).highest_id == 20_000
+    assert len(json.loads(cache.read_text(encoding="utf-8"))["tokenizers"]) == 2
 
 
 def test_a_memory_that_cannot_be_used_is_done_without(tmp_path: Path) -> None:
     vocab = {f"other-{tmp_path.name}-{n}": n for n in range(20_000)}
     path = write(tmp_path / "tokenizer.json", type="BPE", vocab=vocab)
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert read_tokenizer_json(path, memory=tmp_path / "file/below.json").highest_id == 19_999
-    memory = tmp_path / "broken.json"
-    memory.write_text('{"version": 1, "tokenizers": {"x": {"surprise": 1}}}', encoding="utf-8")
+    assert read_tokenizer_json(path, cache=tmp_path / "file/below.json").highest_id == 19_999
+    cache = tmp_path / "broken.json"
+    cache.write_text('{"version": 1, "tokenizers": {"x": {"surprise": 1}}}', encoding="utf-8")
     path = write(tmp_path / "second.json", type="BPE", vocab={**vocab, "z": 30_000})
-    assert read_tokenizer_json(path, memory=memory).highest_id == 30_000
+    assert read_tokenizer_json(path, cache=cache).highest_id == 30_000

@@ -1,4 +1,4 @@
-"""Finding the paths of one machine in scripts, units and configuration: read as text, never imported, never run."""
+"""Finding hard-coded paths: files are read as text, never imported and never run."""
 
 from __future__ import annotations
 

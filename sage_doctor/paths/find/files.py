@@ -1,4 +1,4 @@
-"""Which files a manifest's globs mean: git's files where it is a checkout, else those of a walk. Bounded."""
+"""The files that a manifest's globs match: git's files in a checkout, otherwise those of a bounded walk."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sage_doctor.system.path_info import inspect_path
 
 MOST_FILES = 20_000
 GIT_DEADLINE_S = 20.0
-# Never ours, whatever the globs say.
-_NEVER = frozenset(
+# Never read, whatever the globs say.
+_EXCLUDED_DIRECTORIES = frozenset(
     {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".mypy_cache", "site-packages"}
 )
 _GIT = ("git", "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null")
 
 
 def find_files(directory: Path, globs: Iterable[str], ignore: Iterable[str]) -> tuple[list[Path], bool]:
-    """Return the files below `directory` that a glob means and none of `ignore` does, and whether these are all.
+    """Return the files below `directory` that a glob and no `ignore` matches, and whether these are all.
 
-    What git ignores is left out where the directory is in a checkout and git is installed.
+    Files that git ignores are left out if the directory is in a checkout and git is installed.
     """
     wanted = [glob_pattern(g) for g in globs]
     unwanted = [glob_pattern(g) for g in ignore]
@@ -66,15 +66,15 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
 
 
 def _listed_by_git(directory: Path) -> list[str] | None:
-    """Return the names that git tracks or would track; None where this is no checkout, or git is not here."""
+    """Return the names that git tracks or would track; None outside a checkout or without git."""
     if not any((upper / ".git").exists() for upper in (directory, *directory.parents)):
         return None
     command = [*_GIT, "-C", str(directory), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = run(command, timeout_s=GIT_DEADLINE_S)
     if done is None or done.code != 0:
         return None
-    names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
-    return sorted({n for n in names if not _NEVER & set(n.split("/"))})
+    machine_names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
+    return sorted({n for n in machine_names if not _EXCLUDED_DIRECTORIES & set(n.split("/"))})
 
 
 def repository(path: Path) -> Path | None:
@@ -83,16 +83,16 @@ def repository(path: Path) -> Path | None:
 
 
 def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -> list[str] | None:
-    """Return what is changed and not committed in a checkout, and which of the files git does not know.
+    """Return the files with uncommitted changes in a checkout, and those of `files` that git does not track.
 
-    What is in `but` does not count. None where git cannot be asked.
+    Files in `but` do not count. None if git fails.
     """
-    names = [os.path.relpath(f, top) for f in files]
+    machine_names = [os.path.relpath(f, top) for f in files]
     ignored = {os.path.relpath(f, top) for f in but}
     status = ("diff", "--name-only", "-z", "--ignore-submodules=all", "--no-ext-diff", "--no-textconv", "HEAD", "--")
-    others = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in names))
+    other_roots = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in machine_names))
     found: list[str] = []
-    for command in (status, others):
+    for command in (status, other_roots):
         done = run([*_GIT, "-C", str(top), *command], timeout_s=GIT_DEADLINE_S)
         if done is None or done.code != 0:
             return None
@@ -100,8 +100,8 @@ def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -
     return [n for n in dict.fromkeys(found) if n not in ignored]
 
 
-def once_tracked(directory: Path, path: Path) -> str | None:
-    """Return the commit that removed a path from the checkout at `directory`; None where git knows of none."""
+def removal_commit(directory: Path, path: Path) -> str | None:
+    """Return the commit that removed a path from the checkout at `directory`; None if git knows none."""
     if not path.is_relative_to(directory):
         return None
     name = os.path.relpath(path, directory)
@@ -123,7 +123,7 @@ def _walked(directory: Path) -> Iterator[str]:
             name = f"{below}{entry.name}"
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    waiting += [f"{name}/"] if entry.name not in _NEVER else []
+                    waiting += [f"{name}/"] if entry.name not in _EXCLUDED_DIRECTORIES else []
                 else:
                     yield name
             except OSError:

@@ -1,6 +1,6 @@
-"""What schedulers of this machine start by themselves: units that no package brought, and the user's crontab.
+"""What is installed with this machine's schedulers: systemd units not from packages, and the user's crontab.
 
-Nothing of it belongs to a checkout, so it is looked for only where somebody asks for it.
+None of it belongs to a checkout, so it is only read on request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sage_doctor.paths.find.unit_file import UNIT_SUFFIXES
 from sage_doctor.system.child import run
 from sage_doctor.system.path_info import inspect_path
 
-CRONTAB = Path("crontab -l")  # a name for what lies in no file that a user may read
+CRONTAB = Path("crontab -l")  # a name for text that is not in a file a user may read
 SYSTEM = Path("/etc/systemd/system")
 MOST_UNITS = 2_000
 DEADLINE_S = 10.0
@@ -22,7 +22,7 @@ DEADLINE_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """Units by their files, and the text of the user's crontab, empty where there is none."""
+    """The unit files, and the text of the user's crontab, empty if there is none."""
 
     units: tuple[Path, ...] = ()
     crontab: bytes = b""
@@ -42,10 +42,10 @@ def find_installed(home: Path, environ: Mapping[str, str], *, system: Path = SYS
 
 def _units(directory: Path) -> Iterator[Path]:
     try:
-        names = sorted(os.listdir(directory))
+        machine_names = sorted(os.listdir(directory))
     except OSError:
         return
-    for name in names:
+    for name in machine_names:
         path = directory / name
         if path.suffix in UNIT_SUFFIXES and inspect_path(path).kind == "file" and not inspect_path(path).is_link:
             yield path

@@ -1,4 +1,4 @@
-"""Whose a path is: this machine's, another's, or the system's; and where another machine's path lies here."""
+"""The path map: which machine a path belongs to, and where another machine's path is on this one."""
 
 from __future__ import annotations
 
@@ -13,128 +13,137 @@ from typing import Literal
 from sage_doctor.system.location import foreign_home, same_tail
 from sage_doctor.system.path_info import inspect_path
 
-# `mappable`: another machine's, and it lies here elsewhere. `foreign`: another machine's, and nothing like it is here.
-# `gone`: of a tree of ours, and not there. `here`: of one, and there. `external`: the system's, or anybody's.
+# `mappable`: another machine's, found here under another root. `foreign`: another machine's, not found here.
+# `here`: below a root of this machine, and it exists. `gone`: below one, and missing. `external`: all other paths.
 PathOrigin = Literal["mappable", "foreign", "gone", "here", "external"]
 
 HOMES = (
     r"/home/[^/\s'\"`:;,)(\]\[}{<>|&$%*?\\]+|/Users/[^/\s'\"`:;,)(\]\[}{<>|&$%*?\\]+|/root(?=/|$)"
     r"|/mnt/[a-z]/Users/[^/\s'\"`:;,)(\]\[}{<>|&$%]+|[A-Za-z]:[\\/]{1,2}Users[\\/]{1,2}[^\\/\s'\"`:;,]+"
 )
-_OF_SYSTEM = r"/(?:bin|boot|dev|etc|lib\w*|opt|proc|run|sbin|snap|srv|sys|tmp|usr|var|nix|private|System|Library)\b"
-_SYSTEM = re.compile(_OF_SYSTEM)
+_SYSTEM_ROOTS = r"/(?:bin|boot|dev|etc|lib\w*|opt|proc|run|sbin|snap|srv|sys|tmp|usr|var|nix|private|System|Library)\b"
+_SYSTEM = re.compile(_SYSTEM_ROOTS)
 _NEEDLES = (b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root")
 
 
-# Blanks within names, and nothing in it that a command line or a sentence would have.
-_SPACED = re.compile(r"(?:/[^/\s'\"`:;<>|&$*?\\]+(?: [^/\s'\"`:;<>|&$*?\\\-][^/\s'\"`:;<>|&$*?\\]*)*)+/?")
+# Blanks within names, and nothing that belongs to a command line or a sentence.
+_PATH_WITH_BLANKS = re.compile(r"(?:/[^/\s'\"`:;<>|&$*?\\]+(?: [^/\s'\"`:;<>|&$*?\\\-][^/\s'\"`:;<>|&$*?\\]*)*)+/?")
 
-_SAID = re.compile(r" (?:an?|and|are|as|at|be|but|by|for|from|has|in|instead|is|it|not|of|on|or|the|then|to|was|with) ")
+_SENTENCE_WORDS = re.compile(
+    r" (?:an?|and|are|as|at|be|but|by|for|from|has|in|instead|is|it|not|of|on|or|the|then|to|was|with) "
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifiedPath:
-    """Where one path belongs. `target` is where it lies here, `root` the part of it that differs by machine.
+    """A path, and what it is on this machine.
 
-    `base` is the directory of ours that stands for `root`. `exists` says whether the target is there.
+    `root` is the part of it that differs by machine, `local_root` the directory of this machine that corresponds to
+    it. `target` is the path below `local_root`; `exists` says whether it is there.
     """
 
-    place: PathOrigin
+    origin: PathOrigin
     target: Path | None = None
     root: str = ""
-    base: Path | None = None
+    local_root: Path | None = None
     exists: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathMap:
-    """What is known of this machine's places and of the other machines'.
+    """The roots of this machine and of the other machines.
 
-    `ours` are directories of this machine, the manifest's first; `others` are homes and roots of other machines, as
-    their tables in the manifest say. With `everything`, the system's paths are found as well.
+    `own_roots` are directories of this machine, the manifest's first; `other_roots` are homes and directories of other
+    machines, as their tables in the manifest say. `include_system` finds the system's paths as well.
     """
 
     home: Path
-    ours: tuple[Path, ...] = ()
-    others: tuple[str, ...] = ()
-    names: frozenset[str] = frozenset()
-    everything: bool = False
-    _learnt: dict[str, Path] = field(default_factory=dict, repr=False, compare=False)
-    _seen: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
+    own_roots: tuple[Path, ...] = ()
+    other_roots: tuple[str, ...] = ()
+    machine_names: frozenset[str] = frozenset()
+    include_system: bool = False
+    _root_map: dict[str, Path] = field(default_factory=dict, repr=False, compare=False)
+    _existence: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches a path of some machine, to its end, inside of any text."""
-        known = [re.escape(root) for root in self._known() if not re.match(HOMES, root)]
-        roots = "|".join([*sorted(known, key=len, reverse=True), HOMES, *([_OF_SYSTEM] if self.everything else [])])
+        """Matches a path of any machine, to its end, within a text."""
+        known = [re.escape(root) for root in self._all_roots() if not re.match(HOMES, root)]
+        roots = "|".join(
+            [*sorted(known, key=len, reverse=True), HOMES, *([_SYSTEM_ROOTS] if self.include_system else [])]
+        )
         return re.compile(
             rf"(?<![\w.~/$}}\\-])(?:{roots})(?=[/\\\s'\"`:;,)(\]\[}}{{<>|&$%*?]|$)[^\s'\"`:;,)(\]\[<>|&]*"
         )
 
     @cached_property
     def _needles(self) -> tuple[bytes, ...]:
-        return (*_NEEDLES, *(os.fsencode(root) for root in self._known()))
+        return (*_NEEDLES, *(os.fsencode(root) for root in self._all_roots()))
 
-    def may_stand_in(self, raw: bytes) -> bool:
-        """Whether a file could name a machine's path at all: most files are done with the answer."""
-        return self.everything or any(needle in raw for needle in self._needles)
+    def may_occur_in(self, raw: bytes) -> bool:
+        """Whether a file could name a machine's path at all. Most files need no further look."""
+        return self.include_system or any(needle in raw for needle in self._needles)
 
-    def _known(self) -> list[str]:
+    def _all_roots(self) -> list[str]:
         return [
-            r.rstrip("/") for r in dict.fromkeys([*self.others, *map(str, self.ours), str(self.home)]) if len(r) > 1
+            r.rstrip("/")
+            for r in dict.fromkeys([*self.other_roots, *map(str, self.own_roots), str(self.home)])
+            if len(r) > 1
         ]
 
-    def learn(self, texts: Iterable[str]) -> None:
-        """Learn from whole paths which directory here stands for which of another machine."""
+    def learn_roots(self, texts: Iterable[str]) -> None:
+        """Learn from whole paths which directory here corresponds to which root of another machine."""
         for text in texts:
             if self._foreign(text) is None:
                 continue
-            found = self._same(Path(_posix(text)))
+            found = self._same_tail(Path(_posix(text)))
             if found is not None:
-                self._learnt.setdefault(*found)
+                self._root_map.setdefault(*found)
 
-    def place(self, text: str) -> ClassifiedPath:
-        """Return where a path belongs. Looks at the disk, and never raises for what a text may be."""
+    def classify(self, text: str) -> ClassifiedPath:
+        """Return what a path is on this machine. Looks at the disk; never raises, whatever the text is."""
         text = _posix(text)
         if "\0" in text or len(text) > 4096:
-            return ClassifiedPath(place="external")
+            return ClassifiedPath(origin="external")
         path = Path(os.path.normpath(text))
         foreign = self._foreign(text)
         if foreign is None:
-            own = next((r for r in (*self.ours, self.home) if len(r.parts) > 1 and path.is_relative_to(r)), None)
-            there = self._is_there(path)
+            own = next((r for r in (*self.own_roots, self.home) if len(r.parts) > 1 and path.is_relative_to(r)), None)
+            there = self._exists(path)
             if own is None:
-                return ClassifiedPath(place="external", exists=there)
-            return ClassifiedPath(place="here" if there else "gone", target=path, root=str(own), base=own, exists=there)
-        if self._is_there(path):
-            return ClassifiedPath(place="external", target=path, exists=True)
-        return self._counterpart(path) or ClassifiedPath(place="foreign", root=foreign)
+                return ClassifiedPath(origin="external", exists=there)
+            return ClassifiedPath(
+                origin="here" if there else "gone", target=path, root=str(own), local_root=own, exists=there
+            )
+        if self._exists(path):
+            return ClassifiedPath(origin="external", target=path, exists=True)
+        return self._counterpart(path) or ClassifiedPath(origin="foreign", root=foreign)
 
-    def is_spaced(self, text: str, *, command: bool = False) -> bool:
-        """Whether a whole text is a path with blanks in its names: no command line, and no sentence.
+    def is_path_with_blanks(self, text: str, *, command: bool = False) -> bool:
+        """Whether a whole text is a path with blanks in its names, and not a command line or a sentence.
 
-        It is where such a path is there. Else a slash must come behind the blanks, and no word of a sentence may be
-        among theirs; where a `command` might stand it never is.
+        It is one if the path exists. Otherwise a slash must follow the blanks, and no word may be one of a sentence;
+        where the text may be a `command` it never is one.
         """
-        if " " not in text or self.pattern.match(text) is None or _SPACED.fullmatch(text) is None:
+        if " " not in text or self.pattern.match(text) is None or _PATH_WITH_BLANKS.fullmatch(text) is None:
             return False
         upper = text.rstrip("/").rpartition("/")[0]
-        return self.place(text).exists or (not command and " " in upper and _SAID.search(text) is None)
+        return self.classify(text).exists or (not command and " " in upper and _SENTENCE_WORDS.search(text) is None)
 
     def _foreign(self, text: str) -> str | None:
         text = _posix(text)
-        if any(text == str(r) or text.startswith(f"{r}/") for r in self.ours if len(r.parts) > 1):
+        if any(text == str(r) or text.startswith(f"{r}/") for r in self.own_roots if len(r.parts) > 1):
             return None
-        return foreign_home(Path(text), self.home, self.others)
+        return foreign_home(Path(text), self.home, self.other_roots)
 
     def _counterpart(self, path: Path) -> ClassifiedPath | None:
-        """Return where another machine's path lies here: by what was learnt, by its tail, or by that of a parent."""
+        """Return another machine's path as it is here: by a learnt root, by its tail, or by the tail of a parent."""
         text = str(path)
-        for root in sorted(self._learnt, key=len, reverse=True):
+        for root in sorted(self._root_map, key=len, reverse=True):
             if text == root or text.startswith(root + "/"):
-                return self._mapped(path, root, self._learnt[root])
+                return self._mapped(path, root, self._root_map[root])
         for upper in (path, *path.parents):
-            found = self._same(upper)
+            found = self._same_tail(upper)
             if found is not None:
                 return self._mapped(path, *found)
         return None
@@ -142,16 +151,16 @@ class PathMap:
     def _mapped(self, path: Path, root: str, base: Path) -> ClassifiedPath:
         target = base / os.path.relpath(path, root)
         target = Path(os.path.normpath(target))
-        return ClassifiedPath(place="mappable", target=target, root=root, base=base, exists=self._is_there(target))
+        return ClassifiedPath(origin="mappable", target=target, root=root, local_root=base, exists=self._exists(target))
 
-    def _is_there(self, path: Path) -> bool:
-        if path not in self._seen:
-            self._seen[path] = inspect_path(path).kind != "missing"
-        return self._seen[path]
+    def _exists(self, path: Path) -> bool:
+        if path not in self._existence:
+            self._existence[path] = inspect_path(path).kind != "missing"
+        return self._existence[path]
 
-    def _same(self, path: Path) -> tuple[str, Path] | None:
-        """Return the foreign root and the one of ours where the same path of two parts or more is below both."""
-        roots = [*self.ours, self.home]
+    def _same_tail(self, path: Path) -> tuple[str, Path] | None:
+        """Return another machine's root and the own root below which the same path of two or more parts exists."""
+        roots = [*self.own_roots, self.home]
         best = next(iter(same_tail(path, roots)), None)
         if best is None:
             return None
@@ -160,21 +169,26 @@ class PathMap:
         return str(Path(*path.parts[: len(path.parts) - len(tail)])), base
 
 
-def landscape(
-    *, home: Path, ours: Iterable[Path], others: Iterable[str], names: Iterable[str] = (), everything: bool = False
+def build_path_map(
+    *,
+    home: Path,
+    own_roots: Iterable[Path],
+    other_roots: Iterable[str],
+    machine_names: Iterable[str] = (),
+    include_system: bool = False,
 ) -> PathMap:
-    """Return a landscape without the roots that everybody has, such as / and /tmp."""
-    kept = [r for r in dict.fromkeys(others) if r.startswith("/") and r.count("/") > 1 and not _SYSTEM.match(r)]
+    """Return a path map without the roots that every machine has, such as / and /tmp."""
+    kept = [r for r in dict.fromkeys(other_roots) if r.startswith("/") and r.count("/") > 1 and not _SYSTEM.match(r)]
     return PathMap(
         home=home,
-        ours=tuple(dict.fromkeys(p for p in ours if len(p.parts) > 1)),
-        others=tuple(kept),
-        names=frozenset(names),
-        everything=everything,
+        own_roots=tuple(dict.fromkeys(p for p in own_roots if len(p.parts) > 1)),
+        other_roots=tuple(kept),
+        machine_names=frozenset(machine_names),
+        include_system=include_system,
     )
 
 
-def other_roots(machines: Mapping[str, tuple[str | None, Mapping[str, str]]]) -> list[str]:
+def machine_roots(machines: Mapping[str, tuple[str | None, Mapping[str, str]]]) -> list[str]:
     """Return the homes and the absolute variables of machines."""
     found = []
     for home, variables in machines.values():
@@ -184,6 +198,6 @@ def other_roots(machines: Mapping[str, tuple[str | None, Mapping[str, str]]]) ->
 
 
 def _posix(text: str) -> str:
-    """Return a path without what a URL puts before it, and a Windows one with the slashes that both know."""
+    """Return a path without the `file://` of a URL, and a Windows path with forward slashes."""
     text = text.removeprefix("file://")
     return re.sub(r"\\+", "/", text) if re.match(r"[A-Za-z]:\\", text) else text

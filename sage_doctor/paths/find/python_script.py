@@ -1,4 +1,4 @@
-"""The machine paths of a Python file, by its syntax tree."""
+"""The references of a Python file, by its syntax tree."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import tokenize
 import warnings
 from collections.abc import Iterator
 
-from sage_doctor.paths.find.folding import Folded, wider
+from sage_doctor.paths.find.folding import Folded, widest_constant
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.reference import Context, PathReference, ReferenceForm
-from sage_doctor.paths.find.usages import Usage, UsageContext
+from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
+from sage_doctor.paths.find.usages import Usage, UsageAnalysis
 
-_PIECES = frozenset({"/", "/home", "home", "/home/", "/Users", "Users", "/Users/"})
+_PATH_PARTS = frozenset({"/", "/home", "home", "/home/", "/Users", "Users", "/Users/"})
 _LINE = re.compile(r"\r\n|\r|\n")
-_HOLE = re.compile(r"[%{]")
+_PLACEHOLDER = re.compile(r"[%{]")
 
 
 def parse(raw: bytes) -> ast.Module:
@@ -26,7 +26,7 @@ def parse(raw: bytes) -> ast.Module:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes are the script's own business
+            warnings.simplefilter("ignore")  # invalid escapes are not what is examined here
             return ast.parse(raw)
     except SyntaxError as error:
         where = f" (line {error.lineno})" if error.lineno else ""
@@ -44,106 +44,109 @@ def decoded(raw: bytes) -> str:
         raise ValueError("its encoding is not the one that it declares") from error
 
 
-def python_occurrences(raw: bytes, landscape: PathMap) -> list[PathReference]:
-    """Return every path of some machine in a Python file. Raises `ValueError` where it cannot be parsed."""
+def python_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
+    """Return every path of a machine in a Python file. Raises `ValueError` if it cannot be parsed."""
     module = parse(raw)
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
-    around = UsageContext(module, landscape)
+    analysis = UsageAnalysis(module, path_map)
     found: dict[int, PathReference] = {}
-    for node in around.nodes:
+    for node in analysis.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
-            for whole, occurrence in _of_constant(node, around, lines):
-                found.setdefault(id(whole), occurrence)
-    comments = _comments(lines, landscape)
+            for whole, reference in _of_constant(node, analysis, lines):
+                found.setdefault(id(whole), reference)
+    comments = _comments(lines, path_map)
     return sorted([*found.values(), *comments], key=lambda o: (o.line, o.column))
 
 
-def _of_constant(node: ast.Constant, around: UsageContext, lines: list[str]) -> Iterator[tuple[ast.AST, PathReference]]:
+def _of_constant(
+    node: ast.Constant, analysis: UsageAnalysis, lines: list[str]
+) -> Iterator[tuple[ast.AST, PathReference]]:
     text = node.value.decode("utf-8", "replace") if isinstance(node.value, bytes) else str(node.value)
-    pattern = around.landscape.pattern
-    if text not in _PIECES and pattern.search(text) is None:
+    pattern = analysis.path_map.pattern
+    if text not in _PATH_PARTS and pattern.search(text) is None:
         return
-    whole, folded = wider(node, around.parents)
+    whole, folded = widest_constant(node, analysis.parents)
     match = pattern.search(folded.text)
     if match is None:
         return
-    parent = around.parents.get(whole)
+    parent = analysis.parents.get(whole)
     if isinstance(parent, ast.JoinedStr):
         if parent.values[0] is not whole and pattern.match(folded.text):
-            return  # it goes on from something that is only known at run time
-        yield from _started(parent, folded, match, around, lines)
+            return  # what precedes it is only known at run time
+        yield from _of_f_string(parent, folded, match, analysis, lines)
         return
-    purpose = around.purpose(whole)
-    spaced = around.landscape.is_spaced(folded.text, command=purpose.shell)
-    form, context, path = _form(whole, parent, folded, match, purpose, spaced=spaced)
-    yield whole, _occurrence(whole, lines, path, context, form, folded)
+    usage = analysis.usage_of(whole)
+    spaced = analysis.path_map.is_path_with_blanks(folded.text, command=usage.shell)
+    form, kind, path = _form(whole, parent, folded, match, usage, spaced=spaced)
+    yield whole, _reference(whole, lines, path, kind, form, folded)
 
 
-def _started(
-    node: ast.JoinedStr, folded: Folded, match: re.Match[str], around: UsageContext, lines: list[str]
+def _of_f_string(
+    node: ast.JoinedStr, folded: Folded, match: re.Match[str], analysis: UsageAnalysis, lines: list[str]
 ) -> Iterator[tuple[ast.AST, PathReference]]:
     """An f-string: its constant start is a path, or it is text that mentions one."""
-    purpose = around.purpose(node)
+    usage = analysis.usage_of(node)
     starts = match.start() == 0 and node.values[0].__class__ is ast.Constant
-    context: Context = purpose.context
-    if not starts and not purpose.shell and re.search(r"\s", folded.text):
-        context = "documentation" if context in ("use", "fallback") else context
-    whole = folded.text if starts and around.landscape.is_spaced(folded.text, command=purpose.shell) else match[0]
+    kind: UsageKind = usage.kind
+    if not starts and not usage.shell and re.search(r"\s", folded.text):
+        kind = "documentation" if kind in ("use", "fallback") else kind
+    spaced = starts and analysis.path_map.is_path_with_blanks(folded.text, command=usage.shell)
+    whole = folded.text if spaced else match[0]
     path = whole.rpartition("/")[0] if match.start() + len(whole) == len(folded.text) and "/" in whole else whole
-    yield node, _occurrence(node, lines, path or match[0], context, "f-string", folded)
+    yield node, _reference(node, lines, path or match[0], kind, "f-string", folded)
 
 
 def _form(
-    node: ast.expr, parent: ast.AST | None, folded: Folded, match: re.Match[str], purpose: Usage, *, spaced: bool
-) -> tuple[ReferenceForm, Context, str]:
+    node: ast.expr, parent: ast.AST | None, folded: Folded, match: re.Match[str], usage: Usage, *, spaced: bool
+) -> tuple[ReferenceForm, UsageKind, str]:
     """Return how a path is written, what it is for, and the path itself."""
     text = folded.text
     words = re.search(r"\s", text) is not None and not spaced
     whole = match.start() == 0 and "\n" not in text and (match.end() == len(text) or not words)
     if not whole:
-        if words and not purpose.shell and purpose.context in ("use", "fallback"):
+        if words and not usage.shell and usage.kind in ("use", "fallback"):
             return "words", "documentation", match[0]
-        return "embedded", purpose.context, match[0]
-    if folded.value == "bytes":
-        return "bytes", purpose.context, text
+        return "embedded", usage.kind, match[0]
+    if folded.value_type == "bytes":
+        return "bytes", usage.kind, text
     formatted = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mod) and parent.left is node
     if formatted or (isinstance(parent, ast.Attribute) and parent.attr == "format"):
-        return "format", purpose.context, _HOLE.split(text)[0].rpartition("/")[0] or text
-    if purpose.form is not None:
-        return purpose.form, purpose.context, text
+        return "format", usage.kind, _PLACEHOLDER.split(text)[0].rpartition("/")[0] or text
+    if usage.form is not None:
+        return usage.form, usage.kind, text
     if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add) and parent.left is node:
-        return "prefix", purpose.context, text
+        return "prefix", usage.kind, text
     if match.end() != len(text) and not spaced:  # a list of paths with colons, or a path with brackets of its own
-        return "embedded", purpose.context, match[0]
-    return ("literal" if isinstance(node, ast.Constant) else "joined"), purpose.context, text
+        return "embedded", usage.kind, match[0]
+    return ("literal" if isinstance(node, ast.Constant) else "joined"), usage.kind, text
 
 
-def _occurrence(
-    node: ast.expr, lines: list[str], text: str, context: Context, form: ReferenceForm, folded: Folded
+def _reference(
+    node: ast.expr, lines: list[str], text: str, usage: UsageKind, form: ReferenceForm, folded: Folded
 ) -> PathReference:
     last = node.end_lineno or node.lineno
     return PathReference(
         text=text,
         line=node.lineno,
-        column=_characters(lines, node.lineno, node.col_offset),
+        column=character_column(lines, node.lineno, node.col_offset),
         end_line=last,
-        end_column=_characters(lines, last, node.end_col_offset or 0),
-        context=context,
+        end_column=character_column(lines, last, node.end_col_offset or 0),
+        usage=usage,
         form=form,
-        value=folded.value,
+        value_type=folded.value_type,
     )
 
 
-def _characters(lines: list[str], line: int, column: int) -> int:
+def character_column(lines: list[str], line: int, column: int) -> int:
     """Return the column in characters; the syntax tree counts bytes of UTF-8."""
     text = lines[line - 1] if line <= len(lines) else ""
     return column if text.isascii() else len(text.encode("utf-8", "replace")[:column].decode("utf-8", "replace"))
 
 
-def _comments(lines: list[str], landscape: PathMap) -> Iterator[PathReference]:
+def _comments(lines: list[str], path_map: PathMap) -> Iterator[PathReference]:
     """Comments are only counted: a line's text behind a # that no quote follows is one."""
     for number, line in enumerate(lines, 1):
         _, mark, comment = line.partition("#")
-        match = landscape.pattern.search(comment) if mark and '"' not in comment and "'" not in comment else None
+        match = path_map.pattern.search(comment) if mark and '"' not in comment and "'" not in comment else None
         if match is not None:
-            yield PathReference(text=match[0], line=number, context="documentation", form="words")
+            yield PathReference(text=match[0], line=number, usage="documentation", form="words")

@@ -1,4 +1,4 @@
-"""What the readers of scripts find: a path, where it stands, and what it is there for."""
+"""A reference: a path as a file names it, where it stands, and what it is used for."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# `use`: a run takes it. `fallback`: a run takes it where nothing else was said (a default). The others are no use.
-Context = Literal["use", "fallback", "detection", "documentation", "data"]
-# How it is written, which decides whether it can be written otherwise by a program.
+# `use`: a run uses it. `fallback`: a run uses it if nothing else is given (a default). The others are not used.
+UsageKind = Literal["use", "fallback", "detection", "documentation", "data"]
+# How it is written, which decides whether a program can rewrite it.
 ReferenceForm = Literal["literal", "joined", "prefix", "f-string", "format", "bytes", "argparse", "embedded", "words"]
-Value = Literal["str", "Path", "bytes"]
+ValueType = Literal["str", "Path", "bytes"]
 Language = Literal["python", "shell", "unit", "crontab", "plist", "configuration", "dockerfile", "text", "unknown"]
 
-USED: frozenset[Context] = frozenset({"use", "fallback"})
+USED: frozenset[UsageKind] = frozenset({"use", "fallback"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathReference:
     """A path as a file names it. Lines count from 1, columns are characters and count from 0.
 
-    `text` is the path with constant parts put together; of a text that goes on at run time it is the constant start.
+    `text` is the path with constant parts joined; of a text that continues at run time it is the constant start.
     `key` is the directive of a unit or the key of a configuration, empty elsewhere.
     """
 
@@ -29,23 +29,23 @@ class PathReference:
     column: int = 0
     end_line: int = 0
     end_column: int = 0
-    context: Context = "use"
+    usage: UsageKind = "use"
     form: ReferenceForm = "words"
-    value: Value = "str"
+    value_type: ValueType = "str"
     key: str = ""
 
     @property
     def used(self) -> bool:
-        """Whether a run would really take this path."""
-        return self.context in USED
+        """Whether a run would really use this path."""
+        return self.usage in USED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """One file. `problem` says why its paths are not known, or not for certain; it is empty where they are.
+    """One file and its references. `problem` says why its paths are unknown or uncertain; empty if they are certain.
 
-    `interpreter` is the first line's program, `asked` the program that `env` is to look for. `crlf` where the first
-    line ends in CR LF.
+    `interpreter` is the program of the first line, `env_program` the one that `env` is to find. `crlf` is True if the
+    first line ends in CR LF.
     """
 
     path: Path
@@ -54,5 +54,5 @@ class Script:
     crlf: bool = False
     executable: bool = False
     interpreter: str | None = None
-    asked: str | None = None
-    occurrences: tuple[PathReference, ...] = ()
+    env_program: str | None = None
+    references: tuple[PathReference, ...] = ()

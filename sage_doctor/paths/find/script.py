@@ -1,4 +1,4 @@
-"""One file → what it is and which paths it names. Bounded, and never raises for what a file may hold."""
+"""Reads one file: its language and the references in it. Bounded; never raises, whatever the file contains."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import dataclasses
 import re
 from pathlib import Path
 
-from sage_doctor.paths.find.line_text import CONFIGURATION, docker_occurrences, text_context, text_occurrences
+from sage_doctor.paths.find.line_text import CONFIGURATION, docker_references, text_references, text_usage
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.python_script import python_occurrences
+from sage_doctor.paths.find.python_script import python_references
 from sage_doctor.paths.find.reference import Language, PathReference, Script
-from sage_doctor.paths.find.shell_script import shell_occurrences
+from sage_doctor.paths.find.shell_script import shell_references
 from sage_doctor.paths.find.unit_file import (
     UNIT_SUFFIXES,
-    crontab_occurrences,
-    plist_occurrences,
-    unit_occurrences,
+    crontab_references,
+    plist_references,
+    unit_references,
 )
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import format_bytes
@@ -26,62 +26,62 @@ _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh", "ash"})
 _MODELINE = re.compile(rb"^#!\s*(?P<program>/\S+)(?:\s+(?P<rest>[^\r\n]*))?")
 
 
-def read_script(path: Path, landscape: PathMap, *, directory: Path) -> Script:
-    """Return what a file is and names. One that cannot name any machine's path is not parsed.
+def read_script(path: Path, path_map: PathMap, *, directory: Path) -> Script:
+    """Return a file's language and references. One that cannot name any machine's path is not parsed.
 
-    `directory` is the tree it belongs to: whether a file is somebody's data is told by the directories below it.
+    `directory` is the tree it belongs to: a file is recognised as data by its directories below that.
     """
     node = inspect_path(path)
     try:
         raw = read_start(path, MOST_BYTES + 1)
     except UnreadableFile as error:
         return Script(path=path, language="unknown", problem=f"it cannot be read: {error}")
-    return read_text(path, raw, landscape, directory=directory, executable=bool(node.mode & 0o111))
+    return read_text(path, raw, path_map, directory=directory, executable=bool(node.mode & 0o111))
 
 
-def read_text(path: Path, raw: bytes, landscape: PathMap, *, directory: Path, executable: bool = False) -> Script:
-    """Return what a text is and names, as `read_script` does. `path` is its name: there need be no such file."""
+def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, executable: bool = False) -> Script:
+    """Return a text's language and references, as `read_script` does. `path` is its name and need not exist."""
     first = raw[:_START].split(b"\n", 1)[0]
-    program, asked = _interpreter(first)
+    program, env_program = _interpreter(first)
     script = Script(
         path=path,
-        language=_language(path, asked or (program or "").rpartition("/")[2], raw),
+        language=_language(path, env_program or (program or "").rpartition("/")[2], raw),
         crlf=first.startswith(b"#!") and first.endswith(b"\r"),
         executable=executable,
         interpreter=program,
-        asked=asked,
+        env_program=env_program,
     )
     if len(raw) > MOST_BYTES:
         return dataclasses.replace(script, problem=f"it is larger than {format_bytes(MOST_BYTES)}")
     if b"\0" in raw[:_START] and script.language != "plist":
-        return dataclasses.replace(script, language="unknown", problem="it holds NUL bytes: it is no text")
-    # A unit needs its programs, wherever they lie; in all other files only machines' paths are of interest.
-    if script.language not in ("unit", "crontab", "plist") and not landscape.may_stand_in(raw):
+        return dataclasses.replace(script, language="unknown", problem="it contains NUL bytes: it is not text")
+    # A unit needs its programs, wherever they are; in all other files only machines' paths matter.
+    if script.language not in ("unit", "crontab", "plist") and not path_map.may_occur_in(raw):
         return script
     try:
-        found, problem = _occurrences(script, raw, landscape, directory)
+        found, problem = _references(script, raw, path_map, directory)
     except (ValueError, RecursionError) as error:
         return dataclasses.replace(script, problem=str(error))
-    return dataclasses.replace(script, occurrences=tuple(found), problem=problem)
+    return dataclasses.replace(script, references=tuple(found), problem=problem)
 
 
-def _occurrences(script: Script, raw: bytes, landscape: PathMap, directory: Path) -> tuple[list[PathReference], str]:
+def _references(script: Script, raw: bytes, path_map: PathMap, directory: Path) -> tuple[list[PathReference], str]:
     if script.language == "python":
-        return python_occurrences(raw, landscape), ""
+        return python_references(raw, path_map), ""
     if script.language == "shell":
-        return shell_occurrences(raw, landscape)
+        return shell_references(raw, path_map)
     if script.language == "plist":
-        return plist_occurrences(raw, landscape), ""
+        return plist_references(raw, path_map), ""
     text = raw.decode("utf-8", "replace")
     if script.language == "unit":
-        return unit_occurrences(text, landscape, landscape.home), ""
+        return unit_references(text, path_map, path_map.home), ""
     if script.language == "crontab":
-        return crontab_occurrences(text, landscape), ""
+        return crontab_references(text, path_map), ""
     if script.language == "dockerfile":
-        return list(docker_occurrences(text, landscape)), ""
-    context = text_context(script.path, directory)
-    problem = "its language is not known here" if script.language == "unknown" else ""
-    return list(text_occurrences(text, landscape, "data" if problem else context)), problem
+        return list(docker_references(text, path_map)), ""
+    usage = text_usage(script.path, directory)
+    problem = "its language is unknown" if script.language == "unknown" else ""
+    return list(text_references(text, path_map, "data" if problem else usage)), problem
 
 
 def _interpreter(first: bytes) -> tuple[str | None, str | None]:

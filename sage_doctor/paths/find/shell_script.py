@@ -1,7 +1,7 @@
-"""The machine paths of a shell script: by bash's grammar where its parser is installed, else line by line.
+"""The references of a shell script: by bash's grammar if its parser is installed, otherwise line by line.
 
 The parser is tree-sitter with its bash grammar (the extra `paths`). Lines alone cannot tell what is quoted, what is
-a condition, and where a here-document ends, so what is found that way is said to be unverified.
+a condition, and where a here-document ends, so what is found that way is unverified.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.reference import Context, PathReference
+from sage_doctor.paths.find.reference import PathReference, UsageKind
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -22,9 +22,9 @@ UNVERIFIED = "read line by line, because the shell's grammar is not installed: p
 _LEAVES = frozenset(
     {"word", "string_content", "raw_string", "ansi_c_string", "heredoc_body", "heredoc_content", "comment"}
 )
-_SAYING = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
-_ASKING = frozenset({b"test", b"[", b"[["})
-_WHO = re.compile(rb"\b(hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME)\b")
+_PRINTING_COMMANDS = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
+_TEST_COMMANDS = frozenset({b"test", b"[", b"[["})
+_MACHINE_IDENTITY = re.compile(rb"\b(hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME)\b")
 
 
 def shell_parser() -> Parser | None:
@@ -34,81 +34,83 @@ def shell_parser() -> Parser | None:
         import tree_sitter_bash  # noqa: PLC0415 - likewise
 
         return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
-    except (ImportError, ValueError, TypeError):  # a grammar of another ABI is as good as none
+    except (ImportError, ValueError, TypeError):  # a grammar of another ABI cannot be used
         return None
 
 
-def shell_occurrences(raw: bytes, landscape: PathMap) -> tuple[list[PathReference], str]:
-    """Return the paths of a script, and why they are not certain, an empty text where they are."""
+def shell_references(raw: bytes, path_map: PathMap) -> tuple[list[PathReference], str]:
+    """Return the references of a script, and why they are uncertain (empty if they are certain)."""
     parser = shell_parser()
     if parser is None:
-        return list(_by_lines(raw, landscape)), UNVERIFIED
+        return list(_by_lines(raw, path_map)), UNVERIFIED
     root = parser.parse(raw).root_node
-    problem = "parts of it are no syntax that the shell's grammar knows" if root.has_error else ""
-    return list(_by_grammar(root, landscape, raw)), problem
+    problem = "parts of it are not valid shell syntax" if root.has_error else ""
+    return list(_by_grammar(root, path_map, raw)), problem
 
 
-def _by_grammar(root: Node, landscape: PathMap, raw: bytes) -> Iterator[PathReference]:
+def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathReference]:
     # A path in a string or word may be cut by expansions: only its constant start is looked at.
-    waiting: list[tuple[Node, Context]] = [(root, "use")]
+    waiting: list[tuple[Node, UsageKind]] = [(root, "use")]
     while waiting:
-        node, context = waiting.pop()
-        context = _context(node, context)
+        node, usage = waiting.pop()
+        usage = _node_usage(node, usage)
         if node.type in _LEAVES and not node.named_child_count:
-            yield from _in_text(node, context, landscape, raw)
+            yield from _in_text(node, usage, path_map, raw)
             continue
-        if node.type == "command" and node.children and node.children[0].text in _SAYING:
-            context = _stronger(context, "documentation")
-        if node.type == "command" and node.children and node.children[0].text in _ASKING:
-            context = _stronger(context, "detection")
-        guarded = node.type == "if_statement" and _asks_machine(node, landscape)
-        by_machine = node.type == "case_statement" and _WHO.search(node.children[1].text or b"") is not None
+        if node.type == "command" and node.children and node.children[0].text in _PRINTING_COMMANDS:
+            usage = _stronger(usage, "documentation")
+        if node.type == "command" and node.children and node.children[0].text in _TEST_COMMANDS:
+            usage = _stronger(usage, "detection")
+        guarded = node.type == "if_statement" and _asks_machine(node, path_map)
+        by_machine = (
+            node.type == "case_statement" and _MACHINE_IDENTITY.search(node.children[1].text or b"") is not None
+        )
         for child in reversed(node.children):
-            asked = (guarded and child.type != "if") or by_machine
-            waiting.append((child, _stronger(context, "detection") if asked else context))
+            env_program = (guarded and child.type != "if") or by_machine
+            waiting.append((child, _stronger(usage, "detection") if env_program else usage))
 
 
-def _context(node: Node, context: Context) -> Context:
+def _node_usage(node: Node, usage: UsageKind) -> UsageKind:
     if node.type in ("comment", "heredoc_body"):
         return "documentation"
     if node.type == "test_command":
-        return _stronger(context, "detection")
+        return _stronger(usage, "detection")
     if node.type == "expansion":
-        return _stronger(context, "fallback")
-    return context
+        return _stronger(usage, "fallback")
+    return usage
 
 
-def _stronger(one: Context, other: Context) -> Context:
-    order: list[Context] = ["use", "fallback", "data", "detection", "documentation"]
+def _stronger(one: UsageKind, other: UsageKind) -> UsageKind:
+    order: list[UsageKind] = ["use", "fallback", "data", "detection", "documentation"]
     return max(one, other, key=order.index)
 
 
-def _asks_machine(node: Node, landscape: PathMap) -> bool:
+def _asks_machine(node: Node, path_map: PathMap) -> bool:
     condition = node.child_by_field_name("condition")
     text = (condition.text or b"") if condition is not None else b""
-    if _WHO.search(text):
+    if _MACHINE_IDENTITY.search(text):
         return True
-    asked = text.lstrip().startswith((b"[", b"test ", b"!"))
-    return asked and landscape.pattern.search(text.decode("utf-8", "replace")) is not None
+    env_program = text.lstrip().startswith((b"[", b"test ", b"!"))
+    return env_program and path_map.pattern.search(text.decode("utf-8", "replace")) is not None
 
 
-def _in_text(node: Node, context: Context, landscape: PathMap, raw: bytes) -> Iterator[PathReference]:
+def _in_text(node: Node, usage: UsageKind, path_map: PathMap, raw: bytes) -> Iterator[PathReference]:
     text = (node.text or b"").decode("utf-8", "replace")
-    spaced = _spaced(node, text, landscape)
-    for match in landscape.pattern.finditer(text):
+    spaced = _spaced(node, text, path_map)
+    for match in path_map.pattern.finditer(text):
         before = text[: match.start()]
         line = node.start_point[0] + 1 + before.count("\n")
         column = len(before.rpartition("\n")[2])
         if "\n" not in before:  # the grammar counts bytes
             column += len(raw[node.start_byte - node.start_point[1] : node.start_byte].decode("utf-8", "replace"))
         path = spaced or match[0]
-        yield PathReference(text=path, line=line, column=column, end_line=line, context=context, form="words")
+        yield PathReference(text=path, line=line, column=column, end_line=line, usage=usage, form="words")
         if spaced:
             return
 
 
-def _spaced(node: Node, text: str, landscape: PathMap) -> str:
-    """Return the path with blanks that a whole word or quoted text is, an empty text where it is none."""
+def _spaced(node: Node, text: str, path_map: PathMap) -> str:
+    """Return a whole word or quoted text that is a path with blanks; otherwise an empty text."""
     if node.type == "raw_string":
         text = text[1:-1]
     elif node.type == "word":
@@ -119,16 +121,16 @@ def _spaced(node: Node, text: str, landscape: PathMap) -> str:
     while above is not None and above.type not in ("variable_assignment", "command"):
         above = above.parent
     command = node.type != "word" and (above is None or above.type == "command")
-    return text if landscape.is_spaced(text, command=command) else ""
+    return text if path_map.is_path_with_blanks(text, command=command) else ""
 
 
-def _by_lines(raw: bytes, landscape: PathMap) -> Iterator[PathReference]:
+def _by_lines(raw: bytes, path_map: PathMap) -> Iterator[PathReference]:
     for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):
         words = line.strip()
-        context: Context = "use"
+        usage: UsageKind = "use"
         if words.startswith(("#", "echo ", "printf ")):
-            context = "documentation"
+            usage = "documentation"
         elif re.match(r"(if|elif|while|test|case|\[)\b|\[|.*\)\s*$", words) or re.search(r"\[\s|\btest\s", words):
-            context = "detection"
-        for match in landscape.pattern.finditer(line):
-            yield PathReference(text=start_of(match[0]), line=number, column=match.start(), context=context)
+            usage = "detection"
+        for match in path_map.pattern.finditer(line):
+            yield PathReference(text=start_of(match[0]), line=number, column=match.start(), usage=usage)

@@ -1,4 +1,4 @@
-"""What units start and where: systemd's, launchd's, and the lines of a crontab."""
+"""The references of systemd units, launchd jobs and crontabs."""
 
 from __future__ import annotations
 
@@ -10,50 +10,52 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.reference import Context, PathReference
+from sage_doctor.paths.find.reference import PathReference, UsageKind
 
 UNIT_SUFFIXES = frozenset({".service", ".timer", ".socket", ".path", ".mount"})
-# Paths that must be there before the unit can start; what it would make itself is not among them.
-NEEDED = frozenset(
+# Paths that must exist before the unit can start; not those that it creates itself.
+REQUIRED_DIRECTIVES = frozenset(
     {
         *("WorkingDirectory", "ExecStart", "ExecStartPre", "ExecCondition", "EnvironmentFile", "RootDirectory"),
         *("Program", "ProgramArguments", "command"),
     }
 )
-STARTED = frozenset({"ExecStart", "ExecStartPre", "ExecCondition", "Program", "ProgramArguments", "command"})
-_LISTED = frozenset({*NEEDED, "Environment", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload"})
-_BLANK = "\ue000"  # of no text that anybody writes
+PROGRAM_DIRECTIVES = frozenset({"ExecStart", "ExecStartPre", "ExecCondition", "Program", "ProgramArguments", "command"})
+_READ_DIRECTIVES = frozenset(
+    {*REQUIRED_DIRECTIVES, "Environment", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload"}
+)
+_BLANK = "\ue000"  # a private-use character
 _SCHEDULE = re.compile(r"^\s*(@\w+|(?:[-\d*/,]+|[a-zA-Z]{3})(?:\s+[-\d*/,a-zA-Z]+){4})\s+(?P<command>\S.*)$")
 
 
-def unit_occurrences(text: str, landscape: PathMap, home: Path) -> list[PathReference]:
+def unit_references(text: str, path_map: PathMap, home: Path) -> list[PathReference]:
     """Return the paths of a systemd unit. `%h` is the home; a path with another specifier is left out."""
     found: list[PathReference] = []
     joined = re.sub(r"\\\n", "  ", text)  # a line that goes on keeps its columns, not its number
     for number, line in enumerate(joined.splitlines(), 1):
         if line.lstrip().startswith(("#", ";")):
-            match = landscape.pattern.search(line)
+            match = path_map.pattern.search(line)
             if match is not None:
-                found.append(PathReference(text=match[0], line=number, context="documentation"))
+                found.append(PathReference(text=match[0], line=number, usage="documentation"))
             continue
         key, sign, value = line.partition("=")
         if sign:
-            found += _directive(key.strip(), value.strip(), number, home, landscape)
+            found += _directive(key.strip(), value.strip(), number, home, path_map)
     return found
 
 
-def _directive(key: str, value: str, line: int, home: Path, landscape: PathMap) -> Iterator[PathReference]:
-    if key not in _LISTED or not value:
+def _directive(key: str, value: str, line: int, home: Path, path_map: PathMap) -> Iterator[PathReference]:
+    if key not in _READ_DIRECTIVES or not value:
         return
     optional = value.startswith("-") and key in ("EnvironmentFile", "WorkingDirectory")
     value = value.replace("%h", str(home))
     if key == "Environment":
         for word in _unit_words(value):
             path = word.partition("=")[2]
-            if landscape.is_spaced(path):
+            if path_map.is_path_with_blanks(path):
                 yield PathReference(text=path, line=line, key=key)
                 continue
-            for match in landscape.pattern.finditer(word):
+            for match in path_map.pattern.finditer(word):
                 yield PathReference(text=match[0], line=line, key=key)
         return
     words = _unit_words(value) if key.startswith("Exec") else [value.lstrip("-")]
@@ -62,31 +64,31 @@ def _directive(key: str, value: str, line: int, home: Path, landscape: PathMap) 
         if "%" in path or not path.startswith("/"):
             continue
         first = index == 0 and not optional
-        context: Context = "fallback" if optional else "use"
-        yield PathReference(text=path, line=line, context=context, key=key if first or optional else "")
+        usage: UsageKind = "fallback" if optional else "use"
+        yield PathReference(text=path, line=line, usage=usage, key=key if first or optional else "")
 
 
-def crontab_occurrences(text: str, landscape: PathMap) -> list[PathReference]:
+def crontab_references(text: str, path_map: PathMap) -> list[PathReference]:
     """Return the paths of a crontab: the programs its lines start, and what else they and its variables name."""
     found: list[PathReference] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("#"):
-            match = landscape.pattern.search(line)
-            found += [PathReference(text=match[0], line=number, context="documentation")] if match else []
+            match = path_map.pattern.search(line)
+            found += [PathReference(text=match[0], line=number, usage="documentation")] if match else []
             continue
         entry = _SCHEDULE.match(line)
         command = entry["command"] if entry is not None else ""
-        first = _started(command)
+        first = _program_of(command)
         if first is not None:
             found.append(PathReference(text=first, line=number, key="command"))
-        for match in landscape.pattern.finditer(line):
+        for match in path_map.pattern.finditer(line):
             if match[0] != first and not (first is not None and " " in first and first.startswith(match[0])):
                 found.append(PathReference(text=match[0], line=number))
     return found
 
 
-def _started(command: str) -> str | None:
-    """Return the program that a command line starts by its path, behind variables and a change of directory."""
+def _program_of(command: str) -> str | None:
+    """Return the program that a command line starts by its path, after variables and a change of directory."""
     for word in _words(command.rpartition("&&")[2].strip()):
         if re.match(r"[A-Za-z_]\w*=", word):
             continue
@@ -94,29 +96,29 @@ def _started(command: str) -> str | None:
     return None
 
 
-def plist_occurrences(raw: bytes, landscape: PathMap) -> list[PathReference]:
-    """Return the paths of a launchd job. Raises `ValueError` where it is no property list."""
+def plist_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
+    """Return the paths of a launchd job. Raises `ValueError` if it is not one."""
     try:
         data = plistlib.loads(raw)
     except Exception as error:
-        raise ValueError("it is no property list") from error
+        raise ValueError("it is not a property list") from error
     data = data if isinstance(data, Mapping) else {}
     text = raw.decode("utf-8", "replace")
     found = [
         PathReference(text=path, line=text[: max(0, text.find(path))].count("\n") + 1, key=key)
-        for key, path in _job(data)
+        for key, path in _job_paths(data)
         if path.startswith("/")
     ]
     known = {o.text for o in found}
     for path in _strings(data):
-        match = landscape.pattern.search(path)
-        named = "" if match is None else path if landscape.is_spaced(path) else match[0]
+        match = path_map.pattern.search(path)
+        named = "" if match is None else path if path_map.is_path_with_blanks(path) else match[0]
         if named and named not in known:
             found.append(PathReference(text=named, line=text[: max(0, text.find(named))].count("\n") + 1))
     return found
 
 
-def _job(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _job_paths(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("Program", "WorkingDirectory", "RootDirectory"):
         if isinstance(data.get(key), str):
             yield key, data[key]

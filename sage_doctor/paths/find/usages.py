@@ -1,4 +1,4 @@
-"""What a text in a Python program is there for: judged by the names and statements around it."""
+"""What a text in a Python program is used for, judged by the names and statements around it."""
 
 from __future__ import annotations
 
@@ -7,113 +7,58 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from sage_doctor.paths.find.folding import called
+from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.reference import Context, ReferenceForm
+from sage_doctor.paths.find.reference import ReferenceForm, UsageKind
 
-_QUESTIONS = frozenset(
-    [
-        "exists",
-        "is_dir",
-        "is_file",
-        "isdir",
-        "isfile",
-        "islink",
-        "lexists",
-        "ismount",
-        "is_mount",
-        "access",
-        "samefile",
-        "startswith",
-        "endswith",
-        "removeprefix",
-        "removesuffix",
-        "replace",
-        "relative_to",
-        "is_relative_to",
-        "match",
-        "fullmatch",
-        "search",
-        "sub",
-        "subn",
-        "compile",
-        "findall",
-        "finditer",
-        "fnmatch",
-        "fnmatchcase",
-        "split",
-        "rsplit",
-        "partition",
-        "rpartition",
-        "find",
-        "rfind",
-        "index",
-        "count",
-        "strip",
-        "lstrip",
-        "rstrip",
-        "commonpath",
-        "commonprefix",
-    ]
+_QUERY_FUNCTIONS = frozenset(
+    {
+        "exists", "is_dir", "is_file", "isdir", "isfile", "islink", "lexists", "ismount", "is_mount", "access",
+        "samefile", "startswith", "endswith", "removeprefix", "removesuffix", "replace", "relative_to",
+        "is_relative_to", "match", "fullmatch", "search", "sub", "subn", "compile", "findall", "finditer", "fnmatch",
+        "fnmatchcase", "split", "rsplit", "partition", "rpartition", "find", "rfind", "index", "count", "strip",
+        "lstrip", "rstrip", "commonpath", "commonprefix",
+    }
+)  # fmt: skip
+_OUTPUT_FUNCTIONS = frozenset(
+    {
+        "print", "pprint", "info", "debug", "warning", "warn", "error", "critical", "exception", "log", "echo",
+        "secho", "fail", "skip", "xfail", "deprecated", "input", "add_parser",
+    }
+)  # fmt: skip
+_HELP_KEYWORDS = frozenset(
+    {"help", "description", "epilog", "usage", "metavar", "doc", "reason", "message", "msg", "prompt"}
 )
-_MESSAGES = frozenset(
-    [
-        "print",
-        "pprint",
-        "info",
-        "debug",
-        "warning",
-        "warn",
-        "error",
-        "critical",
-        "exception",
-        "log",
-        "echo",
-        "secho",
-        "fail",
-        "skip",
-        "xfail",
-        "deprecated",
-        "input",
-        "add_parser",
-    ]
+_COMMAND_FUNCTIONS = frozenset(
+    {
+        "run", "Popen", "call", "check_call", "check_output", "system", "popen", "getoutput", "getstatusoutput",
+        "create_subprocess_shell", "create_subprocess_exec",
+    }
+)  # fmt: skip
+_IDENTITY_FUNCTIONS = frozenset(
+    ["gethostname", "getfqdn", "hostname", "node", "uname", "nodename", "getuser", "platform", "getlogin"]
 )
-_WORDS = frozenset({"help", "description", "epilog", "usage", "metavar", "doc", "reason", "message", "msg", "prompt"})
-_SHELLS = frozenset(
-    [
-        "run",
-        "Popen",
-        "call",
-        "check_call",
-        "check_output",
-        "system",
-        "popen",
-        "getoutput",
-        "getstatusoutput",
-        "create_subprocess_shell",
-        "create_subprocess_exec",
-    ]
+_IDENTITY_VARIABLES = frozenset(
+    {"HOSTNAME", "SAGE_MACHINE", "MACHINE", "USER", "LOGNAME", "HOST", "COMPUTERNAME", "HOME"}
 )
-_WHO = frozenset(["gethostname", "getfqdn", "hostname", "node", "uname", "nodename", "getuser", "platform", "getlogin"])
-_WHO_VARIABLES = frozenset({"HOSTNAME", "SAGE_MACHINE", "MACHINE", "USER", "LOGNAME", "HOST", "COMPUTERNAME", "HOME"})
-_TRIED = frozenset({"exists", "is_dir", "is_file", "isdir", "isfile", "access"})
+_EXISTENCE_FUNCTIONS = frozenset({"exists", "is_dir", "is_file", "isdir", "isfile", "access"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """`shell` is set where a text is a command line; `form` where the place says how it must be rewritten."""
+    """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten."""
 
-    context: Context
+    kind: UsageKind
     shell: bool = False
     form: ReferenceForm | None = None
 
 
-class UsageContext:
+class UsageAnalysis:
     """One module, with every node's parent."""
 
-    def __init__(self, module: ast.Module, landscape: PathMap) -> None:
+    def __init__(self, module: ast.Module, path_map: PathMap) -> None:
         self.module = module
-        self.landscape = landscape
+        self.path_map = path_map
         self.parents: dict[ast.AST, ast.AST] = {}
         self.nodes: list[ast.AST] = []
         for node in ast.walk(module):
@@ -122,8 +67,8 @@ class UsageContext:
                 self.parents[child] = node
 
     @cached_property
-    def _answers(self) -> frozenset[str]:
-        """Names that hold the answer to the question which machine this is."""
+    def _identity_names(self) -> frozenset[str]:
+        """Names of variables that hold which machine this is."""
         found = set()
         for node in self.nodes:
             if isinstance(node, ast.Assign) and self._asks_machine(node.value, deep=False):
@@ -131,8 +76,8 @@ class UsageContext:
         return frozenset(found)
 
     @cached_property
-    def _tried(self) -> frozenset[str]:
-        """Names of lists that are gone through until something of them exists, and displays that are."""
+    def _probed_lists(self) -> frozenset[str]:
+        """Names of lists that are searched for an existing path, and list displays that are."""
         found = set()
         for node in self.nodes:
             loops: list[tuple[ast.expr, ast.expr, list[ast.AST]]] = []
@@ -141,31 +86,31 @@ class UsageContext:
             elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp)):
                 loops = [(g.target, g.iter, [node.elt, *g.ifs]) for g in node.generators]
             for target, source, within in loops:
-                if any(_tries(part) for part in within) and isinstance(target, (ast.Name, ast.Tuple)):
+                if any(_checks_existence(part) for part in within) and isinstance(target, (ast.Name, ast.Tuple)):
                     found.add(source.id if isinstance(source, ast.Name) else f"#{id(source)}")
         return frozenset(found)
 
-    def purpose(self, node: ast.AST) -> Usage:
-        """Return what the value of an expression is for."""
-        context: Context = "use"
+    def usage_of(self, node: ast.AST) -> Usage:
+        """Return what the value of an expression is used for."""
+        kind: UsageKind = "use"
         shell = False
         form: ReferenceForm | None = None
         while (parent := self.parents.get(node)) is not None:
             found = self._between(node, parent)
             if found in ("detection", "documentation"):
-                return Usage(context=found)
+                return Usage(kind=found)
             if found == "fallback":
-                context = "fallback"
+                kind = "fallback"
             if isinstance(parent, ast.Call) and node is not parent.func:
-                name = called(parent.func)
-                shell = shell or name in _SHELLS
+                name = called_name(parent.func)
+                shell = shell or name in _COMMAND_FUNCTIONS
                 if name in ("add_argument", "set_defaults"):
                     form = "argparse"
             node = parent
-        return Usage(context=context, shell=shell, form=form)
+        return Usage(kind=kind, shell=shell, form=form)
 
-    def _between(self, node: ast.AST, parent: ast.AST) -> Context:
-        """Return what a parent makes of the child that a text came up through."""
+    def _between(self, node: ast.AST, parent: ast.AST) -> UsageKind:
+        """Return how a parent uses the child that contains the text."""
         if isinstance(parent, (ast.Compare, ast.match_case)) and not isinstance(node, ast.stmt):
             return "detection"
         if isinstance(parent, ast.Expr) and isinstance(node, (ast.Constant, ast.JoinedStr)):
@@ -174,17 +119,17 @@ class UsageContext:
             return self._argument(node, parent)
         if isinstance(parent, ast.Attribute):
             above = self.parents.get(parent)
-            asked = isinstance(above, ast.Call) and above.func is parent and parent.attr in _QUESTIONS
-            return "detection" if asked else "use"
+            env_program = isinstance(above, ast.Call) and above.func is parent and parent.attr in _QUERY_FUNCTIONS
+            return "detection" if env_program else "use"
         if isinstance(parent, ast.keyword):
-            return "documentation" if parent.arg in _WORDS else "fallback" if parent.arg == "default" else "use"
+            return "documentation" if parent.arg in _HELP_KEYWORDS else "fallback" if parent.arg == "default" else "use"
         if isinstance(parent, ast.Raise) or (isinstance(parent, ast.Assert) and node is parent.msg):
             return "documentation"
         if isinstance(parent, ast.arguments) or (isinstance(parent, ast.BoolOp) and node is not parent.values[0]):
             return "fallback"
         return self._statement(node, parent)
 
-    def _statement(self, node: ast.AST, parent: ast.AST) -> Context:
+    def _statement(self, node: ast.AST, parent: ast.AST) -> UsageKind:
         if isinstance(parent, (ast.AnnAssign, ast.arg, ast.FunctionDef)):
             typed = getattr(parent, "annotation", None), getattr(parent, "returns", None)
             return "documentation" if node in typed else "use"
@@ -192,59 +137,71 @@ class UsageContext:
             return "detection" if node is not parent.test and self._asks_machine(parent.test) else "use"
         return "fallback" if isinstance(parent, ast.ExceptHandler) else self._display(node, parent)
 
-    def _argument(self, node: ast.AST, call: ast.Call) -> Context:
+    def _argument(self, node: ast.AST, call: ast.Call) -> UsageKind:
         if node is call.func:
             return "use"
-        name = called(call.func)
-        if name in _QUESTIONS:
+        name = called_name(call.func)
+        if name in _QUERY_FUNCTIONS:
             return "detection"
-        if name in _MESSAGES:
+        if name in _OUTPUT_FUNCTIONS:
             return "documentation"
-        if name == "write" and isinstance(call.func, ast.Attribute) and called(call.func.value) in ("stdout", "stderr"):
+        if (
+            name == "write"
+            and isinstance(call.func, ast.Attribute)
+            and called_name(call.func.value) in ("stdout", "stderr")
+        ):
             return "documentation"
         return "fallback" if name in ("get", "getenv", "setdefault", "getattr") and node in call.args[1:] else "use"
 
-    def _display(self, node: ast.AST, parent: ast.AST) -> Context:
-        """A table of machines, or a list of candidates, is asked; it says nothing of which entry is taken."""
+    def _display(self, node: ast.AST, parent: ast.AST) -> UsageKind:
+        """A table of machines or a list of candidates: which entry is used is not decided here."""
         if isinstance(parent, ast.Dict):
             keys = {k.value for k in parent.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
-            if node in parent.keys or keys & self.landscape.names or self._roots_in(parent.values) > 1:
+            if node in parent.keys or keys & self.path_map.machine_names or self._roots_in(parent.values) > 1:
                 return "detection"
         if isinstance(parent, (ast.List, ast.Tuple, ast.Set)):
             above = self.parents.get(parent)
             named = above.targets if isinstance(above, ast.Assign) else []
-            names = {t.id for t in named if isinstance(t, ast.Name)} | {f"#{id(parent)}"}
-            if names & self._tried or self._roots_in(parent.elts) > 1:
+            machine_names = {t.id for t in named if isinstance(t, ast.Name)} | {f"#{id(parent)}"}
+            if machine_names & self._probed_lists or self._roots_in(parent.elts) > 1:
                 return "detection"
         return "use"
 
     def _roots_in(self, values: list[ast.expr]) -> int:
-        """Return under how many machines' homes or roots the texts of a display lie."""
+        """Return in how many machines' homes or roots the texts of a display are."""
         roots = set()
         for text in (t for value in values for t in _texts(value)):
-            found = self.landscape.pattern.match(text)
+            found = self.path_map.pattern.match(text)
             if found is not None:
                 roots.add("/".join(text.split("/")[:3]))
         return len(roots)
 
     def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
-        """Whether a condition asks which machine this is: by name, by user, or by whose home is there."""
+        """Whether a condition tests which machine this is: by name, by user, or by a home that exists."""
         asks_disk = False
         names_home = False
         for node in ast.walk(test):
-            word = called(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
-            if word in _WHO or (word == "name" and ast.unparse(node) == "os.name") or (deep and word in self._answers):
+            word = called_name(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
+            if (
+                word in _IDENTITY_FUNCTIONS
+                or (word == "name" and ast.unparse(node) == "os.name")
+                or (deep and word in self._identity_names)
+            ):
                 return True
-            asks_disk = asks_disk or word in _TRIED or isinstance(node, ast.Compare) or word == "startswith"
+            asks_disk = (
+                asks_disk or word in _EXISTENCE_FUNCTIONS or isinstance(node, ast.Compare) or word == "startswith"
+            )
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if node.value in _WHO_VARIABLES or node.value in self.landscape.names:
+                if node.value in _IDENTITY_VARIABLES or node.value in self.path_map.machine_names:
                     return True
-                names_home = names_home or self.landscape.pattern.match(node.value) is not None
+                names_home = names_home or self.path_map.pattern.match(node.value) is not None
         return asks_disk and names_home
 
 
-def _tries(node: ast.AST) -> bool:
-    return any(isinstance(n, (ast.Name, ast.Attribute)) and called(n) in _TRIED for n in ast.walk(node))
+def _checks_existence(node: ast.AST) -> bool:
+    return any(
+        isinstance(n, (ast.Name, ast.Attribute)) and called_name(n) in _EXISTENCE_FUNCTIONS for n in ast.walk(node)
+    )
 
 
 def _texts(node: ast.expr) -> Iterator[str]:

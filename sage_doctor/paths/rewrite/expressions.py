@@ -1,4 +1,4 @@
-"""A place as Python source: by a constant of the module, by `resolve`, or by the place of the file itself."""
+"""A path as a Python expression: from a constant of the module, from `resolve`, or from the file's own location."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage_doctor.paths.find.reference import Value
+from sage_doctor.paths.find.reference import ValueType
 from sage_doctor.paths.rewrite.roots import Root, bound_names
 
 _BARE = (ast.Assign, ast.AnnAssign, ast.Return, ast.keyword, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.NamedExpr)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """An expression for a directory, what it comes to here, its type, and the import that it takes."""
+class RootExpression:
+    """An expression for a directory, its value here, its type, and the import that it needs."""
 
     source: str
     path: Path
-    value: Value
+    value_type: ValueType
     needs: tuple[str, str] | None = None
 
 
-def starts(
+def root_expressions(
     module: ast.Module,
     file: Path,
     roots: Sequence[Root],
@@ -32,25 +32,33 @@ def starts(
     models: Mapping[Path, str],
     directory: Path,
     resolvable: bool,
-) -> list[Start]:
-    """Return every expression that a place may start from, the best first.
+) -> list[RootExpression]:
+    """Return every expression that a path may start from, the best first.
 
     `models` are the manifest's, by their real paths; `resolvable` says whether the sessions' Python has sage_doctor.
     """
     bound = set(bound_names(module))
     imported = from_imports(module)
-    found = [Start(source=r.name, path=Path(os.path.realpath(r.path)), value=r.value) for r in reversed(roots)]
+    found = [
+        RootExpression(source=r.name, path=Path(os.path.realpath(r.path)), value_type=r.value_type)
+        for r in reversed(roots)
+    ]
     found.sort(key=lambda s: -len(s.path.parts))
     if resolvable and ("resolve" not in bound or imported.get("resolve") == "sage_doctor"):
         found += [
-            Start(source=f"resolve({python_literal(name)})", path=path, value="Path", needs=("sage_doctor", "resolve"))
+            RootExpression(
+                source=f"resolve({python_literal(name)})",
+                path=path,
+                value_type="Path",
+                needs=("sage_doctor", "resolve"),
+            )
             for path, name in models.items()
         ]
     real, top = Path(os.path.realpath(file)), Path(os.path.realpath(directory))
     if real.is_relative_to(top) and ("Path" not in bound or imported.get("Path") == "pathlib"):
         above = len(real.relative_to(top).parts) - 1
         source = f"Path(__file__).resolve().parents[{above}]"
-        found.append(Start(source=source, path=top, value="Path", needs=("pathlib", "Path")))
+        found.append(RootExpression(source=source, path=top, value_type="Path", needs=("pathlib", "Path")))
     return found
 
 
@@ -65,10 +73,10 @@ def from_imports(module: ast.Module) -> dict[str, str]:
     }
 
 
-def expression(
-    start: Start, target: Path, value: Value, *, slash: bool, within: ast.AST | None, quote: str
+def path_expression(
+    start: RootExpression, target: Path, value: ValueType, *, slash: bool, within: ast.AST | None, quote: str
 ) -> str | None:
-    """Return the source of `target`, which is `start` or lies below it, as a `value`; None where it cannot be said.
+    """Return the source of `target`, which is `start` or below it, as a `value`; None if there is none.
 
     `slash` keeps a slash at the end, `within` is the node above, and `quote` the quotation mark to use.
     """
@@ -77,12 +85,12 @@ def expression(
     if not below.isprintable() or any(c in below for c in "'\"\\{}"):
         return None
     if value == "Path":
-        first = start.source if start.value == "Path" else f"Path({start.source})"
+        first = start.source if start.value_type == "Path" else f"Path({start.source})"
         text = first if here else f"{first} / {quote}{below}{quote}"
         return text if here or stands_alone(within) else f"({text})"
     if value != "str":
         return None
-    if start.value == "str":
+    if start.value_type == "str":
         if here and not slash:
             return start.source
         return f"f{quote}{{{start.source}}}{'' if here else '/' + below}{'/' if slash else ''}{quote}"

@@ -1,4 +1,4 @@
-"""What is only suggested, as one patch that `git apply` takes."""
+"""The suggestions as a patch for `git apply`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.files import repository
-from sage_doctor.paths.rewrite.edits import plan_edits, world_of
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits
-from sage_doctor.paths.rewrite.source import rewritten, suggested
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits
+from sage_doctor.paths.rewrite.plan import plan_edits, rewrite_context
+from sage_doctor.paths.rewrite.python_source import rewritten, suggested
 from sage_doctor.paths.scan import ScannedFile, scan
 from sage_doctor.subjects.host import Host
 from sage_doctor.text import shell_quote
@@ -20,7 +20,7 @@ from sage_doctor.text import shell_quote
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestions:
-    """A patch below `top`, and how many paths it writes in which files. `obstacles` say why others have none."""
+    """A patch below `top`, and how many paths it rewrites in which files. `obstacles` say why others have none."""
 
     top: Path
     patch: bytes = b""
@@ -37,7 +37,7 @@ class Suggestions:
 def unified_diff(top: Path, path: Path, old: bytes, new: bytes) -> bytes:
     """Return a unified diff that `git apply` takes in `top`."""
     name = os.fsencode(os.path.relpath(path, top))
-    ends = old.split(b"\n"), new.split(b"\n")  # as git counts lines; `splitlines` would also end them at other marks
+    ends = old.split(b"\n"), new.split(b"\n")  # lines as git counts them; `splitlines` also splits at other characters
     before, after = ([*(line + b"\n" for line in lines[:-1]), *lines[-1:]] for lines in ends)
     before, after = ([line for line in lines if line] for lines in (before, after))
     lines = difflib.diff_bytes(difflib.unified_diff, before, after, _named(b"a/" + name), _named(b"b/" + name))
@@ -53,15 +53,15 @@ def _named(name: bytes) -> bytes:
 
 
 def how_to_take(found: Suggestions) -> str:
-    """Return what a person does with a patch that they have judged; an empty text where there is none."""
+    """Return the command that applies a reviewed patch; an empty text if there is none."""
     return f"sage-doctor paths --patch | git -C {shell_quote(found.top)} apply" if found.patch else ""
 
 
 def plan_all(host: Host, found: Sequence[ScannedFile]) -> list[FileEdits]:
     """Return the plans for files with paths that a run would take."""
-    wrong = [seen for seen in found if seen.misplaced or seen.ours]
-    world = world_of(host) if wrong else None
-    return [plan_edits(seen, world) for seen in wrong] if world is not None else []
+    wrong = [scanned for scanned in found if scanned.broken_paths or scanned.local_paths]
+    context = rewrite_context(host) if wrong else None
+    return [plan_edits(scanned, context) for scanned in wrong] if context is not None else []
 
 
 def suggestions(planned: Sequence[FileEdits], top: Path, *, done: bool) -> Suggestions:
@@ -80,20 +80,20 @@ def suggestions(planned: Sequence[FileEdits], top: Path, *, done: bool) -> Sugge
         except DoctorError:
             before, old = (), plan.raw
         try:
-            new, taken = suggested(plan, before)
+            new, applied = suggested(plan, before)
         except DoctorError as error:
             obstacles.append(str(error))
             continue
         if new != old:
             patch += unified_diff(top, plan.path, old, new)
             files.append(plan.path)
-            count += len(taken)
+            count += len(applied)
     return Suggestions(top=top, patch=patch, count=count, files=tuple(files), obstacles=tuple(obstacles))
 
 
 def suggestions_of(host: Host, *, only: Sequence[Path] | None = None) -> list[Suggestions]:
     """Return what is suggested for the files of this host as they are, or for `only` those: one patch a repository."""
-    planned = plan_all(host, scan(host, lint=True, only=only).seen)
+    planned = plan_all(host, scan(host, lint=True, only=only).files)
     directory = host.manifest.directory if host.manifest is not None else host.root or host.cwd
     tops: dict[Path, list[FileEdits]] = {}
     for plan in planned:

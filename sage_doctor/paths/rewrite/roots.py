@@ -1,4 +1,4 @@
-"""The places that a module computes from its own: `ROOT = Path(__file__).resolve().parents[2]`."""
+"""The root directories that a module computes from its own location: `ROOT = Path(__file__).resolve().parents[2]`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from sage_doctor.paths.find.folding import DEEPEST, called
+from sage_doctor.paths.find.folding import DEEPEST, Folded, called_name
+from sage_doctor.paths.find.reference import ValueType
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp,
            ast.GeneratorExp)  # fmt: skip
@@ -21,23 +21,17 @@ class Root:
 
     name: str
     path: Path
-    value: Literal["str", "Path"]
+    value_type: ValueType
     line: int
 
 
-@dataclass(frozen=True)
-class _Known:
-    path: str
-    value: Literal["str", "Path"]
-
-
 def module_roots(module: ast.Module, file: Path) -> list[Root]:
-    """Return the constants of a module that hold a place computed from `__file__`.
+    """Return the constants of a module that are computed from `__file__`.
 
     Only names that are bound once in the whole module, at its top level and under no condition.
     """
     bound = Counter(_top_level(module))
-    known: dict[str, _Known] = {"__file__": _Known(str(file), "str")}
+    known: dict[str, Folded] = {"__file__": Folded(text=str(file), value_type="str")}
     roots = []
     for statement in module.body:
         target: ast.expr | None = None
@@ -53,21 +47,21 @@ def module_roots(module: ast.Module, file: Path) -> list[Root]:
             continue
         known[target.id] = found
         if _stems_from_file(value, set(known)):
-            path = Path(os.path.normpath(found.path))
-            roots.append(Root(name=target.id, path=path, value=found.value, line=statement.end_lineno or 0))
+            path = Path(os.path.normpath(found.text))
+            roots.append(Root(name=target.id, path=path, value_type=found.value_type, line=statement.end_lineno or 0))
     return roots
 
 
 def added_to_path(module: ast.Module, file: Path) -> list[Path]:
     """Return the directories that a script puts on `sys.path`, where constants say which."""
-    known = {"__file__": _Known(str(file), "str")}
-    known.update({r.name: _Known(str(r.path), r.value) for r in module_roots(module, file)})
+    known = {"__file__": Folded(text=str(file), value_type="str")}
+    known.update({r.name: Folded(text=str(r.path), value_type=r.value_type) for r in module_roots(module, file)})
     found = []
     for node in ast.walk(module):
-        if isinstance(node, ast.Call) and called(node.func) in ("insert", "append") and node.args:
-            place = _evaluate(node.args[-1], known) if ast.unparse(node.func).startswith("sys.path.") else None
-            if place is not None and os.path.isabs(place.path):
-                found.append(Path(place.path))
+        if isinstance(node, ast.Call) and called_name(node.func) in ("insert", "append") and node.args:
+            folded = _evaluate(node.args[-1], known) if ast.unparse(node.func).startswith("sys.path.") else None
+            if folded is not None and os.path.isabs(folded.text):
+                found.append(Path(folded.text))
     return found
 
 
@@ -113,19 +107,19 @@ def _stems_from_file(node: ast.expr, known: set[str]) -> bool:
     return any(isinstance(n, ast.Name) and n.id in known for n in ast.walk(node))
 
 
-def _evaluate(node: ast.expr, known: dict[str, _Known], depth: int = 0) -> _Known | None:
-    """Return the value of an expression of paths; None where it depends on anything else."""
+def _evaluate(node: ast.expr, known: dict[str, Folded], depth: int = 0) -> Folded | None:
+    """Return the value of a path expression; None if it depends on anything else."""
     if depth > DEEPEST:
         return None
     if isinstance(node, ast.Name):
         return known.get(node.id)
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return _Known(node.value, "str")
+        return Folded(text=node.value, value_type="str")
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         left, right = _evaluate(node.left, known, depth + 1), _evaluate(node.right, known, depth + 1)
-        if left is None or right is None or left.value != "Path":
+        if left is None or right is None or left.value_type != "Path":
             return None
-        return _Known(os.path.join(left.path, right.path), "Path")
+        return Folded(text=os.path.join(left.text, right.text), value_type="Path")
     if isinstance(node, ast.Attribute) and node.attr == "parent":
         return _upper(_evaluate(node.value, known, depth + 1), 0)
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "parents":
@@ -135,35 +129,37 @@ def _evaluate(node: ast.expr, known: dict[str, _Known], depth: int = 0) -> _Know
     return _call(node, known, depth) if isinstance(node, ast.Call) and not node.keywords else None
 
 
-def _upper(inner: _Known | None, index: int) -> _Known | None:
-    """Return a parent, as pathlib counts them: `..` is a name to it."""
-    if inner is None or inner.value != "Path":
+def _upper(inner: Folded | None, index: int) -> Folded | None:
+    """Return a parent as pathlib counts them: `..` counts as a name."""
+    if inner is None or inner.value_type != "Path":
         return None
-    parents = Path(inner.path).parents
-    return _Known(str(parents[index]), "Path") if index < len(parents) else None
+    parents = Path(inner.text).parents
+    return Folded(text=str(parents[index]), value_type="Path") if index < len(parents) else None
 
 
-def _call(node: ast.Call, known: dict[str, _Known], depth: int) -> _Known | None:
-    name = called(node.func)
+def _call(node: ast.Call, known: dict[str, Folded], depth: int) -> Folded | None:
+    name = called_name(node.func)
     found = [_evaluate(argument, known, depth + 1) for argument in node.args]
-    values = [v.path for v in found if v is not None]
+    values = [v.text for v in found if v is not None]
     if len(values) != len(found):
         return None
     if name in ("Path", "PosixPath") and values:
-        return _Known(os.path.join(*values), "Path")
+        return Folded(text=os.path.join(*values), value_type="Path")
     if name == "join" and values:
-        return _Known(os.path.join(*values), "str")
+        return Folded(text=os.path.join(*values), value_type="str")
     if len(values) == 1 and name in ("str", "fspath", "abspath"):
-        return _Known(values[0] if name != "abspath" else os.path.normpath(values[0]), "str")
+        return Folded(text=values[0] if name != "abspath" else os.path.normpath(values[0]), value_type="str")
     if len(values) == 1 and name == "dirname":
-        return _Known(os.path.dirname(values[0]), "str")
+        return Folded(text=os.path.dirname(values[0]), value_type="str")
     if len(values) == 1 and name in ("realpath", "normpath"):
-        return _Known(os.path.realpath(values[0]) if name == "realpath" else os.path.normpath(values[0]), "str")
+        return Folded(
+            text=os.path.realpath(values[0]) if name == "realpath" else os.path.normpath(values[0]), value_type="str"
+        )
     inner = _evaluate(node.func.value, known, depth + 1) if isinstance(node.func, ast.Attribute) else None
-    if inner is None or inner.value != "Path":
+    if inner is None or inner.value_type != "Path":
         return None
     if name == "joinpath":
-        return _Known(os.path.join(inner.path, *values), "Path")
+        return Folded(text=os.path.join(inner.text, *values), value_type="Path")
     if name in ("resolve", "absolute") and not values:
-        return _Known(os.path.realpath(inner.path) if name == "resolve" else inner.path, "Path")
+        return Folded(text=os.path.realpath(inner.text) if name == "resolve" else inner.text, value_type="Path")
     return None

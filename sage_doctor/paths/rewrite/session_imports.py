@@ -1,4 +1,4 @@
-"""Whether what a script imports is there, in the sessions' interpreter: looked up, never imported."""
+"""Whether the sessions' interpreter finds what a script imports: looked up, never imported."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def imports_of(raw: bytes) -> list[str]:
     return list(names)
 
 
-def unresolved(
+def unresolved_imports(
     scripts: Sequence[tuple[Path, bytes]], *, python: Path | None, environ: Mapping[str, str]
 ) -> list[list[str]]:
     """Return, for each script, what it imports and the sessions' interpreter would not find.
 
-    Directories that it puts on `sys.path` from constants count. Raises `DoctorError` where nobody can be asked.
+    Directories that it puts on `sys.path` from constants count. Raises `DoctorError` if it fails.
     """
     asked = []
     for path, raw in scripts:
@@ -90,21 +90,21 @@ def unresolved(
     return [[str(name) for name in names] for names in answers]
 
 
-def lost(
+def lost_imports(
     before: Sequence[tuple[Path, bytes]],
     after: Sequence[tuple[Path, bytes]],
     *,
     python: Path | None,
     environ: Mapping[str, str],
 ) -> str:
-    """Return which import of which script is not found any more, or is new and not found; an empty text for none.
+    """Return the first import that is no longer found, or is new and not found; an empty text if there is none.
 
-    What was not found before the change is no fault of it. Raises `DoctorError`.
+    What was not found before the change does not count. Raises `DoctorError`.
     """
-    answers = unresolved([*before, *after], python=python, environ=environ)
+    answers = unresolved_imports([*before, *after], python=python, environ=environ)
     old, new = answers[: len(before)], answers[len(before) :]
     for (path, _), was, now in zip(after, old, new, strict=True):
-        lacking = [name for name in now if name not in was]
-        if lacking:
-            return f"{os.path.basename(path)}: {', '.join(lacking)} is not found by the sessions' interpreter"
+        missing = [name for name in now if name not in was]
+        if missing:
+            return f"{os.path.basename(path)}: {', '.join(missing)} is not found by the sessions' interpreter"
     return ""

@@ -1,7 +1,7 @@
-"""The places that a shell script computes from its own, and the lines that let it compute them.
+"""The root directories that a shell script computes from its own location, and lines that compute them.
 
-`ROOT="$(cd "$(dirname "$0")/.." && pwd)"` is known. Where a script has nothing like it, one line is suggested for its
-top: there the script's own place is right, and after the first `cd` it may be wrong.
+`ROOT="$(cd "$(dirname "$0")/.." && pwd)"` is known. Where a script has none, one line is suggested for its top:
+there `$0` is still right, and after the first `cd` it may be wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.folding import DEEPEST
-from sage_doctor.paths.rewrite.planned import RewriteContext
+from sage_doctor.paths.rewrite.file_edits import RewriteContext
 from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
@@ -42,41 +42,41 @@ class _Known:
     whole: bool  # absolute, whatever the working directory
 
 
-def script_roots(program: Node, script: Path, world: RewriteContext) -> list[ShellRoot]:
-    """Return the variables of a script that hold a place for good: set once, at the top level, from its own place."""
+def script_roots(program: Node, script: Path, context: RewriteContext) -> list[ShellRoot]:
+    """Return the variables of a script that hold a directory: set once, at the top level, from its own location."""
     text = (program.text or b"").decode("utf-8", "replace")
     known: dict[str, _Known] = {}
     found: list[ShellRoot] = []
     for assignment in _assignments(program):
         name, _, value = (assignment.text or b"").decode("utf-8", "replace").partition("=")
         clean = re.sub(r"\$\(\s+", "$(", re.sub(r"\s+\)", ")", _NOISE.sub("", value).strip()))
-        place = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in world.models.items()})
-        if place is None:
+        directory = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in context.models.items()})
+        if directory is None:
             continue
         if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
             continue
-        known[name] = place
-        if place.whole and os.path.normpath(place.path) == place.path:
-            real = Path(os.path.realpath(place.path))
+        known[name] = directory
+        if directory.whole and os.path.normpath(directory.path) == directory.path:
+            real = Path(os.path.realpath(directory.path))
             found.append(ShellRoot(name=name, path=real, from_byte=assignment.end_byte))
     return sorted(found, key=lambda r: -len(r.path.parts))
 
 
-def computed_roots(text: str, script: Path, world: RewriteContext) -> list[ShellRoot]:
-    """Return what a script could compute at its top: the manifest's directory, and its models that lie elsewhere."""
-    real, top = Path(os.path.realpath(script)), Path(os.path.realpath(world.directory))
+def computed_roots(text: str, script: Path, context: RewriteContext) -> list[ShellRoot]:
+    """Return what a script could compute at its top: the manifest's directory, and models outside of it."""
+    real, top = Path(os.path.realpath(script)), Path(os.path.realpath(context.directory))
     if not real.is_relative_to(top):
         return []
     up = "/.." * (len(real.relative_to(top).parts) - 1)
-    itself = "$0" if text.startswith("#!") else "${BASH_SOURCE[0]:-$0}"  # what has no first line may be sourced
+    itself = "$0" if text.startswith("#!") else "${BASH_SOURCE[0]:-$0}"  # a script without `#!` may be sourced
     name = _free("repo_root", text)
     stops = " || exit 1" if text.startswith("#!") else ""
     line = f'{name}=$(CDPATH= cd -- "$(dirname -- "$(readlink -f -- "{itself}")"){up}" && pwd){stops}'
     found = [ShellRoot(name=name, path=top, defines=(line,))]
-    manifest = world.manifest
-    if not world.command or manifest is None or Path(os.path.realpath(manifest)).parent != top:
+    manifest = context.manifest
+    if not context.command or manifest is None or Path(os.path.realpath(manifest)).parent != top:
         return found
-    for path, model in world.models.items():
+    for path, model in context.models.items():
         if not path.is_relative_to(top):
             own = _free(re.sub(r"\W", "_", model if model[:1].isalpha() else f"model_{model}") + "_dir", text)
             file = shell_quote(manifest.name)
@@ -106,7 +106,7 @@ def _assignments(program: Node) -> Iterator[Node]:
 def _value(
     text: str, script: Path, known: Mapping[str, _Known], models: Mapping[str, Path], depth: int = 0
 ) -> _Known | None:
-    """Return the place that a value without its quotation marks comes to; None where it depends on anything else."""
+    """Return the path that a value without quotation marks evaluates to; None if it depends on anything else."""
     if depth > DEEPEST:
         return None
 
@@ -126,8 +126,8 @@ def _value(
     if (match := re.fullmatch(r"\$\(dirname (.+)\)", text)) is not None and (found := inner(match[1])) is not None:
         return _Known(os.path.dirname(found.path), whole=found.whole)
     if (match := re.fullmatch(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)", text)) is not None:
-        place = models.get(match[1])
-        return _Known(str(place), whole=True) if place is not None else None
+        directory = models.get(match[1])
+        return _Known(str(directory), whole=True) if directory is not None else None
     if (match := re.fullmatch(r"(\$\(.*\)|\$\{?\w+\}?)/([\w./-]+)", text)) is not None:
         found = inner(match[1])
         return _Known(os.path.join(found.path, match[2]), whole=found.whole) if found is not None else None

@@ -1,4 +1,4 @@
-"""A shell script with some of its words replaced, and the lines that these need at its top; nothing else moves."""
+"""The new contents of a shell script: words replaced, required lines added at its top, and nothing else changed."""
 
 from __future__ import annotations
 
@@ -8,29 +8,21 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.shell_script import UNVERIFIED, shell_parser
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 _SHAPED = frozenset(
-    [
-        "command",
-        "variable_assignment",
-        "redirected_statement",
-        "file_redirect",
-        "array",
-        "for_statement",
-        "if_statement",
-        "function_definition",
-        "case_item",
-        "pipeline",
-    ]
-)
+    {
+        "command", "variable_assignment", "redirected_statement", "file_redirect", "array", "for_statement",
+        "if_statement", "function_definition", "case_item", "pipeline",
+    }
+)  # fmt: skip
 
 
 def shell_rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
-    """Return the script with these edits made. Raises `DoctorError` where it would be another program then."""
+    """Return the script with these edits applied. Raises `DoctorError` if its structure would change."""
     parser = shell_parser()
     if parser is None:
         raise DoctorError(UNVERIFIED)

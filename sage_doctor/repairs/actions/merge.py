@@ -84,7 +84,7 @@ def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: Tell) -> Appl
 
     def told(step: Step) -> None:
         share = step.done / step.total if step.total else 1.0
-        on_progress(f"{share:4.0%}  {step.doing}  {format_bytes(step.done)}")
+        on_progress(f"{share:4.0%}  {step.activity}  {format_bytes(step.done)}")
 
     try:
         apply(merge, progress=told, hash_cache=cache)

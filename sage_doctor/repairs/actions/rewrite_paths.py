@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.files import repository, uncommitted
-from sage_doctor.paths.rewrite.edits import MOST_BYTES
 from sage_doctor.paths.rewrite.patch import how_to_take, plan_all, suggestions, unified_diff
-from sage_doctor.paths.rewrite.session_imports import lost
-from sage_doctor.paths.rewrite.source import rewritten
+from sage_doctor.paths.rewrite.plan import MOST_BYTES
+from sage_doctor.paths.rewrite.python_source import rewritten
+from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
 from sage_doctor.repairs.atomic_files import all_of, write_file
 from sage_doctor.repairs.repair import Applied, FileSituation, Plan, RepairRefused, file_repair
@@ -36,7 +36,7 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
     """Writes other machines' paths in scripts by the scripts' own roots, or asks `resolve`."""
     host = situation.host
     files = [Path(str(f.evidence["file"])) for f in situation.findings]
-    everything = plan_all(host, scan(host, lint=True).seen)  # all that are known explain each other's roots
+    everything = plan_all(host, scan(host, lint=True).files)  # all that are known explain each other's roots
     planned = [p for p in everything if p.path in files]
     changes: list[_Change] = []
     obstacles = [p.obstacle for p in planned if p.obstacle]
@@ -113,7 +113,7 @@ def _apply(host: Host, changes: Sequence[_Change], kept: Path, patch: bytes) -> 
         if _read(change.path) != change.old:
             raise DoctorError(f"{printable(str(change.path))} was changed since the plan was made; nothing was changed")
     before, after = [(c.path, c.old) for c in changes], [(c.path, c.new) for c in changes]
-    reason = lost(before, after, python=host.python, environ=host.environ)
+    reason = lost_imports(before, after, python=host.python, environ=host.environ)
     if reason:
         raise DoctorError(f"{printable(reason)}; nothing was changed")
     steps = [lambda c=c: write_file(c.path, c.new) for c in changes]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.find import files
-from sage_doctor.paths.find.files import find_files, glob_pattern, once_tracked
+from sage_doctor.paths.find.files import find_files, glob_pattern, removal_commit
 
 NAMES = ("a.py", "b.txt", "sub/c.py", "sub/deep/d.py", "archive/e.py", ".git-ignored/f.py", "node_modules/g.py")
 
@@ -70,15 +70,15 @@ def test_globs(glob: str, name: str, fits: bool) -> None:
 
 
 def test_git_knows_what_was_removed(tree: Path) -> None:
-    assert once_tracked(tree, tree / "a.py") is None
+    assert removal_commit(tree, tree / "a.py") is None
     git(tree, "init", "-q")
     git(tree, "add", "a.py")
     git(tree, "commit", "-qm", "one")
-    assert once_tracked(tree, tree / "a.py") is None
+    assert removal_commit(tree, tree / "a.py") is None
     git(tree, "rm", "-q", "a.py")
     git(tree, "commit", "-qm", "two")
-    commit = once_tracked(tree, tree / "a.py")
+    commit = removal_commit(tree, tree / "a.py")
     assert commit is not None
     assert len(commit) >= 4
-    assert once_tracked(tree, tree / "never.py") is None
-    assert once_tracked(tree, Path("/elsewhere/a.py")) is None
+    assert removal_commit(tree, tree / "never.py") is None
+    assert removal_commit(tree, Path("/elsewhere/a.py")) is None

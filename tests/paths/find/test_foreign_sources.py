@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.find import read_script
-from sage_doctor.paths.find.path_map import landscape
+from sage_doctor.paths.find.path_map import build_path_map
 from sage_doctor.paths.scan import ScannedFile
 
 # `make soak` reads all of them.
@@ -40,14 +40,16 @@ def hash_of(text: str) -> int:
 
 @pytest.mark.parametrize("name", ["stdlib", "transformers", "peft", "torch"])
 def test_nothing_is_found_in_sources_of_libraries(name: str, tmp_path: Path) -> None:
-    known = landscape(home=tmp_path, ours=[tmp_path / "hrm"], others=["/home/sprout"], names=["sprout", "thor"])
+    known = build_path_map(
+        home=tmp_path, own_roots=[tmp_path / "hrm"], other_roots=["/home/sprout"], machine_names=["sprout", "thor"]
+    )
     files = sources(name)
     assert len(files) >= min(MOST, 100)
     problems: Counter[str] = Counter()
     for path in files:
         script = read_script(path, known, directory=path.parent)
         problems[script.problem.partition(" (line")[0]] += 1
-        placed = tuple((o, known.place(o.text)) for o in script.occurrences)
-        seen = ScannedFile(script=script, subject=path.name, placed=placed, others=known.others)
-        assert seen.misplaced == [], path
+        classified = tuple((o, known.classify(o.text)) for o in script.references)
+        seen = ScannedFile(script=script, subject=path.name, classified=classified, other_roots=known.other_roots)
+        assert seen.broken_paths == [], path
     assert problems[""] >= 0.97 * len(files), problems

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.find import PathMap, Script, read_script
-from sage_doctor.paths.find.path_map import landscape
+from sage_doctor.paths.find.path_map import build_path_map
 
 SHELL = """\
 #!/bin/bash
@@ -32,8 +32,11 @@ if true; then N=/home/sprout/no-question; fi
 
 @pytest.fixture
 def known(tmp_path: Path) -> PathMap:
-    return landscape(
-        home=tmp_path / "me", ours=[tmp_path / "hrm"], others=["/home/sprout", "/home/dp"], names=["sprout"]
+    return build_path_map(
+        home=tmp_path / "me",
+        own_roots=[tmp_path / "hrm"],
+        other_roots=["/home/sprout", "/home/dp"],
+        machine_names=["sprout"],
     )
 
 
@@ -46,8 +49,8 @@ def read(directory: Path, known: PathMap, name: str, text: str | bytes) -> Scrip
 
 def by_context(script: Script) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for item in script.occurrences:
-        found.setdefault(item.context, []).append(item.text.removeprefix("/home/sprout/").strip("/"))
+    for item in script.references:
+        found.setdefault(item.usage, []).append(item.text.removeprefix("/home/sprout/").strip("/"))
     return found
 
 
@@ -60,7 +63,7 @@ def test_a_shell_script_by_its_grammar(tmp_path: Path, known: PathMap) -> None:
         "fallback": ["default"],
         "detection": ["asked", "then", "/home/dp/else".strip("/"), "by-name", "test", "case"],
     }
-    assert [o.line for o in script.occurrences] == sorted(o.line for o in script.occurrences)
+    assert [o.line for o in script.references] == sorted(o.line for o in script.references)
 
 
 def test_a_shell_script_line_by_line_is_unverified(
@@ -87,7 +90,7 @@ def test_a_unit(tmp_path: Path, known: PathMap) -> None:
         "ExecStart=@/home/sprout/run.sh \\\n  --model /data/m\n"
         "ExecStart=/usr/bin/%i\nDescription=/home/sprout/words\n"
     )
-    found = [(o.key, o.text, o.context) for o in read(tmp_path, known, "a.service", text).occurrences]
+    found = [(o.key, o.text, o.usage) for o in read(tmp_path, known, "a.service", text).references]
     assert found == [
         ("", "/home/sprout/comment", "documentation"),
         ("WorkingDirectory", f"{tmp_path}/me/hrm", "use"),
@@ -105,7 +108,7 @@ def test_a_crontab(tmp_path: Path, known: PathMap) -> None:
         "0 */6 * * 1-5 A=b /home/sprout/run.sh --out /home/sprout/out\n@reboot cd /home/sprout/hrm && /usr/bin/env x\n"
         "5 4 * * sun python run.py\n"
     )
-    found = [(o.key, o.text) for o in read(tmp_path, known, "crontab.txt", text).occurrences]
+    found = [(o.key, o.text) for o in read(tmp_path, known, "crontab.txt", text).references]
     assert found == [
         *(("", "/home/sprout/comment"), ("", "/home/sprout/zoo")),
         *(("command", "/home/sprout/run.sh"), ("", "/home/sprout/out")),
@@ -120,17 +123,17 @@ def test_a_launchd_job(tmp_path: Path, known: PathMap) -> None:
         "EnvironmentVariables": {"ZOO": "/Users/sage/zoo"},
     }
     script = read(tmp_path, known, "a.plist", plistlib.dumps(job))
-    assert {(o.key, o.text) for o in script.occurrences} == {
+    assert {(o.key, o.text) for o in script.references} == {
         *(("ProgramArguments", "/Users/sage/run.sh"), ("WorkingDirectory", "/Users/sage")),
         *(("", "/Users/sage/m"), ("", "/Users/sage/zoo")),
     }
-    assert read(tmp_path, known, "binary.plist", plistlib.dumps(job, fmt=plistlib.FMT_BINARY)).occurrences
+    assert read(tmp_path, known, "binary.plist", plistlib.dumps(job, fmt=plistlib.FMT_BINARY)).references
     for broken in (b"", b"<plist>", b"bplist00\0\0", b"<?xml version='1.0'?><plist><date>x</date></plist>"):
         assert "property list" in read(tmp_path, known, "b.plist", broken).problem
 
 
 @pytest.mark.parametrize(
-    "name, text, context",
+    "name, text, usage",
     [
         ("a.yaml", "model: /home/sprout/x/y\n", "use"),
         ("a.yaml", "# model: /home/sprout/x/y\n", "documentation"),
@@ -148,9 +151,9 @@ def test_a_launchd_job(tmp_path: Path, known: PathMap) -> None:
         ("a.unknown", "/home/sprout/x/y\n", "data"),
     ],
 )
-def test_texts(name: str, text: str, context: str, tmp_path: Path, known: PathMap) -> None:
-    found = [(o.text, o.context) for o in read(tmp_path, known, name, text).occurrences]
-    assert found == [("/home/sprout/x/y", context)]
+def test_texts(name: str, text: str, usage: str, tmp_path: Path, known: PathMap) -> None:
+    found = [(o.text, o.usage) for o in read(tmp_path, known, name, text).references]
+    assert found == [("/home/sprout/x/y", usage)]
 
 
 SPACED = "/home/sprout/My Models/m 1"
@@ -176,7 +179,7 @@ SPACED = "/home/sprout/My Models/m 1"
     ],
 )
 def test_blanks_in_names(name: str, text: str | bytes, tmp_path: Path, known: PathMap) -> None:
-    found = [o.text for o in read(tmp_path, known, name, text).occurrences if o.used and o.text != "/bin/ls"]
+    found = [o.text for o in read(tmp_path, known, name, text).references if o.used and o.text != "/bin/ls"]
     assert found == [SPACED]
 
 
@@ -193,22 +196,22 @@ def test_blanks_in_names(name: str, text: str | bytes, tmp_path: Path, known: Pa
     ],
 )
 def test_what_stands_behind_a_path_is_no_part_of_it(name: str, text: str, tmp_path: Path, known: PathMap) -> None:
-    assert [o.text for o in read(tmp_path, known, name, text).occurrences] == ["/home/sprout/run.sh"]
+    assert [o.text for o in read(tmp_path, known, name, text).references] == ["/home/sprout/run.sh"]
 
 
 def test_a_path_with_blanks_that_is_there_is_one_wherever_it_stands(tmp_path: Path, known: PathMap) -> None:
     (tmp_path / "hrm/my run").mkdir(parents=True)
-    found = read(tmp_path, known, "a.sh", f'bash -c "{tmp_path}/hrm/my run"\n').occurrences
+    found = read(tmp_path, known, "a.sh", f'bash -c "{tmp_path}/hrm/my run"\n').references
     assert [o.text for o in found] == [f"{tmp_path}/hrm/my run"]
 
 
 def test_the_homes_of_a_container_are_its_own(tmp_path: Path, known: PathMap) -> None:
-    assert read(tmp_path, known, "Dockerfile", "WORKDIR /home/app/src\n").occurrences == ()
+    assert read(tmp_path, known, "Dockerfile", "WORKDIR /home/app/src\n").references == ()
 
 
 def test_first_lines(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "run", "#!/usr/bin/env -S A=b python3 -u\nx = '/home/sprout/x/y'\n")
-    assert (script.language, script.interpreter, script.asked, script.crlf) == (
+    assert (script.language, script.interpreter, script.env_program, script.crlf) == (
         "python",
         "/usr/bin/env",
         "python3",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.find import PathMap
-from sage_doctor.paths.find.path_map import landscape, other_roots
+from sage_doctor.paths.find.path_map import build_path_map, machine_roots
 
 from .forms import S, lay_out
 
@@ -15,20 +15,20 @@ from .forms import S, lay_out
 @pytest.fixture
 def known(tmp_path: Path) -> PathMap:
     home, checkout = lay_out(tmp_path)
-    return landscape(home=home, ours=[checkout], others=["/home/sprout", "/mnt/nvme/zoo", "/tmp/x", "/"])
+    return build_path_map(home=home, own_roots=[checkout], other_roots=["/home/sprout", "/mnt/nvme/zoo", "/tmp/x", "/"])
 
 
 def test_roots_that_everybody_has_say_nothing(known: PathMap) -> None:
-    assert known.others == ("/home/sprout", "/mnt/nvme/zoo")
+    assert known.other_roots == ("/home/sprout", "/mnt/nvme/zoo")
 
 
 def test_the_roots_of_machines_are_their_homes_and_absolute_variables() -> None:
     machines = {"a": ("/home/a", {"zoo": "/mnt/zoo/", "name": "x"}), "b": (None, {})}
-    assert other_roots(machines) == ["/home/a", "/mnt/zoo"]
+    assert machine_roots(machines) == ["/home/a", "/mnt/zoo"]
 
 
 @pytest.mark.parametrize(
-    "text, place",
+    "text, origin",
     [
         (f"{S}/zoo/m", "mappable"),
         (f"file://{S}/zoo/m", "mappable"),
@@ -45,34 +45,34 @@ def test_the_roots_of_machines_are_their_homes_and_absolute_variables() -> None:
         ("/home/sprout/" + "x" * 5000, "external"),
     ],
 )
-def test_places(text: str, place: str, known: PathMap) -> None:
-    assert known.place(text).place == place
+def test_places(text: str, origin: str, known: PathMap) -> None:
+    assert known.classify(text).origin == origin
 
 
 def test_ours(known: PathMap) -> None:
-    checkout = known.ours[0]
-    assert known.place(str(checkout / "zoo/m")).place == "here"
-    assert known.place(str(checkout / "zoo/lost")).place == "gone"
-    assert known.place(str(known.home / "elsewhere")).place == "gone"
-    assert known.place(str(checkout) + "-other").place == "gone"  # of the home, not of the checkout
+    checkout = known.own_roots[0]
+    assert known.classify(str(checkout / "zoo/m")).origin == "here"
+    assert known.classify(str(checkout / "zoo/lost")).origin == "gone"
+    assert known.classify(str(known.home / "elsewhere")).origin == "gone"
+    assert known.classify(str(checkout) + "-other").origin == "gone"  # of the home, not of the checkout
 
 
 def test_what_is_learnt_from_one_path_holds_for_the_others(known: PathMap) -> None:
     root = "/home/sprout/hrm"
-    assert known.place(root).place == "foreign"
-    known.learn([f"{root}/zoo/m"])
-    found = known.place(root)
-    assert (found.place, found.target, found.exists) == ("mappable", known.ours[0], True)
-    new = known.place(f"{root}/not/yet")
-    assert (new.place, new.target, new.exists) == ("mappable", known.ours[0] / "not/yet", False)
+    assert known.classify(root).origin == "foreign"
+    known.learn_roots([f"{root}/zoo/m"])
+    found = known.classify(root)
+    assert (found.origin, found.target, found.exists) == ("mappable", known.own_roots[0], True)
+    new = known.classify(f"{root}/not/yet")
+    assert (new.origin, new.target, new.exists) == ("mappable", known.own_roots[0] / "not/yet", False)
 
 
 def test_a_single_name_proves_nothing(known: PathMap) -> None:
-    assert known.place("/home/sprout/zoo").place == "foreign"
+    assert known.classify("/home/sprout/zoo").origin == "foreign"
 
 
 def test_files_that_name_no_machine_are_told_at_once(known: PathMap) -> None:
-    assert not known.may_stand_in(b"import os\nx = '/usr/bin'\n")
-    assert known.may_stand_in(b"x = '/home/x'\n")
-    assert known.may_stand_in(b"x = Path('/', 'home', 'x')\n")
-    assert known.may_stand_in(b"x = '/mnt/nvme/zoo/a'\n")
+    assert not known.may_occur_in(b"import os\nx = '/usr/bin'\n")
+    assert known.may_occur_in(b"x = '/home/x'\n")
+    assert known.may_occur_in(b"x = Path('/', 'home', 'x')\n")
+    assert known.may_occur_in(b"x = '/mnt/nvme/zoo/a'\n")

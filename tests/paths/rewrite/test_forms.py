@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.find import read_script
-from sage_doctor.paths.find.path_map import landscape
+from sage_doctor.paths.find.path_map import build_path_map
 from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
-from sage_doctor.paths.rewrite.source import rewritten, suggested
+from sage_doctor.paths.rewrite.python_source import rewritten, suggested
 from sage_doctor.paths.scan import ScannedFile
 from tests.paths.find.forms import FORMS, PREAMBLE, Form, S, lay_out
 
@@ -21,12 +21,14 @@ def planned(root: Path, text: str, *, models: dict[str, str] | None = None, reso
     home, checkout = lay_out(root)
     script = checkout / "sage/raising/scripts/run.py"
     script.write_bytes(text.encode())
-    known = landscape(home=home, ours=[checkout], others=["/home/sprout", "/home/dp"], names=["sprout", "thor"])
+    known = build_path_map(
+        home=home, own_roots=[checkout], other_roots=["/home/sprout", "/home/dp"], machine_names=["sprout", "thor"]
+    )
     read = read_script(script, known, directory=checkout)
-    known.learn([f"{S}/zoo/m", *(o.text for o in read.occurrences if o.used)])
-    placed = tuple((o, known.place(o.text)) for o in read.occurrences)
+    known.learn_roots([f"{S}/zoo/m", *(o.text for o in read.references if o.used)])
+    classified = tuple((o, known.classify(o.text)) for o in read.references)
     places = {checkout / place: name for name, place in (models or {}).items()}
-    seen = ScannedFile(script=read, subject="run.py", roles=("r",), placed=placed)
+    seen = ScannedFile(script=read, subject="run.py", roles=("r",), classified=classified)
     return plan_edits(seen, RewriteContext(directory=checkout, models=places, resolvable=resolvable))
 
 
@@ -172,9 +174,11 @@ def test_other_encodings_stay(tmp_path: Path) -> None:
     plan = planned(tmp_path, "")
     plan.path.write_bytes(f'# coding: latin-1\né = "{S}/zoo/m"\n'.encode("latin-1"))
     home, checkout = lay_out(tmp_path)
-    known = landscape(home=home, ours=[checkout], others=["/home/sprout"])
+    known = build_path_map(home=home, own_roots=[checkout], other_roots=["/home/sprout"])
     read = read_script(plan.path, known, directory=checkout)
-    placed = tuple((o, known.place(o.text)) for o in read.occurrences)
-    again = plan_edits(ScannedFile(script=read, subject="run.py", placed=placed), RewriteContext(directory=checkout))
+    classified = tuple((o, known.classify(o.text)) for o in read.references)
+    again = plan_edits(
+        ScannedFile(script=read, subject="run.py", classified=classified), RewriteContext(directory=checkout)
+    )
     assert rewritten(again, again.edits).startswith(b"# coding: latin-1\n")
     assert b"\n\xe9 = str(Path(" in rewritten(again, again.edits)

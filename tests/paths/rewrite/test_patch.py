@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.rewrite.patch import suggestions, unified_diff
-from sage_doctor.paths.rewrite.source import rewritten, suggested
+from sage_doctor.paths.rewrite.python_source import rewritten, suggested
 from tests.paths.find.forms import FORMS, Form, S
 
 from .test_forms import planned

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sage_doctor.paths.find import read_script
-from sage_doctor.paths.find.path_map import landscape
+from sage_doctor.paths.find.path_map import build_path_map
 from sage_doctor.paths.find.python_script import parse
 from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
 from sage_doctor.paths.rewrite.patch import suggestions
-from sage_doctor.paths.rewrite.source import rewritten, suggested
+from sage_doctor.paths.rewrite.python_source import rewritten, suggested
 from sage_doctor.paths.scan import ScannedFile
 from tests.paths.find.forms import FORMS, S
 
@@ -128,7 +128,7 @@ def test_any_bytes_are_read_without_a_word(raw: bytes) -> None:
 
 
 def planned_from(path: Path, root: Path) -> FileEdits:
-    known = landscape(home=root, ours=[root], others=["/home/sprout"])
+    known = build_path_map(home=root, own_roots=[root], other_roots=["/home/sprout"])
     read = read_script(path, known, directory=root)
-    placed = tuple((o, known.place(o.text)) for o in read.occurrences)
-    return plan_edits(ScannedFile(script=read, subject="run.py", placed=placed), RewriteContext(directory=root))
+    classified = tuple((o, known.classify(o.text)) for o in read.references)
+    return plan_edits(ScannedFile(script=read, subject="run.py", classified=classified), RewriteContext(directory=root))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.paths.rewrite.session_imports import imports_of, lost, unresolved
+from sage_doctor.paths.rewrite.session_imports import imports_of, lost_imports, unresolved_imports
 
 PYTHON = Path(sys.executable)
 
@@ -30,19 +30,19 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "scripts/beside.py").touch()
     names = b"import json, beside, lib.inner.tool, lib.other, no_such_module, json.decoder\n"
     added = b"import sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parents[1]))\n"
-    found = unresolved([(script, names), (script, added + names)], python=PYTHON, environ=os.environ)
+    found = unresolved_imports([(script, names), (script, added + names)], python=PYTHON, environ=os.environ)
     assert found == [["lib.inner.tool", "lib.other", "no_such_module"], ["lib.other", "no_such_module"]]
 
 
 def test_only_what_was_there_before_can_be_lost(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     before, after = [(script, b"import no_such_module\n")], [(script, b"import no_such_module, nor_this_one\n")]
-    assert lost(before, before, python=PYTHON, environ=os.environ) == ""
-    said = lost(before, after, python=PYTHON, environ=os.environ)
+    assert lost_imports(before, before, python=PYTHON, environ=os.environ) == ""
+    said = lost_imports(before, after, python=PYTHON, environ=os.environ)
     assert said == "run.py: nor_this_one is not found by the sessions' interpreter"
 
 
 @pytest.mark.parametrize("program", ["/no/such/python", "/bin/true", "/bin/false"])
 def test_an_interpreter_that_says_nothing_is_told(program: str, tmp_path: Path) -> None:
     with pytest.raises(DoctorError, match="does not say whether"):
-        unresolved([(tmp_path / "run.py", b"import os\n")], python=Path(program), environ=os.environ)
+        unresolved_imports([(tmp_path / "run.py", b"import os\n")], python=Path(program), environ=os.environ)

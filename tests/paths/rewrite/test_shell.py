@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sage_doctor.paths.find import read_script
-from sage_doctor.paths.find.path_map import landscape
+from sage_doctor.paths.find.path_map import build_path_map
 from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
 from sage_doctor.paths.rewrite.patch import suggestions
-from sage_doctor.paths.rewrite.source import suggested
+from sage_doctor.paths.rewrite.python_source import suggested
 from sage_doctor.paths.scan import ScannedFile
 from tests.paths.find.forms import S, lay_out
 
@@ -31,11 +31,13 @@ def planned(root: Path, text: str, *, models: dict[Path, str] | None = None, com
     script = checkout / "sage/raising/scripts/run.sh"
     script.write_bytes(text.encode())
     script.chmod(0o755)
-    known = landscape(home=home, ours=[checkout], others=["/home/sprout", "/home/dp"], names=["sprout", "thor"])
+    known = build_path_map(
+        home=home, own_roots=[checkout], other_roots=["/home/sprout", "/home/dp"], machine_names=["sprout", "thor"]
+    )
     read = read_script(script, known, directory=checkout)
-    known.learn([f"{S}/zoo/m", *(o.text for o in read.occurrences if o.used)])
-    placed = tuple((o, known.place(o.text)) for o in read.occurrences)
-    seen = ScannedFile(script=read, subject="run.sh", roles=("r",), placed=placed)
+    known.learn_roots([f"{S}/zoo/m", *(o.text for o in read.references if o.used)])
+    classified = tuple((o, known.classify(o.text)) for o in read.references)
+    seen = ScannedFile(script=read, subject="run.sh", roles=("r",), classified=classified)
     world = RewriteContext(
         directory=checkout, models=models or {}, command=command, manifest=checkout / "sage-doctor.toml"
     )
@@ -150,7 +152,7 @@ def test_once_applied_the_same_line_serves_the_next(tmp_path: Path) -> None:
 def test_a_root_with_signs_of_its_own_is_put_into_no_command_line(tmp_path: Path) -> None:
     text = f'#!/bin/bash\nbash -c "cd {S} && ls zoo"\nls {S}/zoo\n'
     plan = planned(tmp_path / "a b", text)
-    assert [e.occurrence.line for e in plan.suggestions] == [3]
+    assert [e.reference.line for e in plan.suggestions] == [3]
     apply(plan)
     plan.path.write_text(plan.path.read_text().replace('bash -c "cd', "# "), encoding="utf-8")
     assert output(plan.path) == "m\n"

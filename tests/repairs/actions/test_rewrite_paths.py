@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.paths.rewrite import source
+from sage_doctor.paths.rewrite import python_source as source
 from sage_doctor.repairs import atomic_files
 from sage_doctor.repairs.actions import rewrite_paths
 from sage_doctor.repairs.journal import Journal

@@ -1,4 +1,4 @@
-"""Deciding how a probe ended, from its last words, its exit status, and what the kernel says."""
+"""How a probe ended: from its transcript, its exit status and the kernel's counters to a `ProbeOutcome`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _PACKAGES = re.compile(r"^.*/(?:site-packages|dist-packages|python3\.\d+)/")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exit:
-    """How the process ended. `exit_code` is None where it could not be killed, negative for a signal."""
+class ExitStatus:
+    """How the process ended. `exit_code` is None if it could not be killed, negative for a signal."""
 
     exit_code: int | None
     duration_s: float
@@ -39,60 +39,62 @@ class Exit:
     tail: str
 
 
-def decide(said: Transcript, ended: Exit) -> ProbeOutcome:
-    """Return the outcome. Never raises: the child may have said and done anything."""
-    number = _signal_of(ended)
-    ending, message = _ending(said, ended, number)
-    failure = said.failure
-    where = failure.where if failure else _stack(ended.tail)
+def make_outcome(transcript: Transcript, exit_status: ExitStatus) -> ProbeOutcome:
+    """Return the outcome. Never raises, whatever the child sent or did."""
+    number = _signal_of(exit_status)
+    ending, message = _ending(transcript, exit_status, number)
+    failure = transcript.failure
+    where = failure.where if failure else _stack(exit_status.tail)
     facts: dict[str, Any] = {
-        "failure" if event == "failed" else event.replace("-", "_"): said.answers.get(event) for event in ANSWERS
+        "failure" if event == "failed" else event.replace("-", "_"): transcript.answers.get(event) for event in ANSWERS
     }
     return ProbeOutcome(
         ending=ending,
         message=message,
-        duration_s=ended.duration_s,
-        stage=said.stage,
-        stages=said.stages(ended.duration_s),
+        duration_s=exit_status.duration_s,
+        stage=transcript.stage,
+        stages=transcript.stages(exit_status.duration_s),
         where=() if ending == "completed" else tuple(_PACKAGES.sub("", frame) for frame in where),
-        signal=_name(number) if number and not said.finished and not ended.stopped else "",
-        exit_code=ended.exit_code,
-        abandoned_pid=ended.pid if ended.exit_code is None else None,
-        output_tail=ended.tail,
+        signal=_name(number) if number and not transcript.finished and not exit_status.stopped else "",
+        exit_code=exit_status.exit_code,
+        abandoned_pid=exit_status.pid if exit_status.exit_code is None else None,
+        output_tail=exit_status.tail,
         **facts,
     )
 
 
-def _ending(said: Transcript, ended: Exit, number: int) -> tuple[ProbeEnding, str]:
-    stage = said.stage or "start"
-    failure = said.failure
-    if said.problem:
-        return "protocol", f"the probe said something that is no answer in stage {stage}: {said.problem}"
+def _ending(transcript: Transcript, exit_status: ExitStatus, number: int) -> tuple[ProbeEnding, str]:
+    stage = transcript.stage or "start"
+    failure = transcript.failure
+    if transcript.problem:
+        return "protocol", f"the probe sent an invalid answer in stage {stage}: {transcript.problem}"
     if failure is not None:
         if failure.kind == "import-error" and failure.module:
             return "import-error", f"cannot import {failure.module}: {failure.type}: {failure.message}"
         return failure.kind, f"{failure.type} in stage {stage}: {failure.message}"
-    if said.done:
-        return "completed", "the probe went through every stage"
-    if ended.timed_out:
-        left = f"; process {ended.pid} cannot be killed and was left behind" if ended.exit_code is None else ""
-        return "deadline", f"no end after {ended.deadline_s:g} s; it hung in stage {stage}{left}"
-    if number == signal.SIGKILL and ended.oom_kills:
+    if transcript.done:
+        return "completed", "the probe completed every stage"
+    if exit_status.timed_out:
+        killed = exit_status.exit_code is not None
+        left = "" if killed else f"; process {exit_status.pid} cannot be killed and is still running"
+        return "deadline", f"not finished after {exit_status.deadline_s:g} s; it hung in stage {stage}{left}"
+    if number == signal.SIGKILL and exit_status.oom_kills:
         return "out-of-memory", f"killed by SIGKILL in stage {stage}, probably by the kernel's out-of-memory killer"
-    if ended.exit_code != 0 and any(mark in ended.tail for mark in _OUT_OF_MEMORY):
-        return "out-of-memory", f"memory ran out in stage {stage}: {_last_line(ended.tail)}"
+    if exit_status.exit_code != 0 and any(mark in exit_status.tail for mark in _OUT_OF_MEMORY):
+        return "out-of-memory", f"memory ran out in stage {stage}: {_last_line(exit_status.tail)}"
     if number:
         return "signal", f"crashed with {_name(number)} in stage {stage}"
-    if not said.stage:
+    if not transcript.stage:
         return "spawn-failed", (
-            f"the interpreter ended with status {ended.exit_code} before the probe began: {_last_line(ended.tail)}"
+            f"the interpreter ended with status {exit_status.exit_code} before the probe began: "
+            f"{_last_line(exit_status.tail)}"
         )
-    return "protocol", f"ended with status {ended.exit_code} in stage {stage} without a word"
+    return "protocol", f"ended with status {exit_status.exit_code} in stage {stage} without a message"
 
 
-def _signal_of(ended: Exit) -> int:
+def _signal_of(exit_status: ExitStatus) -> int:
     """Return the signal the process died of, 0 for none. A shell in between reports 128 + the signal."""
-    code = ended.exit_code or 0
+    code = exit_status.exit_code or 0
     if code < 0:
         return -code
     return code - 128 if code - 128 in {int(s) for s in signal.Signals} else 0

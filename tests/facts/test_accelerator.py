@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.readers.accelerator import may_use, read_nvidia, read_signs
+from sage_doctor.facts.accelerator import may_use, read_nvidia, read_signs
 
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sage_doctor.facts.tensor_scan import TensorPlace, TensorScan, scan
+from sage_doctor.readers.tensor_scan import TensorScan, TensorSpan, scan
 from sage_doctor.system.path_info import UnreadableFile
 
 
@@ -94,7 +94,7 @@ def test_all_zero_needs_every_element(tmp_path: Path) -> None:
 def test_a_file_that_ends_early(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(bytes(1001))
-    tensors: dict[str, TensorPlace] = {"a": ("BF16", (500,), 0, 1000), "b": ("BF16", (500,), 1000, 2000)}
+    tensors: dict[str, TensorSpan] = {"a": ("BF16", (500,), 0, 1000), "b": ("BF16", (500,), 1000, 2000)}
     tensors["c"] = ("BF16", (1 << 40,), 2000, 2000 + (1 << 41))
     a, b, c = scan(path, tensors)
     assert (a.read, a.all_zero) == (500, True)
@@ -115,7 +115,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 def test_order_is_that_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(bytes(8))
-    tensors: dict[str, TensorPlace] = {"z": ("U8", (4,), 0, 4), "a": ("U8", (4,), 4, 8)}
+    tensors: dict[str, TensorSpan] = {"z": ("U8", (4,), 0, 4), "a": ("U8", (4,), 4, 8)}
     assert [t.name for t in scan(path, tensors)] == ["z", "a"]
 
 
@@ -134,7 +134,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_the_module_alone_does_not_load_numpy() -> None:
-    script = "import sys, sage_doctor.facts.tensor_scan; sys.exit('numpy' in sys.modules)"
+    script = "import sys, sage_doctor.readers.tensor_scan; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 

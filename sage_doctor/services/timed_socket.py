@@ -1,4 +1,4 @@
-"""A connection that nobody can hold open: each wait ends at a point in time, however slowly bytes drip in."""
+"""A socket with a deadline for each read, however slowly bytes arrive."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import threading
 import time
 from typing import Any
 
-from sage_doctor.services.endpoint import Endpoint, Troubled
+from sage_doctor.services.endpoint import Endpoint, ServiceError
 from sage_doctor.text import printable
 
 _MOST_ADDRESSES = 4
 
 
 class Deadline:
-    """When the next read ends: at `until`, and no later than `idle_s` after it began. Raises `TimeoutError`."""
+    """The deadline of the next read: `until`, and no later than `idle_s` after it began. Raises `TimeoutError`."""
 
     def __init__(self, until: float, idle_s: float) -> None:
         self.until = until
@@ -29,8 +29,8 @@ class Deadline:
         return left
 
 
-class _Bytes(io.RawIOBase):
-    """What comes from a socket, each piece waited for as long as the deadline says."""
+class _TimedReader(io.RawIOBase):
+    """The bytes of a socket, each read bounded by the deadline."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
@@ -48,8 +48,8 @@ class _Bytes(io.RawIOBase):
         self._sock.close()
 
 
-class Wire:
-    """What `http.client` takes for its socket."""
+class TimedSocket:
+    """A connected socket as `http.client` needs it, whose reads and writes end at the deadline."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
@@ -57,9 +57,9 @@ class Wire:
         self._read = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return the answer's bytes. Whoever closes them closes the connection."""
+        """Return a reader. Closing it closes the connection."""
         self._read = True
-        return io.BufferedReader(_Bytes(self._sock, self._deadline))
+        return io.BufferedReader(_TimedReader(self._sock, self._deadline))
 
     def sendall(self, data: bytes) -> None:
         """Send all of it before the deadline's end."""
@@ -67,13 +67,13 @@ class Wire:
         self._sock.sendall(data)
 
     def close(self) -> None:
-        """Close the connection, unless an answer is read from it: `http.client` lets go of the socket before that."""
+        """Close the connection, unless a reader is open: `http.client` closes the socket before it reads the body."""
         if not self._read:
             self._sock.close()
 
 
-def connect(endpoint: Endpoint, deadline: Deadline) -> Wire:
-    """Return a connection. Raises `Troubled` where nothing accepts one before the deadline's end."""
+def connect(endpoint: Endpoint, deadline: Deadline) -> TimedSocket:
+    """Return a connection. Raises `ServiceError` where nothing accepts one before the deadline's end."""
     where = f"{printable(endpoint.host, limit=100)}:{endpoint.port}"
     reason = ""
     for family, address in _addresses(endpoint, deadline)[:_MOST_ADDRESSES]:
@@ -81,7 +81,7 @@ def connect(endpoint: Endpoint, deadline: Deadline) -> Wire:
         try:
             sock.settimeout(deadline.remaining_s())
             sock.connect(address)
-            return Wire(_encrypted(sock, endpoint, deadline) if endpoint.tls else sock, deadline)
+            return TimedSocket(_encrypted(sock, endpoint, deadline) if endpoint.tls else sock, deadline)
         except TimeoutError:
             sock.close()
             reason = reason or "no connection in time"
@@ -91,7 +91,7 @@ def connect(endpoint: Endpoint, deadline: Deadline) -> Wire:
         except BaseException:
             sock.close()
             raise
-    raise Troubled("down", f"accepts no connection at {where}: {reason}", address=where, reason=reason)
+    raise ServiceError("down", f"accepts no connection at {where}: {reason}", address=where, reason=reason)
 
 
 def _encrypted(sock: socket.socket, endpoint: Endpoint, deadline: Deadline) -> socket.socket:
@@ -101,11 +101,11 @@ def _encrypted(sock: socket.socket, endpoint: Endpoint, deadline: Deadline) -> s
     try:
         return ssl.create_default_context().wrap_socket(sock, server_hostname=endpoint.host)
     except ssl.SSLCertVerificationError as error:
-        raise Troubled(
+        raise ServiceError(
             "foreign", f"has a certificate that is not trusted: {printable(error.verify_message)}"
         ) from error
     except ssl.SSLError as error:
-        raise Troubled("foreign", "does not speak TLS: is the URL's https right?") from error
+        raise ServiceError("foreign", "does not speak TLS: is the URL's https right?") from error
 
 
 def _addresses(endpoint: Endpoint, deadline: Deadline) -> list[tuple[Any, Any]]:
@@ -127,5 +127,5 @@ def _addresses(endpoint: Endpoint, deadline: Deadline) -> list[tuple[Any, Any]]:
     if not found:
         why = problem[0] if problem else "no answer in time"
         host = printable(endpoint.host, limit=100)
-        raise Troubled("down", f"has a host that cannot be found: {host} ({why})", host=endpoint.host)
+        raise ServiceError("down", f"has a host that cannot be found: {host} ({why})", host=endpoint.host)
     return found

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from sage_doctor.facts.ground_truth import expected_hashes, ground_truth
+from sage_doctor.facts.expected_hashes import expected_hashes
 
 COMMIT = "a" * 40
 SHA256, OTHER = "c" * 64, "e" * 64
@@ -19,8 +19,7 @@ def snapshot(root: Path) -> Path:
 def test_blob_name(tmp_path: Path) -> None:
     folder = snapshot(tmp_path)
     (folder / "model.safetensors").symlink_to(f"../../blobs/{SHA256}")
-    known = ground_truth(folder, "model.safetensors")
-    assert known is not None
+    known = expected_hashes(folder, ["model.safetensors"])["model.safetensors"]
     assert (known.algorithm, known.hex) == ("sha256", SHA256)
     assert "blob" in known.source
 
@@ -32,8 +31,7 @@ def test_listing_of_a_snapshot_that_was_copied_without_links(tmp_path: Path) -> 
     trees.mkdir()
     entry = {"size": 1, "blob_id": "d" * 40, "lfs_sha256": SHA256, "lfs_size": 1}
     (trees / f"{COMMIT}.json").write_text(json.dumps({"format_version": 1, "files": {"model.safetensors": entry}}))
-    known = ground_truth(folder, "model.safetensors")
-    assert known is not None
+    known = expected_hashes(folder, ["model.safetensors"])["model.safetensors"]
     assert (known.hex, known.source) == (SHA256, f"trees/{COMMIT}.json in the cache")
 
 
@@ -55,6 +53,6 @@ def test_record_of_a_download_wins_over_the_git_index(tmp_path: Path) -> None:
 
 def test_nobody_recorded_anything(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_text("x")
-    assert ground_truth(tmp_path, "model.safetensors") is None
-    assert ground_truth(tmp_path / "absent", "model.safetensors") is None
-    assert ground_truth(tmp_path, "../model.safetensors") is None
+    assert expected_hashes(tmp_path, ["model.safetensors"]) == {}
+    assert expected_hashes(tmp_path / "absent", ["model.safetensors"]) == {}
+    assert expected_hashes(tmp_path, ["../model.safetensors"]) == {}

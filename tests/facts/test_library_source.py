@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.readers.library_source import (
+from sage_doctor.facts.library_source import (
     known_lora_fields,
     known_model_types,
     known_peft_types,

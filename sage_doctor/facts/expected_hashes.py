@@ -1,4 +1,4 @@
-"""What the files of a model directory should hash to, without a network: whatever somebody recorded here earlier."""
+"""The expected hashes of a model directory's files: from records of the cache, downloads, merges and Git, offline."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from pathlib import Path
 
 from sage_doctor.readers.git_pointer import index_hashes
 from sage_doctor.readers.known_hash import (
-    Algorithm,
+    HubFile,
     KnownHash,
-    TreeEntry,
     algorithm_of,
-    expected_hash,
+    blob_hash,
     is_inside,
     local_dir_hash,
-    read_tree,
+    read_hub_listing,
 )
 from sage_doctor.readers.merge_record import merge_hashes
-
-__all__ = ["Algorithm", "KnownHash", "expected_hashes", "ground_truth"]
-
-
-def ground_truth(directory: Path, file: str) -> KnownHash | None:
-    """Return what the hash of `directory/file` should be, or None where nobody recorded it. Never raises."""
-    return expected_hashes(directory, [file]).get(file)
 
 
 def expected_hashes(directory: Path, files: Iterable[str]) -> Mapping[str, KnownHash]:
@@ -51,20 +43,20 @@ def expected_hashes(directory: Path, files: Iterable[str]) -> Mapping[str, Known
 
 
 def _blob_name(directory: Path, file: str) -> KnownHash | None:
-    known = expected_hash(directory / file)
+    known = blob_hash(directory / file)
     return KnownHash(algorithm=known[0], hex=known[1], source="the name of its blob in the cache") if known else None
 
 
-def _snapshot_listing(directory: Path) -> tuple[str, Mapping[str, TreeEntry]] | None:
+def _snapshot_listing(directory: Path) -> tuple[str, Mapping[str, HubFile]] | None:
     """Return the hub's listing where `directory` is a cache snapshot: those copied without links have no blob names."""
-    place = Path(os.path.realpath(directory))
-    if place.parent.name != "snapshots" or algorithm_of(place.name) != "git-sha1":
+    real_path = Path(os.path.realpath(directory))
+    if real_path.parent.name != "snapshots" or algorithm_of(real_path.name) != "git-sha1":
         return None
-    entries = read_tree(place.parent.parent, place.name)
-    return (place.name, entries) if entries else None
+    entries = read_hub_listing(real_path.parent.parent, real_path.name)
+    return (real_path.name, entries) if entries else None
 
 
-def _listed(listing: tuple[str, Mapping[str, TreeEntry]] | None, file: str) -> KnownHash | None:
+def _listed(listing: tuple[str, Mapping[str, HubFile]] | None, file: str) -> KnownHash | None:
     if listing is None or file not in listing[1]:
         return None
     entry = listing[1][file]

@@ -1,6 +1,6 @@
-"""What an adapter's configuration asks of a merge, and what in it rules a merge out.
+"""The rules of a merge that an adapter's configuration states, and the options that make a merge impossible.
 
-The rules are those of peft 0.21: which option changes the result, and which cannot be put into weights at all.
+They are those of peft 0.21: which option changes the result, and which cannot be merged into weights at all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.text import printable, shell_quote
 
 MERGEABLE = ("LORA", "TRAINABLE_TOKENS")
-# Options that make another computation of a LoRA; each is off where it is absent, false or empty.
+# Options that change how a LoRA is computed; each is off if absent, false or empty.
 _OTHER_VARIANTS = {
     "alora_invocation_tokens": "an activated LoRA works only after its invocation tokens",
     "arrow_config": "Arrow chooses among adapters for every token",
@@ -31,8 +31,8 @@ _OTHER_VARIANTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How an adapter's tensors are to be applied."""
+class MergeRules:
+    """How an adapter's tensors are applied."""
 
     peft_type: str
     values: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Recipe:
     def scaling(self, module: str, rank: int) -> float:
         """Return what the product of a module's matrices is multiplied with.
 
-        `rank` is the one its matrices have. Raises `MergeRefused` where the configuration states another: then
+        `rank` is the one its matrices have. Raises `MergeRefused` if the configuration states another: then
         configuration and weights come from two trainings, and neither is known to be right.
         """
         stated = self._pattern("rank_pattern", module, self.values.get("r", 8))
@@ -52,11 +52,11 @@ class Recipe:
             raise refused(
                 f"the adapter's matrices for {printable(module)} have rank {rank}, its configuration states "
                 f"{printable(str(stated))}",
-                "Bring back the configuration that belongs to these weights.",
+                "Restore the configuration that belongs to these weights.",
             )
         alpha = self._pattern("alpha_pattern", module, self.values.get("lora_alpha", 8))
         if type(alpha) not in (int, float):
-            raise refused("lora_alpha is not a number", "Bring back the configuration that belongs to these weights.")
+            raise refused("lora_alpha is not a number", "Restore the configuration that belongs to these weights.")
         return float(alpha / math.sqrt(rank) if self.flag("use_rslora") else alpha / rank)
 
     def _pattern(self, field: str, module: str, default: Any) -> Any:
@@ -133,15 +133,15 @@ def _excluded(excluded: Any, module: str) -> bool:
     return isinstance(excluded, list) and any(module == e or module.endswith(f".{e}") for e in excluded)
 
 
-def read_recipe(config: AdapterConfig) -> Recipe:
+def read_rules(config: AdapterConfig) -> MergeRules:
     """Return what `adapter_config.json` asks for. Raises `MergeRefused` where it cannot be merged faithfully."""
     if config.values is None:
         reason = "missing" if config.file.missing else config.file.problem
-        raise refused(f"{config.file.where}: {printable(reason)}", "Bring back the adapter's configuration.")
+        raise refused(f"{config.file.where}: {printable(reason)}", "Restore the adapter's configuration.")
     for obstacle in _obstacles(config, config.values):
         raise obstacle
     assert config.peft_type is not None  # an obstacle otherwise
-    return Recipe(peft_type=config.peft_type, values=config.values)
+    return MergeRules(peft_type=config.peft_type, values=config.values)
 
 
 def _by_peft(config: AdapterConfig) -> str:
@@ -156,23 +156,25 @@ def _by_peft(config: AdapterConfig) -> str:
 def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[MergeRefused]:
     kind = printable(str(config.peft_type), limit=40)
     if config.peft_type in UNMERGEABLE:
-        yield refused(f"an adapter of type {kind} adds to the input or the routing: there is nothing to merge")
+        yield refused(
+            f"an adapter of type {kind} changes the input or the routing, so there is nothing to merge into weights"
+        )
     elif config.peft_type not in MERGEABLE:
         yield refused(
-            f"this doctor merges adapters of type {' and '.join(MERGEABLE)}; this one is of type {kind}",
-            "Run sessions on base and adapter together, or let PEFT merge it, which it can for most types:\n"
+            f"sage-doctor merges adapters of type {' and '.join(MERGEABLE)}; this one is of type {kind}",
+            "Run sessions on base and adapter together, or merge it with PEFT, which supports most types:\n"
             f"{_by_peft(config)}\n"
-            "That takes memory for the whole model, and copies no tokenizer.",
+            "That needs memory for the whole model and does not copy the tokenizer.",
         )
     if values.get("layer_replication"):
         yield refused("the adapter repeats layers of its base (layer_replication): shared weights would be corrupted")
     for field, why in _OTHER_VARIANTS.items():
         if values.get(field):
-            yield refused(f"the adapter's configuration sets {field}: {why}, which this doctor does not merge")
+            yield refused(f"the adapter's configuration sets {field}: {why}, which sage-doctor does not merge")
     init = (config.init or "").lower()
     if init.startswith((*MUTATING_INITS, "mica")):
         yield refused(
             f"the adapter was initialised with {printable(init, limit=40)}, which changed the base's weights while "
-            "training: on the original base it does not fit",
+            "training: the adapter does not fit the original base",
             "Save it once with path_initial_model_for_weight_conversion (it becomes a plain LoRA), and merge that.",
         )

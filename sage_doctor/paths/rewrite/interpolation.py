@@ -1,7 +1,7 @@
-"""Longer texts that name a root: an f-string with a field for it, or a sum where a field would be read once more.
+"""Longer texts that contain a root: an f-string field for it, or a concatenation where the text is a template.
 
 `"ROOT/zoo/{}".format(x)` becomes `str(R) + "/zoo/{}".format(x)`, because a root may have a brace or a percent sign in
-its name, and what is inserted must not be taken for a template. Each text is read again and held to the old one.
+its name, and what is inserted must not be read as a template. Each new text is parsed and compared with the old one.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import ast
 import re
 from dataclasses import dataclass
 
-from sage_doctor.paths.rewrite.expressions import Start, stands_alone
-from sage_doctor.paths.rewrite.nodes import Nodes
-from sage_doctor.paths.rewrite.planned import TAME, Span
-from sage_doctor.paths.rewrite.shell_words import ELSEWHERE
+from sage_doctor.paths.rewrite.expressions import RootExpression, stands_alone
+from sage_doctor.paths.rewrite.file_edits import UNQUOTED_PATH, Span
+from sage_doctor.paths.rewrite.node_index import NodeIndex
+from sage_doctor.paths.rewrite.shell_edits import ELSEWHERE
 
-_PIECE = re.compile(
+_LITERAL = re.compile(
     r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>\"\"\"|'''|"|')(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""", re.DOTALL
 )
 _GAP = re.compile(r"(?:\s|\\\n|#[^\n]*\n)*")
@@ -25,15 +25,15 @@ Flat = list[str | tuple[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Spliced:
-    """The new source, and what it takes the place of where that is more than the text itself."""
+    """The new source, and the span it replaces if that is more than the text itself."""
 
     source: str
-    place: Span | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Piece:
-    """One of the literals that Python joins: `gap` is what stands before it."""
+class _Literal:
+    """One of several adjacent literals: `gap` is what precedes it."""
 
     gap: str
     prefix: str
@@ -44,39 +44,39 @@ class _Piece:
         return f"{self.gap}{self.prefix}{self.quote}{self.body}{self.quote}"
 
 
-def splice(nodes: Nodes, node: ast.expr, segment: str, root: str, start: Start) -> Spliced | None:
-    """Return a text with `start` where it names `root`; None where that cannot be said with certainty.
+def splice(nodes: NodeIndex, node: ast.expr, segment: str, root: str, start: RootExpression) -> Spliced | None:
+    """Return a text with `start` where it names `root`; None if that is uncertain.
 
     `segment` is the source of the text, a constant or an f-string. A text with blanks may be a command line: it is left
     alone where the root here is none that every shell takes for one word.
     """
-    pieces = _pieces(segment)
-    if not pieces or not root:
+    literals = _literals(segment)
+    if not literals or not root:
         return None
     if nodes.formatted(node):
-        return _in_front(nodes, node, pieces, root, start)
-    if re.search(r"\s", segment) and (TAME.fullmatch(str(start.path)) is None or _ELSEWHERE.search(segment)):
+        return _in_front(nodes, node, literals, root, start)
+    if re.search(r"\s", segment) and (UNQUOTED_PATH.fullmatch(str(start.path)) is None or _ELSEWHERE.search(segment)):
         return None
     if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
-        return _of_bytes(nodes, node, pieces, root, start)
-    source = "".join(str(_with_field(p, root, start)) for p in pieces)
-    source = f"({source})" if any("\n" in p.gap for p in pieces) else source
+        return _of_bytes(nodes, node, literals, root, start)
+    source = "".join(str(_with_field(p, root, start)) for p in literals)
+    source = f"({source})" if any("\n" in p.gap for p in literals) else source
     made = _parsed(source)
     if made is None or _flat(made, start, root) != _flat(node, start, root) or _flat(made, None, "") == _flat(node):
         return None
     return Spliced(source=source)
 
 
-def _pieces(segment: str) -> list[_Piece]:
+def _literals(segment: str) -> list[_Literal]:
     """Return the literals of a source, an empty list where there is anything else in it."""
-    found: list[_Piece] = []
+    found: list[_Literal] = []
     position = 0
     while position < len(segment):
         gap = _GAP.match(segment, position)
-        match = _PIECE.match(segment, gap.end() if gap is not None else position)
+        match = _LITERAL.match(segment, gap.end() if gap is not None else position)
         if match is None or gap is None:
             return []
-        found.append(_Piece(gap=gap[0], prefix=match["prefix"], quote=match["quote"], body=match["body"]))
+        found.append(_Literal(gap=gap[0], prefix=match["prefix"], quote=match["quote"], body=match["body"]))
         position = match.end()
     return found
 
@@ -86,29 +86,33 @@ def _named(root: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.~/$}}\\-]){re.escape(root)}(?=[/\s'\"`:;,)(\]\[<>|&\\]|$)")
 
 
-def _with_field(piece: _Piece, root: str, start: Start) -> _Piece:
+def _with_field(literal: _Literal, root: str, start: RootExpression) -> _Literal:
     pattern = _named(root)
-    if pattern.search(piece.body) is None:
-        return piece
+    if pattern.search(literal.body) is None:
+        return literal
     source = start.source
-    if len(piece.quote) == 1 and piece.quote in source:  # before Python 3.12 a field may not have the text's own quotes
-        source = source.replace(piece.quote, "'" if piece.quote == '"' else '"')
-    body, prefix = piece.body, piece.prefix
+    if (
+        len(literal.quote) == 1 and literal.quote in source
+    ):  # before Python 3.12 a field may not have the text's own quotes
+        source = source.replace(literal.quote, "'" if literal.quote == '"' else '"')
+    body, prefix = literal.body, literal.prefix
     if "f" not in prefix.lower():
         body = body.replace("{", "{{").replace("}", "}}")
         prefix = "f" + prefix.replace("u", "").replace("U", "")
     body = pattern.sub(lambda _match: f"{{{source}}}", body)
-    return _Piece(gap=piece.gap, prefix=prefix, quote=piece.quote, body=body)
+    return _Literal(gap=literal.gap, prefix=prefix, quote=literal.quote, body=body)
 
 
-def _in_front(nodes: Nodes, node: ast.expr, pieces: list[_Piece], root: str, start: Start) -> Spliced | None:
+def _in_front(
+    nodes: NodeIndex, node: ast.expr, literals: list[_Literal], root: str, start: RootExpression
+) -> Spliced | None:
     """Return the whole expression that fills a template, with the root in front of it and not in it."""
     outer = nodes.filled(node)
-    first, *rest = pieces
+    first, *rest = literals
     if outer is None or not first.body.startswith(root) or _named(root).match(first.body) is None:
         return None
     shorter = "".join(
-        map(str, (_Piece(gap="", prefix=first.prefix, quote=first.quote, body=first.body[len(root) :]), *rest))
+        map(str, (_Literal(gap="", prefix=first.prefix, quote=first.quote, body=first.body[len(root) :]), *rest))
     )
     made = _parsed(f"({shorter})")
     old = _flat(node)
@@ -117,22 +121,24 @@ def _in_front(nodes: Nodes, node: ast.expr, pieces: list[_Piece], root: str, sta
     if any(isinstance(part, str) and _named(root).search(part) for part in new):
         return None  # one more root within the template
     before, after = nodes.around(outer, node)
-    value = start.source if start.value == "str" else f"str({start.source})"
+    value = start.source if start.value_type == "str" else f"str({start.source})"
     if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
         value = f"os.fsencode({start.source})"
     source = f"{value} + {before}{shorter}{after}"
     if not stands_alone(nodes.parents.get(outer)) or _parsed(source) is None:  # lines that only go on in brackets
         source = f"({source})"
-    return Spliced(source=source, place=nodes.span(outer)) if _parsed(source) is not None else None
+    return Spliced(source=source, span=nodes.span(outer)) if _parsed(source) is not None else None
 
 
-def _of_bytes(nodes: Nodes, node: ast.Constant, pieces: list[_Piece], root: str, start: Start) -> Spliced | None:
+def _of_bytes(
+    nodes: NodeIndex, node: ast.Constant, literals: list[_Literal], root: str, start: RootExpression
+) -> Spliced | None:
     """Return bytes that name a root somewhere, as a sum: there are no f-strings of bytes."""
-    if len(pieces) != 1 or pieces[0].gap:
+    if len(literals) != 1 or literals[0].gap:
         return None
-    (piece,) = pieces
-    parts = _named(root).split(piece.body)
-    texts = [f"{piece.prefix}{piece.quote}{part}{piece.quote}" for part in parts]
+    (literal,) = literals
+    parts = _named(root).split(literal.body)
+    texts = [f"{literal.prefix}{literal.quote}{part}{literal.quote}" for part in parts]
     try:
         values = [ast.literal_eval(text) for text in texts]
     except (ValueError, SyntaxError):
@@ -153,7 +159,7 @@ def _parsed(source: str) -> ast.expr | None:
         return None
 
 
-def _flat(node: ast.expr, start: Start | None = None, root: str = "") -> Flat | None:
+def _flat(node: ast.expr, start: RootExpression | None = None, root: str = "") -> Flat | None:
     """Return a text as its constant parts and its fields; a field that is `start` counts as the text `root`."""
     if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
         return _merged([node.value.decode("latin-1")])
@@ -162,7 +168,7 @@ def _flat(node: ast.expr, start: Start | None = None, root: str = "") -> Flat | 
     if not isinstance(node, ast.JoinedStr):
         return None
     wanted = _parsed(start.source) if start is not None else None
-    said = ast.dump(wanted) if wanted is not None else ""
+    wanted_dump = ast.dump(wanted) if wanted is not None else ""
     parts: Flat = []
     for value in node.values:
         if isinstance(value, ast.Constant):
@@ -171,7 +177,7 @@ def _flat(node: ast.expr, start: Start | None = None, root: str = "") -> Flat | 
             isinstance(value, ast.FormattedValue)
             and value.conversion == -1
             and value.format_spec is None
-            and ast.dump(value.value) == said
+            and ast.dump(value.value) == wanted_dump
         ):
             parts.append(root)
         else:

@@ -1,7 +1,7 @@
-"""The change itself: expressions replaced in a concrete syntax tree, so that nothing else of a file moves.
+"""The new contents of a file: expressions are replaced in a concrete syntax tree, and nothing else changes.
 
-libcst (the extra `paths`) keeps every blank and comment, and puts imports where they belong. What comes out is held to
-what was planned: besides the planned expressions and imports, the abstract syntax tree must be the same.
+libcst (the extra `paths`) keeps every blank and comment, and puts imports where they belong. Apart from the planned
+expressions and imports, the abstract syntax tree must stay the same.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.python_script import decoded, parse
-from sage_doctor.paths.rewrite.nodes import Nodes
-from sage_doctor.paths.rewrite.planned import Edit, FileEdits
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits
+from sage_doctor.paths.rewrite.node_index import NodeIndex
 from sage_doctor.paths.rewrite.shell_source import shell_rewritten
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _IMPORTED_FROM = frozenset({"pathlib", "sage_doctor"})
 
 
 def rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
-    """Return the file with these of its edits made, or as it was where there are none.
+    """Return the file with these edits applied, or as it was without edits.
 
     Raises `DoctorError` where libcst is not installed, or where anything but the planned expressions would change.
     """
@@ -49,16 +49,16 @@ def _replaced(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     try:
         module = cst.parse_module(whole)
     except (cst.ParserSyntaxError, UnicodeError, LookupError, RecursionError) as error:
-        raise DoctorError(f"{planned.path}: libcst cannot read it, so it is left alone") from error
+        raise DoctorError(f"{planned.path}: libcst cannot parse it, so it is left alone") from error
     if module.bytes != whole:
-        raise DoctorError(f"{planned.path}: libcst would not keep its layout, so it is left alone")
+        raise DoctorError(f"{planned.path}: libcst would change its layout, so it is left alone")
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
     spans = {
         (r.start.line, r.start.column, r.end.line, r.end.column): node
         for node, r in wrapper.resolve(PositionProvider).items()
         if isinstance(node, cst.BaseExpression)
     }
-    lost = next((e.occurrence.line for e in edits if e.span not in spans), None)
+    lost = next((e.reference.line for e in edits if e.span not in spans), None)
     if lost is not None:
         raise DoctorError(f"{planned.path}: line {lost} was not found again, so it is left alone")
     nodes = {id(spans[e.span]): e.source for e in edits}
@@ -99,7 +99,7 @@ def _parted(raw: bytes) -> tuple[bytes, bytes]:
 
 
 def suggested(planned: FileEdits, edits: Sequence[Edit] = ()) -> tuple[bytes, tuple[Edit, ...]]:
-    """Return the file with these edits made and what is only suggested besides, and which suggestions these are.
+    """Return the file with these edits and its suggestions applied, and which suggestions were applied.
 
     A suggestion that cannot be written is left out. Raises `DoctorError` where libcst is not installed.
     """
@@ -110,16 +110,16 @@ def suggested(planned: FileEdits, edits: Sequence[Edit] = ()) -> tuple[bytes, tu
         if str(error) == NOT_INSTALLED:
             raise
     data = rewritten(planned, made)
-    taken: list[Edit] = []
+    applied: list[Edit] = []
     for edit in planned.suggestions:
         with contextlib.suppress(DoctorError):
-            data = rewritten(planned, [*made, *taken, edit])
-            taken.append(edit)
-    return data, tuple(taken)
+            data = rewritten(planned, [*made, *applied, edit])
+            applied.append(edit)
+    return data, tuple(applied)
 
 
 def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
-    """Hold the new file to the plan. Raises `DoctorError`."""
+    """Raise `DoctorError` if the new file differs from the plan."""
     try:
         before, after = parse(planned.raw), parse(data)
     except ValueError as error:
@@ -130,18 +130,18 @@ def _hold(planned: FileEdits, edits: Sequence[Edit], data: bytes) -> None:
 
 def _expected(module: ast.Module, planned: FileEdits, edits: Sequence[Edit]) -> list[str]:
     """Return the shape of the file as it must be with the edits made."""
-    nodes = Nodes(module, decoded(planned.raw))
-    places = {id(nodes.replaced(e)): e.source for e in edits}
+    nodes = NodeIndex(module, decoded(planned.raw))
+    replacements = {id(nodes.replaced(e)): e.source for e in edits}
 
-    class Place(ast.NodeTransformer):
+    class Replacer(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
-            source = places.get(id(node))
+            source = replacements.get(id(node))
             if source is not None:
                 return ast.parse(source, mode="eval").body
             done: ast.AST = self.generic_visit(node)
             return done
 
-    return _shape(Place().visit(module))
+    return _shape(Replacer().visit(module))
 
 
 def _shape(module: ast.AST) -> list[str]:

@@ -1,7 +1,7 @@
-"""A base that is stored quantised: which of its tensors are, and what plain tensors they stand for.
+"""The quantisation of a base: which of its tensors are quantised, and which plain tensors they represent.
 
-Read from names and headers. Each form here is one whose meaning its makers' library states and whose arithmetic
-(`decoding`) has been held, bit for bit, to what transformers itself makes of it. Every other form is an obstacle.
+Read from names and headers. For each format here the result of `decoding` was compared, bit for bit, with that of
+transformers. Every other format is refused.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _MOST_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantised:
-    """How a base is quantised. `plain` are its tensors as they are once dequantised; `obstacle` says why not.
+class BaseQuantization:
+    """How a base is quantised. `plain` are its tensors once dequantised; `obstacle` says why that is impossible.
 
-    `coded` are the names, as stored, of the tensors that are quantised or belong to one that is.
+    `quantized` are the names, as stored, of the tensors that are quantised or belong to one that is.
     """
 
     method: str
     settings: Mapping[str, Any]
-    coded: frozenset[str]
+    quantized: frozenset[str]
     plain: Mapping[str, TensorLocation]
     obstacle: str = ""
 
@@ -44,33 +44,33 @@ class Quantised:
         """The bytes of the tensors before and after, the former being those of the coded numbers alone."""
         wide = {"F64": 8, "F32": 4}
         after = sum(
-            p.tensor.elements * wide.get(p.tensor.dtype, 2) if p.coded else p.nbytes for p in self.plain.values()
+            p.tensor.elements * wide.get(p.tensor.dtype, 2) if p.quantized else p.nbytes for p in self.plain.values()
         )
-        parts = [q for p in self.plain.values() for q in (p.coded.parts.values() if p.coded else [p])]
+        parts = [q for p in self.plain.values() for q in (p.quantized.parts.values() if p.quantized else [p])]
         return sum(p.nbytes for p in parts), after
 
     def losses(self) -> tuple[str, ...]:
-        """Return what a merge into the dequantised base loses, one sentence each."""
+        """Return what a merge into the dequantised base loses, one phrase each."""
         before, after = self.nbytes
         found = [
-            f"the quantised form is gone: {format_bytes(before)} of weights become {format_bytes(after)}",
-            f"what {self.method} rounded away when the base was quantised stays lost",
+            f"the quantised format: {format_bytes(before)} of weights become {format_bytes(after)}",
+            f"nothing that {self.method} rounded away is restored",
         ]
-        if any(p.coded and p.coded.form in ("bnb-8bit", "fp8") for p in self.plain.values()):
-            found.append("what goes through the layers is not rounded any more, as a runner of this form may do")
+        if any(p.quantized and p.quantized.form in ("bnb-8bit", "fp8") for p in self.plain.values()):
+            found.append("activations are no longer rounded, as a runtime of this format may do")
         return tuple(found)
 
-    def question(self) -> MergeRefused:
-        """Return the refusal of a merge that nobody has asked to dequantise for."""
+    def needs_dequantize(self) -> MergeRefused:
+        """Return the refusal of a merge that needs `--dequantize`."""
         what = f"the base is quantised ({self.method}) where the adapter changes it"
         if self.obstacle:
             return self.refusal()
         before, after = self.nbytes
         return refused(
             what,
-            "Merge into the unquantised model it was made from, and quantise the result. Or say --dequantize: the "
-            f"result is a plain model ({format_bytes(after)} instead of {format_bytes(before)}), and what the "
-            "quantisation rounded away stays lost. Or run sessions on base and adapter together.",
+            "Merge into the unquantised model it was made from, and quantise the result. Or use --dequantize: the "
+            f"result is a plain model ({format_bytes(after)} instead of {format_bytes(before)}), without what the "
+            "quantisation rounded away. Or run sessions on base and adapter together.",
         )
 
     def refusal(self) -> MergeRefused:
@@ -82,8 +82,10 @@ class Quantised:
         )
 
 
-def read_quantised(config: Mapping[str, Any], tensors: Mapping[str, TensorLocation], kind: str) -> Quantised | None:
-    """Return how the base with these stored tensors is quantised, or None where its configuration says nothing of it.
+def read_quantization(
+    config: Mapping[str, Any], tensors: Mapping[str, TensorLocation], kind: str
+) -> BaseQuantization | None:
+    """Return how the base with these stored tensors is quantised, None if its configuration does not say so.
 
     `kind` is the model's type. Reads the few bytes in which bitsandbytes states its numbers; never raises.
     """
@@ -91,34 +93,36 @@ def read_quantised(config: Mapping[str, Any], tensors: Mapping[str, TensorLocati
     if settings is None:
         return None
     method = _method(settings)
-    coded, plain = _not_plain(tensors), dict(tensors)
+    quantized, plain = _not_plain(tensors), dict(tensors)
     try:
         found = dict(_forms(settings, tensors, _dtype(config)))
-        consumed = {q.tensor.name for p in found.values() if p.coded for q in p.coded.parts.values()}
+        consumed = {q.tensor.name for p in found.values() if p.quantized for q in p.quantized.parts.values()}
         consumed |= _of_activations(found, tensors)
         plain = {n: p for n, p in tensors.items() if n not in consumed} | found
-        coded |= consumed
-        rest = sorted(n for n, p in plain.items() if p.coded is None and p.tensor.dtype in _PACKED)
+        quantized |= consumed
+        rest = sorted(n for n, p in plain.items() if p.quantized is None and p.tensor.dtype in _PACKED)
         if rest:
-            raise _Unknown(f"nothing here says what {printable(rest[0])} stands for ({plain[rest[0]].tensor.dtype})")
+            raise _UnsupportedFormat(f"the format of {printable(rest[0])} is unknown ({plain[rest[0]].tensor.dtype})")
         if not found:
-            raise _Unknown("none of its tensors is stored in a form that is known here")
+            raise _UnsupportedFormat("none of its tensors is stored in a known format")
         _require_upright(settings, kind)
-    except _Unknown as unknown:
-        return Quantised(method=method, settings=settings, coded=coded, plain=plain, obstacle=str(unknown))
-    return Quantised(method=method, settings=settings, coded=coded, plain=plain)
+    except _UnsupportedFormat as unknown:
+        return BaseQuantization(
+            method=method, settings=settings, quantized=quantized, plain=plain, obstacle=str(unknown)
+        )
+    return BaseQuantization(method=method, settings=settings, quantized=quantized, plain=plain)
 
 
 def _not_plain(tensors: Mapping[str, TensorLocation]) -> frozenset[str]:
-    """Return the tensors that are no floating numbers, or lie in a module with more than a weight and a bias."""
+    """Return the tensors that are not floating numbers, or belong to a module with more than a weight and a bias."""
     odd = {n.rpartition(".")[0] for n in tensors if n.rpartition(".")[2] not in ("weight", "bias")}
     return frozenset(
         n for n, p in tensors.items() if p.tensor.dtype not in FLOATS or n in odd or n.rpartition(".")[0] in odd
     )
 
 
-class _Unknown(Exception):
-    """A form whose numbers are not known to be understood."""
+class _UnsupportedFormat(Exception):
+    """A quantisation format that is not supported."""
 
 
 def _settings(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -130,8 +134,8 @@ def _settings(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def without_quantisation(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration that says nothing of a quantisation."""
+def without_quantization(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without its quantisation."""
     plain = {k: v for k, v in config.items() if k not in KEYS}
     if isinstance(plain.get("text_config"), Mapping):
         plain["text_config"] = {k: v for k, v in plain["text_config"].items() if k not in KEYS}
@@ -177,9 +181,9 @@ def _forms(
                 yield name.removesuffix("_scale_inv"), _fp8(name, settings, tensors, dtype)
 
 
-def _plain(stored: TensorLocation, dtype: str, shape: tuple[int, ...], coded: QuantizedStorage) -> TensorLocation:
+def _plain(stored: TensorLocation, dtype: str, shape: tuple[int, ...], quantized: QuantizedStorage) -> TensorLocation:
     tensor = stored.tensor._replace(dtype=dtype, shape=shape)
-    return TensorLocation(stored.path, tensor, coded)
+    return TensorLocation(stored.path, tensor, quantized)
 
 
 def _require(
@@ -187,9 +191,9 @@ def _require(
 ) -> TensorLocation:
     found = tensors.get(name)
     if found is None:
-        raise _Unknown(f"{printable(name)} is missing")
+        raise _UnsupportedFormat(f"{printable(name)} is missing")
     if found.tensor.dtype not in dtypes or elements not in (None, found.tensor.elements):
-        raise _Unknown(f"{printable(name)} is not in the form that was expected")
+        raise _UnsupportedFormat(f"{printable(name)} is not in the expected format")
     return found
 
 
@@ -198,9 +202,9 @@ def _four_bits(weight: str, kind: str, tensors: Mapping[str, TensorLocation]) ->
     state = _state(tensors[f"{weight}{_STATE}{kind}"])
     shape, block, dtype = state.get("shape"), state.get("blocksize"), STORED.get(str(state.get("dtype")))
     if kind not in ("nf4", "fp4") or dtype is None or not isinstance(shape, list) or not _size(block):
-        raise _Unknown(f"the state of {printable(weight)} is not one of bitsandbytes 0.41 to 0.50")
+        raise _UnsupportedFormat(f"the state of {printable(weight)} is not one of bitsandbytes 0.41 to 0.50")
     if len(shape) != 2 or not all(_size(n) for n in shape):
-        raise _Unknown(f"{printable(weight)} is no matrix")
+        raise _UnsupportedFormat(f"{printable(weight)} is not a matrix")
     assert isinstance(block, int)
     elements = shape[0] * shape[1]
     blocks = -(-elements // block)
@@ -213,7 +217,7 @@ def _four_bits(weight: str, kind: str, tensors: Mapping[str, TensorLocation]) ->
     if f"{weight}.nested_absmax" in tensors:
         inner, offset = state.get("nested_blocksize"), state.get("nested_offset")
         if not _size(inner) or not isinstance(offset, (int, float)) or state.get("nested_dtype") != "float32":
-            raise _Unknown(f"the state of {printable(weight)} is not one of bitsandbytes 0.41 to 0.50")
+            raise _UnsupportedFormat(f"the state of {printable(weight)} is not one of bitsandbytes 0.41 to 0.50")
         assert isinstance(inner, int)
         parts["absmax"] = _require(tensors, f"{weight}.absmax", {"U8"}, blocks)
         parts["nested"] = _require(tensors, f"{weight}.nested_absmax", {"F32"}, -(-blocks // inner))
@@ -230,34 +234,34 @@ def _size(value: object) -> bool:
     return type(value) is int and 0 < value <= (1 << 40)
 
 
-def _state(place: TensorLocation) -> Mapping[str, Any]:
+def _state(location: TensorLocation) -> Mapping[str, Any]:
     """Return what bitsandbytes wrote, as JSON in a tensor of bytes, of a weight's numbers."""
-    if place.tensor.dtype != "U8" or place.nbytes > _MOST_STATE_BYTES:
-        raise _Unknown(f"{printable(place.tensor.name)} is not in the form that was expected")
+    if location.tensor.dtype != "U8" or location.nbytes > _MOST_STATE_BYTES:
+        raise _UnsupportedFormat(f"{printable(location.tensor.name)} is not in the expected format")
     try:
-        found = json.loads(_bytes(place))
+        found = json.loads(_bytes(location))
     except (ValueError, RecursionError) as error:
-        raise _Unknown(f"{printable(place.tensor.name)} cannot be read") from error
+        raise _UnsupportedFormat(f"{printable(location.tensor.name)} cannot be read") from error
     return found if isinstance(found, dict) else {}
 
 
-def _bytes(place: TensorLocation) -> bytes:
+def _bytes(location: TensorLocation) -> bytes:
     try:
-        return bytes(read_range(place.path, place.tensor.start, place.nbytes))
+        return bytes(read_range(location.path, location.tensor.start, location.nbytes))
     except UnreadableFile as error:
-        raise _Unknown(f"{printable(place.tensor.name)} cannot be read: {error}") from error
+        raise _UnsupportedFormat(f"{printable(location.tensor.name)} cannot be read: {error}") from error
 
 
 def _eight_bits(module: str, tensors: Mapping[str, TensorLocation], dtype: str) -> TensorLocation:
     """Return a weight of LLM.int8: whole numbers, and one scale for each row."""
     codes = _require(tensors, f"{module}.weight", {"I8"}, None)
     if len(codes.shape) != 2:
-        raise _Unknown(f"{printable(module)} is no matrix")
+        raise _UnsupportedFormat(f"{printable(module)} is not a matrix")
     parts = {"codes": codes, "scales": _require(tensors, f"{module}.SCB", {"F32"}, codes.shape[0])}
     layout = tensors.get(f"{module}.weight_format")
     if layout is not None:
         if layout.nbytes != 1 or _bytes(layout) != b"\0":
-            raise _Unknown(f"{printable(module)} is laid out for one kind of processor")
+            raise _UnsupportedFormat(f"{printable(module)} is laid out for one type of processor")
         parts["layout"] = layout
     return _plain(codes, dtype, codes.shape, QuantizedStorage(form="bnb-8bit", parts=parts, numbers={}))
 
@@ -267,16 +271,16 @@ def _fp8(name: str, settings: Mapping[str, Any], tensors: Mapping[str, TensorLoc
     scales = _require(tensors, name, set(FLOATS), None)
     codes = _require(tensors, name.removesuffix("_scale_inv"), {"F8_E4M3"}, None)
     if len(codes.shape) != 2 or len(scales.shape) not in (0, 1, 2):
-        raise _Unknown(f"{printable(name)} belongs to no matrix")
+        raise _UnsupportedFormat(f"{printable(name)} does not belong to a matrix")
     rows, columns = codes.shape
     block = settings.get("weight_block_size")
     height, width = rows, columns
     if scales.tensor.elements != 1:
         if not isinstance(block, list) or len(block) != 2 or not all(_size(n) and n <= _MOST_BLOCK for n in block):
-            raise _Unknown("its configuration states no weight_block_size")
+            raise _UnsupportedFormat("its configuration states no weight_block_size")
         height, width = block
         if scales.shape != (-(-rows // height), -(-columns // width)):
-            raise _Unknown(f"{printable(name)} does not have one number for each block of {height}×{width}")
+            raise _UnsupportedFormat(f"{printable(name)} does not have one number for each block of {height}×{width}")
     parts = {"codes": codes, "scales": scales}
     return _plain(codes, dtype, (rows, columns), QuantizedStorage(
         form="fp8", parts=parts, numbers={"rows": max(height, 1), "columns": max(width, 1)},
@@ -284,11 +288,11 @@ def _fp8(name: str, settings: Mapping[str, Any], tensors: Mapping[str, TensorLoc
 
 
 def _of_activations(found: Mapping[str, TensorLocation], tensors: Mapping[str, TensorLocation]) -> set[str]:
-    """Return the scales of what goes through the quantised layers, which a plain model has no use for."""
+    """Return the scales of activations, which a plain model does not use."""
     modules = {n.rpartition(".")[0] for n in found}
     return {m + suffix for m in modules for suffix in _ACTIVATIONS if m + suffix in tensors}
 
 
 def _require_upright(settings: Mapping[str, Any], kind: str) -> None:
     if settings.get("quant_method") == "bitsandbytes" and kind in CONV1D:
-        raise _Unknown(f"bitsandbytes stores the weights of a {printable(kind, limit=30)} turned over")
+        raise _UnsupportedFormat(f"bitsandbytes stores the weights of a {printable(kind, limit=30)} transposed")

@@ -1,6 +1,6 @@
-"""The paths of other machines in a shell script, as a person may write them: their root by a variable.
+"""Plans the edits of a shell script: the root of a path becomes a variable.
 
-All of it is suggested only: what a word means to the program that gets it, nobody can tell for certain.
+All of them are suggestions: what a word means to the program that gets it is never certain.
 """
 
 from __future__ import annotations
@@ -12,100 +12,94 @@ from typing import TYPE_CHECKING
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.find.shell_script import UNVERIFIED, shell_parser
-from sage_doctor.paths.rewrite.planned import TAME, Edit, FileEdits, RewriteContext, Span, root_in, target_of
+from sage_doctor.paths.rewrite.file_edits import (
+    UNQUOTED_PATH,
+    Edit,
+    FileEdits,
+    RewriteContext,
+    Span,
+    root_in,
+    target_of,
+)
 from sage_doctor.paths.rewrite.shell_roots import ShellRoot, computed_roots, script_roots
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# What these are given is a place of another machine or container, or a text to look for.
+# Their arguments are paths of another machine or container, or texts to search for.
 ELSEWHERE = frozenset(
-    [
-        "ssh",
-        "sshpass",
-        "mosh",
-        "sftp",
-        "docker",
-        "podman",
-        "nerdctl",
-        "kubectl",
-        "sed",
-        "grep",
-        "egrep",
-        "fgrep",
-        "rg",
-        "awk",
-        "gawk",
-        "perl",
-        "curl",
-        "wget",
-    ]
-)
+    {
+        "ssh", "sshpass", "mosh", "sftp", "docker", "podman", "nerdctl", "kubectl", "sed", "grep", "egrep", "fgrep",
+        "rg", "awk", "gawk", "perl", "curl", "wget",
+    }
+)  # fmt: skip
 _BOTH = frozenset({"scp", "rsync"})
 _SPECIAL = re.compile(r"[$`\"\\!]")
-_GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # what only a run knows stands before it
+_GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # it is preceded by what is only known at run time
 _GOES_ON = re.compile(r"[\"']?[$`{\w\\*?\[]|[\"']{2}")
 
 
 def plan_shell_edits(
-    path: Path, raw: bytes, wanted: list[tuple[PathReference, ClassifiedPath]], world: RewriteContext
+    path: Path, raw: bytes, wanted: list[tuple[PathReference, ClassifiedPath]], context: RewriteContext
 ) -> FileEdits:
-    """Return what may be written for these paths of a script. Raises `ValueError` where it cannot be read."""
+    """Return the suggestions for these paths of a script. Raises `ValueError` if it cannot be parsed."""
     parser = shell_parser()
     if parser is None:
         raise ValueError(UNVERIFIED)
     program = parser.parse(raw).root_node
     if program.has_error:
-        raise ValueError("parts of it are no syntax that the shell's grammar knows")
+        raise ValueError("parts of it are not valid shell syntax")
     if b"\r" in raw:
-        raise ValueError("its line ends are none that a shell takes")
+        raise ValueError("a shell cannot read its line ends")
     text = raw.decode("utf-8")
-    roots = script_roots(program, path, world)
+    roots = script_roots(program, path, context)
     if not re.search(r"^#(SBATCH|PBS|BSUB|\$ )", text, re.MULTILINE):  # a batch system runs a copy of the script
-        roots += computed_roots(text, path, world)
+        roots += computed_roots(text, path, context)
     lines = text.split("\n")
     found = [_edit(o, p, program, lines, roots) for o, p in wanted]
     made: list[Edit] = []
     for edit in (e for e in found if e is not None):
         if not made or made[-1].span[2:] <= edit.span[:2]:
             made.append(edit)
-    return FileEdits(path=path, language="shell", raw=raw, suggestions=tuple(made), left=len(wanted) - len(made))
+    return FileEdits(
+        path=path, language="shell", raw=raw, suggestions=tuple(made), unresolved_count=len(wanted) - len(made)
+    )
 
 
 def _edit(
-    occurrence: PathReference, placed: ClassifiedPath, program: Node, lines: list[str], roots: list[ShellRoot]
+    reference: PathReference, classified: ClassifiedPath, program: Node, lines: list[str], roots: list[ShellRoot]
 ) -> Edit | None:
-    target = target_of(placed)
-    if target is None or occurrence.line > len(lines):
+    target = target_of(classified)
+    if target is None or reference.line > len(lines):
         return None
-    byte = sum(len(line.encode()) + 1 for line in lines[: occurrence.line - 1])
-    byte += len(lines[occurrence.line - 1][: occurrence.column].encode())
+    byte = sum(len(line.encode()) + 1 for line in lines[: reference.line - 1])
+    byte += len(lines[reference.line - 1][: reference.column].encode())
     node = program.descendant_for_byte_range(byte, byte + 1)
-    before = lines[occurrence.line - 1][: occurrence.column]
+    before = lines[reference.line - 1][: reference.column]
     if node is None or _GOES_ON_FROM.search(before) or _is_elsewhere(node, before):
         return None
     for known in roots:
         if known.from_byte > byte or not target.is_relative_to(known.path):
             continue
-        root = root_in(occurrence, target, known.path)
+        root = root_in(reference, target, known.path)
         if root is None:
             continue
-        rest = lines[occurrence.line - 1][occurrence.column + len(root) :]
+        rest = lines[reference.line - 1][reference.column + len(root) :]
         if not rest.startswith("/") and _GOES_ON.match(rest):
             return None
-        made = _word(node, byte, occurrence.text, root, known)
+        made = _word(node, byte, reference.text, root, known)
         if made is None:
             return None
         first, last, source = made
-        place: Span = (*_position(lines, first), *_position(lines, last))
-        return Edit(occurrence=occurrence, source=source, place=place, defines=known.defines, certain=False)
+        span: Span = (*_position(lines, first), *_position(lines, last))
+        return Edit(reference=reference, source=source, own_span=span, defines=known.defines, certain=False)
     return None
 
 
 def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tuple[int, int, str] | None:
-    """Return the first byte of what is replaced, the byte behind it, and what takes its place.
+    """Return the first byte that is replaced, the byte behind the last, and the replacement.
 
-    That is a path in a leaf of the syntax tree, or all of a leaf that stands in single quotation marks.
+    That is a path in a leaf of the syntax tree, or a whole leaf in single quotation marks.
     """
     raw = node.text or b""
     text, at = raw.decode(), len(raw[: byte - node.start_byte].decode())
@@ -113,8 +107,8 @@ def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tupl
         return None
     blanks = re.search(r"\s", text) is not None and " " not in path
     path = path if text.startswith(path, at) else root
-    if _SPECIAL.search(str(known.path)) or (blanks and TAME.fullmatch(str(known.path)) is None):
-        return None  # it may be a command line, and the root is none that every shell takes for one word
+    if _SPECIAL.search(str(known.path)) or (blanks and UNQUOTED_PATH.fullmatch(str(known.path)) is None):
+        return None  # it may be a command line, and the root is not one word in every shell
     quoting = _quoting(node)
     rest, after = path[len(root) :], text[at + len(root) :]
     bare = f"${known.name}" if after[:1] in ("", "/", " ", "'") else f"${{{known.name}}}"
@@ -133,7 +127,7 @@ def _word(node: Node, byte: int, path: str, root: str, known: ShellRoot) -> tupl
 
 
 def _quoting(node: Node) -> str:
-    """Return what a leaf stands in: `double` quotation marks, `none`, or `other`, where nobody should meddle."""
+    """Return the quoting of a leaf: `double` quotation marks, `none`, or `other`, which is left alone."""
     found = "double" if node.type == "string_content" else "none"
     above = node.parent
     while above is not None:
@@ -148,7 +142,7 @@ def _quoting(node: Node) -> str:
 
 
 def _is_elsewhere(node: Node, before: str) -> bool:
-    """Whether a word goes to a program that uses it on another machine, or looks for it in texts."""
+    """Whether a word is an argument of a program that uses it on another machine or searches for it."""
     above: Node | None = node
     while above is not None and above.type != "command":
         above = above.parent

@@ -1,4 +1,4 @@
-"""Looking at every number of a weights file: how many are NaN, infinite or zero.
+"""Reads every number of a weights file: how many are NaN, infinite or zero.
 
 The bits are tested as integers, so that bfloat16 and 8-bit floats need no conversion. The file is read in small
 blocks into one buffer rather than mapped: a mapping of a file that shrinks ends the process with SIGBUS.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Bits = NDArray[np.unsignedinteger[Any]]
 
-TensorPlace = tuple[str, tuple[int, ...], int, int]  # dtype, shape, begin, end: bytes from the start of the file
+TensorSpan = tuple[str, tuple[int, ...], int, int]  # dtype, shape, begin, end: bytes from the start of the file
 
 _BLOCK = 1 << 20  # bytes; block and its shifted copy stay in the processor's cache
 
@@ -81,7 +81,7 @@ class TensorScan:
         return self.known and 0 < self.elements == self.read == self.zero
 
 
-def scan(path: Path, tensors: Mapping[str, TensorPlace]) -> Iterator[TensorScan]:
+def scan(path: Path, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorScan]:
     """Yield what each tensor holds, in the order of the file. Needs numpy, and a few MiB of memory.
 
     A file that ends early, or shrinks meanwhile, gives fewer elements `read`. Raises `UnreadableFile` where it
@@ -108,7 +108,7 @@ def scan(path: Path, tensors: Mapping[str, TensorPlace]) -> Iterator[TensorScan]
         os.close(handle)
 
 
-def _scan_all(file: Any, tensors: Mapping[str, TensorPlace]) -> Iterator[TensorScan]:
+def _scan_all(file: Any, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorScan]:
     import numpy as np  # noqa: PLC0415
 
     raw = bytearray(_BLOCK)

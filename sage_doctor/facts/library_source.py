@@ -1,4 +1,4 @@
-"""What the installed torch, transformers and peft know, read from their sources: none of them is imported."""
+"""What the installed torch, transformers and peft support, read from their sources: none of them is imported."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ TorchAccelerator = Literal["cuda", "rocm", "cpu"]
 _TABLES = ("auto_mappings.py", "configuration_auto.py")
 
 
-def torch_build(version: str | None, places: Sequence[Path]) -> tuple[str | None, TorchAccelerator | None]:
-    """Return how the torch of that version was built, and for what; `places` are its site-packages directories.
+def torch_build(version: str | None, site_dirs: Sequence[Path]) -> tuple[str | None, TorchAccelerator | None]:
+    """Return how the torch of that version was built, and for what; `site_dirs` are its site-packages directories.
 
     The build is the local part of the version (`cpu`, `cu128`, `872d972e41.nv24.08`) or, where it has none, what
     `torch/version.py` says. A vendor's local part names no accelerator: that file decides.
@@ -25,7 +25,7 @@ def torch_build(version: str | None, places: Sequence[Path]) -> tuple[str | None
     if version is None:
         return None, None
     local = version.partition("+")[2] or None
-    text = next((t for p in places if (t := read_text(p / "torch/version.py")) is not None), None)
+    text = next((t for p in site_dirs if (t := read_text(p / "torch/version.py")) is not None), None)
     if text is None:
         named = re.match(r"(cpu|cu|rocm)", local or "")
         kinds: dict[str, TorchAccelerator] = {"cpu": "cpu", "cu": "cuda", "rocm": "rocm"}
@@ -91,8 +91,8 @@ def known_model_types(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
 
     4.x keeps the table in `configuration_auto.py`; 5.x generates `auto_mappings.py` and adds to it in the former.
     """
-    for place in site_packages:
-        folder = place / "transformers/models/auto"
+    for site_dir in site_packages:
+        folder = site_dir / "transformers/models/auto"
         modules = (parse_file(folder / name) for name in _TABLES)
         types = frozenset(t for m in modules if m is not None for t in mapping_keys(m, "CONFIG_MAPPING_NAMES"))
         if types:
@@ -103,8 +103,8 @@ def known_model_types(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
 @functools.cache
 def known_peft_types(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
     """Return the `peft_type`s of the installed peft; None where they cannot be read."""
-    for place in site_packages:
-        module = parse_file(place / "peft/utils/peft_types.py")
+    for site_dir in site_packages:
+        module = parse_file(site_dir / "peft/utils/peft_types.py")
         types = class_values(module, "PeftType") if module is not None else frozenset()
         if types:
             return types
@@ -114,8 +114,8 @@ def known_peft_types(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
 @functools.cache
 def known_lora_fields(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
     """Return the fields that the installed peft's `LoraConfig` accepts; None where they cannot be read."""
-    for place in site_packages:
-        lora, base = parse_file(place / "peft/tuners/lora/config.py"), parse_file(place / "peft/config.py")
+    for site_dir in site_packages:
+        lora, base = parse_file(site_dir / "peft/tuners/lora/config.py"), parse_file(site_dir / "peft/config.py")
         if lora is None or base is None:
             continue
         own = class_fields(lora, "LoraConfig")

@@ -1,4 +1,4 @@
-"""Signs of an accelerator that need no driver call: device nodes, kernel modules, driver libraries, cards on the bus.
+"""Signs of an accelerator on this host: device nodes, kernel modules, driver libraries, cards on the bus.
 
 `nvidia-smi` and NVML are unreliable on Jetson boards and can hang; nothing here runs or loads them.
 """
@@ -106,10 +106,10 @@ def _module_version(text: str | None) -> str | None:
     return match[1] if match else None
 
 
-def _library_version(place: Path) -> str | None:
+def _library_version(directory: Path) -> str | None:
     """Return `550.54.15` where `libcuda.so.1` is a link to `libcuda.so.550.54.15`."""
     try:
-        target = os.readlink(place / "libcuda.so.1")
+        target = os.readlink(directory / "libcuda.so.1")
     except OSError:
         return None
     match = re.fullmatch(r"libcuda\.so\.(\d{3,}\.\d+(?:\.\d+)?)", os.path.basename(target))

@@ -1,4 +1,4 @@
-"""What is planned for one file: expressions with what takes their place, some certain, some for a person to judge."""
+"""The planned edits of one file: replacements that are certain, and suggestions for a person to judge."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.reference import Language, PathReference
 
 Span = tuple[int, int, int, int]
-TAME = re.compile(r"[\w./+@:,=-]+")  # a path that every shell takes for one word
+UNQUOTED_PATH = re.compile(r"[\w./+@:,=-]+")  # a path that is one word in every shell
 Import = tuple[str, str]  # a module and a name of it; an empty name stands for the module itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewriteContext:
-    """What edits depend on besides the file: the manifest with its models, and what the sessions' machine has.
+    """What edits depend on besides the file: the manifest's models, and what is installed for the sessions.
 
     `models` are the manifest's, by their real paths. `resolvable` says whether the sessions' Python has sage_doctor,
     `command` whether a shell finds it. `manifest` is the manifest's file, None where there is none.
@@ -33,53 +33,53 @@ class RewriteContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """A part of a file and what takes its place. `certain` is False for a suggestion.
+    """A part of a file and its replacement. `certain` is False for a suggestion.
 
-    Positions are an occurrence's, unless `place` says otherwise: lines from 1, columns in characters from 0. `needs`
-    are the imports it takes, `defines` the lines that a shell script needs at its top.
+    Positions are an occurrence's, unless `own_span` says otherwise: lines from 1, columns in characters from 0. `needs`
+    are the imports it requires, `defines` the lines that a shell script needs at its top.
     """
 
-    occurrence: PathReference
+    reference: PathReference
     source: str
     needs: tuple[Import, ...] = ()
     defines: tuple[str, ...] = ()
     certain: bool = True
-    place: Span | None = None
+    own_span: Span | None = None
 
     @property
     def span(self) -> Span:
         """The part of the file that is replaced: first line and column, last line and the column behind it."""
-        return self.place or span_of(self.occurrence)
+        return self.own_span or span_of(self.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileEdits:
-    """What is to be done to one file. `raw` is what it held when this was planned; `obstacle` says why nothing is."""
+    """The edits of one file. `raw` is its content when they were planned; `obstacle` says why there are none."""
 
     path: Path
     language: Language = "python"
     raw: bytes = b""
     edits: tuple[Edit, ...] = ()
     suggestions: tuple[Edit, ...] = ()
-    left: int = 0
+    unresolved_count: int = 0
     obstacle: str = ""
 
 
-def span_of(occurrence: PathReference) -> Span:
+def span_of(reference: PathReference) -> Span:
     """Return the part of the file that an occurrence is."""
-    return (occurrence.line, occurrence.column, occurrence.end_line, occurrence.end_column)
+    return (reference.line, reference.column, reference.end_line, reference.end_column)
 
 
-def target_of(placed: ClassifiedPath) -> Path | None:
-    """Return what a path leads to on this machine, below its root's real path; None where it leads nowhere."""
-    if placed.target is None or placed.base is None:
+def target_of(classified: ClassifiedPath) -> Path | None:
+    """Return a path's target on this machine, below its root's real path; None if it has none."""
+    if classified.target is None or classified.local_root is None:
         return None
-    return Path(os.path.realpath(placed.base)) / os.path.relpath(placed.target, placed.base)
+    return Path(os.path.realpath(classified.local_root)) / os.path.relpath(classified.target, classified.local_root)
 
 
-def root_in(occurrence: PathReference, target: Path, start: Path) -> str | None:
-    """Return the beginning of a path's text that stands for `start`, where the rest leads from there to `target`."""
+def root_in(reference: PathReference, target: Path, start: Path) -> str | None:
+    """Return the part of a path's text that corresponds to `start`, if the rest leads from there to `target`."""
     below = target.relative_to(start).as_posix()
-    text = occurrence.text.rstrip("/")
+    text = reference.text.rstrip("/")
     root = text if below == "." else text.removesuffix("/" + below)
     return None if root == text and below != "." else root

@@ -1,4 +1,4 @@
-"""The expressions of a module by where they stand, and which names each of them sees."""
+"""An index of a module's expressions by position, and which names are visible to each."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import io
 import re
 import tokenize
 
+from sage_doctor.paths.find.python_script import character_column
 from sage_doctor.paths.find.reference import PathReference
-from sage_doctor.paths.rewrite.expressions import Start
-from sage_doctor.paths.rewrite.planned import Edit, Span, span_of
+from sage_doctor.paths.rewrite.expressions import RootExpression
+from sage_doctor.paths.rewrite.file_edits import Edit, Span, span_of
 from sage_doctor.paths.rewrite.roots import bound_names
 
 _LINE = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
@@ -17,8 +18,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-class Nodes:
-    """One module and its text."""
+class NodeIndex:
+    """The expressions of one module by position."""
 
     def __init__(self, module: ast.Module, text: str) -> None:
         self.lines = _LINE.split(text.removeprefix("\ufeff"))
@@ -31,37 +32,33 @@ class Nodes:
                 self._at.setdefault(self.span(node), node)
 
     def span(self, node: ast.expr) -> Span:
-        """Return where an expression stands, in characters."""
+        """Return the position of an expression, in characters."""
         end = node.end_lineno or node.lineno
         return (
-            *(node.lineno, self._characters(node.lineno, node.col_offset)),
-            *(end, self._characters(end, node.end_col_offset or 0)),
+            *(node.lineno, character_column(self.lines, node.lineno, node.col_offset)),
+            *(end, character_column(self.lines, end, node.end_col_offset or 0)),
         )
 
-    def _characters(self, line: int, column: int) -> int:
-        text = self.lines[line - 1] if line <= len(self.lines) else ""
-        return column if text.isascii() else len(text.encode("utf-8", "replace")[:column].decode("utf-8", "replace"))
-
-    def at(self, occurrence: PathReference) -> ast.expr | None:
+    def at(self, reference: PathReference) -> ast.expr | None:
         """Return the expression that an occurrence is."""
-        return self._at.get(span_of(occurrence))
+        return self._at.get(span_of(reference))
 
-    def segment(self, occurrence: PathReference) -> str:
+    def segment(self, reference: PathReference) -> str:
         """Return the source text of an occurrence."""
-        return self._text(span_of(occurrence))
+        return self._text(span_of(reference))
 
     def replaced(self, edit: Edit) -> ast.expr | None:
-        """Return the expression that an edit takes the place of."""
+        """Return the expression that an edit replaces."""
         return self._at.get(edit.span)
 
     def formatted(self, node: ast.expr) -> bool:
-        """Whether a text is a template: what stands before `%`, or what `format` is asked for."""
+        """Whether a text is a template: the left side of `%`, or of `.format`."""
         parent = self.parents.get(node)
         percent = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mod) and parent.left is node
         return percent or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "format_map"))
 
     def filled(self, node: ast.expr) -> ast.expr | None:
-        """Return the expression that fills a template; None where it is handed on unfilled."""
+        """Return the expression that fills a template; None if it is passed on unfilled."""
         parent = self.parents.get(node)
         if isinstance(parent, ast.BinOp):
             return parent
@@ -81,21 +78,21 @@ class Nodes:
         return "".join(lines)
 
     def commented(self, node: ast.expr) -> bool:
-        """Whether a comment stands within an expression: it would be lost with it."""
+        """Whether an expression contains a comment, which would be lost."""
         try:
             tokens = tokenize.generate_tokens(io.StringIO(f"({self._text(self.span(node))})").readline)
             return any(t.type == tokenize.COMMENT for t in tokens)
         except (tokenize.TokenError, SyntaxError):
             return True
 
-    def sees(self, node: ast.expr, start: Start, lines: dict[str, int]) -> bool:
-        """Whether the name an expression starts with means there what it means at the module's top level."""
+    def is_visible(self, node: ast.expr, start: RootExpression, lines: dict[str, int]) -> bool:
+        """Whether a root's name means the same at a node as at the module's top level."""
         name = re.split(r"\W", start.source, maxsplit=1)[0]
         if start.needs is None and lines.get(name, node.lineno) >= node.lineno:
             return False
-        return self.means_the_module(node, name)
+        return self.is_module_name(node, name)
 
-    def means_the_module(self, node: ast.expr, name: str) -> bool:
+    def is_module_name(self, node: ast.expr, name: str) -> bool:
         """Whether no function or class around an expression gives a name another meaning."""
         child: ast.AST = node
         while (parent := self.parents.get(child)) is not None:
