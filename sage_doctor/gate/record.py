@@ -56,7 +56,7 @@ class ResultCache:
             return None
         try:
             return CachedResult(
-                environment=dict(found["surroundings"]),
+                environment=dict(found["environment"]),
                 watched={str(p): None if i is None else [int(n) for n in i] for p, i in found["watched"].items()},
                 level=str(found["level"]),
                 taken_s=float(found["taken_s"]),
