@@ -35,7 +35,7 @@ def main(runs: int = 9) -> bool:
         (place / "sage-doctor.toml").write_text(MANIFEST.format(model=model, tokens=TOKENS), encoding="utf-8")
         gate = [sys.executable, "-m", "sage_doctor", "gate", "raising"]
         cold = {
-            "gate, loading": [*gate, "--fresh"],
+            "gate, loading": [*gate, "--no-cache"],
             "bare script": [sys.executable, "script.py", str(model), str(TOKENS)],
         }
         loading, script = compare(cold, place, 3).values()

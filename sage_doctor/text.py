@@ -1,8 +1,7 @@
-"""Text from outside (file names, configs, messages of other programs) made safe to show.
+"""Formatting for the screen and for commands; text from outside is made safe to show.
 
-Model directories are hostile input: a file name may carry terminal escapes or bytes that are not UTF-8. The
-report keeps such text intact (JSON escapes it); everything shown to a person or put into a command goes through
-here first.
+Model directories are untrusted: a file name may contain terminal escapes or bytes that are not UTF-8. The report keeps
+such text intact (JSON escapes it); whatever is shown or put into a command goes through here first.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def printable(text: str, *, limit: int = 2000, keep: str = "") -> str:
     """Return `text` with every unsafe character written as a visible escape, at most `limit` characters long.
 
-    `keep` names characters that stay as they are (for instance a newline in a multi-line message).
+    `keep` contains characters that stay (for instance a newline in a multi-line message).
     """
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return text
@@ -37,8 +36,7 @@ def _escape(char: str) -> str:
 def shell_quote(path: object) -> str:
     """Return `path` as one word of a POSIX shell command that is safe to paste.
 
-    A name with control characters or undecodable bytes is written in `$'…'` form (bash, zsh, ksh), so that what
-    is pasted holds printable ASCII only.
+    A name with control characters or undecodable bytes is written as `$'…'` (bash, zsh, ksh) in printable ASCII.
     """
     text = str(path)
     if text.isprintable() and "\ufffd" not in text:
@@ -51,7 +49,7 @@ def shell_quote(path: object) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Return a byte count in decimal units, as disks and hubs state them: `269.1 MB`."""
+    """Return a byte count in decimal units, as disks and the hub do: `269.1 MB`."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if abs(value) < 1000:
@@ -61,7 +59,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_number(value: float) -> str:
-    """Return a number with the digits that mean something: `0.457`, `12.3`, `2,580`."""
+    """Return a number with its significant digits: `0.457`, `12.3`, `2,580`."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -73,7 +71,7 @@ def join_limited(items: list[str], *, most: int = 5) -> str:
 
 
 def format_duration(length_s: float) -> str:
-    """Return a length of time in at most two units, rounded down: `2 d 3 h`, `45 min`, `0.3 s`."""
+    """Return a duration in at most two units, rounded down: `2 d 3 h`, `45 min`, `0.3 s`."""
     length_s = max(0.0, length_s)
     if length_s < 10:
         return f"{length_s:.1f} s"

@@ -1,7 +1,7 @@
-"""The command line: parses, calls, renders, exits. No logic lives here, and nobody imports it.
+"""The command line: parse, call, render, exit. No other package imports it.
 
-Every way out goes through `main`: a wrong word exits with 2, what could not be found out with 3, an interrupt with
-130, and no traceback is shown unless SAGE_DOCTOR_DEBUG asks for one.
+`main` maps every error to an exit code: 2 for wrong usage, 3 for unknown, 130 for an interrupt. Tracebacks are shown
+only if SAGE_DOCTOR_DEBUG is set.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _SAME_INTERRUPT_S = 1.0
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     _open_standard_streams()
-    _listen()
+    _handle_signals()
     try:
-        from sage_doctor.cli.app import run  # noqa: PLC0415 - an import that fails or is interrupted is told as well
+        from sage_doctor.cli.app import run  # noqa: PLC0415 - errors of the import are reported as well
 
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # the interpreter, as it ends, would let it kill the process
+            signal.signal(number, signal.SIG_IGN)  # a second signal during exit would kill the process
         sys.stderr.write("interrupted\n")
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing to say, and nobody to say it to.
+        # The reader of our output is gone (`| head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_UNKNOWN
     except DoctorError as error:
@@ -49,18 +49,18 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         sys.stderr.write(
-            f"sage-doctor: this is a fault of the doctor itself: {_shown(what)}\n"
-            "Please report it with what `SAGE_DOCTOR_DEBUG=1 sage-doctor …` prints.\n"
+            f"sage-doctor: internal error: {_shown(what)}\n"
+            "Please report it with the output of `SAGE_DOCTOR_DEBUG=1 sage-doctor …`.\n"
         )
         code = EXIT_UNKNOWN
     sys.exit(code)
 
 
-def _listen() -> None:
-    """Have a termination end the doctor as an interrupt does, so that the probe is stopped with it.
+def _handle_signals() -> None:
+    """Treat SIGTERM like an interrupt, so that the probe is stopped as well.
 
-    What comes within a second of an interrupt is the same one: pressed twice, or sent by terminal and parent alike.
-    It would only tear what clears up, and show where.
+    Further signals within a second are ignored (pressed twice, or sent by terminal and parent): they would interrupt
+    the cleanup.
     """
     last = -math.inf
 
@@ -72,12 +72,12 @@ def _listen() -> None:
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell does for what it starts in the background
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell does for background jobs
         signal.signal(signal.SIGINT, interrupt)
 
 
 def _open_standard_streams() -> None:
-    """Give a program that was started without them its three descriptors: the next file opened would become one."""
+    """Open missing standard descriptors, or the next opened file would become one of them."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)

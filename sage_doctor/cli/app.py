@@ -1,7 +1,7 @@
-"""The commands and their options. `check` is what runs where no command is named.
+"""The commands and their options. Without a command, `check` runs.
 
-argparse, because it is there and starts in a tenth of the time that the libraries above it take: a gate asks for a
-verdict in a quarter of a second. Every option is mirrored by SAGE_DOCTOR_<OPTION>; the command line wins.
+argparse, because it imports in a tenth of the time of click or typer: a gate with a recorded result takes a quarter of
+a second. Every option is mirrored by SAGE_DOCTOR_<OPTION>; the command line wins.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from typing import NoReturn, Protocol, cast
 
@@ -27,7 +28,7 @@ class Command(Protocol):
         """Do what was asked and return the exit code."""
 
 
-# Each is a module of this package, and imported when it is the one that was asked for.
+# Each is a module of this package (a blank is `_` there) and is imported only if it is the one to run.
 COMMANDS = (
     "check",
     "gate",
@@ -39,16 +40,18 @@ COMMANDS = (
     "paths",
     "explain",
     "where",
-    "accept",
     "history",
-    "calibrate",
+    "history accept",
+    "history calibrate",
     "demo",
 )
+# The old spellings, which work in 0.1 only.
+RENAMED = {"accept": "history accept", "calibrate": "history calibrate"}
 PREFIX = "SAGE_DOCTOR_"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints leave through the one door for errors, and whose defaults come from the environment."""
+    """A parser that raises its errors as `UsageError` and takes its defaults from the environment."""
 
     def error(self, message: str) -> NoReturn:
         """Raise `UsageError` with the usage line."""
@@ -56,12 +59,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{printable(message, limit=500)}\n{usage}")
 
     def take_defaults(self, environ: Mapping[str, str]) -> None:
-        """Let SAGE_DOCTOR_LEVEL stand for --level, and so on. Raises `UsageError` for a value that does not fit."""
+        """Let SAGE_DOCTOR_LEVEL stand for --level, and so on. Raises `UsageError` for an invalid value."""
         for action in self._actions:
             name = PREFIX + action.dest.upper()
             text = environ.get(name)
             if not action.option_strings or action.dest in ("help", "manifest") or not text:
-                continue  # the manifest's variable comes after the search upwards: manifest.find_manifest knows
+                continue  # find_manifest reads the manifest's variable, after the search upwards
             if action.nargs == 0:
                 action.default = _switch(name, text)
                 continue
@@ -76,7 +79,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _switch(name: str, text: str) -> bool:
-    """Return what a variable says for an option without a value: `0` must not mean yes."""
+    """Return the value of a variable for a switch: `0` must not mean yes."""
     said = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if text.lower() not in said:
         raise UsageError(f"{name}={printable(text, limit=200)}: write 1 or 0")
@@ -89,15 +92,15 @@ def _repeats(action: argparse.Action) -> bool:
 
 def command(name: str) -> Command:
     """Return the module of a command."""
-    return cast("Command", importlib.import_module(f"sage_doctor.cli.{name}"))
+    return cast("Command", importlib.import_module(f"sage_doctor.cli.{name.replace(' ', '_')}"))
 
 
 def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
-    """Return the parser of the whole command line, or of the one command `only`: a gate has no time for the others."""
+    """Return the parser of the whole command line, or of one command `only`, which is faster."""
     parser = Parser(
         prog="sage-doctor",
-        description="Say whether this machine can run its local models right now, why not, and what to do.",
-        epilog="Without a command, `check` runs: `sage-doctor` alone examines what this machine's roles need.",
+        description="Check whether this machine can run its local models now; if not, say why and repair it.",
+        epilog="Without a command, `check` runs: `sage-doctor` alone checks what this machine's roles need.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sage-doctor {__version__}")
@@ -115,6 +118,7 @@ def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
 
 def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
     """Run one command and return its exit code. Raises `DoctorError` and `KeyboardInterrupt`."""
+    arguments = _with_whole_command(arguments)
     first = arguments[0] if arguments else None
     named = first in COMMANDS or first in ("-h", "--help", "--version")
     words, started = _split(arguments) if first == "gate" else (arguments, None)
@@ -126,13 +130,24 @@ def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
     if rest and (any(text.startswith("-") for text in rest) or not hasattr(options, "targets")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        options.targets += rest  # argparse gives up on a list of words once an option stood among them
+        options.targets += rest  # argparse ends a list of words at the first option
     options.started = started
     return command(options.command).run(options)
 
 
+def _with_whole_command(arguments: list[str]) -> list[str]:
+    """Return the arguments with a command of two words as one, and an old name replaced."""
+    if " ".join(arguments[:2]) in COMMANDS:
+        return [" ".join(arguments[:2]), *arguments[2:]]
+    new = RENAMED.get(arguments[0]) if arguments else None
+    if new is None:
+        return arguments
+    sys.stderr.write(f"sage-doctor: `{arguments[0]}` is now `{new}`; the old name will be removed in 0.2\n")
+    return [new, *arguments[1:]]
+
+
 def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
-    """Return what stands before `--`, and the command after it."""
+    """Return the arguments before `--`, and the command after it."""
     if "--" not in arguments:
         return arguments, None
     at = arguments.index("--")

@@ -1,6 +1,6 @@
-"""`sage-doctor check`: examine models, all that this machine's roles need or the given ones.
+"""`sage-doctor check`: check models: those that this machine's roles need, or the given ones.
 
-Prints the report and exits with what it says: 0 healthy, 1 unhealthy, 3 unknown.
+Prints the report and exits with its code: 0 healthy, 1 unhealthy, 3 unknown.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.options import add_history, add_manifest, add_outputs, seconds
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.render import FORMATS, write
 from sage_doctor.render.progress import Progress
@@ -27,22 +27,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="models or roles of the manifest, or directories")
     add_manifest(parser)
     parser.add_argument(
-        "-l", "--level", choices=LEVELS, help="how deep to look (default: generate; static for directories)"
+        "-l", "--level", choices=LEVELS, help="how deep to check (default: generate; static for directories)"
     )
-    parser.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="what goes to standard output")
+    parser.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="format on standard output")
     add_outputs(parser)
     parser.add_argument(
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="deadline of the whole run")
+    parser.add_argument("--timeout", type=duration, metavar="TIME", help="deadline of the whole run")
     add_history(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine, deliver the report, and return its exit code."""
+    """Run the checks, write the report, and return its exit code."""
     outputs = outputs_of(options)
-    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415 - --help and wrong words need no pytest
+    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415 - --help and usage errors need no pytest
     from sage_doctor.suite.examine import examine  # noqa: PLC0415
 
     request = Request(
@@ -59,22 +59,22 @@ def run(options: argparse.Namespace) -> int:
         report = examine(
             request, jobs=options.jobs, fail_on=options.fail_on, on_progress=progress.update, selection=selection
         )
-    remembered = selection.host.history_file is not None
-    chronicle = None
-    if remembered and report.verdict != "healthy":
-        chronicle = _chronicle(selection, request, options.jobs)
-        report = chronicle.explained(report)
+    recorded = selection.host.history_file is not None
+    recorder = None
+    if recorded and report.verdict != "healthy":
+        recorder = _new_recorder(selection, request, options.jobs)
+        report = recorder.explained(report)
     try:
         write_outputs(report, outputs)
         write(report, options.format, sys.stdout)
-    finally:  # nobody waits for the history before the report is seen
-        if remembered:
-            for notice in (chronicle or _chronicle(selection, request, options.jobs)).record(report):
-                sys.stderr.write(f"sage-doctor: {notice}; --no-history leaves it out\n")
+    finally:  # the report is shown before the history is written
+        if recorded:
+            for notice in (recorder or _new_recorder(selection, request, options.jobs)).record(report):
+                sys.stderr.write(f"sage-doctor: {notice}; --no-history turns the history off\n")
     return report.exit_code
 
 
-def _chronicle(selection: Selection, request: Request, jobs: int) -> RunRecorder:
+def _new_recorder(selection: Selection, request: Request, jobs: int) -> RunRecorder:
     from sage_doctor.history import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
 
     return RunRecorder(selection, request, verb="check", jobs=jobs)

@@ -1,4 +1,4 @@
-"""`sage-doctor explain`: explain a finding code, or recognise the error text of a session on standard input."""
+"""`sage-doctor explain`: explain a finding code, or recognise a session's error text on standard input."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import sys
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings import catalogue
+from sage_doctor.findings.declaration import Declaration
+from sage_doctor.render import screen_of
+from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.text import printable
 
 MOST_BYTES = 4_000_000
@@ -16,24 +19,30 @@ MOST_ENTRIES = 3
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "code", nargs="?", default="-", metavar="CODE", help="a finding code, or - for a text on standard input"
+        "code",
+        nargs="?",
+        default="-",
+        metavar="CODE",
+        help="a finding code, or - to read an error text from standard input",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print cause and cure. Raises `UsageError` for an unknown code, `DoctorError` for a text nobody recognises."""
+    """Print why and fix. Raises `UsageError` for an unknown code, `DoctorError` for an unrecognised text."""
     if options.code == "-":
         found = _recognised()
     else:
         try:
-            found = (catalogue.entry(options.code),)
+            found = (catalogue.get(options.code),)
         except ValueError as error:
             raise UsageError(printable(str(error))) from error
-    sys.stdout.write("\n".join(_text(e) for e in found[:MOST_ENTRIES]))
+    text = "\n".join(_text(e) for e in found[:MOST_ENTRIES])
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 
 
-def _recognised() -> tuple[catalogue.Entry, ...]:
+def _recognised() -> tuple[Declaration, ...]:
     from sage_doctor.findings.recognition import search  # noqa: PLC0415 - compiles a hundred patterns
 
     if sys.stdin.isatty():
@@ -41,9 +50,14 @@ def _recognised() -> tuple[catalogue.Entry, ...]:
     text = sys.stdin.buffer.read(MOST_BYTES).decode("utf-8", "replace")
     found = search(text)
     if not found:
-        raise DoctorError("no known error in this text; `sage-doctor check` looks at the files themselves")
+        raise DoctorError("no known error recognised in this text; `sage-doctor check` checks the files themselves")
     return found
 
 
-def _text(entry: catalogue.Entry) -> str:
-    return f"{entry.code} ({entry.severity}): {entry.title}\n\n  Cause: {entry.cause}\n  Cure:  {entry.cure}\n"
+def _text(known: Declaration) -> str:
+    out = Writer(screen_of(sys.stdout))
+    out.text(f"{known.code} ({known.severity}): {known.title}")
+    out.blank()
+    out.text(known.cause, head="why: ", indent=2, after=5)
+    out.text(known.remediation, head="fix: ", indent=2, after=5)
+    return out.read()

@@ -1,7 +1,7 @@
 """`sage-doctor gate`: decide in bounded time whether a session of a role may start, and start it.
 
-The verdict is one line. Exits with 0 where sessions may start, 1 where something is wrong, 3 where that could not be
-found out; with `-- CMD` the command takes this process's place, and its exit code counts.
+The verdict is one line. Exits with 0 if sessions may start, 1 if something is wrong, 3 if the answer is unknown; with
+`-- CMD` the command replaces this process, and its exit code counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.cli.options import add_history, add_manifest, add_outputs, length_of_time
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.asking import ask_until_open
 from sage_doctor.gate.output import GateOutput
@@ -24,43 +24,50 @@ from sage_doctor.report import LEVELS
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.usage = "%(prog)s [options] ROLE [-- CMD …]"
-    parser.add_argument("role", metavar="ROLE", help="a role of the manifest that this machine has")
+    parser.add_argument("role", metavar="ROLE", help="a role of this machine")
     add_manifest(parser)
     parser.add_argument("-l", "--level", choices=LEVELS, default="generate", help="how deep (default: generate)")
     parser.add_argument(
         "--timeout",
-        type=length_of_time,
+        type=duration,
         metavar="TIME",
-        help="for all of it (default: the manifest's, or 2m)",
+        help="deadline of the whole decision (default: the manifest's, or 2m)",
     )
-    parser.add_argument("--stage-timeout", type=length_of_time, metavar="TIME", help="for one stage of a load")
+    parser.add_argument("--stage-timeout", type=duration, metavar="TIME", help="deadline of one stage of a load")
     parser.add_argument(
         "--max-age",
-        type=length_of_time,
+        type=duration,
         metavar="TIME",
-        help="how long a result holds (default: the manifest's, or 24h)",
+        help="maximum age of a recorded result (default: the manifest's, or 24h)",
     )
-    parser.add_argument("--fresh", action="store_true", help="examine again, whatever is recorded")
+    parser.add_argument("--no-cache", action="store_true", help="ignore recorded results and check again")
+    parser.add_argument("--fresh", action="store_true", help=argparse.SUPPRESS)  # the old name, in 0.1 only
     parser.add_argument(
-        "--wait", type=length_of_time, metavar="TIME", help="try again for so long until a session may start"
+        "--wait", type=duration, metavar="TIME", help="if not open, ask again until it is, for this long"
     )
     parser.add_argument(
-        "--fail-on", choices=("error", "warning"), default="error", help="what keeps sessions out (default: error)"
+        "--fail-on", choices=("error", "warning"), default="error", help="what blocks sessions (default: error)"
     )
-    parser.add_argument("--on-blocked", metavar="CMD", help="run this where sessions are kept out; the exit code stays")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing where sessions may start")
-    parser.add_argument("--on-change", action="store_true", help="say nothing where the verdict is that of last time")
-    parser.add_argument("-f", "--format", choices=("line", "json"), default="line", help="what goes to standard output")
+    parser.add_argument(
+        "--on-blocked", metavar="CMD", help="run this if the gate is not open; does not change the exit code"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing if the gate is open")
+    parser.add_argument(
+        "--on-change", action="store_true", help="print nothing if the verdict is the same as last time"
+    )
+    parser.add_argument("-f", "--format", choices=("line", "json"), default="line", help="format on standard output")
     add_outputs(parser)
     add_history(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Decide, say so, and start the command or return the exit code."""
+    """Decide, print the verdict, and start the command or return the exit code."""
     outputs = _outputs(options)
     program = _program(options)
-    voice = GateOutput(quiet=options.quiet, aside=options.started is not None or options.format == "json")
-    question = GateRequest(
+    if options.fresh:
+        sys.stderr.write("sage-doctor: `--fresh` is now `--no-cache`; the old name will be removed in 0.2\n")
+    output = GateOutput(quiet=options.quiet, aside=options.started is not None or options.format == "json")
+    request = GateRequest(
         role=options.role,
         manifest=options.manifest,
         cwd=_cwd(),
@@ -68,23 +75,23 @@ def run(options: argparse.Namespace) -> int:
         timeout_s=options.timeout,
         stage_s=options.stage_timeout,
         max_age_s=options.max_age,
-        fresh=options.fresh,
+        fresh=options.no_cache or options.fresh,
         fail_on=options.fail_on,
         on_change=options.on_change,
         history=options.history,
     )
-    decision = ask_until_open(question, voice, options.wait)
-    voice.verdict(decision)
+    decision = ask_until_open(request, output, options.wait)
+    output.verdict(decision)
     if decision.report is not None:
         _deliver(decision.report, options.format, outputs)
     if decision.state == "open" and options.started:
-        from sage_doctor.gate.launch import start  # noqa: PLC0415 - only who starts something needs it
+        from sage_doctor.gate.launch import start  # noqa: PLC0415 - only needed to start something
 
         start(program, options.started, os.environ, decision)
     if decision.state != "open" and options.on_blocked:
         from sage_doctor.gate.launch import run_on_blocked  # noqa: PLC0415
 
-        voice.note(run_on_blocked(options.on_blocked, os.environ, decision))
+        output.note(run_on_blocked(options.on_blocked, os.environ, decision))
     return decision.exit_code
 
 
@@ -92,15 +99,15 @@ def _cwd() -> str:
     try:
         return os.getcwd()
     except OSError as error:
-        raise UsageError("the working directory does not exist any more; change to another one") from error
+        raise UsageError("the working directory no longer exists; change to another one") from error
 
 
 def _program(options: argparse.Namespace) -> str:
-    """Return the program to start, empty where none is asked for. Raises `UsageError`."""
+    """Return the program to start, empty without one. Raises `UsageError`."""
     if options.started is None:
         return ""
     if not options.started:
-        raise UsageError("nothing stands after --; write the command that starts the session there")
+        raise UsageError("the command after -- is missing")
     from sage_doctor.gate.launch import find_command  # noqa: PLC0415
 
     return find_command(options.started, os.environ)

@@ -1,6 +1,6 @@
-"""`sage-doctor history`: show earlier runs, and what they measured on each machine.
+"""`sage-doctor history`: show earlier runs and their measurements on each machine.
 
-`--accept` takes what the newest run measured as the new normal. Exits with 0 also where nothing is written down yet.
+`--accept` makes the newest measurements the new normal. Exits with 0 also if no run is recorded yet.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ _MOST_FINDINGS = 3
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("name", nargs="?", metavar="MODEL|ROLE", help="show only what concerns it")
+    parser.epilog = "See also `sage-doctor history accept --help` and `sage-doctor history calibrate --help`."
+    parser.add_argument("name", nargs="?", metavar="MODEL|ROLE", help="show only its runs")
     add_manifest(parser)
     parser.add_argument("-n", "--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")
     parser.add_argument(
         "-f", "--format", dest="history_format", choices=("terminal", "json"), default="terminal", help="text or JSON"
     )
     parser.add_argument(
-        "--accept", action="store_true", help="what was measured last is normal from now on, for MODEL or for all"
+        "--accept", action="store_true", help="make the newest measurements the new normal, for MODEL or for all models"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the history, or accept what is new. Raises `DoctorError` where it cannot be read or written."""
+    """Show the history, or accept what is new. Raises `DoctorError` if it cannot be read or written."""
     from sage_doctor.history.listing import Wanted, listing  # noqa: PLC0415 - --help needs no SQLite
 
     host = host_of(options.manifest)
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         and manifest is not None
         and options.name not in {*manifest.roles, *manifest.unavailable_here}
     ):
-        manifest.model(options.name)  # says which name may have been meant
+        manifest.model(options.name)  # suggests a similar name
     if options.accept:
         return _accept(host, options.name)
     wanted = Wanted(manifest=str(manifest.path) if manifest else None, name=options.name, limit=options.limit)
@@ -72,7 +73,7 @@ def host_of(manifest: str | None) -> Host:
 
 
 def file_of(host: Host) -> Path:
-    """Return where this user's history lies, whether or not it exists."""
+    """Return the path of this user's history; it need not exist."""
     from sage_doctor.subjects.host import HISTORY  # noqa: PLC0415
     from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415
 
@@ -86,40 +87,40 @@ def _accept(host: Host, name: str | None) -> int:
     if series is None or host.manifest is None:
         raise UsageError("--accept needs a manifest; name one with --manifest")
     if name is not None and name not in host.manifest.models:
-        raise UsageError(f"--accept takes a model, and {printable(name)} is none of this machine")
+        raise UsageError(f"--accept needs a model of this machine, not {printable(name)}")
     done, notices = accept(series, [name] if name is not None else list(host.manifest.models))
     if notices:
         raise DoctorError("\n".join(notices))
     if not done:
-        raise DoctorError(f"nothing was measured yet of {printable(name or 'any model')} on this machine")
-    sys.stdout.write(f"normal from the newest run on: {join_limited(done, most=50)}\n")
+        raise DoctorError(f"no measurements of {printable(name or 'any model')} on this machine yet")
+    sys.stdout.write(f"accepted the newest run as the new normal: {join_limited(done, most=50)}\n")
     return 0
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
     if not found["runs"]:
-        return [f"no run is written down in {printable(found['history'])}"]
+        return [f"no runs recorded yet ({printable(found['history'])})"]
     lines = []
     for one in found["runs"]:
-        told = [
+        problems = [
             f"{f['code']} ({printable(f['subject'], limit=80)})" for f in one["findings"] if f["severity"] != "info"
         ]
-        rest = len(told) - _MOST_FINDINGS
-        named = ", ".join(told[:_MOST_FINDINGS]) + (f" and {rest} more" if rest > 0 else "")
+        rest = len(problems) - _MOST_FINDINGS
+        named = ", ".join(problems[:_MOST_FINDINGS]) + (f" and {rest} more" if rest > 0 else "")
         targets = " ".join(printable(t, limit=80) for t in one["targets"]) or "all"
         lines.append(
             f"{one['started_at'][:19].replace('T', ' ')}  {_machine(one)}  {one['verb']} {targets}  {one['level']}  "
             f"{one['verdict']}" + (f"  {named}" if named else "")
         )
     if found["measurements"]:
-        lines += ["", "measured (median of runs without an error):"]
+        lines += ["", "measurements (median of runs without errors):"]
     for m in found["measurements"]:
         numbers = f"{_number(m['least'], m['unit'])} to {_number(m['most'], m['unit'])}"
         budget = f", budget {_number(m['budget'], m['unit'])}" if "budget" in m else ""
         lines.append(
             f"  {_machine(m)}  {printable(m['subject'], limit=80)}  {printable(m['name'], limit=40)} "
-            f"{_number(m['median'], m['unit'])} of {m['runs']} ({numbers}; newest {_number(m['newest'], m['unit'])}"
-            f"{budget})"
+            f"{_number(m['median'], m['unit'])} ({m['runs']} run{'' if m['runs'] == 1 else 's'}: {numbers}, "
+            f"newest {_number(m['newest'], m['unit'])}{budget})"
         )
     return lines
 
@@ -130,7 +131,7 @@ def _machine(row: dict[str, Any]) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    return format_bytes(value) if unit == "bytes" else f"{format_number(value)} {printable(unit, limit=20)}"
+    return format_bytes(value) if unit == "bytes" else f"{format_number(value)} {printable(unit, limit=20)}".rstrip()
 
 
 def _count(text: str) -> int:

@@ -1,7 +1,7 @@
-"""`sage-doctor install`: let cron, systemd or launchd ask the gate after a reboot and before sessions.
+"""`sage-doctor install`: run the gate from cron, systemd or launchd, after a reboot and before sessions.
 
-Shows every change first and asks. Exits with 0 where everything is as asked, 1 where the answer was no, 2 for wrong
-words, and 3 where something could not be written, or was edited by hand and is therefore kept.
+Shows every change first and asks. Exits with 0 if everything is installed, 1 if declined, 2 for wrong usage, and 3 if
+something could not be written, or was edited by hand and is therefore kept.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sage_doctor.cli.options import add_manifest
+from sage_doctor.cli.options import add_manifest, duration
 from sage_doctor.errors import UsageError
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.install.installation import Installation
@@ -30,7 +30,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("scheduler", choices=SCHEDULERS, metavar="SCHEDULER", help="cron, systemd or launchd")
     parser.add_argument(
-        "--role", action="append", default=[], metavar="ROLE", help="a role to ask about (default: all of this machine)"
+        "--role",
+        action="append",
+        default=[],
+        metavar="ROLE",
+        help="a role to check (default: all roles of this machine)",
     )
     add_manifest(parser)
     parser.add_argument(
@@ -38,31 +42,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="UNIT",
-        help="systemd: a service that is skipped while the roles are not well",
+        help="systemd: a service that starts only if the roles are healthy",
     )
     parser.add_argument(
-        "--on-boot", action="store_true", help="ask after a reboot (default where nothing else is asked)"
+        "--on-boot", action="store_true", help="check after a reboot (default without --every and --session-unit)"
     )
-    parser.add_argument("--every", metavar="SCHEDULE", help="ask as well every 30m, 6h, or at 03:30,15:30")
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="deadline of each run of the gate")
+    parser.add_argument("--every", metavar="SCHEDULE", help="check every 30m or 6h, or at 03:30,15:30")
+    parser.add_argument("--timeout", type=_timeout, metavar="TIME", help="deadline of each gate run")
     whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--user", action="store_true", help="for you alone (default unless you are root)")
-    whose.add_argument("--system", action="store_true", help="for the machine (default for root)")
-    parser.add_argument("--run-as", metavar="USER", help="with --system: who runs the gate (default: who called sudo)")
-    parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be written and change nothing")
+    whose.add_argument("--user", action="store_true", help="install for your user (default, unless you are root)")
+    whose.add_argument("--system", action="store_true", help="install for the machine (default for root)")
+    parser.add_argument(
+        "--run-as", metavar="USER", help="with --system: the user that runs the gate (default: who called sudo)"
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show the changes, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument("--uninstall", action="store_true", help="remove what was installed, and nothing else")
+    parser.add_argument("--uninstall", action="store_true", help="remove what was installed")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show, ask, write, and say what is left to do. Raises `DoctorError`."""
-    if options.user and options.system:  # by way of the environment
+    """Show, ask, write, and list what is left to do. Raises `DoctorError`."""
+    if options.user and options.system:  # set by the environment
         raise UsageError("--user and --system exclude each other")
     system = options.system or (os.getuid() == 0 and not options.user)
     if options.scheduler == "cron" and (options.system or options.run_as):
-        raise UsageError("cron: install writes the crontab of whoever runs it; run it as the user of the sessions")
+        raise UsageError("cron: install writes the crontab of the current user; run it as the user of the sessions")
     if options.run_as and not system:
-        raise UsageError("--run-as goes with --system")
+        raise UsageError("--run-as needs --system")
     installation = _uninstallation(options, system) if options.uninstall else _installation(options, system)
     return _carry_out(installation, options)
 
@@ -86,8 +92,8 @@ def _carry_out(installation: Installation, options: argparse.Namespace) -> int:
         _say("Nothing was changed.")
         return code
     if not options.yes and not _agreed():
-        reason = "" if sys.stdin.isatty() else ": there is no terminal to ask at; --yes consents"
-        _say(f"Nothing was changed{reason}")
+        reason = "" if sys.stdin.isatty() else ": no terminal to ask at; use --yes"
+        _say(f"Nothing was changed{reason}.")
         return _DECLINED
     installation.apply()
     _say("removed" if options.uninstall else "installed")
@@ -98,15 +104,18 @@ def _carry_out(installation: Installation, options: argparse.Namespace) -> int:
 
 
 def _say_rest(installation: Installation) -> None:
-    """Tell which commands are left to a person, where the scheduler cannot be told from here."""
+    """Print the commands to run by hand if the scheduler is not reachable from here."""
     if installation.commands and not installation.reachable:
-        _say("the scheduler cannot be told from here; where it runs:", *(f"  {c}" for c in installation.commands))
+        _say(
+            "the scheduler is not reachable from here; run these where it is:",
+            *(f"  {c}" for c in installation.commands),
+        )
 
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
         return False
-    sys.stderr.write("Do this? [y/N] ")
+    sys.stderr.write("Apply these changes? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -127,7 +136,7 @@ def _account(options: argparse.Namespace, *, system: bool) -> tuple[str, Path]:
     try:
         return name, Path(pwd.getpwnam(name).pw_dir)
     except KeyError as error:
-        raise UsageError(f"no user {shell_quote(name)} on this machine") from error
+        raise UsageError(f"user {shell_quote(name)} not found on this machine") from error
 
 
 def _installation(options: argparse.Namespace, system: bool) -> Installation:
@@ -137,10 +146,10 @@ def _installation(options: argparse.Namespace, system: bool) -> Installation:
     if options.scheduler == "cron":
         return crontab.plan_install(order)
     if options.scheduler == "systemd":
-        return systemd.plan_install(order, systemd.place_of(system=system, environ=os.environ, home=order.home))
+        return systemd.plan_install(order, systemd.location_of(system=system, environ=os.environ, home=order.home))
     if not options.dry_run:
         launchd.require_launchd()
-    return launchd.plan_install(order, launchd.place_of(system=system, home=order.home))
+    return launchd.plan_install(order, launchd.location_of(system=system, home=order.home))
 
 
 def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
@@ -149,13 +158,13 @@ def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
 
     home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
     if options.session_unit and options.scheduler != "systemd":
-        raise UsageError("--session-unit names a unit of systemd")
+        raise UsageError("--session-unit is for systemd only")
     if options.scheduler == "cron":
         return crontab.plan_uninstall(options.role, state_directory(os.environ, home))
     if options.scheduler == "systemd":
-        place = systemd.place_of(system=system, environ=os.environ, home=home)
-        return systemd.plan_uninstall(options.role, options.session_unit, place)
-    return launchd.plan_uninstall(options.role, launchd.place_of(system=system, home=home))
+        location = systemd.location_of(system=system, environ=os.environ, home=home)
+        return systemd.plan_uninstall(options.role, options.session_unit, location)
+    return launchd.plan_uninstall(options.role, launchd.location_of(system=system, home=home))
 
 
 def _order(options: argparse.Namespace, *, system: bool) -> Order:
@@ -170,8 +179,8 @@ def _order(options: argparse.Namespace, *, system: bool) -> Order:
     schedule = parse_schedule(options.every, options.scheduler) if options.every else None
     path = Path(os.path.abspath(options.manifest)) if options.manifest else find_manifest(Path.cwd(), os.environ)
     if path is None:
-        raise UsageError(f"no {FILE_NAME} here or above; --manifest FILE names one, and it says which roles there are")
-    os.environ["HOME"] = str(home)  # what the manifest calls the home is that of the user who will run the gate
+        raise UsageError(f"no {FILE_NAME} in this directory or above; name one with --manifest")
+    os.environ["HOME"] = str(home)  # `~` in the manifest is the home of the user that will run the gate
     manifest = load_for_host(path)
     roles = chosen_roles(manifest, options.role)
     environment = carried(os.environ, path.read_text(encoding="utf-8-sig"))
@@ -194,7 +203,8 @@ def _order(options: argparse.Namespace, *, system: bool) -> Order:
     return order
 
 
-def _seconds(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 86400:
-        raise argparse.ArgumentTypeError(f"{printable(text, limit=80)!r} is not a number of seconds from 1 to 86400")
-    return int(text)
+def _timeout(text: str) -> int:
+    value = duration(text)
+    if not 1 <= value <= 86400 or value != int(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, from 1s to 1d")
+    return int(value)

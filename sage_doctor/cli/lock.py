@@ -1,6 +1,6 @@
-"""`sage-doctor lock`: record what each model is, byte for byte, and later say which one is not what it was.
+"""`sage-doctor lock`: record each model's files and hashes, and later report which models have changed.
 
-Exits with 0 where everything is as it should be, 1 where something differs or is missing. Loads nothing.
+Exits with 0 if nothing differs, 1 if something differs or is missing. Loads no model.
 """
 
 from __future__ import annotations
@@ -32,26 +32,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("targets", nargs="*", metavar="ROLE|MODEL", help="default: what this machine's roles need")
     add_manifest(parser)
-    parser.add_argument("--check", action="store_true", help="change nothing; say what is not as the lock has it")
-    parser.add_argument("--diff", metavar="OTHER", help="say how this lock and another one differ; reads no model")
-    parser.add_argument("--prune", action="store_true", help="forget models that are not here or no longer named")
+    parser.add_argument(
+        "--check", action="store_true", help="compare with the lock and print differences; change nothing"
+    )
+    parser.add_argument("--diff", metavar="OTHER", help="compare this lock with another one; reads no model")
+    parser.add_argument("--prune", action="store_true", help="remove models that are not here or not in the manifest")
     parser.add_argument(
         "-o",
         "--output",
         dest="lock_file",  # SAGE_DOCTOR_OUTPUT names files for reports
         metavar="FILE",
-        help="the lock (default: sage-doctor.lock beside the manifest)",
+        help="the lock file (default: sage-doctor.lock beside the manifest)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Record, check or explain. Raises `UsageError` for a broken manifest or lock."""
+    """Record, check or compare. Raises `UsageError` for a broken manifest or lock."""
     from sage_doctor.lock.scope import choose  # noqa: PLC0415 - --help needs none of it
 
     if options.check and (options.diff or options.prune):
-        raise UsageError("--check changes nothing and looks at this machine: it takes neither --diff nor --prune")
+        raise UsageError("--check cannot be combined with --diff or --prune")
     if options.diff and (options.prune or options.targets):
-        raise UsageError("--diff compares two whole locks: it takes neither names nor --prune")
+        raise UsageError("--diff compares two whole locks and cannot be combined with names or --prune")
     choice = choose(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
     if options.diff:
         return _diff(choice, Path(options.diff))
@@ -62,12 +64,12 @@ def _cwd() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise UsageError("the working directory cannot be reached any more; change to another one") from error
+        raise UsageError("the working directory no longer exists; change to another one") from error
 
 
 def _needed(entries: Entries | None, path: Path) -> Entries:
     if entries is None:
-        raise UsageError(f"there is no lock at {printable(str(path))}; `sage-doctor lock` writes one")
+        raise UsageError(f"{printable(str(path))} not found; `sage-doctor lock` writes it")
     return entries
 
 
@@ -75,11 +77,11 @@ def _compare(choice: Choice, old: Entries) -> list[Compared]:
     from sage_doctor.lock.comparison import compare  # noqa: PLC0415
 
     with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as line:
-        return compare(choice.models, old, cache=choice.cache, progress=_telling(line))
+        return compare(choice.models, old, cache=choice.cache, progress=_hash_progress(line))
 
 
-def _telling(line: Progress) -> Callable[[int, int], None]:
-    """Return what shows how much is hashed, ten times a second at most."""
+def _hash_progress(line: Progress) -> Callable[[int, int], None]:
+    """Return a callback that shows the hashed bytes, at most ten times a second."""
     shown = [0.0]
 
     def on_progress(done: int, total: int) -> None:
@@ -107,37 +109,37 @@ def _record(choice: Choice, *, prune: bool) -> int:
     for name in unseen if prune else ():
         del entries[name]
     for found in results:
-        _on_progress(found, recording=True, kept=found.name in entries and found.now is None)
+        _show(found, recording=True, kept=found.name in entries and found.now is None)
     for name in unseen:
         if prune:
-            _say("forgotten", name, "as --prune says")
+            _say("removed", name, "by --prune")
         elif name not in absent:
-            why = choice.elsewhere.get(name, "the manifest does not name it any more")
-            _say("kept", name, f"{printable(why, limit=300)}; --prune forgets it")
+            why = choice.elsewhere.get(name, "not in the manifest any more")
+            _say("kept", name, f"{printable(why, limit=300)}; --prune removes it")
     text = lock_text(entries)
     if not entries and choice.locked is None:
-        _line("nothing could be recorded, so nothing was written")
+        _line("no model could be recorded; nothing was written")
     elif entries == choice.locked:
-        _line(f"{printable(str(choice.lock))} says so already")
+        _line(f"{printable(str(choice.lock))} is up to date")
     else:
         atomic_write(choice.lock, text)
         _line(f"written  {printable(str(choice.lock))}: {len(entries)} model{'' if len(entries) == 1 else 's'}")
-    lacking = [f for f in results if f.now is None and not (prune and f.name in unseen)]
-    return EXIT_UNHEALTHY if lacking else EXIT_HEALTHY
+    missing = [f for f in results if f.now is None and not (prune and f.name in unseen)]
+    return EXIT_UNHEALTHY if missing else EXIT_HEALTHY
 
 
 def _check(choice: Choice) -> int:
     locked = _needed(choice.locked, choice.lock)
     results = _compare(choice, locked)
     for found in results:
-        _on_progress(found, recording=False, kept=found.name in locked)
+        _show(found, recording=False, kept=found.name in locked)
     for name, why in choice.elsewhere.items():
         if name in locked and (not choice.named or name in choice.named):
             _say("not here", name, printable(why, limit=300))
     states = {f.state for f in results}
     drifted = [f for f in results if f.state not in ("same", "unreadable")]
     same = sum(f.state == "same" for f in results)
-    _line(f"{same} of {len(results)} models are as {printable(choice.lock.name)} has them")
+    _line(f"{same} of {len(results)} models match {printable(choice.lock.name)}")
     return EXIT_UNHEALTHY if drifted else EXIT_UNKNOWN if "unreadable" in states else EXIT_HEALTHY
 
 
@@ -159,15 +161,15 @@ def _diff(choice: Choice, other: Path) -> int:
         same += not changes
         if changes:
             _changes("differs", name, changes)
-    _line(f"{same} of {len({*ours, *theirs})} models are the same in both")
+    _line(f"{same} of {len({*ours, *theirs})} models are the same in both locks")
     return EXIT_HEALTHY if same == len({*ours, *theirs}) else EXIT_UNHEALTHY
 
 
 _WORDS = {"same": "same", "new": "new", "absent": "not here", "broken": "broken", "unreadable": "unreadable"}
 
 
-def _on_progress(found: Compared, *, recording: bool, kept: bool) -> None:
-    """Say how one model stands. Where it cannot be recorded, say what becomes of its entry."""
+def _show(found: Compared, *, recording: bool, kept: bool) -> None:
+    """Print the state of one model, and what happens to its entry if it cannot be recorded."""
     if found.state == "changed":
         _changes("changed" if recording else "drifted", found.name, found.changes)
         return
@@ -175,7 +177,7 @@ def _on_progress(found: Compared, *, recording: bool, kept: bool) -> None:
     if found.state == "new":
         words = "" if recording else "not locked; `sage-doctor lock` records it"
     elif found.now is None and recording:
-        words += "; what the lock says of it is kept" if kept else "; not recorded"
+        words += "; its entry is kept" if kept else "; not recorded"
     _say(_WORDS[found.state], found.name, words)
 
 

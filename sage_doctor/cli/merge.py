@@ -1,4 +1,4 @@
-"""`sage-doctor merge`: merge an adapter into its base: exact, in little memory, safe to kill at any moment."""
+"""`sage-doctor merge`: merge an adapter into its base: bit-exact, in little memory, safe to kill at any time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.options import duration_or_zero
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import Progress
 from sage_doctor.text import format_bytes, printable, shell_quote
@@ -24,31 +25,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="the adapter's directory")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="the directory of the merged model; replaced in one step"
+        "--out", type=Path, required=True, metavar="DIR", help="directory of the merged model, replaced in one step"
     )
     parser.add_argument(
         "--base",
         type=Path,
         metavar="DIR",
-        help="the base's directory (default: what the adapter's configuration names)",
+        help="the base's directory (default: from the adapter's configuration)",
     )
     parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), help="of the result (default: as the base stores it)"
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the result (default: that of the base)"
     )
     parser.add_argument(
         "--dequantize",
         action="store_true",
-        help="let a quantised base become plain numbers; the plan says what is lost",
+        help="dequantize a quantized base; the plan shows what is lost",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
     parser.add_argument(
-        "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for another merge of it to end"
+        "--wait",
+        type=duration_or_zero,
+        default=0.0,
+        metavar="TIME",
+        help="wait this long for another merge of the same model",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Plan, show, ask where something is replaced, and merge. Raises `MergeRefused` and `UsageError`."""
+    """Plan, show, ask before replacing a directory, and merge. Raises `MergeRefused` and `UsageError`."""
     from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
 
@@ -62,18 +67,18 @@ def run(options: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
-    with _uncollected(), Progress(sys.stderr) as line:
-        outcome = apply(plan, progress=lambda step: line.update(_told(step)), wait_s=options.wait, hash_cache=cache)
+    with _without_gc(), Progress(sys.stderr) as line:
+        outcome = apply(plan, progress=lambda step: line.update(_progress(step)), wait_s=options.wait, hash_cache=cache)
     _report(outcome)
     return 0
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Spare this process, which is about to end, the search for cycles among torch's objects: it takes 0.8 s."""
+def _without_gc() -> Iterator[None]:
+    """Disable garbage collection: with torch loaded it takes 0.8 s, and this process ends soon."""
     collected = gc.isenabled()
     gc.disable()
-    atexit.register(gc.freeze)  # the interpreter looks once more when it ends
+    atexit.register(gc.freeze)  # the interpreter collects once more at exit
     try:
         yield
     finally:
@@ -83,16 +88,16 @@ def _uncollected() -> Iterator[None]:
 
 def _agreed(target: Path) -> bool:
     if not sys.stdin.isatty():
-        raise UsageError(f"{printable(str(target))} is there already; --yes replaces it")
+        raise UsageError(f"{printable(str(target))} exists already; use --yes to replace it")
     sys.stderr.write(f"Replace {printable(str(target))}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
-    sys.stderr.write("nothing was changed\n")
+    sys.stderr.write("Nothing was changed.\n")
     return False
 
 
-def _told(step: Step) -> str:
+def _progress(step: Step) -> str:
     speed = step.done / step.elapsed_s if step.elapsed_s > 0 else 0.0
     left = f"{(step.total - step.done) / speed:.0f} s left" if speed > 0 and step.done < step.total else ""
     share = step.done / step.total if step.total else 1.0
@@ -101,11 +106,11 @@ def _told(step: Step) -> str:
 
 def _report(outcome: MergeOutcome) -> None:
     for left in outcome.cleaned:
-        sys.stderr.write(f"left-over of a killed merge, {printable(left.path.name)}: {left.what}\n")
+        sys.stderr.write(f"leftover of a killed merge, {printable(left.path.name)}: {left.what}\n")
     for code, message in outcome.warnings:
         sys.stderr.write(f"warning: {message} [{code}]\n")
     share = outcome.surviving_delta
-    kept = f"; {min(share, 1.0):.1%} of the adapter's change survived rounding" if share is not None else ""
+    kept = f"; delta kept: {min(share, 1.0):.1%}" if share is not None else ""
     sys.stdout.write(
         f"merged   {format_bytes(outcome.nbytes)} in {outcome.seconds:.1f} s{kept}\n"
         f"next     sage-doctor check {shell_quote(outcome.target)} --level generate\n"

@@ -1,4 +1,4 @@
-"""Files that a report is written to as well: `-o FORMAT:PATH`."""
+"""Files that the report is also written to: `-o FORMAT:PATH`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sage_doctor.text import printable
 
 
 def outputs_of(options: argparse.Namespace) -> list[tuple[str, Path]]:
-    """Return formats and paths of the files asked for. Raises `UsageError`."""
+    """Return the formats and paths of `-o`. Raises `UsageError`."""
     return [_output(text) for text in options.output]
 
 

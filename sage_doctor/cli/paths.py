@@ -1,6 +1,6 @@
-"""`sage-doctor paths`: list the paths of other machines in scripts, units and configuration, and how to write them.
+"""`sage-doctor paths`: list hard-coded paths of other machines in scripts, units and configuration.
 
-Exits 1 where a run would take a path of another machine, 0 where none would. What a file is not certain about is said.
+Exits with 1 if a run would use a path of another machine, else with 0. What could not be read is listed as unverified.
 """
 
 from __future__ import annotations
@@ -23,29 +23,37 @@ if TYPE_CHECKING:
     from sage_doctor.report import Finding
     from sage_doctor.subjects.host import Host
 
+# How a path's class is shown; JSON has the class itself.
+_SHOWN = {
+    "mappable": "found here",
+    "foreign": "not found here",
+    "here": "of this machine",
+    "gone": "missing",
+}
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("files", nargs="*", metavar="FILE", help="files (default: the runners and [lint] paths)")
     add_manifest(parser)
     parser.add_argument(
-        "-a", "--all", action="store_true", help="list system paths, comments, questions and data as well"
+        "-a", "--all", action="store_true", help="also list system paths, comments, tests for a machine, and data"
     )
     parser.add_argument(
         "--installed",
         action="store_true",
-        help="also read the user's and the administrator's systemd units and the user's crontab on this machine",
+        help="also read this machine's systemd units and your crontab",
     )
-    parser.add_argument("-f", "--format", choices=("terminal", "json"), default="terminal", help="what to print")
+    parser.add_argument("-f", "--format", choices=("terminal", "json"), default="terminal", help="output format")
     parser.add_argument(
         "--patch",
         action="store_true",
-        help="print what is only suggested as a patch for `git apply`, and nothing else; exits with 0",
+        help="print only the suggested changes, as a patch for `git apply`; exits with 0",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """List what was found. Raises `UsageError` for a file that is not there."""
+    """List what was found. Raises `UsageError` for a missing file."""
     from sage_doctor.paths.find.installed import find_installed  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.paths.rewrite import rewrite_context  # noqa: PLC0415
     from sage_doctor.paths.scan import scan  # noqa: PLC0415
@@ -58,17 +66,17 @@ def run(options: argparse.Namespace) -> int:
         return _print_patch(host, files)
     installed = find_installed(host.home, host.environ) if options.installed else None
     found = scan(host, lint=True, only=files, include_system=options.all, installed=installed)
-    lacking = [f for seen in found.files if installed is not None for f in _lacking(seen, found)]
-    wrong = bool(lacking) or any(seen.broken_paths for seen in found.files)
+    missing = [f for seen in found.files if installed is not None for f in _missing(seen, found)]
+    wrong = bool(missing) or any(seen.broken_paths for seen in found.files)
     world = rewrite_context(host) if wrong or any(seen.local_paths for seen in found.files) else None
     if options.format == "json":
         rows = [row for seen in found.files for row in _rows(seen, world, everything=options.all)]
         said = {"files": len(found.files), "counts": found.counts, "paths": rows}
         if installed is not None:
-            said["lacking"] = [{"file": f.subject, "code": f.code, "message": f.message} for f in lacking]
+            said["lacking"] = [{"file": f.subject, "code": f.code, "message": f.message} for f in missing]
         sys.stdout.write(json.dumps(said, indent=2) + "\n")
     else:
-        for finding in lacking:
+        for finding in missing:
             sys.stdout.write(f"{printable(finding.subject, limit=300)}: {finding.code}: {finding.message}\n")
         _print(found, world, everything=options.all)
     return 1 if wrong else 0
@@ -77,12 +85,12 @@ def run(options: argparse.Namespace) -> int:
 def _file(name: str) -> Path:
     path = Path(os.path.abspath(name))
     if not path.is_file():
-        raise UsageError(f"{printable(name)} is no file")
+        raise UsageError(f"{printable(name)} is not a file")
     return path
 
 
-def _lacking(seen: ScannedFile, found: ScanResult) -> Iterator[Finding]:
-    """Yield what an installed unit or the crontab starts, and is not there or may not be started."""
+def _missing(seen: ScannedFile, found: ScanResult) -> Iterator[Finding]:
+    """Yield findings about what a unit or the crontab starts and that is missing or not executable."""
     from sage_doctor.findings.units import unit_findings  # noqa: PLC0415
 
     if os.path.isabs(seen.subject) or seen.script.language == "crontab":
@@ -90,7 +98,7 @@ def _lacking(seen: ScannedFile, found: ScanResult) -> Iterator[Finding]:
 
 
 def _print_patch(host: Host, files: list[Path] | None) -> int:
-    """Print what is suggested. Each repository has a patch of its own, so only one is printed at a time."""
+    """Print the suggested patch. Each repository has its own, so only one is printed at a time."""
     from sage_doctor.paths.rewrite.patch import how_to_take, suggestions_of  # noqa: PLC0415
 
     found = suggestions_of(host, only=files)
@@ -99,14 +107,14 @@ def _print_patch(host: Host, files: list[Path] | None) -> int:
     found = [s for s in found if s.patch]
     if len(found) > 1:
         tops = join_limited([printable(str(s.top), limit=300) for s in found], most=10)
-        raise UsageError(f"there are suggestions in several repositories ({tops}): name the FILEs of one")
+        raise UsageError(f"suggestions for several repositories ({tops}): name the FILEs of one")
     if not found:
-        sys.stderr.write("nothing is suggested for these files\n")
+        sys.stderr.write("no suggestions for these files\n")
         return 0
     sys.stdout.buffer.write(found[0].patch)
     sys.stdout.buffer.flush()
     if sys.stdout.isatty():
-        sys.stderr.write(f"nothing was changed; to apply it: {how_to_take(found[0])}\n")
+        sys.stderr.write(f"Nothing was changed. To apply it: {how_to_take(found[0])}\n")
     return 0
 
 
@@ -142,22 +150,24 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
         rows = list(_rows(seen, world, everything=everything))
         for row in rows:
             place = f"{printable(row['file'], limit=300)}:{row['line']}:{row['column']}"
-            sys.stdout.write(f"{place}: {row['class']} {printable(row['path'], limit=300)}\n")
+            sys.stdout.write(
+                f"{place}: {_SHOWN.get(row['class'], row['class'])}: {printable(row['path'], limit=300)}\n"
+            )
             if row["here"] and row["class"] == "mappable":
                 sys.stdout.write(
-                    f"    here   {printable(row['here'], limit=300)}{'' if row['exists'] else ' (not there yet)'}\n"
+                    f"    here       {printable(row['here'], limit=300)}{'' if row['exists'] else ' (missing)'}\n"
                 )
             if row["write"]:
-                word = "write " if row["certain"] else "maybe "
-                sys.stdout.write(f"    {word} {printable(row['write'], limit=300)}\n")
+                word = "write    " if row["certain"] else "suggested"
+                sys.stdout.write(f"    {word}  {printable(row['write'], limit=300)}\n")
                 suggested += not row["certain"]
             for line in row["defines"]:
-                sys.stdout.write(f"    with   {printable(line, limit=300)}\n")
+                sys.stdout.write(f"    with       {printable(line, limit=300)}\n")
         if seen.script.problem and (rows or everything or seen.roles):
             sys.stdout.write(f"{printable(seen.subject, limit=300)}: unverified: {printable(seen.script.problem)}\n")
-    counted = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items())) or "none"
-    sys.stdout.write(f"{len(found.files)} files read; paths: {counted}\n")
+    counted = ", ".join(f"{count} {_SHOWN.get(name, name)}" for name, count in sorted(found.counts.items())) or "none"
+    sys.stdout.write(f"{len(found.files)} file{'' if len(found.files) == 1 else 's'} read; paths: {counted}\n")
     if suggested:
-        sys.stdout.write(f"{suggested} only suggested: `sage-doctor paths --patch` prints what `git apply` takes\n")
+        sys.stdout.write(f"{suggested} suggested: `sage-doctor paths --patch` prints a patch for `git apply`\n")
     if not found.complete:
-        sys.stdout.write("unverified: there are more files than are read at once; narrow [lint] paths\n")
+        sys.stdout.write("unverified: too many files to read all; narrow [lint] paths\n")

@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the path, its bytes as they are. Raises `DoctorError` where there is no such directory."""
+    """Print the path as raw bytes. Raises `DoctorError` if the directory is missing."""
     from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415 - --help needs no manifest
 
     wanted = options.model
@@ -30,11 +30,9 @@ def run(options: argparse.Namespace) -> int:
         return 0
     found = next((m for m in selection.models if m.name == wanted and m.spec is not None), None)
     if found is None:
-        raise UsageError(f"{printable(wanted)} is no model of a manifest; name one with --manifest")
+        raise UsageError(f"model {printable(wanted)} not found in a manifest; name one with --manifest")
     if not found.found:
         shown = printable(str(found.path))
-        raise DoctorError(
-            f"{printable(wanted)} should lie at {shown}, and does not; run `sage-doctor check {shell_quote(wanted)}`"
-        )
+        raise DoctorError(f"{printable(wanted)} not found at {shown}; run `sage-doctor check {shell_quote(wanted)}`")
     sys.stdout.buffer.write(os.fsencode(found.path) + b"\n")
     return 0

@@ -1,10 +1,10 @@
-"""What runs the gate after a reboot and before sessions: lines of cron, units of systemd, jobs of launchd.
+"""Runs the gate after a reboot and before sessions: crontab lines, systemd units, launchd jobs.
 
-    installation = systemd.plan_install(order, place)      # looks, decides, writes nothing
-    installation.lines(...)                                # what a person sees before being asked
-    installation.apply()                                   # all of it or nothing
+    installation = systemd.plan_install(order, location)   # writes nothing
+    installation.lines()                                   # shown to the user before asking
+    installation.apply()                                   # all changes or none
 
-`order` says what is wanted, `schedule` when, `program` how the doctor is called from an empty environment. `ownership`
-tells files written here from those of others and from those edited since; `installation` is the plan that all three
-schedulers make. `crontab`, `systemd` and `launchd` know one scheduler each.
+`order` says what to install, `schedule` when to run it, `program` how to start sage-doctor from an empty environment.
+`ownership` tells files written by sage-doctor from others and from those edited since. `crontab`, `systemd` and
+`launchd` plan for one scheduler each.
 """

@@ -1,6 +1,6 @@
-"""The user's crontab: our lines between two comments, everything else as it was, byte for byte.
+"""The user's crontab: our lines stand between two comments, all other bytes stay.
 
-A crontab cannot be locked, so it is read again just before it is replaced, and once more afterwards. What it was is
+A crontab cannot be locked, so it is read again just before it is replaced, and once more afterwards. The old one is
 kept in the state directory.
 """
 
@@ -37,20 +37,20 @@ _POSIX_SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
 def cron_command(words: Sequence[str], environment: Sequence[tuple[str, str]]) -> str:
     r"""Return a command as a crontab takes it: quoted for /bin/sh, `%` written `\%`. Raises `UsageError`.
 
-    Crons differ in what they make of a backslash before a backslash or a percent sign, so such words are refused.
+    A backslash before a backslash or a percent sign is refused: implementations of cron read it differently.
     """
     line = " ".join([*(f"{name}={shlex.quote(value)}" for name, value in environment), *map(shlex.quote, words)])
     if "\\\\" in line or "\\%" in line:
         word = next(w for w in (*words, *(v for _, v in environment)) if "\\\\" in w or "\\%" in w)
         raise UsageError(
-            f"{printable(word)} holds a backslash before a backslash or a percent sign, which crons read differently; "
-            "rename it, or use `sage-doctor install systemd`"
+            f"{printable(word)} contains a backslash before a backslash or a percent sign, which not all crons read "
+            "alike; rename it, or use `sage-doctor install systemd`"
         )
     line = line.replace("%", "\\%")
     if len(line.encode("utf-8")) > MOST_COMMAND:
         raise UsageError(
-            f"the command would be {len(line.encode('utf-8'))} bytes long, and some crons take no more than "
-            f"{MOST_COMMAND}; shorten the paths (a link will do), or use `sage-doctor install systemd`"
+            f"the command would be {len(line.encode('utf-8'))} bytes long; some implementations of cron take at most "
+            f"{MOST_COMMAND}. Shorten the paths (with a symbolic link), or use `sage-doctor install systemd`"
         )
     return line
 
@@ -74,7 +74,7 @@ class CrontabBlock:
 
 
 def blocks(text: str) -> list[CrontabBlock]:
-    """Return our blocks. Raises `DoctorError` where a comment at one end lacks its fellow."""
+    """Return our blocks. Raises `DoctorError` if one of the two comments is missing."""
     found: list[CrontabBlock] = []
     start: int | None = None
     lines = text.splitlines(keepends=True)
@@ -94,15 +94,15 @@ def blocks(text: str) -> list[CrontabBlock]:
 
 def _torn(number: int) -> None:
     raise DoctorError(
-        f"line {number + 1} of the crontab is one end of sage-doctor's lines, and the other end is gone: look at it "
-        "with `crontab -e` and delete what is left of them. Nothing was changed"
+        f"line {number + 1} of the crontab: the other comment around sage-doctor's lines is missing. Delete these "
+        "lines with `crontab -e`. Nothing was changed"
     )
 
 
 def plan_install(order: Order) -> Installation:
     """Return what puts the order's lines into the crontab of the user who runs this. Raises `DoctorError`."""
     if order.session_units:
-        raise UsageError("--session-unit names a unit of systemd; cron's own sessions get the gate in their line")
+        raise UsageError("--session-unit is for systemd only; for cron, put the gate into the session's own line")
     old = read_crontab()
     new, kept_ = old, []
     for role in order.roles:
@@ -123,7 +123,7 @@ def plan_install(order: Order) -> Installation:
         kept=tuple(kept_),
         notes=(*notes, *(_settings(new) if new != old else ())),
         advice=(
-            "to hold a session of this crontab back until its role is well, put the gate before its command:",
+            "to start a session of this crontab only if its role is healthy, put the gate before its command:",
             f"  {session}",
         ),
     )
@@ -145,9 +145,8 @@ def plan_uninstall(roles: Sequence[str], state: Path) -> Installation:
 
 def _edited(roles: list[str]) -> str:
     return (
-        f"the crontab's lines for {join_limited(roles)} were edited after sage-doctor wrote them: they are kept "
-        "as they are. "
-        "Delete them with `crontab -e` to have them written anew"
+        f"the crontab's lines for {join_limited(roles)} were edited after sage-doctor wrote them and are kept. "
+        "To replace them, delete them with `crontab -e` and run install again"
     )
 
 
@@ -167,13 +166,13 @@ def _with(text: str, there: Sequence[CrontabBlock], ours: str) -> str:
 
 
 def _settings(text: str) -> Iterator[str]:
-    """Give what settings of the crontab mean for our lines, which stand below them."""
+    """Yield notes about settings of the crontab that apply to our lines."""
     for name, value in _SETTING.findall(text):
         plain = value.strip("'\"")
         if name == "SHELL" and os.path.basename(plain) not in _POSIX_SHELLS:
             yield f"the crontab sets SHELL={printable(plain, limit=100)}; these lines are written for /bin/sh"
         elif name != "SHELL":
-            yield f"the crontab sets {name}={printable(plain, limit=100)}, which holds for these lines as well"
+            yield f"the crontab sets {name}={printable(plain, limit=100)}, which applies to these lines as well"
 
 
 def _changes(old: str, new: str, state: Path) -> tuple[PlannedChange, ...]:
@@ -183,22 +182,22 @@ def _changes(old: str, new: str, state: Path) -> tuple[PlannedChange, ...]:
 
 
 def _replace(old: str, new: str, state: Path) -> Applied:
-    with _alone(state):
+    with _exclusive(state):
         if read_crontab() != old:
-            raise DoctorError("the crontab has changed since it was shown; nothing was changed, run it again")
+            raise DoctorError("the crontab has changed since it was shown; nothing was changed, run install again")
         if old:
             now = dt.datetime.now(dt.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
             write_file(state / f"crontab-{now}", old.encode("utf-8", "surrogateescape"))
         write_crontab(new)
         if read_crontab() != new:
             write_crontab(old)
-            raise DoctorError("crontab did not keep what it was given; what was there before is put back")
+            raise DoctorError("crontab did not store what it was given; the old crontab was restored")
     return Applied(rollback=lambda: write_crontab(old))
 
 
 @contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """Keep another install of the same user waiting."""
+def _exclusive(state: Path) -> Iterator[None]:
+    """Let other installs of the same user wait."""
     path = state / "crontab.lock"
     with wrap_os_errors(path):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -211,7 +210,7 @@ def _alone(state: Path) -> Iterator[None]:
 
 
 def read_crontab() -> str:
-    """Return the crontab of the user who runs this, empty where there is none. Raises `DoctorError`."""
+    """Return the crontab of the user who runs this, empty without one. Raises `DoctorError`."""
     done = _crontab("-l")
     said = done.err.decode("utf-8", "replace").strip()
     if done.code == 0:
@@ -222,21 +221,19 @@ def read_crontab() -> str:
 
 
 def write_crontab(text: str) -> None:
-    """Replace the crontab; an empty one is removed. Raises `DoctorError` where crontab refuses it."""
+    """Replace the crontab; an empty one is removed. Raises `DoctorError` if crontab refuses it."""
     done = _crontab("-", ask=text.encode("utf-8", "surrogateescape")) if text else _crontab("-r")
     if done.code != 0:
         said = done.err.decode("utf-8", "replace").strip()
-        raise DoctorError(f"crontab refused it: {_reason(done, said)}; nothing was changed")
+        raise DoctorError(f"crontab refused the new lines: {_reason(done, said)}; nothing was changed")
 
 
 def _reason(done: child.ChildResult, said: str) -> str:
-    return "it did not end" if done.timed_out else printable(said.replace("\n", "; "), limit=300) or "it said nothing"
+    return "timed out" if done.timed_out else printable(said.replace("\n", "; "), limit=300) or "no message"
 
 
 def _crontab(word: str, *, ask: bytes = b"") -> child.ChildResult:
     done = child.run(["crontab", word], timeout_s=30, env={**os.environ, "LC_ALL": "C"}, ask=ask)
     if done is None:
-        raise DoctorError(
-            "there is no crontab program here: install cron (apt install cron), or use `sage-doctor install systemd`"
-        )
+        raise DoctorError("`crontab` not found: install cron (apt install cron), or use `sage-doctor install systemd`")
     return done

@@ -1,6 +1,6 @@
-"""What an installation or its removal will do: all changes in full, before any of them is made.
+"""The plan of an installation or its removal: all changes, before any of them is made.
 
-Making the plan writes nothing and asks nobody. Whoever holds it shows its lines, asks for consent, and calls `apply`.
+Planning writes nothing and asks nobody. The caller shows the lines, asks for consent, and calls `apply`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MANAGER_TIMEOUT_S: Final = 120  # `enable --now` may wait for what it starts
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedChange:
-    """One text that changes: a file, or the crontab. `before` is None for a new one, `after` for one that goes."""
+    """One text that changes: a file, or the crontab. `before` is None for a new one, `after` for a removed one."""
 
     title: str
     before: str | None
@@ -33,21 +33,21 @@ class PlannedChange:
     apply: Callable[[], Applied]
 
     def lines(self) -> list[str]:
-        """Return what a person reads: a new text whole, else the difference."""
-        verb = "writes" if self.before is None else "removes" if self.after is None else "changes"
+        """Return the lines to show: a new text in full, else a diff."""
+        verb = "write" if self.before is None else "remove" if self.after is None else "change"
         if self.before is None or self.after is None:
             shown = (self.after if self.before is None else self.before) or ""
             sign = "+" if self.before is None else "-"
             body = [f"{sign}{line}" for line in shown.splitlines()]
         else:
             before, after = self.before.splitlines(), self.after.splitlines()
-            body = list(difflib.unified_diff(before, after, "now", "then", n=2, lineterm=""))
+            body = list(difflib.unified_diff(before, after, "current", "new", n=2, lineterm=""))
         return [f"{verb} {printable(self.title, limit=1000)}", *(f"  {printable(line)}" for line in body)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command that tells the scheduler what has changed. `may_fail`: its failure means there was nothing to do."""
+    """A command for the scheduler. `may_fail`: a failure means that there was nothing to do."""
 
     words: tuple[str, ...]
     may_fail: bool = False
@@ -59,11 +59,11 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """What will be done.
+    """All changes of an installation.
 
-    `first` are the commands that go before the changes, `then` those after; `reachable` says whether the scheduler
-    can be told now: where not, they are for a person to paste. `kept` names what was found and stays as it is although
-    it is in the way, `notes` what a person should know, `advice` what is left to do by hand, as lines to paste.
+    `first` are the commands before the changes, `then` those after. They are run if the scheduler is `reachable`, else
+    shown to be run by hand. `kept` names files in the way that are not changed, `notes` are shown with the plan, and
+    `advice` are lines for what is left to do by hand.
     """
 
     changes: tuple[PlannedChange, ...] = ()
@@ -81,18 +81,18 @@ class Installation:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing that could be done from here."""
+        """Whether there is nothing to change or run."""
         return not self.changes and not (self.commands and self.reachable)
 
     def lines(self) -> list[str]:
-        """Return the plan as a person reads it; nothing from outside moves the cursor."""
+        """Return the plan as lines, without control characters."""
         lines = [line for change in self.changes for line in (*change.lines(), "")]
         if self.reachable:
-            lines += [f"runs {command}" for command in self.commands]
+            lines += [f"run {command}" for command in self.commands]
         return [*lines, *(f"note: {printable(note)}" for note in self.notes)]
 
     def apply(self) -> None:
-        """Make every change or none, and tell the scheduler. Raises `DoctorError` for what could not be done."""
+        """Make every change or none, and run the commands. Raises `DoctorError` for a failure."""
         if self.reachable:
             for command in self.first:
                 _run(command)
@@ -107,16 +107,16 @@ def _run(command: Command) -> None:
     done = child.run(command.words, timeout_s=MANAGER_TIMEOUT_S)
     if command.may_fail or (done is not None and done.code == 0):
         return
-    said = "it is not installed" if done is None else "it did not end" if done.timed_out else ""
+    said = "not installed" if done is None else "timed out" if done.timed_out else ""
     if done is not None and not said:
-        said = printable(done.err.decode("utf-8", "replace").strip().rpartition("\n")[2], limit=300) or "it failed"
-    raise DoctorError(f"`{command}`: {said}; the files are as shown above, run it yourself once that is mended")
+        said = printable(done.err.decode("utf-8", "replace").strip().rpartition("\n")[2], limit=300) or "failed"
+    raise DoctorError(f"`{command}`: {said}; the files were written as shown; run the command yourself once it works")
 
 
 def written(
     path: Path, body: str, roles: Iterable[str], *, after: int = 0, xml: bool = False
 ) -> PlannedChange | str | None:
-    """Return the change that makes `path` say `body`; None where it does, or why what lies there is kept."""
+    """Return the change that writes `body` to `path`; None if it is there already, or why the existing file is kept."""
     found = look_at(path)
     if found.state in ("foreign", "edited"):
         return kept(path, found)
@@ -129,7 +129,7 @@ def written(
 
 
 def removed(path: Path, found: Owned, also: Path | None = None) -> PlannedChange:
-    """Return the change that removes a file of ours, the link `also` to it, and the drop-ins' directory it empties."""
+    """Return the change that removes our file, the link `also` to it, and its drop-in directory if empty."""
     return PlannedChange(title=str(path), before=found.text, after=None, apply=lambda: _remove(path, found, also))
 
 
@@ -137,26 +137,30 @@ def kept(path: Path, found: Owned) -> str:
     """Return the sentence that names a file which is not changed."""
     shown = printable(str(path), limit=1000)
     if found.state == "edited":
-        return f"{shown} was edited after sage-doctor wrote it: it is kept as it is. Delete it to have it written anew"
-    return f"{shown} was not written by sage-doctor: it is kept as it is. Move it away if it is in the way"
+        return (
+            f"{shown} was edited after sage-doctor wrote it and is kept. To replace it, delete it and run install again"
+        )
+    return f"{shown} was not written by sage-doctor and is kept. To replace it, move it away"
 
 
 def refuse_unwritable(paths: Iterable[Path]) -> None:
-    """Raise `DoctorError` where one of the directories to write to cannot be written to, before anybody is asked."""
+    """Raise `DoctorError` if a directory to write to is not writable, before the user is asked."""
     for path in paths:
         directory = path.parent
         while not os.path.lexists(directory) and directory != directory.parent:
             directory = directory.parent
         if not os.path.isdir(directory):
-            raise DoctorError(f"{printable(str(directory))} is no directory; nothing was changed")
+            raise DoctorError(f"{printable(str(directory))} is not a directory; nothing was changed")
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise DoctorError(f"{printable(str(directory))} cannot be written to; nothing was changed")
+            raise DoctorError(f"{printable(str(directory))} is not writable; nothing was changed")
 
 
 def _unchanged(path: Path, found: Owned) -> None:
     now = look_at(path)
     if (now.state, now.text) != (found.state, found.text):
-        raise DoctorError(f"{printable(str(path))} has changed since it was shown; nothing was changed, run it again")
+        raise DoctorError(
+            f"{printable(str(path))} has changed since it was shown; nothing was changed, run install again"
+        )
 
 
 def _write(path: Path, text: str, found: Owned) -> Applied:

@@ -45,12 +45,12 @@ class JobLocation:
         return self.domain == "system"
 
     def reachable(self) -> bool:
-        """Return whether launchd can be told anything about that domain now."""
+        """Return whether launchd answers for that domain now."""
         done = child.run(["launchctl", "print", self.domain], timeout_s=20)
         return done is not None and done.code == 0
 
 
-def place_of(*, system: bool, home: Path) -> JobLocation:
+def location_of(*, system: bool, home: Path) -> JobLocation:
     """Return where jobs belong."""
     if system:
         return JobLocation(directory=Path("/Library/LaunchDaemons"), domain="system")
@@ -90,50 +90,52 @@ def plist(keys: dict[str, Any]) -> str:
 
 
 def require_launchd() -> None:
-    """Raise `DoctorError` on a machine that has no launchd."""
+    """Raise `DoctorError` on a machine without launchd."""
     if shutil.which("launchctl") is None:
         raise DoctorError(
-            "there is no launchctl here: launchd is macOS's. On Linux: `sage-doctor install systemd` or "
-            "`sage-doctor install cron`; --dry-run shows the job all the same"
+            "`launchctl` not found: launchd is macOS only. On Linux use `sage-doctor install systemd` or "
+            "`sage-doctor install cron`; --dry-run shows the job anyway"
         )
 
 
-def plan_install(order: Order, place: JobLocation) -> Installation:
+def plan_install(order: Order, location: JobLocation) -> Installation:
     """Return what writes the jobs of an order. Raises `DoctorError`."""
     if order.session_units:
         raise UsageError(
-            "--session-unit names a unit of systemd; a job of launchd gets the gate in its ProgramArguments"
+            "--session-unit is for systemd only; for launchd, put the gate into the job's ProgramArguments"
         )
     found: list[PlannedChange | str | None] = []
     then: list[Command] = []
     for role in order.roles:
-        path = place.directory / f"{label(role)}.plist"
-        change = written(path, plist(job(order, role, system=place.system)), [role], after=_HEADER_LINES, xml=True)
+        path = location.directory / f"{label(role)}.plist"
+        change = written(path, plist(job(order, role, system=location.system)), [role], after=_HEADER_LINES, xml=True)
         found.append(change)
         if isinstance(change, PlannedChange):
             then += [
-                Command(words=("launchctl", "bootout", f"{place.domain}/{label(role)}"), may_fail=True),
-                Command(words=("launchctl", "bootstrap", place.domain, str(path))),
+                Command(words=("launchctl", "bootout", f"{location.domain}/{label(role)}"), may_fail=True),
+                Command(words=("launchctl", "bootstrap", location.domain, str(path))),
             ]
     changes = [c for c in found if isinstance(c, PlannedChange)]
     refuse_unwritable(Path(c.title) for c in changes)
     if changes and not os.path.isdir(order.state):
         refuse_unwritable([order.state])
         changes.append(PlannedChange(title=str(order.state), before=None, after="", apply=lambda: _make_state(order)))
-    notes = () if place.system or not order.on_boot else ("an agent runs at login, not at boot; --system runs at boot",)
+    notes = (
+        () if location.system or not order.on_boot else ("an agent runs at login, not at boot; --system runs at boot",)
+    )
     gate = " ".join(shell_quote(w) for w in order.gate(order.roles[0], order.session_timeout_s, "--", "COMMAND"))
     return Installation(
         changes=tuple(changes),
         then=tuple(then),
-        reachable=place.reachable(),
+        reachable=location.reachable(),
         kept=tuple(c for c in found if isinstance(c, str)),
         notes=notes if changes else (),
-        advice=("to hold a session back until its role is well, put the gate before its command:", f"  {gate}"),
+        advice=("to start a session only if its role is healthy, put the gate before its command:", f"  {gate}"),
     )
 
 
 def _make_state(order: Order) -> Applied:
-    """Make the directory of the logs: launchd makes none, and does not start a job whose log it cannot open."""
+    """Create the log directory: launchd does not, and does not start a job whose log it cannot open."""
     with wrap_os_errors(order.state):
         order.state.mkdir(parents=True, mode=0o700)
         if os.getuid() == 0:
@@ -141,12 +143,12 @@ def _make_state(order: Order) -> Applied:
     return Applied(rollback=order.state.rmdir)
 
 
-def plan_uninstall(roles: Sequence[str], place: JobLocation) -> Installation:
+def plan_uninstall(roles: Sequence[str], location: JobLocation) -> Installation:
     """Return what removes our jobs: all, or those of `roles`. Raises `DoctorError`."""
     changes: list[PlannedChange] = []
     kept_: list[str] = []
     first: list[Command] = []
-    for path in sorted(place.directory.glob(f"{PREFIX}*.plist")):
+    for path in sorted(location.directory.glob(f"{PREFIX}*.plist")):
         found = look_at(path)
         if found.state in ("absent", "foreign") or (roles and not found.roles <= set(roles)):
             continue
@@ -154,6 +156,6 @@ def plan_uninstall(roles: Sequence[str], place: JobLocation) -> Installation:
             kept_.append(kept(path, found))
             continue
         changes.append(removed(path, found))
-        first.append(Command(words=("launchctl", "bootout", f"{place.domain}/{path.stem}"), may_fail=True))
+        first.append(Command(words=("launchctl", "bootout", f"{location.domain}/{path.stem}"), may_fail=True))
     refuse_unwritable(Path(c.title) for c in changes)
-    return Installation(changes=tuple(changes), first=tuple(first), reachable=place.reachable(), kept=tuple(kept_))
+    return Installation(changes=tuple(changes), first=tuple(first), reachable=location.reachable(), kept=tuple(kept_))

@@ -1,4 +1,4 @@
-"""What is to be installed: which roles are asked about, with which command, for whom, and when."""
+"""What to install: for which roles, with which command, for which user, and when."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ TIMEOUT_S: Final = 900  # for a run of its own: a large model may load for minut
 SESSION_TIMEOUT_S: Final = 75  # before a session: systemd gives a unit 90 seconds to start
 BOOT_DELAY_S: Final = 120  # mounts, drivers and clocks settle first
 
-# No scheduler hands these down from the shell that installs, and the doctor asks for them.
+# sage-doctor reads these, and no scheduler passes them on from the installing shell.
 _CARRIED = ("SAGE_MACHINE", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "XDG_STATE_HOME")
 _NAMED_IN_MANIFEST = re.compile(r"\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What somebody asked for, complete.
+    """The complete order.
 
     `program` are the words that start the doctor from any directory and environment. `environment` holds the variables
     that it needs besides HOME. `mounts` are the places on disk that must be mounted, by role. `user` is who runs it,
-    with the home `home`; `state` is where that user's doctor remembers. `timeout_s` is None for the defaults.
+    with the home `home`; `state` is that user's state directory. `timeout_s` is None for the defaults.
     """
 
     roles: tuple[str, ...]
@@ -47,19 +47,18 @@ class Order:
     timeout_s: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no scheduler's file can carry. Raises `UsageError`."""
+        """Refuse what a scheduler's file cannot contain. Raises `UsageError`."""
         words = [str(self.manifest), str(self.home), str(self.state), *self.program, *self.environment.values()]
         for word in [*words, *(str(p) for paths in self.mounts.values() for p in paths)]:
             if any(unicodedata.category(c) in ("Cc", "Cs") for c in word):
                 raise UsageError(
-                    f"{shell_quote(word)} holds a control character or a byte that is not UTF-8, which a "
-                    "scheduler's file "
-                    "cannot carry; rename it, or install from a path without"
+                    f"{shell_quote(word)} contains a control character or a byte that is not UTF-8, which a "
+                    "scheduler's file cannot contain; rename it, or install from another path"
                 )
 
     @property
     def run_timeout_s(self) -> int:
-        """The deadline of a run of its own, in seconds."""
+        """The deadline of a scheduled run, in seconds."""
         return self.timeout_s or TIMEOUT_S
 
     @property
@@ -76,11 +75,11 @@ def chosen_roles(manifest: Manifest, asked: Iterable[str]) -> tuple[str, ...]:
     """Return the roles to install for: those asked for, else all of this machine. Raises `UsageError`."""
     where = printable(str(manifest.path))
     if not manifest.roles:
-        raise UsageError(f"{where} names no role; add [roles.NAME] with models = [...]")
+        raise UsageError(f"{where} has no roles; add [roles.NAME] with models = [...]")
     if manifest.machines and manifest.machine is None:
         raise UsageError(
-            f"{where} has no machine that is this host; give one of its [machines] a match.hostname that fits, or set "
-            "SAGE_MACHINE"
+            f"{where} has no machine that matches this host; give one of its [machines] a matching match.hostname, or "
+            "set SAGE_MACHINE"
         )
     here = manifest.needed_roles()
     for role in asked:
@@ -91,28 +90,28 @@ def chosen_roles(manifest: Manifest, asked: Iterable[str]) -> tuple[str, ...]:
                 if near
                 else f"roles: {join_limited(list(manifest.roles), most=12)}"
             )
-            raise UsageError(f"no role {shell_quote(role)} in {where}; {hint}")
+            raise UsageError(f"role {shell_quote(role)} not found in {where}; {hint}")
         if role not in here:
             name = manifest.machine.name if manifest.machine else "this machine"
             raise UsageError(
-                f"{shell_quote(role)} is no role of {printable(name)}, which has: "
+                f"{shell_quote(role)} is not a role of {printable(name)}, whose roles are: "
                 f"{join_limited(list(here), most=12) or 'none'}; "
                 f"add it to the machine's roles in {where}"
             )
     chosen = tuple(dict.fromkeys(asked)) or here
     if not chosen:
-        raise UsageError(f"this machine has no role in {where}: there is nothing that a gate could ask about")
+        raise UsageError(f"this machine has no role in {where}: nothing to install")
     return chosen
 
 
 def carried(environ: Mapping[str, str], manifest_text: str) -> dict[str, str]:
-    """Return the variables that the gate needs and that no scheduler hands down, with their present values."""
+    """Return the variables that the gate needs and no scheduler passes on, with their current values."""
     names = [*_CARRIED, *_NAMED_IN_MANIFEST.findall(manifest_text)]
     return {name: environ[name] for name in dict.fromkeys(names) if environ.get(name)}
 
 
 def mounts_of(manifest: Manifest, role: str, cache: Path) -> tuple[Path, ...]:
-    """Return the places a role's models lie at, and the manifest; `cache` is the Hugging Face cache."""
+    """Return the manifest and the paths of a role's models; `cache` is the Hugging Face cache."""
     found: dict[Path, None] = {manifest.path: None}
     for name in manifest.roles[role].models:
         spec = manifest.models.get(name)

@@ -1,7 +1,7 @@
-"""Whose a file is: one line in each says that the doctor wrote it, for which roles, and what it wrote.
+"""Ownership of a file: one line in it says that sage-doctor wrote it and for which roles.
 
-The line holds a digest of all others. Where that fits, the file is as some version of the doctor left it, and may be
-changed or removed; where it does not, somebody has edited it since, and it is theirs.
+The line contains a digest of all others. If it matches, the file is as a version of sage-doctor wrote it, and may be
+changed or removed; if not, somebody has edited it, and it is kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OwnershipState = Literal["absent", "ours", "edited", "foreign"]
 
 @dataclass(frozen=True, kw_only=True)
 class Owned:
-    """What lies at a path. `text` and `body` (without our line) are None where nothing can be read as text."""
+    """The state of a path. `text` and `body` (without our line) are None if it is not readable as text."""
 
     state: OwnershipState
     text: str | None = None
@@ -38,7 +38,7 @@ class Owned:
 
 
 def stamp(body: str, roles: Iterable[str]) -> str:
-    """Return what our line says about `body`. It may stand in a comment of any kind, XML's among them."""
+    """Return our line about `body`. It is valid inside any comment, also in XML."""
     said = {"roles": sorted(set(roles)), "sha256": _digest(body), "version": __version__}
     return MARK + json.dumps(said).replace("--", "-\\u002d")
 
@@ -50,7 +50,7 @@ def stamped(body: str, roles: Iterable[str], *, after: int = 0, comment: tuple[s
 
 
 def read_owned(text: str) -> Owned:
-    """Return whose a text is."""
+    """Return the ownership of a text."""
     lines = text.splitlines(keepends=True)
     for number, line in enumerate(lines[:20]):
         _, mark, rest = line.partition(MARK)
@@ -65,14 +65,14 @@ def read_owned(text: str) -> Owned:
 
 
 def look_at(path: Path) -> Owned:
-    """Return whose the file at `path` is; a link or what is no text is foreign. Raises `DoctorError`."""
+    """Return the ownership of the file at `path`; a link or a binary file is foreign. Raises `DoctorError`."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return Owned(state="absent")
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        raise DoctorError(f"{printable(str(path))} cannot be looked at: {reason}; nothing was changed") from error
+        raise DoctorError(f"{printable(str(path))} is not accessible: {reason}; nothing was changed") from error
     if not stat.S_ISREG(mode):
         return Owned(state="foreign")
     try:

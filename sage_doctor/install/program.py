@@ -1,4 +1,4 @@
-"""How the doctor is started where nothing of a login is there: no PATH to speak of, another directory, no variables."""
+"""How to start sage-doctor without a login environment: minimal PATH, another directory, no variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAME = "sage-doctor"
 def own_program(called_as: str) -> tuple[str, ...]:
     """Return the words that start this doctor: the script it was `called_as`, else its interpreter and module.
 
-    Links are kept: a virtual environment is recognised by where its link lies.
+    Links are kept: Python finds a virtual environment by the location of its link.
     """
     script = os.path.abspath(called_as)
     if os.path.basename(script) == _NAME and os.path.isfile(script) and os.access(script, os.X_OK):
@@ -29,7 +29,7 @@ def own_program(called_as: str) -> tuple[str, ...]:
 
 
 def prove(program: tuple[str, ...], home: Path, environment: Mapping[str, str]) -> None:
-    """Start the program as a scheduler would, in an empty environment. Raises `DoctorError` where it does not start."""
+    """Start the program as a scheduler would, in an empty environment. Raises `DoctorError` if it does not start."""
     env = {"HOME": str(home), "PATH": BARE_PATH, "SHELL": "/bin/sh", **environment}
     done = child.run([*program, "--version"], timeout_s=60, env=env, cwd=Path("/"))
     if done is not None and done.code == 0 and done.out.startswith(b"sage-doctor "):
@@ -38,6 +38,6 @@ def prove(program: tuple[str, ...], home: Path, environment: Mapping[str, str]) 
     reason = f": {printable(said, limit=300)}" if said else ""
     words = " ".join(shell_quote(word) for word in program)
     raise DoctorError(
-        f"`{words}` does not start in an empty environment, as schedulers start it{reason}; install sage-doctor into "
+        f"`{words}` does not start in an empty environment, as a scheduler starts it{reason}; install sage-doctor into "
         "that interpreter (pip install sage-doctor) and run install from there. Nothing was changed"
     )

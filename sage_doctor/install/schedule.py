@@ -1,4 +1,4 @@
-"""When the gate runs by itself: a length of time, times of day, or the scheduler's own words."""
+"""When the gate runs: an interval, times of day, or the scheduler's own expression."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CALENDAR = re.compile(r"[A-Za-z0-9*:.,/~_+\- ]{1,200}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A point in time that comes again. Exactly one of the three says when.
+    """A recurring time. Exactly one of the three is set.
 
     `every_s` counts seconds, `times` are hours and minutes of every day, `native` is the scheduler's own expression.
     """
@@ -36,7 +36,7 @@ class Schedule:
     native: str | None = None
 
     def cron_fields(self) -> tuple[str, ...]:
-        """Return the five fields of each line of a crontab. Raises `UsageError` for what cron cannot count."""
+        """Return the five fields of each line of a crontab. Raises `UsageError` for an interval unknown to cron."""
         if self.native is not None:
             return (self.native,)
         if self.every_s is None:
@@ -49,7 +49,7 @@ class Schedule:
             hour = {1: "*", 24: "0"}.get(hours, f"*/{hours}")
             return (f"0 {hour} * * *",)
         raise UsageError(
-            "cron has no steps of that length: they must divide an hour or a day (15m, 30m, 1h, 6h, 12h, 1d). Give "
+            "cron does not have this interval: it must divide an hour or a day (15m, 30m, 1h, 6h, 12h, 1d). Use "
             "times of day such as 03:30,15:30, or the five fields of a crontab"
         )
 
@@ -68,7 +68,7 @@ class Schedule:
 
 
 def parse_schedule(text: str, scheduler: Scheduler) -> Schedule:
-    """Return what `text` says. Raises `UsageError` where that scheduler does not understand it."""
+    """Return the schedule that `text` describes. Raises `UsageError` if the scheduler does not support it."""
     text = text.strip()
     shown = printable(text, limit=200)
     parts = [part.strip() for part in text.split(",")]
@@ -82,7 +82,7 @@ def parse_schedule(text: str, scheduler: Scheduler) -> Schedule:
             raise UsageError(f"--every {shown}: it must be whole seconds, from a minute to four weeks")
         schedule = Schedule(every_s=int(length))
         if scheduler == "cron":
-            schedule.cron_fields()  # says so now, before anything is asked
+            schedule.cron_fields()  # raises now, before the user is asked
         return schedule
     if scheduler == "cron" and _CRON.fullmatch(text):
         return Schedule(native=text)
@@ -90,11 +90,13 @@ def parse_schedule(text: str, scheduler: Scheduler) -> Schedule:
         _ask_systemd(text)
         return Schedule(native=text)
     own = {"cron": ", or the five fields of a crontab", "systemd": ", or what OnCalendar= takes", "launchd": ""}
-    raise UsageError(f"--every {shown} is no schedule: write {EXPECTED}{own[scheduler]}")
+    raise UsageError(f"--every {shown} is not a valid schedule: use {EXPECTED}{own[scheduler]}")
 
 
 def _ask_systemd(text: str) -> None:
     done = child.run(["systemd-analyze", "calendar", "--", text], timeout_s=20)
     if done is not None and done.code not in (0, None):
         said = printable(done.err.decode("utf-8", "replace").strip().partition("\n")[0], limit=200)
-        raise UsageError(f"--every {printable(text, limit=200)} is no schedule to systemd: {said}; write {EXPECTED}")
+        raise UsageError(
+            f"--every {printable(text, limit=200)} is not a valid schedule for systemd: {said}; use {EXPECTED}"
+        )

@@ -8,7 +8,7 @@ from typing import Final
 
 from sage_doctor.install.order import BOOT_DELAY_S, Order
 
-SPARE_S: Final = 30  # what the gate may take beyond its own deadline to end its child and to report
+SPARE_S: Final = 30  # beyond the gate's own deadline, to stop its child and to report
 STATE: Final = "sage-doctor"  # below /var/lib
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 
@@ -38,16 +38,16 @@ def command(words: Sequence[str], environment: Iterable[tuple[str, str]] = ()) -
 
 
 def service(order: Order, role: str, *, system: bool) -> str:
-    """Return the service that asks whether a role can run.
+    """Return the service that runs the gate of a role.
 
-    A low priority, and not the lowest: what the gate measures is held to budgets. The doctor is to outlive a child
-    that the kernel kills for want of memory, because it has to tell of it.
+    Its priority is low but not lowest, because budgets apply to what the gate measures. `OOMPolicy=continue` lets the
+    gate outlive and report a child that the kernel kills for memory.
     """
     where = [f"User={order.user.replace('%', '%%')}", f"StateDirectory={STATE}"] if system else []
     environment = {"HOME": str(order.home), **order.environment}
     lines = [
         "[Unit]",
-        f"Description=Can this machine run {role.replace('%', '%%')}? (sage-doctor)",
+        f"Description=sage-doctor gate of role {role.replace('%', '%%')}",
         *(f"RequiresMountsFor={word(str(path))}" for path in order.mounts.get(role, ())),
         "",
         "[Service]",
@@ -73,7 +73,7 @@ def timer(order: Order, role: str) -> str:
         when.append(("Persistent", "true"))  # makes up for a time when the machine was off; after a boot, that is now
     lines = [
         "[Unit]",
-        f"Description=When to ask whether this machine can run {role.replace('%', '%%')} (sage-doctor)",
+        f"Description=Schedule of the sage-doctor gate of role {role.replace('%', '%%')}",
         "",
         "[Timer]",
         *(f"{key}={value}" for key, value in when),
@@ -85,10 +85,10 @@ def timer(order: Order, role: str) -> str:
 
 
 def drop_in(order: Order, *, system: bool, start_timeout: bool) -> str:
-    """Return what holds a session's unit back until every role of the order is well.
+    """Return the drop-in that starts a session's unit only if every role of the order is healthy.
 
-    The gate's other exit codes skip the unit without making it fail. `start_timeout` says whether the unit's time to
-    start has to be made longer than the gate's deadline.
+    The gate's other exit codes skip the unit without making it fail. `start_timeout` says whether the unit needs a
+    longer start timeout than the gate's deadline.
     """
     own = [("STATE_DIRECTORY", str(Path("/var/lib") / STATE))] if system else []
     own += [

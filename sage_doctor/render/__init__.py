@@ -1,8 +1,8 @@
-"""A report as text, in one of several formats. One module a format: dropping in a file adds one.
+"""A report as text, in one of several formats. One module per format: adding a file adds a format.
 
 A format is a module (or package) here with `render(report: Report, screen: Screen) -> str`; its name is the module's,
-without the ending `_format`. Modules are imported only when their format is asked for, so that a gate that writes
-JSON does not pay for rich.
+without the ending `_format`. Modules are imported only if their format is used, so that a gate that writes
+JSON imports no other format.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sage_doctor.report import Report
 
 __all__ = ["FORMATS", "Screen", "render", "screen_of", "write"]
 
-# Modules here that are no formats.
+# Modules here that are not formats.
 _OTHERS = {"progress"}
 
 _MODULES = {m.name.removesuffix("_format"): m.name for m in pkgutil.iter_modules(__path__) if m.name not in _OTHERS}
 FORMATS: Final = tuple(sorted(_MODULES))
 
-DEFAULT_WIDTH: Final = 80  # of what is not a terminal: mails, journals, log files
+DEFAULT_WIDTH: Final = 80  # without a terminal: mails, journals, log files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def render(
     color: bool = False,
     unicode: bool = True,
 ) -> str:
-    """Return the report in a format, ending with a newline. Raises `UsageError` where there is no such format.
+    """Return the report in a format, ending with a newline. Raises `UsageError` for an unknown format.
 
     `width`, `color` and `unicode` matter to formats for people only. Nothing is read from the environment.
     """
@@ -55,7 +55,7 @@ def render(
     if name is None:
         near = difflib.get_close_matches(format, FORMATS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f": choose one of {', '.join(FORMATS)}"
-        raise UsageError(f"no format {format!r}{hint}")
+        raise UsageError(f"unknown format {format!r}{hint}")
     module = importlib.import_module(f"{__name__}.{name}")
     return cast("str", module.render(report, Screen(width=width or DEFAULT_WIDTH, color=color, unicode=unicode)))
 
@@ -63,7 +63,7 @@ def render(
 def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Screen:
     """Return what `stream` can show, honouring NO_COLOR, FORCE_COLOR, COLUMNS and TERM=dumb.
 
-    A stream that is no terminal gets 80 columns and no colour, so that a log file reads like a screen.
+    Without a terminal it is 80 columns and no colour, so that a log file reads like a screen.
     """
     env = os.environ if environ is None else environ
     terminal = stream.isatty()
@@ -82,7 +82,7 @@ def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Scree
 
 
 def write(report: Report, format: str, stream: TextIO) -> None:  # noqa: A002
-    """Render the report for `stream` and write it there; characters its encoding lacks become escapes."""
+    """Render the report for `stream` and write it there; characters outside its encoding become escapes."""
     screen = screen_of(stream)
     text = render(report, format, width=screen.width, color=screen.color, unicode=screen.unicode)
     encoding = stream.encoding or "utf-8"

@@ -1,4 +1,4 @@
-"""The report as JSON, for programs. The schema lies in `sage_doctor/schemas/report.schema.json`."""
+"""The report as JSON, for programs. The schema is `sage_doctor/schemas/report.schema.json`."""
 
 from __future__ import annotations
 

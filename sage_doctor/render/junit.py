@@ -1,4 +1,4 @@
-"""The report as JUnit XML, for CI: one test suite a host, one test case a check of a subject.
+"""The report as JUnit XML, for CI: one test suite per host, one test case per check and subject.
 
 The form is the one that Jenkins' and GitLab's readers share: `skipped`, `error` or `failure` first, then
 `system-out` with the warnings and the fixes.
@@ -30,7 +30,7 @@ def _suite(report: Report) -> ET.Element:
     for finding in report.findings:
         found[finding.subject, finding.check].append(finding)
     cases = [_case(check, found.pop((check.subject, check.id), [])) for check in report.checks]
-    for (subject, name), findings in found.items():  # found outside of any check; it must not get lost
+    for (subject, name), findings in found.items():  # reported outside of a check
         result = CheckResult(id=name or findings[0].code, subject=subject, level="static", status="fail", duration_s=0)
         cases.append(_case(result, findings))
     suite = ET.Element(
@@ -72,7 +72,7 @@ def _case(check: CheckResult, findings: list[Finding]) -> ET.Element:
         failure = ET.SubElement(case, "failure", type=_xml(errors[0].code), message=message)
         failure.text = _xml("\n\n".join(_text(f) for f in errors))
     elif check.status == "error":
-        ET.SubElement(case, "error", type="unknown", message=_xml(check.reason or "the check did not end"))
+        ET.SubElement(case, "error", type="unknown", message=_xml(check.reason or "the check did not complete"))
     elif check.status == "skip":
         ET.SubElement(case, "skipped", message=_xml(check.reason or "skipped"))
     rest = [f for f in findings if f.severity != "error"]

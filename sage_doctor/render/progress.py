@@ -1,4 +1,8 @@
-"""What is being done right now, on one line of standard error that leaves no trace."""
+"""A status line on standard error that is removed at the end.
+
+Written by hand: a library's live display refreshes from a thread and replaces sys.stdout and sys.stderr, which pytest
+captures meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from sage_doctor.text import printable
 
 
 class Progress:
-    """A status line on a terminal; silent where `stream` is none, so that logs stay clean.
+    """A status line on a terminal; silent if `stream` is not one, so that logs stay clean.
 
-    `enabled` overrides what the stream says. A stream that went away is forgotten: progress never fails a run.
+    `enabled` overrides what the stream says. A closed stream is ignored: progress never fails a run.
     """
 
     def __init__(self, stream: TextIO, enabled: bool | None = None) -> None:
@@ -32,24 +36,24 @@ class Progress:
         self._shown = True
 
     def close(self) -> None:
-        """Take the line away; what is written next starts at the left edge. May be called more than once."""
+        """Remove the line. May be called more than once."""
         if self._shown:
             self._write("\r\x1b[2K")
             self._shown = False
 
     def __enter__(self) -> Progress:  # noqa: PYI034 - typing.Self came with 3.11
-        """Return itself; leaving the block takes the line away."""
+        """Return itself; leaving the block removes the line."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self.close()
 
     def _write(self, text: str) -> None:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except (OSError, ValueError):  # closed, or its reader is gone
+        except (OSError, ValueError):  # closed, or without a reader
             self._enabled = self._shown = False
 
 

@@ -1,7 +1,7 @@
-"""The old state of a directory that a killed `fix` has kept: deleted once the new one is proven, named until then.
+"""The backup of a directory that a killed `fix` left behind: deleted once the new directory is verified.
 
-A repair that replaces a directory keeps what was there until the checks are content. Where it is killed before that,
-nobody lets go of it, and the disk space of a whole model is gone.
+A repair that replaces a directory keeps the old one until verification. If it is killed before that, the backup still
+takes the disk space of a whole model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-[0-9a-f]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """A directory kept by a repair, by the journal's `key`, of what is examined as `subject`."""
+    """A directory `path` kept by a repair: the old state of `target`, the model `subject`; `key` is the journal's."""
 
     key: str
     subject: str
@@ -34,30 +34,30 @@ class Backup:
     target: Path
 
     def discard(self, findings: Iterable[Finding], cache: Path | None) -> str | None:
-        """Delete it where the directory in its place is proven. Return why it stays, None where it is gone.
+        """Delete it if the new directory is verified. Return why it was kept, or None if it was deleted.
 
-        Proven is a directory in which the checks find no error, and whose weights have the hashes that the merge
-        that made it wrote down. `cache` remembers hashes. Links in the old state are not followed.
+        Verified means: the checks find no error, and the weights have the hashes that the merge recorded. `cache` is
+        the hash cache. Links in the backup are not followed.
         """
         if any(f.subject == self.subject and f.severity == "error" for f in findings):
-            return "the checks are not content with what is there now"
+            return "checks still fail for the new directory"
         hashes = merge_hashes(self.target)
         found = hash_files([(self.target / n, h.algorithm) for n, h in hashes.items()], cache=cache)
         if not hashes or any(found[self.target / n, h.algorithm] != h.hex for n, h in hashes.items()):
-            return "what is there now does not have the weights that a merge recorded"
+            return "the new weights do not have the hashes that the merge recorded"
         try:
             shutil.rmtree(self.path)
         except OSError as error:
             return os.strerror(error.errno or 0).lower()
         return None
 
-    def stays(self, why: str) -> str:
-        """Return the sentence that says that it stays, and how to delete it."""
-        return f"{printable(str(self.path))} stays, because {why}. To delete it: rm -r {shell_quote(self.path)}"
+    def kept_message(self, why: str) -> str:
+        """Return the sentence that says why it was kept, and how to delete it."""
+        return f"kept {printable(str(self.path))}: {why}. To delete it: rm -r {shell_quote(self.path)}"
 
 
-def old_state(entry: Mapping[str, Any]) -> Backup | None:
-    """Return the old state that a journal's unfinished entry names, None where there is none any more."""
+def backup_of(entry: Mapping[str, Any]) -> Backup | None:
+    """Return the backup that an unfinished entry of the journal names, or None if there is none any more."""
     kept = entry.get("kept")
     path = Path(kept) if isinstance(kept, str) else Path()
     matched = _NAME.fullmatch(path.name)

@@ -1,8 +1,8 @@
-"""The journal of what repairs have done: one JSON object a line, appended, never rewritten.
+"""The journal of repairs: one JSON object per line, appended, never rewritten.
 
-It lies in `$STATE_DIRECTORY` (systemd sets it), else in `$XDG_STATE_HOME/sage-doctor`, by default
+It is in `$STATE_DIRECTORY` (systemd sets it), else in `$XDG_STATE_HOME/sage-doctor`, by default
 `~/.local/state/sage-doctor`. A line is written with one call and flushed before the disk is changed, so that after a
-crash the journal says what was under way. A torn last line is left behind and read over.
+crash the journal names the repair in progress. A torn last line is kept and skipped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sage_doctor.text import printable
 FILE_NAME: Final = "repairs.jsonl"
 MOST_BYTES: Final = 4 << 20  # of the journal's end that is read
 
-JournalEvent = Literal["begun", "repaired", "undone", "failed", "interrupted", "noted"]
+JournalEvent = Literal["begun", "repaired", "rolled-back", "failed", "interrupted", "noted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,13 @@ class Journal:
     path: Path
 
     def begin(self, **fields: Any) -> str:
-        """Write that a repair begins, and return the word by which its ending will name it. Raises `DoctorError`."""
+        """Record that a repair begins, and return the key for its result. Raises `DoctorError`."""
         key = os.urandom(6).hex()
         self.append("begun", key, pid=os.getpid(), **fields)
         return key
 
     def append(self, event: JournalEvent, key: str, **fields: Any) -> None:
-        """Append one line and flush it. Raises `DoctorError` where that is not possible."""
+        """Append one line and flush it. Raises `DoctorError` if that fails."""
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
         line = json.dumps({"at": now, "event": event, "key": key, **fields}).encode("ascii") + b"\n"
         try:
@@ -54,8 +54,8 @@ class Journal:
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
             raise DoctorError(
-                f"the journal {printable(str(self.path))} cannot be written: {reason}; nothing is repaired without it. "
-                "Set XDG_STATE_HOME to a directory that can be written to."
+                f"the journal {printable(str(self.path))} cannot be written ({reason}); no repair runs without it. "
+                "Set XDG_STATE_HOME to a writable directory."
             ) from error
 
     @staticmethod
@@ -66,13 +66,13 @@ class Journal:
         fcntl.flock(handle, fcntl.LOCK_EX)
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
-            line = b"\n" + line  # whoever wrote last was killed in the midst of it
+            line = b"\n" + line  # the last writer was killed while writing
         if os.write(handle, line) != len(line):
             raise OSError(28, "no space")
         os.fsync(handle)
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return the newest entries, oldest first; what is no entry is left out. Never raises for what it holds."""
+        """Return the newest entries, oldest first. Skips invalid lines; never raises."""
         node = inspect_path(self.path)
         if node.kind != "file":
             return []
@@ -84,7 +84,7 @@ class Journal:
         return [entry for line in raw.split(b"\n") if (entry := _entry(line)) is not None]
 
     def unfinished(self) -> list[dict[str, Any]]:
-        """Return what was begun and has no ending, by processes that are gone."""
+        """Return the repairs that were begun and have no result, by processes that no longer run."""
         open_: dict[str, dict[str, Any]] = {}
         for entry in self.entries():
             if entry["event"] == "begun":

@@ -1,4 +1,4 @@
-"""The repairs: one file each, found by their decorator. Dropping a file in adds one."""
+"""The repairs: one file each in `actions/`, found by their decorator. Adding a file adds a repair."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from collections.abc import Mapping
 from sage_doctor.repairs import actions
 from sage_doctor.repairs.repair import Repair, repair_of
 
-__all__ = ["all_repairs"]
+__all__ = ["RENAMED", "all_repairs"]
+
+# Old name → new name. A check outside this repository may still name the old one; removed after 0.2.
+RENAMED: Mapping[str, str] = {
+    "name-base": "set-base",
+    "put-aside": "quarantine-weights",
+    "copy-companions": "copy-tokenizer",
+}
 
 
 def all_repairs() -> Mapping[str, Repair]:
-    """Return every repair by name, each behind those it comes after.
+    """Return every repair by name, each after those it depends on.
 
-    Raises `ValueError` where two have one name, where one comes after a repair that is not there, or where they come
-    after each other.
+    Raises `ValueError` if two share a name, or if `after` names an unknown repair or makes a cycle.
     """
     found: dict[str, Repair] = {}
     for info in sorted(pkgutil.iter_modules(actions.__path__), key=lambda m: m.name):
@@ -26,19 +32,19 @@ def all_repairs() -> Mapping[str, Repair]:
             if made is None:
                 continue
             if found.setdefault(made.name, made) is not made:
-                raise ValueError(f"two repairs are called {made.name}")
+                raise ValueError(f"two repairs are named {made.name}")
     return in_order(found)
 
 
 def in_order(found: Mapping[str, Repair]) -> Mapping[str, Repair]:
-    """Return the repairs, each behind those it comes after, else by name. Raises `ValueError`."""
+    """Return the repairs, each after those it depends on, else by name. Raises `ValueError`."""
     ordered: dict[str, Repair] = {}
 
     def visit(name: str, above: tuple[str, ...]) -> None:
         if name in above:
-            raise ValueError(f"repairs that come after each other: {' -> '.join((*above, name))}")
+            raise ValueError(f"repairs depend on each other: {' -> '.join((*above, name))}")
         if name not in found:
-            raise ValueError(f"{above[-1]} comes after a repair {name}, which is not there")
+            raise ValueError(f"{above[-1]} comes after {name}, which does not exist")
         for before in found[name].after:
             visit(before, (*above, name))
         ordered[name] = found[name]

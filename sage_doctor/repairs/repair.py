@@ -1,12 +1,12 @@
 """What a repair is: code that changes the disk, but first a plan that changes nothing.
 
-    @repair(name="put-aside", codes=["weights-ambiguous"])
-    def plan_put_aside(situation: Situation) -> Plan:
-        '''Puts the stale one of two sets of weights aside.'''
+    @repair(name="quarantine-weights", codes=["weights-ambiguous"])
+    def plan_quarantine_weights(context: RepairContext) -> Plan:
+        '''Renames the stale one of two sets of weights.'''
 
-The function looks, decides, and returns a `Plan`, or raises `RepairRefused` where it cannot be sure. Nothing is asked
-in it, and nothing is written: whoever holds the plan asks for consent and calls `apply`. What `apply` returns knows
-how to put the old state back, for the case that the checks are not content with the new one.
+The function inspects, decides, and returns a `Plan`, or raises `RepairRefused` if it cannot be sure. It asks nothing
+and writes nothing: the caller shows the plan, asks for consent and calls `apply`. What `apply` returns can roll the
+change back if verification fails.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, printable
 
 ATTRIBUTE: Final = "__sage_repair__"
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
-_LABEL: Final = 9  # the width of what stands before each line of a plan
+_LABEL: Final = 11  # columns of the label before each line of a plan
 _MOST_DIFF: Final = 40
 _MOST_SUGGESTED: Final = 60
 
 
 class RepairRefused(DoctorError):
-    """A repair that cannot be done here, or not with certainty. The text says why and what to do; nothing changed."""
+    """A repair that is impossible or uncertain here. The text says why and what to do instead; nothing was changed."""
 
 
 def _noop() -> None:
-    """Do nothing: what there is to settle where no old state was kept."""
+    """Do nothing: the commit of a change that kept no old state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What was done. `rollback` puts the old state back; `commit` lets go of it, once the checks are content."""
+    """A change that was made. `rollback` restores the old state; `commit` discards it once the change is verified."""
 
     rollback: Callable[[], None]
     commit: Callable[[], None] = _noop
@@ -49,22 +49,22 @@ class Applied:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a repair will do. Printing it tells a person; `apply` needs nothing else.
+    """What a repair will do. `lines` shows it to a person; `apply` does it and needs nothing else.
 
-    `reads` and `writes` are paths or short phrases with them, `diff` the change of a text file. Sizes are bytes:
-    `write_bytes` what is written, `disk_bytes` and `memory_bytes` what must be free. `kept` is where the old state
-    lies until the checks are content, None where it is kept in memory or beside the new one for good. `undo` says
-    how a person gets the old state back later. `suggests` is a change that only a person should make, after this one
-    was made, and `suggests_how` the command that does it.
+    `reads` and `writes` are paths or short phrases with them, `diff` is the change of a text file. Sizes are bytes:
+    `write_bytes` is what is written, `disk_bytes` and `memory_bytes` are what must be free. `kept` is where the old
+    state stays until the change is verified; None if it is kept in memory, or permanently beside the new state. `undo`
+    says how to restore the old state later. `suggests` is a change to review and apply by hand after this one, and
+    `suggests_how` is the command that applies it.
     """
 
     repair: str
     subject: str
     code: str
-    does: str
+    action: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    leaves: str
+    unchanged: str
     undo: str
     read_bytes: int = 0
     write_bytes: int = 0
@@ -77,16 +77,16 @@ class Plan:
     suggests: tuple[str, ...] = ()
     suggests_how: str = ""
     kept: str | None = None
-    apply: Callable[[Tell], Applied] = field(repr=False, compare=False)
+    apply: Callable[[OnProgress], Applied] = field(repr=False, compare=False)
 
     def __str__(self) -> str:
-        """Return the plan as a person reads it, in 80 columns; nothing from outside moves the cursor."""
+        """Return the plan in 80 columns, without control characters."""
         return "\n".join(self.lines(80))
 
     def lines(self, width: int, within: str = "") -> list[str]:
-        """Return the plan in lines of at most `width` columns; words that are longer stick out whole.
+        """Return the plan in lines of at most `width` columns; longer words are not broken.
 
-        Paths below the directory `within` are shown without it.
+        Paths below the directory `within` are shown relative to it.
         """
         prefix = within.rstrip("/") + "/" if len(within) > 1 else ""
         needs = [
@@ -96,15 +96,15 @@ class Plan:
             "the network" if self.network else "",
         ]
         rows = [
-            ("does", self.does),
-            ("cures", self.code),
+            ("action", self.action),
+            ("fixes", self.code),
             *(("reads", path) for path in self.reads),
-            ("reads", f"{format_bytes(self.read_bytes)} in all" if self.read_bytes else ""),
+            ("reads", f"{format_bytes(self.read_bytes)} in total" if self.read_bytes else ""),
             *(("writes", path) for path in self.writes),
-            ("writes", f"{format_bytes(self.write_bytes)} in all" if self.write_bytes else ""),
+            ("writes", f"{format_bytes(self.write_bytes)} in total" if self.write_bytes else ""),
             ("runs", self.runs or ""),
             ("needs", ", ".join(n for n in needs if n)),
-            ("leaves", self.leaves),
+            ("unchanged", self.unchanged),
             ("undo", self.undo),
         ]
         lines = [f"{self.repair}: {printable(self.subject, limit=200)}"]
@@ -116,19 +116,21 @@ class Plan:
                 before = label
         lines += [f"    {printable(line, limit=400)}" for line in self.diff[:_MOST_DIFF]]
         if len(self.diff) > _MOST_DIFF:
-            lines.append(f"    (and {len(self.diff) - _MOST_DIFF} lines more)")
+            lines.append(f"    (and {len(self.diff) - _MOST_DIFF} more lines)")
         if self.suggests:
             lines += ["", *suggested_lines(self.suggests, self.suggests_how, width)]
         return lines
 
 
 def suggested_lines(diff: Sequence[str], how: str, width: int, *, after: bool = True) -> list[str]:
-    """Return a diff as what it is: a suggestion, with what to do for it. `after` where another change comes first."""
-    when = "once the change above is made, " if after else ""
-    lines = _row("suggests", f"NOT applied, and {when}for you to judge:", width)
+    """Return a suggested diff and how to apply it. `after` says that it builds on the change shown above it."""
+    when = " after the change above" if after else ""
+    lines = _row("suggested", f"NOT applied; review it, then apply it{when}:", width)
     lines += [f"    {printable(line, limit=400)}" for line in diff[:_MOST_SUGGESTED]]
     if len(diff) > _MOST_SUGGESTED:
-        lines.append(f"    (and {len(diff) - _MOST_SUGGESTED} lines more: `sage-doctor paths --patch` prints them all)")
+        lines.append(
+            f"    (and {len(diff) - _MOST_SUGGESTED} more lines: `sage-doctor paths --patch` prints all of them)"
+        )
     if how:
         lines.append(f"  {'apply'.ljust(_LABEL)}{how}")
     return lines
@@ -147,10 +149,10 @@ def _row(label: str, text: str, width: int) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class RepairContext:
-    """What a repair is called for: the finding, and the model it is about.
+    """The input of a repair: the finding, and the model it is about.
 
-    `write_config` is the wish to have the base written into adapter_config.json rather than into the manifest. `base`
-    is what a person said is the adapter's base: a model's name or a directory; None where nobody was asked.
+    `write_config` asks for the base in adapter_config.json instead of the manifest. `base` is the adapter's base as
+    the user named it, a model's name or a directory; None if nobody was asked.
     """
 
     finding: Finding
@@ -160,10 +162,10 @@ class RepairContext:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileSituation:
-    """What a repair of files is called for: all its findings in one repository, and the host they were found on.
+class FileRepairContext:
+    """The input of a file repair: all its findings in one repository, and the host they were found on.
 
-    `allow_dirty` is the wish to change files in a work tree with changes that are not committed.
+    `allow_dirty` allows it to change files in a work tree with uncommitted changes.
     """
 
     findings: tuple[Finding, ...]
@@ -172,14 +174,14 @@ class FileSituation:
 
 
 Planner = Callable[[RepairContext], Plan]
-FilePlanner = Callable[[FileSituation], Plan]
+FilePlanner = Callable[[FileRepairContext], Plan]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """What the decorator records. `after` names the repairs that go first, where both are called for.
+    """What the decorator records. `after` names the repairs that run first if both are needed.
 
-    `plan_files` is set for a repair of files, which is given all its findings in one repository at once.
+    `plan_files` is set for a file repair, which gets all its findings in one repository at once.
     """
 
     name: str
@@ -191,9 +193,9 @@ class Repair:
 
 
 def repair(*, name: str, codes: Iterable[str], after: Iterable[str] = ()) -> Callable[[Planner], Planner]:
-    """Make a function a repair. Raises `TypeError` where its docstring is missing: it is the repair's title."""
+    """Make a function a repair. Raises `TypeError` if it has no docstring: that is the repair's title."""
 
-    def mark(function: Planner) -> Planner:
+    def decorate(function: Planner) -> Planner:
         title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
         if not title:
             raise TypeError(f"repair {name} has no docstring; its first line is the repair's title")
@@ -201,13 +203,13 @@ def repair(*, name: str, codes: Iterable[str], after: Iterable[str] = ()) -> Cal
         setattr(function, ATTRIBUTE, made)
         return function
 
-    return mark
+    return decorate
 
 
 def file_repair(*, name: str, codes: Iterable[str]) -> Callable[[FilePlanner], FilePlanner]:
-    """Make a function a repair of files that belong to no model. It is called for only where it was asked for."""
+    """Make a function a repair of files outside of models. It runs only if the user asked for it by its option."""
 
-    def mark(function: FilePlanner) -> FilePlanner:
+    def decorate(function: FilePlanner) -> FilePlanner:
         title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
         if not title:
             raise TypeError(f"repair {name} has no docstring; its first line is the repair's title")
@@ -215,14 +217,14 @@ def file_repair(*, name: str, codes: Iterable[str]) -> Callable[[FilePlanner], F
         setattr(function, ATTRIBUTE, made)
         return function
 
-    return mark
+    return decorate
 
 
-def _no_model(situation: RepairContext) -> Plan:
-    raise RepairRefused(f"{printable(situation.finding.subject)} is a file of no model")
+def _no_model(context: RepairContext) -> Plan:
+    raise RepairRefused(f"{printable(context.finding.subject)} does not belong to a model")
 
 
 def repair_of(function: object) -> Repair | None:
-    """Return what `@repair` recorded on a function, or None where it is no repair."""
+    """Return what `@repair` recorded on a function, or None if it is not a repair."""
     made = getattr(function, ATTRIBUTE, None)
     return made if isinstance(made, Repair) else None

@@ -1,10 +1,10 @@
-"""Findings → plans → consent → changes → the checks again: what the checks are not content with is taken back."""
+"""Findings → plans → consent → changes → verification by the checks: a change that fails it is rolled back."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,12 +12,20 @@ from typing import Literal
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.repairs.journal import FILE_NAME, Journal
-from sage_doctor.repairs.registry import all_repairs
-from sage_doctor.repairs.repair import Applied, FileSituation, Plan, Repair, RepairContext, RepairRefused, Tell
+from sage_doctor.repairs.registry import RENAMED, all_repairs
+from sage_doctor.repairs.repair import (
+    Applied,
+    FileRepairContext,
+    OnProgress,
+    Plan,
+    Repair,
+    RepairContext,
+    RepairRefused,
+)
 from sage_doctor.repairs.verification import (
-    discontent_of_files,
+    files_failure,
+    files_outcome,
     group_by_repository,
-    outcome_of_files,
     verification_failure,
 )
 from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, at_least
@@ -27,29 +35,29 @@ from sage_doctor.suite.examine import examine
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import join_limited, printable, shell_quote
 
-RepairStatus = Literal["planned", "declined", "refused", "failed", "undone", "repaired"]
+RepairStatus = Literal["planned", "declined", "refused", "failed", "rolled-back", "repaired"]
 Consent = Callable[[Plan], bool]
 
-# Hardly a repair cures what only a load shows: before the end nothing is loaded, unless a level was asked for.
+# Few repairs fix what only a load shows: models are loaded only at the end, unless a level was asked for.
 DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
-NAME_BASE = "name-base"
+SET_BASE = "set-base"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One repair of one finding, and how it ended. `plan` is None where there was none; `reason` says why."""
+    """One repair of one finding, and its result. `plan` is None if none could be made; `reason` says why."""
 
     finding: Finding
     repair: str
-    ending: RepairStatus
+    status: RepairStatus
     plan: Plan | None = None
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepairReport:
-    """What came of it: the reports before and after, and every attempt in its order."""
+    """The reports before and after, and every attempt in order."""
 
     before: Report
     after: Report
@@ -57,26 +65,29 @@ class RepairReport:
     dry_run: bool = False
 
     @property
-    def gone(self) -> tuple[Finding, ...]:
-        """What was found before and is not found any more."""
-        left = {(f.code, f.subject) for f in self.after.findings}
-        tried = {(a.finding.code, a.finding.subject) for a in self.attempts}
-        lost = [f for f in self.before.findings if (f.code, f.subject) not in left]
-        return tuple(f for f in lost if _matters(f) or (f.code, f.subject) in tried)
+    def fixed(self) -> tuple[Finding, ...]:
+        """Findings of the report before that are not in the report after."""
+        left, tried = _keys(self.after.findings), _keys(a.finding for a in self.attempts)
+        fixed = [f for f in self.before.findings if (f.code, f.subject) not in left]
+        return tuple(f for f in fixed if _is_problem(f) or (f.code, f.subject) in tried)
 
     @property
     def remaining(self) -> tuple[Finding, ...]:
-        """What is still found, or newly so."""
-        return tuple(f for f in self.after.findings if _matters(f))
+        """Errors and warnings of the report after."""
+        return tuple(f for f in self.after.findings if _is_problem(f))
+
+    def is_new(self, finding: Finding) -> bool:
+        """Return whether a remaining finding is not in the report before."""
+        return (finding.code, finding.subject) not in _keys(self.before.findings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepairOptions:
-    """How the caller wants it done. `write_config` allows changes of adapter_config.json instead of the manifest.
+    """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
 
-    `bases` says what an adapter's base is, by the adapter's name: a model of the manifest or a directory. An empty name
-    stands for the one adapter that asks. `rewrite_paths` allows changes of scripts, `allow_dirty` also where their
-    work tree has changes that are not committed.
+    `bases` maps an adapter's name to its base, a model of the manifest or a directory; an empty name stands for the
+    only adapter without one. `rewrite_paths` allows changes to scripts, `allow_dirty` also in a work tree with
+    uncommitted changes.
     """
 
     dry_run: bool = False
@@ -89,15 +100,15 @@ class RepairOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RepairCallbacks:
-    """Who is asked and told: `consent` decides about each plan, `told` hears how each attempt ended.
+    """The caller's part: `consent` decides about each plan, `on_outcome` receives each attempt.
 
-    `choose` is given an adapter's name and the directories that may be its base; None where nobody answers.
+    `choose` gets an adapter's name and the directories that may be its base, and returns one, or None for no answer.
     """
 
     consent: Consent
     choose: Callable[[str, Sequence[Path]], Path | None] = lambda _adapter, _choices: None
-    told: Callable[[Attempt], None] = lambda _attempt: None
-    on_progress: Tell = lambda _text: None
+    on_outcome: Callable[[Attempt], None] = lambda _attempt: None
+    on_progress: OnProgress = lambda _text: None
 
 
 def journal_of(environ: Mapping[str, str]) -> Journal:
@@ -106,89 +117,92 @@ def journal_of(environ: Mapping[str, str]) -> Journal:
     return Journal(path=state_directory(environ, home) / FILE_NAME)
 
 
-def _matters(finding: Finding) -> bool:
+def _is_problem(finding: Finding) -> bool:
     return finding.severity != "info"
 
 
-def _would_matter(finding: Finding) -> bool:
+def _is_problem_where_needed(finding: Finding) -> bool:
     return finding.evidence.get("severity_where_needed") in ("error", "warning")
 
 
 def run_repairs(
-    request: Request, audience: RepairCallbacks, *, wishes: RepairOptions, journal: Journal
+    request: Request, callbacks: RepairCallbacks, *, options: RepairOptions, journal: Journal
 ) -> RepairReport:
     """Examine, repair one finding after the other, and examine again. Raises like `suite.examine`.
 
-    The report after goes to the level of the request. Where nothing was changed, and what was found before is an
-    error already, it is the report before.
+    The report after goes to the level of the request. If nothing was changed and the report before has an error
+    already, it is the report before.
     """
-    return _RepairSession(request, audience, wishes, journal).run()
+    return _RepairSession(request, callbacks, options, journal).run()
 
 
 class _RepairSession:
     """One run of `run_repairs`."""
 
-    def __init__(self, request: Request, audience: RepairCallbacks, wishes: RepairOptions, journal: Journal) -> None:
+    def __init__(self, request: Request, callbacks: RepairCallbacks, options: RepairOptions, journal: Journal) -> None:
         request = dataclasses.replace(request, cwd=request.cwd or os.getcwd())
         self.level: Level = request.level or select(request).level
         deep = request.level is None and at_least(self.level, DEEPEST_BEFORE)
         shallow: Level = DEEPEST_BEFORE if deep else self.level
         self.request = dataclasses.replace(request, level=shallow)
-        self.audience, self.wishes, self.journal = audience, wishes, journal
+        self.callbacks, self.options, self.journal = callbacks, options, journal
         self.repairs: Mapping[str, Repair] = all_repairs()
         self.attempts: list[Attempt] = []
 
     def run(self) -> RepairReport:
-        self._require_known()
+        self._check_base_options()
         before = state = self._examine(self.request.level or "static")
-        self.asking = {f.subject for f in before.findings if f.code in self.repairs[NAME_BASE].codes}
+        self.without_base = {f.subject for f in before.findings if f.code in self.repairs[SET_BASE].codes}
         tried: set[tuple[str, str, str]] = set()
         while (found := self._next(state, tried)) is not None:
             group = group_by_repository(found, state.findings, self._repair(found))
             tried |= {_key(f) for f in group}
             attempt, state = self._attempt(found, state, group)
             self.attempts.append(attempt)
-            self.audience.told(attempt)
-        changed = any(a.ending == "repaired" for a in self.attempts)
+            self.callbacks.on_outcome(attempt)
+        changed = any(a.status == "repaired" for a in self.attempts)
         deeper = self.level != self.request.level
-        if changed or (deeper and not self.wishes.dry_run and before.exit_code != EXIT_UNHEALTHY):
+        if changed or (deeper and not self.options.dry_run and before.exit_code != EXIT_UNHEALTHY):
             state = self._examine(self.level)
-        return RepairReport(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.wishes.dry_run)
+        return RepairReport(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.options.dry_run)
 
-    def _require_known(self) -> None:
-        """Raise `UsageError` where a base is named for an adapter that nobody knows."""
-        known = {m.name for m in select(self.request).models if m.kind == "adapter"} if self.wishes.bases else set()
-        for name in sorted(set(self.wishes.bases) - known - {""}):
-            there = join_limited(sorted(known)) or "none"
-            raise UsageError(f"--base {printable(name)}=…: no adapter of that name is examined here ({there})")
+    def _check_base_options(self) -> None:
+        """Raise `UsageError` if a base is given for an unknown adapter."""
+        known = {m.name for m in select(self.request).models if m.kind == "adapter"} if self.options.bases else set()
+        for name in sorted(set(self.options.bases) - known - {""}):
+            raise UsageError(
+                f"--base {printable(name)}=…: adapter not found among the targets "
+                f"(adapters: {join_limited(sorted(known)) or 'none'})"
+            )
 
     def _examine(self, level: Level) -> Report:
         request = dataclasses.replace(self.request, level=level)
-        return examine(request, fail_on=self.wishes.fail_on, on_progress=self.audience.on_progress)
+        return examine(request, fail_on=self.options.fail_on, on_progress=self.callbacks.on_progress)
 
     def _next(self, state: Report, tried: set[tuple[str, str, str]]) -> Finding | None:
         """Return the finding whose repair comes first, among those not tried yet."""
         order = list(self.repairs)
-        answered = [self._answered(f) for f in state.findings]
-        known = [f for f in answered if self._repair(f) is not None and _key(f) not in tried]
-        ingredients = self._ingredients(known)
-        asked = {f.subject for f in known if (made := self._repair(f)) is not None and made.plan_files is not None}
-        asked |= {f.subject for f in known if f.subject in ingredients and _would_matter(f)}
-        waiting = [f for f in known if _matters(f) or f.subject in asked]
+        findings = [self._with_current_repair(f) for f in state.findings]
+        known = [f for f in findings if self._repair(f) is not None and _key(f) not in tried]
+        inputs = self._merge_inputs(known)
+        wanted = {f.subject for f in known if (made := self._repair(f)) is not None and made.plan_files is not None}
+        wanted |= {f.subject for f in known if f.subject in inputs and _is_problem_where_needed(f)}
+        waiting = [f for f in known if _is_problem(f) or f.subject in wanted]
         return min(waiting, key=lambda f: order.index(f.fix.repair or ""), default=None)
 
-    def _answered(self, finding: Finding) -> Finding:
-        """Return a finding that asks for a base with the repair that names it, where a person said which it is."""
-        if finding.fix.repair or finding.code not in self.repairs[NAME_BASE].codes or not self._answer(finding):
-            return finding
-        return dataclasses.replace(finding, fix=dataclasses.replace(finding.fix, repair=NAME_BASE))
+    def _with_current_repair(self, finding: Finding) -> Finding:
+        """Return the finding with its repair's current name; with `set-base` if `--base` names the adapter's base."""
+        name = RENAMED.get(finding.fix.repair or "", finding.fix.repair)
+        if not name and finding.code in self.repairs[SET_BASE].codes and self._base_option(finding):
+            name = SET_BASE
+        return dataclasses.replace(finding, fix=dataclasses.replace(finding.fix, repair=name))
 
-    def _answer(self, finding: Finding) -> str | None:
-        return self.wishes.bases.get(finding.subject, self.wishes.bases.get(""))
+    def _base_option(self, finding: Finding) -> str | None:
+        return self.options.bases.get(finding.subject, self.options.bases.get(""))
 
-    def _ingredients(self, waiting: list[Finding]) -> set[str]:
-        """Return the models from which others are to be merged: no role needs them, and yet they must be well."""
-        merged = {f.subject for f in waiting if _matters(f) and f.fix.repair == MERGE}
+    def _merge_inputs(self, waiting: list[Finding]) -> set[str]:
+        """Return the models that others are to be merged from: they must be healthy although no role needs them."""
+        merged = {f.subject for f in waiting if _is_problem(f) and f.fix.repair == MERGE}
         if not merged:
             return set()
         recipes = [m.spec.merge for m in select(self.request).models if m.name in merged and m.spec is not None]
@@ -196,92 +210,98 @@ class _RepairSession:
 
     def _repair(self, finding: Finding) -> Repair | None:
         made = self.repairs.get(finding.fix.repair or "")
-        if made is not None and made.plan_files is not None and not self.wishes.rewrite_paths:
+        if made is not None and made.plan_files is not None and not self.options.rewrite_paths:
             return None
         return made if made is not None and finding.code in made.codes else None
 
     def _attempt(self, finding: Finding, state: Report, group: tuple[Finding, ...]) -> tuple[Attempt, Report]:
-        """Plan, ask, do, and look. Return how it ended, with the report that then holds."""
+        """Plan, ask, apply and verify. Return the attempt and the report that holds after it."""
         repair = self._repair(finding)
         assert repair is not None  # `_next` chose it
-        attempt = Attempt(finding=finding, repair=repair.name, ending="refused")
+        attempt = Attempt(finding=finding, repair=repair.name, status="refused")
         try:
             plan = self._plan(repair, finding, group)
         except (DoctorError, OSError) as error:
             return dataclasses.replace(attempt, reason=str(error)), state
-        if self.wishes.dry_run:
-            return dataclasses.replace(attempt, plan=plan, ending="planned"), state
-        if not self.audience.consent(plan):
-            return dataclasses.replace(attempt, plan=plan, ending="declined"), state
+        attempt = dataclasses.replace(attempt, plan=plan)
+        if self.options.dry_run:
+            return dataclasses.replace(attempt, status="planned"), state
+        if not self.callbacks.consent(plan):
+            return dataclasses.replace(attempt, status="declined"), state
         key = self.journal.begin(
             repair=plan.repair, subject=plan.subject, code=plan.code, writes=plan.writes, kept=plan.kept, diff=plan.diff
         )
         try:
-            applied = plan.apply(self.audience.on_progress)
+            applied = plan.apply(self.callbacks.on_progress)
         except (DoctorError, OSError) as error:
             self.journal.append("failed", key, reason=str(error))
-            return dataclasses.replace(attempt, plan=plan, ending="failed", reason=str(error)), state
+            return dataclasses.replace(attempt, status="failed", reason=str(error)), state
         except BaseException:
             self.journal.append("interrupted", key)
             raise
-        return self._look_again(plan, applied, key, finding, state, group)
+        return self._verify(attempt, applied, key, state, group)
 
     def _plan(self, repair: Repair, finding: Finding, group: tuple[Finding, ...]) -> Plan:
         if repair.plan_files is None:
-            return repair.plan(self._situation(finding))
+            return repair.plan(self._context(finding))
         host = select(self.request).host
-        return repair.plan_files(FileSituation(findings=group, host=host, allow_dirty=self.wishes.allow_dirty))
+        return repair.plan_files(FileRepairContext(findings=group, host=host, allow_dirty=self.options.allow_dirty))
 
-    def _look_again(
-        self, plan: Plan, applied: Applied, key: str, finding: Finding, state: Report, group: tuple[Finding, ...]
+    def _verify(
+        self, attempt: Attempt, applied: Applied, key: str, state: Report, group: tuple[Finding, ...]
     ) -> tuple[Attempt, Report]:
-        led = next((c for c in state.checks if c.id == finding.check and c.subject == finding.subject), None)
-        level: Level = led.level if led is not None else self.request.level or "static"
+        """Run the checks again; commit the change if they pass, else roll it back."""
+        finding = attempt.finding
+        check = next((c for c in state.checks if c.id == finding.check and c.subject == finding.subject), None)
+        level: Level = check.level if check is not None else self.request.level or "static"
         try:
             after = self._examine(level)
-            files = self.repairs[plan.repair].plan_files is not None
-            reason = discontent_of_files(group, state, after) if files else verification_failure(finding, state, after)
+            files = self.repairs[attempt.repair].plan_files is not None
+            failure = files_failure(group, state, after) if files else verification_failure(finding, state, after)
         except BaseException:
             applied.rollback()
             self.journal.append("interrupted", key)
             raise
-        if reason:
+        if failure:
             applied.rollback()
-            self.journal.append("undone", key, reason=reason)
-            return Attempt(finding=finding, repair=plan.repair, plan=plan, ending="undone", reason=reason), state
+            self.journal.append("rolled-back", key, reason=failure)
+            return dataclasses.replace(attempt, status="rolled-back", reason=failure), state
         self.journal.append("repaired", key)
         applied.commit()
-        said = outcome_of_files(group, after) if files else ""
-        attempt = Attempt(finding=finding, repair=plan.repair, plan=plan, ending="repaired", reason=said)
-        return attempt, _with_deeper(after, state)
+        reason = files_outcome(group, after) if files else ""
+        return dataclasses.replace(attempt, status="repaired", reason=reason), _with_deeper(after, state)
 
-    def _situation(self, finding: Finding) -> RepairContext:
+    def _context(self, finding: Finding) -> RepairContext:
         model = next((m for m in select(self.request).models if m.name == finding.subject), None)
         if model is None:
-            raise RepairRefused(f"{printable(finding.subject)} is no model of this run any more")
-        base = self._base_for(finding, model) if finding.fix.repair == NAME_BASE else None
-        return RepairContext(finding=finding, model=model, write_config=self.wishes.write_config, base=base)
+            raise RepairRefused(f"{printable(finding.subject)} is no longer a model of this run")
+        base = self._base_for(finding, model) if finding.fix.repair == SET_BASE else None
+        return RepairContext(finding=finding, model=model, write_config=self.options.write_config, base=base)
 
     def _base_for(self, finding: Finding, model: Model) -> str | None:
-        """Return what a person says the adapter's base is: on the command line, or asked now where several may be."""
-        said = self._answer(finding)
-        if said is None and not self.wishes.dry_run and len(choices := base_choices(model)) > 1:
-            chosen = self.audience.choose(model.name, choices)
+        """Return the adapter's base as the user names it: by `--base`, or now if there are several candidates."""
+        base = self._base_option(finding)
+        if base is None and not self.options.dry_run and len(choices := base_choices(model)) > 1:
+            chosen = self.callbacks.choose(model.name, choices)
             return None if chosen is None else str(chosen)
-        if said is not None and finding.subject not in self.wishes.bases and len(self.asking) > 1:
+        if base is not None and finding.subject not in self.options.bases and len(self.without_base) > 1:
             raise RepairRefused(
-                f"--base {printable(said)} does not say for which adapter, and {len(self.asking)} ask for one. "
-                f"Say --base {shell_quote(model.name)}={shell_quote(said)}."
+                f"--base {printable(base)} is ambiguous: {len(self.without_base)} adapters need a base. "
+                f"Write --base {shell_quote(model.name)}={shell_quote(base)}."
             )
-        return said
+        return base
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.fix.repair or "", finding.subject, finding.code
 
 
+def _keys(findings: Iterable[Finding]) -> set[tuple[str, str]]:
+    return {(f.code, f.subject) for f in findings}
+
+
 def _with_deeper(after: Report, state: Report) -> Report:
-    """Return the newer report with what only the older one looked for, because it went deeper."""
+    """Return the newer report with the findings of deeper checks, which only the older one ran."""
     deeper = {(c.id, c.subject) for c in state.checks if not at_least(after.level, c.level)}
     kept = tuple(f for f in state.findings if (f.check, f.subject) in deeper)
     return dataclasses.replace(after, findings=(*after.findings, *kept))

@@ -1,4 +1,4 @@
-"""Whether the checks are content with a change: of a model, or of files that belong to none."""
+"""Verification of a change by the checks: of a model, or of files outside of models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sage_doctor.text import join_limited
 
 
 def group_by_repository(finding: Finding, findings: Iterable[Finding], repair: Repair | None) -> tuple[Finding, ...]:
-    """Return the findings that are mended with this one: of a repair of files, all those in its repository."""
+    """Return the findings that are repaired with this one: for a file repair, all those in its repository."""
     if repair is None or repair.plan_files is None:
         return (finding,)
     top = repository(_file(finding))
@@ -33,10 +33,10 @@ def _paths(finding: Finding) -> int:
     return count if isinstance(count, int) else 0
 
 
-def discontent_of_files(group: Iterable[Finding], before: Report, after: Report) -> str:
-    """Return why the checks do not count files as mended, or an empty text where they do.
+def files_failure(group: Iterable[Finding], before: Report, after: Report) -> str:
+    """Return why a file repair failed verification, or an empty text if it passed.
 
-    Of each file fewer such paths must be found than before, and nothing may be an error that was none.
+    Each file must have fewer such paths than before, and no new errors.
     """
     now = {(f.code, f.subject): f for f in after.findings}
     for old in group:
@@ -45,7 +45,7 @@ def discontent_of_files(group: Iterable[Finding], before: Report, after: Report)
             return f"{new.code} is still found: {new.message}"
         ended = next((c for c in after.checks if c.id == old.check), None)
         if ended is None or ended.status in ("error", "skip"):
-            return f"{old.check} did not come to its end again"
+            return f"{old.check} did not complete again"
     known = {(f.code, f.subject) for f in before.findings if f.severity == "error"}
     subjects = {f.subject for f in group}
     worse = next(
@@ -54,21 +54,21 @@ def discontent_of_files(group: Iterable[Finding], before: Report, after: Report)
     return f"{worse.code} was not found before: {worse.message}" if worse is not None else ""
 
 
-def outcome_of_files(group: Iterable[Finding], after: Report) -> str:
-    """Return what a person is told of mended files: which are done, and what is left in the others."""
+def files_outcome(group: Iterable[Finding], after: Report) -> str:
+    """Return the result of a file repair as text: which files are done, and what remains in the others."""
     left = {(f.code, f.subject): _paths(f) for f in after.findings}
     whole = [f.subject for f in group if (f.code, f.subject) not in left]
-    parts = [f"{f.subject} ({left[f.code, f.subject]} left)" for f in group if (f.code, f.subject) in left]
-    done = f"the checks find no such path any more in {join_limited(whole, most=10)}" if whole else ""
-    some = f"fewer are found in {join_limited(parts, most=10)}: those are for you" if parts else ""
+    parts = [f"{f.subject} ({left[f.code, f.subject]})" for f in group if (f.code, f.subject) in left]
+    done = f"no such paths left in {join_limited(list(dict.fromkeys(whole)), most=10)}" if whole else ""
+    some = f"paths left to edit by hand: {join_limited(parts, most=10)}" if parts else ""
     return "; ".join(t for t in (done, some) if t)
 
 
 def verification_failure(finding: Finding, before: Report, after: Report) -> str:
-    """Return why the checks do not count a finding as repaired, or an empty text where they do.
+    """Return why a repair failed verification, or an empty text if it passed.
 
-    The check that found it must have come to its end without it, and no check of the same subject that was content
-    before may have found an error since.
+    The check that reported the finding must complete without it, and no check of the same subject that passed before
+    may fail now.
     """
     for found in after.findings:
         if (found.code, found.subject) == (finding.code, finding.subject):
@@ -78,10 +78,10 @@ def verification_failure(finding: Finding, before: Report, after: Report) -> str
     if result is None:
         return f"{finding.check} did not run again"
     if result.status in ("fail", "error") or (result.status == "skip" and (result.reason or "").startswith("blocked")):
-        return f"{finding.check} is not content: {_why(result, after)}"
-    content = {c.id for c in before.checks if c.subject == finding.subject and c.status in ("pass", "warn")}
-    worse = next((r for i, r in results.items() if i in content and r.status in ("fail", "error")), None)
-    return f"{worse.id} was content before, and is not now: {_why(worse, after)}" if worse is not None else ""
+        return f"{finding.check} still fails: {_why(result, after)}"
+    passed = {c.id for c in before.checks if c.subject == finding.subject and c.status in ("pass", "warn")}
+    worse = next((r for i, r in results.items() if i in passed and r.status in ("fail", "error")), None)
+    return f"{worse.id} passed before and fails now: {_why(worse, after)}" if worse is not None else ""
 
 
 def _why(result: CheckResult, report: Report) -> str:

@@ -133,10 +133,12 @@ def test_a_change_of_the_manifest_that_concerns_no_load_loads_nothing(doctor: Do
     assert loads(python) == 2
 
 
-@pytest.mark.parametrize("words", [["--fresh"], ["--max-age", "0.001s"]])
+@pytest.mark.parametrize("words", [["--no-cache"], ["--fresh"], ["--max-age", "0.001s"]])
 def test_a_result_that_is_not_wanted_is_not_taken(doctor: Doctor, site: Path, python: Path, words: list[str]) -> None:
     doctor("gate", "talk", cwd=site)
-    assert doctor("gate", "talk", *words, cwd=site).code == 0
+    done = doctor("gate", "talk", *words, cwd=site)
+    assert done.code == 0
+    assert ("`--fresh` is now `--no-cache`" in done.err) == (words == ["--fresh"])
     assert loads(python) == 2
 
 
@@ -298,7 +300,7 @@ def test_the_command_is_told_when_its_reader_is_gone(doctor: Doctor, site: Path)
         (["./plain"], "not executable; chmod +x ./plain"),
         (["./zoo"], "is a directory"),
         (["./gone"], "no program ./gone"),
-        ([], "nothing stands after --"),
+        ([], "the command after -- is missing"),
     ],
 )
 def test_a_command_that_cannot_run_is_said_before_anything_is_examined(

@@ -72,7 +72,7 @@ def test_nothing_changed_is_said_as_well(doctor: Doctor, manifest: Path) -> None
         before = os.fstat(file.fileno())
         file.write(b"[")
     os.utime(manifest / "here" / "config.json", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "nothing changed that is written down" in " ".join(doctor("check", "-l", "static").out.split())
+    assert "No recorded change since" in " ".join(doctor("check", "-l", "static").out.split())
 
 
 def test_targets_are_a_series_of_their_own(doctor: Doctor, manifest: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_history_that_cannot_be_written_costs_one_line_and_no_verdict(doctor: 
     done = doctor(*CHECK, XDG_STATE_HOME=str(manifest / "file"))
     assert (done.code, done.report["verdict"]) == (0, "healthy")
     (line,) = done.err.splitlines()
-    assert "could not be written: not a directory; --no-history leaves it out" in line
+    assert "could not be written: not a directory; --no-history turns the history off" in line
 
 
 def test_a_broken_history_is_set_aside_with_a_word(doctor: Doctor, manifest: Path) -> None:
@@ -172,7 +172,7 @@ def lived(place: Path, count: int = 6, *, machine: str | None = None) -> None:
 def test_without_a_history_there_is_nothing_to_show(doctor: Doctor, manifest: Path) -> None:
     done = doctor("history")
     assert (done.code, done.err) == (0, "")
-    assert "no run is written down in" in done.out
+    assert "no runs recorded yet" in done.out
     assert doctor("history", "-f", "json").report["runs"] == []
     assert not history_of(manifest).exists()
 
@@ -187,7 +187,7 @@ def test_the_runs_newest_first_with_medians_by_machine(doctor: Doctor, manifest:
     assert loads == {socket.gethostname(): (6, 2.0), "sprout": (3, 2.0)}
     out = doctor("history").out
     assert "2026-01-19 06:00:00  sprout  check all  generate  unhealthy  weights-missing (m)" in out
-    assert "sprout  m  load_s 2 s of 3 (2 s to 2 s; newest 2 s)" in out
+    assert "sprout  m  load_s 2 s (3 runs: 2 s to 2 s, newest 2 s)" in out
 
 
 @pytest.mark.parametrize("name,count", [("m", 7), ("talk", 0)])
@@ -205,8 +205,8 @@ def test_runs_of_a_role_are_those_that_named_it(doctor: Doctor, manifest: Path) 
 
 @pytest.mark.usefixtures("manifest")
 def test_a_name_of_nothing_is_refused(doctor: Doctor) -> None:
-    for command in ("history", "calibrate"):
-        done = doctor(command, "mm")
+    for command in (["history"], ["history", "calibrate"]):
+        done = doctor(*command, "mm")
         assert (done.code, done.out) == (2, "")
         assert "did you mean 'm'?" in done.err
 
@@ -214,25 +214,25 @@ def test_a_name_of_nothing_is_refused(doctor: Doctor) -> None:
 def test_what_cannot_be_read_is_said(doctor: Doctor, manifest: Path) -> None:
     history_of(manifest).parent.mkdir(parents=True)
     history_of(manifest).write_bytes(os.urandom(9999))
-    for command in ("history", "calibrate"):
-        done = doctor(command)
+    for command in (["history"], ["history", "calibrate"]):
+        done = doctor(*command)
         assert (done.code, done.out) == (3, "")
         assert "file is not a database" in done.err
 
 
 def test_accepting_needs_something_measured(doctor: Doctor, manifest: Path) -> None:
-    assert "nothing was measured yet of m" in doctor("history", "m", "--accept").err
+    assert "no measurements of m on this machine yet" in doctor("history", "m", "--accept").err
     lived(manifest)
     done = doctor("history", "m", "--accept")
-    assert (done.code, done.out) == (0, "normal from the newest run on: m\n")
+    assert (done.code, done.out) == (0, "accepted the newest run as the new normal: m\n")
     assert doctor("history", "talk", "--accept").code == 2
-    assert "1 runs measured it, 4 more are needed" in doctor("calibrate").out
+    assert "m: 1 of 5 runs needed" in doctor("history", "calibrate").out
 
 
 def test_budgets_are_proposed_as_toml_that_the_manifest_takes(doctor: Doctor, manifest: Path) -> None:
-    done = doctor("calibrate")
+    done = doctor("history", "calibrate")
     assert done.code == 3
-    assert "m: 0 runs measured it, 5 more are needed" in done.out
+    assert "m: 0 of 5 runs needed" in done.out
     lived(manifest)
     for machine in ("", f'[machines."a b"]\nmatch.hostname = "{socket.gethostname()}"\n'):
         text = 'schema = 1\n[models.m]\npath = "here"\nkind = "full"\n' + machine
@@ -241,9 +241,18 @@ def test_budgets_are_proposed_as_toml_that_the_manifest_takes(doctor: Doctor, ma
             with contextlib.closing(sqlite3.connect(history_of(manifest))) as connection:
                 connection.execute("UPDATE runs SET machine = 'a b'")
                 connection.commit()
-        done = doctor("calibrate", "m")
+        done = doctor("history", "calibrate", "m")
         assert done.code == 0, done.err
         assert "budget = { load_s = 3, first_token_ms = 150, tokens_per_s = 6.6 }" in done.out
         pasted = text + done.out if machine else text + done.out.partition("[models.m]")[2].lstrip()
         (manifest / "sage-doctor.toml").write_text(pasted)
         assert doctor("check", "-l", "static").code == 0
+
+
+@pytest.mark.usefixtures("manifest")
+@pytest.mark.parametrize("old,new", [("calibrate", "history calibrate"), ("accept", "history accept")])
+def test_the_old_spelling_works_and_says_so(doctor: Doctor, old: str, new: str) -> None:
+    before, after = doctor(old, "m"), doctor(*new.split(), "m")
+    assert (before.code, before.out) == (after.code, after.out)
+    notice = f"sage-doctor: `{old}` is now `{new}`; the old name will be removed in 0.2\n"
+    assert before.err == notice + after.err

@@ -87,7 +87,7 @@ def test_cron_from_nothing_and_back(install: Doctor, tab: Path, tmp_path: Path) 
     )
     declined = install("cron")
     assert (declined.code, tab.exists()) == (1, False)
-    assert "there is no terminal to ask at; --yes consents" in declined.out
+    assert "no terminal to ask at; use --yes" in declined.out
     assert install("cron", "--yes").code == 0
     before = tab.read_text()
     again = install("cron", "--yes")
@@ -130,15 +130,17 @@ def test_units_of_a_user(install: Doctor, environment: Mapping[str, str]) -> Non
     "words,code,said",
     [
         (["cron", "--role", "rasing"], 2, "did you mean raising?"),
-        (["cron", "--role", "training"], 2, "training is no role of here, which has: raising"),
+        (["cron", "--role", "training"], 2, "training is not a role of here, whose roles are: raising"),
         (["cron", "--manifest", "gone.toml"], 2, "gone.toml: no such file"),
         (["cron", "--every", "7h"], 2, "must divide an hour or a day"),
-        (["cron", "--timeout", "0"], 2, "is not a number of seconds"),
+        (["cron", "--timeout", "0"], 2, "is not a length of time"),
+        (["cron", "--timeout", "2d"], 2, "is not a whole number of seconds, from 1s to 1d"),
+        (["cron", "--timeout", "1.5"], 2, "is not a whole number of seconds, from 1s to 1d"),
         (["cron", "--system"], 2, "run it as the user of the sessions"),
-        (["cron", "--session-unit", "x"], 2, "names a unit of systemd"),
-        (["systemd", "--user", "--run-as", "root"], 2, "--run-as goes with --system"),
+        (["cron", "--session-unit", "x"], 2, "is for systemd only"),
+        (["systemd", "--user", "--run-as", "root"], 2, "--run-as needs --system"),
         (["systemd", "--user", "--session-unit", "x.timer"], 2, "not its timer"),
-        (["launchd", "--user"], 3, "launchd is macOS's"),
+        (["launchd", "--user"], 3, "launchd is macOS only"),
         (["anacron"], 2, "invalid choice"),
         ([], 2, "SCHEDULER"),
     ],
@@ -155,7 +157,7 @@ def test_without_a_manifest(install: Doctor, tab: Path, tmp_path: Path) -> None:
     (tmp_path / "sage-doctor.toml").unlink()
     done = install("cron")
     assert (done.code, done.out) == (2, "")
-    assert "no sage-doctor.toml here or above; --manifest FILE names one" in done.err
+    assert "no sage-doctor.toml in this directory or above; name one with --manifest" in done.err
     assert not tab.exists()
 
 
@@ -163,7 +165,7 @@ def test_without_a_crontab_program(install: Doctor, tab: Path, environment: dict
     environment["PATH"] = str(tab.parent)
     done = install("cron", "--yes")
     assert (done.code, done.out) == (3, "")
-    assert "there is no crontab program here" in done.err
+    assert "`crontab` not found" in done.err
 
 
 def test_a_doctor_that_only_a_login_can_start_is_not_installed(
@@ -208,5 +210,5 @@ def test_a_person_at_a_terminal_is_asked(
     finally:
         os.close(ours)
         os.close(theirs)
-    assert b"Do this? [y/N]" in err
+    assert b"Apply these changes? [y/N]" in err
     assert (process.returncode, tab.exists()) == (code, code == 0)

@@ -62,7 +62,7 @@ def test_what_a_role_needs_is_recorded_with_its_base(doctor: Doctor, place: Path
     assert "[models.other]" not in lock_of(place)
     assert str(place) not in lock_of(place).replace(f'declared = "{place}/base"', "")
     first = lock_of(place)
-    assert "says so already" in doctor("lock", cwd=place).out
+    assert "is up to date" in doctor("lock", cwd=place).out
     assert lock_of(place) == first
     assert doctor("lock", "--check", cwd=place).code == 0
 
@@ -110,7 +110,7 @@ def test_two_machines_find_the_one_with_another_base(doctor: Doctor, place: Path
     assert "in sprout.lock" in done.out
     shutil.copy(place / "sage-doctor.lock", place / "sprout.lock")
     done = doctor("lock", "--diff", "sprout.lock", cwd=place)
-    assert (done.code, done.out) == (0, "2 of 2 models are the same in both\n")
+    assert (done.code, done.out) == (0, "2 of 2 models are the same in both locks\n")
 
 
 def test_the_models_here_are_held_against_another_machines_lock(doctor: Doctor, place: Path) -> None:
@@ -127,12 +127,12 @@ def test_an_entry_of_a_model_that_is_not_here_is_kept_and_said(doctor: Doctor, p
     done = doctor("lock", cwd=place)
     assert done.code == 1
     assert "not here   b: " in done.out
-    assert "what the lock says of it is kept" in done.out
+    assert "its entry is kept" in done.out
     assert "[models.b]" in lock_of(place)
     assert doctor("lock", "--check", cwd=place).code == 1
     (place / "sage-doctor.lock").write_text(before)
     done = doctor("lock", "--prune", "b", cwd=place)
-    assert "forgotten  b" in done.out
+    assert "removed    b" in done.out
     assert "[models.b]" not in lock_of(place)
     assert "[models.tuned]" in lock_of(place)
 
@@ -142,7 +142,7 @@ def test_an_entry_that_the_manifest_does_not_name_is_kept_until_pruned(doctor: D
     text = lock_of(place).replace("[models.b]", "[models.gone]").replace("[models.b.files]", "[models.gone.files]")
     (place / "sage-doctor.lock").write_text(text)
     done = doctor("lock", cwd=place)
-    assert "kept       gone: the manifest does not name it any more; --prune forgets it" in done.out
+    assert "kept       gone: not in the manifest any more; --prune removes it" in done.out
     assert "[models.gone]" in lock_of(place)
     assert doctor("lock", "--prune", cwd=place).code == 0
     assert "[models.gone]" not in lock_of(place)
@@ -155,7 +155,7 @@ def test_a_broken_model_is_not_recorded_and_its_entry_stays(doctor: Doctor, plac
     (place / "base" / MODEL).unlink()
     done = doctor("lock", cwd=place)
     assert done.code == 1
-    assert "broken     b: there are no weights; what the lock says of it is kept" in done.out
+    assert "broken     b: there are no weights; its entry is kept" in done.out
     assert lock_of(place) == before
     (place / "sage-doctor.lock").unlink()
     shutil.rmtree(place / "tuned")

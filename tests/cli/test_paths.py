@@ -58,14 +58,14 @@ def checkout(tmp_path: Path) -> Path:
 def test_what_a_run_would_take_is_listed_with_how_to_write_it(checkout: Path) -> None:
     done = paths(checkout)
     assert done.returncode == 1, done.stderr
-    assert "scripts/run.py:2:9: mappable /home/sprout/hrm/zoo/m\n" in done.stdout
-    assert f"    here   {checkout}/zoo/m\n" in done.stdout
-    assert '    write  str(resolve("m"))\n' in done.stdout
-    assert '    maybe  f"{Path(__file__).resolve().parents[1]}/zoo/{BIN}"\n' in done.stdout
+    assert "scripts/run.py:2:9: found here: /home/sprout/hrm/zoo/m\n" in done.stdout
+    assert f"    here       {checkout}/zoo/m\n" in done.stdout
+    assert '    write      str(resolve("m"))\n' in done.stdout
+    assert '    suggested  f"{Path(__file__).resolve().parents[1]}/zoo/{BIN}"\n' in done.stdout
     assert "/usr/bin" not in done.stdout
     assert done.stdout.endswith(
-        "1 files read; paths: 1 documentation, 2 mappable\n"
-        "1 only suggested: `sage-doctor paths --patch` prints what `git apply` takes\n"
+        "1 file read; paths: 1 documentation, 2 found here\n"
+        "1 suggested: `sage-doctor paths --patch` prints a patch for `git apply`\n"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_program_reads_it_too(checkout: Path) -> None:
 def test_nothing_wrong_is_0(checkout: Path) -> None:
     (checkout / "scripts/run.py").write_text("print()\n", encoding="utf-8")
     done = paths(checkout)
-    assert (done.returncode, done.stdout) == (0, "1 files read; paths: none\n")
+    assert (done.returncode, done.stdout) == (0, "1 file read; paths: none\n")
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(checkout: Path) -> None:
@@ -99,16 +99,16 @@ def test_what_is_only_suggested_is_a_patch_for_git(checkout: Path) -> None:
     ran = subprocess.run(["sh", "scripts/run.sh"], cwd=checkout, capture_output=True, text=True, check=True)
     assert "config.json" in ran.stdout.split()
     listed = paths(checkout, "scripts/run.sh")
-    assert (listed.returncode, listed.stdout) == (0, "1 files read; paths: none\n")
+    assert (listed.returncode, listed.stdout) == (0, "1 file read; paths: none\n")
     again = paths(checkout, "--patch", "scripts/run.sh")
     assert (again.returncode, again.stdout) == (0, "")
-    assert "nothing is suggested" in again.stderr
+    assert "no suggestions" in again.stderr
 
 
 def test_a_shell_script_is_listed_with_the_line_that_it_needs(checkout: Path) -> None:
     (checkout / "run.sh").write_text("#!/bin/sh\nls '/home/sprout/hrm/zoo/m'\n", encoding="utf-8")
     done = paths(checkout, "run.sh")
-    assert '    maybe  "$repo_root/zoo/m"\n    with   repo_root=$(CDPATH= cd -- ' in done.stdout
+    assert '    suggested  "$repo_root/zoo/m"\n    with       repo_root=$(CDPATH= cd -- ' in done.stdout
 
 
 def test_patches_of_two_repositories_are_not_mixed(checkout: Path) -> None:
@@ -126,9 +126,10 @@ def test_a_fix_shows_it_where_there_is_nothing_else_to_do(checkout: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(checkout), "SAGE_MACHINE": "here"}
     words = [sys.executable, "-m", "sage_doctor", "fix", "--rewrite-paths", "--dry-run", "--level", "static"]
     done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
-    assert "rewrite-paths: scripts/run.py\n  suggests NOT applied, and for you to judge:\n" in done.stdout, done.stderr
+    heading = "rewrite-paths: scripts/run.py\n  suggested  NOT applied; review it, then apply it:\n"
+    assert heading in done.stdout, done.stderr
     assert '    +LOG = os.fsencode(resolve("m"))\n' in done.stdout
-    assert f"  apply    sage-doctor paths --patch | git -C {checkout} apply\n" in done.stdout
+    assert f"  apply      sage-doctor paths --patch | git -C {checkout} apply\n" in done.stdout
     assert (checkout / "scripts/run.py").read_text() == 'LOG = b"/home/sprout/hrm/zoo/m"\n'
 
 
@@ -148,16 +149,16 @@ def test_what_this_machine_starts_by_itself_is_read_where_that_is_asked_for(
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    assert paths(checkout).stdout == "1 files read; paths: none\n"
+    assert paths(checkout).stdout == "1 file read; paths: none\n"
     done = paths(checkout, "--installed")
     assert done.returncode == 1, done.stderr
     unit = units / "session.service"
     assert (
-        f"{unit}: unit-path-missing: line 2: ExecStart names {checkout}/scripts/gone.py, which is not there\n"
+        f"{unit}: unit-path-missing: line 2: ExecStart names {checkout}/scripts/gone.py, which does not exist\n"
         in done.stdout
     )
-    assert f"{unit}:3:1: mappable /home/sprout/hrm/zoo/m\n" in done.stdout
-    assert "crontab -l:1:1: mappable /home/sprout/hrm/zoo/m\n" in done.stdout
+    assert f"{unit}:3:1: found here: /home/sprout/hrm/zoo/m\n" in done.stdout
+    assert "crontab -l:1:1: found here: /home/sprout/hrm/zoo/m\n" in done.stdout
     assert "other.service" not in done.stdout
     said = json.loads(paths(checkout, "--installed", "-f", "json").stdout)
     assert [(f["file"], f["code"]) for f in said["lacking"]] == [(str(unit), "unit-path-missing")]

@@ -94,7 +94,7 @@ def test_the_exit_code_is_the_gates(tmp_path: Path, programs: Path) -> None:
 
 @pytest.mark.parametrize("name", ["two\\\\backslashes", "before\\%percent"])
 def test_what_crons_read_differently_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="which crons read differently"):
+    with pytest.raises(UsageError, match="which not all crons read alike"):
         block(make_order(tmp_path / name), "raising")
 
 
@@ -169,9 +169,9 @@ def test_edited_lines_are_kept_and_named(order: Orders, crontab: Path, tmp_path:
 def test_torn_lines_are_left_alone(order: Orders, crontab: Path, tmp_path: Path, cut: str) -> None:
     plan_install(order()).apply()
     crontab.write_text("".join(x for x in crontab.read_text().splitlines(keepends=True) if not x.startswith(cut)))
-    with pytest.raises(DoctorError, match="is one end of sage-doctor's lines"):
+    with pytest.raises(DoctorError, match="the other comment around sage-doctor's lines is missing"):
         plan_install(order())
-    with pytest.raises(DoctorError, match="is one end of sage-doctor's lines"):
+    with pytest.raises(DoctorError, match="the other comment around sage-doctor's lines is missing"):
         plan_uninstall([], tmp_path)
 
 
@@ -187,7 +187,7 @@ def test_a_crontab_that_is_refused(order: Orders, crontab: Path) -> None:
     crontab.write_text(THEIRS)
     plan = plan_install(order())
     Path(f"{crontab}.refuse").touch()
-    with pytest.raises(DoctorError, match="crontab refused it: bad minute; nothing was changed"):
+    with pytest.raises(DoctorError, match="crontab refused the new lines: bad minute; nothing was changed"):
         plan.apply()
     assert crontab.read_text() == THEIRS
 
@@ -196,13 +196,13 @@ def test_settings_above_our_lines_are_told(order: Orders, crontab: Path) -> None
     crontab.write_text("SHELL=/usr/bin/fish\nCRON_TZ=Europe/Berlin\nMAILTO=x\n")
     notes = "\n".join(plan_install(order()).notes)
     assert "SHELL=/usr/bin/fish; these lines are written for /bin/sh" in notes
-    assert "CRON_TZ=Europe/Berlin, which holds for these lines as well" in notes
+    assert "CRON_TZ=Europe/Berlin, which applies to these lines as well" in notes
     assert "MAILTO" not in notes
 
 
 def test_no_crontab_program(order: Orders, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(programs))
-    with pytest.raises(DoctorError, match="there is no crontab program here"):
+    with pytest.raises(DoctorError, match="`crontab` not found"):
         plan_install(order())
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.install.launchd import JobLocation, job, label, place_of, plan_install, plan_uninstall, require_launchd
+from sage_doctor.install.launchd import (
+    JobLocation,
+    job,
+    label,
+    location_of,
+    plan_install,
+    plan_uninstall,
+    require_launchd,
+)
 from sage_doctor.install.order import Order
 from sage_doctor.install.schedule import parse_schedule
 
@@ -119,15 +127,15 @@ def test_labels_differ_where_roles_do() -> None:
 
 
 def test_where_jobs_belong(tmp_path: Path) -> None:
-    assert place_of(system=True, home=tmp_path) == JobLocation(
+    assert location_of(system=True, home=tmp_path) == JobLocation(
         directory=Path("/Library/LaunchDaemons"), domain="system"
     )
-    assert place_of(system=False, home=tmp_path).directory == tmp_path / "Library" / "LaunchAgents"
+    assert location_of(system=False, home=tmp_path).directory == tmp_path / "Library" / "LaunchAgents"
 
 
 def test_a_machine_without_launchd(programs: Path, order: Orders, place: JobLocation) -> None:
     assert list(programs.iterdir()) == []
-    with pytest.raises(DoctorError, match="launchd is macOS's"):
+    with pytest.raises(DoctorError, match="launchd is macOS only"):
         require_launchd()
     with pytest.raises(UsageError, match="ProgramArguments"):
         plan_install(order(session_units=("session",)), place)

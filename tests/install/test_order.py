@@ -47,10 +47,10 @@ def test_all_roles_of_this_machine_or_those_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "asked,hostname,said",
     [
-        (["rasing"], "thor", "no role rasing in .*; did you mean raising?"),
-        (["xyz"], "thor", "no role xyz in .*; roles: raising, training, analysis"),
-        (["analysis"], "thor", "analysis is no role of thor, which has: raising, training; add it"),
-        ([], "elsewhere", "has no machine that is this host"),
+        (["rasing"], "thor", "role rasing not found in .*; did you mean raising?"),
+        (["xyz"], "thor", "role xyz not found in .*; roles: raising, training, analysis"),
+        (["analysis"], "thor", "analysis is not a role of thor, whose roles are: raising, training; add it"),
+        ([], "elsewhere", "has no machine that matches this host"),
         ([], "idle", "this machine has no role"),
     ],
 )
@@ -60,7 +60,7 @@ def test_other_roles_are_refused(tmp_path: Path, asked: list[str], hostname: str
 
 
 def test_a_manifest_without_roles(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"names no role; add \[roles.NAME\]"):
+    with pytest.raises(UsageError, match=r"has no roles; add \[roles.NAME\]"):
         chosen_roles(manifest(tmp_path, "schema = 1\n"), [])
 
 

@@ -43,7 +43,7 @@ def test_of_others_nothing_is_known(tmp_path: Path) -> None:
         "absent",
     ]
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DoctorError, match="cannot be looked at: not a directory; nothing was changed"):
+    with pytest.raises(DoctorError, match="is not accessible: not a directory; nothing was changed"):
         look_at(tmp_path / "file" / "below")
 
 

@@ -44,7 +44,7 @@ if sys.version_info >= (3, 11):  # older ones have no -P
     [
         ("echo no module named x >&2; exit 1", "no module named x"),
         ("echo hello", "hello"),
-        ("kill -9 $$", "start it;"),
+        ("kill -9 $$", "starts it;"),
     ],
 )
 def test_what_does_not_start_is_told(tmp_path: Path, script: str, said: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.install.order import Order
 from sage_doctor.install.schedule import parse_schedule
-from sage_doctor.install.systemd import UnitLocation, place_of, plan_install, plan_uninstall, session_unit
+from sage_doctor.install.systemd import UnitLocation, location_of, plan_install, plan_uninstall, session_unit
 from sage_doctor.install.unit_files import unit_name
 
 from .conftest import write_program
@@ -160,7 +160,7 @@ def test_a_file_that_changed_meanwhile_stops_all(order: Orders, place: UnitLocat
 
 def test_a_manager_that_fails_is_told(order: Orders, place: UnitLocation, heard: Path) -> None:
     heard.with_name("systemctl.broken").touch()
-    with pytest.raises(DoctorError, match=r"enable --now -- .*`: no bus; the files are as shown above"):
+    with pytest.raises(DoctorError, match=r"enable --now -- .*`: no bus; the files were written as shown"):
         plan_install(order(), place).apply()
     assert files(place) == [SERVICE, TIMER]
     plan = plan_install(order(), place)
@@ -182,7 +182,7 @@ def known_unit(heard: Path, text: str) -> None:
 
 def test_a_unit_that_is_not_there(order: Orders, place: UnitLocation, heard: Path) -> None:
     known_unit(heard, "LoadState=not-found\n")
-    with pytest.raises(UsageError, match=r"systemd knows no unit sesion.service of root"):
+    with pytest.raises(UsageError, match=r"systemd has no unit sesion.service of root"):
         plan_install(order(session_units=("sesion",)), place)
     assert not place.directory.exists()
 
@@ -203,19 +203,19 @@ def test_what_a_person_should_know_of_a_unit(order: Orders, place: UnitLocation,
     system = UnitLocation(directory=place.directory, system=True)
     notes = "\n".join(plan_install(order(session_units=("session",)), system).notes)
     assert "Restart=always" in notes
-    assert "session.service runs as dp, the gate's own service as root" in notes
+    assert "session.service runs as dp, the gate's service as root" in notes
 
 
 def test_where_units_belong(tmp_path: Path) -> None:
-    assert place_of(system=True, environ={}, home=tmp_path).directory == Path("/etc/systemd/system")
-    assert place_of(system=False, environ={}, home=tmp_path).directory == tmp_path / ".config/systemd/user"
-    named = place_of(system=False, environ={"XDG_CONFIG_HOME": "/c"}, home=tmp_path)
+    assert location_of(system=True, environ={}, home=tmp_path).directory == Path("/etc/systemd/system")
+    assert location_of(system=False, environ={}, home=tmp_path).directory == tmp_path / ".config/systemd/user"
+    named = location_of(system=False, environ={"XDG_CONFIG_HOME": "/c"}, home=tmp_path)
     assert named.directory == Path("/c/systemd/user")
 
 
 @pytest.mark.parametrize("name", ["a.timer", "../a.service", "a/b", "a b.service", "", "-a@\n.service", "@.service"])
 def test_what_is_no_service(name: str) -> None:
-    with pytest.raises(UsageError, match="is no service"):
+    with pytest.raises(UsageError, match="is not a service"):
         session_unit(name)
 
 

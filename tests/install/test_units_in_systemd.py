@@ -153,7 +153,7 @@ def test_every_word_arrives_as_it_was(open_place: Path, name: str) -> None:
     assert re.findall(r"Environment: (.*)", found) == [f"HOME={root}", f"SAGE_MACHINE={name}"]
     mounts = {m.removesuffix(" (origin-file)") for m in re.findall(r"RequiresMountsFor: (.*)", found)}
     assert mounts >= {str(root / "model"), str(root / "sage-doctor.toml")}
-    assert f"Description: Can this machine run {role}? (sage-doctor)" in found
+    assert f"Description: sage-doctor gate of role {role}" in found
     assert "Type: oneshot" in found
     assert "OOMPolicy: continue" in found
     assert "TimeoutStartSec: 15min 30s" in found
@@ -182,7 +182,7 @@ def test_the_condition_runs_as_written(open_place: Path, name: str) -> None:
 
 @pytest.mark.parametrize("every", ["soon", "1 hour", "25:00", "-1h"])
 def test_schedules_that_systemd_does_not_know(every: str) -> None:
-    with pytest.raises(UsageError, match="is no schedule to systemd: "):
+    with pytest.raises(UsageError, match="is not a valid schedule for systemd: "):
         parse_schedule(every, "systemd")
 
 

@@ -86,12 +86,13 @@ def test_write_escapes_what_the_stream_cannot_encode() -> None:
     assert b"mod\\xe8le-" in raw.getvalue()
 
 
-def test_json_and_junit_do_not_import_rich() -> None:
+def test_no_format_imports_rich_or_torch() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from tests.render import sample_reports as reports\n"
         "from sage_doctor.render import render\n"
         "render(reports.incident(), 'json'); render(reports.incident(), 'junit')\n"
+        "render(reports.incident(), 'terminal')\n"
         "print('rich' in sys.modules, 'torch' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

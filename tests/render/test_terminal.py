@@ -92,7 +92,7 @@ def test_hostile_text_reaches_no_terminal() -> None:
     assert "[red]all is well[/red]" in rest  # shown, not obeyed
 
 
-def test_what_is_ill_comes_last_and_the_root_cause_is_the_next_step() -> None:
+def test_problems_come_last_and_the_root_cause_is_the_next_step() -> None:
     text = render(reports.incident(), "terminal")
     places = [text.index(part) for part in ("machine ", "qwen2.5-0.5b  ", "✘ introspective-qwen-v2.1", "UNHEALTHY")]
     assert places == sorted(places)
@@ -148,7 +148,7 @@ def test_one_line_for_an_information_about_many_models() -> None:
         (Measurement(subject="m", name="weights", value=269_060_552, unit="bytes"), "weights 269.1 MB"),
         (
             Measurement(subject="m", name="load_s", value=float("nan"), unit="s", budget=30),
-            "load not a number s, over its budget of 30 s",
+            "load NaN s, over its budget of 30 s",
         ),
     ],
 )
@@ -159,6 +159,6 @@ def test_measurements(measurement: Measurement, shown: str) -> None:
 
 def test_exit_codes_that_an_option_changed_are_explained() -> None:
     crowd = dataclasses.replace(reports.crowd(), exit_code=1)
-    assert "Exit code 1: warnings were asked to count as errors" in render(crowd, "terminal")
+    assert "Exit code 1: warnings count as errors (--fail-on warning)" in render(crowd, "terminal")
     incident = dataclasses.replace(reports.incident(), exit_code=0)
-    assert "Exit code 0: errors were asked not to count" in render(incident, "terminal")
+    assert "Exit code 0: errors do not count (--fail-on never)" in render(incident, "terminal")

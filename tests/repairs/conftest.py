@@ -37,8 +37,8 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 @dataclass
-class Surgery:
-    """Mends what lies below a directory, and remembers the plans that were shown."""
+class Fixer:
+    """Runs repairs below a directory, and records the plans that were shown."""
 
     root: Path
     journal: Journal
@@ -60,14 +60,14 @@ class Surgery:
             return yes
 
         request = Request(targets=targets, cwd=str(self.root), level="static")
-        wishes = RepairOptions(dry_run=dry_run, write_config=write_config, bases=bases or {})
+        options = RepairOptions(dry_run=dry_run, write_config=write_config, bases=bases or {})
         return repair_session.run_repairs(
-            request, RepairCallbacks(consent=consent, choose=choose), wishes=wishes, journal=self.journal
+            request, RepairCallbacks(consent=consent, choose=choose), options=options, journal=self.journal
         )
 
-    def endings(self, *targets: str, **words: bool) -> list[tuple[str, str]]:
-        """Mend, and return what was tried and how it ended."""
-        return [(a.repair, a.ending) for a in self(*targets, **words).attempts]  # type: ignore[arg-type]
+    def statuses(self, *targets: str, **words: bool) -> list[tuple[str, str]]:
+        """Run the repairs, and return their names and results."""
+        return [(a.repair, a.status) for a in self(*targets, **words).attempts]  # type: ignore[arg-type]
 
     def manifest(self, text: str) -> Path:
         """Write the manifest and return its path."""
@@ -77,7 +77,7 @@ class Surgery:
 
 
 @pytest.fixture
-def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surgery:
+def fixer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fixer:
     root = tmp_path / "world"
     root.mkdir()
     home = tmp_path / "home"
@@ -92,12 +92,12 @@ def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surgery:
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
-    return Surgery(root=root, journal=Journal(path=tmp_path / "state" / "repairs.jsonl"), plans=[])
+    return Fixer(root=root, journal=Journal(path=tmp_path / "state" / "repairs.jsonl"), plans=[])
 
 
 @pytest.fixture
-def discontented(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
-    """The checks that look again are never content: whatever was changed must be taken back."""
+def failing_verification(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
+    """Verification always fails: every change must be rolled back."""
     said: list[str] = []
 
     def never(*_: object) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from sage_doctor.merge.staging import UNFINISHED
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.repairs.backup import Backup, old_state
+from sage_doctor.repairs.backup import Backup, backup_of
 from sage_doctor.report import Finding, Fix
 
 WEIGHTS = b"weights"
@@ -33,7 +33,7 @@ def entry(tmp_path: Path) -> dict[str, Any]:
 
 
 def found(entry: dict[str, Any]) -> Backup:
-    old = old_state(entry)
+    old = backup_of(entry)
     assert old is not None
     return old
 
@@ -49,14 +49,14 @@ def test_it_goes_where_the_new_state_is_proven(entry: dict[str, Any], tmp_path: 
     assert old.target == tmp_path / "merged"
     assert old.discard([error("another")], None) is None
     assert [p.name for p in tmp_path.iterdir()] == ["merged"]
-    assert old_state(entry) is None
+    assert backup_of(entry) is None
 
 
 def test_it_stays_where_a_check_finds_an_error(entry: dict[str, Any]) -> None:
     old = found(entry)
     why = old.discard([error("merged")], None)
     assert why is not None
-    assert old.stays(why).endswith(f"rm -r {entry['kept']}")
+    assert old.kept_message(why).endswith(f"rm -r {entry['kept']}")
     assert (old.path / "model.safetensors").read_bytes() == b"old"
 
 
@@ -89,4 +89,4 @@ def test_what_no_repair_has_kept_is_never_touched(entry: dict[str, Any], tmp_pat
         entry["kept"] = ["/"]
     else:
         entry["kept"] = str(tmp_path / ".merged.sage-fix-1-ff")
-    assert old_state(entry) is None
+    assert backup_of(entry) is None

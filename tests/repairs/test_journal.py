@@ -72,7 +72,7 @@ def test_lines_that_are_no_entries_are_read_over(journal: Journal, line: bytes) 
 def test_only_what_a_process_that_is_gone_left_open_is_unfinished(journal: Journal) -> None:
     mine = journal.begin(repair="mine")
     ended = journal.begin(repair="ended")
-    journal.append("undone", ended)
+    journal.append("rolled-back", ended)
     code = (
         "import sys; from pathlib import Path; from sage_doctor.repairs.journal import Journal\n"
         "print(Journal(path=Path(sys.argv[1])).begin(repair='theirs'))\n"
@@ -114,7 +114,7 @@ def test_a_journal_that_is_no_file_raises_and_never_blocks(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/full/repairs.jsonl")):
         journal = Journal(path=path)
-        with pytest.raises(DoctorError, match="nothing is repaired without it"):
+        with pytest.raises(DoctorError, match="no repair runs without it"):
             journal.begin(repair="merge")
         assert journal.entries() == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from sage_doctor.findings import catalogue
 from sage_doctor.findings.scripts import REWRITE
-from sage_doctor.repairs.registry import all_repairs, in_order
+from sage_doctor.repairs.registry import RENAMED, all_repairs, in_order
 from sage_doctor.repairs.repair import Plan, Repair, RepairContext, repair, repair_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def test_its_codes_are_the_catalogues_and_its_page_is_written(made: Repair) -> N
 
 def test_a_base_is_named_before_anything_is_merged_into_it() -> None:
     order = list(FOUND)
-    assert order.index("name-base") < order.index("merge")
+    assert order.index("set-base") < order.index("merge")
     assert order.index("download") < order.index("merge")
     assert order.index("fix-modes") < order.index("lfs-pull") < order.index("merge")
 
@@ -47,7 +47,12 @@ def test_checks_name_repairs_that_are_there() -> None:
     assert {*named, REWRITE} == set(FOUND)  # what no model has to do with is named by a constant
 
 
-def plan(_situation: RepairContext) -> Plan:
+def test_old_names_stand_for_repairs_that_are_there() -> None:
+    assert set(RENAMED.values()) <= set(FOUND)
+    assert not set(RENAMED) & set(FOUND)
+
+
+def plan(_context: RepairContext) -> Plan:
     raise NotImplementedError
 
 
@@ -61,7 +66,8 @@ def test_order_is_by_what_comes_before_then_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "found,says", [([a_repair("a", "b"), a_repair("b", "a")], "each other"), ([a_repair("a", "gone")], "not there")]
+    "found,says",
+    [([a_repair("a", "b"), a_repair("b", "a")], "each other"), ([a_repair("a", "gone")], "does not exist")],
 )
 def test_an_order_that_cannot_be_is_refused(found: list[Repair], says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -49,15 +49,15 @@ BEFORE = a_report(("w.one", "fail", ""), ("w.two", "pass", ""), ("w.three", "ski
         (a_report(("w.one", "skip", "it is not sharded")), ""),
         (a_report(("w.one", "pass", ""), ("w.three", "fail", "")), ""),
         (a_report(("w.one", "pass", ""), code="x"), "x is still found"),
-        (a_report(("w.one", "fail", "")), "w.one is not content"),
+        (a_report(("w.one", "fail", "")), "w.one still fails"),
         (a_report(("w.one", "error", "the deadline passed")), "the deadline passed"),
         (a_report(("w.one", "skip", "blocked by y")), "blocked by y"),
         (a_report(("w.two", "pass", "")), "w.one did not run again"),
-        (a_report(("w.one", "pass", ""), ("w.two", "fail", "")), "w.two was content before"),
-        (a_report(("w.one", "pass", ""), ("w.two", "error", "it hung")), "w.two was content before"),
+        (a_report(("w.one", "pass", ""), ("w.two", "fail", "")), "w.two passed before"),
+        (a_report(("w.one", "pass", ""), ("w.two", "error", "it hung")), "w.two passed before"),
     ],
 )
-def test_only_checks_that_are_content_count_as_repaired(after: Report, says: str) -> None:
+def test_only_checks_that_pass_count_as_repaired(after: Report, says: str) -> None:
     said = verification_failure(BEFORE.findings[0], BEFORE, after)
     assert says in said
     assert bool(said) == bool(says)
@@ -86,8 +86,8 @@ def with_repair(monkeypatch: pytest.MonkeyPatch, apply: Callable[[], Applied]) -
     """Put another hand in the place of `rebuild-index`."""
     real = all_repairs()
 
-    def plan(situation: RepairContext) -> Plan:
-        return dataclasses.replace(real["rebuild-index"].plan(situation), apply=lambda _on_progress: apply())
+    def plan(context: RepairContext) -> Plan:
+        return dataclasses.replace(real["rebuild-index"].plan(context), apply=lambda _on_progress: apply())
 
     changed = {**real, "rebuild-index": dataclasses.replace(real["rebuild-index"], plan=plan)}
     monkeypatch.setattr(repair_session, "all_repairs", lambda: changed)
@@ -104,19 +104,19 @@ def test_the_journal_is_written_before_anything_is_changed(
 
     with_repair(monkeypatch, apply)
     done = run_repairs(
-        request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+        request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
     )
     assert seen == [["begun"]]
-    assert [(a.ending, "still found" in a.reason) for a in done.attempts] == [("undone", True)]
+    assert [(a.status, "still found" in a.reason) for a in done.attempts] == [("rolled-back", True)]
 
 
 def test_without_a_journal_nothing_is_changed(sharded: Path, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a directory should be")
-    with pytest.raises(DoctorError, match="nothing is repaired without it"):
+    with pytest.raises(DoctorError, match="no repair runs without it"):
         run_repairs(
             request(sharded),
             RepairCallbacks(consent=lambda _plan: True),
-            wishes=RepairOptions(),
+            options=RepairOptions(),
             journal=Journal(path=tmp_path / "state" / "repairs.jsonl"),
         )
     assert not (sharded / INDEX).exists()
@@ -133,7 +133,7 @@ def test_an_interrupt_while_looking_again_puts_the_old_state_back(
     monkeypatch.setattr(repair_session, "verification_failure", interrupted)
     with pytest.raises(raised):
         run_repairs(
-            request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+            request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
         )
     assert not (sharded / INDEX).exists()
     assert [e["event"] for e in journal.entries()] == ["begun", "interrupted"]
@@ -144,14 +144,14 @@ def test_what_was_kept_is_let_go_only_when_the_checks_are_content(
 ) -> None:
     done: Done = []
     with_repair(
-        monkeypatch, lambda: Applied(rollback=lambda: done.append("undo"), commit=lambda: done.append("settle"))
+        monkeypatch, lambda: Applied(rollback=lambda: done.append("rollback"), commit=lambda: done.append("commit"))
     )
-    for discontented in ("no", ""):
-        monkeypatch.setattr(repair_session, "verification_failure", lambda *_, said=discontented: said)
+    for failing_verification in ("no", ""):
+        monkeypatch.setattr(repair_session, "verification_failure", lambda *_, said=failing_verification: said)
         run_repairs(
-            request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+            request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
         )
-    assert done == ["undo", "settle"]
+    assert done == ["rollback", "commit"]
 
 
 @pytest.mark.parametrize("error", [DoctorError("no room"), OSError(28, "No space left on device")])
@@ -163,8 +163,8 @@ def test_a_repair_that_fails_is_told_and_tried_once(
 
     with_repair(monkeypatch, apply)
     heard: Done = []
-    audience = RepairCallbacks(consent=lambda _plan: True, told=lambda a: heard.append(a.ending))
-    done = run_repairs(request(sharded), audience, wishes=RepairOptions(), journal=journal)
+    callbacks = RepairCallbacks(consent=lambda _plan: True, on_outcome=lambda a: heard.append(a.status))
+    done = run_repairs(request(sharded), callbacks, options=RepairOptions(), journal=journal)
     assert heard == ["failed"]
     assert done.after is done.before
     assert done.after.exit_code == 1
@@ -176,7 +176,7 @@ def test_a_check_of_ones_own_that_names_no_repair_of_ours_is_left_alone(
     others = {name: r for name, r in all_repairs().items() if name != "rebuild-index"}
     monkeypatch.setattr(repair_session, "all_repairs", lambda: others)
     done = run_repairs(
-        request(sharded), RepairCallbacks(consent=lambda _plan: True), wishes=RepairOptions(), journal=journal
+        request(sharded), RepairCallbacks(consent=lambda _plan: True), options=RepairOptions(), journal=journal
     )
     assert not done.attempts
     assert [f.code for f in done.remaining] == ["shard-index-missing"]

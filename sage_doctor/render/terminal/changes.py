@@ -1,35 +1,35 @@
-"""What is not as it was in the last good run: first on the screen, because it is the first thing anybody asks."""
+"""Changes since the last good run: first on the screen, because that is the first question."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from sage_doctor.render.terminal.paper import Paper
+from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import Report
 from sage_doctor.text import format_duration, printable
 
 _MOST = 8
 
 
-def draw_changes(paper: Paper, report: Report) -> None:
-    """Write what changed since the last good run; nothing where no such run is known."""
+def draw_changes(out: Writer, report: Report) -> None:
+    """Write what changed since the last good run; nothing without such a run."""
     if report.changes_since is None:
         return
     since = _ago(report.changes_since, report.started_at)
     if not report.changes:
-        paper.text(f"Since the last good run ({since}) nothing changed that is written down.", style="dim")
+        out.text(f"No recorded change since the last good run ({since}).", style="dim")
     else:
-        paper.text(f"Since the last good run ({since}):", style="bold")
+        out.text(f"Since the last good run ({since}):", style="bold")
         for change in report.changes[:_MOST]:
-            paper.text(change.words(), indent=2, after=4)
+            out.text(change.words(), indent=2, after=4)
         rest = len(report.changes) - _MOST
         if rest > 0:
-            paper.text(f"and {rest} more (in the JSON report)", indent=2, style="dim")
-    paper.blank()
+            out.text(f"and {rest} more (in the JSON report)", indent=2, style="dim")
+    out.blank()
 
 
 def _ago(since: str, now: str) -> str:
-    """Return how long ago that was; the date where a clock was set back in between, or says nothing."""
+    """Return how long ago that was; the date if a clock was set back in between."""
     try:
         passed = (dt.datetime.fromisoformat(now) - dt.datetime.fromisoformat(since)).total_seconds()
     except (ValueError, TypeError):

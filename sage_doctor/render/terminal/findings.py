@@ -1,4 +1,4 @@
-"""One finding on the screen: what, why, what was seen, what to do."""
+"""One finding on the screen: message, cause, evidence and fix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sage_doctor.findings import catalogue
-from sage_doctor.render.terminal.paper import Paper
+from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import NOTHING_TO_DO, Finding
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -17,53 +17,53 @@ _MOST_EVIDENCE = 3  # lists beside the candidates
 _COMMAND_CHARS = 1 << 20  # a command is never cut
 
 
-def draw_finding(paper: Paper, finding: Finding) -> None:
-    """Write one finding. An information is kept short: nothing about it is urgent."""
+def draw_finding(out: Writer, finding: Finding) -> None:
+    """Write one finding; one of severity info in short form."""
     code, message = printable(finding.code, limit=100), printable(finding.message, keep="\n")
     style = _STYLE[finding.severity]
     if finding.severity == "info":
         unneeded = " (no role here needs it)" if finding.evidence.get("needed_here") is False else ""
-        paper.text(message, head=f"info: {code}{unneeded}: ", head_style=style, indent=4, after=6)
+        out.text(message, head=f"info: {code}{unneeded}: ", head_style=style, indent=4, after=6)
     else:
-        paper.blank()
-        paper.text(f"{finding.severity}: {code}", indent=4, style=style)
-        paper.text(message, indent=4)
+        out.blank()
+        out.text(f"{finding.severity}: {code}", indent=4, style=style)
+        out.text(message, indent=4)
         known = catalogue.find(finding.code)
         if known is not None:
-            paper.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
-        _evidence(paper, finding.evidence)
+            out.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
+        _evidence(out, finding.evidence)
     if finding.fix.summary and not finding.fix.summary.startswith(NOTHING_TO_DO):
-        paper.text(printable(finding.fix.summary, keep="\n"), head="fix: ", indent=4, after=5)
-    draw_commands(paper, commands_of(finding), indent=8)
+        out.text(printable(finding.fix.summary, keep="\n"), head="fix: ", indent=4, after=5)
+    draw_commands(out, commands_of(finding), indent=8)
 
 
 def commands_of(finding: Finding) -> tuple[str, ...]:
-    """Return the finding's commands; the one that runs its repair where it brings none."""
+    """Return the finding's commands, or the command that runs its repair."""
     if finding.fix.commands:
         return finding.fix.commands
     return (f"sage-doctor fix {shell_quote(finding.subject)}",) if finding.fix.repair else ()
 
 
-def draw_commands(paper: Paper, commands: tuple[str, ...], *, indent: int) -> None:
+def draw_commands(out: Writer, commands: tuple[str, ...], *, indent: int) -> None:
     """Write commands, each on its own line and ready to be copied."""
     for command in commands:
-        paper.command(printable(command, limit=_COMMAND_CHARS), indent=indent)
+        out.command(printable(command, limit=_COMMAND_CHARS), indent=indent)
 
 
-def _evidence(paper: Paper, evidence: Mapping[str, Any]) -> None:
-    """Write the lists among the evidence: what is missing, what is there, what could be meant."""
+def _evidence(out: Writer, evidence: Mapping[str, Any]) -> None:
+    """Write the lists of the evidence: missing and present files, candidates."""
     lists = {k: v for k, v in evidence.items() if isinstance(v, (list, tuple)) and v and k != "candidates"}
     for key, values in list(lists.items())[:_MOST_EVIDENCE]:
         label = printable(str(key).replace("_", " "), limit=40)
-        paper.text(join_limited([_plain(v) for v in values]), head=f"{label}: ", indent=4, after=5)
+        out.text(join_limited([_plain(v) for v in values]), head=f"{label}: ", indent=4, after=5)
     candidates = evidence.get("candidates")
     if isinstance(candidates, (list, tuple)) and candidates:
-        paper.text("could be:", indent=4, style="bold")
+        out.text("candidates:", indent=4, style="bold")
         for candidate in candidates[:_MOST_CANDIDATES]:
-            paper.entry(*_path_and_why(candidate), indent=8)
+            out.entry(*_path_and_why(candidate), indent=8)
         rest = len(candidates) - _MOST_CANDIDATES
         if rest > 0:
-            paper.text(f"and {rest} more", indent=8, style="dim")
+            out.text(f"and {rest} more", indent=8, style="dim")
 
 
 def _path_and_why(candidate: object) -> tuple[str, str]:

@@ -1,11 +1,11 @@
-"""The report by subject: what was checked, found and measured about each."""
+"""The report grouped by subject: checks, findings and measurements of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sage_doctor.render.terminal.paper import SubjectState
 from sage_doctor.render.terminal.wording import is_blocked
+from sage_doctor.render.terminal.writer import SubjectState
 from sage_doctor.report import CheckResult, Finding, Measurement, Report
 
 
@@ -21,19 +21,19 @@ class Subject:
 
     @property
     def state(self) -> SubjectState:
-        """How the subject is: what is certain comes before what is unknown."""
+        """The subject's state: certain problems come before unknown ones."""
         severities = {f.severity for f in self.findings}
         statuses = {c.status for c in self.checks}
         if "error" in severities:
-            return "ill"
+            return "unhealthy"
         if "error" in statuses:
             return "unknown"
         if "warning" in severities:
             return "warning"
         if any(f.evidence.get("needed_here") is False for f in self.findings):
-            return "info"  # it would be ill, were it needed
+            return "info"  # a problem, but no role here needs it
         if any(is_blocked(c) for c in self.checks):
-            return "skipped"  # what was looked at is well, and the rest could not be looked at
+            return "skipped"  # the checks that ran passed; the rest could not run
         return "healthy" if statuses & {"pass", "warn", "fail"} else "skipped"
 
 

@@ -1,11 +1,11 @@
-"""How the screen ends: the verdict, what it rests on, and the next step."""
+"""The end of the screen: the verdict, the checks that ran, and the next step."""
 
 from __future__ import annotations
 
 from sage_doctor.render.terminal.findings import commands_of, draw_commands
-from sage_doctor.render.terminal.paper import Paper
 from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import counted, joined, level_counts, seconds
+from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import Finding, Report
 from sage_doctor.text import printable
 
@@ -16,60 +16,65 @@ _STYLE = {
     "unknown": "bold magenta",
 }
 _MEANING = {
-    0: "nothing found that would stop a session, down to level {level}",
-    1: "something this machine is meant to run will not",
+    0: "no problems found",
+    1: "a required model or session will not run",
     2: "nothing was checked",
-    3: "the doctor could not find out",
+    3: "inconclusive",
     130: "interrupted",
 }
+_NOT_LOADED = {"static": "static checks only", "integrity": "files only"}
 
 
-def draw_verdict(paper: Paper, report: Report, subjects: list[Subject]) -> None:
+def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
     """Write the verdict line, the exit code's meaning, and the first thing to do."""
     errors = sum(f.severity == "error" for f in report.findings)
     warnings = sum(f.severity == "warning" for f in report.findings)
     unknown = sum(c.status == "error" for c in report.checks)
-    told = [
+    counts = [
         counted(errors, "error") if errors else "",
         counted(warnings, "warning") if warnings else "",
-        f"{counted(unknown, 'check')} without an answer" if unknown else "",
+        f"{counted(unknown, 'check')} failed to run" if unknown else "",
     ]
     facts = [
-        ", ".join(t for t in told if t) or ("nothing found" if report.verdict == "healthy" else ""),
+        ", ".join(t for t in counts if t) or ("no problems" if report.verdict == "healthy" else ""),
         counted(len(subjects), "subject"),
         f"level {report.level}",
         seconds(report.duration_s),
     ]
-    paper.blank()
-    paper.text(joined(facts, paper.dot), head=f"{report.verdict.upper()}  ", head_style=_STYLE[report.verdict], after=2)
+    out.blank()
+    out.text(joined(facts, out.dot), head=f"{report.verdict.upper()}  ", head_style=_STYLE[report.verdict], after=2)
     ran = level_counts(report.checks)
-    meaning = _MEANING.get(report.exit_code, "not one of the doctor's own").format(level=report.level)
+    meaning = _MEANING.get(report.exit_code, "not an exit code of sage-doctor")
     if report.exit_code == 1 and not errors:
-        meaning = "warnings were asked to count as errors"
+        meaning = "warnings count as errors (--fail-on warning)"
     elif report.exit_code == 0 and errors:
-        meaning = "errors were asked not to count"
-    paper.text(f"Checks run: {ran or 'none'}", style="dim")
-    paper.text(f"Exit code {report.exit_code}: {meaning}", style="dim", after=2)
-    _next_step(paper, report)
+        meaning = "errors do not count (--fail-on never)"
+    elif report.exit_code == 0:
+        meaning = "no errors found" if warnings else meaning
+        if report.level in _NOT_LOADED:
+            meaning += f" ({_NOT_LOADED[report.level]}; `-l generate` also loads it)"
+    out.text(f"Checks run: {ran or 'none'}", style="dim")
+    out.text(f"Exit code {report.exit_code}: {meaning}", style="dim", after=2)
+    _next_step(out, report)
 
 
-def _next_step(paper: Paper, report: Report) -> None:
+def _next_step(out: Writer, report: Report) -> None:
     first = _most_urgent(report)
     if first is not None:
-        paper.blank()
+        out.blank()
         summary = printable(first.fix.summary, keep="\n") or printable(first.message, keep="\n")
-        paper.text(f"{printable(first.subject, limit=300)}: {summary}", head="Next: ", after=6)
-        draw_commands(paper, commands_of(first), indent=6)
+        out.text(f"{printable(first.subject, limit=300)}: {summary}", head="Next: ", after=6)
+        draw_commands(out, commands_of(first), indent=6)
         return
     stuck = next((c for c in report.checks if c.status == "error"), None)
     if stuck is not None:
-        paper.blank()
-        reason = printable(stuck.reason or "it did not end", limit=300)
-        paper.text(f"find out why {stuck.id} got no answer: {reason}", head="Next: ", after=6)
+        out.blank()
+        reason = printable(stuck.reason or "it did not complete", limit=300)
+        out.text(f"find out why {stuck.id} failed to run: {reason}", head="Next: ", after=6)
     elif report.verdict == "unknown":
-        paper.blank()
-        paper.text(
-            "no check ran to its end; see what was selected with a model, a role or a directory as target",
+        out.blank()
+        out.text(
+            "no check completed; name a model, a role or a directory to check",
             head="Next: ",
             after=6,
         )

@@ -34,7 +34,7 @@ def check_counts(checks: Iterable[CheckResult]) -> str:
         "pass": "passed",
         "fail": "failed",
         "warn": "warned",
-        "error": "unknown",
+        "error": "inconclusive",
         "skip": "skipped",
         "blocked": "not run",
     }
@@ -42,13 +42,13 @@ def check_counts(checks: Iterable[CheckResult]) -> str:
 
 
 def level_counts(checks: Iterable[CheckResult]) -> str:
-    """Return how many checks ran to their end at each level: `static 14, load 2`."""
+    """Return how many checks completed at each level: `static 14, load 2`."""
     ran = Counter(c.level for c in checks if c.status in ("pass", "warn", "fail"))
     return ", ".join(f"{level} {ran[level]}" for level in LEVELS if ran[level])
 
 
 def blocked_lines(checks: Iterable[CheckResult]) -> list[str]:
-    """Return one line for each cause that kept checks from running."""
+    """Return one line for each cause that blocked checks."""
     causes = Counter((c.reason or "")[len(BLOCKED) :] for c in checks if is_blocked(c))
     return [f"{counted(n, 'check')} not run: {BLOCKED}{printable(cause, limit=200)}" for cause, n in causes.items()]
 
@@ -63,9 +63,9 @@ def seconds(value: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """Return a measured value with its unit, with as many digits as mean something."""
+    """Return a measured value with its unit, with its significant digits."""
     if not math.isfinite(value):
-        return f"not a number {unit}".rstrip()
+        return f"NaN {unit}".rstrip()
     if unit == "bytes":
         return format_bytes(value)
     size = abs(value)
@@ -76,16 +76,16 @@ def quantity(value: float, unit: str) -> str:
 
 
 def measured(measurement: Measurement) -> tuple[str, bool]:
-    """Return a measurement as text with its budget, and whether the budget is exceeded.
+    """Return a measurement as text with its budget, and whether it misses the budget.
 
-    The budget of a rate (`tokens/s`) is a least value, every other budget a greatest one.
+    The budget of a rate (`tokens/s`) is a minimum, every other budget a maximum.
     """
     unit, budget, value = measurement.unit, measurement.budget, measurement.value
     text = f"{_name(measurement)} {quantity(value, unit)}"
     if budget is None:
         return text, False
     rate = unit.endswith("/s")
-    # A value that is not a number keeps no budget.
+    # NaN misses every budget.
     over = not (value >= budget if rate else value <= budget)
     limit = quantity(budget, "" if rate else unit)
     if over:

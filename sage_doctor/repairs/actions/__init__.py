@@ -1,1 +1,1 @@
-"""One file a repair, found by its decorator (`registry`). Dropping a file in adds one."""
+"""One file per repair, found by its decorator (`registry`). Adding a file adds a repair."""

@@ -1,4 +1,4 @@
-"""A merged model with weights and without the small files beside them: they are those of its base and adapter."""
+"""Copies a merged model's missing tokenizer or configuration from its base or adapter."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from sage_doctor.text import printable
 
 OF_A_TOKENIZER = ("tokenizer-missing", "tokenizer-invalid", "tokenizer-vocab-overflow")
 OF_A_CONFIG = ("config-missing", "config-invalid", "config-type-unknown")
-_BY_HAND = "Copy the file from a machine that has the model whole."
+_BY_HAND = "Copy the file from a machine with the complete model."
 
 
-@repair(name="copy-companions", codes=[*OF_A_TOKENIZER, *OF_A_CONFIG], after=["merge"])
-def plan_copy_companions(situation: RepairContext) -> Plan:
+@repair(name="copy-tokenizer", codes=[*OF_A_TOKENIZER, *OF_A_CONFIG], after=["merge"])
+def plan_copy_tokenizer(context: RepairContext) -> Plan:
     """Copies a merged model's tokenizer or configuration from the base and adapter of its recipe."""
-    finding, model = situation.finding, situation.model
+    finding, model = context.finding, context.model
     places = recipe_places(model)
     if places is None:
-        raise RepairRefused(f"no recipe of the manifest says what it was merged from. {_BY_HAND}")
+        raise RepairRefused(f"the manifest has no merge recipe for it whose base and adapter are here. {_BY_HAND}")
     base = read_base(places[0], "named in the merge recipe")
     files, whose = companions(base, read_tree(places[1]))
     if finding.code in OF_A_CONFIG:
@@ -53,20 +53,20 @@ def plan_copy_companions(situation: RepairContext) -> Plan:
             continue
         backup = backup_name(path) if there else None
         steps.append(partial(write_file, path, data, backup=backup))
-        writes.append(f"{path}" + (f" (what was there becomes {backup.name})" if backup is not None else ""))
+        writes.append(f"{path}" + (f" (the old file becomes {backup.name})" if backup is not None else ""))
         undo.append(f"mv {backup} {path}" if backup is not None else f"rm {path}")
     if not steps:
-        raise RepairRefused(f"the files of its base and adapter are the same as its own. {_BY_HAND}")
+        raise RepairRefused(f"its files already equal those of its base and adapter. {_BY_HAND}")
     return Plan(
-        repair="copy-companions",
+        repair="copy-tokenizer",
         subject=finding.subject,
         code=finding.code,
-        does=f"copies {len(steps)} file(s) from what the model was merged from",
+        action=f"copy {len(steps)} file{'' if len(steps) == 1 else 's'} from its base or adapter",
         reads=tuple(str(f.source) for f in files),
         writes=tuple(writes),
         write_bytes=sum(f.nbytes for f in files),
         disk_bytes=sum(f.nbytes for f in files),
-        leaves="the weights, the base, the adapter",
+        unchanged="the weights, the base, the adapter",
         undo="; ".join(undo[:4]),
         apply=lambda _on_progress: all_of(steps),
     )
@@ -87,24 +87,26 @@ def _same(path: Path, data: bytes) -> bool:
 
 
 def _same_tensors(model: Model, base: BaseModel) -> None:
-    """Raise `RepairRefused` where the weights are not those that the base's configuration describes."""
+    """Raise `RepairRefused` if the base's configuration does not describe the weights."""
     own = {t.name: tuple(t.shape) for t in model.tensors.values()}
     theirs = {name: tuple(p.tensor.shape) for name, p in base.tensors.items()}
     if own != theirs:
         raise RepairRefused(
-            "its tensors differ from the base's in names or shapes, so the base's configuration would not describe "
-            "them. Merge it again: `sage-doctor merge` writes the right one."
+            "its tensors differ from the base's in names or shapes, so the base's config.json does not describe them. "
+            "Merge it again: `sage-doctor merge` writes the right config.json."
         )
 
 
 def _fits(model: Model, owner: Path) -> None:
-    """Raise `RepairRefused` where the tokenizer has an id for which the weights have no row."""
+    """Raise `RepairRefused` if the tokenizer has an id beyond the rows of the embedding."""
     highest = read_tokenizer(read_tree(owner)).highest_id
     embedding = embedding_tensor(model.tensors)
     rows = embedding.shape[0] if embedding is not None else model.config.vocab_size
     if highest is None or rows is None:
-        raise RepairRefused(f"whether the tokenizer of {owner.name} fits these weights cannot be told. {_BY_HAND}")
+        raise RepairRefused(
+            f"the vocabulary size of these weights or of {owner.name}'s tokenizer is unknown. {_BY_HAND}"
+        )
     if highest >= rows:
         raise RepairRefused(
-            f"the tokenizer of {owner.name} has ids up to {highest}, the weights have {rows} rows. {_BY_HAND}"
+            f"the tokenizer of {owner.name} has ids up to {highest}, but the embedding has {rows} rows. {_BY_HAND}"
         )

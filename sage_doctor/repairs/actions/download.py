@@ -1,4 +1,4 @@
-"""A repository of the hub that is not in the cache, or only in part: fetched by the sessions' own huggingface_hub."""
+"""Downloads a hub repository that is not in the cache, or is incomplete, with the sessions' own huggingface_hub."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
-from sage_doctor.findings.hub_findings import is_snapshot
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
+from sage_doctor.findings.hub import is_snapshot
+from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
 
@@ -33,10 +33,10 @@ SCRIPT = (
 
 
 @repair(name="download", codes=CODES, after=["write-ref", "fix-modes"])
-def plan_download(situation: RepairContext) -> Plan:
-    """Downloads a repository of the Hugging Face hub into the cache; what is there is kept."""
-    finding, model = situation.finding, situation.model
-    repo, revision, cache, folder = _what(model)
+def plan_download(context: RepairContext) -> Plan:
+    """Downloads a repository of the Hugging Face hub into the cache; cached files are kept."""
+    finding, model = context.finding, context.model
+    repo, revision, cache, folder = _repository(model)
     python = str(model.host.python or model.host.session.executable or sys.executable)
     facts = _facts(model)
     sizes = [e.size for e in (facts.expected or {}).values()] if facts is not None else []
@@ -46,14 +46,14 @@ def plan_download(situation: RepairContext) -> Plan:
         repair="download",
         subject=finding.subject,
         code=finding.code,
-        does=f"downloads {repo} at {revision} from {endpoint}; files that are there already are kept",
+        action=f"download {repo} at {revision} from {endpoint}; cached files are kept",
         reads=(),
-        writes=(f"{folder} ({'what the hub lists for it' if sizes else 'how much, only the hub can tell'})",),
+        writes=(f"{folder} ({'the files that the hub lists' if sizes else 'size unknown until the hub is asked'})",),
         write_bytes=sum(sizes),
         disk_bytes=sum(sizes),
         network=True,
         runs=f"snapshot_download of huggingface_hub, in {python}",
-        leaves="every file that is in the cache now, and other repositories",
+        unchanged="files that are in the cache now, and other repositories",
         undo=f"hf cache rm {shell_quote('model/' + repo)}",
         apply=lambda on_progress: _apply(python, request, folder, on_progress),
     )
@@ -63,7 +63,7 @@ def _facts(model: Model) -> HubFacts | None:
     return model.hub or model.base.hub
 
 
-def _what(model: Model) -> tuple[str, str, Path, Path]:
+def _repository(model: Model) -> tuple[str, str, Path, Path]:
     """Return repository, revision, cache and the repository's folder in it. Raises `RepairRefused`."""
     hub = _facts(model)
     if hub is not None:
@@ -71,10 +71,10 @@ def _what(model: Model) -> tuple[str, str, Path, Path]:
     if is_snapshot(model.path):
         folder = model.path.parent.parent
         return folder.name.removeprefix("models--").replace("--", "/", 1), model.path.name, folder.parent, folder
-    raise RepairRefused("it does not come from the Hugging Face hub. Copy it from a machine that has it.")
+    raise RepairRefused("it does not come from the Hugging Face hub. Copy it from another machine.")
 
 
-def _apply(python: str, request: dict[str, object], folder: Path, on_progress: Tell) -> Applied:
+def _apply(python: str, request: dict[str, object], folder: Path, on_progress: OnProgress) -> Applied:
     before = _listing(folder)
     refs = {p: p.read_bytes() for p in before if p.parent.name == "refs" and p.is_file()}
 
@@ -107,10 +107,10 @@ def _apply(python: str, request: dict[str, object], folder: Path, on_progress: T
     except OSError as error:
         raise DoctorError(f"{printable(python)} does not start: {os.strerror(error.errno or 0).lower()}") from error
     if done.returncode:
-        # What has arrived is kept: the next attempt takes up where this one stopped.
+        # Partial downloads are kept: the next attempt resumes them.
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise DoctorError(
-            f"the download failed: {printable(said, limit=300)}. What has arrived is kept for the next attempt."
+            f"the download failed: {printable(said, limit=300)}. Partial files are kept; the next attempt resumes."
         )
     return Applied(rollback=rollback)
 

@@ -1,4 +1,4 @@
-"""Files that the user running sessions may not read."""
+"""Makes files readable for the user that runs the sessions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sage_doctor.findings.repairability import why_not_modes
 from sage_doctor.repairs.atomic_files import wrap_os_errors
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
+from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
 
 OTHERS = 0o444
 OWNER = 0o400
@@ -16,14 +16,14 @@ ENTER = 0o500
 
 
 @repair(name="fix-modes", codes=["path-unreadable", "weights-private-mode"])
-def plan_fix_modes(situation: RepairContext) -> Plan:
-    """Gives the user that runs sessions leave to read the files."""
-    finding, model = situation.finding, situation.model
+def plan_fix_modes(context: RepairContext) -> Plan:
+    """Gives the user that runs the sessions read permission."""
+    finding, model = context.finding, context.model
     names = finding.evidence.get("files")
     named = [str(n) for n in names] if isinstance(names, list) else ["."]
-    obstacle = why_not_modes(model, named)
-    if obstacle:
-        raise RepairRefused(f"{obstacle}. Look at it with `ls -l`, and change the mode by hand if that is right.")
+    reason = why_not_modes(model, named)
+    if reason:
+        raise RepairRefused(f"{reason}. Check it with `ls -l` and change the mode by hand.")
     added = OTHERS if finding.code == "weights-private-mode" else OWNER
     changes: dict[Path, tuple[int, int]] = {}
     for name in named:
@@ -32,7 +32,7 @@ def plan_fix_modes(situation: RepairContext) -> Plan:
         mode = stat.S_IMODE(node.st_mode)
         changes[path] = (mode, mode | (ENTER if stat.S_ISDIR(node.st_mode) else added))
 
-    def apply(_on_progress: Tell) -> Applied:
+    def apply(_on_progress: OnProgress) -> Applied:
         done: list[Path] = []
 
         def rollback() -> None:
@@ -53,10 +53,10 @@ def plan_fix_modes(situation: RepairContext) -> Plan:
         repair="fix-modes",
         subject=finding.subject,
         code=finding.code,
-        does="adds permission to read to the mode bits, and takes none away",
+        action="add read permission; no permission is removed",
         reads=(),
-        writes=tuple(f"{path}: mode {old:04o} becomes {new:04o}" for path, (old, new) in changes.items()),
-        leaves="owners, contents, and every file that a link outside the directory leads to",
+        writes=tuple(f"{path}: mode {old:04o} -> {new:04o}" for path, (old, new) in changes.items()),
+        unchanged="owners, contents, and files outside the directory that links point to",
         undo="; ".join(f"chmod {old:04o} {path.name}" for path, (old, _) in list(changes.items())[:3]),
         apply=apply,
     )

@@ -1,7 +1,7 @@
-"""Files that Git LFS has not fetched: a clone without git-lfs leaves a few lines of text in their place.
+"""Fetches files that Git LFS has not fetched: a clone without git-lfs leaves small pointer files in their place.
 
-This runs git in that repository. A repository's own configuration may name programs that git then runs; hooks and the
-file system monitor are switched off, and where the configuration names any other program, the repair refuses.
+This runs git in that repository. A repository's own configuration may name programs that git then runs: hooks and the
+file system monitor are switched off, and the repair refuses if the configuration names any other program.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.repairs.atomic_files import write_file
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, Tell, repair
+from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -46,23 +46,23 @@ _PATTERN = re.compile(r"[\\,*?\[\]!#\n]")
     codes=["weights-lfs-pointer", "tokenizer-invalid", "config-invalid", "adapter-config-invalid"],
     after=["fix-modes"],
 )
-def plan_lfs_pull(situation: RepairContext) -> Plan:
-    """Lets Git LFS fetch the files of which the clone holds pointers only."""
-    finding, model = situation.finding, situation.model
+def plan_lfs_pull(context: RepairContext) -> Plan:
+    """Fetches the files that are Git LFS pointers."""
+    finding, model = context.finding, context.model
     sizes = pointers(model)
     if not sizes:
-        raise RepairRefused("no file of it is a Git LFS pointer any more. Run `sage-doctor check` again.")
+        raise RepairRefused("it has no Git LFS pointers any more. Run `sage-doctor check` again.")
     if shutil.which("git") is None or shutil.which("git-lfs") is None:
         raise RepairRefused(
             "git-lfs is not installed. Install it (`apt install git-lfs`, `brew install git-lfs`), then run this again."
         )
     top = Path(_git(model.path, "rev-parse", "--show-toplevel").strip())
-    _harmless(model.path)
+    _refuse_programs(model.path)
     prefix = os.path.relpath(os.path.realpath(model.path), os.path.realpath(top))
     names = [os.path.normpath(os.path.join(prefix, n)) for n in sizes]
     odd = [n for n in names if _PATTERN.search(n)]
     if odd:
-        raise RepairRefused(f"{join_limited(odd)} means something else to git-lfs. Fetch it by hand: git lfs pull.")
+        raise RepairRefused(f"git-lfs would read {join_limited(odd)} as a pattern. Fetch it by hand: git lfs pull.")
     remote = _remote(model.path)
     words = ["lfs", "pull", f"--include={','.join(names)}", "--exclude="]
     total = sum(sizes.values())
@@ -70,23 +70,22 @@ def plan_lfs_pull(situation: RepairContext) -> Plan:
         repair="lfs-pull",
         subject=finding.subject,
         code=finding.code,
-        does=f"fetches {len(sizes)} file(s) from {remote}, the remote of the clone",
+        action=f"fetch {len(sizes)} file{'' if len(sizes) == 1 else 's'} from {remote}, the clone's remote",
         reads=(),
-        writes=(*(str(model.path / n) for n in list(sizes)[:10]), f"{top / '.git' / 'lfs'} (git's own copy)"),
+        writes=(*(str(model.path / n) for n in list(sizes)[:10]), f"{top / '.git' / 'lfs'} (git's copy)"),
         write_bytes=2 * total,
         disk_bytes=2 * total,
         seconds=total / 10e6,
         network=not remote.startswith(("/", "file:")),
-        runs=f"git {' '.join(shell_quote(w) for w in words)}, with the repository's own hooks and programs "
-        "switched off",
-        leaves="commits, branches, configuration and all other files; hooks of the repository are not run",
-        undo="none is needed: what is fetched is what the commit says",
+        runs=f"git {' '.join(shell_quote(w) for w in words)}, with the repository's hooks and programs disabled",
+        unchanged="commits, branches, configuration and all other files",
+        undo="not needed: the fetched files are those of the commit",
         apply=lambda on_progress: _apply(model, sizes, words, on_progress),
     )
 
 
 def pointers(model: Model) -> dict[str, int]:
-    """Return the files of a model directory that are pointers, with the sizes they promise in bytes."""
+    """Return the pointer files of a model directory, with the sizes that they name in bytes."""
     found: dict[str, int] = {}
     for name in sorted(model.tree.names)[:MOST_NAMES]:
         node = inspect_path(model.path / name)
@@ -129,18 +128,18 @@ def _git(path: Path, *words: str) -> str:
     done = _run(path, list(words))
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise RepairRefused(f"git says of {printable(str(path))}: {printable(said, limit=300)}")
+        raise RepairRefused(f"git failed in {printable(str(path))}: {printable(said, limit=300)}")
     return done.stdout
 
 
-def _harmless(path: Path) -> None:
-    """Raise `RepairRefused` where the repository's configuration names a program that git or git-lfs would run."""
+def _refuse_programs(path: Path) -> None:
+    """Raise `RepairRefused` if the repository's configuration names a program that git or git-lfs would run."""
     for entry in _git(path, "config", "--local", "--includes", "--list", "-z").split("\0"):
         key, _, value = entry.partition("\n")
         if _PROGRAMS.match(key) and not (_OWN_FILTER.match(key) and _OWN_VALUE.match(value)):
             raise RepairRefused(
-                f"the configuration of the repository sets {printable(key)}, with which git may run a program. Read "
-                f"{printable(str(path))}'s .git/config, and fetch by hand if you trust it: git lfs pull."
+                f"the repository's configuration sets {printable(key)}, which may make git run a program. Read "
+                f"{printable(str(path))}'s .git/config; if you trust it, run: git lfs pull."
             )
 
 
@@ -148,11 +147,11 @@ def _remote(path: Path) -> str:
     done = _run(path, ["remote", "get-url", "origin"])
     url = done.stdout.strip()
     if done.returncode or not url:
-        raise RepairRefused("the repository has no remote called origin to fetch from. Copy the files by hand.")
+        raise RepairRefused("the repository has no remote `origin`. Copy the files by hand.")
     return re.sub(r"//[^/@]*@", "//", printable(url, limit=300))
 
 
-def _apply(model: Model, sizes: dict[str, int], words: list[str], on_progress: Tell) -> Applied:
+def _apply(model: Model, sizes: dict[str, int], words: list[str], on_progress: OnProgress) -> Applied:
     before = {name: _start(model.path / name) for name in sizes}
 
     def rollback() -> None:
@@ -169,8 +168,8 @@ def _apply(model: Model, sizes: dict[str, int], words: list[str], on_progress: T
     left = [n for n in sizes if _start(model.path / n).startswith(POINTER)]
     if done.returncode or left:
         rollback()
-        said = (done.stderr.strip().splitlines() or [f"it left {join_limited(left)} as they were"])[-1]
+        said = (done.stderr.strip().splitlines() or [f"{join_limited(left)} not fetched"])[-1]
         raise DoctorError(
-            f"git lfs pull ended with {done.returncode}: {printable(said, limit=300)}; nothing was changed"
+            f"git lfs pull failed (exit code {done.returncode}): {printable(said, limit=300)}; nothing was changed"
         )
     return Applied(rollback=rollback)

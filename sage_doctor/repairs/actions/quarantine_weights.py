@@ -1,4 +1,4 @@
-"""Two sets of weights in one directory, of which a load takes the stale one."""
+"""Renames a stale `model.safetensors` that a loader would take instead of the shards."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repai
 from sage_doctor.text import format_bytes
 
 
-@repair(name="put-aside", codes=["weights-ambiguous"])
-def plan_put_aside(situation: RepairContext) -> Plan:
-    """Puts a stale model.safetensors aside, so that a load takes the complete sharded set."""
-    finding, model = situation.finding, situation.model
-    obstacle = why_not_quarantine(model)
-    if obstacle:
-        raise RepairRefused(f"{obstacle}. Find out which set is right, and put the other one aside by hand.")
+@repair(name="quarantine-weights", codes=["weights-ambiguous"])
+def plan_quarantine_weights(context: RepairContext) -> Plan:
+    """Renames a stale model.safetensors, so that a load takes the complete sharded set."""
+    finding, model = context.finding, context.model
+    reason = why_not_quarantine(model)
+    if reason:
+        raise RepairRefused(f"{reason}. Find out which set is right and rename the other one by hand.")
     path = model.path / SINGLE
     other = path.with_name(f"{SINGLE}.aside")
     if os.path.lexists(other):
-        raise RepairRefused(f"{other} is there already. Look at it, and move it away first.")
+        raise RepairRefused(f"{other} exists already. Move it away first.")
     size = os.stat(path).st_size
     return Plan(
-        repair="put-aside",
+        repair="quarantine-weights",
         subject=finding.subject,
         code=finding.code,
-        does=f"renames {SINGLE} ({format_bytes(size)}, older than every shard, or broken) to {other.name}",
+        action=f"rename {SINGLE} ({format_bytes(size)}, older than every shard, or broken) to {other.name}",
         reads=(f"{model.path}: the headers of {len(model.weights.shards)} shards",),
         writes=(str(other),),
-        leaves="the shards, their index, and every byte of the file that is renamed",
+        unchanged="the shards, their index, and the content of the renamed file",
         undo=f"mv {other} {path}",
         apply=lambda _on_progress: rename(path, other),
     )

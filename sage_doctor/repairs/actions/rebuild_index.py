@@ -1,4 +1,4 @@
-"""A shard index that is missing, broken, or does not fit the shards: made again from the shards' headers."""
+"""Rebuilds a shard index that is missing, broken or wrong, from the shards' headers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.repairs.atomic_files import backup_name, write_file
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 
-COUNTED_ANEW = ("total_size", "total_parameters")
+RECOMPUTED = ("total_size", "total_parameters")
 
 
 @repair(
     name="rebuild-index",
     codes=["shard-index-missing", "shard-index-invalid", "shard-index-mismatch"],
-    after=["put-aside"],
+    after=["quarantine-weights"],
 )
-def plan_rebuild_index(situation: RepairContext) -> Plan:
-    """Makes the shard index again from the headers of a complete set of shards."""
-    finding, model = situation.finding, situation.model
-    obstacle = why_not_index(model)
-    if obstacle:
-        raise RepairRefused(f"{obstacle}. Bring the missing or broken files back first.")
+def plan_rebuild_index(context: RepairContext) -> Plan:
+    """Rebuilds the shard index from the headers of a complete set of shards."""
+    finding, model = context.finding, context.model
+    reason = why_not_index(model)
+    if reason:
+        raise RepairRefused(f"{reason}. Restore the missing or broken files first.")
     path = model.path / INDEX
     headers = shard_headers(model)
     old = (read_json_object(path).value or {}).get("metadata")
@@ -35,11 +35,11 @@ def plan_rebuild_index(situation: RepairContext) -> Plan:
         repair="rebuild-index",
         subject=finding.subject,
         code=finding.code,
-        does=f"writes the index of {tensors} tensors in {len(headers)} shards, as the shards' headers say",
+        action=f"write the index of {tensors} tensors in {len(headers)} shards, from the shards' headers",
         reads=(f"{model.path}: the headers of {len(headers)} shards",),
-        writes=(str(path), *([f"{backup}: what was there before"] if backup is not None else [])),
+        writes=(str(path), *([f"{backup} (the old index)"] if backup is not None else [])),
         write_bytes=len(data),
-        leaves="the shards",
+        unchanged="the shards",
         undo=f"mv {backup} {path}" if backup is not None else f"rm {path}",
         apply=lambda _on_progress: write_file(path, data, backup=backup),
     )
@@ -48,6 +48,6 @@ def plan_rebuild_index(situation: RepairContext) -> Plan:
 def index_text(headers: dict[str, Header], metadata: dict[str, object]) -> str:
     """Return an index in the form in which transformers writes it; `total_size` is the bytes of all tensors."""
     total = sum(t.end - t.start for h in headers.values() for t in h.tensors.values())
-    kept = {k: v for k, v in metadata.items() if k not in COUNTED_ANEW}
+    kept = {k: v for k, v in metadata.items() if k not in RECOMPUTED}
     where = {name: file for file, h in headers.items() for name in h.tensors}
     return json.dumps({"metadata": {**kept, "total_size": total}, "weight_map": where}, indent=2, sort_keys=True) + "\n"

@@ -1,4 +1,4 @@
-"""Scripts with other machines' paths: written so that they hold on every machine."""
+"""Rewrites paths of other machines in scripts so that they work on every machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
 from sage_doctor.repairs.atomic_files import all_of, write_file
-from sage_doctor.repairs.repair import Applied, FileSituation, Plan, RepairRefused, file_repair
+from sage_doctor.repairs.repair import Applied, FileRepairContext, Plan, RepairRefused, file_repair
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.state_directory import state_directory
@@ -24,7 +24,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 @dataclass(frozen=True, kw_only=True)
 class _Change:
-    """One file, what it holds and what it will hold."""
+    """One file with its old and new content."""
 
     path: Path
     old: bytes
@@ -32,11 +32,11 @@ class _Change:
 
 
 @file_repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"])
-def plan_rewrite_paths(situation: FileSituation) -> Plan:
-    """Writes other machines' paths in scripts by the scripts' own roots, or asks `resolve`."""
-    host = situation.host
-    files = [Path(str(f.evidence["file"])) for f in situation.findings]
-    everything = plan_all(host, scan(host, lint=True).files)  # all that are known explain each other's roots
+def plan_rewrite_paths(context: FileRepairContext) -> Plan:
+    """Rewrites paths of other machines in scripts relative to the script's own root, or as calls of `resolve`."""
+    host = context.host
+    files = [Path(str(f.evidence["file"])) for f in context.findings]
+    everything = plan_all(host, scan(host, lint=True).files)  # together they determine each other's roots
     planned = [p for p in everything if p.path in files]
     changes: list[_Change] = []
     obstacles = [p.obstacle for p in planned if p.obstacle]
@@ -50,31 +50,30 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
             changes.append(_Change(path=edits.path, old=edits.raw, new=new))
     if not changes:
         why = next(iter(obstacles), "none of its paths can be rewritten with certainty")
-        raise RepairRefused(f"{why}. `sage-doctor paths` shows what there is.")
+        raise RepairRefused(f"{why}. `sage-doctor paths` lists them.")
     top = repository(files[0])
     directory = host.manifest.directory if host.manifest is not None else files[0].parent
-    _refuse_dirty(top, [c.path for c in changes], situation)
+    _refuse_dirty(top, [c.path for c in changes], context)
     start = top or directory
     patch = b"".join(unified_diff(start, c.path, c.old, c.new) for c in changes)
     kept = _patch_file(host)
     maybe = suggestions(everything, start, done=True)
     done = {c.path for c in changes}
     count = sum(len(p.edits) for p in planned if p.path in done)
-    first = situation.findings[0]
+    first = context.findings[0]
     return Plan(
         repair="rewrite-paths",
         subject=first.subject if len(changes) == 1 else f"{len(changes)} files below {start}",
         code=first.code,
-        does=f"writes {count} path{'' if count == 1 else 's'} in "
+        action=f"rewrite {count} path{'' if count == 1 else 's'} in "
         f"{join_limited([c.path.name for c in changes], most=10)} "
-        f"so that {'it holds' if count == 1 else 'they hold'} on every machine"
-        + (", in all of these files or in none" if len(changes) > 1 else ""),
+        f"to work on every machine" + (" (all files or none)" if len(changes) > 1 else ""),
         reads=tuple(str(c.path) for c in changes),
-        writes=(*(str(c.path) for c in changes), f"{kept} (the change, as a patch)"),
+        writes=(*(str(c.path) for c in changes), f"{kept} (the change as a patch)"),
         write_bytes=sum(len(c.new) for c in changes) + len(patch),
         seconds=1.0,
-        runs="the sessions' interpreter, to look whether what the scripts import is there; no script is run",
-        leaves="comments, docstrings, prompts, questions about the machine, and every other byte of these files",
+        runs="the sessions' interpreter, to check the scripts' imports; no script is run",
+        unchanged="comments, docstrings, prompts, tests for a machine, and all other bytes of these files",
         undo=f"git -C {shell_quote(start)} apply -R {shell_quote(kept)}",
         diff=tuple(patch.decode("utf-8", "replace").splitlines()),
         suggests=maybe.lines,
@@ -83,23 +82,25 @@ def plan_rewrite_paths(situation: FileSituation) -> Plan:
     )
 
 
-def _refuse_dirty(top: Path | None, files: Sequence[Path], situation: FileSituation) -> None:
-    if top is None or situation.allow_dirty:
+def _refuse_dirty(top: Path | None, files: Sequence[Path], context: FileRepairContext) -> None:
+    if top is None or context.allow_dirty:
         return
-    manifest = situation.host.manifest
+    manifest = context.host.manifest
     changed = uncommitted(top, files, but=[manifest.path] if manifest is not None else [])
     if changed is None:
-        raise RepairRefused(f"git does not say whether {printable(str(top))} has changes; --allow-dirty does without.")
+        raise RepairRefused(
+            f"git cannot tell whether {printable(str(top))} has uncommitted changes; --allow-dirty skips this test."
+        )
     if changed:
         raise RepairRefused(
-            f"the work tree of {printable(str(top))} has changes that are not committed "
+            f"the work tree of {printable(str(top))} has uncommitted changes "
             f"({join_limited(changed, most=3)}). "
-            "Commit them first, so that this change stands by itself, or say --allow-dirty."
+            "Commit them first, or use --allow-dirty."
         )
 
 
 def _patch_file(host: Host) -> Path:
-    """Return a name for the patch that no earlier one has."""
+    """Return an unused name for the patch."""
     directory = state_directory(host.environ, host.home) / "patches"
     number = 1
     while os.path.lexists(directory / f"rewrite-paths-{number}.patch"):
@@ -108,10 +109,10 @@ def _patch_file(host: Host) -> Path:
 
 
 def _apply(host: Host, changes: Sequence[_Change], kept: Path, patch: bytes) -> Applied:
-    """Write all files or none; where an import is lost by it, all are put back."""
+    """Write all files or none; refuse if the change breaks an import."""
     for change in changes:
         if _read(change.path) != change.old:
-            raise DoctorError(f"{printable(str(change.path))} was changed since the plan was made; nothing was changed")
+            raise DoctorError(f"{printable(str(change.path))} has changed since the plan was made; nothing was changed")
     before, after = [(c.path, c.old) for c in changes], [(c.path, c.new) for c in changes]
     reason = lost_imports(before, after, python=host.python, environ=host.environ)
     if reason:

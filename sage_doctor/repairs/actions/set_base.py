@@ -1,7 +1,6 @@
-"""An adapter whose base nobody finds: written where the sessions' own people look, the manifest.
+"""Sets an adapter's base in the manifest, or in adapter_config.json with `--write-config`.
 
-Nothing is written that a person could not have written: one line, in the place where it belongs; what the manifest
-says otherwise is compared, value by value, before and after.
+It adds one line to the manifest and keeps its layout; all other values are compared before and after.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.findings.advice import table
+from sage_doctor.findings.candidates import table
 from sage_doctor.findings.repairability import base_choices
+from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
@@ -38,54 +38,54 @@ _PATH_KEY = re.compile(r"""^(?P<before>[ \t]*(?:(?:"[^"\n]*"|'[^'\n]*'|[A-Za-z0-
 _INLINE_PATH = re.compile(r"""\bpath[ \t]*=[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*')""")
 
 
-@repair(name="name-base", codes=["adapter-base-missing", "adapter-base-unset", "adapter-base-relative"])
-def plan_name_base(situation: RepairContext) -> Plan:
-    """Names an adapter's base: in the manifest, or where that is wished in adapter_config.json."""
-    model = situation.model
-    choices = base_choices(model) if situation.base is None else [_said(model, situation.base)]
+@repair(name="set-base", codes=["adapter-base-missing", "adapter-base-unset", "adapter-base-relative"])
+def plan_set_base(context: RepairContext) -> Plan:
+    """Sets an adapter's base in the manifest, or with --write-config in adapter_config.json."""
+    model = context.model
+    choices = base_choices(model) if context.base is None else [_given(model, context.base)]
     if len(choices) != 1:
         raise RepairRefused(_question(model, choices))
-    if situation.write_config:
-        return _in_config(situation, choices[0])
+    if context.write_config:
+        return _in_config(context, choices[0])
     if model.spec is None or model.host.manifest is None:
         raise RepairRefused(
-            f"there is no manifest to name {printable(str(choices[0]))} in. Write one, or say --write-config to have "
-            f"it written into {CONFIG} (the old one is kept)."
+            f"there is no manifest to write {printable(str(choices[0]))} into. Run `sage-doctor init`, or use "
+            f"--write-config to write it into {CONFIG} (the old file is kept)."
         )
-    return _in_manifest(situation, choices[0], model.host.manifest.path)
+    return _in_manifest(context, choices[0], model.host.manifest.path)
 
 
-def _said(model: Model, text: str) -> Path:
-    """Return the directory that a person says is the base. Raises `RepairRefused` where it cannot be one."""
+def _given(model: Model, text: str) -> Path:
+    """Return the directory that the user named as the base. Raises `RepairRefused` if it cannot be one."""
     named = model.siblings.get(text)
     path = named.path if named is not None and named.found else model.host.cwd / os.path.expanduser(text)
     shown = printable(str(path))
     if os.path.realpath(path) == os.path.realpath(model.path):
-        raise RepairRefused(f"{shown} is the adapter itself. Name the model that it was trained on.")
+        raise RepairRefused(f"{shown} is the adapter itself. Name the model it was trained on.")
     tree = read_tree(path)
     if "adapter_config.json" in tree.names:
-        raise RepairRefused(f"{shown} is an adapter. Merge that one into its own base first, and name the result.")
+        raise RepairRefused(f"{shown} is an adapter. Merge it into its own base first, and name the result.")
     if "config.json" not in tree.names:
-        what = "holds no model (config.json)" if inspect_path(path).kind == "directory" else "is no directory here"
-        raise RepairRefused(f"{shown} {what}, and no model of the manifest has that name. Nothing was changed.")
+        what = "has no config.json" if inspect_path(path).kind == "directory" else "is not a directory"
+        raise RepairRefused(f"{shown} {what}, and the manifest has no model of that name. Nothing was changed.")
     return path
 
 
 def _question(model: Model, choices: list[Path]) -> str:
     if not choices:
         return (
-            "nothing on this machine is known by its origin to be this adapter's base; its shapes cannot tell. "
-            f"Say --base DIR, or write base = … under {table(model.name)} in the manifest."
+            "no local model is known to be its base (matching shapes do not prove it). "
+            f"Use --base DIR, or write base = … under {table(model.name)} in the manifest."
         )
     options = "".join(f"\n  base = {_string(_value(model, path))}" for path in choices)
     return (
-        f"which base was it trained on? Nothing here tells. Say --base DIR, or write one of these under "
+        f"several models may be its base. Use --base DIR, or write one of these under "
         f"{table(model.name)} in the manifest:{options}"
     )
 
 
 def _value(model: Model, path: Path) -> str:
-    """Return how a manifest names a directory: by a model's name, else relative to the manifest, else as it is."""
+    """Return how the manifest refers to a directory: a model's name, else a relative path, else the path itself."""
     real = os.path.realpath(path)
     for other in model.siblings.values():
         if other.spec is not None and other is not model and other.found and os.path.realpath(other.path) == real:
@@ -97,48 +97,51 @@ def _value(model: Model, path: Path) -> str:
 
 
 def _string(text: str) -> str:
-    """Return a TOML basic string."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+    """Return a TOML string. Raises `RepairRefused` for a path that no manifest can hold."""
+    try:
+        return string(text)
+    except ValueError as error:
+        raise RepairRefused(f"{printable(text)} cannot be named in a manifest: {error}. Rename it.") from error
 
 
-def _in_manifest(situation: RepairContext, base: Path, path: Path) -> Plan:
-    model = situation.model
+def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
+    model = context.model
     path = Path(os.path.realpath(path))
     old = _read(path)
     value = _value(model, base)
     new = insert_base(old, model.name, value)
     if new is None:
         raise RepairRefused(
-            f"{printable(str(path))}: no place for a line of the base was found that changes nothing else. "
+            f"{printable(str(path))}: the base cannot be added without changing something else. "
             f"Write base = {_string(value)} under {table(model.name)} by hand."
         )
     return Plan(
-        repair="name-base",
-        subject=situation.finding.subject,
-        code=situation.finding.code,
-        does=f"names the base of {model.name} in the manifest: {value} ({_origin(situation, base)})",
+        repair="set-base",
+        subject=context.finding.subject,
+        code=context.finding.code,
+        action=f"set the base of {model.name} in the manifest: {value} ({_origin(context, base)})",
         reads=(str(path),),
         writes=(str(path),),
         write_bytes=len(_encoded(new)),
-        leaves=f"every other line of the manifest, and all files of the model, {CONFIG} among them",
-        undo="take the line out again",
+        unchanged=f"all other lines of the manifest, and the model's files (also {CONFIG})",
+        undo="delete the line",
         diff=_diff(path.name, old, new),
-        apply=lambda _on_progress: _write_over(path, old, new),
+        apply=lambda _on_progress: _replace(path, old, new),
     )
 
 
-def _write_over(path: Path, old: str, new: str) -> Any:
+def _replace(path: Path, old: str, new: str) -> Any:
     if _read(path) != old:
-        raise DoctorError(f"{printable(str(path))} was changed since the plan was made; nothing was changed")
+        raise DoctorError(f"{printable(str(path))} has changed since the plan was made; nothing was changed")
     return write_file(path, _encoded(new))
 
 
-def _origin(situation: RepairContext, base: Path) -> str:
-    if situation.base is not None:
-        return "named by you"
-    model, real = situation.model, os.path.realpath(base)
+def _origin(context: RepairContext, base: Path) -> str:
+    if context.base is not None:
+        return "given by --base"
+    model, real = context.model, os.path.realpath(base)
     found = next((c for c in model.candidates(model.base.text or "") if os.path.realpath(c.path) == real), None)
-    return found.why if found is not None else "the directory that the adapter's own words lead to"
+    return found.why if found is not None else "the path in the adapter's configuration"
 
 
 def _read(path: Path) -> str:
@@ -159,9 +162,9 @@ def _diff(name: str, old: str, new: str) -> tuple[str, ...]:
 
 
 def insert_base(text: str, model: str, base: str) -> str | None:
-    """Return the manifest with the model's base named, all else being the same, or None where no place fits.
+    """Return the manifest with the model's base set and all else unchanged, or None if that is not possible.
 
-    A base that is named already is never changed.
+    An existing base is never changed.
     """
     wanted = _parsed(text)
     models = wanted.get("models") if wanted is not None else None
@@ -173,7 +176,7 @@ def insert_base(text: str, model: str, base: str) -> str | None:
 
 
 def _attempts(text: str, model: str, base: str) -> Iterator[str]:
-    """Yield the text with the line in places where it may belong; the caller takes the first that fits."""
+    """Yield the text with the line in possible places; the caller takes the first valid one."""
     lines = text.splitlines(keepends=True)
     known = locate_keys(text)
     setting = f"base = {_string(base)}"
@@ -191,7 +194,7 @@ def _attempts(text: str, model: str, base: str) -> Iterator[str]:
 
 
 def _with_line(lines: list[str], after: int, new: str) -> str:
-    """Return the text with a line behind line `after` (from 1), ended as that one is."""
+    """Return the text with a line added after line `after` (from 1), with the same line ending."""
     before = lines[:after]
     end = "\r\n" if before and before[-1].endswith("\r\n") else "\n"
     if before and not before[-1].endswith("\n"):
@@ -206,24 +209,26 @@ def _parsed(text: str) -> dict[str, Any] | None:
         return None
 
 
-def _in_config(situation: RepairContext, base: Path) -> Plan:
-    model = situation.model
+def _in_config(context: RepairContext, base: Path) -> Plan:
+    model = context.model
     path = model.path / CONFIG
     file = read_json_object(path)
     if file.value is None or inspect_path(path).is_link:
-        raise RepairRefused(f"{printable(str(path))} cannot be changed: {printable(file.problem) or 'it is a link'}.")
+        raise RepairRefused(
+            f"{printable(str(path))} cannot be changed: {printable(file.problem) or 'it is a symbolic link'}."
+        )
     new = json.dumps({**file.value, "base_model_name_or_path": str(base)}, indent=2, ensure_ascii=False) + "\n"
     data = new.encode("utf-8", "surrogatepass")
     backup = backup_name(path)
     return Plan(
-        repair="name-base",
-        subject=situation.finding.subject,
-        code=situation.finding.code,
-        does=f"names the base of the adapter in {CONFIG}: {base} ({_origin(situation, base)})",
+        repair="set-base",
+        subject=context.finding.subject,
+        code=context.finding.code,
+        action=f"set the base of the adapter in {CONFIG}: {base} ({_origin(context, base)})",
         reads=(str(path),),
-        writes=(str(path), f"{backup} (what was there before)"),
+        writes=(str(path), f"{backup} (the old file)"),
         write_bytes=len(data),
-        leaves="every other value of the configuration, and the weights",
+        unchanged="all other values of the configuration, and the weights",
         undo=f"mv {shell_quote(backup)} {shell_quote(path)}",
         diff=_diff(CONFIG, json.dumps(file.value, indent=2, ensure_ascii=False), new),
         apply=lambda _on_progress: write_file(path, data, backup=backup),

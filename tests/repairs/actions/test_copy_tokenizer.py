@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.model_directories import VOCABULARY, edit_json, write_adapter, write_full, write_tokenizer
-from tests.repairs.conftest import Surgery, contents
+from tests.repairs.conftest import Fixer, contents
 
 from .test_merge import MANIFEST
 
 
-def whole(surgery: Surgery) -> Path:
-    write_full(surgery.root / "base")
-    write_adapter(surgery.root / "stance", str(surgery.root / "base"))
-    surgery.manifest(MANIFEST)
-    return write_full(surgery.root / "zoo" / "merged")
+def whole(fixer: Fixer) -> Path:
+    write_full(fixer.root / "base")
+    write_adapter(fixer.root / "stance", str(fixer.root / "base"))
+    fixer.manifest(MANIFEST)
+    return write_full(fixer.root / "zoo" / "merged")
 
 
 def no_tokenizer(merged: Path) -> None:
@@ -49,61 +49,61 @@ FAULTS = [no_tokenizer, broken_tokenizer, large_tokenizer, no_config, broken_con
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_files_come_from_the_base(surgery: Surgery, fault: Callable[[Path], None]) -> None:
-    merged = whole(surgery)
+def test_the_files_come_from_the_base(fixer: Fixer, fault: Callable[[Path], None]) -> None:
+    merged = whole(fixer)
     fault(merged)
-    done = surgery()
-    assert [(a.repair, a.ending, a.reason) for a in done.attempts] == [("copy-companions", "repaired", "")]
+    done = fixer()
+    assert [(a.repair, a.status, a.reason) for a in done.attempts] == [("copy-tokenizer", "repaired", "")]
     assert done.after.exit_code == 0
     for name in ("config.json", "tokenizer.json"):
-        assert (merged / name).read_bytes() == (surgery.root / "base" / name).read_bytes()
+        assert (merged / name).read_bytes() == (fixer.root / "base" / name).read_bytes()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_they_go_again_where_the_checks_are_not_content(
-    surgery: Surgery, fault: Callable[[Path], None], discontented: Sequence[str]
+    fixer: Fixer, fault: Callable[[Path], None], failing_verification: Sequence[str]
 ) -> None:
-    merged = whole(surgery)
+    merged = whole(fixer)
     fault(merged)
     before = contents(merged)
-    assert surgery.endings() == [("copy-companions", "undone")]
-    assert discontented
+    assert fixer.statuses() == [("copy-tokenizer", "rolled-back")]
+    assert failing_verification
     assert contents(merged) == before
 
 
-def test_the_adapters_own_tokenizer_comes_first(surgery: Surgery) -> None:
-    merged = whole(surgery)
-    write_tokenizer(surgery.root / "stance", tokens=VOCABULARY - 1)
+def test_the_adapters_own_tokenizer_comes_first(fixer: Fixer) -> None:
+    merged = whole(fixer)
+    write_tokenizer(fixer.root / "stance", tokens=VOCABULARY - 1)
     no_tokenizer(merged)
-    assert surgery.endings() == [("copy-companions", "repaired")]
-    assert (merged / "tokenizer.json").read_bytes() == (surgery.root / "stance" / "tokenizer.json").read_bytes()
+    assert fixer.statuses() == [("copy-tokenizer", "repaired")]
+    assert (merged / "tokenizer.json").read_bytes() == (fixer.root / "stance" / "tokenizer.json").read_bytes()
 
 
-def test_a_tokenizer_with_more_ids_than_rows_is_not_copied(surgery: Surgery) -> None:
-    merged = whole(surgery)
+def test_a_tokenizer_with_more_ids_than_rows_is_not_copied(fixer: Fixer) -> None:
+    merged = whole(fixer)
     no_tokenizer(merged)
-    write_tokenizer(surgery.root / "stance", tokens=VOCABULARY + 1)
+    write_tokenizer(fixer.root / "stance", tokens=VOCABULARY + 1)
     before = contents(merged)
-    done = surgery("merged")
+    done = fixer("merged")
     mine = [a for a in done.attempts if a.finding.subject == "merged"]
-    assert [(a.ending, "16 rows" in a.reason) for a in mine] == [("refused", True)]
+    assert [(a.status, "16 rows" in a.reason) for a in mine] == [("refused", True)]
     assert contents(merged) == before
 
 
-def test_a_configuration_that_does_not_describe_the_weights_is_not_copied(surgery: Surgery) -> None:
-    merged = whole(surgery)
+def test_a_configuration_that_does_not_describe_the_weights_is_not_copied(fixer: Fixer) -> None:
+    merged = whole(fixer)
     write_full(merged, tensors={"model.embed_tokens.weight": (VOCABULARY + 1, 8)})
     no_config(merged)
-    done = surgery("merged")
-    assert [(a.ending, "differ from the base's" in a.reason) for a in done.attempts] == [("refused", True)]
+    done = fixer("merged")
+    assert [(a.status, "differ from the base's" in a.reason) for a in done.attempts] == [("refused", True)]
     assert not (merged / "config.json").exists()
 
 
-def test_the_same_broken_files_are_not_copied_for_ever(surgery: Surgery) -> None:
-    merged = whole(surgery)
-    for place in (merged, surgery.root / "base"):
+def test_the_same_broken_files_are_not_copied_for_ever(fixer: Fixer) -> None:
+    merged = whole(fixer)
+    for place in (merged, fixer.root / "base"):
         large_tokenizer(place)
     before = contents(merged)
-    done = surgery()
-    assert not [a for a in done.attempts if a.ending == "repaired"]
+    done = fixer()
+    assert not [a for a in done.attempts if a.status == "repaired"]
     assert contents(merged) == before

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.model_directories import MODEL, write_cached, write_full
-from tests.repairs.conftest import Surgery, contents
+from tests.repairs.conftest import Fixer, contents
 
 from .fake_hub import COMMIT, Hub, serving
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, surgery: Surgery) -> Iterator[Hub]:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fixer: Fixer) -> Iterator[Hub]:
     """A hub that has `org/name`, and a manifest that asks for it."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # as in a session: the repair alone may use the network
-    surgery.manifest(f'schema = 1\npython = "{sys.executable}"\n[models.m]\nkind = "full"\npath = "hf:org/name"\n')
+    fixer.manifest(f'schema = 1\npython = "{sys.executable}"\n[models.m]\nkind = "full"\npath = "hf:org/name"\n')
     with serving(Hub(repo="org/name", directory=write_full(tmp_path / "served"))) as it:
         monkeypatch.setenv("HF_ENDPOINT", it.url)
         yield it
@@ -29,52 +29,52 @@ def cache() -> Path:
     return Path(os.environ["HOME"]) / ".cache" / "huggingface" / "hub"
 
 
-def test_what_is_not_cached_is_downloaded(surgery: Surgery, hub: Hub) -> None:
-    done = surgery()
-    assert [(a.repair, a.ending, a.reason) for a in done.attempts] == [("download", "repaired", "")]
+def test_what_is_not_cached_is_downloaded(fixer: Fixer, hub: Hub) -> None:
+    done = fixer()
+    assert [(a.repair, a.status, a.reason) for a in done.attempts] == [("download", "repaired", "")]
     assert done.after.exit_code == 0
     folder = cache() / "models--org--name"
     assert (folder / "refs" / "main").read_text() == COMMIT
     assert (folder / "snapshots" / COMMIT / MODEL).read_bytes() == (hub.directory / MODEL).read_bytes()
-    assert surgery.plans[0].network
+    assert fixer.plans[0].network
 
 
-def test_a_broken_snapshot_is_completed_and_what_is_there_is_not_fetched_again(surgery: Surgery, hub: Hub) -> None:
-    assert surgery.endings() == [("download", "repaired")]
+def test_a_broken_snapshot_is_completed_and_what_is_there_is_not_fetched_again(fixer: Fixer, hub: Hub) -> None:
+    assert fixer.statuses() == [("download", "repaired")]
     snapshot = cache() / "models--org--name" / "snapshots" / COMMIT
     (snapshot / MODEL).resolve().unlink()
     hub.asked.clear()
-    done = surgery()
-    assert [(a.finding.code, a.ending) for a in done.attempts] == [("hub-blob-missing", "repaired")]
+    done = fixer()
+    assert [(a.finding.code, a.status) for a in done.attempts] == [("hub-blob-missing", "repaired")]
     fetched = [line.rsplit("/", 1)[1] for line in hub.asked if line.startswith("GET /org/name/resolve/")]
     assert fetched == [MODEL]
 
 
-def test_declining_and_planning_ask_the_hub_nothing(surgery: Surgery, hub: Hub) -> None:
-    assert surgery.endings(dry_run=True) == [("download", "planned")]
-    assert surgery.endings(yes=False) == [("download", "declined")]
+def test_declining_and_planning_ask_the_hub_nothing(fixer: Fixer, hub: Hub) -> None:
+    assert fixer.statuses(dry_run=True) == [("download", "planned")]
+    assert fixer.statuses(yes=False) == [("download", "declined")]
     assert not hub.asked
     assert not cache().exists()
 
 
 def test_what_the_checks_are_not_content_with_is_taken_away_again(
-    surgery: Surgery, hub: Hub, discontented: Sequence[str]
+    fixer: Fixer, hub: Hub, failing_verification: Sequence[str]
 ) -> None:
     snapshot = write_cached(cache(), "org/name")
     (snapshot / MODEL).resolve().unlink()
     before = contents(cache())
-    assert surgery.endings() == [("download", "undone")]
-    assert discontented
+    assert fixer.statuses() == [("download", "rolled-back")]
+    assert failing_verification
     assert hub.asked
     left = {k: v for k, v in contents(cache()).items() if k.startswith("models--org--name/")}
     assert left == {k: v for k, v in before.items() if k.startswith("models--org--name/")}
 
 
-def test_a_hub_that_does_not_have_it_fails_with_a_sentence(surgery: Surgery, hub: Hub) -> None:
+def test_a_hub_that_does_not_have_it_fails_with_a_sentence(fixer: Fixer, hub: Hub) -> None:
     hub.repo = "org/another"
-    done = surgery()
+    done = fixer()
     (attempt,) = done.attempts
-    assert attempt.ending == "failed"
+    assert attempt.status == "failed"
     assert "download failed" in attempt.reason
     assert "Traceback" not in attempt.reason
     assert done.after.exit_code == 1

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.model_directories import MODEL, write_full
-from tests.repairs.conftest import Surgery, contents
+from tests.repairs.conftest import Fixer, contents
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 
@@ -27,7 +27,7 @@ def git(where: Path, *words: str) -> str:
 
 
 @pytest.fixture
-def clone(surgery: Surgery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clone(fixer: Fixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone made without git-lfs: the model's weights are a pointer. Returns the model's directory."""
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
@@ -41,26 +41,26 @@ def clone(surgery: Surgery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     git(tmp_path, "clone", "--quiet", "--bare", str(source), str(remote))
     git(source, "remote", "add", "origin", remote.as_uri())
     git(source, "lfs", "push", "--all", "origin")
-    git(tmp_path, "clone", "--quiet", remote.as_uri(), str(surgery.root / "clone"))
-    model = surgery.root / "clone" / "zoo" / "model"
+    git(tmp_path, "clone", "--quiet", remote.as_uri(), str(fixer.root / "clone"))
+    model = fixer.root / "clone" / "zoo" / "model"
     assert (model / MODEL).read_bytes().startswith(POINTER)
     return model
 
 
-def test_the_weights_are_fetched(surgery: Surgery, clone: Path) -> None:
-    done = surgery()
-    assert [(a.repair, a.ending, a.reason) for a in done.attempts] == [("lfs-pull", "repaired", "")]
+def test_the_weights_are_fetched(fixer: Fixer, clone: Path) -> None:
+    done = fixer()
+    assert [(a.repair, a.status, a.reason) for a in done.attempts] == [("lfs-pull", "repaired", "")]
     assert done.after.exit_code == 0
     assert (clone / MODEL).read_bytes() == (clone.parents[3] / "source" / "zoo" / "model" / MODEL).read_bytes()
-    assert not surgery.plans[0].network
+    assert not fixer.plans[0].network
 
 
-def test_hooks_of_the_repository_are_not_run(surgery: Surgery, clone: Path, tmp_path: Path) -> None:
+def test_hooks_of_the_repository_are_not_run(fixer: Fixer, clone: Path, tmp_path: Path) -> None:
     hooks = clone.parents[1] / ".git" / "hooks"
     for name in ("post-checkout", "post-merge", "post-index-change"):
         (hooks / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/hacked\n")
         (hooks / name).chmod(0o755)
-    assert surgery.endings() == [("lfs-pull", "repaired")]
+    assert fixer.statuses() == [("lfs-pull", "repaired")]
     assert not (tmp_path / "hacked").exists()
 
 
@@ -77,29 +77,27 @@ def test_hooks_of_the_repository_are_not_run(surgery: Surgery, clone: Path, tmp_
         "filter.other.smudge",
     ],
 )
-def test_a_repository_that_names_programs_is_refused(
-    surgery: Surgery, clone: Path, tmp_path: Path, setting: str
-) -> None:
+def test_a_repository_that_names_programs_is_refused(fixer: Fixer, clone: Path, tmp_path: Path, setting: str) -> None:
     git(clone, "config", setting, f"touch {tmp_path}/hacked")
-    done = surgery()
-    assert [(a.ending, setting.lower() in a.reason.lower()) for a in done.attempts] == [("refused", True)]
+    done = fixer()
+    assert [(a.status, setting.lower() in a.reason.lower()) for a in done.attempts] == [("refused", True)]
     assert not (tmp_path / "hacked").exists()
     assert (clone / MODEL).read_bytes().startswith(POINTER)
 
 
-def test_a_remote_without_the_file_leaves_the_pointer(surgery: Surgery, clone: Path) -> None:
+def test_a_remote_without_the_file_leaves_the_pointer(fixer: Fixer, clone: Path) -> None:
     shutil.rmtree(clone.parents[3] / "remote.git" / "lfs")
     before = contents(clone)
-    done = surgery()
-    assert [a.ending for a in done.attempts] == ["failed"]
+    done = fixer()
+    assert [a.status for a in done.attempts] == ["failed"]
     assert "git lfs pull ended with" in done.attempts[0].reason
     assert contents(clone) == before
 
 
 def test_the_pointer_comes_back_where_the_checks_are_not_content(
-    surgery: Surgery, clone: Path, discontented: Sequence[str]
+    fixer: Fixer, clone: Path, failing_verification: Sequence[str]
 ) -> None:
     before = contents(clone)
-    assert surgery.endings() == [("lfs-pull", "undone")]
-    assert discontented
+    assert fixer.statuses() == [("lfs-pull", "rolled-back")]
+    assert failing_verification
     assert contents(clone) == before

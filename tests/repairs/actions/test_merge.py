@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from sage_doctor.repairs.repair import Plan
 from tests.model_directories import ADAPTER, INDEX, LORA, MODEL, PROJECTION, write_adapter, write_full, write_sharded
-from tests.repairs.conftest import Surgery, contents
+from tests.repairs.conftest import Fixer, contents
 
 MANIFEST = """schema = 1
 [roles.raising]
@@ -29,22 +29,22 @@ path = "base"
 """
 
 
-def hollow(surgery: Surgery, *, base: str | None = None) -> Path:
+def hollow(fixer: Fixer, *, base: str | None = None) -> Path:
     """Lay out the incident: a merged model with everything but weights, whose adapter names no base that is here."""
-    write_full(surgery.root / "base")
-    merged = write_full(surgery.root / "zoo" / "merged")
+    write_full(fixer.root / "base")
+    merged = write_full(fixer.root / "zoo" / "merged")
     (merged / MODEL).unlink()
     (merged / "notes.txt").write_text("mine\n")
-    write_adapter(surgery.root / "stance", base or "./fine_tuned_model/final_model")
-    surgery.manifest(MANIFEST)
+    write_adapter(fixer.root / "stance", base or "./fine_tuned_model/final_model")
+    fixer.manifest(MANIFEST)
     return merged
 
 
-def test_the_base_is_named_and_the_model_merged(surgery: Surgery) -> None:
-    merged = hollow(surgery)
-    assert surgery.endings() == [("name-base", "repaired"), ("merge", "repaired")]
-    base = load_file(surgery.root / "base" / MODEL)
-    adapter = load_file(surgery.root / "stance" / ADAPTER)
+def test_the_base_is_named_and_the_model_merged(fixer: Fixer) -> None:
+    merged = hollow(fixer)
+    assert fixer.statuses() == [("set-base", "repaired"), ("merge", "repaired")]
+    base = load_file(fixer.root / "base" / MODEL)
+    adapter = load_file(fixer.root / "stance" / ADAPTER)
     made = load_file(merged / MODEL)
     a, b = (adapter[n] for n in LORA)
     name = f"{PROJECTION}.weight"
@@ -54,11 +54,11 @@ def test_the_base_is_named_and_the_model_merged(surgery: Surgery) -> None:
     assert sorted(p.name for p in merged.parent.iterdir()) == ["merged"]
 
 
-def test_in_a_dry_run_both_are_planned(surgery: Surgery) -> None:
-    merged = hollow(surgery)
-    before = contents(surgery.root)
-    assert surgery.endings(dry_run=True) == [("name-base", "planned"), ("merge", "planned")]
-    assert contents(surgery.root) == before
+def test_in_a_dry_run_both_are_planned(fixer: Fixer) -> None:
+    merged = hollow(fixer)
+    before = contents(fixer.root)
+    assert fixer.statuses(dry_run=True) == [("set-base", "planned"), ("merge", "planned")]
+    assert contents(fixer.root) == before
     assert not (merged / MODEL).exists()
 
 
@@ -90,54 +90,54 @@ def gone(merged: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [truncated, shard_lost, index_and_shard_broken, pointer, gone])
-def test_every_way_of_lacking_weights_is_mended(surgery: Surgery, fault: Callable[[Path], None]) -> None:
-    merged = hollow(surgery, base=str(surgery.root / "base"))
+def test_every_way_of_lacking_weights_is_mended(fixer: Fixer, fault: Callable[[Path], None]) -> None:
+    merged = hollow(fixer, base=str(fixer.root / "base"))
     fault(merged)
-    done = surgery()
-    assert [(a.repair, a.ending, a.reason) for a in done.attempts] == [("merge", "repaired", "")]
+    done = fixer()
+    assert [(a.repair, a.status, a.reason) for a in done.attempts] == [("merge", "repaired", "")]
     assert done.after.exit_code == 0
     assert (merged / MODEL).is_file()
 
 
 @pytest.mark.parametrize("fault", [truncated, shard_lost, gone])
 def test_the_old_directory_comes_back_where_the_checks_are_not_content(
-    surgery: Surgery, fault: Callable[[Path], None], discontented: Sequence[str]
+    fixer: Fixer, fault: Callable[[Path], None], failing_verification: Sequence[str]
 ) -> None:
-    merged = hollow(surgery, base=str(surgery.root / "base"))
+    merged = hollow(fixer, base=str(fixer.root / "base"))
     fault(merged)
-    before = contents(surgery.root)
-    assert surgery.endings() == [("merge", "undone")]
-    assert discontented
-    assert contents(surgery.root) == before
+    before = contents(fixer.root)
+    assert fixer.statuses() == [("merge", "rolled-back")]
+    assert failing_verification
+    assert contents(fixer.root) == before
 
 
-def test_a_merge_that_is_refused_says_why_and_changes_nothing(surgery: Surgery) -> None:
-    merged = hollow(surgery, base=str(surgery.root / "base"))
+def test_a_merge_that_is_refused_says_why_and_changes_nothing(fixer: Fixer) -> None:
+    merged = hollow(fixer, base=str(fixer.root / "base"))
     (merged / "checkpoint-3").mkdir()
-    before = contents(surgery.root)
-    done = surgery()
-    assert [(a.ending, "checkpoint-3" in a.reason) for a in done.attempts] == [("refused", True)]
-    assert contents(surgery.root) == before
+    before = contents(fixer.root)
+    done = fixer()
+    assert [(a.status, "checkpoint-3" in a.reason) for a in done.attempts] == [("refused", True)]
+    assert contents(fixer.root) == before
     assert done.after.exit_code == 1
 
 
-def test_a_merge_that_fails_leaves_the_old_directory(surgery: Surgery) -> None:
-    hollow(surgery, base=str(surgery.root / "base"))
+def test_a_merge_that_fails_leaves_the_old_directory(fixer: Fixer) -> None:
+    hollow(fixer, base=str(fixer.root / "base"))
 
     def break_adapter(_plan: Plan) -> None:
-        (surgery.root / "stance" / ADAPTER).write_bytes(b"changed since the plan was made")
+        (fixer.root / "stance" / ADAPTER).write_bytes(b"changed since the plan was made")
 
-    before = contents(surgery.root / "zoo")
-    done = surgery(before_consent=break_adapter)
-    assert [a.ending for a in done.attempts][:1] == ["failed"]
-    assert contents(surgery.root / "zoo") == before
-    assert [e["event"] for e in surgery.journal.entries()][:2] == ["begun", "failed"]
+    before = contents(fixer.root / "zoo")
+    done = fixer(before_consent=break_adapter)
+    assert [a.status for a in done.attempts][:1] == ["failed"]
+    assert contents(fixer.root / "zoo") == before
+    assert [e["event"] for e in fixer.journal.entries()][:2] == ["begun", "failed"]
 
 
-def test_a_model_without_a_recipe_is_not_merged(surgery: Surgery) -> None:
-    merged = hollow(surgery)
-    surgery.manifest('schema = 1\n[models.merged]\nkind = "merged"\npath = "zoo/merged"\n')
-    done = surgery()
+def test_a_model_without_a_recipe_is_not_merged(fixer: Fixer) -> None:
+    merged = hollow(fixer)
+    fixer.manifest('schema = 1\n[models.merged]\nkind = "merged"\npath = "zoo/merged"\n')
+    done = fixer()
     assert not done.attempts
     assert done.after.exit_code == 1
     assert not (merged / MODEL).exists()

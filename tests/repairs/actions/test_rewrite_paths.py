@@ -63,28 +63,28 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def fix(checkout: Path, tmp_path: Path) -> Fix:
-    def run(**wishes: bool) -> RepairReport:
+    def run(**options: bool) -> RepairReport:
         request = Request(targets=(), manifest=str(checkout / "sage-doctor.toml"), level="static", cwd=str(checkout))
-        audience = RepairCallbacks(consent=lambda _plan: True)
-        given = RepairOptions(**{"rewrite_paths": True, **wishes})  # type: ignore[arg-type]
-        return run_repairs(request, audience, wishes=given, journal=Journal(path=tmp_path / "journal.jsonl"))
+        callbacks = RepairCallbacks(consent=lambda _plan: True)
+        given = RepairOptions(**{"rewrite_paths": True, **options})  # type: ignore[arg-type]
+        return run_repairs(request, callbacks, options=given, journal=Journal(path=tmp_path / "journal.jsonl"))
 
     return run
 
 
 def test_only_where_it_was_asked_for(fix: Fix, checkout: Path) -> None:
-    mending = fix(rewrite_paths=False)
-    assert mending.attempts == ()
-    assert mending.after.exit_code == 1
+    result = fix(rewrite_paths=False)
+    assert result.attempts == ()
+    assert result.after.exit_code == 1
     assert git(checkout, "status", "--short") == ""
 
 
 def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path: Path) -> None:
-    mending = fix()
-    (attempt,) = mending.attempts
-    assert (attempt.ending, attempt.repair) == ("repaired", "rewrite-paths"), attempt.reason
+    result = fix()
+    (attempt,) = result.attempts
+    assert (attempt.status, attempt.repair) == ("repaired", "rewrite-paths"), attempt.reason
     assert "scripts/one.py" in attempt.reason
-    assert "scripts/two.py (1 left)" in attempt.reason
+    assert "left to edit by hand: scripts/two.py (1)" in attempt.reason
     assert (checkout / "scripts/one.py").read_text() == ONE.replace(f'"{S}/zoo/m"', 'str(ROOT / "zoo/m")')
     two = (checkout / "scripts/two.py").read_text()
     assert "sys.path.insert(0, str(Path(__file__).resolve().parents[1]))\n" in two
@@ -95,10 +95,10 @@ def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path:
     shown = str(attempt.plan)
     assert (
         shown.index("+MODEL = str(ROOT")
-        < shown.index("NOT applied, and once the change above is made")
+        < shown.index("NOT applied; review it, then apply it after the change above")
         < shown.index(f"sage-doctor paths --patch | git -C {checkout} apply")
     )
-    assert [f.subject for f in mending.gone] == ["scripts/one.py"]
+    assert [f.subject for f in result.fixed] == ["scripts/one.py"]
     patch = tmp_path / "state/sage-doctor/patches/rewrite-paths-1.patch"
     git(checkout, "apply", "-R", str(patch))
     assert git(checkout, "status", "--short") == ""
@@ -109,31 +109,31 @@ def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path:
 def test_a_work_tree_with_changes_is_left_alone(fix: Fix, checkout: Path) -> None:
     (checkout / "lib/tool.py").write_text("x = 1\n", encoding="utf-8")
     (attempt,) = fix().attempts
-    assert attempt.ending == "refused"
+    assert attempt.status == "refused"
     assert "lib/tool.py" in attempt.reason
     assert "--allow-dirty" in attempt.reason
     (attempt,) = fix(allow_dirty=True).attempts
-    assert attempt.ending == "repaired"
+    assert attempt.status == "repaired"
 
 
 def test_a_changed_manifest_is_no_obstacle_and_an_unknown_script_is(fix: Fix, checkout: Path) -> None:
     (checkout / "sage-doctor.toml").write_text(MANIFEST + "# x\n", encoding="utf-8")
     (checkout / "scripts/three.py").write_text(ONE, encoding="utf-8")
     (attempt,) = fix().attempts
-    assert attempt.ending == "refused"
+    assert attempt.status == "refused"
     assert "scripts/three.py" in attempt.reason
     (checkout / "scripts/three.py").unlink()
-    assert fix().attempts[0].ending == "repaired"
+    assert fix().attempts[0].status == "repaired"
 
 
 def test_without_git_it_is_done_as_well(fix: Fix, checkout: Path) -> None:
     subprocess.run(["rm", "-rf", str(checkout / ".git")], check=True)
-    assert fix().attempts[0].ending == "repaired"
+    assert fix().attempts[0].status == "repaired"
 
 
 def test_a_dry_run_changes_nothing(fix: Fix, checkout: Path, tmp_path: Path) -> None:
     (attempt,) = fix(dry_run=True).attempts
-    assert attempt.ending == "planned"
+    assert attempt.status == "planned"
     assert attempt.plan is not None
     assert '+MODEL = str(ROOT / "zoo/m")' in attempt.plan.diff
     assert git(checkout, "status", "--short") == ""
@@ -146,7 +146,7 @@ def test_an_import_that_would_be_lost_stops_it_before_anything_is_written(
     real = source.rewritten
     monkeypatch.setattr(rewrite_paths, "rewritten", lambda *a: b"import no_such_module\n" + real(*a))
     (attempt,) = fix().attempts
-    assert attempt.ending == "failed"
+    assert attempt.status == "failed"
     assert "no_such_module is not found by the sessions' interpreter" in attempt.reason
     assert git(checkout, "status", "--short") == ""
 
@@ -156,7 +156,7 @@ def test_where_the_checks_still_find_it_all_is_put_back(
 ) -> None:
     monkeypatch.setattr(rewrite_paths, "rewritten", lambda planned, _edits: b"# nothing\n" + planned.raw)
     (attempt,) = fix().attempts
-    assert attempt.ending == "undone"
+    assert attempt.status == "rolled-back"
     assert "still found" in attempt.reason
     assert git(checkout, "status", "--short") == ""
     assert list((tmp_path / "state/sage-doctor/patches").iterdir()) == []
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_written_undoes_the_others(
 
     monkeypatch.setattr(rewrite_paths, "write_file", full)
     (attempt,) = fix().attempts
-    assert attempt.ending == "failed"
+    assert attempt.status == "failed"
     assert git(checkout, "status", "--short") == ""
 
 
@@ -187,9 +187,9 @@ def test_a_file_changed_after_the_plan_is_left_alone(checkout: Path) -> None:
 
     journal = Journal(path=checkout.parent / "journal.jsonl")
     (attempt,) = run_repairs(
-        request, RepairCallbacks(consent=consent), wishes=RepairOptions(rewrite_paths=True), journal=journal
+        request, RepairCallbacks(consent=consent), options=RepairOptions(rewrite_paths=True), journal=journal
     ).attempts
-    assert attempt.ending == "failed"
-    assert "was changed since the plan" in attempt.reason
+    assert attempt.status == "failed"
+    assert "has changed since the plan" in attempt.reason
     assert (checkout / "scripts/one.py").read_text() == "x = 1\n"
     assert (checkout / "scripts/two.py").read_text() == TWO

@@ -13,7 +13,7 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.repairs.actions.set_base import insert_base
 from sage_doctor.repairs.repair import Plan
 from tests.model_directories import MODEL, write_adapter, write_full
-from tests.repairs.conftest import Surgery, contents
+from tests.repairs.conftest import Fixer, contents
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,86 +42,86 @@ path = "base"
 STANCE = ("stance-v2.1",)
 
 
-def lost(surgery: Surgery) -> Path:
+def lost(fixer: Fixer) -> Path:
     """Lay out an adapter whose base is not where it says, and a merged model that is whole."""
-    write_full(surgery.root / "base")
-    write_full(surgery.root / "merged")
-    write_adapter(surgery.root / "stance", "./fine_tuned_model/final_model")
-    return surgery.manifest(MANIFEST)
+    write_full(fixer.root / "base")
+    write_full(fixer.root / "merged")
+    write_adapter(fixer.root / "stance", "./fine_tuned_model/final_model")
+    return fixer.manifest(MANIFEST)
 
 
-def test_the_base_is_named_with_one_line_and_the_rest_stays(surgery: Surgery) -> None:
-    path = lost(surgery)
-    assert surgery.endings(*STANCE) == [("name-base", "repaired")]
+def test_the_base_is_named_with_one_line_and_the_rest_stays(fixer: Fixer) -> None:
+    path = lost(fixer)
+    assert fixer.statuses(*STANCE) == [("set-base", "repaired")]
     said = path.read_text()
     assert said == MANIFEST.replace("# beside it\n", '# beside it\nbase = "small"\n')
-    assert surgery.plans[0].diff[-2:] == ('+base = "small"', ' prompt = "Who are you?"')
+    assert fixer.plans[0].diff[-2:] == ('+base = "small"', ' prompt = "Who are you?"')
 
 
-def test_no_file_of_the_model_is_touched(surgery: Surgery) -> None:
-    lost(surgery)
-    before = contents(surgery.root / "stance")
-    surgery(*STANCE)
-    assert contents(surgery.root / "stance") == before
+def test_no_file_of_the_model_is_touched(fixer: Fixer) -> None:
+    lost(fixer)
+    before = contents(fixer.root / "stance")
+    fixer(*STANCE)
+    assert contents(fixer.root / "stance") == before
 
 
 def test_a_base_the_checks_are_not_content_with_is_taken_out_again(
-    surgery: Surgery, discontented: Sequence[str]
+    fixer: Fixer, failing_verification: Sequence[str]
 ) -> None:
-    path = lost(surgery)
-    assert surgery.endings(*STANCE) == [("name-base", "undone")]
-    assert discontented
+    path = lost(fixer)
+    assert fixer.statuses(*STANCE) == [("set-base", "rolled-back")]
+    assert failing_verification
     assert path.read_text() == MANIFEST
 
 
-def test_a_base_of_another_shape_is_taken_out_again_by_the_checks_themselves(surgery: Surgery) -> None:
-    path = lost(surgery)
+def test_a_base_of_another_shape_is_taken_out_again_by_the_checks_themselves(fixer: Fixer) -> None:
+    path = lost(fixer)
     wrong = {f"model.layers.0.self_attn.{n}_proj.weight": (6, 6) for n in "qkv"}
-    write_full(surgery.root / "base", tensors=wrong)
-    (surgery.root / "base" / "config.json").unlink()
-    done = surgery(*STANCE)
-    assert "name-base" not in [a.repair for a in done.attempts if a.ending == "repaired"] or done.after.exit_code
+    write_full(fixer.root / "base", tensors=wrong)
+    (fixer.root / "base" / "config.json").unlink()
+    done = fixer(*STANCE)
+    assert "set-base" not in [a.repair for a in done.attempts if a.status == "repaired"] or done.after.exit_code
     assert done.after.exit_code == 1
     assert tomllib.loads(path.read_text())
 
 
-def test_a_manifest_that_changed_since_the_plan_is_left_alone(surgery: Surgery) -> None:
-    path = lost(surgery)
+def test_a_manifest_that_changed_since_the_plan_is_left_alone(fixer: Fixer) -> None:
+    path = lost(fixer)
 
     def change(_plan: Plan) -> None:
         path.write_text(MANIFEST + "# a word more\n")
 
-    done = surgery(*STANCE, before_consent=change)
-    assert [(a.ending, "was changed since the plan" in a.reason) for a in done.attempts] == [("failed", True)]
+    done = fixer(*STANCE, before_consent=change)
+    assert [(a.status, "has changed since the plan" in a.reason) for a in done.attempts] == [("failed", True)]
     assert path.read_text() == MANIFEST + "# a word more\n"
 
 
-def test_a_manifest_that_is_a_link_stays_one(surgery: Surgery) -> None:
-    path = lost(surgery)
+def test_a_manifest_that_is_a_link_stays_one(fixer: Fixer) -> None:
+    path = lost(fixer)
     real = path.with_name("kept-elsewhere.toml")
     path.rename(real)
     path.symlink_to(real.name)
-    assert surgery.endings(*STANCE) == [("name-base", "repaired")]
+    assert fixer.statuses(*STANCE) == [("set-base", "repaired")]
     assert path.is_symlink()
     assert 'base = "small"\nprompt' in real.read_text()
 
 
-def disputed(surgery: Surgery) -> Path:
+def disputed(fixer: Fixer) -> Path:
     """Lay out an adapter that two recipes want merged into two bases."""
-    path = lost(surgery)
-    write_full(surgery.root / "other")
+    path = lost(fixer)
+    write_full(fixer.root / "other")
     more = '[models.again]\nkind = "merged"\npath = "merged"\nmerge = { base = "other", adapter = "stance-v2.1" }\n'
     path.write_text(MANIFEST + more + '[models.other]\nkind = "full"\npath = "other"\n')
     return path
 
 
-def test_two_recipes_that_disagree_are_a_question(surgery: Surgery) -> None:
-    path = disputed(surgery)
+def test_two_recipes_that_disagree_are_a_question(fixer: Fixer) -> None:
+    path = disputed(fixer)
     before = path.read_text()
-    for done in (surgery(*STANCE), surgery(*STANCE, dry_run=True)):
+    for done in (fixer(*STANCE), fixer(*STANCE, dry_run=True)):
         (attempt,) = done.attempts
-        assert (attempt.repair, attempt.ending) == ("name-base", "refused")
-        assert "which base was it trained on?" in attempt.reason
+        assert (attempt.repair, attempt.status) == ("set-base", "refused")
+        assert "several models may be its base" in attempt.reason
         assert 'base = "small"' in attempt.reason
         assert 'base = "other"' in attempt.reason
         assert "--base" in attempt.reason
@@ -130,16 +130,16 @@ def test_two_recipes_that_disagree_are_a_question(surgery: Surgery) -> None:
 
 
 @pytest.mark.parametrize("bases", [{"stance-v2.1": "other"}, {"": "other"}, {"": "./other"}])
-def test_the_question_is_answered_on_the_command_line(surgery: Surgery, bases: dict[str, str]) -> None:
-    path = disputed(surgery)
-    done = surgery(*STANCE, bases=bases)
-    assert [(a.repair, a.ending) for a in done.attempts] == [("name-base", "repaired")]
+def test_the_question_is_answered_on_the_command_line(fixer: Fixer, bases: dict[str, str]) -> None:
+    path = disputed(fixer)
+    done = fixer(*STANCE, bases=bases)
+    assert [(a.repair, a.status) for a in done.attempts] == [("set-base", "repaired")]
     assert tomllib.loads(path.read_text())["models"]["stance-v2.1"]["base"] == "other"
-    assert "named by you" in surgery.plans[0].does
+    assert "given by --base" in fixer.plans[0].action
 
 
-def test_a_person_who_is_asked_decides(surgery: Surgery) -> None:
-    path = disputed(surgery)
+def test_a_person_who_is_asked_decides(fixer: Fixer) -> None:
+    path = disputed(fixer)
     before = path.read_text()
     asked: list[tuple[str, list[str]]] = []
 
@@ -147,19 +147,19 @@ def test_a_person_who_is_asked_decides(surgery: Surgery) -> None:
         asked.append((adapter, sorted(p.name for p in choices)))
         return None
 
-    assert [a.ending for a in surgery(*STANCE, choose=nobody).attempts] == ["refused"]
+    assert [a.status for a in fixer(*STANCE, choose=nobody).attempts] == ["refused"]
     assert asked == [("stance-v2.1", ["base", "other"])]
     assert path.read_text() == before
-    chosen = surgery(*STANCE, choose=lambda _adapter, choices: next(p for p in choices if p.name == "other"))
-    assert [a.ending for a in chosen.attempts] == ["repaired"]
+    chosen = fixer(*STANCE, choose=lambda _adapter, choices: next(p for p in choices if p.name == "other"))
+    assert [a.status for a in chosen.attempts] == ["repaired"]
     assert tomllib.loads(path.read_text())["models"]["stance-v2.1"]["base"] == "other"
 
 
-def test_an_answer_with_other_shapes_is_found_out_by_the_checks(surgery: Surgery) -> None:
-    disputed(surgery)
+def test_an_answer_with_other_shapes_is_found_out_by_the_checks(fixer: Fixer) -> None:
+    disputed(fixer)
     wrong = {f"model.layers.0.self_attn.{n}_proj.weight": (6, 6) for n in "qkv"}
-    write_full(surgery.root / "wrong", tensors=wrong)
-    done = surgery(*STANCE, bases={"": "wrong"})
+    write_full(fixer.root / "wrong", tensors=wrong)
+    done = fixer(*STANCE, bases={"": "wrong"})
     assert done.after.exit_code == 1
     assert {f.code for f in done.remaining} & {"adapter-shape-mismatch", "adapter-base-mismatch"}, done.remaining
 
@@ -169,91 +169,91 @@ def test_an_answer_with_other_shapes_is_found_out_by_the_checks(surgery: Surgery
     [
         ("stance-v2.1", "the adapter itself"),
         ("./stance", "the adapter itself"),
-        ("nowhere", "no directory here"),
-        ("empty", "holds no model"),
+        ("nowhere", "is not a directory"),
+        ("empty", "has no config.json"),
         ("second", "is an adapter"),
     ],
 )
-def test_an_answer_that_is_no_base_is_refused(surgery: Surgery, said: str, reason: str) -> None:
-    path = disputed(surgery)
+def test_an_answer_that_is_no_base_is_refused(fixer: Fixer, said: str, reason: str) -> None:
+    path = disputed(fixer)
     before = path.read_text()
-    (surgery.root / "empty").mkdir()
-    write_adapter(surgery.root / "second", "x")
-    (attempt,) = surgery(*STANCE, bases={"": said}).attempts
-    assert attempt.ending == "refused"
+    (fixer.root / "empty").mkdir()
+    write_adapter(fixer.root / "second", "x")
+    (attempt,) = fixer(*STANCE, bases={"": said}).attempts
+    assert attempt.status == "refused"
     assert reason in attempt.reason
     assert path.read_text() == before
 
 
-def test_a_base_for_an_unknown_adapter_is_wrong_usage(surgery: Surgery) -> None:
-    disputed(surgery)
-    with pytest.raises(UsageError, match=r"no adapter of that name is examined here \(stance-v2\.1\)"):
-        surgery(*STANCE, bases={"small": "other"})
+def test_a_base_for_an_unknown_adapter_is_wrong_usage(fixer: Fixer) -> None:
+    disputed(fixer)
+    with pytest.raises(UsageError, match=r"adapter not found among the targets \(adapters: stance-v2\.1\)"):
+        fixer(*STANCE, bases={"small": "other"})
 
 
-def test_an_answer_for_nobody_in_particular_is_no_answer_for_two(surgery: Surgery) -> None:
+def test_an_answer_for_nobody_in_particular_is_no_answer_for_two(fixer: Fixer) -> None:
     for name in ("one", "two"):
-        write_adapter(surgery.root / name, f"their/{name}")
-    write_full(surgery.root / "base")
+        write_adapter(fixer.root / name, f"their/{name}")
+    write_full(fixer.root / "base")
     tables = "".join(f'[models.{n}]\nkind = "adapter"\npath = "{n}"\n' for n in ("one", "two"))
-    path = surgery.manifest(HEAD + tables)
+    path = fixer.manifest(HEAD + tables)
     before = path.read_text()
-    done = surgery(bases={"": "./base"})
-    assert [(a.ending, "for which adapter" in a.reason) for a in done.attempts] == [("refused", True)] * 2
+    done = fixer(bases={"": "./base"})
+    assert [(a.status, "is ambiguous" in a.reason) for a in done.attempts] == [("refused", True)] * 2
     assert path.read_text() == before
-    both = surgery(bases={"one": "./base", "two": "./base"})
-    assert [a.ending for a in both.attempts] == ["repaired"] * 2
+    both = fixer(bases={"one": "./base", "two": "./base"})
+    assert [a.status for a in both.attempts] == ["repaired"] * 2
 
 
-def test_what_nothing_here_knows_can_be_said(surgery: Surgery) -> None:
-    write_full(surgery.root / "smollm2-instruct")
-    write_adapter(surgery.root / "stance", "their/smollm2-base")
-    path = surgery.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
-    done = surgery(bases={"stance": "smollm2-instruct"})
-    assert [a.ending for a in done.attempts] == ["repaired"]
+def test_what_nothing_here_knows_can_be_said(fixer: Fixer) -> None:
+    write_full(fixer.root / "smollm2-instruct")
+    write_adapter(fixer.root / "stance", "their/smollm2-base")
+    path = fixer.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
+    done = fixer(bases={"stance": "smollm2-instruct"})
+    assert [a.status for a in done.attempts] == ["repaired"]
     assert tomllib.loads(path.read_text())["models"]["stance"]["base"] == "./smollm2-instruct"
 
 
-def test_a_similar_name_is_no_origin(surgery: Surgery) -> None:
-    write_full(surgery.root / "smollm2-instruct")
-    write_adapter(surgery.root / "stance", "their/smollm2-base")
-    path = surgery.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
-    done = surgery()
+def test_a_similar_name_is_no_origin(fixer: Fixer) -> None:
+    write_full(fixer.root / "smollm2-instruct")
+    write_adapter(fixer.root / "stance", "their/smollm2-base")
+    path = fixer.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
+    done = fixer()
     assert done.after.exit_code == 1
     assert not done.attempts
     assert "base =" not in path.read_text()
 
 
-def test_the_same_trailing_path_is_an_origin(surgery: Surgery) -> None:
-    write_full(surgery.root / "trained" / "final_model")
-    write_adapter(surgery.root / "stance", "/home/elsewhere/trained/final_model")
-    path = surgery.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
-    assert surgery.endings() == [("name-base", "repaired")]
+def test_the_same_trailing_path_is_an_origin(fixer: Fixer) -> None:
+    write_full(fixer.root / "trained" / "final_model")
+    write_adapter(fixer.root / "stance", "/home/elsewhere/trained/final_model")
+    path = fixer.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
+    assert fixer.statuses() == [("set-base", "repaired")]
     assert tomllib.loads(path.read_text())["models"]["stance"]["base"] == "./trained/final_model"
 
 
-def test_without_a_manifest_the_configuration_is_changed_only_where_that_is_wished(surgery: Surgery) -> None:
-    write_full(surgery.root / "trained" / "final_model")
-    adapter = write_adapter(surgery.root / "stance", "/home/elsewhere/trained/final_model", note="π")
+def test_without_a_manifest_the_configuration_is_changed_only_where_that_is_wished(fixer: Fixer) -> None:
+    write_full(fixer.root / "trained" / "final_model")
+    adapter = write_adapter(fixer.root / "stance", "/home/elsewhere/trained/final_model", note="π")
     before = contents(adapter)
-    done = surgery(".")
-    assert [(a.ending, "--write-config" in a.reason) for a in done.attempts] == [("refused", True)]
+    done = fixer(".")
+    assert [(a.status, "--write-config" in a.reason) for a in done.attempts] == [("refused", True)]
     assert contents(adapter) == before
     old = (adapter / "adapter_config.json").read_bytes()
-    assert surgery.endings(".", write_config=True) == [("name-base", "repaired")]
+    assert fixer.statuses(".", write_config=True) == [("set-base", "repaired")]
     assert (adapter / "adapter_config.json.orig").read_bytes() == old
     new = json.loads((adapter / "adapter_config.json").read_text())
-    assert new == {**json.loads(old), "base_model_name_or_path": str(surgery.root / "trained" / "final_model")}
+    assert new == {**json.loads(old), "base_model_name_or_path": str(fixer.root / "trained" / "final_model")}
 
 
 def test_a_configuration_the_checks_are_not_content_with_is_put_back(
-    surgery: Surgery, discontented: Sequence[str]
+    fixer: Fixer, failing_verification: Sequence[str]
 ) -> None:
-    write_full(surgery.root / "trained" / "final_model")
-    adapter = write_adapter(surgery.root / "stance", "/home/elsewhere/trained/final_model")
+    write_full(fixer.root / "trained" / "final_model")
+    adapter = write_adapter(fixer.root / "stance", "/home/elsewhere/trained/final_model")
     before = contents(adapter)
-    assert surgery.endings(".", write_config=True) == [("name-base", "undone")]
-    assert discontented
+    assert fixer.statuses(".", write_config=True) == [("set-base", "rolled-back")]
+    assert failing_verification
     assert contents(adapter) == before
 
 

@@ -20,7 +20,7 @@ schema = 1
 [state.identity]
 path = "state.json"
 counter = "n"
-at_least = "s/*.txt"
+min_from_glob = "s/*.txt"
 [state.plain]
 path = "plain.json"
 """
@@ -57,24 +57,24 @@ def test_from_the_finding_to_health(doctor: Doctor, repository: Path) -> None:
     finding = ill.report["findings"][0]
     assert (finding["code"], finding["subject"]) == ("state-regressed", "state:identity")
     command = shlex.split(finding["fix"]["commands"][-1])
-    assert command[:2] == ["sage-doctor", "accept"]
+    assert command[:3] == ["sage-doctor", "history", "accept"]
 
     refused = doctor(*command[1:])
     assert (refused.code, highest(repository)) == (3, 43)
-    assert "no terminal to ask at; --yes consents" in refused.err
+    assert "no terminal to ask at; use --yes" in refused.err
     assert lines(repository, "repairs.jsonl") == []
 
     done = doctor(*command[1:], "--yes")
     assert (done.code, done.err, highest(repository)) == (0, "", 41)
-    assert done.out.splitlines()[-1] == "accepted: 41 is the highest value from now on"
+    assert done.out.splitlines()[-1] == "accepted: 41 is now the recorded highest value"
     begun, ended = lines(repository, "repairs.jsonl")
     assert (begun["repair"], begun["subject"], begun["before"], begun["value"]) == ("accept", "state:identity", 43, 41)
     assert (ended["event"], ended["key"]) == ("repaired", begun["key"])
     assert doctor("check").code == 0
 
-    again = doctor("accept", "identity")
+    again = doctor("history", "accept", "identity")
     assert (again.code, len(lines(repository, "repairs.jsonl"))) == (0, 2)
-    assert "so is the highest value on record" in again.out
+    assert "which is the recorded highest value" in again.out
 
 
 @pytest.mark.parametrize("answer, code, value", [(b"y\n", 0, 41), (b"\n", 3, 43), (b"no\n", 3, 43)])
@@ -86,7 +86,7 @@ def test_a_person_is_asked(
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sage_doctor", "accept", "identity"],
+            [sys.executable, "-m", "sage_doctor", "history", "accept", "identity"],
             cwd=repository,
             env={**environment, "PYTHONPATH": str(ROOT)},
             stdin=theirs,
@@ -99,29 +99,29 @@ def test_a_person_is_asked(
         os.close(ours)
         os.close(theirs)
     assert (process.returncode, highest(repository)) == (code, value)
-    assert b"41; 43 (" in out
+    assert b"41; recorded highest value: 43 (" in out
     assert b"Accept the lower value? [y/N]" in err
 
 
 def test_a_higher_value_needs_no_consent(doctor: Doctor, repository: Path) -> None:
     for value in (43, 50):
         count(repository, value)
-        assert (doctor("accept", "state:identity").code, highest(repository)) == (0, value)
+        assert (doctor("history", "accept", "state:identity").code, highest(repository)) == (0, value)
 
 
 def test_a_file_that_says_otherwise_is_told(doctor: Doctor, repository: Path) -> None:
     (repository / "s").mkdir()
     (repository / "s/session_44.txt").write_text("")
-    done = doctor("accept", "identity")
+    done = doctor("history", "accept", "identity")
     assert (done.code, highest(repository)) == (0, 43)
-    assert "session_44.txt has a higher number still" in done.err
+    assert "session_44.txt still has a higher number" in done.err
 
 
 def test_a_damaged_record_is_kept_aside(doctor: Doctor, repository: Path) -> None:
     directory = repository / "home/.local/state/sage-doctor"
     directory.mkdir(parents=True)
     (directory / "highest.json").write_text("torn")
-    done = doctor("accept", "identity")
+    done = doctor("history", "accept", "identity")
     assert (done.code, highest(repository)) == (0, 43)
     assert "highest.json.damaged-1" in done.err
     assert (directory / "highest.json.damaged-1").read_text() == "torn"
@@ -130,10 +130,10 @@ def test_a_damaged_record_is_kept_aside(doctor: Doctor, repository: Path) -> Non
 @pytest.mark.parametrize(
     "words, code, says",
     [
-        (["accept"], 2, "required: STATE"),
-        (["accept", "identty"], 2, "states: identity, plain"),
-        (["accept", "plain"], 2, "[state.plain] names no counter"),
-        (["accept", "identity", "-m", "none.toml"], 2, "no such file"),
+        (["history", "accept"], 2, "required: STATE"),
+        (["history", "accept", "identty"], 2, "states: identity, plain"),
+        (["history", "accept", "plain"], 2, "[state.plain] has no counter to accept"),
+        (["history", "accept", "identity", "-m", "none.toml"], 2, "no such file"),
     ],
 )
 def test_what_cannot_be_accepted(doctor: Doctor, repository: Path, words: list[str], code: int, says: str) -> None:
@@ -144,12 +144,12 @@ def test_what_cannot_be_accepted(doctor: Doctor, repository: Path, words: list[s
 
 def test_a_broken_state_is_not_accepted(doctor: Doctor, repository: Path) -> None:
     (repository / "state.json").write_text('{"n": ')
-    done = doctor("accept", "identity", "--yes")
+    done = doctor("history", "accept", "identity", "--yes")
     assert (done.code, done.out) == (3, "")
     assert "not valid JSON" in done.err
 
 
 def test_without_a_manifest(doctor: Doctor) -> None:
-    done = doctor("accept", "identity")
+    done = doctor("history", "accept", "identity")
     assert (done.code, done.out) == (2, "")
     assert "--manifest" in done.err

@@ -1,12 +1,11 @@
-"""`sage-doctor calibrate`: propose budgets from what was measured on this machine, as TOML to paste.
+"""`sage-doctor history calibrate`: propose budgets from this machine's measurements, as TOML to paste.
 
-Changes nothing. Exits with 3 where there is not enough history for any model.
+Changes nothing. Exits with 3 if no model has enough runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,20 +25,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the proposals. Raises `DoctorError` where there is no manifest, no such model or no readable history."""
+    """Print the proposals. Raises `DoctorError` without a manifest, for an unknown model or an unreadable history."""
     from sage_doctor.history import series_of  # noqa: PLC0415 - --help needs no SQLite
     from sage_doctor.history.calibration import LEAST_RUNS, propose  # noqa: PLC0415
+    from sage_doctor.manifest.quoting import key  # noqa: PLC0415
 
     host = host_of(options.manifest)
     series = series_of(host)
     manifest = host.manifest
     if series is None or manifest is None:
-        raise UsageError("budgets belong to a manifest, and there is none here; name one with --manifest")
+        raise UsageError("no sage-doctor.toml in this directory or above; name one with --manifest")
     names = [manifest.model(name).name for name in options.names] or list(manifest.models)
-    table = f"machines.{_key(manifest.machine.name)}.models" if manifest.machine is not None else "models"
+    table = f"machines.{key(manifest.machine.name)}.models" if manifest.machine is not None else "models"
     out = [
-        f"# What {printable(host.name, limit=80)} measured, with room to spare.",
-        "# Where a table exists already, paste the line with the budget into it.",
+        f"# Budgets from the runs on {printable(host.name, limit=80)}, with a margin.",
+        "# If a table exists already, add the budget line to it.",
     ]
     proposed = False
     for name in names:
@@ -47,29 +47,25 @@ def run(options: argparse.Namespace) -> int:
         most = max(p.runs for p in found)
         enough = [p for p in found if p.value]
         if not enough:
-            lacking = LEAST_RUNS - most
-            out.append(f"# {printable(name)}: {most} runs measured it, {lacking} more are needed")
+            out.append(f"# {printable(name)}: {most} of {LEAST_RUNS} runs needed")
             continue
         proposed = True
-        out += ["", f"[{table}.{_key(name)}]", *(f"# {_words(p)}" for p in found), f"budget = {{ {_values(enough)} }}"]
+        out += [
+            "",
+            f"[{table}.{key(name)}]",
+            *(f"# {_words(p, LEAST_RUNS)}" for p in found),
+            f"budget = {{ {_values(enough)} }}",
+        ]
     sys.stdout.write("\n".join(out) + "\n")
     return 0 if proposed else 3
 
 
-def _words(proposal: Proposal) -> str:
+def _words(proposal: Proposal, needed: int) -> str:
     if proposal.value is None:
-        return f"{proposal.name}: {proposal.runs} runs, too few"
+        return f"{proposal.name}: {proposal.runs} of {needed} runs needed"
     median, extreme = format_number(proposal.median), format_number(proposal.extreme)
-    return f"{proposal.name}: median {median}, at worst {extreme}, of {proposal.runs} runs"
+    return f"{proposal.name}: median {median}, worst {extreme}, {proposal.runs} runs"
 
 
 def _values(proposals: list[Proposal]) -> str:
     return ", ".join(f"{p.name} = {p.value:g}" for p in proposals)
-
-
-def _key(name: str) -> str:
-    """Return a name as a key of TOML, quoted where it must be."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        return name
-    shown = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in name)
-    return f'"{shown}"'

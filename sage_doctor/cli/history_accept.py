@@ -1,6 +1,6 @@
-"""`sage-doctor accept`: take a counter's present value for the highest, where it was set back on purpose.
+"""`sage-doctor history accept`: accept a state's counter that was reset on purpose.
 
-Reads the state again, shows both values, and asks. Exits with 0 where the record then says what the state says.
+Reads the state again, shows both values, and asks. Exits with 0 if the recorded highest value is the current one.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("state", metavar="STATE", help="a state of the manifest: X of [state.X]")
+    parser.add_argument("state", metavar="STATE", help="a state of the manifest, the NAME of [state.NAME]")
     add_manifest(parser)
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Record the present value. Raises `DoctorError` where it cannot be read or recorded, or nobody agreed."""
+    """Record the current value. Raises `DoctorError` if it cannot be read or recorded, or without consent."""
     from sage_doctor.facts.session_state import read_session_state  # noqa: PLC0415 - --help needs none of this
     from sage_doctor.history.watermarks import Counter, Watermarks  # noqa: PLC0415
     from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415
 
-    manifest, spec, counter = _wanted(options)
+    manifest, spec, counter = _state_of(options)
     state = read_session_state(spec.path, counter)
     if state.counter is None:
         raise DoctorError(f"{printable(str(spec.path))}: {state.problem}")
@@ -43,39 +43,41 @@ def run(options: argparse.Namespace) -> int:
     before = store.read().marks.get(key)
     what, now = f"{printable(counter)} in {printable(str(spec.path))}", _number(state.counter)
     if before is not None and before.value == state.counter:
-        sys.stdout.write(f"{what} is {now}, and so is the highest value on record\n")
+        sys.stdout.write(f"{what} is {now}, which is the recorded highest value\n")
     else:
-        was = "none is" if before is None else f"{_number(before.value)} ({printable(before.at, limit=40)}) is"
-        sys.stdout.write(f"{what} is {now}; {was} on record as its highest value\n")
+        recorded = "none" if before is None else f"{_number(before.value)} ({printable(before.at, limit=40)})"
+        sys.stdout.write(f"{what} is {now}; recorded highest value: {recorded}\n")
         sys.stdout.flush()
         if before is not None and state.counter < before.value and not options.yes:
             _ask()
         _record(store, key, state.counter, before)
-        sys.stdout.write(f"accepted: {now} is the highest value from now on\n")
-    _tell_higher(manifest, spec, state.counter)
+        sys.stdout.write(f"accepted: {now} is now the recorded highest value\n")
+    _warn_of_higher_file(manifest, spec, state.counter)
     return 0
 
 
-def _wanted(options: argparse.Namespace) -> tuple[Manifest, StateSpec, str]:
+def _state_of(options: argparse.Namespace) -> tuple[Manifest, StateSpec, str]:
     from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415 - likewise
 
-    place = Path(options.manifest) if options.manifest is not None else find_manifest(Path.cwd(), os.environ)
-    if place is None:
-        raise UsageError("no sage-doctor.toml here or above; name one with --manifest")
-    manifest = load_for_host(place)
+    path = Path(options.manifest) if options.manifest is not None else find_manifest(Path.cwd(), os.environ)
+    if path is None:
+        raise UsageError("no sage-doctor.toml in this directory or above; name one with --manifest")
+    manifest = load_for_host(path)
     name = options.state.removeprefix("state:")
     spec = manifest.states.get(name)
     if spec is None:
         known = join_limited(list(manifest.states)) or "none"
-        raise UsageError(f"no state {shell_quote(name)} of this machine in {printable(str(place))}; states: {known}")
+        raise UsageError(
+            f"state {shell_quote(name)} of this machine not found in {printable(str(path))}; states: {known}"
+        )
     if spec.counter is None:
-        raise UsageError(f"[state.{printable(name)}] names no counter: there is nothing to compare")
+        raise UsageError(f"[state.{printable(name)}] has no counter to accept")
     return manifest, spec, spec.counter
 
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        raise DoctorError("nothing was changed: there is no terminal to ask at; --yes consents")
+        raise DoctorError("nothing was changed: no terminal to ask at; use --yes")
     sys.stderr.write("Accept the lower value? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -101,19 +103,19 @@ def _record(store: Watermarks, key: Counter, value: float, before: Mark | None) 
         raise
     journal.append("repaired", begun)
     if aside:
-        sys.stderr.write(f"the record was damaged, and lies now in {printable(aside)}\n")
+        sys.stderr.write(f"the record was damaged; it was moved to {printable(aside)}\n")
 
 
-def _tell_higher(manifest: Manifest, spec: StateSpec, value: float) -> None:
-    """Say where a numbered file contradicts the state still: that is no matter of the record."""
+def _warn_of_higher_file(manifest: Manifest, spec: StateSpec, value: float) -> None:
+    """Warn if a numbered file still contradicts the state: the record does not change that."""
     from sage_doctor.facts.traces import read_numbers  # noqa: PLC0415 - likewise
 
-    if spec.at_least is None:
+    if spec.min_from_glob is None:
         return
-    files = read_numbers(spec.at_least, manifest.directory)
+    files = read_numbers(spec.min_from_glob, manifest.directory)
     if files.number is not None and files.number > value:
         sys.stderr.write(
-            f"{printable(files.path or '')} has a higher number still: move it away, or correct the state\n"
+            f"{printable(files.path or '')} still has a higher number: move it away, or correct the state\n"
         )
 
 

@@ -1,0 +1,134 @@
+"""Writes the screen: marks, wrapped text, and commands that stay whole on one line.
+
+Without rich: its wrapping and its tables break or cut what is wider than the screen, and a path or a command must stay
+whole to be copied. Only its colours were left, for 60 ms of import in every check.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from sage_doctor.render import Screen
+
+SubjectState = Literal["healthy", "unhealthy", "warning", "info", "unknown", "skipped"]
+
+# For each state: its mark, the same without Unicode, and its style.
+_MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {
+    "healthy": ("✔", "ok  ", "green"),
+    "unhealthy": ("✘", "FAIL", "bold red"),
+    "warning": ("!", "warn", "bold yellow"),
+    "info": ("i", "info", "cyan"),
+    "unknown": ("?", "??? ", "bold magenta"),
+    "skipped": ("·", "-   ", "dim"),
+}
+_SGR: Final = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36}
+_ASCII: Final = str.maketrans({"·": "-", "…": "...", "→": "->", "✔": "+", "✘": "x"})
+_WIDEST: Final = 100  # longer lines are hard to read, however wide the window is
+
+Span = tuple[str, str]  # a text and its style
+
+
+class Writer:
+    """Collects lines. All text must be `printable` already: the only escape sequences are those of the styles."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._lines: list[str] = []
+        self._unicode, self._color = screen.unicode, screen.color
+        self._width = max(20, min(screen.width, _WIDEST))
+        self.dot = " · " if screen.unicode else " - "
+
+    def read(self) -> str:
+        """Return everything written so far."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def mark(self, state: SubjectState) -> str:
+        """Return the mark of a state, as the screen can show it."""
+        return _MARKS[state][0 if self._unicode else 1]
+
+    def blank(self) -> None:
+        """Write an empty line, but never two in a row or at the top."""
+        if self._lines and self._lines[-1]:
+            self._lines.append("")
+
+    def command(self, text: str, *, indent: int) -> None:
+        """Write a command on its own line, never wrapped."""
+        self._line((" " * indent, ""), (text, "bold cyan"))
+
+    def text(
+        self, text: str, *, indent: int = 0, after: int = 0, style: str = "", head: str = "", head_style: str = "bold"
+    ) -> None:
+        """Write wrapped text. Lines after the first are indented by `after` more; `head` goes before the first."""
+        first, *more = self._wrapped(head + self._shown(text), indent, after)
+        self._line((" " * indent, ""), (first[: len(head)], head_style), (first[len(head) :], style))
+        for line in more:
+            self._line((" " * (indent + after), ""), (line, style))
+
+    def entry(self, name: str, note: str, *, indent: int) -> None:
+        """Write a name, with a note after it if it fits, else below."""
+        left, behind = " " * indent + name, f"  ({self._shown(note)})"
+        if not note or _cells(left + behind) > self._width:
+            self._line((left, ""))
+            if note:
+                self.text(f"({note})", indent=indent + 2, style="dim")
+        else:
+            self._line((left, ""), (behind, "dim"))
+
+    def headline(self, state: SubjectState, name: str, counts: str) -> None:
+        """Write a subject's first line: its mark, its name, and the counts of its checks."""
+        self._line((self.mark(state), _MARKS[state][2]), (f" {self._shown(name)}", "bold"), (f"  {counts}", "dim"))
+
+    def flow(self, parts: Sequence[Span], *, indent: int) -> None:
+        """Write parts one after the other, separated by dots, breaking only between them."""
+        spans: list[Span] = [(" " * indent, "")]
+        used = 0
+        for whole, style in parts:
+            part = self._shown(whole)
+            if used and indent + used + len(self.dot) + _cells(part) > self._width:
+                self._line(*spans)
+                spans, used = [(" " * indent, "")], 0
+            if used:
+                spans.append((self.dot, "dim"))
+                used += len(self.dot)
+            spans.append((part, style))
+            used += _cells(part)
+        self._line(*spans)
+
+    def _shown(self, text: str) -> str:
+        return text if self._unicode else text.translate(_ASCII)
+
+    def _line(self, *spans: Span) -> None:
+        kept = list(spans)
+        while kept and not kept[-1][0].strip(" "):
+            kept.pop()
+        if kept:
+            kept[-1] = (kept[-1][0].rstrip(" "), kept[-1][1])
+        self._lines.append("".join(_styled(text, style) if self._color else text for text, style in kept))
+
+    def _wrapped(self, text: str, indent: int, after: int) -> list[str]:
+        """Break at spaces only: a longer word is not broken."""
+        lines: list[str] = []
+        for paragraph in text.split("\n"):
+            line = ""
+            for word in paragraph.split(" "):
+                room = self._width - indent - (after if lines else 0)
+                if line and _cells(line) + 1 + _cells(word) > room:
+                    lines.append(line)
+                    line = word
+                else:
+                    line = f"{line} {word}" if line else word
+            lines.append(line)
+        return lines
+
+
+def _styled(text: str, style: str) -> str:
+    return f"\x1b[{';'.join(str(_SGR[word]) for word in style.split())}m{text}\x1b[0m" if text and style else text
+
+
+def _cells(text: str) -> int:
+    """Return how many columns a text takes: East Asian wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me") for c in text)
