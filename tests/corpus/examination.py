@@ -109,7 +109,8 @@ class Corpus:
         home = self.root / "home"
         home.mkdir(parents=True, exist_ok=True)
         places = {name: str(home / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")}
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+        names = ("PATH", "LANG", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         return {
             **kept,
             **places,
