@@ -10,7 +10,7 @@ import pytest
 from tests.sharing import once
 
 from .builders.table import CASES
-from .examination import Corpus
+from .examination import Corpus, alone
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def examined(corpus: Corpus, shared_directory: Path) -> Corpus:
     """Return the corpus, with what the doctor said about every case."""
     with once(shared_directory, "corpus-examined") as mark:
         if mark:
-            corpus.examine(CASES)
+            corpus.examine(alone(CASES))
             mark.touch()
     return corpus
 
