@@ -28,7 +28,7 @@ from .architecture import (
     read,
 )
 
-SIBLINGS_APART = ("checks.", "sage_doctor.facts.", "sage_doctor.render.", "sage_doctor.repairs.actions.")
+SIBLINGS_APART = ("checks.", "sage_doctor.render.", "sage_doctor.repairs.actions.")
 HEAVY = {"torch", "transformers", "peft", "accelerate", "gguf", "huggingface_hub", "numpy"}
 MAY_BE_HEAVY = {
     *("sage_doctor/probe/script.py", "sage_doctor/readers/tensor_scan.py"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sage_doctor.repairs.backup import Backup
     from sage_doctor.repairs.journal import Journal
     from sage_doctor.repairs.repair import Plan
-    from sage_doctor.repairs.repair_session import Attempt, RepairReport
+    from sage_doctor.repairs.repair_report import Attempt, RepairReport
     from sage_doctor.subjects.selection import Request
 
 _WIDEST = 100
