@@ -50,6 +50,7 @@ class RepairReport:
 
 
 def is_problem(finding: Finding) -> bool:
+    """Return whether a finding is an error or a warning."""
     return finding.severity != "info"
 
 
