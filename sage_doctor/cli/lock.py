@@ -99,9 +99,7 @@ def _record(choice: Choice, *, prune: bool) -> int:
     unseen = [n for n in unseen if not choice.named or n in choice.named]
     for name in unseen if prune else ():
         del entries[name]
-    rows: list[Row] = []
-    for found in results:
-        rows += _state(found, recording=True, kept=found.name in entries and found.now is None)
+    rows = [_state(f, recording=True, kept=f.name in entries and f.now is None) for f in results]
     for name in unseen:
         if prune:
             rows.append(_row("removed", name, "by --prune"))
@@ -124,9 +122,7 @@ def _record(choice: Choice, *, prune: bool) -> int:
 def _check(choice: Choice) -> int:
     locked = _needed(choice.locked, choice.lock)
     results = _compare(choice, locked)
-    rows: list[Row] = []
-    for found in results:
-        rows += _state(found, recording=False, kept=found.name in locked)
+    rows = [_state(f, recording=False, kept=f.name in locked) for f in results]
     for name, why in choice.elsewhere.items():
         if name in locked and (not choice.named or name in choice.named):
             rows.append(_row("not here", name, printable(why, limit=300)))
@@ -156,7 +152,7 @@ def _diff(choice: Choice, other: Path) -> int:
         changes = changes_between(ours[name], theirs[name], sides)
         same += not changes
         if changes:
-            rows += _changes("differs", name, changes)
+            rows.append(_changes("differs", name, changes))
     write_table(rows)
     _line(f"{same} of {len({*ours, *theirs})} models are the same in both locks")
     return EXIT_HEALTHY if same == len({*ours, *theirs}) else EXIT_UNHEALTHY
@@ -166,7 +162,7 @@ _WORDS = {"same": "same", "new": "new", "absent": "not here", "broken": "broken"
 _STYLE = {"same": "green", "new": "cyan", "changed": "cyan", "drifted": "red", "broken": "red", "differs": "red"}
 
 
-def _state(found: Compared, *, recording: bool, kept: bool) -> list[Row]:
+def _state(found: Compared, *, recording: bool, kept: bool) -> Row:
     """Return the state of one model, and what happens to its entry if it cannot be recorded."""
     if found.state == "changed":
         return _changes("changed" if recording else "drifted", found.name, found.changes)
@@ -175,11 +171,11 @@ def _state(found: Compared, *, recording: bool, kept: bool) -> list[Row]:
         words = "" if recording else "not locked; `sage-doctor lock` records it"
     elif found.now is None and recording:
         words += "; its entry is kept" if kept else "; not recorded"
-    return [_row(_WORDS[found.state], found.name, words)]
+    return _row(_WORDS[found.state], found.name, words)
 
 
-def _changes(word: str, name: str, changes: Sequence[Difference]) -> list[Row]:
-    return [_row(word, name, changes[0].words), *(("", "", change.words) for change in changes[1:])]
+def _changes(word: str, name: str, changes: Sequence[Difference]) -> Row:
+    return _row(word, name, "\n".join(change.words for change in changes))
 
 
 def _row(word: str, name: str, words: str) -> Row:

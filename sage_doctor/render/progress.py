@@ -49,12 +49,17 @@ class Progress:
         with self._lock:
             if not self._enabled:
                 return
-            if self._display is None or self._has_bar != (total > 0):
+            if self._has_bar != (total > 0):
                 self.close()
-                self._display, self._has_bar = _display(self._stream, has_bar=total > 0), total > 0
-                self._display.start()
             shown = printable(text, limit=1000)
-            self._display.update(self._display.task_ids[0], description=shown, completed=done, total=total or None)
+            if self._display is not None:
+                task = self._display.task_ids[0]
+                self._display.update(task, description=shown, completed=done, total=total or None)
+                return
+            self._has_bar = total > 0
+            self._display = _display(self._stream, has_bar=self._has_bar)
+            self._display.add_task(shown, completed=done, total=total or None)
+            self._display.start()
 
     def close(self) -> None:
         """Remove the display; the next `update` shows it again. May be called more than once."""
@@ -89,15 +94,15 @@ def _display(stream: TextIO, *, has_bar: bool) -> Display:
             console.width = _width(stream) or console.width
             return super().get_renderables()
 
-    column = Column(no_wrap=True, overflow="ellipsis")
-    text = progress.TextColumn("{task.description}", markup=False, table_column=column)
+    cut = Column(no_wrap=True, overflow="ellipsis")
+    text = progress.TextColumn("{task.description}", markup=False, table_column=cut)
     columns: list[ProgressColumn] = [progress.SpinnerColumn("line"), text, progress.TimeElapsedColumn()]
     if has_bar:
-        measures = (progress.DownloadColumn(), progress.TransferSpeedColumn(), progress.TimeRemainingColumn())
-        columns = [text, progress.BarColumn(16), *measures]
+        measures = (progress.DownloadColumn, progress.TransferSpeedColumn, progress.TimeRemainingColumn)
+        columns = [text, progress.BarColumn(16), *(measure(table_column=Column(no_wrap=True)) for measure in measures)]
     target = cast("IO[str]", _UnfailingStream(stream))
     console = Terminal(file=target, force_terminal=True, force_interactive=True, legacy_windows=False)
-    display = Line(
+    return Line(
         *columns,
         console=console,
         transient=True,
@@ -105,8 +110,6 @@ def _display(stream: TextIO, *, has_bar: bool) -> Display:
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    display.add_task("", total=None)
-    return display
 
 
 class _UnfailingStream:

@@ -43,7 +43,7 @@ def table_text(
 ) -> str:
     """Return the table as text, its rows as long as they need to be if there is no `width`.
 
-    All cells must be `printable` already; nothing in them is taken for markup.
+    The last cell may have several lines. All cells must be `printable` already; nothing in them is taken for markup.
     """
     from rich.console import Console  # noqa: PLC0415 - only commands that print tables need it
     from rich.text import Text  # noqa: PLC0415
@@ -64,11 +64,14 @@ def table_text(
         return "".join(lines)
     first = _drawn(console, [row[:-1] for row in whole])
     before = console.measure(_grid([[*row[:-1], ""] for row in whole])).maximum
-    for number, row in enumerate(whole):
-        last = Text.assemble(row[-1])
-        if last and before + last.cell_len > width:
-            lines[number] = first[number] + "".join(_drawn(console, [[" " * (_BELOW - _GAP), row[-1]]]))
-    return "".join(lines)
+    shown: list[str] = []
+    for row, left in zip(whole, first, strict=True):
+        last = Text.assemble(row[-1]).split(allow_blank=True)
+        own, lines = lines[: len(last)], lines[len(last) :]
+        if any(part and before + part.cell_len > width for part in last):
+            own = [left, *_drawn(console, [[" " * (_BELOW - _GAP), row[-1]]])]
+        shown += own
+    return "".join(shown)
 
 
 def _grid(rows: Sequence[Row]) -> Table:
@@ -85,7 +88,7 @@ def _grid(rows: Sequence[Row]) -> Table:
 
 
 def _drawn(console: Console, rows: Sequence[Row]) -> list[str]:
-    """Return the lines of a table, one a row."""
+    """Return the lines of a table: one a row, more if the last cell has more."""
     with console.capture() as captured:
         console.print(_grid(rows), highlight=False)
     return [f"{line.rstrip()}\n" for line in captured.get().splitlines()]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -255,3 +259,27 @@ def test_a_hostile_model_directory_writes_nothing_odd(doctor: Doctor, place: Pat
     assert done.code == 0, done.err
     assert all(line.isprintable() for line in lock_of(place).splitlines())
     assert doctor("lock", "--check", cwd=place).code == 0
+
+
+def test_progress_goes_to_a_terminal_and_leaves_no_trace(place: Path, environment: dict[str, str]) -> None:
+    """Standard output is a pipe meanwhile, and gets what it gets without a terminal."""
+    master, slave = pty.openpty()
+    words = [sys.executable, "-m", "sage_doctor"]
+    for command in (["lock"], ["check", "-l", "integrity"]):
+        done = subprocess.run(
+            [*words, *command],
+            cwd=place,
+            env={**environment, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        assert b"\x1b" not in done.stdout
+        shown = os.read(master, 1 << 20)
+        assert (b"hashing" if command == ["lock"] else b"tuned: ") in shown
+        assert shown.endswith(b"\r\x1b[1A\x1b[2K")
+    os.close(slave)
+    os.close(master)

@@ -101,7 +101,17 @@ def test_known_work_is_a_bar(screen: Screen) -> None:
         progress.update("reading")
         progress.update("hashing", 500_000_000, 1_000_000_000)
         time.sleep(0.5)
-    assert any("hashing" in line and "0.5/1.0 GB" in line for line in lines(screen.written()))
+        fcntl.ioctl(screen.stream, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        screen.written()
+        time.sleep(0.5)
+        assert any("hashing" in line and "0.5/1.0 GB" in line for line in lines(screen.written()))
+        fcntl.ioctl(screen.stream, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+        time.sleep(0.3)
+        screen.written()
+        time.sleep(0.5)
+    text = screen.written()
+    assert max(len(line) for line in lines(text)) <= 30
+    assert text.count("\n") == 1
 
 
 def test_it_goes_for_a_question_and_comes_back(screen: Screen) -> None:

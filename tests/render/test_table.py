@@ -32,6 +32,12 @@ def test_a_long_path_goes_below_its_row_and_stays_whole() -> None:
     assert long_name == f"same  {path}\n"
 
 
+def test_the_lines_of_a_cell_stay_together() -> None:
+    rows: list[Row] = [("drifted", "b", "short\n" + "x" * 40), ("same", "c", "")]
+    assert table_text(rows, width=40) == f"drifted  b\n    short\n    {'x' * 40}\nsame     c\n"
+    assert table_text(rows) == f"drifted  b  short\n            {'x' * 40}\nsame     c\n"
+
+
 def test_without_a_width_a_row_is_one_line() -> None:
     assert len(table_text([("a", "b" * 200, "c " * 200)]).splitlines()) == 1
 
