@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write("\nmeasurements of runs without errors:\n")
         write_table(
             [_measurement(one) for one in found["measurements"]],
-            head=("machine", "subject", "name", "median", "runs"),
+            head=("machine", "subject", "name", "median", "runs", "range"),
         )
     return 0
 
@@ -131,7 +131,8 @@ def _measurement(one: dict[str, Any]) -> Row:
         printable(one["subject"], limit=_PATH_CHARS),
         printable(one["name"], limit=40),
         _number(one["median"], one["unit"]),
-        f"{one['runs']} run{'' if one['runs'] == 1 else 's'}: {least} to {most}, newest {newest}{budget}",
+        str(one["runs"]),
+        f"{least} to {most}, newest {newest}{budget}",
     )
 
 
