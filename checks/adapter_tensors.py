@@ -8,10 +8,12 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapters import PREFIX, BaseModules, LoraTensor, lora_tensors, rank_of
 from sage_doctor.facts.embeddings import embedding_tensor
-from sage_doctor.findings.advice import table
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.candidates import table
+from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
+
+ORDER = 110  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
 OWN = (
@@ -45,29 +47,26 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         raise NotApplicable("the weights are a pickle, which is not opened")
     loras = lora_tensors(model.tensors.values())
     if not loras:
-        yield _unmatched(model, sorted(model.tensors), "none of its tensors has a LoRA name")
+        yield _unmatched(model, sorted(model.tensors), "its tensors do not have LoRA names")
         return
     doubled = [t.tensor.name for t in loras if t.adapter_name == "default"]
     bare = [t.tensor.name for t in loras if not t.tensor.name.startswith(PREFIX)]
     twice = [t.tensor.name for t in loras if t.module.startswith(PREFIX)]
     if doubled:
-        yield _unmatched(model, doubled, "names carry '.default.', which PEFT adds itself")
+        yield _unmatched(model, doubled, "tensor names contain '.default.', which PEFT adds itself")
     elif bare:
-        yield _unmatched(model, bare, f"names lack the prefix '{PREFIX}'")
+        yield _unmatched(model, bare, f"tensor names do not have the prefix '{PREFIX}'")
     elif twice:
-        yield _unmatched(model, twice, f"names carry the prefix '{PREFIX}' twice")
+        yield _unmatched(model, twice, f"tensor names have the prefix '{PREFIX}' twice")
 
 
 def _unmatched(model: Model, names: list[str], why: str) -> Finding:
     return finding(
         "adapter-keys-unmatched",
-        f"{why}: PEFT skips such tensors without a word, and the model answers as its base does "
-        f"({join_limited(names, most=2)})",
+        f"{why} ({join_limited(names, most=2)})",
         evidence={"tensors": names[:50], "count": len(names)},
         fix=Fix(
-            summary="The adapter was saved with state_dict() rather than PeftModel.save_pretrained(). Save it again "
-            "from "
-            "the training checkpoint, or rename its tensors. "
+            summary="Save the adapter again with PeftModel.save_pretrained(), not state_dict(), or rename its tensors. "
             + bring_back(model, ["adapter_model.safetensors"]).summary,
         ),
     )
@@ -94,8 +93,8 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
             + (f" ({len(wrong)} tensors in all)" if len(wrong) > 1 else ""),
             evidence={"tensors": [t.tensor.name for t, _, _ in wrong[:50]], "rank": actual, "stated": stated},
             fix=Fix(
-                summary="Configuration and weights come from two different trainings: bring back the pair that belongs "
-                "together. " + bring_back(model, ["adapter_config.json"]).summary,
+                summary="Take configuration and weights from the same checkpoint. "
+                + bring_back(model, ["adapter_config.json"]).summary,
             ),
         )
 
@@ -117,7 +116,7 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
         names = sorted({t.module.rpartition(".")[2] for t in missing})
         yield finding(
             "adapter-targets-missing",
-            f"the base has no modules {join_limited(names)}: the adapter was trained on another architecture",
+            f"the base has no modules {join_limited(names)}",
             evidence={"targets": names[:50], "base": str(base.path), "base_has": sorted(modules.leaves)[:50]},
             fix=_other_base(model),
         )
@@ -139,8 +138,8 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
 def _other_base(model: Model) -> Fix:
     where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
     return Fix(
-        summary=f"This is not the base the adapter was trained on. Name the right one ({where}); its origin "
-        "tells which it is, never its shapes."
+        summary=f"Name the base that the adapter was trained on ({where}). Matching shapes do not prove that it is the "
+        "right one."
     )
 
 
@@ -175,9 +174,7 @@ def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
     if trained and shared:
         yield finding(
             "adapter-tied-embeddings",
-            f"it trains {printable(trained[0])}, and the base ties that to its output layer: merged, the model "
-            "differs from "
-            "base and adapter together",
+            f"it trains {printable(trained[0])}, which the base ties to its output layer",
             evidence={"tensors": trained[:20]},
             fix=Fix(summary="Run sessions on base and adapter together, or untie the embeddings when merging."),
         )

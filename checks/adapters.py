@@ -8,13 +8,16 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_fields
-from sage_doctor.findings.advice import as_candidates, copy_commands, table, where_it_may_be
-from sage_doctor.findings.hub_findings import dangling_blobs, unresolved
-from sage_doctor.findings.repairability import base_choices, with_repair
-from sage_doctor.findings.weight_findings import bring_back, broken_header, lfs_pull
+from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
+from sage_doctor.findings.hub import dangling_blobs, unresolved
+from sage_doctor.findings.repairability import base_choices
+from sage_doctor.findings.restore import bring_back, lfs_pull, with_repair
+from sage_doctor.findings.weights import broken_header
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.location import foreign_home
 from sage_doctor.text import join_limited, printable, shell_quote
+
+ORDER = 100  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
@@ -66,7 +69,7 @@ def check_adapter_weights(model: Model) -> Iterator[Finding]:
         what = (
             f"{weights.name} is {weights.node.detail}"
             if weights.name and weights.node
-            else ("neither adapter_model.safetensors nor adapter_model.bin is there")
+            else ("neither adapter_model.safetensors nor adapter_model.bin exists")
         )
         yield finding(
             "adapter-weights-missing",
@@ -77,7 +80,7 @@ def check_adapter_weights(model: Model) -> Iterator[Finding]:
     elif weights.pickle:
         yield finding(
             "adapter-weights-pickle",
-            f"the only weights are a pickle ({weights.name}); torch before 2.6 refuses it, and loading it can run code",
+            f"the only weights are a pickle: {weights.name}",
             evidence={"file": weights.name},
             fix=Fix(summary="Save the adapter again with a current peft, which writes safetensors."),
         )
@@ -86,10 +89,10 @@ def check_adapter_weights(model: Model) -> Iterator[Finding]:
     elif weights.header is not None:
         hollow = [t.name for t in weights.header.tensors.values() if t.elements == 0]
         if not weights.header.tensors or hollow:
-            what = "holds no tensors" if not weights.header.tensors else f"{len(hollow)} tensor(s) have no elements"
+            what = "has no tensors" if not weights.header.tensors else f"has {len(hollow)} tensor(s) without elements"
             yield finding(
                 "adapter-weights-empty",
-                f"{weights.name} {what}: it was saved without gathering the weights (DeepSpeed ZeRO-3 does that)",
+                f"{weights.name} {what}",
                 evidence={"file": weights.name, "tensors": hollow[:20]},
                 fix=Fix(
                     summary="Save the adapter again from the training checkpoint, gathering the parameters first. "
@@ -113,9 +116,7 @@ def check_adapter_base(model: Model) -> Iterator[Finding]:
         if base.place is not None and base.place.found is None and base.place.beside is not None:
             yield finding(
                 "adapter-base-relative",
-                f"the base {printable(base.text)} is found beside the adapter only; a loader looks from its own "
-                "working "
-                "directory",
+                f"the base {printable(base.text)} is found only beside the adapter",
                 evidence={"base": base.text, "found": str(base.place.beside)},
                 fix=_name_it(model, [{"path": str(base.place.beside), "why": "beside the adapter"}]),
             )
@@ -146,12 +147,12 @@ def _missing(model: Model) -> Finding:
     elif base.place is not None and base.place.form == "absolute":
         theirs = foreign_home(base.place.tried[0], model.host.home, model.host.other_homes)
         how = (
-            f"lies in {printable(theirs)}, the home of another machine or user, and is not here"
+            f"is in {printable(theirs)}, another machine's or user's home, and does not exist here"
             if theirs
             else ("does not exist")
         )
     else:
-        how = "exists nowhere a loader would look"
+        how = "was not found in any location that transformers searches"
     return finding(
         "adapter-base-missing",
         f"the base model {printable(text)} {how}",
@@ -169,7 +170,7 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
     sure = len(choices) == 1
     if model.spec is None:
         fix = Fix(
-            summary="Put the base model where the adapter's config says, or load the adapter with an explicit base. "
+            summary=f"Put the base model where the adapter's config says, or load the adapter with an explicit base. "
             f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
             commands=copy_commands(candidates),
         )
@@ -178,7 +179,7 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
     value = named or best or "NAME-OR-PATH"
     fix = Fix(
         summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
-        f'base = "{printable(value)}".{where} Shapes cannot tell which base is right; its origin does.',
+        f'base = "{printable(value)}".{where} Matching shapes do not prove that it is the right base.',
         commands=(f"sage-doctor check {shell_quote(named)}",) if named else copy_commands(candidates),
     )
     # Several are a question that the repair asks.
@@ -198,10 +199,10 @@ def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
     if problem:
         yield finding(
             "adapter-base-broken",
-            f"the base model {printable(str(base.path))} is there, but {printable(problem)}",
+            f"the base model {printable(str(base.path))} is broken: {printable(problem)}",
             evidence={"base": str(base.path)},
             fix=Fix(
-                summary="Examine the base by itself; its own finding says how to mend it.",
+                summary="Check the base on its own; its finding says how to repair it.",
                 commands=(f"sage-doctor check {shell_quote(base.path)}",),
             ),
         )
@@ -218,7 +219,7 @@ def _ailment(base: Model) -> str | None:
         return f"{weights.index.name} cannot be used"
     missing = [f.name for f in weights.files if f.node.kind != "file"]
     if missing:
-        return f"{join_limited(missing)} is not there"
+        return f"{join_limited(missing)} is missing"
     broken = [f for f in weights.files if f.header is not None and f.header.problem is not None]
     problem = broken[0].header.problem if broken and broken[0].header is not None else None
     return f"{broken[0].name}: {problem.message}" if problem is not None else None
@@ -231,13 +232,11 @@ def check_adapter_initialisation(model: Model) -> Iterator[Finding]:
     if init.startswith(MUTATING_INITS):
         yield finding(
             "adapter-init-mutates-base",
-            f"it was initialised with {printable(init, limit=40)}, which changes the base's weights: a second "
-            "adapter on the "
-            "same loaded base is garbage, and the original base alone does not fit",
+            f"it was initialised with {printable(init, limit=40)}, which changes the base's weights",
             evidence={"init_lora_weights": model.adapter_config.init},
             fix=Fix(
                 summary="Save it once with path_initial_model_for_weight_conversion, which turns it into a plain LoRA, "
-                "or keep the residual base it was trained on."
+                "or use the residual base it was trained on."
             ),
         )
 
@@ -258,7 +257,7 @@ def check_adapter_mergeable(model: Model) -> Iterator[Finding]:
             f"an adapter of {printable(what)} cannot be merged into its base",
             evidence={"peft_type": config.peft_type, "layer_replication": replicated},
             severity="error" if wanted else None,
-            fix=Fix(summary="Run sessions on base and adapter together; do not plan a merged model of it."),
+            fix=Fix(summary="Run sessions on base and adapter together."),
         )
 
 
@@ -280,8 +279,7 @@ def check_adapter_config_known(model: Model) -> Iterator[Finding]:
             f"{join_limited(unknown)}",
             evidence={"fields": unknown[:50], "peft": version},
             fix=Fix(
-                summary="Upgrade peft in the sessions' environment: what an unknown field asks for is left out "
-                "silently or stops the load.",
+                summary="Upgrade peft in the sessions' environment.",
                 commands=(f"{shell_quote(model.host.session.executable)} -m pip install --upgrade peft",),
             ),
         )

@@ -9,9 +9,11 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.config import impossible_sizes, sizes_named
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.facts.library_source import knows_model_type
-from sage_doctor.findings.weight_findings import bring_back, companions_back, lfs_pull
+from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote
+
+ORDER = 80  # of the check files: causes before consequences
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
@@ -31,7 +33,7 @@ def check_config(model: Model) -> Iterator[Finding]:
     if file.missing:
         yield finding(
             "config-missing",
-            "no config.json beside the weights: a load cannot tell what architecture they are",
+            "no config.json beside the weights",
             evidence={"path": str(model.path)},
             fix=companions_back(model, ["config.json"]),
         )
@@ -52,7 +54,7 @@ def check_config_possible(model: Model) -> Iterator[Finding]:
     if impossible:
         yield finding(
             "config-invalid",
-            f"config.json describes no possible model: {printable(impossible[0])}",
+            f"config.json describes an impossible model: {printable(impossible[0])}",
             evidence={"file": "config.json", "problems": impossible},
             fix=companions_back(model, ["config.json"]),
         )
@@ -69,7 +71,7 @@ def check_config_type(model: Model) -> Iterator[Finding]:
     if model_type is None:
         yield finding(
             "config-type-unknown",
-            "config.json names no model_type, so AutoModel cannot choose an architecture",
+            "config.json has no model_type, so AutoModel cannot choose an architecture",
             evidence={"file": "config.json", "architectures": list(model.config.architectures)},
             fix=companions_back(model, ["config.json"]),
         )
@@ -79,8 +81,8 @@ def check_config_type(model: Model) -> Iterator[Finding]:
             f"model_type {printable(model_type, limit=80)} is unknown to the session's transformers ({version})",
             evidence={"model_type": model_type, "transformers": version},
             fix=Fix(
-                summary="Upgrade transformers in the sessions' environment to a release that knows this model type, "
-                "or correct config.json if it is misspelt.",
+                summary="Upgrade transformers in the sessions' environment to a release that knows this model type, or "
+                "correct config.json if it is misspelt.",
                 commands=(f"{shell_quote(model.host.session.executable)} -m pip install --upgrade transformers",),
             ),
         )
@@ -99,10 +101,10 @@ def check_custom_code(model: Model) -> Iterator[Finding]:
         )
         yield finding(
             "custom-code",
-            f"the model brings its own code ({what}); a session that trusts remote code runs it, the doctor never does",
+            f"the model comes with its own Python code: {what}",
             evidence={"auto_map": list(auto_map), "scripts": scripts[:50]},
             fix=Fix(
-                summary="Read the code. If you trust it, pin the revision; sessions that do not need it leave "
+                summary="Read the code. If you trust it, pin the revision. In sessions that do not need it, leave "
                 "trust_remote_code off."
             ),
         )
@@ -117,10 +119,10 @@ def check_config_fits_weights(model: Model) -> Iterator[Finding]:
     if mismatches:
         yield finding(
             "weights-shape-mismatch",
-            f"config.json does not belong to these weights: {mismatches[0][0]}",
+            f"config.json and the weights do not match: {mismatches[0][0]}",
             evidence={"mismatches": [{"what": w, "tensor": t} for w, t in mismatches]},
             fix=Fix(
-                summary="Find out which of the two was replaced, and bring back the one that belongs here. "
+                summary="Find out which of the two was replaced, and restore the right one. "
                 + bring_back(model, ["config.json"]).summary,
                 commands=(f"ls -l --time-style=full-iso {shell_quote(model.path)}",),
             ),

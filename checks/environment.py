@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import accelerator_doubt, accelerator_problem
-from sage_doctor.findings.environment_findings import blocking_code, interpreter_problem, needed_packages
+from sage_doctor.findings.environment import blocking_code, interpreter_problem, needed_packages
 from sage_doctor.readers.versions import read_requirement
 from sage_doctor.subjects.device import devices_to_examine
 from sage_doctor.subjects.host import Host
@@ -15,6 +15,8 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import handed_over
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import printable, shell_quote
+
+ORDER = 10  # of the check files: causes before consequences
 
 
 @check("static")
@@ -27,8 +29,7 @@ def check_machine(host: Host) -> Iterator[Finding]:
         name = host.machine.hostname
         yield finding(
             "machine-unmatched",
-            f"no [machines.X] of {printable(manifest.path.name)} matches this host ({printable(name)}); "
-            "the models of every role are examined",
+            f"no [machines.X] of {printable(manifest.path.name)} matches this host ({printable(name)})",
             evidence={"hostname": name, "machines": sorted(manifest.machines)},
             fix=Fix(
                 summary=f'Add match.hostname = "{printable(name)}" to the machine this is, or set SAGE_MACHINE '
@@ -69,16 +70,17 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
             (f"{shell_quote(python)} -m pip install {' '.join(shell_quote(n) for n in wanted)}",) if wanted else ()
         )
         advice = (
-            "Install what lacks into that interpreter's environment, or name another one as python in the manifest."
+            "Install the missing packages into that interpreter's environment, or name another interpreter as python "
+            "in the manifest."
         )
         if torch:
             advice += (
-                " Begin with torch, in the build that fits this machine's accelerator (on Jetson: NVIDIA's wheel); "
-                "peft comes after it, because it would fetch any torch."
+                " Start with torch, in the build for this machine's accelerator (on Jetson: NVIDIA's wheel). Install "
+                "peft after it: pip would fetch any torch for peft."
             )
         yield finding(
             "package-missing",
-            f"the sessions' interpreter lacks {', '.join(missing)} ({printable(python)})",
+            f"not installed in the sessions' interpreter {printable(python)}: {', '.join(missing)}",
             evidence={"python": python, "missing": missing},
             fix=Fix(summary=advice, commands=install),
         )

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.findings.probe import ended_badly, in_generation, over
+from sage_doctor.findings.budgets import over
+from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import printable
+
+ORDER = 170  # of the check files: causes before consequences
 
 
 @check("generate", after=["*"])
@@ -24,7 +27,7 @@ def check_generates(model: Model, probe: ModelProber, notes: Notes) -> Iterator[
         yield finding(
             "model-not-generative",
             f"it does not generate text: {printable(outcome.not_applicable.reason, limit=200)}",
-            fix=Fix(summary=f"{NOTHING_TO_DO}: loading it was examined."),
+            fix=Fix(summary=f"{NOTHING_TO_DO}: loading it was checked."),
         )
         return
     if outcome.generation is not None:
@@ -33,13 +36,12 @@ def check_generates(model: Model, probe: ModelProber, notes: Notes) -> Iterator[
     if forward is not None and forward.nan + forward.infinite:
         yield finding(
             "generate-nonfinite",
-            f"the scores of the next token hold {forward.nan:,} NaN and {forward.infinite:,} infinite of "
-            f"{forward.total:,}; "
-            "generation still runs and emits nonsense",
+            f"of the {forward.total:,} logits of the next token, {forward.nan:,} are NaN and {forward.infinite:,} "
+            "infinite",
             evidence={"nan": forward.nan, "infinite": forward.infinite, "total": forward.total},
             fix=Fix(
-                summary="Look for NaN in the weights first; if there are none, the dtype is too small for this "
-                "model: declare "
+                summary="Look for NaN in the weights first. If there are none, the dtype is too small for this model: "
+                "declare "
                 'dtype = "bfloat16" or "float32".',
                 commands=("sage-doctor check --level integrity",),
             ),
@@ -54,8 +56,8 @@ def check_generates(model: Model, probe: ModelProber, notes: Notes) -> Iterator[
             f"the model {printable(degenerate.description)}",
             evidence={"form": degenerate.kind, "answer": outcome.generation.text[:500]},
             fix=Fix(
-                summary="Weights, tokenizer and chat template may not belong together; compare with a machine where it "
-                "answers. A base model without chat training may also loop on a chat prompt."
+                summary="Check that weights, tokenizer and chat template belong together, and compare with a machine "
+                "where it answers. A base model without chat training may also loop on a chat prompt."
             ),
         )
 
@@ -69,12 +71,9 @@ def check_adapter_effect(model: Model, probe: ModelProber) -> Iterator[Finding]:
     if not effect.changes_logits:
         yield finding(
             "adapter-no-effect",
-            "with the adapter and without it the scores are the same: the session would speak with the base alone",
+            "the logits are the same with and without the adapter: a session would talk to the base alone",
             evidence={"max_abs_difference": effect.max_abs_difference},
-            fix=Fix(
-                summary="The adapter was never trained (its B matrices are zero), or its tensors were not matched. "
-                "Bring the trained adapter here."
-            ),
+            fix=Fix(summary="Copy the trained adapter here, and check that its tensor names match the base."),
         )
 
 

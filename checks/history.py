@@ -15,6 +15,8 @@ from sage_doctor.text import format_number, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
 
+ORDER = 190  # of the check files: causes before consequences
+
 NO_HISTORY = "no history is kept that this run can be compared with"
 GIGABYTE = 1_000_000_000
 UNITS = {"load_s": "s", "first_token_ms": "ms", "tokens_per_s": "tokens/s", "peak_memory_gb": "GB"}
@@ -57,9 +59,9 @@ def check_usual(model: Model, host: Host, probe: ModelProber) -> Iterator[Findin
                 for n, u in beyond.items()
             },
             fix=Fix(
-                summary="Is another process using the processor or the accelerator? Run the check again when the "
-                "machine is quiet; if it stays so, see what changed since the runs before. Accept it only if it is how "
-                "it should be: until then this warning stays.",
+                summary="Check for other processes on the CPU or the accelerator, and run the check again when the "
+                "machine is quiet. If it stays like this, see what changed since the earlier runs. Accept it only if "
+                "it is intended: until then this warning stays.",
                 commands=("uptime", f"sage-doctor history {shell_quote(model.name)}"),
             ),
         )

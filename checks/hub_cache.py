@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.findings.hub_findings import dangling_blobs, downloaded, unresolved
+from sage_doctor.findings.hub import dangling_blobs, downloaded, unresolved
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
 
+ORDER = 50  # of the check files: causes before consequences
+
 
 @check("static")
 def check_hub(model: Model) -> Iterator[Finding]:
     """The Hugging Face cache holds the model, so that a session without network finds it."""
     if model.hub is None:
-        raise NotApplicable("it does not lie in the Hugging Face cache")
+        raise NotApplicable("it is not in the Hugging Face cache")
     if model.hub.status != "found":
         yield unresolved(model.hub, model)
 
@@ -30,7 +32,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
     """Every file of the cached snapshot is there."""
     hub = model.hub if model.hub is not None else None
     if hub is None:
-        raise NotApplicable("it does not lie in the Hugging Face cache")
+        raise NotApplicable("it is not in the Hugging Face cache")
     if hub.dangling:
         yield dangling_blobs(hub, model)
         return
@@ -38,7 +40,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
     if missing:
         yield finding(
             "hub-snapshot-incomplete",
-            f"the snapshot lacks {len(missing)} of {len(hub.expected or {})} files: {join_limited(missing)}",
+            f"{len(missing)} of {len(hub.expected or {})} files are missing from the snapshot: {join_limited(missing)}",
             evidence={"missing": missing[:50], "snapshot": str(hub.snapshot)},
             fix=downloaded(model, "Download the rest.", _download(hub)),
         )
@@ -47,11 +49,10 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
         first = hub.incomplete[0]
         yield finding(
             "hub-incomplete-download",
-            f"a download of this repository was not finished: {format_bytes(first.size)} of "
-            f"{printable(first.path.name)}",
+            f"a download of this repository is unfinished: {format_bytes(first.size)} of {printable(first.path.name)}",
             evidence={"files": [str(i.path) for i in hub.incomplete[:20]]},
             severity="warning",
-            fix=downloaded(model, "Run the download again; it takes up where it stopped.", _download(hub)),
+            fix=downloaded(model, "Run the download again; it continues where it stopped.", _download(hub)),
         )
 
 

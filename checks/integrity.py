@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.restore import bring_back
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
@@ -18,6 +18,8 @@ from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
     from sage_doctor.readers.tensor_scan import TensorScan
+
+ORDER = 140  # of the check files: causes before consequences
 
 
 def _weight_files(model: Model) -> list[tuple[str, Header | None]]:
@@ -51,7 +53,7 @@ def check_hashes(model: Model) -> Iterator[Finding]:
     if not known and names:
         yield finding(
             "weights-unverified",
-            "no hash of these weights is recorded on this machine to compare them with",
+            "no hash of these weights is recorded on this machine",
             evidence={"files": names[:50]},
             fix=Fix(
                 summary=f"{NOTHING_TO_DO}. Weights that come from the Hugging Face cache or Git LFS can be verified."
@@ -116,9 +118,8 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         name, worst = max(nonfinite, key=lambda item: item[1].nonfinite)
         yield finding(
             "weights-nonfinite",
-            f"{len(nonfinite)} tensor(s) hold NaN or infinity; worst is {printable(worst.name)} in {printable(name)} "
-            "with "
-            f"{worst.nan:,} NaN and {worst.inf:,} infinite of {worst.elements:,}",
+            f"{len(nonfinite)} tensor(s) contain NaN or infinite values; the worst is {printable(worst.name)} in "
+            f"{printable(name)}: {worst.nan:,} NaN and {worst.inf:,} infinite of {worst.elements:,} values",
             evidence={"tensors": {r.name: {"nan": r.nan, "inf": r.inf} for _, r in nonfinite[:50]}},
             fix=bring_back(model, sorted({n for n, _ in nonfinite})),
         )
@@ -127,10 +128,7 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         names = [r.name for _, r in suspicious]
         yield finding(
             "weights-all-zero",
-            f"{len(names)} weight matrices hold nothing but zeros ({join_limited(names, most=2)}): the file was "
-            "set aside "
-            "for a "
-            "download and never filled",
+            f"{len(names)} weight matrices contain only zeros ({join_limited(names, most=2)})",
             evidence={"tensors": names[:50], "files": sorted({n for n, _ in suspicious})},
             fix=bring_back(model, sorted({n for n, _ in suspicious})),
         )

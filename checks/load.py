@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import LOOK_AT_TORCH
-from sage_doctor.findings.environment_findings import blocking_code
-from sage_doctor.findings.probe import ended_badly, in_generation, over
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.budgets import over
+from sage_doctor.findings.environment import blocking_code
+from sage_doctor.findings.restore import bring_back
+from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import handed_over
@@ -20,6 +21,8 @@ from sage_doctor.text import join_limited, printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
     from sage_doctor.probe.outcome import KeyList
+
+ORDER = 160  # of the check files: causes before consequences
 
 GIGABYTE = 1_000_000_000
 
@@ -39,7 +42,7 @@ def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> I
         return
     loaded = outcome.loaded
     if loaded is None:
-        raise NotApplicable("the probe said nothing of the load")
+        raise NotApplicable("the probe did not report the load")
     budget = model.spec.budget if model.spec is not None else None
     notes.measure("load_s", loaded.seconds, "s", budget.load_s if budget else None)
     if budget is not None and budget.load_s is not None and loaded.seconds > budget.load_s:
@@ -58,7 +61,7 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
     outcome = probe(model)
     keys = outcome.keys
     if keys is None:
-        raise NotApplicable("the probe said nothing of the keys")
+        raise NotApplicable("the probe did not report the keys")
     where = "the base's weights" if model.kind == "adapter" else "the weights"
     if keys.mismatched_total:
         first = keys.mismatched[0] if keys.mismatched else None
@@ -76,25 +79,22 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
     if keys.missing.total:
         yield finding(
             "weights-keys-missing",
-            f"{keys.missing.total} parameter(s) are not in {where} and were filled with random numbers: "
-            f"{join_limited(list(keys.missing.names), most=3)}",
+            f"{keys.missing.total} parameter(s) are not in {where}: {join_limited(list(keys.missing.names), most=3)}",
             evidence=_evidence(keys.missing, keys.model_class),
             fix=Fix(
-                summary="The weights belong to another architecture or carry other names (a prefix added or lost on "
-                "saving). "
-                "Save them again with save_pretrained. " + bring_back(model, ["model.safetensors"]).summary,
+                summary="Save the weights again with save_pretrained; if that does not help, they are for another "
+                "architecture. " + bring_back(model, ["model.safetensors"]).summary,
             ),
         )
     if keys.unexpected.total:
         yield finding(
             "weights-keys-unexpected",
-            f"{keys.unexpected.total} tensor(s) of {where} went into no parameter: "
+            f"{keys.unexpected.total} tensor(s) of {where} match no parameter: "
             f"{join_limited(list(keys.unexpected.names), most=3)}",
             evidence=_evidence(keys.unexpected, keys.model_class),
             fix=Fix(
-                summary="Harmless where the names are of parts this architecture leaves out; otherwise the weights "
-                "belong "
-                "to another model."
+                summary="Harmless if they are parts that this architecture does not use; otherwise the weights are of "
+                "another model."
             ),
         )
     yield from _adapter_keys(outcome)
@@ -106,15 +106,14 @@ def _adapter_keys(outcome: ProbeOutcome) -> Iterator[Finding]:
         return
     lost = adapter.missing if adapter.missing.total else adapter.unexpected
     if lost.total:
-        what = "were not filled from its file" if adapter.missing.total else "of its file were not used"
+        what = "were not loaded from its file" if adapter.missing.total else "in its file were not used"
         yield finding(
             "adapter-keys-unmatched",
             f"{lost.total} of the adapter's tensors {what}: {join_limited(list(lost.names), most=3)}",
             evidence={"missing": list(adapter.missing.names), "unexpected": list(adapter.unexpected.names)},
             fix=Fix(
-                summary="Adapter and base (or adapter and configuration) do not belong together, or names were "
-                "changed on "
-                "saving: save the adapter again with PeftModel.save_pretrained.",
+                summary="Check that adapter, base and configuration belong together. If names were changed on saving, "
+                "save the adapter again with PeftModel.save_pretrained.",
             ),
         )
 
@@ -129,11 +128,11 @@ def check_placement(model: Model, host: Host, probe: ModelProber) -> Iterator[Fi
     outcome = probe(model)
     loaded, device = outcome.loaded, outcome.device
     if loaded is None:
-        raise NotApplicable("the probe said nothing of the parameters")
+        raise NotApplicable("the probe did not report the parameters")
     if loaded.on_meta.total:
         yield finding(
             "params-not-materialised",
-            f"{loaded.on_meta.total} parameter(s) were never given memory: "
+            f"{loaded.on_meta.total} parameter(s) were not loaded into memory: "
             f"{join_limited(list(loaded.on_meta.names), most=3)}",
             evidence={"parameters": list(loaded.on_meta.names)},
             fix=bring_back(model, ["model.safetensors"]),
@@ -144,7 +143,7 @@ def check_placement(model: Model, host: Host, probe: ModelProber) -> Iterator[Fi
     if wanted in ("cuda", "mps") and declared is None and device is not None and not device.used.startswith(wanted):
         yield finding(
             "accelerator-fallback",
-            f"sessions must run on {wanted}; this one would run on {printable(device.used)}, without a word"
+            f"sessions must run on {wanted}, but this model would run on {printable(device.used)}"
             + (f" ({printable(device.problem)})" if device.problem else ""),
             evidence={"accelerator": wanted, "used": device.used, "cuda_build": device.cuda_build},
             fix=Fix(
@@ -158,7 +157,7 @@ def check_placement(model: Model, host: Host, probe: ModelProber) -> Iterator[Fi
             f"{outcome.wrong_device_count} parameter tensor(s) are not on {printable(device.used if device else '?')}",
             evidence={"devices": dict(loaded.devices)},
             fix=Fix(
-                summary="Load it without a device map, or free memory on the device: "
-                f"the model has {loaded.parameters:,} parameters."
+                summary=f"Load it without a device map, or free memory on the device: the model has "
+                f"{loaded.parameters:,} parameters."
             ),
         )

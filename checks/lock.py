@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.findings.weight_findings import bring_back
+from sage_doctor.findings.restore import bring_back
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, shell_quote
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from sage_doctor.lock.differences import Difference
     from sage_doctor.lock.entry import LockedModel
 
+ORDER = 150  # of the check files: causes before consequences
+
 
 @check("integrity", after=["*"])
 def check_lock(model: Model) -> Iterator[Finding]:
     """The model is the one that sage-doctor.lock records."""
     manifest = model.host.manifest
     if manifest is None or model.spec is None:
-        raise NotApplicable("it is no model of a manifest")
+        raise NotApplicable("it is not a model of a manifest")
     from sage_doctor.lock.comparison import compare
     from sage_doctor.lock.parse import read_lock
 
@@ -34,7 +36,7 @@ def check_lock(model: Model) -> Iterator[Finding]:
         raise NotApplicable(f"{LOCK_NAME} does not have it")
     (found,) = compare([model], locked, cache=model.host.cache_dir / "hashes.json")
     if found.now is None:
-        raise DoctorError(f"it could not be held against {LOCK_NAME}: {found.why}")
+        raise DoctorError(f"it could not be compared with {LOCK_NAME}: {found.why}")
     own = [c for c in found.changes if c.of == "weights"]
     base = [c for c in found.changes if c.of == "base"]
     rest = [c for c in found.changes if c.of in ("origin", "files")]
@@ -50,11 +52,11 @@ def _drift(code: str, model: Model, old: LockedModel, now: LockedModel, changes:
     more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
     names = [n for c in changes for n in c.files]
     what = "Restore what changed" if not names else f"Restore {join_limited(names, most=3)}"
-    meant = f"If the change is meant, run `sage-doctor lock {shell_quote(model.name)}` and commit the result."
-    fix = bring_back(model, names) if code == "weights-drift" else Fix(summary=f"{what} from where it is right.")
+    meant = f"If the change is intended, run `sage-doctor lock {shell_quote(model.name)}` and commit the result."
+    fix = bring_back(model, names) if code == "weights-drift" else Fix(summary=f"{what} from a good copy.")
     return finding(
         code,
-        f"not as locked: {changes[0].words}{more}",
+        f"differs from the lock: {changes[0].words}{more}",
         evidence={
             "changes": [c.words for c in changes[:50]],
             "files": names[:50],

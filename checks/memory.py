@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
-from sage_doctor.findings.device import held_by
-from sage_doctor.findings.environment_findings import blocking_code
+from sage_doctor.findings.environment import blocking_code
+from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Severity
 from sage_doctor.subjects.device import own_memory, session_device
 from sage_doctor.subjects.host import Host
@@ -18,6 +18,8 @@ from sage_doctor.suite.model_prober import DeviceProbe, ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import format_bytes, printable
 
+ORDER = 130  # of the check files: causes before consequences
+
 TOP = "ps -eo pid,user,rss,comm --sort=-rss | head"
 
 
@@ -25,17 +27,17 @@ TOP = "ps -eo pid,user,rss,comm --sort=-rss | head"
 def check_memory(model: Model, host: Host) -> Iterator[Finding]:
     """The model fits into this machine's memory."""
     if own_memory(host, session_device(host, model)):
-        raise NotApplicable("the accelerator has memory of its own, which only a probe can tell")
+        raise NotApplicable("the accelerator has its own memory, which only a probe can read")
     total = host.machine.memory_total
     if total is None:
-        raise NotApplicable("the system does not tell its memory")
+        raise NotApplicable("the system does not report its memory")
     need, swap = memory_needed(model), swap_for(model, total=True)
     if need > total and model.served_by is not None:
         raise NotApplicable(f"it never fits here: {printable(model.served_by, limit=80)} is asked instead")
     if need > total:
         yield finding(
             "memory-insufficient",
-            f"loading it takes about {format_bytes(need)}, this machine has {format_bytes(total)}"
+            f"loading it needs about {format_bytes(need)}, this machine has {format_bytes(total)}"
             + (f", and swap for the rest ({format_bytes(swap)}): it will be very slow" if need <= total + swap else ""),
             severity="warning" if need <= total + swap else None,
             evidence={"needed_bytes": need, "total_bytes": total, "swap_bytes": swap},
@@ -60,10 +62,10 @@ def check_memory_free(model: Model, host: Host, probe: ModelProber, ask: Service
             return
     free = host.machine.effective_available
     if free is None:
-        raise NotApplicable("the system does not tell its memory")
+        raise NotApplicable("the system does not report its memory")
     need, swap = memory_needed(model), swap_for(model)
     if separate and need > free + swap:
-        through = " in the machine, through which a load goes that names no device_map"
+        through = " in the machine, which a load without device_map passes through"
         yield _short(host, need, free, swap, through, severity="warning")
     elif shortage(model) is not None:
         service, instead = model.served_by, ""
@@ -71,7 +73,7 @@ def check_memory_free(model: Model, host: Host, probe: ModelProber, ask: Service
             trouble = ask.failure(ask.service(service))
             if trouble is None:
                 raise NotApplicable(handed_over(model) or "")
-            instead = f"; {printable(service, limit=80)}, which is asked instead, is no help: {trouble.message}"
+            instead = f"; the service {printable(service, limit=80)}, which stands in for it, fails: {trouble.message}"
         yield _short(host, need, free, swap, instead, service=service)
 
 
@@ -88,14 +90,14 @@ def _short(
     evidence = {"needed_bytes": need, "available_bytes": free, "swap_free_bytes": swap}
     return finding(
         "memory-insufficient",
-        f"loading it takes about {format_bytes(need)}, and {format_bytes(free)} are free now{more}",
+        f"loading it needs about {format_bytes(need)}, and {format_bytes(free)} are free now{more}",
         severity=severity,
         evidence={**evidence, **({"served_by": service} if service is not None else {})},
         fix=Fix(
-            summary="End what holds the memory (a daemon may have the model loaded already), then try again."
-            + _limits(host)
+            summary="End the processes that hold the memory (a daemon may have the model loaded already), then try "
+            "again." + _limits(host)
             if service is None
-            else "Mend the service first: it stands in for loading the model while memory is short.",
+            else "Repair the service first: it stands in for the model while memory is short.",
             commands=(TOP,),
         ),
     )
@@ -109,20 +111,19 @@ def _device_short(model: Model, host: Host, device: str, examined: DeviceProbe) 
     if need > total:
         return finding(
             "memory-insufficient",
-            f"its weights take about {format_bytes(need)}, and the accelerator has {format_bytes(total)}",
+            f"its weights need about {format_bytes(need)}, and the accelerator has {format_bytes(total)}",
             evidence=evidence,
             fix=Fix(summary="Run it on a larger accelerator, or a smaller or quantised version of it on this one."),
         )
     return finding(
         "gpu-memory-held",
-        f"its weights take about {format_bytes(need)}; of the accelerator's {format_bytes(total)}, "
-        f"{format_bytes(free)} "
-        "are free now",
+        f"its weights need about {format_bytes(need)}; of the accelerator's {format_bytes(total)}, "
+        f"{format_bytes(free)} are free now",
         severity="error",
         evidence={**evidence, **held_by(host)},
         fix=Fix(
-            summary="End the process that holds the rest if nobody needs it: often a session that was killed without "
-            "its children, or a daemon that has the model loaded already.",
+            summary="End the process that holds the rest if nobody needs it; a daemon may have the model loaded "
+            "already.",
             commands=("nvidia-smi", TOP),
         ),
     )
@@ -133,7 +134,7 @@ def _limits(host: Host) -> str:
     if memory.limit is not None:
         return f" A control group limits this process to {format_bytes(memory.limit)}: a container or unit sets it."
     if host.machine.is_wsl:
-        return " WSL gets half of the machine's memory unless memory= in .wslconfig of the Windows user says more."
+        return " WSL gets half of the machine's memory unless memory= in the Windows user's .wslconfig allows more."
     return ""
 
 
@@ -147,11 +148,11 @@ def check_disk(model: Model) -> Iterator[Finding]:
     if need > free:
         yield finding(
             "disk-insufficient",
-            f"merging it again takes about {format_bytes(need)}, and {format_bytes(free)} are free at "
+            f"merging it needs about {format_bytes(need)}, and {format_bytes(free)} are free at "
             f"{printable(str(model.path.parent))}",
             evidence={"needed_bytes": need, "free_bytes": free, "path": str(model.path.parent)},
             fix=Fix(
-                summary="Make room there before `sage-doctor fix`, or let the model's path lead to a larger disk.",
+                summary="Free disk space there before `sage-doctor fix`, or move the model's path to a larger disk.",
                 commands=("df -h",),
             ),
         )

@@ -13,6 +13,8 @@ from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable
 
+ORDER = 120  # of the check files: causes before consequences
+
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
 
 
@@ -33,7 +35,7 @@ def check_packages_agree(host: Host) -> Iterator[Finding]:
 
 @check("static", after=LOCATED)
 def check_model_packages(model: Model, host: Host) -> Iterator[Finding]:
-    """The sessions' interpreter has what this model's table and its files take."""
+    """The sessions' interpreter has what this model's table and its files need."""
     session = _listed(host)
     if session.version_of("transformers") is None:
         raise NotApplicable("the sessions' interpreter has no transformers")

@@ -1,4 +1,4 @@
-"""Where models are said to lie, and whether that is so."""
+"""Where models are said to be, and whether they are there."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
-from sage_doctor.findings.advice import as_candidates, copy_commands, where_it_may_be
-from sage_doctor.findings.repairability import why_not_modes, with_repair
-from sage_doctor.findings.weight_findings import merge_commands
+from sage_doctor.findings.candidates import as_candidates, copy_commands, where_it_may_be
+from sage_doctor.findings.repairability import why_not_modes
+from sage_doctor.findings.restore import merge_commands, with_repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
+
+ORDER = 40  # of the check files: causes before consequences
 
 
 @check("static")
 def check_path(model: Model) -> Iterator[Finding]:
     """The declared path leads to a directory."""
     if model.hub is not None:
-        raise NotApplicable("it lies in the Hugging Face cache")
+        raise NotApplicable("it is in the Hugging Face cache")
     node = model.location.node
     shown = printable(str(model.path))
     evidence = {"path": str(model.path)}
@@ -28,10 +30,11 @@ def check_path(model: Model) -> Iterator[Finding]:
         link = model.location.existing
         yield finding(
             "path-dangling-symlink",
-            f"{shown} is not there: on the way to it {printable(str(link))} is {printable(inspect_path(link).detail)}",
+            f"{shown} does not exist: on the way to it, {printable(str(link))} is "
+            f"{printable(inspect_path(link).detail)}",
             evidence={**evidence, "link": str(link)},
             fix=Fix(
-                summary="Point the link at the directory that is really there, or mount what it leads to.",
+                summary="Point the link at an existing directory, or mount its target.",
                 commands=(f"ls -l {shell_quote(link)}",),
             ),
         )
@@ -43,14 +46,14 @@ def check_path(model: Model) -> Iterator[Finding]:
             f"{shown} is {printable(node.detail)}",
             evidence=evidence,
             fix=Fix(
-                summary="Point the link at the directory that is really there, or name that directory in the manifest.",
+                summary="Point the link at an existing directory, or name that directory in the manifest.",
                 commands=(f"ls -l {shell_quote(model.path)}",),
             ),
         )
     elif node.kind == "unreadable":
         yield finding(
             "path-unreadable",
-            f"{shown} cannot be looked at: {node.detail}",
+            f"{shown} cannot be inspected: {node.detail}",
             evidence=evidence,
             fix=Fix(
                 summary="Give this user access to every directory on the way.",
@@ -61,7 +64,7 @@ def check_path(model: Model) -> Iterator[Finding]:
         what = node.detail or "a file"
         yield finding(
             "path-not-directory",
-            f"{shown} is {what}, where a model directory is expected",
+            f"{shown} is {what}, not a model directory",
             evidence=evidence,
             fix=Fix(
                 summary="Name the directory that holds the model's files.",
@@ -114,7 +117,7 @@ def _missing(model: Model) -> Finding:
         evidence["foreign_home"] = foreign
         return finding(
             "path-foreign-home",
-            f"{shown} lies in {printable(foreign)}, the home of another machine or user, and is not here",
+            f"{shown} is in {printable(foreign)}, another machine's or user's home, and does not exist here",
             evidence=evidence,
             fix=Fix(
                 summary=f'{what_now}: write it with a variable (path = "{{zoo}}/…") that each machine sets to its own '
@@ -128,7 +131,7 @@ def _missing(model: Model) -> Finding:
     )
     return finding(
         "path-missing",
-        f"{shown} does not exist; {printable(str(location.existing))} is as far as it goes",
+        f"{shown} does not exist; the deepest existing parent is {printable(str(location.existing))}",
         evidence=evidence,
         fix=_merged_anew(model) if _can_be_merged(model) else fix,
     )
@@ -139,5 +142,5 @@ def _can_be_merged(model: Model) -> bool:
 
 
 def _merged_anew(model: Model) -> Fix:
-    summary = "It is a merged model that was never merged on this machine: merge it, or copy it from one that has it."
+    summary = "The manifest says how to merge it: merge it, or copy it from a machine that has it."
     return with_repair(Fix(summary=summary, commands=merge_commands(model)), model, "merge")

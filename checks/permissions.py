@@ -6,10 +6,13 @@ import os
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.findings.repairability import why_not_modes, with_repair
+from sage_doctor.findings.repairability import why_not_modes
+from sage_doctor.findings.restore import with_repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import readable_by
 from sage_doctor.text import printable, shell_quote
+
+ORDER = 60  # of the check files: causes before consequences
 
 
 @check("static", after=["check_path", "check_hub", "check_hub_blobs"])
@@ -25,7 +28,7 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
     if closed:
         yield finding(
             "path-unreadable",
-            f"{printable(closed[0])} may not be read by the user that runs sessions",
+            f"the user that runs sessions cannot read {printable(closed[0])}",
             evidence={"files": closed},
             fix=_opened(model, closed, "u+r", "Allow reading."),
         )
@@ -35,13 +38,13 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
         owner = dict(own)[private[0]].uid
         yield finding(
             "weights-private-mode",
-            f"{printable(private[0])} is readable by its owner only (user {owner}); others are refused",
+            f"only its owner (user {owner}) can read {printable(private[0])}",
             evidence={"files": private},
             fix=_opened(
                 model,
                 private,
                 "a+r",
-                "Open the files to the user that runs sessions; safetensors writes them for the owner only.",
+                "Make the files readable for the user that runs sessions.",
             ),
         )
 

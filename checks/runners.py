@@ -14,6 +14,8 @@ from sage_doctor.text import printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.paths.scan import ScannedFile
 
+ORDER = 20  # of the check files: causes before consequences
+
 
 @check("static")
 def check_runners(host: Host) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.findings.probe import over
+from sage_doctor.findings.budgets import over
 from sage_doctor.findings.services import in_trouble
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.service_prober import ServiceProber
@@ -15,6 +15,8 @@ from sage_doctor.text import printable
 
 if TYPE_CHECKING:
     from sage_doctor.services import ServiceFailure
+
+ORDER = 180  # of the check files: causes before consequences
 
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ def check_service_key(service: Service) -> Iterator[Finding]:
     if not key:
         problem = f"the environment variable {name}, which holds the service's key, is not set here"
     elif not key.isascii() or not key.isprintable():
-        problem = f"the environment variable {name} holds characters that no HTTP header may carry"
+        problem = f"the environment variable {name} holds characters that are not allowed in an HTTP header"
     else:
         return
     yield finding(
@@ -37,8 +39,8 @@ def check_service_key(service: Service) -> Iterator[Finding]:
         problem,
         evidence={"variable": name},
         fix=Fix(
-            summary=f"Set {name} where sessions and the doctor run: cron and systemd do not read a shell's profile "
-            "(EnvironmentFile= in a unit, a line in the crontab)."
+            summary=f"Set {name} where sessions and sage-doctor run (EnvironmentFile= in a unit, a line in the "
+            "crontab)."
         ),
     )
 
@@ -66,7 +68,7 @@ def check_service_model(service: Service, ask: ServiceProber) -> Iterator[Findin
 def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) -> Iterator[Finding]:
     """The service really generates, and what it says is an answer."""
     if not service.required:
-        raise NotApplicable("nothing needs it now: there is memory to load the model itself")
+        raise NotApplicable("not needed now: there is memory to load the model itself")
     speech, trouble = _sorted(ask.speech(service))
     if trouble is not None:
         yield in_trouble(service, trouble)
@@ -75,9 +77,9 @@ def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) 
     if speech.is_error:
         yield finding(
             "service-error",
-            f"the service says with success what is an error: {printable(speech.text, limit=200)}",
+            f"the service sent an error message as its answer: {printable(speech.text, limit=200)}",
             evidence={"url": service.spec.url, "answer": speech.text[:500]},
-            fix=Fix(summary="Look at the service's log: the work behind it failed, and it does not say so."),
+            fix=Fix(summary="Look at the service's log: generation failed there."),
         )
         return
     notes.answer = speech.text
@@ -87,8 +89,8 @@ def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) 
             f"the model {printable(speech.degeneration.description)}",
             evidence={"form": speech.degeneration.kind, "answer": speech.text[:500], "url": service.spec.url},
             fix=Fix(
-                summary="The service runs, and its model says nothing of use: look at the weights and the chat "
-                "template it was started with, and compare with a machine where it answers."
+                summary="Check the weights and the chat template that the service was started with, and compare with a "
+                "machine where it answers."
             ),
         )
 
@@ -97,7 +99,7 @@ def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) 
 def check_service_speed(service: Service, ask: ServiceProber, notes: Notes) -> Iterator[Finding]:
     """The service is as fast as its budget asks."""
     if not service.required:
-        raise NotApplicable("nothing needs it now: there is memory to load the model itself")
+        raise NotApplicable("not needed now: there is memory to load the model itself")
     speech, _ = _sorted(ask.speech(service))
     if speech is None:
         raise NotApplicable("nothing was generated")

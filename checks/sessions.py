@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sage_doctor.facts.traces import HighestNumber, SearchGaps, Trace, Traces
     from sage_doctor.history.watermarks import Counter, Mark, Watermarks
 
+ORDER = 30  # of the check files: causes before consequences
+
 _LARGEST_MEASURED = 1 << 53  # beyond it a float is not exact
 
 
@@ -45,13 +47,12 @@ def _stale(host: Host, spec: HeartbeatSpec, traces: Traces) -> Finding:
     if newest is not None:
         over = format_duration(newest.age_s - spec.max_age_s)
         said.append(
-            f"the newest trace, {_below(host, newest.path)}, is {format_duration(newest.age_s)} old: {over} "
-            "more than the "
-            f"{format_duration(spec.max_age_s)} allowed"
+            f"the newest trace, {_below(host, newest.path)}, is {format_duration(newest.age_s)} old: {over} more than "
+            f"the {format_duration(spec.max_age_s)} allowed"
         )
     elif ahead is None:
-        absent = f" ({join_limited([_below(host, p) for p in traces.absent])} is not there)" if traces.absent else ""
-        said.append(f"no file matches {join_limited(list(spec.paths))}: no session has left a trace{absent}")
+        absent = f" ({join_limited([_below(host, p) for p in traces.absent])} does not exist)" if traces.absent else ""
+        said.append(f"no file matches {join_limited(list(spec.paths))}{absent}")
     if ahead is not None:
         said.append(_ahead(host, ahead))
     said += _unseen(host, traces.unseen)
@@ -73,15 +74,14 @@ def _stale(host: Host, spec: HeartbeatSpec, traces: Traces) -> Finding:
 
 def _ahead(host: Host, trace: Trace) -> str:
     return (
-        f"{_below(host, trace.path)} is dated {format_duration(-trace.age_s)} in the future: this clock was set "
-        "back, or was "
-        "wrong when the file was written"
+        f"{_below(host, trace.path)} is dated {format_duration(-trace.age_s)} in the future: this clock was set back, "
+        "or was wrong when the file was written"
     )
 
 
 def _look_at_the_clock() -> Fix:
     return Fix(
-        summary="Compare the clock with another one and set it. Until then ages of files say nothing.",
+        summary="Compare the clock with another one and set it. Until then, the ages of files mean nothing.",
         commands=("date",),
     )
 
@@ -97,7 +97,7 @@ def _look_at_the_timer(host: Host) -> Fix:
 
 def _unseen(host: Host, unseen: SearchGaps) -> list[str]:
     told = [f"{_below(host, p)} could not be listed ({why})" for p, why in unseen.unreadable.items()]
-    return told + (["there are more names than are looked at"] if unseen.cut else [])
+    return told + (["there are more files than sage-doctor reads"] if unseen.cut else [])
 
 
 def _below(host: Host, path: str) -> str:
@@ -125,7 +125,7 @@ def check_states(host: Host, notes: Notes) -> Iterator[Finding]:
             if abs(state.counter) < _LARGEST_MEASURED:
                 notes.measure(f"state_{spec.name}", state.counter, "")
             key = Counter(str(manifest.path), spec.name, spec.counter)
-            numbered = read_numbers(spec.at_least, manifest.directory) if spec.at_least is not None else None
+            numbered = read_numbers(spec.min_from_glob, manifest.directory) if spec.min_from_glob is not None else None
             regressed = _regressed(host, spec, state.counter, record.marks.marks.get(key), numbered)
             unheld = _unheld(host, spec, numbered)
             if regressed is not None:
@@ -169,15 +169,15 @@ class _Record:
 def _unrecorded(record: _Record) -> Finding:
     said = "; ".join(record.trouble)
     if record.aside:
-        said += f"; it was put aside as {printable(record.aside)}, and a new one begun"
+        said += f"; it was moved to {printable(record.aside)}, and a new one was started"
     return finding(
         "state-unrecorded",
-        f"{said}: a counter that goes backwards may not be noticed",
+        said,
         evidence={"file": str(record.store.path), **({"aside": record.aside} if record.aside else {})},
         fix=Fix(
-            summary="Nothing to do: from now on it is kept again."
+            summary="Nothing to do: values are recorded again from now on."
             if record.aside
-            else "Let this user write there, or set STATE_DIRECTORY or XDG_STATE_HOME to a directory that lasts."
+            else "Let this user write there, or set STATE_DIRECTORY or XDG_STATE_HOME to a persistent directory."
         ),
     )
 
@@ -189,25 +189,25 @@ def _invalid(spec: StateSpec, message: str) -> Finding:
         subject=f"state:{spec.name}",
         evidence={"file": str(spec.path), **({"counter": spec.counter} if spec.counter else {})},
         fix=Fix(
-            summary="Keep a copy of what is there. Then restore the last good version, from version control or a "
-            "backup, before the next session overwrites it.",
+            summary="Keep a copy of the file. Then restore the last good version from version control or a backup, "
+            "before the next session overwrites it.",
             commands=(_past(spec),),
         ),
     )
 
 
 def _unheld(host: Host, spec: StateSpec, numbered: HighestNumber | None) -> Finding | None:
-    """Return why a counter cannot be held against the numbers of files, or None. No file at all is the beginning."""
+    """Return why a counter cannot be compared with the numbers of files, or None. No file at all is the beginning."""
     if numbered is None or not (numbered.unseen or (numbered.count and numbered.number is None)):
         return None
     why = "; ".join(_unseen(host, numbered.unseen)) or "none of the names has a number where its wildcards are"
     return finding(
         "state-invalid",
-        f"{spec.counter} cannot be held against {printable(spec.at_least or '', limit=200)}: {why}",
+        f"{spec.counter} cannot be compared with {printable(spec.min_from_glob or '', limit=200)}: {why}",
         severity="warning",
         subject=f"state:{spec.name}",
-        evidence={"file": str(spec.path), "at_least": spec.at_least, "matches": numbered.count},
-        fix=Fix(summary="Correct the permissions of that directory, or at_least in the manifest."),
+        evidence={"file": str(spec.path), "at_least": spec.min_from_glob, "matches": numbered.count},
+        fix=Fix(summary="Correct the permissions of that directory, or min_from_glob in the manifest."),
     )
 
 
@@ -222,13 +222,13 @@ def _regressed(
     if was is not None:
         said.append(f"was {_number(was.value)} before ({printable(was.at, limit=40)})")
     if file is not None:
-        said.append(f"{_below(host, file.path or '')} is there")
+        said.append(f"{_below(host, file.path or '')} exists")
     manifest = shell_quote(host.manifest.path if host.manifest else "")
     accept = f"sage-doctor history accept {shell_quote(spec.name)} --manifest {manifest}"
     meant = (
-        "Where it was set back on purpose, `sage-doctor history accept` shows both values and asks."
+        "If it was reset on purpose, `sage-doctor history accept` shows both values and asks."
         if was is not None
-        else "Where it was set back on purpose, move the files with higher numbers away."
+        else "If it was reset on purpose, move the files with higher numbers away."
     )
     return finding(
         "state-regressed",

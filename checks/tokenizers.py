@@ -11,10 +11,12 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.embeddings import embedding_tensor
-from sage_doctor.findings.advice import as_candidates
-from sage_doctor.findings.weight_findings import companions_back, lfs_pull
+from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.restore import companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
+
+ORDER = 90  # of the check files: causes before consequences
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
@@ -63,7 +65,7 @@ _WITHOUT = frozenset(
 
 @check("static", after=LOCATED, kinds=FULL)
 def check_tokenizer(model: Model) -> Iterator[Finding]:
-    """A tokenizer lies beside the weights."""
+    """There is a tokenizer beside the weights."""
     if model.config.model_type in _WITHOUT:
         raise NotApplicable(f"models of type {model.config.model_type} take no text")
     if model.tokenizer.source is None:
@@ -96,8 +98,8 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
     if facts.merges_as_pairs and version and _older(version, PAIRED_MERGES_SINCE):
         yield finding(
             "tokenizer-invalid",
-            f"tokenizer.json is written in a form that the session's tokenizers {printable(version)} cannot read "
-            "(merges as pairs, since 0.20)",
+            f"tokenizer.json has a format that the session's tokenizers {printable(version)} cannot read (merges as "
+            "pairs, since 0.20)",
             evidence={"files": ["tokenizer.json"], "tokenizers": version},
             fix=Fix(
                 summary="Upgrade tokenizers (and transformers with it) in the sessions' environment.",
@@ -132,12 +134,11 @@ def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
         token = printable(facts.highest_token or "", limit=40)
         yield finding(
             "tokenizer-vocab-overflow",
-            f"token id {facts.highest_id} ({token}) has no row: the embedding has {rows}. Using it ends in IndexError.",
+            f"token id {facts.highest_id} ({token}) has no row in the embedding, which has {rows}",
             evidence={"highest_id": facts.highest_id, "token": facts.highest_token, "rows": rows},
             fix=dataclasses.replace(
                 back,
-                summary="The tokenizer belongs to another model, or tokens were added and the weights never resized: "
-                f"copy the tokenizer that belongs to these weights. {back.summary}",
+                summary=f"Copy the tokenizer that belongs to these weights. {back.summary}",
             ),
         )
 
@@ -152,7 +153,7 @@ def check_chat_template(model: Model) -> Iterator[Finding]:
     if not owner.tokenizer.chat_template:
         yield finding(
             "chat-template-missing",
-            "a prompt is declared, and the tokenizer has no chat template: the prompt goes in as plain text",
+            "a prompt is declared, but the tokenizer has no chat template: the prompt is passed as plain text",
             evidence={"path": str(owner.path)},
             fix=Fix(
                 summary="Copy chat_template.jinja (or tokenizer_config.json) from the chat version of the base, or "

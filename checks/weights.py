@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
-from sage_doctor.findings.advice import as_candidates
-from sage_doctor.findings.hub_findings import is_snapshot, snapshot_without_weights
-from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine, with_repair
-from sage_doctor.findings.weight_findings import bring_back, broken_header, merge_commands
+from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.hub import is_snapshot, snapshot_without_weights
+from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine
+from sage_doctor.findings.restore import bring_back, merge_commands, with_repair
+from sage_doctor.findings.weights import broken_header
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
+
+ORDER = 70  # of the check files: causes before consequences
 
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
@@ -31,10 +34,10 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
         what = node.detail or f"a {node.kind}"
         yield finding(
             code,
-            f"{name} is {printable(what)}, so a load passes over it and finds no weights",
+            f"{name} is {printable(what)}, so a loader finds no weights",
             evidence={"file": name},
             fix=Fix(
-                summary="Put the real file there.",
+                summary="Replace it with the real file.",
                 commands=(f"ls -l {shell_quote(model.path / name)}",),
             ),
         )
@@ -42,15 +45,15 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
     if weights.explicit is not None:
         yield finding(
             "weights-missing",
-            f"config.json names {printable(weights.explicit)} as the weights (transformers_weights), and it is not "
-            "there",
+            f"config.json names {printable(weights.explicit)} as the weights (transformers_weights), which does not "
+            "exist",
             evidence={"file": weights.explicit},
             fix=bring_back(model, [weights.explicit]),
         )
     elif weights.shards:
         yield finding(
             "shard-index-missing",
-            f"{len(weights.shards)} shard(s) are there, but no model.safetensors.index.json: a load finds none of them",
+            f"{len(weights.shards)} shard(s), but no model.safetensors.index.json",
             evidence={"shards": list(weights.shards[:50])},
             fix=_index_back(model, "model.safetensors.index.json"),
         )
@@ -61,31 +64,28 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
 
 
 def _index_back(model: Model, name: str) -> Fix:
-    """Return the fix for a shard index: made again from the shards where they are whole, else brought back."""
+    """Return the fix for a shard index: rebuilt from the shards if they are complete, else copied."""
     fix = bring_back(model, [name])
     if name != INDEX or why_not_index(model):
         return fix
-    made = Fix(summary="The shards are whole: make their index again from their headers.", commands=fix.commands[1:])
+    made = Fix(summary="The shards are complete: rebuild the index from their headers.", commands=fix.commands[1:])
     return with_repair(made, model, "rebuild-index")
 
 
 def _none_at_all(model: Model) -> Finding:
     present = sorted(n for n in model.tree.names if n.endswith((".json", ".model", ".jinja", ".txt")))
     others = list(model.weights.others)
-    text = "no weights: neither model.safetensors nor shards nor a .bin"
+    text = "no weights: no model.safetensors, no shards, no .bin file"
     if "config.json" not in model.tree.names:
-        text += ", and no config.json"
+        text += ", no config.json"
     if others:
-        text += f"; {join_limited(others)} would not be looked at"
+        text += f"; a loader ignores {join_limited(others)}"
     elif present:
         text += f" (only {join_limited(present, most=4)})"
     commands = merge_commands(model)
     candidates = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
     if commands:
-        summary = (
-            "This is a merged model that was never merged on this machine, or whose weights were not copied. "
-            "Merge it again from its base and adapter, or copy the weights from a machine that has them."
-        )
+        summary = "Merge it from its base and adapter, or copy the weights from a machine that has them."
     else:
         summary = "Copy the weights from a machine that has them, or download them again."
     if candidates and not commands:
@@ -112,11 +112,10 @@ def check_shard_index(model: Model) -> Iterator[Finding]:
     if index.escaping:
         yield finding(
             "shard-path-escape",
-            f"{index.name} names {printable(index.escaping[0], limit=120)}, which lies outside the model directory",
+            f"{index.name} names {printable(index.escaping[0], limit=120)}, which is outside the model directory",
             evidence={"file": index.name, "escaping": list(index.escaping[:20])},
             fix=Fix(
-                summary="Do not load this model: nobody writes such an index by accident. Fetch it again from where "
-                "you trust it.",
+                summary="Do not load this model. Fetch it again from a source you trust.",
             ),
         )
     elif index.problem:
@@ -130,7 +129,7 @@ def check_shard_index(model: Model) -> Iterator[Finding]:
     elif not index.has_metadata:
         yield finding(
             "shard-index-invalid",
-            f"{index.name} has no metadata object; transformers stops with KeyError: 'metadata'",
+            f"{index.name} has no metadata object",
             evidence={"file": index.name},
             fix=_index_back(model, index.name),
         )
@@ -145,10 +144,11 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
     if missing:
         names = [f.name for f in missing]
         have = [f for f in model.weights.files if f.node.kind == "file"]
-        size = f"; those there are {format_bytes(sum(f.node.size for f in have) / len(have))} each" if have else ""
+        size = f"; the others are {format_bytes(sum(f.node.size for f in have) / len(have))} each" if have else ""
         yield finding(
             "shard-missing",
-            f"{len(missing)} of {len(model.weights.files)} shards are not there: {join_limited(names)}{size}",
+            f"{len(missing)} of {len(model.weights.files)} shards {'is' if len(missing) == 1 else 'are'} missing: "
+            f"{join_limited(names)}{size}",
             evidence={"missing": names[:200], "present": [f.name for f in have][:200]},
             fix=bring_back(model, names),
         )
@@ -196,8 +196,7 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
             parts.append(f"{len(only_held)} tensor(s) in the shards are not in it ({join_limited(only_held, most=2)})")
         yield finding(
             "shard-index-mismatch",
-            f"{index.name} does not fit the shards: {'; '.join(parts)}. A load fills what it misses with random "
-            "numbers.",
+            f"{index.name} does not match the shards: {'; '.join(parts)}",
             evidence={"only_in_index": only_named[:50], "only_in_shards": only_held[:50]},
             fix=_index_back(model, index.name),
         )
@@ -205,13 +204,13 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
 
 @check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
 def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
-    """There is one set of weights, so that a load cannot take a stale one."""
+    """There is one set of weights, so that a loader cannot take a stale one."""
     weights = model.weights
     if "model.safetensors" in weights.present and "model.safetensors.index.json" in weights.present:
         shards = read_shards(model)
         stale = model.path / "model.safetensors"
         fix = Fix(
-            summary="Find out which set is right, and put the other one aside.",
+            summary="Find out which set is right, and move the other one away.",
             commands=(
                 f"ls -l --time-style=full-iso {shell_quote(model.path)}",
                 f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
@@ -219,15 +218,14 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
         )
         yield finding(
             "weights-ambiguous",
-            "model.safetensors and a sharded set are both there; a load takes model.safetensors, which may be the "
-            "stale one",
+            "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
             evidence={"taken": "model.safetensors", "ignored": shards},
             fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
         )
 
 
 def read_shards(model: Model) -> list[str]:
-    """Return the names of a sharded set that a load passes over."""
+    """Return the names of a sharded set that a loader ignores."""
     return ["model.safetensors.index.json", *model.weights.shards][:50]
 
 
@@ -237,13 +235,10 @@ def check_weights_not_pickled(model: Model) -> Iterator[Finding]:
     if model.weights.form in ("pickle", "pickle-sharded"):
         yield finding(
             "weights-pickle-only",
-            f"the only weights are pickles ({join_limited([f.name for f in model.weights.files])}); torch "
-            "before 2.6 refuses "
-            "them, and loading one can run code",
+            f"the only weights are pickles: {join_limited([f.name for f in model.weights.files])}",
             evidence={"files": [f.name for f in model.weights.files][:50]},
             fix=Fix(
-                summary="Where the model's source offers safetensors, fetch those. Convert only a file whose origin "
-                "you "
-                "trust, with torch 2.10 or newer.",
+                summary="If the model's source offers safetensors, fetch those. Otherwise convert the file with torch "
+                "2.10 or newer, if you trust its origin.",
             ),
         )

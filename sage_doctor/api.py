@@ -88,7 +88,7 @@ def _complete(name: str, manifest: Manifest) -> Model:
     manifest.model(name)  # says which names there are
     models = models_of(manifest)
     tried: list[str] = []
-    for candidate in (name, *manifest.models[name].instead):
+    for candidate in (name, *manifest.models[name].fallback):
         model = models.get(candidate)
         if model is None:
             tried.append(f"{candidate}: not on this machine")

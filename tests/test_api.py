@@ -21,7 +21,7 @@ MANIFEST = """schema = 1
 [models.talk]
 kind = "full"
 path = "zoo/talk"
-or = ["old-talk"]
+fallback = ["old-talk"]
 [models.old-talk]
 kind = "full"
 path = "zoo/old"
@@ -94,7 +94,7 @@ def test_without_anything_complete_the_text_is_the_doctors_finding(site: Path) -
     with pytest.raises(ModelNotFound) as caught:
         resolve("talk", manifest=site / "sage-doctor.toml")
     text = str(caught.value)
-    assert text.startswith("talk: weights-missing: no weights: neither model.safetensors")
+    assert text.startswith("talk: weights-missing: no weights: no model.safetensors")
     assert f"\n  $ ls -la {site}/zoo/talk" in text or "\n  $ " in text
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.options import add_history, add_manifest, add_outputs, seconds
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.render import FORMATS, write
 from sage_doctor.render.progress import live_progress
@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="deadline of the whole run")
+    parser.add_argument("--timeout", type=duration, metavar="TIME", help="deadline of the whole run")
     add_history(parser)
 
 

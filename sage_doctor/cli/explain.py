@@ -7,6 +7,7 @@ import sys
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings import catalogue
+from sage_doctor.findings.declaration import Declaration
 from sage_doctor.render import screen_of
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.text import printable
@@ -32,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         found = _recognised()
     else:
         try:
-            found = (catalogue.entry(options.code),)
+            found = (catalogue.get(options.code),)
         except ValueError as error:
             raise UsageError(printable(str(error))) from error
     text = "\n".join(_text(e) for e in found[:MOST_ENTRIES])
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recognised() -> tuple[catalogue.Entry, ...]:
+def _recognised() -> tuple[Declaration, ...]:
     from sage_doctor.findings.recognition import search  # noqa: PLC0415 - compiles a hundred patterns
 
     if sys.stdin.isatty():
@@ -53,10 +54,10 @@ def _recognised() -> tuple[catalogue.Entry, ...]:
     return found
 
 
-def _text(entry: catalogue.Entry) -> str:
+def _text(known: Declaration) -> str:
     out = Writer(screen_of(sys.stdout))
-    out.text(f"{entry.code} ({entry.severity}): {entry.title}")
+    out.text(f"{known.code} ({known.severity}): {known.title}")
     out.blank()
-    out.text(entry.cause, head="why: ", indent=2, after=5)
-    out.text(entry.cure, head="fix: ", indent=2, after=5)
+    out.text(known.cause, head="why: ", indent=2, after=5)
+    out.text(known.remediation, head="fix: ", indent=2, after=5)
     return out.read()

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.cli.options import add_history, add_manifest, add_outputs, length_of_time
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.asking import ask_until_open
 from sage_doctor.gate.output import GateOutput
@@ -29,21 +29,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--level", choices=LEVELS, default="generate", help="how deep (default: generate)")
     parser.add_argument(
         "--timeout",
-        type=length_of_time,
+        type=duration,
         metavar="TIME",
         help="deadline of the whole decision (default: the manifest's, or 2m)",
     )
-    parser.add_argument("--stage-timeout", type=length_of_time, metavar="TIME", help="deadline of one stage of a load")
+    parser.add_argument("--stage-timeout", type=duration, metavar="TIME", help="deadline of one stage of a load")
     parser.add_argument(
         "--max-age",
-        type=length_of_time,
+        type=duration,
         metavar="TIME",
         help="maximum age of a recorded result (default: the manifest's, or 24h)",
     )
     parser.add_argument("--no-cache", action="store_true", help="ignore recorded results and check again")
     parser.add_argument("--fresh", action="store_true", help=argparse.SUPPRESS)  # the old name, in 0.1 only
     parser.add_argument(
-        "--wait", type=length_of_time, metavar="TIME", help="if not open, ask again until it is, for this long"
+        "--wait", type=duration, metavar="TIME", help="if not open, ask again until it is, for this long"
     )
     parser.add_argument(
         "--fail-on", choices=("error", "warning"), default="error", help="what blocks sessions (default: error)"

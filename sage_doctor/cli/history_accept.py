@@ -110,9 +110,9 @@ def _warn_of_higher_file(manifest: Manifest, spec: StateSpec, value: float) -> N
     """Warn if a numbered file still contradicts the state: the record does not change that."""
     from sage_doctor.facts.traces import read_numbers  # noqa: PLC0415 - likewise
 
-    if spec.at_least is None:
+    if spec.min_from_glob is None:
         return
-    files = read_numbers(spec.at_least, manifest.directory)
+    files = read_numbers(spec.min_from_glob, manifest.directory)
     if files.number is not None and files.number > value:
         sys.stderr.write(
             f"{printable(files.path or '')} still has a higher number: move it away, or correct the state\n"

@@ -6,7 +6,6 @@ Changes nothing. Exits with 3 if no model has enough runs.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the proposals. Raises `DoctorError` without a manifest, for an unknown model or an unreadable history."""
     from sage_doctor.history import series_of  # noqa: PLC0415 - --help needs no SQLite
     from sage_doctor.history.calibration import LEAST_RUNS, propose  # noqa: PLC0415
+    from sage_doctor.manifest.quoting import key  # noqa: PLC0415
 
     host = host_of(options.manifest)
     series = series_of(host)
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if series is None or manifest is None:
         raise UsageError("no sage-doctor.toml in this directory or above; name one with --manifest")
     names = [manifest.model(name).name for name in options.names] or list(manifest.models)
-    table = f"machines.{_key(manifest.machine.name)}.models" if manifest.machine is not None else "models"
+    table = f"machines.{key(manifest.machine.name)}.models" if manifest.machine is not None else "models"
     out = [
         f"# Budgets from the runs on {printable(host.name, limit=80)}, with a margin.",
         "# If a table exists already, add the budget line to it.",
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         proposed = True
         out += [
             "",
-            f"[{table}.{_key(name)}]",
+            f"[{table}.{key(name)}]",
             *(f"# {_words(p, LEAST_RUNS)}" for p in found),
             f"budget = {{ {_values(enough)} }}",
         ]
@@ -69,11 +69,3 @@ def _words(proposal: Proposal, needed: int) -> str:
 
 def _values(proposals: list[Proposal]) -> str:
     return ", ".join(f"{p.name} = {p.value:g}" for p in proposals)
-
-
-def _key(name: str) -> str:
-    """Return a name as a key of TOML, quoted where it must be."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        return name
-    shown = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in name)
-    return f'"{shown}"'

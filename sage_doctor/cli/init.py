@@ -29,13 +29,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the manifest to write or complete (default: the one in use here, else ./sage-doctor.toml)",
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be written and write nothing")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask: take the best guess, and mark it")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask; write guesses as marked comments")
 
 
 def run(options: argparse.Namespace) -> int:
     """Search, show, ask and write. Raises `ManifestError`, `UsageError` and `NothingSelected`."""
     from sage_doctor.init.additions import added, read_text, target_of  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.init.inventory import survey_of  # noqa: PLC0415
+    from sage_doctor.init.inventory import take_inventory  # noqa: PLC0415
     from sage_doctor.manifest import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
 
     cwd = _cwd()
@@ -43,24 +43,24 @@ def run(options: argparse.Namespace) -> int:
     in_use = nearest_manifest(cwd) or _named_by(os.environ, cwd)
     path = target_of(options.manifest, in_use, cwd, FILE_NAME)
     if not path.parent.is_dir():
-        raise UsageError(f"{printable(str(path.parent))} is not a directory, so no manifest can be written there")
+        raise UsageError(f"no manifest can be written: {printable(str(path.parent))} is not a directory")
     old = read_text(path)
     manifest = load_for_host(path) if old is not None and old.strip() else None
     quiet = options.yes or options.dry_run or not sys.stdin.isatty()
-    survey = survey_of(roots, path, manifest, os.environ, (lambda _: None) if quiet else _ask)
-    if survey.first and not survey.new:
-        _remark(survey)
+    inventory = take_inventory(roots, path, manifest, os.environ, (lambda _: None) if quiet else _ask)
+    if inventory.is_new and not inventory.new:
+        _remark(inventory)
         where = ", ".join(printable(t) for t in options.targets) or "."
         raise NothingSelected(
             f"no model directory at or below {where}; name the directories that hold your models: sage-doctor init DIR"
         )
-    addition = added(survey, path, old)
-    if addition.nothing:
-        _remark(survey)
-        sys.stdout.write(f"{printable(str(path))} has everything that was found; nothing to add\n")
+    addition = added(inventory, path, old)
+    if addition.is_empty:
+        _remark(inventory)
+        sys.stdout.write(f"nothing to add: {printable(str(path))} already has everything that was found\n")
         return 0
     _say(*addition.diff(), "")
-    _remark(survey)
+    _remark(inventory)
     if options.dry_run:
         return 0
     return _written(addition, yes=options.yes)
@@ -70,7 +70,7 @@ def _cwd() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise UsageError("the working directory cannot be reached any more; change to another one") from error
+        raise UsageError("the working directory no longer exists; change to another one") from error
 
 
 def _root(cwd: Path, text: str) -> Path:
@@ -99,7 +99,9 @@ def _written(addition: Addition, *, yes: bool) -> int:
     marks = addition.new.count("check this") - (addition.old or "").count("check this")
     _say(f"written  {shown}")
     if marks > (addition.old is None):
-        _say(f"next     read what is marked `check this` in {shell_quote(addition.path)}, then run: sage-doctor check")
+        _say(
+            f"next     review what is marked `check this` in {shell_quote(addition.path)}, then run: sage-doctor check"
+        )
     else:
         _say("next     sage-doctor check")
     return 0
@@ -125,9 +127,9 @@ def _ask(question: OpenQuestion) -> str | None:
     return None
 
 
-def _remark(survey: Inventory) -> None:
-    for text in survey.remarks:
-        sys.stderr.write(f"passed over: {printable(text, limit=500)}\n")
+def _remark(inventory: Inventory) -> None:
+    for text in inventory.remarks:
+        sys.stderr.write(f"note     {printable(text, limit=500)}\n")
 
 
 def _say(*lines: str) -> None:

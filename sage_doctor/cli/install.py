@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sage_doctor.cli.options import add_manifest
+from sage_doctor.cli.options import add_manifest, duration
 from sage_doctor.errors import UsageError
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.install.installation import Installation
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--on-boot", action="store_true", help="check after a reboot (default without --every and --session-unit)"
     )
     parser.add_argument("--every", metavar="SCHEDULE", help="check every 30m or 6h, or at 03:30,15:30")
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="deadline of each gate run")
+    parser.add_argument("--timeout", type=_timeout, metavar="TIME", help="deadline of each gate run")
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--user", action="store_true", help="install for your user (default, unless you are root)")
     whose.add_argument("--system", action="store_true", help="install for the machine (default for root)")
@@ -203,7 +203,8 @@ def _order(options: argparse.Namespace, *, system: bool) -> Order:
     return order
 
 
-def _seconds(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 86400:
-        raise argparse.ArgumentTypeError(f"{printable(text, limit=80)!r} is not a number of seconds from 1 to 86400")
-    return int(text)
+def _timeout(text: str) -> int:
+    value = duration(text)
+    if not 1 <= value <= 86400 or value != int(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, from 1s to 1d")
+    return int(value)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.options import duration_or_zero
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import live_progress
 from sage_doctor.text import format_bytes, printable, shell_quote
@@ -43,7 +44,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
     parser.add_argument(
-        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait this long for another merge of the same model"
+        "--wait",
+        type=duration_or_zero,
+        default=0.0,
+        metavar="TIME",
+        help="wait this long for another merge of the same model",
     )
 
 

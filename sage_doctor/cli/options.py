@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import math
+import re
 
-from sage_doctor.manifest.durations import EXPECTED
-from sage_doctor.manifest.durations import seconds as read_seconds
+from sage_doctor.manifest import durations
 
 
 def add_manifest(parser: argparse.ArgumentParser) -> None:
@@ -36,20 +35,16 @@ def add_history(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def seconds(text: str) -> float:
-    """Return a number of seconds above 0. Raises `argparse.ArgumentTypeError`."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
-
-
-def length_of_time(text: str) -> float:
-    """Return the seconds that a length of time such as 90s or 12h stands for. Raises `argparse.ArgumentTypeError`."""
-    value = read_seconds(text)
+def duration(text: str) -> float:
+    """Return the seconds that a duration such as 90s, 12h or 90 stands for. Raises `argparse.ArgumentTypeError`."""
+    value = durations.seconds(text)
     if value is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {EXPECTED}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {durations.EXPECTED}")
+    if value > durations.MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 100 years")
     return value
+
+
+def duration_or_zero(text: str) -> float:
+    """Return the seconds of a duration that may be 0. Raises `argparse.ArgumentTypeError`."""
+    return 0.0 if re.fullmatch(r"0+(\.0+)?\s*[smhdw]?", text.strip()) else duration(text)

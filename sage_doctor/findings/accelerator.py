@@ -2,17 +2,101 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.host import Host
 from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.host import Host
+
+TITLE = "Accelerator"
+DECLARATIONS = declare(
+    Declaration(
+        code="torch-cpu-build",
+        severity="error",
+        title="torch is a CPU build on a machine with a GPU",
+        cause="A plain `pip install` replaced the build for the accelerator with one for the CPU only. On Jetson this "
+        "happens whenever a package asks for a newer torch.",
+        remediation="Install the vendor's build again, and keep pip from replacing it with `--no-deps` or a "
+        "constraints file.",
+        shows=(r"Torch not compiled with (CUDA|MPS) enabled",),
+    ),
+    Declaration(
+        code="accelerator-missing",
+        severity="error",
+        title="The accelerator was not found",
+        cause="There is no driver, its device files are not accessible, or the device fell off the bus.",
+        remediation="Check the driver, and that the session's user can open the device files (groups `video` and "
+        "`render`). A reboot helps if the device is gone.",
+        shows=(
+            r"No CUDA GPUs are available",
+            r"Found no NVIDIA driver on your system",
+            r"no CUDA-capable device is detected",
+            r"CUDA unknown error",
+        ),
+    ),
+    Declaration(
+        code="driver-not-loaded",
+        severity="error",
+        title="NVIDIA's kernel module is not loaded",
+        cause="The module was not built for this kernel, is not signed for Secure Boot, or another driver took the "
+        "card.",
+        remediation="Build or sign the module for the running kernel (`dkms status`), or boot the kernel it was built "
+        "for.",
+        shows=(r"NVML: Driver Not Loaded|couldn't communicate with the NVIDIA driver",),
+    ),
+    Declaration(
+        code="accelerator-no-access",
+        severity="error",
+        title="The session's user cannot open the accelerator",
+        cause="The device files exist, but their mode keeps this user out.",
+        remediation="Add the user to the group that owns them (`video`, `render`) and log in again.",
+        shows=(r"/dev/nv\w+.{0,80}?Permission denied", r"NvRmMemInitNvmap failed with Permission denied"),
+    ),
+    Declaration(
+        code="accelerator-hidden",
+        severity="error",
+        title="The environment hides the accelerator",
+        cause="torch sees no device and runs on the CPU. The variable is often left over from a test, or set in a unit "
+        "file.",
+        remediation="Unset CUDA_VISIBLE_DEVICES in the sessions' environment, or let it name the device.",
+    ),
+    Declaration(
+        code="driver-mismatch",
+        severity="error",
+        title="The driver does not match torch or its own module",
+        cause="The driver was upgraded without a reboot, so that kernel module and library are of two releases; or it "
+        "is older than the CUDA that torch was built for.",
+        remediation="Reboot after a driver upgrade. Otherwise upgrade the driver, or install a torch that was built "
+        "for it.",
+        shows=(
+            r"The NVIDIA driver on your system is too old",
+            r"CUDA driver version is insufficient",
+            r"Driver/library version mismatch",
+            r"unsupported display driver / cuda driver combination",
+            r"forward compatibility was attempted on non supported HW",
+        ),
+    ),
+    Declaration(
+        code="accelerator-fallback",
+        severity="error",
+        title="The model would run on the CPU instead",
+        cause="Sessions would silently run on the CPU: many times slower, and with results that may differ.",
+        remediation="Find out why torch does not see the accelerator (build, driver, CUDA_VISIBLE_DEVICES) before any "
+        "session runs.",
+        shows=(r"CUDA is not available.{0,80}?CPU", r"(falling|fall) back to (the )?CPU"),
+    ),
+)
+
 
 LOOK_AT_NODES = "ls -l /dev/nvidia* /dev/nvmap /dev/dxg /dev/dri /proc/driver/nvidia/version"
 LOOK_AT_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
 KEEP_BUILD = (
     "Install the build of torch that this machine's vendor provides (on Jetson: NVIDIA's wheel; elsewhere the wheel "
-    "for your CUDA from PyTorch's own index), and keep pip from replacing it again: --no-deps, or a constraints file. "
-    "A plain `pip install` of something that asks for a newer torch is what usually replaced it."
+    "for your CUDA from PyTorch's own index), and keep pip from replacing it again: --no-deps, or a constraints file."
 )
 NO_DEVICES = ("", "-1", "NoDevFiles", "none", "void")
 
@@ -25,40 +109,38 @@ def accelerator_problem(host: Host) -> Finding | None:
     if wanted == "mps" and "mps" not in host.machine.accelerators:
         return finding(
             "accelerator-missing",
-            "sessions must run on mps, and this machine is no Mac with Apple silicon "
+            f"sessions must run on mps, and this machine is not a Mac with Apple silicon "
             f"({printable(host.machine.platform)}, {printable(host.machine.architecture)})",
             evidence={"accelerator": wanted, "platform": host.machine.platform},
-            fix=Fix(summary="Correct the accelerator of this machine in the manifest. On a Mac: is this Python one for "
-            "arm64, and not one for Intel under Rosetta?"),
+            fix=Fix(summary="Correct the accelerator of this machine in the manifest. On a Mac, check that this Python "
+            "is for arm64, not for Intel under Rosetta."),
         )  # fmt: skip
     return None
 
 
 def accelerator_doubt(host: Host) -> Finding | None:
-    """Return what is odd although nothing is declared, or although what is declared is there."""
+    """Return what is odd although nothing is declared, or although the declared accelerator exists."""
     wanted, session = host.accelerator, host.session
     if wanted is None and "cuda" in host.machine.accelerators and session.torch_accelerator == "cpu":
         signs = [s.source for s in host.machine.accelerator_signs if s.is_device]
         return finding(
             "torch-cpu-build",
             f"this machine has an NVIDIA device ({join_limited(signs, most=2)}), and the sessions' torch "
-            f"{printable(session.packages.get('torch') or '')} is built for the CPU only; nothing declares which of "
-            "the two is meant",
+            f"{printable(session.packages.get('torch') or '')} is built for the CPU only; the manifest does not say "
+            "which of the two is intended",
             severity="warning",
             evidence={"torch": session.packages.get("torch"), "python": session.executable, "devices": signs},
-            fix=Fix(
-                summary='If sessions are meant to run on the CPU, declare accelerator = "cpu". Else: ' + KEEP_BUILD
-            ),
+            fix=Fix(summary='If sessions should run on the CPU, declare accelerator = "cpu". Otherwise: ' + KEEP_BUILD),
         )
     if wanted == "mps" and host.environ.get("PYTORCH_ENABLE_MPS_FALLBACK") == "1":
         return finding(
             "accelerator-fallback",
-            "PYTORCH_ENABLE_MPS_FALLBACK=1 lets torch move what Metal cannot do to the CPU without a word",
+            "PYTORCH_ENABLE_MPS_FALLBACK=1 lets torch silently run on the CPU what Metal does not support",
             severity="warning",
             evidence={"variable": "PYTORCH_ENABLE_MPS_FALLBACK"},
             fix=Fix(
-                summary="Take the variable out of the sessions' environment: what Metal cannot do then fails, and is "
-                "seen."
+                summary="Unset the variable in the sessions' environment: what Metal does not support then fails "
+                "visibly."
             ),
         )
     return None
@@ -90,8 +172,8 @@ def hidden(value: str) -> Finding:
         "accelerator-hidden",
         f"sessions must run on cuda, and CUDA_VISIBLE_DEVICES={shell_quote(value)} hides every device from them",
         evidence={"variable": "CUDA_VISIBLE_DEVICES", "value": value},
-        fix=Fix(summary="Take the variable out of this environment (shell profile, unit file, crontab), or name the "
-                "device: CUDA_VISIBLE_DEVICES=0."),
+        fix=Fix(summary="Unset the variable in this environment (shell profile, unit file, crontab), or name the "
+        "device: CUDA_VISIBLE_DEVICES=0."),
     )  # fmt: skip
 
 
@@ -105,37 +187,36 @@ def _no_device(host: Host) -> Finding | None:
     if machine.nvidia_driver is not None:
         return finding(
             "accelerator-missing",
-            f"NVIDIA's driver {printable(machine.nvidia_driver)} is loaded, and there is no device node for it here "
-            "(/proc/driver/nvidia/version is there, /dev/nvidia0 is not)",
+            f"NVIDIA's driver {printable(machine.nvidia_driver)} is loaded, but its device node is missing "
+            "(/proc/driver/nvidia/version exists, /dev/nvidia0 does not)",
             evidence=evidence,
             fix=Fix(
                 summary="In a container: start it with the devices (--gpus all; on Jetson --runtime nvidia). On the "
-                "host: `nvidia-modprobe -u -c=0` makes the nodes; if there is nothing to make them for, the card fell "
-                "off the bus and the kernel's log says so.",
+                "host: `nvidia-modprobe -u -c=0` creates the nodes; if that fails, look in the kernel's log whether "
+                "the card fell off the bus.",
                 commands=(LOOK_AT_NODES, "dmesg | grep -iE 'nvrm|xid' | tail"),
             ),
         )
     if machine.nvidia.cards:
         return finding(
             "driver-not-loaded",
-            f"an NVIDIA card is on the bus ({join_limited(list(machine.nvidia.cards), most=2)}), and NVIDIA's "
-            "kernel module "
-            "is not loaded",
+            f"an NVIDIA card is on the bus ({join_limited(list(machine.nvidia.cards), most=2)}), but NVIDIA's kernel "
+            "module is not loaded",
             evidence=evidence,
             fix=Fix(
                 summary="After a kernel upgrade the module has to be built for the new kernel (DKMS), and with Secure "
-                "Boot it has to be signed. Where nouveau has the card, the driver is not installed. Then reboot.",
+                "Boot it has to be signed. If nouveau has the card, NVIDIA's driver is not installed. Then reboot.",
                 commands=("lsmod | grep -iE 'nvidia|nouveau'", "dkms status", "dmesg | grep -iE 'nvidia|nvrm' | tail"),
             ),
         )
     if machine.is_wsl:
-        what = "WSL shows no NVIDIA device: /dev/dxg or /usr/lib/wsl/lib/libcuda.so.1 is not there"
+        what = "WSL shows no NVIDIA device: /dev/dxg or /usr/lib/wsl/lib/libcuda.so.1 is missing"
         advice = (
             "Install NVIDIA's driver in Windows (never in the distribution), then `wsl --update`, `wsl --shutdown`."
         )
     else:
-        what = f"this machine shows no such device (signs seen: {join_limited(signs) or 'none'})"
-        advice = "Is the driver loaded, and are the device nodes passed into this container?"
+        what = f"this machine has no CUDA device (signs seen: {join_limited(signs) or 'none'})"
+        advice = "Check that the driver is loaded, and that the device nodes are passed into this container."
     return finding(
         "accelerator-missing",
         f"sessions must run on cuda, and {what}",
@@ -152,11 +233,11 @@ def _no_access(host: Host) -> Finding | None:
     names = [s.source for s in devices]
     return finding(
         "accelerator-no-access",
-        f"this user may not open the accelerator's device files ({join_limited(names, most=3)})",
+        f"this user cannot open the accelerator's device files ({join_limited(names, most=3)})",
         evidence={"devices": names},
         fix=Fix(
-            summary="Add the sessions' user to the group that owns them (`video`, and `render` where there is one), "
-            "and log in again: a running session keeps its old groups.",
+            summary="Add the sessions' user to the group that owns them (`video`, and `render` if it exists), and log "
+            "in again: a running session keeps its old groups.",
             commands=(LOOK_AT_NODES, "id"),
         ),
     )
@@ -170,11 +251,11 @@ def _mismatch(host: Host) -> Finding | None:
     return finding(
         "driver-mismatch",
         f"the loaded kernel module is NVIDIA's {printable(module)}, and the driver library is {printable(library)}: "
-        "every first call to the device fails",
+        "calls to the device fail",
         evidence={"module": module, "library": library},
         fix=Fix(
-            summary="The driver was upgraded while the old module stayed loaded: reboot. In a container: start it "
-            "anew, so that it gets the host's library.",
+            summary="Reboot, so that the new module is loaded. In a container: restart it, so that it gets the host's "
+            "library.",
             commands=("cat /proc/driver/nvidia/version", "ls -l /usr/lib/*/libcuda.so.*"),
         ),
     )

@@ -2,77 +2,78 @@
 
 from __future__ import annotations
 
-from sage_doctor.findings.entry import Entry
+from sage_doctor.findings.declaration import Declaration, declare
 
-ENTRIES = (
-    Entry(
+TITLE = "Adapters"
+DECLARATIONS = declare(
+    Declaration(
         code="adapter-config-missing",
         severity="error",
-        title="There is no adapter_config.json",
-        cause="Adapter weights alone do not say what kind of adapter they are, or for which base.",
-        cure="Copy adapter_config.json from where the adapter was trained.",
+        title="adapter_config.json is missing",
+        cause="The weights of an adapter do not say what kind of adapter it is, or which base it needs.",
+        remediation="Copy adapter_config.json from where the adapter was trained.",
         shows=(r"Can't find 'adapter_config\.json' at '",),
     ),
-    Entry(
+    Declaration(
         code="adapter-config-invalid",
         severity="error",
         title="adapter_config.json cannot be used",
-        cause="The file is not a JSON object, or its peft_type is none that PEFT knows.",
-        cure="Restore the file from where the adapter was trained.",
+        cause="The file is not a JSON object, or the sessions' PEFT does not know its peft_type.",
+        remediation="Restore the file from where the adapter was trained.",
         shows=(
             r"peft/(config|mapping\w*)\.py.{0,2000}?(KeyError|JSONDecodeError)",
             r"KeyError: 'peft_type'",
             r"PEFT_TYPE_TO_(CONFIG|PREFIX)_MAPPING.{0,600}?KeyError",
         ),
     ),
-    Entry(
+    Declaration(
         code="adapter-weights-missing",
         severity="error",
         title="The adapter has no weights",
-        cause="adapter_config.json is there, adapter_model.safetensors is not. PEFT then takes the local path for a "
-        "name on the hub and complains about a 'repo id'.",
-        cure="Copy adapter_model.safetensors from where the adapter was trained.",
+        cause="PEFT takes a local path without adapter_model.safetensors for a name on the hub, and complains about a "
+        "'repo id'.",
+        remediation="Copy adapter_model.safetensors from where the adapter was trained.",
         shows=(r"Please check that the file adapter_model\.bin or adapter_model\.safetensors is present",),
         may_show=(
             r"(peft_model|save_and_load)\.py.{0,3000}?Repo id must be in the form",
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '[/~]",
         ),
     ),
-    Entry(
+    Declaration(
         code="adapter-weights-empty",
         severity="error",
-        title="The adapter's file holds no numbers",
-        cause="The file has no tensors, or tensors with a zero in their shape. Saving from a partitioned training run "
-        "(DeepSpeed ZeRO-3) without gathering the weights does this.",
-        cure="Save the adapter again from the training checkpoint, with the weights gathered first.",
+        title="The adapter's weights are empty",
+        cause="A partitioned training run (DeepSpeed ZeRO-3) saved the adapter without gathering its weights first.",
+        remediation="Save the adapter again from the training checkpoint, with the weights gathered.",
         shows=(r"size mismatch for \S+: copying a param with shape torch\.Size\(\[0\]\)", r"torch\.Size\(\[0\]\)"),
     ),
-    Entry(
+    Declaration(
         code="adapter-weights-pickle",
         severity="warning",
         title="The adapter's weights are stored as a pickle",
-        cause="adapter_model.bin can run code when it is loaded, and current libraries refuse it with older torch.",
-        cure="Load the adapter once in an environment you can throw away and save it again: PEFT writes safetensors.",
+        cause="adapter_model.bin can run code when it is loaded, and current libraries refuse it with torch before "
+        "2.6.",
+        remediation="Load the adapter once in a disposable environment and save it again: PEFT writes safetensors.",
         shows=(r"adapter_model\.bin.{0,2000}?Weights only load failed",),
     ),
-    Entry(
+    Declaration(
         code="adapter-base-unset",
         severity="error",
-        title="The adapter does not say which base it needs",
-        cause="base_model_name_or_path is empty in adapter_config.json, so a loader has nothing to put the adapter on.",
-        cure="Name the base in the manifest (`base = …`). Take the one it was trained on: shapes do not tell, a base "
-        "and its fine-tuned versions all look alike.",
+        title="The adapter does not name its base",
+        cause="A loader has no model to put the adapter on.",
+        remediation="Name the base in the manifest (`base = …`). Take the one the adapter was trained on: matching "
+        "shapes do not prove it, because a base and its fine-tuned versions have the same ones.",
         shows=(r"Repo id must be a string, not <class 'NoneType'>",),
         may_show=(r"couldn't connect to 'https://huggingface\.co'",),
     ),
-    Entry(
+    Declaration(
         code="adapter-base-missing",
         severity="error",
         title="The adapter's base model is not on this machine",
         cause="An adapter holds only the changes to a base model, and the base its configuration names cannot be found "
         "here. Often the name is a path that made sense only where the adapter was trained.",
-        cure="Name the base in the manifest (`base = …`) once it is here; the finding lists what was found that could "
-        "be meant. Provenance decides which one is right, not matching shapes.",
+        remediation="Name the base in the manifest (`base = …`) once it is here; the finding lists candidates. "
+        "Matching shapes do not prove that it is the right base: its origin does.",
         shows=(
             r"Can't load the configuration of '\.{0,2}/",
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '\.",
@@ -80,104 +81,92 @@ ENTRIES = (
         ),
         may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '[/~]",),
     ),
-    Entry(
+    Declaration(
         code="adapter-base-relative",
         severity="warning",
-        title="The base is found beside the adapter only",
-        cause="The configuration names its base by a relative path. A loader counts that from the directory the "
-        "session "
-        "was started in, not from the adapter, so it works from one directory and fails from every other.",
-        cure="Name the base by a manifest model, an absolute path or a hub name.",
+        title="The base is found only beside the adapter",
+        cause="A loader resolves a relative path from the directory the session was started in, not from the adapter: "
+        "it works from one directory and fails from every other.",
+        remediation="Name the base by a model of the manifest, an absolute path or a hub name.",
     ),
-    Entry(
+    Declaration(
         code="adapter-base-broken",
         severity="error",
-        title="The adapter's base model is itself ill",
-        cause="The base was found, but it cannot be loaded, so neither can the adapter.",
-        cure="Repair the base first; the finding says what is wrong with it.",
+        title="The adapter's base model is broken",
+        cause="The adapter cannot be loaded without its base.",
+        remediation="Repair the base first; the finding says what is wrong with it.",
     ),
-    Entry(
-        code="adapter-base-ambiguous",
-        severity="error",
-        title="Several models could be the adapter's base",
-        cause="The named base is not where its configuration says, and more than one model here could be meant. On "
-        "the wrong one the adapter loads without complaint and behaves differently.",
-        cure="Decide by provenance (training log, notes, digests) and name the base in the manifest (`base = …`).",
-    ),
-    Entry(
+    Declaration(
         code="adapter-shape-mismatch",
         severity="error",
-        title="The adapter's shapes do not fit its base",
-        cause="The adapter was trained on a model of another size, or with another vocabulary, than the base it "
-        "is put on.",
-        cure="Find the base it was trained on. A wrong base is the cause far more often than a damaged adapter.",
+        title="The adapter's shapes do not match its base",
+        cause="The adapter was trained on a model of another size, or with another vocabulary.",
+        remediation="Find the base it was trained on. A wrong base is far more often the cause than a damaged adapter.",
         shows=(r"size mismatch for \S*lora_\w+", r"size mismatch for base_model\.model\."),
     ),
-    Entry(
+    Declaration(
         code="adapter-rank-mismatch",
         severity="error",
         title="The adapter's rank differs from its configuration",
-        cause="adapter_config.json states another rank than the tensors have: configuration and weights come from "
-        "different runs.",
-        cure="Copy both files from the same checkpoint.",
+        cause="Configuration and weights come from different training runs.",
+        remediation="Copy both files from the same checkpoint.",
         may_show=(r"size mismatch for \S*lora_\w+",),
     ),
-    Entry(
+    Declaration(
         code="adapter-targets-missing",
         severity="error",
-        title="The base has none of the layers the adapter changes",
-        cause="The layer names in adapter_config.json do not occur in the base: the adapter is for another "
-        "architecture.",
-        cure="Find the base it was trained on.",
+        title="The base has none of the adapter's target modules",
+        cause="The layers that the adapter changes do not exist in this base: it was trained on another architecture.",
+        remediation="Find the base it was trained on.",
         shows=(
             r"Target modules .{1,800}? not found in the base model",
             r"No modules were targeted for adaptation",
         ),
     ),
-    Entry(
+    Declaration(
         code="adapter-keys-unmatched",
         severity="error",
-        title="No weights of the adapter reach the base",
-        cause="The tensor names lack the prefix PEFT expects, or carry one too many, so PEFT loads the adapter and "
-        "applies nothing. There is at most a warning, once: the model simply behaves like its base.",
-        cure="Rename the tensors so that they read `base_model.model.….lora_A.weight`, or save the adapter again with "
-        "PEFT's save_pretrained.",
+        title="The adapter's weights are not applied to the base",
+        cause="PEFT skips tensors whose names it does not expect, with one warning at most: the model behaves like its "
+        "base.",
+        remediation="Rename the tensors to `base_model.model.….lora_A.weight`, or save the adapter again with PEFT's "
+        "save_pretrained.",
         shows=(r"Found missing adapter keys while loading the checkpoint", r"missing adapter keys"),
     ),
-    Entry(
+    Declaration(
         code="adapter-tied-embeddings",
         severity="warning",
-        title="The adapter trains an embedding that the base shares",
-        cause="In the base, input embedding and output layer are one tensor, and the adapter changes one of them. "
-        "Merged and unmerged model then answer differently.",
-        cure="Run it as an adapter, or merge with `sage-doctor merge`, which writes both tensors or refuses.",
+        title="The adapter trains an embedding that the base ties",
+        cause="In the base, input embedding and output layer are one tensor, and the adapter changes one of the two. "
+        "The merged and the unmerged model then answer differently.",
+        remediation="Run it as an adapter, or merge with `sage-doctor merge`, which writes both tensors or refuses.",
         shows=(r"tie_word_embeddings=True.{0,400}?(merg|embed|tied)", r"tied (layers|weights|modules).{0,200}?adapter"),
     ),
-    Entry(
+    Declaration(
         code="adapter-init-mutates-base",
         severity="warning",
         title="The adapter's initialisation changes the base",
-        cause="Adapters started with PiSSA, OLoRA, CorDA, LoftQ or LoRA-GA change the base's own weights. On an "
-        "unchanged base, or beside a second adapter, the result is garbage.",
-        cure="Use the residual base saved in training, or convert the adapter to plain LoRA when saving it.",
+        cause="Adapters initialised with PiSSA, OLoRA, CorDA, LoftQ or LoRA-GA change the base's own weights. On the "
+        "original base, or beside a second adapter, the result is garbage.",
+        remediation="Use the residual base saved in training, or convert the adapter to plain LoRA when saving it.",
         shows=(r"init_lora_weights.{0,200}?(pissa|olora|corda|loftq|lora_ga)",),
     ),
-    Entry(
+    Declaration(
         code="adapter-unmergeable",
         severity="info",
         title="This kind of adapter cannot be merged",
-        cause="Prompt-based and routing adapters add no change to the weights that could be added to a base, and some "
+        cause="Prompt-based and routing adapters are not a change of weights that could be added to a base, and some "
         "LoRA options have no exact merge.",
-        cure="Load it as an adapter on its base. If a role needs a merged model, train with plain LoRA.",
+        remediation="Load it as an adapter on its base. If a role needs a merged model, train a plain LoRA.",
         shows=(r"has no attribute 'merge_and_unload'|Cannot merge", r"merg\w+ is not (supported|possible)"),
     ),
-    Entry(
+    Declaration(
         code="adapter-config-newer",
         severity="warning",
         title="The adapter was saved by a newer PEFT",
-        cause="adapter_config.json has options that the session's PEFT does not know. Older versions fail on them, "
-        "newer ones ignore them, which may change what the adapter does.",
-        cure="Upgrade peft in the session's environment, leaving torch as it is.",
+        cause="Older PEFT versions fail on options that they do not know, newer ones ignore them, which may change "
+        "what the adapter does.",
+        remediation="Upgrade peft in the sessions' environment without replacing torch.",
         shows=(
             r"__init__\(\) got an unexpected keyword argument",
             r"Unexpected keyword arguments .{1,300}? for class \w+Config, these are ignored",

@@ -1,64 +1,63 @@
-"""Every finding code: severity, title, cause, cure. One file a family, in the order a diagnosis goes.
+"""Every finding code, looked up: severity, title, cause, remediation. Each family declares its own.
 
-The codes are a contract that scripts match on: add to them freely, never rename one. The page `docs/findings.md`
-is written from here (`catalogue.page`), and `catalogue.recognition` finds the entry for an error text.
+The codes are a contract that scripts match on: add to them freely, never rename one. Families are imported when a
+code that none of the imported ones declares is looked up: a run that finds nothing pays for none of this.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from typing import Final
 
-from sage_doctor.findings import (
-    adapters,
-    environment,
-    hub,
-    integrity,
-    merge,
-    paths,
-    runners,
-    running,
-    sessions,
-    tokenizers,
-    weights,
-)
-from sage_doctor.findings.entry import Entry
+from sage_doctor.findings.declaration import DECLARED, Declaration
 
-__all__ = ["FAMILIES", "Entry", "entries", "entry", "find"]
-
-FAMILIES: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
-    ("Paths and configuration", paths.ENTRIES),
-    ("Weights", weights.ENTRIES),
-    ("Tokenizer", tokenizers.ENTRIES),
-    ("Adapters", adapters.ENTRIES),
-    ("Hugging Face cache", hub.ENTRIES),
-    ("Integrity", integrity.ENTRIES),
-    ("Environment", environment.ENTRIES),
-    ("Loading and generating", running.ENTRIES),
-    ("Merging", merge.ENTRIES),
-    ("Runners, scripts and units", runners.ENTRIES),
-    ("Sessions and services", sessions.ENTRIES),
+# The files that declare codes, in the order a diagnosis goes: of two equally likely entries the earlier one is shown.
+_FAMILIES: Final = (
+    "paths",
+    "weights",
+    "tokenizers",
+    "adapters",
+    "hub",
+    "integrity",
+    "environment",
+    "packages",
+    "accelerator",
+    "device",
+    "memory",
+    "running",
+    "budgets",
+    "merge",
+    "scripts",
+    "units",
+    "sessions",
+    "services",
 )
 
-_ENTRIES: Final = tuple(e for _, family in FAMILIES for e in family)
-_BY_CODE: Final = {e.code: e for e in _ENTRIES}
+
+def families() -> tuple[tuple[str, tuple[Declaration, ...]], ...]:
+    """Return every family in order: its title and what it declares."""
+    found = (importlib.import_module(f"sage_doctor.findings.{name}") for name in _FAMILIES)
+    return tuple((f.TITLE, f.DECLARATIONS) for f in found)
 
 
-def entries() -> tuple[Entry, ...]:
-    """Return every entry in catalogue order."""
-    return _ENTRIES
+def declarations() -> tuple[Declaration, ...]:
+    """Return every declaration in catalogue order."""
+    return tuple(d for _, family in families() for d in family)
 
 
-def find(code: str) -> Entry | None:
-    """Return the entry of a finding code, or None where the catalogue has no such code (a user's own check)."""
-    return _BY_CODE.get(code)
+def find(code: str) -> Declaration | None:
+    """Return the declaration of a finding code, or None if there is none (a user's own check)."""
+    if code not in DECLARED:
+        families()
+    return DECLARED.get(code)
 
 
-def entry(code: str) -> Entry:
-    """Return the entry of a finding code. Raises `ValueError` with a suggestion where there is no such code."""
+def get(code: str) -> Declaration:
+    """Return the declaration of a finding code. Raises `ValueError` with a suggestion if there is none."""
     known = find(code)
     if known is None:
-        near = difflib.get_close_matches(code, _BY_CODE, n=1)
+        near = difflib.get_close_matches(code, DECLARED, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"no finding code {code!r} in the catalogue{hint}")
     return known

@@ -5,14 +5,70 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.accelerator import KEEP_BUILD, LOOK_AT_NODES, LOOK_AT_TORCH, NO_DEVICES, hidden
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.device import BEST
-from sage_doctor.subjects.host import Host
-from sage_doctor.text import format_bytes, printable, shell_quote
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.subjects.host import Host
+
+TITLE = "Accelerator in use"
+DECLARATIONS = declare(
+    Declaration(
+        code="torch-arch-unsupported",
+        severity="error",
+        title="torch was not built for this GPU",
+        cause="This build of torch was compiled for other generations of GPUs: the GPU is newer than the build, older "
+        "than what it still supports, or the build is not the one for Jetson.",
+        remediation="Install a build of torch that supports this GPU; on Jetson that is NVIDIA's own.",
+        shows=(
+            r"no kernel image is available for execution",
+            r"is not compatible with the current PyTorch installation",
+        ),
+    ),
+    Declaration(
+        code="accelerator-out-of-memory",
+        severity="error",
+        title="The accelerator has no free memory",
+        cause="Other processes hold the device's memory, or on Jetson the memory that it shares with the CPU is full; "
+        "torch reports that as an assertion about NVML.",
+        remediation="End the processes that the finding names. On Jetson, drop the page cache or reboot.",
+    ),
+    Declaration(
+        code="accelerator-failed",
+        severity="error",
+        title="The accelerator fails its first computation",
+        cause="The device was found, but an allocation or a small computation on it ends with an error.",
+        remediation="Read the library's message in the finding. Restart the device or the machine if it worked before.",
+        may_show=(r"all CUDA-capable devices are busy or unavailable", r"CUDA error: unspecified launch failure"),
+    ),
+    Declaration(
+        code="accelerator-wrong-numbers",
+        severity="error",
+        title="The accelerator computes wrong numbers",
+        cause="The device or its memory is failing, or torch was built for another GPU. Nothing that runs on it can be "
+        "trusted.",
+        remediation="Look for memory errors in the kernel's log, undo overclocking, and install the vendor's torch.",
+    ),
+    Declaration(
+        code="accelerator-timeout",
+        severity="error",
+        title="The accelerator did not answer in time",
+        cause="The driver hangs, or torch compiles its kernels for a GPU that the build does not know.",
+        remediation="Restart the device or the machine, and look for the driver's messages in the kernel's log.",
+    ),
+    Declaration(
+        code="accelerator-crashed",
+        severity="error",
+        title="The first use of the accelerator crashes the process",
+        cause="torch is incompatible with the driver or with its own CUDA libraries.",
+        remediation="Install torch and its companions again as the vendor of this machine says.",
+    ),
+)
+
 
 STAGES = {
     "device": "in the first call to the device",
@@ -29,17 +85,20 @@ _SAID = (
 )
 _ADVICE = {
     "torch-cpu-build": KEEP_BUILD,
-    "torch-arch-unsupported": "Install a build of torch that holds code for this GPU: the vendor's own on Jetson, a "
-    "newer one for a newer card, an older one for a card that newer builds have dropped.",
+    "torch-arch-unsupported": "Install a build of torch that supports this GPU: the vendor's own on Jetson, a newer "
+    "one for a newer card, an older one for a card that newer builds have dropped.",
     "driver-mismatch": "After an upgrade of the driver: reboot. Otherwise upgrade the driver to one for that CUDA, or "
     "install a torch that was built for an older one.",
-    "accelerator-missing": "Files say it is there, and torch finds none: look for a card that fell off the bus "
-    "(dmesg), for device nodes this user may not open, and for a container that was started without the devices.",
+    "accelerator-missing": "The system lists the device, but torch does not find it: look for a card that fell off the "
+    "bus (dmesg), for device nodes that this user cannot open, and for a container that was started without the "
+    "devices.",
 }
 
 
 def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | None:
     """Return what is wrong with a device after a probe of it, or None where it allocates and computes."""
+    from sage_doctor.subjects.device import BEST  # noqa: PLC0415 - only after a probe
+
     if outcome.completed:
         return _fallen_back(host, outcome) if device == BEST else None
     evidence: dict[str, Any] = {
@@ -59,9 +118,8 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
             f"torch hung {at} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was stopped.{stuck}",
             evidence=evidence,
             fix=Fix(
-                summary="A driver that does not answer hangs like this: only a restart of the device or the machine "
-                "helps. The first call may also compile kernels for a GPU the build does not know, which takes "
-                "minutes once.",
+                summary="Restart the device or the machine. If the first call compiles kernels for a GPU that the "
+                "build does not know, it takes minutes once: run it again.",
                 commands=("dmesg | grep -iE 'nvrm|xid|nvgpu' | tail", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
             ),
         )
@@ -71,8 +129,7 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
             f"the interpreter crashed {at}: {said}",
             evidence={**evidence, "signal": outcome.signal},
             fix=Fix(
-                summary="A crash in native code: torch and the driver, or torch and its CUDA libraries, are not of "
-                "one make. Install torch in the sessions' environment again as the vendor says.",
+                summary="Install torch in the sessions' environment again as the vendor says.",
                 commands=(f"{shell_quote(host.session.executable)} -m pip list",),
             ),
         )
@@ -84,7 +141,7 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
 
 
 def _before_the_device(host: Host, outcome: ProbeOutcome, at: str, said: str, evidence: dict[str, Any]) -> Finding:
-    """Return the finding for a probe that never got to the device, or left without a word: that is no success."""
+    """Return the finding for a probe that never got to the device, or exited silently: that is a failure too."""
     python = shell_quote(host.session.executable)
     code = {"import-error": "package-missing", "spawn-failed": "interpreter-missing", "protocol": "probe-protocol"}
     what = {"import-error": "torch cannot be imported", "spawn-failed": "the sessions' interpreter does not start"}
@@ -93,8 +150,8 @@ def _before_the_device(host: Host, outcome: ProbeOutcome, at: str, said: str, ev
         f"{what.get(outcome.ending, f'the examination of the device ended {at}')}: {said}",
         evidence=evidence,
         fix=Fix(
-            summary="Run this by hand and see what it says. A shared library that is not found belongs to another "
-            "build of torch than the one installed. " + KEEP_BUILD,
+            summary="Run this by hand and look at its output. A missing shared library belongs to another build of "
+            "torch than the installed one. " + KEEP_BUILD,
             commands=(f"{python} -c {shell_quote(LOOK_AT_TORCH)}", f"{python} -m pip check"),
         ),
     )
@@ -103,10 +160,9 @@ def _before_the_device(host: Host, outcome: ProbeOutcome, at: str, said: str, ev
 def _out_of_memory(host: Host, at: str, said: str, evidence: dict[str, Any]) -> Finding:
     jetson = host.machine.is_jetson
     advice = (
-        "On Jetson torch reports a failed allocation as an assertion about NVML, and page cache can be what is in the "
-        "way: end what holds memory; `sync` and dropping the page cache as root, or a reboot, gives it back."
+        "End the processes that hold memory. The page cache may hold it too: `sync` and drop it as root, or reboot."
         if jetson
-        else "End the process that holds the device's memory if nobody needs it: often a session that was killed "
+        else "End the process that holds the device's memory if nobody needs it: often it is a session that was killed "
         "without its children."
     )
     return finding(
@@ -125,8 +181,8 @@ def _failed(host: Host, device: str, outcome: ProbeOutcome, at: str, said: str, 
             f"{device} computes wrong numbers: {printable(text.partition('wrong numbers: ')[2], limit=300)}",
             evidence=evidence,
             fix=Fix(
-                summary="Trust nothing that ran on it. Take back overclocking, look for memory errors (ECC, Xid), and "
-                "install torch as the vendor of this machine says: a build for another GPU can do this too.",
+                summary="Do not trust anything that ran on it. Undo overclocking, look for memory errors (ECC, Xid), "
+                "and install torch as the vendor of this machine says.",
                 commands=("dmesg | grep -iE 'nvrm|xid' | tail",),
             ),
         )
@@ -147,7 +203,7 @@ def _failed(host: Host, device: str, outcome: ProbeOutcome, at: str, said: str, 
 
 
 def _told(code: str, message: str, evidence: dict[str, Any], host: Host) -> Finding:
-    fallback = "Restart the device or the machine if this is new; otherwise torch and the driver do not go together."
+    fallback = "Restart the device or the machine if this is new; otherwise torch and the driver are incompatible."
     extra = held_by(host) if code == "accelerator-failed" else {}
     return finding(
         code,
@@ -178,12 +234,12 @@ def _fallen_back(host: Host, outcome: ProbeOutcome) -> Finding | None:
     devices = [s.source for s in host.machine.accelerator_signs if s.is_device]
     return finding(
         "accelerator-fallback",
-        f"this machine has an accelerator ({', '.join(map(printable, devices[:2]))}), torch is built for one and sees "
-        "none: sessions run on the CPU without a word; nothing declares which of the two is meant",
+        f"this machine has an accelerator ({', '.join(map(printable, devices[:2]))}), torch is built for one but does "
+        "not see it; the manifest does not say whether sessions should run on the CPU",
         severity="warning",
         evidence={"devices": devices, "cuda_build": outcome.device.cuda_build},
         fix=Fix(
-            summary='If sessions are meant to run on the CPU, declare accelerator = "cpu". Else find out why torch '
+            summary='If sessions should run on the CPU, declare accelerator = "cpu". Otherwise find out why torch '
             "does not see the device: driver, device nodes, CUDA_VISIBLE_DEVICES.",
             commands=(f"{shell_quote(host.session.executable)} -c {shell_quote(LOOK_AT_TORCH)}", LOOK_AT_NODES),
         ),
@@ -194,30 +250,10 @@ def _allocator(host: Host) -> str:
     """Return a sentence about the allocator's settings, where the environment makes any."""
     names = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
     made = [f"{n}={printable(host.environ[n], limit=100)}" for n in names if host.environ.get(n)]
-    return f" {' and '.join(made)} is set here; try without, not every board supports every setting." if made else ""
+    return f" {' and '.join(made)} is set here; try without it: not every board supports every setting." if made else ""
 
 
 def _look(host: Host) -> tuple[str, ...]:
     if host.machine.is_jetson:
         return ("ps -eo pid,user,rss,comm --sort=-rss | head",)
     return ("nvidia-smi", "ps -eo pid,user,rss,comm --sort=-rss | head")
-
-
-def held_by(host: Host) -> dict[str, Any]:
-    """Return, as evidence, who holds the accelerator's memory, and how many processes could not be looked into."""
-    from sage_doctor.facts.gpu_holders import read_holders  # noqa: PLC0415 - only where memory ran out
-
-    holders = read_holders(jetson=host.machine.is_jetson)
-    shown = [
-        {
-            "name": f"{printable(h.name, limit=60)} (pid {h.pid}"
-            + (f", {format_bytes(h.held_bytes)}" if h.held_bytes else "")
-            + ")",
-            "pid": h.pid,
-            "held_bytes": h.held_bytes,
-            "resident_bytes": h.resident_bytes,
-        }
-        for h in holders.processes[:10]
-    ]
-    # Of another user's processes only root sees the open files.
-    return {"held_by": shown, "processes_not_visible": holders.unseen}

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from sage_doctor.findings.entry import Entry
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-ENTRIES = (
-    Entry(
-        code="hub-ref-invalid",
-        severity="error",
-        title="The hub name is not a valid one",
-        cause="A model on the hub is named `hf:organisation/name`, or `hf:name`, with letters, digits, `-`, `_` and "
-        "`.`. What the manifest says has another form.",
-        cure="Correct the name. For a directory on this machine leave out `hf:`.",
-        shows=(r"Repo id must use alphanumeric chars", r"Cannot have -- or \.\. in repo_id"),
-    ),
-    Entry(
+from sage_doctor.findings.declaration import Declaration, declare
+from sage_doctor.findings.making import finding
+from sage_doctor.findings.restore import with_repair
+from sage_doctor.report import Finding, Fix
+from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
+    from sage_doctor.subjects.model import Model
+
+TITLE = "Hugging Face cache"
+DECLARATIONS = declare(
+    Declaration(
         code="hub-not-cached",
         severity="error",
         title="The model is not in the local cache",
-        cause="The model was never downloaded on this machine, or it lies in a cache that the session does not look "
-        "at (HF_HOME, HF_HUB_CACHE). Without a network it cannot be loaded.",
-        cure="Download it once with `hf download`, as the session's user and with the session's HF_HOME.",
+        cause="The model was never downloaded on this machine, or is in a cache that the session does not use "
+        "(HF_HOME, HF_HUB_CACHE). It cannot be loaded offline.",
+        remediation="Download it once with `hf download`, as the session's user and with the session's HF_HOME.",
         shows=(
             r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",
             r"Cannot find the requested files in the (disk|local) cache",
@@ -29,43 +32,132 @@ ENTRIES = (
             r"cannot find the requested files in the local cache",
         ),
     ),
-    Entry(
+    Declaration(
         code="hub-ref-missing",
         severity="error",
-        title="The cached model has no name that points to it",
-        cause="All files are in the cache, but `refs/main` is missing, so that nobody can tell which commit 'main' is. "
-        "A load by name fails; a load by commit works.",
-        cure="`sage-doctor fix` writes the reference. Or name the commit in the manifest: `hf:org/name@COMMIT`.",
+        title="The cached model has no ref",
+        cause="`refs/main` is missing, so the commit of 'main' is not known. A load by name fails; a load by commit "
+        "works.",
+        remediation="`sage-doctor fix` writes the ref if it is known. Otherwise name the commit in the manifest: "
+        "`hf:org/name@COMMIT`.",
         may_show=(r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",),
     ),
-    Entry(
+    Declaration(
         code="hub-snapshot-incomplete",
         severity="error",
-        title="The cached model lacks files",
+        title="The cached model is incomplete",
         cause="A download stopped part way or fetched only some files. The libraries take a partial snapshot for a "
-        "whole one and fail on the first file that lacks.",
-        cure="Run `hf download` for the model again: it fetches only what is missing.",
+        "complete one and fail on the first missing file.",
+        remediation="Run `hf download` for the model again: it fetches only what is missing.",
         may_show=(
             r"does not appear to have a file named",
             r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",
         ),
     ),
-    Entry(
+    Declaration(
         code="hub-blob-missing",
         severity="error",
-        title="A file in the cache is a link to nothing",
-        cause="The cache keeps the contents in `blobs` and links to them. A blob was deleted or not copied along: "
-        "copying only `snapshots`, or copying to a disk without links, does this.",
-        cure="Run `hf download` for the model again. To copy a cache, copy the whole `models--…` directory with "
+        title="A file in the cache is a broken link",
+        cause="The cache keeps file contents in `blobs` and links to them. A blob was deleted, or was not copied: this "
+        "happens when only `snapshots` is copied.",
+        remediation="Run `hf download` for the model again. To copy a cache, copy the whole `models--…` directory with "
         "`cp -a` or `rsync -a`.",
         shows=(r"No such file or directory:? .{0,400}?/(snapshots|blobs)/",),
     ),
-    Entry(
+    Declaration(
         code="hub-incomplete-download",
         severity="warning",
-        title="An unfinished download lies in the cache",
-        cause="A file ending in `.incomplete` is what an interrupted download leaves behind. It takes up space and "
-        "shows that something wanted a file that may still be missing.",
-        cure="Run `hf download` for the model again, which continues it, or delete the file if no download is running.",
+        title="The cache has an unfinished download",
+        cause="An interrupted download leaves a file ending in `.incomplete`. It takes up space, and the file it was "
+        "for may still be missing.",
+        remediation="Run `hf download` for the model again, which continues it; or delete the file if no download is "
+        "running.",
     ),
 )
+
+
+def downloaded(model: Model, summary: str, *commands: str) -> Fix:
+    """Return the fix that downloads the missing files of this model, while there is a network."""
+    return with_repair(Fix(summary=summary, commands=commands), model, "download")
+
+
+def unresolved(hub: HubFacts, model: Model) -> Finding:
+    """Return why an offline session does not find this repository. `hub.status` is not `found`.
+
+    `model` is the one that is the repository, or whose base it is.
+    """
+    shown = printable(hub.repo_id)
+    download = f"hf download {shell_quote(hub.repo_id)}"
+    evidence = {"repo_id": hub.repo_id, "revision": hub.revision, "folder": str(hub.folder)}
+    if hub.status == "not-cached":
+        return finding(
+            "hub-not-cached",
+            f"{shown} is not in the Hugging Face cache ({printable(str(hub.folder.parent))})",
+            evidence=evidence,
+            fix=downloaded(model, "Download it while there is a network; sessions then find it offline.", download),
+        )
+    if hub.status == "ref-missing":
+        from sage_doctor.findings.repairability import why_not_ref  # noqa: PLC0415 - reads the snapshot
+
+        commit = hub.snapshots[-1] if len(hub.snapshots) == 1 else None
+        ref = hub.folder / "refs" / hub.revision
+        write = (
+            (f"mkdir -p {shell_quote(ref.parent)}", f"printf %s {shell_quote(commit)} > {shell_quote(ref)}")
+            if commit
+            else ()
+        )
+        fix = Fix(
+            summary=f"Write the missing ref for the only snapshot ({printable(commit)[:12]})."
+            if commit
+            else f"Name the snapshot in the manifest (revision = …): {join_limited(list(hub.snapshots))}.",
+            commands=write,
+        )
+        return finding(
+            "hub-ref-missing",
+            f"{shown} is cached, but refs/{printable(hub.revision)} is missing",
+            evidence={**evidence, "snapshots": list(hub.snapshots)},
+            fix=fix if why_not_ref(hub) else with_repair(fix, model, "write-ref"),
+        )
+    return finding(
+        "hub-snapshot-incomplete",
+        f"{shown}: refs/{printable(hub.revision)} names a snapshot that is not in the cache"
+        + (f" ({printable(hub.detail)})" if hub.detail else ""),
+        evidence={**evidence, "commit": hub.commit, "snapshots": list(hub.snapshots)},
+        fix=downloaded(model, "Download it again.", download),
+    )
+
+
+def dangling_blobs(hub: HubFacts, model: Model) -> Finding:
+    """Return the finding for snapshot links whose blob is gone. `hub.dangling` is not empty."""
+    names = [d.name for d in hub.dangling]
+    return finding(
+        "hub-blob-missing",
+        f"{len(names)} file(s) of the cached snapshot are broken links: {join_limited(names)}",
+        evidence={"files": names[:50], "snapshot": str(hub.snapshot)},
+        fix=downloaded(
+            model,
+            "Download them again; existing files are kept.",
+            f"hf download {shell_quote(hub.repo_id)} --revision {shell_quote(hub.revision)}",
+        ),
+    )
+
+
+def is_snapshot(path: Path) -> bool:
+    """Return whether a directory is a snapshot in a Hugging Face cache, by its place: models--…/snapshots/COMMIT."""
+    return path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
+
+
+def snapshot_without_weights(model: Model) -> Finding:
+    """Return the finding for a cached snapshot that holds no weights: what was asked for were its small files only."""
+    path = model.path
+    repo = path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+    return finding(
+        "hub-snapshot-incomplete",
+        f"the snapshot of {printable(repo)} has no weights",
+        evidence={"snapshot": str(path), "repo_id": repo},
+        fix=downloaded(
+            model,
+            "Download the rest; existing files are kept.",
+            f"hf download {shell_quote(repo)} --revision {shell_quote(path.name)}",
+        ),
+    )

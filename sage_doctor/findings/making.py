@@ -20,10 +20,10 @@ def finding(
 ) -> Finding:
     """Return a finding for the subject under examination, or for the one named (a check of many scripts does that).
 
-    `severity` defaults to the catalogue's. Raises `ValueError` where a code of one's own comes without one.
+    `severity` defaults to the declared one. Raises `ValueError` for a code of one's own that comes without one.
     """
-    known = catalogue.find(code)
     if severity is None:
+        known = catalogue.find(code)
         if known is None:
             raise ValueError(f"finding code {code!r} is not in the catalogue: give its severity")
         severity = known.severity

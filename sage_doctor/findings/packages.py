@@ -1,17 +1,51 @@
-"""Which packages of the sessions' interpreter lack, are of the wrong version, or do not go together."""
+"""Which packages of the sessions' interpreter are missing, are of the wrong version, or conflict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sage_doctor.facts.packages import InterpreterFacts
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.readers.versions import Needed, applies, plain_name, read_requirement, satisfies
 from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.needs import quantization
 from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.packages import InterpreterFacts
+    from sage_doctor.subjects.model import Model
+
+TITLE = "Packages"
+DECLARATIONS = declare(
+    Declaration(
+        code="package-missing",
+        severity="error",
+        title="A package is missing in the sessions' environment",
+        cause="The package is not installed in the interpreter that runs sessions; it may be installed in another one.",
+        remediation="Install the package with that interpreter: `PYTHON -m pip install NAME`. On Jetson install torch "
+        "only from NVIDIA's index.",
+        shows=(
+            r"ModuleNotFoundError: No module named '",
+            r"No module named '?(torch|transformers|peft|accelerate|safetensors|tokenizers)\b",
+            r"(requires the \S+ library but it was not found|You need to have sentencepiece)",
+            r"ImportError: .{0,200}? requires",
+        ),
+    ),
+    Declaration(
+        code="package-version",
+        severity="error",
+        title="A package has the wrong version",
+        cause="The installed version does not support what is asked of it, or two installed packages are incompatible.",
+        remediation="Install the version that the finding names, with `--no-deps` if torch is the vendor's build.",
+        shows=(
+            r"ImportError: \S+ ?[<>=!~]=?.{0,80}? is required for",
+            r"ImportError: cannot import name '",
+            r"Disabling PyTorch because PyTorch >= \S+ is required",
+            r"A module that was compiled using NumPy 1\.x cannot be run in",
+        ),
+    ),
+)
+
 
 # Never installed by a pasted command: the vendor's build may be the only one that works on this machine.
 _VENDORS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "jax", "tensorflow"})
@@ -47,13 +81,13 @@ _BREAKS = (
 
 
 def lacking(session: InterpreterFacts, needed: Needed, what: str, *, alternatives: Iterable[str] = ()) -> Finding:
-    """Return the finding for a package that is not installed; `what` says what takes it."""
+    """Return the finding for a package that is not installed; `what` says what needs it."""
     others = [a for a in alternatives if a != needed.name]
     also = f" (or {join_limited(others)})" if others else ""
     return finding(
         "package-missing",
-        f"{what} takes {printable(needed.name)}{printable(needed.versions)}{also}, which the sessions' interpreter "
-        f"lacks ({printable(session.executable)})",
+        f"{what} needs {printable(needed.name)}{printable(needed.versions)}{also}, which is not installed in the "
+        f"sessions' interpreter ({printable(session.executable)})",
         evidence={"python": session.executable, "package": needed.name, "alternatives": others},
         fix=_install(session, needed),
     )
@@ -74,8 +108,8 @@ def _install(session: InterpreterFacts, needed: Needed) -> Fix:
             commands=(f"{python} -m pip install {word}",),
         )
     return Fix(
-        summary="Install it into that interpreter's environment without what it depends on: it asks for torch, and pip "
-        "might replace the one that works here. What else lacks then, `pip check` says.",
+        summary="Install it into that interpreter's environment without its dependencies: it depends on torch, and pip "
+        "might replace the one that works here. `pip check` then lists what else is missing.",
         commands=(f"{python} -m pip install --no-deps {word}", f"{python} -m pip check"),
     )
 
@@ -93,7 +127,7 @@ def unmet(session: InterpreterFacts, requirements: Iterable[str], what: str) -> 
             told = satisfies(version, needed.versions) is not None
             yield finding(
                 "package-version",
-                f"{what} takes {printable(needed.name)}{printable(needed.versions)}, and the sessions' interpreter has "
+                f"{what} needs {printable(needed.name)}{printable(needed.versions)}, and the sessions' interpreter has "
                 f"{printable(version, limit=80)}" + ("" if told else ", which cannot be compared"),
                 severity=None if told else "warning",
                 evidence={"package": needed.name, "installed": version, "wanted": needed.versions},
@@ -124,12 +158,12 @@ def conflicts(session: InterpreterFacts) -> Iterator[Finding]:
 def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, severity: Any) -> Finding:
     return finding(
         "package-version",
-        f"packages do not go together: {printable(said)}, and {printable(name)} is {printable(version)}",
+        f"incompatible packages: {printable(said)}, and {printable(name)} is {printable(version)}",
         severity=severity,
         evidence={"package": name, "installed": version, "python": session.executable},
         fix=Fix(
-            summary="Upgrade the one that lags behind, one at a time and never torch: name the version you want, and "
-            "look at what pip is about to change.",
+            summary="Upgrade the older one, one package at a time and never torch. Name the version you want, and "
+            "check what pip is about to change.",
             commands=(
                 f"{shell_quote(session.executable)} -m pip check",
                 f"{shell_quote(session.executable)} -m pip install --dry-run --upgrade transformers peft tokenizers",
@@ -139,7 +173,9 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
 
 
 def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield what the model's files take: a sentence, and the packages of which one is enough."""
+    """Yield what the model's files need: a sentence, and the packages of which one is enough."""
+    from sage_doctor.subjects.needs import quantization  # noqa: PLC0415 - reads the model
+
     method = quantization(model).get("quant_method")
     if isinstance(method, str) and method in _QUANTIZERS:
         yield f"its quantisation ({printable(method)})", _QUANTIZERS[method]
@@ -157,7 +193,7 @@ def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def config_is_newer(model: Model) -> Finding | None:
-    """Return what config.json says that an older transformers silently passes over, or None.
+    """Return what config.json says that an older transformers silently ignores, or None.
 
     A version in itself is no reason to worry. Releases from 5 on write the base of rotary positions where earlier
     ones do not look; those compute with 10000 instead, and no message says so.
@@ -175,8 +211,8 @@ def config_is_newer(model: Model) -> Finding | None:
     return finding(
         "package-version",
         f"config.json was saved by transformers {printable(str(saved or '5 or newer'), limit=40)}: the sessions' "
-        f"transformers {printable(installed, limit=40)} does not read its rope_parameters, and would compute positions "
-        f"with the base 10000 instead of {theta:g}, without a word",
+        f"transformers {printable(installed, limit=40)} does not read its rope_parameters, and would silently compute "
+        f"positions with the base 10000 instead of {theta:g}",
         evidence={"installed": installed, "saved_by": saved, "rope_theta": theta},
         fix=Fix(
             summary="Upgrade transformers in the sessions' environment to 5 or newer, or write rope_theta at the top "

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from sage_doctor.findings.catalogue import FAMILIES, Entry
+from sage_doctor.findings.catalogue import families
+from sage_doctor.findings.declaration import Declaration
 
 _HEAD = """\
 # Findings
@@ -25,14 +26,14 @@ This page is written from `sage_doctor/findings/`; change it there.
 def markdown() -> str:
     """Return the whole page, ending with a newline."""
     parts = [_HEAD]
-    for family, known in FAMILIES:
+    for family, known in families():
         parts.append(f"\n## {family}\n")
-        parts.extend(_section(e) for e in known)
+        parts.extend(_section(d) for d in known)
     return "".join(parts)
 
 
-def _section(known: Entry) -> str:
-    return f"\n### {known.code}\n\n**{known.title}** ({known.severity})\n\n{known.cause}\n\n{known.cure}\n"
+def _section(known: Declaration) -> str:
+    return f"\n### {known.code}\n\n**{known.title}** ({known.severity})\n\n{known.cause}\n\n{known.remediation}\n"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from sage_doctor.findings.catalogue import Entry, entries
+from sage_doctor.findings.catalogue import declarations
+from sage_doctor.findings.declaration import Declaration
 
 # What a log of any size is searched for: its end, where the error that stopped the session stands.
 MOST_CHARS = 200_000
@@ -13,16 +14,16 @@ MOST_CHARS = 200_000
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
-def search(text: str) -> tuple[Entry, ...]:
-    """Return the entries whose messages occur in `text`, the likeliest first; empty where none is recognised.
+def search(text: str) -> tuple[Declaration, ...]:
+    """Return the declarations whose messages occur in `text`, the likeliest first; empty where none is recognised.
 
-    One message can have several causes: an entry that the message is characteristic of (`shows`) comes before one
+    One message can have several causes: one that the message is characteristic of (`shows`) comes before one
     that merely can cause it too (`may_show`), and among equals the catalogue's order decides. Only the last 200,000
     characters are searched; colours and line wraps do not matter.
     """
     plain = _ANSI.sub("", text[-MOST_CHARS:])
     likely, possible = [], []
-    for known in entries():
+    for known in declarations():
         if _occurs(known.shows, plain):
             likely.append(known)
         elif _occurs(known.may_show, plain):

@@ -1,4 +1,4 @@
-"""Whether a repair can mend what a check found: asked by the check that names the repair, and again by the repair.
+"""Whether a repair can fix what a check found: asked by the check that names the repair, and again by the repair.
 
 Each question is answered with the obstacle as a sentence, or with an empty text where there is none.
 """
@@ -16,23 +16,15 @@ from sage_doctor.facts.weights import expected_shards, read_weights
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header, read_header
 from sage_doctor.readers.tree import Tree, read_tree
-from sage_doctor.report import Fix
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-
-def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
-    """Return the fix with the repair that does it, and the command that calls for it in front of all others."""
-    subject = model.name if model.spec is not None else str(model.path)
-    command = " ".join(["sage-doctor fix", shell_quote(subject), *words])
-    return dataclasses.replace(fix, repair=repair, commands=(command, *fix.commands))
 
 
 def base_choices(model: Model) -> list[Path]:
@@ -62,13 +54,13 @@ def why_not_index(model: Model) -> str:
     """Return why no index can be made from the shards that are there."""
     shards = model.weights.shards
     if model.hub is not None:
-        return "it lies in the Hugging Face cache, whose files are those of the hub"
+        return "it is in the Hugging Face cache, which only downloads change"
     if model.weights.explicit is not None:
         return "config.json names other weights (transformers_weights)"
     if not shards:
         return "there are no shards"
     if len({name.rpartition("-of-")[0].rpartition("-")[0] + name.rpartition("-of-")[2] for name in shards}) > 1:
-        return "shards of more than one set are there"
+        return "there are shards of more than one set"
     lacking = expected_shards(shards)
     if lacking:
         return f"shards are missing: {join_limited(lacking, most=3)}"
@@ -91,7 +83,7 @@ def why_not_index(model: Model) -> str:
 def why_not_quarantine(model: Model) -> str:
     """Return why `model.safetensors` is not known to be the stale one of two sets of weights."""
     if model.hub is not None:
-        return "it lies in the Hugging Face cache, whose files are those of the hub"
+        return "it is in the Hugging Face cache, which only downloads change"
     tree = model.tree
     if not (tree.is_file(SINGLE) and tree.is_file(INDEX)) or model.weights.explicit is not None:
         return "there are not two sets of weights to choose from"
@@ -101,16 +93,16 @@ def why_not_quarantine(model: Model) -> str:
         return f"{INDEX} cannot be used"
     for file in others.files:
         if file.header is None or file.header.problem is not None:
-            what = file.header.problem.message if file.header and file.header.problem else "it is not there"
-            return f"the sharded set is not whole: {printable(file.name)}: {printable(what)}"
+            what = file.header.problem.message if file.header and file.header.problem else "it is missing"
+            return f"the sharded set is not complete: {printable(file.name)}: {printable(what)}"
     held = {(t, f.name) for f in others.files if f.header is not None for t in f.header.tensors}
     if held != set(index.weight_map.items()):
-        return f"{INDEX} does not fit the shards"
+        return f"{INDEX} does not match the shards"
     if read_header(model.path / SINGLE).problem is not None:
         return ""
     single = inspect_path(model.path / SINGLE).mtime_ns
     if any(f.node.mtime_ns <= single for f in others.files):
-        return f"both sets are whole, and {SINGLE} is not older than every shard"
+        return f"both sets are complete, and {SINGLE} is not older than every shard"
     return ""
 
 
@@ -126,15 +118,15 @@ def why_not_ref(hub: HubFacts) -> str:
         return f"there are {len(hub.snapshots)} snapshots: {join_limited(list(hub.snapshots))}"
     commit = hub.snapshots[0]
     if len(commit) != 40 or set(commit) - set("0123456789abcdef"):
-        return f"{printable(commit, limit=60)} is no commit"
+        return f"{printable(commit, limit=60)} is not a commit"
     other = next((name for name, value in hub.refs.items() if value.strip() == commit), None)
     if other is not None:
-        return f"the one snapshot is that of {printable(other)}"
+        return f"the only snapshot is that of {printable(other)}"
     from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache
 
     found = resolve_hub(hub.folder.parent, hub.repo_id, commit)
     if found.dangling or found.snapshot is None:
-        return "the snapshot is not complete: files of it are links to nothing"
+        return "the snapshot is not complete: some of its files are broken links"
     return _why_not_snapshot(found.snapshot)
 
 

@@ -1,19 +1,78 @@
-"""What is wrong with a script, as findings: how it starts, and which paths it names."""
+"""The scripts that start sessions: how each one starts, and which paths it names."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
-from sage_doctor.paths.find import ClassifiedPath, PathReference
-from sage_doctor.paths.rewrite import FileEdits, RewriteContext, plan_edits
-from sage_doctor.paths.scan import ScannedFile
 from sage_doctor.report import NOTHING_TO_DO, Finding, Fix, Severity
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.paths.find import ClassifiedPath, PathReference
+    from sage_doctor.paths.rewrite import FileEdits, RewriteContext
+    from sage_doctor.paths.scan import ScannedFile
+
+TITLE = "Runners and scripts"
+DECLARATIONS = declare(
+    Declaration(
+        code="runner-missing",
+        severity="error",
+        title="A session runner was not found",
+        cause="A role of this machine names a script that does not exist here: not pulled, renamed, or relative to "
+        "another directory.",
+        remediation="Update the checkout, or correct `runners` in the manifest.",
+        shows=(r"can't open file '.{1,300}?\.py': \[Errno 2\]",),
+    ),
+    Declaration(
+        code="runner-unverified",
+        severity="info",
+        title="The runner's paths could not be checked",
+        cause="The script builds its model path at run time, or cannot be parsed, so reading it does not show which "
+        "model it asks for.",
+        remediation="Nothing to do. With `sage_doctor.resolve` in the runner, the manifest decides the path.",
+    ),
+    Declaration(
+        code="runner-hardcoded-path",
+        severity="error",
+        title="A runner has a hard-coded path of another machine",
+        cause="The script works on the machine it was written on and fails on every other.",
+        remediation="`sage-doctor fix --rewrite-paths` shows how it can be rewritten to work on every machine, and "
+        'does it. By hand: `resolve("MODEL")` from sage_doctor, or `sage-doctor where MODEL` in a shell script.',
+        may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",),
+    ),
+    Declaration(
+        code="runner-path-here-only",
+        severity="info",
+        title="A runner has a path that only this machine has",
+        cause="Often another machine's path was replaced by hand, and the script now fails there.",
+        remediation="`sage-doctor fix --rewrite-paths` rewrites it to work on every machine.",
+    ),
+    Declaration(
+        code="script-interpreter-missing",
+        severity="warning",
+        title="The script's interpreter was not found",
+        cause="The shebang line names a program that this machine does not have, often in another machine's "
+        "environment. The script fails at once when it is started directly.",
+        remediation="Write `#!/usr/bin/env python3` (or bash), or name the interpreter in the command that starts it.",
+        shows=(r"cannot execute: required file not found", r"env: [^'\\\r]{1,100}: No such file"),
+    ),
+    Declaration(
+        code="script-crlf",
+        severity="error",
+        title="The script has Windows line endings",
+        cause="The kernel takes the carriage return for a part of the interpreter's name. Timers report only a failed "
+        "start.",
+        remediation="Convert the line endings (`sed -i 's/\\r$//' FILE`) and add `*.sh text eol=lf` to .gitattributes.",
+        shows=(r"\^M: (bad interpreter|No such file)", r"bad interpreter", r"'?(bash|sh|python3?)\\r'?:", r"\$'\\r'"),
+    ),
+)
+
 
 REWRITE = "rewrite-paths"
 COMMAND = "sage-doctor fix --rewrite-paths"
@@ -26,13 +85,12 @@ def form_findings(seen: ScannedFile, environ: Mapping[str, str]) -> Iterator[Fin
     if script.crlf:
         yield finding(
             "script-crlf",
-            "its first line ends in CR LF, so the system looks for an interpreter with an invisible "
-            "character in its name",
+            "its first line ends in CR LF",
             subject=seen.subject,
             severity="error" if seen.roles else "warning",
             evidence={"file": str(script.path)},
             fix=Fix(
-                summary="Convert its line ends, and add `* text=auto eol=lf` to .gitattributes so that they stay.",
+                summary="Convert its line endings, and add `* text=auto eol=lf` to .gitattributes to keep them.",
                 commands=(f"sed -i.crlf 's/\\r$//' {shell_quote(script.path)}",),
             ),
         )
@@ -40,7 +98,7 @@ def form_findings(seen: ScannedFile, environ: Mapping[str, str]) -> Iterator[Fin
     if missing:
         yield finding(
             "script-interpreter-missing",
-            f"its first line starts {printable(missing, limit=300)}, which is not there",
+            f"its shebang line names {printable(missing, limit=300)}, which does not exist",
             subject=seen.subject,
             evidence={"file": str(script.path), "interpreter": missing},
             fix=Fix(summary="Write `#!/usr/bin/env python3` (or bash) there, or install what the line names."),
@@ -64,7 +122,7 @@ def unverified(seen: ScannedFile) -> Iterator[Finding]:
     if seen.script.problem and not seen.script.crlf:
         yield finding(
             "runner-unverified",
-            f"the paths in it are not known for certain: {printable(seen.script.problem, limit=300)}",
+            f"the paths in it could not be determined: {printable(seen.script.problem, limit=300)}",
             subject=seen.subject,
             evidence={"file": str(seen.script.path), "language": seen.script.language},
             fix=Fix(summary=f"{NOTHING_TO_DO}."),
@@ -74,8 +132,10 @@ def unverified(seen: ScannedFile) -> Iterator[Finding]:
 def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> Iterator[Finding]:
     """Yield what is wrong with the paths that a run would take.
 
-    `shared` says that other machines run this script as well: then a path that holds here only is worth a word.
+    `shared` says that other machines run this script as well: then a path that works only here is a finding too.
     """
+    from sage_doctor.paths.rewrite import plan_edits  # noqa: PLC0415 - only where something is wrong
+
     if seen.broken_paths:
         yield _hardcoded(seen, plan_edits(seen, world))
     elif shared and seen.local_paths and seen.roles:
@@ -87,13 +147,12 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     sure = bool(seen.roles) and first.usage == "use" and not _doubtful(seen)
     severity: Severity = "error" if sure else "warning"
     more = f" ({len(seen.broken_paths)} such paths)" if len(seen.broken_paths) > 1 else ""
-    default = ", as a default," if first.usage == "fallback" else ","
+    kind = "hard-coded default path" if first.usage == "fallback" else "hard-coded path"
     lies = f"; here it is {printable(str(placed.target), limit=300)}" if placed.exists else ""
     whose = printable(placed.root, limit=200)
     return finding(
         "runner-hardcoded-path",
-        f"line {first.line} names {printable(first.text, limit=300)}{default} which another machine has under {whose} "
-        f"and this one does not{more}{lies}",
+        f"line {first.line}: {kind} {printable(first.text, limit=300)} of another machine ({whose}){more}{lies}",
         subject=seen.subject,
         severity=severity,
         evidence={
@@ -101,7 +160,7 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
             "path": first.text,
             "candidates": [{"path": str(placed.target), "why": "the same trailing path"}] if placed.exists else [],
         },
-        fix=_cure(seen, planned),
+        fix=_fix(seen, planned),
     )
 
 
@@ -115,11 +174,11 @@ def _here_only(seen: ScannedFile, planned: FileEdits) -> Finding:
     more = f" ({len(seen.local_paths)} such paths)" if len(seen.local_paths) > 1 else ""
     return finding(
         "runner-path-here-only",
-        f"line {first.line} names {printable(first.text, limit=300)}, which is right on this machine; "
-        f"others run this script as well{more}",
+        f"line {first.line}: hard-coded path {printable(first.text, limit=300)} of this machine; other machines run "
+        f"this script too{more}",
         subject=seen.subject,
         evidence=_evidence(seen, seen.local_paths),
-        fix=_cure(seen, planned),
+        fix=_fix(seen, planned),
     )
 
 
@@ -140,21 +199,22 @@ def _evidence(seen: ScannedFile, found: list[tuple[PathReference, ClassifiedPath
     }
 
 
-def _cure(seen: ScannedFile, planned: FileEdits) -> Fix:
-    """Return the fix, which promises the repair only where it can do something."""
+def _fix(seen: ScannedFile, planned: FileEdits) -> Fix:
+    """Return the fix, which names the repair only if it can do something."""
     certain, suggested = len(planned.edits), len(planned.suggestions)
     if certain and not suggested and not planned.unresolved_count:
-        summary = "It can be written so that it holds on every machine; the change is shown first."
+        summary = "It can be rewritten to work on every machine; the change is shown first."
         return Fix(summary=summary, commands=(COMMAND,), repair=REWRITE)
     if certain:
         rest = suggested + planned.unresolved_count
-        summary = f"{certain} of {certain + rest} can be rewritten at once; the others are for you."
+        need = "needs" if rest == 1 else "need"
+        summary = f"{certain} of {certain + rest} can be rewritten automatically; {rest} {need} a manual edit."
         return Fix(
             summary=summary, commands=(COMMAND, f"sage-doctor paths {shell_quote(seen.script.path)}"), repair=REWRITE
         )
     where = (
-        f"It might be written so that it holds on every machine: `{COMMAND} --dry-run` shows a patch for you to judge."
+        f"It might be rewritten to work on every machine: `{COMMAND} --dry-run` shows a patch to review."
         if suggested
-        else ('Let the script ask: resolve("MODEL") from sage_doctor, or `sage-doctor where MODEL` in a shell.')
+        else ('Get the path from resolve("MODEL") of sage_doctor, or from `sage-doctor where MODEL` in a shell script.')
     )
     return Fix(summary=where, commands=(f"sage-doctor paths {shell_quote(seen.script.path)}",))

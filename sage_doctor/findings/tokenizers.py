@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from sage_doctor.findings.entry import Entry
+from sage_doctor.findings.declaration import Declaration, declare
 
-ENTRIES = (
-    Entry(
+TITLE = "Tokenizer"
+DECLARATIONS = declare(
+    Declaration(
         code="tokenizer-missing",
         severity="error",
-        title="There is no tokenizer",
-        cause="The directory holds none of the files a tokenizer is made of. The model loads, and then no text can be "
-        "turned into tokens.",
-        cure="Copy the tokenizer files from the model this one was made from.",
+        title="The tokenizer is missing",
+        cause="The model loads, but text cannot be turned into tokens.",
+        remediation="Copy the tokenizer files from the model this one was made from.",
         shows=(
             r"Can't load tokenizer for '",
             r"Couldn't instantiate the backend tokenizer",
             r"Can't load a .{0,60}?tokenizer from '",
         ),
     ),
-    Entry(
+    Declaration(
         code="tokenizer-invalid",
         severity="error",
-        title="The tokenizer's files cannot be used",
-        cause="A tokenizer file is cut off, is a Git LFS pointer, or was written by a newer tokenizers library than "
-        "the session has.",
-        cure="Fetch the file again. If it is whole, upgrade tokenizers and transformers in the session's environment.",
+        title="A tokenizer file cannot be used",
+        cause="The file is truncated, is a Git LFS pointer, or was written by a newer tokenizers library than the "
+        "sessions have.",
+        remediation="Fetch the file again. If it is complete, upgrade tokenizers and transformers in the sessions' "
+        "environment.",
         shows=(
             r"data did not match any variant of untagged enum",
             r"KeyError: 'added_tokens'",
@@ -35,14 +36,15 @@ ENTRIES = (
             r"Couldn't instantiate the backend tokenizer",
         ),
     ),
-    Entry(
+    Declaration(
         code="tokenizer-vocab-overflow",
         severity="error",
-        title="The tokenizer knows more tokens than the model",
-        cause="A token has a number for which the model's embedding has no row. Generation fails on the first text "
-        "that contains it: with an IndexError on a CPU, with a device-side assertion on a GPU.",
-        cure="Use the tokenizer that was saved with these weights. If tokens were added in training, the resized "
-        "weights are needed too.",
+        title="The tokenizer has more tokens than the model",
+        cause="The tokenizer belongs to another model, or tokens were added and the resized weights not saved. "
+        "Generation fails on the first text with such a token: with an IndexError on a CPU, with a device-side "
+        "assertion on a GPU.",
+        remediation="Use the tokenizer that was saved with these weights, or the resized weights if tokens were added "
+        "in training.",
         shows=(
             r"IndexError: index out of range in self",
             r"index out of range in self",
@@ -50,13 +52,13 @@ ENTRIES = (
         ),
         may_show=(r"device-side assert triggered",),
     ),
-    Entry(
+    Declaration(
         code="chat-template-missing",
         severity="warning",
         title="The tokenizer has no chat template",
-        cause="The manifest gives this model a chat prompt, but nothing says how a conversation is written for it. "
-        "Sessions that build one by hand may drift from how the model was trained.",
-        cure="Copy chat_template.jinja, or the field in tokenizer_config.json, from the base model.",
+        cause="Without a template, the format of a conversation is not defined. Sessions that build the prompt by hand "
+        "may drift from how the model was trained.",
+        remediation="Copy chat_template.jinja, or the field in tokenizer_config.json, from the base model.",
         shows=(r"tokenizer\.chat_template is not set",),
     ),
 )

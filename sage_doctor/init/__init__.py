@@ -1,10 +1,11 @@
-"""What lies below some directories, as a manifest would say it: models, the scripts that load them, machines.
+"""A manifest for what is below some directories: models, the scripts that load them, machines.
 
-    survey = survey_of(roots, manifest_path, …)     # facts, names and pairs; asks what only a person knows
-    text = drafted(survey)                          # the tables that are new, each valid and commented
+    inventory = take_inventory(roots, manifest_path, …)  # facts, names and pairs; asks what only a person knows
+    tables = new_tables(inventory)                       # the tables to add, each valid and commented
 
-`scripts` reads code, `names` calls things, `places` writes paths that hold on other machines, `pairs` joins adapters
-with bases and merged models with both, `roles` and `machines` propose tables, `draft` writes them down.
+`scripts` reads code, `names` gives names, `portable_paths` writes paths that work on other machines, `pairs` links
+adapters with bases and merged models with both, `roles` and `machines` propose tables, `draft` writes them and
+`additions` appends them to the manifest.
 """
 
 from __future__ import annotations

@@ -1,30 +1,37 @@
-"""New tables behind the text that is there: not a byte of it changes, and what results is a manifest.
+"""New tables appended to a manifest: not a byte of the existing text changes, and the result is a valid manifest.
 
-Tables of TOML may stand in any order, so whatever is new goes to the end. That keeps comments, order and formatting
-as a person left them by construction; no library has to promise it.
+TOML tables may come in any order, so new ones go to the end. Comments, order and formatting stay as a person left them.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError, ManifestError
-from sage_doctor.init.draft import drafted
+from sage_doctor.init.draft import new_tables
 from sage_doctor.init.inventory import Inventory
 from sage_doctor.manifest import parse_for_host
+from sage_doctor.manifest.json_schema import schema_faults
+from sage_doctor.manifest.keys import SCHEMA
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 _FAMILIES = ("machines", "roles", "models")
 _MOST_BYTES = 1 << 20
-_BEHIND = "# Found by `sage-doctor init`.\n"
+_HEADING = "# Found by `sage-doctor init`.\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +43,7 @@ class Addition:
     new: str
 
     @property
-    def nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there is nothing to add."""
         return self.new == (self.old or "")
 
@@ -57,7 +64,7 @@ class Addition:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the file's text with all its marks, None where there is no file. Raises `DoctorError`."""
+    """Return the file's text as it is, byte-order mark included; None if there is no file. Raises `DoctorError`."""
     node = inspect_path(path)
     if node.kind == "missing":
         return None
@@ -70,11 +77,12 @@ def read_text(path: Path) -> str | None:
         raise DoctorError(f"{shown_path(path)} cannot be read: {error}") from error
 
 
-def added(survey: Inventory, path: Path, old: str | None) -> Addition:
-    """Return the manifest with what the survey found behind it. Raises `ManifestError` where nothing can be added."""
-    blocks = drafted(survey)
+def added(inventory: Inventory, path: Path, old: str | None) -> Addition:
+    """Return the manifest with new tables for what was found. Raises `ManifestError` if nothing can be added."""
+    blocks = new_tables(inventory)
     if not blocks:
         return Addition(path=path, old=old, new=old or "")
+    _hold_against_schema(blocks)
     new = _joined(old, blocks)
     try:
         parse_for_host(new.removeprefix("\ufeff"), path)
@@ -83,28 +91,37 @@ def added(survey: Inventory, path: Path, old: str | None) -> Addition:
     return Addition(path=path, old=old, new=new)
 
 
+def _hold_against_schema(blocks: Sequence[str]) -> None:
+    """Raise `DoctorError` where editors would refuse the new tables, whatever the text before them holds."""
+    text = "".join(blocks)
+    faults = schema_faults({"schema": SCHEMA, **tomllib.loads(text)})
+    if faults:
+        shown = printable("; ".join(faults), limit=500)
+        raise DoctorError(f"nothing was written: the new tables do not fit the manifest's schema: {shown}")
+
+
 def _joined(old: str | None, blocks: Sequence[str]) -> str:
     text = "\n".join(blocks)
     if old is None:
         return text
     end = "\r\n" if "\r\n" in old else "\n"
     gap = "" if not old or old.endswith("\n") else end
-    return old + gap + (f"\n{_BEHIND}{text}" if old.strip() else text).replace("\n", end)
+    return old + gap + (f"\n{_HEADING}{text}" if old.strip() else text).replace("\n", end)
 
 
 def _explained(old: str | None, path: Path, error: ManifestError) -> ManifestError:
-    """Return why the tables cannot stand there: most likely a family is written as one inline table."""
+    """Return why the tables cannot be added: most likely a family is written as one inline table."""
     lines = locate_keys(old or "")
     inline = []
     for family in _FAMILIES:
         at = lines.of((family,))
         text = ((old or "").splitlines() or [""])[at - 1]
         if (family,) in lines.lines and "{" in text and not text.lstrip().startswith("["):
-            told = f"{family} is one inline table, which nothing can be added to; write it as [{family}.NAME] tables"
+            told = f"{family} is an inline table, which cannot be extended; write it as [{family}.NAME] tables"
             inline.append(f"{shown_path(path)}:{at}: {told}")
     if inline:
         return ManifestError([*inline, "nothing was written"])
-    return ManifestError([*error.problems, "nothing was written: with what was found it would be no manifest"])
+    return ManifestError([*error.problems, "nothing was written: the result would not be a valid manifest"])
 
 
 def target_of(named: str | None, nearest: Path | None, cwd: Path, default: str) -> Path:

@@ -1,4 +1,4 @@
-"""Everything found below the roots, named, paired, and where nothing but a person knows the answer, asked."""
+"""Everything found below the roots, named and paired; a person is asked what only a person knows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.init.machines import OtherMachine, ThisHost, other_machines, this_host
-from sage_doctor.init.models import is_merged, kind_at, model_places
+from sage_doctor.init.models import MOST_MODELS, find_new_models, is_merged, kind_at
 from sage_doctor.init.names import free, name_all, name_of
 from sage_doctor.init.pairs import BaseLink, base_of, ingredients_of
 from sage_doctor.init.portable_paths import Portable, shared_root
@@ -29,21 +29,21 @@ MOST_QUESTIONS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class OpenQuestion:
-    """What only a person knows. `options` are the answers there are, the best guess first."""
+    """A question for a person. `options` are the possible answers, the best guess first."""
 
     text: str
     options: tuple[str, ...]
 
 
-# Returns one of the options, or None where nobody is there to ask.
+# Returns one of the options, or None if nobody answers.
 Ask = Callable[[OpenQuestion], "str | None"]
 
 
 @dataclass(kw_only=True)
 class Inventory:
-    """What there is to write. `models` are all, by name; `new` those without an entry yet, in the order to write.
+    """What was found. `models` are all, by name; `new` those without an entry yet, in the order to write.
 
-    `remarks` say in words what was passed over, for whoever runs the search.
+    `remarks` are sentences for the user about what was skipped. `is_new` says that there is no manifest yet.
     """
 
     portable: Portable
@@ -56,15 +56,15 @@ class Inventory:
     others: list[OtherMachine] = field(default_factory=list)
     variable: tuple[str, Path] | None = None
     remarks: list[str] = field(default_factory=list)
-    first: bool = True
+    is_new: bool = True
 
 
-def survey_of(
+def take_inventory(
     roots: Sequence[Path], target: Path, manifest: Manifest | None, environ: Mapping[str, str], ask: Ask
 ) -> Inventory:
-    """Return what lies below the roots and stands in no table of the manifest yet.
+    """Return what is below the roots, `new` being what the manifest does not have yet.
 
-    `target` is the manifest's absolute path, `manifest` what it says now, None where there is none.
+    `target` is the manifest's absolute path, `manifest` its present content, None if there is none.
     """
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     host = Host(cwd=Path.cwd(), home=home, environ=environ, manifest=manifest, root=roots[0])
@@ -73,17 +73,17 @@ def survey_of(
     found = Inventory(
         portable=Portable(directory=target.parent, home=home, variables=manifest.vars if manifest else {}),
         models=models,
-        first=manifest is None,
+        is_new=manifest is None,
         remarks=remarks,
     )
-    asked = _Limited(ask)
+    asked = _LimitedQuestions(ask)
     for name, model in list(models.items()):
         if model.kind == "adapter" and model.found:
             found.bases[name] = base_of(model, models)
     found.new = tuple(n for n, m in models.items() if m.spec is None)
-    _settle_bases(found, asked)
+    _confirm_bases(found, asked)
     found.merges = {n: ingredients_of(models[n], models, found.bases) for n in found.new if models[n].kind == "merged"}
-    _settle_merges(found, asked)
+    _confirm_merges(found, asked)
     _add_roles(found, code, roots, manifest)
     _add_machines(found, code, manifest, environ, home)
     found.variable = _variable(found)
@@ -91,8 +91,8 @@ def survey_of(
     return found
 
 
-class _Limited:
-    """Asks a few questions at most: after that the best guess is marked in the text, where it can be read in peace."""
+class _LimitedQuestions:
+    """Asks a few questions at most; after that the best guess is written and marked."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -111,7 +111,7 @@ def _models(
     """Return the manifest's models and those found, by name: below the roots, named by scripts, and adapters' bases."""
     models = models_of(manifest) if manifest is not None else {}
     known = {os.path.realpath(m.path) for m in models.values() if m.reference.path is not None}
-    places = model_places(roots, known)
+    places = find_new_models(roots, known)
     named = [p for s in code.scripts for t in s.texts if (p := _directory(t)) is not None]
     here = dict.fromkeys([*places.found, *(p for p in named if os.path.realpath(p) not in known)])
     unique = list({os.path.realpath(p): p for p in reversed(here)}.values())[::-1]
@@ -119,7 +119,7 @@ def _models(
     names = name_all(unique, taken)
     for path in unique:
         _add(models, names[path], kind_at(path), host, ModelPath(text=str(path), path=path))
-    _add_cached(models, host, code.scripts, taken)
+    _add_hub_models(models, host, code.scripts, taken)
     for model in [m for m in models.values() if m.kind == "adapter" and m.spec is None]:
         base = model.base.model
         if base is None or models.get(base.name) is base or base.reference.hub is not None:
@@ -131,9 +131,9 @@ def _models(
         name = free(name_all([base.path], ())[base.path], [*models, *taken])
         _add(models, name, "full", host, ModelPath(text=str(base.path), path=base.path))
         vars(model).pop("base", None)  # it leads to a model of this run from now on
-    remarks = list(places.left_out)
-    if places.cut:
-        remarks.append("more models than a manifest should have: name narrower directories")
+    remarks = list(places.skipped)
+    if places.truncated:
+        remarks.append(f"stopped at {MOST_MODELS} models: name narrower directories")
     return models, remarks
 
 
@@ -155,15 +155,15 @@ def _add(models: dict[str, Model], name: str, kind: str, host: Host, reference: 
 
 
 def _directory(text: str) -> Path | None:
-    """Return the model directory that a script names in full, wherever it lies."""
+    """Return the model directory that a script names by its absolute path."""
     if not text.startswith("/") or "\0" in text or len(text) > 1000:
         return None
     path = Path(os.path.normpath(text))
     return path if inspect_path(path).kind == "directory" and is_model_directory(read_tree(path)) else None
 
 
-def _add_cached(models: dict[str, Model], host: Host, scripts: Sequence[Script], taken: list[str]) -> None:
-    """Add what scripts load by repository: what is in the cache, or stands in the call itself."""
+def _add_hub_models(models: dict[str, Model], host: Host, scripts: Sequence[Script], taken: list[str]) -> None:
+    """Add what scripts load by repository: what is in the cache, or is named in the call itself."""
     texts = {t for s in scripts for t in s.texts if "/" in t and is_repo_id(t) and not t.startswith(".")}
     wanted = {t for s in scripts for t in s.loaded} & texts
     if not texts:
@@ -176,18 +176,18 @@ def _add_cached(models: dict[str, Model], host: Host, scripts: Sequence[Script],
             _add(models, name, "full", host, ModelPath(text=f"hf:{text}", hub=text))
 
 
-def _settle_bases(found: Inventory, ask: Ask) -> None:
-    for name, tie in found.bases.items():
-        if tie is not None and not tie.sure and name in found.new:
+def _confirm_bases(found: Inventory, ask: Ask) -> None:
+    for name, link in found.bases.items():
+        if link is not None and not link.sure and name in found.new:
             text = f"Which model was the adapter {printable(name)} trained on?"
-            found.bases[name] = _answered(tie, text, ask)
+            found.bases[name] = _confirmed(link, text, ask)
 
 
-def _settle_merges(found: Inventory, ask: Ask) -> None:
+def _confirm_merges(found: Inventory, ask: Ask) -> None:
     for name, pair in found.merges.items():
         if pair is None or pair[1].sure:
             continue
-        adapter = _answered(pair[1], f"Which adapter was {printable(name)} merged from?", ask)
+        adapter = _confirmed(pair[1], f"Which adapter was {printable(name)} merged from?", ask)
         base = found.bases.get(adapter.name) if adapter is not None else None
         found.merges[name] = (base, adapter) if base is not None and adapter is not None else None
 
@@ -195,16 +195,16 @@ def _settle_merges(found: Inventory, ask: Ask) -> None:
 _NONE_OF_THEM = "none of them"
 
 
-def _answered(tie: BaseLink, text: str, ask: Ask) -> BaseLink | None:
-    """Return the tie as a person settles it; as it is where nobody answers, None where it is none of the options."""
-    said = ask(OpenQuestion(text=f"{text} ({tie.why})", options=(tie.name, *tie.others, _NONE_OF_THEM)))
+def _confirmed(link: BaseLink, text: str, ask: Ask) -> BaseLink | None:
+    """Return the link as a person confirms it; unchanged if nobody answers, None if it is none of the options."""
+    said = ask(OpenQuestion(text=f"{text} ({link.why})", options=(link.name, *link.others, _NONE_OF_THEM)))
     if said is None:
-        return tie
-    return None if said == _NONE_OF_THEM else replace(tie, name=said, why="as you said", sure=True)
+        return link
+    return None if said == _NONE_OF_THEM else replace(link, name=said, why="named by you", sure=True)
 
 
 def _add_roles(found: Inventory, code: Code, roots: Sequence[Path], manifest: Manifest | None) -> None:
-    """Propose roles for scripts without one; to a manifest only where it has roles, because they narrow what counts."""
+    """Propose roles for scripts without one, unless the manifest has no roles: they would narrow what is needed."""
     covered = frozenset(
         os.path.realpath(p)
         for r in (manifest.roles.values() if manifest else ())
@@ -214,19 +214,19 @@ def _add_roles(found: Inventory, code: Code, roots: Sequence[Path], manifest: Ma
     proposed = roles_of(code.scripts, roots, found.models, covered)
     if manifest is not None and not manifest.roles:
         if proposed:
-            found.remarks.append("roles are not proposed to a manifest that has none: every model counts there")
+            found.remarks.append("no roles are proposed: this manifest has none, so every model in it is needed")
         return
     taken = [*found.models, *_taken(manifest)]
     for role in proposed:
         ingredients = {p[1].name for n in role.models if (p := found.merges.get(n)) is not None}
-        models = tuple(n for n in role.models if n not in ingredients) or _all_that_run(found)
+        models = tuple(n for n in role.models if n not in ingredients) or _loadable_models(found)
         name = free(role.name, taken)
         taken.append(name)
         found.roles.append(replace(role, name=name, models=models))
 
 
-def _all_that_run(found: Inventory) -> tuple[str, ...]:
-    """Return the models that nothing else is built on: what sessions may load where no script says."""
+def _loadable_models(found: Inventory) -> tuple[str, ...]:
+    """Return the models that nothing else is built on: what sessions may load if no script says."""
     below = {t.name for t in found.bases.values() if t is not None}
     below |= {t.name for pair in found.merges.values() if pair is not None for t in pair}
     return tuple(n for n in found.models if n not in below)
@@ -253,7 +253,7 @@ def _add_machines(
 
 
 def _variable(found: Inventory) -> tuple[str, Path] | None:
-    """Return a variable for models that lie together far from the manifest; it is set in this machine's new table."""
+    """Return a variable for models in one place outside the manifest's directory; this machine's new table sets it."""
     if found.host is None:
         return None
     paths = [found.models[n].reference.path for n in found.new]
@@ -265,13 +265,15 @@ def _variable(found: Inventory) -> tuple[str, Path] | None:
 
 
 def _remark(found: Inventory, code: Code) -> None:
-    if code.closed:
-        found.remarks.append(f"not allowed to look into {join_limited([str(p) for p in code.closed], most=3)}")
-    if code.cut:
+    if code.unreadable:
         found.remarks.append(
-            "too many files for one search, so not everything was looked at: name narrower directories"
+            f"not searched, permission denied: {join_limited([str(p) for p in code.unreadable], most=3)}"
         )
+    if code.truncated:
+        found.remarks.append("not everything was searched, there are too many files: name narrower directories")
     for name in found.new:
         model = found.models[name]
         if model.kind == "merged" and found.merges.get(name) is None and is_merged(model.path):
-            found.remarks.append(f"{printable(name)} is called merged, and nothing tells what it was merged from")
+            found.remarks.append(
+                f"{printable(name)} looks merged, but its base and adapter are unknown: add `merge` to allow a rebuild"
+            )

@@ -1,4 +1,4 @@
-"""This host as a machine of the manifest, and the machines whose homes stand in the code."""
+"""This host as a machine of the manifest, and other machines whose home directories the code names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sage_doctor.system.location import foreign_home
 from sage_doctor.system.path_info import inspect_path
 
 MOST_MACHINES: Final = 10
-_MADE_UP: Final = re.compile(r"[0-9a-f]{12}\Z|localhost\Z|ip-\d")  # containers and clouds name hosts anew each time
+_GENERATED: Final = re.compile(r"[0-9a-f]{12}\Z|localhost\Z|ip-\d")  # containers and clouds name hosts anew each time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +28,21 @@ class ThisHost:
     python: str | None
 
     @property
-    def lasting(self) -> bool:
+    def has_stable_name(self) -> bool:
         """Whether the hostname is one that a person chose."""
-        return _MADE_UP.match(self.hostname) is None
+        return _GENERATED.match(self.hostname) is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherMachine:
-    """A machine that the code speaks of: its home, and where that is named."""
+    """A machine whose home directory the code names, and where."""
 
     name: str
     mention: Mention
 
 
 def this_host(environ: Mapping[str, str], home: Path, directory: Path) -> ThisHost:
-    """Return this host as a machine. `SAGE_MACHINE` names it where that is set."""
+    """Return this host as a machine, named by `SAGE_MACHINE` if that is set."""
     hostname = os.uname().nodename.lower().partition(".")[0] or "localhost"
     return ThisHost(
         name=name_of(environ.get("SAGE_MACHINE") or hostname),

@@ -1,4 +1,4 @@
-"""The model directories worth an entry: what is below the roots, less what is a part or a by-product of another."""
+"""The model directories worth an entry: those below the roots, without parts and by-products of others."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _MERGED: Final = re.compile(r"(?:^|[^a-z])merged?(?:[^a-z]|$)", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
-class Places:
-    """Directories for which an entry is proposed, and in words what is passed over."""
+class ModelDirectories:
+    """Directories that get an entry, and sentences about those that were skipped."""
 
     found: list[Path] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    cut: bool = False
+    skipped: list[str] = field(default_factory=list)
+    truncated: bool = False
 
 
-def model_places(roots: Iterable[Path], known: Collection[str]) -> Places:
+def find_new_models(roots: Iterable[Path], known: Collection[str]) -> ModelDirectories:
     """Return the model directories below the roots that are not among `known` (real paths), in a stable order."""
-    places = Places()
+    places = ModelDirectories()
     seen = set(known)
     checkpoints: dict[Path, list[tuple[int, Path]]] = {}
     written: list[Path] = []
@@ -50,27 +50,27 @@ def model_places(roots: Iterable[Path], known: Collection[str]) -> Places:
             continue
         seen.add(real)
         number = _CHECKPOINT.match(path.name)
-        why = _no_entry(path, is_checkpoint=number is not None)
+        why = _skip_reason(path, is_checkpoint=number is not None)
         if why is not None:
             passed[why] += 1
         elif number is not None:
             checkpoints.setdefault(path.parent, []).append((int(number[1]), path))
         elif len(places.found) + len(written) >= MOST_MODELS:
-            places.cut = True  # those written by an earlier run count, or each run would add as many again
+            places.truncated = True  # those written by an earlier run count, or each run would add as many again
         else:
             places.found.append(path)
-    _newest_checkpoints(checkpoints, places, written)
-    places.left_out += [f"{n} director{'y' if n == 1 else 'ies'} {why}" for why, n in sorted(passed.items())]
+    _keep_newest_checkpoints(checkpoints, places, written)
+    places.skipped += [f"skipped {n} director{'y' if n == 1 else 'ies'} {why}" for why, n in sorted(passed.items())]
     return places
 
 
-def _no_entry(path: Path, *, is_checkpoint: bool) -> str | None:
-    """Return why a directory gets no entry, to be said of it and its like, None where it may have one."""
+def _skip_reason(path: Path, *, is_checkpoint: bool) -> str | None:
+    """Return why a directory gets no entry, None if it gets one."""
     if _is_cached(path):
         return "in a Hugging Face cache that nothing here refers to"
     if not _can_be_written(path):
-        return f"with a name that is not UTF-8, which no manifest can hold ({printable(str(path), limit=300)})"
-    return "with a tokenizer and nothing else" if not is_checkpoint and _only_tokenizer(path) else None
+        return f"with a name that is not UTF-8, which no manifest can contain ({printable(str(path), limit=300)})"
+    return "with only a tokenizer" if not is_checkpoint and _only_tokenizer(path) else None
 
 
 def _is_cached(path: Path) -> bool:
@@ -83,17 +83,17 @@ def _can_be_written(path: Path) -> bool:
 
 
 def _only_tokenizer(path: Path) -> bool:
-    """Return whether nothing in a directory says that a model was ever there. A merged model's name says so."""
+    """Return whether a directory has neither weights nor a configuration, nor a merged model's name."""
     names = read_tree(path).names
     if {"config.json", "adapter_config.json"} & names or any(WEIGHTS.match(n) for n in names):
         return False
     return not is_merged(path)
 
 
-def _newest_checkpoints(
-    checkpoints: dict[Path, list[tuple[int, Path]]], places: Places, written: Collection[Path]
+def _keep_newest_checkpoints(
+    checkpoints: dict[Path, list[tuple[int, Path]]], places: ModelDirectories, written: Collection[Path]
 ) -> None:
-    """Keep the last checkpoint of a training run whose result lies nowhere else; the others are by-products.
+    """Keep the last checkpoint of a training run without a final result; the others are by-products.
 
     A run counts as ended where an entry was `written` for its result, or for one of its checkpoints.
     """
@@ -104,7 +104,7 @@ def _newest_checkpoints(
             places.found.append(max(numbered)[1])
         passed += len(numbered) - (not ended)
     if passed:
-        places.left_out.append(f"{passed} checkpoint{'' if passed == 1 else 's'} of training runs")
+        places.skipped.append(f"skipped {passed} checkpoint{'' if passed == 1 else 's'} of training runs")
 
 
 def is_merged(path: Path) -> bool:
@@ -118,8 +118,8 @@ def kind_at(path: Path) -> ModelKind:
     return "merged" if kind == "full" and is_merged(path) else kind
 
 
-def recorded(path: Path) -> tuple[str, str] | None:
-    """Return the paths of base and adapter that a merge wrote down beside its result, None where none did."""
+def recorded_ingredients(path: Path) -> tuple[str, str] | None:
+    """Return the paths of base and adapter from the record beside a merge's result, None if there is none."""
     record = read_json_object(path / RECORD, most=MOST_RECORD).value or {}
     found = []
     for part in ("base", "adapter"):

@@ -1,4 +1,4 @@
-"""What models are called: by their directory, by the one above where that says nothing, and no two alike."""
+"""Names for models: from their directory, or its parent if it has a generic name; no two the same."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 from sage_doctor.manifest.names import name_fault
 from sage_doctor.text import printable
 
-# Directory names that say what lies there, not which one.
-_SAYS_NOTHING: Final = re.compile(
+# Directory names that say what is in there, but not which model.
+_GENERIC: Final = re.compile(
     r"(?:model|models|adapter|lora|peft|final|final[_-]model|merged|output|outputs|checkpoint|best|last|latest|hf|\.)\Z"
     r"|(?:checkpoint|step|epoch|global_step|run)[-_]?\d+\Z",
     re.IGNORECASE,
@@ -19,11 +19,11 @@ _SAYS_NOTHING: Final = re.compile(
 _MOST = 120
 
 
-def readable(path: Path) -> tuple[str, ...]:
-    """Return the trailing parts of a path from the first that tells which model it is: `(Introspective-v2, model)`."""
+def identifying_tail(path: Path) -> tuple[str, ...]:
+    """Return the last parts of a path from the one that identifies the model: `(Introspective-v2, model)`."""
     parts = path.parts[1:] if path.is_absolute() else path.parts
     start = len(parts) - 1
-    while start > 0 and _SAYS_NOTHING.match(parts[start]):
+    while start > 0 and _GENERIC.match(parts[start]):
         start -= 1
     return parts[max(start, 0) :]
 
@@ -42,7 +42,7 @@ def name_of(text: str) -> str:
 def name_all(places: Collection[Path], taken: Collection[str]) -> Mapping[Path, str]:
     """Return a name for each place, the same on every run over the same places; `taken` names are not given again.
 
-    Where two would be alike, both get the names above them in front; where that does not help, a number.
+    If two would be the same, both get their parents' names as a prefix; if that does not help, a number.
     """
     depth = dict.fromkeys(places, 0)
     for _ in range(8):
@@ -66,17 +66,17 @@ def name_all(places: Collection[Path], taken: Collection[str]) -> Mapping[Path, 
 
 
 def _named(path: Path, above: int) -> str:
-    tail = readable(path)
+    tail = identifying_tail(path)
     parts = path.parts[1:] if path.is_absolute() else path.parts
     start = max(len(parts) - len(tail) - above, 0)
-    # A part that says nothing stands in a name only where it has to tell two apart.
+    # A generic part is in a name only if two must be told apart.
     ahead = parts[start : len(parts) - len(tail)]
     behind = tail[1:] if above else ()
     return name_of("-".join((*ahead, *tail[:1], *behind)))
 
 
 def free(name: str, taken: Collection[str]) -> str:
-    """Return the name, with a number behind it where it is taken. Letter case does not tell names apart."""
+    """Return the name, with a number appended if it is taken in any letter case."""
     lower = {t.lower() for t in taken}
     if name.lower() not in lower:
         return name

@@ -1,7 +1,7 @@
-"""Which base an adapter was trained on, and what a merged model was made from: by where they come from, never by shape.
+"""Which base an adapter was trained on, and what a merged model was made from: by recorded origin, never by shape.
 
-A tie is `sure` where somebody wrote it down (the adapter's own configuration, the record of a merge) and it leads to
-one directory here. Names that are alike are a guess: they are proposed, and a repair must never act on them.
+A link is `sure` if it is recorded (in the adapter's own configuration or by the merge) and leads to one directory here.
+Similar names are a guess: they are proposed, and a repair must never act on them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.repairability import base_choices
-from sage_doctor.init.models import recorded
-from sage_doctor.init.names import readable
+from sage_doctor.init.models import recorded_ingredients
+from sage_doctor.init.names import identifying_tail
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.location import same_tail
 from sage_doctor.system.path_info import inspect_path
@@ -25,7 +25,7 @@ _COMMON = frozenset({"model", "models", "merged", "merge", "adapter", "lora", "f
 
 @dataclass(frozen=True, kw_only=True)
 class BaseLink:
-    """The name of the model that another is built on, and why. `others` could be it as well, best first."""
+    """The name of the model that another is built on, and why. `others` are alternatives, best first."""
 
     name: str
     why: str
@@ -34,7 +34,7 @@ class BaseLink:
 
 
 def base_of(model: Model, models: Mapping[str, Model]) -> BaseLink | None:
-    """Return the base of an adapter, None where nothing on this machine can be named."""
+    """Return the base of an adapter, None if there is no candidate on this machine."""
     real = {os.path.realpath(m.path): n for n, m in models.items() if m.kind != "adapter"}
     if model.base.model is not None and (model.base.place is None or model.base.place.beside is None):
         name = real.get(os.path.realpath(model.base.model.path))
@@ -48,21 +48,21 @@ def base_of(model: Model, models: Mapping[str, Model]) -> BaseLink | None:
         for c in model.candidates(model.base.text or model.path.name)
         if c.rank <= SIMILAR and (n := real.get(os.path.realpath(c.path))) is not None
     ]
-    return _guessed(similar or _called_alike(model, models))
+    return _best_guess(similar or _similar_names(model, models))
 
 
-def _called_alike(model: Model, models: Mapping[str, Model]) -> list[tuple[str, str]]:
-    """Return full models, best first, whose name the adapter's directories have in part; else the only one there is."""
+def _similar_names(model: Model, models: Mapping[str, Model]) -> list[tuple[str, str]]:
+    """Return full models, best first, that share words with the adapter's directories; else the only full model."""
     words = _words("/".join(model.path.parts[-4:]))
     full = [m for m in models.values() if m.kind == "full" and m.found and m.weights.form != "none"]
     scored = [(len(words & _words(m.path.name if m.hub is None else m.reference.hub or "")), m) for m in full]
     alike = sorted((-score, m.name) for score, m in scored if score)
     if alike:
-        return [(name, "its directories are called alike") for _, name in alike]
+        return [(name, "its directories have similar names") for _, name in alike]
     return [(full[0].name, "the only full model here")] if len(full) == 1 else []
 
 
-def _guessed(found: list[tuple[str, str]]) -> BaseLink | None:
+def _best_guess(found: list[tuple[str, str]]) -> BaseLink | None:
     names = list(dict(found))
     if not names:
         return None
@@ -73,7 +73,7 @@ def ingredients_of(
     model: Model, models: Mapping[str, Model], bases: Mapping[str, BaseLink | None]
 ) -> tuple[BaseLink, BaseLink] | None:
     """Return base and adapter of a merged model: from the record of its merge, else from the names around it."""
-    named = recorded(model.path)
+    named = recorded_ingredients(model.path)
     if named is not None:
         roots = [*model.host.roots, model.host.home]
         base_name, adapter_name = (_at(text, models, roots) for text in named)
@@ -81,14 +81,14 @@ def ingredients_of(
             why = "named in the record of its merge"
             return BaseLink(name=base_name, why=why, sure=True), BaseLink(name=adapter_name, why=why, sure=True)
     nearby = [m for m in models.values() if m.kind == "adapter" and _are_neighbours(model.path, m.path)]
-    words = _words(readable(model.path)[0])
-    scored = sorted((-len(words & _words(readable(m.path)[0])), m.name) for m in nearby)
+    words = _words(identifying_tail(model.path)[0])
+    scored = sorted((-len(words & _words(identifying_tail(m.path)[0])), m.name) for m in nearby)
     alike = [(n, s) for s, n in scored if s < 0] or ([(scored[0][1], 0)] if len(scored) == 1 else [])
     if not alike:
         return None
     adapter = BaseLink(
         name=alike[0][0],
-        why="a similar name near by" if alike[0][1] else "the only adapter near by",
+        why="a similar name nearby" if alike[0][1] else "the only adapter nearby",
         sure=False,
         others=tuple(n for n, _ in alike[1:4]),
     )
@@ -97,7 +97,7 @@ def ingredients_of(
 
 
 def _at(text: str, models: Mapping[str, Model], roots: list[Path]) -> str | None:
-    """Return the model at a path that was written down, on whichever machine that was."""
+    """Return the model at a recorded path, which may be of another machine."""
     real = {os.path.realpath(m.path): n for n, m in models.items()}
     if text.startswith("/") and os.path.realpath(text) in real:
         return real[os.path.realpath(text)]

@@ -14,9 +14,9 @@ _MARKS = ("hf:", "~")
 
 @dataclass(frozen=True, kw_only=True)
 class Portable:
-    """How paths are written: below the manifest relative to it, else by a variable or `{home}`, else in full.
+    """How paths are written: relative to the manifest if below it, else with a variable or `{home}`, else absolute.
 
-    `variables` have values on this machine; the one that says most of a path is taken.
+    `variables` have values on this machine; the one with the longest value is taken.
     """
 
     directory: Path
@@ -35,7 +35,7 @@ class Portable:
         at_home = _below(path, self.home)
         if at_home is not None and self.home != Path("/"):
             return _joined("home", at_home)
-        return braced(str(path))
+        return escape_braces(str(path))
 
 
 def _joined(variable: str, rest: str) -> str:
@@ -43,19 +43,19 @@ def _joined(variable: str, rest: str) -> str:
 
 
 def _below(path: Path, directory: Path) -> str | None:
-    """Return `path` relative to a directory it lies in, braces doubled, None where it lies elsewhere."""
+    """Return `path` relative to a directory that contains it, braces doubled, else None."""
     if not path.is_relative_to(directory):
         return None
-    return braced(os.path.relpath(path, directory))
+    return escape_braces(os.path.relpath(path, directory))
 
 
-def braced(text: str) -> str:
-    """Return a text with its braces doubled, as a manifest writes those that are no variable's."""
+def escape_braces(text: str) -> str:
+    """Return a text with its braces doubled, so that they do not start a variable."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 def shared_root(paths: Iterable[Path], inside: Portable) -> tuple[str, Path] | None:
-    """Return a name and value for a variable, where two or more paths lie together and only in full could be written.
+    """Return a name and value for a variable, if two or more paths share a directory and would be written absolute.
 
     The name is that of the directory, as in `{zoo}` for /data/zoo.
     """

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.init.names import name_of, readable
+from sage_doctor.init.names import identifying_tail, name_of
 from sage_doctor.init.scripts import Script
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.subjects.model import Model
@@ -23,8 +23,8 @@ _RUNS: Final = re.compile(r"(?:^|_)(?:run|session|sessions|serve|server|daemon|c
 _MAKES: Final = re.compile(
     r"(?:test_|conftest|train|finetune|fine_tune|merge|convert|export|download|prepare|setup|build|eval|bench)"
 )
-_NO_NAME: Final = frozenset({"scripts", "script", "bin", "src", "tools", "runners", "code", "app", "python", "."})
-_NOT_RUN: Final = frozenset({"test", "tests", "examples", "docs"})
+_GENERIC: Final = frozenset({"scripts", "script", "bin", "src", "tools", "runners", "code", "app", "python", "."})
+_NOT_SESSIONS: Final = frozenset({"test", "tests", "examples", "docs"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +54,14 @@ def roles_of(
 
 def _inside(path: Path, roots: Sequence[Path]) -> bool:
     below = next((path.relative_to(r).parts for r in roots if path.is_relative_to(r)), path.parts)
-    return any(part in _NOT_RUN for part in below[:-1])
+    return any(part in _NOT_SESSIONS for part in below[:-1])
 
 
 def _role_name(path: Path, roots: Sequence[Path]) -> str:
-    """Return the name of the nearest directory that says what the scripts are for; sage/raising/scripts: raising."""
+    """Return the name of the nearest directory without a generic name: `raising` for sage/raising/scripts."""
     root = next((r for r in roots if path.is_relative_to(r)), path.parent)
     parts = path.parent.relative_to(root).parts if path.is_relative_to(root) else ()
-    return name_of(next((p for p in reversed(parts) if p.lower() not in _NO_NAME), "sessions"))
+    return name_of(next((p for p in reversed(parts) if p.lower() not in _GENERIC), "sessions"))
 
 
 def _role(name: str, scripts: list[Script], models: Mapping[str, Model]) -> RoleFound:
@@ -73,13 +73,13 @@ def _role(name: str, scripts: list[Script], models: Mapping[str, Model]) -> Role
         name=name,
         runners=tuple((d, g) for d, names in directories.items() for g in _globs(d, sorted(names))),
         scripts=tuple(s.path for s in scripts),
-        models=tuple(_loaded_themselves(named, models)),
+        models=tuple(_without_bases(named, models)),
         sure=bool(named),
     )
 
 
 def _globs(directory: Path, names: list[str]) -> list[str]:
-    """Return one glob for files that begin alike, where it matches no other script; else the names themselves."""
+    """Return one glob for files with a common prefix if it matches no other script; else the names themselves."""
     stems = [n.split("_") for n in names]
     alike = takewhile(lambda parts: len(set(parts)) == 1, zip(*stems, strict=False))
     start = "_".join(parts[0] for parts in alike)
@@ -100,32 +100,32 @@ def models_named(script: Script, models: Mapping[str, Model]) -> list[str]:
             found[repository] = None
             continue
         parts = [p for p in text.split("/") if p not in ("", ".", "..", "~")]
-        fits = [(k, n) for n, m in models.items() if m.reference.path and (k := _fit(parts, m.path))]
+        fits = [(k, n) for n, m in models.items() if m.reference.path and (k := _shared_tail(parts, m.path))]
         best = [n for k, n in fits if k == max(fits)[0]]
         if len(best) == 1:
             found[best[0]] = None
     return list(found)
 
 
-def _fit(parts: list[str], path: Path) -> int:
-    """Return how many trailing parts of a text and a model's path are the same, 0 where they do not tell the model."""
+def _shared_tail(parts: list[str], path: Path) -> int:
+    """Return how many trailing parts a text and a model's path share, 0 if they do not identify the model."""
     same = 0
     for one, other in zip(reversed(parts), reversed(path.parts), strict=False):
         if one != other:
             break
         same += 1
-    tail = readable(path)
-    if same >= len(tail) and (same > 1 or _telling(tail[0])):
+    tail = identifying_tail(path)
+    if same >= len(tail) and (same > 1 or _is_distinctive(tail[0])):
         return same
-    return 1 if parts == [tail[0]] and _telling(tail[0]) else 0
+    return 1 if parts == [tail[0]] and _is_distinctive(tail[0]) else 0
 
 
-def _telling(word: str) -> bool:
-    """Return whether a word alone is a model's name rather than a word of the language."""
+def _is_distinctive(word: str) -> bool:
+    """Return whether a word alone looks like a model's name, not like an ordinary word."""
     return len(word) > 3 and any(c in "-_.0123456789" for c in word)
 
 
-def _loaded_themselves(names: list[str], models: Mapping[str, Model]) -> list[str]:
+def _without_bases(names: list[str], models: Mapping[str, Model]) -> list[str]:
     """Return the models without the bases that others of them are loaded onto."""
     bases = {id(models[n].base.model) for n in names if models[n].kind == "adapter"}
     return [n for n in names if id(models[n]) not in bases]

@@ -1,4 +1,4 @@
-"""The code below a directory, read and never run: which scripts load models, what they name, whose homes they name."""
+"""The code below a directory, read but never run: which scripts load models, and which models and homes they name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_BYTES: Final = 1 << 20
 _MOST_DEPTH: Final = 40
 _MOST_TEXT: Final = 1024
 _CODE: Final = (".py", ".sh", ".bash", ".zsh", ".service", ".plist")
-_PASSED_OVER: Final = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages", "blobs", "snapshots"})
+_SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages", "blobs", "snapshots"})
 _HOME: Final = re.compile(rb"(?<![\w.~/-])(?:/home|/Users)/([A-Za-z_][A-Za-z0-9_.-]{0,31})(?=/)")
-# How examples and images name nobody's home.
-_NOBODY: Final = frozenset(
+# Home directories in examples and container images, which belong to nobody.
+_PLACEHOLDERS: Final = frozenset(
     {"user", "username", "you", "your", "yourname", "name", "me", "someone", "example", "Shared"}
 )
 
@@ -32,8 +32,8 @@ _NOBODY: Final = frozenset(
 class Script:
     """A Python script that loads models.
 
-    `starts` says that it is meant to be run, not imported. `texts` are the strings in it that are no documentation;
-    `loaded` those that stand in a call of `from_pretrained`.
+    `starts` says that it is meant to be run, not imported. `texts` are its strings without docstrings;
+    `loaded` those in calls of `from_pretrained`.
     """
 
     path: Path
@@ -53,12 +53,12 @@ class Mention:
 
 @dataclass(kw_only=True)
 class Code:
-    """What was read. `closed` are directories that cannot be listed; `cut` says that a bound ended the search."""
+    """What was read. `unreadable` directories could not be listed; `truncated` says that a limit ended the search."""
 
     scripts: list[Script] = field(default_factory=list)
     homes: dict[str, Mention] = field(default_factory=dict)
-    closed: list[Path] = field(default_factory=list)
-    cut: bool = False
+    unreadable: list[Path] = field(default_factory=list)
+    truncated: bool = False
 
 
 def read_code(roots: Iterable[Path]) -> Code:
@@ -67,7 +67,7 @@ def read_code(roots: Iterable[Path]) -> Code:
     parsed = 0
     for number, path in enumerate(_files(roots, code)):
         if number >= MOST_SCRIPTS:
-            code.cut = True
+            code.truncated = True
             break
         try:
             raw = read_start(path, _MOST_BYTES)
@@ -75,11 +75,11 @@ def read_code(roots: Iterable[Path]) -> Code:
             continue
         for match in _HOME.finditer(raw):
             home = match[0].decode("ascii")
-            if match[1].decode("ascii") not in _NOBODY and home not in code.homes:
+            if match[1].decode("ascii") not in _PLACEHOLDERS and home not in code.homes:
                 code.homes[home] = Mention(home=home, file=path, line=raw.count(b"\n", 0, match.start()) + 1)
         if path.suffix == ".py" and (b"from_pretrained" in raw or b"pipeline(" in raw):
             if parsed >= MOST_PARSED:
-                code.cut = True
+                code.truncated = True
                 continue
             parsed += 1
             script = _script(path, shebang=raw.startswith(b"#!"))
@@ -96,14 +96,14 @@ def _files(roots: Iterable[Path], code: Code) -> Iterator[Path]:
         if place in seen:
             continue
         if len(seen) >= MOST_DIRECTORIES:
-            code.cut = True
+            code.truncated = True
             return
         seen.add(place)
         try:
             with os.scandir(place) as found:
                 entries = sorted(found, key=lambda e: e.name)
         except OSError:
-            code.closed.append(Path(place))
+            code.unreadable.append(Path(place))
             continue
         if any(e.name == "pyvenv.cfg" for e in entries):
             continue
@@ -113,7 +113,7 @@ def _files(roots: Iterable[Path], code: Code) -> Iterator[Path]:
 
 
 def _is_entered(entry: os.DirEntry[str]) -> bool:
-    named = entry.name.startswith(".") or entry.name in _PASSED_OVER
+    named = entry.name.startswith(".") or entry.name in _SKIPPED
     return not named and entry.is_dir(follow_symlinks=False)
 
 
@@ -125,7 +125,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _script(path: Path, *, shebang: bool) -> Script | None:
-    """Return the facts of a script, None where it loads no model."""
+    """Return the facts of a script, None if it loads no model."""
     module = parse_file(path)
     if module is None:
         return None

@@ -1,11 +1,12 @@
-"""The manifest `sage-doctor.toml`: which models this machine is meant to run, where they lie, and what they may cost.
+"""The manifest `sage-doctor.toml`: which models this machine is meant to run, where they are, and what they may cost.
 
     path = find_manifest(Path.cwd(), os.environ)
     manifest = load_for_host(path)             # ManifestError: every problem, as file:line: message
     for name in manifest.required(): manifest.models[name].path
 
-`toml_lines` finds the lines of keys, `tables` reads typed values, `drafts` and `machines` what is written,
-`variables`, `fill` and `places` what that means on this host, `references` and `models` how it hangs together.
+`keys` describes every key: `json_schema` and `reference` are made from it, and `tables` reads typed values by it.
+`toml_lines` finds the lines of keys. `raw_models` and `machines` hold what is written; `variables`, `resolver` and
+`locations` give it its meaning on this host; `references` and `models` check that names lead somewhere.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhdw])")
 
 
 def seconds(text: str) -> float | None:
-    """Return the seconds that `text` stands for, None where it is no length of time above zero.
+    """Return the seconds that `text` stands for, None if it is not a length of time above zero.
 
     `1d 12h` adds up. A number without a unit counts seconds.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -19,10 +20,11 @@ from sage_doctor.text import printable
 FILE_NAME: Final = "sage-doctor.toml"
 MOST_BYTES: Final = 1024 * 1024  # a manifest of a thousand models has a fifth of it
 _DEVICE_TREE = "/proc/device-tree/model"
+_reported: set[str] = set()
 
 
 def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the manifest in use for a session started in the directory `start`, or None where there is none.
+    """Return the manifest in use for a session started in the directory `start`, or None if there is none.
 
     That is the nearest `sage-doctor.toml` from `start` upwards; else `$SAGE_DOCTOR_MANIFEST`, whether or not it
     exists; else the one of the user (`$XDG_CONFIG_HOME`, by default `~/.config`); else the one in `/etc`.
@@ -43,7 +45,7 @@ def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
 
 
 def nearest_manifest(start: Path) -> Path | None:
-    """Return the nearest `sage-doctor.toml` from the directory `start` upwards, or None where there is none."""
+    """Return the nearest `sage-doctor.toml` from the directory `start` upwards, or None if there is none."""
     start = _absolute(start)
     for directory in (start, *start.parents):
         candidate = directory / FILE_NAME
@@ -53,7 +55,7 @@ def nearest_manifest(start: Path) -> Path | None:
 
 
 def _planted(path: Path) -> bool:
-    """Return whether a stranger left it where everybody may write, such as /tmp: it could run what it likes."""
+    """Return whether another user put it where everybody may write, such as /tmp: it could start any program."""
     try:
         owner = os.lstat(path).st_uid
         anybody = os.stat(path.parent).st_mode & stat.S_IWOTH
@@ -67,38 +69,43 @@ def load_manifest(
 ) -> Manifest:
     """Return the manifest at `path` as it applies to the host described by the other arguments.
 
-    Reads that file, looks whether the paths of a user's own checks exist, and asks this host nothing else. Links
-    are not followed in any path it returns. Raises `ManifestError` with every problem found, by line.
+    Reads that file, checks whether the paths of a user's own checks exist, and asks this host nothing else. Links
+    in the returned paths are not resolved. Raises `ManifestError` with every problem found, by line.
     """
     text = _decoded(path, _read(path))
     host = HostIdentity(environ=environ, hostname=hostname, device_tree=device_tree, home=home)
     return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
 
 
-def load_for_host(path: Path) -> Manifest:
-    """Return the manifest at `path` as it applies to this host. Raises `ManifestError`."""
-    return load_manifest(
-        path,
+def _this_host() -> HostIdentity:
+    return HostIdentity(
         environ=os.environ,
         hostname=os.uname().nodename,
         device_tree=_device_tree(),
         home=Path(os.path.expanduser("~")),
     )
+
+
+def load_for_host(path: Path) -> Manifest:
+    """Return the manifest at `path` as it applies to this host. Raises `ManifestError`.
+
+    Former names of keys are reported on standard error, once in this process.
+    """
+    text = _decoded(path, _read(path))
+    manifest = parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
+    new = [line for line in manifest.renamed if line not in _reported]
+    _reported.update(new)
+    sys.stderr.write("".join(f"{line}\n" for line in new))
+    return manifest
 
 
 def parse_for_host(text: str, path: Path) -> Manifest:
-    """Return what a manifest with this text would say on this host, were it at `path`. Raises `ManifestError`."""
-    host = HostIdentity(
-        environ=os.environ,
-        hostname=os.uname().nodename,
-        device_tree=_device_tree(),
-        home=Path(os.path.expanduser("~")),
-    )
-    return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
+    """Return the manifest with this text as if it were the file `path` on this host. Raises `ManifestError`."""
+    return parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
 
 
 def read_manifest_text(path: Path) -> str:
-    """Return the text of a manifest, a byte-order mark left out. Raises `ManifestError` for what is none."""
+    """Return the text of a manifest without a byte-order mark. Raises `ManifestError` if it cannot be one."""
     return _decoded(path, _read(path))
 
 

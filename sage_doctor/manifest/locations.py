@@ -1,4 +1,4 @@
-"""Texts of the manifest as places: absolute paths, and references into the local Hugging Face cache."""
+"""Texts of the manifest as locations: absolute paths, URLs, and references into the local Hugging Face cache."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class InvalidLocation(ValueError):
 def absolute(directory: Path, text: str) -> Path:
     """Return the path `text` names, seen from `directory`.
 
-    `..` stays in it and links are not followed: after a link, `..` means the parent of the link's target, and a
+    `..` stays in it and links are not resolved: after a link, `..` means the parent of the link's target, and a
     virtual environment's `python` must be started by its own name. Raises `InvalidLocation`.
     """
     if "\0" in text:
-        raise InvalidLocation("holds a NUL character, which no path can")
+        raise InvalidLocation("contains a NUL character")
     return directory / text
 
 
 def glob(_directory: Path, text: str) -> str:
     """Return a glob as it is. Raises `InvalidLocation`."""
     if "\0" in text:
-        raise InvalidLocation("holds a NUL character, which no path can")
+        raise InvalidLocation("contains a NUL character")
     return text
 
 
 def model_path(directory: Path, text: str) -> ModelPath:
-    """Return where a model lies that the manifest in `directory` calls `text`. Raises `InvalidLocation`."""
+    """Return the location of a model that the manifest in `directory` calls `text`. Raises `InvalidLocation`."""
     if not text.startswith("hf:"):
         return ModelPath(text=text, path=absolute(directory, text))
     name, at, revision = text[3:].partition("@")
@@ -49,22 +49,22 @@ def model_path(directory: Path, text: str) -> ModelPath:
 
 
 def service_url(text: str) -> str:
-    """Return where a service answers, without a final slash. Raises `InvalidLocation`, which tells no password."""
+    """Return the URL of a service without a final slash. Raises `InvalidLocation`, whose message has no password."""
     from urllib.parse import urlsplit  # noqa: PLC0415 - a manifest without services needs none of it
 
     if not text.startswith(("http://", "https://")):
-        raise InvalidLocation("is no address of a service: it starts with http:// or https://")
+        raise InvalidLocation("is not the address of a service: it must start with http:// or https://")
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidLocation("holds a space or a character that no URL can")
+        raise InvalidLocation("contains a space or a character that is not allowed in a URL")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise InvalidLocation(f"is no URL: {error}") from error
+        raise InvalidLocation(f"is not a URL: {error}") from error
     if not parts.hostname:
-        raise InvalidLocation("names no host")
+        raise InvalidLocation("has no host")
     if port == 0:
-        raise InvalidLocation("has port 0, where nothing can answer")
+        raise InvalidLocation("has port 0")
     if "?" in text or "#" in text:
         raise InvalidLocation("has a query or a fragment; only host, port and path are used")
     return text.rstrip("/")

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sage_doctor.manifest import keys
-from sage_doctor.manifest.names import is_variable, nearest
-from sage_doctor.manifest.problems import Problems, header
-from sage_doctor.manifest.raw_models import Fields, RawValue, read_budget, read_fields, written
-from sage_doctor.manifest.requirements import read_requires
-from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.problems import Problems
+from sage_doctor.manifest.quoting import header
+from sage_doctor.manifest.raw_models import Fields, read_fields
+from sage_doctor.manifest.tables import RawValue, Table
 from sage_doctor.manifest.variables import Scope, Unresolved
 from sage_doctor.text import join_limited, printable
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostIdentity:
-    """This host as far as a manifest asks. `device_tree` is the board's model text, None where there is none."""
+    """What a manifest asks about this host. `device_tree` is the board's model text, None if there is none."""
 
     environ: Mapping[str, str]
     hostname: str
@@ -34,8 +33,8 @@ class HostIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineDraft:
-    """One machine as written. `roles` is None where the table says none."""
+class RawMachine:
+    """One machine as written. `roles` is None if the table does not list any."""
 
     name: str
     table: Table
@@ -58,58 +57,34 @@ class MachineDraft:
         return any(fnmatchcase(text, glob.lower()) for globs, texts in pairs for glob in globs for text in texts)
 
 
-def read_machines(top: Table) -> dict[str, MachineDraft]:
-    """Return the machines by name."""
-    tables = top.named("machines", keys.MACHINE, "machine")
-    return {name: _machine(name, table) for name, table in tables.items()}
-
-
-def _machine(name: str, table: Table) -> MachineDraft:
-    match = table.section("match")
-    match.only(keys.MATCH)
-    overrides = table.named("models", keys.OVERRIDE, "model")
-    home = table.text("home")
-    if home is not None and not home.startswith("/"):
-        table.wrong("home", "a path from the root, such as '/home/me'")
-    return MachineDraft(
+def read_machine(name: str, table: Table) -> RawMachine:
+    """Return one machine as its table says."""
+    values = table.read()
+    match = values.get("match", {})
+    overrides = values.get("models", {})
+    return RawMachine(
         name=name,
         table=table,
-        hostname=match.texts("hostname", or_one=True) or (),
-        device_tree=match.texts("device_tree", or_one=True) or (),
-        roles=table.texts("roles"),
-        python=written(table, "python"),
-        accelerator=table.choice("accelerator", keys.ACCELERATORS),
-        requires=read_requires(table),
-        home=home,
-        vars=read_vars(table),
-        budget=read_budget(table),
-        overrides={model: read_fields(inner) for model, inner in overrides.items()},
+        hostname=match.get("hostname", ()),
+        device_tree=match.get("device_tree", ()),
+        roles=values.get("roles"),
+        python=values.get("python"),
+        accelerator=values.get("accelerator"),
+        requires=values.get("requires", ()),
+        home=values.get("home"),
+        vars=values.get("vars", {}),
+        budget=values.get("budget", {}),
+        overrides={model: read_fields(inner.read()) for model, inner in overrides.items()},
         override_tables=overrides,
     )
 
 
-def read_vars(parent: Table) -> dict[str, RawValue]:
-    """Return the variables set in `parent`."""
-    table = parent.section("vars")
-    found = {}
-    for name in table.data:
-        if name in keys.BUILT_IN:
-            table.problems.add((*table.path, name), f"{table.field(name)}: this name is built in; choose another")
-        elif not is_variable(name):
-            rule = "it starts with a letter and goes on with letters, digits, '_' and '-'"
-            table.problems.add((*table.path, name), f"{table.field(name)} cannot be a variable's name: {rule}")
-        value = table.text(name, empty=True)
-        if value is not None:
-            found[name] = RawValue(value, (*table.path, name), table.field(name))
-    return found
-
-
 def match_host(
-    machines: Mapping[str, MachineDraft], host: HostIdentity, problems: Problems
-) -> tuple[MachineDraft | None, bool]:
-    """Return the machine that is this host, and whether that is certain; notes a name or a match that is not.
+    machines: Mapping[str, RawMachine], host: HostIdentity, problems: Problems
+) -> tuple[RawMachine | None, bool]:
+    """Return the machine that is this host, and whether that is certain; notes an unknown name or two matches.
 
-    `SAGE_MACHINE` decides where it is set. A manifest without machines does not ask which one this is.
+    `SAGE_MACHINE` decides if it is set. A manifest without machines is the same on every host.
     """
     wanted = host.environ.get("SAGE_MACHINE", "")
     if wanted and machines:
@@ -119,7 +94,7 @@ def match_host(
         hint = f"did you mean '{printable(near)}'? " if near else ""
         shown = printable(wanted, limit=80)
         known = join_limited(list(machines), most=12)
-        message = f"SAGE_MACHINE is '{shown}', which is no machine here; {hint}machines: {known}"
+        message = f"SAGE_MACHINE is '{shown}', which is not a machine of this manifest; {hint}machines: {known}"
         problems.add(("machines",), message)
         return None, False
     fitting = [machine for machine in machines.values() if machine.matches(host)]
@@ -137,15 +112,15 @@ def match_host(
 class Scopes:
     """The variables of the manifest, as this host and as every other machine sees them."""
 
-    def __init__(self, shared: Mapping[str, RawValue], machines: Mapping[str, MachineDraft], directory: Path) -> None:
+    def __init__(self, shared: Mapping[str, RawValue], machines: Mapping[str, RawMachine], directory: Path) -> None:
         self.shared = {name: value.text for name, value in shared.items()}
         self.directory = str(directory)
-        self.elsewhere: dict[str, list[str]] = {}
+        self.set_elsewhere: dict[str, list[str]] = {}
         for machine in machines.values():
             for name in machine.vars:
-                self.elsewhere.setdefault(name, []).append(machine.name)
+                self.set_elsewhere.setdefault(name, []).append(machine.name)
 
-    def here(self, machine: MachineDraft | None, host: HostIdentity, *, settled: bool) -> Scope:
+    def local(self, machine: RawMachine | None, host: HostIdentity, *, host_known: bool) -> Scope:
         """Return the variables of this host. `{home}` is the home its machine states, else the running user's."""
         built_in = {"manifest_dir": self.directory, "home": str(host.home)}
         if machine is not None:
@@ -155,39 +130,39 @@ class Scopes:
             built_in=built_in,
             environ=host.environ,
             tilde=str(host.home),
-            elsewhere=self.elsewhere,
+            set_elsewhere=self.set_elsewhere,
             machine=machine.name if machine is not None else None,
-            settled=settled,
+            host_known=host_known,
         )
 
-    def there(self, machine: MachineDraft) -> Scope:
+    def remote(self, machine: RawMachine) -> Scope:
         """Return the variables of a machine that is not this host: its environment is unknown."""
         built_in = {"manifest_dir": self.directory, "machine": machine.name}
         return Scope(
             variables=self._variables(machine),
             built_in=built_in | ({"home": machine.home} if machine.home else {}),
-            elsewhere=self.elsewhere,
+            set_elsewhere=self.set_elsewhere,
             machine=machine.name,
             this_host=False,
         )
 
-    def _variables(self, machine: MachineDraft | None) -> Mapping[str, str]:
+    def _variables(self, machine: RawMachine | None) -> Mapping[str, str]:
         """Return a chain, not a copy: many machines share one long table of defaults."""
         own = {name: value.text for name, value in machine.vars.items()} if machine is not None else {}
         return ChainMap(own, self.shared)
 
 
 def check_vars(scope: Scope, variables: Mapping[str, RawValue], problems: Problems) -> None:
-    """Note every variable whose text is wrong on any machine: unknown names, circles, stray braces."""
+    """Note every variable whose text is wrong on any machine: unknown names, cycles, stray braces."""
     for name, value in variables.items():
         try:
             scope.check(name)
         except Unresolved as missing:
-            note(missing, value, scope, problems)
+            report_unresolved(missing, value, scope, problems)
 
 
-def note(missing: Unresolved, value: RawValue, scope: Scope, problems: Problems) -> None:
-    """Note why a text could not be filled in, unless that is told where the cause lies."""
+def report_unresolved(missing: Unresolved, value: RawValue, scope: Scope, problems: Problems) -> None:
+    """Report why a text could not be resolved, unless that is reported at the cause."""
     if missing.reported:
         return
     message = f"{value.label}: {missing}"

@@ -1,38 +1,40 @@
-"""From models as written to the models of this machine: which it needs, where they lie, which lie elsewhere."""
+"""From models as written to the models of this machine: which it needs, where they are, which are elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sage_doctor.manifest import keys
+from sage_doctor.manifest.model_keys import MODEL
 from sage_doctor.manifest.names import is_path_or_hub_ref
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import Fields, RawModel, RawValue
+from sage_doctor.manifest.raw_models import Fields, RawModel
 from sage_doctor.manifest.resolver import Resolver
 from sage_doctor.manifest.specs import Budget, MergeRecipe, ModelPath, ModelSpec, ServiceSpec, as_kind
+from sage_doctor.manifest.tables import RawValue
 from sage_doctor.text import printable
 
-Drafts = Mapping[str, RawModel]
+RawModels = Mapping[str, RawModel]
 
 
-def closure(drafts: Drafts, names: Iterable[str]) -> frozenset[str]:
+def with_dependencies(raw_models: RawModels, names: Iterable[str]) -> frozenset[str]:
     """Return these models and all they name: bases, what they are merged from, the service asked instead."""
     waiting, found = list(names), set()
     while waiting:
         name = waiting.pop()
-        if name in drafts and name not in found:
+        if name in raw_models and name not in found:
             found.add(name)
-            waiting.extend(reference.text for reference in drafts[name].references())
-            server = drafts[name].served_by
+            waiting.extend(reference.text for reference in raw_models[name].references())
+            server = raw_models[name].served_by
             if server is not None:
                 waiting.append(server.text)
     return frozenset(found)
 
 
-def check_circles(drafts: Drafts, problems: Problems) -> None:
-    """Note models that are built on themselves, by way of bases and merges; each circle once."""
+def check_cycles(raw_models: RawModels, problems: Problems) -> None:
+    """Note models that are built on themselves through bases and merges; each cycle once."""
     done: set[str] = set()
-    for start in drafts:
+    for start in raw_models:
         trail: list[str] = []  # the models between `start` and here
         on_trail: set[str] = set()
         waiting = [(start, False)]
@@ -42,54 +44,54 @@ def check_circles(drafts: Drafts, problems: Problems) -> None:
                 on_trail.discard(trail.pop())
                 done.add(name)
             elif name in on_trail:
-                circle = [*trail[trail.index(name) :], name]
-                shown = printable(" -> ".join(circle), limit=200)
-                problems.add((*drafts[name].key, "base"), f"models that are built on each other: {shown}")
-            elif name not in done and name in drafts:
+                cycle = [*trail[trail.index(name) :], name]
+                shown = printable(" -> ".join(cycle), limit=200)
+                problems.add((*raw_models[name].key, "base"), f"models are built on each other in a cycle: {shown}")
+            elif name not in done and name in raw_models:
                 trail.append(name)
                 on_trail.add(name)
                 waiting.append((name, True))
-                waiting.extend((reference.text, False) for reference in drafts[name].references())
+                waiting.extend((reference.text, False) for reference in raw_models[name].references())
 
 
 def build_models(
-    drafts: Drafts, needed: frozenset[str], filler: Resolver, budgets: Mapping[str, float]
+    raw_models: RawModels, needed: frozenset[str], resolver: Resolver, budgets: Mapping[str, float]
 ) -> tuple[dict[str, ModelSpec], dict[str, ServiceSpec], dict[str, str]]:
-    """Return the models and services of this machine, and those that lie elsewhere with the reason.
+    """Return the models and services of this machine, and those that are elsewhere with the reason.
 
-    What this machine needs must have a place here. `budgets` are the defaults of the machine and the manifest.
+    What this machine needs must have a location here. `budgets` are the defaults of the machine and the manifest.
     """
     models: dict[str, ModelSpec] = {}
     services: dict[str, ServiceSpec] = {}
     elsewhere: dict[str, str] = {}
-    for name, draft in drafts.items():
-        lacking: list[str] = []
-        written = draft.fields.places
-        if draft.kind == "service":
-            url = filler.url(written["url"], needed=name in needed, lacking=lacking) if "url" in written else None
-            if lacking:
-                elsewhere[name] = lacking[0]
+    for name, raw in raw_models.items():
+        missing: list[str] = []
+        written = raw.fields.places
+        if raw.kind == "service":
+            url = resolver.url(written["url"], needed=name in needed, missing=missing) if "url" in written else None
+            if missing:
+                elsewhere[name] = missing[0]
             else:
-                services[name] = _service(draft, url or "", budgets, filler.problems.lines.of(draft.key))
+                services[name] = _service(raw, url or "", budgets, resolver.problems.lines.of(raw.key))
             continue
         places = {
-            what: filler.model(value, needed=name in needed, lacking=lacking)
+            what: resolver.model(value, needed=name in needed, missing=missing)
             for what, value in written.items()
             if what not in ("url", "served_by") and (what == "path" or is_path_or_hub_ref(value.text))
         }
-        if lacking:
-            elsewhere[name] = lacking[0]
+        if missing:
+            elsewhere[name] = missing[0]
         else:
-            models[name] = _spec(draft, places, budgets, filler.problems.lines.of(draft.key))
-    _follow(drafts, models, elsewhere)
+            models[name] = _spec(raw, places, budgets, resolver.problems.lines.of(raw.key))
+    _move_dependents(raw_models, models, elsewhere)
     return models, services, elsewhere
 
 
-def _follow(drafts: Drafts, models: dict[str, ModelSpec], elsewhere: dict[str, str]) -> None:
-    """Move to `elsewhere` what is built on a model that lies there, so that every name in `models` leads somewhere."""
+def _move_dependents(raw_models: RawModels, models: dict[str, ModelSpec], elsewhere: dict[str, str]) -> None:
+    """Move to `elsewhere` what is built on a model that is there, so that every name in `models` exists."""
     users: dict[str, list[str]] = {}
-    for name, draft in drafts.items():
-        for reference in draft.references():
+    for name, raw in raw_models.items():
+        for reference in raw.references():
             users.setdefault(reference.text, []).append(name)
     waiting = list(elsewhere)
     while waiting:
@@ -100,16 +102,14 @@ def _follow(drafts: Drafts, models: dict[str, ModelSpec], elsewhere: dict[str, s
                 waiting.append(name)
 
 
-def _service(draft: RawModel, url: str, budgets: Mapping[str, float], line: int) -> ServiceSpec:
-    known = {key: value for key, value in draft.fields.values.items() if key not in keys.ONLY_DIRECTORY}
-    budget = Budget(**{**budgets, **draft.fields.budget})
-    return ServiceSpec(name=draft.name, url=url, budget=budget, line=line, **{"model": draft.name, **known})
+def _service(raw: RawModel, url: str, budgets: Mapping[str, float], line: int) -> ServiceSpec:
+    known = _own(raw, "service")
+    budget = Budget(**{**budgets, **raw.fields.budget})
+    return ServiceSpec(name=raw.name, url=url, budget=budget, line=line, **{"model": raw.name, **known})
 
 
-def _spec(
-    draft: RawModel, places: Mapping[str, ModelPath | None], budgets: Mapping[str, float], line: int
-) -> ModelSpec:
-    fields: Fields = draft.fields
+def _spec(raw: RawModel, places: Mapping[str, ModelPath | None], budgets: Mapping[str, float], line: int) -> ModelSpec:
+    fields: Fields = raw.fields
     base = _named(fields.places.get("base"), places.get("base"))
     merge_base = _named(fields.places.get("merge.base"), places.get("merge.base"))
     adapter = _named(fields.places.get("merge.adapter"), places.get("merge.adapter"))
@@ -122,18 +122,23 @@ def _spec(
             adapter_path=places.get("merge.adapter"),
         )
     return ModelSpec(
-        name=draft.name,
-        kind=as_kind(draft.kind),
+        name=raw.name,
+        kind=as_kind(raw.kind),
         path=places.get("path") or ModelPath(text=""),  # without a path there is a problem, and no manifest
         base=base,
         base_path=places.get("base"),
         merge=recipe,
         budget=Budget(**{**budgets, **fields.budget}),
-        served_by=draft.served_by.text if draft.served_by is not None else None,
+        served_by=raw.served_by.text if raw.served_by is not None else None,
         line=line,
-        instead=tuple(reference.text for reference in draft.instead),
-        **{key: value for key, value in fields.values.items() if key not in keys.ONLY_SERVICE},
+        fallback=tuple(reference.text for reference in raw.fallback),
+        **_own(raw, "directory"),
     )
+
+
+def _own(raw: RawModel, whose: str) -> dict[str, Any]:
+    """Return the plain values that models of this sort have; of others there is a problem, and no manifest."""
+    return {name: value for name, value in raw.fields.values.items() if MODEL.key(name).only in (None, whose)}
 
 
 def _named(value: RawValue | None, place: ModelPath | None) -> str | None:

@@ -1,10 +1,11 @@
-"""What things may be called, and the nearest known name to one that is not known."""
+"""Names that models, roles, machines and variables may have, and the nearest known name to an unknown one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from itertools import islice
+from typing import Final
 
 from sage_doctor.text import printable
 
@@ -15,11 +16,12 @@ MOST_CANDIDATES = 400
 # The subject of findings about the host: `report.MACHINE`, not imported because finding a model must stay cheap.
 _HOST = "machine"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+BUILT_IN: Final = ("home", "machine", "manifest_dir")  # variables that every manifest has
 _PLACE_STARTS = (".", "~", "{", "hf:")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `word`, or None where nothing is."""
+    """Return the known name most like `word`, or None if there is none."""
     if not 0 < len(word) <= _LONGEST:
         return None
     import difflib  # noqa: PLC0415 - only a manifest with a mistake pays for it
@@ -35,7 +37,7 @@ def is_path_or_hub_ref(text: str) -> bool:
 
 
 def name_fault(name: str, *, reserved: bool) -> str | None:
-    """Return why nothing can be called `name`, or None.
+    """Return why `name` cannot be a name, or None if it can.
 
     `reserved` is for models and roles: they are given on the command line next to directories, and a model named
     `machine` could not be told from the host in a report.
@@ -43,7 +45,7 @@ def name_fault(name: str, *, reserved: bool) -> str | None:
     if not name or name != name.strip():
         return "is empty" if not name.strip() else "starts or ends with a space"
     if printable(name, limit=len(name)) != name:
-        return "holds a control or invisible character"
+        return "contains a control or invisible character"
     if len(name) > 200:
         return "is longer than 200 characters"
     if not reserved:
@@ -51,7 +53,7 @@ def name_fault(name: str, *, reserved: bool) -> str | None:
     if name == _HOST:
         return "is the word reports use for the host itself"
     if is_path_or_hub_ref(name) or name.startswith("-"):
-        return "would be read as a path or an option: it may not hold '/' nor start with '.', '~', '{', '-' or 'hf:'"
+        return "would be read as a path or an option: it may not contain '/' or start with '.', '~', '{', '-' or 'hf:'"
     return None
 
 

@@ -8,27 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.manifest import keys
-from sage_doctor.manifest.gate import read_gate
-from sage_doctor.manifest.lint import read_lint
 from sage_doctor.manifest.locations import InvalidLocation, interpreter
 from sage_doctor.manifest.machines import (
     HostIdentity,
-    MachineDraft,
+    RawMachine,
     Scopes,
     check_vars,
     match_host,
-    read_machines,
-    read_vars,
+    read_machine,
 )
-from sage_doctor.manifest.models import build_models, check_circles, closure
+from sage_doctor.manifest.models import build_models, check_cycles, with_dependencies
 from sage_doctor.manifest.problems import Problems, shown
-from sage_doctor.manifest.raw_models import RawValue, read_budget, read_models, written
+from sage_doctor.manifest.raw_models import read_model
 from sage_doctor.manifest.references import References
-from sage_doctor.manifest.requirements import read_requires
 from sage_doctor.manifest.resolver import Resolver
 from sage_doctor.manifest.sessions import Sessions
-from sage_doctor.manifest.specs import MachineSpec, Manifest, RoleSpec
-from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.specs import GateSpec, LintSpec, MachineSpec, Manifest, RoleSpec
+from sage_doctor.manifest.tables import RawValue, Table
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.manifest.variables import Unresolved
 from sage_doctor.system.path_info import inspect_path
@@ -41,11 +37,11 @@ else:
 
 
 def parse_manifest(text: str, *, path: Path, shown_as: Path, host: HostIdentity) -> Manifest:
-    """Return the manifest that lies at the absolute `path`, as it applies to `host`. Raises `ManifestError`."""
+    """Return the manifest of the absolute `path`, as it applies to `host`. Raises `ManifestError`."""
     lines = locate_keys(text)
     problems = Problems(shown_as, lines)
     if lines.too_deep:
-        problems.add_at(lines.too_deep, "nested deeper than any manifest")
+        problems.add_at(lines.too_deep, "nested too deeply for a manifest")
         problems.raise_if_any()
     return _Parser(_toml(text, problems), path, host, problems).manifest()
 
@@ -66,28 +62,27 @@ def _toml(text: str, problems: Problems) -> dict[str, Any]:
 
 
 class _Parser:
-    """One pass over one manifest: read all tables, check the names between them, fill in what this host uses."""
+    """One pass over one manifest: read all tables, check the names between them, resolve what this host uses."""
 
     def __init__(self, data: Mapping[str, Any], path: Path, host: HostIdentity, problems: Problems) -> None:
         self.path = path
         self.host = host
         self.problems = problems
-        self.top = Table(data, (), problems)
+        self.top = Table(data, (), problems, keys.TOP)
         self._check_schema()
-        self.top.only(keys.TOP)
-        self.python = written(self.top, "python")
-        self.accelerator = self.top.choice("accelerator", keys.ACCELERATORS)
-        self.requires = read_requires(self.top)
-        self.gate = read_gate(self.top)
-        self.lint = read_lint(self.top)
-        self.vars = read_vars(self.top)
-        self.budget = read_budget(self.top)
-        self.machines = read_machines(self.top)
-        self.roles = self.top.named("roles", keys.ROLE, "role")
-        self.drafts = read_models(self.top)
+        self.top.refuse_unknown_keys()
+        values = self.top.read(optional=("schema",))
+        self.values = values
+        self.python: RawValue | None = values.get("python")
+        self.accelerator: str | None = values.get("accelerator")
+        self.gate = GateSpec(**{f"{name}_s": length for name, length in values.get("gate", {}).items()})
+        self.vars: dict[str, RawValue] = values.get("vars", {})
+        self.machines = {name: read_machine(name, table) for name, table in values.get("machines", {}).items()}
+        self.roles: dict[str, Table] = values.get("roles", {})
+        self.raw_models = {name: read_model(name, table) for name, table in values.get("models", {}).items()}
 
     def _check_schema(self) -> None:
-        """Another schema means other keys: nothing else that could be said would be true."""
+        """Stop at another schema version: it has other keys, so no other message would be right."""
         data = self.top.data
         if "schema" not in data:
             self.problems.add((), f"schema is missing: write `schema = {keys.SCHEMA}` at the top")
@@ -102,29 +97,30 @@ class _Parser:
             self.problems.raise_if_any()
 
     def manifest(self) -> Manifest:
-        here, settled = match_host(self.machines, self.host, self.problems)
+        here, host_known = match_host(self.machines, self.host, self.problems)
         scopes = Scopes(self.vars, self.machines, self.path.parent)
-        scope = scopes.here(here, self.host, settled=settled)
-        filler = Resolver(scope, self.path.parent, self.problems)
+        scope = scopes.local(here, self.host, host_known=host_known)
+        resolver = Resolver(scope, self.path.parent, self.problems)
         check_vars(scope, self.vars, self.problems)
-        roles = self._roles(here, filler)
+        roles = self._roles(here, resolver)
         machines = {
-            name: self._machine(draft, filler if draft is here else self._filler(scopes, draft), here=draft is here)
-            for name, draft in self.machines.items()
+            name: self._machine(raw, resolver if raw is here else self._remote(scopes, raw), here=raw is here)
+            for name, raw in self.machines.items()
         }
         overrides = here.overrides if here is not None else {}
-        drafts = {name: draft.on(overrides.get(name)) for name, draft in self.drafts.items()}
-        references = References(self.drafts, self.roles, self.problems)
+        raw_models = {name: raw.on(overrides.get(name)) for name, raw in self.raw_models.items()}
+        references = References(self.raw_models, self.roles, self.problems)
         references.check(self.machines)
-        sessions = Sessions(self.top, filler, references, here.roles if here is not None else None)
-        check_circles(drafts, self.problems)
-        needed = closure(drafts, self._wanted(here, roles))
-        budgets = {**self.budget, **(here.budget if here is not None else {})}
-        models, services, elsewhere = build_models(drafts, needed, filler, budgets)
-        check_paths = self._check_paths(filler)
-        heartbeats, states = sessions.heartbeats(), sessions.states()
+        sessions = Sessions(resolver, references, here.roles if here is not None else None)
+        check_cycles(raw_models, self.problems)
+        needed = with_dependencies(raw_models, self._wanted(here, roles))
+        budgets = {**self.values.get("budget", {}), **(here.budget if here is not None else {})}
+        models, services, elsewhere = build_models(raw_models, needed, resolver, budgets)
+        check_paths = self._check_paths(resolver)
+        heartbeats = sessions.heartbeats(self.values.get("heartbeats", {}))
+        states = sessions.states(self.values.get("state", {}))
         machine = machines[here.name] if here is not None else None
-        python = machine.python if machine is not None else self._python(None, filler, needed=True)
+        python = machine.python if machine is not None else self._python(None, resolver, needed=True)
         self.problems.raise_if_any()
         return Manifest(
             path=self.path,
@@ -134,87 +130,81 @@ class _Parser:
             machine=machine,
             python=python,
             accelerator=machine.accelerator if machine is not None else self.accelerator,
-            requires=tuple(dict.fromkeys((*self.requires, *(machine.requires if machine is not None else ())))),
+            requires=tuple(dict.fromkeys((*self.values.get("requires", ()), *(machine.requires if machine else ())))),
             gate=self.gate,
-            lint=self.lint,
+            lint=LintSpec(**self.values.get("lint", {})),
             vars=scope.values(scope.variables),
             check_paths=check_paths,
             unavailable_here=elsewhere,
             heartbeats=heartbeats,
             states=states,
             services=services,
+            renamed=tuple(dict.fromkeys(self.problems.renamed)),
         )
 
-    def _filler(self, scopes: Scopes, draft: MachineDraft) -> Resolver:
-        return Resolver(scopes.there(draft), self.path.parent, self.problems)
+    def _remote(self, scopes: Scopes, raw: RawMachine) -> Resolver:
+        return Resolver(scopes.remote(raw), self.path.parent, self.problems)
 
-    def _roles(self, here: MachineDraft | None, filler: Resolver) -> dict[str, RoleSpec]:
+    def _roles(self, here: RawMachine | None, resolver: Resolver) -> dict[str, RoleSpec]:
         mine = here.roles if here is not None else None
         found = {}
         for name, table in self.roles.items():
             ours = mine is None or name in mine
-            runners = [
-                filler.text(RawValue(text, (*table.path, "runners", index), table.field("runners")), needed=ours)
-                for index, text in table.items("runners")
-            ]
-            table.texts("runners")
+            values = table.read()
+            runners = [resolver.text(value, needed=ours) for value in values.get("runners", ())]
             found[name] = RoleSpec(
                 name=name,
-                models=table.texts("models") or (),
+                models=values.get("models", ()),
                 runners=tuple(text for text in runners if text is not None),
-                accelerator=table.choice("accelerator", keys.ACCELERATORS),
-                max_age_s=table.duration("max_age") or self.gate.max_age_s,
-                description=table.text("description", empty=True),
+                accelerator=values.get("accelerator"),
+                max_age_s=values.get("max_age") or self.gate.max_age_s,
+                description=values.get("description"),
                 line=self.problems.lines.of(table.path),
             )
         return found
 
-    def _machine(self, draft: MachineDraft, filler: Resolver, *, here: bool) -> MachineSpec:
-        check_vars(filler.scope, draft.vars, self.problems)
+    def _machine(self, raw: RawMachine, resolver: Resolver, *, here: bool) -> MachineSpec:
+        check_vars(resolver.scope, raw.vars, self.problems)
         if not here:
-            for fields in draft.overrides.values():
+            for fields in raw.overrides.values():
                 for place in fields.places.values():
-                    filler.text(place, needed=False)
+                    resolver.text(place, needed=False)
         return MachineSpec(
-            name=draft.name,
-            hostname=draft.hostname,
-            device_tree=draft.device_tree,
-            roles=tuple(self.roles) if draft.roles is None else draft.roles,
-            python=self._python(draft.python, filler, needed=here),
-            accelerator=draft.accelerator or self.accelerator,
-            requires=draft.requires,
-            vars=filler.scope.values(draft.vars),
-            home=draft.home,
-            line=self.problems.lines.of(draft.table.path),
+            name=raw.name,
+            hostname=raw.hostname,
+            device_tree=raw.device_tree,
+            roles=tuple(self.roles) if raw.roles is None else raw.roles,
+            python=self._python(raw.python, resolver, needed=here),
+            accelerator=raw.accelerator or self.accelerator,
+            requires=raw.requires,
+            vars=resolver.scope.values(raw.vars),
+            home=raw.home,
+            line=self.problems.lines.of(raw.table.path),
         )
 
-    def _python(self, own: RawValue | None, filler: Resolver, *, needed: bool) -> Path | None:
-        """Return the interpreter of a machine. What is wrong with the manifest's default is told for this host only."""
+    def _python(self, own: RawValue | None, resolver: Resolver, *, needed: bool) -> Path | None:
+        """Return the interpreter of a machine. Faults of the manifest's default are reported for this host only."""
         value = own or self.python
         if value is None:
             return None
         if own is not None or needed:
-            return filler.interpreter(value, needed=needed)
+            return resolver.interpreter(value, needed=needed)
         try:
-            return interpreter(filler.directory, filler.scope.expand(value.text))
+            return interpreter(resolver.directory, resolver.scope.expand(value.text))
         except (Unresolved, InvalidLocation):
             return None
 
-    def _wanted(self, here: MachineDraft | None, roles: Mapping[str, RoleSpec]) -> list[str]:
-        """Return the models this machine's roles name; every model where nothing says which."""
+    def _wanted(self, here: RawMachine | None, roles: Mapping[str, RoleSpec]) -> list[str]:
+        """Return the models that this machine's roles name; every model if there are no machines or no roles."""
         if not self.machines or not roles:
-            return list(self.drafts)
+            return list(self.raw_models)
         mine = roles if here is None or here.roles is None else [name for name in here.roles if name in roles]
         return [model for name in mine for model in roles[name].models]
 
-    def _check_paths(self, filler: Resolver) -> tuple[Path, ...]:
-        table = self.top.section("checks")
-        table.only(keys.CHECKS)
+    def _check_paths(self, resolver: Resolver) -> tuple[Path, ...]:
         found = []
-        table.texts("paths")
-        for index, text in table.items("paths"):
-            value = RawValue(text, (*table.path, "paths", index), table.field("paths"))
-            path = filler.path(value)
+        for value in self.values.get("checks", {}).get("paths", ()):
+            path = resolver.path(value)
             if path is None:
                 continue
             node = inspect_path(path)

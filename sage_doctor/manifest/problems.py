@@ -16,11 +16,12 @@ _MOST_SUGGESTIONS = 50  # a suggestion compares with every known name; thousands
 
 
 class Problems:
-    """Collects `file:line: message` lines for the manifest at `path`."""
+    """Collects `file:line: message` lines for the manifest at `path`; `renamed` are those that refuse nothing."""
 
     def __init__(self, path: Path, lines: KeyLines) -> None:
         self.where = shown_path(path)
         self.lines = lines
+        self.renamed: list[str] = []
         self._found: list[tuple[int, str]] = []
         self._suggestions = 0
 
@@ -31,6 +32,10 @@ class Problems:
     def add_at(self, line: int, message: str) -> None:
         """Note what is wrong with a line."""
         self._found.append((line, message))
+
+    def note_renamed(self, key: KeyPath, message: str) -> None:
+        """Note a former name of a key, which still works: that alone refuses no manifest."""
+        self.renamed.append(f"{self.where}:{self.lines.of(key)}: {message}")
 
     def unknown(self, key: KeyPath, what: str, known: Iterable[str], *, word: str | None = None) -> None:
         """Note an unknown name: `what` is the message so far; the nearest known name or a list of them follows.
@@ -54,13 +59,13 @@ class Problems:
         return list(dict.fromkeys(f"{self.where}:{line}: {message}" for line, message in ordered))
 
     def raise_if_any(self) -> None:
-        """Raise `ManifestError` with everything gathered so far; return where that is nothing."""
+        """Raise `ManifestError` with everything gathered so far, if there is anything."""
         if self._found:
             raise ManifestError(self.messages())
 
 
 def shown_path(path: Path) -> str:
-    """Return the path for messages: relative to the working directory where it lies below it, else as given."""
+    """Return the path for messages: relative to the working directory if below it, else as given."""
     text = os.fspath(path)
     try:
         here = os.getcwd()
@@ -85,15 +90,3 @@ def shown(value: object) -> str:
         kind = "list" if isinstance(value, list) else "table"
         return f"a {kind}" if value else f"an empty {kind}"
     return f"the date or time {printable(str(value), limit=40)}"
-
-
-def header(*names: str) -> str:
-    """Return a table as the manifest writes it: `[models."qwen2.5-0.5b"]`."""
-    return "[" + ".".join(map(key_text, names)) + "]"
-
-
-def key_text(name: str) -> str:
-    """Return a key as TOML writes it, in quotes where a bare key may not hold its characters."""
-    if name and name.isascii() and all(c.isalnum() or c in "-_" for c in name):
-        return name
-    return '"' + printable(name, limit=80).replace('"', '\\"') + '"'

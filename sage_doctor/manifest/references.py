@@ -1,15 +1,15 @@
-"""The names by which the tables of a manifest refer to each other: every one must lead somewhere."""
+"""The names by which the tables of a manifest refer to each other: every one must exist."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sage_doctor.manifest.machines import MachineDraft
+from sage_doctor.manifest.machines import RawMachine
 from sage_doctor.manifest.names import is_path_or_hub_ref
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import RawModel, RawValue, only_its_own, shown_name
-from sage_doctor.manifest.tables import Table
+from sage_doctor.manifest.raw_models import RawModel, refuse_foreign_keys, shown_name
+from sage_doctor.manifest.tables import RawValue, Table
 from sage_doctor.manifest.toml_lines import KeyPath
 
 
@@ -17,38 +17,35 @@ from sage_doctor.manifest.toml_lines import KeyPath
 class References:
     """What there is to refer to."""
 
-    drafts: Mapping[str, RawModel]
+    raw_models: Mapping[str, RawModel]
     roles: Mapping[str, Table]
     problems: Problems
 
-    def check(self, machines: Mapping[str, MachineDraft]) -> None:
+    def check(self, machines: Mapping[str, RawMachine]) -> None:
         """Note every name of a model or role that the manifest does not have."""
         for role in self.roles.values():
             for index, name in role.items("models"):
                 self._model(name, (*role.path, "models", index), role.title)
         for machine in machines.values():
             self._machine(machine)
-        for draft in self.drafts.values():
-            self._bases(draft.fields.places)
-            for reference in draft.instead:
+        for raw in self.raw_models.values():
+            self._bases(raw.fields.places)
+            for reference in raw.fallback:
                 self._model(reference.text, reference.key, reference.label)
-            if draft.served_by is not None:
-                self._server(draft.served_by)
+            if raw.served_by is not None:
+                self._server(raw.served_by)
 
-    def named_roles(self, table: Table) -> tuple[str, ...] | None:
-        """Return the roles that a table lists, None where it has no such key; notes unknown ones."""
+    def check_roles(self, table: Table) -> None:
+        """Note the roles that a table lists and the manifest does not have."""
         for index, name in table.items("roles"):
             self._role(name, (*table.path, "roles", index), table.title)
-        return table.texts("roles")
 
-    def _machine(self, machine: MachineDraft) -> None:
-        table = machine.table
-        for index, name in table.items("roles"):
-            self._role(name, (*table.path, "roles", index), table.title)
+    def _machine(self, machine: RawMachine) -> None:
+        self.check_roles(machine.table)
         for name, inner in machine.override_tables.items():
-            self._model(name, inner.path, table.title)
-            if name in self.drafts:
-                only_its_own(inner, self.drafts[name].kind)
+            self._model(name, inner.path, machine.table.title)
+            if name in self.raw_models:
+                refuse_foreign_keys(inner, self.raw_models[name].kind)
         for fields in machine.overrides.values():
             self._bases(fields.places)
             if "served_by" in fields.places:
@@ -63,20 +60,20 @@ class References:
             if what in ("path", "url", "served_by") or is_path_or_hub_ref(reference.text):
                 continue
             self._model(reference.text, reference.key, reference.label)
-            if reference.text in self.drafts and self.drafts[reference.text].kind == "service":
-                told = f"{reference.label}: {shown_name(reference.text)} is a service, and nothing can be built on one"
+            if reference.text in self.raw_models and self.raw_models[reference.text].kind == "service":
+                told = f"{reference.label}: {shown_name(reference.text)} is a service, not something to build on"
                 self.problems.add(reference.key, told)
 
     def _server(self, named: RawValue) -> None:
-        services = {name: draft for name, draft in self.drafts.items() if draft.kind == "service"}
+        services = {name: raw for name, raw in self.raw_models.items() if raw.kind == "service"}
         if named.text in services:
             return
-        if named.text in self.drafts:
+        if named.text in self.raw_models:
             self.problems.add(named.key, f"{named.label}: {shown_name(named.text)} is not of kind 'service'")
             return
         what = f"unknown service {shown_name(named.text)} in {named.label}"
         self.problems.unknown(named.key, what, services, word=named.text)
 
     def _model(self, name: str, key: KeyPath, where: str) -> None:
-        if name not in self.drafts:
-            self.problems.unknown(key, f"unknown model {shown_name(name)} in {where}", self.drafts, word=name)
+        if name not in self.raw_models:
+            self.problems.unknown(key, f"unknown model {shown_name(name)} in {where}", self.raw_models, word=name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from sage_doctor.manifest.tables import Table
 from sage_doctor.text import printable
 
 MOST_LENGTH = 1000
@@ -15,24 +14,18 @@ _COMPARED = r"(?:==|!=|<=|>=|<|>) ?[0-9]{1,9}(?:\.[0-9]{1,9}){0,5}"
 _USUAL = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,80}}[A-Za-z0-9])?(?: ?{_COMPARED}(?:, ?{_COMPARED}){{0,5}})?")
 
 
-def read_requires(table: Table) -> tuple[str, ...]:
-    """Return the requirements listed as `requires`, as they are written. What is none is noted by its line."""
-    found = table.texts("requires") or ()
-    unusual = [(index, text) for index, text in table.items("requires") if not _USUAL.fullmatch(text)]
-    if not unusual:
-        return found
+def requirement_fault(text: str) -> str | None:
+    """Return what is wrong with a requirement, None where it is one."""
+    if _USUAL.fullmatch(text):
+        return None
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - most manifests need none
 
-    for index, text in unusual:
-        try:
-            if len(text) > MOST_LENGTH:
-                raise InvalidRequirement(f"longer than {MOST_LENGTH} characters")
-            Requirement(text)
-        except InvalidRequirement as error:
-            why = (str(error).splitlines() or [""])[0].strip().rstrip(".")
-            table.problems.add(
-                (*table.path, "requires", index),
-                f"{table.field('requires')}: '{printable(text, limit=80)}' is no requirement such as "
-                f"'transformers>=4.45'{f': {printable(why, limit=200)}' if why else ''}",
-            )
-    return found
+    try:
+        if len(text) > MOST_LENGTH:
+            raise InvalidRequirement(f"longer than {MOST_LENGTH} characters")
+        Requirement(text)
+    except InvalidRequirement as error:
+        why = printable((str(error).splitlines() or [""])[0].strip().rstrip("."), limit=200)
+        shown = f"'{printable(text, limit=80)}' is not a requirement such as 'transformers>=4.45'"
+        return f"{shown}: {why}" if why else shown
+    return None

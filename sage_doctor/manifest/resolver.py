@@ -1,4 +1,4 @@
-"""Filling written texts in: variables into values, texts into places, and what cannot be into problems."""
+"""Resolving texts of the manifest: variables to values, texts to locations, and what cannot be resolved to problems."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from sage_doctor.manifest import locations
-from sage_doctor.manifest.machines import note
+from sage_doctor.manifest.machines import report_unresolved
 from sage_doctor.manifest.problems import Problems
-from sage_doctor.manifest.raw_models import RawValue
 from sage_doctor.manifest.specs import ModelPath
+from sage_doctor.manifest.tables import RawValue
 from sage_doctor.manifest.variables import Scope, Unresolved
 from sage_doctor.text import printable
 
@@ -20,46 +20,47 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Resolver:
-    """Fills in for one machine. Where something has no value there, each method returns None.
+    """Resolves texts for one machine. Each method returns None for a text without a value there.
 
-    With `needed`, that is a problem. Without, a text that only lacks something of another machine is none; the
-    reason goes to `lacking` where that is given.
+    If it is `needed`, that is a problem. If not, a value that exists on other machines only is not a problem; the
+    reason is added to `missing` if that is given.
     """
 
     scope: Scope
     directory: Path
     problems: Problems
 
-    def text(self, value: RawValue, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
+    def text(self, value: RawValue, *, needed: bool = True, missing: list[str] | None = None) -> str | None:
         """Return the text with its variables filled in."""
         try:
             return self.scope.expand(value.text)
-        except Unresolved as missing:
-            if missing.here_only and not needed:
-                if lacking is not None:
-                    lacking.append(str(missing))
+        except Unresolved as unresolved:
+            if unresolved.local_only and not needed:
+                if missing is not None:
+                    missing.append(str(unresolved))
             else:
-                note(missing, value, self.scope, self.problems)
+                report_unresolved(unresolved, value, self.scope, self.problems)
             return None
 
-    def model(self, value: RawValue, *, needed: bool = True, lacking: list[str] | None = None) -> ModelPath | None:
-        """Return the text as the place of a model."""
-        return self._place(locations.model_path, value, needed=needed, lacking=lacking)
+    def model(self, value: RawValue, *, needed: bool = True, missing: list[str] | None = None) -> ModelPath | None:
+        """Return the text as the location of a model."""
+        return self._place(locations.model_path, value, needed=needed, missing=missing)
 
     def path(self, value: RawValue, *, needed: bool = True) -> Path | None:
         """Return the text as an absolute path."""
         return self._place(locations.absolute, value, needed=needed)
 
     def glob(self, value: RawValue, *, needed: bool = True) -> str | None:
-        """Return the text as a glob, which the manifest's directory is no part of: its name may hold a `[`."""
+        """Return the text as a glob, without the manifest's directory: its name may contain a `[`."""
         return self._place(locations.glob, value, needed=needed)
 
-    def url(self, value: RawValue, *, needed: bool = True, lacking: list[str] | None = None) -> str | None:
+    def url(self, value: RawValue, *, needed: bool = True, missing: list[str] | None = None) -> str | None:
         """Return the text as the address of a service."""
-        text = self.text(value, needed=needed, lacking=lacking)
+        text = self.text(value, needed=needed, missing=missing)
         if text is not None and locations.holds_credentials(text):
             self.problems.add(
-                value.key, f"{value.label} holds a user or password; name the variable with the key as api_key_env"
+                value.key,
+                f"{value.label} contains a user or password; name the variable with the key as api_key_env",
             )
             return None
         try:
@@ -78,14 +79,14 @@ class Resolver:
         value: RawValue,
         *,
         needed: bool = True,
-        lacking: list[str] | None = None,
+        missing: list[str] | None = None,
     ) -> T | None:
-        text = self.text(value, needed=needed, lacking=lacking)
+        text = self.text(value, needed=needed, missing=missing)
         if text is None:
             return None
         try:
             if not text:
-                raise locations.InvalidLocation("is empty with its variables filled in")
+                raise locations.InvalidLocation("is empty once its variables are filled in")
             return make(self.directory, text)
         except locations.InvalidLocation as bad:
             self.problems.add(value.key, f"{value.label} '{printable(text, limit=200)}' {bad}")

@@ -28,7 +28,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPath:
-    """Where a model lies. Exactly one of `hub` and `path` is set.
+    """Where a model is. Exactly one of `hub` and `path` is set.
 
     `text` is what the manifest says with its variables filled in. `hub` is the `org/name` of an `hf:` reference
     and `revision` its branch, tag or commit, None for the default one. `path` is absolute, links not followed.
@@ -59,7 +59,7 @@ class ModelSpec:
     """One `[models.X]` table with the settings of this machine applied. `line` is where the table starts.
 
     `base` is the name of a manifest model, or the text of a path or `hf:` reference, whose place is `base_path`.
-    `instead` are the models that a script may be given where this one is not complete (`or` in the manifest).
+    `fallback` are the models that a script may be given when this one is not complete.
     `served_by` names the service that is asked where memory is too short to load the model.
     """
 
@@ -75,7 +75,7 @@ class ModelSpec:
     dtype: str = "auto"
     device: str | None = None
     requires: tuple[str, ...] = ()
-    instead: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
     served_by: str | None = None
     description: str | None = None
     line: int = 0
@@ -83,7 +83,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSpec:
-    """One `[models.X]` table of kind `service`: a model that is reached over HTTP and lies in no directory here.
+    """One `[models.X]` table of kind `service`: a model that is reached over HTTP, without a directory here.
 
     `url` is what the manifest says with its variables filled in. `model` is the name the service knows it by.
     `api_key_env` is the name of the environment variable with the key, never the key.
@@ -157,14 +157,14 @@ class MachineSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A manifest that holds together, as it applies to this host. `machine` is the table that matched, if any.
+    """A valid manifest as it applies to this host. `machine` is the table that matched, if any.
 
-    `elsewhere` names the models that lie only on other machines, with the reason: no role of this machine needs
-    them and their path uses a variable that has no value here. They are not in `models`, but roles of other
+    `unavailable_here` names the models that are only on other machines, with the reason: no role of this machine
+    needs them and their path uses a variable that has no value here. They are not in `models`, but roles of other
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
     and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
     looked at (`for_role`). `services` are the models that are reached over HTTP.
-    `heartbeats` and `states` are those that concern this machine.
+    `heartbeats` and `states` are those that concern this machine. `renamed` says which keys have a former name.
     """
 
     path: Path
@@ -184,6 +184,7 @@ class Manifest:
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
     heartbeats: Mapping[str, HeartbeatSpec] = field(default_factory=dict)
     states: Mapping[str, StateSpec] = field(default_factory=dict)
+    renamed: tuple[str, ...] = ()
 
     @property
     def watched(self) -> bool:
@@ -202,7 +203,7 @@ class Manifest:
             return found
         shown = printable(name, limit=80)
         if name in self.services:
-            raise UsageError(f"model '{shown}' is a service: it lies in no directory")
+            raise UsageError(f"model '{shown}' is a service and has no directory")
         if name in self.unavailable_here:
             raise UsageError(f"model '{shown}' is not on this machine: {self.unavailable_here[name]}")
         near = nearest(name, [*self.models, *self.unavailable_here])
@@ -210,7 +211,7 @@ class Manifest:
         raise UsageError(f"no model '{shown}' in {printable(str(self.path))}; {hint}")
 
     def model_for_base(self, spec: ModelSpec) -> ModelSpec | None:
-        """Return the manifest model that is the base of `spec`: by name, or the one that lies at the same place."""
+        """Return the manifest model that is the base of `spec`: by name, or the one at the same location."""
         if spec.base_path is None:
             return self.models.get(spec.base) if spec.base is not None else None
         place = _place(spec.base_path)

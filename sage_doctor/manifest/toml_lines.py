@@ -1,8 +1,8 @@
-"""The line each key of a TOML text stands on, which the standard parser does not tell.
+"""The line of each key of a TOML text, which the standard parser does not tell.
 
-One pass from left to right, no recursion, no backtracking. It judges nothing: the parser that follows refuses
-what is not TOML, and where this pass loses its way it stops with what it has found. It does refuse depth, because
-the standard parser takes quadratic time for a key of many dotted parts and recurses for nested values.
+One pass from left to right, without recursion or backtracking. It does not validate: the parser that follows refuses
+what is not TOML, and this pass stops at what it cannot follow. It does limit depth, because the standard parser takes
+quadratic time for a key of many dotted parts and recurses for nested values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHORT = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b"}
 class KeyLines:
     """Where keys stand, by their path: table names, keys, and from 0 the index in arrays.
 
-    `too_deep` is the line of a key or value nested deeper than any manifest, 0 where there is none.
+    `too_deep` is the line of a key or value nested too deeply, 0 if there is none.
     """
 
     lines: dict[KeyPath, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`{name}` in paths: whose value it is, filled in within bounds, and why it has none."""
+"""`{name}` in paths: its value on a machine, within limits, or why it has none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
-from sage_doctor.manifest.keys import BUILT_IN
+from sage_doctor.manifest.names import BUILT_IN
 from sage_doctor.text import join_limited, printable
 
 MOST_LENGTH = 4096  # variables of variables could double in length at each step
@@ -20,15 +20,15 @@ _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 class Unresolved(Exception):
     """A text cannot be filled in; the message says why.
 
-    `here_only` is true where it could be on another machine. `word` is the unknown name to find a nearer one for.
-    `told` is true where the cause is reported where it lies. `spreads` is true where it lies in no one variable.
+    `local_only`: it may work on another machine. `word`: the unknown name to suggest another for. `reported`: the
+    cause is reported already. `spreads`: more than one variable is at fault.
     """
 
     def __init__(
-        self, message: str, *, here_only: bool = False, word: str = "", reported: bool = False, spreads: bool = False
+        self, message: str, *, local_only: bool = False, word: str = "", reported: bool = False, spreads: bool = False
     ) -> None:
         super().__init__(message)
-        self.here_only = here_only
+        self.local_only = local_only
         self.word = word
         self.reported = reported
         self.spreads = spreads
@@ -39,24 +39,24 @@ class Scope:
     """The variables as one machine sees them.
 
     `built_in` lacks those without a value here. `environ` and `tilde` (the running user's home) are None for a
-    machine that is not this host. `elsewhere` names, for variables only other machines set, those machines.
-    `settled` is false where it is already reported that this host could not be matched.
+    machine that is not this host. `set_elsewhere` names, for variables only other machines set, those machines.
+    `host_known` is false where it is already reported that this host could not be matched.
     """
 
     variables: Mapping[str, str]
     built_in: Mapping[str, str]
     environ: Mapping[str, str] | None = None
     tilde: str | None = None
-    elsewhere: Mapping[str, list[str]] = field(default_factory=dict)
+    set_elsewhere: Mapping[str, list[str]] = field(default_factory=dict)
     machine: str | None = None
     this_host: bool = True
-    settled: bool = True
+    host_known: bool = True
     _values: dict[str, str] = field(default_factory=dict)
     _broken: dict[str, Unresolved] = field(default_factory=dict)
 
     def known(self) -> Iterator[str]:
         """Give every name that may be written between braces on some machine."""
-        return chain(BUILT_IN, self.variables, self.elsewhere)
+        return chain(BUILT_IN, self.variables, self.set_elsewhere)
 
     def expand(self, text: str) -> str:
         """Return `text` with `~` and every variable filled in. Raises `Unresolved`."""
@@ -92,7 +92,7 @@ class Scope:
                 parts.append(whole[0])
             elif whole in ("{", "}"):
                 raise Unresolved(
-                    f"'{whole}' without its other half; a brace of the path itself is written '{whole * 2}'"
+                    f"'{whole}' without its counterpart; a brace in the path itself is written '{whole * 2}'"
                 )
             elif match.group(1) is not None:
                 parts.append(self._value(match.group(1), inside))
@@ -100,7 +100,7 @@ class Scope:
                 parts.append(whole)
             length += len(parts[-1])
             if length > MOST_LENGTH:
-                raise Unresolved(f"it is longer than {MOST_LENGTH} characters with its variables filled in")
+                raise Unresolved(f"it is longer than {MOST_LENGTH} characters once its variables are filled in")
         return "".join(parts)
 
     def _tilde(self, text: str) -> str:
@@ -108,7 +108,7 @@ class Scope:
             user = printable(text.partition("/")[0], limit=40)
             raise Unresolved(f"'{user}' is not filled in: write '~/…' for your own home, or the whole path")
         if self.tilde is None:
-            raise Unresolved("'~' is known only on that machine", here_only=True)
+            raise Unresolved("'~' is known only on that machine", local_only=True)
         return self.tilde
 
     def _value(self, name: str, inside: tuple[str, ...]) -> str:
@@ -123,18 +123,18 @@ class Scope:
             why = "no [machines] table matches this host; set SAGE_MACHINE"
             if not self.this_host:
                 why = f"{self._host()} states no home"
-            raise Unresolved(f"'{{{shown}}}' has no value: {why}", here_only=True, reported=not self.settled)
-        if name in self.elsewhere:
+            raise Unresolved(f"'{{{shown}}}' has no value: {why}", local_only=True, reported=not self.host_known)
+        if name in self.set_elsewhere:
             raise self._elsewhere(name)
         raise Unresolved(f"unknown variable '{shown}'", word=name)
 
     def _elsewhere(self, name: str) -> Unresolved:
-        machines = self.elsewhere[name]
+        machines = self.set_elsewhere[name]
         which = f"machine{'s' if len(machines) > 1 else ''} {join_limited(machines)}"
         return Unresolved(
             f"variable '{name}' is set for {which} but not for {self._host()}{self._advice()}",
-            here_only=True,
-            reported=not self.settled,
+            local_only=True,
+            reported=not self.host_known,
         )
 
     def _host(self) -> str:
@@ -151,9 +151,9 @@ class Scope:
         if not name or "=" in name:
             raise Unresolved("'{env:}' needs the name of an environment variable: '{env:NAME}'")
         if self.environ is None:
-            raise Unresolved(f"environment variable '{shown}' is known only on that machine", here_only=True)
+            raise Unresolved(f"environment variable '{shown}' is known only on that machine", local_only=True)
         if name not in self.environ:
-            raise Unresolved(f"environment variable '{shown}' is not set", here_only=True)
+            raise Unresolved(f"environment variable '{shown}' is not set", local_only=True)
         return self.environ[name]
 
     def _variable(self, name: str, inside: tuple[str, ...]) -> str:
@@ -162,16 +162,16 @@ class Scope:
         if name in self._broken:
             raise Unresolved(f"variable '{name}' has no value", reported=True)
         if name in inside:
-            circle = " -> ".join((*inside[inside.index(name) :], name))
-            raise Unresolved(f"variables that need each other: {printable(circle, limit=200)}", spreads=True)
+            cycle = " -> ".join((*inside[inside.index(name) :], name))
+            raise Unresolved(f"variables refer to each other in a cycle: {printable(cycle, limit=200)}", spreads=True)
         if len(inside) >= MOST_DEPTH:
             raise Unresolved(f"variables inside variables more than {MOST_DEPTH} deep", spreads=True)
         try:
             value = self._expand(self.variables[name], (*inside, name))
         except Unresolved as cause:
-            if not cause.here_only:
+            if not cause.local_only:
                 self._broken[name] = cause
-            if cause.here_only or cause.spreads or not inside:
+            if cause.local_only or cause.spreads or not inside:
                 raise
             raise Unresolved(str(cause), reported=True) from cause
         self._values[name] = value

@@ -1,4 +1,4 @@
-"""What of the sessions' own files is watched: as the rest of the program sees it."""
+"""The files of sessions that are watched: heartbeats and state files."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class HeartbeatSpec:
 class StateSpec:
     """One `[state.X]` table: a JSON file that sessions hand on.
 
-    `counter` is the dotted path of a number in it that only grows. `at_least` is a glob of numbered files: the counter
-    is not below the highest of their numbers. `roles` is None where the table concerns every machine.
+    `counter` is the dotted path of a number in it that only grows. `min_from_glob` is a glob of numbered files: the
+    counter must not be below the highest of their numbers. `roles` is None where the table concerns every machine.
     """
 
     name: str
     path: Path
     counter: str | None = None
-    at_least: str | None = None
+    min_from_glob: str | None = None
     roles: tuple[str, ...] | None = None
     description: str | None = None
     line: int = 0

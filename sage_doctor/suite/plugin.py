@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.service_prober import ServiceProber
-from sage_doctor.suite.suite_files import CHECKS, FAMILIES, FIXTURES
+from sage_doctor.suite.suite_files import CHECKS, FIXTURES
 from sage_doctor.text import printable
 
 PROPERTY = "sage-doctor"
@@ -172,9 +173,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not at_least(selection.level, spec.level):
             continue
         about = _subject(item)
-        family = item.path.stem
+        # Our files say their own place; a user's own checks come after all of them.
         ours = item.path.parent == CHECKS
-        rank = FAMILIES.index(family) if ours and family in FAMILIES else len(FAMILIES)
+        rank = getattr(getattr(item, "module", None), "ORDER", math.inf) if ours else math.inf
         line = _line(item)
         subject = positions[about.name] if about is not None else -1
         kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), line), item))

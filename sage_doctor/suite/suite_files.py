@@ -10,26 +10,3 @@ _ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 
 CHECKS = _ROOT / "checks"
 FIXTURES = _ROOT / "fixtures"
-
-# The order in which families of checks run on one subject, causes before consequences.
-FAMILIES = (
-    "environment",
-    "runners",
-    "sessions",
-    "paths",
-    "hub_cache",
-    "permissions",
-    "weights",
-    "config",
-    "tokenizers",
-    "adapters",
-    "adapter_tensors",
-    "packages",
-    "memory",
-    "integrity",
-    "lock",
-    "load",
-    "generate",
-    "services",
-    "history",
-)

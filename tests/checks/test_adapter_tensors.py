@@ -44,7 +44,7 @@ def of_another_type(bench: Bench) -> None:
     healthy(bench, peft_type="IA3")
 
 
-@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "none of its tensors")
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "its tensors do not have LoRA names")
 def names_of_a_full_model(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, WEIGHTS)
 
@@ -54,7 +54,7 @@ def names_with_the_adapters_own(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {n.replace(".weight", ".default.weight"): s for n, s in LORA.items()})
 
 
-@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "lack the prefix")
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "do not have the prefix")
 def names_without_the_prefix(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {n.removeprefix(PREFIX): s for n, s in LORA.items()})
 

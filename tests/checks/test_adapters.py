@@ -125,12 +125,12 @@ def weights_cut_off(bench: Bench) -> None:
     file.write_bytes(file.read_bytes()[:-4])
 
 
-@CASES.finds("check_adapter_weights", "adapter-weights-empty", "holds no tensors")
+@CASES.finds("check_adapter_weights", "adapter-weights-empty", "has no tensors")
 def no_tensors(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {})
 
 
-@CASES.finds("check_adapter_weights", "adapter-weights-empty", "1 tensor(s) have no elements")
+@CASES.finds("check_adapter_weights", "adapter-weights-empty", "has 1 tensor(s) without elements")
 def hollow_tensor(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {"base_model.model.x.lora_A.weight": (0,)})
 
@@ -140,12 +140,14 @@ def names_no_base(bench: Bench) -> None:
     healthy(bench, base_model_name_or_path=None)
 
 
-@CASES.finds("check_adapter_base", "adapter-base-missing", "./fine_tuned_model/final_model exists nowhere")
+@CASES.finds(
+    "check_adapter_base", "adapter-base-missing", "./fine_tuned_model/final_model was not found in any location"
+)
 def base_of_the_training_run(bench: Bench) -> None:
     healthy(bench, base_model_name_or_path="./fine_tuned_model/final_model")
 
 
-@CASES.finds("check_adapter_base", "adapter-base-missing", "/home/somebody-else, the home of another")
+@CASES.finds("check_adapter_base", "adapter-base-missing", "/home/somebody-else, another machine's or user's home")
 def base_in_a_foreign_home(bench: Bench) -> None:
     healthy(bench, base_model_name_or_path="/home/somebody-else/base")
 
@@ -174,7 +176,7 @@ def base_in_the_cache_without_its_ref(bench: Bench) -> None:
     (bench.root / "hub" / "models--org--name" / "refs" / "main").unlink()
 
 
-@CASES.finds("check_adapter_base", "adapter-base-relative", "beside the adapter only", severity="warning")
+@CASES.finds("check_adapter_base", "adapter-base-relative", "only beside the adapter", severity="warning")
 def base_beside_the_adapter(bench: Bench) -> None:
     healthy(bench, base_model_name_or_path="./base")
     (bench.root / "base").rename(bench.here / "base")
@@ -217,7 +219,7 @@ def base_with_a_broken_index(bench: Bench) -> None:
     (bench.root / "base" / INDEX).write_text("{}")
 
 
-@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "model-00001-of-00002.safetensors is not there")
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "model-00001-of-00002.safetensors is missing")
 def base_without_a_shard(bench: Bench) -> None:
     write_adapter(bench.here, write_sharded(bench.root / "base"))
     (bench.root / "base" / "model-00001-of-00002.safetensors").unlink()

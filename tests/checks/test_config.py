@@ -69,7 +69,7 @@ def type_of_tomorrow(bench: Bench) -> None:
     with_transformers(bench, "gpt2", "llama")
 
 
-@CASES.finds("check_config_type", "config-type-unknown", "names no model_type")
+@CASES.finds("check_config_type", "config-type-unknown", "has no model_type")
 def no_type(bench: Bench) -> None:
     edit_json(write_full(bench.here) / "config.json", drop=("model_type",))
     with_transformers(bench, "gpt2", "llama")

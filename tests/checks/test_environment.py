@@ -60,7 +60,7 @@ def without(bench: Bench, problem: str, detail: str = "") -> None:
     bench.session = InterpreterFacts(executable="/gone/python", problem=problem, detail=detail)  # type: ignore[arg-type]
 
 
-@CASES.finds("check_interpreter", "interpreter-missing", "/gone/python is not there")
+@CASES.finds("check_interpreter", "interpreter-missing", "/gone/python does not exist")
 @CASES.skips("check_packages", "blocked by interpreter-missing")
 def interpreter_gone(bench: Bench) -> None:
     without(bench, "missing")
@@ -81,13 +81,13 @@ def interpreter_says_nothing(bench: Bench) -> None:
     without(bench, "timeout", "gave no answer in time")
 
 
-@CASES.finds("check_packages", "package-missing", "lacks torch, transformers")
+@CASES.finds("check_packages", "package-missing", "/opt/sessions/bin/python: torch, transformers")
 def empty_environment(bench: Bench) -> None:
     write_full(bench.here)
     bench.session = replace(SESSION, packages={})
 
 
-@CASES.finds("check_packages", "package-missing", "lacks peft")
+@CASES.finds("check_packages", "package-missing", "/opt/sessions/bin/python: peft")
 def adapter_without_peft(bench: Bench) -> None:
     write_adapter(bench.here, write_full(bench.root / "base"))
     bench.session = replace(SESSION, packages={**SESSION.packages, "peft": None})
@@ -109,12 +109,12 @@ def cpu_build(bench: Bench) -> None:
     on_cuda(bench, CUDA, torch="cpu")
 
 
-@CASES.finds("check_accelerator", "accelerator-missing", "shows no such device (signs seen: none)")
+@CASES.finds("check_accelerator", "accelerator-missing", "this machine has no CUDA device (signs seen: none)")
 def no_device(bench: Bench) -> None:
     on_cuda(bench)
 
 
-@CASES.finds("check_accelerator", "accelerator-missing", "driver 550.54.15 is loaded, and there is no device node")
+@CASES.finds("check_accelerator", "accelerator-missing", "driver 550.54.15 is loaded, but its device node is missing")
 def driver_without_device(bench: Bench) -> None:
     on_cuda(bench, replace(CUDA, source="/proc/driver/nvidia/version", is_device=False), module="550.54.15")
 
@@ -134,7 +134,7 @@ def driver_of_one_release(bench: Bench) -> None:
     on_cuda(bench, CUDA, module="550.54.15", library="550.54.15")
 
 
-@CASES.finds("check_accelerator", "accelerator-no-access", "may not open the accelerator's device files (/dev/nvidia0)")
+@CASES.finds("check_accelerator", "accelerator-no-access", "cannot open the accelerator's device files (/dev/nvidia0)")
 def device_of_another_group(bench: Bench) -> None:
     on_cuda(bench, replace(CUDA, accessible=False))
 
@@ -162,7 +162,7 @@ def windows_without_its_driver(bench: Bench) -> None:
     bench.machine = lambda facts: replace(facts, is_wsl=True, accelerator_signs=())
 
 
-@CASES.finds("check_accelerator", "accelerator-missing", "no Mac with Apple silicon")
+@CASES.finds("check_accelerator", "accelerator-missing", "not a Mac with Apple silicon")
 def metal_on_another_machine(bench: Bench) -> None:
     on_cuda(bench)
     bench.manifest(f'accelerator = "mps"\n{ONE_MODEL}', "m")
@@ -175,7 +175,7 @@ def metal_that_falls_back(bench: Bench) -> None:
     bench.environ = {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
 
 
-@CASES.finds("check_accelerator", "torch-cpu-build", "nothing declares which", severity="warning")
+@CASES.finds("check_accelerator", "torch-cpu-build", "the manifest does not say which", severity="warning")
 def cpu_build_beside_a_device(bench: Bench) -> None:
     write_full(bench.here)
     bench.machine = with_devices(CUDA)  # type: ignore[assignment]

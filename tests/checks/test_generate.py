@@ -61,7 +61,7 @@ def encoder(bench: Bench) -> None:
     probed(bench, not_applicable=NotApplicable(reason="an encoder has no language head"), generation=None)
 
 
-@CASES.finds("check_generates", "generate-nonfinite", "64 NaN and 1 infinite of 100")
+@CASES.finds("check_generates", "generate-nonfinite", "of the 100 logits of the next token, 64 are NaN and 1 infinite")
 def not_finite(bench: Bench) -> None:
     probed(bench, forward=Forward(nan=64, infinite=1, total=100))
 

@@ -34,8 +34,8 @@ def whole(bench: Bench) -> None:
     cached(bench)
 
 
-@CASES.skips("check_hub", "does not lie in the Hugging Face cache")
-@CASES.skips("check_hub_blobs", "does not lie in the Hugging Face cache")
+@CASES.skips("check_hub", "is not in the Hugging Face cache")
+@CASES.skips("check_hub_blobs", "is not in the Hugging Face cache")
 def a_path(bench: Bench) -> None:
     write_full(bench.here)
 
@@ -46,7 +46,7 @@ def never_downloaded(bench: Bench) -> None:
     bench.manifest(MANIFEST, "m")
 
 
-@CASES.finds("check_hub", "hub-ref-missing", "refs/main is not")
+@CASES.finds("check_hub", "hub-ref-missing", "refs/main is missing")
 def downloaded_by_commit(bench: Bench) -> None:
     (cached(bench).parents[1] / "refs" / "main").unlink()
 

@@ -77,7 +77,7 @@ def one_of_two_recorded(bench: Bench) -> None:
     recorded(write_sharded(bench.here), "model-00001-of-00002.safetensors")
 
 
-@CASES.finds("check_numbers", "weights-nonfinite", "3 tensor(s) hold NaN or infinity")
+@CASES.finds("check_numbers", "weights-nonfinite", "3 tensor(s) contain NaN or infinite values")
 def not_numbers(bench: Bench) -> None:
     write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=float("nan"))
 

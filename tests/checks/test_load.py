@@ -121,7 +121,7 @@ def missing_keys(bench: Bench) -> None:
     keys(bench, missing=ONE)
 
 
-@CASES.finds("check_keys", "weights-keys-unexpected", "went into no parameter", severity="warning")
+@CASES.finds("check_keys", "weights-keys-unexpected", "match no parameter", severity="warning")
 def unexpected_keys(bench: Bench) -> None:
     keys(bench, unexpected=ONE)
 
@@ -142,17 +142,17 @@ def adapter_matched(bench: Bench) -> None:
     adapted(bench)
 
 
-@CASES.finds("check_keys", "adapter-keys-unmatched", "were not filled from its file")
+@CASES.finds("check_keys", "adapter-keys-unmatched", "were not loaded from its file")
 def adapter_not_filled(bench: Bench) -> None:
     adapted(bench, missing=ONE, unexpected=ONE)
 
 
-@CASES.finds("check_keys", "adapter-keys-unmatched", "of its file were not used")
+@CASES.finds("check_keys", "adapter-keys-unmatched", "in its file were not used")
 def adapter_not_used(bench: Bench) -> None:
     adapted(bench, unexpected=ONE)
 
 
-@CASES.finds("check_placement", "params-not-materialised", "never given memory")
+@CASES.finds("check_placement", "params-not-materialised", "were not loaded into memory")
 def on_meta(bench: Bench) -> None:
     probed(bench, loaded=replace(LOADED, on_meta=ONE, devices={"cpu": 2, "meta": 1}))
 
@@ -175,8 +175,8 @@ def declared_for_the_processor(bench: Bench) -> None:
     bench.manifest('accelerator = "cuda"\n[models.m]\nkind = "full"\npath = "here"\ndevice = "cpu"\n', "m")
 
 
-@CASES.skips("check_keys", "said nothing")
-@CASES.skips("check_placement", "said nothing")
+@CASES.skips("check_keys", "did not report")
+@CASES.skips("check_placement", "did not report")
 def nothing_known(bench: Bench) -> None:
     ended(bench, "failed")
 

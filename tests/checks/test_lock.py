@@ -57,7 +57,7 @@ def not_in_the_lock(bench: Bench) -> None:
     (bench.root / LOCK_NAME).write_text("schema = 1\n")
 
 
-@CASES.skips("check_lock", "no model of a manifest")
+@CASES.skips("check_lock", "not a model of a manifest")
 def a_directory_alone(bench: Bench) -> None:
     write_full(bench.here)
 

@@ -41,8 +41,8 @@ def enough_with_swap(bench: Bench) -> None:
     bench.machine = with_memory(memory(8_000_000_000, 400_000_000, swap=1_000_000_000))
 
 
-@CASES.skips("check_memory", "does not tell")
-@CASES.skips("check_memory_free", "does not tell")
+@CASES.skips("check_memory", "does not report")
+@CASES.skips("check_memory_free", "does not report")
 def unknown(bench: Bench) -> None:
     write_full(bench.here)
     bench.machine = with_memory(memory(None, None))
@@ -76,7 +76,7 @@ def within_shared_memory(bench: Bench) -> None:
     on_device(bench, jetson=True, host=memory(8_000_000_000, 400_000_000))
 
 
-@CASES.skips("check_memory", "memory of its own")
+@CASES.skips("check_memory", "has its own memory")
 @CASES.passes("check_memory_free")
 def within_the_devices_own_memory(bench: Bench) -> None:
     on_device(bench, free=900_000_000, total=1_000_000_000)
@@ -92,7 +92,9 @@ def held_by_others(bench: Bench) -> None:
     on_device(bench, free=100, total=1_000_000_000)
 
 
-@CASES.finds("check_memory_free", "memory-insufficient", "names no device_map", severity="warning")
+@CASES.finds(
+    "check_memory_free", "memory-insufficient", "which a load without device_map passes through", severity="warning"
+)
 def host_smaller_than_its_device(bench: Bench) -> None:
     on_device(bench, free=900_000_000, total=1_000_000_000, host=memory(8_000_000_000, 400_000_000))
 
@@ -150,7 +152,7 @@ def merged_already(bench: Bench) -> None:
     write_full(bench.here)
 
 
-@CASES.finds("check_disk", "disk-insufficient", "merging it again takes about", severity="warning")
+@CASES.finds("check_disk", "disk-insufficient", "merging it needs about", severity="warning")
 def no_room_for_a_merge(bench: Bench) -> None:
     to_be_merged(bench)
     os.truncate(bench.root / "base" / "model.safetensors", 2 * disk_free(bench.root))  # sparse: it takes no room
@@ -198,9 +200,9 @@ def test_where_memory_is_short_the_service_is_asked_instead(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "how, says",
     [
-        ("list-503", "no help: answers HTTP 503"),
-        ("other", "no help: does not have tiny"),
-        ("error-500", "no help: answers the prompt with HTTP 500: kv cache full"),
+        ("list-503", "fails: answers HTTP 503"),
+        ("other", "fails: does not have tiny"),
+        ("error-500", "fails: answers the prompt with HTTP 500: kv cache full"),
     ],
 )
 def test_a_service_that_is_no_help_leaves_the_memory_short(tmp_path: Path, how: str, says: str) -> None:
@@ -208,7 +210,7 @@ def test_a_service_that_is_no_help_leaves_the_memory_short(tmp_path: Path, how: 
     served(bench, f"{base()}/{how}", 400_000_000)
     (found,) = bench.run("check_memory_free").findings
     assert (found.code, found.severity) == ("memory-insufficient", "error")
-    assert "400.0 MB are free now; s, which is asked instead, is " + says in found.message
+    assert "400.0 MB are free now; the service s, which stands in for it, " + says in found.message
 
 
 def test_where_there_is_memory_nobody_is_asked_and_a_service_that_is_down_is_information(tmp_path: Path) -> None:
@@ -218,7 +220,7 @@ def test_where_there_is_memory_nobody_is_asked_and_a_service_that_is_down_is_inf
     bench.subject = "s"
     (found,) = bench.run("check_service_reachable").findings
     assert (found.code, found.severity) == ("service-down", "info")
-    assert "nothing needs it now" in (bench.run("check_service_generates").result.reason or "")
+    assert "not needed now" in (bench.run("check_service_generates").result.reason or "")
 
 
 def test_a_service_that_stands_in_is_needed(tmp_path: Path) -> None:

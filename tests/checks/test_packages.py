@@ -44,7 +44,7 @@ def nothing_required(bench: Bench) -> None:
     write_full(bench.here)
 
 
-@CASES.finds("check_requirements", "package-version", "takes transformers>=6, and the sessions' interpreter has 5.23.0")
+@CASES.finds("check_requirements", "package-version", "needs transformers>=6, and the sessions' interpreter has 5.23.0")
 def too_old(bench: Bench) -> None:
     requiring(bench, "transformers>=6")
 
@@ -59,7 +59,9 @@ def version_unknown(bench: Bench) -> None:
     requiring(bench, "peft>=0.12", peft="unknown")
 
 
-@CASES.finds("check_requirements", "package-missing", "takes accelerate>=1, which the sessions' interpreter lacks")
+@CASES.finds(
+    "check_requirements", "package-missing", "needs accelerate>=1, which is not installed in the sessions' interpreter"
+)
 def not_installed(bench: Bench) -> None:
     requiring(bench, "accelerate>=1")
 
@@ -105,7 +107,7 @@ def vendors_torch_goes_with_everything(bench: Bench) -> None:
     having(bench, {"peft": ("torch>=1.13.0",), "transformers": ("torch>=2.5",)}, torch=THOR)
 
 
-@CASES.finds("check_model_packages", "package-missing", "the manifest's table of m takes bitsandbytes>=0.45")
+@CASES.finds("check_model_packages", "package-missing", "the manifest's table of m needs bitsandbytes>=0.45")
 def model_requires(bench: Bench) -> None:
     requiring(bench, of_model='requires = ["bitsandbytes>=0.45"]\n')
 
@@ -121,7 +123,7 @@ def quantised(bench: Bench, method: dict[str, Any], **packages: str | None) -> N
     having(bench, **packages)
 
 
-@CASES.finds("check_model_packages", "package-missing", "its quantisation (gptq) takes gptqmodel (or auto-gptq)")
+@CASES.finds("check_model_packages", "package-missing", "its quantisation (gptq) needs gptqmodel (or auto-gptq)")
 def quantised_by_gptq(bench: Bench) -> None:
     quantised(bench, {"quant_method": "gptq", "bits": 4})
 
@@ -131,7 +133,7 @@ def quantised_by_gptq_with_the_older_package(bench: Bench) -> None:
     quantised(bench, {"quant_method": "gptq", "bits": 4}, auto_gptq="0.7.1")
 
 
-@CASES.finds("check_model_packages", "package-missing", "its quantisation (bitsandbytes) takes bitsandbytes")
+@CASES.finds("check_model_packages", "package-missing", "its quantisation (bitsandbytes) needs bitsandbytes")
 def quantised_by_bitsandbytes_of_old(bench: Bench) -> None:
     quantised(bench, {"load_in_4bit": True})
 
@@ -141,7 +143,7 @@ def quantised_by_what_transformers_brings(bench: Bench) -> None:
     quantised(bench, {"quant_method": "fp8"})
 
 
-@CASES.finds("check_model_packages", "package-missing", "flash_attention_2) takes flash-attn (or kernels)")
+@CASES.finds("check_model_packages", "package-missing", "flash_attention_2) needs flash-attn (or kernels)")
 def flash_attention(bench: Bench) -> None:
     write_full(bench.here, _attn_implementation="flash_attention_2")
 
@@ -162,7 +164,9 @@ def saved_by_5(bench: Bench, theta: object, transformers: str = "4.57.1", **conf
     having(bench, transformers=transformers)
 
 
-@CASES.finds("check_config_understood", "package-version", "with the base 10000 instead of 500000, without a word")
+@CASES.finds(
+    "check_config_understood", "package-version", "silently compute positions with the base 10000 instead of 500000"
+)
 def positions_of_another_base(bench: Bench) -> None:
     saved_by_5(bench, 500_000.0)
 

@@ -21,7 +21,7 @@ def a_hub_reference(bench: Bench) -> None:
     bench.manifest('[models.m]\nkind = "full"\npath = "hf:org/name"\n', "m")
 
 
-@CASES.finds("check_path", "path-missing", "as far as it goes")
+@CASES.finds("check_path", "path-missing", "the deepest existing parent is")
 def nothing_there(bench: Bench) -> None:
     bench.here.mkdir()
     bench.manifest('[models.m]\nkind = "full"\npath = "here/gone/away"\n', "m")

@@ -57,7 +57,9 @@ def no_syntax(bench: Bench) -> None:
     runner(bench, 'def (: "/home/dp/x/y"\n')
 
 
-@CASES.finds("check_runners", "runner-hardcoded-path", "line 2 names /home/dp/zoo/m", subject="scripts/run.py")
+@CASES.finds(
+    "check_runners", "runner-hardcoded-path", "line 2: hard-coded path /home/dp/zoo/m", subject="scripts/run.py"
+)
 def path_of_another_machine(bench: Bench) -> None:
     runner(bench, '#!/usr/bin/env python3\nMODEL = "/home/dp/zoo/m"\n')
 
@@ -65,7 +67,7 @@ def path_of_another_machine(bench: Bench) -> None:
 @CASES.finds(
     "check_runners",
     "runner-hardcoded-path",
-    "as a default",
+    "hard-coded default path",
     severity="warning",
     subject="scripts/run.py",
 )
@@ -102,7 +104,11 @@ roles = ["r"]
 
 
 @CASES.finds(
-    "check_runners", "runner-path-here-only", "others run this script", severity="info", subject="scripts/run.py"
+    "check_runners",
+    "runner-path-here-only",
+    "other machines run this script",
+    severity="info",
+    subject="scripts/run.py",
 )
 def path_of_this_machine(bench: Bench) -> None:
     write_full(bench.here)
@@ -201,7 +207,7 @@ def file_that_was_removed(bench: Bench) -> None:
     git(bench.root, "commit", "-qm", "two")
 
 
-@CASES.finds("check_lint", "runner-roots-disagree", "2 files call", severity="warning")
+@CASES.finds("check_lint", "runner-roots-disagree", "2 files use", severity="warning")
 def roots_that_disagree(bench: Bench) -> None:
     write_full(bench.here)
     (bench.root / "scripts").mkdir()

@@ -49,7 +49,9 @@ CASES.skips("check_service_key", "no key is declared")(service("well"))
 CASES.finds("check_service_key", "service-key-missing", "SAGE_KEY, which holds the service's key, is not set")(
     service("well", WITH_KEY)
 )
-CASES.finds("check_service_key", "service-key-missing", "characters that no HTTP header")(with_key("well", "a\nb"))
+CASES.finds("check_service_key", "service-key-missing", "characters that are not allowed in an HTTP header")(
+    with_key("well", "a\nb")
+)
 
 CASES.passes("check_service_reachable")(service("well"))
 CASES.passes("check_service_reachable")(service("list-500"))
@@ -111,7 +113,7 @@ for how, code, says in [
     ("text-200", "service-error", "text instead of an answer: Internal Server Error"),
     ("error-200", "service-error", "no slot free"),
     ("error-500", "service-error", "HTTP 500: kv cache full"),
-    ("error-said", "service-error", "what is an error: Error: CUDA out of memory"),
+    ("error-said", "service-error", "an error message as its answer: Error: CUDA out of memory"),
     ("in-stream", "service-error", "CUDA out of memory\\x1b[31m"),
     ("missing", "service-model-missing", "does not have tiny: The model `tiny` does not exist."),
     ("empty", "generate-degenerate", "generated no text"),

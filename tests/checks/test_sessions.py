@@ -15,7 +15,7 @@ CASES = Cases()
 HOUR = 3600.0
 HEARTBEAT = '[heartbeats.raising]\npath = "sessions/session_*.json"\nmax_age = "26h"\n'
 STATE = '[state.identity]\npath = "state.json"\ncounter = "identity.session_count"\n'
-AT_LEAST = 'at_least = "sessions/session_*.json"\n'
+AT_LEAST = 'min_from_glob = "sessions/session_*.json"\n'
 RECORD = "home/.local/state/sage-doctor/highest.json"
 
 
@@ -89,7 +89,7 @@ def too_long_ago(bench: Bench) -> None:
 @CASES.finds(
     "check_heartbeats",
     "heartbeat-stale",
-    "no file matches sessions/session_*.json: no session has left a trace (sessions is not there)",
+    "no file matches sessions/session_*.json (sessions does not exist)",
     severity="warning",
     subject="heartbeat:raising",
 )
@@ -228,7 +228,7 @@ def below_what_it_was(bench: Bench) -> None:
 @CASES.finds(
     "check_states",
     "state-regressed",
-    "identity.session_count is 41 in state.json, but sessions/session_043.json is there",
+    "identity.session_count is 41 in state.json, but sessions/session_043.json exists",
     subject="state:identity",
 )
 def below_its_files(bench: Bench) -> None:
@@ -241,7 +241,7 @@ def below_its_files(bench: Bench) -> None:
 @CASES.finds(
     "check_states",
     "state-regressed",
-    "but was 43 before (2026-01-02T03:04:05+00:00) and sessions/session_042.json is there",
+    "but was 43 before (2026-01-02T03:04:05+00:00) and sessions/session_042.json exists",
     subject="state:identity",
 )
 def below_both(bench: Bench) -> None:
@@ -259,7 +259,7 @@ def nowhere_to_write_it_down(bench: Bench) -> None:
     bench.manifest(STATE, "")
 
 
-@CASES.finds("check_states", "state-unrecorded", "highest.json.damaged-1, and a new one begun", severity="info")
+@CASES.finds("check_states", "state-unrecorded", "highest.json.damaged-1, and a new one was started", severity="info")
 def damaged_record(bench: Bench) -> None:
     state(bench, 41)
     recorded(bench, 43)

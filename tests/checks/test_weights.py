@@ -39,12 +39,12 @@ def sharded(bench: Bench) -> None:
     write_sharded(bench.here)
 
 
-@CASES.finds("check_weights_present", "weights-missing", "no weights: neither model.safetensors")
+@CASES.finds("check_weights_present", "weights-missing", "no weights: no model.safetensors")
 def configuration_alone(bench: Bench) -> None:
     (write_full(bench.here) / MODEL).unlink()
 
 
-@CASES.finds("check_weights_present", "weights-missing", "model.fp16.safetensors would not be looked at")
+@CASES.finds("check_weights_present", "weights-missing", "a loader ignores model.fp16.safetensors")
 def a_variant_alone(bench: Bench) -> None:
     place = write_full(bench.here)
     (place / MODEL).rename(place / "model.fp16.safetensors")
@@ -79,7 +79,7 @@ def index_leads_out(bench: Bench) -> None:
     edit_json(write_sharded(bench.here) / INDEX, weight_map=dict.fromkeys(WEIGHTS, "../elsewhere.safetensors"))
 
 
-@CASES.finds("check_shard_index", "shard-path-escape", "lies outside")
+@CASES.finds("check_shard_index", "shard-path-escape", "is outside")
 def config_leads_out(bench: Bench) -> None:
     write_full(bench.here, transformers_weights="../model.safetensors")
 
@@ -89,12 +89,12 @@ def index_cut_off(bench: Bench) -> None:
     (write_sharded(bench.here) / INDEX).write_text('{"metadata":')
 
 
-@CASES.finds("check_shard_index", "shard-index-invalid", "KeyError: 'metadata'")
+@CASES.finds("check_shard_index", "shard-index-invalid", "has no metadata object")
 def index_without_metadata(bench: Bench) -> None:
     edit_json(write_sharded(bench.here) / INDEX, drop=("metadata",))
 
 
-@CASES.finds("check_shards_present", "shard-missing", f"1 of 2 shards are not there: {SECOND}")
+@CASES.finds("check_shards_present", "shard-missing", f"1 of 2 shards is missing: {SECOND}")
 def one_shard_gone(bench: Bench) -> None:
     (write_sharded(bench.here) / SECOND).unlink()
 
@@ -164,7 +164,7 @@ def index_names_another_shard(bench: Bench) -> None:
     edit_json(file, weight_map={**weight_map, "model.norm.weight": SECOND})
 
 
-@CASES.finds("check_weights_unambiguous", "weights-ambiguous", "may be the stale one", severity="warning")
+@CASES.finds("check_weights_unambiguous", "weights-ambiguous", "a loader takes model.safetensors", severity="warning")
 def both_forms(bench: Bench) -> None:
     write_full(write_sharded(bench.here))
 

@@ -81,6 +81,7 @@ def test_nothing_there_is_unknown_with_a_hint(doctor: Doctor, tmp_path: Path) ->
         (["check", "--no-such-option"], "--no-such-option"),
         (["check", "--timeout", "-3", "."], "-3"),
         (["check", "--timeout", "nan", "."], "nan"),
+        (["check", "--timeout", "9000w", "."], "100 years"),
         (["check", "--jobs", "0", "."], "0"),
         (["check", "-o", "json", "."], "FORMAT:PATH"),
         (["check", "-o", "pdf:x", "."], "pdf"),

@@ -20,7 +20,7 @@ schema = 1
 [state.identity]
 path = "state.json"
 counter = "n"
-at_least = "s/*.txt"
+min_from_glob = "s/*.txt"
 [state.plain]
 path = "plain.json"
 """

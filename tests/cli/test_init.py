@@ -143,7 +143,7 @@ def test_an_empty_directory_says_what_to_name(doctor: Doctor, place: Path) -> No
         ("schema = 1\n[models.x\n", "sage-doctor.toml:2: not valid TOML"),
         ("schema = 1\n[models.x]\nkind = 'fulll'\npath = 'b'\n", "sage-doctor.toml:3: "),
         ("schema = 2\n", "sage-doctor.toml:1: schema must be 1"),
-        ("schema = 1\nmodels = { x = { kind = 'full', path = 'c' } }\n", "sage-doctor.toml:2: models is one inline"),
+        ("schema = 1\nmodels = { x = { kind = 'full', path = 'c' } }\n", "sage-doctor.toml:2: models is an inline"),
     ],
 )
 def test_a_broken_manifest_is_told_by_line_and_left_alone(doctor: Doctor, place: Path, text: str, says: str) -> None:
@@ -235,6 +235,8 @@ AS_NOBODY = """
 import os, sys
 import sage_doctor.cli.app, sage_doctor.cli.init, sage_doctor.init.additions, sage_doctor.facts.hub_cache
 from sage_doctor.cli import main
+from sage_doctor.manifest.json_schema import schema_faults
+schema_faults({})  # imports what it needs
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -330,7 +332,7 @@ def at_terminal(place: Path, environment: dict[str, str], said: bytes, *words: s
     while True:
         try:
             part = os.read(ours, 4096)
-        except OSError:  # the other end was closed
+        except OSError:  # the other end was unreadable
             break
         if not part:
             break
@@ -361,7 +363,7 @@ def test_none_of_them_is_an_answer_and_no_writes_nothing(place: Path, environmen
     code, out = at_terminal(place, environment, b"7\nnone of them\nn\n", "init")
     assert code == 0, out
     assert "nothing was written" in out
-    assert "what it was trained on: nothing here tells" in out
+    assert "the model it was trained on: not found here" in out
     assert not (place / "sage-doctor.toml").exists()
 
 
@@ -397,3 +399,24 @@ def test_a_file_that_changes_meanwhile_is_not_overwritten(place: Path, environme
     assert process.wait(timeout=60) == 3
     os.close(ours)
     assert (place / "sage-doctor.toml").read_text() == "schema = 1\n# saved\n"
+
+
+@pytest.mark.parametrize("words", [["check", "-l", "static"], ["gate", "r", "-l", "static"], ["where", "m"]])
+def test_only_init_needs_the_library_of_schemas(environment: dict[str, str], place: Path, words: list[str]) -> None:
+    """It is not there: a check, the first decision of a gate and a recorded one do not ask for it."""
+    write_full(place / "m")
+    text = 'schema = 1\n[roles.r]\nmodels = ["m"]\n[models.m]\nkind = "full"\npath = "m"\n'
+    (place / "sage-doctor.toml").write_text(text)
+    code = "import sys; sys.modules['jsonschema'] = None; from sage_doctor.cli import main; main(sys.argv[1:])"
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    for _ in range(2):
+        done = run(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    write_full(place / "new")
+    assert "jsonschema" in run("init", "--dry-run", ".").stderr

@@ -154,7 +154,7 @@ def test_what_this_machine_starts_by_itself_is_read_where_that_is_asked_for(
     assert done.returncode == 1, done.stderr
     unit = units / "session.service"
     assert (
-        f"{unit}: unit-path-missing: line 2: ExecStart names {checkout}/scripts/gone.py, which is not there\n"
+        f"{unit}: unit-path-missing: line 2: ExecStart names {checkout}/scripts/gone.py, which does not exist\n"
         in done.stdout
     )
     assert f"{unit}:3:1: found here: /home/sprout/hrm/zoo/m\n" in done.stdout

@@ -1,38 +1,49 @@
 """The catalogue: complete, unique, and readable by a tired person."""
 
+import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sage_doctor.findings import catalogue
+from sage_doctor.findings.declaration import DECLARED, Declaration, declare
 from sage_doctor.report import SEVERITIES
 
-ENTRIES = catalogue.entries()
+DECLARATIONS = catalogue.declarations()
+FAMILIES = Path(inspect.getfile(catalogue)).parent
 
 
 def test_codes_are_unique_and_well_formed() -> None:
-    codes = [e.code for e in ENTRIES]
+    codes = [d.code for d in DECLARATIONS]
     assert len(codes) == len(set(codes))
     assert [c for c in codes if not re.fullmatch(r"[a-z]+(-[a-z]+)+", c)] == []
 
 
-def test_every_family_has_entries_and_they_come_in_its_order() -> None:
-    assert tuple(e for _, family in catalogue.FAMILIES for e in family) == ENTRIES
-    assert all(family for _, family in catalogue.FAMILIES)
+def test_every_file_that_declares_codes_is_a_family() -> None:
+    declaring = [p for p in FAMILIES.glob("*.py") if "\nDECLARATIONS = declare(" in p.read_text(encoding="utf-8")]
+    assert len(catalogue.families()) == len(declaring)
+    assert len({title for title, _ in catalogue.families()}) == len(declaring)
+    assert set(DECLARED.values()) == set(DECLARATIONS)
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.code)
-def test_texts_are_short_and_say_something(entry: catalogue.Entry) -> None:
-    assert entry.severity in SEVERITIES
-    assert 10 <= len(entry.title) <= 60
-    assert not entry.title.endswith(".")
-    for text in (entry.cause, entry.cure):
+def test_a_code_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="'path-missing' is declared twice"):
+        declare(catalogue.get("path-missing"))
+
+
+@pytest.mark.parametrize("declared", DECLARATIONS, ids=lambda d: d.code)
+def test_texts_are_short_and_say_something(declared: Declaration) -> None:
+    assert declared.severity in SEVERITIES
+    assert 10 <= len(declared.title) <= 60
+    assert not declared.title.endswith(".")
+    for text in (declared.cause, declared.remediation):
         assert text.endswith(".")
         assert text == " ".join(text.split())
         assert 1 <= len(re.findall(r"[.?!](?:\s|$)", text)) <= 3, text
-    for pattern in entry.shows + entry.may_show:
+    for pattern in declared.shows + declared.may_show:
         re.compile(pattern)
 
 
@@ -51,7 +62,6 @@ def test_codes_that_other_programs_match_on_are_never_renamed() -> None:
         "weights-hash-mismatch",
         "tokenizer-missing",
         "adapter-base-missing",
-        "adapter-base-ambiguous",
         "adapter-keys-unmatched",
         "hub-not-cached",
         "hub-ref-missing",
@@ -86,18 +96,29 @@ def test_codes_that_other_programs_match_on_are_never_renamed() -> None:
     ],
 )
 def test_severities_that_decide_what_a_gate_does(code: str, severity: str) -> None:
-    assert catalogue.entry(code).severity == severity
+    assert catalogue.get(code).severity == severity
 
 
-def test_find_returns_none_and_entry_suggests() -> None:
+def test_find_returns_none_and_get_suggests() -> None:
     assert catalogue.find("acme-licence-missing") is None
     with pytest.raises(ValueError, match="did you mean 'weights-missing'"):
-        catalogue.entry("weight-missing")
+        catalogue.get("weight-missing")
     with pytest.raises(ValueError, match=r"no finding code 'zzzzzz' in the catalogue$"):
-        catalogue.entry("zzzzzz")
+        catalogue.get("zzzzzz")
 
 
-def test_importing_the_catalogue_brings_nothing_heavy() -> None:
-    code = "import sys, sage_doctor.findings; print(*sorted(sys.modules))"
+def test_a_lookup_brings_nothing_heavy() -> None:
+    code = "import sys, sage_doctor.findings.catalogue as c; c.declarations(); print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "sage_doctor.findings.weights" in loaded
     assert not {"torch", "transformers", "peft", "rich", "pytest", "typer", "asyncio"} & set(loaded)
+
+
+def test_an_imported_family_is_looked_up_without_the_other_families() -> None:
+    code = (
+        "import sys, sage_doctor.findings.weights, sage_doctor.findings.catalogue as c; c.get('weights-missing')\n"
+        "print(*sorted(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "sage_doctor.findings.weights" in loaded
+    assert "sage_doctor.findings.services" not in loaded

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sage_doctor.findings import page
-from sage_doctor.findings.catalogue import entries
+from sage_doctor.findings.catalogue import declarations
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "findings.md"
 
@@ -15,4 +15,4 @@ def test_the_committed_page_is_current() -> None:
 
 def test_every_code_has_a_heading_to_link_to() -> None:
     lines = page.markdown().splitlines()
-    assert [e.code for e in entries() if f"### {e.code}" not in lines] == []
+    assert [d.code for d in declarations() if f"### {d.code}" not in lines] == []

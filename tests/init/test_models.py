@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from sage_doctor.init.models import MOST_MODELS, kind_at, model_places, recorded
+from sage_doctor.init.models import MOST_MODELS, find_new_models, kind_at, recorded_ingredients
 from sage_doctor.readers.merge_record import RECORD
 from tests.model_directories import write_adapter, write_full, write_json, write_tokenizer
 
@@ -14,9 +14,9 @@ def test_kinds_are_told_by_names_and_by_the_record_of_a_merge(tmp_path: Path) ->
     made = write_full(tmp_path / "made")
     write_json(made / RECORD, {"base": {"path": "/b"}, "adapter": {"path": "/a"}})
     assert kind_at(made) == "merged"
-    assert recorded(made) == ("/b", "/a")
+    assert recorded_ingredients(made) == ("/b", "/a")
     write_json(made / RECORD, {"base": "/b"})
-    assert recorded(made) is None
+    assert recorded_ingredients(made) is None
 
 
 def test_of_a_training_run_the_result_counts_or_else_the_last_checkpoint(tmp_path: Path) -> None:
@@ -24,39 +24,39 @@ def test_of_a_training_run_the_result_counts_or_else_the_last_checkpoint(tmp_pat
         write_adapter(tmp_path / "open" / f"checkpoint-{number}", None)
         write_adapter(tmp_path / "ended" / f"checkpoint-{number}", None)
     write_adapter(tmp_path / "ended", None)
-    places = model_places([tmp_path], ())
+    places = find_new_models([tmp_path], ())
     assert [os.path.relpath(p, tmp_path) for p in places.found] == ["ended", "open/checkpoint-100"]
-    assert places.left_out == ["5 checkpoints of training runs"]
-    assert model_places([tmp_path], [str(p) for p in places.found]).found == []
+    assert places.skipped == ["skipped 5 checkpoints of training runs"]
+    assert find_new_models([tmp_path], [str(p) for p in places.found]).found == []
 
 
 def test_a_tokenizer_alone_is_no_model_unless_its_directory_says_merged(tmp_path: Path) -> None:
     for name in ("words", "introspective-merged"):
         (tmp_path / name).mkdir()
         write_tokenizer(tmp_path / name)
-    places = model_places([tmp_path], ())
+    places = find_new_models([tmp_path], ())
     assert [p.name for p in places.found] == ["introspective-merged"]
-    assert places.left_out == ["1 directory with a tokenizer and nothing else"]
+    assert places.skipped == ["skipped 1 directory with only a tokenizer"]
 
 
 def test_each_directory_counts_once_and_known_ones_not_at_all(tmp_path: Path) -> None:
     one, two = write_full(tmp_path / "one"), write_full(tmp_path / "two")
     (tmp_path / "link").symlink_to(one)
-    assert model_places([tmp_path, tmp_path, one], [str(two)]).found == [one]
+    assert find_new_models([tmp_path, tmp_path, one], [str(two)]).found == [one]
 
 
 def test_a_name_that_is_not_utf8_is_told_not_taken(tmp_path: Path) -> None:
     write_full(Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff")))
-    places = model_places([tmp_path], ())
+    places = find_new_models([tmp_path], ())
     assert places.found == []
-    assert "\\xff" in places.left_out[0]
+    assert "\\xff" in places.skipped[0]
 
 
 def test_the_search_is_bounded(tmp_path: Path) -> None:
     for number in range(MOST_MODELS + 5):
         (tmp_path / f"m{number:04}").mkdir()
         (tmp_path / f"m{number:04}" / "config.json").write_text('{"model_type": "llama"}')
-    places = model_places([tmp_path], ())
-    assert (len(places.found), places.cut) == (MOST_MODELS, True)
-    again = model_places([tmp_path], [str(p) for p in places.found])
-    assert (again.found, again.cut) == ([], True)
+    places = find_new_models([tmp_path], ())
+    assert (len(places.found), places.truncated) == (MOST_MODELS, True)
+    again = find_new_models([tmp_path], [str(p) for p in places.found])
+    assert (again.found, again.truncated) == ([], True)

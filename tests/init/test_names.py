@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.init.names import free, name_all, name_of, readable
+from sage_doctor.init.names import free, identifying_tail, name_all, name_of
 from sage_doctor.manifest.names import name_fault
 
 
@@ -16,7 +16,7 @@ from sage_doctor.manifest.names import name_fault
     ],
 )
 def test_the_part_that_tells_which_model(path: str, tail: tuple[str, ...]) -> None:
-    assert readable(Path(path)) == tail
+    assert identifying_tail(Path(path)) == tail
 
 
 @pytest.mark.parametrize(

@@ -33,27 +33,27 @@ def zoo(tmp_path: Path) -> Zoo:
 def test_the_adapters_own_word_is_sure(zoo: Zoo) -> None:
     base = write_full(zoo.root / "bases" / "qwen")
     zoo.has("qwen", "full", base)
-    tie = base_of(zoo.has("a", "adapter", write_adapter(zoo.root / "a", base)), zoo.models)
-    assert tie is not None
-    assert (tie.name, tie.sure) == ("qwen", True)
+    link = base_of(zoo.has("a", "adapter", write_adapter(zoo.root / "a", base)), zoo.models)
+    assert link is not None
+    assert (link.name, link.sure) == ("qwen", True)
 
 
 def test_a_path_of_another_machine_leads_here_by_its_end(zoo: Zoo) -> None:
     zoo.has("qwen", "full", write_full(zoo.root / "home" / "zoo" / "qwen"))
     zoo.has("other", "full", write_full(zoo.root / "home" / "zoo" / "qwen-2"))
     adapter = zoo.has("a", "adapter", write_adapter(zoo.root / "a", "/home/gone/zoo/qwen"))
-    tie = base_of(adapter, zoo.models)
-    assert tie is not None
-    assert (tie.name, tie.sure) == ("qwen", True)
+    link = base_of(adapter, zoo.models)
+    assert link is not None
+    assert (link.name, link.sure) == ("qwen", True)
 
 
 def test_a_similar_name_is_a_guess(zoo: Zoo) -> None:
     zoo.has("qwen2.5-0.5b", "full", write_full(zoo.root / "bases" / "qwen2.5-0.5b"))
     zoo.has("llama", "full", write_full(zoo.root / "bases" / "llama"))
     adapter = zoo.has("a", "adapter", write_adapter(zoo.root / "zoo" / "qwen2.5-0.5b" / "a", "./gone/final_model"))
-    tie = base_of(adapter, zoo.models)
-    assert tie is not None
-    assert (tie.name, tie.sure) == ("qwen2.5-0.5b", False)
+    link = base_of(adapter, zoo.models)
+    assert link is not None
+    assert (link.name, link.sure) == ("qwen2.5-0.5b", False)
 
 
 def test_equal_shapes_alone_pair_nothing(zoo: Zoo) -> None:
@@ -95,6 +95,6 @@ def test_a_base_in_the_cache_is_found_by_its_repository(zoo: Zoo) -> None:
     write_cached(zoo.root / "hub", "org/name")
     reference = ModelPath(text="hf:org/name", hub="org/name")
     zoo.models["name"] = Model(name="name", kind="full", host=zoo.host, reference=reference, siblings=zoo.models)
-    tie = base_of(zoo.has("a", "adapter", write_adapter(zoo.root / "a", "org/name")), zoo.models)
-    assert tie is not None
-    assert (tie.name, tie.sure) == ("name", True)
+    link = base_of(zoo.has("a", "adapter", write_adapter(zoo.root / "a", "org/name")), zoo.models)
+    assert link is not None
+    assert (link.name, link.sure) == ("name", True)

@@ -20,7 +20,7 @@ def test_a_script_that_loads_says_what_it_names(tmp_path: Path) -> None:
     assert script.loaded == ("org/name",)
     assert "/home/sprout/zoo/a" in script.texts
     assert not any("Documentation" in t for t in script.texts)
-    assert (code.cut, code.closed) == (False, [])
+    assert (code.truncated, code.unreadable) == (False, [])
 
 
 def test_homes_are_found_with_file_and_line_and_examples_are_nobodys(tmp_path: Path) -> None:

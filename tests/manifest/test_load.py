@@ -66,7 +66,7 @@ def test_size_encoding_and_syntax(tmp_path: Path) -> None:
     write(path, "schema = " + "9" * 10_000)
     assert "not a manifest" in fault(path)
     write(path, "schema = 1\na = " + "[" * 100_000)
-    assert fault(path) == f"{path}:2: nested deeper than any manifest"
+    assert fault(path) == f"{path}:2: nested too deeply for a manifest"
 
 
 @pytest.mark.parametrize(

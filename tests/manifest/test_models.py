@@ -145,7 +145,7 @@ def test_places_that_cannot_be(problems: Problems, text: str) -> None:
 
 def test_an_empty_value_is_no_path(problems: Problems) -> None:
     assert problems('vars.a = ""\nmodels.m = { kind = "full", path = "{a}" }') == [
-        "3: [models.m] path '' is empty with its variables filled in"
+        "3: [models.m] path '' is empty once its variables are filled in"
     ]
 
 
@@ -201,8 +201,8 @@ def test_circles_of_bases_and_merges(problems: Problems) -> None:
     base = "c"
     """
     assert problems(text) == [
-        "5: models that are built on each other: a -> b -> a",
-        "13: models that are built on each other: c -> c",
+        "5: models are built on each other in a cycle: a -> b -> a",
+        "13: models are built on each other in a cycle: c -> c",
     ]
 
 

@@ -138,9 +138,9 @@ def test_a_model_needs_kind_and_path(problems: Problems) -> None:
         (" ", "is empty"),
         (" a", "starts or ends with a space"),
         ("a\n", "starts or ends with a space"),
-        ("a\nb", "holds a control or invisible character"),
-        ("a\u202eb", "holds a control or invisible character"),
-        ("a\u200bb", "holds a control or invisible character"),
+        ("a\nb", "contains a control or invisible character"),
+        ("a\u202eb", "contains a control or invisible character"),
+        ("a\u200bb", "contains a control or invisible character"),
         (MACHINE, "is the word reports use for the host itself"),
         ("a/b", "would be read as a path"),
         ("./a", "would be read as a path"),
@@ -162,7 +162,7 @@ def test_names_things_may_have(load: Load, name: str) -> None:
 
 def test_a_bad_name_is_told_with_its_line(problems: Problems) -> None:
     [problem] = problems('[models."a\\u001bb"]\nkind = "full"\npath = "m"\n')
-    assert problem == "2: model name 'a\\x1bb' holds a control or invisible character; choose another"
+    assert problem == "2: model name 'a\\x1bb' contains a control or invisible character; choose another"
     [problem] = problems("[models.machine]\nkind = 'full'\npath = 'm'\n")
     assert problem.startswith("2: model name 'machine' is the word reports use")
     assert problems('[machines.""]')[0].startswith("2: machine name '' is empty")

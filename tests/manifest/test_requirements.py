@@ -63,8 +63,8 @@ def test_every_wrong_one_is_told_by_its_line(problems: Problems) -> None:
     """
     told = problems(text)
     assert [line.partition(":")[0] for line in told] == ["4", "7", "11", "11"]
-    assert told[0].startswith("4: requires: 'transformers>>4' is no requirement such as 'transformers>=4.45'")
-    assert told[1].startswith("7: [machines.thor] requires: 'torch 2.4' is no requirement")
+    assert told[0].startswith("4: requires: 'transformers>>4' is not a requirement such as 'transformers>=4.45'")
+    assert told[1].startswith("7: [machines.thor] requires: 'torch 2.4' is not a requirement")
     assert told[2].startswith("11: [models.m] requires")
     assert any("requires must be a list of strings; it holds the number 3" in line for line in told[2:])
     assert all(line.isprintable() for line in told)

@@ -118,13 +118,13 @@ models = ["daemon"]
 @pytest.mark.parametrize(
     "url, says",
     [
-        ("127.0.0.1:8000", "it starts with http:// or https://"),
-        ("ftp://h", "it starts with http:// or https://"),
-        ("http://", "names no host"),
-        ("http://h:70000", "is no URL"),
+        ("127.0.0.1:8000", "it must start with http:// or https://"),
+        ("ftp://h", "it must start with http:// or https://"),
+        ("http://", "has no host"),
+        ("http://h:70000", "is not a URL"),
         ("http://h:0", "has port 0"),
-        ("http://[::1", "is no URL"),
-        ("http://h/a b", "holds a space"),
+        ("http://[::1", "is not a URL"),
+        ("http://h/a b", "contains a space"),
         ("http://h/?key=1", "a query or a fragment"),
         ("http://h/#x", "a query or a fragment"),
     ],
@@ -152,7 +152,10 @@ def test_a_key_in_place_of_its_name_is_not_shown(problems: Problems) -> None:
     [
         (DAEMON + LOCAL.replace('"daemon"', '"deamon"'), "unknown service 'deamon' in [models.local] served_by"),
         (LOCAL.replace('"daemon"', '"local"'), "'local' is not of kind 'service'"),
-        (DAEMON + '[models.a]\nkind = "adapter"\npath = "a"\nbase = "daemon"\n', "nothing can be built on one"),
+        (
+            DAEMON + '[models.a]\nkind = "adapter"\npath = "a"\nbase = "daemon"\n',
+            "is a service, not something to build on",
+        ),
         (DAEMON + '[machines.a.models.daemon]\npath = "x"\n', "path is for models in a directory"),
         (LOCAL.replace("served_by", "# ") + '[machines.a.models.local]\nurl = "http://h"\n', "is for models of kind"),
     ],

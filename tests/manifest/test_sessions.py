@@ -34,7 +34,7 @@ description = "by cron"
 [state.identity]
 path = "state/identity.json"
 counter = "identity.session_count"
-at_least = "{out}/session_*.txt"
+min_from_glob = "{out}/session_*.txt"
 roles = ["raising"]
 """
 
@@ -56,7 +56,7 @@ def test_what_concerns_this_machine_is_filled_in(load: Load, tmp_path: Path) -> 
             name="identity",
             path=tmp_path / "state/identity.json",
             counter="identity.session_count",
-            at_least="/data/sessions/session_*.txt",
+            min_from_glob="/data/sessions/session_*.txt",
             roles=("raising",),
             line=19,
         )
@@ -112,7 +112,7 @@ def test_mistakes_are_told_by_their_line(problems: Problems) -> None:
     counter = "a..b"
     [state.g]
     path = "x"
-    at_least = "y"
+    min_from_glob = "y"
     [state.h]
     counter = "x"
     """
@@ -121,11 +121,11 @@ def test_mistakes_are_told_by_their_line(problems: Problems) -> None:
         "6: unknown role 'rasing' in [heartbeats.a]; did you mean 'raising'?",
         "7: [heartbeats.b] has no path: a glob of the files that sessions write",
         "8: unknown key 'paht' in [heartbeats.b]; did you mean 'path'?",
-        "11: [heartbeats.c] path '\\x00' holds a NUL character, which no path can",
+        "11: [heartbeats.c] path '\\x00' contains a NUL character",
         "14: [heartbeats.d] path must be a string or a list of strings; it holds the string ''",
         "14: [heartbeats.d] path: unknown variable 'nowhere'; known: home, machine, manifest_dir",
         "17: [heartbeats.e] path must be a glob or a list of globs that is not empty, not an empty list",
         "21: [state.f] counter must be the names that lead to a number, with dots between them, not the string 'a..b'",
-        "24: [state.g] at_least needs a counter to compare with",
+        "24: [state.g] min_from_glob needs a counter to compare with",
         "25: [state.h] has no path: the JSON file that sessions hand on",
     ]

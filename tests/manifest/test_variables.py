@@ -57,10 +57,10 @@ def test_values(text: str, value: str) -> None:
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ("{", "'{' without its other half"),
-        ("a}b", "'}' without its other half"),
-        ("{a", "'{' without its other half"),
-        ("{a{b}}", "'{' without its other half"),
+        ("{", "'{' without its counterpart"),
+        ("a}b", "'}' without its counterpart"),
+        ("{a", "'{' without its counterpart"),
+        ("{a{b}}", "'{' without its counterpart"),
         ("{}", "unknown variable ''"),
         ("{c}", "unknown variable 'c'"),
         ("{a!r}", "unknown variable 'a!r'"),
@@ -151,14 +151,14 @@ def test_a_circle_is_told_once_and_not_again_where_it_is_used(problems: Problems
     models.m = { kind = "full", path = "{b}" }
     """
     assert problems(text) == [
-        "2: vars.a: variables that need each other: a -> b -> c -> a",
-        "5: vars.d: variables that need each other: d -> d",
+        "2: vars.a: variables refer to each other in a cycle: a -> b -> c -> a",
+        "5: vars.d: variables refer to each other in a cycle: d -> d",
     ]
 
 
 def test_a_circle_through_a_machines_own_variable_is_told(problems: Problems) -> None:
     text = "vars.a = '{b}'\nmachines.m.vars.b = '{a}'"
-    assert problems(text) == ["3: [machines.m] vars.b: variables that need each other: b -> a -> b"]
+    assert problems(text) == ["3: [machines.m] vars.b: variables refer to each other in a cycle: b -> a -> b"]
 
 
 def test_a_mistake_is_told_in_the_variable_that_has_it(problems: Problems) -> None:
@@ -169,7 +169,7 @@ def test_a_mistake_is_told_in_the_variable_that_has_it(problems: Problems) -> No
     models.m = { kind = "full", path = "{z}" }
     """
     [problem] = problems(text)
-    assert problem.startswith("4: vars.x: '{' without its other half")
+    assert problem.startswith("4: vars.x: '{' without its counterpart")
 
 
 def test_a_shared_variable_may_use_one_that_only_machines_set(load: Load) -> None:

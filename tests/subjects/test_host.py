@@ -60,7 +60,7 @@ def test_without_a_manifest(tmp_path: Path) -> None:
 
 
 def test_the_cache_of_a_session(tmp_path: Path) -> None:
-    assert plain(tmp_path).hub_cache_dir == tmp_path / "home/.hub_cache_dir/huggingface/hub"
+    assert plain(tmp_path).hub_cache_dir == tmp_path / "home/.cache/huggingface/hub"
     assert plain(tmp_path, HF_HOME="/data/hf").hub_cache_dir == Path("/data/hf/hub")
     assert plain(tmp_path).cached_models == ()
 

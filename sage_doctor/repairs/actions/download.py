@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
-from sage_doctor.findings.hub_findings import is_snapshot
+from sage_doctor.findings.hub import is_snapshot
 from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote

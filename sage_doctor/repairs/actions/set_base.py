@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.findings.advice import table
+from sage_doctor.findings.candidates import table
 from sage_doctor.findings.repairability import base_choices
+from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
@@ -96,8 +97,11 @@ def _value(model: Model, path: Path) -> str:
 
 
 def _string(text: str) -> str:
-    """Return a TOML basic string."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+    """Return a TOML string. Raises `RepairRefused` for a path that no manifest can hold."""
+    try:
+        return string(text)
+    except ValueError as error:
+        raise RepairRefused(f"{printable(text)} cannot be named in a manifest: {error}. Rename it.") from error
 
 
 def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:

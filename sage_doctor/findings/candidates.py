@@ -1,12 +1,12 @@
-"""What fixes have in common: naming where a missing thing may be found on this machine."""
+"""Where a missing model may be found on this machine, as evidence and as a sentence of a fix."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sage_doctor.facts.bases import SIMILAR, Candidate
+from sage_doctor.manifest.quoting import header
 from sage_doctor.text import printable, shell_quote
 
 
@@ -18,20 +18,18 @@ def as_candidates(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
 def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
     """Return a sentence that names the best candidate, or one that says there is none; it starts with a space."""
     if not candidates:
-        return " Nothing like it was found on this machine: copy it from a machine that has it."
+        return " No candidate was found on this machine: copy it from a machine that has it."
     best = candidates[0]
     if not best.get("likely", True):
         shown, why = printable(best["path"]), printable(best["why"])
-        return f" Nothing here is known to be it; {shown} is a complete model ({why})."
-    rest = f" ({len(candidates) - 1} more listed)" if len(candidates) > 1 else ""
-    return f" Most likely it is {printable(best['path'])}: {printable(best['why'])}{rest}."
+        return f" No local model is known to be it; {shown} is a complete model ({why})."
+    rest = f"; {len(candidates) - 1} more listed" if len(candidates) > 1 else ""
+    return f" Best candidate: {printable(best['path'])} ({printable(best['why'])}{rest})."
 
 
 def table(name: str) -> str:
-    """Return the head of a model's table in the manifest. TOML takes a bare name without dots only."""
-    shown = printable(name, limit=80)
-    bare = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
-    return f"[models.{shown}]" if bare else f'[models."{shown}"]'
+    """Return the head of a model's table in the manifest."""
+    return header("models", name)
 
 
 def copy_commands(candidates: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

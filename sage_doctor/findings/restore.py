@@ -1,41 +1,24 @@
-"""What findings about weight files have in common: how to say what is broken, and how to get it back."""
+"""Where missing or broken files of a model can be had again: the fixes that many checks share."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sage_doctor.findings.making import finding
-from sage_doctor.findings.repairability import with_repair
-from sage_doctor.readers.safetensors_header import Header
-from sage_doctor.report import Finding, Fix
-from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.report import Fix
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.model import Model
 
 
-def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding:
-    """Return the finding for files that are no whole safetensors files: the first one's, naming the others."""
-    name, header = broken[0]
-    problem = header.problem
-    assert problem is not None  # the caller chose files with a problem
-    others = [n for n, _ in broken[1:]]
-    more = f", and {len(others)} more file(s) are broken" if others else ""
-    summary = "Fetch it again." if not others else "Fetch them again."
-    fix = bring_back(model, [n for n, _ in broken])
-    if problem.code == "weights-lfs-pointer":
-        fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])
-    elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
-        fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
-    else:
-        fix = dataclasses.replace(fix, summary=f"{summary} {fix.summary}")
-    return finding(
-        problem.code,
-        f"{printable(name)}: {printable(problem.message)}{more}",
-        evidence={"file": name, **problem.evidence, **({"also_broken": others[:50]} if others else {})},
-        fix=fix,
-    )
+def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
+    """Return the fix with the repair that does it, and the command that calls for it in front of all others."""
+    subject = model.name if model.spec is not None else str(model.path)
+    command = " ".join(["sage-doctor fix", shell_quote(subject), *words])
+    return dataclasses.replace(fix, repair=repair, commands=(command, *fix.commands))
 
 
 def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
@@ -43,8 +26,7 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     where = shell_quote(model.path)
     include = shell_quote(",".join(names[:20]))
     fix = Fix(
-        summary="The repository was cloned without its large files. Let Git LFS fetch them (git-lfs must be "
-        "installed).",
+        summary="Let Git LFS fetch the files (git-lfs must be installed).",
         commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
     )
     if not _in_repository(model):
@@ -62,7 +44,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         files = " ".join(shell_quote(n) for n in names[:20])
         revision = shell_quote(model.hub.revision)
         return Fix(
-            summary="Download from the hub, where the network allows.",
+            summary="Download it again from the hub.",
             commands=(f"hf download {shell_quote(model.hub.repo_id)} {files} --revision {revision} --force-download",),
         )
     merge = merge_commands(model)
@@ -73,17 +55,19 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         return with_repair(fix, model, "merge")
     if inspect_path(model.path / ".git").kind != "missing":
         return Fix(
-            summary="Restore from its repository, or copy from a machine that has it.",
+            summary="Restore it from its repository, or copy it from a machine that has the model.",
             commands=(f"git -C {shell_quote(model.path)} status --short",),
         )
     return Fix(
-        summary="Copy from a machine that has the model (rsync -a keeps dates and modes).",
+        summary="Copy it from a machine that has the model (rsync -a keeps dates and modes).",
         commands=(f"ls -l {shell_quote(model.path)}",),
     )
 
 
 def merge_commands(model: Model) -> tuple[str, ...]:
-    """Return the command that merges a model by its recipe, or none where it has no recipe that can work here."""
+    """Return the command that merges a model by its recipe, or none if it has no recipe that works here."""
+    from sage_doctor.subjects.recipe import recipe_places  # noqa: PLC0415 - only where something is wrong
+
     places = recipe_places(model)
     if places is None:
         return ()
@@ -93,6 +77,8 @@ def merge_commands(model: Model) -> tuple[str, ...]:
 
 def companions_back(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for small files beside the weights: from what the model was merged from, else as for weights."""
+    from sage_doctor.subjects.recipe import recipe_places  # noqa: PLC0415 - only where something is wrong
+
     if recipe_places(model) is None:
         return bring_back(model, names)
     fix = Fix(summary="Copy it from the base and adapter it was merged from, or merge it again.")

@@ -1,0 +1,59 @@
+"""Memory and disk: what a load or a merge needs, what is free, and who holds the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sage_doctor.findings.declaration import Declaration, declare
+from sage_doctor.text import format_bytes, printable
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.host import Host
+
+TITLE = "Memory and disk"
+DECLARATIONS = declare(
+    Declaration(
+        code="gpu-memory-held",
+        severity="warning",
+        title="Other processes hold the accelerator's memory",
+        cause="Another process holds memory that this model needs, often a session that was killed without its "
+        "children.",
+        remediation="End the process that the finding names if nobody needs it.",
+    ),
+    Declaration(
+        code="memory-insufficient",
+        severity="error",
+        title="Not enough memory for the model",
+        cause="On machines where CPU and GPU share their memory, everything else that runs counts too.",
+        remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap.",
+        shows=(r"not enough memory: you tried to allocate", r"Cannot allocate memory"),
+    ),
+    Declaration(
+        code="disk-insufficient",
+        severity="warning",
+        title="Not enough free disk space",
+        cause="A download, a merge or the sessions' own output does not fit on the disk.",
+        remediation="Free disk space. The finding says how much is needed, and where.",
+        shows=(r"No space left on device", r"Not enough free disk space"),
+    ),
+)
+
+
+def held_by(host: Host) -> dict[str, Any]:
+    """Return, as evidence, who holds the accelerator's memory, and how many processes could not be looked into."""
+    from sage_doctor.facts.gpu_holders import read_holders  # noqa: PLC0415 - only where memory ran out
+
+    holders = read_holders(jetson=host.machine.is_jetson)
+    shown = [
+        {
+            "name": f"{printable(h.name, limit=60)} (pid {h.pid}"
+            + (f", {format_bytes(h.held_bytes)}" if h.held_bytes else "")
+            + ")",
+            "pid": h.pid,
+            "held_bytes": h.held_bytes,
+            "resident_bytes": h.resident_bytes,
+        }
+        for h in holders.processes[:10]
+    ]
+    # Of another user's processes only root sees the open files.
+    return {"held_by": shown, "processes_not_visible": holders.unseen}
