@@ -20,10 +20,10 @@ from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
 from sage_doctor.text import printable
 
 if TYPE_CHECKING:
-    from sage_doctor.lock.comparison import Compared
+    from sage_doctor.lock.comparison import Comparison
     from sage_doctor.lock.differences import Difference
     from sage_doctor.lock.entry import LockedModel
-    from sage_doctor.lock.scope import Choice
+    from sage_doctor.lock.scope import LockScope
 
 Entries = Mapping[str, "LockedModel"]
 
@@ -48,13 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Record, check or compare. Raises `UsageError` for a broken manifest or lock."""
-    from sage_doctor.lock.scope import choose  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.lock.scope import read_scope  # noqa: PLC0415 - --help needs none of it
 
     if options.check and (options.diff or options.prune):
         raise UsageError("--check cannot be combined with --diff or --prune")
     if options.diff and (options.prune or options.targets):
         raise UsageError("--diff compares two whole locks and cannot be combined with names or --prune")
-    choice = choose(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
+    choice = read_scope(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
     if options.diff:
         return _diff(choice, Path(options.diff))
     return _check(choice) if options.check else _record(choice, prune=options.prune)
@@ -73,7 +73,7 @@ def _needed(entries: Entries | None, path: Path) -> Entries:
     return entries
 
 
-def _compare(choice: Choice, old: Entries) -> list[Compared]:
+def _compare(choice: LockScope, old: Entries) -> list[Comparison]:
     from sage_doctor.lock.comparison import compare  # noqa: PLC0415
 
     with live_progress() as progress:
@@ -84,7 +84,7 @@ def _compare(choice: Choice, old: Entries) -> list[Compared]:
         return compare(choice.models, old, cache=choice.cache, progress=on_progress)
 
 
-def _record(choice: Choice, *, prune: bool) -> int:
+def _record(choice: LockScope, *, prune: bool) -> int:
     from sage_doctor.lock.serialize import lock_text  # noqa: PLC0415
     from sage_doctor.system.atomic_write import atomic_write  # noqa: PLC0415
 
@@ -119,7 +119,7 @@ def _record(choice: Choice, *, prune: bool) -> int:
     return EXIT_UNHEALTHY if missing else EXIT_HEALTHY
 
 
-def _check(choice: Choice) -> int:
+def _check(choice: LockScope) -> int:
     locked = _needed(choice.locked, choice.lock)
     results = _compare(choice, locked)
     rows = [_state(f, recording=False, kept=f.name in locked) for f in results]
@@ -134,7 +134,7 @@ def _check(choice: Choice) -> int:
     return EXIT_UNHEALTHY if drifted else EXIT_UNKNOWN if "unreadable" in states else EXIT_HEALTHY
 
 
-def _diff(choice: Choice, other: Path) -> int:
+def _diff(choice: LockScope, other: Path) -> int:
     from sage_doctor.lock.differences import Sides, changes_between  # noqa: PLC0415
     from sage_doctor.lock.parse import read_lock  # noqa: PLC0415
 
@@ -162,7 +162,7 @@ _WORDS = {"same": "same", "new": "new", "absent": "not here", "broken": "broken"
 _STYLE = {"same": "green", "new": "cyan", "changed": "cyan", "drifted": "red", "broken": "red", "differs": "red"}
 
 
-def _state(found: Compared, *, recording: bool, kept: bool) -> Row:
+def _state(found: Comparison, *, recording: bool, kept: bool) -> Row:
     """Return the state of one model, and what happens to its entry if it cannot be recorded."""
     if found.state == "changed":
         return _changes("changed" if recording else "drifted", found.name, found.changes)

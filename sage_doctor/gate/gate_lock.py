@@ -22,15 +22,15 @@ _POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
-    """How a turn was got. `waited` says whether another gate had it before; `problem` why there is no lock."""
+class LockState:
+    """How the lock was acquired. `waited` is whether another gate held it; `problem` why there is no lock."""
 
     waited: bool = False
     problem: str | None = None
 
 
 @contextlib.contextmanager
-def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[Turn]:
+def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[LockState]:
     """Hold the lock at `path` for the block, after whoever has it.
 
     `until` is a `time.time()`. Where the lock cannot be made (a full or read-only disk), the block runs without it.
@@ -41,14 +41,14 @@ def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        yield Turn(problem=f"two gates at once are not kept apart: {printable(str(path.parent))}: {reason}")
+        yield LockState(problem=f"the gate runs without its lock, {printable(str(path.parent))}: {reason}")
         return
     try:
         waited = _acquire(handle, path, what, until, on_progress)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without the note of who has it
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
-        yield Turn(waited=waited)
+        yield LockState(waited=waited)
     finally:
         os.close(handle)
 
@@ -63,10 +63,10 @@ def _acquire(handle: int, path: Path, what: str, until: float, on_progress: Call
             holder = _holder(path)
             if time.time() >= until:
                 raise DoctorError(
-                    f"process {holder} is still examining {printable(what)}, and the time to wait for it is over"
+                    f"process {holder} is still checking {printable(what)}; gave up waiting for it"
                 ) from None
             if not waited:
-                on_progress(f"waiting for process {holder}, which is examining {what}")
+                on_progress(f"waiting for process {holder}, which is checking {what}")
             waited = True
             time.sleep(_POLL_S)
         else:

@@ -174,7 +174,7 @@ def test_a_gate_that_waits_too_long_for_another_says_for_whom(start: Start, doct
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=30)
     assert code == 3
-    assert "is still examining role talk" in said
+    assert "is still checking role talk" in said
     assert took < 3 + LATER_S
 
 
@@ -196,7 +196,7 @@ def test_another_boot_makes_every_result_void(doctor: Doctor, tmp_path: Path) ->
     doctor("gate", "talk", **run)
     for path in (tmp_path / "state" / "gate").glob("*.json"):
         record = json.loads(path.read_text())
-        record["surroundings"]["boot"] = "0000"
+        record["environment"]["boot"] = "0000"
         path.write_text(json.dumps(record))
     done = doctor("gate", "talk", **run)
     assert (done.code, loads(tmp_path / "env" / "python")) == (0, 2)
@@ -234,7 +234,7 @@ def test_a_read_only_state_directory_costs_time_and_nothing_else(doctor: Doctor,
     with tmpfs(tmp_path / "state", "ro") as state:
         done = doctor("gate", "talk", cwd=site, STATE_DIRECTORY=str(state))
     assert done.code == 0
-    assert "two gates at once are not kept apart" in done.err
+    assert "the gate runs without its lock" in done.err
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_frozen_disk_under_the_state_directory_does_not_hold_the_gate(start: S
     assert gate.returncode == 3
     assert out.startswith(b"unknown: talk: no answer within 4.0 s, in the stage ")
     assert b"which waits in the kernel" in out
-    assert b"cannot be ended and was left behind" in out
+    assert b"cannot be killed and was left behind" in out
 
 
 # -- bare surroundings ------------------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_a_model_that_changes_while_it_is_examined_opens_nothing(start: Start, t
     (site / "zoo" / "m0" / MODEL).write_bytes(b"in the midst of a copy")
     out, _ = gate.communicate(timeout=30)
     assert gate.returncode == 3
-    assert out.endswith(b"model.safetensors has another size while it was examined; ask again\n")
+    assert out.endswith(b"model.safetensors has another size during the examination; run the gate again\n")
 
 
 def _child(pid: int) -> int:

@@ -109,7 +109,7 @@ def test_a_broken_history_is_set_aside_with_a_word(doctor: Doctor, manifest: Pat
     (manifest / "here" / MODEL).unlink()
     done = doctor(*CHECK)
     assert done.code == 1
-    assert "is kept as history.sqlite3.corrupt-" in done.err
+    assert "was kept as history.sqlite3.corrupt-" in done.err
     assert len(runs(manifest)) == 1
 
 

@@ -159,7 +159,7 @@ def test_a_broken_model_is_not_recorded_and_its_entry_stays(doctor: Doctor, plac
     (place / "base" / MODEL).unlink()
     done = doctor("lock", cwd=place)
     assert done.code == 1
-    assert "broken  b      there are no weights; its entry is kept" in done.out
+    assert "broken  b      the weights are missing; its entry is kept" in done.out
     assert lock_of(place) == before
     (place / "sage-doctor.lock").unlink()
     shutil.rmtree(place / "tuned")
@@ -204,7 +204,7 @@ def test_a_broken_lock_is_told_by_line_and_left_alone(doctor: Doctor, place: Pat
     (place / "sage-doctor.lock").write_text("schema = 1\n<<<<<<< HEAD\n")
     done = doctor("lock", *words, cwd=place)
     assert done.code == 2
-    assert "sage-doctor.lock:2: a merge left both sides here" in done.err
+    assert "sage-doctor.lock:2: unresolved merge conflict" in done.err
     assert lock_of(place) == "schema = 1\n<<<<<<< HEAD\n"
 
 

@@ -177,11 +177,11 @@ READ_ONLY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from sage_doctor.history import last_green, record
+from sage_doctor.history import last_good_run, record
 from tests.history.runs import SNAPSHOT, finding, report, series
 where = series(Path(sys.argv[2]))
 print(record(report(number=1), SNAPSHOT, where, verb="check"))
-print(last_green(where, report(finding("weights-missing"))) is not None)
+print(last_good_run(where, report(finding("weights-missing"))) is not None)
 print(sorted(p.name for p in Path(sys.argv[2]).iterdir()))
 """
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_used_is_set_aside_and_a_new_history_begins(tmp_path: Pat
     (told,) = record(report(number=1), SNAPSHOT, where, verb="check")
     (aside,) = tmp_path.glob("history.sqlite3.corrupt-*")
     assert says in told
-    assert f"is kept as {aside.name}, and a new one begins" in told
+    assert f"was kept as {aside.name}, and a new one was started" in told
     assert os.lstat(aside).st_ino == before
     assert counted(where.path) == 1
     write(where, report(number=2))

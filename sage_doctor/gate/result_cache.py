@@ -1,4 +1,4 @@
-"""What gates leave for the next one: results with all they depend on, one JSON file each, in the state directory.
+"""Results that gates keep for the next one, with all they depend on: one JSON file each, in the state directory.
 
 A result that cannot be read is no result. A state directory that cannot be written costs time and nothing else.
 """
@@ -56,7 +56,7 @@ class ResultCache:
             return None
         try:
             return CachedResult(
-                environment=dict(found["surroundings"]),
+                environment=dict(found["environment"]),
                 watched={str(p): None if i is None else [int(n) for n in i] for p, i in found["watched"].items()},
                 level=str(found["level"]),
                 taken_s=float(found["taken_s"]),
