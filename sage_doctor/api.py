@@ -113,21 +113,18 @@ def _finding(name: str, manifest: Manifest) -> str | None:
     It runs in a process of its own: the caller's may be a test run, and the checks are run by pytest.
     """
     import json  # noqa: PLC0415 - only a failure needs these
-    import subprocess  # noqa: PLC0415
 
+    from sage_doctor.system.child import run  # noqa: PLC0415
     from sage_doctor.text import printable  # noqa: PLC0415
 
     words = [sys.executable, "-m", "sage_doctor", "check", name, "--level", "static", "--format", "json"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SAGE_DOCTOR_")}
     package = str(Path(__file__).resolve().parents[1])
     environment["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [environment.get("PYTHONPATH")])])
+    done = run([*words, "--manifest", str(manifest.path)], timeout_s=_CHECK_TIMEOUT_S, env=environment)
     try:
-        done = subprocess.run(
-            [*words, "--manifest", str(manifest.path)],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=_CHECK_TIMEOUT_S, check=False, env=environment,
-        )  # fmt: skip
-        findings = json.loads(done.stdout)["findings"]
-    except (OSError, ValueError, KeyError, subprocess.SubprocessError):
+        findings = json.loads(done.out if done is not None else b"")["findings"]
+    except (ValueError, KeyError):
         return None
     errors = [f for f in findings if f["severity"] == "error"]
     lines = []

@@ -54,8 +54,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, show, ask before replacing a directory, and merge. Raises `MergeRefused` and `UsageError`."""
-    from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - --help needs none of it
 
     plan = plan_merge(
         options.adapter, options.out, base=options.base, dtype=options.dtype, dequantize=options.dequantize

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sage_doctor
-from sage_doctor.gate.fingerprint import fingerprint
+from sage_doctor.system.fingerprint import fingerprint
 from sage_doctor.system.small_text import read_line
 
 # Settings that decide which files a session loads, and what runs them.

@@ -13,7 +13,6 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.context import GateContext, OnFinding, OnProgress
 from sage_doctor.gate.decision import Decision, ModelLocation, failed
 from sage_doctor.gate.environment import read_environment, since_boot_s
-from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.gate.gate_lock import gate_lock
 from sage_doctor.gate.memory import is_memory_short
 from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, GateRequest
@@ -21,6 +20,7 @@ from sage_doctor.gate.result_cache import CachedResult, ResultCache
 from sage_doctor.gate.reuse import age_s, why_outdated
 from sage_doctor.manifest import find_manifest, load_for_host
 from sage_doctor.manifest.durations import format_duration
+from sage_doctor.system.fingerprint import Watched
 from sage_doctor.system.state_directory import state_directory
 
 FOLDER: Final = "gate"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sage_doctor.gate.context import GateContext
 from sage_doctor.gate.environment import EnvironmentFingerprint, package_places
-from sage_doctor.gate.fingerprint import TooMany, Watched, fingerprint_files, fingerprint_tree
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
+from sage_doctor.system.fingerprint import TooMany, Watched, fingerprint_files, fingerprint_tree
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from sage_doctor.gate.context import GateContext
 from sage_doctor.gate.environment import since_boot_s
-from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.gate.inputs import InputSnapshot
 from sage_doctor.gate.memory import is_memory_short
 from sage_doctor.gate.result_cache import CachedResult
@@ -22,6 +21,7 @@ from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_leas
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Selection
+from sage_doctor.system.fingerprint import Watched
 
 _PARTS: Final = frozenset({"checks", "findings", "measurements", "answer"})
 

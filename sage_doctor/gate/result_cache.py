@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.fingerprint import Watched
 from sage_doctor.text import printable
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 MOST_BYTES: Final = 16 << 20
 
 

@@ -7,7 +7,6 @@ waits longer than two seconds for another writer. A file that cannot be used is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import time
@@ -17,6 +16,8 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.file_lock import LockError, file_lock
+from sage_doctor.system.globbing import Glob
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
@@ -27,6 +28,7 @@ MOST_ASIDE: Final = 5  # files set aside that are kept
 # Together the two seconds that a run waits at most for other writers.
 WAIT_TO_BEGIN_S: Final = 1.5
 WAIT_TO_END_S: Final = 0.5
+WAIT_ASIDE_S: Final = 1.0  # for another run that sets the same file aside
 
 _APPLICATION: Final = 0x53444F43  # what `file` shows of it: "SDOC"
 _SUFFIXES: Final = ("-journal", "-wal", "-shm", "")  # what belongs to the file is moved before it
@@ -160,6 +162,8 @@ def _unusable_if_broken(path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, LockError):
+        return error.reason
     if isinstance(error, OSError):
         return os.strerror(error.errno or 0).lower()
     busy = "locked" in str(error)
@@ -178,7 +182,7 @@ def _set_aside(path: Path, judged: tuple[int, int] | None, reason: str) -> list[
     """Move what lies at `path` out of the way, unless another process has done so since it was judged."""
     shown = printable(str(path))
     try:
-        with _directory_held(path.parent):
+        with file_lock(path.with_name(f"{path.name}.lock"), wait_s=WAIT_ASIDE_S, remove=True):
             if judged is None or _inode(path) != judged:
                 return []
             target = _free_name(path)
@@ -186,28 +190,9 @@ def _set_aside(path: Path, judged: tuple[int, int] | None, reason: str) -> list[
                 if os.path.lexists(f"{path}{suffix}"):
                     os.rename(f"{path}{suffix}", f"{target}{suffix}")
             _sweep(path)
-    except OSError as error:
+    except (OSError, LockError) as error:
         return [f"the history {shown} {reason}, and cannot be set aside: {_reason(error)}"]
     return [f"the history {shown} {reason}; it was kept as {printable(target.name)}, and a new one was started"]
-
-
-@contextlib.contextmanager
-def _directory_held(directory: Path) -> Iterator[None]:
-    """Hold the directory against others that set something aside in it, for a second at most."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        until = time.monotonic() + 1
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _free_name(path: Path) -> Path:
@@ -218,7 +203,11 @@ def _free_name(path: Path) -> Path:
 
 def _sweep(path: Path) -> None:
     """Delete the oldest of the files set aside; links and directories are not ours, and stay."""
-    kept = sorted(p for p in path.parent.glob(f"{path.name}.corrupt-*Z*") if not p.name.endswith(_SUFFIXES[:3]))
+    kept = sorted(
+        Path(p)
+        for p in Glob(pattern=f"{path.name}.corrupt-*Z*", directory=path.parent).paths()
+        if not p.endswith(_SUFFIXES[:3])
+    )
     for old in [p for p in kept if p.is_file() and not p.is_symlink()][:-MOST_ASIDE]:
         for suffix in _SUFFIXES:
             with contextlib.suppress(FileNotFoundError):

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.system.atomic_write import atomic_write, file_lock
+from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.file_lock import file_lock
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 

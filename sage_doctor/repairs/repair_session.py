@@ -14,7 +14,6 @@ from sage_doctor.findings.repairability import base_choices
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
 from sage_doctor.repairs.repair import (
-    Applied,
     FileRepairContext,
     OnProgress,
     Plan,
@@ -32,6 +31,7 @@ from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, a
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import join_limited, printable, shell_quote
 

@@ -31,7 +31,7 @@ from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
-from sage_doctor.text import printable
+from sage_doctor.text import format_duration, printable
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
 MISSED_BUDGET = ("-over-budget", "-under-budget")
@@ -125,7 +125,7 @@ class Run:
             except NotApplicable as nothing:
                 status, reason = "skip", str(nothing)
             except DeadlinePassed:
-                reason = f"the deadline passed during this check, after {time.monotonic() - begun:.1f} s"
+                reason = f"the deadline passed during this check, after {format_duration(time.monotonic() - begun)}"
             except DoctorError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run

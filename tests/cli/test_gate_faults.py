@@ -41,19 +41,30 @@ def timed(doctor: Doctor, site: Path, *words: str) -> tuple[int, str, float]:
 # -- a load that misbehaves -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "behaviour",
-    ["kill -STOP $$", "trap '' TERM; while :; do sleep 600; done", "sleep 600", "exec sleep 600 0</dev/null"],
-    ids=["stopped", "deaf to SIGTERM", "asleep", "asleep without a shell"],
-)
-def test_a_hung_load_is_decided_by_the_deadline(doctor: Doctor, tmp_path: Path, behaviour: str) -> None:
-    site = site_with(tmp_path, f"echo $$ > {tmp_path}/pid; {behaviour}")
-    code, said, took = timed(doctor, site, "--timeout", "6s")
-    assert code == 1
-    assert said.startswith("blocked: talk: m0: ")
-    assert took < 6 + LATER_S
+HANGS = {
+    "stopped": "kill -STOP $$",
+    "deaf to SIGTERM": "trap '' TERM; while :; do sleep 600; done",
+    "asleep": "sleep 600",
+    "asleep without a shell": "exec sleep 600 0</dev/null",
+}
+
+
+def test_hung_loads_are_decided_by_the_deadline(start: Start, tmp_path: Path) -> None:
+    """Four gates at once, for each waits until its time is over; and each with a state, or they take turns."""
+    began, gates = time.monotonic(), {}
+    for name, behaviour in HANGS.items():
+        here = tmp_path / name.replace(" ", "-")
+        python = write_interpreter(here / "env", probe=f"echo $$ > {here}/pid; {behaviour}")
+        where = {"cwd": write_site(here / "site", python), "STATE_DIRECTORY": str(here / "state")}
+        gates[name] = here, start("gate", "talk", "--timeout", "8s", **where)
+    ended = {name: (here, gate, gate.communicate(timeout=60)[0]) for name, (here, gate) in gates.items()}
+    took = time.monotonic() - began
     time.sleep(0.2)
-    assert not alive(int((tmp_path / "pid").read_text()))
+    for name, (here, gate, said) in ended.items():
+        assert gate.returncode == 1, (name, said)
+        assert said.startswith(b"blocked: talk: m0: "), name
+        assert not alive(int((here / "pid").read_text())), name
+    assert took < 8 + LATER_S
 
 
 def test_a_hung_load_is_decided_by_the_deadline_of_its_stage(doctor: Doctor, tmp_path: Path) -> None:
@@ -110,7 +121,7 @@ def test_what_was_found_before_the_deadline_counts(start: Start, tmp_path: Path)
     python = write_interpreter(tmp_path / "env", probe=f"touch {tmp_path}/loading; sleep 600")
     site = write_site(tmp_path / "site", python, models=2)
     (site / "zoo" / "m0" / MODEL).unlink()
-    gate = start("gate", "talk", "--timeout", "10s", cwd=site)
+    gate = start("gate", "talk", "--timeout", "7s", cwd=site)
     deciding = _child(gate.pid)
     while not (tmp_path / "loading").exists():  # of m1, after everything about m0
         time.sleep(0.02)
@@ -118,7 +129,7 @@ def test_what_was_found_before_the_deadline_counts(start: Start, tmp_path: Path)
     out, _ = gate.communicate(timeout=30)
     assert gate.returncode == 1
     assert out.startswith(b"blocked: talk: m0: weights-missing: ")
-    assert b"; then no answer within 10 s" in out
+    assert b"; then no answer within 7.0 s" in out
 
 
 @pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 130)])

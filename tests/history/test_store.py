@@ -130,6 +130,7 @@ from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
 from sage_doctor.history import record
+from sage_doctor.system.fingerprint import Fingerprint
 from tests.history.runs import SNAPSHOT, report, series
 disk = Path(sys.argv[2])
 where = series(disk)
@@ -141,7 +142,7 @@ with open(disk / "filler", "ab", buffering=0) as filler:
             filler.write(bytes(4096))
     except OSError:
         pass
-files = {f"shard-{n}.safetensors": (n, n, n) for n in range(1900)}
+files = {f"shard-{n}.safetensors": Fingerprint(n, n, n, n, n) for n in range(1900)}
 large = replace(SNAPSHOT, models={"m": replace(SNAPSHOT.models["m"], files=files)})
 print(record(report(number=1), large, where, verb="check"))
 (disk / "filler").unlink()
