@@ -51,6 +51,13 @@ def test_a_result_that_still_holds_is_taken(doctor: Doctor, site: Path, python: 
     assert loads(python) == 1
 
 
+def test_a_gate_brings_no_rich(site: Path, environment: dict[str, str]) -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "sage_doctor", "gate", "talk"]
+    done = subprocess.run(words, cwd=site, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert "sage_doctor.gate" in done.stderr
+    assert "| rich" not in done.stderr.replace("  ", "")
+
+
 def test_a_missing_file_keeps_sessions_out_and_says_what_to_do(doctor: Doctor, site: Path) -> None:
     doctor("gate", "talk", cwd=site)
     (site / "zoo" / "m0" / MODEL).unlink()
