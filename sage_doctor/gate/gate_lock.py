@@ -15,15 +15,15 @@ from sage_doctor.text import printable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
-    """How a turn was got. `waited` says whether another gate had it before; `problem` why there is no lock."""
+class LockState:
+    """How the lock was acquired. `waited` is whether another gate held it; `problem` why there is no lock."""
 
     waited: bool = False
     problem: str | None = None
 
 
 @contextlib.contextmanager
-def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[Turn]:
+def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[LockState]:
     """Hold the lock at `path` for the block, after whoever has it.
 
     `until` is a `time.time()`. Where the lock cannot be made (a full or read-only disk), the block runs without it.
@@ -34,7 +34,7 @@ def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str
     def on_wait(holder: str) -> None:
         nonlocal waited
         if not waited:
-            on_progress(f"waiting for process {_pid(holder)}, which is examining {what}")
+            on_progress(f"waiting for process {_pid(holder)}, which is checking {what}")
         waited = True
 
     lock = file_lock(path, wait_s=until - time.time(), note=str(os.getpid()), on_wait=on_wait)
@@ -45,12 +45,12 @@ def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str
             held.enter_context(lock)
         except LockHeld as error:
             raise DoctorError(
-                f"process {_pid(error.note)} is still examining {printable(what)}, and the time to wait for it is over"
+                f"process {_pid(error.note)} is still checking {printable(what)}; gave up waiting for it"
             ) from None
         except (LockUnavailable, OSError) as error:
             reason = error.reason if isinstance(error, LockUnavailable) else os.strerror(error.errno or 0).lower()
-            problem = f"two gates at once are not kept apart: {printable(str(path.parent))}: {reason}"
-        yield Turn(waited=waited, problem=problem)
+            problem = f"the gate runs without its lock, {printable(str(path.parent))}: {reason}"
+        yield LockState(waited=waited, problem=problem)
 
 
 def _pid(note: str) -> str:

@@ -1,4 +1,4 @@
-"""What was there before an examination began: the files that its result will hold for, and whether they moved."""
+"""The files that a result depends on, as they were before the examination began."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class InputSnapshot:
 
 
 def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
-    """Return the situation as it is now."""
+    """Return the files as they are now."""
     from sage_doctor.facts.runners import find_runners  # noqa: PLC0415 - parses scripts; only roles with runners need it
 
     manifest = context.manifest

@@ -1,4 +1,4 @@
-"""What follows a decision: the command in place of this process, or another one where sessions are kept out."""
+"""What follows a decision: the command in place of this process, or another one if sessions are kept out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_command(command: Sequence[str], environ: Mapping[str, str]) -> str:
     raise UsageError(f"no program {name}{where}; under cron write its whole path")
 
 
-def places(decision: Decision) -> dict[str, str]:
+def model_variables(decision: Decision) -> dict[str, str]:
     """Return the variables that tell a command where the role's models are.
 
     `SAGE_DOCTOR_MODEL_<NAME>` is the model's directory, with `_BASE` behind it the directory of an adapter's base.
@@ -58,7 +58,7 @@ def start(program: str, command: Sequence[str], environ: Mapping[str, str], deci
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        os.execve(program, list(command), {**environ, **places(decision)})  # noqa: S606 - this is the point
+        os.execve(program, list(command), {**environ, **model_variables(decision)})  # noqa: S606 - this is the point
     except (OSError, ValueError) as error:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
@@ -83,5 +83,5 @@ def run_on_blocked(text: str, environ: Mapping[str, str], decision: Decision) ->
     except OSError as error:
         return f"--on-blocked {shell_quote(words[0])} could not be started: {os.strerror(error.errno or 0).lower()}"
     if done.timed_out:
-        return f"--on-blocked {shell_quote(words[0])} did not end within {format_duration(ON_BLOCKED_S)} and was ended"
+        return f"--on-blocked {shell_quote(words[0])} did not end within {format_duration(ON_BLOCKED_S)} and was killed"
     return f"--on-blocked {shell_quote(words[0])} ended with status {done.code}" if done.code else None

@@ -16,13 +16,13 @@ MOST_FILES: Final = 20  # of one model that are named one by one
 _LITTLE_DISK: Final = 10_000_000_000
 
 
-def changes_since(before: Snapshot, after: Snapshot, ill: Iterable[str] = ()) -> tuple[Change, ...]:
+def changes_since(before: Snapshot, after: Snapshot, unhealthy: Iterable[str] = ()) -> tuple[Change, ...]:
     """Return what differs between two snapshots of the same machine and manifest.
 
-    Models come first, those among `ill` before the others, then packages, interpreter, system and manifest. What one
-    of the snapshots does not know is no difference.
+    Models come first, those among `unhealthy` before the others, then packages, interpreter, system and manifest. What
+    one of the snapshots does not know is no difference.
     """
-    first = set(ill)
+    first = set(unhealthy)
     names = sorted({*before.models, *after.models}, key=lambda n: (n not in first, n))
     changes = [c for name in names for c in _model(name, before.models.get(name), after.models.get(name))]
     changes += _interpreter(before, after)

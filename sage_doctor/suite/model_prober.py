@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sage_doctor.probe import Device, ProbeOutcome, ProbeRequest
 
 DEFAULT_DEADLINE_S = 600.0
-# A first call may compile kernels and wake a sleeping card; a driver that needs longer is taken for one that hangs.
+# A first call may compile kernels and wake a sleeping card; a driver that needs longer counts as hung.
 DEVICE_DEADLINE_S = 120.0
 DEFAULT_PROMPT = "Who are you?"
 # A probe must end while the report can still say in which stage it hung.

@@ -43,8 +43,8 @@ def taken(look: object, **rest: float) -> Snapshot:
     return found
 
 
-def told(before: Snapshot, after: Snapshot, *ill: str) -> list[tuple[str, str, str | None, str | None]]:
-    return [(c.subject, c.what, c.before, c.after) for c in changes_since(before, after, ill)]
+def told(before: Snapshot, after: Snapshot, *unhealthy: str) -> list[tuple[str, str, str | None, str | None]]:
+    return [(c.subject, c.what, c.before, c.after) for c in changes_since(before, after, unhealthy)]
 
 
 def test_a_snapshot_is_complete_and_the_same_twice(look: object, tmp_path: Path) -> None:

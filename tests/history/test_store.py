@@ -245,7 +245,7 @@ def test_what_cannot_be_used_is_set_aside_and_a_new_history_begins(tmp_path: Pat
     (told,) = record(report(number=1), SNAPSHOT, where, verb="check")
     (aside,) = tmp_path.glob("history.sqlite3.corrupt-*")
     assert says in told
-    assert f"is kept as {aside.name}, and a new one begins" in told
+    assert f"was kept as {aside.name}, and a new one was started" in told
     assert os.lstat(aside).st_ino == before
     assert counted(where.path) == 1
     write(where, report(number=2))

@@ -1,4 +1,4 @@
-"""What gates leave for the next one: results with all they depend on, one JSON file each, in the state directory.
+"""Results that gates keep for the next one, with all they depend on: one JSON file each, in the state directory.
 
 A result that cannot be read is no result. A state directory that cannot be written costs time and nothing else.
 """
