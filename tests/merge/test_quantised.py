@@ -147,7 +147,7 @@ def test_unless_asked_it_is_refused_and_what_would_be_lost_is_said(form: Path, z
     assert "--dequantize" in refusal.value.next_step
     assert "rounded away" in refusal.value.next_step
     text = str(plan_merge(adapter, tmp_path / "merged", base=form, dequantize=True))
-    assert "loses    the quantised format: " in text
+    assert "loses     the quantised format: " in text
 
 
 def form_name(form: Path) -> str:
