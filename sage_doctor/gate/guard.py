@@ -101,9 +101,15 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
             send("fault", "the examining process was interrupted (OpenBLAS does so where it can start no threads)")
     except Exception as error:  # noqa: BLE001 - the parent tells it: a traceback helps nobody at three in the morning
         with contextlib.suppress(KeyboardInterrupt):
-            send("fault", system_refusal(error) or f"{type(error).__name__}: {error}")
+            send("fault", system_refusal(error) or _describe_error(error))
     finally:
         os._exit(code)  # nothing of the parent's (buffers, handlers at exit) may happen a second time
+
+
+def _describe_error(error: Exception) -> str:
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.errno:
+        return f"{printable(error.filename, limit=300)}: {os.strerror(error.errno).lower()}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Callable[[str, Any], None]) -> GuardResult:

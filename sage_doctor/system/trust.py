@@ -49,6 +49,8 @@ def why_untrusted(path: Path) -> str:
             target = os.readlink(place) if stat.S_ISLNK(found.st_mode) else None
         except OSError:
             return ""  # nothing there to be read, in directories that are ours
+        if waiting and target is None and not stat.S_ISDIR(found.st_mode):
+            return ""  # no directory, so that nothing is below
         reason = _why_writable(place, found)
         if reason:
             return reason
@@ -71,7 +73,8 @@ def _why_writable(place: str, found: os.stat_result) -> str:
     shared = bool(found.st_mode & stat.S_IWGRP) and (not _is_private(found.st_gid, found.st_uid) or _has_acl(place))
     if not shared and not found.st_mode & stat.S_IWOTH:
         return ""
-    hint = f"; chmod go-w {shell_quote(place)}" if user in (0, found.st_uid) else ""
+    # Root may own what all programs need to write to: there, advice could do harm.
+    hint = f"; chmod go-w {shell_quote(place)}" if user == found.st_uid != 0 else ""
     return f"other users can write to {shown} (mode {stat.S_IMODE(found.st_mode):o}){hint}"
 
 
