@@ -19,6 +19,7 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.system.file_lock import LockError, file_lock
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.system.state_directory import alive
+from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
 
 FILE_NAME: Final = "repairs.jsonl"
@@ -58,7 +59,7 @@ class Journal:
     def entries(self) -> list[dict[str, Any]]:
         """Return the newest entries, oldest first. Skips invalid lines; never raises."""
         node = inspect_path(self.path)
-        if node.kind != "file":
+        if node.kind != "file" or not is_trusted(self.path):
             return []
         start = max(0, node.size - MOST_BYTES)
         try:

@@ -143,7 +143,7 @@ def examine(
     started = dt.datetime.now(dt.timezone.utc)
     begun = time.monotonic()
     request = replace(request, cwd=request.cwd or os.getcwd())
-    with _run_directory(request) as shared:
+    with _run_directory(request) if jobs > 1 else contextlib.nullcontext(request) as shared:
         selection = selection or select(shared)
         selection.host.start_inspection()
         collector = Collector(selection, on_progress, on_outcome)

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from sage_doctor.check import ANY_ERROR, CheckSpec, Notes
-from sage_doctor.errors import Blocked, DoctorError, NotApplicable
+from sage_doctor.errors import Blocked, DoctorError, NotApplicable, system_refusal
 from sage_doctor.report import (
     MACHINE,
     SEVERITIES,
@@ -129,7 +129,8 @@ class Run:
             except DoctorError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run
-                reason = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
+                crash = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
+                reason = system_refusal(error) or crash
         for f in findings:
             if f.severity == "error" and not f.code.endswith(MISSED_BUDGET):
                 self._record(name, spec.name, f.code)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from sage_doctor.errors import DoctorError, system_refusal
+
 MOST_OUTPUT = 4 * 1024 * 1024
 _PART = 1 << 16
 _GLANCE_S = 0.05  # how often a child that has closed nothing is asked whether it has ended
@@ -143,12 +145,19 @@ def _source(ask: bytes) -> Iterator[IO[bytes] | int]:
     if not ask:
         yield subprocess.DEVNULL
         return
-    import tempfile  # noqa: PLC0415 - brings much that a child without input does not need
-
-    with tempfile.TemporaryFile() as source:
+    with _nameless_file() as source:
         source.write(ask)
         source.seek(0)
         yield source
+
+
+def _nameless_file() -> IO[bytes]:
+    """Return an empty file that has no name; in memory where the system can do that: disks may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("ask"), "w+b")
+    import tempfile  # noqa: PLC0415 - brings much that a child without input does not need
+
+    return tempfile.TemporaryFile()
 
 
 def _outcome(
@@ -170,11 +179,17 @@ def run(
     keep_end: bool = False,
     on_line: Callable[[str], None] | None = None,
 ) -> ChildResult | None:
-    """Run a program to its end; None where it is not installed or cannot be executed."""
+    """Run a program to its end; None where it is not installed or cannot be executed.
+
+    Raises `DoctorError` where the system has no means for another process.
+    """
     try:
         child = Child(
             command, timeout_s=timeout_s, env=env, cwd=cwd, ask=ask, output=output, keep_end=keep_end, on_line=on_line
         )
-    except OSError:
+    except OSError as error:
+        refusal = system_refusal(error)
+        if refusal is not None:
+            raise DoctorError(refusal) from error
         return None
     return child.finish()
