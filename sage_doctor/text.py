@@ -46,7 +46,7 @@ def _escape(char: str) -> str:
 def shell_quote(word: object) -> str:
     """Return `word` as one word of a POSIX shell command: printable, on one line, without a backtick, safe to paste.
 
-    A path that starts with `-` gets `./` in front; any other word is itself, so `--` goes before it if it may be one.
+    A path that starts with `-` gets `./` in front; any other word is itself: `shell_operand` puts `--` before it.
     What no quote can hold safely on one line is written with `printf` in octal: `$'…'` runs code in a shell without it.
     """
     text = str(word)
@@ -67,6 +67,12 @@ def shell_quote(word: object) -> str:
     # variable, set here in passing: `[0-9…]*` matches the exit code `$?`, all of it, and nothing is left of it.
     name = f"_{raw.hex()}"  # of this word alone: another one must not find its value
     return f'"${{?##[0-9"${{{name}:=$(printf \'{octal}.\')}}"]*}}${{{name}%.}}"'
+
+
+def shell_operand(word: object) -> str:
+    """Return `word` as `shell_quote` does, behind `--` where a program would take it for an option."""
+    quoted = shell_quote(word)
+    return f"-- {quoted}" if quoted != "-" and not isinstance(word, os.PathLike) and str(word)[:1] == "-" else quoted
 
 
 def wrap(text: str, width: int, *, first: str = "", after: str = "") -> list[str]:

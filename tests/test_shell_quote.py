@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sage_doctor.text import MOST_COMMAND, printable, shell_quote
+from sage_doctor.text import MOST_COMMAND, printable, shell_operand, shell_quote
 
 KNOWN = (("dash",), ("bash", "--norc"), ("zsh", "-f"), ("busybox", "sh"), ("ksh",), ("mksh",), ("yash",))
 SHELLS = [[found, *words] for name, *words in KNOWN if (found := shutil.which(name))]
@@ -126,3 +126,7 @@ def test_a_path_is_quoted_as_text_and_is_no_option() -> None:
     assert shell_quote(Path("/zoo/a b")) == "'/zoo/a b'"
     assert shell_quote(Path("-rf")) == "./-rf"
     assert shell_quote("-rf") == "-rf"
+    assert shell_operand("-rf") == "-- -rf"
+    assert shell_operand("a b") == "'a b'"
+    assert shell_operand(Path("-rf")) == "./-rf"
+    assert shell_operand("-r\nf") == "-- \"$(printf '\\055r\\012f')\""

@@ -122,7 +122,7 @@ def read_base(path: Path, why: str) -> BaseModel:
     if config.value is None:
         reason = "is missing" if config.missing else f"cannot be used: {printable(config.problem)}"
         raise refused(
-            f"the base's config.json {reason} ({shown})", f"Examine it: sage-doctor check {shell_quote(path)}"
+            f"the base's config.json {reason} ({shown})", f"Examine it: `sage-doctor check {shell_quote(path)}`"
         )
     weights = read_weights(tree, config.value)
     tensors = _tensors(path, weights)
@@ -139,7 +139,7 @@ def _only_gguf(path: Path) -> bool:
 
 def _tensors(path: Path, weights: Weights) -> dict[str, TensorLocation]:
     """Return every tensor of the base. Raises `MergeRefused` if the files are incomplete."""
-    advice = f"Examine it: sage-doctor check {shell_quote(path)}"
+    advice = f"Examine it: `sage-doctor check {shell_quote(path)}`"
     if weights.form not in ("single", "sharded"):
         what = "pickles, which sage-doctor never opens" if weights.form != "none" else "missing"
         raise refused(f"the base's weights are {what} ({printable(str(path))})", advice)

@@ -9,7 +9,7 @@ from typing import Any
 from sage_doctor.findings import catalogue
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import NOTHING_TO_DO, Finding
-from sage_doctor.text import MOST_COMMAND, join_limited, printable, shell_quote
+from sage_doctor.text import MOST_COMMAND, join_limited, printable, shell_operand
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 _MOST_CANDIDATES = 5
@@ -40,7 +40,7 @@ def commands_of(finding: Finding) -> tuple[str, ...]:
     """Return the finding's commands, or the command that runs its repair."""
     if finding.fix.commands:
         return finding.fix.commands
-    return (f"sage-doctor fix {shell_quote(finding.subject)}",) if finding.fix.repair else ()
+    return (f"sage-doctor fix {shell_operand(finding.subject)}",) if finding.fix.repair else ()
 
 
 def draw_commands(out: Writer, commands: tuple[str, ...], *, indent: int) -> None:
