@@ -16,7 +16,7 @@ QUOTERS = ("shell_quote(", "shell_operand(")
 # A text up to a value: a program, its first words, and before it a backtick, a `$ `, a colon or nothing.
 PROGRAMS = (
     r"sage-doctor (?:fix|check|merge|lock|paths|history|where|gate|init|install|explain)|git (?:-C|show|apply|lfs)"
-    r"|mv|rm|rmdir|chmod|ls|namei|hf (?:download|cache)|ollama|curl|cp|rsync|scp|mkdir|systemctl|loginctl|crontab -|sudo"
+    r"|mv|rm|rmdir|chmod|ls|namei|hf (?:download|cache)|ollama|curl|cp|rsync|scp|mkdir|systemctl|loginctl|sudo"
 )
 COMMAND = re.compile(rf"(?:^|`|: |; |\$ |\| |&& |run )\s*(?:{PROGRAMS})(?: [^`.,:(]*)? $")
 # Values that are no foreign text. Each is here because somebody looked at it.
