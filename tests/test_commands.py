@@ -15,7 +15,7 @@ KEYWORDS = {"commands", "undo_commands"}
 QUOTERS = ("shell_quote(", "shell_operand(")
 # A text up to a value: a program, its first words, and before it a backtick, a `$ `, a colon or nothing.
 PROGRAMS = (
-    r"sage-doctor (?:fix|check|merge|lock|paths|history|where|gate|init|install|explain)|git (?:-C|show|apply|lfs)"
+    r"sage-doctor (?:fix|check|merge|lock|paths|history|where|gate|init|install|explain)|git (?:-C|show|apply)"
     r"|mv|rm|rmdir|chmod|ls|namei|hf (?:download|cache)|ollama|curl|cp|rsync|scp|mkdir|systemctl|loginctl|sudo"
 )
 COMMAND = re.compile(rf"(?:^|`|: |; |\$ |\| |&& |run )\s*(?:{PROGRAMS})(?: [^`.,:(]*)? $")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -25,7 +24,8 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.refusal import refused
-from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.system.atomic_write import sync_directory
+from sage_doctor.system.file_lock import LockHeld, LockUnavailable, file_lock
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
@@ -34,7 +34,6 @@ _WORD = "sage-merge"
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of Darwin
 _AT_CWD = -100
 _NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,55 +55,33 @@ def locked(target: Path, *, wait_s: float = 0.0, pause: Callable[[], None] = lam
 
     `pause` is called several times a second while it is waited for; what it raises ends the waiting.
     """
-    path = lock_path(target)
-    handle = _acquire(path, target, time.monotonic() + wait_s, pause)
+    note = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
+    pause()
     try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(path)  # while still held, so that nobody can have it in between
-        os.close(handle)
+        with file_lock(
+            lock_path(target), wait_s=wait_s, note=json.dumps(note), on_wait=lambda _note: pause(), remove=True
+        ):
+            yield
+    except LockHeld as error:
+        raise _busy(error.note, target) from None
+    except LockUnavailable as error:
+        raise _unwritable(target, error.reason) from error
 
 
-def _acquire(path: Path, target: Path, deadline: float, pause: Callable[[], None]) -> int:
-    while True:
-        pause()
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise _unwritable(target, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is(handle, path):
-                note = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, json.dumps(note).encode(), 0)
-                return handle
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(handle)
-                raise _busy(path, target) from None
-            time.sleep(_POLL_S)
-        os.close(handle)
-
-
-def _is(handle: int, path: Path) -> bool:
-    """Whether the lock that was got is still the one at its path: its last holder may have taken it away."""
-    own, there = os.fstat(handle), inspect_path(path)
-    return (own.st_dev, own.st_ino) == (there.device, there.inode)
-
-
-def _busy(path: Path, target: Path) -> DoctorError:
-    note = read_json_object(path, most=4096).value or {}
-    who = f"process {printable(str(note.get('pid', '?')))} on {printable(str(note.get('host', '?')))}"
+def _busy(note: str, target: Path) -> DoctorError:
+    try:
+        holder = json.loads(note)
+    except (ValueError, RecursionError):
+        holder = None
+    said = holder if isinstance(holder, dict) else {}
+    who = f"process {printable(str(said.get('pid', '?')))} on {printable(str(said.get('host', '?')))}"
     return refused(
         f"another merge into {printable(str(target))} is running: {who}",
         "Wait until it has ended, or choose another --out.",
     )
 
 
-def _unwritable(target: Path, error: OSError) -> DoctorError:
-    reason = os.strerror(error.errno or 0).lower()
+def _unwritable(target: Path, reason: str) -> DoctorError:
     return refused(
         f"{printable(str(target.parent))} cannot be written to: {reason}",
         "Choose another --out, or correct the permissions of that directory.",
@@ -157,16 +134,7 @@ def create_staging_dir(path: Path, target: Path) -> None:
             "A merge was killed. This directory is not used by anything.\n", encoding="ascii"
         )
     except OSError as error:
-        raise _unwritable(target, error) from error
-
-
-def sync_directory(path: Path) -> None:
-    """Flush a directory's entries to disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        raise _unwritable(target, os.strerror(error.errno or 0).lower()) from error
 
 
 def atomic_swap(staging_dir: Path, target: Path) -> Path | None:

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.repairs.seen import Seen
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.seen import Seen
 from sage_doctor.text import MOST_COMMAND, format_bytes, printable, wrap
 
 ATTRIBUTE: Final = "__sage_repair__"
@@ -34,18 +35,6 @@ _MOST_SUGGESTED: Final = 60
 
 class RepairRefused(DoctorError):
     """A repair that is impossible or uncertain here. The text says why and what to do instead; nothing was changed."""
-
-
-def _noop() -> None:
-    """Do nothing: the commit of a change that kept no old state."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Applied:
-    """A change that was made. `rollback` restores the old state; `commit` discards it once the change is verified."""
-
-    rollback: Callable[[], None]
-    commit: Callable[[], None] = _noop
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.repairs.atomic_files import rename, write_file
-from sage_doctor.repairs.seen import see
+from sage_doctor.system.file_steps import rename, write_file
+from sage_doctor.system.seen import see
 from tests.model_directories import MODEL, write_full
 from tests.repairs.actions.test_file_repairs import MENDED, Break
 from tests.repairs.conftest import Fixer, contents

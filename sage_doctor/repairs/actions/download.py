@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.findings.hub import is_snapshot
-from sage_doctor.repairs.atomic_files import all_of, write_file
 from sage_doctor.repairs.backup import unused_name
-from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.seen import see
+from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.system.child import Child
+from sage_doctor.system.file_steps import Applied, all_of, write_file
+from sage_doctor.system.seen import see
+from sage_doctor.system.walk import Walk
+from sage_doctor.text import format_duration, printable, shell_quote
 
 CODES = (
     "hub-not-cached",
@@ -28,6 +29,7 @@ CODES = (
 )
 # Other frameworks' weights, which a session never opens.
 IGNORED = ("*.h5", "*.msgpack", "*.onnx", "onnx/*", "*.ot", "*.gguf", "original/*", "openvino/*", "coreml/*")
+DEADLINE_S = 24 * 3600.0  # huggingface_hub has deadlines of its own for a connection that hangs
 SCRIPT = (
     "import json,sys; from huggingface_hub import snapshot_download as d; a=json.loads(sys.argv[1]); "
     "print(d(a['repo'],revision=a['revision'],cache_dir=a['cache'],ignore_patterns=a['ignored']))"
@@ -107,7 +109,7 @@ def _apply(python: str, request: dict[str, object], folder: Path, kept: Path, on
 
 def _undo_script(repo: str, added: list[Path], refs: dict[Path, bytes]) -> str:
     """Return a script that removes what a download added, and gives the refs that it moved their old commit."""
-    lines = ["#!/bin/sh", f"# Takes the download of {repo} back: removes what it added, and nothing else."]
+    lines = ["#!/bin/sh", f"# Takes the download of {printable(repo)} back: removes what it added, and nothing else."]
     for path in added:
         directory = path.is_dir() and not path.is_symlink()
         lines.append(f"{'rmdir' if directory else 'rm -f'} {shell_quote(path)}")
@@ -123,23 +125,21 @@ def _download(python: str, request: dict[str, object], on_progress: OnProgress) 
     environment = {k: v for k, v in os.environ.items() if k not in offline}
     on_progress(f"downloading {request['repo']}")
     try:
-        done = subprocess.run(
+        done = Child(
             [python, "-c", SCRIPT, json.dumps(request)],
-            cwd="/",  # Python looks for modules in the working directory first
+            timeout_s=DEADLINE_S,
             env={**environment, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+            cwd=Path("/"),  # Python looks for modules in the working directory first
+            keep_end=True,
+        ).finish()
     except OSError as error:
         raise DoctorError(f"{printable(python)} does not start: {os.strerror(error.errno or 0).lower()}") from error
-    if done.returncode:
+    if done.code != 0:
         # Partial downloads are kept: the next attempt resumes them.
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        said = f"timed out after {format_duration(DEADLINE_S)}" if done.timed_out else done.last_error
         raise DoctorError(
-            f"the download failed: {printable(said, limit=300)}. Partial files are kept; the next attempt resumes."
+            f"the download failed: {printable(said or 'no reason given', limit=300)}. "
+            "Partial files are kept; the next attempt resumes."
         )
 
 
@@ -149,11 +149,11 @@ def _listing(folder: Path) -> set[Path]:
     locks = cache / ".locks"
     trees = [folder, locks / folder.name]
     single = [*trees, locks, cache / "CACHEDIR.TAG", *(p for p in (cache, *cache.parents))]
-    below = {Path(place) / name for top in trees for place, dirs, files in os.walk(top) for name in (*dirs, *files)}
+    below = {Path(e.path) for found in Walk(roots=trees).listings() for e in (*found.below, *found.files)}
     return below | {path for path in single if os.path.lexists(path)}
 
 
 def _refs(folder: Path) -> dict[Path, bytes]:
     """Return the refs of the repository, which a download may move."""
-    found = (Path(place) / name for place, _, files in os.walk(folder / "refs") for name in files)
+    found = (Path(e.path) for listing in Walk(roots=[folder / "refs"]).listings() for e in listing.files)
     return {path: path.read_bytes() for path in found if path.is_file() and not path.is_symlink()}

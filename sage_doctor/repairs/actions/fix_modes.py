@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.findings.repairability import why_not_modes
-from sage_doctor.repairs.atomic_files import all_of, wrap_os_errors
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.seen import Seen, fields, see
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.system.file_steps import Applied, all_of, wrap_os_errors
+from sage_doctor.system.seen import Seen, fields, see
 from sage_doctor.text import shell_quote
 
 OTHERS = 0o444
@@ -64,7 +64,7 @@ def plan_fix_modes(context: RepairContext) -> Plan:
 
 def _changes(seen: Seen, added: int) -> Iterable[_Change]:
     """Yield the change of a file or directory. What is neither is not touched: opening it may do something."""
-    form = seen.state[2] if seen.state is not None else 0
+    form = seen.mode
     old = stat.S_IMODE(form)
     if stat.S_ISREG(form) or stat.S_ISDIR(form):
         yield _Change(seen=seen, old=old, new=old | (ENTER if stat.S_ISDIR(form) else added))

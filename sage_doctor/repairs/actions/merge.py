@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from sage_doctor.merge import MergePlan, Step, apply, plan_merge
 from sage_doctor.merge.staging import UNFINISHED, atomic_swap
-from sage_doctor.repairs.atomic_files import sync_directory
-from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.merge.verify import require_unchanged
+from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.system.atomic_write import sync_directory
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes
 
@@ -88,7 +91,10 @@ def _companions(merge: MergePlan) -> list[str]:
 def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: OnProgress) -> Applied:
     before = inspect_path(merge.target).inode
     if merge.replaces:
+        require_unchanged(merge)
         _keep(merge.target, kept)
+        # A second name changes the inode, which may be an input's as well where somebody copied with links.
+        merge = replace(merge, inputs={path: inspect_path(path) for path in merge.inputs})
 
     def report(step: Step) -> None:
         share = step.done / step.total if step.total else 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from sage_doctor.findings.repairability import INDEX, SINGLE, why_not_quarantine
-from sage_doctor.repairs.atomic_files import rename
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.seen import see
+from sage_doctor.system.file_steps import rename
+from sage_doctor.system.seen import see
 from sage_doctor.text import format_bytes, shell_quote
 
 

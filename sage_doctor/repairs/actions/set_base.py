@@ -21,11 +21,11 @@ from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
-from sage_doctor.repairs.atomic_files import backup_name, undo_write, write_file
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.seen import see
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.file_steps import backup_name, undo_write, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.seen import see
 from sage_doctor.text import printable
 
 if sys.version_info >= (3, 11):

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.atomic_write import HOLD
+from sage_doctor.system.fingerprint import Fingerprint
 from sage_doctor.text import printable
-
-HOLD = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,11 @@ class Seen:
     directory: tuple[int, int]
     missing: tuple[str, ...]
     state: tuple[int, ...] | None
+
+    @property
+    def mode(self) -> int:
+        """The type and mode of what is there, 0 where nothing is."""
+        return self.state[-1] if self.state else 0
 
     def check(self) -> None:
         """Raise `DoctorError` if something else is there now."""
@@ -114,5 +119,7 @@ def state_of(name: str, directory: int | None) -> tuple[int, ...] | None:
 
 def fields(found: os.stat_result) -> tuple[int, ...]:
     """Return what must not change: of a directory not its times, which change with every file in it."""
-    own = (found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid)
-    return own if stat.S_ISDIR(found.st_mode) else (*own, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    owner = (found.st_dev, found.st_uid, found.st_gid)
+    if stat.S_ISDIR(found.st_mode):
+        return (*owner, found.st_ino, found.st_mode)
+    return (*owner, *Fingerprint.of(found))
