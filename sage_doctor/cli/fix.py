@@ -69,6 +69,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-dirty", action="store_true", help="rewrite paths although the work tree has uncommitted changes"
     )
+    parser.add_argument(
+        "--allow-delete",
+        action="store_true",
+        help="merge although the old directory contains what cannot be carried over; the plan lists it",
+    )
     add_outputs(parser)
 
 
@@ -102,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
             write_config=options.write_config,
             rewrite_paths=options.rewrite_paths,
             allow_dirty=options.allow_dirty,
+            allow_delete=options.allow_delete,
             bases=_bases(options.base),
         )
         result = run_repairs(request, callbacks, options=allowed, journal=journal)

@@ -41,6 +41,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="dequantize a quantized base; the plan shows what is lost",
     )
+    parser.add_argument(
+        "--allow-delete",
+        action="store_true",
+        help="delete what is in the replaced directory and cannot be carried over; the plan lists it",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
     parser.add_argument(
@@ -56,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     """Plan, show, ask before replacing a directory, and merge. Raises `MergeRefused` and `UsageError`."""
     from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.merge.target import require_deletable  # noqa: PLC0415 - --help needs none of it
 
     plan = plan_merge(
         options.adapter, options.out, base=options.base, dtype=options.dtype, dequantize=options.dequantize
@@ -63,12 +69,19 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{plan}\n")
     if options.dry_run:
         return 0
+    require_deletable(plan.present, allow_delete=options.allow_delete)
     if plan.replaces and not options.yes and not _agreed(plan.target):
         return 0
     sys.stdout.flush()
     cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
     with _without_gc(), Progress(sys.stderr) as line:
-        outcome = apply(plan, progress=lambda step: line.update(_progress(step)), wait_s=options.wait, hash_cache=cache)
+        outcome = apply(
+            plan,
+            progress=lambda step: line.update(_progress(step)),
+            wait_s=options.wait,
+            hash_cache=cache,
+            allow_delete=options.allow_delete,
+        )
     _report(outcome)
     return 0
 
@@ -106,7 +119,7 @@ def _progress(step: Step) -> str:
 
 def _report(outcome: MergeOutcome) -> None:
     for left in outcome.cleaned:
-        sys.stderr.write(f"leftover of a killed merge, {printable(left.path.name)}: {left.what}\n")
+        sys.stderr.write(f"found beside the target, {printable(left.path.name)}: {left.what}\n")
     for code, message in outcome.warnings:
         sys.stderr.write(f"warning: {message} [{code}]\n")
     share = outcome.surviving_delta
