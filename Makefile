@@ -2,7 +2,10 @@
 #
 #   make demo    the incident this tool was made for, played with a real model: broken, diagnosed, cured
 #   make test    ruff, mypy, then the tests
+#   make check FILE=checks/weights.py
+#                ruff and mypy on one file, and the tests that hold it: in seconds
 #   make lint    ruff and mypy alone
+#   make measure the figures of the architecture: units, layers, imports, circles, lines
 #   make bench   the measurements behind the performance goals
 #   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; and the paths in scripts,
 #                with thousands of made-up modules and every source of the libraries
@@ -13,11 +16,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 # Tests and demo name every path they use; what the user's shell exports must not reach into them.
-RUN    := env -u PYTHONPATH -u PYTHONHOME $(VENV)/bin
+RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint bench soak clean
+.PHONY: help demo test check lint measure bench soak clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -25,12 +28,22 @@ demo: $(VENV)/.demo
 	@$(RUN)/sage-doctor demo
 
 test: lint
-	$(RUN)/python -m pytest -q -n 2
+	$(RUN)/python -m pytest -q -n 2 --dist worksteal
+
+check: $(VENV)/.dev
+	@test -f '$(FILE)' || { echo "say which file: make check FILE=checks/weights.py" >&2; exit 2; }
+	$(RUN)/ruff check '$(FILE)'
+	$(RUN)/ruff format --check --quiet '$(FILE)'
+	$(RUN)/mypy '$(FILE)'
+	$(RUN)/python -m pytest -q $$($(RUN)/python -m tests.holding '$(FILE)')
 
 lint: $(VENV)/.dev
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check --quiet .
 	$(RUN)/mypy
+
+measure:
+	@$(PYTHON) -m tests.architecture
 
 bench: $(VENV)/.dev
 	$(RUN)/python -m benchmarks

@@ -8,11 +8,13 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_fields
+from sage_doctor.facts.wholeness import summary
 from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.findings.hub import dangling_blobs, unresolved
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.findings.restore import bring_back, lfs_pull, with_repair
 from sage_doctor.findings.weights import broken_header
+from sage_doctor.subjects.completeness import own_defects
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.location import foreign_home
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -195,34 +197,17 @@ def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
     if base.hub is not None and base.hub.dangling:
         yield dangling_blobs(base.hub, model)
         return
-    problem = _ailment(base)
-    if problem:
+    defects = own_defects(base)
+    if defects:
         yield finding(
             "adapter-base-broken",
-            f"the base model {printable(str(base.path))} is broken: {printable(problem)}",
+            f"the base model {printable(str(base.path))} is broken: {summary(defects)}",
             evidence={"base": str(base.path)},
             fix=Fix(
                 summary="Check the base on its own; its finding says how to repair it.",
                 commands=(f"sage-doctor check {shell_quote(base.path)}",),
             ),
         )
-
-
-def _ailment(base: Model) -> str | None:
-    """Return what the base's files show to be wrong, as a short sentence, or None."""
-    if base.config_file.value is None:
-        return "it has no usable config.json"
-    weights = base.weights
-    if weights.form == "none":
-        return "it has no weights"
-    if weights.index is not None and (weights.index.problem or weights.index.escaping):
-        return f"{weights.index.name} cannot be used"
-    missing = [f.name for f in weights.files if f.node.kind != "file"]
-    if missing:
-        return f"{join_limited(missing)} is missing"
-    broken = [f for f in weights.files if f.header is not None and f.header.problem is not None]
-    problem = broken[0].header.problem if broken and broken[0].header is not None else None
-    return f"{broken[0].name}: {problem.message}" if problem is not None else None
 
 
 @check("static", after=(*LOCATED, "check_adapter_config"), kinds=ADAPTER)

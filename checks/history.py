@@ -29,7 +29,7 @@ def check_usual(model: Model, host: Host, probe: ModelProber) -> Iterator[Findin
         raise NotApplicable(NO_HISTORY)
     from sage_doctor.history import baseline  # SQLite costs time, and few runs keep a history
 
-    past = baseline.past_of(host)
+    past = baseline.baseline_of(host)
     if past is None:
         raise NotApplicable(NO_HISTORY)
 

@@ -14,7 +14,7 @@ from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import UnreadableFile
-from sage_doctor.text import join_limited, printable
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.readers.tensor_scan import TensorScan
@@ -94,6 +94,45 @@ def check_hashes(model: Model) -> Iterator[Finding]:
             f"no hash of {join_limited(missing)} is recorded here",
             evidence={"files": missing[:50]},
             fix=Fix(summary=f"{NOTHING_TO_DO}."),
+        )
+
+
+@check("integrity", after=["*"])
+def check_library(model: Model) -> Iterator[Finding]:
+    """The safetensors library of the sessions opens the weight files, and finds the tensors that the doctor finds.
+
+    A file that only the doctor refuses never comes here: it has a finding already, which blocks this check.
+    """
+    from sage_doctor.facts.library_verdicts import read_with_library
+    from sage_doctor.readers.safetensors_library import digest_of_names
+
+    files = [(n, h) for n, h in _weight_files(model) if h is not None]
+    if not files:
+        raise NotApplicable("there are no safetensors to read")
+    host = model.host
+    reading = read_with_library([model.path / n for n, _ in files], host.python, host.environ)
+    refused = {}
+    for (name, header), verdict in zip(files, reading.verdicts, strict=False):  # after a crash there are fewer
+        if verdict.refused:
+            refused[name] = verdict.refused
+        elif verdict.names != digest_of_names(header.tensors):
+            refused[name] = "it finds other tensors in the file than its header names"
+    if refused:
+        name, why = next(iter(refused.items()))
+        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
+        yield finding(
+            "weights-reader-disagrees",
+            f"safetensors {printable(reading.version, limit=40)} cannot read {printable(name)}: "
+            f"{printable(why, limit=300)}{more}",
+            evidence={
+                "files": dict(list(refused.items())[:50]),
+                "safetensors": reading.version,
+                "python": reading.python,
+            },
+            fix=Fix(
+                summary="Upgrade safetensors in the sessions' environment, or save the file again.",
+                commands=(f"{shell_quote(reading.python)} -m pip install --upgrade safetensors",),
+            ),
         )
 
 

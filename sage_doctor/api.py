@@ -1,7 +1,7 @@
 """Where a model is on this machine, for the scripts that load it: `from sage_doctor import resolve`.
 
-The manifest says where; a path in a script would be right on the machine it was written on. Importing this costs next
-to nothing, and asking brings neither pytest nor torch.
+The manifest says where; a path in a script is right only on the machine it was written for. Importing this module is
+cheap, and calling it imports neither pytest nor torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sage_doctor.manifest import Manifest
     from sage_doctor.subjects.model import Model
 
-_ASKING_S = 60.0
+_CHECK_TIMEOUT_S = 60.0
 
 
 class AdapterPlaces(NamedTuple):
@@ -40,7 +40,7 @@ def resolve(name: str, *, manifest: str | os.PathLike[str] | None = None) -> Pat
 def resolve_adapter(name: str, *, manifest: str | os.PathLike[str] | None = None) -> AdapterPlaces:
     """Return the directories of a complete adapter and of its base: the manifest's word for it before the adapter's.
 
-    Load `base` with transformers, then `adapter` onto it with PEFT, and adapter_config.json is asked for nothing.
+    Load `base` with transformers, then `adapter` onto it with PEFT: then nothing depends on adapter_config.json.
     Looks and raises as `resolve` does, and `UsageError` for a model that is no adapter.
     """
     from sage_doctor.errors import UsageError  # noqa: PLC0415 - all imports here wait until somebody asks
@@ -49,9 +49,7 @@ def resolve_adapter(name: str, *, manifest: str | os.PathLike[str] | None = None
     model = _complete(name, _manifest(manifest, _caller()))
     base = model.base.model if model.kind == "adapter" else None
     if base is None:
-        raise UsageError(
-            f"{printable(model.name)} is of kind '{model.kind}', not an adapter: resolve() gives its place"
-        )
+        raise UsageError(f"{printable(model.name)} is of kind '{model.kind}', not an adapter: use resolve()")
     return AdapterPlaces(model.path, base.path)
 
 
@@ -81,7 +79,7 @@ def _manifest(given: str | os.PathLike[str] | None, caller: Path | None) -> Mani
 
 def _complete(name: str, manifest: Manifest) -> Model:
     from sage_doctor.errors import ModelNotFound  # noqa: PLC0415
-    from sage_doctor.subjects.completeness import lacking  # noqa: PLC0415
+    from sage_doctor.subjects.completeness import why_not_loadable  # noqa: PLC0415
     from sage_doctor.subjects.declared import models_of  # noqa: PLC0415
     from sage_doctor.text import printable  # noqa: PLC0415
 
@@ -93,8 +91,8 @@ def _complete(name: str, manifest: Manifest) -> Model:
         if model is None:
             tried.append(f"{candidate}: not on this machine")
             continue
-        missing = lacking(model)
-        if missing is None:
+        missing = why_not_loadable(model)
+        if not missing:
             if tried:
                 import logging  # noqa: PLC0415 - half of what this module would cost
 
@@ -115,21 +113,18 @@ def _finding(name: str, manifest: Manifest) -> str | None:
     It runs in a process of its own: the caller's may be a test run, and the checks are run by pytest.
     """
     import json  # noqa: PLC0415 - only a failure needs these
-    import subprocess  # noqa: PLC0415
 
+    from sage_doctor.system.child import run  # noqa: PLC0415
     from sage_doctor.text import printable  # noqa: PLC0415
 
     words = [sys.executable, "-m", "sage_doctor", "check", name, "--level", "static", "--format", "json"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SAGE_DOCTOR_")}
     package = str(Path(__file__).resolve().parents[1])
     environment["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [environment.get("PYTHONPATH")])])
+    done = run([*words, "--manifest", str(manifest.path)], timeout_s=_CHECK_TIMEOUT_S, env=environment)
     try:
-        done = subprocess.run(
-            [*words, "--manifest", str(manifest.path)],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=_ASKING_S, check=False, env=environment,
-        )  # fmt: skip
-        findings = json.loads(done.stdout)["findings"]
-    except (OSError, ValueError, KeyError, subprocess.SubprocessError):
+        findings = json.loads(done.out if done is not None else b"")["findings"]
+    except (ValueError, KeyError):
         return None
     errors = [f for f in findings if f["severity"] == "error"]
     lines = []

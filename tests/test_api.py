@@ -79,7 +79,7 @@ def test_an_allowed_substitute_is_given_with_a_warning(site: Path, caplog: pytes
     with caplog.at_level(logging.WARNING, logger="sage_doctor"):
         assert resolve("talk", manifest=site / "sage-doctor.toml") == site / "zoo" / "old"
     assert caplog.messages == [
-        "old-talk is used instead of talk (talk: there are no weights), because the manifest allows it"
+        "old-talk is used instead of talk (talk: the weights are missing), because the manifest allows it"
     ]
 
 

@@ -1,4 +1,4 @@
-"""The floors of the house, held by what the files import. `docs/architecture.md` is the map."""
+"""The layers, held by what the files import. `tests/architecture.py` says their order and measures."""
 
 from __future__ import annotations
 
@@ -8,36 +8,27 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.model_directories import write_adapter, write_full, write_sharded
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "sage_doctor"
-FLOORS = (
-    {"errors", "report", "catalogue", "text", "version"},
-    {
-        *("readers", "files", "journal", "watermarks", "manifest", "check", "facts", "probe", "merge", "services"),
-        "machine_paths",
-    },
-    {
-        *("render", "host", "model", "selection", "probing", "advice", "mendable", "repair", "changes"),
-        *("completeness", "declared_models", "directory_targets", "old_state", "resolving"),
-        *("environment_findings", "hub_findings", "probe_findings", "service_findings", "weight_findings"),
-        *("asking", "discovery", "history", "locking", "memory_need", "service"),
-        *("rewriting", "scripts", "script_findings", "unit_findings"),
-        *("accelerator_findings", "device_findings", "disk_need", "package_findings"),
-    },
-    {"checks", "fixtures", "repairs"},
-    {"run", "plugin", "suite", "suite_files", "workers", "mending", "contentment", "gate", "install"},
-    {"cli", "demo", "__main__"},
+from .architecture import (
+    LAYERS,
+    MOST_ARROWS,
+    MOST_LAYERS,
+    MOST_UNITS,
+    ROOT,
+    Architecture,
+    Module,
+    circles,
+    imported,
+    read,
 )
-# What each room of the first three floors may use besides the floor below and the standard library.
-SIBLINGS_APART = ("checks", "facts", "render", "repairs")
+
+SIBLINGS_APART = ("checks.", "sage_doctor.render.", "sage_doctor.repairs.actions.")
 HEAVY = {"torch", "transformers", "peft", "accelerate", "gguf", "huggingface_hub", "numpy"}
 MAY_BE_HEAVY = {
     *("sage_doctor/probe/script.py", "sage_doctor/readers/tensor_scan.py"),
@@ -48,109 +39,99 @@ MOST_LINES = 300
 LONGER = {"sage_doctor/probe/script.py"}
 
 
-@dataclass(frozen=True)
-class Module:
-    """One source file: its path in the repository, and the room it is in."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return str(self.path.relative_to(ROOT))
-
-    @property
-    def room(self) -> str:
-        parts = self.path.relative_to(ROOT).parts
-        return (parts[1] if parts[0] == "sage_doctor" else parts[0]).removesuffix(".py")
-
-    @property
-    def tree(self) -> ast.Module:
-        return ast.parse(self.path.read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def house() -> Architecture:
+    return read()
 
 
-SOURCES = [Module(p) for top in (PACKAGE, ROOT / "checks", ROOT / "fixtures") for p in sorted(top.rglob("*.py"))]
-MODULES = [m for m in SOURCES if "demo/thor" not in m.name]  # what the demo lays out is no part of the package
-EVERY = pytest.mark.parametrize("module", MODULES, ids=lambda m: m.name)
+def test_the_house_is_small(house: Architecture) -> None:
+    assert (len(house.units) <= MOST_UNITS, house.arrows <= MOST_ARROWS, house.layers <= MOST_LAYERS) == (True,) * 3, (
+        f"{len(house.units)} units, {house.arrows} arrows, {house.layers} layers"
+    )
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the full names of what is imported anywhere in a tree; `from a import b` gives `a.b`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide where they lead"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def test_every_unit_has_one_layer(house: Architecture) -> None:
+    assert sorted(unit for units in LAYERS for unit in units) == sorted(house.units)
+    assert len(LAYERS) <= MOST_LAYERS
 
 
-def rooms_used(module: Module) -> set[str]:
-    """Return the rooms of the house that a file imports from."""
-    names = [n.split(".") for n in imported(module.tree)]
-    own = {parts[1] for parts in names if parts[0] == "sage_doctor" and len(parts) > 1}
-    # `from sage_doctor import catalogue` names a room, `from sage_doctor import __version__` the package itself.
-    return {room for room in own if not room.startswith("__")} | {p[0] for p in names if p[0] in ("checks", "fixtures")}
+def test_imports_point_down(house: Architecture) -> None:
+    assert house.upwards == []
 
 
-def floor_of(room: str) -> int:
-    """Return the number of the floor a room is on."""
-    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+def test_nothing_imports_in_a_circle(house: Architecture) -> None:
+    assert circles(house.units) == []
+    assert circles(house.files) == []
 
 
-def test_every_room_has_a_floor() -> None:
-    placed = {room for rooms in FLOORS for room in rooms}
-    assert {m.room for m in MODULES} - {"__init__"} <= placed
+def test_a_circle_and_an_arrow_upwards_are_seen(tmp_path: Path) -> None:
+    for name, text in {
+        "text.py": "def late() -> None:\n    from sage_doctor.errors import DoctorError\n",
+        "errors.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sage_doctor import text\n",
+        "__init__.py": "",
+        "system/paths.py": "from sage_doctor.subjects.host import Host\n",
+        "subjects/host.py": "import sage_doctor.text\n",
+    }.items():
+        path = tmp_path / "sage_doctor" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    broken = read(tmp_path)
+    assert circles(broken.files) == [["sage_doctor.errors", "sage_doctor.text"]]
+    assert circles(broken.units) == [["errors", "text"]]
+    assert broken.upwards == [
+        "sage_doctor.errors imports sage_doctor.text",
+        "sage_doctor.system.paths imports sage_doctor.subjects.host",
+        "sage_doctor.text imports sage_doctor.errors",
+    ]
+    assert (len(broken.units), broken.arrows, broken.layers) == (4, 4, 3)
 
 
-@EVERY
-def test_imports_point_down(module: Module) -> None:
-    if module.name == "sage_doctor/__init__.py":
-        return  # fetches the public nouns by name, when they are asked for
-    here = floor_of(module.room)
-    above = {room for room in rooms_used(module) if floor_of(room) > here}
-    assert not above, f"{module.name} is on floor {here} and imports {sorted(above)} from above"
+def test_siblings_do_not_import_each_other(house: Architecture) -> None:
+    found = [
+        f"{name} imports {target}"
+        for package in SIBLINGS_APART
+        for name, targets in house.files.items()
+        for target in targets
+        if f"{name}.".startswith(package) and target.startswith(package)
+        if name.removeprefix(package).partition(".")[0] != target.removeprefix(package).partition(".")[0]
+    ]
+    assert found == []
 
 
-@EVERY
-def test_nobody_imports_the_command_line(module: Module) -> None:
-    if module.room not in ("cli", "__main__"):
-        assert "cli" not in rooms_used(module)
+def test_rendering_reads_the_report_alone(house: Architecture) -> None:
+    assert house.units["render"] <= {"report", "findings", "text", "errors"}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.room in SIBLINGS_APART], ids=lambda m: m.name)
-def test_siblings_do_not_import_each_other(module: Module) -> None:
-    below = module.path.relative_to(ROOT / "sage_doctor" if "sage_doctor" in module.name else ROOT).parts
-    own = below[1].removesuffix(".py")
-    prefix = f"sage_doctor.{module.room}." if "sage_doctor" in module.name else f"{module.room}."
-    siblings = {n.removeprefix(prefix).split(".")[0] for n in imported(module.tree) if n.startswith(prefix)}
-    files = {p.stem for p in module.path.parents[len(below) - 2].iterdir() if p.suffix == ".py" or p.is_dir()}
-    assert siblings & files <= {own}
-
-
-def test_rendering_reads_the_report_alone() -> None:
-    used = {room for m in MODULES if m.room == "render" for room in rooms_used(m)}
-    assert used <= {"render", "report", "catalogue", "text", "errors"}
-
-
-def test_the_ground_floor_stands_on_the_standard_library() -> None:
-    names = {n.split(".")[0] for m in MODULES if m.room in FLOORS[0] for n in imported(m.tree)}
+def test_the_ground_stands_on_the_standard_library(house: Architecture) -> None:
+    ground = {*LAYERS[0], "report"}
+    names = {n.split(".")[0] for m in house.modules if m.unit in ground for n in m.imports}
     assert names - {"sage_doctor"} <= set(sys.stdlib_module_names)
 
 
-@EVERY
-def test_heavy_packages_are_imported_inside_functions_of_few_files(module: Module) -> None:
-    if HEAVY & {n.split(".")[0] for n in imported(module.tree)}:
-        assert module.name in MAY_BE_HEAVY or module.room in ("demo", "merge"), module.name
-    for node in ast.iter_child_nodes(module.tree):
-        only_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not only_for_types:
-            assert not HEAVY & {n.split(".")[0] for n in imported(node)}, module.name
+def heavy(names: Iterable[str]) -> bool:
+    return bool(HEAVY & {n.split(".")[0] for n in names})
 
 
-@EVERY
-def test_files_are_short_and_named_by_their_noun(module: Module) -> None:
-    assert not re.match(r"(utils?|helpers?|common|misc)(_|$)", module.path.stem)
-    lines = len(module.path.read_text(encoding="utf-8").splitlines())
-    assert lines <= MOST_LINES or module.name in LONGER, f"{module.name} has {lines} lines"
+def at_import(module: Module) -> bool:
+    """Return whether a heavy package is imported with the module, and not by a function of it."""
+    return any(
+        heavy(imported(node))
+        for node in ast.iter_child_nodes(module.tree)
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    )
+
+
+def test_heavy_packages_are_imported_inside_functions_of_few_files(house: Architecture) -> None:
+    users = [m for m in house.modules if heavy(m.imports)]
+    assert len(users) > len(MAY_BE_HEAVY)
+    assert [m.name for m in users if m.name not in MAY_BE_HEAVY and m.unit not in ("demo", "merge")] == []
+    assert [m.name for m in users if at_import(m)] == []
+
+
+def test_files_are_short_and_named_by_their_noun(house: Architecture) -> None:
+    assert [m.name for m in house.modules if re.match(r"(utils?|helpers?|common|misc)(_|$)", m.path.stem)] == []
+    assert {m.name: m.lines for m in house.modules if m.lines > MOST_LINES and m.name not in LONGER} == {}
 
 
 def test_no_file_names_a_place_of_one_machine() -> None:

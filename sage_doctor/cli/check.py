@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.render import FORMATS, write
-from sage_doctor.render.progress import Progress
+from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def run(options: argparse.Namespace) -> int:
         deadline=time.time() + options.timeout if options.timeout is not None else None,
         history=options.history,
     )
-    # pytest captures the standard descriptors while it runs; progress goes to a copy of the real one.
-    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
+    with live_progress() as progress:
         selection = select(request)
         report = examine(
             request, jobs=options.jobs, fail_on=options.fail_on, on_progress=progress.update, selection=selection

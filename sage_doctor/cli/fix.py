@@ -18,7 +18,7 @@ from sage_doctor.cli.options import add_manifest, add_outputs
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
-from sage_doctor.render.progress import Progress
+from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS, Finding
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sage_doctor.repairs.backup import Backup
     from sage_doctor.repairs.journal import Journal
     from sage_doctor.repairs.repair import Plan
-    from sage_doctor.repairs.repair_session import Attempt, RepairReport
+    from sage_doctor.repairs.repair_report import Attempt, RepairReport
     from sage_doctor.subjects.selection import Request
 
 _WIDEST = 100
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
     journal = journal_of(os.environ)
     backups = [] if options.dry_run else _report_unfinished(journal)
-    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as progress:
+    with live_progress() as progress:
 
         def consent(plan: Plan) -> bool:
             progress.close()
@@ -201,7 +201,7 @@ def _report_unfinished(journal: Journal) -> list[Backup]:
 
 def _discard_backups(backups: list[Backup], result: RepairReport, journal: Journal) -> None:
     """Delete the backups of killed runs whose new state is verified, and report each."""
-    from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - hardly ever needed
+    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - hardly ever needed
 
     cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
     for backup in backups:

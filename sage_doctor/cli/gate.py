@@ -15,9 +15,9 @@ from typing import Any
 
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.errors import UsageError
-from sage_doctor.gate.asking import ask_until_open
 from sage_doctor.gate.output import GateOutput
 from sage_doctor.gate.request import GateRequest
+from sage_doctor.gate.supervision import decide_until_open
 from sage_doctor.report import LEVELS
 
 
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         on_change=options.on_change,
         history=options.history,
     )
-    decision = ask_until_open(request, output, options.wait)
+    decision = decide_until_open(request, output, options.wait)
     output.verdict(decision)
     if decision.report is not None:
         _deliver(decision.report, options.format, outputs)

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.render.table import Row, write_table
 from sage_doctor.text import format_bytes, format_number, join_limited, printable
 
 if TYPE_CHECKING:
     from sage_doctor.subjects.host import Host
 
 _MOST_FINDINGS = 3
+_PATH_CHARS = 300
+_STYLE = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "unknown": "magenta"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +58,18 @@ def run(options: argparse.Namespace) -> int:
     if options.history_format == "json":
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return 0
-    for line in _lines(found):
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    if not found["runs"]:
+        sys.stdout.write(f"no runs recorded yet ({printable(found['history'])})\n")
+        return 0
+    write_table(
+        [_run(one) for one in found["runs"]], head=("started", "machine", "command", "level", "verdict", "problems")
+    )
+    if found["measurements"]:
+        sys.stdout.write("\nmeasurements of runs without errors:\n")
+        write_table(
+            [_measurement(one) for one in found["measurements"]],
+            head=("machine", "subject", "name", "median", "runs", "range"),
+        )
     return 0
 
 
@@ -97,32 +109,31 @@ def _accept(host: Host, name: str | None) -> int:
     return 0
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    if not found["runs"]:
-        return [f"no runs recorded yet ({printable(found['history'])})"]
-    lines = []
-    for one in found["runs"]:
-        problems = [
-            f"{f['code']} ({printable(f['subject'], limit=80)})" for f in one["findings"] if f["severity"] != "info"
-        ]
-        rest = len(problems) - _MOST_FINDINGS
-        named = ", ".join(problems[:_MOST_FINDINGS]) + (f" and {rest} more" if rest > 0 else "")
-        targets = " ".join(printable(t, limit=80) for t in one["targets"]) or "all"
-        lines.append(
-            f"{one['started_at'][:19].replace('T', ' ')}  {_machine(one)}  {one['verb']} {targets}  {one['level']}  "
-            f"{one['verdict']}" + (f"  {named}" if named else "")
-        )
-    if found["measurements"]:
-        lines += ["", "measurements (median of runs without errors):"]
-    for m in found["measurements"]:
-        numbers = f"{_number(m['least'], m['unit'])} to {_number(m['most'], m['unit'])}"
-        budget = f", budget {_number(m['budget'], m['unit'])}" if "budget" in m else ""
-        lines.append(
-            f"  {_machine(m)}  {printable(m['subject'], limit=80)}  {printable(m['name'], limit=40)} "
-            f"{_number(m['median'], m['unit'])} ({m['runs']} run{'' if m['runs'] == 1 else 's'}: {numbers}, "
-            f"newest {_number(m['newest'], m['unit'])}{budget})"
-        )
-    return lines
+def _run(one: dict[str, Any]) -> Row:
+    problems = [
+        f"{f['code']} ({printable(f['subject'], limit=_PATH_CHARS)})"
+        for f in one["findings"]
+        if f["severity"] != "info"
+    ]
+    rest = len(problems) - _MOST_FINDINGS
+    named = ", ".join(problems[:_MOST_FINDINGS]) + (f" and {rest} more" if rest > 0 else "")
+    targets = " ".join(printable(t, limit=_PATH_CHARS) for t in one["targets"]) or "all"
+    verdict = one["verdict"]
+    started = one["started_at"][:19].replace("T", " ")
+    return started, _machine(one), f"{one['verb']} {targets}", one["level"], (verdict, _STYLE.get(verdict, "")), named
+
+
+def _measurement(one: dict[str, Any]) -> Row:
+    least, most, newest = (_number(one[key], one["unit"]) for key in ("least", "most", "newest"))
+    budget = f", budget {_number(one['budget'], one['unit'])}" if "budget" in one else ""
+    return (
+        _machine(one),
+        printable(one["subject"], limit=_PATH_CHARS),
+        printable(one["name"], limit=40),
+        _number(one["median"], one["unit"]),
+        str(one["runs"]),
+        f"{least} to {most}, newest {newest}{budget}",
+    )
 
 
 def _machine(row: dict[str, Any]) -> str:

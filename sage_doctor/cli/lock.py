@@ -8,22 +8,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
-from sage_doctor.render.progress import Progress
+from sage_doctor.render.progress import live_progress
+from sage_doctor.render.table import Row, write_table
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
-from sage_doctor.text import format_bytes, printable
+from sage_doctor.text import printable
 
 if TYPE_CHECKING:
-    from sage_doctor.lock.comparison import Compared
+    from sage_doctor.lock.comparison import Comparison
     from sage_doctor.lock.differences import Difference
     from sage_doctor.lock.entry import LockedModel
-    from sage_doctor.lock.scope import Choice
+    from sage_doctor.lock.scope import LockScope
 
 Entries = Mapping[str, "LockedModel"]
 
@@ -48,13 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Record, check or compare. Raises `UsageError` for a broken manifest or lock."""
-    from sage_doctor.lock.scope import choose  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.lock.scope import read_scope  # noqa: PLC0415 - --help needs none of it
 
     if options.check and (options.diff or options.prune):
         raise UsageError("--check cannot be combined with --diff or --prune")
     if options.diff and (options.prune or options.targets):
         raise UsageError("--diff compares two whole locks and cannot be combined with names or --prune")
-    choice = choose(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
+    choice = read_scope(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
     if options.diff:
         return _diff(choice, Path(options.diff))
     return _check(choice) if options.check else _record(choice, prune=options.prune)
@@ -73,27 +73,18 @@ def _needed(entries: Entries | None, path: Path) -> Entries:
     return entries
 
 
-def _compare(choice: Choice, old: Entries) -> list[Compared]:
+def _compare(choice: LockScope, old: Entries) -> list[Comparison]:
     from sage_doctor.lock.comparison import compare  # noqa: PLC0415
 
-    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as copy, Progress(copy) as line:
-        return compare(choice.models, old, cache=choice.cache, progress=_hash_progress(line))
+    with live_progress() as progress:
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update("hashing", done, total)
+
+        return compare(choice.models, old, cache=choice.cache, progress=on_progress)
 
 
-def _hash_progress(line: Progress) -> Callable[[int, int], None]:
-    """Return a callback that shows the hashed bytes, at most ten times a second."""
-    shown = [0.0]
-
-    def on_progress(done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - shown[0] > 0.1:
-            shown[0] = now
-            line.update(f"hashing  {format_bytes(done)} of {format_bytes(total)}")
-
-    return on_progress
-
-
-def _record(choice: Choice, *, prune: bool) -> int:
+def _record(choice: LockScope, *, prune: bool) -> int:
     from sage_doctor.lock.serialize import lock_text  # noqa: PLC0415
     from sage_doctor.system.atomic_write import atomic_write  # noqa: PLC0415
 
@@ -108,14 +99,14 @@ def _record(choice: Choice, *, prune: bool) -> int:
     unseen = [n for n in unseen if not choice.named or n in choice.named]
     for name in unseen if prune else ():
         del entries[name]
-    for found in results:
-        _show(found, recording=True, kept=found.name in entries and found.now is None)
+    rows = [_state(f, recording=True, kept=f.name in entries and f.now is None) for f in results]
     for name in unseen:
         if prune:
-            _say("removed", name, "by --prune")
+            rows.append(_row("removed", name, "by --prune"))
         elif name not in absent:
             why = choice.elsewhere.get(name, "not in the manifest any more")
-            _say("kept", name, f"{printable(why, limit=300)}; --prune removes it")
+            rows.append(_row("kept", name, f"{printable(why, limit=300)}; --prune removes it"))
+    write_table(rows)
     text = lock_text(entries)
     if not entries and choice.locked is None:
         _line("no model could be recorded; nothing was written")
@@ -128,14 +119,14 @@ def _record(choice: Choice, *, prune: bool) -> int:
     return EXIT_UNHEALTHY if missing else EXIT_HEALTHY
 
 
-def _check(choice: Choice) -> int:
+def _check(choice: LockScope) -> int:
     locked = _needed(choice.locked, choice.lock)
     results = _compare(choice, locked)
-    for found in results:
-        _show(found, recording=False, kept=found.name in locked)
+    rows = [_state(f, recording=False, kept=f.name in locked) for f in results]
     for name, why in choice.elsewhere.items():
         if name in locked and (not choice.named or name in choice.named):
-            _say("not here", name, printable(why, limit=300))
+            rows.append(_row("not here", name, printable(why, limit=300)))
+    write_table(rows)
     states = {f.state for f in results}
     drifted = [f for f in results if f.state not in ("same", "unreadable")]
     same = sum(f.state == "same" for f in results)
@@ -143,7 +134,7 @@ def _check(choice: Choice) -> int:
     return EXIT_UNHEALTHY if drifted else EXIT_UNKNOWN if "unreadable" in states else EXIT_HEALTHY
 
 
-def _diff(choice: Choice, other: Path) -> int:
+def _diff(choice: LockScope, other: Path) -> int:
     from sage_doctor.lock.differences import Sides, changes_between  # noqa: PLC0415
     from sage_doctor.lock.parse import read_lock  # noqa: PLC0415
 
@@ -152,43 +143,43 @@ def _diff(choice: Choice, other: Path) -> int:
     sides = Sides(old=f"in {printable(path.name, limit=60)}", new=f"in {printable(other.name, limit=60)}")
     if path.name == other.name:
         sides = Sides(old="here", new="there")
+    rows: list[Row] = []
     same = 0
     for name in sorted({*ours, *theirs}):
         if name not in theirs or name not in ours:
-            _say("only one", name, f"only {sides.old if name in ours else sides.new}")
+            rows.append(_row("only one", name, f"only {sides.old if name in ours else sides.new}"))
             continue
         changes = changes_between(ours[name], theirs[name], sides)
         same += not changes
         if changes:
-            _changes("differs", name, changes)
+            rows.append(_changes("differs", name, changes))
+    write_table(rows)
     _line(f"{same} of {len({*ours, *theirs})} models are the same in both locks")
     return EXIT_HEALTHY if same == len({*ours, *theirs}) else EXIT_UNHEALTHY
 
 
 _WORDS = {"same": "same", "new": "new", "absent": "not here", "broken": "broken", "unreadable": "unreadable"}
+_STYLE = {"same": "green", "new": "cyan", "changed": "cyan", "drifted": "red", "broken": "red", "differs": "red"}
 
 
-def _show(found: Compared, *, recording: bool, kept: bool) -> None:
-    """Print the state of one model, and what happens to its entry if it cannot be recorded."""
+def _state(found: Comparison, *, recording: bool, kept: bool) -> Row:
+    """Return the state of one model, and what happens to its entry if it cannot be recorded."""
     if found.state == "changed":
-        _changes("changed" if recording else "drifted", found.name, found.changes)
-        return
+        return _changes("changed" if recording else "drifted", found.name, found.changes)
     words = found.why
     if found.state == "new":
         words = "" if recording else "not locked; `sage-doctor lock` records it"
     elif found.now is None and recording:
         words += "; its entry is kept" if kept else "; not recorded"
-    _say(_WORDS[found.state], found.name, words)
+    return _row(_WORDS[found.state], found.name, words)
 
 
-def _changes(word: str, name: str, changes: list[Difference] | tuple[Difference, ...]) -> None:
-    _say(word, name, changes[0].words)
-    for change in changes[1:]:
-        _line(f"{'':<11}{change.words}")
+def _changes(word: str, name: str, changes: Sequence[Difference]) -> Row:
+    return _row(word, name, "\n".join(change.words for change in changes))
 
 
-def _say(word: str, name: str, words: str) -> None:
-    _line(f"{word:<11}{printable(name, limit=200)}" + (f": {words}" if words else ""))
+def _row(word: str, name: str, words: str) -> Row:
+    return (word, _STYLE.get(word, "yellow")), printable(name, limit=200), words
 
 
 def _line(text: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import duration_or_zero
 from sage_doctor.errors import UsageError
-from sage_doctor.render.progress import Progress
+from sage_doctor.render.progress import live_progress
 from sage_doctor.text import format_bytes, printable, shell_quote
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, show, ask before replacing a directory, and merge. Raises `MergeRefused` and `UsageError`."""
-    from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge.target import require_deletable  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - --help needs none of it
 
     plan = plan_merge(
         options.adapter, options.out, base=options.base, dtype=options.dtype, dequantize=options.dequantize
@@ -74,10 +74,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
-    with _without_gc(), Progress(sys.stderr) as line:
+    with _without_gc(), live_progress() as progress:
+
+        def on_progress(step: Step) -> None:
+            progress.update(step.activity, step.done, step.total)
+
         outcome = apply(
             plan,
-            progress=lambda step: line.update(_progress(step)),
+            progress=on_progress,
             wait_s=options.wait,
             hash_cache=cache,
             allow_delete=options.allow_delete,
@@ -108,13 +112,6 @@ def _agreed(target: Path) -> bool:
         return True
     sys.stderr.write("Nothing was changed.\n")
     return False
-
-
-def _progress(step: Step) -> str:
-    speed = step.done / step.elapsed_s if step.elapsed_s > 0 else 0.0
-    left = f"{(step.total - step.done) / speed:.0f} s left" if speed > 0 and step.done < step.total else ""
-    share = step.done / step.total if step.total else 1.0
-    return f"{share:4.0%}  {step.activity}  {format_bytes(speed)}/s  {left}"
 
 
 def _report(outcome: MergeOutcome) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.text import shell_quote
+from sage_doctor.system.child import run
+from sage_doctor.system.state_directory import cache_directory
+from sage_doctor.text import format_duration, shell_quote
 
 NAME = "SmolLM2-135M-Instruct"
 CONVERT_DEADLINE_S = 600.0
@@ -26,10 +27,7 @@ _WHOLE = ("config.json", "model.safetensors", "tokenizer.json")
 
 def cache_root() -> Path:
     """Return where the demo keeps what it made: `$XDG_CACHE_HOME/sage-doctor/demo`, or the same under `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative values ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "sage-doctor" / "demo"
+    return cache_directory(os.environ, Path.home()) / "demo"
 
 
 def find_gguf() -> Path:
@@ -88,23 +86,19 @@ def is_whole(directory: Path) -> bool:
 
 def _convert_in_child(gguf: Path, out: Path) -> None:
     command = [sys.executable, "-m", "sage_doctor.demo.smollm2", str(gguf), str(out)]
-    try:
-        done = subprocess.run(
-            command,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=CONVERT_DEADLINE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    done = run(
+        command,
+        timeout_s=CONVERT_DEADLINE_S,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+        keep_end=True,
+    )
+    if done is not None and done.timed_out:
         raise DoctorError(
-            f"converting the demo's model took longer than {CONVERT_DEADLINE_S:.0f} s and was stopped\n"
+            f"converting the demo's model took longer than {format_duration(CONVERT_DEADLINE_S)} and was stopped\n"
             "  next: try again on a machine with less to do"
-        ) from None
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        )
+    if done is None or done.code != 0:
+        last = (done.last_error or f"exit code {done.code}") if done is not None else "Python does not start"
         raise DoctorError(
             f"the demo's model could not be converted: {last}\n"
             f"  next: {shell_quote(sys.executable)} -m pip install --upgrade 'sage-doctor[demo]'"

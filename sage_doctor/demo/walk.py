@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, WEIGHTS, Incident, incident_paths, write_incident
 from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
-from sage_doctor.text import printable
+from sage_doctor.system.child import ChildResult, Output, run
+from sage_doctor.text import format_duration, printable
 
 Echo = Callable[[str], None]
 
@@ -48,7 +48,7 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
     started = time.monotonic()
     try:
         _play(incident, echo)
-    except (DemoFailed, subprocess.TimeoutExpired) as broken:
+    except DemoFailed as broken:
         echo("")
         echo(f"The demo did not go as it should: {broken}")
         echo(f"Everything lies as it was at that moment in {printable(str(incident.root))}.")
@@ -57,7 +57,7 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
     echo("Shown: two misleading errors; their causes, found without loading a model;")
     echo("one command that named the base, merged the model and rewrote the script's path;")
     echo("and that model, really loaded, asked and timed, by the doctor and by the sessions.")
-    echo(f"It took {time.monotonic() - started:.0f} s.")
+    echo(f"It took {format_duration(time.monotonic() - started)}.")
     return 0
 
 
@@ -130,25 +130,45 @@ def _gate(incident: Incident, echo: Echo, *command: str) -> str:
     suffix = f" -- python {incident.runners[0].relative_to(incident.root)}" if command else ""
     echo(f"{INDENT}$ sage-doctor gate {ROLE}{suffix}")
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "sage_doctor", "gate", ROLE, *command],
-        cwd=incident.root,
+    done = _run(
+        incident,
+        "-m",
+        "sage_doctor",
+        "gate",
+        ROLE,
+        *command,
         env={**_environment(), "STATE_DIRECTORY": str(incident.root.parent / "state")},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=STEP_DEADLINE_S,
-        check=False,
+        output="together",
     )
-    for line in done.stdout.splitlines():
+    for line in done.text.splitlines():
         for part in _wrapped(printable(line)):
             echo(INDENT + part)
-    echo(f"{INDENT}(exit code {done.returncode}, {time.monotonic() - started:.1f} s)")
-    if done.returncode != 0:
-        raise DemoFailed(f"the gate ended with exit code {done.returncode} although the doctor was content")
-    return done.stdout
+    echo(f"{INDENT}(exit code {done.code}, {format_duration(time.monotonic() - started)})")
+    if done.code != 0:
+        raise DemoFailed(f"the gate ended with exit code {done.code} although the doctor was content")
+    return done.text
+
+
+def _run(
+    incident: Incident,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    output: Output = "captured",
+    on_line: Callable[[str], None] | None = None,
+) -> ChildResult:
+    """Run Python in the incident's directory. Raises `DemoFailed` where it does not end in time."""
+    done = run(
+        [sys.executable, *words],
+        timeout_s=STEP_DEADLINE_S,
+        cwd=incident.root,
+        env=_environment() if env is None else env,
+        output=output,
+        keep_end=True,
+        on_line=on_line,
+    )
+    if done is None or done.timed_out:
+        raise DemoFailed(f"`python {' '.join(words)}` did not end within {format_duration(STEP_DEADLINE_S)}")
+    return done
 
 
 def _heading(echo: Echo, number: str, text: str) -> None:
@@ -160,19 +180,9 @@ def _heading(echo: Echo, number: str, text: str) -> None:
 def _session(incident: Incident, runner: Path, echo: Echo) -> tuple[int, str]:
     """Run a session and return its exit code with the last line it said, where a traceback has its error."""
     echo(f"{INDENT}$ python {runner.relative_to(incident.root)}")
-    done = subprocess.run(
-        [sys.executable, str(runner)],
-        cwd=incident.root,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=STEP_DEADLINE_S,
-        check=False,
-    )
-    output = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    return done.returncode, printable(output[-1]) if output else f"(nothing, exit code {done.returncode})"
+    done = _run(incident, str(runner))
+    said = done.text.strip().splitlines()[-1:] if done.code == 0 else [done.last_error]
+    return done.code or 0, printable(said[0]) if said and said[0] else f"(nothing, exit code {done.code})"
 
 
 def _doctor(incident: Incident, echo: Echo, *words: str) -> Report:
@@ -180,36 +190,24 @@ def _doctor(incident: Incident, echo: Echo, *words: str) -> Report:
     saved = incident.root / "report.json"
     saved.unlink(missing_ok=True)
     echo(f"{INDENT}$ sage-doctor {' '.join(w for w in words if w in SHOWN)}")
-    command = [sys.executable, "-m", "sage_doctor", *words, "--output", f"json:{saved}"]
     started = time.monotonic()
-    with subprocess.Popen(
-        command,
-        cwd=incident.root,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    ) as child:
-        # Its few lines of progress fit into the pipe while the screen is read.
-        for line in _lines(child, started):
-            echo(INDENT + line if line else "")
-        errors = child.stderr.read() if child.stderr else ""
+    child = _run(
+        incident,
+        "-m",
+        "sage_doctor",
+        *words,
+        "--output",
+        f"json:{saved}",
+        on_line=lambda line: echo(INDENT + line if line else ""),
+    )
     if not saved.is_file():
-        last = (errors.strip().splitlines() or ["it said nothing"])[-1]
-        raise DemoFailed(f"the doctor ended with exit code {child.returncode} and no report: {printable(last)}")
+        last = child.last_error or "it said nothing"
+        raise DemoFailed(f"the doctor ended with exit code {child.code} and no report: {printable(last)}")
     report = Report.from_json(json.loads(saved.read_text(encoding="utf-8")))
-    echo(f"{INDENT}(exit code {child.returncode}, {time.monotonic() - started:.1f} s)")
-    if report.exit_code != child.returncode:
-        raise DemoFailed(f"the doctor's report says exit code {report.exit_code}, its process {child.returncode}")
+    echo(f"{INDENT}(exit code {child.code}, {format_duration(time.monotonic() - started)})")
+    if report.exit_code != child.code:
+        raise DemoFailed(f"the doctor's report says exit code {report.exit_code}, its process {child.code}")
     return report
-
-
-def _lines(child: subprocess.Popen[str], started: float) -> Iterator[str]:
-    for line in child.stdout or ():
-        yield line.rstrip("\n")
-    child.wait(timeout=max(1.0, STEP_DEADLINE_S - (time.monotonic() - started)))
 
 
 def _environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Hashes of large files: computed in parallel, and cached while size, mtime and inode stay the same."""
+"""Hashes of large files: computed in parallel, and cached while the fingerprint of the file stays the same."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.known_hash import Algorithm, algorithm_of
+from sage_doctor.system.atomic_write import replace_file
+from sage_doctor.system.fingerprint import Fingerprint
 from sage_doctor.system.path_info import UnreadableFile
 
 Progress = Callable[[int], None]
 
 _BLOCK = 1 << 22  # hashed in three milliseconds, for which no other thread is kept waiting
-_VERSION = 1
+_VERSION = 2
 _MOST_ENTRIES = 10_000
 _CACHE_BYTES = 16 * 1024 * 1024
-# A file changed twice within the clock's grain keeps its time; like Git, trust only times that lie well back.
+# A file changed twice within the clock's grain keeps its times; like Git, trust only times that lie well back.
 _RACY_NS = 2_000_000_000
-
-
-def cache_directory(environ: Mapping[str, str], home: Path) -> Path:
-    """Return the directory in which contents already read are remembered: `$XDG_CACHE_HOME/sage-doctor`."""
-    base = environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor"
 
 
 def hash_files(
@@ -84,11 +79,11 @@ def _hash(path: Path, algorithm: Algorithm, remembered: _HashCache, progress: Pr
             return known
         started = time.time_ns()
         digest = _digest(handle, before.st_size, algorithm, progress)
-        if _identity(before) != _identity(os.fstat(handle)):
+        if Fingerprint.of(before) != Fingerprint.of(os.fstat(handle)):
             raise UnreadableFile("changed while it was being read")
     finally:
         os.close(handle)
-    if started - before.st_mtime_ns > _RACY_NS:
+    if started - max(before.st_mtime_ns, before.st_ctime_ns) > _RACY_NS:
         remembered.add(path, before, algorithm, digest)
     return digest
 
@@ -119,10 +114,6 @@ def _reason(error: Exception) -> str:
     return os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
 
 
-def _identity(status: os.stat_result) -> list[int]:
-    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
-
-
 class _HashCache:
     """The hashes of earlier runs. A broken cache is an empty one; one that cannot be written is not written."""
 
@@ -134,7 +125,7 @@ class _HashCache:
 
     def find(self, path: Path, status: os.stat_result, algorithm: Algorithm) -> str | None:
         entry = self._entries.get(os.path.realpath(path))
-        if not isinstance(entry, dict) or entry.get("identity") != _identity(status):
+        if not isinstance(entry, dict) or entry.get("fingerprint") != [*Fingerprint.of(status)]:
             return None
         digest = entry.get(algorithm)
         return digest if isinstance(digest, str) and algorithm_of(digest) == algorithm else None
@@ -145,8 +136,8 @@ class _HashCache:
         name = os.path.realpath(path)
         with self._lock:  # two algorithms of one file may end at the same time
             entry = self._added.get(name) or self._entries.get(name)
-            if not isinstance(entry, dict) or entry.get("identity") != _identity(status):
-                entry = {"identity": _identity(status)}
+            if not isinstance(entry, dict) or entry.get("fingerprint") != [*Fingerprint.of(status)]:
+                entry = {"fingerprint": [*Fingerprint.of(status)]}
             self._added[name] = {**entry, algorithm: digest}
 
     def save(self) -> None:
@@ -155,16 +146,10 @@ class _HashCache:
             return
         entries = {k: v for k, v in _load(self._cache).items() if k not in self._added} | self._added
         kept = dict(list(entries.items())[-_MOST_ENTRIES:])
-        temporary = ""
-        try:
+        text = json.dumps({"version": _VERSION, "files": kept})
+        with contextlib.suppress(OSError):
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._cache.parent, prefix=".hashes-")
-            with open(handle, "w", encoding="ascii") as file:
-                json.dump({"version": _VERSION, "files": kept}, file)
-            os.replace(temporary, self._cache)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            replace_file(self._cache, text.encode("ascii"), mode=0o600, durable=False)
 
 
 def _load(cache: Path | None) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import Literal
 from sage_doctor.readers.known_hash import HubFile, algorithm_of, is_inside, read_hub_listing
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.walk import Walk
 from sage_doctor.text import printable
 
 HubStatus = Literal["found", "not-cached", "ref-missing", "snapshot-missing"]
@@ -172,11 +173,10 @@ def _names(folder: Path) -> list[str]:
 
 def _refs(folder: Path) -> dict[str, str]:
     refs: dict[str, str] = {}
-    for place, _, names in os.walk(folder):
-        for name in sorted(names)[:_MOST_ENTRIES]:
-            path = os.path.join(place, name)
+    for listing in Walk(roots=[folder]).listings():
+        for entry in listing.files[:_MOST_ENTRIES]:
             try:
-                refs[os.path.relpath(path, folder)] = read_start(path, 256).decode("utf-8", "replace")
+                refs[os.path.relpath(entry.path, folder)] = read_start(entry.path, 256).decode("utf-8", "replace")
             except UnreadableFile:
                 continue
     return refs
@@ -185,15 +185,14 @@ def _refs(folder: Path) -> dict[str, str]:
 def _listing(snapshot: Path) -> tuple[dict[str, int], tuple[DanglingLink, ...]]:
     files: dict[str, int] = {}
     dangling: list[DanglingLink] = []
-    for place, _, names in os.walk(snapshot):
-        for name in sorted(names):
-            path = os.path.join(place, name)
-            relative = os.path.relpath(path, snapshot)
-            node = inspect_path(path)
+    for listing in Walk(roots=[snapshot]).listings():
+        for entry in listing.files:
+            relative = os.path.relpath(entry.path, snapshot)
+            node = inspect_path(entry.path)
             if node.kind == "file":
                 files[relative] = node.size
-            elif node.is_link:
-                dangling.append(DanglingLink(name=relative, target=_target(path)))
+            elif node.is_link and node.kind != "directory":
+                dangling.append(DanglingLink(name=relative, target=_target(entry.path)))
         if len(files) > _MOST_ENTRIES:
             break
     return files, tuple(dangling)

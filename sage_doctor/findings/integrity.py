@@ -33,6 +33,15 @@ DECLARATIONS = declare(
         remediation="Fetch the file again.",
     ),
     Declaration(
+        code="weights-reader-disagrees",
+        severity="error",
+        title="The safetensors library refuses the file",
+        cause="The doctor's own reader accepts the header; the library that a session uses refuses the file or finds "
+        "other tensors in it. Usually a newer release wrote a dtype that the installed one does not know.",
+        remediation="Upgrade safetensors in the sessions' environment. If the newest release refuses the file as well, "
+        "save it again, and report it: then the doctor's own reader is too lenient.",
+    ),
+    Declaration(
         code="weights-unverified",
         severity="info",
         title="The weights cannot be verified",

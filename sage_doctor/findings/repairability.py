@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.facts.bases import SAME_TAIL, WRITTEN_DOWN
 from sage_doctor.facts.weights import expected_shards, read_weights
-from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.facts.wholeness import directory_defects, summary, weight_defects
 from sage_doctor.readers.safetensors_header import Header, read_header
 from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.subjects.model import Model
@@ -91,10 +91,9 @@ def why_not_quarantine(model: Model) -> str:
     index = others.index
     if index is None or index.problem or index.escaping or not index.has_metadata:
         return f"{INDEX} cannot be used"
-    for file in others.files:
-        if file.header is None or file.header.problem is not None:
-            what = file.header.problem.message if file.header and file.header.problem else "it is missing"
-            return f"the sharded set is not complete: {printable(file.name)}: {printable(what)}"
+    defects = weight_defects(tree, others)
+    if defects:
+        return f"the sharded set is not complete: {summary(defects)}"
     held = {(t, f.name) for f in others.files if f.header is not None for t in f.header.tensors}
     if held != set(index.weight_map.items()):
         return f"{INDEX} does not match the shards"
@@ -127,25 +126,8 @@ def why_not_ref(hub: HubFacts) -> str:
     found = resolve_hub(hub.folder.parent, hub.repo_id, commit)
     if found.dangling or found.snapshot is None:
         return "the snapshot is not complete: some of its files are broken links"
-    return _why_not_snapshot(found.snapshot)
-
-
-def _why_not_snapshot(snapshot: Path) -> str:
-    tree = read_tree(snapshot)
-    adapter = "adapter_config.json" in tree.names
-    if not adapter and "config.json" not in tree.names:
-        return "the snapshot is not complete: it has no config.json"
-    if adapter:
-        headers = (
-            [read_header(snapshot / "adapter_model.safetensors")] if "adapter_model.safetensors" in tree.names else []
-        )
-        whole = bool(headers) and headers[0].problem is None
-    else:
-        weights = read_weights(tree, read_json_object(snapshot / "config.json", most=1 << 24).value)
-        whole = weights.form != "none" and all(
-            f.node.kind == "file" and (f.header is None or f.header.problem is None) for f in weights.files
-        )
-    return "" if whole else "the snapshot is not complete: its weights are missing or broken"
+    defects = directory_defects(read_tree(found.snapshot))
+    return f"the snapshot is not complete: {summary(defects)}" if defects else ""
 
 
 def why_not_modes(model: Model, names: Sequence[str]) -> str:

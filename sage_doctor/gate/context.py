@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.gate.environment import EnvironmentFingerprint
-from sage_doctor.gate.record import ResultCache
 from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, GateRequest
+from sage_doctor.gate.result_cache import ResultCache
 from sage_doctor.manifest import Manifest
 
 OnProgress = Callable[[str], None]
@@ -18,7 +18,7 @@ OnFinding = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class GateContext:
-    """What every step of one decision stands on. `until` is a `time.time()`; `begun_s` counts from boot."""
+    """What every step of one decision needs. `until` is a `time.time()`; `started_s` counts from boot."""
 
     gate_request: GateRequest
     manifest: Manifest
@@ -26,7 +26,7 @@ class GateContext:
     records: ResultCache
     environ: Mapping[str, str]
     until: float
-    begun_s: float
+    started_s: float
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -37,10 +37,10 @@ class GateContext:
 
     @property
     def max_age_s(self) -> float:
-        """How long a result holds, in seconds: what was asked, else what the manifest says."""
+        """How long a result is valid, in seconds: as requested, else as the manifest says."""
         role = self.manifest.roles[self.gate_request.role]
-        said = (self.gate_request.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
-        return next((age for age in said if age is not None), DEFAULT_MAX_AGE_S)
+        stated = (self.gate_request.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
+        return next((age for age in stated if age is not None), DEFAULT_MAX_AGE_S)
 
     @property
     def directory(self) -> str:

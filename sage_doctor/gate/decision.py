@@ -17,7 +17,7 @@ EXITS: Final[Mapping[GateState, int]] = {"open": EXIT_HEALTHY, "blocked": EXIT_U
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLocation:
-    """Where a model lies: a directory (or a service's address), and an adapter's base."""
+    """Where a model is: its directory (or a service's address), and that of an adapter's base."""
 
     path: str
     base: str | None = None
@@ -28,9 +28,9 @@ class Decision:
     """What a gate says. Whatever cannot be decided is `unknown`, and keeps sessions out as `blocked` does.
 
     `reason` is the part of the line after the role. `details` are further lines, `notes` what went wrong beside the
-    decision. `codes` are the findings that block. `recorded` says that an earlier result was found to hold still;
-    `news` that the verdict is not the one of last time, where that was asked.
-    `usage` marks a question that makes no sense as it stands: nothing was examined, and waiting will not help.
+    decision. `codes` are the findings that block. `recorded` is whether an earlier result was reused; `news` whether
+    the verdict differs from the last one, if that was asked.
+    `usage` marks wrong usage: nothing was examined, and waiting does not help.
     """
 
     state: GateState
@@ -67,13 +67,13 @@ class Decision:
 
 
 def failed(role: str, error: DoctorError) -> Decision:
-    """Return the decision where the question made no sense, or something kept the gate from finding out."""
+    """Return the decision for wrong usage, or for an error that kept the gate from finding out."""
     first, *rest = [printable(line, limit=1000) for line in str(error).splitlines()] or ["no reason given"]
     return Decision(state="unknown", role=role, reason=first, details=tuple(rest), usage=error.exit_code == 2)
 
 
 def cut_short(role: str, known: Iterable[Mapping[str, Any]], why: str) -> Decision:
-    """Return the decision where an examination did not end: what it had found until then still counts.
+    """Return the decision for an examination that did not end: what it had found until then still counts.
 
     `known` are the findings that were errors, as JSON.
     """

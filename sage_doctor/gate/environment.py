@@ -1,4 +1,4 @@
-"""What a result holds for besides files: this boot, this kernel and driver, this interpreter and its packages."""
+"""What a result depends on besides files: boot, kernel, driver, settings, interpreter and packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sage_doctor
-from sage_doctor.gate.fingerprint import fingerprint
+from sage_doctor.system.fingerprint import fingerprint
 from sage_doctor.system.small_text import read_line
 
 # Settings that decide which files a session loads, and what runs them.
@@ -19,21 +19,21 @@ _NAMES: Final = (
     *("HOME", "SAGE_MACHINE", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME"),
     *("PYTHONNOUSERSITE", "OMP_NUM_THREADS", "VIRTUAL_ENV"),
 )
-_WORDS: Final = {
+_CHANGES: Final = {
     "boot": "the machine was rebooted",
-    "kernel": "the kernel is another",
-    "driver": "the NVIDIA driver is another",
-    "doctor": "sage-doctor itself is another",
-    "settings": "environment variables are others",
-    "python": "the sessions' interpreter is another",
-    "packages": "the sessions' packages were changed",
+    "kernel": "another kernel is running",
+    "driver": "the NVIDIA driver changed",
+    "doctor": "sage-doctor itself changed",
+    "settings": "environment variables changed",
+    "python": "the sessions' interpreter changed",
+    "packages": "the sessions' packages changed",
 }
 
 EnvironmentFingerprint = dict[str, Any]
 
 
 def read_environment(python: Path | None, environ: Mapping[str, str]) -> EnvironmentFingerprint:
-    """Return what is true around a result now, apart from the packages' directories.
+    """Return the fingerprint of now, without the packages' directories.
 
     `python` is the sessions' interpreter, None for the one that runs this.
     """
@@ -71,8 +71,8 @@ def package_places(site_packages: tuple[Path, ...], version: str | None, home: P
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Return in words what of the surroundings is not as it was, None where all is."""
-    for name, words in _WORDS.items():
+    """Return in words what of the environment changed, None if nothing did."""
+    for name, words in _CHANGES.items():
         if name in now and before.get(name) != now[name]:
             return words
     return None

@@ -1,4 +1,4 @@
-"""Finding out anew: static checks on all a role needs, loads only of models whose last result holds no more."""
+"""A new examination: static checks on all that a role needs, loads only of models whose last result is outdated."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from typing import Final
 
 from sage_doctor.gate.context import GateContext, OnFinding, OnProgress
 from sage_doctor.gate.decision import Decision, GateState, ModelLocation, remedies, sentence
-from sage_doctor.gate.fingerprint import changed
 from sage_doctor.gate.gate_lock import gate_lock
 from sage_doctor.gate.inputs import InputSnapshot, read_inputs
-from sage_doctor.gate.results import directory_for, keep_results, loads_lock, make_record, valid_results, with_recorded
+from sage_doctor.gate.load_results import (
+    directory_for,
+    keep_results,
+    loads_lock,
+    make_record,
+    valid_results,
+    with_recorded,
+)
 from sage_doctor.report import Report, at_least
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.suite.run import CheckOutcome
+from sage_doctor.system.fingerprint import changed
 from sage_doctor.text import join_limited, printable
 
 _STATES: Final[dict[int, GateState]] = {0: "open", 1: "blocked"}
 
 
 def examine_role(context: GateContext, why: str, on_progress: OnProgress, on_finding: OnFinding) -> Decision:
-    """Examine what the role needs, record what came of it, and decide. Raises `DoctorError`.
+    """Examine what the role needs, record the result, and decide. Raises `DoctorError`.
 
-    `why` says why no recorded result was taken.
+    `why` says why no recorded result was reused.
     """
     gate_request = context.gate_request
     request = Request(
@@ -51,7 +58,9 @@ def examine_role(context: GateContext, why: str, on_progress: OnProgress, on_fin
             )
             waited = got.waited
         if waited:  # another role's gate has loaded one of them meanwhile
-            old.update(valid_results(context, selection, inputs, since=context.begun_s if gate_request.fresh else None))
+            old.update(
+                valid_results(context, selection, inputs, since=context.started_s if gate_request.fresh else None)
+            )
         selection = dataclasses.replace(selection, load_targets=selection.load_targets - old.keys())
         request = dataclasses.replace(request, skip_load=tuple(sorted(old)))
         report = examine(
@@ -66,7 +75,7 @@ def examine_role(context: GateContext, why: str, on_progress: OnProgress, on_fin
         fresh, report = report, with_recorded(report, old, gate_request.fail_on)
         if not moved:
             keep_results(context, selection, inputs, report)
-    report, notices = _remembered(selection, request, report, fresh)
+    report, notices = _write_history(selection, request, report, fresh)
     decision = _decision(context, selection, report, why, unstable)
     decision = dataclasses.replace(decision, notes=(*decision.notes, *notices))
     if not moved and decision.state != "unknown":  # what could not be found out is no result, for nobody
@@ -74,20 +83,20 @@ def examine_role(context: GateContext, why: str, on_progress: OnProgress, on_fin
     return decision
 
 
-def _remembered(
+def _write_history(
     selection: Selection, request: Request, report: Report, fresh: Report
 ) -> tuple[Report, tuple[str, ...]]:
-    """Write the run down, and return its report with what changed since the last good one, where it is not well.
+    """Record the run, and return its report with what changed since the last good one if it is not healthy.
 
-    What was measured by an earlier run is not written down a second time.
+    What an earlier run measured is not recorded a second time.
     """
     if selection.host.history_file is None:
         return report, ()
     from sage_doctor.history import RunRecorder  # noqa: PLC0415 - SQLite, for those who keep a history
 
-    chronicle = RunRecorder(selection, dataclasses.replace(request, targets=selection.roles), verb="gate")
-    explained = chronicle.explained(report)
-    return explained, tuple(chronicle.record(dataclasses.replace(explained, measurements=fresh.measurements)))
+    recorder = RunRecorder(selection, dataclasses.replace(request, targets=selection.roles), verb="gate")
+    explained = recorder.explained(report)
+    return explained, tuple(recorder.record(dataclasses.replace(explained, measurements=fresh.measurements)))
 
 
 def _pass_on(outcome: CheckOutcome, on_finding: OnFinding) -> None:
@@ -112,7 +121,7 @@ def _decision(
         reason = _ready(selection, report)
     if unstable and state == "open":
         path, what = unstable[0]
-        state, reason = "unknown", f"{printable(path, limit=300)} {what} while it was examined; ask again"
+        state, reason = "unknown", f"{printable(path, limit=300)} {what} during the examination; run the gate again"
     places = {}
     for name in context.manifest.roles[context.gate_request.role].models:
         model = next((m for m in selection.models if m.name == name), None)
@@ -126,7 +135,7 @@ def _decision(
         role=context.gate_request.role,
         reason=reason,
         details=details,
-        notes=(f"examined anew: {why}",) if why and why != "nothing is recorded" else (),
+        notes=(f"re-checked: {why}",) if why and why != "no recorded result" else (),
         codes=tuple(dict.fromkeys(str(f["code"]) for f in findings)),
         models=places,
         report=report.to_json(),
@@ -148,7 +157,7 @@ def _ready(selection: Selection, report: Report) -> str:
     what = (
         f"{join_limited(names, most=4)} {'is' if len(names) == 1 else 'are'} ready"
         if names
-        else "all it needs is there"
+        else "all that it needs is here"
     )
     warnings = sum(f.severity == "warning" for f in report.findings)
     return what + (f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else "")

@@ -1,4 +1,4 @@
-"""Work that cannot hold its caller: it is done in a child, which is heard until the deadline and then left behind.
+"""Work that cannot block its caller: it is done in a child, which is left behind after the deadline.
 
 A thread would not do. A process in which one thread waits in the kernel (a dead network disk, a GPU driver) cannot
 end, and whoever waits for it waits as well.
@@ -105,7 +105,7 @@ def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Calla
     while True:
         left = until - time.monotonic()
         if left <= 0:
-            where = _whereabouts(pid)
+            where = _stuck_process(pid)
             return GuardResult(how="late", detail=_end(pid) or where)
         if not select.select([pipe], [], [], min(left, 3600))[0]:
             continue
@@ -145,7 +145,7 @@ def _death(status: int | None) -> str:
     if status < 0:
         with contextlib.suppress(ValueError):
             return f"the examining process was ended by {signal.Signals(-status).name}"
-    return f"the examining process ended with status {status} and without a word"
+    return f"the examining process ended with status {status} and no message"
 
 
 def _end(pid: int) -> str:
@@ -160,7 +160,7 @@ def _end(pid: int) -> str:
         if not any(_alive(member) for member in family):
             return ""
     stuck = [member for member in family if _alive(member)]
-    return f"{_named(stuck[0])}, cannot be ended and was left behind" if stuck else ""
+    return f"{_describe_process(stuck[0])}, cannot be killed and was left behind" if stuck else ""
 
 
 def _group(pid: int) -> int | None:
@@ -205,14 +205,14 @@ def _processes() -> Iterator[int]:
         yield from (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-def _whereabouts(pid: int) -> str:
+def _stuck_process(pid: int) -> str:
     """Return which process below `pid` is at work, and where in the kernel it waits, as far as the system tells."""
     family = [pid, *_descendants(pid)]
     stuck = [p for p in family if (_state(p) or ("", "", 0))[1] in ("D", "T", "t")]
-    return _named((stuck or family)[-1])
+    return _describe_process((stuck or family)[-1])
 
 
-def _named(pid: int) -> str:
+def _describe_process(pid: int) -> str:
     found = _state(pid)
     if found is None:
         return f"process {pid}"

@@ -1,4 +1,4 @@
-"""What was there before an examination began: the files that its result will hold for, and whether they moved."""
+"""The files that a result depends on, as they were before the examination began."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sage_doctor.gate.context import GateContext
 from sage_doctor.gate.environment import EnvironmentFingerprint, package_places
-from sage_doctor.gate.fingerprint import TooMany, Watched, fingerprint_files, fingerprint_tree
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
+from sage_doctor.system.fingerprint import TooMany, Watched, fingerprint_files, fingerprint_tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class InputSnapshot:
 
 
 def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
-    """Return the situation as it is now."""
+    """Return the files as they are now."""
     from sage_doctor.facts.runners import find_runners  # noqa: PLC0415 - parses scripts; only roles with runners need it
 
     manifest = context.manifest

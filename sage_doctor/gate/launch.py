@@ -1,4 +1,4 @@
-"""What follows a decision: the command in place of this process, or another one where sessions are kept out."""
+"""What follows a decision: the command in place of this process, or another one if sessions are kept out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.decision import Decision
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import format_duration, printable, shell_quote
 
 PREFIX: Final = "SAGE_DOCTOR_MODEL_"
 ON_BLOCKED_S: Final = 30.0
@@ -35,7 +35,7 @@ def find_command(command: Sequence[str], environ: Mapping[str, str]) -> str:
     raise UsageError(f"no program {name}{where}; under cron write its whole path")
 
 
-def places(decision: Decision) -> dict[str, str]:
+def model_variables(decision: Decision) -> dict[str, str]:
     """Return the variables that tell a command where the role's models are.
 
     `SAGE_DOCTOR_MODEL_<NAME>` is the model's directory, with `_BASE` behind it the directory of an adapter's base.
@@ -58,7 +58,7 @@ def start(program: str, command: Sequence[str], environ: Mapping[str, str], deci
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        os.execve(program, list(command), {**environ, **places(decision)})  # noqa: S606 - this is the point
+        os.execve(program, list(command), {**environ, **model_variables(decision)})  # noqa: S606 - this is the point
     except (OSError, ValueError) as error:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
@@ -73,16 +73,15 @@ def run_on_blocked(text: str, environ: Mapping[str, str], decision: Decision) ->
     never becomes the gate's: a notification that went out must not open the gate.
     """
     import shlex  # noqa: PLC0415 - likewise
-    import subprocess  # noqa: PLC0415
+
+    from sage_doctor.system.child import Child  # noqa: PLC0415
 
     words = shlex.split(text)
     told = {"SAGE_DOCTOR_VERDICT": decision.state, "SAGE_DOCTOR_REASON": decision.reason}
     try:
-        done = subprocess.run(
-            words, env={**environ, **told}, stdin=subprocess.DEVNULL, timeout=ON_BLOCKED_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"--on-blocked {shell_quote(words[0])} did not end within {ON_BLOCKED_S:.0f} s and was ended"
+        done = Child(words, timeout_s=ON_BLOCKED_S, env={**environ, **told}, output="ours").finish()
     except OSError as error:
         return f"--on-blocked {shell_quote(words[0])} could not be started: {os.strerror(error.errno or 0).lower()}"
-    return f"--on-blocked {shell_quote(words[0])} ended with status {done.returncode}" if done.returncode else None
+    if done.timed_out:
+        return f"--on-blocked {shell_quote(words[0])} did not end within {format_duration(ON_BLOCKED_S)} and was killed"
+    return f"--on-blocked {shell_quote(words[0])} ended with status {done.code}" if done.code else None

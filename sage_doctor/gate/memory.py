@@ -1,4 +1,4 @@
-"""Whether there is still the memory that a role's models take: the one thing that files cannot vouch for."""
+"""Whether enough memory is free for a role's models: the one thing that no file shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from sage_doctor.system.memory import read_memory
 
 
-def short_of(needed: int, root: Path = Path("/")) -> bool:
+def is_memory_short(needed: int, root: Path = Path("/")) -> bool:
     """Return whether less than `needed` bytes are free now, swap and control groups considered."""
     if not needed or not Path(root, "proc/meminfo").exists():
         return False

@@ -1,4 +1,4 @@
-"""What a gate says, and where: the verdict on standard output, the rest on standard error, with levels in a journal."""
+"""What a gate prints: the verdict on standard output, the rest on standard error, with levels in a journal."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PATIENCE_S: Final = 3.0
 
 
 class GateOutput:
-    """Says what a gate has to say.
+    """Prints stages, findings and the verdict.
 
-    `quiet`: nothing where sessions may start. `aside`: nothing on standard output, which belongs to somebody else.
-    Whoever closed the other end is not told, and stops nothing: the decision matters, not the line.
+    `quiet`: nothing if sessions may start. `aside`: nothing on standard output, which belongs to the command.
+    A closed stream is ignored: the decision matters, not the line.
     """
 
     def __init__(self, *, quiet: bool, aside: bool) -> None:
@@ -42,15 +42,15 @@ class GateOutput:
             self._draw(printable(text, limit=76))
 
     def found(self, finding: Mapping[str, Any]) -> None:
-        """Take an error that was found, to tell it if the decision takes its time."""
+        """Take an error that was found, to print it if the decision takes long."""
         self._held.append(finding)
 
     def waiting(self, decision: Decision, pause_s: float) -> None:
-        """Say why there is another attempt, and when."""
-        self._line(sys.stderr, "warning", f"{decision.line()}; asking again in {format_duration(pause_s)}")
+        """Print why there is another attempt, and when."""
+        self._line(sys.stderr, "warning", f"{decision.line()}; trying again in {format_duration(pause_s)}")
 
     def verdict(self, decision: Decision) -> None:
-        """Say the decision, and below it what helps."""
+        """Print the decision, and below it what helps."""
         self._draw("")
         level = _BY_STATE[decision.state]
         if decision.news and not (self._quiet and decision.state == "open"):
@@ -62,7 +62,7 @@ class GateOutput:
                 self.note(line)
 
     def note(self, text: str | None) -> None:
-        """Say something that decides nothing."""
+        """Print a note that does not change the decision."""
         if text:
             self._line(sys.stderr, "warning" if "cannot" in text or "--on-blocked" in text else "info", text)
 
@@ -88,9 +88,9 @@ class GateOutput:
 
 def _in_journal(stream: TextIO) -> bool:
     """Return whether a stream goes to systemd's journal, which reads levels at the start of lines."""
-    told = os.environ.get("JOURNAL_STREAM", "")
+    journal = os.environ.get("JOURNAL_STREAM", "")
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return False
-    return told == f"{status.st_dev}:{status.st_ino}"
+    return journal == f"{status.st_dev}:{status.st_ino}"

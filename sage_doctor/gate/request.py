@@ -1,4 +1,4 @@
-"""What is asked of a gate, and how long it may take to answer."""
+"""What a gate is asked, and how long it may take to answer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DEFAULT_MAX_AGE_S: Final = 24 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class GateRequest:
-    """One question to a gate.
+    """One request to a gate.
 
     `manifest` is its path as given, None for the nearest one. `timeout_s` bounds the whole decision and `stage_s` one
     stage of it. `max_age_s` is how long a result holds. None is for what the manifest says, else for the default.
-    `fresh` asks for a result that is younger than the question, `on_change` whether the verdict is news.
-    `history` is whether earlier runs may be asked and this one written down.
+    `fresh` asks for a result that is younger than the request, `on_change` whether the verdict is news.
+    `history` is whether earlier runs may be read and this one recorded.
     """
 
     role: str

@@ -1,4 +1,4 @@
-"""Whether a recorded result still holds. Every doubt is answered with no: then it is found out again."""
+"""Whether a recorded result is still valid. In doubt it is not: then the role is examined again."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from sage_doctor.gate.environment import difference, since_boot_s
-from sage_doctor.gate.fingerprint import changed
-from sage_doctor.gate.record import CachedResult
+from sage_doctor.gate.result_cache import CachedResult
 from sage_doctor.manifest.durations import format_duration
 from sage_doctor.report import LEVELS
+from sage_doctor.system.fingerprint import changed
 from sage_doctor.text import printable
 
 
-def outdated(
+def why_outdated(
     record: CachedResult | None, now: Mapping[str, Any], *, level: str, max_age_s: float, directory: str
 ) -> str | None:
-    """Return why a record cannot be used any more, None where it still holds.
+    """Return why a record cannot be used any more, None if it is still valid.
 
-    `now` are the surroundings of this moment and `directory` the working directory.
+    `now` is the environment of this moment and `directory` the working directory.
     """
     if record is None:
-        return "nothing is recorded"
+        return "no recorded result"
     if now.get("boot") is None:
-        return "the system does not tell one boot from another"
+        return "the system does not say when it booted"
     if LEVELS.index(level) > (LEVELS.index(record.level) if record.level in LEVELS else -1):
-        return f"what is recorded is of level {printable(record.level, limit=20)}"
-    words = difference(record.environment, now)
-    if words is not None:
-        return words
+        return f"the recorded result is of level {printable(record.level, limit=20)}"
+    changed_part = difference(record.environment, now)
+    if changed_part is not None:
+        return changed_part
     age = since_boot_s() - record.taken_s
     if not 0 <= age < max_age_s:
-        return f"what is recorded is {format_duration(age)} old"
+        return f"the recorded result is {format_duration(age)} old"
     if record.directory not in (None, directory):
         return f"it is for sessions started in {printable(record.directory or '', limit=200)}"
     gone = changed(record.watched, most=1)

@@ -3,7 +3,7 @@
 The band is the median of comparable runs, and five robust standard deviations (1.4826 times the median absolute
 deviation), but never narrower than half as much again. Comparable are runs on this machine with this manifest, one
 model at a time, of which the model came out without an error and without this very warning: a model that becomes
-slower is told of until somebody accepts it, and never becomes the measure of itself. A first run after a restart, which
+slower is reported until somebody accepts it, and never becomes its own baseline. A first run after a restart, which
 reads from disk, is compared with other first runs.
 """
 
@@ -137,7 +137,7 @@ def accept(series: Series, subjects: Sequence[str]) -> tuple[list[str], list[str
     return done, notices
 
 
-def past_of(host: Host) -> Baseline | None:
+def baseline_of(host: Host) -> Baseline | None:
     """Return what earlier runs measured on this machine; None where that is not known or cannot be compared with."""
     if "PYTEST_XDIST_WORKER" in host.environ:
         return None  # several models are measured side by side, each slower than by itself

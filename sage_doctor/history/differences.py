@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from sage_doctor.history.snapshot import FileState, ModelState, Snapshot
+from sage_doctor.history.snapshot import UNKNOWN, ModelState, Snapshot
 from sage_doctor.report import MACHINE, Change
+from sage_doctor.system.fingerprint import Fingerprint
 from sage_doctor.text import format_bytes
 
 MOST_FILES: Final = 20  # of one model that are named one by one
 _LITTLE_DISK: Final = 10_000_000_000
 
 
-def changes_since(before: Snapshot, after: Snapshot, ill: Iterable[str] = ()) -> tuple[Change, ...]:
+def changes_since(before: Snapshot, after: Snapshot, unhealthy: Iterable[str] = ()) -> tuple[Change, ...]:
     """Return what differs between two snapshots of the same machine and manifest.
 
-    Models come first, those among `ill` before the others, then packages, interpreter, system and manifest. What one
-    of the snapshots does not know is no difference.
+    Models come first, those among `unhealthy` before the others, then packages, interpreter, system and manifest. What
+    one of the snapshots does not know is no difference.
     """
-    first = set(ill)
+    first = set(unhealthy)
     names = sorted({*before.models, *after.models}, key=lambda n: (n not in first, n))
     changes = [c for name in names for c in _model(name, before.models.get(name), after.models.get(name))]
     changes += _interpreter(before, after)
@@ -102,21 +104,33 @@ def _files(subject: str, before: ModelState, after: ModelState) -> Iterator[Chan
         old, new = before.files.get(name), after.files.get(name)
         was = _described(old) if old is not None else None
         now = _described(new) if new is not None else None
-        yield Change(subject=subject, what=f"file {name}", before=was, after=f"{now}, replaced" if was == now else now)
+        if old is not None and new is not None and was == now:
+            now = f"{now}, {_unseen(old, new)}"
+        yield Change(subject=subject, what=f"file {name}", before=was, after=now)
     if len(differing) > MOST_FILES:
         yield Change(subject=subject, what=f"{len(differing) - MOST_FILES} more files changed")
 
 
-def _differ(old: FileState | None, new: FileState | None, *, moved: bool) -> bool:
+def _differ(old: Fingerprint | None, new: Fingerprint | None, *, moved: bool) -> bool:
     if old is None or new is None:
         return True
-    return old[0] != new[0] if moved else old != new
+    if moved:
+        return old.size != new.size
+    return any(was != now for was, now in zip(old, new, strict=True) if UNKNOWN not in (was, now))
 
 
-def _described(state: FileState) -> str:
-    size, mtime_ns, _ = state
+def _unseen(old: Fingerprint, new: Fingerprint) -> str:
+    """Return what became of a file whose size and date are what they were."""
+    if old.inode != new.inode:
+        return "replaced"
+    if UNKNOWN not in (old.mode, new.mode) and old.mode != new.mode:
+        return f"mode {stat.S_IMODE(old.mode):o} → {stat.S_IMODE(new.mode):o}"
+    return "rewritten or renamed"
+
+
+def _described(state: Fingerprint) -> str:
     try:
-        when = dt.datetime.fromtimestamp(mtime_ns / 1e9, dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        when = dt.datetime.fromtimestamp(state.mtime_ns / 1e9, dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):  # a date that no calendar has
         when = "an impossible date"
-    return f"{format_bytes(size)} of {when}"
+    return f"{format_bytes(state.size)} of {when}"

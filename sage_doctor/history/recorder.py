@@ -1,4 +1,4 @@
-"""One run's dealings with the history: before its report is shown, and after."""
+"""What one run does with the history: before its report is shown, and after."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class RunRecorder:
         """Return the report with what changed since the last good run; a healthy one comes back as it is."""
         if self.series is None or report.verdict == "healthy" or self.snapshot is None:
             return report
-        from sage_doctor.history.differences import changes_since  # noqa: PLC0415 - most runs are well
+        from sage_doctor.history.differences import changes_since  # noqa: PLC0415 - most runs are healthy
 
         good = last_good_run(self.series, report)
         if good is None:
             return report
-        ill = [f.subject for f in report.findings if f.severity != "info"]
-        ill += [c.subject for c in report.checks if c.status == "error"]
-        changes = changes_since(good.snapshot, self.snapshot, ill)
+        unhealthy = [f.subject for f in report.findings if f.severity != "info"]
+        unhealthy += [c.subject for c in report.checks if c.status == "error"]
+        changes = changes_since(good.snapshot, self.snapshot, unhealthy)
         return dataclasses.replace(report, changes=changes, changes_since=good.started_at)
 
     def record(self, report: Report) -> list[str]:
-        """Write the run down, and return what a person should be told about the history itself."""
+        """Record the run, and return notices about the history itself."""
         if self.series is None:
             return []
         return record(report, self.snapshot, self.series, verb=self._verb, jobs=self._jobs)

@@ -1,4 +1,4 @@
-"""The runs: writing one down, and finding the last good one that it can be compared with."""
+"""The runs: recording one, and finding the last good one to compare it with."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def series_of(host: Host, targets: Iterable[str] = ()) -> Series | None:
 
 
 def record(report: Report, snapshot: Snapshot | None, series: Series, *, verb: str, jobs: int = 1) -> list[str]:
-    """Write a run down, and return what a person should be told: nothing, where all went well.
+    """Record a run, and return notices for a person: none if all went well.
 
     Takes two seconds at most. Never raises for what the disk holds or lacks. `jobs` is how many models were examined
     at a time: what was measured side by side is kept, and compared with nothing.
@@ -121,7 +121,7 @@ def _insert(
             jobs,
             int(bool(measured)),
             snapshot.disk_free if snapshot is not None else None,
-            _keep(connection, snapshot) if snapshot is not None else None,
+            _store_snapshot(connection, snapshot) if snapshot is not None else None,
         ),
     )
     run = cursor.lastrowid or 0
@@ -129,13 +129,13 @@ def _insert(
         "INSERT INTO findings VALUES (?,?,?,?)",
         [(run, plain(f.code), f.severity, plain(f.subject)) for f in report.findings],
     )
-    ill = {f.subject for f in report.findings if f.severity == "error" or f.code == REGRESSED}
+    unhealthy = {f.subject for f in report.findings if f.severity == "error" or f.code == REGRESSED}
     connection.executemany(
         "INSERT INTO measurements VALUES (?,?,?,?,?,?,?,?)",
         [
             (
                 *(run, plain(m.subject), plain(m.name), m.value, plain(m.unit), m.budget),
-                *(int(m.subject not in ill), int(m.subject not in warm)),
+                *(int(m.subject not in unhealthy), int(m.subject not in warm)),
             )
             for m in measured
         ],
@@ -156,7 +156,7 @@ def is_cold(connection: sqlite3.Connection, series: Series, subject: str, boot_i
     return known.fetchone() is None
 
 
-def _keep(connection: sqlite3.Connection, snapshot: Snapshot) -> str:
+def _store_snapshot(connection: sqlite3.Connection, snapshot: Snapshot) -> str:
     """Store a snapshot and its models where they are not there yet, and return the snapshot's digest."""
     bodies = [state.body() for state in snapshot.models.values()]
     connection.executemany("INSERT OR IGNORE INTO models VALUES (?,?)", [(digest(b), b) for b in bodies])
@@ -200,7 +200,7 @@ def last_good_run(series: Series, report: Report) -> LastGoodRun | None:
     """Return the last good run that `report` can be compared with, None where there is none or it cannot be read.
 
     For a degraded run that is a healthy one; for an unhealthy or unknown one also a degraded one: it worked. It went
-    at least as deep as the deepest check that is not content now. Never raises for what the file holds.
+    at least as deep as the deepest check that failed now. Never raises for what the file holds.
     """
     verdicts = ("healthy",) if report.verdict == "degraded" else ("healthy", "degraded")
     bad = {"fail", "error"} | ({"warn"} if report.verdict == "degraded" else set())

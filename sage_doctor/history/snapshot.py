@@ -18,16 +18,18 @@ from sage_doctor import __version__
 from sage_doctor.facts.machine import disk_free
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
-from sage_doctor.system.path_info import UnreadableFile, read_start
+from sage_doctor.system.fingerprint import Fingerprint
+from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.system.small_text import read_line
+from sage_doctor.system.walk import Walk
 
 MOST_FILES: Final = 2000  # of one model
 MOST_SECONDS: Final = 5.0
 _MANIFEST_BYTES: Final = 1 << 20
 _PASSED_OVER: Final = frozenset({"__pycache__"})
 
-# Size in bytes, time of the last change in nanoseconds, inode.
-FileState = tuple[int, int, int]
+# What a run of an older version did not write down of a file; it is equal to everything.
+UNKNOWN: Final = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +38,13 @@ class ModelState:
 
     path: str
     found: bool
-    files: Mapping[str, FileState] = field(default_factory=dict)
+    files: Mapping[str, Fingerprint] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """The size of all files, in bytes."""
-        return sum(size for size, _, _ in self.files.values())
+        return sum(file.size for file in self.files.values())
 
     def body(self) -> str:
         """Return the state as JSON, the same text for the same state."""
@@ -52,7 +54,7 @@ class ModelState:
     def from_body(cls, text: str) -> ModelState:
         """Return the state that `body` wrote. Raises `ValueError`, `KeyError` or `TypeError` for anything else."""
         data = json.loads(text)
-        files = {name: (int(s), int(m), int(i)) for name, (s, m, i) in data["files"].items()}
+        files = {name: _fingerprint([int(n) for n in values]) for name, values in data["files"].items()}
         return cls(path=data["path"], found=data["found"], files=files, budget=dict(data["budget"]))
 
 
@@ -156,27 +158,29 @@ def _state_of(model: Model) -> ModelState:
     )
 
 
-def _files(root: str) -> dict[str, FileState]:
+def _fingerprint(values: list[int]) -> Fingerprint:
+    """Return a stored fingerprint; an older version's has size, time and inode. Raises `TypeError` for others."""
+    if len(values) == 3:
+        size, mtime_ns, inode = values
+        return Fingerprint(size, mtime_ns, UNKNOWN, inode, UNKNOWN)
+    return Fingerprint(*values)
+
+
+def _files(root: str) -> dict[str, Fingerprint]:
     """Return the files in a directory and in those directly below it, links followed; a link to nothing is no file."""
-    found: dict[str, FileState] = {}
-    pending = [""]
-    while pending:
-        below = pending.pop()
-        try:
-            with os.scandir(os.path.join(root, below)) as entries:
-                for entry in sorted(entries, key=lambda e: e.name):
-                    if entry.name.startswith(".") or entry.name in _PASSED_OVER:
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        pending += [entry.name] if not below else []
-                    elif entry.is_file():
-                        status = entry.stat()
-                        found[os.path.join(below, entry.name)] = (status.st_size, status.st_mtime_ns, status.st_ino)
-                    if len(found) >= MOST_FILES:
-                        return found
-        except OSError:
-            continue
+    found: dict[str, Fingerprint] = {}
+    for listing in Walk(roots=[Path(root)], most_depth=1).listings():
+        listing.below = [e for e in listing.below if _is_counted(e)]
+        for entry in filter(_is_counted, listing.files):
+            if inspect_path(entry.path).kind == "file":
+                found[os.path.relpath(entry.path, root)] = Fingerprint.of(entry.stat())
+            if len(found) >= MOST_FILES:
+                return found
     return found
+
+
+def _is_counted(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.name not in _PASSED_OVER
 
 
 def _digest_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The file that the history lies in: SQLite, in the state directory, written in one short transaction a run.
+"""The file of the history: SQLite, in the state directory, written in one short transaction per run.
 
 A rollback journal and no WAL: state directories lie on NFS as well, where WAL's shared memory does not work. Nobody
 waits longer than two seconds for another writer. A file that cannot be used is set aside, never deleted or repaired.
@@ -7,7 +7,6 @@ waits longer than two seconds for another writer. A file that cannot be used is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import time
@@ -17,6 +16,8 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.file_lock import LockError, file_lock
+from sage_doctor.system.globbing import Glob
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
@@ -27,9 +28,10 @@ MOST_ASIDE: Final = 5  # files set aside that are kept
 # Together the two seconds that a run waits at most for other writers.
 WAIT_TO_BEGIN_S: Final = 1.5
 WAIT_TO_END_S: Final = 0.5
+WAIT_ASIDE_S: Final = 1.0  # for another run that sets the same file aside
 
 _APPLICATION: Final = 0x53444F43  # what `file` shows of it: "SDOC"
-_BESIDE: Final = ("-journal", "-wal", "-shm", "")  # what belongs to the file is moved before it
+_SUFFIXES: Final = ("-journal", "-wal", "-shm", "")  # what belongs to the file is moved before it
 _SCHEMA: Final = (
     """CREATE TABLE runs(
         id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, verb TEXT NOT NULL, level TEXT NOT NULL,
@@ -56,7 +58,7 @@ _SCHEMA: Final = (
 
 
 class Unusable(Exception):
-    """What lies at the path is no history of this version; the text says what it is instead."""
+    """The path holds no history of this version; the text says what it is instead."""
 
 
 def change(path: Path, work: Callable[[sqlite3.Connection], None]) -> list[str]:
@@ -66,11 +68,11 @@ def change(path: Path, work: Callable[[sqlite3.Connection], None]) -> list[str]:
     """
     notices: list[str] = []
     for last in (False, True):
-        judged = _identity(path)
+        judged = _inode(path)
         try:
             _change_once(path, work)
         except Unusable as error:
-            notices += _aside(path, judged, str(error))
+            notices += _set_aside(path, judged, str(error))
             if not last:
                 continue
         except (sqlite3.Error, OSError) as error:
@@ -80,13 +82,13 @@ def change(path: Path, work: Callable[[sqlite3.Connection], None]) -> list[str]:
 
 
 def _change_once(path: Path, work: Callable[[sqlite3.Connection], None]) -> None:
-    _refuse_what_is_no_file(path)
+    _require_file(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
-    with contextlib.closing(_connect(path, WAIT_TO_BEGIN_S)) as connection, _told_apart(path):
+    with contextlib.closing(_connect(path, WAIT_TO_BEGIN_S)) as connection, _unusable_if_broken(path):
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        _bring_up(connection)
+        _create_tables(connection)
         work(connection)
         connection.execute(f"PRAGMA busy_timeout = {int(WAIT_TO_END_S * 1000)}")
         connection.execute("COMMIT")
@@ -100,8 +102,8 @@ def read(path: Path, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
     if inspect_path(path).kind == "missing":
         return otherwise
     try:
-        _refuse_what_is_no_file(path)
-        with contextlib.closing(_connect(path, WAIT_TO_END_S, mode="rw")) as connection, _told_apart(path):
+        _require_file(path)
+        with contextlib.closing(_connect(path, WAIT_TO_END_S, mode="rw")) as connection, _unusable_if_broken(path):
             if _is_empty(connection):
                 return otherwise
             return ask(connection)
@@ -111,7 +113,7 @@ def read(path: Path, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         raise DoctorError(f"the history {printable(str(path))} cannot be read: {_reason(error)}") from error
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _require_file(path: Path) -> None:
     node = inspect_path(path)
     if node.kind in ("directory", "special", "loop"):
         raise Unusable(f"is {node.detail or 'a directory'}, not a file")
@@ -134,14 +136,14 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     raise Unusable("is a database of another program")
 
 
-def _bring_up(connection: sqlite3.Connection) -> None:
+def _create_tables(connection: sqlite3.Connection) -> None:
     if _is_empty(connection):
         for statement in _SCHEMA:
             connection.execute(statement)
 
 
 @contextlib.contextmanager
-def _told_apart(path: Path) -> Iterator[None]:
+def _unusable_if_broken(path: Path) -> Iterator[None]:
     """Raise `Unusable` for errors that say that the file is broken; busy, full and forbidden are no such errors."""
     try:
         yield
@@ -160,13 +162,15 @@ def _told_apart(path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, LockError):
+        return error.reason
     if isinstance(error, OSError):
         return os.strerror(error.errno or 0).lower()
     busy = "locked" in str(error)
     return "another process held it for two seconds" if busy else printable(str(error), limit=200)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _inode(path: Path) -> tuple[int, int] | None:
     try:
         own = os.lstat(path)
     except OSError:
@@ -174,40 +178,21 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return own.st_dev, own.st_ino
 
 
-def _aside(path: Path, judged: tuple[int, int] | None, reason: str) -> list[str]:
+def _set_aside(path: Path, judged: tuple[int, int] | None, reason: str) -> list[str]:
     """Move what lies at `path` out of the way, unless another process has done so since it was judged."""
     shown = printable(str(path))
     try:
-        with _directory_held(path.parent):
-            if judged is None or _identity(path) != judged:
+        with file_lock(path.with_name(f"{path.name}.lock"), wait_s=WAIT_ASIDE_S, remove=True):
+            if judged is None or _inode(path) != judged:
                 return []
             target = _free_name(path)
-            for suffix in _BESIDE:
+            for suffix in _SUFFIXES:
                 if os.path.lexists(f"{path}{suffix}"):
                     os.rename(f"{path}{suffix}", f"{target}{suffix}")
             _sweep(path)
-    except OSError as error:
+    except (OSError, LockError) as error:
         return [f"the history {shown} {reason}, and cannot be set aside: {_reason(error)}"]
-    return [f"the history {shown} {reason}; it is kept as {printable(target.name)}, and a new one begins"]
-
-
-@contextlib.contextmanager
-def _directory_held(directory: Path) -> Iterator[None]:
-    """Hold the directory against others that set something aside in it, for a second at most."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        until = time.monotonic() + 1
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(handle)
+    return [f"the history {shown} {reason}; it was kept as {printable(target.name)}, and a new one was started"]
 
 
 def _free_name(path: Path) -> Path:
@@ -217,9 +202,13 @@ def _free_name(path: Path) -> Path:
 
 
 def _sweep(path: Path) -> None:
-    """Delete the oldest of the files set aside; what is no file is nothing of ours, and stays."""
-    kept = sorted(p for p in path.parent.glob(f"{path.name}.corrupt-*Z*") if not p.name.endswith(_BESIDE[:3]))
+    """Delete the oldest of the files set aside; links and directories are not ours, and stay."""
+    kept = sorted(
+        Path(p)
+        for p in Glob(pattern=f"{path.name}.corrupt-*Z*", directory=path.parent).paths()
+        if not p.endswith(_SUFFIXES[:3])
+    )
     for old in [p for p in kept if p.is_file() and not p.is_symlink()][:-MOST_ASIDE]:
-        for suffix in _BESIDE:
+        for suffix in _SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{old}{suffix}")

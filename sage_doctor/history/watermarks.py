@@ -1,6 +1,6 @@
-"""The highest value that each counter of a session's state has had: remembered from run to run, and only ever raised.
+"""The highest value that each counter of a session's state has had: kept from run to run, and only ever raised.
 
-They lie in one file, `highest.json`, beside the journal. It is read without a lock, because it is replaced as a whole,
+They are in one file, `highest.json`, beside the journal. It is read without a lock, because it is replaced as a whole,
 and written with one, because two runs may end at once.
 """
 
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.system.atomic_write import atomic_write, file_lock
+from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.file_lock import file_lock
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
@@ -36,7 +37,7 @@ class Counter(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """The highest value of one counter, and when it was written down (UTC, ISO 8601)."""
+    """The highest value of one counter, and when it was recorded (UTC, ISO 8601)."""
 
     value: int | float
     at: str
@@ -81,7 +82,7 @@ class Watermarks:
             return Marks(damage=printable(f"{type(error).__name__}: {error}", limit=200))
 
     def raise_to(self, counter: Counter, value: float) -> str:
-        """Write a value down where it is the highest so far.
+        """Record a value if it is the highest so far.
 
         Returns where a damaged record was put, empty where there was none. Raises `DoctorError` where nothing can be
         written.
@@ -89,7 +90,7 @@ class Watermarks:
         return self._set(counter, value)
 
     def accept(self, counter: Counter, value: float, *, instead_of: Mark | None) -> str:
-        """Write a value down as the highest, also where it is lower. Otherwise like `raise_to`.
+        """Record a value as the highest even if it is lower. Otherwise like `raise_to`.
 
         `instead_of` is what somebody was shown; where something else is on record meanwhile, that is a `DoctorError`.
         """
@@ -135,7 +136,7 @@ def _marks(data: Any) -> dict[Counter, Mark]:
         value, at = entry["value"], entry["at"]
         texts = all(isinstance(text, str) for text in (*key, at))
         if not texts or type(value) not in (int, float) or not abs(value) < math.inf:
-            raise ValueError("an entry that is none")
+            raise ValueError("not an entry")
         found[key] = Mark(value=value, at=at)
     return found
 

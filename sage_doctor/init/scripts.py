@@ -12,12 +12,12 @@ from typing import Final
 
 from sage_doctor.readers.python_source import parse_file
 from sage_doctor.system.path_info import UnreadableFile, read_start
+from sage_doctor.system.walk import Walk
 
 MOST_DIRECTORIES: Final = 20_000
 MOST_SCRIPTS: Final = 20_000
 MOST_PARSED: Final = 500
 _MOST_BYTES: Final = 1 << 20
-_MOST_DEPTH: Final = 40
 _MOST_TEXT: Final = 1024
 _CODE: Final = (".py", ".sh", ".bash", ".zsh", ".service", ".plist")
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages", "blobs", "snapshots"})
@@ -89,32 +89,16 @@ def read_code(roots: Iterable[Path]) -> Code:
 
 
 def _files(roots: Iterable[Path], code: Code) -> Iterator[Path]:
-    pending = [(os.fspath(r), 0) for r in roots][::-1]
-    seen: set[str] = set()
-    while pending:
-        place, depth = pending.pop()
-        if place in seen:
+    walk = Walk(roots=list(roots), most_directories=MOST_DIRECTORIES)
+    for listing in walk.listings():
+        if listing.problem:
+            code.unreadable.append(Path(listing.path))
+        if "pyvenv.cfg" in listing.names:
+            listing.below.clear()
             continue
-        if len(seen) >= MOST_DIRECTORIES:
-            code.truncated = True
-            return
-        seen.add(place)
-        try:
-            with os.scandir(place) as found:
-                entries = sorted(found, key=lambda e: e.name)
-        except OSError:
-            code.unreadable.append(Path(place))
-            continue
-        if any(e.name == "pyvenv.cfg" for e in entries):
-            continue
-        if depth < _MOST_DEPTH:
-            pending += [(e.path, depth + 1) for e in reversed(entries) if _is_entered(e)]
-        yield from (Path(e.path) for e in entries if e.name.endswith(_CODE) and _is_file(e))
-
-
-def _is_entered(entry: os.DirEntry[str]) -> bool:
-    named = entry.name.startswith(".") or entry.name in _SKIPPED
-    return not named and entry.is_dir(follow_symlinks=False)
+        listing.below = [e for e in listing.below if not e.name.startswith(".") and e.name not in _SKIPPED]
+        yield from (Path(e.path) for e in listing.files if e.name.endswith(_CODE) and _is_file(e))
+    code.truncated = code.truncated or not walk.complete
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

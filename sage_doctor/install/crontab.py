@@ -7,7 +7,6 @@ kept in the state directory.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import os
 import re
 import shlex
@@ -21,15 +20,16 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.install.installation import Installation, PlannedChange
 from sage_doctor.install.order import BOOT_DELAY_S, Order
 from sage_doctor.install.ownership import MARK, Owned, read_owned, stamp
-from sage_doctor.repairs.atomic_files import wrap_os_errors, write_file
-from sage_doctor.repairs.repair import Applied
 from sage_doctor.system import child
+from sage_doctor.system.file_lock import file_lock
+from sage_doctor.system.file_steps import Applied, wrap_os_errors, write_file
 from sage_doctor.text import join_limited, printable
 
 BEGIN: Final = "# BEGIN "
 END: Final = "# END sage-doctor-install"
 MOST_COMMAND: Final = 990  # Debian's cron takes 999 bytes and refuses the whole crontab for one more
 
+_WAIT_S: Final = 120.0  # for another install, which runs crontab four times, each with a deadline
 _SETTING = re.compile(r"^[ \t]*(SHELL|CRON_TZ|TZ)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _POSIX_SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
 
@@ -198,15 +198,10 @@ def _replace(old: str, new: str, state: Path) -> Applied:
 @contextmanager
 def _exclusive(state: Path) -> Iterator[None]:
     """Let other installs of the same user wait."""
-    path = state / "crontab.lock"
-    with wrap_os_errors(path):
+    with wrap_os_errors(state):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with file_lock(state / "crontab.lock", wait_s=_WAIT_S):
         yield
-    finally:
-        os.close(handle)
 
 
 def read_crontab() -> str:

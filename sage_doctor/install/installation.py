@@ -15,9 +15,9 @@ from typing import Final
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.install.ownership import Owned, look_at, stamped
-from sage_doctor.repairs.atomic_files import all_of, sync_directory, wrap_os_errors, write_file
-from sage_doctor.repairs.repair import Applied
 from sage_doctor.system import child
+from sage_doctor.system.atomic_write import sync_directory
+from sage_doctor.system.file_steps import Applied, all_of, wrap_os_errors, write_file
 from sage_doctor.text import printable, shell_quote
 
 MANAGER_TIMEOUT_S: Final = 120  # `enable --now` may wait for what it starts

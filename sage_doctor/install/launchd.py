@@ -22,9 +22,9 @@ from sage_doctor.install.installation import (
 )
 from sage_doctor.install.order import Order
 from sage_doctor.install.ownership import look_at
-from sage_doctor.repairs.atomic_files import wrap_os_errors
-from sage_doctor.repairs.repair import Applied
 from sage_doctor.system import child
+from sage_doctor.system.file_steps import Applied, wrap_os_errors
+from sage_doctor.system.globbing import Glob
 from sage_doctor.text import shell_quote
 
 PREFIX: Final = "org.sage-doctor.gate."
@@ -148,7 +148,7 @@ def plan_uninstall(roles: Sequence[str], location: JobLocation) -> Installation:
     changes: list[PlannedChange] = []
     kept_: list[str] = []
     first: list[Command] = []
-    for path in sorted(location.directory.glob(f"{PREFIX}*.plist")):
+    for path in sorted(Path(p) for p in Glob(pattern=f"{PREFIX}*.plist", directory=location.directory).paths()):
         found = look_at(path)
         if found.state in ("absent", "foreign") or (roles and not found.roles <= set(roles)):
             continue

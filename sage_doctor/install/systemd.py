@@ -23,6 +23,7 @@ from sage_doctor.install.order import SESSION_TIMEOUT_S, Order
 from sage_doctor.install.ownership import look_at
 from sage_doctor.install.unit_files import drop_in, service, timer, unit_name
 from sage_doctor.system import child
+from sage_doctor.system.globbing import Glob
 from sage_doctor.text import printable, shell_quote
 
 DROP_IN: Final = "50-sage-doctor.conf"
@@ -193,5 +194,9 @@ def plan_uninstall(roles: Sequence[str], session_units: Sequence[str], location:
 
 def _candidates(directory: Path) -> list[Path]:
     """Return the files that could be ours, by their names."""
-    own = [p for suffix in ("timer", "service") for p in directory.glob(f"sage-doctor-gate@*.{suffix}")]
-    return [*sorted(own), *sorted(directory.glob(f"*.service.d/{DROP_IN}"))]
+
+    def matching(*globs: str) -> list[Path]:
+        found = (Path(p) for g in globs for p in Glob(pattern=g, directory=directory).paths())
+        return sorted(p for p in found if os.path.lexists(p))
+
+    return [*matching("sage-doctor-gate@*.timer", "sage-doctor-gate@*.service"), *matching(f"*.service.d/{DROP_IN}")]

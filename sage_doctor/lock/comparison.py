@@ -1,4 +1,4 @@
-"""The models of this machine against a lock: which are as they were, which are not, and which nobody can tell of."""
+"""The models of this machine compared with a lock: the same, changed, new, absent, broken or unreadable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sage_doctor.lock import LOCK_NAME
 from sage_doctor.lock.differences import Difference, changes_between
 from sage_doctor.lock.entry import LockedModel
 from sage_doctor.lock.parse import read_lock
-from sage_doctor.lock.record import obstacle, record_models
+from sage_doctor.lock.record import record_models
+from sage_doctor.subjects.completeness import why_not_whole
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
@@ -20,10 +21,10 @@ DriftState = Literal["same", "changed", "new", "absent", "broken", "unreadable"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """One model. `now` is what it is here, None where that cannot be told; `why` says why, or what is wrong.
+class Comparison:
+    """One model. `now` is what it is here, None if that is unknown; `why` says why, or what is wrong.
 
-    `new` is not in the lock, `absent` does not lie on this machine, `broken` is here and lacks something a load needs,
+    `new` is not in the lock, `absent` is not on this machine, `broken` is here and not whole,
     `unreadable` cannot be compared, or its base cannot.
     """
 
@@ -48,35 +49,35 @@ def compare(
     *,
     cache: Path | None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Compared]:
+) -> list[Comparison]:
     """Return how each model stands to its entry, by name. Reads every file; loads nothing."""
-    found: dict[str, Compared] = {}
+    found: dict[str, Comparison] = {}
     whole = []
     for model in models:
-        why = obstacle(model)
-        if why is None:
+        why = why_not_whole(model)  # a lock of a broken model would lock the fault
+        if not why:
             whole.append(model)
         else:
             state: DriftState = "broken" if model.found else "absent"
-            found[model.name] = Compared(name=model.name, state=state, why=printable(why, limit=500))
+            found[model.name] = Comparison(name=model.name, state=state, why=printable(why, limit=500))
     for name, now in record_models(whole, cache=cache, progress=progress).items():
-        found[name] = _compared(name, locked, now)
+        found[name] = _comparison(name, locked, now)
     return [found[name] for name in sorted(found)]
 
 
-def _compared(name: str, locked: Mapping[str, LockedModel], now: LockedModel | UnreadableFile) -> Compared:
+def _comparison(name: str, locked: Mapping[str, LockedModel], now: LockedModel | UnreadableFile) -> Comparison:
     if isinstance(now, UnreadableFile):
-        return Compared(name=name, state="unreadable", why=f"a file of it could not be read: {now}")
+        return Comparison(name=name, state="unreadable", why=f"a file could not be read: {now}")
     old = locked.get(name)
     if old is None:
-        return Compared(name=name, state="new", now=now)
+        return Comparison(name=name, state="new", now=now)
     unseen = _base_is_unseen(old, now)
     if unseen:
         now = replace(now, base=old.base)  # what the lock knows of it is not forgotten
     changes = tuple(changes_between(_for_itself(old, now, locked), now))
     if unseen and not changes and (old.base is None or old.base.model not in locked):
-        return Compared(name=name, state="unreadable", now=now, why="its base is not here, and cannot be compared")
-    return Compared(name=name, state="changed" if changes else "same", now=now, changes=changes)
+        return Comparison(name=name, state="unreadable", now=now, why="its base is not here, and cannot be compared")
+    return Comparison(name=name, state="changed" if changes else "same", now=now, changes=changes)
 
 
 def _base_is_unseen(old: LockedModel, now: LockedModel) -> bool:

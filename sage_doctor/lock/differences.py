@@ -1,4 +1,4 @@
-"""How two states of a model differ, in words: other numbers, another type, another base, or only another file."""
+"""How two states of a model differ, in words: weights, dtype, base, origin, or a file beside the weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sage_doctor.lock.entry import LockedModel, holds_weights
-from sage_doctor.lock.serialize import described
+from sage_doctor.lock.serialize import describe_file
 from sage_doctor.text import printable
 
 # What a difference is of: the model's own numbers, those of an adapter's base, where it comes from, or the small files
@@ -39,7 +39,7 @@ def changes_between(old: LockedModel, new: LockedModel, sides: Sides | None = No
 
 def _changes(old: LockedModel, new: LockedModel, sides: Sides) -> Iterator[Difference]:
     if old.kind != new.kind:
-        yield Difference(of="origin", words=f"it is of kind {old.kind} {_pair(sides, new.kind)}")
+        yield Difference(of="origin", words=f"its kind is {old.kind} {_pair(sides, new.kind)}")
     yield from _origin(old, new, sides)
     if old.weights != new.weights or old.weight_files.keys() != new.weight_files.keys():
         yield _weights(old, new, sides)
@@ -56,7 +56,7 @@ def _origin(old: LockedModel, new: LockedModel, sides: Sides) -> Iterator[Differ
     if old.base is not None and new.base is not None:
         if old.base.declared != new.base.declared:
             first = printable(old.base.declared or "nothing", limit=200)
-            words = f"it says that it was trained on {first} {_pair(sides, new.base.declared or 'nothing')}"
+            words = f"base_model_name_or_path is {first} {_pair(sides, new.base.declared or 'nothing')}"
             yield Difference(of="origin", words=words)
         if old.base.weights and new.base.weights and old.base.weights != new.base.weights:
             named = f" ({printable(new.base.model, limit=80)})" if new.base.model else ""
@@ -121,8 +121,8 @@ def _one_file(old: LockedModel, new: LockedModel, names: list[str], sides: Sides
     """Return what the first differing file was and is, in brackets."""
     name = names[0]
     before, now = old.files.get(name), new.files.get(name)
-    was = described(before) if before is not None else "not there"
-    is_now = described(now) if now is not None else "not there"
+    was = describe_file(before) if before is not None else "not there"
+    is_now = describe_file(now) if now is not None else "not there"
     return f" ({printable(name, limit=120)}: {was} {sides.old}; {is_now} {sides.new})"
 
 
@@ -132,8 +132,8 @@ def _file(name: str, old: LockedModel, new: LockedModel, sides: Sides) -> Differ
         return None
     shown = printable(name, limit=120)
     if before is None:
-        return Difference(of="files", words=f"{shown} is there {sides.new} and not {sides.old}", files=(name,))
+        return Difference(of="files", words=f"{shown}: absent ({sides.old}), present ({sides.new})", files=(name,))
     if now is None:
-        return Difference(of="files", words=f"{shown} is there {sides.old} and not {sides.new}", files=(name,))
-    words = f"{shown} differs: {described(before)} {sides.old}; {described(now)} {sides.new}"
+        return Difference(of="files", words=f"{shown}: present ({sides.old}), absent ({sides.new})", files=(name,))
+    words = f"{shown} differs: {describe_file(before)} {sides.old}; {describe_file(now)} {sides.new}"
     return Difference(of="files", words=words, files=(name,))

@@ -1,4 +1,4 @@
-"""The nouns of a lock. Nothing in them depends on the machine: no path but names inside the model, no time."""
+"""The values of a lock. None depends on the machine: paths are names inside the model, and there are no times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lock file → entries. It may be cut off, merged badly, edited by hand, or written by something else entirely."""
+"""A lock file → entries. It may be truncated, badly merged, edited by hand, or not a lock at all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = ("full", "merged", "adapter")
 _HASHES = frozenset({"sha256", "header", "shapes", "weights", "base_weights", "adapter_weights"})
 _NUMBERS = frozenset({"size", "count"})
 _PARTS: Final[Mapping[str, type[Any]]] = {"tensors": LockedTensors, "base": LockedBase, "merge": LockedMerge}
-Noun = TypeVar("Noun")
+Part = TypeVar("Part")
 
 
 class LockError(UsageError):
@@ -60,7 +60,7 @@ def read_lock(path: Path) -> dict[str, LockedModel] | None:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise LockError([f"{where}:{line}: not UTF-8 text, so no lock of sage-doctor"]) from error
+        raise LockError([f"{where}:{line}: not UTF-8 text, so not a lock of sage-doctor"]) from error
     return parse_lock(text, path)
 
 
@@ -70,7 +70,7 @@ def parse_lock(text: str, path: Path) -> dict[str, LockedModel]:
     conflict = _CONFLICT.search(text)
     if conflict is not None:
         line = text.count("\n", 0, conflict.start()) + 1
-        told = "a merge left both sides here; keep either and run `sage-doctor lock`"
+        told = "unresolved merge conflict; keep either side and run `sage-doctor lock`"
         raise LockError([f"{where}:{line}: {told}"])
     lines = locate_keys(text)
     problems = Problems(path, lines)
@@ -82,7 +82,7 @@ def parse_lock(text: str, path: Path) -> dict[str, LockedModel]:
         raise LockError([_not_toml(where, text, str(error))]) from error
     except (ValueError, RecursionError, OverflowError) as error:
         raise LockError([f"{where}: not a lock: {printable(str(error), limit=200)}"]) from error
-    entries = _Reader(data, problems).entries()
+    entries = _LockParser(data, problems).entries()
     if problems.messages():
         raise LockError(problems.messages())
     return entries
@@ -95,7 +95,7 @@ def _not_toml(where: str, text: str, said: str) -> str:
     return f"{where}:{line}: not a lock of sage-doctor: {printable(message)}"
 
 
-class _Reader:
+class _LockParser:
     def __init__(self, data: dict[str, Any], problems: Problems) -> None:
         self.data = data
         self.problems = problems
@@ -103,7 +103,7 @@ class _Reader:
     def entries(self) -> dict[str, LockedModel]:
         schema = self.data.get("schema")
         if schema is None:
-            self.problems.add((), "schema is missing: this is no lock of sage-doctor")
+            self.problems.add((), "schema is missing: not a lock of sage-doctor")
             return {}
         if type(schema) is not int or schema != SCHEMA:
             newer = "; a newer sage-doctor may read it" if type(schema) is int and schema > SCHEMA else ""
@@ -124,21 +124,23 @@ class _Reader:
             if not is_inside(file):
                 told = f"the file name {printable(file, limit=120)} leads out of the model's directory"
                 self.problems.add((*path, "files", file), told)
-            read = self._noun(LockedFile, value, (*path, "files", file), needed=("size", "sha256"))
+            read = self._inline_table(LockedFile, value, (*path, "files", file), needed=("size", "sha256"))
             if read is not None:
                 files[file] = read
         held: dict[str, Any] = {"kind": str(kind), "files": files}
-        for part, noun in _PARTS.items():
+        for part, part_type in _PARTS.items():
             if part in table:
                 needed = ("count", "dtypes", "header", "shapes") if part == "tensors" else ()
-                held[part] = self._noun(noun, table[part], (*path, part), needed=needed)
+                held[part] = self._inline_table(part_type, table[part], (*path, part), needed=needed)
         held.update({w: self._text(table[w], (*path, w)) for w in ("repository", "commit") if w in table})
         return LockedModel(**held)
 
-    def _noun(self, noun: type[Noun], value: object, path: KeyPath, *, needed: tuple[str, ...]) -> Noun | None:
-        """Return an inline table as that noun, None where something in it is wrong, which is noted."""
+    def _inline_table(
+        self, part_type: type[Part], value: object, path: KeyPath, *, needed: tuple[str, ...]
+    ) -> Part | None:
+        """Return an inline table as a value of that type, None where something in it is wrong, which is noted."""
         table = self._table(value, path)
-        known = [f.name for f in fields(noun)]  # type: ignore[arg-type]
+        known = [f.name for f in fields(part_type)]  # type: ignore[arg-type]
         self._only(table, path, known)
         for lacking in (k for k in needed if k not in table):
             self.problems.add(path, f"{lacking} is missing")
@@ -148,7 +150,7 @@ class _Reader:
             held[what] = read(table[what], (*path, what))
         if not all(k in held for k in needed):
             return None
-        return noun(**held)
+        return part_type(**held)
 
     def _only(self, table: Mapping[str, Any], path: KeyPath, known: Any) -> None:
         for word in table:

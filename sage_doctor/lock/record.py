@@ -25,7 +25,6 @@ from sage_doctor.readers.known_hash import algorithm_of, is_inside
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.safetensors_header import Header, Tensor
 from sage_doctor.readers.tree import TOKENIZER_FILES
-from sage_doctor.subjects.completeness import lacking
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
@@ -36,21 +35,6 @@ COMPANIONS: Final = TOKENIZER_FILES | {
     *("chat_template.jinja", "chat_template.json", "preprocessor_config.json", "processor_config.json"),
 }
 _MOST_RECORD = 1 << 24
-
-
-def obstacle(model: Model) -> str | None:
-    """Return why a model is in no state to be recorded, None where it is. A lock of a broken model locks the fault."""
-    if model.kind != "adapter":
-        return lacking(model)
-    if not model.found:
-        return f"nothing is at {model.reference.text}"
-    if model.adapter_config.values is None:
-        return "adapter_config.json cannot be used"
-    weights = model.adapter_weights
-    if weights.name is None:
-        return "there are no adapter weights"
-    damaged = not weights.pickle and (weights.header is None or weights.header.problem is not None)
-    return f"{weights.name} is damaged" if damaged else None
 
 
 def record_models(

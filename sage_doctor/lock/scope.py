@@ -18,7 +18,7 @@ from sage_doctor.text import join_limited, shell_quote
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class LockScope:
     """`models` are to be recorded or compared; `named` those asked for by name, empty where nothing was asked for.
 
     `locked` is what the lock says, None where there is none. `known` are all names of the manifest, `elsewhere` those
@@ -34,9 +34,9 @@ class Choice:
     cache: Path | None
 
 
-def choose(
+def read_scope(
     targets: Sequence[str], named: str | None, output: str | None, cwd: Path, environ: Mapping[str, str]
-) -> Choice:
+) -> LockScope:
     """Return the models that the targets stand for.
 
     By default, those that this machine's roles need, and those that are locked and here. Raises `UsageError` for a
@@ -55,7 +55,7 @@ def choose(
     else:
         wanted = set(manifest.required()) | {n for n in locked or () if n in models and models[n].found}
     wanted |= {m.name for n in wanted for m in models[n].depends_on()} & models.keys()
-    return Choice(
+    return LockScope(
         lock=lock,
         locked=locked,
         models=tuple(models[n] for n in sorted(wanted)),

@@ -41,7 +41,7 @@ def _lines(entries: Mapping[str, LockedModel]) -> Iterator[str]:
 
 
 def _inline(part: object) -> str:
-    """Return a noun of the lock as an inline table, empty where all of it is None."""
+    """Return a part of an entry as an inline table, empty where all of it is None."""
     held = []
     for noted in fields(part):  # type: ignore[arg-type]
         value = getattr(part, noted.name)
@@ -50,6 +50,6 @@ def _inline(part: object) -> str:
     return "{ " + ", ".join(held) + " }" if held else ""
 
 
-def described(file: LockedFile) -> str:
+def describe_file(file: LockedFile) -> str:
     """Return a file in a few words: its size and the beginning of its hash."""
     return f"{file.size:,} bytes, sha256 {file.sha256[:12]}…"

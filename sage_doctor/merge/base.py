@@ -13,6 +13,7 @@ from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, resolv
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
 from sage_doctor.facts.weights import Weights, read_weights
+from sage_doctor.facts.wholeness import summary, weight_defects
 from sage_doctor.merge.edits import TensorLocation
 from sage_doctor.merge.quantization import BaseQuantization, read_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused
@@ -125,7 +126,7 @@ def read_base(path: Path, why: str) -> BaseModel:
             f"the base's config.json {reason} ({shown})", f"Examine it: sage-doctor check {shell_quote(path)}"
         )
     weights = read_weights(tree, config.value)
-    tensors = _tensors(path, weights)
+    tensors = _tensors(tree, weights)
     quantization = read_quantization(config.value, tensors, read_config_facts(config.value).model_type or "")
     return BaseModel(
         path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=tensors, quantization=quantization
@@ -137,24 +138,20 @@ def _only_gguf(path: Path) -> bool:
     return any(n.endswith(".gguf") for n in names) and "config.json" not in names
 
 
-def _tensors(path: Path, weights: Weights) -> dict[str, TensorLocation]:
+def _tensors(tree: Tree, weights: Weights) -> dict[str, TensorLocation]:
     """Return every tensor of the base. Raises `MergeRefused` if the files are incomplete."""
-    advice = f"Examine it: sage-doctor check {shell_quote(path)}"
+    advice = f"Examine it: sage-doctor check {shell_quote(tree.path)}"
+    where = printable(str(tree.path))
+    defects = weight_defects(tree, weights)
+    if defects:
+        raise refused(f"the base is not whole: {summary(defects)} ({where})", advice)
     if weights.form not in ("single", "sharded"):
-        what = "pickles, which sage-doctor never opens" if weights.form != "none" else "missing"
-        raise refused(f"the base's weights are {what} ({printable(str(path))})", advice)
-    if weights.index is not None and (weights.index.problem or weights.index.escaping):
-        raise refused(f"the base's {printable(weights.index.name)} cannot be used", advice)
+        raise refused(f"the base's weights are pickles, which sage-doctor never opens ({where})", advice)
     found: dict[str, TensorLocation] = {}
     for file in weights.files:
-        if file.header is None or file.header.problem is not None:
-            reason = file.header.problem.message if file.header and file.header.problem else "it is missing"
-            raise refused(f"the base's {printable(file.name)} is broken: {printable(reason)}", advice)
-        doubled = sorted(found.keys() & file.header.tensors.keys())
+        tensors = file.header.tensors if file.header is not None else {}
+        doubled = sorted(found.keys() & tensors.keys())
         if doubled:
             raise refused(f"the base stores {join_limited(doubled, most=2)} in two files", advice)
-        found.update({n: TensorLocation(path / file.name, t) for n, t in file.header.tensors.items()})
-    missing = sorted(set(weights.index.weight_map) - found.keys()) if weights.index is not None else []
-    if missing:
-        raise refused(f"the base's index names tensors that no file contains: {join_limited(missing, most=2)}", advice)
+        found.update({n: TensorLocation(tree.path / file.name, t) for n, t in tensors.items()})
     return found

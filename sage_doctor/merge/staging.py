@@ -24,6 +24,7 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.leftovers import ASIDE, WORD, StagingRecord
 from sage_doctor.merge.refusal import refused
+from sage_doctor.system.atomic_write import sync_directory
 from sage_doctor.system.file_lock import LockHeld, LockUnavailable, file_lock
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
@@ -112,15 +113,6 @@ def discard(path: Path, inode: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.rmdir(path)
-
-
-def sync_directory(path: Path) -> None:
-    """Flush a directory's entries to disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def atomic_swap(staging_dir: Path, target: Path) -> bool:

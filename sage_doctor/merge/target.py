@@ -21,9 +21,9 @@ from pathlib import Path
 from sage_doctor.merge.companions import CONFIGS, TOKENIZER, is_model_file
 from sage_doctor.merge.places import Removed, inode_of
 from sage_doctor.merge.refusal import MergeRefused, refused
-from sage_doctor.merge.staging import sync_directory
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.merge_record import RECORD, merge_hashes
+from sage_doctor.system.atomic_write import sync_directory
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable
 

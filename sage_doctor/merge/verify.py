@@ -77,19 +77,7 @@ def _mismatch(directory: Path, what: str) -> DoctorError:
 
 def changed_inputs(inputs: Mapping[Path, PathInfo]) -> list[str]:
     """Return the names of the inputs that are not what they were when the plan was made."""
-    found = []
-    for path, before in inputs.items():
-        now = inspect_path(path)
-        same = (now.kind, now.size, now.mtime_ns, now.inode, now.device) == (
-            before.kind,
-            before.size,
-            before.mtime_ns,
-            before.inode,
-            before.device,
-        )
-        if not same:
-            found.append(os.fspath(path))
-    return found
+    return [os.fspath(path) for path, before in inputs.items() if inspect_path(path) != before]
 
 
 def read_same(path: Path, planned: PathInfo) -> bytes:

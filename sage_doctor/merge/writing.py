@@ -19,11 +19,11 @@ from sage_doctor.merge.output import Flusher, OutputFile, Writer
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.provenance import environment_record, hash_inputs, record_text
 from sage_doctor.merge.refusal import MergeRefused
-from sage_doctor.merge.staging import sync_directory
 from sage_doctor.merge.streams import Source, copy_range, write_all
 from sage_doctor.merge.task_group import Task, TaskGroup
 from sage_doctor.merge.verify import read_same, require_unchanged, verify
 from sage_doctor.readers.merge_record import RECORD
+from sage_doctor.system.atomic_write import sync_directory
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 

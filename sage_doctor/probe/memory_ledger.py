@@ -11,12 +11,13 @@ newcomer may have; and because other programs take memory too, it must also fit 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from sage_doctor.system.file_lock import LockHeld, file_lock, try_lock
 
 _LOCK = "ledger.lock"
 _BASELINE = "available"
@@ -83,31 +84,25 @@ def _fits(directory: Path, need: int, reserved: int, now: int) -> bool:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[bool]:
     """Hold a lock if it is free; yields whether it is."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        yield _try_lock(handle)
-    finally:
-        os.close(handle)
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(file_lock(path, wait_s=0))
+        except LockHeld:
+            yield False
+        else:
+            yield True
 
 
 def _live(directory: Path) -> list[int]:
     """Return what each live worker has reserved; files nobody holds any more are removed. Needs the ledger's lock."""
     found = []
-    for path in directory.glob(f"*{_SUFFIX}"):
+    for path in (directory / n for n in os.listdir(directory) if n.endswith(_SUFFIX)):
         try:
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:  # its worker has just finished
             continue
         try:
-            if _try_lock(handle):
+            if try_lock(handle):
                 path.unlink(missing_ok=True)
             else:
                 found.append(int(os.pread(handle, 32, 0) or b"0"))
@@ -122,7 +117,7 @@ def _reservation(directory: Path, need: int) -> Iterator[None]:
     path = directory / f"{os.getpid()}-{time.monotonic_ns()}{_SUFFIX}"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try_lock(handle)
         os.write(handle, str(need).encode("ascii"))
         yield
     finally:

@@ -90,29 +90,20 @@ class _Git:
             (own / name).mkdir()
         (own / "HEAD").write_text("ref: refs/heads/none\n")
         self._own = own
-        self._env = {
+        self._borrowed = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(own),
-            "LC_ALL": "C",
             "GIT_DIR": str(own),
             "GIT_WORK_TREE": str(own),
             "GIT_INDEX_FILE": str(tree.index),
             "GIT_OBJECT_DIRECTORY": str(tree.objects),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_OPTIONAL_LOCKS": "0",
             "GIT_LITERAL_PATHSPECS": "1",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_NO_LAZY_FETCH": "1",
-            "GIT_ALLOW_PROTOCOL": "none",
-            "GIT_TERMINAL_PROMPT": "0",
         }
 
     def _say(self, *words: str, ask: bytes = b"") -> bytes:
-        from sage_doctor.system.child import run  # noqa: PLC0415 - starting processes is rarely needed
+        from sage_doctor.system.git import ENVIRONMENT, git  # noqa: PLC0415 - starting processes is rarely needed
 
-        command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *words]
-        outcome = run(command, timeout_s=_TIMEOUT_S, env=self._env, cwd=self._own, ask=ask)
+        outcome = git(words, self._own, timeout_s=_TIMEOUT_S, ask=ask, env={**ENVIRONMENT, **self._borrowed})
         return outcome.out if outcome is not None and outcome.code == 0 else b""
 
     def blobs(self, paths: list[str]) -> dict[str, str]:

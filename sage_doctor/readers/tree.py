@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.system.path_info import PathInfo, UnreadableFile, inspect_path, read_start
+from sage_doctor.system.walk import Walk
 
 WEIGHTS = re.compile(
     r"^(?:adapter_model\.(?:safetensors|bin)|(?:model|pytorch_model|consolidated)[\w.-]*\.(?:safetensors|bin)"
@@ -23,7 +24,6 @@ TOKENIZER_FILES = frozenset(
     }
 )  # fmt: skip
 _PASSED_OVER = frozenset({".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs"})
-MOST_DEPTH = 40
 
 
 @dataclass(frozen=True)
@@ -100,30 +100,20 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
     Directories behind links are not descended into (loops, other people's disks); a link that is itself a model
     directory counts, unless its target is found under `root` as well.
     """
-    pending: list[tuple[Path, int]] = [(root, 0)]
-    seen: set[tuple[int, int]] = set()
+    walk = Walk(roots=[root], most_directories=most_directories)
     linked: list[Path] = []
     found: set[Path] = set()
-    visited = 0
-    while pending and visited < most_directories:
-        path, depth = pending.pop()
-        visited += 1
-        node = inspect_path(path)
-        if (node.device, node.inode) in seen:
-            continue
-        seen.add((node.device, node.inode))
-        names, below = _entries(path)
-        tree = Tree(path=path, names=names)
-        if "model_index.json" in names:  # a diffusers pipeline: not loaded through transformers
+    for listing in walk.listings():
+        path, tree = Path(listing.path), Tree(path=Path(listing.path), names=listing.names)
+        listing.below = [e for e in listing.below if e.name not in _PASSED_OVER]
+        if "model_index.json" in tree.names:  # a diffusers pipeline: not loaded through transformers
+            listing.below.clear()
             continue
         if is_model_directory(tree) and not _is_part_of(path, tree, found):
             found.add(path)
             yield path
-        for name, is_link in sorted(below, reverse=True):
-            if is_link:
-                linked.append(path / name)
-            elif depth < MOST_DEPTH:
-                pending.append((path / name, depth + 1))
+        linked += [Path(e.path) for e in listing.files if e.name not in _PASSED_OVER and _leads_to_a_directory(e)]
+    seen = walk.seen
     for path in sorted(linked):
         node = inspect_path(path)
         if node.kind == "directory" and (node.device, node.inode) not in seen and is_model_directory(read_tree(path)):
@@ -137,19 +127,8 @@ def _is_part_of(path: Path, tree: Tree, found: set[Path]) -> bool:
     return alone and path.parent in found
 
 
-def _entries(path: Path) -> tuple[frozenset[str], list[tuple[str, bool]]]:
-    """Return all names in a directory, and its subdirectories with whether each is a link."""
-    names: set[str] = set()
-    below: list[tuple[str, bool]] = []
+def _leads_to_a_directory(entry: os.DirEntry[str]) -> bool:
     try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                names.add(entry.name)
-                try:
-                    if entry.name not in _PASSED_OVER and entry.is_dir():
-                        below.append((entry.name, entry.is_symlink()))
-                except OSError:  # a link loop
-                    continue
-    except OSError:
-        return frozenset(), []
-    return frozenset(names), below
+        return entry.is_dir()
+    except OSError:  # a link loop
+        return False

@@ -22,7 +22,7 @@ from sage_doctor.report import Report
 __all__ = ["FORMATS", "Screen", "render", "screen_of", "write"]
 
 # Modules here that are not formats.
-_OTHERS = {"progress"}
+_OTHERS = {"progress", "table"}
 
 _MODULES = {m.name.removesuffix("_format"): m.name for m in pkgutil.iter_modules(__path__) if m.name not in _OTHERS}
 FORMATS: Final = tuple(sorted(_MODULES))

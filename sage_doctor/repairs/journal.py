@@ -8,21 +8,22 @@ crash the journal names the repair in progress. A torn last line is kept and ski
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
+import errno
 import json
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.file_lock import LockError, file_lock
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.system.state_directory import alive
 from sage_doctor.text import printable
 
 FILE_NAME: Final = "repairs.jsonl"
 MOST_BYTES: Final = 4 << 20  # of the journal's end that is read
+_WAIT_S: Final = 30.0
 
 JournalEvent = Literal["begun", "repaired", "rolled-back", "failed", "interrupted", "noted"]
 
@@ -45,31 +46,14 @@ class Journal:
         line = json.dumps({"at": now, "event": event, "key": key, **fields}).encode("ascii") + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            handle = os.open(self.path, flags, 0o600)
-            try:
-                self._write(handle, line)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            reason = os.strerror(error.errno or 0).lower()
+            with file_lock(self.path, wait_s=_WAIT_S) as held:
+                _write(held.handle, line)
+        except (OSError, LockError) as error:
+            reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else error.reason
             raise DoctorError(
                 f"the journal {printable(str(self.path))} cannot be written ({reason}); no repair runs without it. "
                 "Set XDG_STATE_HOME to a writable directory."
             ) from error
-
-    @staticmethod
-    def _write(handle: int, line: bytes) -> None:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(22, "not a file")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        size = os.fstat(handle).st_size
-        if size and os.pread(handle, 1, size - 1) != b"\n":
-            line = b"\n" + line  # the last writer was killed while writing
-        if os.write(handle, line) != len(line):
-            raise OSError(28, "no space")
-        os.fsync(handle)
 
     def entries(self) -> list[dict[str, Any]]:
         """Return the newest entries, oldest first. Skips invalid lines; never raises."""
@@ -92,6 +76,16 @@ class Journal:
             else:
                 open_.pop(entry["key"], None)
         return [e for e in open_.values() if not alive(e.get("pid"))]
+
+
+def _write(handle: int, line: bytes) -> None:
+    """Append a line; the lock on the journal itself is held, so nobody else does meanwhile."""
+    size = os.fstat(handle).st_size
+    if size and os.pread(handle, 1, size - 1) != b"\n":
+        line = b"\n" + line  # whoever wrote last was killed in the midst of it
+    if os.pwrite(handle, line, size) != len(line):
+        raise OSError(errno.ENOSPC, "no space")
+    os.fsync(handle)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.text import format_bytes, printable
 
 ATTRIBUTE: Final = "__sage_repair__"
@@ -33,18 +34,6 @@ _MOST_SUGGESTED: Final = 60
 
 class RepairRefused(DoctorError):
     """A repair that is impossible or uncertain here. The text says why and what to do instead; nothing was changed."""
-
-
-def _noop() -> None:
-    """Do nothing: the commit of a change that kept no old state."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Applied:
-    """A change that was made. `rollback` restores the old state; `commit` discards it once the change is verified."""
-
-    rollback: Callable[[], None]
-    commit: Callable[[], None] = _noop
 
 
 @dataclass(frozen=True, kw_only=True)

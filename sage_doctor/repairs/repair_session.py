@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
 from sage_doctor.repairs.repair import (
-    Applied,
     FileRepairContext,
     OnProgress,
     Plan,
@@ -22,6 +20,7 @@ from sage_doctor.repairs.repair import (
     RepairContext,
     RepairRefused,
 )
+from sage_doctor.repairs.repair_report import Attempt, RepairReport, is_problem
 from sage_doctor.repairs.verification import (
     files_failure,
     files_outcome,
@@ -32,53 +31,16 @@ from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, a
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import join_limited, printable, shell_quote
 
-RepairStatus = Literal["planned", "declined", "refused", "failed", "rolled-back", "repaired"]
 Consent = Callable[[Plan], bool]
 
 # Few repairs fix what only a load shows: models are loaded only at the end, unless a level was asked for.
 DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
 SET_BASE = "set-base"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One repair of one finding, and its result. `plan` is None if none could be made; `reason` says why."""
-
-    finding: Finding
-    repair: str
-    status: RepairStatus
-    plan: Plan | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepairReport:
-    """The reports before and after, and every attempt in order."""
-
-    before: Report
-    after: Report
-    attempts: tuple[Attempt, ...]
-    dry_run: bool = False
-
-    @property
-    def fixed(self) -> tuple[Finding, ...]:
-        """Findings of the report before that are not in the report after."""
-        left, tried = _keys(self.after.findings), _keys(a.finding for a in self.attempts)
-        fixed = [f for f in self.before.findings if (f.code, f.subject) not in left]
-        return tuple(f for f in fixed if _is_problem(f) or (f.code, f.subject) in tried)
-
-    @property
-    def remaining(self) -> tuple[Finding, ...]:
-        """Errors and warnings of the report after."""
-        return tuple(f for f in self.after.findings if _is_problem(f))
-
-    def is_new(self, finding: Finding) -> bool:
-        """Return whether a remaining finding is not in the report before."""
-        return (finding.code, finding.subject) not in _keys(self.before.findings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +78,6 @@ def journal_of(environ: Mapping[str, str]) -> Journal:
     """Return this user's journal."""
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     return Journal(path=state_directory(environ, home) / FILE_NAME)
-
-
-def _is_problem(finding: Finding) -> bool:
-    return finding.severity != "info"
 
 
 def _is_problem_where_needed(finding: Finding) -> bool:
@@ -188,7 +146,7 @@ class _RepairSession:
         inputs = self._merge_inputs(known)
         wanted = {f.subject for f in known if (made := self._repair(f)) is not None and made.plan_files is not None}
         wanted |= {f.subject for f in known if f.subject in inputs and _is_problem_where_needed(f)}
-        waiting = [f for f in known if _is_problem(f) or f.subject in wanted]
+        waiting = [f for f in known if is_problem(f) or f.subject in wanted]
         return min(waiting, key=lambda f: order.index(f.fix.repair or ""), default=None)
 
     def _with_current_repair(self, finding: Finding) -> Finding:
@@ -203,7 +161,7 @@ class _RepairSession:
 
     def _merge_inputs(self, waiting: list[Finding]) -> set[str]:
         """Return the models that others are to be merged from: they must be healthy although no role needs them."""
-        merged = {f.subject for f in waiting if _is_problem(f) and f.fix.repair == MERGE}
+        merged = {f.subject for f in waiting if is_problem(f) and f.fix.repair == MERGE}
         if not merged:
             return set()
         recipes = [m.spec.merge for m in select(self.request).models if m.name in merged and m.spec is not None]
@@ -302,10 +260,6 @@ class _RepairSession:
 
 def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.fix.repair or "", finding.subject, finding.code
-
-
-def _keys(findings: Iterable[Finding]) -> set[tuple[str, str]]:
-    return {(f.code, f.subject) for f in findings}
 
 
 def _with_deeper(after: Report, state: Report) -> Report:

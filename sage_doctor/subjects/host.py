@@ -59,7 +59,7 @@ class Host:
     @cached_property
     def cache_dir(self) -> Path:
         """The directory in which contents already read are remembered."""
-        from sage_doctor.facts.hashing import cache_directory  # noqa: PLC0415 - likewise
+        from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - likewise
 
         return cache_directory(self.environ, self.home)
 

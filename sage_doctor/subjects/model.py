@@ -13,6 +13,7 @@ from sage_doctor.facts.bases import Candidate, ResolvedBase, candidates_for, res
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.facts.weights import Weights, read_weights
+from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.manifest import ModelPath, ModelSpec
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Tensor
@@ -206,7 +207,7 @@ class Model:
             for m in self.siblings.values()
             if m is not self and m.kind != "adapter" and m.found and m.weights.form != "none"
         ]
-        found = [p for p in self.host.nearby_models if p != self.path and _complete(p)]
+        found = [p for p in self.host.nearby_models if p != self.path and _is_whole_model(p)]
         cached = [(c.repo_id, c.snapshot) for c in self.host.cached_models]
         named = [
             (base.path, f"the base in the merge recipe of {m.name}")
@@ -229,9 +230,6 @@ class Model:
         return {"path": str(self.path), "kind": self.kind}
 
 
-def _complete(path: Path) -> bool:
-    """Return whether a directory has a config and weights that a load would find."""
+def _is_whole_model(path: Path) -> bool:
     tree = read_tree(path)
-    return (
-        "config.json" in tree.names and "adapter_config.json" not in tree.names and (read_weights(tree).form != "none")
-    )
+    return not tree.has("adapter_config.json") and not directory_defects(tree)

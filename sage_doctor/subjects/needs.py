@@ -14,6 +14,7 @@ from sage_doctor.facts.machine import disk_free
 from sage_doctor.facts.weights import read_weights
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
+from sage_doctor.subjects.completeness import own_defects
 from sage_doctor.subjects.device import own_memory, session_device
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
@@ -126,17 +127,10 @@ def room_to_rebuild(model: Model) -> tuple[int, int] | None:
     until the new one is proved, so what lies there is no room.
     """
     places = recipe_places(model)
-    if places is None or (model.found and _whole(model)):
+    if places is None or (model.found and not own_defects(model)):
         return None
     base = read_weights(read_tree(places[0]), read_json_object(places[0] / "config.json", most=1 << 24).value)
     try:
         return (base.nbytes, disk_free(model.path)) if base.nbytes else None
     except OSError:
         return None
-
-
-def _whole(model: Model) -> bool:
-    weights = model.weights
-    return weights.form != "none" and all(
-        f.node.kind == "file" and (f.header is None or f.header.problem is None) for f in weights.files
-    )

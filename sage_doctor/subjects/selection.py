@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,12 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What somebody asked for, as plain values: it travels to worker processes as JSON.
+    """What to examine, as plain values: it travels to worker processes as JSON.
 
     `role` asks for what one role needs and nothing else. `skip_load` names models that are not loaded again, because
-    what a load would find is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
+    the result of a load is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
     long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
-    be asked and this one written down.
+    be read and this one recorded.
     """
 
     targets: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Selection:
 
     @property
     def subjects(self) -> tuple[Service | Model, ...]:
-        """What is examined, in order: services first, because a model may lean on what they answered."""
+        """What is examined, in order: services first, because what they answer may stand in for loading a model."""
         return (*self.services, *self.models)
 
     def group_of(self, subject: Service | Model) -> str:
@@ -178,17 +178,8 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
         asked |= {m.name for m in extra}
     explicit = asked if request.targets else _named_by_roles(manifest)
     services = choose_services(manifest, host, asked_services if request.targets else None, chosen, explicit)
-    watched = manifest.watched and all(t in manifest.roles for t in request.targets)
-    watched = watched or _accelerator_alone(request.targets, manifest)
-    if not chosen and not services and not watched and request.targets:
-        raise NothingSelected(
-            f"nothing to examine: {join_limited(list(request.targets))} needs no model on this machine"
-        )
-    if not chosen and not services and not watched:
-        raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
-    if not request.targets and not needed and not watched and not any(s.named for s in services):
-        roles = ", ".join(manifest.needed_roles()) or "none"
-        raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {roles})")
+    subjects = bool(chosen or services) if request.targets else bool(needed or any(s.named for s in services))
+    _require_something(request.targets, manifest, host, subjects=subjects)
     return Selection(
         host=host,
         models=_ordered(chosen),
@@ -206,8 +197,7 @@ def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     role = manifest.roles[request.role or ""]
     chosen = [models[n] for n in sorted(needed | built_on)]
     services = choose_services(manifest, host, set(manifest.required_services()), chosen, set(role.models))
-    if not (needed or services or role.runners or host.accelerator or manifest.watched):
-        raise NothingSelected(f"the role {shell_quote(role.name)} needs nothing, so nothing can be said of it")
+    _require_something((role.name,), manifest, host, subjects=bool(needed or services))
     return Selection(
         host=host,
         models=_ordered(chosen),
@@ -218,10 +208,26 @@ def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     )
 
 
-def _accelerator_alone(targets: Iterable[str], manifest: Manifest) -> bool:
-    """Return whether a role asks for an accelerator, so that there is something to examine without any model."""
-    roles = [t for t in targets if t in manifest.roles] if targets else manifest.needed_roles()
-    return any(manifest.roles[r].accelerator or manifest.accelerator for r in roles)
+def _require_something(targets: Sequence[str], manifest: Manifest, host: Host, *, subjects: bool) -> None:
+    """Raise `NothingSelected` where there is nothing to examine, by whatever command it was asked for.
+
+    `subjects` is whether there are models or services. Without any, there are still the runners, heartbeats, states
+    and the accelerator of this machine's roles, of those among the targets where there are any.
+    """
+    roles = [r for r in manifest.needed_roles() if not targets or r in targets]
+    watched = manifest.watched and all(t in manifest.roles for t in targets)
+    asked = any(manifest.roles[r].runners or manifest.roles[r].accelerator or manifest.accelerator for r in roles)
+    if subjects or watched or asked:
+        return
+    if targets:
+        raise NothingSelected(
+            f"nothing to examine on this machine for {join_limited(list(targets))}: "
+            "no model, runner, heartbeat, state or accelerator"
+        )
+    if not manifest.models and not manifest.services:
+        raise NothingSelected(f"{printable(str(manifest.path))} names no model; add one under [models.NAME]")
+    needed = ", ".join(manifest.needed_roles()) or "none"
+    raise NothingSelected(f"no role of this machine needs a model (machine {host.name}, roles: {needed})")
 
 
 def _asked(targets: Iterable[str], manifest: Manifest) -> set[str]:

@@ -23,12 +23,13 @@ from sage_doctor.report import (
     SEVERITIES,
     CheckResult,
     FailOn,
+    Level,
     MachineInfo,
     Report,
     conclude,
 )
 from sage_doctor.subjects.selection import Request, Selection, select
-from sage_doctor.suite.plugin import PROPERTY, SharedSelection
+from sage_doctor.suite.plugin import LEVEL_PROPERTY, PROPERTY, SharedSelection
 from sage_doctor.suite.run import CheckOutcome
 from sage_doctor.suite.suite_files import CHECKS
 from sage_doctor.suite.workers import GroupScheduler, position_of
@@ -53,6 +54,7 @@ class Collector:
         self.outcomes: list[CheckOutcome] = []
         self.interrupted = False
         self._selection = selection
+        self._levels: dict[str, Level] = {}
         self._on_progress = on_progress
         self._on_outcome = on_outcome
 
@@ -64,6 +66,8 @@ class Collector:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep an outcome, or make one for a check that ended before it could report."""
         texts = [str(value) for name, value in report.user_properties if name == PROPERTY]
+        if report.when == "setup":
+            self._levels.update((report.nodeid, v) for n, v in report.user_properties if n == LEVEL_PROPERTY)  # type: ignore[misc]
         if report.when == "call" and texts:
             outcome = CheckOutcome.from_text(texts[-1])
             self.outcomes.append(outcome)
@@ -102,7 +106,7 @@ class Collector:
         result = CheckResult(
             id=check,
             subject=subject,
-            level="static",
+            level=self._levels.get(nodeid, self._selection.level),
             status="error",
             duration_s=0.0,
             reason=printable(last.removeprefix("E ").strip(), limit=400),

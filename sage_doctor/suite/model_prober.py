@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import sys
 import time
@@ -21,12 +20,13 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import handed_over
+from sage_doctor.system.file_lock import file_lock
 
 if TYPE_CHECKING:
     from sage_doctor.probe import Device, ProbeOutcome, ProbeRequest
 
 DEFAULT_DEADLINE_S = 600.0
-# A first call may compile kernels and wake a sleeping card; a driver that needs longer is taken for one that hangs.
+# A first call may compile kernels and wake a sleeping card; a driver that needs longer counts as hung.
 DEVICE_DEADLINE_S = 120.0
 DEFAULT_PROMPT = "Who are you?"
 # A probe must end while the report can still say in which stage it hung.
@@ -82,8 +82,7 @@ class ModelProber:
         if self._request.run_directory is None:
             return self._examine(host, device)
         note = Path(self._request.run_directory) / f"device-{device.replace(':', '-')}.json"
-        with open(note.with_suffix(".lock"), "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # its holder runs a probe that has a deadline
+        with file_lock(note.with_suffix(".lock"), wait_s=self._left()):  # its holder runs a probe that has a deadline
             if note.exists():
                 said = json.loads(note.read_text(encoding="ascii"))
                 found = finding_from_json(said.pop("finding")) if said["finding"] else said.pop("finding")

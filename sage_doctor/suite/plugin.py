@@ -5,11 +5,14 @@ Loaded with `-p sage_doctor.suite.plugin`. The request travels in one option, so
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import inspect
 import json
 import math
 import os
 import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -23,12 +26,14 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.suite.pytest_internals import parameters_of
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.suite.suite_files import CHECKS, FIXTURES
 from sage_doctor.text import printable
 
 PROPERTY = "sage-doctor"
+LEVEL_PROPERTY = "sage-doctor-level"  # known before a check begins, so that a crash does not lose it
 _RUN = pytest.StashKey[Run]()
 
 
@@ -72,15 +77,15 @@ def selection(pytestconfig: pytest.Config) -> Selection:
 
 
 @pytest.fixture(scope="session")
-def asking(pytestconfig: pytest.Config) -> ServiceProber:
+def service_prober(pytestconfig: pytest.Config) -> ServiceProber:
     """What services answered the checks of this process."""
-    return _run_of(pytestconfig).asking
+    return _run_of(pytestconfig).service_prober
 
 
 @pytest.fixture(scope="session")
-def probing(pytestconfig: pytest.Config) -> ModelProber:
+def model_prober(pytestconfig: pytest.Config) -> ModelProber:
     """The probes that the checks of this process share."""
-    return _run_of(pytestconfig).probing
+    return _run_of(pytestconfig).model_prober
 
 
 def _run_of(config: pytest.Config) -> Run:
@@ -106,20 +111,16 @@ def _default_request() -> Request:
     return Request(level=level)
 
 
-class CheckFile(pytest.Module):
-    """A file of checks. One that ends the process when it is imported must not end the examination."""
-
-    def _getobj(self) -> ModuleType:
-        try:
-            found: ModuleType = super()._getobj()  # type: ignore[no-untyped-call]
-        except SystemExit as error:
-            raise self.CollectError(f"E   SystemExit({error}) when it was imported") from error
-        return found
-
-
-def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
-    """Collect every file as one of checks."""
-    return CheckFile.from_parent(parent, path=module_path)
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let a file that ends the process when it is imported be one that cannot be collected, not the end of the run."""
+    try:
+        return (yield)
+    except SystemExit as error:
+        reason = f"E   SystemExit({error}) when it was imported"
+        return pytest.CollectReport(collector.nodeid, "failed", reason, [])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -176,9 +177,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # Our files say their own place; a user's own checks come after all of them.
         ours = item.path.parent == CHECKS
         rank = getattr(getattr(item, "module", None), "ORDER", math.inf) if ours else math.inf
-        line = _line(item)
         subject = positions[about.name] if about is not None else -1
-        kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), line), item))
+        kept.append(((subject, LEVELS.index(spec.level), rank, str(item.path), item.location[1] or 0), item))
+        item.user_properties.append((LEVEL_PROPERTY, spec.level))
     kept.sort(key=lambda pair: pair[0])
     items[:] = [item for _, item in kept] + [item for item in items if _spec(item) is None]
 
@@ -187,16 +188,9 @@ def _spec(item: pytest.Item) -> CheckSpec | None:
     return spec_of(item.function) if isinstance(item, pytest.Function) else None
 
 
-def _line(item: pytest.Item) -> int:
-    function = getattr(item, "function", None)
-    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
-    return getattr(code, "co_firstlineno", 0)
-
-
 def _subject(item: pytest.Item) -> Model | Service | None:
-    callspec = getattr(item, "callspec", None)
-    params = callspec.params if callspec is not None else {}
-    found = params.get("model", params.get("service"))
+    parameters = parameters_of(item)
+    found = parameters.get("model", parameters.get("service"))
     return found if isinstance(found, (Model, Service)) else None
 
 
@@ -212,8 +206,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if spec is None:
         return None
     state = _run_of(pyfuncitem.config)
-    names = pyfuncitem._fixtureinfo.argnames  # noqa: SLF001 - what pytest itself calls the function with
-    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    arguments = {name: pyfuncitem.funcargs[name] for name in _required_parameters(pyfuncitem.function)}
 
     def call(notes: Notes) -> list[Finding]:
         if "notes" in arguments:
@@ -225,8 +218,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if pyfuncitem.config.getoption("--sage-request") is None:
         # A person runs pytest. The suite reads the outcome itself, and pytest's account of a skip costs more than most
         # checks do.
-        _tell_pytest(outcome)
+        _report_to_pytest(outcome)
     return True
+
+
+@functools.cache
+def _required_parameters(function: Callable[..., object]) -> tuple[str, ...]:
+    """Return the parameters that pytest fills with fixtures: those without a default."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.default is p.empty)
 
 
 _ORDERS = pytest.StashKey[dict[str, int]]()
@@ -239,7 +239,7 @@ def _order(item: pytest.Item) -> int:
     return item.session.stash[_ORDERS].get(item.nodeid, 0)
 
 
-def _tell_pytest(outcome: CheckOutcome) -> None:
+def _report_to_pytest(outcome: CheckOutcome) -> None:
     result = outcome.result
     if result.status == "skip":
         pytest.skip(result.reason or "")

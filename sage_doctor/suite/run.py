@@ -31,7 +31,7 @@ from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
-from sage_doctor.text import printable
+from sage_doctor.text import format_duration, printable
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
 MISSED_BUDGET = ("-over-budget", "-under-budget")
@@ -81,7 +81,7 @@ def _well_formed(findings: list[Finding], notes: Notes) -> list[Finding]:
             raise TypeError(f"finding {found.code} holds what JSON cannot: {error}") from error
     for measured in notes.measurements:
         if not math.isfinite(measured.value):
-            raise ValueError(f"the measurement {measured.name} is no number: {measured.value}")
+            raise ValueError(f"the measurement {measured.name} is not a number: {measured.value}")
     return findings
 
 
@@ -91,8 +91,8 @@ class Run:
     def __init__(self, request: Request, selection: Selection | None = None) -> None:
         self.request = request
         self.selection = selection or select(request)
-        self.probing = ModelProber(self.selection, request)
-        self.asking = ServiceProber(self.selection, request)
+        self.model_prober = ModelProber(self.selection, request)
+        self.service_prober = ServiceProber(self.selection, request)
         self._errors: dict[str, dict[str, str]] = {}
 
     def execute(
@@ -125,7 +125,7 @@ class Run:
             except NotApplicable as nothing:
                 status, reason = "skip", str(nothing)
             except DeadlinePassed:
-                reason = f"the deadline passed during this check, after {time.monotonic() - begun:.1f} s"
+                reason = f"the deadline passed during this check, after {format_duration(time.monotonic() - begun)}"
             except DoctorError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run
@@ -154,7 +154,7 @@ class Run:
     def _blocker(self, spec: CheckSpec, subject: Model | Service | None) -> str | None:
         """Return the code of the error that makes this check pointless, or None.
 
-        A model is also ill where what it is built on is.
+        A model is also broken if what it is built on is.
         """
         if subject is None or not spec.after:
             return None
@@ -171,7 +171,7 @@ class Run:
 
     @staticmethod
     def _as_reported(finding: Finding, subject: Model | Service | None) -> Finding:
-        """Lower what concerns a subject that nothing of this machine needs: it cannot make the machine unhealthy."""
+        """Lower the severity for a subject that nothing on this machine needs: it cannot make the machine unhealthy."""
         if subject is None or finding.severity == "info" or subject.required:
             return finding
         evidence: dict[str, Any] = {**finding.evidence, "needed_here": False, "severity_where_needed": finding.severity}

@@ -31,19 +31,19 @@ class ServiceProber:
         self._request = request
         self._services = {s.name: s for s in selection.services}
         self._listings: dict[str, Listing | ServiceFailure] = {}
-        self._speeches: dict[str, Generation | ServiceFailure] = {}
+        self._generations: dict[str, Generation | ServiceFailure] = {}
 
     def listing(self, service: Service) -> Listing | ServiceFailure:
         """Return which models the service lists. Never raises for the service."""
         if service.name not in self._listings:
             from sage_doctor.services import list_models  # noqa: PLC0415 - a run without services needs no HTTP
 
-            self._listings[service.name] = list_models(_endpoint(service), self._patience(service))
+            self._listings[service.name] = list_models(_endpoint(service), self._timeouts(service))
         return self._listings[service.name]
 
     def speech(self, service: Service) -> Generation | ServiceFailure:
         """Return how a short generation went. Never raises for the service."""
-        if service.name not in self._speeches:
+        if service.name not in self._generations:
             from sage_doctor.services import generate  # noqa: PLC0415 - likewise
 
             spec = service.spec
@@ -52,12 +52,12 @@ class ServiceProber:
                 spec.model,
                 spec.prompt or DEFAULT_PROMPT,
                 most_tokens=spec.max_new_tokens,
-                timeouts=self._patience(service),
+                timeouts=self._timeouts(service),
             )
-            self._speeches[service.name] = self._by_another(service, said) or said
-        return self._speeches[service.name]
+            self._generations[service.name] = self._wrong_model(service, said) or said
+        return self._generations[service.name]
 
-    def _by_another(self, service: Service, said: Generation | ServiceFailure) -> ServiceFailure | None:
+    def _wrong_model(self, service: Service, said: Generation | ServiceFailure) -> ServiceFailure | None:
         """Return that another model answered, where the list of models could not tell whether this one is there."""
         from sage_doctor.services import Generation, Listing, ServiceFailure  # noqa: PLC0415 - likewise
 
@@ -97,7 +97,7 @@ class ServiceProber:
         said = self.speech(service)
         return said if isinstance(said, ServiceFailure) and said.kind != "slow" else None
 
-    def _patience(self, service: Service) -> Timeouts:
+    def _timeouts(self, service: Service) -> Timeouts:
         """Return how long to wait: derived from the budget, within the run's deadline."""
         from sage_doctor.services import Timeouts  # noqa: PLC0415 - likewise
 

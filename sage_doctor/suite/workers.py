@@ -6,10 +6,10 @@ releases of pytest that no longer let it. Groups are told here from the ids them
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.subjects.selection import Selection
+from sage_doctor.suite.pytest_internals import group_scheduler
 
 if TYPE_CHECKING:
     import pytest
@@ -40,29 +40,4 @@ class GroupScheduler:
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Return a scheduler that keeps groups together."""
-        scheduling = importlib.import_module("xdist.scheduler")  # only where there are workers; it is not typed
-        scheduler = scheduling.LoadScopeScheduling(config, log)
-        scheduler._split_scope = self.group_of  # noqa: SLF001 - what xdist says to override
-        remove = scheduler.remove_node
-
-        def remove_node(node: Any) -> str | None:
-            lethal = pop_crashed_test(scheduler.assigned_work.get(node, {}))
-            remove(node)
-            return lethal
-
-        scheduler.remove_node = remove_node
-        return scheduler
-
-
-def pop_crashed_test(work: dict[str, dict[str, bool]]) -> str | None:
-    """Return the test that a dead worker was at, None where it had done all, and count it as done.
-
-    xdist would hand it to the next worker, which would die of it as well. `work` are a worker's groups of tests, each
-    test with whether it has ended.
-    """
-    for tests in work.values():
-        for test, ended in tests.items():
-            if not ended:
-                tests[test] = True
-                return test
-    return None
+        return group_scheduler(config, log, self.group_of)

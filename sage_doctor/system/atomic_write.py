@@ -1,76 +1,87 @@
-"""Writing files so that a kill at any moment leaves the old content or the new, and one writer at a time."""
+"""Writing files so that a kill at any moment leaves the old content or the new."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
-import tempfile
-import time
-from collections.abc import Iterator
+import re
 from pathlib import Path
+from typing import Final
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.state_directory import alive
 from sage_doctor.text import printable
+
+# File systems that cannot flush a directory say so, and a directory that may be written to need not be readable.
+_CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES})
 
 
 def atomic_write(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`: a temporary file beside it, flushed to disk, then renamed over it.
 
-    Keeps the mode of a file that is replaced; a new one gets what the umask leaves. A pipe or device is written as
-    it is, and so is what `/dev/stdout` leads to. Raises `DoctorError` naming the path.
+    Keeps the mode of a file that is replaced; a new one gets what the umask leaves. A link stays a link. A pipe or
+    device is written as it is, and so is what `/dev/stdout` leads to. Raises `DoctorError` naming the path.
     """
     raw = text.encode("utf-8", "surrogateescape")
     try:
         if _is_stream(path):
             _write_stream(path, raw)
             return
-        target = Path(os.path.realpath(path))  # a link stays a link
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:32]}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fchmod(file.fileno(), _mode_for(target))
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        target = Path(os.path.realpath(path))
+        replace_file(target, raw, mode=_mode_of(target))
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
         raise DoctorError(f"{printable(str(path))} could not be written: {reason}") from error
 
 
-@contextlib.contextmanager
-def file_lock(path: Path, *, wait_s: float) -> Iterator[None]:
-    """Hold the lock file at `path`, which stays there, empty. The lock itself ends with the process, however it ends.
+def replace_file(path: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
+    """Make `path` a file with this content, at once or not at all; a link there is replaced, not followed.
 
-    Raises `DoctorError` where the file cannot be made, or another process still holds it after `wait_s` seconds.
+    Without `mode` it gets what the umask leaves. Where not `durable`, the old or the new content may be lost when the
+    power fails, as is right for a cache. What killed processes left beside the file is removed. Raises `OSError`.
     """
+    _sweep(path)
+    temporary = path.parent / f".{path.name[:32]}.sage-new-{os.getpid()}-{os.urandom(4).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(temporary, flags, 0o666 if mode is None else mode & 0o666)
     try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        handle = os.open(path, flags, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's entries to disk, where its file system can do that. Raises `OSError`."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise DoctorError(f"{printable(str(path))} cannot be locked: {reason}") from error
-    try:
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise DoctorError(f"{printable(str(path))} is held by another process") from None
-                time.sleep(0.01)
-            except OSError as error:  # a file system without locks
-                reason = os.strerror(error.errno or 0).lower()
-                raise DoctorError(f"{printable(str(path))} cannot be locked: {reason}") from error
-        yield
-    finally:
-        os.close(handle)
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def _sweep(path: Path) -> None:
+    left = re.compile(re.escape(f".{path.name[:32]}.sage-new-") + r"(\d{1,9})-[0-9a-f]{8}")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            found = left.fullmatch(name)
+            if found is not None and not alive(int(found[1])):
+                os.unlink(path.parent / name)
 
 
 def _is_stream(path: Path) -> bool:
@@ -89,10 +100,8 @@ def _write_stream(path: Path, raw: bytes) -> None:
         file.write(raw)
 
 
-def _mode_for(target: Path) -> int:
+def _mode_of(target: Path) -> int | None:
     try:
         return target.stat().st_mode & 0o7777
     except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+        return None

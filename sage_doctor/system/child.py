@@ -1,4 +1,4 @@
-"""A short-lived child process that cannot hang us, flood us, or leave anything running behind."""
+"""A child process that cannot hang us, flood us, or leave anything running behind."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Literal
 
 MOST_OUTPUT = 4 * 1024 * 1024
 _PART = 1 << 16
@@ -28,11 +28,27 @@ class ChildResult:
     timed_out: bool = False
     flooded: bool = False
 
+    @property
+    def text(self) -> str:
+        """What it wrote to standard output, as text."""
+        return self.out.decode("utf-8", "replace")
+
+    @property
+    def last_error(self) -> str:
+        """The last line that it wrote to standard error; empty where it wrote nothing."""
+        return next(iter(self.err.decode("utf-8", "replace").strip().splitlines()[-1:]), "")
+
+
+# Where a child's output goes: into the result, both streams into the result's `out`, or where ours goes.
+Output = Literal["captured", "together", "ours"]
+
 
 class Child:
     """A started child in its own process group; its standard input is empty, or the few bytes of `ask`.
 
-    Its deadline counts from the start. `finish` must be called in the end; `kill` may be called instead.
+    Its deadline counts from the start. `finish` must be called in the end; `kill` may be called instead. A child that
+    prints more than `MOST_OUTPUT` is ended, unless `keep_end`: then the end of each stream is kept. `on_line` is called
+    with each line of standard output as it comes.
     """
 
     def __init__(
@@ -43,17 +59,19 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         ask: bytes = b"",
+        output: Output = "captured",
+        keep_end: bool = False,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         """Start the child. Raises `OSError` where the program cannot be executed."""
         self._deadline = time.monotonic() + timeout_s
-        with tempfile.TemporaryFile() as source:  # a file cannot block us, however slowly the child reads
-            source.write(ask)
-            source.seek(0)
+        self._keep_end, self._on_line, self._line = keep_end, on_line, b""
+        with _source(ask) as source:
             self._process = subprocess.Popen(
                 list(command),
-                stdin=source if ask else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdin=source,
+                stdout=None if output == "ours" else subprocess.PIPE,
+                stderr={"captured": subprocess.PIPE, "together": subprocess.STDOUT, "ours": None}[output],
                 env=None if env is None else dict(env),
                 cwd=cwd,
                 start_new_session=True,
@@ -96,16 +114,41 @@ class Child:
                     break  # a grandchild still holds the pipe: what the child said is all there
                 for key, _ in ready:
                     part = os.read(key.fd, _PART)
-                    parts[key.data] += part
+                    self._take(parts[key.data], part, lines=key.data == "out")
                     if not part:
                         selector.unregister(key.fd)
-                if sum(map(len, parts.values())) > MOST_OUTPUT:
+                if not self._keep_end and sum(map(len, parts.values())) > MOST_OUTPUT:
                     return _outcome(parts, flooded=True)
         try:
             code = self._process.wait(max(0.0, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             return _outcome(parts, timed_out=True)
         return _outcome(parts, code=code)
+
+    def _take(self, said: bytearray, part: bytes, *, lines: bool) -> None:
+        said += part
+        if self._keep_end:
+            del said[:-MOST_OUTPUT]
+        if lines and self._on_line is not None:
+            *whole, self._line = (self._line + part).split(b"\n")
+            if not part and self._line:  # its end
+                whole, self._line = [self._line], b""
+            for line in whole:
+                self._on_line(line.decode("utf-8", "replace"))
+
+
+@contextlib.contextmanager
+def _source(ask: bytes) -> Iterator[IO[bytes] | int]:
+    """Give what becomes the child's standard input: a file cannot block us, however slowly the child reads."""
+    if not ask:
+        yield subprocess.DEVNULL
+        return
+    import tempfile  # noqa: PLC0415 - brings much that a child without input does not need
+
+    with tempfile.TemporaryFile() as source:
+        source.write(ask)
+        source.seek(0)
+        yield source
 
 
 def _outcome(
@@ -123,10 +166,15 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     ask: bytes = b"",
+    output: Output = "captured",
+    keep_end: bool = False,
+    on_line: Callable[[str], None] | None = None,
 ) -> ChildResult | None:
     """Run a program to its end; None where it is not installed or cannot be executed."""
     try:
-        child = Child(command, timeout_s=timeout_s, env=env, cwd=cwd, ask=ask)
+        child = Child(
+            command, timeout_s=timeout_s, env=env, cwd=cwd, ask=ask, output=output, keep_end=keep_end, on_line=on_line
+        )
     except OSError:
         return None
     return child.finish()

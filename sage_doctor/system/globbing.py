@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -100,6 +101,34 @@ class Glob:
 def is_wild(segment: str) -> bool:
     """Return whether a part of a glob stands for more than one name."""
     return _MAGIC.search(segment) is not None
+
+
+@lru_cache(maxsize=256)
+def glob_pattern(glob: str) -> re.Pattern[str]:
+    """Return a glob as a regular expression over paths with /: `**/` is any number of directories, `*` no slash.
+
+    A glob that ends in / means everything below.
+    """
+    glob = glob.removeprefix("./")
+    if glob.endswith("/"):
+        glob += "**"
+    parts = []
+    position = 0
+    while position < len(glob):
+        for text, pattern in (("**/", "(?:[^/]+/)*"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")):
+            if glob.startswith(text, position):
+                parts.append(pattern)
+                position += len(text)
+                break
+        else:
+            bracket = re.compile(r"\[[!^]?\]?[^\]]*\]").match(glob, position)
+            text = bracket[0] if bracket is not None else glob[position]
+            parts.append(re.sub(r"^\[!", "[^", text).replace("\\", "\\\\") if bracket is not None else re.escape(text))
+            position += len(text)
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error:
+        return re.compile(re.escape(glob))
 
 
 def numbering(pattern: str) -> Callable[[str], int | None]:

@@ -1,4 +1,4 @@
-"""Where the doctor keeps what it must remember, and whether the process that left something there still lives."""
+"""Where the doctor keeps what it remembers, and whether the process that left something there still lives."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def state_directory(environ: Mapping[str, str], home: Path) -> Path:
         return Path(given)
     base = environ.get("XDG_STATE_HOME", "")
     return (Path(base) if os.path.isabs(base) else home / ".local" / "state") / "sage-doctor"
+
+
+def cache_directory(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where this user's doctor keeps what it could find out again: `$XDG_CACHE_HOME/sage-doctor`."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor"
 
 
 def alive(pid: object) -> bool:

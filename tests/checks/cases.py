@@ -94,7 +94,7 @@ class Bench:
             given: Mapping[str, Any] = {
                 "model": subject,
                 "service": subject,
-                "ask": run.asking,
+                "ask": run.service_prober,
                 "host": host,
                 "machine": host.machine,
                 "session": host.session,

@@ -201,13 +201,13 @@ def base_of_the_manifest(bench: Bench) -> None:
     bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "full"\npath = "base"\n', "a")
 
 
-@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "no usable config.json")
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "config.json is missing")
 def base_without_configuration(bench: Bench) -> None:
     healthy(bench)
     (bench.root / "base" / "config.json").unlink()
 
 
-@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "it has no weights")
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "the weights are missing")
 def base_without_weights(bench: Bench) -> None:
     healthy(bench)
     (bench.root / "base" / MODEL).unlink()

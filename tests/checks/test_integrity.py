@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,14 @@ def recorded(place: Path, *names: str) -> None:
 
 
 @CASES.passes("check_hashes")
+@CASES.passes("check_library")
 @CASES.passes("check_numbers")
 def as_downloaded(bench: Bench) -> None:
     recorded(write_full(bench.here), MODEL)
 
 
 @CASES.passes("check_hashes")
+@CASES.passes("check_library")
 @CASES.passes("check_numbers")
 def adapter_as_downloaded(bench: Bench) -> None:
     recorded(write_adapter(bench.here, "org/name"), ADAPTER)
@@ -65,6 +68,51 @@ def not_what_git_lfs_points_to(bench: Bench) -> None:
     for words in (["init", "-q"], ["add", MODEL]):
         subprocess.run(["git", *words], cwd=place, check=True)
     (place / "weights").replace(place / MODEL)
+
+
+def library(bench: Bench, code: str) -> None:
+    """Put a library of this code in the place of the sessions' safetensors."""
+    write_sharded(bench.here)
+    package = bench.root / "library" / "safetensors"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"__version__ = '0.0.7'\n{code}\n")
+    bench.environ["PYTHONPATH"] = str(package.parent)
+
+
+@CASES.finds("check_library", "weights-reader-disagrees", "safetensors 0.0.7 cannot read model-00001-of-00002")
+def a_library_that_refuses_them(bench: Bench) -> None:
+    library(bench, "def safe_open(path, framework):\n    raise ValueError('unknown dtype')")
+
+
+@CASES.finds("check_library", "weights-reader-disagrees", "finds other tensors")
+def a_library_that_finds_other_tensors(bench: Bench) -> None:
+    library(
+        bench,
+        "class safe_open(dict):\n    def __init__(self, path, framework):\n        super().__init__(other=1)\n"
+        "    def __enter__(self):\n        return self\n    def __exit__(self, *error):\n        return None\n",
+    )
+
+
+@CASES.finds("check_library", "weights-reader-disagrees", "ended with status 7")
+def a_library_that_dies_of_them(bench: Bench) -> None:
+    library(bench, "import os\ndef safe_open(path, framework):\n    os._exit(7)")
+
+
+@CASES.passes("check_library")
+def an_interpreter_without_the_library(bench: Bench) -> None:
+    """The doctor's own is asked instead."""
+    write_full(bench.root / "m")
+    python = bench.root / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    text = '[machines.here]\nmatch.hostname = "*"\npython = "./python"\n[models.m]\nkind = "full"\npath = "m"\n'
+    bench.manifest(text, "m")
+
+
+@CASES.skips("check_library", "no safetensors")
+def pickles_are_not_opened(bench: Bench) -> None:
+    write_full(bench.here)
+    (bench.here / MODEL).rename(bench.here / "pytorch_model.bin")
 
 
 @CASES.finds("check_hashes", "weights-unverified", "no hash", severity="info")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,14 +77,14 @@ def test_a_drift_is_named_and_ends_with_one(doctor: Doctor, place: Path) -> None
     before = lock_of(place)
     done = doctor("lock", "--check", cwd=place)
     assert done.code == 1
-    assert "drifted    b: the same tensors, alike in names, types and shapes, with other numbers" in done.out
-    assert "same       tuned" in done.out
+    assert "drifted  b      the same tensors, alike in names, types and shapes, with other numbers" in done.out
+    assert "same     tuned" in done.out
     assert lock_of(place) == before
     report = doctor("check", "-l", "integrity", "-f", "json", cwd=place).report
     assert [(f["code"], f["subject"]) for f in report["findings"] if f["severity"] == "error"] == [
         ("weights-drift", "b")
     ]
-    assert doctor("lock", cwd=place).out.startswith("changed    b: ")
+    assert doctor("lock", cwd=place).out.startswith("changed  b  ")
     assert doctor("lock", "--check", cwd=place).code == 0
 
 
@@ -106,7 +110,7 @@ def test_two_machines_find_the_one_with_another_base(doctor: Doctor, place: Path
     (sprout / "sprout.lock").rename(place / "sprout.lock")
     done = doctor("lock", "--diff", "sprout.lock", cwd=place)
     assert done.code == 1
-    assert "differs    tuned: the base it is loaded onto (b) has other weights" in done.out
+    assert "differs  tuned  the base it is loaded onto (b) has other weights" in done.out
     assert "in sprout.lock" in done.out
     shutil.copy(place / "sage-doctor.lock", place / "sprout.lock")
     done = doctor("lock", "--diff", "sprout.lock", cwd=place)
@@ -126,13 +130,13 @@ def test_an_entry_of_a_model_that_is_not_here_is_kept_and_said(doctor: Doctor, p
     shutil.rmtree(place / "base")
     done = doctor("lock", cwd=place)
     assert done.code == 1
-    assert "not here   b: " in done.out
+    assert "not here  b  " in done.out
     assert "its entry is kept" in done.out
     assert "[models.b]" in lock_of(place)
     assert doctor("lock", "--check", cwd=place).code == 1
     (place / "sage-doctor.lock").write_text(before)
     done = doctor("lock", "--prune", "b", cwd=place)
-    assert "removed    b" in done.out
+    assert "removed   b  " in done.out
     assert "[models.b]" not in lock_of(place)
     assert "[models.tuned]" in lock_of(place)
 
@@ -142,7 +146,7 @@ def test_an_entry_that_the_manifest_does_not_name_is_kept_until_pruned(doctor: D
     text = lock_of(place).replace("[models.b]", "[models.gone]").replace("[models.b.files]", "[models.gone.files]")
     (place / "sage-doctor.lock").write_text(text)
     done = doctor("lock", cwd=place)
-    assert "kept       gone: not in the manifest any more; --prune removes it" in done.out
+    assert "kept  gone   not in the manifest any more; --prune removes it" in done.out
     assert "[models.gone]" in lock_of(place)
     assert doctor("lock", "--prune", cwd=place).code == 0
     assert "[models.gone]" not in lock_of(place)
@@ -155,7 +159,7 @@ def test_a_broken_model_is_not_recorded_and_its_entry_stays(doctor: Doctor, plac
     (place / "base" / MODEL).unlink()
     done = doctor("lock", cwd=place)
     assert done.code == 1
-    assert "broken     b: there are no weights; its entry is kept" in done.out
+    assert "broken  b      the weights are missing; its entry is kept" in done.out
     assert lock_of(place) == before
     (place / "sage-doctor.lock").unlink()
     shutil.rmtree(place / "tuned")
@@ -192,7 +196,7 @@ def test_a_needed_model_without_an_entry_is_a_drift(doctor: Doctor, place: Path)
     doctor("lock", "b", cwd=place)
     done = doctor("lock", "--check", cwd=place)
     assert done.code == 1
-    assert "new        tuned: not locked" in done.out
+    assert "new   tuned  not locked" in done.out
 
 
 @pytest.mark.parametrize("words", [["--check"], [], ["--diff", "sage-doctor.lock"], ["--prune"]])
@@ -200,7 +204,7 @@ def test_a_broken_lock_is_told_by_line_and_left_alone(doctor: Doctor, place: Pat
     (place / "sage-doctor.lock").write_text("schema = 1\n<<<<<<< HEAD\n")
     done = doctor("lock", *words, cwd=place)
     assert done.code == 2
-    assert "sage-doctor.lock:2: a merge left both sides here" in done.err
+    assert "sage-doctor.lock:2: unresolved merge conflict" in done.err
     assert lock_of(place) == "schema = 1\n<<<<<<< HEAD\n"
 
 
@@ -255,3 +259,27 @@ def test_a_hostile_model_directory_writes_nothing_odd(doctor: Doctor, place: Pat
     assert done.code == 0, done.err
     assert all(line.isprintable() for line in lock_of(place).splitlines())
     assert doctor("lock", "--check", cwd=place).code == 0
+
+
+def test_progress_goes_to_a_terminal_and_leaves_no_trace(place: Path, environment: dict[str, str]) -> None:
+    """Standard output is a pipe meanwhile, and gets what it gets without a terminal."""
+    master, slave = pty.openpty()
+    words = [sys.executable, "-m", "sage_doctor"]
+    for command in (["lock"], ["check", "-l", "integrity"]):
+        done = subprocess.run(
+            [*words, *command],
+            cwd=place,
+            env={**environment, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        assert b"\x1b" not in done.stdout
+        shown = os.read(master, 1 << 20)
+        assert (b"hashing" if command == ["lock"] else b"tuned: ") in shown
+        assert shown.endswith(b"\r\x1b[1A\x1b[2K")
+    os.close(slave)
+    os.close(master)

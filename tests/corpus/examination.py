@@ -20,6 +20,21 @@ CHECKOUT = HERE.parents[1]
 DEADLINE = 240  # seconds; whoever needs them hangs
 AT_ONCE = 2
 TREE, STOCK, VARIANTS = "tree", "tree--stock", "tree--variants"
+# What a user may type in a directory without a model and a manifest, and the exit code of each.
+TARGETS: tuple[tuple[list[str], int], ...] = (
+    ([], 3),  # the working directory holds nothing to examine
+    (["check"], 3),
+    (["check", "."], 3),
+    (["check", "missing/model"], 1),  # a path, so the user means a directory: it is ill, not misspelt
+    (["check", "/home/sprout/model-zoo/introspective-qwen-merged"], 1),
+    (["check", "notes.txt"], 1),
+    (["check", "introspective-qwen"], 2),  # a name, and no manifest that could know it
+    (["check", "--level", "deepest", "."], 2),
+    (["check", "--format", "yaml", "."], 2),
+    (["check", "-m", "missing.toml"], 2),
+    (["check", "--no-such-option"], 2),
+    (["chekc"], 2),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +74,14 @@ def alone(cases: Iterable[Case]) -> list[Case]:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The directories of the corpus below `root`, and what the doctor said about each."""
+    """The directories of the corpus below `root`, and what the doctor said about each.
+
+    The doctor is that of `checkout`, run by `python`. What builds the directories is this checkout's own.
+    """
 
     root: Path
+    checkout: Path = CHECKOUT
+    python: str = sys.executable
 
     @property
     def tree(self) -> Path:
@@ -109,7 +129,8 @@ class Corpus:
         home = self.root / "home"
         home.mkdir(parents=True, exist_ok=True)
         places = {name: str(home / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")}
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+        names = ("PATH", "LANG", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         return {
             **kept,
             **places,
@@ -117,12 +138,25 @@ class Corpus:
             "HF_HOME": str(home / "huggingface"),
             "HF_HUB_CACHE": str(self.root / "hub"),
             "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONPATH": str(self.checkout),
             "PYTHONUTF8": "1",
         }
 
-    def examine(self, cases: Iterable[Case]) -> None:
-        """Let the doctor examine some cases alone, the healthy ones by family, and the tree as a whole."""
+    def ask(self, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `sage-doctor` with `words`."""
+        return subprocess.run(
+            [self.python, "-m", "sage_doctor", *words],
+            cwd=cwd,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def examine(self, singly: Iterable[Case]) -> None:
+        """Let the doctor examine the tree as a whole, two families of healthy ones, and `singly` each case alone."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             waiting = [
                 pool.submit(self._check, name, [str(folder)], cwd=self.root, level=level)
@@ -132,7 +166,7 @@ class Corpus:
                     (VARIANTS, self.tree / "variants", "integrity"),
                 )
             ]
-            for case in alone(cases):
+            for case in singly:
                 bench = self.bench(case)
                 words = ["-m", "sage-doctor.toml"] if case.manifest else ["--", str(bench.here / case.target)]
                 cwd = bench.here if case.manifest else bench.beside
@@ -151,7 +185,7 @@ class Corpus:
         output = f"json:{place / name}.json"
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "sage_doctor", "check", "-l", level, "-o", output, *words],
+                [self.python, "-m", "sage_doctor", "check", "-l", level, "-o", output, *words],
                 cwd=cwd,
                 env={**self.environment(), **(changes or {})},
                 stdin=subprocess.DEVNULL,

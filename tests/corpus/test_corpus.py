@@ -78,10 +78,9 @@ def test_among_many(examined: Corpus, case: Case) -> None:
     hold(case, examined.run(TREE), os.path.normpath(Path(case.name) / case.target / case.subject))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_runs_no_code_of_a_model(examined: Corpus, case: Case) -> None:
+def test_runs_no_code_of_a_model(examined: Corpus) -> None:
     """No pickle was loaded and no module imported."""
-    assert not examined.bench(case).bait.exists()
+    assert [case.name for case in CASES if examined.bench(case).bait.exists()] == []
 
 
 @pytest.mark.parametrize("name", [TREE, STOCK, VARIANTS])

@@ -132,9 +132,21 @@ def test_session_on_a_hollow_model_fails_with_the_line_that_is_shown(tmp_path: P
     assert screen == ["  $ python sage/raising/scripts/run_session_primary.py"]
 
 
-def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """From nothing: the model is converted, the incident broken, diagnosed, cured, and the session answers."""
+def test_who_has_no_model_yet_is_told_that_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hollow_model: Path
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(walk, "converted", lambda: hollow_model)
+    monkeypatch.setattr(walk, "_play", lambda _it, _echo: None)
+    screen: list[str] = []
+    assert walk.run_demo(tmp_path, echo=screen.append) == 0
+    assert screen[0] == "Making the demo's model, SmolLM2-135M-Instruct: once, for about half a minute."
+    assert (tmp_path / "thor").is_dir()
+
+
+def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_cache: Path) -> None:
+    """With the model converted: the incident is broken, diagnosed, cured, and the session answers."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(demo_cache))
     monkeypatch.setenv("SAGE_DOCTOR_MANIFEST", "/nowhere/of/the/users.toml")
     screen: list[str] = []
     code = walk.run_demo(tmp_path, echo=screen.append)
@@ -154,4 +166,4 @@ def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         assert part in shown
     assert shown.count("SAGE: I am SAGE") == 3  # two sessions, and the one behind the gate
     assert "Traceback" not in shown
-    assert [f.name for f in (tmp_path / "cache" / "sage-doctor" / "demo").iterdir()] == ["SmolLM2-135M-Instruct"]
+    assert [f.name for f in (demo_cache / "sage-doctor" / "demo").iterdir()] == ["SmolLM2-135M-Instruct"]

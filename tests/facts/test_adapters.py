@@ -1,4 +1,3 @@
-# ruff: noqa: TID253 - what is tested is agreement with the real libraries
 import contextlib
 import json
 import warnings
@@ -9,10 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
-from peft import LoraConfig, get_peft_model
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from checks import adapter_tensors as checks
 from sage_doctor.errors import NotApplicable
@@ -52,6 +47,8 @@ EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
 
 @pytest.fixture(autouse=True, scope="module")
 def silence() -> Iterator[None]:
+    import transformers
+
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -79,6 +76,10 @@ class Trained:
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Trained]:
     def make(kind: str, *, embeddings: bool = False, **lora: Any) -> Trained:
+        import torch
+        from peft import LoraConfig, get_peft_model
+        from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
         with warnings.catch_warnings(), torch.device("cpu"):
             warnings.simplefilter("ignore")
             base = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**TINY[kind]))
@@ -181,6 +182,8 @@ def test_all_linear_layers_of_a_mixture(train: Callable[..., Trained]) -> None:
 
 
 def test_but_a_wrong_rank_or_base_is_reported(train: Callable[..., Trained]) -> None:
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
     trained = train("qwen2")
     path = trained.directory / "adapter/adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"r": 5}))

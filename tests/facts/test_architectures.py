@@ -1,4 +1,3 @@
-# ruff: noqa: TID253 - what is tested is agreement with the real libraries
 """The doctor does not cry wolf: what transformers builds by default is possible, and fits its own configuration."""
 
 import json
@@ -9,10 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
-from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM
-from transformers.models.auto import modeling_auto
 
 from checks import config as checks
 from sage_doctor.facts.config import _DIVIDED, _HEAD_SIZES, impossible_sizes, read_config_facts
@@ -39,6 +34,8 @@ def as_written(config: Any) -> dict[str, Any]:
 
 def quietly(make: Callable[[], Any]) -> Any:
     """Return what `make` makes on the meta device, or None where the defaults cannot be made in that form."""
+    import torch
+
     try:
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")
@@ -48,6 +45,8 @@ def quietly(make: Callable[[], Any]) -> Any:
 
 
 def language_models() -> Iterator[str]:
+    from transformers.models.auto import modeling_auto
+
     for names in (
         modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -59,6 +58,8 @@ def language_models() -> Iterator[str]:
 
 @pytest.fixture(autouse=True, scope="module")
 def silence() -> Iterator[None]:
+    import transformers
+
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     yield
@@ -66,6 +67,8 @@ def silence() -> Iterator[None]:
 
 
 def test_default_configurations_are_possible() -> None:
+    from transformers import CONFIG_MAPPING
+
     reported, made = {}, 0
     for name in sorted(set(language_models()) - UNMADE):
         config = quietly(CONFIG_MAPPING[name])
@@ -81,6 +84,8 @@ def test_default_configurations_are_possible() -> None:
 
 def shallow(name: str) -> tuple[Any, Any]:
     """Return a default configuration of two layers, else of as many as it has, and its model without weights."""
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
     kind = CONFIG_MAPPING[name]
     config = quietly(kind)
     if config is None:
@@ -98,6 +103,8 @@ def shallow(name: str) -> tuple[Any, Any]:
 @cache
 def built() -> Mapping[str, tuple[Any, Any]]:
     """Return configurations and models of the causal architectures that can be built from defaults."""
+    from transformers.models.auto import modeling_auto
+
     pairs = {name: shallow(name) for name in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
     return {name: pair for name, pair in pairs.items() if pair[1] is not None}
 
@@ -183,6 +190,8 @@ def test_but_a_wrong_configuration_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(_DIVIDED))
 def test_architectures_that_refuse_heads_which_do_not_divide(name: str) -> None:
+    from transformers import CONFIG_MAPPING, AutoModel
+
     kind = CONFIG_MAPPING[name]
     defaults = kind().to_dict()
     width = next(k for k in WIDTHS if type(defaults.get(k)) is int)

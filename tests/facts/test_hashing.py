@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sage_doctor.facts import hashing
 from sage_doctor.facts.hashing import hash_file, hash_files
 from sage_doctor.readers.known_hash import Algorithm
+from sage_doctor.system.fingerprint import Fingerprint
 from sage_doctor.system.path_info import UnreadableFile
 
 CONTENT = os.urandom(3 * (1 << 20) + 17)
@@ -15,11 +17,16 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 GIT = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT, usedforsecurity=False).hexdigest()
 
 
-def weights(directory: Path, name: str = "model.safetensors", *, old: bool = True) -> Path:
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files just written are taken for settled; nobody can set their inodes' times back."""
+    monkeypatch.setattr(hashing, "_RACY_NS", -1)
+
+
+def weights(directory: Path, name: str = "model.safetensors") -> Path:
     path = directory / name
     path.write_bytes(CONTENT)
-    if old:
-        os.utime(path, (1_700_000_000, 1_700_000_000))
+    os.utime(path, (1_700_000_000, 1_700_000_000))
     return path
 
 
@@ -78,10 +85,32 @@ def test_forgotten_when_time_size_or_inode_change(tmp_path: Path) -> None:
     assert one(path, cache) == SHA256
 
 
-def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path) -> None:
+def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "_RACY_NS", 2_000_000_000)
     cache = tmp_path / "hashes.json"
-    assert one(weights(tmp_path, old=False), cache) == SHA256
+    assert one(weights(tmp_path), cache) == SHA256  # its date was set back
     assert not cache.exists()
+
+
+def test_a_file_rewritten_in_place_is_hashed_again_although_its_date_was_set_back(tmp_path: Path) -> None:
+    path, cache = weights(tmp_path), tmp_path / "hashes.json"
+    before = path.stat()
+    assert one(path, cache) == SHA256
+    with path.open("r+b") as file:  # as unpacking a second archive over the first one does
+        file.write(bytes(len(CONTENT)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+    assert one(path, cache) == hashlib.sha256(bytes(len(CONTENT))).hexdigest()
+
+
+def test_a_cache_of_the_version_that_did_not_look_at_ctime_is_not_believed(tmp_path: Path) -> None:
+    path, cache = weights(tmp_path), tmp_path / "hashes.json"
+    status = path.stat()
+    identity = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
+    entry = {"identity": identity, "fingerprint": [*Fingerprint.of(status)], "sha256": "f" * 64}
+    cache.write_text(json.dumps({"version": 1, "files": {str(path): entry}}))
+    assert one(path, cache) == SHA256
 
 
 @pytest.mark.parametrize(
@@ -90,18 +119,17 @@ def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path) -> None:
         "",
         "{",
         "[]",
-        '{"version": 2, "files": {}}',
-        '{"version": 1, "files": []}',
-        '{"version": 1, "files": {"PATH": 7}}',
-        '{"version": 1, "files": {"PATH": {"identity": "IDENTITY", "sha256": "short"}}}',
-        '{"version": 1, "files": {"PATH": {"identity": "IDENTITY", "sha256": null}}}',
+        '{"version": 3, "files": {}}',
+        '{"version": 2, "files": []}',
+        '{"version": 2, "files": {"PATH": 7}}',
+        '{"version": 2, "files": {"PATH": {"fingerprint": "FINGERPRINT", "sha256": "short"}}}',
+        '{"version": 2, "files": {"PATH": {"fingerprint": "FINGERPRINT", "sha256": null}}}',
     ],
 )
 def test_a_broken_cache_is_an_empty_one(tmp_path: Path, text: str) -> None:
     path, cache = weights(tmp_path), tmp_path / "hashes.json"
-    status = path.stat()
-    identity = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
-    cache.write_text(text.replace("PATH", str(path)).replace('"IDENTITY"', json.dumps(identity)))
+    found = json.dumps(Fingerprint.of(path.stat()))
+    cache.write_text(text.replace("PATH", str(path)).replace('"FINGERPRINT"', found))
     assert one(path, cache) == SHA256
     poison(cache)
     assert one(path, cache) == "f" * 64

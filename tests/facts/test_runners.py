@@ -11,3 +11,12 @@ def test_globs_match_regular_files_below_the_manifest(tmp_path: Path) -> None:
     assert [p.name for p in find_runners("scripts/run_*.py", tmp_path)] == ["run_a.py", "run_b.py"]
     assert [p.name for p in find_runners(str(tmp_path / "scripts/o*.py"), Path("/"))] == ["other.py"]
     assert find_runners("nowhere/*.py", tmp_path) == []
+
+
+def test_links_to_their_own_parents_are_not_followed_for_ever(tmp_path: Path) -> None:
+    scripts = tmp_path / "scripts"
+    (scripts / "deep").mkdir(parents=True)
+    (scripts / "deep/run.py").touch()
+    (scripts / "top").symlink_to(tmp_path)
+    (scripts / "deep/again").symlink_to(tmp_path)
+    assert find_runners("scripts/**/*.py", tmp_path) == [scripts / "deep/run.py"]

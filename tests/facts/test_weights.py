@@ -1,4 +1,3 @@
-# ruff: noqa: TID253 - what is tested is agreement with the real loader
 import itertools
 import json
 import os
@@ -6,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers.modeling_utils import _get_resolved_checkpoint_files
 
 from sage_doctor.facts.weights import escapes, expected_shards, read_shard_index, read_weights
 from sage_doctor.readers.tree import read_tree
@@ -30,6 +28,8 @@ def fill(directory: Path, names: tuple[str, ...]) -> None:
 
 def loaders_choice(directory: Path, explicit: str | None) -> list[str] | None:
     """Return the files that from_pretrained would open, None where it refuses or opens what is not there."""
+    from transformers.modeling_utils import _get_resolved_checkpoint_files
+
     try:
         files, _ = _get_resolved_checkpoint_files(
             str(directory),

@@ -12,10 +12,8 @@ def test_surroundings_are_the_same_twice_and_differ_in_words() -> None:
     one = read_environment(None, {"HOME": "/h"})
     assert difference(one, read_environment(None, {"HOME": "/h"})) is None
     assert difference({**one, "boot": "x"}, one) == "the machine was rebooted"
-    assert difference(one, read_environment(None, {"HOME": "/other"})) == "environment variables are others"
-    assert difference(one, read_environment(Path("/bin/sh"), {"HOME": "/h"})) == (
-        "the sessions' interpreter is another"
-    )
+    assert difference(one, read_environment(None, {"HOME": "/other"})) == "environment variables changed"
+    assert difference(one, read_environment(Path("/bin/sh"), {"HOME": "/h"})) == ("the sessions' interpreter changed")
     assert difference({}, one) is not None
 
 

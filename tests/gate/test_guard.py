@@ -46,7 +46,7 @@ def test_an_exception_is_told_without_a_traceback() -> None:
 
 
 def test_leaving_without_a_word_is_told() -> None:
-    assert run("os._exit(7)") == ["died None the examining process ended with status 7 and without a word"]
+    assert run("os._exit(7)") == ["died None the examining process ended with status 7 and no message"]
 
 
 def test_a_crash_is_told_by_its_signal() -> None:

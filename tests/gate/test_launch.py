@@ -8,7 +8,7 @@ import pytest
 
 from sage_doctor.errors import UsageError
 from sage_doctor.gate.decision import Decision, ModelLocation
-from sage_doctor.gate.launch import find_command, places
+from sage_doctor.gate.launch import find_command, model_variables
 
 
 def decision(**models: ModelLocation) -> Decision:
@@ -17,7 +17,7 @@ def decision(**models: ModelLocation) -> Decision:
 
 def test_places_are_named_in_capitals() -> None:
     given = Decision(state="open", role="r", reason="x", models={"qwen2.5-0.5b": ModelLocation(path="/a", base="/b")})
-    assert places(given) == {
+    assert model_variables(given) == {
         "SAGE_DOCTOR_MODEL_QWEN2_5_0_5B": "/a",
         "SAGE_DOCTOR_MODEL_QWEN2_5_0_5B_BASE": "/b",
     }
@@ -30,7 +30,7 @@ def test_two_models_of_one_variable_get_none() -> None:
         reason="x",
         models={"a-b": ModelLocation(path="/1"), "a.b": ModelLocation(path="/2"), "c": ModelLocation(path="/3")},
     )
-    assert places(given) == {"SAGE_DOCTOR_MODEL_C": "/3"}
+    assert model_variables(given) == {"SAGE_DOCTOR_MODEL_C": "/3"}
 
 
 def test_a_program_is_found_on_path_or_by_its_path(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 from sage_doctor.history import ModelState, Series, Snapshot, record
 from sage_doctor.report import CheckResult, Finding, Fix, Level, MachineInfo, Measurement, Report, Status, conclude
+from sage_doctor.system.fingerprint import Fingerprint
 
 START = dt.datetime(2026, 1, 15, 12, 0, tzinfo=dt.timezone.utc)
+FILE = Fingerprint(size=269_000_000, mtime_ns=10**18, ctime_ns=10**18, inode=7, mode=0o100644)
 SNAPSHOT = Snapshot(
     boot_id="first",
     system={"kernel": "6.8.12-tegra", "driver": "580.00"},
@@ -20,7 +22,7 @@ SNAPSHOT = Snapshot(
     packages={"torch": "2.13.0", "transformers": "4.57.1"},
     manifest="a" * 64,
     disk_free=500_000_000_000,
-    models={"m": ModelState(path="/zoo/m", found=True, files={"model.safetensors": (269_000_000, 10**18, 7)})},
+    models={"m": ModelState(path="/zoo/m", found=True, files={"model.safetensors": FILE})},
 )
 
 

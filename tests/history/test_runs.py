@@ -16,7 +16,7 @@ from sage_doctor.history import Series, Snapshot, last_good_run, runs
 from sage_doctor.history.runs import MOST_AGE_S, prune
 from sage_doctor.report import Report
 
-from .runs import SNAPSHOT, START, finding, report, series, write
+from .runs import FILE, SNAPSHOT, START, finding, report, series, write
 
 ILL = report(finding("weights-missing"), number=50)
 WARNED = report(finding("weights-ambiguous", "warning"), number=50)
@@ -81,7 +81,7 @@ def test_a_run_without_a_snapshot_is_kept_and_not_compared_with(tmp_path: Path) 
 
 def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     odd = os.fsdecode(b"/srv/\xff\n.toml")
-    model = replace(SNAPSHOT.models["m"], files={os.fsdecode(b"w\xff"): (1, 2, 3)})
+    model = replace(SNAPSHOT.models["m"], files={os.fsdecode(b"w\xff"): FILE})
     where = series(tmp_path, manifest=odd, targets=(os.fsdecode(b"\xfe"),))
     snapshot = replace(SNAPSHOT, models={os.fsdecode(b"m\xff"): model})
     write(where, report(finding("weights-missing", subject=os.fsdecode(b"\xfd"))), snapshot=snapshot)

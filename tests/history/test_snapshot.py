@@ -14,6 +14,7 @@ from sage_doctor.history import ModelState, Snapshot, changes_since, take
 from sage_doctor.history.snapshot import digest
 from sage_doctor.report import Change
 from sage_doctor.subjects.selection import Request, select
+from sage_doctor.system.fingerprint import Fingerprint
 from tests.model_directories import MODEL, write_adapter, write_full
 
 from .runs import SNAPSHOT
@@ -42,8 +43,8 @@ def taken(look: object, **rest: float) -> Snapshot:
     return found
 
 
-def told(before: Snapshot, after: Snapshot, *ill: str) -> list[tuple[str, str, str | None, str | None]]:
-    return [(c.subject, c.what, c.before, c.after) for c in changes_since(before, after, ill)]
+def told(before: Snapshot, after: Snapshot, *unhealthy: str) -> list[tuple[str, str, str | None, str | None]]:
+    return [(c.subject, c.what, c.before, c.after) for c in changes_since(before, after, unhealthy)]
 
 
 def test_a_snapshot_is_complete_and_the_same_twice(look: object, tmp_path: Path) -> None:
@@ -107,6 +108,37 @@ def test_files_that_went_came_and_changed_are_named(look: object, tmp_path: Path
     assert now == f"{was}, replaced"
 
 
+def test_a_file_rewritten_in_place_whose_date_was_set_back_is_named(look: object, tmp_path: Path) -> None:
+    path = tmp_path / "zoo/base" / MODEL
+    before, status = taken(look), path.stat()
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x7f")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    was, now = next((b, a) for _, what, b, a in told(before, taken(look)) if what == f"file {MODEL}")
+    assert now == f"{was}, rewritten or renamed"
+
+
+def test_a_file_of_another_mode_is_named(look: object, tmp_path: Path) -> None:
+    path = tmp_path / "zoo/base" / MODEL
+    path.chmod(0o644)
+    before = taken(look)
+    path.chmod(0o600)
+    was, now = next((b, a) for _, what, b, a in told(before, taken(look)) if what == f"file {MODEL}")
+    assert now == f"{was}, mode 644 → 600"
+
+
+def test_what_an_older_version_did_not_write_down_is_no_difference() -> None:
+    state = ModelState(path="/zoo/m", found=True, files={"f": Fingerprint(5, 10**18, 3, 7, 0o100644)})
+    body = state.body().replace("[5,1000000000000000000,3,7,33188]", "[5,1000000000000000000,7]")
+    old = ModelState.from_body(body)
+    assert old != state
+    before, after = (replace(SNAPSHOT, models={"m": s}) for s in (old, state))
+    assert changes_since(before, after) == ()
+    other = replace(state, files={"f": Fingerprint(5, 10**18, 3, 8, 0o100644)})
+    assert [c.what for c in changes_since(before, replace(SNAPSHOT, models={"m": other}))] == ["file f"]
+
+
 def test_a_directory_that_is_gone_is_one_change(look: object, tmp_path: Path) -> None:
     before = taken(look)
     shutil.rmtree(tmp_path / "zoo/base")
@@ -167,7 +199,7 @@ def test_small_drifts_are_no_change() -> None:
 
 
 def test_ill_models_come_first_and_many_files_are_counted() -> None:
-    files = {f"f{n:03}": (n, n, n) for n in range(50)}
+    files = {f"f{n:03}": Fingerprint(n, n, n, n, n) for n in range(50)}
     state = ModelState(path="/zoo/z", found=True, files=files)
     before = replace(SNAPSHOT, models={"a": state, "z": state, "new": state})
     after = replace(SNAPSHOT, models={"a": replace(state, budget={"load_s": 3.0}), "z": replace(state, files={})})

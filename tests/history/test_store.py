@@ -130,6 +130,7 @@ from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
 from sage_doctor.history import record
+from sage_doctor.system.fingerprint import Fingerprint
 from tests.history.runs import SNAPSHOT, report, series
 disk = Path(sys.argv[2])
 where = series(disk)
@@ -141,7 +142,7 @@ with open(disk / "filler", "ab", buffering=0) as filler:
             filler.write(bytes(4096))
     except OSError:
         pass
-files = {f"shard-{n}.safetensors": (n, n, n) for n in range(1900)}
+files = {f"shard-{n}.safetensors": Fingerprint(n, n, n, n, n) for n in range(1900)}
 large = replace(SNAPSHOT, models={"m": replace(SNAPSHOT.models["m"], files=files)})
 print(record(report(number=1), large, where, verb="check"))
 (disk / "filler").unlink()
@@ -177,11 +178,11 @@ READ_ONLY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from sage_doctor.history import last_green, record
+from sage_doctor.history import last_good_run, record
 from tests.history.runs import SNAPSHOT, finding, report, series
 where = series(Path(sys.argv[2]))
 print(record(report(number=1), SNAPSHOT, where, verb="check"))
-print(last_green(where, report(finding("weights-missing"))) is not None)
+print(last_good_run(where, report(finding("weights-missing"))) is not None)
 print(sorted(p.name for p in Path(sys.argv[2]).iterdir()))
 """
 
@@ -244,7 +245,7 @@ def test_what_cannot_be_used_is_set_aside_and_a_new_history_begins(tmp_path: Pat
     (told,) = record(report(number=1), SNAPSHOT, where, verb="check")
     (aside,) = tmp_path.glob("history.sqlite3.corrupt-*")
     assert says in told
-    assert f"is kept as {aside.name}, and a new one begins" in told
+    assert f"was kept as {aside.name}, and a new one was started" in told
     assert os.lstat(aside).st_ino == before
     assert counted(where.path) == 1
     write(where, report(number=2))

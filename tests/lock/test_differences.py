@@ -68,7 +68,7 @@ def test_an_adapter_on_another_base() -> None:
     old = replace(model(), base=LockedBase(declared="org/a", model="a", weights=H["1"]))
     assert kinds(old, replace(old, base=LockedBase(declared="org/a", model="a", weights=H["2"]))) == ["base"]
     assert words(old, replace(old, base=LockedBase(declared="org/b", model="a", weights=H["1"]))) == [
-        "it says that it was trained on org/a (locked), org/b (here)"
+        "base_model_name_or_path is org/a (locked), org/b (here)"
     ]
     assert words(old, replace(old, base=LockedBase(declared="org/a", model="b", weights=H["1"]))) == [
         "it is loaded onto a (locked), b (here)"
@@ -91,9 +91,9 @@ def test_small_files_are_named_each() -> None:
     old = model(beside={"config.json": config, "tokenizer.json": config})
     new = model(beside={"config.json": LockedFile(size=12, sha256=H["d"]), "chat_template.jinja": config})
     assert words(old, new) == [
-        "chat_template.jinja is there here and not locked",
+        "chat_template.jinja: absent (locked), present (here)",
         "config.json differs: 10 bytes, sha256 cccccccccccc… locked; 12 bytes, sha256 dddddddddddd… here",
-        "tokenizer.json is there locked and not here",
+        "tokenizer.json: present (locked), absent (here)",
     ]
     assert set(kinds(old, new)) == {"files"}
 

@@ -51,7 +51,7 @@ HEAD = "schema = 1\n[models.m]\n"
         ("schema = 2\n", "x.lock:1: schema must be 1, not the number 2; a newer sage-doctor may read it"),
         ("schema = '1'\n", "x.lock:1: schema must be 1"),
         ("schema = 1\n[models.m]\nkind = \n", "x.lock:3: not a lock"),
-        (HEAD + "<<<<<<< ours\nkind = 'full'\n=======\n", "x.lock:3: a merge left both sides here"),
+        (HEAD + "<<<<<<< ours\nkind = 'full'\n=======\n", "x.lock:3: unresolved merge conflict"),
         (HEAD + "kind = 'service'\n", "x.lock:3: kind must be one of"),
         (HEAD + "kind = 'full'\nkimd = 1\n", "x.lock:4: unknown key 'kimd'; did you mean 'kind'?"),
         (

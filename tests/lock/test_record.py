@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.lock.entry import LockedModel, weights_digest
-from sage_doctor.lock.record import obstacle, record_models
+from sage_doctor.lock.record import record_models
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.merge_record import RECORD
+from sage_doctor.subjects.completeness import why_not_whole
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
 from tests.model_directories import (
@@ -84,7 +85,7 @@ def test_an_adapter_carries_its_base(tmp_path: Path) -> None:
 
 def test_an_adapter_without_its_base_is_recorded_without_one(tmp_path: Path) -> None:
     adapter = at(write_adapter(tmp_path / "a", "./gone/x"), "adapter")
-    assert obstacle(adapter) is None
+    assert not why_not_whole(adapter)
     entry = recorded(adapter).base
     assert entry is not None
     assert (entry.declared, entry.model, entry.weights) == ("./gone/x", None, None)
@@ -119,12 +120,3 @@ def test_a_cached_model_carries_its_commit(tmp_path: Path) -> None:
     model.reference = ModelPath(text="hf:org/name", hub="org/name")
     entry = recorded(model)
     assert (entry.repository, entry.commit) == ("org/name", "c" * 40)
-
-
-def test_a_broken_model_has_an_obstacle(tmp_path: Path) -> None:
-    place = write_full(tmp_path / "m")
-    (place / MODEL).write_bytes((place / MODEL).read_bytes()[:-4])
-    assert "damaged" in (obstacle(at(place)) or "")
-    (place / MODEL).unlink()
-    assert obstacle(at(place)) == "there are no weights"
-    assert "nothing is at" in (obstacle(at(tmp_path / "gone", "adapter")) or "")

@@ -29,9 +29,10 @@ def doctor(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedP
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def smol() -> Path:
-    """The real model, converted once and kept in the user's cache, as the demo keeps it."""
+@pytest.fixture
+def smol(demo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real model, converted once and kept, as the demo keeps it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(demo_cache))
     return smollm2.converted()
 
 

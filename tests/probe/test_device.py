@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +116,23 @@ def test_metal_breaks_in_its_own_ways(tmp_path: Path, torch: dict[str, Any], cod
     assert judged(tmp_path, device="mps", cuda=None, **torch).code == code
 
 
-@pytest.mark.parametrize("point", ["init", "allocate", "compute"])
-def test_a_hang_is_bounded_and_its_stage_named(tmp_path: Path, point: str) -> None:
-    outcome = examine(tmp_path, deadline_s=5, **{point: "time.sleep(600)"})  # type: ignore[arg-type]
-    found = device_finding(Host(cwd=tmp_path, home=tmp_path, environ={}), "cuda", outcome)
+POINTS = ("init", "allocate", "compute")
+
+
+@pytest.fixture(scope="module")
+def hung(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ProbeOutcome]:
+    """What becomes of a device that hangs at each point; all are waited for at once."""
+
+    def hang(point: str) -> ProbeOutcome:
+        return examine(tmp_path_factory.mktemp(point), deadline_s=5, **{point: "time.sleep(600)"})  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(len(POINTS)) as pool:
+        return dict(zip(POINTS, pool.map(hang, POINTS), strict=True))
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_hang_is_bounded_and_its_stage_named(hung: dict[str, ProbeOutcome], tmp_path: Path, point: str) -> None:
+    found = device_finding(Host(cwd=tmp_path, home=tmp_path, environ={}), "cuda", hung[point])
     assert found is not None
     assert found.code == "accelerator-timeout"
     where = {"init": "first call", "allocate": "first allocation", "compute": "first computation"}[point]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.readers.tree import MOST_DEPTH, find_model_directories, is_model_directory, read_tree
+from sage_doctor.readers.tree import find_model_directories, is_model_directory, read_tree
+from sage_doctor.system.walk import MOST_DEPTH
 
 
 def make(directory: Path, **files: object) -> Path:

@@ -86,14 +86,16 @@ def test_write_escapes_what_the_stream_cannot_encode() -> None:
     assert b"mod\\xe8le-" in raw.getvalue()
 
 
-def test_no_format_imports_rich_or_torch() -> None:
+def test_formats_import_of_rich_only_what_they_need() -> None:
+    """For programs nothing, for people the widths of characters, and with colours its console."""
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from tests.render import sample_reports as reports\n"
         "from sage_doctor.render import render\n"
-        "render(reports.incident(), 'json'); render(reports.incident(), 'junit')\n"
-        "render(reports.incident(), 'terminal')\n"
-        "print('rich' in sys.modules, 'torch' in sys.modules)"
+        "def loaded(): print('rich' in sys.modules, 'rich.console' in sys.modules, 'torch' in sys.modules)\n"
+        "render(reports.incident(), 'json'); render(reports.incident(), 'junit'); loaded()\n"
+        "render(reports.incident(), 'terminal'); loaded()\n"
+        "render(reports.incident(), 'terminal', color=True); loaded()"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "False False\n"
+    assert ran.stdout == "False False False\nTrue False False\nTrue True False\n"

@@ -14,7 +14,8 @@ import pytest
 from sage_doctor.repairs import repair_session
 from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.repair import Plan
-from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, RepairReport
+from sage_doctor.repairs.repair_report import RepairReport
+from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions
 from sage_doctor.subjects.selection import Request
 
 collect_ignore = [] if shutil.which("git-lfs") else ["actions/test_lfs_pull.py"]

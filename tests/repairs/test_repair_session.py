@@ -13,11 +13,12 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.repairs import repair_session
 from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.registry import all_repairs
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, _noop
+from sage_doctor.repairs.repair import Plan, RepairContext
 from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, run_repairs
 from sage_doctor.repairs.verification import verification_failure
 from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Report, Status
 from sage_doctor.subjects.selection import Request
+from sage_doctor.system.file_steps import Applied, _noop
 from tests.model_directories import INDEX, write_sharded
 
 Done = list[str]

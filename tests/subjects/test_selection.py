@@ -144,7 +144,7 @@ def test_where_there_is_nothing_to_examine(ask: Ask, zoo: Path) -> None:
         NothingSelected, match=r"no role of this machine needs a model \(machine idle, roles: nothing\)"
     ):
         ask(machine="idle")
-    with pytest.raises(NothingSelected, match="nothing needs no model on this machine"):
+    with pytest.raises(NothingSelected, match="nothing to examine on this machine for nothing: no model, runner"):
         ask("nothing")
     (zoo / "sage-doctor.toml").write_text("schema = 1\n")
     with pytest.raises(NothingSelected, match="names no model"):
@@ -294,3 +294,23 @@ def test_what_sessions_leave_behind_can_be_examined_without_a_model(zoo: Path, m
     monkeypatch.setenv("SAGE_MACHINE", "idle")
     with pytest.raises(NothingSelected):
         select(Request(role="nothing"))
+
+
+@pytest.mark.parametrize("needs", ['runners = ["run_*.py"]', 'accelerator = "cpu"'])
+@pytest.mark.parametrize("asked", [{}, {"targets": ("raising",)}, {"role": "raising"}])
+def test_a_role_without_models_is_examined_by_every_command(zoo: Path, needs: str, asked: dict[str, Any]) -> None:
+    (zoo / "sage-doctor.toml").write_text(f"schema = 1\n[roles.raising]\n{needs}\n")
+    found = select(Request(**asked))
+    assert (found.models, found.roles) == ((), ("raising",))
+
+
+@pytest.mark.parametrize("needs", ['runners = ["run_*.py"]', 'accelerator = "cpu"'])
+def test_what_another_machine_s_role_needs_is_nothing_here(
+    zoo: Path, needs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGE_MACHINE", "idle")
+    machines = '[machines.idle]\nroles = ["nothing"]\n[roles.nothing]\n'
+    (zoo / "sage-doctor.toml").write_text(f"schema = 1\n{machines}[roles.raising]\n{needs}\n")
+    for targets in ((), ("raising",), ("nothing",)):
+        with pytest.raises(NothingSelected):
+            select(Request(targets=targets))

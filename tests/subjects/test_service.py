@@ -105,7 +105,7 @@ def test_roles_and_targets_choose(write: Write) -> None:
     assert chosen(write(TWO + ROLES)) == (["a", "b"], {"a"})
     assert chosen(write(TWO + ROLES, "talk")) == (["a"], {"a"})
     assert chosen(write(TWO + ROLES, "b")) == (["b"], {"b"})
-    with pytest.raises(NothingSelected, match="needs no model"):
+    with pytest.raises(NothingSelected, match="for rest: no model, runner"):
         select(write(TWO + ROLES, "rest"))
     with pytest.raises(UsageError, match=r"did you mean a\?|models: a, b"):
         select(write(TWO + ROLES, "aa"))

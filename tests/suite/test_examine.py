@@ -224,7 +224,7 @@ def test_own_checks_block_and_are_blocked(look_at: Examine, own: Path) -> None:
         ("    raise ValueError('\\x1b[31mred\\udcff')\n", "ValueError: "),
         ("    raise SystemExit(7)\n", "SystemExit"),
         ("    yield 7\n", "int, not a finding"),
-        ("    notes.measure('x', float('nan'), 's')\n", "no number"),
+        ("    notes.measure('x', float('nan'), 's')\n", "not a number"),
         ("    yield finding('acme-no-severity', 'x', fix=Fix(summary='y'))\n", "give its severity"),
         ("    import pytest; pytest.fail('no')\n", "no"),
         (
@@ -253,9 +253,9 @@ def test_a_check_that_fails_itself_is_unknown_and_not_healthy(
 )
 def test_a_file_of_checks_that_cannot_be_read_is_unknown(look_at: Examine, own: Path, text: str) -> None:
     (own / "mine.py").write_text(text)
-    report = look_at(manifest=CHECKED)
+    report = look_at(manifest=CHECKED, level="integrity")
     (result,) = [c for c in report.checks if c.status == "error"]
-    assert (result.id, result.subject) == ("mine", "machine")
+    assert (result.id, result.subject, result.level) == ("mine", "machine", "integrity")
     assert (report.verdict, report.exit_code) == ("unknown", 3)
     assert status(report, "weights.weights_whole", "m") == ("pass", None)
 
@@ -271,9 +271,10 @@ def test_own_fixtures_that_cannot_be_read_are_unknown(look_at: Examine, own: Pat
 
 def test_a_fixture_that_is_not_there_is_unknown(look_at: Examine, own: Path) -> None:
     (own / "mine.py").write_text(f'{HEAD}@check("static")\ndef check_it(no_such_thing):\n    """It."""\n')
-    report = look_at(manifest=CHECKED)
+    report = look_at(manifest=CHECKED, level="integrity")
     assert status(report, "mine.it", "machine")[0] == "error"
     assert "no_such_thing" in str(status(report, "mine.it", "machine")[1])
+    assert {c.level for c in report.checks if c.id == "mine.it"} == {"static"}
     assert report.exit_code == 3
 
 
@@ -351,13 +352,14 @@ def test_two_workers_report_what_one_does(look_at: Examine, tmp_path: Path) -> N
 
 def test_a_worker_that_dies_leaves_its_models_unknown(look_at: Examine, own: Path) -> None:
     (own / "mine.py").write_text(
-        f'{HEAD}import os\n@check("static")\ndef check_it(model):\n    """It."""\n'
+        f'{HEAD}import os\n@check("integrity")\ndef check_it(model):\n    """It."""\n'
         '    if model.name == "m":\n        os._exit(3)\n'
     )
-    report = look_at(manifest=CHECKED, jobs=2)
+    report = look_at(manifest=CHECKED, jobs=2, level="integrity")
     assert report.exit_code == 3
     assert report.verdict == "unknown"
     assert status(report, "mine.it", "m")[0] == "error"
+    assert {c.level for c in report.checks if c.id == "mine.it"} == {"integrity"}
 
 
 # -- what must not reach in -------------------------------------------------------------------------------------------

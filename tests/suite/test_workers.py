@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from sage_doctor.subjects.selection import Request, select
-from sage_doctor.suite.workers import GroupScheduler, pop_crashed_test, position_of
+from sage_doctor.suite.pytest_internals import pop_crashed_test
+from sage_doctor.suite.workers import GroupScheduler, position_of
 from tests.model_directories import write_adapter, write_full
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.system.atomic_write import atomic_write, file_lock
+from sage_doctor.system.atomic_write import atomic_write, replace_file
 
 
 @pytest.fixture
@@ -134,36 +134,19 @@ def test_standard_output_in_a_pipe() -> None:
     assert subprocess.run([sys.executable, "-c", SAY], capture_output=True, check=True, timeout=60).stdout == b"report"
 
 
-def test_a_lock_is_held_by_one_and_free_for_the_next(tmp_path: Path) -> None:
-    with file_lock(tmp_path / "lock", wait_s=0), pytest.raises(DoctorError, match=r"lock is held by another process$"):
-        file_lock(tmp_path / "lock", wait_s=0.05).__enter__()
-    with file_lock(tmp_path / "lock", wait_s=0):
-        pass
-    assert os.listdir(tmp_path) == ["lock"]
+def test_a_replaced_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "link").symlink_to("victim")
+    replace_file(tmp_path / "link", b"new", mode=0o600)
+    assert not (tmp_path / "link").is_symlink()
+    assert ((tmp_path / "victim").read_text(), mode(tmp_path / "link")) == ("precious", 0o600)
 
 
-def test_a_lock_is_waited_for(tmp_path: Path) -> None:
-    order = []
-
-    def first() -> None:
-        with file_lock(tmp_path / "lock", wait_s=60):
-            ready.set()
-            go.wait(60)
-            order.append("first")
-
-    ready, go = threading.Event(), threading.Event()
-    thread = threading.Thread(target=first)
-    thread.start()
-    ready.wait(60)
-    threading.Timer(0.1, go.set).start()
-    with file_lock(tmp_path / "lock", wait_s=60):
-        order.append("second")
-    thread.join()
-    assert order == ["first", "second"]
-
-
-@pytest.mark.parametrize("name", ["absent/lock", "link", "x" * 256])
-def test_a_lock_that_cannot_be_made(tmp_path: Path, name: str) -> None:
-    (tmp_path / "link").symlink_to("elsewhere")  # a stranger could lead it to a file of ours
-    with pytest.raises(DoctorError, match="cannot be locked: "):
-        file_lock(tmp_path / name, wait_s=0).__enter__()
+def test_a_directory_that_may_be_written_to_and_not_read(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o300)
+    try:
+        atomic_write(closed / "report", "text")
+    finally:
+        closed.chmod(0o700)
+    assert os.listdir(closed) == ["report"]

@@ -78,3 +78,43 @@ def test_run_without_the_program() -> None:
     assert run(["/nowhere/at/all"], timeout_s=5) is None
     with pytest.raises(FileNotFoundError):
         Child(["/nowhere/at/all"], timeout_s=5)
+
+
+def test_the_end_of_a_flood_is_kept_where_that_is_asked_for() -> None:
+    outcome = run(
+        [sys.executable, "-S", "-c", "for n in range(100): print('y' * 65535)\nprint('end')"],
+        timeout_s=20,
+        keep_end=True,
+    )
+    assert outcome is not None
+    assert (outcome.code, len(outcome.out), outcome.text[-5:]) == (0, MOST_OUTPUT, "\nend\n")
+
+
+def test_lines_are_told_as_they_come() -> None:
+    told: list[str] = []
+    script = "import sys; sys.stdout.write('one\\ntw'); sys.stdout.flush(); sys.stdout.write('o\\n\\nlast')"
+    outcome = run([sys.executable, "-S", "-c", script], timeout_s=20, on_line=told.append)
+    assert outcome is not None
+    assert (told, outcome.text) == (["one", "two", "", "last"], "one\ntwo\n\nlast")
+
+
+def test_both_streams_together() -> None:
+    script = "import os; os.write(1, b'a'); os.write(2, b'b'); os.write(1, b'c')"
+    outcome = run([sys.executable, "-S", "-c", script], timeout_s=20, output="together")
+    assert outcome is not None
+    assert (outcome.out, outcome.err) == (b"abc", b"")
+
+
+def test_output_that_goes_where_ours_goes(capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = run([sys.executable, "-S", "-c", "print('shown')"], timeout_s=20, output="ours")
+    assert outcome is not None
+    assert (outcome.code, outcome.out, capfd.readouterr().out) == (0, b"", "shown\n")
+    late = run([sys.executable, "-S", "-c", "import time; time.sleep(60)"], timeout_s=0.2, output="ours")
+    assert late is not None
+    assert late.timed_out
+
+
+def test_the_last_line_of_what_went_wrong() -> None:
+    script = "import sys; sys.stderr.write('first\\nlast\\n\\n')"
+    assert python(script).finish().last_error == "last"
+    assert python("").finish().last_error == ""

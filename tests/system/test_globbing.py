@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.system.globbing import MOST_ENTRIES, Glob, numbering
+from sage_doctor.system.globbing import MOST_ENTRIES, Glob, glob_pattern, numbering
 
 
 def found(pattern: str, directory: Path, most: int = MOST_ENTRIES) -> tuple[list[str], Glob]:
@@ -138,3 +138,21 @@ def test_the_directory_that_all_matches_lie_below(pattern: str, base: str, tmp_p
 )
 def test_the_number_of_a_file(path: str, pattern: str, number: int | None) -> None:
     assert numbering(pattern)(path) == number
+
+
+@pytest.mark.parametrize(
+    "glob, name, fits",
+    [
+        ("**/*.py", "a.py", True),
+        ("**/*.py", "x/y/a.py", True),
+        ("*.py", "x/a.py", False),
+        ("x/", "x/y/z", True),
+        ("[!a]?.sh", "bc.sh", True),
+        ("[!a]?.sh", "ac.sh", False),
+        ("a[b.py", "a[b.py", True),
+        ("[z-a]", "[z-a]", True),
+        ("a(b)+.py", "a(b)+.py", True),
+    ],
+)
+def test_globs(glob: str, name: str, fits: bool) -> None:
+    assert (glob_pattern(glob).fullmatch(name) is not None) is fits

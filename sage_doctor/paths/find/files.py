@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
-from sage_doctor.system.child import run
+from sage_doctor.system.git import git
+from sage_doctor.system.globbing import glob_pattern
 from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.walk import Walk
 
 MOST_FILES = 20_000
-GIT_DEADLINE_S = 20.0
+_LOG_DEADLINE_S = 5.0
 # Never read, whatever the globs say.
 _EXCLUDED_DIRECTORIES = frozenset(
     {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".mypy_cache", "site-packages"}
 )
-_GIT = ("git", "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null")
 
 
 def find_files(directory: Path, globs: Iterable[str], ignore: Iterable[str]) -> tuple[list[Path], bool]:
@@ -37,40 +37,11 @@ def find_files(directory: Path, globs: Iterable[str], ignore: Iterable[str]) -> 
     return sorted(p for p in found if inspect_path(p).kind == "file"), True
 
 
-@lru_cache(maxsize=256)
-def glob_pattern(glob: str) -> re.Pattern[str]:
-    """Return a glob as a regular expression over paths with /: `**/` is any number of directories, `*` no slash.
-
-    A glob that ends in / means everything below.
-    """
-    glob = glob.removeprefix("./")
-    if glob.endswith("/"):
-        glob += "**"
-    parts = []
-    position = 0
-    while position < len(glob):
-        for text, pattern in (("**/", "(?:[^/]+/)*"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")):
-            if glob.startswith(text, position):
-                parts.append(pattern)
-                position += len(text)
-                break
-        else:
-            bracket = re.compile(r"\[[!^]?\]?[^\]]*\]").match(glob, position)
-            text = bracket[0] if bracket is not None else glob[position]
-            parts.append(re.sub(r"^\[!", "[^", text).replace("\\", "\\\\") if bracket is not None else re.escape(text))
-            position += len(text)
-    try:
-        return re.compile("".join(parts), re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(glob))
-
-
 def _listed_by_git(directory: Path) -> list[str] | None:
     """Return the names that git tracks or would track; None outside a checkout or without git."""
     if not any((upper / ".git").exists() for upper in (directory, *directory.parents)):
         return None
-    command = [*_GIT, "-C", str(directory), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = run(command, timeout_s=GIT_DEADLINE_S)
+    done = git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"], directory)
     if done is None or done.code != 0:
         return None
     machine_names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
@@ -93,7 +64,7 @@ def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -
     other_roots = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in machine_names))
     found: list[str] = []
     for command in (status, other_roots):
-        done = run([*_GIT, "-C", str(top), *command], timeout_s=GIT_DEADLINE_S)
+        done = git(command, top)
         if done is None or done.code != 0:
             return None
         found += [os.fsdecode(n) for n in done.out.split(b"\0") if n]
@@ -106,25 +77,12 @@ def removal_commit(directory: Path, path: Path) -> str | None:
         return None
     name = os.path.relpath(path, directory)
     log = ("log", "-1", "--format=%h", "--diff-filter=D", "--", f":(literal){name}")
-    done = run([*_GIT, "-C", str(directory), *log], timeout_s=GIT_DEADLINE_S / 4)
-    said = done.out.decode("ascii", "replace").strip() if done is not None and done.code == 0 else ""
+    done = git(log, directory, timeout_s=_LOG_DEADLINE_S)
+    said = done.text.strip() if done is not None and done.code == 0 else ""
     return said if re.fullmatch(r"[0-9a-f]{4,64}", said) else None
 
 
 def _walked(directory: Path) -> Iterator[str]:
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        try:
-            entries = sorted(os.scandir(directory / below), key=lambda e: e.name)
-        except OSError:
-            continue
-        for entry in entries:
-            name = f"{below}{entry.name}"
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting += [f"{name}/"] if entry.name not in _EXCLUDED_DIRECTORIES else []
-                else:
-                    yield name
-            except OSError:
-                continue
+    for listing in Walk(roots=[directory]).listings():
+        listing.below = [e for e in listing.below if e.name not in _EXCLUDED_DIRECTORIES]
+        yield from (os.path.relpath(e.path, directory) for e in listing.files)

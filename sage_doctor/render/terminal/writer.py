@@ -1,12 +1,12 @@
 """Writes the screen: marks, wrapped text, and commands that stay whole on one line.
 
-Without rich: its wrapping and its tables break or cut what is wider than the screen, and a path or a command must stay
-whole to be copied. Only its colours were left, for 60 ms of import in every check.
+rich draws the colours and knows how many columns a text takes. The wrapping is ours: rich folds or cuts a word that is
+longer than the line, but a path or a command must stay whole to be copied. rich's console is imported only for colours.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import io
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -23,7 +23,6 @@ _MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {
     "unknown": ("?", "??? ", "bold magenta"),
     "skipped": ("·", "-   ", "dim"),
 }
-_SGR: Final = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36}
 _ASCII: Final = str.maketrans({"·": "-", "…": "...", "→": "->", "✔": "+", "✘": "x"})
 _WIDEST: Final = 100  # longer lines are hard to read, however wide the window is
 
@@ -34,14 +33,16 @@ class Writer:
     """Collects lines. All text must be `printable` already: the only escape sequences are those of the styles."""
 
     def __init__(self, screen: Screen) -> None:
-        self._lines: list[str] = []
+        self._lines: list[list[Span]] = []
         self._unicode, self._color = screen.unicode, screen.color
         self._width = max(20, min(screen.width, _WIDEST))
         self.dot = " · " if screen.unicode else " - "
 
     def read(self) -> str:
         """Return everything written so far."""
-        return "".join(f"{line}\n" for line in self._lines)
+        if self._color:
+            return _colored(self._lines)
+        return "".join("".join(text for text, _ in line) + "\n" for line in self._lines)
 
     def mark(self, state: SubjectState) -> str:
         """Return the mark of a state, as the screen can show it."""
@@ -50,7 +51,7 @@ class Writer:
     def blank(self) -> None:
         """Write an empty line, but never two in a row or at the top."""
         if self._lines and self._lines[-1]:
-            self._lines.append("")
+            self._lines.append([])
 
     def command(self, text: str, *, indent: int) -> None:
         """Write a command on its own line, never wrapped."""
@@ -104,7 +105,7 @@ class Writer:
             kept.pop()
         if kept:
             kept[-1] = (kept[-1][0].rstrip(" "), kept[-1][1])
-        self._lines.append("".join(_styled(text, style) if self._color else text for text, style in kept))
+        self._lines.append(kept)
 
     def _wrapped(self, text: str, indent: int, after: int) -> list[str]:
         """Break at spaces only: a longer word is not broken."""
@@ -122,13 +123,21 @@ class Writer:
         return lines
 
 
-def _styled(text: str, style: str) -> str:
-    return f"\x1b[{';'.join(str(_SGR[word]) for word in style.split())}m{text}\x1b[0m" if text and style else text
+def _colored(lines: list[list[Span]]) -> str:
+    from rich.console import Console  # noqa: PLC0415 - half of the time that rendering takes
+    from rich.text import Text  # noqa: PLC0415
+
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system="standard", legacy_windows=False, _environ={})
+    for line in lines:
+        console.print(Text.assemble(*line), soft_wrap=True, highlight=False)
+    return out.getvalue()
 
 
 def _cells(text: str) -> int:
-    """Return how many columns a text takes: East Asian wide characters two, combining ones none."""
+    """Return how many columns a text takes."""
     if text.isascii():
         return len(text)
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me") for c in text)
+    from rich.cells import cell_len  # noqa: PLC0415 - text of a log file is mostly ASCII
+
+    return cell_len(text)

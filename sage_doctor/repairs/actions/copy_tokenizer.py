@@ -13,10 +13,10 @@ from sage_doctor.facts.tokenizers import read_tokenizer
 from sage_doctor.merge.base import BaseModel, read_base
 from sage_doctor.merge.companions import TEMPLATES, Companion, companions
 from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
-from sage_doctor.repairs.atomic_files import all_of, backup_name, write_file
-from sage_doctor.repairs.repair import Applied, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.system.file_steps import Applied, all_of, backup_name, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.text import printable
 

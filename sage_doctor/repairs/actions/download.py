@@ -6,16 +6,18 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.findings.hub import is_snapshot
-from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.system.child import Child
+from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.walk import Walk
+from sage_doctor.text import format_duration, printable, shell_quote
 
 CODES = (
     "hub-not-cached",
@@ -26,6 +28,7 @@ CODES = (
 )
 # Other frameworks' weights, which a session never opens.
 IGNORED = ("*.h5", "*.msgpack", "*.onnx", "onnx/*", "*.ot", "*.gguf", "original/*", "openvino/*", "coreml/*")
+DEADLINE_S = 24 * 3600.0  # huggingface_hub has deadlines of its own for a connection that hangs
 SCRIPT = (
     "import json,sys; from huggingface_hub import snapshot_download as d; a=json.loads(sys.argv[1]); "
     "print(d(a['repo'],revision=a['revision'],cache_dir=a['cache'],ignore_patterns=a['ignored']))"
@@ -94,26 +97,24 @@ def _apply(python: str, request: dict[str, object], folder: Path, on_progress: O
     environment = {k: v for k, v in os.environ.items() if k not in offline}
     on_progress(f"downloading {request['repo']}")
     try:
-        done = subprocess.run(
+        done = Child(
             [python, "-c", SCRIPT, json.dumps(request)],
-            cwd="/",  # Python looks for modules in the working directory first
+            timeout_s=DEADLINE_S,
             env={**environment, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+            cwd=Path("/"),  # Python looks for modules in the working directory first
+            keep_end=True,
+        ).finish()
     except OSError as error:
         raise DoctorError(f"{printable(python)} does not start: {os.strerror(error.errno or 0).lower()}") from error
-    if done.returncode:
+    if done.code != 0:
         # Partial downloads are kept: the next attempt resumes them.
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        said = f"timed out after {format_duration(DEADLINE_S)}" if done.timed_out else done.last_error
         raise DoctorError(
-            f"the download failed: {printable(said, limit=300)}. Partial files are kept; the next attempt resumes."
+            f"the download failed: {printable(said or 'no reason given', limit=300)}. "
+            "Partial files are kept; the next attempt resumes."
         )
     return Applied(rollback=rollback)
 
 
 def _listing(folder: Path) -> set[Path]:
-    return {Path(place) / name for place, dirs, files in os.walk(folder) for name in (*dirs, *files)}
+    return {Path(e.path) for found in Walk(roots=[folder]).listings() for e in (*found.below, *found.files)}

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 from sage_doctor.findings.repairability import why_not_modes
-from sage_doctor.repairs.atomic_files import wrap_os_errors
-from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.system.file_steps import Applied, wrap_os_errors
 
 OTHERS = 0o444
 OWNER = 0o400

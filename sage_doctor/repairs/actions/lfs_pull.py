@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.repairs.atomic_files import write_file
-from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.child import ChildResult
+from sage_doctor.system.file_steps import Applied, write_file
+from sage_doctor.system.git import DEADLINE_S, git
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -24,12 +25,20 @@ MOST_POINTER = 1024
 MOST_NAMES = 500
 # git -c …: nothing that lies in the repository is run. The filter is git-lfs's own, which nobody need have installed
 # in this repository: without it git-lfs fetches, and checks nothing out.
-SAFE = (
-    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.pager=cat"),
-    *("-c", "protocol.ext.allow=never", "-c", "credential.interactive=false"),
-    *("-c", "filter.lfs.required=true", "-c", "filter.lfs.process=git-lfs filter-process"),
-    *("-c", "filter.lfs.clean=git-lfs clean -- %f", "-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
-)
+SAFE = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.pager": "cat",
+    "protocol.ext.allow": "never",
+    "credential.interactive": "false",
+    "filter.lfs.required": "true",
+    "filter.lfs.process": "git-lfs filter-process",
+    "filter.lfs.clean": "git-lfs clean -- %f",
+    "filter.lfs.smudge": "git-lfs smudge -- %f",
+}
+# A transfer that is slower than this on the whole hangs.
+SLOWEST_BYTES_S = 50_000
+LEAST_DEADLINE_S = 3600.0
 _PROGRAMS = re.compile(
     r"(?i)^(?:core\.(?:sshcommand|gitproxy|askpass|editor|fsmonitor|hookspath|alternaterefscommand)|credential\..*helper"
     r"|credential\.helper|lfs\.(?:.*\.)?(?:customtransfer\..*|standalonetransferagent|extension\..*)"
@@ -112,24 +121,19 @@ def _environment() -> dict[str, str]:
     return {**kept, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": "true", "LC_ALL": "C"}
 
 
-def _run(path: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["git", "-C", str(path), *SAFE, *words],  # noqa: S607 - the user's own git, as PATH finds it
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+def _run(path: Path, words: list[str], timeout_s: float = DEADLINE_S) -> ChildResult:
+    done = git(words, path, settings=SAFE, env=_environment(), timeout_s=timeout_s, keep_end=True)
+    if done is None:
+        raise RepairRefused("git is not installed, or cannot be started.")
+    return done
 
 
 def _git(path: Path, *words: str) -> str:
     done = _run(path, list(words))
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if done.code != 0:
+        said = "timed out" if done.timed_out else done.last_error or "no reason given"
         raise RepairRefused(f"git failed in {printable(str(path))}: {printable(said, limit=300)}")
-    return done.stdout
+    return done.text
 
 
 def _refuse_programs(path: Path) -> None:
@@ -145,8 +149,8 @@ def _refuse_programs(path: Path) -> None:
 
 def _remote(path: Path) -> str:
     done = _run(path, ["remote", "get-url", "origin"])
-    url = done.stdout.strip()
-    if done.returncode or not url:
+    url = done.text.strip()
+    if done.code != 0 or not url:
         raise RepairRefused("the repository has no remote `origin`. Copy the files by hand.")
     return re.sub(r"//[^/@]*@", "//", printable(url, limit=300))
 
@@ -161,15 +165,14 @@ def _apply(model: Model, sizes: dict[str, int], words: list[str], on_progress: O
 
     on_progress(f"git lfs pull: {len(sizes)} file(s)")
     try:
-        done = _run(model.path, words)
+        done = _run(model.path, words, max(LEAST_DEADLINE_S, sum(sizes.values()) / SLOWEST_BYTES_S))
     except BaseException:
         rollback()
         raise
     left = [n for n in sizes if _start(model.path / n).startswith(POINTER)]
-    if done.returncode or left:
+    if done.code != 0 or left:
         rollback()
-        said = (done.stderr.strip().splitlines() or [f"{join_limited(left)} not fetched"])[-1]
-        raise DoctorError(
-            f"git lfs pull failed (exit code {done.returncode}): {printable(said, limit=300)}; nothing was changed"
-        )
+        said = done.last_error or f"{join_limited(left)} not fetched"
+        ended = "timed out" if done.timed_out else f"failed (exit code {done.code})"
+        raise DoctorError(f"git lfs pull {ended}: {printable(said, limit=300)}; nothing was changed")
     return Applied(rollback=rollback)

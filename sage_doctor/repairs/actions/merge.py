@@ -10,8 +10,9 @@ from sage_doctor.merge import MergePlan, Step, apply, plan_merge
 from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.merge.target import require_deletable
 from sage_doctor.repairs.backup import backup_path
-from sage_doctor.repairs.repair import Applied, OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from sage_doctor.findings.repairability import SINGLE, why_not_quarantine
-from sage_doctor.repairs.atomic_files import rename
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.system.file_steps import rename
 from sage_doctor.text import format_bytes
 
 

@@ -8,8 +8,8 @@ import os
 from sage_doctor.findings.repairability import INDEX, shard_headers, why_not_index
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header
-from sage_doctor.repairs.atomic_files import backup_name, write_file
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.system.file_steps import backup_name, write_file
 
 RECOMPUTED = ("total_size", "total_parameters")
 

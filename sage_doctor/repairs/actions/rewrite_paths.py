@@ -14,9 +14,9 @@ from sage_doctor.paths.rewrite.plan import MOST_BYTES
 from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
-from sage_doctor.repairs.atomic_files import all_of, write_file
-from sage_doctor.repairs.repair import Applied, FileRepairContext, Plan, RepairRefused, file_repair
+from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, file_repair
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.file_steps import Applied, all_of, write_file
 from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import join_limited, printable, shell_quote

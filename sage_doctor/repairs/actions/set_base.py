@@ -21,9 +21,9 @@ from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
-from sage_doctor.repairs.atomic_files import backup_name, write_file
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.file_steps import backup_name, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable, shell_quote
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sage_doctor.findings.repairability import why_not_ref
-from sage_doctor.repairs.atomic_files import write_file
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.system.file_steps import write_file
 
 
 @repair(name="write-ref", codes=["hub-ref-missing"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.find import files
-from sage_doctor.paths.find.files import find_files, glob_pattern, removal_commit
+from sage_doctor.paths.find.files import find_files, removal_commit
 
 NAMES = ("a.py", "b.txt", "sub/c.py", "sub/deep/d.py", "archive/e.py", ".git-ignored/f.py", "node_modules/g.py")
 
@@ -49,24 +49,6 @@ def test_there_is_an_end(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MOST_FILES", 2)
     found, complete = find_files(tree, ["**"], [])
     assert (len(found), complete) == (2, False)
-
-
-@pytest.mark.parametrize(
-    "glob, name, fits",
-    [
-        ("**/*.py", "a.py", True),
-        ("**/*.py", "x/y/a.py", True),
-        ("*.py", "x/a.py", False),
-        ("x/", "x/y/z", True),
-        ("[!a]?.sh", "bc.sh", True),
-        ("[!a]?.sh", "ac.sh", False),
-        ("a[b.py", "a[b.py", True),
-        ("[z-a]", "[z-a]", True),
-        ("a(b)+.py", "a(b)+.py", True),
-    ],
-)
-def test_globs(glob: str, name: str, fits: bool) -> None:
-    assert (glob_pattern(glob).fullmatch(name) is not None) is fits
 
 
 def test_git_knows_what_was_removed(tree: Path) -> None:

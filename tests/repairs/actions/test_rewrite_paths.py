@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.paths.rewrite import python_source as source
-from sage_doctor.repairs import atomic_files
 from sage_doctor.repairs.actions import rewrite_paths
 from sage_doctor.repairs.journal import Journal
-from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, RepairReport, run_repairs
+from sage_doctor.repairs.repair_report import RepairReport
+from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, run_repairs
 from sage_doctor.subjects.selection import Request
+from sage_doctor.system import file_steps
 from tests.model_directories import write_full
 
 S = "/home/sprout/ai-workspace/HRM"
@@ -165,7 +166,7 @@ def test_where_the_checks_still_find_it_all_is_put_back(
 def test_a_file_that_cannot_be_written_undoes_the_others(
     fix: Fix, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = atomic_files.write_file
+    real = file_steps.write_file
 
     def full(path: Path, data: bytes) -> object:
         if path.name == "two.py":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.gate import fingerprint as module
-from sage_doctor.gate.fingerprint import TooMany, changed, fingerprint, fingerprint_files, fingerprint_tree
+from sage_doctor.system import fingerprint as module
+from sage_doctor.system.fingerprint import TooMany, changed, fingerprint, fingerprint_files, fingerprint_tree
 
 
 def test_what_is_not_there_has_no_identity(tmp_path: Path) -> None:
@@ -59,6 +59,29 @@ def test_changes_are_told_in_words(tmp_path: Path, change: object, words: str) -
     before = fingerprint_files([path])
     change(path)  # type: ignore[operator]
     assert changed(before) == [(str(path), words)]
+
+
+def test_a_file_rewritten_in_place_whose_date_was_set_back_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("a")
+    os.utime(path, (1, 1))
+    before = fingerprint_files([path])
+    path.write_text("b")
+    os.utime(path, (1, 1))
+    assert changed(before) == [(str(path), "was changed")]
+
+
+def test_a_link_made_again_whose_date_was_set_back_is_another(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    os.link(tmp_path / "a", tmp_path / "b")
+    link = tmp_path / "link"
+    link.symlink_to("a")
+    os.utime(link, (1, 1), follow_symlinks=False)
+    before = fingerprint_files([link])
+    link.unlink()
+    link.symlink_to("b")
+    os.utime(link, (1, 1), follow_symlinks=False)
+    assert changed(before) == [(str(link), "was changed")]
 
 
 def test_what_appears_is_a_change(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.repairs.atomic_files import all_of, backup_name, rename, write_file
-from sage_doctor.repairs.repair import Applied
+from sage_doctor.system.file_steps import Applied, all_of, backup_name, rename, write_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +81,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from sage_doctor.repairs.atomic_files import write_file\n"
+        "from sage_doctor.system.file_steps import write_file\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
         "p = Path(sys.argv[1])\n"
         "try: write_file(p, b'n' * 100, backup=Path(f'{p}.orig'))\n"
@@ -103,9 +102,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_is_swept_away_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    half = tmp_path / f".file.sage-fix-{ended.pid}-0123abcd"
-    live = tmp_path / f".file.sage-fix-{os.getpid()}-0123abcd"
-    other = tmp_path / f".file.sage-fix-{ended.pid}-mine"
+    half = tmp_path / f".file.sage-new-{ended.pid}-0123abcd"
+    live = tmp_path / f".file.sage-new-{os.getpid()}-0123abcd"
+    other = tmp_path / f".file.sage-new-{ended.pid}-mine"
     for path in (half, live, other):
         path.write_text("half")
     write_file(tmp_path / "file", b"new")

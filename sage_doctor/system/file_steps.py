@@ -1,4 +1,4 @@
-"""Single steps on the disk, each done at once or not at all, and each with the step back.
+"""Single steps on the disk, each done at once or not at all, and each with its rollback.
 
 Files of model directories are replaced as names: what a link leads to is never written through, because a directory
 from elsewhere may have links to anywhere.
@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.repairs.repair import Applied
-from sage_doctor.system.state_directory import alive
+from sage_doctor.system.atomic_write import replace_file, sync_directory
 from sage_doctor.text import printable
 
-MOST_BYTES = 1 << 28  # of a file that is copied or kept in memory
+
+def _noop() -> None:
+    """Do nothing: what there is to commit where no old state was kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What was done. `rollback` puts the old state back; `commit` deletes it, once the checks find no error."""
+
+    rollback: Callable[[], None]
+    commit: Callable[[], None] = _noop
 
 
 @contextlib.contextmanager
@@ -29,45 +38,6 @@ def wrap_os_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise DoctorError(f"{printable(str(path))} could not be changed: {reason}; nothing was changed") from error
-
-
-def sync_directory(path: Path) -> None:
-    """Flush a directory's entries to disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what processes that were killed in the midst of writing this file have left beside it."""
-    left = re.compile(re.escape(f".{path.name[:80]}.sage-fix-") + r"(\d{1,9})-[0-9a-f]{8}")
-    for name in os.listdir(path.parent):
-        found = left.fullmatch(name)
-        if found is not None and not alive(int(found[1])) and (path.parent / name).is_file():
-            with contextlib.suppress(OSError):
-                os.unlink(path.parent / name)
-
-
-def _write(path: Path, data: bytes, mode: int | None) -> None:
-    _sweep(path)
-    temporary = path.parent / f".{path.name[:80]}.sage-fix-{os.getpid()}-{os.urandom(4).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    sync_directory(path.parent)
 
 
 def _mode_of(path: Path) -> int | None:
@@ -98,20 +68,20 @@ def write_file(path: Path, data: bytes, *, backup: Path | None = None) -> Applie
         there = os.path.lexists(path)
         if not there:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, data, None)
+            replace_file(path, data)
             return Applied(rollback=lambda: _gone(path))
         mode = _mode_of(path)
         if backup is not None:
             os.link(path, backup, follow_symlinks=False)
             try:
-                _write(path, data, mode)
+                replace_file(path, data, mode=mode)
             except BaseException:
                 os.unlink(backup)
                 raise
             return Applied(rollback=lambda: _moved(backup, path))
         old = path.read_bytes()
-        _write(path, data, mode)
-        return Applied(rollback=lambda: _write(path, old, mode))
+        replace_file(path, data, mode=mode)
+        return Applied(rollback=lambda: replace_file(path, old, mode=mode))
 
 
 def _gone(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The results of loads, one a model: kept for gates of any role, and taken again while nothing has changed."""
+"""The results of loads, one per model: kept for gates of any role, and reused while nothing has changed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any, Final
 
 from sage_doctor.gate.context import GateContext
 from sage_doctor.gate.environment import since_boot_s
-from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.gate.inputs import InputSnapshot
-from sage_doctor.gate.memory import short_of
-from sage_doctor.gate.record import CachedResult
-from sage_doctor.gate.reuse import age_s, outdated
+from sage_doctor.gate.memory import is_memory_short
+from sage_doctor.gate.result_cache import CachedResult
+from sage_doctor.gate.reuse import age_s, why_outdated
 from sage_doctor.manifest.durations import format_duration
 from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_least, conclude, finding_from_json
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Selection
+from sage_doctor.system.fingerprint import Watched
 
 _PARTS: Final = frozenset({"checks", "findings", "measurements", "answer"})
 
@@ -64,7 +64,7 @@ def valid_results(
             or (since is not None and record.taken_s < since)
         ):
             continue
-        words = outdated(
+        reason = why_outdated(
             record,
             inputs.environment,
             level=selection.level,
@@ -72,7 +72,7 @@ def valid_results(
             directory=context.directory,
         )
         same_files = {p: i for p, i in record.watched.items() if p not in inputs.packages}
-        if words is None and same_files == inputs.models[model.name] and not short_of(memory_needed(model)):
+        if reason is None and same_files == inputs.models[model.name] and not is_memory_short(memory_needed(model)):
             found[model.name] = record
     return found
 
@@ -86,8 +86,8 @@ def keep_results(context: GateContext, selection: Selection, inputs: InputSnapsh
     for model in selection.models:
         files = inputs.models[model.name]
         checks = _deep(report, model.name)
-        mine = [f for f in report.findings if f.subject == model.name]
-        bad = any(f.severity == "error" for f in mine) or any(
+        own = [f for f in report.findings if f.subject == model.name]
+        bad = any(f.severity == "error" for f in own) or any(
             c.status in ("error", "fail") or (c.reason or "").startswith("blocked by") for c in checks
         )
         done = any(c.status in ("pass", "warn") for c in checks)  # a model whose service was asked was not loaded
@@ -96,7 +96,7 @@ def keep_results(context: GateContext, selection: Selection, inputs: InputSnapsh
         deep_ids = {c.id for c in checks}
         body = {
             "checks": [dataclasses.asdict(c) for c in checks],
-            "findings": [dataclasses.asdict(f) for f in mine if f.check in deep_ids],
+            "findings": [dataclasses.asdict(f) for f in own if f.check in deep_ids],
             "measurements": [dataclasses.asdict(m) for m in report.measurements if m.subject == model.name],
             "answer": report.answers.get(model.name),
         }
@@ -112,7 +112,7 @@ def with_recorded(report: Report, old: Mapping[str, CachedResult], fail_on: Fail
     checks, findings = list(report.checks), list(report.findings)
     measurements, answers = list(report.measurements), dict(report.answers)
     for name, record in old.items():
-        reason = f"found {format_duration(age_s(record))} ago; nothing it depends on has changed since"
+        reason = f"checked {format_duration(age_s(record))} ago; nothing it depends on has changed since"
         checks += [
             CheckResult(**{**c, "duration_s": 0.0, "reason": c.get("reason") or reason}) for c in record.body["checks"]
         ]

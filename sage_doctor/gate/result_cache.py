@@ -1,4 +1,4 @@
-"""What gates leave for the next one: results with all they depend on, one JSON file each, in the state directory.
+"""Results that gates keep for the next one, with all they depend on: one JSON file each, in the state directory.
 
 A result that cannot be read is no result. A state directory that cannot be written costs time and nothing else.
 """
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.fingerprint import Watched
 from sage_doctor.text import printable
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 MOST_BYTES: Final = 16 << 20
 
 
@@ -56,7 +56,7 @@ class ResultCache:
             return None
         try:
             return CachedResult(
-                environment=dict(found["surroundings"]),
+                environment=dict(found["environment"]),
                 watched={str(p): None if i is None else [int(n) for n in i] for p, i in found["watched"].items()},
                 level=str(found["level"]),
                 taken_s=float(found["taken_s"]),

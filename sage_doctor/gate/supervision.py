@@ -1,4 +1,4 @@
-"""Asking a gate from outside: the decision is made in a child, and an answer comes in time whatever that child does."""
+"""The decision in time: it is made in a child, and the caller gets an answer whatever that child does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_PAUSE_S: Final = 60.0
 
 
 class Listener(Protocol):
-    """Who is told how a decision comes about."""
+    """Receives what happens while a decision is made."""
 
     def stage(self, text: str) -> None:
         """Take what is being done now."""
@@ -28,12 +28,12 @@ class Listener(Protocol):
         """Take a decision that is not the last one: the question is asked again after `pause_s` seconds."""
 
 
-def ask(gate_request: GateRequest, listener: Listener) -> Decision:
-    """Return the decision, at the latest a second or two after the question's deadline.
+def decide_in_time(gate_request: GateRequest, listener: Listener) -> Decision:
+    """Return the decision, at the latest a second or two after the request's deadline.
 
-    An answer that was cut short is `blocked` where an error had been found by then, else `unknown`.
+    A decision that was cut short is `blocked` if an error had been found by then, else `unknown`.
     """
-    known: list[Mapping[str, Any]] = []
+    errors: list[Mapping[str, Any]] = []
     stage = "start"
     limit = gate_request.timeout_s or DEFAULT_TIMEOUT_S
 
@@ -45,43 +45,43 @@ def ask(gate_request: GateRequest, listener: Listener) -> Decision:
             stage = value
             listener.stage(value)
         elif kind == "found":
-            known.append(value)
+            errors.append(value)
             listener.found(value)
 
-    ending = guarded(lambda send: _decided(gate_request, send), seconds=limit, on_message=on_message)
-    if ending.how == "done":
-        return Decision.from_json(ending.result)
-    if ending.how == "late":
-        why = f"no answer within {format_duration(limit)}, in the stage '{stage}': {ending.detail}"
+    result = guarded(lambda send: _decide(gate_request, send), seconds=limit, on_message=on_message)
+    if result.how == "done":
+        return Decision.from_json(result.result)
+    if result.how == "late":
+        why = f"no answer within {format_duration(limit)}, in the stage '{stage}': {result.detail}"
     else:
-        why = f"{ending.detail}, in the stage '{stage}'"
-    return cut_short(gate_request.role, known, why)
+        why = f"{result.detail}, in the stage '{stage}'"
+    return cut_short(gate_request.role, errors, why)
 
 
-def _decided(gate_request: GateRequest, send: Send) -> dict[str, Any]:
-    from sage_doctor.gate.deciding import decide  # noqa: PLC0415 - in the child, where it cannot hold anybody
+def _decide(gate_request: GateRequest, send: Send) -> dict[str, Any]:
+    from sage_doctor.gate.evaluation import decide  # noqa: PLC0415 - in the child, where it cannot hold anybody
 
     decision = decide(
         gate_request,
         os.environ,
         on_progress=lambda text: send("stage", text),
         on_finding=lambda finding: send("found", dict(finding)),
-        tell_limit=lambda seconds: send(LIMIT, seconds),
+        on_limit=lambda seconds: send(LIMIT, seconds),
     )
     return decision.to_json()
 
 
-def ask_until_open(
+def decide_until_open(
     gate_request: GateRequest, listener: Listener, wait_s: float | None, *, sleep: Callable[[float], None] = time.sleep
 ) -> Decision:
     """Return the first decision that opens the gate, or the last one after `wait_s` seconds of asking again.
 
-    The pauses grow from a second to a minute. What makes no sense is not asked again.
+    The pauses grow from a second to a minute. Wrong usage is not asked again.
     """
     until = time.monotonic() + (wait_s or 0)
     pause = 1.0
     while True:
-        decision = ask(gate_request, listener)
+        decision = decide_in_time(gate_request, listener)
         left = until - time.monotonic()
         if decision.state == "open" or decision.usage or left <= 0:
             return decision

@@ -1,4 +1,4 @@
-"""From a question to a decision: an earlier result where one still holds, else an examination, one at a time."""
+"""From a request to a decision: an earlier result if one is still valid, else an examination, one at a time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.context import GateContext, OnFinding, OnProgress
 from sage_doctor.gate.decision import Decision, ModelLocation, failed
 from sage_doctor.gate.environment import read_environment, since_boot_s
-from sage_doctor.gate.fingerprint import Watched
 from sage_doctor.gate.gate_lock import gate_lock
-from sage_doctor.gate.memory import short_of
-from sage_doctor.gate.record import CachedResult, ResultCache
+from sage_doctor.gate.memory import is_memory_short
 from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, GateRequest
-from sage_doctor.gate.reuse import age_s, outdated
+from sage_doctor.gate.result_cache import CachedResult, ResultCache
+from sage_doctor.gate.reuse import age_s, why_outdated
 from sage_doctor.manifest import find_manifest, load_for_host
 from sage_doctor.manifest.durations import format_duration
+from sage_doctor.system.fingerprint import Watched
 from sage_doctor.system.state_directory import state_directory
 
 FOLDER: Final = "gate"
@@ -35,48 +35,49 @@ def decide(
     *,
     on_progress: OnProgress,
     on_finding: OnFinding,
-    tell_limit: Callable[[float], None] = lambda _seconds: None,
+    on_limit: Callable[[float], None] = lambda _seconds: None,
 ) -> Decision:
     """Return whether a session of the role may start, and why.
 
-    `on_progress` is told what is done meanwhile, `on_finding` gets every finding that is an error as soon as it is
-    made, and `tell_limit` the seconds that the manifest gives a decision. Never raises but for an interrupt and faults
-    of the doctor itself.
+    `on_progress` gets the stages, `on_finding` every error as soon as it is found, and `on_limit` the seconds that the
+    manifest allows. Raises only for an interrupt and for faults of the doctor itself.
     """
     try:
-        context = _ground(gate_request, environ, tell_limit)
+        context = _read_context(gate_request, environ, on_limit)
     except DoctorError as error:
         return failed(gate_request.role, error)
-    last = _last_words(context) if gate_request.on_change else None
+    last = _take_last_verdict(context) if gate_request.on_change else None
     try:
         decision = _decide(context, on_progress, on_finding)
     except DoctorError as error:
         decision = failed(gate_request.role, error)
-    return decision if last is None else replace(decision, news=_remember(context, decision) != last)
+    return decision if last is None else replace(decision, news=_keep_verdict(context, decision) != last)
 
 
-def _last_words(context: GateContext) -> list[str]:
-    """Return the verdict of last time, and take it back until there is a new one: one that was cut short is news."""
+def _take_last_verdict(context: GateContext) -> list[str]:
+    """Return the last verdict, and forget it: after a decision that is cut short, any verdict is news."""
     record = context.records.read(_LAST, *context.key)
-    said = [str(word) for word in record.body.get("said", [])] if record is not None else []
-    _write_words(context, [])
-    return said
+    verdict = [str(word) for word in record.body.get("said", [])] if record is not None else []
+    _write_verdict(context, [])
+    return verdict
 
 
-def _remember(context: GateContext, decision: Decision) -> list[str]:
+def _keep_verdict(context: GateContext, decision: Decision) -> list[str]:
     said: list[str] = [decision.state, *sorted(decision.codes)]
-    _write_words(context, said)
+    _write_verdict(context, said)
     return said
 
 
-def _write_words(context: GateContext, said: list[str]) -> None:
+def _write_verdict(context: GateContext, said: list[str]) -> None:
     record = CachedResult(
         environment={}, watched={}, level="static", taken_s=since_boot_s(), taken_at="", body={"said": said}
     )
     context.records.write(record, _LAST, *context.key)
 
 
-def _ground(gate_request: GateRequest, environ: Mapping[str, str], tell_limit: Callable[[float], None]) -> GateContext:
+def _read_context(
+    gate_request: GateRequest, environ: Mapping[str, str], on_limit: Callable[[float], None]
+) -> GateContext:
     began = time.time()
     cwd = Path(gate_request.cwd or os.getcwd())
     found = cwd / gate_request.manifest if gate_request.manifest is not None else find_manifest(cwd, environ)
@@ -86,7 +87,7 @@ def _ground(gate_request: GateRequest, environ: Mapping[str, str], tell_limit: C
         )
     manifest = load_for_host(found).for_role(gate_request.role)
     timeout_s = gate_request.timeout_s or manifest.gate.timeout_s or DEFAULT_TIMEOUT_S
-    tell_limit(timeout_s)
+    on_limit(timeout_s)
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     return GateContext(
         gate_request=replace(gate_request, cwd=str(cwd), manifest=str(found)),
@@ -95,76 +96,80 @@ def _ground(gate_request: GateRequest, environ: Mapping[str, str], tell_limit: C
         records=ResultCache(state_directory(environ, home) / FOLDER),
         environ=environ,
         until=began + max(timeout_s / 2, timeout_s - LEFT_FOR_DECISION_S),
-        begun_s=since_boot_s(),
+        started_s=since_boot_s(),
     )
 
 
 def _decide(context: GateContext, on_progress: OnProgress, on_finding: OnFinding) -> Decision:
     role = context.gate_request.role
-    why = "a fresh result was asked for"
+    why = "--fresh was given"
     if not context.gate_request.fresh:
-        on_progress("looking at the recorded result")
+        on_progress("reading the recorded result")
         record = context.records.read(role, *context.key)
-        why = _outdated(context, record) or ""
+        why = _why_role_outdated(context, record) or ""
         if record is not None and not why:
-            return _recorded(context, record)
-    lock = context.records.path(role, *context.key).with_suffix(".lock")
-    with gate_lock(lock, what=f"role {role}", until=context.until, on_progress=on_progress) as mine:
-        if mine.waited:
+            return _cached_decision(context, record)
+    lock_file = context.records.path(role, *context.key).with_suffix(".lock")
+    with gate_lock(lock_file, what=f"role {role}", until=context.until, on_progress=on_progress) as lock:
+        if lock.waited:
             record = context.records.read(role, *context.key)
-            if record is not None and record.taken_s >= context.begun_s and not _outdated(context, record, red=True):
-                return _recorded(context, record)
+            if (
+                record is not None
+                and record.taken_s >= context.started_s
+                and not _why_role_outdated(context, record, red=True)
+            ):
+                return _cached_decision(context, record)
         from sage_doctor.gate.examination import examine_role  # noqa: PLC0415 - brings pytest; a recorded result needs none of it
 
         decision = examine_role(context, why, on_progress, on_finding)
-    notes = [n for n in (mine.problem, context.records.problem) if n is not None]
+    notes = [n for n in (lock.problem, context.records.problem) if n is not None]
     return replace(decision, notes=(*decision.notes, *notes[:1]))
 
 
-def _outdated(context: GateContext, record: CachedResult | None, *, red: bool = False) -> str | None:
-    """Return why a role's record does not answer the question, None where it does.
+def _why_role_outdated(context: GateContext, record: CachedResult | None, *, red: bool = False) -> str | None:
+    """Return why a role's record does not answer the request, None if it does.
 
-    A red one never does: whatever was mended since must be seen. Only who has waited for it (`red`) takes it.
+    A red one never does: a repair since then must show. Only a gate that waited for it (`red`) takes it.
     """
-    words = outdated(
+    reason = why_outdated(
         record,
         context.environment,
         level=context.gate_request.level,
         max_age_s=context.max_age_s,
         directory=context.directory,
     )
-    if words is not None or record is None:
-        return words
+    if reason is not None or record is None:
+        return reason
     try:
-        return _unfit(context, record.body, record.watched, red=red)
+        return _why_unfit(context, record.body, record.watched, red=red)
     except (KeyError, TypeError, AttributeError, ValueError):
-        return "what is recorded is damaged"
+        return "the recorded result is damaged"
 
 
-def _unfit(context: GateContext, body: Mapping[str, Any], watched: Watched, *, red: bool) -> str | None:
+def _why_unfit(context: GateContext, body: Mapping[str, Any], watched: Watched, *, red: bool) -> str | None:
     places = {place["path"] for name, place in body["models"].items() if name not in context.manifest.services}
     if not {str(context.manifest.path), *places} <= watched.keys():
-        return "what is recorded does not say what it depends on"
+        return "the recorded result does not say what it depends on"
     if body["state"] != "open" and not (red and body["fail_on"] == context.gate_request.fail_on):
-        return "the last result kept sessions out"
+        return "the last result was not open"
     if context.gate_request.fail_on == "warning" and body["verdict"] not in ("healthy", "unhealthy"):
         return "the last result has warnings"
     if body["uncacheable"]:
-        return "some of it must be asked every time"
-    if short_of(int(body["memory_needed"])):
-        return "memory is shorter now than the models need"
+        return "some checks are never cached"
+    if is_memory_short(int(body["memory_needed"])):
+        return "less memory is free now than the models need"
     return None
 
 
-def _recorded(context: GateContext, record: CachedResult) -> Decision:
+def _cached_decision(context: GateContext, record: CachedResult) -> Decision:
     body = record.body
     age = format_duration(age_s(record))
     state = body["state"]
-    same = f"{body['reason']}; found {age} ago, nothing changed since" if state == "open" else body["reason"]
+    reason = f"{body['reason']}; checked {age} ago, nothing changed since" if state == "open" else body["reason"]
     return Decision(
         state=state,
         role=context.gate_request.role,
-        reason=same,
+        reason=reason,
         details=tuple(body["details"]),
         codes=tuple(body["codes"]),
         recorded=True,

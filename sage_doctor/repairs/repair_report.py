@@ -1,0 +1,58 @@
+"""What a repair session did: the reports before and after, and every attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from sage_doctor.repairs.repair import Plan
+from sage_doctor.report import Finding, Report
+
+RepairStatus = Literal["planned", "declined", "refused", "failed", "rolled-back", "repaired"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One repair of one finding, and its result. `plan` is None if none could be made; `reason` says why."""
+
+    finding: Finding
+    repair: str
+    status: RepairStatus
+    plan: Plan | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairReport:
+    """The reports before and after, and every attempt in order."""
+
+    before: Report
+    after: Report
+    attempts: tuple[Attempt, ...]
+    dry_run: bool = False
+
+    @property
+    def fixed(self) -> tuple[Finding, ...]:
+        """Findings of the report before that are not in the report after."""
+        left, tried = _keys(self.after.findings), _keys(a.finding for a in self.attempts)
+        fixed = [f for f in self.before.findings if (f.code, f.subject) not in left]
+        return tuple(f for f in fixed if is_problem(f) or (f.code, f.subject) in tried)
+
+    @property
+    def remaining(self) -> tuple[Finding, ...]:
+        """Errors and warnings of the report after."""
+        return tuple(f for f in self.after.findings if is_problem(f))
+
+    def is_new(self, finding: Finding) -> bool:
+        """Return whether a remaining finding is not in the report before."""
+        return (finding.code, finding.subject) not in _keys(self.before.findings)
+
+
+def is_problem(finding: Finding) -> bool:
+    """Return whether a finding is an error or a warning."""
+    return finding.severity != "info"
+
+
+def _keys(findings: Iterable[Finding]) -> set[tuple[str, str]]:
+    return {(f.code, f.subject) for f in findings}

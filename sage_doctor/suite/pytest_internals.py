@@ -1,0 +1,52 @@
+"""What the suite uses of pytest and pytest-xdist beyond their documented APIs, tried on pytest 9.2 and xdist 3.8.
+
+Everything else in the suite uses what their reference pages describe. Where a release changes one of these, only this
+module changes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+
+def parameters_of(item: pytest.Item) -> Mapping[str, Any]:
+    """Return the values that a test was parametrised with, by name: `item.callspec`, which items without any lack."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec is not None else {}
+
+
+def group_scheduler(config: pytest.Config, log: Any, group_of: Callable[[str], str]) -> Any:
+    """Return a scheduler of xdist that keeps tests of one group together and drops the test that a worker died of.
+
+    `group_of` names the group of a test id. `_split_scope` is what xdist's own documentation says to override;
+    `assigned_work` has no documentation. xdist would hand the test to the next worker, which would die of it as well.
+    """
+    scheduling = importlib.import_module("xdist.scheduler")  # only where there are workers; it is not typed
+    scheduler = scheduling.LoadScopeScheduling(config, log)
+    scheduler._split_scope = group_of  # noqa: SLF001 - see above
+    remove_node = scheduler.remove_node
+
+    def remove(node: Any) -> str | None:
+        crashed = pop_crashed_test(scheduler.assigned_work.get(node, {}))
+        remove_node(node)
+        return crashed
+
+    scheduler.remove_node = remove
+    return scheduler
+
+
+def pop_crashed_test(work: Mapping[str, dict[str, bool]]) -> str | None:
+    """Return the test that a dead worker was at, None where it had done all, and count it as done.
+
+    `work` are a worker's groups of tests, each test with whether it has ended.
+    """
+    for tests in work.values():
+        for test, ended in tests.items():
+            if not ended:
+                tests[test] = True
+                return test
+    return None
