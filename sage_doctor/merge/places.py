@@ -63,6 +63,14 @@ class Removed:
     directories: frozenset[Inode] = frozenset()
     files: Mapping[Inode, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, path: Path) -> Removed:
+        """Return what is known before the directory at `path` is read, if there is one."""
+        try:
+            return cls(path=path, directories=frozenset({inode_of(os.stat(path))}))
+        except OSError:
+            return cls(path=path)
+
 
 def require_apart(removed: Removed, roots: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Raise `MergeRefused` if a model directory of `roots`, or a file of `inputs`, would be removed or changed.

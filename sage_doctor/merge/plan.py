@@ -160,7 +160,7 @@ def plan_merge(
         else find_base(adapter, config, search or BaseSearch.here())
     )
     model = read_base(path, why)
-    require_apart(Removed(path=target), [adapter, model.path], [])
+    require_apart(Removed.of(target), [adapter, model.path], [])
     model, built = build_on(model, modules, rules, dtype, dequantize=dequantize)
     copies, whose, left_out = companions(model, tree, target)
     files = lay_out(model, built.plans)

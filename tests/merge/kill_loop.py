@@ -29,9 +29,10 @@ from sage_doctor.readers.merge_record import RECORD
 def identity(folder: Path) -> str:
     """Return a hash of names and contents, the record aside, which holds the time."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*")):
         if path.name != RECORD:
-            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+            data = path.read_bytes() if path.is_file() else b""
+            digest.update(str(path.relative_to(folder)).encode() + hashlib.sha256(data).digest())
     return digest.hexdigest()
 
 
@@ -69,6 +70,7 @@ def main(root: Path, count: int, number: int, start: Callable[[Path], int]) -> N
     os.waitpid(start(root), 0)
     duration = time.monotonic() - started
     new = identity(root / "merged")
+    assert all((root / "merged" / p.relative_to(root / "old")).exists() for p in (root / "old").rglob("*"))
     seen = {"old": 0, "new": 0, "torn": 0, "left_over": 0, "finished": 0}
     for _ in range(count):
         shutil.rmtree(root / "merged")

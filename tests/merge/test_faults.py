@@ -31,6 +31,7 @@ from sage_doctor.system.path_info import inspect_path
 KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "25"))
 LOOP = Path(__file__).with_name("kill_loop.py")
 OLD = "an older model\n"
+OLD_FILES = ("config.json", "model.safetensors", "README.md", "runs/log")  # the last two are carried over
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,8 @@ def place(parts: Path, tmp_path: Path) -> Path:
     """A directory with `base`, `adapter` and an older `merged`."""
     for name in ("base", "adapter"):
         shutil.copytree(parts / name, tmp_path / name, copy_function=os.link)
-    (tmp_path / "merged").mkdir()
-    for name in ("config.json", "model.safetensors"):
+    (tmp_path / "merged/runs").mkdir(parents=True)
+    for name in OLD_FILES:
         (tmp_path / "merged" / name).write_text(OLD)
     return tmp_path
 
@@ -65,8 +66,9 @@ def planned(place: Path, **options: Any) -> MergePlan:
 
 
 def is_old(place: Path) -> bool:
-    files = {p.name: p.read_bytes() for p in (place / "merged").iterdir()}
-    return files == {"config.json": OLD.encode(), "model.safetensors": OLD.encode()}
+    merged = place / "merged"
+    files = {str(p.relative_to(merged)): p.read_bytes() for p in merged.rglob("*") if p.is_file()}
+    return files == dict.fromkeys(OLD_FILES, OLD.encode())
 
 
 def rest(place: Path) -> list[str]:
