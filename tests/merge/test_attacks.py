@@ -1,4 +1,4 @@
-"""Hostile and unlucky layouts: a merge loses nothing of base, target and user, and copies and believes nothing of others."""
+"""Hostile and unlucky layouts: a merge loses nothing of base, target and user, and copies nothing of others."""
 
 from __future__ import annotations
 
