@@ -185,8 +185,7 @@ def _report_unfinished(journal: Journal) -> list[Backup]:
     backups = []
     for entry in journal.unfinished():
         backup = backup_of(entry)
-        kept = entry.get("kept")
-        where = f" Backup: {shell_quote(kept)}." if kept and os.path.isdir(str(kept)) else ""
+        where = f" Backup: {shell_quote(backup.path)}." if backup is not None else ""
         what = f"{printable(str(entry.get('repair')), limit=60)} of {printable(str(entry.get('subject')), limit=200)}"
         sys.stderr.write(
             f"an earlier fix was killed during {what} (started {printable(str(entry.get('at')), limit=40)}); "

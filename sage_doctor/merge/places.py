@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.system.walk import Walk
 from sage_doctor.text import printable
 
 Inode = tuple[int, int]
@@ -107,12 +108,9 @@ def _last_name(path: Path, files: Mapping[Inode, int]) -> bool:
 
 def _file_links(root: Path) -> Iterator[Path]:
     """Yield the links to files in a directory and below it."""
-    for folder, below, names in os.walk(root):
-        below[:] = [n for n in below if n != ".git"]
-        for name in names:
-            path = Path(folder, name)
-            if path.is_symlink():
-                yield path
+    for listing in Walk(roots=[root]).listings():
+        listing.below[:] = [e for e in listing.below if e.name != ".git"]
+        yield from (Path(e.path) for e in listing.files if e.is_symlink())
 
 
 def _inside(path: Path, target: Path) -> MergeRefused:

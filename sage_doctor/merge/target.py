@@ -25,6 +25,7 @@ from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.merge_record import RECORD, merge_hashes
 from sage_doctor.system.atomic_write import sync_directory
 from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.walk import Walk
 from sage_doctor.text import join_limited, printable
 
 _WEIGHTS = re.compile(
@@ -166,27 +167,22 @@ def _scan(target: Path) -> dict[str, Entry]:
     """Return everything in and below the target. Raises `MergeRefused` for what could not be deleted afterwards."""
     found: dict[str, Entry] = {}
     device = os.lstat(target).st_dev
-    pending = [_OWN]
-    while pending:
-        name = pending.pop()
-        folder = target / name
-        status = os.lstat(folder)
-        found[name] = ("directory", inode_of(status))
+    walk = Walk(roots=[target], most_entries=_MOST_ENTRIES)
+    for listing in walk.listings():
+        status = os.lstat(listing.path)
         if status.st_dev != device:
-            raise _undeletable(folder, "is on another file system")
-        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            raise _undeletable(folder, "cannot be read and written")
-        for entry in sorted(os.scandir(folder), key=lambda e: e.name, reverse=True):
-            own = f"{name}/{entry.name}" if name else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(own)
-            else:
-                found[own] = _entry(target / own, entry.stat(follow_symlinks=False))
-        if len(found) > _MOST_ENTRIES:
-            raise refused(
-                f"{printable(str(target))} contains more than {_MOST_ENTRIES} files and does not look like a model",
-                "Choose another --out.",
-            )
+            raise _undeletable(Path(listing.path), "is on another file system")
+        if listing.problem or not os.access(listing.path, os.R_OK | os.W_OK | os.X_OK):
+            raise _undeletable(Path(listing.path), "cannot be read and written")
+        name = os.path.relpath(listing.path, target)
+        found[_OWN if name == "." else name] = ("directory", inode_of(status))
+        for entry in listing.files:
+            found[os.path.relpath(entry.path, target)] = _entry(Path(entry.path), entry.stat(follow_symlinks=False))
+    if not walk.complete or walk.too_deep:
+        raise refused(
+            f"{printable(str(target))} contains more than {_MOST_ENTRIES} files, or directories too deep for a model",
+            "Choose another --out.",
+        )
     return dict(sorted(found.items()))
 
 
