@@ -68,6 +68,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-dirty", action="store_true", help="rewrite paths although the work tree has uncommitted changes"
     )
+    parser.add_argument(
+        "--allow-delete",
+        action="store_true",
+        help="merge although the old directory contains what cannot be carried over; the plan lists it",
+    )
     add_outputs(parser)
 
 
@@ -101,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
             write_config=options.write_config,
             rewrite_paths=options.rewrite_paths,
             allow_dirty=options.allow_dirty,
+            allow_delete=options.allow_delete,
             bases=_bases(options.base),
         )
         result = run_repairs(request, callbacks, options=allowed, journal=journal)
@@ -172,8 +178,7 @@ def _report_unfinished(journal: Journal) -> list[Backup]:
     backups = []
     for entry in journal.unfinished():
         backup = backup_of(entry)
-        kept = entry.get("kept")
-        where = f" Backup: {shell_quote(kept)}." if kept and os.path.isdir(str(kept)) else ""
+        where = f" Backup: {shell_quote(backup.path)}." if backup is not None else ""
         what = f"{printable(str(entry.get('repair')), limit=60)} of {printable(str(entry.get('subject')), limit=200)}"
         sys.stderr.write(
             f"an earlier fix was killed during {what} (started {printable(str(entry.get('at')), limit=40)}); "

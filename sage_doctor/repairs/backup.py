@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.hashing import hash_files
-from sage_doctor.merge.staging import UNFINISHED
 from sage_doctor.readers.merge_record import merge_hashes
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
@@ -23,7 +22,12 @@ from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
 
-_NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-[0-9a-f]+")
+_NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-(?P<inode>[0-9a-f]{1,16})")
+
+
+def backup_path(target: Path) -> Path:
+    """Return where a repair keeps the directory that it replaces. The name holds its inode: another is never taken."""
+    return target.parent / f".{target.name}.sage-fix-{os.getpid()}-{inspect_path(target).inode:x}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,7 @@ def backup_of(entry: Mapping[str, Any]) -> Backup | None:
     if matched is None or not path.is_absolute():
         return None
     node = inspect_path(path)
-    if node.kind != "directory" or node.is_link or inspect_path(path / UNFINISHED).kind != "file":
+    if node.kind != "directory" or node.is_link or node.inode != int(matched["inode"], 16):
         return None
     target = path.parent / matched["target"]
     return Backup(key=entry["key"], subject=str(entry.get("subject")), path=path, target=target)

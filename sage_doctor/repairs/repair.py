@@ -145,13 +145,15 @@ class RepairContext:
     """The input of a repair: the finding, and the model it is about.
 
     `write_config` asks for the base in adapter_config.json instead of the manifest. `base` is the adapter's base as
-    the user named it, a model's name or a directory; None if nobody was asked.
+    the user named it, a model's name or a directory; None if nobody was asked. `allow_delete` allows files to be
+    deleted that a new directory cannot take over from the old one.
     """
 
     finding: Finding
     model: Model
     write_config: bool = False
     base: str | None = None
+    allow_delete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
     if places is None:
         raise RepairRefused(f"the manifest has no merge recipe for it whose base and adapter are here. {_BY_HAND}")
     base = read_base(places[0], "named in the merge recipe")
-    files, whose = companions(base, read_tree(places[1]))
+    files, whose, _ = companions(base, read_tree(places[1]), model.path)
     if finding.code in OF_A_CONFIG:
         _same_tensors(model, base)
         files = tuple(c for c in files if c.name in ("config.json", "generation_config.json"))
