@@ -6,12 +6,22 @@ such text intact (JSON escapes it); whatever is shown or put into a command goes
 
 from __future__ import annotations
 
-import shlex
+import os
+import re
+import string
 import unicodedata
 
 # Categories that move the cursor, hide or reorder text: controls, formats (bidi overrides, zero width),
 # surrogates (undecodable bytes), private use, line and paragraph separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+# `=` first is a program's path to zsh; what is not ASCII is quoted.
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+:,./=-]*")
+# A backtick marks commands in sentences, and the replacement character stands for bytes that are not known any more.
+_NEVER_QUOTED = frozenset("`\ufffd")
+_SAFE_IN_PRINTF = frozenset(string.ascii_letters + string.digits + " _@+:,./=-")
+
+MOST_COMMAND = 1 << 20  # characters: a command is never cut
 
 
 def printable(text: str, *, limit: int = 2000, keep: str = "") -> str:
@@ -33,19 +43,65 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def shell_quote(path: object) -> str:
-    """Return `path` as one word of a POSIX shell command that is safe to paste.
+def shell_quote(word: object) -> str:
+    """Return `word` as one word of a POSIX shell command: printable, on one line, without a backtick, safe to paste.
 
-    A name with control characters or undecodable bytes is written as `$'…'` (bash, zsh, ksh) in printable ASCII.
+    A path that starts with `-` gets `./` in front; any other word is itself: `shell_operand` puts `--` before it.
+    What no quote can hold safely on one line is written with `printf` in octal: `$'…'` runs code in a shell without it.
     """
-    text = str(path)
-    if text.isprintable() and "\ufffd" not in text:
-        return shlex.quote(text)
-    raw = text.encode("utf-8", "surrogateescape")
-    body = "".join(
-        "\\'" if b == 0x27 else "\\\\" if b == 0x5C else chr(b) if 0x20 <= b < 0x7F else f"\\x{b:02x}" for b in raw
-    )
-    return f"$'{body}'"
+    text = str(word)
+    if isinstance(word, os.PathLike) and text.startswith("-"):
+        text = f"./{text}"
+    if _PLAIN.fullmatch(text):
+        return text
+    if text.isprintable() and not _NEVER_QUOTED.intersection(text):
+        return "'" + text.replace("'", "'\"'\"'") + "'"
+    try:
+        raw = os.fsencode(text)
+    except UnicodeEncodeError:  # not a file's name
+        raw = text.encode("utf-8", "surrogatepass")
+    octal = "".join(chr(b) if chr(b) in _SAFE_IN_PRINTF and i else f"\\{b:03o}" for i, b in enumerate(raw))
+    if not raw.endswith(b"\n"):
+        return f"\"$(printf '{octal}')\""
+    # `$(…)` drops newlines at the end, so a full stop goes behind them and `%.` takes it away again. That needs a
+    # variable, set here in passing: `[0-9…]*` matches the exit code `$?`, all of it, and nothing is left of it.
+    name = f"_{raw.hex()}"  # of this word alone: another one must not find its value
+    return f'"${{?##[0-9"${{{name}:=$(printf \'{octal}.\')}}"]*}}${{{name}%.}}"'
+
+
+def shell_operand(word: object) -> str:
+    """Return `word` as `shell_quote` does, behind `--` where a program would take it for an option."""
+    quoted = shell_quote(word)
+    return f"-- {quoted}" if quoted != "-" and not isinstance(word, os.PathLike) and str(word)[:1] == "-" else quoted
+
+
+def wrap(text: str, width: int, *, first: str = "", after: str = "") -> list[str]:
+    """Return `text` in lines of at most `width` characters, broken at spaces, but never inside `` `a command` ``.
+
+    The first line starts with `first`, the others with `after`. A longer word is not broken.
+    """
+    head, *rest = unbroken(text)
+    lines, line = [], first + head
+    for word in rest:
+        if len(line) + 1 + len(word) > width and line.strip() and line != first:
+            lines.append(line.rstrip())
+            line = after + word
+        else:
+            line = f"{line} {word}"
+    return [*lines, line.rstrip()]
+
+
+def unbroken(text: str) -> list[str]:
+    """Return the text split at its spaces, but not at those in backticks: a command is one word."""
+    words: list[str] = []
+    inside = False
+    for part in text.split(" "):
+        if inside:
+            words[-1] += f" {part}"
+        else:
+            words.append(part)
+        inside ^= part.count("`") % 2 == 1
+    return words
 
 
 def format_bytes(count: float) -> str:

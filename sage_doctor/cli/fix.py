@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS, Finding
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import join_limited, printable, shell_quote, wrap
 
 if TYPE_CHECKING:
     from sage_doctor.repairs.backup import Backup
@@ -166,12 +165,6 @@ def _width() -> int:
     return max(40, min(screen_of(sys.stdout).width, _WIDEST))
 
 
-def _wrapped(text: str, indent: str, after: str) -> list[str]:
-    return textwrap.wrap(
-        text, _width(), initial_indent=indent, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
-    )
-
-
 def _report_unfinished(journal: Journal) -> list[Backup]:
     """Report repairs that an earlier run was killed in: once, or while a backup exists. Return the backups."""
     from sage_doctor.repairs.backup import backup_of  # noqa: PLC0415 - --help needs none of it
@@ -225,7 +218,7 @@ def _show_attempt(attempt: Attempt) -> None:
         reason = "declined" if sys.stdin.isatty() else "no terminal to ask at; --yes applies it"
     text = f"{_RESULTS[attempt.status]}: {reason}" if reason else _RESULTS[attempt.status]
     for line in text.splitlines():
-        _say(*_wrapped(printable(line, limit=1000), "  ", "    "))
+        _say(*wrap(printable(line, limit=1000), _width(), first="  ", after="    "))
     _say("")
 
 
@@ -240,7 +233,8 @@ def _show_summary(result: RepairReport) -> None:
     rows = [("fixed", f) for f in result.fixed]
     rows += [("new" if result.is_new(f) else "still failing", f) for f in result.remaining]
     for label, finding in rows:
-        _say(*_wrapped(f"{finding.code} ({printable(finding.subject, limit=200)})", f"  {label:<14}", " " * 16))
+        text = f"{finding.code} ({printable(finding.subject, limit=200)})"
+        _say(*wrap(text, _width(), first=f"  {label:<14}", after=" " * 16))
     _say(f"after    {after.verdict}: {_counted(result.remaining)}, level {after.level}, exit code {after.exit_code}")
     if result.remaining:
         _say("next     sage-doctor check")

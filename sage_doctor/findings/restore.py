@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.report import Fix
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import shell_quote
+from sage_doctor.text import shell_operand, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.subjects.model import Model
@@ -41,11 +41,12 @@ def _in_repository(model: Model) -> bool:
 def bring_back(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that are missing or broken: from where this model can be had again."""
     if model.hub is not None:
-        files = " ".join(shell_quote(n) for n in names[:20])
+        some = sorted(names[:20], key=lambda n: not n.startswith("-"))
+        files = " ".join([shell_operand(n) for n in some[:1]] + [shell_quote(n) for n in some[1:]])
         revision = shell_quote(model.hub.revision)
         return Fix(
             summary="Download it again from the hub.",
-            commands=(f"hf download {shell_quote(model.hub.repo_id)} {files} --revision {revision} --force-download",),
+            commands=(f"hf download {shell_quote(model.hub.repo_id)} --revision {revision} --force-download {files}",),
         )
     merge = merge_commands(model)
     if merge:

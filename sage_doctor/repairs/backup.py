@@ -1,4 +1,4 @@
-"""The backup of a directory that a killed `fix` left behind: deleted once the new directory is verified.
+"""What keeps an old state: the backup of a directory that a killed `fix` left behind, and files with the way back.
 
 A repair that replaces a directory keeps the old one until verification. If it is killed before that, the backup still
 takes the disk space of a whole model.
@@ -18,7 +18,9 @@ from sage_doctor.facts.hashing import hash_files
 from sage_doctor.merge.staging import UNFINISHED
 from sage_doctor.readers.merge_record import merge_hashes
 from sage_doctor.report import Finding
+from sage_doctor.subjects.host import Host
 from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
 
 _NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-[0-9a-f]+")
@@ -54,6 +56,15 @@ class Backup:
     def kept_message(self, why: str) -> str:
         """Return the sentence that says why it was kept, and how to delete it."""
         return f"kept {printable(str(self.path))}: {why}. To delete it: rm -r {shell_quote(self.path)}"
+
+
+def unused_name(host: Host, directory: str, pattern: str) -> Path:
+    """Return an unused name in a directory of the state directory; `{}` in the pattern is a number."""
+    within = state_directory(host.environ, host.home) / directory
+    number = 1
+    while os.path.lexists(within / pattern.format(number)):
+        number += 1
+    return within / pattern.format(number)
 
 
 def backup_of(entry: Mapping[str, Any]) -> Backup | None:

@@ -190,6 +190,8 @@ class _RepairSession:
             repair=plan.repair, subject=plan.subject, code=plan.code, writes=plan.writes, kept=plan.kept, diff=plan.diff
         )
         try:
+            for seen in plan.seen:
+                seen.check()
             applied = plan.apply(self.callbacks.on_progress)
         except (DoctorError, OSError) as error:
             self.journal.append("failed", key, reason=str(error))
@@ -221,7 +223,12 @@ class _RepairSession:
             self.journal.append("interrupted", key)
             raise
         if failure:
-            applied.rollback()
+            try:
+                applied.rollback()
+            except (DoctorError, OSError) as error:
+                failure = f"{failure}; it could not be rolled back: {error}"
+                self.journal.append("failed", key, reason=failure)
+                return dataclasses.replace(attempt, status="failed", reason=failure), state
             self.journal.append("rolled-back", key, reason=failure)
             return dataclasses.replace(attempt, status="rolled-back", reason=failure), state
         self.journal.append("repaired", key)

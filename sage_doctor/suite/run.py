@@ -36,6 +36,10 @@ from sage_doctor.text import format_duration, printable
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
 MISSED_BUDGET = ("-over-budget", "-under-budget")
 
+# How long a run may take where nobody says it. A load has a deadline of its own besides.
+DEFAULT_STATIC_S = 600.0
+DEFAULT_DEEP_S = 4 * 3600.0
+
 
 class DeadlinePassed(BaseException):
     """Raised in the midst of a check when the run's deadline passes; no check's `except Exception` swallows it."""
@@ -94,6 +98,8 @@ class Run:
         self.model_prober = ModelProber(self.selection, request)
         self.service_prober = ServiceProber(self.selection, request)
         self._errors: dict[str, dict[str, str]] = {}
+        limit = DEFAULT_STATIC_S if self.selection.level == "static" else DEFAULT_DEEP_S
+        self._until = request.deadline if request.deadline is not None else time.time() + limit
 
     def execute(
         self,
@@ -181,10 +187,10 @@ class Run:
     @contextlib.contextmanager
     def _deadline(self) -> Iterator[None]:
         """Interrupt the check when the run's deadline passes: a file system that hangs must not hold the report."""
-        if self.request.deadline is None or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
-        left = self.request.deadline - time.time()
+        left = self._until - time.time()
         if left <= 0:
             raise DeadlinePassed
 

@@ -306,6 +306,18 @@ def test_the_deadline_ends_a_check_that_hangs_and_names_it(look_at: Examine, own
     assert report.exit_code == 3
 
 
+def test_a_run_without_a_deadline_of_its_own_has_one(
+    look_at: Examine, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own / "mine.py").write_text(
+        f'{HEAD}import time\n@check("static")\ndef check_it(model):\n    """It."""\n    time.sleep(60)\n'
+    )
+    monkeypatch.setattr("sage_doctor.suite.run.DEFAULT_STATIC_S", 1.5)
+    report = look_at(manifest=CHECKED)
+    assert report.exit_code == 3
+    assert "deadline passed" in str(next(c.reason for c in report.checks if c.id == "mine.it"))
+
+
 def test_a_check_that_swallows_everything_does_not_swallow_the_deadline(look_at: Examine, own: Path) -> None:
     (own / "mine.py").write_text(
         f'{HEAD}import time\n@check("static")\ndef check_it(model):\n    """It."""\n    try:\n        time.sleep(60)\n'

@@ -90,7 +90,7 @@ def test_a_remote_without_the_file_leaves_the_pointer(fixer: Fixer, clone: Path)
     before = contents(clone)
     done = fixer()
     assert [a.status for a in done.attempts] == ["failed"]
-    assert "git lfs pull ended with" in done.attempts[0].reason
+    assert "git lfs pull failed (exit code" in done.attempts[0].reason
     assert contents(clone) == before
 
 
