@@ -334,7 +334,7 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path: Path, environment: d
     words = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m sage_doctor gate talk -m {site}/sage-doctor.toml"
     done = subprocess.run(["/bin/sh", "-c", words], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "the working directory does not exist any more" in done.stderr
+    assert "the working directory no longer exists" in done.stderr
 
 
 def test_a_model_that_changes_while_it_is_examined_opens_nothing(start: Start, tmp_path: Path) -> None:

@@ -157,10 +157,10 @@ def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_c
         "weights-missing",
         "adapter-base-missing",
         '+base = "smollm2"',
-        "repaired: adapter-base-missing",
-        "repaired: weights-missing",
+        "fixed         adapter-base-missing",
+        "fixed         weights-missing",
         '+MODEL = str(HRM_ROOT / "model-zoo/sage/epistemic-stances/smollm2-135m/introspective-merged")',
-        "repaired: the checks find no such path any more",
+        "fixed (verified): no such paths left in",
         "SAGE: I am SAGE",
     ):
         assert part in shown

@@ -80,7 +80,7 @@ def test_a_shell_script_line_by_line_is_unverified(
 
 def test_a_broken_shell_script_is_said_to_be_one(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "run.sh", "if [ ; then\n((( /home/sprout/x\n")
-    assert "no syntax" in script.problem
+    assert "not valid shell syntax" in script.problem
 
 
 def test_a_unit(tmp_path: Path, known: PathMap) -> None:
