@@ -66,14 +66,37 @@ def test_a_red_run_says_what_changed_and_a_green_one_does_not(doctor: Doctor, ma
     assert runs(manifest) == [("check", "[]", "healthy", 0), *[("check", "[]", "unhealthy", 1)] * 2]
 
 
-def test_nothing_changed_is_said_as_well(doctor: Doctor, manifest: Path) -> None:
+def test_a_change_with_its_dates_put_back_is_seen(doctor: Doctor, manifest: Path) -> None:
     doctor("check", "-l", "static")
-    (manifest / "here" / MODEL).chmod(0o200)
     with open(manifest / "here" / "config.json", "r+b") as file:
         before = os.fstat(file.fileno())
         file.write(b"[")
     os.utime(manifest / "here" / "config.json", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "No recorded change since" in " ".join(doctor("check", "-l", "static").out.split())
+    screen = " ".join(doctor("check", "-l", "static").out.split())
+    assert "model m: config.json" in screen.partition("machine")[0]
+    assert "rewritten or renamed" in screen
+
+
+OWN = """from sage_doctor.check import Fix, check, finding
+
+@check("static")
+def check_door(host):
+    '''The door is shut.'''
+    if (host.cwd / "open").exists():
+        yield finding("acme-door", "the door is open", severity="error", fix=Fix(summary="Shut it."))
+"""
+
+
+def test_nothing_changed_is_said_as_well(doctor: Doctor, manifest: Path) -> None:
+    (manifest / "own").mkdir()
+    (manifest / "own" / "door.py").write_text(OWN)
+    with open(manifest / "sage-doctor.toml", "a") as file:
+        file.write('[checks]\npaths = ["own"]\n')
+    assert doctor("check", "-l", "static").code == 0
+    (manifest / "open").touch()
+    done = doctor("check", "-l", "static")
+    assert done.code == 1
+    assert "No recorded change since" in " ".join(done.out.split())
 
 
 def test_targets_are_a_series_of_their_own(doctor: Doctor, manifest: Path) -> None:
