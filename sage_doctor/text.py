@@ -10,6 +10,8 @@ import os
 import re
 import string
 import unicodedata
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 # Categories that move the cursor, hide or reorder text: controls, formats (bidi overrides, zero width),
 # surrogates (undecodable bytes), private use, line and paragraph separators.
@@ -27,8 +29,9 @@ MOST_COMMAND = 1 << 20  # characters: a command is never cut
 def printable(text: str, *, limit: int = 2000, keep: str = "") -> str:
     """Return `text` with every unsafe character written as a visible escape, at most `limit` characters long.
 
-    `keep` contains characters that stay (for instance a newline in a multi-line message).
+    `keep` contains characters that stay (for instance a newline in a multi-line message). Secrets are taken out.
     """
+    text = redacted(text)
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return text
     cut = text[:limit]
@@ -137,3 +140,72 @@ def format_duration(length_s: float) -> str:
             rest = whole % size // small
             return f"{whole // size} {name} {rest} {below}" if rest and whole < 10 * size else f"{whole // size} {name}"
     return f"{whole} s"
+
+
+# -- secrets: neither shown nor stored, whoever put them into a text --------------------------------------------------
+#
+# A secret is what stands before the `@` of a URL, the value of an environment variable whose name says so, and the key
+# of a service. Values that are short, or a path, a number or a switch, are not: too much would be taken out.
+
+HIDDEN: Final = "***"
+_Value = TypeVar("_Value")
+_LEAST: Final = 6
+# TOKENIZERS_PARALLELISM is none, and neither is what names a file or a socket.
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(?:^|_)(?:[a-z0-9]*(?:token|secret|password|passwd|apikey|credentials?)|keys?|pass|auth|pat)s?(?:_|$)"
+)
+_HARMLESS_NAME: Final = re.compile(r"(?i)_(?:path|file|sock|socket|dir|home|id|name|type|ttl|timeout)$")
+_HARMLESS_VALUE: Final = re.compile(r"(?i)[/~.].*|[a-z]:[\\/].*|[\d.,:-]+|true|false|enabled|disabled|always|never")
+_USER_INFO: Final = re.compile(r"(?<=://)[^/\s?#\"'<>]*@")
+_secrets: list[str] = []
+_learned = False
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether an environment variable's name says that its value is a secret."""
+    return _SECRET_NAME.search(name) is not None and _HARMLESS_NAME.search(name) is None
+
+
+def learn_secrets(environ: Mapping[str, str]) -> None:
+    """Remember the secrets of an environment; this process's are known without."""
+    for name, value in environ.items():
+        if is_secret_name(name):
+            remember_secret(value)
+
+
+def remember_secret(value: str) -> None:
+    """Take this value out of everything that is shown or stored from now on."""
+    value = value.strip()
+    if len(value) >= _LEAST and value not in _secrets and _HARMLESS_VALUE.fullmatch(value) is None:
+        _secrets.append(value)
+        _secrets.sort(key=len, reverse=True)  # one may be part of another
+
+
+def redacted(text: str) -> str:
+    """Return the text without the secrets that are known, and without what precedes the `@` of a URL."""
+    global _learned  # noqa: PLW0603 - read when something is shown first, not on import
+    if not _learned:
+        _learned = True
+        learn_secrets(os.environ)
+    for secret in _secrets:
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    return _USER_INFO.sub(_hidden_user, text) if "://" in text and "@" in text else text
+
+
+def _hidden_user(match: re.Match[str]) -> str:
+    scheme = match.string[max(0, match.start() - 6) : match.start()]
+    plain = scheme.endswith("ssh://") and ":" not in match[0]  # ssh://git@host names no secret
+    return match[0] if plain else f"{HIDDEN}@"
+
+
+def redact_values(value: _Value) -> _Value:
+    """Return JSON values with every string redacted; what they are otherwise stays."""
+    found: Any = value
+    if isinstance(value, str):
+        found = redacted(value)
+    elif isinstance(value, dict):
+        found = {redacted(k) if isinstance(k, str) else k: redact_values(v) for k, v in value.items()}
+    elif isinstance(value, (list, tuple)):
+        found = type(value)(redact_values(v) for v in value)
+    return found  # type: ignore[no-any-return]

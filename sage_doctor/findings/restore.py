@@ -23,15 +23,10 @@ def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
 
 def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that Git LFS has not fetched."""
-    where = shell_quote(model.path)
-    include = shell_quote(",".join(names[:20]))
-    fix = Fix(
-        summary="Let Git LFS fetch the files (git-lfs must be installed).",
-        commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
-    )
     if not _in_repository(model):
-        return bring_back(model, names) if merge_commands(model) else fix
-    return with_repair(fix, model, "lfs-pull")
+        return bring_back(model, names)
+    # A plain `git lfs pull` would run what the repository's configuration names; the repair does not.
+    return with_repair(Fix(summary="Let Git LFS fetch the files (git-lfs must be installed)."), model, "lfs-pull")
 
 
 def _in_repository(model: Model) -> bool:
@@ -57,7 +52,8 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
     if inspect_path(model.path / ".git").kind != "missing":
         return Fix(
             summary="Restore it from its repository, or copy it from a machine that has the model.",
-            commands=(f"git -C {shell_quote(model.path)} status --short",),
+            # `git status` would run the filters and the file system monitor of the repository's configuration.
+            commands=(f"git -C {shell_quote(model.path)} -c core.fsmonitor=false ls-files --deleted",),
         )
     return Fix(
         summary="Copy it from a machine that has the model (rsync -a keeps dates and modes).",

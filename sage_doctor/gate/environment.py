@@ -12,6 +12,7 @@ from typing import Any, Final
 import sage_doctor
 from sage_doctor.system.fingerprint import fingerprint
 from sage_doctor.system.small_text import read_line, read_text
+from sage_doctor.text import is_secret_name
 
 # Settings that decide which files a session loads, and what runs them.
 _PREFIXES: Final = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_", "PYTORCH_", "TORCH_", "CUDA_", "NVIDIA_VISIBLE")
@@ -59,11 +60,13 @@ def read_environment(python: Path | None, environ: Mapping[str, str]) -> Environ
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that decide what a session loads and runs on; names of secrets are left out."""
+    """Return digests of the variables that decide what a session loads and runs on; secrets are left out."""
+    import hashlib  # noqa: PLC0415 - not needed for as long as nothing is recorded
+
     return {
-        name: value
+        name: hashlib.sha256(os.fsencode(value)).hexdigest()[:16]
         for name, value in sorted(environ.items())
-        if (name in _NAMES or name.startswith(_PREFIXES)) and "TOKEN" not in name and "KEY" not in name
+        if (name in _NAMES or name.startswith(_PREFIXES)) and not is_secret_name(name)
     }
 
 

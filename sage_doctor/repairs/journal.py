@@ -20,7 +20,7 @@ from sage_doctor.system.file_lock import LockError, file_lock
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.system.state_directory import alive
 from sage_doctor.system.trust import is_trusted
-from sage_doctor.text import printable
+from sage_doctor.text import printable, redact_values
 
 FILE_NAME: Final = "repairs.jsonl"
 MOST_BYTES: Final = 4 << 20  # of the journal's end that is read
@@ -44,7 +44,9 @@ class Journal:
     def append(self, event: JournalEvent, key: str, **fields: Any) -> None:
         """Append one line and flush it. Raises `DoctorError` if that fails."""
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
-        line = json.dumps({"at": now, "event": event, "key": key, **fields}).encode("ascii") + b"\n"
+        kept = {"kept": fields["kept"]} if "kept" in fields else {}  # a path that is opened again
+        line = json.dumps({"at": now, "event": event, "key": key, **redact_values(fields), **kept}).encode("ascii")
+        line += b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with file_lock(self.path, wait_s=_WAIT_S) as held:

@@ -31,7 +31,7 @@ from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
-from sage_doctor.text import format_duration, printable
+from sage_doctor.text import format_duration, printable, redact_values, redacted
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
 MISSED_BUDGET = ("-over-budget", "-under-budget")
@@ -87,6 +87,18 @@ def _well_formed(findings: list[Finding], notes: Notes) -> list[Finding]:
         if not math.isfinite(measured.value):
             raise ValueError(f"the measurement {measured.name} is not a number: {measured.value}")
     return findings
+
+
+def _redacted(finding: Finding) -> Finding:
+    """Return the finding without secrets, for everything that is made of a report."""
+    return dataclasses.replace(
+        finding,
+        message=redacted(finding.message),
+        evidence=redact_values(finding.evidence),
+        fix=dataclasses.replace(
+            finding.fix, summary=redacted(finding.fix.summary), commands=redact_values(finding.fix.commands)
+        ),
+    )
 
 
 class Run:
@@ -146,14 +158,15 @@ class Run:
             level=spec.level,
             status=status,
             duration_s=time.monotonic() - begun,
-            reason=reason,
+            reason=redacted(reason) if reason else reason,
         )
         reported = tuple(
-            dataclasses.replace(self._as_reported(f, subject), subject=f.subject or name, check=check_id)
+            dataclasses.replace(_redacted(self._as_reported(f, subject)), subject=f.subject or name, check=check_id)
             for f in findings
         )
         measured = tuple(dataclasses.replace(m, subject=name) for m in notes.measurements)
-        return CheckOutcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
+        answer = redacted(notes.answer) if notes.answer else notes.answer
+        return CheckOutcome(order=order, result=result, findings=reported, measurements=measured, answer=answer)
 
     def _record(self, subject: str, check: str, code: str) -> None:
         self._errors.setdefault(subject, {}).setdefault(check, code)
