@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.adapter_patterns import UnboundedPattern
 from sage_doctor.facts.adapters import PREFIX, BaseModules, LoraTensor, lora_tensors, rank_of
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.findings.candidates import table
@@ -27,6 +28,7 @@ OWN = (
 WITH_BASE = (
     *OWN,
     "check_adapter_keys",
+    "check_adapter_patterns",
     "check_adapter_base",
     "check_adapter_base_sound",
     "check_weights_present",
@@ -73,6 +75,26 @@ def _unmatched(model: Model, names: list[str], why: str) -> Finding:
 
 
 @check("static", after=(*OWN, "check_adapter_keys"), kinds=ADAPTER)
+def check_adapter_patterns(model: Model) -> Iterator[Finding]:
+    """The patterns in adapter_config.json can be matched in bounded time."""
+    config = model.adapter_config
+    if config.peft_type != "LORA":
+        raise NotApplicable("only LoRA's patterns are known here")
+    try:
+        config.patterns.ask(t.module for t in lora_tensors(model.tensors.values()))
+    except UnboundedPattern as error:
+        yield finding(
+            "adapter-pattern-unbounded",
+            str(error),
+            evidence={"file": "adapter_config.json", "field": error.field, "pattern": (error.pattern or "")[:400]},
+            fix=Fix(
+                summary="Name the modules in adapter_config.json without repetitions inside repetitions. "
+                + bring_back(model, ["adapter_config.json"]).summary,
+            ),
+        )
+
+
+@check("static", after=(*OWN, "check_adapter_keys", "check_adapter_patterns"), kinds=ADAPTER)
 def check_adapter_rank(model: Model) -> Iterator[Finding]:
     """The adapter's tensors have the ranks that its configuration states."""
     config = model.adapter_config

@@ -1,8 +1,12 @@
 """`python -m sage_doctor`."""
 
-from __future__ import annotations
+import sys
 
-from sage_doctor.cli import main
+from sage_doctor.system.own_python import import_path
 
 if __name__ == "__main__":
+    sys.path[:] = import_path()  # -m put the working directory first, which may be a model's
+
+    from sage_doctor.cli import main
+
     main()

@@ -115,13 +115,13 @@ def _finding(name: str, manifest: Manifest) -> str | None:
     import json  # noqa: PLC0415 - only a failure needs these
 
     from sage_doctor.system.child import run  # noqa: PLC0415
+    from sage_doctor.system.own_python import own_python  # noqa: PLC0415
     from sage_doctor.text import printable  # noqa: PLC0415
 
-    words = [sys.executable, "-m", "sage_doctor", "check", name, "--level", "static", "--format", "json"]
+    options = ("--level", "static", "--format", "json", "--manifest", str(manifest.path))
+    command = own_python("from sage_doctor.cli import main; main()", "check", name, *options)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SAGE_DOCTOR_")}
-    package = str(Path(__file__).resolve().parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [environment.get("PYTHONPATH")])])
-    done = run([*words, "--manifest", str(manifest.path)], timeout_s=_CHECK_TIMEOUT_S, env=environment)
+    done = run(command, timeout_s=_CHECK_TIMEOUT_S, env=environment)
     try:
         findings = json.loads(done.out if done is not None else b"")["findings"]
     except (ValueError, KeyError):

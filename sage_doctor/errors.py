@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from typing import Final
+
 
 class DoctorError(Exception):
     """Something stopped the doctor before or outside the checks.
@@ -10,6 +14,32 @@ class DoctorError(Exception):
     """
 
     exit_code = 3
+
+
+# What a system says when it has no more of something; no file and no model is at fault.
+_SCARCE: Final = {
+    errno.EAGAIN: "no further process or thread can be started: a limit is reached (ulimit -u, or a container's)",
+    errno.ENOMEM: "the system gives no more memory",
+    errno.EMFILE: "this process may open no more files (ulimit -n)",
+    errno.ENFILE: "the system opens no more files",
+    errno.ENOSPC: "no space left on device",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file may not grow any more (ulimit -f)",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+def system_refusal(error: BaseException) -> str | None:
+    """Return in a sentence what the system refuses to give, None for an error of any other kind."""
+    if isinstance(error, MemoryError):
+        return _SCARCE[errno.ENOMEM]
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return _SCARCE[errno.EAGAIN]
+    if isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error):  # the `tempfile` module's
+        return "no directory for temporary files can be written to; set TMPDIR to one"
+    said = _SCARCE.get(error.errno or 0) if isinstance(error, OSError) else None
+    name = error.filename if isinstance(error, OSError) else None
+    return f"{os.fsdecode(name)}: {said}" if said is not None and isinstance(name, (str, bytes)) else said
 
 
 class UsageError(DoctorError):

@@ -13,7 +13,8 @@ import sys
 import time
 from types import FrameType
 
-from sage_doctor.errors import DoctorError
+from sage_doctor.cli.standard_streams import lost_output, open_standard_streams
+from sage_doctor.errors import DoctorError, system_refusal
 from sage_doctor.report import EXIT_INTERRUPTED, EXIT_UNKNOWN
 from sage_doctor.text import printable
 
@@ -24,22 +25,22 @@ _SAME_INTERRUPT_S = 1.0
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    _open_standard_streams()
+    open_standard_streams()
     _handle_signals()
     try:
         from sage_doctor.cli.app import run  # noqa: PLC0415 - errors of the import are reported as well
 
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
+        lost = lost_output()
+        if lost is not None:
+            sys.stderr.write(f"sage-doctor: {lost}\n")
+            code = code or EXIT_UNKNOWN
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second signal during exit would kill the process
         sys.stderr.write("interrupted\n")
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output is gone (`| head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_UNKNOWN
     except DoctorError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"sage-doctor: {_shown(line)}\n")
@@ -47,13 +48,24 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("SAGE_DOCTOR_DEBUG"):
             raise
+        code = EXIT_UNKNOWN
         what = f"{type(error).__name__}: {error}".splitlines()[0]
+        refusal = system_refusal(error)
         sys.stderr.write(
-            f"sage-doctor: internal error: {_shown(what)}\n"
+            f"sage-doctor: {_shown(refusal)}\n"
+            if refusal is not None
+            else f"sage-doctor: internal error: {_shown(what)}\n"
             "Please report it with the output of `SAGE_DOCTOR_DEBUG=1 sage-doctor …`.\n"
         )
-        code = EXIT_UNKNOWN
+    for note in _notes():
+        sys.stderr.write(f"sage-doctor: {_shown(note)}\n")
     sys.exit(code)
+
+
+def _notes() -> list[str]:
+    """Return what was passed over on the way; empty where nothing was asked for that could have been."""
+    trust = sys.modules.get("sage_doctor.system.trust")
+    return list(trust.passed_over()) if trust is not None else []
 
 
 def _handle_signals() -> None:
@@ -74,17 +86,6 @@ def _handle_signals() -> None:
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell does for background jobs
         signal.signal(signal.SIGINT, interrupt)
-
-
-def _open_standard_streams() -> None:
-    """Open missing standard descriptors, or the next opened file would become one of them."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for as long as we run
 
 
 def _shown(text: str) -> str:

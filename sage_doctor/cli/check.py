@@ -35,7 +35,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
-    parser.add_argument("--timeout", type=duration, metavar="TIME", help="deadline of the whole run")
+    parser.add_argument(
+        "--timeout",
+        type=duration,
+        metavar="TIME",
+        help="deadline of the whole run (default: 10m for level static, 4h for all others)",
+    )
     add_history(parser)
 
 

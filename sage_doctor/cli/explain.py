@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import BinaryIO
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings import catalogue
@@ -47,11 +48,18 @@ def _recognised() -> tuple[Declaration, ...]:
 
     if sys.stdin.isatty():
         sys.stderr.write("Paste the error text, then press Ctrl-D.\n")
-    text = sys.stdin.buffer.read(MOST_BYTES).decode("utf-8", "replace")
-    found = search(text)
+    found = search(_end_of(sys.stdin.buffer).decode("utf-8", "replace"))
     if not found:
         raise DoctorError("no known error recognised in this text; `sage-doctor check` checks the files themselves")
     return found
+
+
+def _end_of(stream: BinaryIO) -> bytes:
+    """Return the last bytes of a stream of any length: what stopped a session stands at the end of its log."""
+    end = b""
+    while part := stream.read(MOST_BYTES):
+        end = (end + part)[-MOST_BYTES:]
+    return end
 
 
 def _text(known: Declaration) -> str:

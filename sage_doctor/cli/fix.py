@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS, Finding
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import join_limited, printable, shell_quote, wrap
 
 if TYPE_CHECKING:
     from sage_doctor.repairs.backup import Backup
@@ -69,6 +68,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-dirty", action="store_true", help="rewrite paths although the work tree has uncommitted changes"
     )
+    parser.add_argument(
+        "--allow-delete",
+        action="store_true",
+        help="merge although the old directory contains what cannot be carried over; the plan lists it",
+    )
     add_outputs(parser)
 
 
@@ -102,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
             write_config=options.write_config,
             rewrite_paths=options.rewrite_paths,
             allow_dirty=options.allow_dirty,
+            allow_delete=options.allow_delete,
             bases=_bases(options.base),
         )
         result = run_repairs(request, callbacks, options=allowed, journal=journal)
@@ -166,12 +171,6 @@ def _width() -> int:
     return max(40, min(screen_of(sys.stdout).width, _WIDEST))
 
 
-def _wrapped(text: str, indent: str, after: str) -> list[str]:
-    return textwrap.wrap(
-        text, _width(), initial_indent=indent, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
-    )
-
-
 def _report_unfinished(journal: Journal) -> list[Backup]:
     """Report repairs that an earlier run was killed in: once, or while a backup exists. Return the backups."""
     from sage_doctor.repairs.backup import backup_of  # noqa: PLC0415 - --help needs none of it
@@ -179,8 +178,7 @@ def _report_unfinished(journal: Journal) -> list[Backup]:
     backups = []
     for entry in journal.unfinished():
         backup = backup_of(entry)
-        kept = entry.get("kept")
-        where = f" Backup: {shell_quote(kept)}." if kept and os.path.isdir(str(kept)) else ""
+        where = f" Backup: {shell_quote(backup.path)}." if backup is not None else ""
         what = f"{printable(str(entry.get('repair')), limit=60)} of {printable(str(entry.get('subject')), limit=200)}"
         sys.stderr.write(
             f"an earlier fix was killed during {what} (started {printable(str(entry.get('at')), limit=40)}); "
@@ -225,7 +223,7 @@ def _show_attempt(attempt: Attempt) -> None:
         reason = "declined" if sys.stdin.isatty() else "no terminal to ask at; --yes applies it"
     text = f"{_RESULTS[attempt.status]}: {reason}" if reason else _RESULTS[attempt.status]
     for line in text.splitlines():
-        _say(*_wrapped(printable(line, limit=1000), "  ", "    "))
+        _say(*wrap(printable(line, limit=1000), _width(), first="  ", after="    "))
     _say("")
 
 
@@ -240,7 +238,8 @@ def _show_summary(result: RepairReport) -> None:
     rows = [("fixed", f) for f in result.fixed]
     rows += [("new" if result.is_new(f) else "still failing", f) for f in result.remaining]
     for label, finding in rows:
-        _say(*_wrapped(f"{finding.code} ({printable(finding.subject, limit=200)})", f"  {label:<14}", " " * 16))
+        text = f"{finding.code} ({printable(finding.subject, limit=200)})"
+        _say(*wrap(text, _width(), first=f"  {label:<14}", after=" " * 16))
     _say(f"after    {after.verdict}: {_counted(result.remaining)}, level {after.level}, exit code {after.exit_code}")
     if result.remaining:
         _say("next     sage-doctor check")

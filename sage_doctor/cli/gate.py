@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
-from sage_doctor.errors import UsageError
+from sage_doctor.cli.standard_streams import lost_output
+from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.output import GateOutput
 from sage_doctor.gate.request import GateRequest
 from sage_doctor.gate.supervision import decide_until_open
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     """Decide, print the verdict, and start the command or return the exit code."""
     outputs = _outputs(options)
     program = _program(options)
+    on_blocked = _on_blocked(options)
     if options.fresh:
         sys.stderr.write("sage-doctor: `--fresh` is now `--no-cache`; the old name will be removed in 0.2\n")
     output = GateOutput(quiet=options.quiet, aside=options.started is not None or options.format == "json")
@@ -83,15 +85,16 @@ def run(options: argparse.Namespace) -> int:
     decision = decide_until_open(request, output, options.wait)
     output.verdict(decision)
     if decision.report is not None:
-        _deliver(decision.report, options.format, outputs)
+        output.note(_deliver(decision.report, options.format, outputs))
+    output.note(lost_output())  # what was decided holds, whether it could be said or not
     if decision.state == "open" and options.started:
         from sage_doctor.gate.launch import start  # noqa: PLC0415 - only needed to start something
 
         start(program, options.started, os.environ, decision)
-    if decision.state != "open" and options.on_blocked:
+    if decision.state != "open" and on_blocked:
         from sage_doctor.gate.launch import run_on_blocked  # noqa: PLC0415
 
-        output.note(run_on_blocked(options.on_blocked, os.environ, decision))
+        output.note(run_on_blocked(on_blocked, os.environ, decision))
     return decision.exit_code
 
 
@@ -113,6 +116,15 @@ def _program(options: argparse.Namespace) -> str:
     return find_command(options.started, os.environ)
 
 
+def _on_blocked(options: argparse.Namespace) -> list[str]:
+    """Return the command to run if the gate is not open, empty without one. Raises `UsageError`."""
+    if options.on_blocked is None:
+        return []
+    from sage_doctor.gate.launch import split_on_blocked  # noqa: PLC0415
+
+    return split_on_blocked(options.on_blocked)
+
+
 def _outputs(options: argparse.Namespace) -> list[tuple[str, Path]]:
     if not options.output:
         return []
@@ -121,14 +133,20 @@ def _outputs(options: argparse.Namespace) -> list[tuple[str, Path]]:
     return outputs_of(options)
 
 
-def _deliver(report: Mapping[str, Any], format: str, outputs: list[tuple[str, Path]]) -> None:  # noqa: A002 - the option's name
+def _deliver(report: Mapping[str, Any], format: str, outputs: list[tuple[str, Path]]) -> str | None:  # noqa: A002 - the option's name
+    """Write the report where it was asked for, and return why a file could not be written, if so."""
     if format != "json" and not outputs:
-        return
+        return None
     from sage_doctor.cli.outputs import write_outputs  # noqa: PLC0415
     from sage_doctor.render import write  # noqa: PLC0415
     from sage_doctor.report import Report  # noqa: PLC0415
 
     read = Report.from_json(report)
-    write_outputs(read, outputs)
     if format == "json":
         write(read, "json", sys.stdout)
+        sys.stdout.flush()
+    try:
+        write_outputs(read, outputs)
+    except DoctorError as error:
+        return f"the report cannot be written: {error}"
+    return None

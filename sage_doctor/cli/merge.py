@@ -41,6 +41,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="dequantize a quantized base; the plan shows what is lost",
     )
+    parser.add_argument(
+        "--allow-delete",
+        action="store_true",
+        help="delete what is in the replaced directory and cannot be carried over; the plan lists it",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
     parser.add_argument(
@@ -55,6 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Plan, show, ask before replacing a directory, and merge. Raises `MergeRefused` and `UsageError`."""
     from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.merge.target import require_deletable  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - --help needs none of it
 
     plan = plan_merge(
@@ -63,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{plan}\n")
     if options.dry_run:
         return 0
+    require_deletable(plan.present, allow_delete=options.allow_delete)
     if plan.replaces and not options.yes and not _agreed(plan.target):
         return 0
     sys.stdout.flush()
@@ -72,7 +79,13 @@ def run(options: argparse.Namespace) -> int:
         def on_progress(step: Step) -> None:
             progress.update(step.activity, step.done, step.total)
 
-        outcome = apply(plan, progress=on_progress, wait_s=options.wait, hash_cache=cache)
+        outcome = apply(
+            plan,
+            progress=on_progress,
+            wait_s=options.wait,
+            hash_cache=cache,
+            allow_delete=options.allow_delete,
+        )
     _report(outcome)
     return 0
 
@@ -103,7 +116,7 @@ def _agreed(target: Path) -> bool:
 
 def _report(outcome: MergeOutcome) -> None:
     for left in outcome.cleaned:
-        sys.stderr.write(f"leftover of a killed merge, {printable(left.path.name)}: {left.what}\n")
+        sys.stderr.write(f"found beside the target, {printable(left.path.name)}: {left.what}\n")
     for code, message in outcome.warnings:
         sys.stderr.write(f"warning: {message} [{code}]\n")
     share = outcome.surviving_delta

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.child import run
+from sage_doctor.system.own_python import own_python
 from sage_doctor.system.state_directory import cache_directory
 from sage_doctor.text import format_duration, shell_quote
 
@@ -85,7 +86,8 @@ def is_whole(directory: Path) -> bool:
 
 
 def _convert_in_child(gguf: Path, out: Path) -> None:
-    command = [sys.executable, "-m", "sage_doctor.demo.smollm2", str(gguf), str(out)]
+    start = "import runpy; runpy.run_module('sage_doctor.demo.smollm2', run_name='__main__')"
+    command = own_python(start, str(gguf), str(out))
     done = run(
         command,
         timeout_s=CONVERT_DEADLINE_S,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from sage_doctor.facts.adapter_patterns import AdapterPatterns
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
 from sage_doctor.readers.tree import Tree
@@ -41,36 +42,26 @@ class AdapterConfig:
     init: str | None = None
     fields: frozenset[str] = frozenset()
     values: Mapping[str, Any] | None = None
+    patterns: AdapterPatterns = field(default_factory=lambda: AdapterPatterns({}), repr=False, compare=False)
 
     def rank_for(self, module: str) -> int | None:
         """Return the rank configured for a module: the first pattern that matches its end wins, as in PEFT.
 
-        None where that cannot be told, as for bare parameters, which get the rank once for each expert.
+        None where that cannot be told, as for bare parameters, which get the rank once for each expert. Raises
+        `UnboundedPattern`.
         """
         if self.adapts_parameters(module):
             return None
-        for pattern, rank in (self.rank_pattern or {}).items():
-            try:
-                if re.match(rf"(.*\.)?({pattern})$", module):  # as peft.utils.other.get_pattern_key writes it
-                    return rank
-            except re.error:
-                continue
-        return self.rank
+        pattern = self.patterns.first("rank_pattern", module)
+        return self.rank if pattern is None else (self.rank_pattern or {}).get(pattern, self.rank)
 
     def adapts_parameters(self, module: str) -> bool:
         """Return whether the LoRA of this module may be one of its bare parameters, such as stacked experts.
 
         No weight of the base has its name then: PEFT wraps the module that owns them, once for each parameter.
+        Raises `UnboundedPattern`.
         """
-        targets = self.target_modules
-        if not self.target_parameters:
-            return False
-        if isinstance(targets, str):
-            try:
-                return re.fullmatch(targets, module) is None
-            except re.error:
-                return True
-        return not any(module == t or module.endswith("." + t) for t in targets or ())
+        return bool(self.target_parameters) and not self.patterns.matches("target_modules", module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +105,7 @@ def read_adapter_config(tree: Tree) -> AdapterConfig:
         init=init if isinstance(init, str) else None,
         fields=frozenset(str(k) for k in values),
         values=file.value,
+        patterns=AdapterPatterns(values),
     )
 
 

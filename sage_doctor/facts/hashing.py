@@ -18,6 +18,7 @@ from sage_doctor.readers.known_hash import Algorithm, algorithm_of
 from sage_doctor.system.atomic_write import replace_file
 from sage_doctor.system.fingerprint import Fingerprint
 from sage_doctor.system.path_info import UnreadableFile
+from sage_doctor.system.trust import is_trusted
 
 Progress = Callable[[int], None]
 
@@ -142,17 +143,18 @@ class _HashCache:
 
     def save(self) -> None:
         """Write what is new, over what other runs have written in the meantime, at once or not at all."""
-        if self._cache is None or not self._added:
+        if self._cache is None or not self._added or not is_trusted(self._cache):
             return
         entries = {k: v for k, v in _load(self._cache).items() if k not in self._added} | self._added
         kept = dict(list(entries.items())[-_MOST_ENTRIES:])
         text = json.dumps({"version": _VERSION, "files": kept})
         with contextlib.suppress(OSError):
-            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            self._cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             replace_file(self._cache, text.encode("ascii"), mode=0o600, durable=False)
 
 
 def _load(cache: Path | None) -> dict[str, object]:
-    value = read_json_object(cache, most=_CACHE_BYTES).value if cache is not None else None
+    known = cache is not None and is_trusted(cache)  # a hash that another user wrote would vouch for any bytes
+    value = read_json_object(cache, most=_CACHE_BYTES).value if cache is not None and known else None
     files = value.get("files") if value is not None and value.get("version") == _VERSION else None
     return files if isinstance(files, dict) else {}

@@ -7,6 +7,7 @@ the process that reads it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,9 +48,10 @@ def read_with_library(paths: Sequence[Path], python: Path | None, environ: Mappi
     own = Path(sys.executable)
     reasons = []
     for interpreter in dict.fromkeys((python or own, own)):
-        question = json.dumps([str(p) for p in paths]).encode("ascii")
+        question = json.dumps([os.path.abspath(p) for p in paths]).encode("ascii")
         command = [str(interpreter), safetensors_library.__file__]
-        result = run(command, timeout_s=DEADLINE_S, env={**environ, "PYTHONDONTWRITEBYTECODE": "1"}, ask=question)
+        environment = {**environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        result = run(command, timeout_s=DEADLINE_S, env=environment, cwd=Path("/"), ask=question)
         lines = _lines(result)
         if lines and "version" in lines[0]:
             return _reading(str(interpreter), lines, len(paths), result)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sage_doctor.errors import DoctorError, system_refusal
 from sage_doctor.facts.library_source import TorchAccelerator, torch_build
 from sage_doctor.readers.versions import plain_name
 from sage_doctor.system.child import Child, ChildResult
@@ -146,7 +147,8 @@ def inspect_interpreter(python: Path | None, *, timeout_s: float = 10) -> Interp
 def start_inspection(python: Path | None, *, timeout_s: float = 10, also: Iterable[str] = ()) -> Inspection:
     """Begin an inspection and return at once. Its deadline, in seconds, counts from here.
 
-    `also` names packages to ask for besides those of `PACKAGES`.
+    `also` names packages to ask for besides those of `PACKAGES`. Raises `DoctorError` where the system has no means for
+    another process.
     """
     names = tuple(dict.fromkeys((*PACKAGES, *also)))
     if python is None:
@@ -167,6 +169,9 @@ def start_inspection(python: Path | None, *, timeout_s: float = 10, also: Iterab
             cwd=Path("/"),
         )
     except OSError as error:
+        refusal = system_refusal(error)
+        if refusal is not None:
+            raise DoctorError(refusal) from error
         return Inspection(name, None, _not_started(name, error))
     return Inspection(name, child)
 

@@ -113,6 +113,14 @@ DECLARATIONS = declare(
         may_show=(r"size mismatch for \S*lora_\w+",),
     ),
     Declaration(
+        code="adapter-pattern-unbounded",
+        severity="error",
+        title="A pattern in adapter_config.json takes too long to match",
+        cause="PEFT takes rank_pattern, alpha_pattern, target_modules and exclude_modules for regular expressions. One "
+        "with repetitions inside repetitions can take longer than any session waits, and PEFT sets no limit.",
+        remediation="Replace the pattern by the names of the modules, or restore adapter_config.json.",
+    ),
+    Declaration(
         code="adapter-targets-missing",
         severity="error",
         title="The base has none of the adapter's target modules",

@@ -11,7 +11,9 @@ from sage_doctor.findings.declaration import Declaration
 # What a log of any size is searched for: its end, where the error that stopped the session stands.
 MOST_CHARS = 200_000
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
+_BLANKS = re.compile(r"\s+")
+_LONG_WORD = re.compile(r"(\S{500})(?=\S)")
 
 
 def search(text: str) -> tuple[Declaration, ...]:
@@ -21,7 +23,7 @@ def search(text: str) -> tuple[Declaration, ...]:
     that merely can cause it too (`may_show`), and among equals the catalogue's order decides. Only the last 200,000
     characters are searched; colours and line wraps do not matter.
     """
-    plain = _ANSI.sub("", text[-MOST_CHARS:])
+    plain = plain_text(text[-MOST_CHARS:])
     likely, possible = [], []
     for known in declarations():
         if _occurs(known.shows, plain):
@@ -31,11 +33,20 @@ def search(text: str) -> tuple[Declaration, ...]:
     return (*likely, *possible)
 
 
+def plain_text(text: str) -> str:
+    """Return a text without colours, with one blank or line break for each run of them, and with long words broken.
+
+    What a pattern repeats is short then, so that searching takes time in proportion to the text.
+    """
+    return _LONG_WORD.sub(r"\1\n", _BLANKS.sub(lambda m: "\n" if "\n" in m[0] else " ", _ANSI.sub("", text)))
+
+
 def _occurs(patterns: tuple[str, ...], plain: str) -> bool:
-    return any(_compiled(p).search(plain) for p in patterns)
+    return any(compiled(p).search(plain) for p in patterns)
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return a declaration's pattern as it is searched for in a plain text."""
     # A space in a pattern stands for any white space: logs and terminals wrap messages at any word.
-    return re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE | re.DOTALL | re.MULTILINE)
+    return re.compile(pattern.replace(" ", r"\s"), re.IGNORECASE | re.DOTALL | re.MULTILINE)

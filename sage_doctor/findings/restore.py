@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.report import Fix
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import shell_quote
+from sage_doctor.text import shell_operand, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.subjects.model import Model
@@ -23,15 +23,10 @@ def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
 
 def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that Git LFS has not fetched."""
-    where = shell_quote(model.path)
-    include = shell_quote(",".join(names[:20]))
-    fix = Fix(
-        summary="Let Git LFS fetch the files (git-lfs must be installed).",
-        commands=(f"git -C {where} lfs install --local", f"git -C {where} lfs pull --include {include}"),
-    )
     if not _in_repository(model):
-        return bring_back(model, names) if merge_commands(model) else fix
-    return with_repair(fix, model, "lfs-pull")
+        return bring_back(model, names)
+    # A plain `git lfs pull` would run what the repository's configuration names; the repair does not.
+    return with_repair(Fix(summary="Let Git LFS fetch the files (git-lfs must be installed)."), model, "lfs-pull")
 
 
 def _in_repository(model: Model) -> bool:
@@ -41,11 +36,12 @@ def _in_repository(model: Model) -> bool:
 def bring_back(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that are missing or broken: from where this model can be had again."""
     if model.hub is not None:
-        files = " ".join(shell_quote(n) for n in names[:20])
+        some = sorted(names[:20], key=lambda n: not n.startswith("-"))
+        files = " ".join([shell_operand(n) for n in some[:1]] + [shell_quote(n) for n in some[1:]])
         revision = shell_quote(model.hub.revision)
         return Fix(
             summary="Download it again from the hub.",
-            commands=(f"hf download {shell_quote(model.hub.repo_id)} {files} --revision {revision} --force-download",),
+            commands=(f"hf download {shell_quote(model.hub.repo_id)} --revision {revision} --force-download {files}",),
         )
     merge = merge_commands(model)
     if merge:
@@ -56,7 +52,8 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
     if inspect_path(model.path / ".git").kind != "missing":
         return Fix(
             summary="Restore it from its repository, or copy it from a machine that has the model.",
-            commands=(f"git -C {shell_quote(model.path)} status --short",),
+            # `git status` would run the filters and the file system monitor of the repository's configuration.
+            commands=(f"git -C {shell_quote(model.path)} -c core.fsmonitor=false ls-files --deleted",),
         )
     return Fix(
         summary="Copy it from a machine that has the model (rsync -a keeps dates and modes).",

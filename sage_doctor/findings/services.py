@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.services import ServiceFailure
@@ -148,7 +148,7 @@ def _other_model(service: Service, trouble: ServiceFailure) -> Fix:
     names = [n for n in trouble.evidence.get("models", ()) if isinstance(n, str)]
     near = nearest(service.spec.model, names) or (names[0] if len(names) == 1 else None)
     hint = f' Did you mean model = "{printable(near, limit=100)}"?' if near else ""
-    pull = (f"ollama pull {shell_quote(service.spec.model)}",) if service.spec.api == "ollama" else ()
+    pull = (f"ollama pull {shell_operand(service.spec.model)}",) if service.spec.api == "ollama" else ()
     return Fix(
         summary=f"Load the model into the service, or name it in the manifest as the service does.{hint}",
         commands=pull,

@@ -12,7 +12,7 @@ from sage_doctor.findings.making import finding
 from sage_doctor.findings.scripts import COMMAND
 from sage_doctor.report import Finding, Fix
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import join_limited, printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.paths.scan import ScannedFile, ScanResult
@@ -97,7 +97,7 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
                 evidence={"file": occurrence.text, "unit": str(seen.script.path), "mode": oct(node.mode)},
                 fix=Fix(
                     summary="Make it executable, and commit the mode.",
-                    commands=(f"chmod +x {shell_quote(occurrence.text)}",),
+                    commands=(f"chmod +x {shell_operand(occurrence.text)}",),
                 ),
             )
 

@@ -36,7 +36,8 @@ DECLARATIONS = declare(
         title="The weights are a Git LFS pointer, not the file",
         cause="Git checked out the three-line pointer instead of the file: Git LFS was not installed, or was told to "
         "skip it. A loader reads the first bytes of the pointer as an impossible header size.",
-        remediation="Run `git lfs install` once, then `git lfs pull --include` with the file's path in the checkout.",
+        remediation="Install git-lfs, then run `sage-doctor fix`: it fetches the files without running what the "
+        "repository's configuration names. In a repository that you trust, `git lfs pull` does the same.",
         shows=(r"header too large", r"version https://git-lfs", r"Unsupported operand 118", r"invalid load key, 'v'"),
     ),
     Declaration(

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
-from sage_doctor.text import printable
+from sage_doctor.text import MOST_COMMAND, printable, shell_operand
 
 GateState = Literal["open", "blocked", "unknown"]
 
@@ -105,7 +105,9 @@ def remedies(findings: Iterable[Mapping[str, Any]], *, most: int = 5) -> Iterabl
             yield sentence(finding)
         fix = finding["fix"]
         if fix.get("repair"):
-            yield f"    sage-doctor fix {printable(str(finding['subject']), limit=80)}"
+            own = f"sage-doctor fix {shell_operand(finding['subject'])}"
+            command = next((c for c in fix["commands"] if c.startswith("sage-doctor fix ")), own)
+            yield f"    {printable(command, limit=MOST_COMMAND)}"
         else:
             yield f"    {printable(str(fix['summary']), limit=400)}"
-            yield from (f"    $ {printable(str(c), limit=400)}" for c in fix["commands"][:1])
+            yield from (f"    $ {printable(str(c), limit=MOST_COMMAND)}" for c in fix["commands"][:1])

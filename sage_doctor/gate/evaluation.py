@@ -22,6 +22,7 @@ from sage_doctor.manifest import find_manifest, load_for_host
 from sage_doctor.manifest.durations import format_duration
 from sage_doctor.system.fingerprint import Watched
 from sage_doctor.system.state_directory import state_directory
+from sage_doctor.system.trust import passed_over
 
 FOLDER: Final = "gate"
 _LAST: Final = "last-verdict"
@@ -51,7 +52,9 @@ def decide(
         decision = _decide(context, on_progress, on_finding)
     except DoctorError as error:
         decision = failed(gate_request.role, error)
-    return decision if last is None else replace(decision, news=_keep_verdict(context, decision) != last)
+    if last is not None:
+        decision = replace(decision, news=_keep_verdict(context, decision) != last)
+    return replace(decision, notes=(*decision.notes, *passed_over()))
 
 
 def _take_last_verdict(context: GateContext) -> list[str]:
@@ -102,7 +105,7 @@ def _read_context(
 
 def _decide(context: GateContext, on_progress: OnProgress, on_finding: OnFinding) -> Decision:
     role = context.gate_request.role
-    why = "--fresh was given"
+    why = "--no-cache was given"
     if not context.gate_request.fresh:
         on_progress("reading the recorded result")
         record = context.records.read(role, *context.key)

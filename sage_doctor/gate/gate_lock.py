@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.file_lock import LockHeld, LockUnavailable, file_lock
+from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
 
 
@@ -26,9 +27,12 @@ class LockState:
 def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[LockState]:
     """Hold the lock at `path` for the block, after whoever has it.
 
-    `until` is a `time.time()`. Where the lock cannot be made (a full or read-only disk), the block runs without it.
-    Raises `DoctorError` naming the holder where it is not free in time.
+    `until` is a `time.time()`. Where the lock cannot be made (a full or read-only disk), or other users could hold it,
+    the block runs without it. Raises `DoctorError` naming the holder where it is not free in time.
     """
+    if not is_trusted(path.parent):
+        yield LockState()
+        return
     waited = False
 
     def on_wait(holder: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from sage_doctor.errors import system_refusal
 from sage_doctor.system.small_text import read_line, read_text
 from sage_doctor.text import printable
 
@@ -52,7 +53,12 @@ def guarded(work: Callable[[Send], Any], *, seconds: float, on_message: Callable
         if stream is not None:
             stream.flush()
     ours, theirs = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(ours)
+        os.close(theirs)
+        return GuardResult(how="died", detail=system_refusal(error) or f"no process can be started: {error}")
     if pid == 0:
         os.close(ours)
         _run(work, theirs)
@@ -69,6 +75,15 @@ def guarded(work: Callable[[Send], Any], *, seconds: float, on_message: Callable
 def _run(work: Callable[[Send], Any], pipe: int) -> None:
     """Be the child. Never returns."""
     code = 1
+
+    def send(kind: str, value: Any) -> None:
+        raw = json.dumps([kind, value]).encode("ascii") + b"\n"
+        try:
+            while raw:
+                raw = raw[os.write(pipe, raw) :]
+        except BrokenPipeError:  # nobody listens any more: whoever asked was killed
+            raise KeyboardInterrupt from None
+
     try:
         os.setsid()  # a group of its own, which can be ended as a whole
         # Nothing of the caller's stays open here: whoever reads our output waits until the last holder has closed it,
@@ -78,24 +93,23 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
             os.dup2(nowhere, number)
         os.closerange(3, pipe)
         os.closerange(pipe + 1, min(_MOST_FILES, os.sysconf("SC_OPEN_MAX")))
-
-        def send(kind: str, value: Any) -> None:
-            raw = json.dumps([kind, value]).encode("ascii") + b"\n"
-            try:
-                while raw:
-                    raw = raw[os.write(pipe, raw) :]
-            except BrokenPipeError:  # nobody listens any more: whoever asked was killed
-                raise KeyboardInterrupt from None
-
-        try:
-            send("done", work(send))
-            code = 0
-        except KeyboardInterrupt:
-            code = 130
-        except Exception as error:  # noqa: BLE001 - the parent tells it: a traceback helps nobody at three in the morning
-            send("fault", f"{type(error).__name__}: {error}")
+        send("done", work(send))
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+        with contextlib.suppress(KeyboardInterrupt):
+            send("fault", "the examining process was interrupted (OpenBLAS does so where it can start no threads)")
+    except Exception as error:  # noqa: BLE001 - the parent tells it: a traceback helps nobody at three in the morning
+        with contextlib.suppress(KeyboardInterrupt):
+            send("fault", system_refusal(error) or _describe_error(error))
     finally:
         os._exit(code)  # nothing of the parent's (buffers, handlers at exit) may happen a second time
+
+
+def _describe_error(error: Exception) -> str:
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.errno:
+        return f"{printable(error.filename, limit=300)}: {os.strerror(error.errno).lower()}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Callable[[str, Any], None]) -> GuardResult:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.gate.context import GateContext
-from sage_doctor.gate.environment import EnvironmentFingerprint, package_places
+from sage_doctor.gate.environment import EnvironmentFingerprint, import_places, package_places
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
-from sage_doctor.system.fingerprint import TooMany, Watched, fingerprint_files, fingerprint_tree
+from sage_doctor.system.fingerprint import MOST_FILES, TooMany, Watched, fingerprint_files, fingerprint_tree
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputSnapshot:
     """The files that results depend on: the sessions' packages, a role's own, and those of its models by name.
 
-    A model with more files than can be watched has None.
+    A model with more files than can be watched has None. `complete` is whether every file that matters is watched.
     """
 
     environment: EnvironmentFingerprint
     packages: Watched
     role: Watched
     models: Mapping[str, Watched | None]
+    complete: bool
 
     @property
     def watched(self) -> Watched:
@@ -39,23 +41,21 @@ class InputSnapshot:
             found.update(files or {})
         return found
 
-    @property
-    def complete(self) -> bool:
-        """Whether every file that matters is watched."""
-        return all(files is not None for files in self.models.values())
-
 
 def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
     """Return the files as they are now."""
-    from sage_doctor.facts.runners import find_runners  # noqa: PLC0415 - parses scripts; only roles with runners need it
+    from sage_doctor.facts.runners import find_runners_and_directories  # noqa: PLC0415 - parses scripts; only roles with runners need it
 
     manifest = context.manifest
     session = selection.host.session
     places = package_places(session.site_packages, session.version, selection.host.home)
+    places += import_places(places, context.environ.get("PYTHONPATH", ""))
+    if session.prefix is not None:  # where the interpreter is a script or a link, what it leads to
+        places += [os.path.join(session.prefix, "pyvenv.cfg"), os.path.join(session.prefix, "bin", "python3")]
     role: list[Path] = [manifest.path, manifest.directory / LOCK_NAME]
     for pattern in manifest.roles[context.gate_request.role].runners:
-        runners = find_runners(pattern, manifest.directory)
-        role += [*runners, *{p.parent for p in runners}, (manifest.directory / pattern).parent]
+        runners, directories = find_runners_and_directories(pattern, manifest.directory)
+        role += [*runners, *directories]
     files: dict[str, Watched | None] = {}
     for model in selection.models:
         try:
@@ -63,7 +63,11 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
         except TooMany:
             files[model.name] = None
     return InputSnapshot(
-        environment=context.environment, packages=fingerprint_files(places), role=fingerprint_files(role), models=files
+        environment=context.environment,
+        packages=fingerprint_files(places),
+        role=fingerprint_files(role[:MOST_FILES]),
+        models=files,
+        complete=len(role) <= MOST_FILES and all(found is not None for found in files.values()),
     )
 
 
@@ -73,6 +77,8 @@ def _files(model: Model) -> Watched:
     if model.hub is not None:
         revision = model.reference.revision or "main"
         found.update(fingerprint_files([model.hub.folder / "refs" / revision, model.hub.folder]))
+    if model.kind == "adapter" and model.found and model.base.place is not None:  # another place may win the lookup
+        found.update(fingerprint_files(model.base.place.tried))
     for base in model.depends_on():
         found.update(_files(base))
     return found

@@ -66,22 +66,34 @@ def start(program: str, command: Sequence[str], environ: Mapping[str, str], deci
         raise DoctorError(f"{shell_quote(program)} could not be started: {reason}{hint}") from error
 
 
-def run_on_blocked(text: str, environ: Mapping[str, str], decision: Decision) -> str | None:
+def split_on_blocked(text: str) -> list[str]:
+    """Return the words of `--on-blocked`. Raises `UsageError` for what a shell could not split either."""
+    import shlex  # noqa: PLC0415 - likewise
+
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        reason = str(error).lower()
+        raise UsageError(f"--on-blocked {printable(text, limit=200)} is not a command: {reason}") from error
+    if not words or not words[0]:
+        raise UsageError("--on-blocked names no command")
+    return words
+
+
+def run_on_blocked(words: Sequence[str], environ: Mapping[str, str], decision: Decision) -> str | None:
     """Run what was asked for where sessions are kept out, and return what went wrong with it, if anything.
 
     It learns the verdict from `SAGE_DOCTOR_VERDICT` and `SAGE_DOCTOR_REASON`, has half a minute, and its exit code
     never becomes the gate's: a notification that went out must not open the gate.
     """
-    import shlex  # noqa: PLC0415 - likewise
+    from sage_doctor.system.child import Child  # noqa: PLC0415 - a gate that opens needs none
 
-    from sage_doctor.system.child import Child  # noqa: PLC0415
-
-    words = shlex.split(text)
     told = {"SAGE_DOCTOR_VERDICT": decision.state, "SAGE_DOCTOR_REASON": decision.reason}
     try:
         done = Child(words, timeout_s=ON_BLOCKED_S, env={**environ, **told}, output="ours").finish()
-    except OSError as error:
-        return f"--on-blocked {shell_quote(words[0])} could not be started: {os.strerror(error.errno or 0).lower()}"
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        reason = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
+        return f"--on-blocked {shell_quote(words[0])} could not be started: {reason}"
     if done.timed_out:
         return f"--on-blocked {shell_quote(words[0])} did not end within {format_duration(ON_BLOCKED_S)} and was killed"
     return f"--on-blocked {shell_quote(words[0])} ended with status {done.code}" if done.code else None

@@ -1,6 +1,7 @@
 """Results that gates keep for the next one, with all they depend on: one JSON file each, in the state directory.
 
-A result that cannot be read is no result. A state directory that cannot be written costs time and nothing else.
+A result that cannot be read is no result, and one that another user could have written is not read: it would open the
+gate. A state directory that cannot be written costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sage_doctor.errors import DoctorError
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.atomic_write import replace_file
 from sage_doctor.system.fingerprint import Watched
+from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
 
 SCHEMA: Final = 2
@@ -51,7 +52,8 @@ class ResultCache:
 
     def read(self, name: str, *key: str) -> CachedResult | None:
         """Return the record of that name and key, None where there is none that can be used."""
-        found = read_json_object(self.path(name, *key), most=MOST_BYTES).value
+        path = self.path(name, *key)
+        found = read_json_object(path, most=MOST_BYTES).value if is_trusted(path) else None
         if found is None or found.get("schema") != SCHEMA or found.get("key") != list(key):
             return None
         try:
@@ -73,10 +75,11 @@ class ResultCache:
         try:
             path = self.path(name, *key)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            atomic_write(path, json.dumps(data))
-        except (DoctorError, OSError) as error:
-            reason = str(error) if isinstance(error, DoctorError) else os.strerror(error.errno or 0).lower()
-            self.problem = f"this result cannot be kept for the next gate: {printable(reason, limit=300)}"
+            if is_trusted(path.parent):
+                replace_file(path, json.dumps(data).encode("ascii"), mode=0o600)
+        except OSError as error:
+            reason = f"{printable(str(self.directory), limit=300)}: {os.strerror(error.errno or 0).lower()}"
+            self.problem = f"this result cannot be kept for the next gate: {reason}"
 
     def path(self, name: str, *key: str) -> Path:
         """Return where the record of that name and key lies."""

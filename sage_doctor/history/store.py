@@ -19,6 +19,7 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.system.file_lock import LockError, file_lock
 from sage_doctor.system.globbing import Glob
 from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
 
 T = TypeVar("T")
@@ -67,6 +68,8 @@ def change(path: Path, work: Callable[[sqlite3.Connection], None]) -> list[str]:
     Never raises for what the disk holds or lacks: the notices say what was set aside, or why nothing was written.
     """
     notices: list[str] = []
+    if not is_trusted(path):
+        return notices  # the command says so at its end
     for last in (False, True):
         judged = _inode(path)
         try:
@@ -95,11 +98,11 @@ def _change_once(path: Path, work: Callable[[sqlite3.Connection], None]) -> None
 
 
 def read(path: Path, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-    """Return what `ask` finds in the history at `path`; `otherwise` where there is none.
+    """Return what `ask` finds in the history at `path`; `otherwise` where there is none that is ours.
 
     Raises `DoctorError` where there is one that cannot be read.
     """
-    if inspect_path(path).kind == "missing":
+    if inspect_path(path).kind == "missing" or not is_trusted(path):
         return otherwise
     try:
         _require_file(path)

@@ -19,6 +19,7 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.system.file_lock import file_lock
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.trust import why_untrusted
 from sage_doctor.text import printable
 
 FILE_NAME: Final = "highest.json"
@@ -63,10 +64,14 @@ class Watermarks:
         return self.directory / FILE_NAME
 
     def read(self) -> Marks:
-        """Return what is on record. Raises `DoctorError` where that cannot be read, or a newer doctor wrote it."""
+        """Return what is on record.
+
+        Raises `DoctorError` where that cannot be read, or another user could have written it, or a newer doctor has.
+        """
         node = inspect_path(self.path)
         if node.kind == "missing":
             return Marks()
+        self._require_trust()
         if node.kind == "file" and node.size > MOST_BYTES:
             return Marks(damage=f"{node.size:,} bytes")
         try:
@@ -102,6 +107,7 @@ class Watermarks:
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
             raise DoctorError(f"{printable(str(self.directory))} cannot be made: {reason}") from error
+        self._require_trust()
         with file_lock(self.path.with_suffix(".lock"), wait_s=_WAIT_S):
             found = self.read()  # once more: another run may have raised it meanwhile
             aside = self._set_aside() if found.damage else ""
@@ -112,6 +118,11 @@ class Watermarks:
                 now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
                 atomic_write(self.path, _text({**found.marks, counter: Mark(value=value, at=now)}))
         return aside
+
+    def _require_trust(self) -> None:
+        reason = why_untrusted(self.path)
+        if reason:
+            raise DoctorError(f"{printable(str(self.path))} is neither read nor written: {reason}")
 
     def _set_aside(self) -> str:
         """Put a damaged record out of the way, beside any earlier ones."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.init.machines import OtherMachine, ThisHost, other_machines, this_host
-from sage_doctor.init.models import MOST_MODELS, find_new_models, is_merged, kind_at
+from sage_doctor.init.models import MOST_MODELS, can_be_written, find_new_models, is_merged, kind_at
 from sage_doctor.init.names import free, name_all, name_of
 from sage_doctor.init.pairs import BaseLink, base_of, ingredients_of
 from sage_doctor.init.portable_paths import Portable, shared_root
@@ -113,13 +113,14 @@ def _models(
     known = {os.path.realpath(m.path) for m in models.values() if m.reference.path is not None}
     places = find_new_models(roots, known)
     named = [p for s in code.scripts for t in s.texts if (p := _directory(t)) is not None]
-    here = dict.fromkeys([*places.found, *(p for p in named if os.path.realpath(p) not in known)])
+    here = dict.fromkeys([*places.found, *(p for p in named if os.path.realpath(p) not in known and can_be_written(p))])
     unique = list({os.path.realpath(p): p for p in reversed(here)}.values())[::-1]
     taken = _taken(manifest)
     names = name_all(unique, taken)
     for path in unique:
         _add(models, names[path], kind_at(path), host, ModelPath(text=str(path), path=path))
     _add_hub_models(models, host, code.scripts, taken)
+    remarks = list(places.skipped)
     for model in [m for m in models.values() if m.kind == "adapter" and m.spec is None]:
         base = model.base.model
         if base is None or models.get(base.name) is base or base.reference.hub is not None:
@@ -128,10 +129,13 @@ def _models(
                 name = free(name_of(repository.rpartition("/")[2]), [*models, *taken])
                 _add(models, name, "full", host, base.reference)  # type: ignore[union-attr]
             continue
+        if not can_be_written(base.path):
+            where = f"{printable(str(base.path), limit=300)}, a name that is not UTF-8"
+            remarks.append(f"the base of {printable(model.name)} is left out: no manifest can contain {where}")
+            continue
         name = free(name_all([base.path], ())[base.path], [*models, *taken])
         _add(models, name, "full", host, ModelPath(text=str(base.path), path=base.path))
         vars(model).pop("base", None)  # it leads to a model of this run from now on
-    remarks = list(places.skipped)
     if places.truncated:
         remarks.append(f"stopped at {MOST_MODELS} models: name narrower directories")
     return models, remarks
@@ -222,7 +226,12 @@ def _add_roles(found: Inventory, code: Code, roots: Sequence[Path], manifest: Ma
         models = tuple(n for n in role.models if n not in ingredients) or _loadable_models(found)
         name = free(role.name, taken)
         taken.append(name)
-        found.roles.append(replace(role, name=name, models=models))
+        runners = tuple(r for r in role.runners if can_be_written(r[0] / r[1]))
+        if len(runners) < len(role.runners):
+            found.remarks.append(
+                f"scripts of {name} whose names are not UTF-8 are left out: no manifest can contain them"
+            )
+        found.roles.append(replace(role, name=name, models=models, runners=runners))
 
 
 def _loadable_models(found: Inventory) -> tuple[str, ...]:
@@ -236,6 +245,8 @@ def _add_machines(
     found: Inventory, code: Code, manifest: Manifest | None, environ: Mapping[str, str], home: Path
 ) -> None:
     here = this_host(environ, home, found.portable.directory)
+    if here.home is not None and not can_be_written(here.home):
+        here = replace(here, home=None)
     if manifest is None:
         found.host = here
         found.others = other_machines(code.homes, home, (), [here.name])

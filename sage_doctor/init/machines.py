@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sage_doctor.init.models import can_be_written
 from sage_doctor.init.names import free, name_of
 from sage_doctor.init.scripts import Mention
 from sage_doctor.system.location import foreign_home
@@ -74,7 +75,7 @@ def other_machines(
     """Return a machine for each home in the code that is not here and not `known`, named by its user."""
     found: list[OtherMachine] = []
     for text in sorted(homes):
-        if text in known or foreign_home(Path(text) / "x", home) is None:
+        if text in known or not can_be_written(text) or foreign_home(Path(text) / "x", home) is None:
             continue
         name = free(name_of(text.rpartition("/")[2]), [*taken, *(m.name for m in found)])
         found.append(OtherMachine(name=name, mention=homes[text]))

@@ -68,7 +68,7 @@ def _skip_reason(path: Path, *, is_checkpoint: bool) -> str | None:
     """Return why a directory gets no entry, None if it gets one."""
     if _is_cached(path):
         return "in a Hugging Face cache that nothing here refers to"
-    if not _can_be_written(path):
+    if not can_be_written(path):
         return f"with a name that is not UTF-8, which no manifest can contain ({printable(str(path), limit=300)})"
     return "with only a tokenizer" if not is_checkpoint and _only_tokenizer(path) else None
 
@@ -78,7 +78,8 @@ def _is_cached(path: Path) -> bool:
     return "snapshots" in path.parts and any(p.startswith("models--") for p in path.parts)
 
 
-def _can_be_written(path: Path) -> bool:
+def can_be_written(path: Path | str) -> bool:
+    """Return whether a manifest can contain a path: TOML is UTF-8, and file names need not be."""
     return not any(0xD800 <= ord(c) <= 0xDFFF for c in str(path))
 
 

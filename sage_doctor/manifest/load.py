@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from sage_doctor.manifest.machines import HostIdentity
 from sage_doctor.manifest.parse import parse_manifest
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.specs import Manifest
+from sage_doctor.manifest.trust import why_not_trusted
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
@@ -45,23 +45,30 @@ def find_manifest(start: Path, environ: Mapping[str, str]) -> Path | None:
 
 
 def nearest_manifest(start: Path) -> Path | None:
-    """Return the nearest `sage-doctor.toml` from the directory `start` upwards, or None if there is none."""
+    """Return the nearest `sage-doctor.toml` from the directory `start` upwards, or None if there is none.
+
+    One that somebody else may have written is passed over, which standard error says.
+    """
     start = _absolute(start)
     for directory in (start, *start.parents):
         candidate = directory / FILE_NAME
-        if inspect_path(candidate).kind != "missing" and not _planted(candidate):
+        if inspect_path(candidate).kind == "missing":
+            continue
+        reason = why_not_trusted(candidate)
+        if not reason:
             return candidate
+        _say(
+            f"sage-doctor: {shown_path(candidate)} is passed over: {printable(reason)}; "
+            "if you trust it, name it with --manifest"
+        )
     return None
 
 
-def _planted(path: Path) -> bool:
-    """Return whether another user put it where everybody may write, such as /tmp: it could start any program."""
-    try:
-        owner = os.lstat(path).st_uid
-        anybody = os.stat(path.parent).st_mode & stat.S_IWOTH
-    except OSError:
-        return False
-    return bool(anybody) and owner not in (0, os.getuid())
+def _say(*lines: str) -> None:
+    """Write lines to standard error, each once in this process."""
+    new = [line for line in lines if line not in _reported]
+    _reported.update(new)
+    sys.stderr.write("".join(f"{line}\n" for line in new))
 
 
 def load_manifest(
@@ -93,9 +100,7 @@ def load_for_host(path: Path) -> Manifest:
     """
     text = _decoded(path, _read(path))
     manifest = parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
-    new = [line for line in manifest.renamed if line not in _reported]
-    _reported.update(new)
-    sys.stderr.write("".join(f"{line}\n" for line in new))
+    _say(*manifest.renamed)
     return manifest
 
 

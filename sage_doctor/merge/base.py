@@ -123,7 +123,7 @@ def read_base(path: Path, why: str) -> BaseModel:
     if config.value is None:
         reason = "is missing" if config.missing else f"cannot be used: {printable(config.problem)}"
         raise refused(
-            f"the base's config.json {reason} ({shown})", f"Examine it: sage-doctor check {shell_quote(path)}"
+            f"the base's config.json {reason} ({shown})", f"Examine it: `sage-doctor check {shell_quote(path)}`"
         )
     weights = read_weights(tree, config.value)
     tensors = _tensors(tree, weights)
@@ -140,7 +140,7 @@ def _only_gguf(path: Path) -> bool:
 
 def _tensors(tree: Tree, weights: Weights) -> dict[str, TensorLocation]:
     """Return every tensor of the base. Raises `MergeRefused` if the files are incomplete."""
-    advice = f"Examine it: sage-doctor check {shell_quote(tree.path)}"
+    advice = f"Examine it: `sage-doctor check {shell_quote(tree.path)}`"
     where = printable(str(tree.path))
     defects = weight_defects(tree, weights)
     if defects:

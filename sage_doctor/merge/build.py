@@ -10,7 +10,7 @@ from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import TensorPlan
-from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters
+from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters, owner_of
 from sage_doctor.merge.library_names import library_view
 from sage_doctor.merge.merge_rules import MergeRules
 from sage_doctor.merge.names import NameMap, join
@@ -62,6 +62,7 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     custom = bool(base.config.get("auto_map"))
     total = {p.tensor.name for m in modules.values() for p in m.parts.values()}
     assembly = Assembly(plans=base_plans(base, dtype), unused=set(total))
+    rules.ask([*modules, *map(owner_of, modules)])
     tie = find_tie(base, modules)
     aliases: dict[str, str] = {}
     layers = of_parameters(modules, rules)
@@ -81,6 +82,7 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
         apply_module(assembly, module, weight, bias, rules, kind)
     if layers:
         blocks = library_view(base.path, stored, custom_code=custom).blocks
+        rules.ask(blocks)
         for owner, found in layers.items():
             apply_parameters(assembly, owner, found, blocks, rules)
     if assembly.unused:

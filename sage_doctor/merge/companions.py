@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +12,21 @@ from typing import Any
 
 from sage_doctor.facts.tokenizers import read_tokenizer
 from sage_doctor.merge.base import BaseModel
+from sage_doctor.merge.belongings import Belongings, require_own
 from sage_doctor.readers.tree import TOKENIZER_FILES, WEIGHTS, Tree
+from sage_doctor.system.path_info import inspect_path
 
 TEMPLATES = frozenset({"chat_template.jinja", "chat_template.json"})
 # The files of a tokenizer and its templates: taken from one directory as a whole, never mixed.
-_TOKENIZER = TOKENIZER_FILES | TEMPLATES | {"added_tokens.json", "tiktoken.model", "normalizer.json"}
+TOKENIZER = TOKENIZER_FILES | TEMPLATES | {"added_tokens.json", "tiktoken.model", "normalizer.json"}
+CONFIGS = frozenset({"config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"})
 _LEFT_OUT = re.compile(
     r"^(?:adapter_(?:config|model).*|.*\.index\.json|config\.json|trainer_state\.json|sage-doctor-merge\.json"
     r"|README.*|.*\.(?:safetensors|bin|pt|pth|gguf|h5|msgpack|onnx|lock))$",
     re.IGNORECASE,
 )
 _TAKEN = re.compile(r"^(?:.*\.(?:json|jinja|model|txt|tiktoken|py)|(?:LICEN[SC]E|NOTICE|USE_POLICY).*)$", re.IGNORECASE)
+_KEPT_TEXT = re.compile(r"^(?:(?:LICEN[SC]E|NOTICE|USE_POLICY).*|.*\.txt)$", re.IGNORECASE)
 _MOST_BYTES = 1 << 28
 
 
@@ -34,25 +39,41 @@ class Companion:
     nbytes: int
 
 
-def companions(base: BaseModel, adapter: Tree, *, keep: tuple[Path, ...] = ()) -> tuple[tuple[Companion, ...], str]:
-    """Return the files to be copied, and whose tokenizer they hold: `base`, `adapter` or an empty text.
+def companions(base: BaseModel, adapter: Tree, target: Path) -> tuple[tuple[Companion, ...], str, Mapping[str, str]]:
+    """Return the files to be copied, whose tokenizer they hold (`base`, `adapter` or an empty text), and what is not.
 
     The tokenizer is the one that sessions use with the adapter: its own if that is valid (its vocabulary may differ),
-    else the base's. `keep` are files of the replaced directory that a merge does not write.
+    else the base's. A licence or text of the target stays. Links that lead out of base or adapter are not copied: the
+    last value says where each leads. Raises `MergeRefused` if the model needs one of them.
     """
-    found = {c.name: c for c in _files(base.tree) if c.name not in _TOKENIZER}
+    weights = tuple(f.name for f in base.weights.files)
+    bases = Belongings.of(base.tree.path, weights)
+    adapters = Belongings.of(adapter.path, ("adapter_model.safetensors",))
+    require_own(bases, ["config.json", *([base.weights.entry] if base.weights.index and base.weights.entry else [])])
+    require_own(adapters, ["adapter_config.json"])
     own = read_tokenizer(adapter)
     theirs = read_tokenizer(base.tree)
     whose = "adapter" if own.source is not None and not own.problems else "base" if theirs.source is not None else ""
+    found = {c.name: c for c in _files(base.tree) if c.name not in TOKENIZER}
+    if whose == "adapter":
+        found.update({c.name: c for c in _files(adapter) if c.name in TOKENIZER})
+        if not own.chat_template and own.highest_id == theirs.highest_id:
+            found.update({c.name: c for c in _files(base.tree) if c.name in TEMPLATES})
+    else:
+        found.update({c.name: c for c in _files(base.tree) if c.name in TOKENIZER})
     config = base.tree.info("config.json")
     found["config.json"] = Companion(name="config.json", source=base.tree.path / "config.json", nbytes=config.size)
-    chosen = adapter if whose == "adapter" else base.tree
-    found.update({c.name: c for c in _files(chosen) if c.name in _TOKENIZER})
-    if whose == "adapter" and not own.chat_template and own.highest_id == theirs.highest_id:
-        found.update({c.name: c for c in _files(base.tree) if c.name in TEMPLATES})
-    for path in keep:
-        found.setdefault(path.name, Companion(name=path.name, source=path, nbytes=path.stat().st_size))
-    return tuple(sorted(found.values(), key=lambda c: c.name)), whose
+    left_out = {}
+    for name, companion in list(found.items()):
+        belongings = bases if companion.source.parent == base.tree.path else adapters
+        if _KEPT_TEXT.match(name) and name not in TOKENIZER and inspect_path(target / name).kind == "file":
+            del found[name]
+        elif not belongings.include(name):
+            needed = name in TOKENIZER or (name.endswith(".py") and bool(base.config.get("auto_map")))
+            require_own(belongings, [name] if needed else [])
+            left_out[name] = os.path.realpath(companion.source)
+            del found[name]
+    return tuple(sorted(found.values(), key=lambda c: c.name)), whose, left_out
 
 
 def _files(tree: Tree) -> list[Companion]:
@@ -67,13 +88,8 @@ def _files(tree: Tree) -> list[Companion]:
 
 
 def is_model_file(name: str) -> bool:
-    """Return whether a file of a model directory is one that a merge makes or takes the place of."""
-    return bool(_LEFT_OUT.match(name) or WEIGHTS.match(name) or name in _TOKENIZER) or name in (
-        "config.json",
-        "generation_config.json",
-        "preprocessor_config.json",
-        "processor_config.json",
-    )
+    """Return whether a file of that name shows that its directory is a model's."""
+    return bool(_LEFT_OUT.match(name) or WEIGHTS.match(name)) or name in TOKENIZER | CONFIGS
 
 
 def config_text(

@@ -47,13 +47,18 @@ class ExpertBlock:
         return (experts, rows, columns) if self.transposed else (experts, columns, rows)
 
 
+def owner_of(name: str) -> str:
+    """Return the module of the base that a module of the adapter wraps, however often."""
+    return name.replace(_INNER, "")
+
+
 def of_parameters(modules: Mapping[str, ModuleParts], rules: MergeRules) -> dict[str, list[ModuleParts]]:
     """Return the modules of the adapter that PEFT put around bare parameters, by owner, the innermost first."""
     found: dict[str, list[ModuleParts]] = {}
     if not rules.parameters:
         return found
     for module in sorted(modules.values(), key=lambda m: -m.name.count(_INNER)):
-        owner = module.name.replace(_INNER, "")
+        owner = owner_of(module.name)
         if "A" in module.parts and not rules.targets(owner):
             found.setdefault(owner, []).append(module)
     return found

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sage_doctor.facts.adapter_patterns import AdapterPatterns, UnboundedPattern
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.text import printable, shell_quote
@@ -36,6 +37,19 @@ class MergeRules:
 
     peft_type: str
     values: Mapping[str, Any]
+    patterns: AdapterPatterns
+
+    def ask(self, modules: Iterable[str]) -> None:
+        """Match the configuration's patterns against all these modules together.
+
+        Raises `MergeRefused` where that takes too long.
+        """
+        try:
+            self.patterns.ask(modules)
+        except UnboundedPattern as error:
+            raise MergeRefused(
+                "adapter-pattern-unbounded", str(error), "Name the modules in adapter_config.json without repetitions."
+            ) from error
 
     def flag(self, name: str) -> bool:
         """Return whether an option is on."""
@@ -61,22 +75,18 @@ class MergeRules:
 
     def _pattern(self, field: str, module: str, default: Any) -> Any:
         """Return what the first matching pattern of `rank_pattern` or `alpha_pattern` says, as PEFT looks it up."""
-        patterns = self.values.get(field)
-        for pattern, value in (patterns if isinstance(patterns, dict) else {}).items():
-            if _matches(rf"(.*\.)?({pattern})$", module):
-                return value
-        return default
+        pattern = self.patterns.first(field, module)
+        return default if pattern is None else self.values[field][pattern]
 
     def targets(self, module: str) -> bool:
         """Return whether PEFT would put a LoRA on this module, as far as the configuration alone tells."""
         wanted = self.values.get("target_modules")
-        if _excluded(self.values.get("exclude_modules"), module):
+        if self.patterns.matches("exclude_modules", module):
             return False
         if isinstance(wanted, str) and wanted != "all-linear":
-            return _matches(rf"(?:{wanted})\Z", module)
+            return self.patterns.matches("target_modules", module)
         if isinstance(wanted, list):
-            named = any(module == w or module.endswith(f".{w}") for w in wanted)
-            return named and self._in_layers(module, exact=module in wanted)
+            return self.patterns.matches("target_modules", module) and self._in_layers(module, wanted)
         return True  # `all-linear`, or the library's own list for this model type
 
     @property
@@ -87,22 +97,18 @@ class MergeRules:
 
     def targets_parameter(self, name: str) -> bool:
         """Return whether PEFT would put a LoRA on this parameter."""
-        return any(name == w or name.endswith(f".{w}") for w in self.parameters)
+        return self.patterns.matches("target_parameters", name)
 
-    def _in_layers(self, module: str, *, exact: bool) -> bool:
+    def _in_layers(self, module: str, wanted: list[Any]) -> bool:
         layers = self.values.get("layers_to_transform")
-        if layers is None or layers == [] or exact:
+        if layers is None or layers == [] or module in wanted:
             return True
-        pattern = self.values.get("layers_pattern")
-        names = [pattern] if isinstance(pattern, str) else pattern or []
-        found = None
-        for name in names:
-            found = found or re.match(rf".*\.{name}\.(\d+)\.", module)
-        if not names:
-            found = re.match(r".*\.[^.]*\.(\d+)\.", module)
-        if found is None:
-            return False
-        return int(found[1]) in (layers if isinstance(layers, list) else [layers])
+        if self.values.get("layers_pattern"):
+            layer = self.patterns.layer(module)
+        else:
+            found = re.match(r".*?\.[^.]*\.(\d{1,18})\.", module)  # the first number: PEFT 0.21 ignores an expert's
+            layer = int(found[1]) if found is not None else None
+        return layer is not None and layer in (layers if isinstance(layers, list) else [layers])
 
     def saves_whole(self, module: str) -> bool:
         """Return whether `modules_to_save` names this module: it was trained apart from what it is tied to."""
@@ -120,19 +126,6 @@ class MergeRules:
         return tuple(rows)
 
 
-def _matches(pattern: str, text: str) -> bool:
-    try:
-        return re.match(pattern, text) is not None
-    except re.error:
-        return False
-
-
-def _excluded(excluded: Any, module: str) -> bool:
-    if isinstance(excluded, str):
-        return bool(excluded) and _matches(rf"(?:{excluded})\Z", module)
-    return isinstance(excluded, list) and any(module == e or module.endswith(f".{e}") for e in excluded)
-
-
 def read_rules(config: AdapterConfig) -> MergeRules:
     """Return what `adapter_config.json` asks for. Raises `MergeRefused` where it cannot be merged faithfully."""
     if config.values is None:
@@ -141,7 +134,7 @@ def read_rules(config: AdapterConfig) -> MergeRules:
     for obstacle in _obstacles(config, config.values):
         raise obstacle
     assert config.peft_type is not None  # an obstacle otherwise
-    return MergeRules(peft_type=config.peft_type, values=config.values)
+    return MergeRules(peft_type=config.peft_type, values=config.values, patterns=config.patterns)
 
 
 def _by_peft(config: AdapterConfig) -> str:

@@ -1,4 +1,4 @@
-"""What a merge needs: disk, memory, torch, and a target that may be replaced."""
+"""What a merge needs: disk, memory and torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage_doctor.merge.companions import is_model_file
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.refusal import refused
 from sage_doctor.system.memory import read_darwin_memory, read_memory
-from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import format_bytes, join_limited, printable
+from sage_doctor.text import format_bytes, printable
 
 _TORCH_BYTES = 260_000_000  # torch itself, imported
 _BLOCK_BYTES = 60_000_000  # a block of rows in every stage of the sum
@@ -72,41 +70,3 @@ def require_resources(needs: ResourceEstimate, target: Path) -> None:
             f"{format_bytes(memory)} of memory is free, the merge needs {format_bytes(needs.memory_bytes)}",
             "End the programs that hold memory, and merge again.",
         )
-
-
-def check_target(target: Path, inputs: list[Path]) -> tuple[bool, tuple[Path, ...]]:
-    """Return whether the target exists and will be replaced, and which of its files are carried over.
-
-    Raises `MergeRefused` if replacing it would destroy files that a merge cannot write again.
-    """
-    shown = printable(str(target))
-    real = os.path.realpath(target)
-    for path in inputs:
-        other = os.path.realpath(path)
-        if real == other or f"{other}/".startswith(f"{real}/") or f"{real}/".startswith(f"{other}/"):
-            raise refused(f"{shown} and {printable(str(path))} must not contain one another", "Choose another --out.")
-    node = inspect_path(target)
-    if inspect_path(target.parent).kind != "directory":
-        raise refused(
-            f"{printable(str(target.parent))} is not a directory", f"mkdir it, or choose another --out than {shown}."
-        )
-    if node.kind == "missing":
-        return False, ()
-    if node.kind != "directory":
-        raise refused(f"{shown} is {node.detail or 'a ' + node.kind}, not a directory", "Choose another --out.")
-    if node.device != inspect_path(target.parent).device:
-        raise refused(
-            f"{shown} is a mount point, which cannot be replaced in one step",
-            f"Choose a directory in it: {shown}/merged.",
-        )
-    names = sorted(os.listdir(target))
-    nodes = {n: inspect_path(target / n) for n in names}
-    inner = [n for n, found in nodes.items() if found.kind == "directory" and n != ".cache"]
-    if inner:
-        raise refused(
-            f"{shown} contains directories that a merge would delete: {join_limited(inner)}", "Choose another --out."
-        )
-    if names and not any(is_model_file(n) for n in names):
-        raise refused(f"{shown} contains files, but none of a model", "Choose another --out.")
-    kept = [target / n for n in names if nodes[n].kind == "file" and not is_model_file(n)]
-    return True, tuple(p for p in kept if p.name != ".DS_Store")

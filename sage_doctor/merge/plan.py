@@ -17,9 +17,11 @@ from sage_doctor.merge.companions import Companion, companions, config_text
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.layout import WeightsOut, index_text, lay_out
 from sage_doctor.merge.merge_rules import read_rules
-from sage_doctor.merge.needs import ResourceEstimate, check_target, estimate, require_resources
+from sage_doctor.merge.needs import ResourceEstimate, estimate, require_resources
+from sage_doctor.merge.places import Removed, require_apart
 from sage_doctor.merge.quantization import BaseQuantization
 from sage_doctor.merge.refusal import refused
+from sage_doctor.merge.target import Present, read_present
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.system.path_info import PathInfo, inspect_path
 from sage_doctor.text import format_bytes, join_limited, printable
@@ -41,17 +43,32 @@ class MergePlan:
     target: Path
     dtype: str | None
     names_why: str
-    replaces: bool
-    kept: tuple[Path, ...]
+    present: Present
     weights: tuple[WeightsOut, ...]
     companions: tuple[Companion, ...]
     texts: Mapping[str, str]
     tokenizer: str
+    left_out: Mapping[str, str]
     untied: bool
     inputs: Mapping[Path, PathInfo]
     needs: ResourceEstimate
     adapter_config: Mapping[str, object]
     dequantized: BaseQuantization | None = None
+
+    @property
+    def replaces(self) -> bool:
+        """Whether a directory is replaced."""
+        return self.present.exists
+
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """What is carried over from the replaced directory."""
+        return tuple(self.target / n for n in self.present.kept)
+
+    @property
+    def written(self) -> frozenset[str]:
+        """The names of the files that are written, the record aside."""
+        return _names(self.weights, self.companions, self.texts)
 
     @property
     def tensor_plans(self) -> list[TensorPlan]:
@@ -90,9 +107,26 @@ class MergePlan:
             yield "loses", loss
         required = f"{format_bytes(self.needs.disk_bytes)} on disk, {format_bytes(self.needs.memory_bytes)} of memory"
         yield "needs", f"{required}, about {max(1, round(self.needs.seconds))} s"
-        if self.kept:
-            yield "keeps", f"{join_limited([p.name for p in self.kept])} of the replaced directory"
+        yield from self.fate()
+        for name, place in self.left_out.items():
+            yield "skips", f"{printable(name)}: a link out of its model directory, to {printable(place)}"
         yield "unchanged", "base and adapter"
+
+    def fate(self) -> Iterator[tuple[str, str]]:
+        """Yield what becomes of the files of the replaced directory: a word, and their number and names."""
+        present = self.present
+        if present.replaced:
+            yield "replaces", _counted(list(present.replaced), "of the old model")
+        if present.kept:
+            yield "keeps", _counted(present.top_kept, "carried over")
+        if present.deleted:
+            listed = [f"{name} ({why})" for name, why in present.deleted.items()]
+            yield "deletes", _counted(listed, "that cannot be carried over, only with --allow-delete")
+
+
+def _counted(names: list[str], what: str) -> str:
+    files = f"{len(names)} files" if len(names) != 1 else "1 file"
+    return f"{files} {what}: {join_limited(names, most=20)}"
 
 
 def plan_merge(
@@ -126,9 +160,9 @@ def plan_merge(
         else find_base(adapter, config, search or BaseSearch.here())
     )
     model = read_base(path, why)
-    replaces, kept = check_target(target, [adapter, model.path])
+    require_apart(Removed.of(target), [adapter, model.path], [])
     model, built = build_on(model, modules, rules, dtype, dequantize=dequantize)
-    copies, whose = companions(model, tree, keep=kept)
+    copies, whose, left_out = companions(model, tree, target)
     files = lay_out(model, built.plans)
     texts = _texts(model, built, files, dtype)
     inputs: list[str | Path] = [
@@ -138,6 +172,9 @@ def plan_merge(
         *(model.path / f.name for f in model.weights.files),
     ]
     inputs += [model.path / "config.json", *([model.path / model.weights.entry] if model.weights.index else [])]  # type: ignore[operator]
+    copies = tuple(c for c in copies if c.name not in texts)
+    present = read_present(target, written=_names(files, copies, texts), tokenizer=bool(whose))
+    require_apart(present.removed, [adapter, model.path], [Path(p) for p in inputs])
     plan = MergePlan(
         adapter=adapter,
         base=model.path,
@@ -145,12 +182,12 @@ def plan_merge(
         target=target,
         dtype=dtype,
         names_why=built.names_why,
-        replaces=replaces,
-        kept=kept,
+        present=present,
         weights=files,
-        companions=tuple(c for c in copies if c.name not in texts),
+        companions=copies,
         texts=texts,
         tokenizer=whose,
+        left_out=left_out,
         untied=built.untied,
         inputs={Path(p): inspect_path(p) for p in dict.fromkeys(Path(p) for p in inputs)},
         needs=estimate([s.plan for f in files for s in f.slots], sum(c.nbytes for c in copies)),
@@ -164,6 +201,10 @@ def plan_merge(
 def _real(target: Path) -> Path:
     """Return the real path of the target: a link to a directory stays, the directory behind it is replaced."""
     return Path(target).resolve() if target.is_symlink() else target.parent.resolve() / target.name
+
+
+def _names(files: tuple[WeightsOut, ...], copies: tuple[Companion, ...], texts: Mapping[str, str]) -> frozenset[str]:
+    return frozenset({*(f.name for f in files), *(c.name for c in copies), *texts})
 
 
 def _texts(base: BaseModel, built: Built, files: tuple[WeightsOut, ...], dtype: str | None) -> dict[str, str]:

@@ -10,28 +10,24 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.deferred_signals import DeferredSignals
 from sage_doctor.merge.deltas import DeltaRetention
+from sage_doctor.merge.leftovers import Leftover, forget, remove_leftovers
 from sage_doctor.merge.needs import require_resources
+from sage_doctor.merge.places import require_apart
 from sage_doctor.merge.plan import MergePlan
-from sage_doctor.merge.refusal import refused
-from sage_doctor.merge.staging import (
-    Leftover,
-    atomic_swap,
-    create_staging_dir,
-    locked,
-    new_staging_dir,
-    remove_leftovers,
-)
+from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.merge.staging import atomic_swap, create_staging_dir, discard, locked, new_staging_dir
+from sage_doctor.merge.target import Present, carry_over, changed_since, read_present, require_deletable
 from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.merge.writing import write_staging
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import format_bytes, printable
+from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 VANISHING = 0.5  # less of the delta surviving than this is worth a warning
 
@@ -50,7 +46,7 @@ class Step:
 class MergeOutcome:
     """What a merge did. `surviving_delta` is the share of the delta kept after rounding, None if unknown.
 
-    `warnings` are pairs of a finding code and a sentence; `cleaned` is what killed merges left, now removed.
+    `warnings` are pairs of a finding code and a sentence; `cleaned` is what was found beside the target.
     """
 
     target: Path
@@ -80,53 +76,87 @@ def apply(
     wait_s: float = 0.0,
     hash_cache: Path | None = None,
     threads: int | None = None,
+    allow_delete: bool = False,
+    keep: Path | None = None,
 ) -> MergeOutcome:
     """Carry out a plan and return the outcome.
 
     `wait_s` is how long to wait for another merge into the same target; `hash_cache` a file where hashes of inputs
-    are remembered; `threads` a limit for torch. Raises `MergeRefused` and `DoctorError`, with the target as it was.
+    are remembered; `threads` a limit for torch. `allow_delete` allows files of the target to be lost that cannot be
+    carried over. `keep` is an unused path beside the target where the replaced directory stays. Raises `MergeRefused`
+    and `DoctorError`, with the target as it was.
     """
     started = time.monotonic()
     with DeferredSignals() as interrupts, locked(plan.target, wait_s=wait_s, pause=interrupts.raise_pending):
         cleaned = remove_leftovers(plan.target)
         require_unchanged(plan)
-        _require_target(plan)
+        require_deletable(plan.present, allow_delete=allow_delete)
+        _current_target(plan, cleaned)
         require_resources(plan.needs, plan.target)
         on_progress = _ProgressReporter(plan.nbytes, progress, cancel, started, interrupts)
-        staging_dir = new_staging_dir(plan.target)
+        staging_dir = keep or new_staging_dir(plan.target)
+        made = 0
         try:
-            create_staging_dir(staging_dir, plan.target)
+            made = create_staging_dir(staging_dir, plan.target, keep=keep is not None)
             retention = write_staging(staging_dir, plan, on_progress, hash_cache=hash_cache, threads=threads)
+            present = _current_target(plan)
+            carry_over(present, staging_dir, on_progress)
+            os.chmod(staging_dir, inspect_path(plan.target if present.exists else plan.base).mode & 0o777)
             on_progress("replacing the target", 0)  # the last moment at which an interrupt undoes everything
             replaced = atomic_swap(staging_dir, plan.target)
         except OSError as error:
-            _remove(staging_dir)
+            _give_up(staging_dir, made, plan)
             raise _failed(plan, error) from error
         except BaseException:
-            _remove(staging_dir)
+            _give_up(staging_dir, made, plan)
             raise
-        if replaced is not None:
-            _remove(replaced)
+        if replaced and keep is None:
+            cleaned += _remove_replaced(staging_dir, present)
+        forget(plan.target)
     return MergeOutcome(
         target=plan.target,
         nbytes=plan.nbytes,
         seconds=time.monotonic() - started,
-        replaced=replaced is not None,
+        replaced=replaced,
         surviving_delta=retention.share,
         warnings=tuple(_warnings(plan, retention)),
         cleaned=tuple(cleaned),
     )
 
 
-def _require_target(plan: MergePlan) -> None:
-    if (inspect_path(plan.target).kind != "missing") != plan.replaces:
-        what = "was deleted" if plan.replaces else "was created"
-        raise refused(f"{printable(str(plan.target))} {what} since the plan was made", "Check it, and merge again.")
+def _current_target(plan: MergePlan, cleaned: Sequence[Leftover] = ()) -> Present:
+    """Return the target as it is now. Raises `MergeRefused` if what would be replaced is not what the plan says."""
+    now = read_present(plan.target, written=plan.written, tokenizer=bool(plan.tokenizer))
+    require_apart(now.removed, (plan.adapter, plan.base), plan.inputs)
+    if now.lost() != plan.present.lost():
+        what = "changed" if now.exists and plan.present.exists else "was created" if now.exists else "was deleted"
+        done = "".join(f" ({printable(left.path.name)}: {left.what})" for left in cleaned)
+        raise refused(
+            f"{printable(str(plan.target))} {what} since the plan was made{done}", "Check it, and merge again."
+        )
+    return now
 
 
-def _remove(path: Path) -> None:
-    """Delete a directory as far as that is possible."""
-    shutil.rmtree(path, ignore_errors=True)
+def _give_up(staging_dir: Path, made: int, plan: MergePlan) -> None:
+    discard(staging_dir, made)
+    if inspect_path(staging_dir).kind == "missing":
+        forget(plan.target)
+
+
+def _remove_replaced(path: Path, carried: Present) -> list[Leftover]:
+    """Delete the replaced directory, unless somebody wrote into it since its files were carried over."""
+    try:
+        added = changed_since(path, carried)
+    except (OSError, MergeRefused):
+        added = ["(it cannot be read)"]
+    if not added:
+        shutil.rmtree(path, ignore_errors=True)
+    if inspect_path(path).kind == "missing":
+        return []
+    why = f"{join_limited(added)} changed in the last moment" if added else "it could not be deleted completely"
+    return [
+        Leftover(path=path, what=f"the replaced directory was kept: {why}. To delete it: rm -r {shell_quote(path)}")
+    ]
 
 
 def _failed(plan: MergePlan, error: OSError) -> DoctorError:

@@ -80,11 +80,24 @@ def changed_inputs(inputs: Mapping[Path, PathInfo]) -> list[str]:
     return [os.fspath(path) for path, before in inputs.items() if inspect_path(path) != before]
 
 
+def read_same(path: Path, planned: PathInfo) -> bytes:
+    """Return the bytes of the file that the plan is about: not of another one that a link leads to now."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
+        found = os.fstat(file.fileno())
+        if (found.st_dev, found.st_ino) != (planned.device, planned.inode):
+            raise _changed([os.fspath(path)])
+        return file.read(planned.size + 1)
+
+
 def require_unchanged(plan: MergePlan) -> None:
     """Raise `DoctorError` where base or adapter changed since the plan was made."""
     changed = changed_inputs(plan.inputs)
     if changed:
-        raise DoctorError(
-            f"{join_limited(changed, most=2)} changed during the merge; nothing was replaced. "
-            "Wait until the program that writes there has ended, and merge again."
-        )
+        raise _changed(changed)
+
+
+def _changed(names: list[str]) -> DoctorError:
+    return DoctorError(
+        f"{join_limited(names, most=2)} changed during the merge; nothing was replaced. "
+        "Wait until the program that writes there has ended, and merge again."
+    )

@@ -21,7 +21,7 @@ from sage_doctor.merge.provenance import environment_record, hash_inputs, record
 from sage_doctor.merge.refusal import MergeRefused
 from sage_doctor.merge.streams import Source, copy_range, write_all
 from sage_doctor.merge.task_group import Task, TaskGroup
-from sage_doctor.merge.verify import require_unchanged, verify
+from sage_doctor.merge.verify import read_same, require_unchanged, verify
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.system.atomic_write import sync_directory
 from sage_doctor.system.path_info import inspect_path
@@ -78,9 +78,8 @@ class _StagingWriter:
         torch = tasks.start(load_torch) if any(not p.untouched for p in plan.tensor_plans) else None
         mode = inspect_path(plan.base / "config.json").mode & 0o777
         for companion in plan.companions:
-            self._write_small(
-                companion.name, companion.source.read_bytes(), inspect_path(companion.source).mode & 0o777
-            )
+            node = plan.inputs[companion.source]
+            self._write_small(companion.name, read_same(companion.source, node), node.mode & 0o777)
         for name, text in plan.texts.items():
             self._write_small(name, text.encode("utf-8", "surrogatepass"), mode)
         arithmetic = self._weights(torch, threads)
@@ -93,7 +92,6 @@ class _StagingWriter:
         tasks.wait(flushed, lambda: self._on_progress("waiting for the disk"))
         after = {file.name: digests[self._staging_dir / file.name] for file in plan.weights}
         self._record(record_text(plan, environment, before, after, self._retention), mode)
-        os.chmod(self._staging_dir, inspect_path(plan.target if plan.replaces else plan.base).mode & 0o777)
         sync_directory(self._staging_dir)
         require_unchanged(plan)
         return self._retention

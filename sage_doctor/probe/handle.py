@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from sage_doctor.errors import DoctorError, system_refusal
 from sage_doctor.probe.exit_status import ExitStatus, make_outcome
 from sage_doctor.probe.outcome import ProbeOutcome
 from sage_doctor.probe.protocol import ProbeRequest
@@ -50,13 +51,17 @@ def run_probe(
 
     The child is ended `deadline_s` seconds after its start, with everything it started, at the latest a few seconds
     later; sooner where one stage takes longer than `stage_s` seconds. `environ` stands in for this process's
-    environment. Never raises for anything the child may do; an interrupt ends the child and goes on.
+    environment. Raises `DoctorError` where the system has no means for another process, but never for anything the
+    child may do; an interrupt ends the child and goes on.
     """
     oom_kills = _oom_kills()
     started = time.monotonic()
     try:
         child = _Child(request, python, environ, started)
     except (OSError, ValueError) as error:  # ValueError: an embedded NUL
+        refusal = system_refusal(error)
+        if refusal is not None:
+            raise DoctorError(refusal) from error
         message = _spawn_message(python, error)
         return ProbeOutcome(ending="spawn-failed", message=message, duration_s=time.monotonic() - started)
     timed_out = stopped = False

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.errors import DoctorError
 from sage_doctor.readers.json_object import MOST_BYTES, JsonFile, parse_json_object, read_json_object
-from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.atomic_write import replace_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.trust import is_trusted
 
 # The models that the library has (tokenizers/src/models); older files do not say which one theirs is.
 _MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
@@ -72,7 +72,7 @@ def read_tokenizer_json(path: Path, *, cache: Path | None = None) -> TokenizerJs
 
 def _read_cache(cache: Path) -> dict[str, TokenizerJson]:
     """Return what earlier runs cached. Entries of another format are dropped."""
-    value = read_json_object(cache, most=1 << 20).value or {}
+    value = (read_json_object(cache, most=1 << 20).value if is_trusted(cache) else None) or {}
     entries = value.get("tokenizers")
     if value.get("version") != _VERSION or not isinstance(entries, dict):
         return {}
@@ -85,9 +85,10 @@ def _read_cache(cache: Path) -> dict[str, TokenizerJson]:
 def _write_cache(cache: Path, entries: Mapping[str, TokenizerJson]) -> None:
     latest = dict(list(entries.items())[-_MOST_CACHED:])
     text = json.dumps({"version": _VERSION, "tokenizers": {k: asdict(v) for k, v in latest.items()}})
-    with contextlib.suppress(OSError, DoctorError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(cache, text)
+    with contextlib.suppress(OSError):
+        cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if is_trusted(cache):
+            replace_file(cache, text.encode("ascii"), mode=0o600, durable=False)
 
 
 def _parsed(file: JsonFile) -> TokenizerJson:

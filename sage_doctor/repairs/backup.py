@@ -1,4 +1,4 @@
-"""The backup of a directory that a killed `fix` left behind: deleted once the new directory is verified.
+"""What keeps an old state: the backup of a directory that a killed `fix` left behind, and files with the way back.
 
 A repair that replaces a directory keeps the old one until verification. If it is killed before that, the backup still
 takes the disk space of a whole model.
@@ -15,13 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.hashing import hash_files
-from sage_doctor.merge.staging import UNFINISHED
 from sage_doctor.readers.merge_record import merge_hashes
 from sage_doctor.report import Finding
+from sage_doctor.subjects.host import Host
 from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
 
-_NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-[0-9a-f]+")
+_NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-(?P<inode>[0-9a-f]{1,16})")
+
+
+def backup_path(target: Path) -> Path:
+    """Return where a repair keeps the directory that it replaces. The name holds its inode: another is never taken."""
+    return target.parent / f".{target.name}.sage-fix-{os.getpid()}-{inspect_path(target).inode:x}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,15 @@ class Backup:
         return f"kept {printable(str(self.path))}: {why}. To delete it: rm -r {shell_quote(self.path)}"
 
 
+def unused_name(host: Host, directory: str, pattern: str) -> Path:
+    """Return an unused name in a directory of the state directory; `{}` in the pattern is a number."""
+    within = state_directory(host.environ, host.home) / directory
+    number = 1
+    while os.path.lexists(within / pattern.format(number)):
+        number += 1
+    return within / pattern.format(number)
+
+
 def backup_of(entry: Mapping[str, Any]) -> Backup | None:
     """Return the backup that an unfinished entry of the journal names, or None if there is none any more."""
     kept = entry.get("kept")
@@ -64,7 +79,7 @@ def backup_of(entry: Mapping[str, Any]) -> Backup | None:
     if matched is None or not path.is_absolute():
         return None
     node = inspect_path(path)
-    if node.kind != "directory" or node.is_link or inspect_path(path / UNFINISHED).kind != "file":
+    if node.kind != "directory" or node.is_link or node.inode != int(matched["inode"], 16):
         return None
     target = path.parent / matched["target"]
     return Backup(key=entry["key"], subject=str(entry.get("subject")), path=path, target=target)

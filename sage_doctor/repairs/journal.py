@@ -19,7 +19,8 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.system.file_lock import LockError, file_lock
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.system.state_directory import alive
-from sage_doctor.text import printable
+from sage_doctor.system.trust import is_trusted
+from sage_doctor.text import printable, redact_values
 
 FILE_NAME: Final = "repairs.jsonl"
 MOST_BYTES: Final = 4 << 20  # of the journal's end that is read
@@ -43,7 +44,9 @@ class Journal:
     def append(self, event: JournalEvent, key: str, **fields: Any) -> None:
         """Append one line and flush it. Raises `DoctorError` if that fails."""
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
-        line = json.dumps({"at": now, "event": event, "key": key, **fields}).encode("ascii") + b"\n"
+        kept = {"kept": fields["kept"]} if "kept" in fields else {}  # a path that is opened again
+        line = json.dumps({"at": now, "event": event, "key": key, **redact_values(fields), **kept}).encode("ascii")
+        line += b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with file_lock(self.path, wait_s=_WAIT_S) as held:
@@ -58,7 +61,7 @@ class Journal:
     def entries(self) -> list[dict[str, Any]]:
         """Return the newest entries, oldest first. Skips invalid lines; never raises."""
         node = inspect_path(self.path)
-        if node.kind != "file":
+        if node.kind != "file" or not is_trusted(self.path):
             return []
         start = max(0, node.size - MOST_BYTES)
         try:

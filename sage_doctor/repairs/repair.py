@@ -12,7 +12,7 @@ change back if verification fails.
 from __future__ import annotations
 
 import inspect
-import textwrap
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,7 +22,8 @@ from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.file_steps import Applied
-from sage_doctor.text import format_bytes, printable
+from sage_doctor.system.seen import Seen
+from sage_doctor.text import MOST_COMMAND, format_bytes, printable, wrap
 
 ATTRIBUTE: Final = "__sage_repair__"
 OnProgress = Callable[[str], None]
@@ -41,10 +42,11 @@ class Plan:
     """What a repair will do. `lines` shows it to a person; `apply` does it and needs nothing else.
 
     `reads` and `writes` are paths or short phrases with them, `diff` is the change of a text file. Sizes are bytes:
-    `write_bytes` is what is written, `disk_bytes` and `memory_bytes` are what must be free. `kept` is where the old
-    state stays until the change is verified; None if it is kept in memory, or permanently beside the new state. `undo`
-    says how to restore the old state later. `suggests` is a change to review and apply by hand after this one, and
-    `suggests_how` is the command that applies it.
+    `write_bytes` is what is written, `disk_bytes` and `memory_bytes` are what must be free. `seen` is what the plan
+    relies on: it is compared again right before the change. `kept` is where the old state stays until the change is
+    verified; None if it is kept in memory, or permanently beside the new state. `undo_commands`, in this order,
+    restore exactly the old state later; `undo` says what they do, or how else it is done. `suggests` is a change to
+    review and apply by hand after this one, and `suggests_how` is the command that applies it.
     """
 
     repair: str
@@ -54,7 +56,9 @@ class Plan:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     unchanged: str
-    undo: str
+    undo: str = ""
+    undo_commands: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
     read_bytes: int = 0
     write_bytes: int = 0
     disk_bytes: int = 0
@@ -100,9 +104,12 @@ class Plan:
         before = ""
         for label, text in rows:
             if text:
-                shown = printable(text.replace(prefix, "") if prefix else text, limit=1000)
+                shown = printable(re.sub(rf"(?<!\S){re.escape(prefix)}", "", text) if prefix else text, limit=1000)
                 lines += _row(label if label != before else "", shown, width)
                 before = label
+        for command in self.undo_commands:
+            lines.append(_head("undo" if before != "undo" else "") + printable(command, limit=MOST_COMMAND))
+            before = "undo"
         lines += [f"    {printable(line, limit=400)}" for line in self.diff[:_MOST_DIFF]]
         if len(self.diff) > _MOST_DIFF:
             lines.append(f"    (and {len(self.diff) - _MOST_DIFF} more lines)")
@@ -126,14 +133,11 @@ def suggested_lines(diff: Sequence[str], how: str, width: int, *, after: bool = 
 
 
 def _row(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent="  " + label.ljust(_LABEL),
-        subsequent_indent=" " * (_LABEL + 2),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrap(text, width, first=_head(label), after=_head(""))
+
+
+def _head(label: str) -> str:
+    return "  " + label.ljust(_LABEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +145,15 @@ class RepairContext:
     """The input of a repair: the finding, and the model it is about.
 
     `write_config` asks for the base in adapter_config.json instead of the manifest. `base` is the adapter's base as
-    the user named it, a model's name or a directory; None if nobody was asked.
+    the user named it, a model's name or a directory; None if nobody was asked. `allow_delete` allows files to be
+    deleted that a new directory cannot take over from the old one.
     """
 
     finding: Finding
     model: Model
     write_config: bool = False
     base: str | None = None
+    allow_delete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,13 +49,14 @@ class RepairOptions:
 
     `bases` maps an adapter's name to its base, a model of the manifest or a directory; an empty name stands for the
     only adapter without one. `rewrite_paths` allows changes to scripts, `allow_dirty` also in a work tree with
-    uncommitted changes.
+    uncommitted changes. `allow_delete` allows files to be deleted that a new directory cannot take over.
     """
 
     dry_run: bool = False
     write_config: bool = False
     rewrite_paths: bool = False
     allow_dirty: bool = False
+    allow_delete: bool = False
     bases: Mapping[str, str] = field(default_factory=dict)
     fail_on: FailOn = "error"
 
@@ -190,6 +191,8 @@ class _RepairSession:
             repair=plan.repair, subject=plan.subject, code=plan.code, writes=plan.writes, kept=plan.kept, diff=plan.diff
         )
         try:
+            for seen in plan.seen:
+                seen.check()
             applied = plan.apply(self.callbacks.on_progress)
         except (DoctorError, OSError) as error:
             self.journal.append("failed", key, reason=str(error))
@@ -221,7 +224,12 @@ class _RepairSession:
             self.journal.append("interrupted", key)
             raise
         if failure:
-            applied.rollback()
+            try:
+                applied.rollback()
+            except (DoctorError, OSError) as error:
+                failure = f"{failure}; it could not be rolled back: {error}"
+                self.journal.append("failed", key, reason=failure)
+                return dataclasses.replace(attempt, status="failed", reason=failure), state
             self.journal.append("rolled-back", key, reason=failure)
             return dataclasses.replace(attempt, status="rolled-back", reason=failure), state
         self.journal.append("repaired", key)
@@ -234,7 +242,14 @@ class _RepairSession:
         if model is None:
             raise RepairRefused(f"{printable(finding.subject)} is no longer a model of this run")
         base = self._base_for(finding, model) if finding.fix.repair == SET_BASE else None
-        return RepairContext(finding=finding, model=model, write_config=self.options.write_config, base=base)
+        options = self.options
+        return RepairContext(
+            finding=finding,
+            model=model,
+            base=base,
+            write_config=options.write_config,
+            allow_delete=options.allow_delete,
+        )
 
     def _base_for(self, finding: Finding, model: Model) -> str | None:
         """Return the adapter's base as the user names it: by `--base`, or now if there are several candidates."""

@@ -8,7 +8,7 @@ from sage_doctor.manifest import Manifest, ServiceSpec
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import shortage
-from sage_doctor.text import format_bytes, printable
+from sage_doctor.text import format_bytes, printable, remember_secret
 
 
 class Service:
@@ -41,7 +41,9 @@ class Service:
         """The key to send: None where none is declared, empty where its variable is not set here."""
         if self.spec.api_key_env is None:
             return None
-        return self.host.environ.get(self.spec.api_key_env, "").strip()
+        key = self.host.environ.get(self.spec.api_key_env, "").strip()
+        remember_secret(key)
+        return key
 
 
 def handed_over(model: Model) -> str | None:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.plugin import LEVEL_PROPERTY, PROPERTY, SharedSelection
 from sage_doctor.suite.run import CheckOutcome
 from sage_doctor.suite.suite_files import CHECKS
-from sage_doctor.suite.workers import GroupScheduler, position_of
+from sage_doctor.suite.workers import GroupScheduler, position_of, workers
 from sage_doctor.text import printable
 
 OnProgress = Callable[[str], None]
@@ -89,15 +89,6 @@ class Collector:
         self._add_error("suite", str(excrepr))
         return True
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
-        """Keep why the fixtures of a user's own checks cannot be loaded: pytest ends then before anything began."""
-        try:
-            return (yield)
-        except (Exception, SystemExit) as error:
-            self._add_error("suite", f"{type(error).__name__}: {error}")
-            raise pytest.UsageError(str(error)) from error
-
     def _add_error(self, nodeid: str, text: str) -> None:
         subject, check = self._names(nodeid)
         lines = [line for line in text.strip().splitlines() if line.strip()]
@@ -143,7 +134,7 @@ def examine(
     started = dt.datetime.now(dt.timezone.utc)
     begun = time.monotonic()
     request = replace(request, cwd=request.cwd or os.getcwd())
-    with _run_directory(request) as shared:
+    with _run_directory(request) if jobs > 1 else contextlib.nullcontext(request) as shared:
         selection = selection or select(shared)
         selection.host.start_inspection()
         collector = Collector(selection, on_progress, on_outcome)
@@ -181,11 +172,11 @@ def _run_pytest(request: Request, selection: Selection, collector: Collector, jo
         "--continue-on-collection-errors",
         *(word for name in _LEFT_OUT for word in ("-p", f"no:{name}")),
         *("-p", "sage_doctor.suite.plugin", f"--sage-request={json.dumps(request.to_json())}"),
-        *([] if own else ["--noconftest"]),
+        "--noconftest",  # pytest would import those of every directory above; the plugin loads those beside the checks
     ]
     plugins: list[object] = [collector, SharedSelection(selection)]
     if jobs > 1:
-        arguments += ["-p", "xdist.plugin", "-n", str(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
+        arguments += ["-p", "xdist.plugin", "--tx", workers(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
         plugins.append(GroupScheduler(selection))
     with _own_environment(), _own_output():
         pytest.main(arguments, plugins=plugins)

@@ -26,6 +26,7 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.suite.own_checks import OwnModule, is_own, register_conftest
 from sage_doctor.suite.pytest_internals import parameters_of
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.service_prober import ServiceProber
@@ -121,6 +122,24 @@ def pytest_make_collect_report(
     except SystemExit as error:
         reason = f"E   SystemExit({error}) when it was imported"
         return pytest.CollectReport(collector.nodeid, "failed", reason, [])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Load the `conftest.py` beside a user's own checks; no directory is a package, so nothing above is imported."""
+    if parent.config.getoption("--sage-request") is None:
+        return None
+    if is_own(path, parent.config):
+        register_conftest(path, parent.config)
+    return pytest.Dir.from_parent(parent, path=path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Load a user's own checks without what lies above their directory."""
+    if parent.config.getoption("--sage-request") is None or module_path.parent == CHECKS:
+        return None
+    return OwnModule.from_parent(parent, path=module_path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from sage_doctor.check import ANY_ERROR, CheckSpec, Notes
-from sage_doctor.errors import Blocked, DoctorError, NotApplicable
+from sage_doctor.errors import Blocked, DoctorError, NotApplicable, system_refusal
 from sage_doctor.report import (
     MACHINE,
     SEVERITIES,
@@ -31,10 +31,14 @@ from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
-from sage_doctor.text import format_duration, printable
+from sage_doctor.text import format_duration, printable, redact_values, redacted
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
 MISSED_BUDGET = ("-over-budget", "-under-budget")
+
+# How long a run may take where nobody says it. A load has a deadline of its own besides.
+DEFAULT_STATIC_S = 600.0
+DEFAULT_DEEP_S = 4 * 3600.0
 
 
 class DeadlinePassed(BaseException):
@@ -85,6 +89,18 @@ def _well_formed(findings: list[Finding], notes: Notes) -> list[Finding]:
     return findings
 
 
+def _redacted(finding: Finding) -> Finding:
+    """Return the finding without secrets, for everything that is made of a report."""
+    return dataclasses.replace(
+        finding,
+        message=redacted(finding.message),
+        evidence=redact_values(finding.evidence),
+        fix=dataclasses.replace(
+            finding.fix, summary=redacted(finding.fix.summary), commands=redact_values(finding.fix.commands)
+        ),
+    )
+
+
 class Run:
     """The state of one examination. Every worker process has its own; a group of models never leaves its worker."""
 
@@ -94,6 +110,8 @@ class Run:
         self.model_prober = ModelProber(self.selection, request)
         self.service_prober = ServiceProber(self.selection, request)
         self._errors: dict[str, dict[str, str]] = {}
+        limit = DEFAULT_STATIC_S if self.selection.level == "static" else DEFAULT_DEEP_S
+        self._until = request.deadline if request.deadline is not None else time.time() + limit
 
     def execute(
         self,
@@ -129,7 +147,8 @@ class Run:
             except DoctorError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run
-                reason = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
+                crash = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
+                reason = system_refusal(error) or crash
         for f in findings:
             if f.severity == "error" and not f.code.endswith(MISSED_BUDGET):
                 self._record(name, spec.name, f.code)
@@ -139,14 +158,15 @@ class Run:
             level=spec.level,
             status=status,
             duration_s=time.monotonic() - begun,
-            reason=reason,
+            reason=redacted(reason) if reason else reason,
         )
         reported = tuple(
-            dataclasses.replace(self._as_reported(f, subject), subject=f.subject or name, check=check_id)
+            dataclasses.replace(_redacted(self._as_reported(f, subject)), subject=f.subject or name, check=check_id)
             for f in findings
         )
         measured = tuple(dataclasses.replace(m, subject=name) for m in notes.measurements)
-        return CheckOutcome(order=order, result=result, findings=reported, measurements=measured, answer=notes.answer)
+        answer = redacted(notes.answer) if notes.answer else notes.answer
+        return CheckOutcome(order=order, result=result, findings=reported, measurements=measured, answer=answer)
 
     def _record(self, subject: str, check: str, code: str) -> None:
         self._errors.setdefault(subject, {}).setdefault(check, code)
@@ -180,10 +200,10 @@ class Run:
     @contextlib.contextmanager
     def _deadline(self) -> Iterator[None]:
         """Interrupt the check when the run's deadline passes: a file system that hangs must not hold the report."""
-        if self.request.deadline is None or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
-        left = self.request.deadline - time.time()
+        left = self._until - time.time()
         if left <= 0:
             raise DeadlinePassed
 

@@ -6,10 +6,13 @@ releases of pytest that no longer let it. Groups are told here from the ids them
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.suite.pytest_internals import group_scheduler
+from sage_doctor.system.own_python import isolated
 
 if TYPE_CHECKING:
     import pytest
@@ -23,6 +26,12 @@ def position_of(nodeid: str) -> int | None:
     _, bracket, rest = nodeid.partition("::")[2].partition("[")
     number = rest.rstrip("]")
     return int(number) if bracket and number.isdecimal() else None
+
+
+def workers(count: int) -> str:
+    """Return what tells xdist to start worker processes; by itself it would have them import from where we are."""
+    python = shlex.join([os.path.normpath(isolated()[0]), *isolated()[1:]])  # `//` would end the value
+    return f"{count}*popen//python={python}"
 
 
 class GroupScheduler:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from sage_doctor.text import printable
 
 # File systems that cannot flush a directory say so, and a directory that may be written to need not be readable.
 _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES})
+HOLD: Final = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # opens a directory to work in it
 
 
 def atomic_write(path: Path, text: str) -> None:
@@ -35,31 +37,58 @@ def atomic_write(path: Path, text: str) -> None:
         raise DoctorError(f"{printable(str(path))} could not be written: {reason}") from error
 
 
-def replace_file(path: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
+def replace_file(
+    path: Path,
+    data: bytes,
+    *,
+    mode: int | None = None,
+    durable: bool = True,
+    within: int | None = None,
+    like: os.stat_result | None = None,
+    times: bool = False,
+) -> None:
     """Make `path` a file with this content, at once or not at all; a link there is replaced, not followed.
 
     Without `mode` it gets what the umask leaves. Where not `durable`, the old or the new content may be lost when the
-    power fails, as is right for a cache. What killed processes left beside the file is removed. Raises `OSError`.
+    power fails, as is right for a cache. `within` is a descriptor of its directory: a link that is put in place of the
+    directory is not followed. `like` is a file whose mode and owner it gets, with `times` its times as well. What
+    killed processes left beside the file is removed. Raises `OSError`.
     """
-    _sweep(path)
-    temporary = path.parent / f".{path.name[:32]}.sage-new-{os.getpid()}-{os.urandom(4).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o666 if mode is None else mode & 0o666)
+    directory = os.open(path.parent, HOLD) if within is None else within
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        _sweep(path.name, directory)
+        temporary = f".{path.name[:32]}.sage-new-{os.getpid()}-{os.urandom(4).hex()}"
+        if like is not None:
+            mode = stat.S_IMODE(like.st_mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        handle = os.open(temporary, flags, 0o666 if mode is None else mode & 0o666, dir_fd=directory)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                if like is not None:
+                    _take_over(handle, like, times=times)
+                if mode is not None:
+                    os.fchmod(handle, mode)
+                if durable:
+                    os.fsync(handle)
+            os.replace(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+    finally:
+        if within is None:
+            os.close(directory)
     if durable:
         sync_directory(path.parent)
+
+
+def _take_over(handle: int, like: os.stat_result, *, times: bool) -> None:
+    with contextlib.suppress(PermissionError):  # only root gives files away
+        os.fchown(handle, like.st_uid, like.st_gid)
+    if times:
+        os.utime(handle, ns=(like.st_atime_ns, like.st_mtime_ns))
 
 
 def sync_directory(path: Path) -> None:
@@ -75,13 +104,17 @@ def sync_directory(path: Path) -> None:
             raise
 
 
-def _sweep(path: Path) -> None:
-    left = re.compile(re.escape(f".{path.name[:32]}.sage-new-") + r"(\d{1,9})-[0-9a-f]{8}")
+def _sweep(name: str, directory: int) -> None:
+    left = re.compile(re.escape(f".{name[:32]}.sage-new-") + r"(\d{1,9})-[0-9a-f]{8}")
     with contextlib.suppress(OSError):
-        for name in os.listdir(path.parent):
-            found = left.fullmatch(name)
-            if found is not None and not alive(int(found[1])):
-                os.unlink(path.parent / name)
+        handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            for other in os.listdir(handle):
+                found = left.fullmatch(other)
+                if found is not None and not alive(int(found[1])):
+                    os.unlink(other, dir_fd=handle)
+        finally:
+            os.close(handle)
 
 
 def _is_stream(path: Path) -> bool:

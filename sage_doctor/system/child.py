@@ -13,20 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from sage_doctor.errors import DoctorError, system_refusal
+
 MOST_OUTPUT = 4 * 1024 * 1024
 _PART = 1 << 16
 _GLANCE_S = 0.05  # how often a child that has closed nothing is asked whether it has ended
+_STALLED_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChildResult:
-    """How a child ended. `code` is None where it was killed by us: at its deadline, or for what it printed."""
+    """How a child ended. `code` is None where it was killed by us: at its deadline, stalled, or for what it printed."""
 
     code: int | None
     out: bytes
     err: bytes
     timed_out: bool = False
     flooded: bool = False
+    stalled: bool = False
 
     @property
     def text(self) -> str:
@@ -48,7 +52,8 @@ class Child:
 
     Its deadline counts from the start. `finish` must be called in the end; `kill` may be called instead. A child that
     prints more than `MOST_OUTPUT` is ended, unless `keep_end`: then the end of each stream is kept. `on_line` is called
-    with each line of standard output as it comes.
+    with each line of standard output as it comes. `stalled` is asked every second; where it says yes, the child is
+    ended.
     """
 
     def __init__(
@@ -62,10 +67,12 @@ class Child:
         output: Output = "captured",
         keep_end: bool = False,
         on_line: Callable[[str], None] | None = None,
+        stalled: Callable[[], bool] | None = None,
     ) -> None:
         """Start the child. Raises `OSError` where the program cannot be executed."""
         self._deadline = time.monotonic() + timeout_s
         self._keep_end, self._on_line, self._line = keep_end, on_line, b""
+        self._stalled, self._asked = stalled, time.monotonic()
         with _source(ask) as source:
             self._process = subprocess.Popen(
                 list(command),
@@ -106,8 +113,8 @@ class Child:
                     selector.register(pipe.fileno(), selectors.EVENT_READ, name)
             while selector.get_map():
                 left = self._deadline - time.monotonic()
-                if left <= 0:
-                    return _outcome(parts, timed_out=True)
+                if left <= 0 or self._is_stalled():
+                    return _outcome(parts, timed_out=left <= 0, stalled=left > 0)
                 ended = self._process.poll() is not None
                 ready = selector.select(0 if ended else min(left, _GLANCE_S))
                 if ended and not ready:
@@ -124,6 +131,12 @@ class Child:
         except subprocess.TimeoutExpired:
             return _outcome(parts, timed_out=True)
         return _outcome(parts, code=code)
+
+    def _is_stalled(self) -> bool:
+        if self._stalled is None or time.monotonic() - self._asked < _STALLED_EVERY_S:
+            return False
+        self._asked = time.monotonic()
+        return self._stalled()
 
     def _take(self, said: bytearray, part: bytes, *, lines: bool) -> None:
         said += part
@@ -143,20 +156,23 @@ def _source(ask: bytes) -> Iterator[IO[bytes] | int]:
     if not ask:
         yield subprocess.DEVNULL
         return
-    import tempfile  # noqa: PLC0415 - brings much that a child without input does not need
-
-    with tempfile.TemporaryFile() as source:
+    with _nameless_file() as source:
         source.write(ask)
         source.seek(0)
         yield source
 
 
-def _outcome(
-    parts: Mapping[str, bytearray], *, code: int | None = None, timed_out: bool = False, flooded: bool = False
-) -> ChildResult:
-    return ChildResult(
-        code=code, out=bytes(parts["out"]), err=bytes(parts["err"]), timed_out=timed_out, flooded=flooded
-    )
+def _nameless_file() -> IO[bytes]:
+    """Return an empty file that has no name; in memory where the system can do that: disks may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("ask"), "w+b")
+    import tempfile  # noqa: PLC0415 - brings much that a child without input does not need
+
+    return tempfile.TemporaryFile()
+
+
+def _outcome(parts: Mapping[str, bytearray], *, code: int | None = None, **why: bool) -> ChildResult:
+    return ChildResult(code=code, out=bytes(parts["out"]), err=bytes(parts["err"]), **why)
 
 
 def run(
@@ -169,12 +185,27 @@ def run(
     output: Output = "captured",
     keep_end: bool = False,
     on_line: Callable[[str], None] | None = None,
+    stalled: Callable[[], bool] | None = None,
 ) -> ChildResult | None:
-    """Run a program to its end; None where it is not installed or cannot be executed."""
+    """Run a program to its end; None where it is not installed or cannot be executed.
+
+    Raises `DoctorError` where the system has no means for another process.
+    """
     try:
         child = Child(
-            command, timeout_s=timeout_s, env=env, cwd=cwd, ask=ask, output=output, keep_end=keep_end, on_line=on_line
+            command,
+            timeout_s=timeout_s,
+            env=env,
+            cwd=cwd,
+            ask=ask,
+            output=output,
+            keep_end=keep_end,
+            on_line=on_line,
+            stalled=stalled,
         )
-    except OSError:
+    except OSError as error:
+        refusal = system_refusal(error)
+        if refusal is not None:
+            raise DoctorError(refusal) from error
         return None
     return child.finish()

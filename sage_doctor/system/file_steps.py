@@ -7,15 +7,18 @@ from elsewhere may have links to anywhere.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.atomic_write import replace_file, sync_directory
-from sage_doctor.text import printable
+from sage_doctor.system.seen import Seen, see
+from sage_doctor.text import printable, shell_quote
 
 
 def _noop() -> None:
@@ -40,15 +43,6 @@ def wrap_os_errors(path: Path) -> Iterator[None]:
         raise DoctorError(f"{printable(str(path))} could not be changed: {reason}; nothing was changed") from error
 
 
-def _mode_of(path: Path) -> int | None:
-    """Return the mode of a regular file, None for what is none: a new file gets what the umask leaves."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else None
-
-
 def backup_name(path: Path) -> Path:
     """Return the first name beside `path` that is free for its old content: `NAME.orig`, `NAME.orig.1` and so on."""
     name = Path(f"{path}.orig")
@@ -59,52 +53,94 @@ def backup_name(path: Path) -> Path:
     return name
 
 
-def write_file(path: Path, data: bytes, *, backup: Path | None = None) -> Applied:
+def write_file(path: Path, data: bytes, *, backup: Path | None = None, seen: Seen | None = None) -> Applied:
     """Write a file in one step, and keep what was there before as `backup`, or in memory. Raises `DoctorError`.
 
-    A link is replaced, not followed.
+    A link is replaced, not followed. `seen` is what the plan saw there.
     """
     with wrap_os_errors(path):
-        there = os.path.lexists(path)
-        if not there:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, data)
-            return Applied(rollback=lambda: _gone(path))
-        mode = _mode_of(path)
-        if backup is not None:
-            os.link(path, backup, follow_symlinks=False)
+        seen = seen or see(path)
+        with seen.held() as directory:
+            if seen.state is None:
+                replace_file(path, data, within=directory)
+                return Applied(rollback=partial(_gone, see(path), seen))
+            found = os.stat(path.name, dir_fd=directory, follow_symlinks=False)
+            like = found if stat.S_ISREG(found.st_mode) else None
+            if backup is None:
+                old = _read(path.name, directory)
+                replace_file(path, data, within=directory, like=like)
+                return Applied(rollback=partial(_again, see(path), old, found))
+            os.link(path.name, backup.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
             try:
-                replace_file(path, data, mode=mode)
+                replace_file(path, data, within=directory, like=like)
             except BaseException:
-                os.unlink(backup)
+                os.unlink(backup.name, dir_fd=directory)
                 raise
-            return Applied(rollback=lambda: _moved(backup, path))
-        old = path.read_bytes()
-        replace_file(path, data, mode=mode)
-        return Applied(rollback=lambda: replace_file(path, old, mode=mode))
+            return Applied(rollback=partial(_moved, see(backup), see(path)))
 
 
-def _gone(path: Path) -> None:
-    os.unlink(path)
-    sync_directory(path.parent)
+def undo_write(path: Path, backup: Path | None) -> str:
+    """Return the command that takes a written file back."""
+    return f"rm -f {shell_quote(path)}" if backup is None else f"mv -f {shell_quote(backup)} {shell_quote(path)}"
 
 
-def _moved(one: Path, other: Path) -> None:
-    os.replace(one, other)
-    sync_directory(other.parent)
+def _read(name: str, directory: int) -> bytes:
+    """Return a file's content, or where a link leads. Raises `OSError` for what is neither."""
+    if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+        return os.fsencode(os.readlink(name, dir_fd=directory))
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, dir_fd=directory), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a file")
+        return file.read()
 
 
-def rename(path: Path, other: Path) -> Applied:
-    """Give a file another name in its directory; an existing file of that name is never overwritten."""
+def _gone(now: Seen, before: Seen) -> None:
+    with now.held() as directory:
+        os.unlink(now.path.name, dir_fd=directory)
+        sync_directory(now.path.parent)
+    before.unmake(len(before.missing))
+
+
+def _again(now: Seen, old: bytes, found: os.stat_result) -> None:
+    with now.held() as directory:
+        if stat.S_ISREG(found.st_mode):
+            replace_file(now.path, old, within=directory, like=found, times=True)
+            return
+        os.unlink(now.path.name, dir_fd=directory)
+        os.symlink(old, now.path.name, dir_fd=directory)
+        sync_directory(now.path.parent)
+
+
+def _moved(kept: Seen, now: Seen) -> None:
+    kept.check()
+    with now.held() as directory:
+        os.replace(kept.path.name, now.path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        sync_directory(now.path.parent)
+
+
+def rename(path: Path, other: Path, *, seen: Seen | None = None) -> Applied:
+    """Give a file another name in its directory; an existing file of that name is never overwritten.
+
+    `seen` is what the plan saw at `path`. Raises `DoctorError`.
+    """
     with wrap_os_errors(path):
-        os.link(path, other, follow_symlinks=False)  # unlike a rename, this fails where `other` is there
-        try:
-            os.unlink(path)
-        except BaseException:
-            os.unlink(other)
-            raise
-        sync_directory(path.parent)
-    return Applied(rollback=lambda: _moved(other, path))
+        seen = seen or see(path)
+        with seen.held() as directory:
+            # unlike a rename, this fails where `other` is there
+            os.link(path.name, other.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            try:
+                os.unlink(path.name, dir_fd=directory)
+            except BaseException:
+                os.unlink(other.name, dir_fd=directory)
+                raise
+            sync_directory(path.parent)
+        now = see(other)
+
+    def rollback() -> None:
+        rename(other, path, seen=now)
+
+    return Applied(rollback=rollback)
 
 
 def all_of(steps: list[Callable[[], Applied]]) -> Applied:

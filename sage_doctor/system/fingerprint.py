@@ -60,17 +60,18 @@ def fingerprint_files(paths: Iterable[Path | str]) -> Watched:
 
 
 def fingerprint_tree(directory: Path) -> Watched:
-    """Return the identities of a directory and everything below it. Raises `TooMany`.
+    """Return the identities of a directory and everything below it, through links as well. Raises `TooMany`.
 
-    Links to directories are watched and not descended into.
+    A load opens files below links to directories like any others. Each name stands for what it leads to now, so that a
+    link on the way that is made to lead elsewhere is a change of every file below it.
     """
-    found: Watched = {}
-    walk = Walk(roots=[directory], most_depth=MOST_DEPTH)
+    found: Watched = {os.fspath(directory): fingerprint(os.fspath(directory))}
+    walk = Walk(roots=[directory], most_depth=MOST_DEPTH, follow=True)
     for listing in walk.listings():
-        for path in (listing.path, *(e.path for e in listing.files)):
+        for entry in (*listing.files, *listing.below):
             if len(found) >= MOST_FILES:
-                raise TooMany(path)
-            found[path] = fingerprint(path)
+                raise TooMany(entry.path)
+            found[entry.path] = fingerprint(entry.path)
     if walk.too_deep or not walk.complete:
         raise TooMany(os.fspath(directory))
     return found

@@ -9,7 +9,7 @@ that the user trusts it (`safe.directory`).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ SETTINGS: Final = {
     "core.pager": "cat",
     "log.showSignature": "false",
     "protocol.allow": "never",
+    "status.submoduleSummary": "false",
+    "submodule.recurse": "false",
 }
 ENVIRONMENT: Final = {
     "LC_ALL": "C",
@@ -36,7 +38,11 @@ ENVIRONMENT: Final = {
     "GIT_ALLOW_PROTOCOL": "",
 }
 _THEIRS: Final = ("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL")
-_FILTERING: Final = frozenset({"diff", "status"})  # commands that compare contents, through a repository's filters
+# Commands that compare contents, through a repository's filters, and look into submodules with their own.
+_FILTERING: Final = {
+    "diff": ("--ignore-submodules=all", "--no-ext-diff", "--no-textconv"),
+    "status": ("--ignore-submodules=all",),
+}
 
 
 def git(
@@ -48,6 +54,7 @@ def git(
     settings: Mapping[str, str] = SETTINGS,
     env: Mapping[str, str] | None = None,
     keep_end: bool = False,
+    stalled: Callable[[], bool] | None = None,
 ) -> ChildResult | None:
     """Run git in the directory `cwd`; None where it is not installed, or cannot be run there without risk.
 
@@ -61,7 +68,9 @@ def git(
         if filters is None:
             return None
         settings = {**settings, **filters}
-    return run(_command(words, cwd, settings), timeout_s=timeout_s, env=env, ask=ask, keep_end=keep_end)
+        words = [words[0], *_FILTERING[words[0]], *words[1:]]
+    command = _command(words, cwd, settings)
+    return run(command, timeout_s=timeout_s, env=env, ask=ask, keep_end=keep_end, stalled=stalled)
 
 
 def _command(words: Sequence[str], cwd: Path, settings: Mapping[str, str]) -> list[str]:

@@ -25,7 +25,7 @@ class Glob:
     """One search. What could not be seen is known once its `paths` have been gone through.
 
     `unreadable` names directories that could not be listed, with the reason; `complete` is False where there were
-    more entries than `most`.
+    more entries than `most`. `searched` are the directories that were listed or were to be, also those not there.
     """
 
     pattern: str
@@ -34,6 +34,7 @@ class Glob:
     entries: int = 0
     complete: bool = True
     unreadable: dict[str, str] = field(default_factory=dict)
+    searched: dict[str, None] = field(default_factory=dict)
 
     @property
     def segments(self) -> list[str]:
@@ -71,6 +72,7 @@ class Glob:
             elif match is None:
                 path = os.path.join(base, segment)
                 if last:
+                    self.searched[base] = None
                     yield path
                 else:
                     waiting.append((path, at + 1))
@@ -83,6 +85,7 @@ class Glob:
                     waiting.extend((e.path, at + 1) for e in found if _is_directory(e, links=True))
 
     def _listed(self, directory: str) -> Iterator[os.DirEntry[str]]:
+        self.searched[directory] = None
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:

@@ -1,4 +1,4 @@
-"""The directories at and below others, one listing after the other: bounded, sorted, and no link is followed."""
+"""The directories at and below others, one listing after the other: bounded and sorted; links only where asked for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ MOST_DEPTH: Final = 40
 
 @dataclass(kw_only=True)
 class Listing:
-    """One directory. `files` are its entries but for the directories `below`, links to directories among them.
+    """One directory. `files` are its entries but for the directories `below`.
 
-    Both are sorted by name. What is taken out of `below` before the next listing is asked for is not entered.
-    `problem` says why the directory could not be listed.
+    Links to directories are among `files`, or, where the walk follows links, among `below`. Both are sorted by name.
+    What is taken out of `below` before the next listing is asked for is not entered. `problem` says why the directory
+    could not be listed.
     """
 
     path: str
@@ -38,14 +39,15 @@ class Walk:
     """One walk through directories, parents first. What was left out is known once its `listings` are at their end.
 
     `complete` is False where there were more directories or entries than allowed, `too_deep` is True where some lie
-    deeper. A directory that can be reached in two ways (a bind mount, a root below another) is listed once; `seen`
-    holds device and inode of each.
+    deeper. A directory that can be reached in two ways (a bind mount, a root below another, a link) is listed once;
+    `seen` holds device and inode of each. `follow` enters links to directories as well.
     """
 
     roots: Sequence[Path]
     most_directories: int = MOST_DIRECTORIES
     most_entries: int = MOST_ENTRIES
     most_depth: int = MOST_DEPTH
+    follow: bool = False
     complete: bool = True
     too_deep: bool = False
     seen: set[tuple[int, int]] = field(default_factory=set)
@@ -61,7 +63,7 @@ class Walk:
             if len(self.seen) > self.most_directories:
                 self.complete = False
                 return
-            listing = _listing(path, depth, left)
+            listing = _listing(path, depth, left, links=self.follow)
             left -= len(listing.files) + len(listing.below)
             yield listing
             if left <= 0:
@@ -82,12 +84,12 @@ class Walk:
         return known
 
 
-def _listing(path: str, depth: int, most: int) -> Listing:
+def _listing(path: str, depth: int, most: int, *, links: bool) -> Listing:
     listing = Listing(path=path, depth=depth)
     try:
         with os.scandir(path) as entries:
             for entry, _ in zip(entries, range(most), strict=False):
-                (listing.below if _is_directory(entry) else listing.files).append(entry)
+                (listing.below if _is_directory(entry, links=links) else listing.files).append(entry)
     except OSError as error:
         listing.problem = os.strerror(error.errno or 0).lower()
     except ValueError as error:  # a NUL in the path
@@ -97,8 +99,8 @@ def _listing(path: str, depth: int, most: int) -> Listing:
     return listing
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
+def _is_directory(entry: os.DirEntry[str], *, links: bool) -> bool:
     try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:
+        return entry.is_dir(follow_symlinks=links)
+    except OSError:  # a link that leads back to itself
         return False

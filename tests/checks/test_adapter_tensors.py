@@ -38,6 +38,7 @@ def whole(bench: Bench) -> None:
 
 
 @CASES.skips("check_adapter_keys", "only LoRA")
+@CASES.skips("check_adapter_patterns", "only LoRA")
 @CASES.skips("check_adapter_rank", "only LoRA")
 @CASES.skips("check_adapter_fits_base", "only LoRA")
 def of_another_type(bench: Bench) -> None:
@@ -67,6 +68,16 @@ def another_rank(bench: Bench) -> None:
 @CASES.finds("check_adapter_rank", "adapter-rank-mismatch", "states 16")
 def another_rank_by_pattern(bench: Bench) -> None:
     healthy(bench, rank_pattern={"q_proj": 16})
+
+
+@CASES.finds("check_adapter_patterns", "adapter-pattern-unbounded", "rank_pattern: matching the pattern '(([a-z0-9._]")
+def endless_pattern(bench: Bench) -> None:
+    healthy(bench, rank_pattern={"(([a-z0-9._])+)+!": 16})
+
+
+@CASES.passes("check_adapter_patterns")
+def usual_patterns(bench: Bench) -> None:
+    healthy(bench, rank_pattern={r"layers\.\d+\.self_attn\.q_proj": RANK, "q_proj": RANK}, alpha_pattern={"q_proj": 4})
 
 
 @CASES.finds("check_adapter_fits_base", "adapter-targets-missing", "no modules c_attn")

@@ -75,6 +75,17 @@ def test_explain_an_error_text(environment: dict[str, str]) -> None:
     assert b"weights-missing" in done.stdout
 
 
+def test_explain_reads_a_log_of_any_length_to_its_end(environment: dict[str, str]) -> None:
+    noise = b"2026-01-01 INFO step loss=0.1 ok\n" * 150_000
+    done = explain(noise + b"safetensors_rust.SafetensorError: header too small\n", environment)
+    assert done.stdout.startswith(b"weights-empty")
+
+
+@pytest.mark.parametrize("text", [b"ImportError:" + b" " * 2_000_000 + b"x", b"peft/config.py " * 140_000])
+def test_explain_takes_no_time_for_a_log_that_was_written_to_take_it(text: bytes, environment: dict[str, str]) -> None:
+    assert explain(text, environment).returncode == 3
+
+
 def test_explain_what_nobody_knows(environment: dict[str, str]) -> None:
     done = explain(b"\xff\x00 all is well \x1b[2J", environment)
     assert (done.returncode, done.stdout) == (3, b"")

@@ -223,7 +223,7 @@ def test_what_no_repair_mends_is_said_to_remain(doctor: Doctor, tmp_path: Path) 
 
 
 def test_a_refusal_says_why(doctor: Doctor, incident: Path) -> None:
-    (incident / "merged" / "checkpoint-3").mkdir()
+    os.mkfifo(incident / "merged" / "checkpoint-3")
     done = doctor("fix", "--yes", "-l", "static", cwd=incident)
     assert done.code == 1
     assert "not possible" in done.out
@@ -305,16 +305,14 @@ def seen(world: Path, tmp_path: Path, moment: str) -> bool:
     names = [p.name for p in world.iterdir()]
     if moment == "begun":
         return "begun" in journal(tmp_path)
-    if moment == "kept":
-        return any(".sage-fix-" in n for n in names)
-    if moment == "workshop":
-        return any(n.startswith(".merged.sage-merge-") for n in names)
+    if moment == "staging":
+        return any(".merged.sage-fix-" in n for n in names)
     if moment == "writing":
-        return any((world / n / MODEL).exists() for n in names if n.startswith(".merged.sage-merge-"))
+        return any((world / n / MODEL).exists() for n in names if n.startswith(".merged.sage-fix-"))
     return whole(world / "merged")
 
 
-@pytest.mark.parametrize("moment", ["begun", "kept", "workshop", "in place"])
+@pytest.mark.parametrize("moment", ["begun", "staging", "writing", "in place"])
 def test_a_kill_leaves_the_old_or_the_new_and_the_next_fix_goes_on(
     doctor: Doctor, start: Start, incident: Path, tmp_path: Path, moment: str
 ) -> None:

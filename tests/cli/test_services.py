@@ -50,3 +50,16 @@ def test_fix_has_nothing_to_repair(doctor: Doctor, manifest: Path) -> None:
     done = doctor("fix", "gone", "--yes", cwd=manifest)
     assert done.code == 1
     assert "service-down" in done.out
+
+
+def test_a_service_that_lists_the_key_as_a_model(doctor: Doctor, tmp_path: Path) -> None:
+    """What it says goes into the message, so the key is taken out whatever its variable is called."""
+    (tmp_path / "sage-doctor.toml").write_text(
+        f'schema = 1\n[models.s]\nkind = "service"\nurl = "{base()}/list-leak/v1"\nmodel = "another"\n'
+        'api_key_env = "SAGE_OPENER"\n'
+    )
+    for form in ("terminal", "json", "junit"):
+        done = doctor("check", "s", "-f", form, cwd=tmp_path, SAGE_OPENER="open-sesame")
+        assert "***" in done.out
+        assert "open-sesame" not in done.out + done.err
+    assert not any(b"open-sesame" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

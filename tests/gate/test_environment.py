@@ -18,8 +18,13 @@ def test_surroundings_are_the_same_twice_and_differ_in_words() -> None:
 
 
 def test_settings_hold_no_secrets() -> None:
-    found = settings({"HF_TOKEN": "secret", "HF_HOME": "/x", "EDITOR": "ed", "CUDA_VISIBLE_DEVICES": "0"})
-    assert found == {"HF_HOME": "/x", "CUDA_VISIBLE_DEVICES": "0"}
+    secret = {"HF_TOKEN": "secret", "HF_SECRET": "secret", "HF_PASSWORD": "secret", "TORCH_AUTH": "secret"}
+    url = "https://user:secret@mirror"
+    found = settings({**secret, "HF_ENDPOINT": url, "HF_HOME": "/x", "EDITOR": "ed", "CUDA_VISIBLE_DEVICES": "0"})
+    assert found.keys() == {"HF_ENDPOINT", "HF_HOME", "CUDA_VISIBLE_DEVICES"}
+    assert "secret" not in str(found)
+    assert "/x" not in found.values()
+    assert settings({"HF_HOME": "/y"})["HF_HOME"] != found["HF_HOME"] == settings({"HF_HOME": "/x"})["HF_HOME"]
 
 
 def test_the_users_own_packages_are_looked_for_before_they_exist() -> None:

@@ -25,13 +25,16 @@ import torch  # noqa: TID253 - before the fork, so that what is killed is the me
 from sage_doctor.merge import apply, plan_merge
 from sage_doctor.readers.merge_record import RECORD
 
+CARRIED = ("README.md", "runs/log")  # files of the older model's directory that no merge makes
+
 
 def identity(folder: Path) -> str:
     """Return a hash of names and contents, the record aside, which holds the time."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*")):
         if path.name != RECORD:
-            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+            data = path.read_bytes() if path.is_file() else b""
+            digest.update(str(path.relative_to(folder)).encode() + hashlib.sha256(data).digest())
     return digest.hexdigest()
 
 
@@ -69,6 +72,7 @@ def main(root: Path, count: int, number: int, start: Callable[[Path], int]) -> N
     os.waitpid(start(root), 0)
     duration = time.monotonic() - started
     new = identity(root / "merged")
+    assert all((root / "merged" / name).read_bytes() == (root / "old" / name).read_bytes() for name in CARRIED)
     seen = {"old": 0, "new": 0, "torn": 0, "left_over": 0, "finished": 0}
     for _ in range(count):
         shutil.rmtree(root / "merged")

@@ -24,12 +24,14 @@ import pytest
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge import MergeCancelled, MergePlan, MergeRefused, Step, apply, plan_merge
-from sage_doctor.merge.staging import UNFINISHED, create_staging_dir, lock_path, locked, remove_leftovers
+from sage_doctor.merge.leftovers import StagingRecord, remove_leftovers
+from sage_doctor.merge.staging import create_staging_dir, lock_path, locked
 from sage_doctor.system.path_info import inspect_path
 
 KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "25"))
 LOOP = Path(__file__).with_name("kill_loop.py")
 OLD = "an older model\n"
+OLD_FILES = ("config.json", "model.safetensors", "README.md", "runs/log")  # the last two are carried over
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,8 @@ def place(parts: Path, tmp_path: Path) -> Path:
     """A directory with `base`, `adapter` and an older `merged`."""
     for name in ("base", "adapter"):
         shutil.copytree(parts / name, tmp_path / name, copy_function=os.link)
-    (tmp_path / "merged").mkdir()
-    for name in ("config.json", "model.safetensors"):
+    (tmp_path / "merged/runs").mkdir(parents=True)
+    for name in OLD_FILES:
         (tmp_path / "merged" / name).write_text(OLD)
     return tmp_path
 
@@ -64,8 +66,9 @@ def planned(place: Path, **options: Any) -> MergePlan:
 
 
 def is_old(place: Path) -> bool:
-    files = {p.name: p.read_bytes() for p in (place / "merged").iterdir()}
-    return files == {"config.json": OLD.encode(), "model.safetensors": OLD.encode()}
+    merged = place / "merged"
+    files = {str(p.relative_to(merged)): p.read_bytes() for p in merged.rglob("*") if p.is_file()}
+    return files == dict.fromkeys(OLD_FILES, OLD.encode())
 
 
 def rest(place: Path) -> list[str]:
@@ -165,8 +168,8 @@ def test_an_input_that_cannot_be_hashed_ends_the_merge(place: Path) -> None:
 
 
 def test_an_interrupt_as_soon_as_there_is_a_staging_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(path: Path, target: Path) -> None:
-        create_staging_dir(path, target)
+    def interrupted(path: Path, target: Path, *, keep: bool) -> None:
+        create_staging_dir(path, target, keep=keep)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sage_doctor.merge.run.create_staging_dir", interrupted)
@@ -356,7 +359,7 @@ def test_a_source_that_changes_midway_stops_the_merge(place: Path, name: str) ->
         if step.done > 1_000_000:
             os.utime(path, ns=(time.time_ns(), time.time_ns()))
 
-    with pytest.raises(DoctorError, match="changed while the merge was under way"):
+    with pytest.raises(DoctorError, match="changed during the merge"):
         apply(plan, progress=change)
 
     assert is_old(place)
@@ -370,7 +373,7 @@ def test_a_source_that_changed_since_the_plan_stops_the_merge_at_once(place: Pat
     shard.unlink()
     shard.write_bytes(data)
 
-    with pytest.raises(DoctorError, match="changed while the merge was under way"):
+    with pytest.raises(DoctorError, match="changed during the merge"):
         apply(plan)
 
     assert is_old(place)
@@ -407,26 +410,31 @@ def test_a_target_on_another_file_system(place: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
 
 
-def test_what_kills_leave_is_dealt_with_by_the_next_run(place: Path) -> None:
-    unfinished = place / ".merged.sage-merge-1-aaaa"
-    unfinished.mkdir()
-    (unfinished / UNFINISHED).touch()
-    (unfinished / "model.safetensors").write_bytes(bytes(1000))
-    replaced = place / ".merged.sage-merge-1-bbbb"
-    shutil.copytree(place / "merged", replaced)
+def recorded(place: Path, name: str, *, made: Path | None = None, replaced: Path | None = None) -> None:
+    """Write the record of a merge that was killed."""
+    inodes = [None if path is None else path.stat().st_ino for path in (made, replaced)]
+    target = place / "merged"
+    StagingRecord(target=target, staging_dir=place / name, made=inodes[0], replaced=inodes[1], keep=False).write()
+
+
+@pytest.mark.parametrize("what", ["an unfinished merge", "the model that an earlier merge replaced"])
+def test_what_kills_leave_is_dealt_with_by_the_next_run(place: Path, what: str) -> None:
+    left = place / ".merged.sage-merge-1-aaaa"
+    shutil.copytree(place / "merged", left)
+    recorded(place, left.name, **{"made" if "unfinished" in what else "replaced": left})
     stranger = place / ".merged.sage-other"
     stranger.mkdir()
 
     outcome = apply(planned(place))
 
-    assert [c.what for c in outcome.cleaned] == [
-        "deleted: an unfinished merge", "deleted: the model that an earlier merge replaced",
-    ]  # fmt: skip
+    assert [c.what for c in outcome.cleaned] == [f"deleted: {what}"]
     assert rest(place) == [".merged.sage-other"]
 
 
 def test_a_model_that_lost_its_place_between_two_renames_is_put_back(place: Path) -> None:
-    os.rename(place / "merged", place / ".merged.sage-merge-1-cccc-replaced")
+    aside = place / ".merged.sage-merge-1-cccc-replaced"
+    recorded(place, ".merged.sage-merge-1-cccc", replaced=place / "merged")
+    os.rename(place / "merged", aside)
 
     with locked(place / "merged"):
         done = remove_leftovers(place / "merged")

@@ -12,10 +12,11 @@ def test_an_interpreter_without_torch_is_told_so_before_anything_is_read(tmp_pat
     venv.create(tmp_path / "bare", with_pip=False)
     code = (
         "from pathlib import Path\n"
-        "from sage_doctor.merge.needs import Needs, require\n"
+        "from sage_doctor.merge.needs import ResourceEstimate, require_resources\n"
         "from sage_doctor.merge.refusal import MergeRefused\n"
         "try:\n"
-        f"    require(Needs(disk_bytes=1, memory_bytes=1, seconds=0), Path({str(tmp_path / 'out')!r}))\n"
+        f"    need = ResourceEstimate(disk_bytes=1, memory_bytes=1, seconds=0)\n"
+        f"    require_resources(need, Path({str(tmp_path / 'out')!r}))\n"
         "except MergeRefused as refusal:\n"
         "    print(refusal.message)\n"
     )
@@ -26,6 +27,6 @@ def test_an_interpreter_without_torch_is_told_so_before_anything_is_read(tmp_pat
         text=True,
         check=True,
     )
-    assert "has none" in done.stdout, done.stderr
+    assert "torch, which is not installed" in done.stdout, done.stderr
     assert str(tmp_path / "bare") in done.stdout
     assert sys.prefix not in done.stdout

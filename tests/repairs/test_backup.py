@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.merge.staging import UNFINISHED
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.repairs.backup import Backup, backup_of
 from sage_doctor.report import Finding, Fix
@@ -25,9 +24,9 @@ def entry(tmp_path: Path) -> dict[str, Any]:
     (merged / "model.safetensors").write_bytes(WEIGHTS)
     record = {"outputs": [{"path": "model.safetensors", "sha256": hashlib.sha256(WEIGHTS).hexdigest()}]}
     (merged / RECORD).write_text(json.dumps(record))
-    kept = tmp_path / ".merged.sage-fix-123-0a1b2c"
-    kept.mkdir()
-    (kept / UNFINISHED).touch()
+    made = tmp_path / "old"
+    made.mkdir()
+    kept = made.rename(tmp_path / f".merged.sage-fix-123-{made.stat().st_ino:x}")
     (kept / "model.safetensors").write_bytes(b"old")
     return {"key": "k", "event": "begun", "subject": "merged", "kept": str(kept)}
 
@@ -73,11 +72,12 @@ def test_it_stays_where_the_weights_are_not_those_of_the_record(entry: dict[str,
     assert old.path.is_dir()
 
 
-@pytest.mark.parametrize("fault", ["unmarked", "a link", "another name", "relative", "no text", "gone"])
+@pytest.mark.parametrize("fault", ["another directory", "a link", "another name", "relative", "no text", "gone"])
 def test_what_no_repair_has_kept_is_never_touched(entry: dict[str, Any], tmp_path: Path, fault: str) -> None:
     kept = Path(entry["kept"])
-    if fault == "unmarked":
-        (kept / UNFINISHED).unlink()
+    if fault == "another directory":
+        kept.rename(tmp_path / "aside")
+        kept.mkdir()
     elif fault == "a link":
         kept.rename(tmp_path / "precious")
         kept.symlink_to(tmp_path / "precious")

@@ -204,6 +204,7 @@ PAGE = "<!DOCTYPE html><html><title>Please log in</title></html>"
 BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-html": lambda h, _: h.text("text/html", PAGE),
     "list-text": lambda h, _: h.text("text/plain", "upstream\x1b[2J not ready"),
+    "list-leak": lambda h, _: h.json({"data": [{"id": h.headers["Authorization"].removeprefix("Bearer ")}]}),
     "list-shape": lambda h, _: h.json({"hello": "world"}),
     "list-404": lambda h, _: h.json({"detail": "Not Found"}, 404),
     "list-500": lambda h, _: h.text("text/plain", "Internal Server Error", 500),

@@ -306,6 +306,18 @@ def test_the_deadline_ends_a_check_that_hangs_and_names_it(look_at: Examine, own
     assert report.exit_code == 3
 
 
+def test_a_run_without_a_deadline_of_its_own_has_one(
+    look_at: Examine, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own / "mine.py").write_text(
+        f'{HEAD}import time\n@check("static")\ndef check_it(model):\n    """It."""\n    time.sleep(60)\n'
+    )
+    monkeypatch.setattr("sage_doctor.suite.run.DEFAULT_STATIC_S", 1.5)
+    report = look_at(manifest=CHECKED)
+    assert report.exit_code == 3
+    assert "deadline passed" in str(next(c.reason for c in report.checks if c.id == "mine.it"))
+
+
 def test_a_check_that_swallows_everything_does_not_swallow_the_deadline(look_at: Examine, own: Path) -> None:
     (own / "mine.py").write_text(
         f'{HEAD}import time\n@check("static")\ndef check_it(model):\n    """It."""\n    try:\n        time.sleep(60)\n'
@@ -392,3 +404,45 @@ def test_every_finding_says_what_to_do(look_at: Examine, tmp_path: Path) -> None
     report = look_at("tree")
     assert report.findings
     assert all(f.fix.summary and quiet(f) for f in report.findings)
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+@pytest.mark.parametrize("package", [False, True])
+def test_nothing_above_a_users_own_checks_is_imported(look_at: Examine, own: Path, *, jobs: int, package: bool) -> None:
+    for upper in (own.parent, own.parent.parent):
+        for name in ("conftest.py", "__init__.py"):
+            (upper / name).write_text(
+                f"open({str(own / 'sprung')!r}, 'w').write(__file__)\nimport nothing_of_that_name\n"
+            )
+    (own / "deeper").mkdir()
+    (own / "limits.py").write_text("LIMIT = 3\n")
+    (own / "conftest.py").write_text(
+        "import pytest\nfrom .limits import LIMIT\n@pytest.fixture\ndef limit():\n    return LIMIT\n"
+    )
+    (own / "deeper" / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef more(limit):\n    return limit + 1\n"
+    )
+    if package:
+        (own / "__init__.py").write_text("HERE = 5\n")
+    for path, asked in ((own / "mine.py", "limit"), (own / "deeper" / "ours.py", "more")):
+        path.write_text(
+            f'{HEAD}@check("static")\ndef check_it(model, {asked}):\n    """It."""\n'
+            f'    yield finding("acme-{asked}", str({asked}), severity="warning", fix=Fix(summary="y"))\n'
+        )
+    try:
+        report = look_at(manifest=CHECKED, jobs=jobs)
+        assert not (own / "sprung").exists(), (own / "sprung").read_text()
+    finally:
+        (own.parent.parent / "conftest.py").unlink()
+        (own.parent.parent / "__init__.py").unlink()
+    said = {(f.code, f.message) for f in report.findings if f.subject == "m"}
+    assert {("acme-limit", "3"), ("acme-more", "4")} <= said, report
+    assert report.exit_code == 0
+
+
+def test_one_file_of_own_checks_brings_the_fixtures_beside_it(look_at: Examine, own: Path) -> None:
+    test_own_fixtures_and_a_neighbour_module(look_at, own)
+    (own / "other.py").write_text("raise OSError('not asked for')\n")
+    report = look_at(manifest=CHECKED.replace('"own"', '"own/mine.py"'))
+    assert [f.message for f in report.findings if f.subject == "m"] == ["3"]
+    assert report.exit_code == 0

@@ -118,3 +118,11 @@ def test_the_last_line_of_what_went_wrong() -> None:
     script = "import sys; sys.stderr.write('first\\nlast\\n\\n')"
     assert python(script).finish().last_error == "last"
     assert python("").finish().last_error == ""
+
+
+def test_a_child_that_stalls_is_ended() -> None:
+    begun = time.monotonic()
+    outcome = run(["sleep", "30"], timeout_s=20, stalled=lambda: time.monotonic() - begun > 1.5)
+    assert outcome is not None
+    assert (outcome.code, outcome.stalled, outcome.timed_out) == (None, True, False)
+    assert time.monotonic() - begun < 10

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,15 +33,46 @@ def test_a_link_is_known_by_itself_and_by_what_it_leads_to(tmp_path: Path) -> No
     assert changed(before) == [(str(link), "has another size")]
 
 
-def test_everything_below_is_watched_and_links_are_not_descended_into(tmp_path: Path) -> None:
+def test_everything_below_is_watched_through_links_as_well(tmp_path: Path) -> None:
     (tmp_path / "model" / "sub").mkdir(parents=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     (tmp_path / "model" / "sub" / "x").touch()
     (tmp_path / "model" / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "other" / "back").symlink_to(tmp_path / "model")
     os.mkfifo(tmp_path / "model" / "pipe")
     names = {os.path.relpath(p, tmp_path) for p in fingerprint_tree(tmp_path / "model")}
-    assert names == {"model", "model/sub", "model/sub/x", "model/link", "model/pipe"}
+    below = {"sub", "sub/x", "link", "link/file", "link/back", "pipe"}
+    assert names == {"model", *(f"model/{name}" for name in below)}
+
+
+def _lead_elsewhere(link: Path, target: str) -> None:
+    link.unlink()
+    link.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda place: os.truncate(place / "disk/inner/shard", 3),
+        lambda place: (place / "disk/inner/model.safetensors").touch(),
+        lambda place: _lead_elsewhere(place / "hop", "other"),
+        lambda place: _lead_elsewhere(place / "model/weights", "../other/inner"),
+        lambda place: shutil.copy2(place / "other/inner/shard", place / "disk/inner/shard"),
+    ],
+    ids=["cut off", "a new name", "a link on the way", "the link itself", "overwritten with its date"],
+)
+def test_a_change_behind_links_is_a_change(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    for disk in ("disk", "other"):
+        (tmp_path / disk / "inner").mkdir(parents=True)
+        (tmp_path / disk / "inner" / "shard").write_bytes(b"12345")
+    (tmp_path / "hop").symlink_to("disk")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").symlink_to("../hop/inner")
+    before = fingerprint_tree(tmp_path / "model")
+    assert changed(before) == []
+    change(tmp_path)
+    assert changed(before)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ JOBS: dict[str, tuple[set[str], dict[str, str]]] = {
             "sage_doctor/system/atomic_write.py": "the one atomic write",
             "sage_doctor/system/file_steps.py": "puts a backup back in its place",
             "sage_doctor/merge/staging.py": "exchanges whole directories",
+            "sage_doctor/merge/leftovers.py": "puts a whole directory back after a kill",
             "sage_doctor/history/store.py": "sets a damaged database and its journal aside",
             "sage_doctor/history/watermarks.py": "sets a damaged record aside",
         },

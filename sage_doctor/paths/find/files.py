@@ -60,7 +60,7 @@ def uncommitted(top: Path, files: Iterable[Path], *, but: Iterable[Path] = ()) -
     """
     machine_names = [os.path.relpath(f, top) for f in files]
     ignored = {os.path.relpath(f, top) for f in but}
-    status = ("diff", "--name-only", "-z", "--ignore-submodules=all", "--no-ext-diff", "--no-textconv", "HEAD", "--")
+    status = ("diff", "--name-only", "-z", "HEAD", "--")
     other_roots = ("ls-files", "-z", "--others", "--", *(f":(literal){n}" for n in machine_names))
     found: list[str] = []
     for command in (status, other_roots):

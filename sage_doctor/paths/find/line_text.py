@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.quoting import Quoting
 from sage_doctor.paths.find.reference import PathReference, UsageKind
 
 CONFIGURATION = frozenset({".json", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".env"})
@@ -22,6 +23,8 @@ _DATA_DIRECTORIES = frozenset(
         "transcripts", "transcript", "snapshots", "conversations", "memory", "moments",
     }
 )  # fmt: skip
+_WINDOW = 4096  # how far around a path a line is looked at: lines of megabytes hold thousands of paths
+_REMARK = re.compile(r"\s[#;]")
 _ARCHIVE_DIRECTORIES = frozenset({"archive", "archives", "attic", "backup", "backups", "old", "deprecated"})
 
 
@@ -51,11 +54,13 @@ def is_archived(path: Path, directory: Path) -> bool:
 def text_references(text: str, path_map: PathMap, usage: UsageKind) -> Iterator[PathReference]:
     """Yield the paths of a text. A comment, and a sentence that mentions a path, are documentation."""
     for number, line in enumerate(text.splitlines(), 1):
+        quoting = None
         for match in path_map.pattern.finditer(line):
-            before = line[: match.start()]
             found: UsageKind = usage
-            if usage == "use" and (_in_comment(before) or _in_sentence(line, match)):
-                found = "documentation"
+            if usage == "use":
+                quoting = quoting or Quoting(line)
+                if quoting.in_comment(match.start()) or _in_sentence(line, match.start()):
+                    found = "documentation"
             path = _spaced(line, match.start(), path_map) or start_of(match[0])
             yield PathReference(text=path, line=number, column=match.start(), usage=found)
 
@@ -68,27 +73,26 @@ def start_of(text: str) -> str:
 
 def _spaced(line: str, start: int, path_map: PathMap) -> str:
     """Return a whole value, quoted or not, that is a path with blanks; otherwise an empty text."""
-    before, rest = line[:start], line[start:]
-    if before.endswith(("'", '"')):
-        value = rest.partition(before[-1])[0]
-    elif re.search(r"(^\s*-|[:=])\s*$", before):
-        value = re.split(r"\s#|\s;", rest)[0].rstrip()
+    rest = line[start : start + _WINDOW]
+    quote = line[max(0, start - 1) : start]
+    before = line[max(0, start - _WINDOW) : start].rstrip()
+    if quote in ("'", '"'):
+        value = rest.partition(quote)[0]
+    elif before.endswith((":", "=")) or (before.endswith("-") and line[:start].strip() == "-"):
+        value = _REMARK.split(rest, maxsplit=1)[0].rstrip()
     else:
         return ""
     return value if path_map.is_path_with_blanks(value) else ""
 
 
-def _in_comment(before: str) -> bool:
-    outside = re.sub(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'", "", before)
-    return re.search(r"(^|\s)(#|//|;)", outside) is not None
-
-
-def _in_sentence(line: str, match: re.Match[str]) -> bool:
+def _in_sentence(line: str, start: int) -> bool:
     """Whether a path is among words of a quoted text."""
-    opened = re.search(r"[\"']([^\"']*)$", line[: match.start()])
-    if opened is None:
+    first = max(0, start - _WINDOW)
+    opened = max(line.rfind("'", first, start), line.rfind('"', first, start))
+    if opened < 0:
         return False
-    return re.search(r"\S\s+\S*$", opened[1]) is not None and not re.search(r"(^|\s)(-|cd |exec )", opened[1])
+    words = line[opened + 1 : start]
+    return re.search(r"\S\s+\S*$", words) is not None and not re.search(r"(^|\s)(-|cd |exec )", words)
 
 
 def docker_references(text: str, path_map: PathMap) -> Iterator[PathReference]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.system.location import foreign_home, same_tail
+from sage_doctor.system.location import foreign_home
 from sage_doctor.system.path_info import inspect_path
 
 # `mappable`: another machine's, found here under another root. `foreign`: another machine's, not found here.
@@ -27,6 +27,9 @@ _NEEDLES = (b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b
 
 
 # Blanks within names, and nothing that belongs to a command line or a sentence.
+_FEWEST_PARTS = 2  # a single name proves nothing about where it came from
+_MOST_PARTS = 64
+
 _PATH_WITH_BLANKS = re.compile(r"(?:/[^/\s'\"`:;<>|&$*?\\]+(?: [^/\s'\"`:;<>|&$*?\\\-][^/\s'\"`:;<>|&$*?\\]*)*)+/?")
 
 _SENTENCE_WORDS = re.compile(
@@ -64,6 +67,7 @@ class PathMap:
     include_system: bool = False
     _root_map: dict[str, Path] = field(default_factory=dict, repr=False, compare=False)
     _existence: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
+    _found: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -96,8 +100,9 @@ class PathMap:
         for text in texts:
             if self._foreign(text) is None:
                 continue
-            found = self._same_tail(Path(_posix(text)))
-            if found is not None:
+            path = Path(_posix(text))
+            found, upper = self._same_tail(path)
+            if found is not None and upper == path:
                 self._root_map.setdefault(*found)
 
     def classify(self, text: str) -> ClassifiedPath:
@@ -142,11 +147,8 @@ class PathMap:
         for root in sorted(self._root_map, key=len, reverse=True):
             if text == root or text.startswith(root + "/"):
                 return self._mapped(path, root, self._root_map[root])
-        for upper in (path, *path.parents):
-            found = self._same_tail(upper)
-            if found is not None:
-                return self._mapped(path, *found)
-        return None
+        found, _ = self._same_tail(path)
+        return self._mapped(path, *found) if found is not None else None
 
     def _mapped(self, path: Path, root: str, base: Path) -> ClassifiedPath:
         target = base / os.path.relpath(path, root)
@@ -158,15 +160,34 @@ class PathMap:
             self._existence[path] = inspect_path(path).kind != "missing"
         return self._existence[path]
 
-    def _same_tail(self, path: Path) -> tuple[str, Path] | None:
-        """Return another machine's root and the own root below which the same path of two or more parts exists."""
+    def _same_tail(self, path: Path) -> tuple[tuple[str, Path] | None, Path]:
+        """Return another machine's root, and the own root below which two or more parts of a path exist.
+
+        The last part that exists counts most, then the first: the path up to the last one is returned too.
+        """
+        parts = [p for p in path.parts if p not in ("/", "..", ".")]
         roots = [*self.own_roots, self.home]
-        best = next(iter(same_tail(path, roots)), None)
+        best: tuple[int, Path] | None = None
+        for start in range(len(parts) - 1 if len(parts) <= _MOST_PARTS else 0):
+            for root in roots:
+                found, end = root, start
+                while end < len(parts) and self._is_found(found / parts[end]):
+                    found, end = found / parts[end], end + 1
+                itself = path.is_relative_to(found)
+                if end - start >= _FEWEST_PARTS and not itself and (best is None or end > best[0]):
+                    best = (end, found)
         if best is None:
-            return None
-        base = max((r for r in roots if best.is_relative_to(r)), key=lambda r: len(r.parts))
-        tail = best.relative_to(base).parts
-        return str(Path(*path.parts[: len(path.parts) - len(tail)])), base
+            return None, path
+        end, found = best
+        upper = Path(*path.parts[: len(path.parts) - len(parts) + end])
+        base = max((r for r in roots if found.is_relative_to(r)), key=lambda r: len(r.parts))
+        tail = found.relative_to(base).parts
+        return (str(Path(*upper.parts[: len(upper.parts) - len(tail)])), base), upper
+
+    def _is_found(self, path: Path) -> bool:
+        if path not in self._found:
+            self._found[path] = inspect_path(path).kind in ("file", "directory")
+        return self._found[path]
 
 
 def build_path_map(

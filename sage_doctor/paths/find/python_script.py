@@ -7,9 +7,12 @@ import io
 import re
 import tokenize
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import accumulate
 
-from sage_doctor.paths.find.folding import Folded, widest_constant
+from sage_doctor.paths.find.folding import Folded, Folding
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
 from sage_doctor.paths.find.usages import Usage, UsageAnalysis
@@ -49,42 +52,44 @@ def python_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
     module = parse(raw)
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
     analysis = UsageAnalysis(module, path_map)
-    found: dict[int, PathReference] = {}
+    folding = Folding(analysis.nodes, analysis.parents)
+    found: dict[ast.AST, PathReference | None] = {}  # by the expression or f-string that holds the path
     for node in analysis.nodes:
-        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
-            for whole, reference in _of_constant(node, analysis, lines):
-                found.setdefault(id(whole), reference)
-    comments = _comments(lines, path_map)
-    return sorted([*found.values(), *comments], key=lambda o: (o.line, o.column))
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and _names_path(node, path_map):
+            whole, folded = folding.widest(node)
+            if whole not in found:
+                found[whole] = _of_expression(whole, folded, analysis, lines)
+            parent = analysis.parents.get(whole)
+            if isinstance(parent, ast.JoinedStr) and found.get(parent) is None:
+                found[parent] = _of_f_string(parent, whole, folded, analysis, lines)
+    references = [r for r in found.values() if r is not None]
+    return sorted([*references, *_comments(lines, path_map)], key=lambda o: (o.line, o.column))
 
 
-def _of_constant(
-    node: ast.Constant, analysis: UsageAnalysis, lines: list[str]
-) -> Iterator[tuple[ast.AST, PathReference]]:
+def _names_path(node: ast.Constant, path_map: PathMap) -> bool:
     text = node.value.decode("utf-8", "replace") if isinstance(node.value, bytes) else str(node.value)
-    pattern = analysis.path_map.pattern
-    if text not in _PATH_PARTS and pattern.search(text) is None:
-        return
-    whole, folded = widest_constant(node, analysis.parents)
-    match = pattern.search(folded.text)
-    if match is None:
-        return
+    return text in _PATH_PARTS or path_map.pattern.search(text) is not None
+
+
+def _of_expression(whole: ast.expr, folded: Folded, analysis: UsageAnalysis, lines: list[str]) -> PathReference | None:
+    """Return the path of a constant expression; None where it holds none, or is a part of an f-string."""
+    match = analysis.path_map.pattern.search(folded.text)
     parent = analysis.parents.get(whole)
-    if isinstance(parent, ast.JoinedStr):
-        if parent.values[0] is not whole and pattern.match(folded.text):
-            return  # what precedes it is only known at run time
-        yield from _of_f_string(parent, folded, match, analysis, lines)
-        return
+    if match is None or isinstance(parent, ast.JoinedStr):
+        return None
     usage = analysis.usage_of(whole)
     spaced = analysis.path_map.is_path_with_blanks(folded.text, command=usage.shell)
     form, kind, path = _form(whole, parent, folded, match, usage, spaced=spaced)
-    yield whole, _reference(whole, lines, path, kind, form, folded)
+    return _reference(whole, lines, path, kind, form, folded)
 
 
 def _of_f_string(
-    node: ast.JoinedStr, folded: Folded, match: re.Match[str], analysis: UsageAnalysis, lines: list[str]
-) -> Iterator[tuple[ast.AST, PathReference]]:
-    """An f-string: its constant start is a path, or it is text that mentions one."""
+    node: ast.JoinedStr, part: ast.expr, folded: Folded, analysis: UsageAnalysis, lines: list[str]
+) -> PathReference | None:
+    """Return the path of an f-string: its constant start is a path, or a part of it is text that mentions one."""
+    match = analysis.path_map.pattern.search(folded.text)
+    if match is None or (match.start() == 0 and node.values[0] is not part):
+        return None  # what precedes it is only known at run time
     usage = analysis.usage_of(node)
     starts = match.start() == 0 and node.values[0].__class__ is ast.Constant
     kind: UsageKind = usage.kind
@@ -93,7 +98,7 @@ def _of_f_string(
     spaced = starts and analysis.path_map.is_path_with_blanks(folded.text, command=usage.shell)
     whole = folded.text if spaced else match[0]
     path = whole.rpartition("/")[0] if match.start() + len(whole) == len(folded.text) and "/" in whole else whole
-    yield node, _reference(node, lines, path or match[0], kind, "f-string", folded)
+    return _reference(node, lines, path or match[0], kind, "f-string", folded)
 
 
 def _form(
@@ -140,7 +145,13 @@ def _reference(
 def character_column(lines: list[str], line: int, column: int) -> int:
     """Return the column in characters; the syntax tree counts bytes of UTF-8."""
     text = lines[line - 1] if line <= len(lines) else ""
-    return column if text.isascii() else len(text.encode("utf-8", "replace")[:column].decode("utf-8", "replace"))
+    return column if text.isascii() else bisect_right(_byte_ends(text), column)
+
+
+@lru_cache(maxsize=4)
+def _byte_ends(text: str) -> list[int]:
+    """Return where each character ends in UTF-8: a line of megabytes is asked thousands of times."""
+    return list(accumulate(len(c.encode("utf-8", "replace")) for c in text))
 
 
 def _comments(lines: list[str], path_map: PathMap) -> Iterator[PathReference]:

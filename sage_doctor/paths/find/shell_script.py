@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
@@ -50,24 +50,51 @@ def shell_references(raw: bytes, path_map: PathMap) -> tuple[list[PathReference]
 
 def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathReference]:
     # A path in a string or word may be cut by expansions: only its constant start is looked at.
-    waiting: list[tuple[Node, UsageKind]] = [(root, "use")]
+    columns = _Columns(raw)
+    waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
     while waiting:
-        node, usage = waiting.pop()
-        usage = _node_usage(node, usage)
+        place = waiting.pop()
+        node, usage = place.node, _node_usage(place.node, place.usage)
         if node.type in _LEAVES and not node.named_child_count:
-            yield from _in_text(node, usage, path_map, raw)
+            yield from _in_text(place, usage, path_map, columns)
             continue
-        if node.type == "command" and node.children and node.children[0].text in _PRINTING_COMMANDS:
+        children = node.children
+        if node.type == "command" and children and children[0].text in _PRINTING_COMMANDS:
             usage = _stronger(usage, "documentation")
-        if node.type == "command" and node.children and node.children[0].text in _TEST_COMMANDS:
+        if node.type == "command" and children and children[0].text in _TEST_COMMANDS:
             usage = _stronger(usage, "detection")
         guarded = node.type == "if_statement" and _asks_machine(node, path_map)
-        by_machine = (
-            node.type == "case_statement" and _MACHINE_IDENTITY.search(node.children[1].text or b"") is not None
-        )
-        for child in reversed(node.children):
+        by_machine = node.type == "case_statement" and _MACHINE_IDENTITY.search(children[1].text or b"") is not None
+        in_command = node.type == "command" or (place.in_command and node.type != "variable_assignment")
+        for child in reversed(children):
             env_program = (guarded and child.type != "if") or by_machine
-            waiting.append((child, _stronger(usage, "detection") if env_program else usage))
+            below = _stronger(usage, "detection") if env_program else usage
+            waiting.append(_Place(child, below, node, in_command=in_command))
+
+
+class _Place(NamedTuple):
+    """A node on the way down. `usage` and `in_command` are what is around it says; a node's own parent is slow."""
+
+    node: Node
+    usage: UsageKind
+    parent: Node | None
+    in_command: bool
+
+
+class _Columns:
+    """Columns in characters; the grammar counts bytes. Lines are left and never come back to."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._line = self._at = self._column = 0
+
+    def of(self, node: Node) -> int:
+        line = node.start_byte - node.start_point[1]
+        if line != self._line or node.start_byte < self._at:
+            self._line, self._at, self._column = line, line, 0
+        self._column += len(self._raw[self._at : node.start_byte].decode("utf-8", "replace"))
+        self._at = node.start_byte
+        return self._column
 
 
 def _node_usage(node: Node, usage: UsageKind) -> UsageKind:
@@ -94,33 +121,34 @@ def _asks_machine(node: Node, path_map: PathMap) -> bool:
     return env_program and path_map.pattern.search(text.decode("utf-8", "replace")) is not None
 
 
-def _in_text(node: Node, usage: UsageKind, path_map: PathMap, raw: bytes) -> Iterator[PathReference]:
+def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Columns) -> Iterator[PathReference]:
+    node = place.node
     text = (node.text or b"").decode("utf-8", "replace")
-    spaced = _spaced(node, text, path_map)
+    spaced = _spaced(place, text, path_map)
+    line, first, column, at = node.start_point[0] + 1, True, 0, 0
     for match in path_map.pattern.finditer(text):
-        before = text[: match.start()]
-        line = node.start_point[0] + 1 + before.count("\n")
-        column = len(before.rpartition("\n")[2])
-        if "\n" not in before:  # the grammar counts bytes
-            column += len(raw[node.start_byte - node.start_point[1] : node.start_byte].decode("utf-8", "replace"))
+        between = text[at : match.start()]
+        if first:
+            column = columns.of(node)
+        if "\n" in between:
+            line, column = line + between.count("\n"), -between.rindex("\n") - 1
+        first, at, column = False, match.start(), column + len(between)
         path = spaced or match[0]
         yield PathReference(text=path, line=line, column=column, end_line=line, usage=usage, form="words")
         if spaced:
             return
 
 
-def _spaced(node: Node, text: str, path_map: PathMap) -> str:
+def _spaced(place: _Place, text: str, path_map: PathMap) -> str:
     """Return a whole word or quoted text that is a path with blanks; otherwise an empty text."""
+    node = place.node
     if node.type == "raw_string":
         text = text[1:-1]
     elif node.type == "word":
         text = re.sub(r"\\(.)", r"\1", text)
-    elif node.type != "string_content" or node.parent is None or node.parent.named_child_count != 1:
+    elif node.type != "string_content" or place.parent is None or place.parent.named_child_count != 1:
         return ""
-    above: Node | None = node
-    while above is not None and above.type not in ("variable_assignment", "command"):
-        above = above.parent
-    command = node.type != "word" and (above is None or above.type == "command")
+    command = node.type != "word" and place.in_command
     return text if path_map.is_path_with_blanks(text, command=command) else ""
 
 

@@ -24,6 +24,7 @@ PROGRAM_DIRECTIVES = frozenset({"ExecStart", "ExecStartPre", "ExecCondition", "P
 _READ_DIRECTIVES = frozenset(
     {*REQUIRED_DIRECTIVES, "Environment", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload"}
 )
+_PLIST_STRING = re.compile(r"<string>([^<]*)</string>")
 _BLANK = "\ue000"  # a private-use character
 _SCHEDULE = re.compile(r"^\s*(@\w+|(?:[-\d*/,]+|[a-zA-Z]{3})(?:\s+[-\d*/,a-zA-Z]+){4})\s+(?P<command>\S.*)$")
 
@@ -104,8 +105,13 @@ def plist_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
         raise ValueError("it is not a property list") from error
     data = data if isinstance(data, Mapping) else {}
     text = raw.decode("utf-8", "replace")
+    lines: dict[str, int] = {}
+    line, at = 1, 0
+    for string in _PLIST_STRING.finditer(text):
+        line, at = line + text.count("\n", at, string.start(1)), string.start(1)
+        lines.setdefault(string[1], line)
     found = [
-        PathReference(text=path, line=text[: max(0, text.find(path))].count("\n") + 1, key=key)
+        PathReference(text=path, line=lines.get(path, 1), key=key)
         for key, path in _job_paths(data)
         if path.startswith("/")
     ]
@@ -113,8 +119,9 @@ def plist_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
     for path in _strings(data):
         match = path_map.pattern.search(path)
         named = "" if match is None else path if path_map.is_path_with_blanks(path) else match[0]
-        if named and named not in known:
-            found.append(PathReference(text=named, line=text[: max(0, text.find(named))].count("\n") + 1))
+        if match is not None and named not in known:
+            within = path.count("\n", 0, match.start())
+            found.append(PathReference(text=named, line=lines[path] + within if path in lines else 1))
     return found
 
 

@@ -53,6 +53,9 @@ class Usage:
     form: ReferenceForm | None = None
 
 
+_USED = Usage(kind="use")
+
+
 class UsageAnalysis:
     """One module, with every node's parent."""
 
@@ -61,6 +64,10 @@ class UsageAnalysis:
         self.path_map = path_map
         self.parents: dict[ast.AST, ast.AST] = {}
         self.nodes: list[ast.AST] = []
+        self._usages: dict[ast.AST, Usage] = {}
+        self._kinds: dict[ast.AST, UsageKind] = {}
+        self._keys: dict[ast.Dict, frozenset[ast.AST]] = {}
+        self._asking: dict[ast.AST, bool] = {}
         for node in ast.walk(module):
             self.nodes.append(node)
             for child in ast.iter_child_nodes(node):
@@ -92,22 +99,28 @@ class UsageAnalysis:
 
     def usage_of(self, node: ast.AST) -> Usage:
         """Return what the value of an expression is used for."""
-        kind: UsageKind = "use"
-        shell = False
-        form: ReferenceForm | None = None
-        while (parent := self.parents.get(node)) is not None:
-            found = self._between(node, parent)
-            if found in ("detection", "documentation"):
-                return Usage(kind=found)
-            if found == "fallback":
-                kind = "fallback"
-            if isinstance(parent, ast.Call) and node is not parent.func:
-                name = called_name(parent.func)
-                shell = shell or name in _COMMAND_FUNCTIONS
-                if name in ("add_argument", "set_defaults"):
-                    form = "argparse"
+        path = []
+        while node not in self._usages and (parent := self.parents.get(node)) is not None:
+            path.append((node, parent))
             node = parent
-        return Usage(kind=kind, shell=shell, form=form)
+        usage = self._usages.get(node, _USED)
+        for child, parent in reversed(path):
+            usage = self._usages[child] = self._narrowed(usage, child, parent)
+        return usage
+
+    def _narrowed(self, above: Usage, node: ast.AST, parent: ast.AST) -> Usage:
+        """Return what a node is used for, where its parent's value is used for `above`."""
+        found = self._between(node, parent)
+        if found in ("detection", "documentation"):
+            return Usage(kind=found)
+        if above.kind in ("detection", "documentation"):
+            return above
+        name = called_name(parent.func) if isinstance(parent, ast.Call) and node is not parent.func else ""
+        return Usage(
+            kind="fallback" if found == "fallback" else above.kind,
+            shell=above.shell or name in _COMMAND_FUNCTIONS,
+            form="argparse" if name in ("add_argument", "set_defaults") else above.form,
+        )
 
     def _between(self, node: ast.AST, parent: ast.AST) -> UsageKind:
         """Return how a parent uses the child that contains the text."""
@@ -134,7 +147,7 @@ class UsageAnalysis:
             typed = getattr(parent, "annotation", None), getattr(parent, "returns", None)
             return "documentation" if node in typed else "use"
         if isinstance(parent, (ast.If, ast.IfExp, ast.While)):
-            return "detection" if node is not parent.test and self._asks_machine(parent.test) else "use"
+            return "detection" if node is not parent.test and self._asks(parent.test) else "use"
         return "fallback" if isinstance(parent, ast.ExceptHandler) else self._display(node, parent)
 
     def _argument(self, node: ast.AST, call: ast.Call) -> UsageKind:
@@ -151,13 +164,24 @@ class UsageAnalysis:
             and called_name(call.func.value) in ("stdout", "stderr")
         ):
             return "documentation"
-        return "fallback" if name in ("get", "getenv", "setdefault", "getattr") and node in call.args[1:] else "use"
+        default = isinstance(node, ast.expr) and node is not call.args[0]  # a keyword is no expression
+        return "fallback" if name in ("get", "getenv", "setdefault", "getattr") and default else "use"
 
     def _display(self, node: ast.AST, parent: ast.AST) -> UsageKind:
         """A table of machines or a list of candidates: which entry is used is not decided here."""
+        if parent not in self._kinds:
+            self._kinds[parent] = self._of_display(parent)
+        return "detection" if isinstance(parent, ast.Dict) and node in self._dict_keys(parent) else self._kinds[parent]
+
+    def _dict_keys(self, display: ast.Dict) -> frozenset[ast.AST]:
+        if display not in self._keys:
+            self._keys[display] = frozenset(k for k in display.keys if k is not None)
+        return self._keys[display]
+
+    def _of_display(self, parent: ast.AST) -> UsageKind:
         if isinstance(parent, ast.Dict):
             keys = {k.value for k in parent.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
-            if node in parent.keys or keys & self.path_map.machine_names or self._roots_in(parent.values) > 1:
+            if keys & self.path_map.machine_names or self._roots_in(parent.values) > 1:
                 return "detection"
         if isinstance(parent, (ast.List, ast.Tuple, ast.Set)):
             above = self.parents.get(parent)
@@ -176,6 +200,11 @@ class UsageAnalysis:
                 roots.add("/".join(text.split("/")[:3]))
         return len(roots)
 
+    def _asks(self, test: ast.expr) -> bool:
+        if test not in self._asking:
+            self._asking[test] = self._asks_machine(test)
+        return self._asking[test]
+
     def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
         """Whether a condition tests which machine this is: by name, by user, or by a home that exists."""
         asks_disk = False
@@ -184,7 +213,7 @@ class UsageAnalysis:
             word = called_name(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
             if (
                 word in _IDENTITY_FUNCTIONS
-                or (word == "name" and ast.unparse(node) == "os.name")
+                or (word == "name" and isinstance(node, ast.Attribute) and _is_os(node.value))
                 or (deep and word in self._identity_names)
             ):
                 return True
@@ -196,6 +225,10 @@ class UsageAnalysis:
                     return True
                 names_home = names_home or self.path_map.pattern.match(node.value) is not None
         return asks_disk and names_home
+
+
+def _is_os(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "os"
 
 
 def _checks_existence(node: ast.AST) -> bool:

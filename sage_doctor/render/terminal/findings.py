@@ -9,12 +9,11 @@ from typing import Any
 from sage_doctor.findings import catalogue
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import NOTHING_TO_DO, Finding
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import MOST_COMMAND, join_limited, printable, shell_operand
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 _MOST_CANDIDATES = 5
 _MOST_EVIDENCE = 3  # lists beside the candidates
-_COMMAND_CHARS = 1 << 20  # a command is never cut
 
 
 def draw_finding(out: Writer, finding: Finding) -> None:
@@ -41,13 +40,13 @@ def commands_of(finding: Finding) -> tuple[str, ...]:
     """Return the finding's commands, or the command that runs its repair."""
     if finding.fix.commands:
         return finding.fix.commands
-    return (f"sage-doctor fix {shell_quote(finding.subject)}",) if finding.fix.repair else ()
+    return (f"sage-doctor fix {shell_operand(finding.subject)}",) if finding.fix.repair else ()
 
 
 def draw_commands(out: Writer, commands: tuple[str, ...], *, indent: int) -> None:
     """Write commands, each on its own line and ready to be copied."""
     for command in commands:
-        out.command(printable(command, limit=_COMMAND_CHARS), indent=indent)
+        out.command(printable(command, limit=MOST_COMMAND), indent=indent)
 
 
 def _evidence(out: Writer, evidence: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from sage_doctor.render import Screen
+from sage_doctor.text import unbroken
 
 SubjectState = Literal["healthy", "unhealthy", "warning", "info", "unknown", "skipped"]
 
@@ -108,11 +109,11 @@ class Writer:
         self._lines.append(kept)
 
     def _wrapped(self, text: str, indent: int, after: int) -> list[str]:
-        """Break at spaces only: a longer word is not broken."""
+        """Break at spaces only: a longer word is not broken, and neither is a command in backticks."""
         lines: list[str] = []
         for paragraph in text.split("\n"):
             line = ""
-            for word in paragraph.split(" "):
+            for word in unbroken(paragraph):
                 room = self._width - indent - (after if lines else 0)
                 if line and _cells(line) + 1 + _cells(word) > room:
                     lines.append(line)

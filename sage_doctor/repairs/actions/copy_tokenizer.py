@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,9 @@ from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
-from sage_doctor.system.file_steps import Applied, all_of, backup_name, write_file
+from sage_doctor.system.file_steps import Applied, all_of, backup_name, undo_write, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
+from sage_doctor.system.seen import see
 from sage_doctor.text import printable
 
 OF_A_TOKENIZER = ("tokenizer-missing", "tokenizer-invalid", "tokenizer-vocab-overflow")
@@ -33,7 +33,7 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
     if places is None:
         raise RepairRefused(f"the manifest has no merge recipe for it whose base and adapter are here. {_BY_HAND}")
     base = read_base(places[0], "named in the merge recipe")
-    files, whose = companions(base, read_tree(places[1]))
+    files, whose, _ = companions(base, read_tree(places[1]), model.path)
     if finding.code in OF_A_CONFIG:
         _same_tensors(model, base)
         files = tuple(c for c in files if c.name in ("config.json", "generation_config.json"))
@@ -45,16 +45,17 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
     undo: list[str] = []
     for file in files:
         path = model.path / file.name
-        there = os.path.lexists(path)
+        seen = see(path)
+        there = seen.state is not None
         data = _read(file)
         if there and inspect_path(path).kind == "file" and _same(path, data):
             continue
         if there and file.name == "generation_config.json":
             continue
         backup = backup_name(path) if there else None
-        steps.append(partial(write_file, path, data, backup=backup))
+        steps.append(partial(write_file, path, data, backup=backup, seen=seen))
         writes.append(f"{path}" + (f" (the old file becomes {backup.name})" if backup is not None else ""))
-        undo.append(f"mv {backup} {path}" if backup is not None else f"rm {path}")
+        undo.append(undo_write(path, backup))
     if not steps:
         raise RepairRefused(f"its files already equal those of its base and adapter. {_BY_HAND}")
     return Plan(
@@ -67,7 +68,7 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
         write_bytes=sum(f.nbytes for f in files),
         disk_bytes=sum(f.nbytes for f in files),
         unchanged="the weights, the base, the adapter",
-        undo="; ".join(undo[:4]),
+        undo_commands=tuple(undo),
         apply=lambda _on_progress: all_of(steps),
     )
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.findings.hub import is_snapshot
+from sage_doctor.repairs.backup import unused_name
 from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.child import Child
-from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.file_steps import Applied, all_of, write_file
+from sage_doctor.system.seen import see
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import format_duration, printable, shell_quote
 
@@ -40,6 +41,8 @@ def plan_download(context: RepairContext) -> Plan:
     """Downloads a repository of the Hugging Face hub into the cache; cached files are kept."""
     finding, model = context.finding, context.model
     repo, revision, cache, folder = _repository(model)
+    seen = see(folder)
+    kept = unused_name(model.host, "undo", "download-{}.sh")
     python = str(model.host.python or model.host.session.executable or sys.executable)
     facts = _facts(model)
     sizes = [e.size for e in (facts.expected or {}).values()] if facts is not None else []
@@ -51,14 +54,19 @@ def plan_download(context: RepairContext) -> Plan:
         code=finding.code,
         action=f"download {repo} at {revision} from {endpoint}; cached files are kept",
         reads=(),
-        writes=(f"{folder} ({'the files that the hub lists' if sizes else 'size unknown until the hub is asked'})",),
+        writes=(
+            f"{folder} ({'the files that the hub lists' if sizes else 'size unknown until the hub is asked'})",
+            f"{kept} (a script that removes what was fetched)",
+        ),
         write_bytes=sum(sizes),
         disk_bytes=sum(sizes),
         network=True,
         runs=f"snapshot_download of huggingface_hub, in {python}",
-        unchanged="files that are in the cache now, and other repositories",
-        undo=f"hf cache rm {shell_quote('model/' + repo)}",
-        apply=lambda on_progress: _apply(python, request, folder, on_progress),
+        unchanged="files that are in the cache now (half fetched ones are completed), and other repositories",
+        undo="removes what was fetched; run it before anything else of this repository is fetched:",
+        undo_commands=(f"sh {shell_quote(kept)}",),
+        seen=(seen,),
+        apply=lambda on_progress: _apply(python, request, folder, kept, on_progress),
     )
 
 
@@ -77,22 +85,42 @@ def _repository(model: Model) -> tuple[str, str, Path, Path]:
     raise RepairRefused("it does not come from the Hugging Face hub. Copy it from another machine.")
 
 
-def _apply(python: str, request: dict[str, object], folder: Path, on_progress: OnProgress) -> Applied:
-    before = _listing(folder)
-    refs = {p: p.read_bytes() for p in before if p.parent.name == "refs" and p.is_file()}
+def _apply(python: str, request: dict[str, object], folder: Path, kept: Path, on_progress: OnProgress) -> Applied:
+    before, refs = _listing(folder), _refs(folder)
+    _download(python, request, on_progress)
+    added = sorted(_listing(folder) - before, key=lambda p: (-len(p.parts), p))
 
     def rollback() -> None:
-        for path, raw in refs.items():
-            path.write_bytes(raw)
-        for path in sorted(_listing(folder) - before, key=lambda p: -len(p.parts)):
+        for path in added:
             with contextlib.suppress(OSError):
                 if path.is_dir() and not path.is_symlink():
                     path.rmdir()
                 else:
                     path.unlink()
-        if not before:
-            shutil.rmtree(folder, ignore_errors=True)
+        for path, raw in refs.items():
+            if path.read_bytes() != raw:
+                write_file(path, raw)
 
+    def write_undo() -> Applied:
+        return write_file(kept, _undo_script(str(request["repo"]), added, refs).encode())
+
+    return all_of([lambda: Applied(rollback=rollback), write_undo])
+
+
+def _undo_script(repo: str, added: list[Path], refs: dict[Path, bytes]) -> str:
+    """Return a script that removes what a download added, and gives the refs that it moved their old commit."""
+    lines = ["#!/bin/sh", f"# Takes the download of {printable(repo)} back: removes what it added, and nothing else."]
+    for path in added:
+        directory = path.is_dir() and not path.is_symlink()
+        lines.append(f"{'rmdir' if directory else 'rm -f'} {shell_quote(path)}")
+    for path, raw in refs.items():
+        if path.read_bytes() != raw:
+            lines.append(f"printf %s {shell_quote(os.fsdecode(raw))} > {shell_quote(path)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _download(python: str, request: dict[str, object], on_progress: OnProgress) -> None:
+    """Run the download to its end. Raises `DoctorError` if it fails."""
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     environment = {k: v for k, v in os.environ.items() if k not in offline}
     on_progress(f"downloading {request['repo']}")
@@ -113,8 +141,19 @@ def _apply(python: str, request: dict[str, object], folder: Path, on_progress: O
             f"the download failed: {printable(said or 'no reason given', limit=300)}. "
             "Partial files are kept; the next attempt resumes."
         )
-    return Applied(rollback=rollback)
 
 
 def _listing(folder: Path) -> set[Path]:
-    return {Path(e.path) for found in Walk(roots=[folder]).listings() for e in (*found.below, *found.files)}
+    """Return what a download of the repository may add to: its folder, its locks, and the way to them."""
+    cache = folder.parent
+    locks = cache / ".locks"
+    trees = [folder, locks / folder.name]
+    single = [*trees, locks, cache / "CACHEDIR.TAG", *(p for p in (cache, *cache.parents))]
+    below = {Path(e.path) for found in Walk(roots=trees).listings() for e in (*found.below, *found.files)}
+    return below | {path for path in single if os.path.lexists(path)}
+
+
+def _refs(folder: Path) -> dict[Path, bytes]:
+    """Return the refs of the repository, which a download may move."""
+    found = (Path(e.path) for listing in Walk(roots=[folder / "refs"]).listings() for e in listing.files)
+    return {path: path.read_bytes() for path in found if path.is_file() and not path.is_symlink()}

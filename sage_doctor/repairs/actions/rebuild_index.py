@@ -9,7 +9,8 @@ from sage_doctor.findings.repairability import INDEX, shard_headers, why_not_ind
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
-from sage_doctor.system.file_steps import backup_name, write_file
+from sage_doctor.system.file_steps import backup_name, undo_write, write_file
+from sage_doctor.system.seen import see
 
 RECOMPUTED = ("total_size", "total_parameters")
 
@@ -22,10 +23,12 @@ RECOMPUTED = ("total_size", "total_parameters")
 def plan_rebuild_index(context: RepairContext) -> Plan:
     """Rebuilds the shard index from the headers of a complete set of shards."""
     finding, model = context.finding, context.model
+    path = model.path / INDEX
+    there = see(path)
+    shards = tuple(see(model.path / name) for name in model.weights.shards)
     reason = why_not_index(model)
     if reason:
         raise RepairRefused(f"{reason}. Restore the missing or broken files first.")
-    path = model.path / INDEX
     headers = shard_headers(model)
     old = (read_json_object(path).value or {}).get("metadata")
     data = index_text(headers, old if isinstance(old, dict) else {}).encode("ascii")
@@ -40,8 +43,9 @@ def plan_rebuild_index(context: RepairContext) -> Plan:
         writes=(str(path), *([f"{backup} (the old index)"] if backup is not None else [])),
         write_bytes=len(data),
         unchanged="the shards",
-        undo=f"mv {backup} {path}" if backup is not None else f"rm {path}",
-        apply=lambda _on_progress: write_file(path, data, backup=backup),
+        undo_commands=(undo_write(path, backup),),
+        seen=shards,
+        apply=lambda _on_progress: write_file(path, data, backup=backup, seen=there),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from sage_doctor.paths.rewrite.plan import MOST_BYTES
 from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
+from sage_doctor.repairs.backup import unused_name
 from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, file_repair
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.file_steps import Applied, all_of, write_file
 from sage_doctor.system.path_info import UnreadableFile, read_start
-from sage_doctor.system.state_directory import state_directory
+from sage_doctor.system.seen import Seen, see
 from sage_doctor.text import join_limited, printable, shell_quote
 
 
@@ -29,6 +29,7 @@ class _Change:
     path: Path
     old: bytes
     new: bytes
+    seen: Seen
 
 
 @file_repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"])
@@ -47,7 +48,10 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
             obstacles.append(str(error))
             continue
         if new != edits.raw:
-            changes.append(_Change(path=edits.path, old=edits.raw, new=new))
+            seen = see(edits.path)
+            if _read(edits.path) != edits.raw:
+                raise seen.changed()
+            changes.append(_Change(path=edits.path, old=edits.raw, new=new, seen=seen))
     if not changes:
         why = next(iter(obstacles), "none of its paths can be rewritten with certainty")
         raise RepairRefused(f"{why}. `sage-doctor paths` lists them.")
@@ -56,7 +60,7 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     _refuse_dirty(top, [c.path for c in changes], context)
     start = top or directory
     patch = b"".join(unified_diff(start, c.path, c.old, c.new) for c in changes)
-    kept = _patch_file(host)
+    kept = unused_name(host, "patches", "rewrite-paths-{}.patch")
     maybe = suggestions(everything, start, done=True)
     done = {c.path for c in changes}
     count = sum(len(p.edits) for p in planned if p.path in done)
@@ -74,7 +78,8 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
         seconds=1.0,
         runs="the sessions' interpreter, to check the scripts' imports; no script is run",
         unchanged="comments, docstrings, prompts, tests for a machine, and all other bytes of these files",
-        undo=f"git -C {shell_quote(start)} apply -R {shell_quote(kept)}",
+        undo_commands=(f"git -C {shell_quote(start)} apply -R {shell_quote(kept)}",),
+        seen=tuple(c.seen for c in changes),
         diff=tuple(patch.decode("utf-8", "replace").splitlines()),
         suggests=maybe.lines,
         suggests_how=how_to_take(maybe),
@@ -99,25 +104,13 @@ def _refuse_dirty(top: Path | None, files: Sequence[Path], context: FileRepairCo
         )
 
 
-def _patch_file(host: Host) -> Path:
-    """Return an unused name for the patch."""
-    directory = state_directory(host.environ, host.home) / "patches"
-    number = 1
-    while os.path.lexists(directory / f"rewrite-paths-{number}.patch"):
-        number += 1
-    return directory / f"rewrite-paths-{number}.patch"
-
-
 def _apply(host: Host, changes: Sequence[_Change], kept: Path, patch: bytes) -> Applied:
     """Write all files or none; refuse if the change breaks an import."""
-    for change in changes:
-        if _read(change.path) != change.old:
-            raise DoctorError(f"{printable(str(change.path))} has changed since the plan was made; nothing was changed")
     before, after = [(c.path, c.old) for c in changes], [(c.path, c.new) for c in changes]
     reason = lost_imports(before, after, python=host.python, environ=host.environ)
     if reason:
         raise DoctorError(f"{printable(reason)}; nothing was changed")
-    steps = [lambda c=c: write_file(c.path, c.new) for c in changes]
+    steps = [lambda c=c: write_file(c.path, c.new, seen=c.seen) for c in changes]
     return all_of([lambda: write_file(kept, patch), *steps])
 
 

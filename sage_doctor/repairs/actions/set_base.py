@@ -23,9 +23,10 @@ from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.file_steps import backup_name, write_file
+from sage_doctor.system.file_steps import backup_name, undo_write, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.system.seen import see
+from sage_doctor.text import printable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -107,6 +108,7 @@ def _string(text: str) -> str:
 def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
     model = context.model
     path = Path(os.path.realpath(path))
+    there = see(path)
     old = _read(path)
     value = _value(model, base)
     new = insert_base(old, model.name, value)
@@ -124,16 +126,11 @@ def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
         writes=(str(path),),
         write_bytes=len(_encoded(new)),
         unchanged=f"all other lines of the manifest, and the model's files (also {CONFIG})",
-        undo="delete the line",
+        undo=f"take out of {path} what the change below puts in",
+        seen=(see(base),),
         diff=_diff(path.name, old, new),
-        apply=lambda _on_progress: _replace(path, old, new),
+        apply=lambda _on_progress: write_file(path, _encoded(new), seen=there),
     )
-
-
-def _replace(path: Path, old: str, new: str) -> Any:
-    if _read(path) != old:
-        raise DoctorError(f"{printable(str(path))} has changed since the plan was made; nothing was changed")
-    return write_file(path, _encoded(new))
 
 
 def _origin(context: RepairContext, base: Path) -> str:
@@ -212,6 +209,7 @@ def _parsed(text: str) -> dict[str, Any] | None:
 def _in_config(context: RepairContext, base: Path) -> Plan:
     model = context.model
     path = model.path / CONFIG
+    there = see(path)
     file = read_json_object(path)
     if file.value is None or inspect_path(path).is_link:
         raise RepairRefused(
@@ -229,7 +227,8 @@ def _in_config(context: RepairContext, base: Path) -> Plan:
         writes=(str(path), f"{backup} (the old file)"),
         write_bytes=len(data),
         unchanged="all other values of the configuration, and the weights",
-        undo=f"mv {shell_quote(backup)} {shell_quote(path)}",
+        undo_commands=(undo_write(path, backup),),
+        seen=(see(base),),
         diff=_diff(CONFIG, json.dumps(file.value, indent=2, ensure_ascii=False), new),
-        apply=lambda _on_progress: write_file(path, data, backup=backup),
+        apply=lambda _on_progress: write_file(path, data, backup=backup, seen=there),
     )

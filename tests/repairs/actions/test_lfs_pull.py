@@ -7,14 +7,19 @@ what the doctor says then is held by `test_file_repairs.py` everywhere.
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from sage_doctor.repairs.actions import lfs_pull
 from tests.model_directories import MODEL, write_full
 from tests.repairs.conftest import Fixer, contents
 
@@ -85,12 +90,97 @@ def test_a_repository_that_names_programs_is_refused(fixer: Fixer, clone: Path, 
     assert (clone / MODEL).read_bytes().startswith(POINTER)
 
 
+@pytest.mark.parametrize("where", ["config.worktree", "included"])
+def test_every_file_of_the_repositorys_configuration_is_looked_at(
+    fixer: Fixer, clone: Path, tmp_path: Path, where: str
+) -> None:
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/hacked\n")
+    trap.chmod(0o755)
+    top = clone.parents[1]
+    git(top, "config", "extensions.worktreeConfig", "true")
+    words = ["--worktree"] if where == "config.worktree" else ["--file", str(top / "more")]
+    git(top, "config", *words, "lfs.customtransfer.evil.path", str(trap))
+    git(top, "config", *words, "lfs.standalonetransferagent", "evil")
+    if where == "included":
+        git(top, "config", "include.path", "../more")
+    done = fixer()
+    assert [(a.status, ".git/config" in a.reason) for a in done.attempts] == [("refused", True)]
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.usefixtures("clone")
+def test_the_users_own_programs_are_told_and_allowed(
+    fixer: Fixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gitconfig").write_text("[credential]\n\thelper = store\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    assert fixer.statuses() == [("lfs-pull", "repaired")]
+    assert f"your own configuration names credential.helper ({tmp_path}/gitconfig)" in (fixer.plans[0].runs or "")
+
+
+@pytest.mark.parametrize("how", ["lfsconfig", "insteadOf", "remote"])
+def test_the_plan_names_the_server_that_is_asked_and_no_token(fixer: Fixer, clone: Path, how: str) -> None:
+    top = clone.parents[1]
+    url = "https://user:S1SECRET@127.0.0.1:1/there"
+    if how == "lfsconfig":
+        (top / ".lfsconfig").write_text(f"[lfs]\n\turl = {url}\n")
+    elif how == "insteadOf":
+        git(top, "config", f"url.{url}.insteadOf", git(top, "remote", "get-url", "origin").strip())
+    else:
+        git(top, "remote", "set-url", "origin", url)
+    done = fixer()
+    (plan,) = fixer.plans
+    assert "from https://***@127.0.0.1:1/there" in plan.action
+    assert plan.network
+    assert [a.status for a in done.attempts] == ["failed"]
+    assert "SECRET" not in "\n".join((str(plan), done.attempts[0].reason, fixer.journal.path.read_text()))
+
+
+def test_a_work_tree_elsewhere_is_refused(fixer: Fixer, clone: Path, tmp_path: Path) -> None:
+    git(clone, "config", "core.worktree", str(tmp_path))
+    assert fixer.statuses() == [("lfs-pull", "refused")]
+
+
+def test_a_server_that_drips_is_left(fixer: Fixer, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+
+    class Drip(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/vnd.git-lfs+json")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not stop.wait(0.1):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Drip)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(lfs_pull, "STALLED_S", (1.0, 1.0))
+    git(clone, "remote", "set-url", "origin", f"http://127.0.0.1:{server.server_port}/x.git")
+    before = contents(clone)
+    begun = time.monotonic()
+    done = fixer()
+    stop.set()
+    server.shutdown()
+    server.server_close()
+    assert time.monotonic() - begun < 10
+    assert [(a.status, "received nothing for 1.0 s and was ended" in a.reason) for a in done.attempts] == [
+        ("failed", True)
+    ]
+    assert contents(clone) == before
+    assert not (clone.parents[1] / ".git" / "index.lock").exists()
+
+
 def test_a_remote_without_the_file_leaves_the_pointer(fixer: Fixer, clone: Path) -> None:
     shutil.rmtree(clone.parents[3] / "remote.git" / "lfs")
     before = contents(clone)
     done = fixer()
     assert [a.status for a in done.attempts] == ["failed"]
-    assert "git lfs pull failed (exit code" in done.attempts[0].reason
+    assert "git lfs pull failed (exit code 2): " in done.attempts[0].reason
     assert contents(clone) == before
 
 

@@ -1,0 +1,70 @@
+"""Twice the input takes twice the time: error texts, one-line files full of paths, patterns of adapters.
+
+Goal: no ratio of the two times is above three.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sage_doctor.facts.adapter_patterns import AdapterPatterns
+from sage_doctor.findings.recognition import search
+from sage_doctor.paths.find.path_map import build_path_map
+from sage_doctor.paths.find.script import read_text
+
+GOAL = 3.0
+RUNS = 3
+
+
+def _paths(name: str, form: str, between: str = ", ") -> Callable[[int], object]:
+    known = build_path_map(home=Path("/nowhere/me"), own_roots=[], other_roots=["/home/sprout"])
+
+    def read(size: int) -> object:
+        text = form % between.join(f"'/home/sprout/a/b{n}'" for n in range(size))
+        found = read_text(Path("/nowhere") / name, text.encode(), known, directory=Path("/nowhere")).references
+        assert len(found) == size, name
+        return found
+
+    return read
+
+
+def _patterns(size: int) -> None:
+    names = [f"model.layers.{n}.self_attn.q_proj" for n in range(size)]
+    AdapterPatterns({"rank_pattern": dict.fromkeys(names, 4), "target_modules": names}).ask(names)
+
+
+_CASES: Mapping[str, tuple[int, Callable[[int], object]]] = {
+    "explain: blanks": (50_000, lambda n: search("ImportError:" + " " * n + "x")),
+    "explain: one message": (5_000, lambda n: search("peft/config.py " * n)),
+    "explain: one word": (50_000, lambda n: search("merg" * n)),
+    "paths: JSON in one line": (8_000, _paths("a.json", "[%s]")),
+    "paths: TOML in one line": (8_000, _paths("a.toml", "x = [%s]")),
+    "paths: a list in Python": (8_000, _paths("a.py", "x = [%s]")),
+    "paths: words of a shell": (8_000, _paths("a.sh", "#!/bin/sh\nrun %s", " ")),
+    "patterns of an adapter": (20_000, _patterns),
+}
+
+
+def main() -> bool:
+    """Measure, print, and return whether the goal is met."""
+    search("")  # compiles the patterns
+    worst = 0.0
+    for name, (size, work) in _CASES.items():
+        once, twice = (min(_seconds(work, n) for _ in range(RUNS)) for n in (size, 2 * size))
+        worst = max(worst, twice / once)
+        print(f"  {name:<26} {once:7.3f} s   twice as much {twice:7.3f} s   ratio {twice / once:.2f}")
+    print(f"  goal: no ratio above {GOAL:.1f}")
+    return worst <= GOAL
+
+
+def _seconds(work: Callable[[int], object], size: int) -> float:
+    begun = time.process_time()
+    work(size)
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)

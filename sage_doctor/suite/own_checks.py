@@ -1,0 +1,65 @@
+"""A user's own checks: the files that the manifest names, and the `conftest.py` that lies beside them.
+
+pytest by itself would import `conftest.py` and `__init__.py` of every directory above them, whoever wrote those. Here
+a file is loaded as a module of its directory, and that directory is a package without a parent.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+class OwnModule(pytest.Module):
+    """A file of checks, loaded without what lies above its directory."""
+
+    def _getobj(self) -> ModuleType:
+        return load_beside(self.path)
+
+
+def is_own(path: Path, config: pytest.Config) -> bool:
+    """Return whether a directory is one of the named ones, below one, or the one that a named file lies in."""
+    named = [Path(argument) for argument in config.args[1:]]
+    return any(path.is_relative_to(p) if p.is_dir() else path == p.parent for p in named)
+
+
+def register_conftest(directory: Path, config: pytest.Config) -> None:
+    """Load the `conftest.py` of a directory, where it has one. pytest tells by the name for which tests it counts."""
+    path = directory / "conftest.py"
+    if path.is_file() and not config.pluginmanager.has_plugin(str(path)):
+        config.pluginmanager.register(load_beside(path), str(path))
+
+
+def load_beside(path: Path) -> ModuleType:
+    """Return the module in this file, as part of a package that is its directory and has no parent."""
+    package = f"sage_doctor_own_checks_{str(path.parent).encode('utf-8', 'surrogateescape').hex()}"
+    if package not in sys.modules:
+        beside = path.parent / "__init__.py"
+        if beside.is_file():
+            _load(package, beside)
+        else:
+            sys.modules[package] = ModuleType(package)
+            sys.modules[package].__path__ = [str(path.parent)]
+    if path.name == "__init__.py":
+        return sys.modules[package]
+    name = f"{package}.{path.stem}"
+    return sys.modules[name] if name in sys.modules else _load(name, path)
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    below = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=below)
+    assert spec is not None  # a .py file always has a loader
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,159 @@
+"""What a recorded result of the gate holds for: whatever a load reads, wherever links lead, and only if we wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.gate.stand_in import write_site
+from tests.model_directories import MODEL, write_adapter, write_full
+
+from .conftest import Doctor
+
+GATE = ("gate", "talk", "--level", "static")
+STILL = "nothing changed since"
+
+
+def shards_behind_a_link(site: Path) -> Path:
+    """Move the weights of m0 into two shards below a directory that is a link; return the second."""
+    model, disk = site / "zoo" / "m0", site / "disk"
+    disk.mkdir()
+    (model / "weights").symlink_to("../../disk")
+    os.rename(model / MODEL, disk / "part.safetensors")
+    raw = (disk / "part.safetensors").read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    names = {name: "weights/part.safetensors" for name in header if name != "__metadata__"}
+    (model / f"{MODEL}.index.json").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": names}))
+    return disk / "part.safetensors"
+
+
+def test_a_shard_below_a_linked_directory_is_watched(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    shard = shards_behind_a_link(site)
+    assert doctor(*GATE, cwd=site).out.startswith("open: talk: m0 is ready")
+    assert STILL in doctor(*GATE, cwd=site).out
+    os.truncate(shard, 1000)
+    done = doctor(*GATE, "--", "echo", "session started", cwd=site)
+    assert (done.code, done.out) == (1, "")
+    assert "weights-truncated" in done.err
+
+
+def test_a_base_behind_links_is_watched(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    base = write_full(tmp_path / "disk" / "base")
+    (site / "bases").symlink_to(tmp_path / "disk")
+    write_adapter(site / "zoo" / "a", base=str(site / "bases" / "base"))
+    manifest = site / "sage-doctor.toml"
+    text = manifest.read_text().replace('["m0"]', '["a"]') + '[models.a]\nkind = "adapter"\npath = "zoo/a"\n'
+    manifest.write_text(text)
+    assert doctor(*GATE, cwd=site).code == 0
+    assert STILL in doctor(*GATE, cwd=site).out
+    os.truncate(base / MODEL, 1000)
+    assert doctor(*GATE, cwd=site).code == 1
+
+
+def _in_its_place(site: Path) -> None:
+    other = site / "zoo" / "other"
+    shutil.copytree(site / "zoo" / "m0", other)
+    os.truncate(other / MODEL, 1000)
+    os.unlink(site / "hop")
+    os.symlink("zoo/other", site / "hop")
+
+
+@pytest.mark.parametrize("change", [_in_its_place, lambda s: os.truncate(s / "zoo/m0" / MODEL, 1000)])
+def test_a_model_directory_that_is_a_link_to_a_link(
+    doctor: Doctor, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    site = write_site(tmp_path / "site", None)
+    (site / "hop").symlink_to("zoo/m0")
+    (site / "model").symlink_to("hop")
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text().replace("zoo/m0", "model"))
+    assert doctor(*GATE, cwd=site).code == 0
+    assert STILL in doctor(*GATE, cwd=site).out
+    change(site)
+    assert doctor(*GATE, cwd=site).code == 1
+
+
+def test_a_runner_in_a_new_directory_is_noticed(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text().replace("[models.m0]", 'runners = ["runs/*/session.py"]\n[models.m0]', 1))
+    (site / "runs" / "one").mkdir(parents=True)
+    (site / "runs" / "one" / "session.py").write_text("print(1)\n")
+    assert doctor(*GATE, cwd=site).code == 0
+    assert STILL in doctor(*GATE, cwd=site).out
+    (site / "runs" / "two").mkdir()
+    (site / "runs" / "two" / "session.py").write_text("print(1)\n")
+    assert STILL not in doctor(*GATE, cwd=site).out
+
+
+def test_a_library_that_would_be_found_first_is_noticed(
+    doctor: Doctor, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    site = write_site(tmp_path / "site", None)
+    first = tmp_path / "first"
+    first.mkdir()
+    run = {"cwd": site, "PYTHONPATH": f"{environment['PYTHONPATH']}:{first}"}
+    assert doctor(*GATE, **run).code == 0
+    (first / "session.log").touch()
+    assert STILL in doctor(*GATE, **run).out
+    (first / "transformers").mkdir()
+    assert STILL not in doctor(*GATE, **run).out
+
+
+# -- whose result it is -----------------------------------------------------------------------------------------------
+
+
+def _given_away(state: Path) -> None:
+    for path in (state / "sage-doctor", *(state / "sage-doctor").rglob("*")):
+        os.chown(path, 65534, 65534)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize(
+    "change",
+    [
+        _given_away,
+        lambda state: os.chmod(state / "sage-doctor", 0o777),
+        lambda state: [p.chmod(0o666) for p in (state / "sage-doctor" / "gate").glob("*.json")],
+        lambda state: os.chmod(state, 0o777),
+    ],
+    ids=["of another user", "a directory for everybody", "a file for everybody", "no sticky bit above"],
+)
+def test_a_result_that_others_could_have_written_opens_nothing(
+    doctor: Doctor, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    site, state = write_site(tmp_path / "site", None), tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o1777)
+    run = {"cwd": site, "XDG_STATE_HOME": str(state)}
+    assert doctor(*GATE, **run).code == 0
+    assert STILL in doctor(*GATE, **run).out
+    assert all(p.stat().st_mode & 0o077 == 0 for p in (state / "sage-doctor" / "gate").iterdir())
+    change(state)
+    done = doctor(*GATE, **run)
+    assert (done.code, done.out) == (0, "open: talk: m0 is ready\n")
+    assert done.err.count("is neither read nor written: ") <= 2
+    assert "is neither read nor written: " in done.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_hash_that_another_user_wrote_vouches_for_nothing(doctor: Doctor, tmp_path: Path) -> None:
+    site, cache = write_site(tmp_path / "site", None), tmp_path / "cache"
+    run = {"cwd": site, "XDG_CACHE_HOME": str(cache)}
+    os.utime(site / "zoo" / "m0" / MODEL, (1, 1))
+    assert doctor("lock", **run).code == 0
+    hashes = cache / "sage-doctor" / "hashes.json"
+    cache.mkdir(exist_ok=True)
+    hashes.parent.mkdir(exist_ok=True)
+    hashes.write_text(json.dumps({"version": 2, "files": {}}))
+    os.chown(hashes, 65534, 65534)
+    done = doctor("lock", "--check", **run)
+    assert done.code == 0
+    assert f"{hashes} is neither read nor written" in done.err
