@@ -104,7 +104,7 @@ def _play(incident: Incident, echo: Echo) -> None:
     _heading(echo, "2", "The doctor says what is wrong")
     _assert_diagnosed(_doctor(incident, echo, "check"), incident)
 
-    _heading(echo, "3", "The doctor mends it: the adapter's base, the model's weights, the script's path")
+    _heading(echo, "3", "The doctor repairs it: the adapter's base, the model's weights, the script's path")
     _assert_repaired(_doctor(incident, echo, "fix", "--rewrite-paths", "--yes"), incident)
 
     _heading(echo, "4", "The doctor looks again, and lets the model speak")
