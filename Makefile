@@ -31,7 +31,8 @@ test: lint
 	$(RUN)/python -m pytest -q -n 2 --dist worksteal
 
 check: $(VENV)/.dev
-	@test -f '$(FILE)' || { echo "say which file: make check FILE=checks/weights.py" >&2; exit 2; }
+	@test -n '$(FILE)' || { echo "say which file: make check FILE=checks/weights.py" >&2; exit 2; }
+	@test -f '$(FILE)' || { echo "$(FILE): no such file" >&2; exit 2; }
 	$(RUN)/ruff check '$(FILE)'
 	$(RUN)/ruff format --check --quiet '$(FILE)'
 	$(RUN)/mypy '$(FILE)'

@@ -6,8 +6,16 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Says that a check has a directory it passes and one it fails, and that each of its findings is shown.
-EVERY_CHECK = Path("tests/checks/test_every_check.py")
+# Of every check: it has a case that passes and one that fails, its codes are declared, and the page says them.
+EVERY_CHECK = tuple(
+    Path("tests") / name
+    for name in (
+        "checks/test_every_check.py",
+        "findings/test_emitted.py",
+        "findings/test_page.py",
+        "test_architecture.py",
+    )
+)
 
 
 def tests_of(file: Path) -> list[Path]:
@@ -16,8 +24,10 @@ def tests_of(file: Path) -> list[Path]:
         return [file] if file.name.startswith("test_") else _around(file.parent)
     below = Path(*file.parts[1:] if file.parts[0] == "sage_doctor" else file.parts)
     mirror = Path("tests") / below.with_name(f"test_{below.name}")
-    found = [mirror] if (ROOT / mirror).is_file() else _around(mirror.parent)
-    return [*found, EVERY_CHECK] if file.parts[0] == "checks" and (ROOT / EVERY_CHECK).is_file() else found
+    mirrored = [mirror] if (ROOT / mirror).is_file() else []
+    if file.parts[0] == "checks":
+        return [*mirrored, *EVERY_CHECK]
+    return mirrored or _around(mirror.parent)
 
 
 def _around(folder: Path) -> list[Path]:

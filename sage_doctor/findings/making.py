@@ -25,7 +25,10 @@ def finding(
     if severity is None:
         known = catalogue.find(code)
         if known is None:
-            raise ValueError(f"finding code {code!r} is not in the catalogue: give its severity")
+            raise ValueError(
+                f"finding code {code!r} is not declared: give its severity (a new family is also named "
+                "in findings/catalogue.py)"
+            )
         severity = known.severity
     return Finding(
         code=code, severity=severity, subject=subject, check="", message=message, evidence=evidence or {}, fix=fix

@@ -35,6 +35,10 @@ SESSION = InterpreterFacts(
 )
 
 
+# The parameters by which a check says what it is about.
+ABOUT = {"model", "adapter", "service"}
+
+
 @dataclass(kw_only=True)
 class Bench:
     """Where a case is built. `here` is the directory examined; `subject` the model in it that the check is run on.
@@ -87,12 +91,13 @@ class Bench:
         assert spec is not None
         names = inspect.signature(function).parameters
         subject = None
-        if "model" in names or "service" in names:
+        if ABOUT & set(names):
             subject = next(s for s in selection.subjects if s.name == self.subject)
 
         def call(notes: Notes) -> list[Finding]:
             given: Mapping[str, Any] = {
                 "model": subject,
+                "adapter": subject,
                 "service": subject,
                 "ask": run.service_prober,
                 "host": host,
@@ -167,7 +172,7 @@ class Case:
             assert [f.code for f in outcome.findings] == [self.code], told
             found = outcome.findings[0]
             assert found.severity == self.severity, told
-            about = {"model", "service"} & set(inspect.signature(CHECKS_BY_NAME[self.check]).parameters)
+            about = ABOUT & set(inspect.signature(CHECKS_BY_NAME[self.check]).parameters)
             assert found.subject == (self.subject or (bench.subject if about else MACHINE))
             assert self.says in found.message, told
             assert found.message.isprintable()
