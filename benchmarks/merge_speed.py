@@ -66,7 +66,7 @@ ended = {"imports": time.perf_counter() - begun}
 plan = plan_merge(folder / "adapter", out, base=folder / "base")
 ended["plan"] = time.perf_counter() - begun
 def told(step):
-    ended[step.doing.partition(" model")[0]] = time.perf_counter() - begun
+    ended[step.activity.partition(" model")[0]] = time.perf_counter() - begun
 apply(plan, progress=told)
 ended["in place"] = time.perf_counter() - begun
 print(json.dumps(ended))
