@@ -14,13 +14,6 @@ from types import ModuleType
 import pytest
 
 
-class OwnModule(pytest.Module):
-    """A file of checks, loaded without what lies above its directory."""
-
-    def _getobj(self) -> ModuleType:
-        return load_beside(self.path)
-
-
 def is_own(path: Path, config: pytest.Config) -> bool:
     """Return whether a directory is one of the named ones, below one, or the one that a named file lies in."""
     named = [Path(argument) for argument in config.args[1:]]
@@ -40,17 +33,19 @@ def load_beside(path: Path) -> ModuleType:
     if package not in sys.modules:
         beside = path.parent / "__init__.py"
         if beside.is_file():
-            _load(package, beside)
+            load_file(package, beside)
         else:
             sys.modules[package] = ModuleType(package)
             sys.modules[package].__path__ = [str(path.parent)]
     if path.name == "__init__.py":
         return sys.modules[package]
-    name = f"{package}.{path.stem}"
-    return sys.modules[name] if name in sys.modules else _load(name, path)
+    return load_file(f"{package}.{path.stem}", path)
 
 
-def _load(name: str, path: Path) -> ModuleType:
+def load_file(name: str, path: Path) -> ModuleType:
+    """Return the module in a file under a name of its own, loaded once; what it raises, this raises."""
+    if name in sys.modules:
+        return sys.modules[name]
     below = [str(path.parent)] if path.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=below)
     assert spec is not None  # a .py file always has a loader

@@ -6,15 +6,12 @@ Loaded with `-p sage_doctor.suite.plugin`. The request travels in one option, so
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import json
 import math
 import os
-import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -26,8 +23,8 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
-from sage_doctor.suite.own_checks import OwnModule, is_own, register_conftest
-from sage_doctor.suite.pytest_internals import parameters_of
+from sage_doctor.suite.own_checks import is_own, load_file, register_conftest
+from sage_doctor.suite.pytest_internals import OwnModule, parameters_of
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.suite.suite_files import CHECKS, FIXTURES
@@ -55,20 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures that checks ask for."""
     for path in sorted(FIXTURES.glob("*.py")):
         if path.stem != "__init__":
-            config.pluginmanager.register(_load(path), f"sage_doctor_fixtures_{path.stem}")
-
-
-def _load(path: Path) -> ModuleType:
-    name = f"sage_doctor_fixtures_{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None  # a .py file always has a loader
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+            name = f"sage_doctor_fixtures_{path.stem}"
+            config.pluginmanager.register(load_file(name, path), name)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import pytest
+
+from sage_doctor.suite.own_checks import load_beside
+
+
+class OwnModule(pytest.Module):
+    """A file of checks, loaded without what lies above its directory. pytest asks a collector for it by `_getobj`."""
+
+    def _getobj(self) -> ModuleType:
+        return load_beside(self.path)
 
 
 def parameters_of(item: pytest.Item) -> Mapping[str, Any]:
