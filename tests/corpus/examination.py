@@ -17,7 +17,6 @@ from .builders.case import Bench, Case
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
-DEADLINE = 240  # seconds; whoever needs them hangs
 AT_ONCE = 2
 TREE, STOCK, VARIANTS = "tree", "tree--stock", "tree--variants"
 # What a user may type in a directory without a model and a manifest, and the exit code of each.
@@ -59,13 +58,13 @@ class Run:
 def alone(cases: Iterable[Case]) -> list[Case]:
     """Return the cases that get a run of their own: it costs a second each.
 
-    That is each case that cannot lie in the tree, each that may hang or lie about its name, and of the others the
+    That is each case that cannot lie in the tree, each of the field, each that may hang or lie about its name, and of the others the
     first of a family for each finding. The healthy ones of the tree are examined by family.
     """
     chosen: dict[tuple[str, ...], Case] = {}
     for case in cases:
         family = case.name.partition("/")[0]
-        if not case.in_tree or family == "special" or case.level != "static":
+        if case.source or not case.in_tree or family == "special" or case.level != "static":
             chosen[(case.name,)] = case
         elif case.outcome != "healthy":
             chosen.setdefault((family, *case.codes), case)
@@ -107,7 +106,11 @@ class Corpus:
 
     def try_for_real(self, cases: Iterable[Case]) -> dict[str, str]:
         """Return what a load does with every case of the tree but the special files, by the case's name."""
-        folders = {c.name: str(self.bench(c).here) for c in cases if c.in_tree and not c.name.startswith("special/")}
+        folders = {
+            c.name: str(self.bench(c).here)
+            for c in cases
+            if c.source or (c.in_tree and not c.name.startswith("special/"))
+        }
         told: dict[str, str] = json.loads(self._python(str(HERE / "truth.py"), given=json.dumps(folders)))
         return told
 
@@ -157,51 +160,66 @@ class Corpus:
 
     def examine(self, singly: Iterable[Case]) -> None:
         """Let the doctor examine the tree as a whole, two families of healthy ones, and `singly` each case alone."""
+        jobs = {
+            name: self._job(name, [str(folder)], cwd=self.root, level=level)
+            for name, folder, level in (
+                (TREE, self.tree, "static"),
+                (STOCK, self.tree / "stock", "integrity"),
+                (VARIANTS, self.tree / "variants", "integrity"),
+            )
+        }
+        for case in singly:
+            bench = self.bench(case)
+            words = ["-m", "sage-doctor.toml"] if case.manifest else ["--", str(bench.here / case.target)]
+            cwd = bench.here if case.manifest else bench.beside
+            changes = {name: str(bench.here / value) for name, value in case.environment.items()}
+            name = case.name.replace("/", "--")
+            jobs[name] = self._job(name, words, cwd=cwd, level=case.level, changes=changes)
+        # Dealt by turns, so that the costly ones, which stand together, are shared.
+        names = list(jobs)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            waiting = [
-                pool.submit(self._check, name, [str(folder)], cwd=self.root, level=level)
-                for name, folder, level in (
-                    (TREE, self.tree, "static"),
-                    (STOCK, self.tree / "stock", "integrity"),
-                    (VARIANTS, self.tree / "variants", "integrity"),
-                )
-            ]
-            for case in singly:
-                bench = self.bench(case)
-                words = ["-m", "sage-doctor.toml"] if case.manifest else ["--", str(bench.here / case.target)]
-                cwd = bench.here if case.manifest else bench.beside
-                changes = {name: str(bench.here / value) for name, value in case.environment.items()}
-                name = case.name.replace("/", "--")
-                waiting.append(pool.submit(self._check, name, words, cwd=cwd, level=case.level, changes=changes))
-            for each in waiting:
-                each.result()
+            for dealt, codes in pool.map(
+                lambda dealt: (dealt, self._serve([jobs[name] for name in dealt])),
+                [names[first::AT_ONCE] for first in range(AT_ONCE)],
+            ):
+                for name, code in zip(dealt, codes, strict=True):
+                    (self.root / "runs" / f"{name}.code").write_text(json.dumps(code), encoding="ascii")
 
-    def _check(
+    def _job(
         self, name: str, words: list[str], *, cwd: Path, level: str, changes: dict[str, str] | None = None
-    ) -> None:
-        """Run `sage-doctor check` with `words` and keep what came of it under `name`."""
+    ) -> dict[str, Any]:
+        """Return the run of `sage-doctor check` with `words`, whose report and streams are kept under `name`."""
         place = self.root / "runs"
         place.mkdir(exist_ok=True)
-        output = f"json:{place / name}.json"
-        try:
-            done = subprocess.run(
-                [self.python, "-m", "sage_doctor", "check", "-l", level, "-o", output, *words],
-                cwd=cwd,
-                env={**self.environment(), **(changes or {})},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=DEADLINE,
-            )
-            code, out, err = done.returncode, done.stdout, done.stderr
-        except subprocess.TimeoutExpired as late:
-            code, out, err = None, late.stdout or b"", late.stderr or b""
-        texts = {"stdout": out.decode("utf-8", "replace"), "stderr": err.decode("utf-8", "replace")}
-        (place / f"{name}.run").write_text(json.dumps({"exit_code": code, **texts}), encoding="utf-8")
+        return {
+            "words": ["check", "-l", level, "-o", f"json:{place / name}.json", *words],
+            "cwd": str(cwd),
+            "env": {**self.environment(), **(changes or {})},
+            "stdout": f"{place / name}.out",
+            "stderr": f"{place / name}.err",
+        }
+
+    def _serve(self, jobs: list[dict[str, Any]]) -> list[int | None]:
+        """Run the jobs one after the other; returns their exit codes."""
+        done = subprocess.run(
+            [self.python, str(HERE / "fork_server.py"), str(self.checkout)],
+            input=json.dumps(jobs),
+            env=self.environment(),
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        codes: list[int | None] = json.loads(done.stdout)
+        return codes
 
     def run(self, name: str) -> Run:
         """Return the run kept under a case's name, or under `TREE`, `STOCK` or `VARIANTS`."""
         place = self.root / "runs" / name.replace("/", "--")
-        values = json.loads(place.with_name(f"{place.name}.run").read_text(encoding="utf-8"))
-        report = place.with_name(f"{place.name}.json")
-        return Run(report=json.loads(report.read_text(encoding="utf-8")) if report.exists() else None, **values)
+        out, err, code, report = (place.with_name(f"{place.name}.{end}") for end in ("out", "err", "code", "json"))
+        return Run(
+            exit_code=json.loads(code.read_text(encoding="ascii")),
+            stdout=out.read_text(encoding="utf-8", errors="replace"),
+            stderr=err.read_text(encoding="utf-8", errors="replace"),
+            report=json.loads(report.read_text(encoding="utf-8")) if report.exists() else None,
+        )

@@ -25,7 +25,7 @@ TRIED = (
 MODELS = [
     case
     for case in CASES
-    if case.name.partition("/")[0] in TRIED and not case.manifest and "no model" not in case.shows
+    if (case.name.partition("/")[0] in TRIED or case.source) and not case.manifest and "no model" not in case.shows
 ]
 
 

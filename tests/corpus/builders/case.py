@@ -46,6 +46,8 @@ class Case:
     contract leaves it open and each tells a user the truth. `also`: codes that may follow, or be there at all.
     `shows`: what transformers 5.23, peft 0.21 or safetensors 0.8 really do with the directory: `loads…`, or the
     class of the error and how its text goes on. `test_truth.py` tries it.
+    `source` is the public report a field case is built after, and `shows_4` what transformers 4.57 does, where that
+    differs.
     `target` is examined (relative to `here`), unless `manifest`: then `here` holds a `sage-doctor.toml`.
     `subject` is what the finding is about when the directory is examined alone. `in_tree`: it can be one of many
     below a single target.
@@ -59,6 +61,8 @@ class Case:
     subject: str = "."
     level: str = "static"
     shows: str = ""
+    shows_4: str = ""
+    source: str = ""
     target: str = "."
     manifest: bool = False
     in_tree: bool = True

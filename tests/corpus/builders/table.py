@@ -10,6 +10,7 @@ from . import (
     cache,
     configs,
     deep,
+    field,
     foreign,
     paths,
     pickles,
@@ -49,6 +50,7 @@ _TABLES = (
     cache.TABLE,
     deep.INTEGRITY,
     deep.TABLE,
+    *field.tables(),
 )
 # Device nodes and files of other users can be made by root only; everywhere else these cases do not exist.
 CASES = (*STOCK, *(case for table in _TABLES for case in table.cases if os.geteuid() == 0 or not case.root_only))
