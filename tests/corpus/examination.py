@@ -58,8 +58,8 @@ class Run:
 def alone(cases: Iterable[Case]) -> list[Case]:
     """Return the cases that get a run of their own: it costs a second each.
 
-    That is each case that cannot lie in the tree, each of the field, each that may hang or lie about its name, and of the others the
-    first of a family for each finding. The healthy ones of the tree are examined by family.
+    That is each case that cannot lie in the tree, each of the field, each that may hang or lie about its name, and of
+    the others the first of a family for each finding. The healthy ones of the tree are examined by family.
     """
     chosen: dict[tuple[str, ...], Case] = {}
     for case in cases:
@@ -105,7 +105,7 @@ class Corpus:
             case.build(bench)
 
     def try_for_real(self, cases: Iterable[Case]) -> dict[str, str]:
-        """Return what a load does with every case of the tree but the special files, by the case's name."""
+        """Return what a load does with every case of the tree and field but the special files, by the case's name."""
         folders = {
             c.name: str(self.bench(c).here)
             for c in cases

@@ -2,8 +2,8 @@
 
     python fork_server.py CHECKOUT < jobs.json
 
-A job is {"words", "cwd", "env", "stdout", "stderr"}; the answer, in the jobs' order, is a list of exit codes, null where
-one hung. A run costs what it does itself, not the third of a second that starting Python and pytest takes. Its
+A job is {"words", "cwd", "env", "stdout", "stderr"}; the answer, in the jobs' order, is a list of exit codes, null
+where one hung. A run costs what it does itself, not the third of a second that starting Python and pytest takes. Its
 environment is the job's alone, its streams are files, and it shares nothing with the runs before it.
 """
 
@@ -27,7 +27,7 @@ IMPORTED = (
         "sage_doctor.render.terminal",
         "sage_doctor.render.json",
     ),
-    *("pytest", "_pytest.config", "_pytest.main", "_pytest.python", "_pytest.fixtures", "_pytest.assertion.rewrite"),
+    *("pytest", "_pytest.config", "_pytest.main", "_pytest.python", "_pytest.fixtures", "sage_doctor.render.json"),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from ..case import Table
+from tests.corpus.builders.case import Table
 
 
 def tables() -> list[Table]:
