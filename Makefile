@@ -9,6 +9,7 @@
 #   make bench   the measurements behind the performance goals
 #   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; and the paths in scripts,
 #                with thousands of made-up modules and every source of the libraries
+#   make fuzz    a million mutated inputs for the readers of foreign bytes, guided by coverage (atheris)
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
 # PYTHON chooses the interpreter the environment is made with: `make test PYTHON=python3.12`.
@@ -20,7 +21,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint measure bench soak clean
+.PHONY: help demo test check lint measure bench soak fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -53,6 +54,10 @@ soak: $(VENV)/.dev
 	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py
 	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/paths/rewrite/test_properties.py
 	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/paths/find/test_foreign_sources.py
+
+fuzz: $(VENV)/.dev
+	$(PIP) atheris
+	$(RUN)/python -m tests.fuzz
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
