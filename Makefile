@@ -7,8 +7,9 @@
 #   make lint    ruff and mypy alone
 #   make measure the figures of the architecture: units, layers, imports, circles, lines
 #   make bench   the measurements behind the performance goals
-#   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; and the paths in scripts,
-#                with thousands of made-up modules and every source of the libraries
+#   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; a hundred of `fix` and
+#                of the gate, fifty of `lock`, `init` and `install`; and the paths in scripts, with thousands of made-up
+#                modules and every source of the libraries
 #   make fuzz    a million mutated inputs for the readers of foreign bytes, guided by coverage (atheris)
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
@@ -51,7 +52,7 @@ bench: $(VENV)/.dev
 	$(RUN)/python -m benchmarks
 
 soak: $(VENV)/.dev
-	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py
+	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py tests/cli/test_kill_sweep.py
 	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/paths/rewrite/test_properties.py
 	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/paths/find/test_foreign_sources.py
 

@@ -26,6 +26,7 @@ LONG: tuple[str | tuple[str, ...], ...] = (
     ),
     "tests/cli/test_check.py",
     "tests/suite/",
+    "tests/cli/test_kill_sweep.py",
     "tests/demo/test_train_adapter.py",
     "tests/repairs/actions/",
     "tests/cli/test_history.py",
