@@ -121,6 +121,7 @@ class MachineInfo:
 class Report:
     """Everything one run found. `findings` are ordered root cause first.
 
+    `titles` is what people call a subject whose name does not tell: the directory `.`, a snapshot of the hub's cache.
     `changes` is what differs from the last good run, which began at `changes_since` (ISO 8601); None where this run is
     itself well, or where no such run is known.
     """
@@ -136,6 +137,7 @@ class Report:
     findings: tuple[Finding, ...]
     measurements: tuple[Measurement, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     changes_since: str | None = None
 
@@ -154,6 +156,7 @@ class Report:
             "findings": [_plain(f) for f in self.findings],
             "measurements": [_plain(m) for m in self.measurements],
             "answers": dict(self.answers),
+            **({"titles": dict(self.titles)} if self.titles else {}),
             "changes": [_plain(c) for c in self.changes],
             **({"changes_since": self.changes_since} if self.changes_since is not None else {}),
         }
@@ -178,6 +181,7 @@ class Report:
             findings=tuple(finding_from_json(f) for f in data["findings"]),
             measurements=tuple(Measurement(**m) for m in data["measurements"]),
             answers=data.get("answers", {}),
+            titles=data.get("titles", {}),
             changes=tuple(Change(**c) for c in data.get("changes", ())),
             changes_since=data.get("changes_since"),
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.cli.outputs import outputs_of, write_outputs
-from sage_doctor.render import FORMATS, write
+from sage_doctor.render import FORMATS, Detail, write
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS
 
@@ -31,6 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="format on standard output")
     add_outputs(parser)
+    detail = parser.add_mutually_exclusive_group()
+    detail.add_argument(
+        "-v", "--verbose", action="store_true", help="show every subject, skipped checks, information and evidence"
+    )
+    detail.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
     parser.add_argument(
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
@@ -70,12 +75,16 @@ def run(options: argparse.Namespace) -> int:
         report = recorder.explained(report)
     try:
         write_outputs(report, outputs)
-        write(report, options.format, sys.stdout)
+        write(report, options.format, sys.stdout, _detail(options))
     finally:  # the report is shown before the history is written
         if recorded:
             for notice in (recorder or _new_recorder(selection, request, options.jobs)).record(report):
                 sys.stderr.write(f"sage-doctor: {notice}; --no-history turns the history off\n")
     return report.exit_code
+
+
+def _detail(options: argparse.Namespace) -> Detail:
+    return "verbose" if options.verbose else "quiet" if options.quiet else "normal"
 
 
 def _new_recorder(selection: Selection, request: Request, jobs: int) -> RunRecorder:

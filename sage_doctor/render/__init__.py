@@ -14,12 +14,12 @@ import pkgutil
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TextIO, cast
+from typing import Final, Literal, TextIO, cast
 
 from sage_doctor.errors import UsageError
 from sage_doctor.report import Report
 
-__all__ = ["FORMATS", "Screen", "render", "screen_of", "write"]
+__all__ = ["FORMATS", "Detail", "Screen", "render", "screen_of", "write"]
 
 # Modules here that are not formats.
 _OTHERS = {"progress", "table"}
@@ -29,14 +29,17 @@ FORMATS: Final = tuple(sorted(_MODULES))
 
 DEFAULT_WIDTH: Final = 80  # without a terminal: mails, journals, log files
 
+Detail = Literal["quiet", "normal", "verbose"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """What the reader's side can show: `width` in columns, colours, and characters beyond ASCII."""
+    """What the reader's side can show: `width` in columns, colours, characters beyond ASCII; and how much is wanted."""
 
     width: int = DEFAULT_WIDTH
     color: bool = False
     unicode: bool = True
+    detail: Detail = "normal"
 
 
 def render(
@@ -46,10 +49,11 @@ def render(
     width: int | None = None,
     color: bool = False,
     unicode: bool = True,
+    detail: Detail = "normal",
 ) -> str:
     """Return the report in a format, ending with a newline. Raises `UsageError` for an unknown format.
 
-    `width`, `color` and `unicode` matter to formats for people only. Nothing is read from the environment.
+    `width`, `color`, `unicode` and `detail` matter to formats for people only. Nothing is read from the environment.
     """
     name = _MODULES.get(format)
     if name is None:
@@ -57,7 +61,8 @@ def render(
         hint = f"; did you mean {near[0]!r}?" if near else f": choose one of {', '.join(FORMATS)}"
         raise UsageError(f"unknown format {format!r}{hint}")
     module = importlib.import_module(f"{__name__}.{name}")
-    return cast("str", module.render(report, Screen(width=width or DEFAULT_WIDTH, color=color, unicode=unicode)))
+    screen = Screen(width=width or DEFAULT_WIDTH, color=color, unicode=unicode, detail=detail)
+    return cast("str", module.render(report, screen))
 
 
 def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Screen:
@@ -81,10 +86,10 @@ def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Scree
     return Screen(width=width, color=color, unicode=_shows("✔✘·…", stream.encoding))
 
 
-def write(report: Report, format: str, stream: TextIO) -> None:  # noqa: A002
+def write(report: Report, format: str, stream: TextIO, detail: Detail = "normal") -> None:  # noqa: A002
     """Render the report for `stream` and write it there; characters outside its encoding become escapes."""
     screen = screen_of(stream)
-    text = render(report, format, width=screen.width, color=screen.color, unicode=screen.unicode)
+    text = render(report, format, width=screen.width, color=screen.color, unicode=screen.unicode, detail=detail)
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

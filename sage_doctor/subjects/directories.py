@@ -21,6 +21,16 @@ def path_like(target: str) -> bool:
     return "/" in target or target in (".", "..") or target.startswith("~")
 
 
+def target_path(target: str, host_home: Path, cwd: Path) -> Path:
+    """Return the absolute path of a target, the same for `x`, `./x`, `../here/x` and the whole path.
+
+    `..` goes up from where a link leads, as the kernel has it.
+    """
+    text = str(host_home) + target[1:] if target == "~" or target.startswith("~/") else target
+    path = cwd / text
+    return Path(os.path.realpath(path) if ".." in path.parts else os.path.abspath(path))
+
+
 def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
     """Return the model directories at or below the targets, named by their path below the target.
 
@@ -29,8 +39,7 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
     targets = list(targets)
     models: dict[str, Model] = {}
     for target in targets:
-        text = str(host.home) + target[1:] if target == "~" or target.startswith("~/") else target
-        root = host.cwd / text
+        root = target_path(target, host.home, host.cwd)
         node = inspect_path(root)
         if node.kind == "missing" and not path_like(target):
             near = locate(root, home=host.home).near

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,18 @@ class Model:
     def __repr__(self) -> str:
         """Return what a debugger shows."""
         return f"Model({self.name!r}, {self.kind}, {self.reference.text!r})"
+
+    @property
+    def title(self) -> str:
+        """What people call it: a directory by its own name, a snapshot of the hub's cache by its repository."""
+        if self.spec is not None:
+            return self.name
+        place = os.path.abspath(self.path)
+        commit = os.path.basename(place)
+        repository = os.path.basename(os.path.dirname(os.path.dirname(place)))
+        if os.path.basename(os.path.dirname(place)) == "snapshots" and repository.startswith("models--"):
+            return f"{repository.removeprefix('models--').replace('--', '/', 1)}@{commit[:7]}"
+        return os.path.basename(place) or place if self.name == "." else self.name
 
     @cached_property
     def hub(self) -> HubFacts | None:

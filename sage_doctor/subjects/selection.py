@@ -14,7 +14,7 @@ from sage_doctor.manifest import Manifest, ModelSpec, find_manifest, load_for_ho
 from sage_doctor.manifest.names import nearest
 from sage_doctor.report import Level
 from sage_doctor.subjects.declared import declared
-from sage_doctor.subjects.directories import from_directories, path_like
+from sage_doctor.subjects.directories import from_directories, path_like, target_path
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import Service, choose_services
@@ -126,7 +126,8 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, history_enabled=request.history)
         return _from_manifest(request, host, manifest)
     targets = request.targets or (".",)
-    host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=cwd / targets[0])
+    root = target_path(targets[0], home, cwd)
+    host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=root)
     models = from_directories(targets, host)
     if not models:
         where = ", ".join(printable(t) for t in targets)

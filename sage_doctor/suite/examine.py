@@ -255,4 +255,5 @@ def _report(
         findings=tuple(found),
         measurements=tuple(m for o in ordered for m in o.measurements),
         answers={o.result.subject: o.answer for o in ordered if o.answer is not None},
+        titles={m.name: m.title for m in selection.models if m.title != m.name},
     )

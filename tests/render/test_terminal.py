@@ -41,7 +41,7 @@ def test_commands_stand_alone_and_whole_at_every_width(width: int, color: bool) 
         ANSI.sub("", line) for line in render(reports.incident(), "terminal", width=width, color=color).split("\n")
     ]
     for finding in reports.incident().findings:
-        for command in finding.fix.commands:
+        for command in finding.fix.commands if finding.severity != "info" else ():
             assert command in [line.strip() for line in lines], command
 
 
@@ -94,16 +94,52 @@ def test_hostile_text_reaches_no_terminal() -> None:
 
 def test_problems_come_last_and_the_root_cause_is_the_next_step() -> None:
     text = render(reports.incident(), "terminal")
-    places = [text.index(part) for part in ("machine ", "qwen2.5-0.5b  ", "✘ introspective-qwen-v2.1", "UNHEALTHY")]
-    assert places == sorted(places)
-    assert "Next: introspective-qwen-v2.1: write `base" in text
+    parts = ("✔ qwen2.5-0.5b", "✘ introspective-qwen-v2.1", "error: adapter-base-missing", "UNHEALTHY", "Next: write")
+    assert [text.index(part) for part in parts] == sorted(text.index(part) for part in parts)
     assert text.index("error: adapter-base-missing") < text.index("error: weights-missing")
 
 
-def test_one_line_for_everything_a_cause_keeps_from_running() -> None:
-    text = render(reports.incident(), "terminal")
+def test_what_was_not_run_is_told_with_v_in_one_line_a_cause() -> None:
+    assert "checks not run" not in render(reports.incident(), "terminal")
+    text = render(reports.incident(), "terminal", detail="verbose")
     assert "4 checks not run: blocked by weights-missing" in text
     assert text.count("blocked by weights-missing") == 1
+    assert "info: weights-unverified" in text
+
+
+def test_quiet_is_the_verdict_and_the_next_step() -> None:
+    lines = render(reports.incident(), "terminal", detail="quiet").splitlines()
+    assert lines[0].startswith("UNHEALTHY  3 errors")
+    assert len(lines) == 5
+
+
+def test_one_finding_of_many_subjects_is_told_once() -> None:
+    names = [f"model-{n:02}" for n in range(16)]
+    first = next(f for f in reports.incident().findings if f.code == "weights-missing")
+    findings = [
+        dataclasses.replace(first, subject=name, fix=Fix(summary="merge", commands=(f"sage-doctor fix {name}",)))
+        for name in names
+    ]
+    checks = [c for name in names for c in reports.results(name, {"check_weights_present": ("static", "fail")})]
+    text = render(reports.report(checks, findings), "terminal")
+    assert text.count("weights-missing") == 2  # in the overview, and once as a finding
+    assert "✘ 16 weights-missing: model-00, model-01, model-02, model-03 and 12 more" in text
+    assert "and 12 more (-v)" in text
+    assert "and 13 more commands (-v)" in text
+    assert len(text.splitlines()) <= 40
+    verbose = render(reports.report(checks, findings), "terminal", detail="verbose")
+    assert all(f"sage-doctor fix {name}" in verbose for name in names)
+
+
+def test_a_subject_is_called_by_its_title() -> None:
+    checks = reports.results(".", {"check_weights_present": ("static", "fail")})
+    first = next(f for f in reports.incident().findings if f.code == "weights-missing")
+    told = dataclasses.replace(
+        reports.report(checks, [dataclasses.replace(first, subject=".")]), titles={".": "org/name@1234567"}
+    )
+    text = render(told, "terminal")
+    assert "✘ org/name@1234567  the directory has no weights" in text
+    assert "error: weights-missing · org/name@1234567" in text
 
 
 def test_only_five_candidates_are_listed() -> None:
@@ -124,15 +160,13 @@ def test_twelve_healthy_models_keep_their_lines_and_thirteen_do_not() -> None:
     ]
 
 
-def test_one_line_for_an_information_about_many_models() -> None:
+def test_information_is_told_with_v() -> None:
     checks = [c for n in range(40) for c in reports.well(f"model-{n:02}")]
     told = reports.incident().findings[-1]
     findings = [dataclasses.replace(told, subject=f"model-{n:02}") for n in range(40)]
-    text = render(reports.report(checks, findings), "terminal")
-    assert re.findall(r"^i.*", text, re.MULTILINE) == [
-        "i 40 with weights-unverified: model-00, model-01, model-02, model-03 and 36 more"
-    ]
-    assert len(text.splitlines()) < 10
+    assert "weights-unverified" not in render(reports.report(checks, findings), "terminal")
+    text = render(reports.report(checks, findings), "terminal", detail="verbose")
+    assert text.count("info: weights-unverified") == 1
 
 
 @pytest.mark.parametrize(

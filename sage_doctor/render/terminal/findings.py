@@ -1,4 +1,4 @@
-"""One finding on the screen: message, cause, evidence and fix."""
+"""The findings on the screen: each cause once, with its fix, however many subjects it concerns."""
 
 from __future__ import annotations
 
@@ -7,33 +7,84 @@ from collections.abc import Mapping
 from typing import Any
 
 from sage_doctor.findings import catalogue
+from sage_doctor.render.terminal.subjects import Subject
+from sage_doctor.render.terminal.wording import counted
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import NOTHING_TO_DO, Finding
+from sage_doctor.report import NOTHING_TO_DO, SEVERITIES, Finding
 from sage_doctor.text import MOST_COMMAND, join_limited, printable, shell_operand
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 _MOST_CANDIDATES = 5
 _MOST_EVIDENCE = 3  # lists beside the candidates
+_MOST_SUBJECTS = 4  # of one finding that are told one by one
+_MOST_COMMANDS = 3  # of one finding about many subjects
+
+Found = tuple[Subject, Finding]
 
 
-def draw_finding(out: Writer, finding: Finding) -> None:
-    """Write one finding; one of severity info in short form."""
-    code, message = printable(finding.code, limit=100), printable(finding.message, keep="\n")
-    style = _STYLE[finding.severity]
-    if finding.severity == "info":
-        unneeded = " (no role here needs it)" if finding.evidence.get("needed_here") is False else ""
-        out.text(message, head=f"info: {code}{unneeded}: ", head_style=style, indent=4, after=6)
-    else:
-        out.blank()
-        out.text(f"{finding.severity}: {code}", indent=4, style=style)
-        out.text(message, indent=4)
-        known = catalogue.find(finding.code)
-        if known is not None:
-            out.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
-        _evidence(out, finding.evidence)
-    if finding.fix.summary and not finding.fix.summary.startswith(NOTHING_TO_DO):
-        out.text(printable(finding.fix.summary, keep="\n"), head="fix: ", indent=4, after=5)
-    draw_commands(out, commands_of(finding), indent=8)
+def draw_findings(out: Writer, subjects: list[Subject]) -> None:
+    """Write errors, then warnings, each code once; what is information only with `-v`."""
+    groups: dict[tuple[str, str], list[Found]] = {}
+    for subject in subjects:
+        for finding in subject.findings:
+            if finding.severity != "info" or out.verbose:
+                groups.setdefault((finding.severity, finding.code), []).append((subject, finding))
+    for _, found in sorted(groups.items(), key=lambda group: SEVERITIES.index(group[1][0][1].severity)):  # stable
+        _draw(out, found)
+
+
+def draw_inconclusive(out: Writer, subjects: list[Subject]) -> None:
+    """Write which checks failed to run, and why."""
+    for subject in subjects:
+        for check in subject.checks:
+            if check.status == "error":
+                out.blank()
+                name = printable(subject.title, limit=300)
+                out.text(f"inconclusive: {check.id}{out.dot}{name}", style="bold magenta", after=4)
+                out.text(printable(check.reason or "it did not complete", keep="\n"), indent=4)
+
+
+def _draw(out: Writer, found: list[Found]) -> None:
+    subject, finding = found[0]
+    code = printable(finding.code, limit=100)
+    of = printable(subject.title, limit=300) if len(found) == 1 else f"{len(found)} times"
+    out.blank()
+    out.text(f"{finding.severity}: {code}{out.dot}{of}", style=_STYLE[finding.severity], after=4)
+    if len(found) == 1:
+        out.text(printable(finding.message, keep="\n"), indent=4)
+    shown = found if out.verbose else found[:_MOST_SUBJECTS]
+    if len(found) > 1:
+        for subject, each in shown:
+            head = f"{printable(subject.title, limit=300)}: "
+            out.text(printable(each.message, keep="\n"), head=head, indent=4, after=4)
+        rest = [s.title for s, _ in found[len(shown) :]]
+        if rest:
+            out.text(f"and {len(rest)} more (-v): {join_limited(rest, most=4)}", indent=4, after=4, style="dim")
+    known = catalogue.find(finding.code)
+    if known is not None and finding.severity != "info":
+        out.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
+    for _, each in found if out.verbose else found[:1]:
+        _evidence(out, each.evidence)
+    _fix(out, [each for _, each in found])
+
+
+def _fix(out: Writer, findings: list[Finding]) -> None:
+    """Write what to do: one summary where it is the same for all, and their commands."""
+    summaries = dict.fromkeys(f.fix.summary for f in findings if not f.fix.summary.startswith(NOTHING_TO_DO))
+    for summary in list(summaries)[: None if out.verbose else 1]:
+        if summary:
+            out.text(printable(summary, keep="\n"), head="fix: ", indent=4, after=5)
+    commands = list(dict.fromkeys(c for f in findings for c in commands_of(f)))
+    if len(findings) == 1 or out.verbose:
+        draw_commands(out, commands, indent=8)
+        return
+    repairs = len({f.fix.repair for f in findings if f.fix.repair}) == 1
+    if repairs and len(commands) > _MOST_COMMANDS:
+        commands = ["sage-doctor fix"]
+    draw_commands(out, commands[:_MOST_COMMANDS], indent=8)
+    if len(commands) > _MOST_COMMANDS:
+        rest = counted(len(commands) - _MOST_COMMANDS, "more command")
+        out.text(f"and {rest} (-v)", indent=8, style="dim")
 
 
 def commands_of(finding: Finding) -> tuple[str, ...]:
@@ -43,16 +94,16 @@ def commands_of(finding: Finding) -> tuple[str, ...]:
     return (f"sage-doctor fix {shell_operand(finding.subject)}",) if finding.fix.repair else ()
 
 
-def draw_commands(out: Writer, commands: tuple[str, ...], *, indent: int) -> None:
+def draw_commands(out: Writer, commands: list[str] | tuple[str, ...], *, indent: int) -> None:
     """Write commands, each on its own line and ready to be copied."""
     for command in commands:
         out.command(printable(command, limit=MOST_COMMAND), indent=indent)
 
 
 def _evidence(out: Writer, evidence: Mapping[str, Any]) -> None:
-    """Write the lists of the evidence: missing and present files, candidates."""
+    """Write the candidates; with `-v` also the other lists of the evidence, such as missing and present files."""
     lists = {k: v for k, v in evidence.items() if isinstance(v, (list, tuple)) and v and k != "candidates"}
-    for key, values in list(lists.items())[:_MOST_EVIDENCE]:
+    for key, values in list(lists.items())[: _MOST_EVIDENCE if out.verbose else 0]:
         label = printable(str(key).replace("_", " "), limit=40)
         out.text(join_limited([_plain(v) for v in values]), head=f"{label}: ", indent=4, after=5)
     candidates = evidence.get("candidates")

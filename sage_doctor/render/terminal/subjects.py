@@ -11,9 +11,10 @@ from sage_doctor.report import CheckResult, Finding, Measurement, Report
 
 @dataclass(kw_only=True)
 class Subject:
-    """Everything about one subject, in the report's order."""
+    """Everything about one subject, in the report's order. `title` is what people call it."""
 
     name: str
+    title: str
     checks: list[CheckResult] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
@@ -42,7 +43,7 @@ def subjects_of(report: Report) -> list[Subject]:
     by_name: dict[str, Subject] = {}
 
     def of(name: str) -> Subject:
-        return by_name.setdefault(name, Subject(name=name))
+        return by_name.setdefault(name, Subject(name=name, title=report.titles.get(name, name)))
 
     for check in report.checks:
         of(check.subject).checks.append(check)

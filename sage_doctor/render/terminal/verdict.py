@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sage_doctor.render.terminal.findings import commands_of, draw_commands
+from sage_doctor.render.terminal.findings import commands_of
 from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import counted, joined, level_counts, seconds
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import Finding, Report
-from sage_doctor.text import printable
+from sage_doctor.report import MACHINE, Finding, Report
+from sage_doctor.text import MOST_COMMAND, printable
 
 _STYLE = {
     "healthy": "bold green",
@@ -35,15 +35,15 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
         counted(warnings, "warning") if warnings else "",
         f"{counted(unknown, 'check')} failed to run" if unknown else "",
     ]
+    told = [s for s in subjects if s.name != MACHINE]
     facts = [
         ", ".join(t for t in counts if t) or ("no problems" if report.verdict == "healthy" else ""),
-        counted(len(subjects), "subject"),
+        counted(len(told), "model or script", "models and scripts") if len(told) > 1 else "",
         f"level {report.level}",
         seconds(report.duration_s),
     ]
     out.blank()
     out.text(joined(facts, out.dot), head=f"{report.verdict.upper()}  ", head_style=_STYLE[report.verdict], after=2)
-    ran = level_counts(report.checks)
     meaning = _MEANING.get(report.exit_code, "not an exit code of sage-doctor")
     if report.exit_code == 1 and not errors:
         meaning = "warnings count as errors (--fail-on warning)"
@@ -53,31 +53,32 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
         meaning = "no errors found" if warnings else meaning
         if report.level in _NOT_LOADED:
             meaning += f" ({_NOT_LOADED[report.level]}; `-l generate` also loads it)"
-    out.text(f"Checks run: {ran or 'none'}", style="dim")
+    if out.verbose:
+        out.text(f"Checks run: {level_counts(report.checks) or 'none'}", style="dim")
     out.text(f"Exit code {report.exit_code}: {meaning}", style="dim", after=2)
     _next_step(out, report)
 
 
 def _next_step(out: Writer, report: Report) -> None:
+    """Write one command; a sentence where no command is known."""
     first = _most_urgent(report)
-    if first is not None:
-        out.blank()
-        summary = printable(first.fix.summary, keep="\n") or printable(first.message, keep="\n")
-        out.text(f"{printable(first.subject, limit=300)}: {summary}", head="Next: ", after=6)
-        draw_commands(out, commands_of(first), indent=6)
-        return
     stuck = next((c for c in report.checks if c.status == "error"), None)
-    if stuck is not None:
+    commands = commands_of(first) if first is not None else ()
+    if commands:
         out.blank()
+        out.command(f"Next: {printable(commands[0], limit=MOST_COMMAND)}", indent=0)
+        return
+    if first is not None:
+        what = printable(first.fix.summary, keep="\n") or printable(first.message, keep="\n")
+    elif stuck is not None:
         reason = printable(stuck.reason or "it did not complete", limit=300)
-        out.text(f"find out why {stuck.id} failed to run: {reason}", head="Next: ", after=6)
+        what = f"find out why {stuck.id} failed to run: {reason}"
     elif report.verdict == "unknown":
-        out.blank()
-        out.text(
-            "no check completed; name a model, a role or a directory to check",
-            head="Next: ",
-            after=6,
-        )
+        what = "no check completed; name a model, a role or a directory to check"
+    else:
+        return
+    out.blank()
+    out.text(what, head="Next: ", after=6)
 
 
 def _most_urgent(report: Report) -> Finding | None:

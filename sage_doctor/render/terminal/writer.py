@@ -38,6 +38,7 @@ class Writer:
         self._unicode, self._color = screen.unicode, screen.color
         self._width = max(20, min(screen.width, _WIDEST))
         self.dot = " · " if screen.unicode else " - "
+        self.verbose = screen.detail == "verbose"
 
     def read(self) -> str:
         """Return everything written so far."""
@@ -48,6 +49,10 @@ class Writer:
     def mark(self, state: SubjectState) -> str:
         """Return the mark of a state, as the screen can show it."""
         return _MARKS[state][0 if self._unicode else 1]
+
+    def style(self, state: SubjectState) -> str:
+        """Return the style of a state."""
+        return _MARKS[state][2]
 
     def blank(self) -> None:
         """Write an empty line, but never two in a row or at the top."""
@@ -77,9 +82,14 @@ class Writer:
         else:
             self._line((left, ""), (behind, "dim"))
 
-    def headline(self, state: SubjectState, name: str, counts: str) -> None:
-        """Write a subject's first line: its mark, its name, and the counts of its checks."""
-        self._line((self.mark(state), _MARKS[state][2]), (f" {self._shown(name)}", "bold"), (f"  {counts}", "dim"))
+    def headline(self, state: SubjectState, name: str, what: str, *, counts: str) -> None:
+        """Write a subject's line: its mark, its name and what is wrong; the counts of its checks with `-v`."""
+        counted = f"  ({counts})" if self.verbose and counts else ""
+        first, *more = self._wrapped(f"{self.mark(state)} {self._shown(name)}  {self._shown(what)}{counted}", 0, 4)
+        mark = self.mark(state)
+        self._line((mark, self.style(state)), (first[len(mark) :], "bold" if not what else ""))
+        for line in more:
+            self._line((f"    {line}", ""))
 
     def flow(self, parts: Sequence[Span], *, indent: int) -> None:
         """Write parts one after the other, separated by dots, breaking only between them."""

@@ -1,0 +1,75 @@
+"""One line for each subject: its mark, its name, and the one thing that is wrong with it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from sage_doctor.findings import catalogue
+from sage_doctor.render.terminal.subjects import Subject
+from sage_doctor.render.terminal.wording import blocked_lines, check_counts, measured
+from sage_doctor.render.terminal.writer import Writer
+from sage_doctor.report import MACHINE, Finding
+from sage_doctor.text import join_limited, printable
+
+_MOST_HEALTHY = 12  # that still get a line each
+_MOST_ALIKE = 3  # with the same problem that still get a line each
+# Worse states come later; within one the report's order stays, root cause first.
+_STATES = ("healthy", "skipped", "info", "warning", "unknown", "unhealthy")
+_WIDEST_NAME = 28
+_ANSWER_CHARS = 300
+
+
+def draw_overview(out: Writer, subjects: list[Subject]) -> None:
+    """Write the lines; many subjects of which the same is said share one."""
+    shown = [s for s in subjects if s.name != MACHINE or s.state != "healthy" or out.verbose]
+    shown.sort(key=lambda s: (_STATES.index(s.state), s.name != MACHINE))
+    pad = min(max((len(printable(s.title, limit=300)) for s in shown), default=0), _WIDEST_NAME)
+    for (state, what), group in groupby(shown, key=lambda s: (s.state, _first_code(s))):
+        members = list(group)
+        if not out.verbose and len(members) > (_MOST_ALIKE if what else _MOST_HEALTHY):
+            names = join_limited([s.title for s in members], most=4)
+            said = what or {"healthy": "healthy", "skipped": "not examined"}.get(state, state)
+            out.text(f"{out.mark(state)} {len(members)} {said}: {names}", after=2, style=out.style(state))
+            continue
+        for subject in members:
+            _line(out, subject, pad)
+
+
+def _first_code(subject: Subject) -> str:
+    first = _first(subject)
+    return printable(first.code, limit=100) if first is not None else ""
+
+
+def _first(subject: Subject) -> Finding | None:
+    return next((f for f in subject.findings if subject.state != "healthy"), None)
+
+
+def _line(out: Writer, subject: Subject, pad: int) -> None:
+    name = printable(subject.title, limit=300)
+    out.headline(subject.state, name.ljust(pad), _said_of(subject), counts=check_counts(subject.checks))
+    if not out.verbose and subject.name == MACHINE:
+        return
+    lines = [measured(m) for m in subject.measurements]
+    if lines:
+        out.flow([(text, "bold red" if over else "dim") for text, over in lines], indent=4)
+    if subject.answer is not None:
+        shown = printable(" ".join(subject.answer.split()), limit=_ANSWER_CHARS)
+        out.text(f'answered: "{shown}"', indent=4, after=2, style="dim")
+    if out.verbose:
+        for line in blocked_lines(subject.checks):
+            out.text(line, indent=4, style="dim")
+
+
+def _said_of(subject: Subject) -> str:
+    """Return the one thing that is wrong, as its declaration calls it."""
+    first = _first(subject)
+    if first is None:
+        return "not decided: a check failed to run" if subject.state == "unknown" else ""
+    known = catalogue.find(first.code)
+    title = known.title if known is not None else printable(first.message, limit=200)
+    unneeded = " (no role here needs it)" if first.evidence.get("needed_here") is False else ""
+    worst = [f for f in subject.findings if f.severity == first.severity]
+    more = f", and {len(worst) - 1} more" if len(worst) > 1 and first.severity != "info" else ""
+    word = title.partition(" ")[0]
+    plain = title[:1].lower() + title[1:] if word == "A" or word[1:].islower() else title  # not of names: GPU, PyTorch
+    return f"{plain}{unneeded}{more}"
