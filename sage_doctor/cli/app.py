@@ -28,7 +28,8 @@ class Command(Protocol):
         """Do what was asked and return the exit code."""
 
 
-# Each is a module of this package (a blank is `_` there) and is imported only if it is the one to run.
+# Each is a module of this package (a blank is `_` there, and `list` would hide Python's own) and is imported only if it
+# is the one to run.
 COMMANDS = (
     "check",
     "gate",
@@ -39,7 +40,9 @@ COMMANDS = (
     "install",
     "paths",
     "explain",
+    "list",
     "where",
+    "env",
     "history",
     "history accept",
     "history calibrate",
@@ -92,7 +95,8 @@ def _repeats(action: argparse.Action) -> bool:
 
 def command(name: str) -> Command:
     """Return the module of a command."""
-    return cast("Command", importlib.import_module(f"sage_doctor.cli.{name.replace(' ', '_')}"))
+    module = "list_models" if name == "list" else name.replace(" ", "_")
+    return cast("Command", importlib.import_module(f"sage_doctor.cli.{module}"))
 
 
 def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
@@ -118,7 +122,7 @@ def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
 
 def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
     """Run one command and return its exit code. Raises `DoctorError` and `KeyboardInterrupt`."""
-    arguments = _with_whole_command(arguments)
+    arguments = _with_whole_command(_without_help(arguments))
     first = arguments[0] if arguments else None
     named = first in COMMANDS or first in ("-h", "--help", "--version")
     words, started = _split(arguments) if first == "gate" else (arguments, None)
@@ -132,7 +136,24 @@ def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
     if rest:
         options.targets += rest  # argparse ends a list of words at the first option
     options.started = started
-    return command(options.command).run(options)
+    try:
+        return command(options.command).run(options)
+    except UsageError as error:
+        near = _nearest_command(first) if not named else None
+        if near is None or not str(error).startswith("no model, role or directory named"):
+            raise
+        raise UsageError(f"{error}; did you mean the command `{near}`?") from error
+
+
+def _nearest_command(word: str | None) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
+
+    return next(iter(get_close_matches(word or "", COMMANDS, n=1)), None)
+
+
+def _without_help(arguments: list[str]) -> list[str]:
+    """Return `CMD --help` for `help CMD`, as people type it."""
+    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
 
 
 def _with_whole_command(arguments: list[str]) -> list[str]:

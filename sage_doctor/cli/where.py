@@ -7,7 +7,7 @@ import os
 import sys
 
 from sage_doctor.cli.options import add_manifest
-from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.errors import ModelNotFound, UsageError
 from sage_doctor.text import printable, shell_quote
 
 
@@ -18,8 +18,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the path as raw bytes. Raises `DoctorError` if the directory is missing."""
-    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415 - --help needs no manifest
+    """Print the path as raw bytes. Raises `ModelNotFound` (exit 1) if the model is not all there."""
+    from sage_doctor.subjects.completeness import why_not_loadable  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
 
     wanted = options.model
     request = Request(targets=(wanted,), manifest=options.manifest, level="static", cwd=os.getcwd())
@@ -31,8 +32,11 @@ def run(options: argparse.Namespace) -> int:
     found = next((m for m in selection.models if m.name == wanted and m.spec is not None), None)
     if found is None:
         raise UsageError(f"model {printable(wanted)} not found in a manifest; name one with --manifest")
-    if not found.found:
-        shown = printable(str(found.path))
-        raise DoctorError(f"{printable(wanted)} not found at {shown}; run `sage-doctor check {shell_quote(wanted)}`")
+    missing = why_not_loadable(found)
+    if missing:
+        what = printable(missing, limit=600)
+        raise ModelNotFound(
+            f"{printable(wanted)} cannot be used: {what}; run `sage-doctor check {shell_quote(wanted)}`"
+        )
     sys.stdout.buffer.write(os.fsencode(found.path) + b"\n")
     return 0

@@ -41,8 +41,11 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
     for target in targets:
         root = target_path(target, host.home, host.cwd)
         node = inspect_path(root)
-        if node.kind == "missing" and not path_like(target):
+        if node.kind == "missing":
             near = locate(root, home=host.home).near
+            if path_like(target):
+                hint = f"; did you mean {shell_quote(str(near[0]))}?" if near else ""
+                raise UsageError(f"there is nothing at {shell_quote(target)}{hint}")
             hint = f"; did you mean {shell_quote(near[0].name)}?" if near else ""
             raise UsageError(f"no model, role or directory named {shell_quote(target)}{hint}")
         for relative, path in _named(root, found_directory=node.kind == "directory"):

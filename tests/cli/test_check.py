@@ -98,13 +98,12 @@ def test_wrong_words_exit_with_2_and_say_which(doctor: Doctor, words: list[str],
     assert says in done.err
 
 
-def test_a_path_that_is_not_there_is_a_finding(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_path_that_is_not_there_is_wrong_usage(doctor: Doctor, tmp_path: Path) -> None:
     write_full(tmp_path / "models" / "real")
     done = doctor("check", "./models/rael", "-f", "json")
-    assert done.code == 1
-    (found,) = done.report["findings"]
-    assert found["code"] == "path-missing"
-    assert "models/real" in json.dumps(found["evidence"])
+    assert (done.code, done.out) == (2, "")
+    assert "there is nothing at ./models/rael" in done.err
+    assert "models/real" in done.err
 
 
 def test_a_file_as_target_is_a_finding(doctor: Doctor, tmp_path: Path) -> None:

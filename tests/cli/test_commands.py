@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.model_directories import write_full
 from .conftest import ROOT, Doctor
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def manifest(tmp_path: Path) -> Path:
     write_full(tmp_path / "here")
     (tmp_path / "sage-doctor.toml").write_text(
@@ -37,10 +38,53 @@ def test_where_prints_the_path_and_nothing_else(doctor: Doctor, manifest: Path) 
     assert (done.code, done.out, done.err) == (0, f"{manifest}/here\n", "")
 
 
-def test_where_says_that_nothing_lies_there(doctor: Doctor, manifest: Path) -> None:
+def test_where_says_that_nothing_is_there(doctor: Doctor) -> None:
     done = doctor("where", "gone")
-    assert (done.code, done.out) == (3, "")
-    assert f"{manifest}/gone" in done.err
+    assert (done.code, done.out) == (1, "")
+    assert "nothing is at gone" in done.err
+
+
+def test_where_does_not_name_a_model_that_is_not_all_there(doctor: Doctor, manifest: Path) -> None:
+    (manifest / "here" / "model.safetensors").unlink()
+    done = doctor("where", "m")
+    assert (done.code, done.out) == (1, "")
+    assert "sage-doctor check m" in done.err
+
+
+def test_list_tells_what_each_model_is_and_whether_it_is_whole(doctor: Doctor) -> None:
+    rows = {row["name"]: row for row in json.loads(doctor("list", "-f", "json").out)["models"]}
+    assert rows["m"]["kind"] == "full"
+    assert rows["m"]["bytes"] > 0
+    assert (rows["m"]["problem"], rows["gone"]["problem"]) == ("", "nothing is at gone")
+    lines = doctor("list").out.splitlines()
+    assert lines[0].split() == ["name", "kind", "size", "dtype", "needed", "by", "files"]
+    assert [line.split()[0] for line in lines[1:]] == ["gone", "m"]
+
+
+def test_list_takes_directories(doctor: Doctor, tmp_path: Path) -> None:
+    write_full(tmp_path / "zoo" / "one")
+    assert "one" in doctor("list", "zoo").out
+    assert doctor("list", "./nothing").code == 2
+
+
+def test_env_tells_versions_and_hides_secrets(doctor: Doctor) -> None:
+    done = doctor("env", HF_TOKEN="hf_abcdefghijklmnop", HF_HOME="/data/hf")
+    assert done.code == 0
+    assert __version__ in done.out
+    assert "/data/hf/hub" in done.out
+    assert "hf_abcdefghijklmnop" not in done.out
+
+
+def test_help_of_a_command_as_people_type_it(doctor: Doctor) -> None:
+    assert doctor("help", "gate").out == doctor("gate", "--help").out
+    assert doctor("help").out == doctor("--help").out
+
+
+@pytest.mark.parametrize("typed, meant", [("chek", "check"), ("gat", "gate"), ("histroy", "history")])
+def test_a_misspelt_command_is_answered_with_the_nearest(doctor: Doctor, typed: str, meant: str) -> None:
+    done = doctor(typed)
+    assert done.code == 2
+    assert f"did you mean the command `{meant}`?" in done.err
 
 
 def test_where_knows_no_such_model(doctor: Doctor, manifest: Path) -> None:

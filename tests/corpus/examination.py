@@ -24,8 +24,8 @@ TARGETS: tuple[tuple[list[str], int], ...] = (
     ([], 3),  # the working directory holds nothing to examine
     (["check"], 3),
     (["check", "."], 3),
-    (["check", "missing/model"], 1),  # a path, so the user means a directory: it is ill, not misspelt
-    (["check", "/home/sprout/model-zoo/introspective-qwen-merged"], 1),
+    (["check", "missing/model"], 2),  # a path that is nothing: misspelt
+    (["check", "/home/sprout/model-zoo/introspective-qwen-merged"], 2),
     (["check", "notes.txt"], 1),
     (["check", "introspective-qwen"], 2),  # a name, and no manifest that could know it
     (["check", "--level", "deepest", "."], 2),

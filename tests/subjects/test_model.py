@@ -57,7 +57,8 @@ def test_a_whole_model(examine: Examine, tmp_path: Path) -> None:
     assert repr(model) == f"Model('one', full, '{tmp_path}/zoo/one')"
 
 
-def test_what_is_not_there_has_facts_without_raising(examine: Examine) -> None:
+def test_what_is_not_there_has_facts_without_raising(examine: Examine, tmp_path: Path) -> None:
+    (tmp_path / "absent").symlink_to("nowhere")
     (model,) = examine(target="./absent").values()
     assert not model.found
     assert (model.tree.names, model.config_file.missing, model.weights.form) == (frozenset(), True, "none")

@@ -237,10 +237,19 @@ def test_the_working_directory_where_there_is_no_manifest(ask: Ask, tmp_path: Pa
     assert caught.value.exit_code == 3
 
 
-def test_a_path_that_is_not_there_becomes_a_model_that_its_check_reports(ask: Ask, tmp_path: Path) -> None:
-    for target in ("./absent", "a/b", "~/absent"):
-        (model,) = ask(target, cwd=tmp_path).models
-        assert (model.name, model.found, model.location.node.kind) == (".", False, "missing")
+@pytest.mark.parametrize("target", ["./absent", "a/b", "~/absent"])
+def test_a_path_that_is_not_there(ask: Ask, tmp_path: Path, target: str) -> None:
+    with pytest.raises(UsageError, match=f"there is nothing at .?{target}"):
+        ask(target, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("target", ["{top}/x", "./x", "../{top.name}/x", "x", "./y/../x"])
+def test_a_target_is_the_same_however_it_is_written(ask: Ask, tmp_path: Path, target: str) -> None:
+    make_model(tmp_path / "x")
+    (tmp_path / "y").mkdir()
+    selected = ask(target.format(top=tmp_path), cwd=tmp_path)
+    assert [(m.name, m.title, m.path) for m in selected.models] == [(".", "x", tmp_path / "x")]
+    assert selected.host.root == tmp_path / "x"
 
 
 def test_a_bare_name_that_is_not_there(ask: Ask, tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""`sage-doctor list`: list models: what each is, how large, who needs it, and whether its files are all there.
+
+Reads names and headers only. The models of the manifest, or those at or below the given directories.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sage_doctor.cli.options import add_manifest
+from sage_doctor.text import format_bytes, join_limited, printable
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.model import Model
+    from sage_doctor.subjects.selection import Selection
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="models, roles or directories (default: all models)"
+    )
+    add_manifest(parser)
+    parser.add_argument("-f", "--format", dest="list_format", choices=("terminal", "json"), default="terminal")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table. Raises `DoctorError` where there is nothing to list."""
+    from sage_doctor.render.table import write_table  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
+
+    request = Request(targets=tuple(options.targets), manifest=options.manifest, level="static", cwd=os.getcwd())
+    selection = select(request)
+    rows = [_row(model, selection) for model in sorted(_models(selection, options.targets), key=lambda m: m.title)]
+    if options.list_format == "json":
+        sys.stdout.write(json.dumps({"models": rows}, indent=2) + "\n")
+        return 0
+    table = [
+        (
+            printable(row["name"], limit=200),
+            row["kind"],
+            format_bytes(row["bytes"]) if row["bytes"] else "-",
+            ", ".join(row["dtypes"]) or "-",
+            printable(join_limited(row["needed_by"], most=4)) or "-",
+            ("whole", "green") if not row["problem"] else (printable(row["problem"], limit=300), "red"),
+        )
+        for row in rows
+    ]
+    write_table(table, head=("name", "kind", "size", "dtype", "needed by", "files"))
+    return 0
+
+
+def _models(selection: Selection, targets: list[str]) -> list[Model]:
+    if targets or selection.host.manifest is None:
+        return list(selection.models)
+    from sage_doctor.subjects.declared import models_of  # noqa: PLC0415
+
+    return list(models_of(selection.host.manifest).values())
+
+
+def _row(model: Model, selection: Selection) -> dict[str, Any]:
+    from sage_doctor.subjects.completeness import why_not_loadable  # noqa: PLC0415
+
+    manifest = selection.host.manifest
+    roles = [name for name in manifest.needed_roles() if model.name in manifest.roles[name].models] if manifest else []
+    headers = []
+    if model.found:
+        headers = (
+            [model.adapter_weights.header] if model.kind == "adapter" else [file.header for file in model.weights.files]
+        )
+    tensors = [t for header in headers if header is not None for t in header.tensors.values()]
+    return {
+        "name": model.title,
+        "kind": model.kind,
+        "path": str(model.path),
+        "bytes": sum(t.end - t.start for t in tensors),
+        "dtypes": sorted({t.dtype for t in tensors}),
+        "needed_by": roles,
+        "problem": why_not_loadable(model),
+    }
