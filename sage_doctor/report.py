@@ -241,3 +241,13 @@ def conclude(
     if severities & set(failing):
         return verdict, EXIT_UNHEALTHY
     return verdict, EXIT_UNKNOWN if unknown else EXIT_HEALTHY
+
+
+def nagios_status(report: Report) -> int:
+    """Return the exit code of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+
+    What --fail-on counts as failing is critical, whatever its severity.
+    """
+    if report.exit_code == EXIT_UNHEALTHY:
+        return 2
+    return {"healthy": 0, "degraded": 1, "unhealthy": 1, "unknown": 3}[report.verdict]

@@ -15,7 +15,7 @@ from sage_doctor.cli.options import add_history, add_manifest, add_outputs, dura
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.render import FORMATS, Detail, write
 from sage_doctor.render.progress import live_progress
-from sage_doctor.report import LEVELS
+from sage_doctor.report import LEVELS, nagios_status
 
 if TYPE_CHECKING:
     from sage_doctor.history import RunRecorder
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         if recorded:
             for notice in (recorder or _new_recorder(selection, request, options.jobs)).record(report):
                 sys.stderr.write(f"sage-doctor: {notice}; --no-history turns the history off\n")
-    return report.exit_code
+    return nagios_status(report) if options.format == "nagios" else report.exit_code
 
 
 def _detail(options: argparse.Namespace) -> Detail:

@@ -1,0 +1,92 @@
+"""The report as metrics in Prometheus' text format, for node_exporter's textfile collector.
+
+Write it with `-o prometheus:/var/lib/node_exporter/textfile/sage_doctor.prom`: the file is replaced in one step. No
+sample has a time stamp, as the collector asks; `sage_doctor_last_run_timestamp_seconds` says how old the rest is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from sage_doctor.render import Screen
+from sage_doctor.report import MACHINE, SEVERITIES, Report
+from sage_doctor.text import printable
+
+_VERDICTS = ("healthy", "degraded", "unhealthy", "unknown")
+_UNITS = {"s": "seconds", "ms": "milliseconds", "bytes": "bytes", "tokens/s": "tokens_per_second"}
+
+Samples = Iterable[tuple[Mapping[str, str], float]]
+
+
+def render(report: Report, _screen: Screen) -> str:
+    """Return the metrics, ending with a newline."""
+    machine = {"machine": report.machine.name}
+    worst: dict[str, int] = {}
+    for check in report.checks:
+        worst.setdefault(check.subject, 1)
+        if check.status == "error":
+            worst[check.subject] = 0
+    for finding in report.findings:
+        if finding.severity == "error":
+            worst[finding.subject] = 0
+    counted = Counter((f.code, f.severity) for f in report.findings)
+    ready = [({**machine, "subject": name}, float(value)) for name, value in worst.items() if name != MACHINE]
+    lines = [
+        *_metric(
+            "verdict", "The verdict of the last run: 1 for the one that holds.",
+            [({**machine, "verdict": v}, float(report.verdict == v)) for v in _VERDICTS],
+        ),
+        *_metric("exit_code", "The exit code of the last run.", [(machine, float(report.exit_code))]),
+        *_metric("subject_ready", "Whether no error was found on a model, service or script.", ready),
+        *_metric(
+            "findings", "How many findings the last run had.",
+            [
+                ({**machine, "code": code, "severity": severity}, float(count))
+                for severity in SEVERITIES
+                for (code, s), count in counted.items()
+                if s == severity
+            ],
+        ),
+        *_metric("duration_seconds", "How long the last run took.", [(machine, report.duration_s)]),
+        *_metric("last_run_timestamp_seconds", "When the last run began.", [(machine, _unix(report.started_at))]),
+    ]  # fmt: skip
+    names = dict.fromkeys((m.name, m.unit) for m in report.measurements)
+    for name, unit in names:
+        of = [m for m in report.measurements if (m.name, m.unit) == (name, unit)]
+        full = _name(name, unit)
+        lines += _metric(full, f"Measured: {name}.", [({**machine, "subject": m.subject}, m.value) for m in of])
+        budgets = [({**machine, "subject": m.subject}, m.budget) for m in of if m.budget is not None]
+        lines += _metric(f"{full}_budget", f"The budget of {name}.", budgets)
+    return "\n".join(lines) + "\n"
+
+
+def _metric(name: str, about: str, samples: Samples) -> list[str]:
+    rows = [f"sage_doctor_{name}{_labels(labels)} {value:.17g}" for labels, value in samples]
+    head = [f"# HELP sage_doctor_{name} {_escaped(about)}", f"# TYPE sage_doctor_{name} gauge"]
+    return [*head, *rows] if rows else []
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    written = (f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return "{" + ",".join(written) + "}"
+
+
+def _escaped(text: str) -> str:
+    return printable(text, limit=300).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _name(name: str, unit: str) -> str:
+    plain = re.sub(r"[^a-zA-Z0-9_]", "_", name)
+    suffix = _UNITS.get(unit, "")
+    stem = plain.removesuffix("_s").removesuffix("_ms").removesuffix("_per")
+    return f"{stem}_{suffix}" if suffix and not plain.endswith(suffix) else plain
+
+
+def _unix(text: str) -> float:
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0

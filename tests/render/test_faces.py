@@ -1,0 +1,131 @@
+"""What is promised of every format, and of those that a program reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sage_doctor.render import FORMATS, render
+from sage_doctor.report import CheckResult, Finding, Fix, Measurement, Report, nagios_status
+from tests.render import sample_reports as reports
+
+GOLDEN = Path(__file__).parent / "golden"
+HOSTILE = [
+    "]]>",
+    "</script><script>alert(1)</script>",
+    "::error::owned",
+    "a\n::error::owned",
+    "'\"`$(id)`",
+    "\x1b[31m\x07",
+    "\u202egnp.exe",
+    "x" * 10_000,
+    "\udcff\ud800",
+    "|a|b|\n# head\n```\n",
+    'a{b="c"} 1\\',
+]
+FACES = ("github", "markdown", "nagios", "prometheus")
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", ["healthy", "incident", "unknown"])
+def test_golden(face: str, name: str) -> None:
+    path = GOLDEN / f"{name}.{face}"
+    text = render(reports.REPORTS[name](), face)
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text, f"{path.name} differs; look at it, then UPDATE_GOLDEN=1"
+
+
+def hostile(text: str) -> Report:
+    finding = Finding(
+        code="weights-missing",
+        severity="error",
+        subject=text,
+        check=text,
+        message=text,
+        evidence={"lines": [text], "candidates": [{"path": text, "why": text}], text: "y" * 1_000_000},
+        fix=Fix(summary=text, commands=("rm -- x",)),
+    )
+    check = CheckResult(id="check_it", subject=text, level="static", status="error", duration_s=0.1, reason=text)
+    measured = Measurement(subject=text, name=text, value=1.0, unit=text)
+    made = reports.report([check], [finding], [measured], {text: text})
+    return dataclasses.replace(made, titles={text: text})
+
+
+@pytest.mark.parametrize("face", FORMATS)
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_stays_text(face: str, text: str) -> None:
+    shown = render(hostile(text), face, unicode=True)
+    shown.encode("utf-8")
+    assert not set(shown) & set("\x1b\x07\u202e\x00")
+    if face == "json":
+        json.loads(shown)
+    elif face == "junit":
+        ET.fromstring(shown)
+    elif face == "github":
+        assert [line for line in shown.splitlines() if line.startswith("::error::")] == []
+        assert len(shown.splitlines()) <= 3
+    elif face == "markdown":
+        assert "<script" not in shown.replace("\\<script", "")
+        assert [line for line in shown.splitlines() if line.startswith("# head")] == []
+    elif face == "nagios":
+        assert len(shown.splitlines()[0].split(" | ")[0]) < 80
+    elif face == "prometheus":
+        assert list(text_string_to_metric_families(shown))
+
+
+@pytest.mark.parametrize("face", FORMATS)
+def test_a_thousand_models(face: str) -> None:
+    checks = [c for n in range(1000) for c in reports.well(f"model-{n}")]
+    first = reports.incident().findings[0]
+    findings = [dataclasses.replace(first, subject=f"model-{n}") for n in range(1000)]
+    shown = render(reports.report(checks, findings), face)
+    assert "model-0" in shown
+    if face == "github":
+        assert len([line for line in shown.splitlines() if line.startswith("::error ")]) == 10
+        assert "991 more of 1000" in shown
+    if face == "markdown":
+        assert len(shown.encode()) < 1 << 20
+
+
+def test_an_annotation_names_file_and_line_of_a_script() -> None:
+    finding = Finding(
+        code="runner-hardcoded-path",
+        severity="error",
+        subject="scripts/a,b.py",
+        check="c",
+        message="line 7: 100% wrong",
+        evidence={"lines": [7]},
+        fix=Fix(summary="rewrite"),
+    )
+    first = render(reports.report(reports.results("m", {"c": ("static", "fail")}), [finding]), "github").splitlines()[0]
+    assert first.startswith("::error file=scripts/a%2Cb.py,line=7,title=runner-hardcoded-path::")
+    assert "100%25 wrong" in first
+
+
+def test_nagios_has_its_own_exit_codes() -> None:
+    codes = {name: nagios_status(reports.REPORTS[name]()) for name in ("healthy", "incident", "unknown", "crowd")}
+    assert codes == {"healthy": 0, "incident": 2, "unknown": 3, "crowd": 1}
+
+
+def test_performance_data_has_the_form_of_a_plugin() -> None:
+    text = render(reports.incident(), "nagios")
+    data = text.split(" | ")[1].strip()
+    form = re.compile(r"'([^']|'')+'=-?[\d.e+-]+(s|ms|B|%|)?;[\d.:e+-]*;[\d.]*;0;")
+    assert all(form.fullmatch(part) for part in re.findall(r"'.*?;0;", data)), data
+    assert "'qwen2.5-0.5b load_s'=0.8123s;30;;0;" in data
+
+
+def test_prometheus_reads_it_and_no_sample_has_a_time() -> None:
+    families = {f.name: f for f in text_string_to_metric_families(render(reports.incident(), "prometheus"))}
+    verdicts = {s.labels["verdict"]: s.value for s in families["sage_doctor_verdict"].samples}
+    assert verdicts == {"healthy": 0, "degraded": 0, "unhealthy": 1, "unknown": 0}
+    assert families["sage_doctor_last_run_timestamp_seconds"].samples[0].value == 1768673112
+    assert all(s.timestamp is None for f in families.values() for s in f.samples)
