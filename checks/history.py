@@ -34,7 +34,7 @@ def check_usual(model: Model, host: Host, probe: ModelProber) -> Iterator[Findin
         raise NotApplicable(NO_HISTORY)
 
     now = {n: v for n, v in _measured(probe(model)).items() if not _misses_budget(model, n, v)}
-    earlier = past.values(model.name, host.machine.boot_id)
+    earlier = past.values(model.name, host.machine.boot_id, probe.level)
     known = {n: baseline.usual(v) for n, v in earlier.items() if n in now and len(v) >= baseline.LEAST_RUNS}
     if not known:
         most = max((len(v) for v in earlier.values()), default=0)

@@ -10,6 +10,7 @@ import argparse
 import os
 import pwd
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from sage_doctor.text import shell_quote
 if TYPE_CHECKING:
     from sage_doctor.install.installation import Installation
     from sage_doctor.install.order import Order
+    from sage_doctor.manifest import Manifest
 
 SCHEDULERS: Final = ("cron", "systemd", "launchd")
 _DECLINED: Final = 1
@@ -141,15 +143,19 @@ def _account(options: argparse.Namespace, *, system: bool) -> tuple[str, Path]:
 
 def _installation(options: argparse.Namespace, system: bool) -> Installation:
     from sage_doctor.install import crontab, launchd, systemd  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.install.bare_environment import lacking  # noqa: PLC0415
 
-    order = _order(options, system=system)
+    order, manifest = _order(options, system=system)
     if options.scheduler == "cron":
-        return crontab.plan_install(order)
-    if options.scheduler == "systemd":
-        return systemd.plan_install(order, systemd.location_of(system=system, environ=os.environ, home=order.home))
-    if not options.dry_run:
-        launchd.require_launchd()
-    return launchd.plan_install(order, launchd.location_of(system=system, home=order.home))
+        planned = crontab.plan_install(order)
+    elif options.scheduler == "systemd":
+        location = systemd.location_of(system=system, environ=os.environ, home=order.home)
+        planned = systemd.plan_install(order, location)
+    else:
+        if not options.dry_run:
+            launchd.require_launchd()
+        planned = launchd.plan_install(order, launchd.location_of(system=system, home=order.home))
+    return replace(planned, notes=(*planned.notes, *lacking(order, manifest, os.environ, options.scheduler)))
 
 
 def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
@@ -167,7 +173,7 @@ def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
     return launchd.plan_uninstall(options.role, launchd.location_of(system=system, home=home))
 
 
-def _order(options: argparse.Namespace, *, system: bool) -> Order:
+def _order(options: argparse.Namespace, *, system: bool) -> tuple[Order, Manifest]:
     from sage_doctor.facts.hub_cache import cache_root  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.install.order import Order, carried, chosen_roles, mounts_of  # noqa: PLC0415
     from sage_doctor.install.program import own_program, prove  # noqa: PLC0415
@@ -200,7 +206,7 @@ def _order(options: argparse.Namespace, *, system: bool) -> Order:
         timeout_s=options.timeout,
     )
     prove(program, home, environment)
-    return order
+    return order, manifest
 
 
 def _timeout(text: str) -> int:

@@ -18,6 +18,7 @@ from typing import Final
 from sage_doctor.errors import DoctorError
 from sage_doctor.history import store
 from sage_doctor.history.runs import Series, is_cold, plain, series_of
+from sage_doctor.report import Level
 from sage_doctor.subjects.host import Host
 
 LEAST_RUNS: Final = 5
@@ -33,6 +34,7 @@ _FLOORS: Final[Mapping[str, tuple[float, float]]] = {
     "peak_memory_gb": (0.2, 0.2),
 }
 MEASURED: Final = tuple(_FLOORS)
+_BY_LEVEL: Final = ("peak_memory_gb",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +77,17 @@ class Baseline:
 
     series: Series
 
-    def values(self, subject: str, boot_id: str | None) -> Mapping[str, list[float]]:
-        """Return comparable values of a model by the measurement's name, newest first, at most thirty of each."""
+    def values(self, subject: str, boot_id: str | None, level: Level) -> Mapping[str, list[float]]:
+        """Return what a run of `level` compares with, by the name of what was measured, newest first."""
 
         def ask(connection: sqlite3.Connection) -> dict[str, list[float]]:
             cold = is_cold(connection, self.series, subject, boot_id)
-            return {name: comparable(connection, self.series, subject, name, cold=cold) for name in MEASURED}
+            return {
+                name: comparable(
+                    connection, self.series, subject, name, cold=cold, level=level if name in _BY_LEVEL else None
+                )
+                for name in MEASURED
+            }
 
         try:
             return store.read(self.series.path, ask, {})
@@ -95,19 +102,20 @@ def comparable(
     name: str,
     *,
     cold: bool | None = None,
+    level: Level | None = None,
     most: int = MOST_RUNS,
 ) -> list[float]:
-    """Return what was measured in comparable runs, newest first; of warm and cold runs where `cold` is None."""
+    """Return what was measured in comparable runs, newest first; of warm and cold runs, of every level, where None."""
     rows = connection.execute(
         "SELECT value FROM measurements JOIN runs ON runs.id = run"
         " WHERE machine = ?1 AND hostname = ?2 AND manifest = ?3 AND subject = ?4 AND name = ?5 AND jobs <= 1"
-        " AND (?6 IS NULL OR cold = ?6)"
+        " AND (?6 IS NULL OR cold = ?6) AND (?8 IS NULL OR level = ?8)"
         " AND run >= coalesce((SELECT a.run FROM accepted AS a WHERE a.machine = ?1 AND a.hostname = ?2"
         "   AND a.manifest = ?3 AND a.subject = ?4), 0)"
         " AND (sound = 1 OR run = (SELECT a.run FROM accepted AS a WHERE a.machine = ?1 AND a.hostname = ?2"
         "   AND a.manifest = ?3 AND a.subject = ?4))"
         " ORDER BY run DESC LIMIT ?7",
-        (*series.of_machine, plain(subject), name, cold if cold is None else int(cold), most),
+        (*series.of_machine, plain(subject), name, cold if cold is None else int(cold), most, level),
     )
     return [float(value) for (value,) in rows]
 

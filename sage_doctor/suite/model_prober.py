@@ -46,7 +46,7 @@ class ModelProber:
     """Hands out the outcome of each model's probe, running it when it is first asked for."""
 
     def __init__(self, selection: Selection, request: Request) -> None:
-        self._level = selection.level
+        self.level = selection.level
         self._request = request
         self._outcomes: dict[str, ProbeOutcome] = {}
         self._devices: dict[str, DeviceProbe] = {}
@@ -124,7 +124,7 @@ class ModelProber:
         spec = model.spec
         base = model.base.model if model.kind == "adapter" else None
         return ProbeRequest(
-            level="generate" if at_least(self._level, "generate") else "load",
+            level="generate" if at_least(self.level, "generate") else "load",
             kind=model.kind,
             path=str(model.path),
             base=str(base.path) if base is not None else None,

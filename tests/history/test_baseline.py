@@ -20,7 +20,7 @@ BOOT = SNAPSHOT.boot_id
 
 def loads(where: object, boot: str | None = BOOT) -> list[float]:
     assert isinstance(where, Baseline)
-    return where.values("m", boot)["load_s"]
+    return where.values("m", boot, "generate")["load_s"]
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -50,7 +50,7 @@ def test_one_freak_run_moves_nothing() -> None:
 def test_what_comes_into_the_comparison(tmp_path: Path) -> None:
     where = series(tmp_path)
     past = Baseline(series=where)
-    assert past.values("m", BOOT) == {}
+    assert past.values("m", BOOT, "generate") == {}
     write(where, report(measured={"load_s": 30}))  # the first of this boot: from disk
     write(where, report(measured={"load_s": 1}), report(measured={"load_s": 2}, subject="other"))
     write(where, report(finding("runner-hardcoded-path", "warning", "r.py"), measured={"load_s": 3}))
@@ -62,6 +62,17 @@ def test_what_comes_into_the_comparison(tmp_path: Path) -> None:
     assert loads(past) == [8, 3, 1]
     assert loads(past, "next boot") == [30]
     assert loads(past, None) == [8, 3, 1]
+
+
+def test_memory_is_compared_with_runs_of_the_same_level_and_loading_with_all(tmp_path: Path) -> None:
+    where = series(tmp_path)
+    past = Baseline(series=where)
+    write(where, report(measured={"load_s": 9, "peak_memory_gb": 9}))  # the first of this boot
+    for level, memory in (("load", 1), ("generate", 2), ("load", 1.1)):
+        write(where, report(level=level, measured={"load_s": memory, "peak_memory_gb": memory}))  # type: ignore[arg-type]
+    assert past.values("m", BOOT, "load")["peak_memory_gb"] == [1.1, 1]
+    assert past.values("m", BOOT, "generate")["peak_memory_gb"] == [2]
+    assert past.values("m", BOOT, "load")["load_s"] == [1.1, 2, 1]
 
 
 def test_a_regression_does_not_become_the_measure_of_itself_until_it_is_accepted(tmp_path: Path) -> None:
