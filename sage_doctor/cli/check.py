@@ -9,17 +9,12 @@ import argparse
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.render import FORMATS, Detail, write
 from sage_doctor.render.progress import live_progress
-from sage_doctor.report import LEVELS, nagios_status
-
-if TYPE_CHECKING:
-    from sage_doctor.history import RunRecorder
-    from sage_doctor.subjects.selection import Request, Selection
+from sage_doctor.report import LEVELS, Report, nagios_status
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,45 +47,39 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the checks, write the report, and return its exit code."""
     outputs = outputs_of(options)
-    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415 - --help and usage errors need no pytest
-    from sage_doctor.suite.examine import examine  # noqa: PLC0415
+    from sage_doctor.cli.bounded_check import examine_in_time  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 
     request = Request(
         targets=tuple(options.targets),
         manifest=options.manifest,
         level=options.level,
         cwd=os.getcwd(),
-        deadline=time.time() + options.timeout if options.timeout is not None else None,
+        deadline=time.monotonic() + options.timeout if options.timeout is not None else None,
         history=options.history,
     )
+    shown: list[Report] = []
     with live_progress() as progress:
-        selection = select(request)
-        report = examine(
-            request, jobs=options.jobs, fail_on=options.fail_on, on_progress=progress.update, selection=selection
+
+        def show(report: Report) -> None:
+            progress.close()
+            shown.append(report)
+            write_outputs(report, outputs)
+            write(report, options.format, sys.stdout, _detail(options))
+
+        code = examine_in_time(
+            request,
+            jobs=options.jobs,
+            fail_on=options.fail_on,
+            timeout_s=options.timeout,
+            on_progress=progress.update,
+            on_report=show,
         )
-    recorded = selection.host.history_file is not None
-    recorder = None
-    if recorded and report.verdict != "healthy":
-        recorder = _new_recorder(selection, request, options.jobs)
-        report = recorder.explained(report)
-    try:
-        write_outputs(report, outputs)
-        write(report, options.format, sys.stdout, _detail(options))
-    finally:  # the report is shown before the history is written
-        if recorded:
-            for notice in (recorder or _new_recorder(selection, request, options.jobs)).record(report):
-                sys.stderr.write(f"sage-doctor: {notice}; --no-history turns the history off\n")
-    return nagios_status(report) if options.format == "nagios" else report.exit_code
+    return nagios_status(shown[-1]) if options.format == "nagios" else code
 
 
 def _detail(options: argparse.Namespace) -> Detail:
     return "verbose" if options.verbose else "quiet" if options.quiet else "normal"
-
-
-def _new_recorder(selection: Selection, request: Request, jobs: int) -> RunRecorder:
-    from sage_doctor.history import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
-
-    return RunRecorder(selection, request, verb="check", jobs=jobs)
 
 
 def _jobs(text: str) -> int:

@@ -18,7 +18,7 @@ OnFinding = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class GateContext:
-    """What every step of one decision needs. `until` is a `time.time()`; `started_s` counts from boot."""
+    """What every step of one decision needs. `until` is a `time.monotonic()`; `started_s` counts from boot."""
 
     gate_request: GateRequest
     manifest: Manifest

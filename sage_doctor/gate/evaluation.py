@@ -81,7 +81,7 @@ def _write_verdict(context: GateContext, said: list[str]) -> None:
 def _read_context(
     gate_request: GateRequest, environ: Mapping[str, str], on_limit: Callable[[float], None]
 ) -> GateContext:
-    began = time.time()
+    began = time.monotonic()
     cwd = Path(gate_request.cwd or os.getcwd())
     found = cwd / gate_request.manifest if gate_request.manifest is not None else find_manifest(cwd, environ)
     if found is None:

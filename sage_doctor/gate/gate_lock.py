@@ -27,8 +27,8 @@ class LockState:
 def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[LockState]:
     """Hold the lock at `path` for the block, after whoever has it.
 
-    `until` is a `time.time()`. Where the lock cannot be made (a full or read-only disk), or other users could hold it,
-    the block runs without it. Raises `DoctorError` naming the holder where it is not free in time.
+    `until` is a `time.monotonic()`. Where the lock cannot be made (a full or read-only disk), or other users could hold
+    it, the block runs without it. Raises `DoctorError` naming the holder where it is not free in time.
     """
     if not is_trusted(path.parent):
         yield LockState()
@@ -41,7 +41,7 @@ def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str
             on_progress(f"waiting for process {_pid(holder)}, which is checking {what}")
         waited = True
 
-    lock = file_lock(path, wait_s=until - time.time(), note=str(os.getpid()), on_wait=on_wait)
+    lock = file_lock(path, wait_s=until - time.monotonic(), note=str(os.getpid()), on_wait=on_wait)
     with contextlib.ExitStack() as held:
         problem = None
         try:

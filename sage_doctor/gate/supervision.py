@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from sage_doctor.gate.decision import Decision, cut_short
-from sage_doctor.gate.guard import LIMIT, Send, guarded
 from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, GateRequest
 from sage_doctor.manifest.durations import format_duration
+from sage_doctor.system.guard import LIMIT, Send, guarded
 
 LONGEST_PAUSE_S: Final = 60.0
 

@@ -104,7 +104,7 @@ def _body(value: object) -> str:
 def take(selection: Selection, *, deadline: float | None = None) -> Snapshot | None:
     """Return the snapshot of what a run examined, None without a manifest or where it takes more than five seconds.
 
-    After `deadline` (a `time.time()` in seconds) an interpreter that gave no answer so far is not waited for.
+    After `deadline` (a `time.monotonic()` in seconds) an interpreter that gave no answer so far is not waited for.
     """
     host = selection.host
     if host.manifest is None:
@@ -122,7 +122,7 @@ def take(selection: Selection, *, deadline: float | None = None) -> Snapshot | N
         "Jetson Linux": machine.l4t,
         "operating system": machine.platform,
     }
-    late = deadline is not None and time.time() > deadline and "session" not in vars(host)
+    late = deadline is not None and time.monotonic() > deadline and "session" not in vars(host)
     session = None if late else host.session
     answered = session is not None and session.problem is None
     return Snapshot(

@@ -27,7 +27,7 @@ class Request:
     """What to examine, as plain values: it travels to worker processes as JSON.
 
     `role` asks for what one role needs and nothing else. `skip_load` names models that are not loaded again, because
-    the result of a load is known. `deadline` is a `time.time()` in seconds, None for no deadline; `stage_s` is how
+    the result of a load is known. `deadline` is a `time.monotonic()` in seconds, None for no deadline; `stage_s` is how
     long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
     be read and this one recorded.
     """

@@ -109,7 +109,7 @@ class ModelProber:
 
     def _left(self) -> float:
         deadline = self._request.deadline
-        return DEFAULT_DEADLINE_S if deadline is None else max(1.0, deadline - time.time() - LEFT_FOR_REPORT_S)
+        return DEFAULT_DEADLINE_S if deadline is None else max(1.0, deadline - time.monotonic() - LEFT_FOR_REPORT_S)
 
     def _run(self, model: Model) -> ProbeOutcome:
         from sage_doctor.probe import run_probe  # noqa: PLC0415 - a static run needs no probe, and no time for it

@@ -111,7 +111,7 @@ class Run:
         self.service_prober = ServiceProber(self.selection, request)
         self._errors: dict[str, dict[str, str]] = {}
         limit = DEFAULT_STATIC_S if self.selection.level == "static" else DEFAULT_DEEP_S
-        self._until = request.deadline if request.deadline is not None else time.time() + limit
+        self._until = request.deadline if request.deadline is not None else time.monotonic() + limit
 
     def execute(
         self,
@@ -203,7 +203,7 @@ class Run:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        left = self._until - time.time()
+        left = self._until - time.monotonic()
         if left <= 0:
             raise DeadlinePassed
 

@@ -103,7 +103,7 @@ class ServiceProber:
 
         left = DEFAULT_DEADLINE_S
         if self._request.deadline is not None:
-            left = max(1.0, self._request.deadline - time.time() - LEFT_FOR_REPORT_S)
+            left = max(1.0, self._request.deadline - time.monotonic() - LEFT_FOR_REPORT_S)
         until = time.monotonic() + left
         budget = service.spec.budget
         patience = Timeouts(until=until)

@@ -78,7 +78,7 @@ class Bench:
             manifest=str(manifest) if manifest.exists() else None,
             level=self.level,  # type: ignore[arg-type]
             cwd=str(self.root),
-            deadline=time.time() + self.deadline_s if self.deadline_s is not None else None,
+            deadline=time.monotonic() + self.deadline_s if self.deadline_s is not None else None,
         )
         selection = select(request, {"HOME": str(home), **self.environ})
         host = selection.host

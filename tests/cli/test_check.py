@@ -309,3 +309,54 @@ def test_the_deadline_of_the_run_ends_a_probe_that_hangs(doctor: Doctor, probed:
     (load,) = [c for c in done.report["checks"] if c["id"] == "load.loads"]
     assert load["status"] in ("fail", "error")
     wait_for(lambda: ended(int(probed.read_text())))
+
+
+# -- in time whatever happens -----------------------------------------------------------------------------------------
+
+
+def test_a_check_that_hangs_in_the_kernel_ends_in_time_and_tells_what_it_found(start: Start, tmp_path: Path) -> None:
+    """A stopped process stands for one that waits for a dead disk: neither answers an alarm."""
+    (write_full(tmp_path / "zoo" / "cut") / MODEL).unlink()
+    write_full(tmp_path / "zoo" / "other")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "hang.py").write_text(
+        "import os, signal\nfrom sage_doctor.check import check\n\n"
+        '@check("static")\ndef check_hang(model):\n    """It hangs."""\n'
+        "    if model.name == 'other':\n        os.kill(os.getpid(), signal.SIGSTOP)\n    yield from ()\n"
+    )
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[checks]\npaths = ["own"]\n'
+        '[models.cut]\nkind = "full"\npath = "zoo/cut"\n[models.other]\nkind = "full"\npath = "zoo/other"\n'
+    )
+    began = time.monotonic()
+    process = start("check", "-l", "static", "--timeout", "3s", "-f", "json")
+    out, err = process.communicate(timeout=60)
+    took = time.monotonic() - began
+    report = json.loads(out)
+    assert process.returncode == 1, err
+    assert "weights-missing" in [f["code"] for f in report["findings"]]
+    (late,) = [c for c in report["checks"] if c["id"] == "deadline"]
+    assert "no answer within 3.0 s, in the stage 'other: " in late["reason"]
+    assert "is stopped" in late["reason"]
+    assert 3 <= took < 12
+
+
+def test_an_interrupt_ends_a_check_that_hangs(start: Start, tmp_path: Path) -> None:
+    write_full(tmp_path / "model")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "hang.py").write_text(
+        "import os, pathlib, signal\nfrom sage_doctor.check import check\n\n"
+        '@check("static")\ndef check_hang(model):\n    """It hangs."""\n'
+        f"    pathlib.Path({str(tmp_path / 'hangs')!r}).touch()\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n    yield from ()\n"
+    )
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[checks]\npaths = ["own"]\n[models.m]\nkind = "full"\npath = "model"\n'
+    )
+    process = start("check", "-l", "static")
+    while not (tmp_path / "hangs").exists():
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, b"interrupted" in err) == (130, True)

@@ -151,23 +151,35 @@ try:
 finally:
     print("sqlite3" in sys.modules, file=sys.stderr)
 """
+# What `check` does in its child.
+LOADED_BY_CHECK = """
+import os, sys
+from sage_doctor.cli.bounded_check import _examine
+from sage_doctor.subjects.selection import Request
+targets = tuple(w for w in sys.argv[1:] if not w.startswith("-"))
+request = Request(targets=targets, cwd=os.getcwd(), level="static", history="--no-history" not in sys.argv)
+kinds = []
+_examine(request, 1, "error", None, lambda kind, value: kinds.append(kind))
+assert "report" in kinds, kinds
+print("sqlite3" in sys.modules, file=sys.__stderr__)
+"""
 
 
 @pytest.mark.parametrize(
-    "words,expected",
+    "script,words,expected",
     [
-        (["--help"], "False"),
-        (["history", "--help"], "False"),
-        (["check", "./here"], "False"),
-        (["check", "-l", "static", "--no-history"], "False"),
-        (["check", "-l", "static"], "True"),
+        (LOADED, ["--help"], "False"),
+        (LOADED, ["history", "--help"], "False"),
+        (LOADED_BY_CHECK, ["./here"], "False"),
+        (LOADED_BY_CHECK, ["--no-history"], "False"),
+        (LOADED_BY_CHECK, [], "True"),
     ],
 )
 def test_sqlite_is_imported_only_where_a_history_is_kept(
-    manifest: Path, environment: dict[str, str], words: list[str], expected: str
+    manifest: Path, environment: dict[str, str], script: str, words: list[str], expected: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *words],
+        [sys.executable, "-c", script, *words],
         cwd=manifest,
         env=environment,
         capture_output=True,

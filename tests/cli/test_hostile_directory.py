@@ -51,6 +51,8 @@ CALLS = {
     "paths": [["paths", "-m", "{manifest}"]],
     "explain": [["explain", "weights-missing"]],
     "where": [["where", "m", "-m", "{manifest}"]],
+    "list": [["list", "."], ["list", "-m", "{manifest}"]],
+    "env": [["env"], ["env", "-m", "{manifest}"]],
     "history": [["history", "-m", "{manifest}"]],
     "history accept": [["history", "accept", "s", "-m", "{manifest}", "--yes"]],
     "history calibrate": [["history", "calibrate", "-m", "{manifest}"]],

@@ -77,7 +77,7 @@ def test_a_base_without_a_name_of_its_own_belongs_to_the_snapshot(look: object, 
 
 
 def test_after_the_deadline_an_interpreter_is_not_waited_for(look: object) -> None:
-    late = taken(look, deadline=time.time() - 1)
+    late = taken(look, deadline=time.monotonic() - 1)
     assert (late.interpreter, late.packages) == (None, None)
     assert told(taken(look), late) == []  # what is not known is no difference
 

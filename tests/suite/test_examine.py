@@ -298,7 +298,7 @@ def test_the_deadline_ends_a_check_that_hangs_and_names_it(look_at: Examine, own
         '@check("static", after=["check_it"])\ndef check_that(model):\n    """That."""\n'
     )
     begun = time.monotonic()
-    report = look_at(manifest=CHECKED, deadline=time.time() + 1.5)
+    report = look_at(manifest=CHECKED, deadline=time.monotonic() + 1.5)
     assert time.monotonic() - begun < 30
     slept = [c for c in report.checks if c.id == "mine.it"]
     assert [c.status for c in slept] == ["error", "error"]
@@ -323,13 +323,13 @@ def test_a_check_that_swallows_everything_does_not_swallow_the_deadline(look_at:
         f'{HEAD}import time\n@check("static")\ndef check_it(model):\n    """It."""\n    try:\n        time.sleep(60)\n'
         "    except Exception:\n        pass\n"
     )
-    report = look_at(manifest=CHECKED, deadline=time.time() + 1.5)
+    report = look_at(manifest=CHECKED, deadline=time.monotonic() + 1.5)
     assert "deadline" in str(status(report, "mine.it", "m")[1])
 
 
 def test_a_deadline_that_has_passed_leaves_everything_unknown(look_at: Examine, tmp_path: Path) -> None:
     write_full(tmp_path / "m")
-    report = look_at("m", deadline=time.time() - 1)
+    report = look_at("m", deadline=time.monotonic() - 1)
     assert {c.status for c in report.checks} <= {"error", "skip"}
     assert (report.verdict, report.exit_code) == ("unknown", 3)
 

@@ -30,7 +30,7 @@ def found(code: str, severity: Severity = "error") -> Callable[[Notes], list[Fin
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     write_full(tmp_path / "model")
-    request = Request(targets=("./model",), cwd=str(tmp_path), deadline=time.time() + 60)
+    request = Request(targets=("./model",), cwd=str(tmp_path), deadline=time.monotonic() + 60)
     return Run(request, select(request, {"HOME": str(tmp_path)}))
 
 

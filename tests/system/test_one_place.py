@@ -38,7 +38,7 @@ JOBS: dict[str, tuple[set[str], dict[str, str]]] = {
         {
             "sage_doctor/system/child.py": "the one way to run a child",
             "sage_doctor/probe/handle.py": "the probe: a child with a protocol, and stages that have deadlines",
-            "sage_doctor/gate/guard.py": "the gate's own process that cannot hang: forks itself",
+            "sage_doctor/system/guard.py": "a process that cannot hang, of the gate and of a check: forks itself",
         },
     ),
     "globs and walks": (

@@ -14,7 +14,7 @@ def run(work: str, *, seconds: float = 20) -> list[str]:
     """Return what was heard and the ending of work with this body."""
     code = f"""
 import os, signal, sys, time
-from sage_doctor.gate.guard import guarded
+from sage_doctor.system.guard import guarded
 def work(send):
 {textwrap.indent(textwrap.dedent(work), "    ")}
 ending = guarded(work, seconds={seconds}, on_message=lambda kind, value: print(kind, value))

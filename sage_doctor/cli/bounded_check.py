@@ -1,0 +1,216 @@
+"""An examination that ends in time whatever it meets: it is done in a child, and what it found until then is told.
+
+An alarm ends a check that computes for too long. A process that waits in the kernel, for a file system that does not
+answer, is ended by nothing: it is left behind.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+from sage_doctor import __version__
+from sage_doctor.errors import DoctorError, UsageError, system_refusal
+from sage_doctor.report import MACHINE, CheckResult, FailOn, MachineInfo, Report, conclude
+from sage_doctor.subjects.selection import Request
+from sage_doctor.system.guard import LIMIT, Send, guarded
+from sage_doctor.text import format_duration
+
+LATER_S: Final = 3.0  # the examination's own alarm comes first: then the report is complete
+DEFAULT_STATIC_S: Final = 600.0
+
+OnReport = Callable[[Report], None]
+
+
+class CheckCrashed(Exception):
+    """The examining process ended by a fault of the doctor's own; the text is its traceback or its last words."""
+
+
+def examine_in_time(
+    request: Request,
+    *,
+    jobs: int,
+    fail_on: FailOn,
+    timeout_s: float | None,
+    on_progress: Callable[[str], None],
+    on_report: OnReport,
+) -> int:
+    """Examine what a request is about, hand the report to `on_report`, record it, and return its exit code.
+
+    At the latest some seconds after `timeout_s` (the default of the level without it) the report says what was found by
+    then. Raises what `select` raises as `DoctorError`, `CheckCrashed`, and `KeyboardInterrupt`.
+    """
+    began, started = time.monotonic(), dt.datetime.now(dt.timezone.utc)
+    heard = _Heard(on_progress, on_report)
+    limit = timeout_s if timeout_s is not None else DEFAULT_STATIC_S
+    result = guarded(
+        lambda send: _examine(request, jobs, fail_on, timeout_s, send), seconds=limit + LATER_S, on_message=heard.take
+    )
+    if heard.refusal is not None:
+        raise heard.refusal
+    if heard.crash is not None:
+        raise CheckCrashed(heard.crash)
+    if heard.unshown is not None:
+        raise heard.unshown
+    if heard.exit_code is None:  # it is late, or died
+        if result.how == "late":
+            waited = format_duration(heard.limit or limit)
+            why = f"no answer within {waited}, in the stage '{heard.stage}': {result.detail}"
+        else:
+            why = f"{result.detail}, in the stage '{heard.stage}'"
+        report = _cut_short(heard, why, fail_on, started, time.monotonic() - began)
+        on_report(report)
+        return report.exit_code
+    return heard.exit_code
+
+
+class _Heard:
+    """What the child said so far."""
+
+    def __init__(self, on_progress: Callable[[str], None], on_report: OnReport) -> None:
+        self.stage = "start"
+        self.limit: float | None = None
+        self.began: dict[str, Any] = {}
+        self.outcomes: list[str] = []
+        self.refusal: DoctorError | None = None
+        self.crash: str | None = None
+        self.exit_code: int | None = None
+        self.unshown: Exception | None = None  # why the report could not be written: it is recorded all the same
+        self._on_progress = on_progress
+        self._on_report = on_report
+
+    def take(self, kind: str, value: Any) -> None:
+        """Take one message."""
+        if kind == LIMIT:
+            self.limit = value - LATER_S
+        elif kind == "stage":
+            self.stage = value
+            self._on_progress(value)
+        elif kind == "began":
+            self.began = value
+        elif kind == "outcome":
+            self.outcomes.append(value)
+        elif kind == "report":
+            report = Report.from_json(value)
+            self.exit_code = report.exit_code
+            try:
+                self._on_report(report)
+            except Exception as error:  # noqa: BLE001 - raised again once the child has ended
+                self.unshown = error
+        elif kind == "said":
+            sys.stderr.write(value)
+        elif kind == "refused":
+            self.refusal = (UsageError if value["usage"] else DoctorError)(value["text"])
+        elif kind == "crashed":
+            self.crash = value
+
+
+def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send) -> None:
+    """Do the examination, in the child."""
+    sys.stderr = _Relay(send)
+    try:
+        _examine_and_record(request, jobs, fail_on, timeout_s, send)
+    except DoctorError as error:
+        send("refused", {"text": str(error), "usage": isinstance(error, UsageError)})
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:  # noqa: BLE001 - told as what it is, by the parent
+        refusal = system_refusal(error)
+        if refusal is not None:
+            send("refused", {"text": refusal, "usage": False})
+        else:
+            debug = os.environ.get("SAGE_DOCTOR_DEBUG")
+            send("crashed", traceback.format_exc() if debug else f"{type(error).__name__}: {error}")
+
+
+def _examine_and_record(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send) -> None:
+    from sage_doctor.subjects.selection import select  # noqa: PLC0415 - usage errors need no pytest
+    from sage_doctor.suite.examine import examine  # noqa: PLC0415
+    from sage_doctor.suite.run import DEFAULT_DEEP_S, CheckOutcome  # noqa: PLC0415
+
+    send("stage", "reading the manifest and the directories")
+    selection = select(request)
+    if timeout_s is None:
+        send(LIMIT, (DEFAULT_STATIC_S if selection.level == "static" else DEFAULT_DEEP_S) + LATER_S)
+    host = selection.host
+    send("began", {"name": host.name, "roles": list(selection.roles), "level": selection.level})
+
+    def on_outcome(outcome: CheckOutcome) -> None:
+        if outcome.findings or outcome.result.status == "error":
+            send("outcome", outcome.to_text())
+
+    report = examine(
+        request,
+        jobs=jobs,
+        fail_on=fail_on,
+        on_progress=lambda text: send("stage", text),
+        on_outcome=on_outcome,
+        selection=selection,
+    )
+    recorder = None
+    if host.history_file is not None:
+        from sage_doctor.history import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
+
+        recorder = RunRecorder(selection, request, verb="check", jobs=jobs)
+        report = recorder.explained(report) if report.verdict != "healthy" else report
+    send("report", report.to_json())
+    for notice in recorder.record(report) if recorder is not None else ():  # once the report is shown
+        send("said", f"sage-doctor: {notice}; --no-history turns the history off\n")
+
+
+class _Relay:
+    """Standard error of the child: what a part of it writes there is written by the parent."""
+
+    encoding = "utf-8"
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def write(self, text: str) -> int:
+        """Send a text."""
+        if text:
+            self._send("said", text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept."""
+
+    def isatty(self) -> bool:
+        """Say no: progress is drawn by the parent."""
+        return False
+
+    def fileno(self) -> int:
+        """Return the descriptor, which leads nowhere in the child."""
+        return 2
+
+
+def _cut_short(heard: _Heard, why: str, fail_on: FailOn, started: dt.datetime, duration_s: float) -> Report:
+    """Return the report of an examination that did not end: what it had found until then still counts."""
+    from sage_doctor.suite.run import CheckOutcome  # noqa: PLC0415 - only where something hangs
+
+    outcomes = [CheckOutcome.from_text(text) for text in heard.outcomes]
+    level = heard.began.get("level", "static")
+    late = CheckResult(id="deadline", subject=MACHINE, level=level, status="error", duration_s=duration_s, reason=why)
+    checks = (*(o.result for o in outcomes), late)
+    findings = tuple(f for o in outcomes for f in o.findings)
+    verdict, exit_code = conclude(checks, findings, fail_on)
+    hostname = platform.node()
+    return Report(
+        doctor={"version": __version__, "python": platform.python_version()},
+        machine=MachineInfo(
+            name=heard.began.get("name", hostname), hostname=hostname, roles=tuple(heard.began.get("roles", ()))
+        ),
+        started_at=started.isoformat(timespec="seconds"),
+        duration_s=duration_s,
+        level=level,
+        verdict=verdict,
+        exit_code=exit_code,
+        checks=checks,
+        findings=findings,
+    )
