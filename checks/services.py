@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.budgets import over
-from sage_doctor.findings.services import in_trouble
+from sage_doctor.findings.services import another_answers, in_trouble
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import printable
@@ -62,6 +62,8 @@ def check_service_model(service: Service, ask: ServiceProber) -> Iterator[Findin
     trouble = ask.missing(service)
     if trouble is not None:
         yield in_trouble(service, trouble)
+    elif (answering := ask.instead(service)) is not None:
+        yield another_answers(service, answering)
 
 
 @check("generate", after=["*"])

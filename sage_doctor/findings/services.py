@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.service_fixes import service_fix
 from sage_doctor.report import Finding, Fix
-from sage_doctor.text import printable, shell_operand, shell_quote
+from sage_doctor.text import printable
 
 if TYPE_CHECKING:
     from sage_doctor.services import ServiceFailure
@@ -20,17 +21,18 @@ DECLARATIONS = declare(
         severity="error",
         title="The model service does not answer",
         cause="Nothing accepts connections at the URL, or the server there answers that it is unavailable.",
-        remediation="Start the service and look at its log. After a reboot, check that it is enabled.",
+        remediation="Start the service and look at its log. After a reboot, check that it is enabled. One that still "
+        "loads its model needs time: load_s in its budget.",
         shows=(r"Connection refused", r"ConnectionRefusedError", r"Failed to establish a new connection"),
     ),
     Declaration(
         code="service-answer-invalid",
         severity="error",
         title="Something else answers where the service should be",
-        cause="The server does not speak the API that sessions use: a web or login page, another program on that port, "
-        "a redirect, or an answer that never ends.",
+        cause="The server does not speak the API that sessions use (a web or login page, another program on that port, "
+        "a redirect, an answer that never ends), or cannot prove over TLS that it is the one in the URL.",
         remediation="Check with `curl` what answers. Correct url or api in the manifest, or move the program that took "
-        "the port.",
+        "the port. For a certificate of one's own, name its authority's file in SSL_CERT_FILE.",
     ),
     Declaration(
         code="service-key-missing",
@@ -38,6 +40,14 @@ DECLARATIONS = declare(
         title="The key for the service is not set",
         cause="cron and systemd do not read a shell's profile, so variables that it exports are not set there.",
         remediation="Set the variable in the unit (EnvironmentFile=) or the crontab.",
+    ),
+    Declaration(
+        code="service-refused",
+        severity="error",
+        title="The service refuses the request, and not for its key",
+        cause="The service, or a proxy before it, answers HTTP 403: it does not accept the host name in the URL, the "
+        "address that asks, or the account.",
+        remediation="Use a name in url that the service accepts, or allow this one where it is configured.",
     ),
     Declaration(
         code="service-key-refused",
@@ -57,6 +67,14 @@ DECLARATIONS = declare(
         shows=(r"model ['\"]?[\w.:/-]{1,120}['\"]? not found", r"model .{1,120}? does not exist"),
     ),
     Declaration(
+        code="service-name-ignored",
+        severity="warning",
+        title="The service answers with another model",
+        cause="A server of one model answers every request with it, whatever name is asked for.",
+        remediation="Name the model in the manifest as the service does, or start the service with the model or alias "
+        "that sessions mean.",
+    ),
+    Declaration(
         code="service-hung",
         severity="error",
         title="The service accepts requests but does not answer",
@@ -68,8 +86,8 @@ DECLARATIONS = declare(
         code="service-error",
         severity="error",
         title="The service answers with an error",
-        cause="The service has the model but cannot generate with it. Some services send the error message as if it "
-        "were an answer.",
+        cause="The service answers, but with an error instead of what the model says. Some services send the error "
+        "message as if it were an answer.",
         remediation="Look at the service's log, and paste its message into `sage-doctor explain -`.",
     ),
 )
@@ -77,10 +95,15 @@ DECLARATIONS = declare(
 
 CODES = {
     "down": "service-down",
+    "loading": "service-down",
+    "gateway": "service-down",
     "silent": "service-hung",
     "slow": "throughput-under-budget",
     "foreign": "service-answer-invalid",
+    "tls": "service-answer-invalid",
+    "refused": "service-refused",
     "key": "service-key-refused",
+    "busy": "service-error",
     "error": "service-error",
     "missing": "service-model-missing",
 }
@@ -96,60 +119,24 @@ def in_trouble(service: Service, trouble: ServiceFailure) -> Finding:
         code,
         f"the service at {printable(url, limit=200)} {trouble.message}",
         evidence={"url": url, "api": service.spec.api, "model": service.spec.model, **trouble.evidence},
-        fix=_fix(service, trouble),
+        fix=service_fix(service, trouble),
     )
 
 
-def _fix(service: Service, trouble: ServiceFailure) -> Fix:
-    if trouble.kind == "down":
-        return Fix(
-            summary="Start it and look at its log; after a reboot, check that it is enabled. If it runs elsewhere, "
-            "correct url in the manifest.",
-            commands=("systemctl list-units --failed", "ss -ltnp"),
-        )
-    if trouble.kind in ("silent", "slow"):
-        return Fix(
-            summary="Restart it. If it hangs again, see what it waits for: its log, the accelerator, a queue of other "
-            "requests. Raise load_s and first_token_ms in its budget only if it is known to be that slow.",
-        )
-    if trouble.kind == "foreign":
-        return Fix(
-            summary="Check what answers there, and correct url or api in the manifest.",
-            commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
-        )
-    if trouble.kind == "key":
-        return Fix(summary=_about_key(service))
-    if trouble.kind == "missing":
-        return _other_model(service, trouble)
-    return Fix(
-        summary="Look at the service's log: memory, a model file, or a prompt that its chat template cannot take. "
-        "`sage-doctor explain -` may recognise the message."
-    )
+def another_answers(service: Service, answering: str) -> Finding:
+    """Return the finding for a service that answers every name with its one model.
 
-
-def listing_url(service: Service) -> str:
-    """Return the whole URL of the list of models."""
-    root = service.spec.url.removesuffix("/v1")
-    return root + ("/v1/models" if service.spec.api == "openai" else "/api/tags")
-
-
-def _about_key(service: Service) -> str:
-    name = service.spec.api_key_env
-    if name is None:
-        return "Name the environment variable that holds the key as api_key_env in the manifest."
-    if not service.key:
-        return f"Set {name} where sage-doctor runs: cron and systemd do not read a shell's profile."
-    return f"Check that {name} holds the right key."
-
-
-def _other_model(service: Service, trouble: ServiceFailure) -> Fix:
-    from sage_doctor.manifest.names import nearest  # noqa: PLC0415 - only where something is wrong
-
-    names = [n for n in trouble.evidence.get("models", ()) if isinstance(n, str)]
-    near = nearest(service.spec.model, names) or (names[0] if len(names) == 1 else None)
-    hint = f' Did you mean model = "{printable(near, limit=100)}"?' if near else ""
-    pull = (f"ollama pull {shell_operand(service.spec.model)}",) if service.spec.api == "ollama" else ()
-    return Fix(
-        summary=f"Load the model into the service, or name it in the manifest as the service does.{hint}",
-        commands=pull,
+    A manifest that gives no `model` says nothing about which one it means.
+    """
+    shown, wanted = printable(answering, limit=100), printable(service.spec.model, limit=100)
+    return finding(
+        "service-name-ignored",
+        f"the service at {printable(service.spec.url, limit=200)} has no model {wanted}, and answers with {shown}, its "
+        "only one, whatever it is asked for",
+        severity="info" if service.spec.model == service.name else None,
+        evidence={"url": service.spec.url, "model": service.spec.model, "answering": answering},
+        fix=Fix(
+            summary=f'If it is the right one, write model = "{shown}" into the manifest; if not, start the service '
+            "with the one that sessions need."
+        ),
     )

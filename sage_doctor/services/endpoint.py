@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-ServiceFailureKind = Literal["down", "silent", "slow", "foreign", "key", "error", "missing"]
+ServiceFailureKind = Literal[
+    "down", "loading", "busy", "gateway", "silent", "slow", "unfinished", "foreign", "tls", "refused", "key", "error",
+    "missing",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,12 @@ class Timeouts:
 class ServiceFailure:
     """How a service failed.
 
-    `down`: no connection, or a response that says so. `silent`: connected, but no answer in time. `slow`: an answer
-    that was not complete when its time ran out. `foreign`: a response that does not belong to this API. `key`: the key
-    was refused. `error`: the service reported an error. `missing`: it does not have the model. `message` is the end of
-    a sentence that begins with `it`, safe to show.
+    `down`: no connection, or a response that says so. `loading`: it says that it still loads its model. `busy`: it has
+    too much to do. `gateway`: a proxy answers, and what is behind it does not. `silent`: connected, but no answer in
+    time. `slow`: an answer that was not complete when its time ran out. `unfinished`: the run's own time ended first.
+    `foreign`: a response that does not belong to this API. `tls`: no encrypted connection. `refused`: the request was
+    refused, and a key would not help. `key`: the key was refused. `error`: the service reported an error. `missing`: it
+    does not have the model. `message` is the end of a sentence that begins with `it`, safe to show.
     """
 
     kind: ServiceFailureKind

@@ -10,6 +10,9 @@ from typing import Any
 from sage_doctor.services.endpoint import Endpoint, ServiceError
 from sage_doctor.services.http_request import error_message, excerpt
 
+# Why an answer ended that is complete, of a server that gives no reason.
+DONE = "done"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEvent:
@@ -25,11 +28,10 @@ def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEve
     """Yield the events of a stream as they arrive. Raises `ServiceError` for an error, and for what is not a stream."""
     strange: list[str] = []
     started = False
-    for line in lines:
-        data = _data(line, endpoint)
-        if data is None:
-            continue
+    for line, data in _messages(lines, endpoint):
         if data == "[DONE]":
+            if started:
+                yield StreamEvent(ended=DONE)
             return
         try:
             value = json.loads(data)
@@ -50,14 +52,26 @@ def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEve
         raise _no_stream("\n".join(strange), endpoint)
 
 
-def _data(line: str, endpoint: Endpoint) -> str | None:
-    """Return the JSON text in a line, or None where it holds none: comments, names of events, empty lines."""
-    if endpoint.api == "openai":
-        if line.startswith("data:"):
-            return line[5:].strip() or None
-        if line.startswith((":", "event:", "id:", "retry:")):
-            return None
-    return line.strip() or None
+def _messages(lines: Iterable[str], endpoint: Endpoint) -> Iterator[tuple[str, str]]:
+    """Yield the lines that hold something, each with its text. Raises `ServiceError` for what is marked as an error."""
+    event = ""
+    for line in lines:
+        if endpoint.api != "openai":
+            if line.strip():
+                yield line, line.strip()
+            continue
+        field, _, rest = line.partition(":")
+        rest = rest.strip()
+        if field == "event":
+            event = rest
+        elif rest and (field == "error" or (field == "data" and event == "error")):
+            # llama.cpp until 2025 had a field `error` of its own, others call the event so.
+            raise ServiceError("error", f"answers the prompt with an error: {excerpt(rest, endpoint)}")
+        elif field == "data":
+            if rest:
+                yield line, rest
+        elif line.strip() and field not in ("", "id", "retry"):
+            yield line, line.strip()
 
 
 def _no_stream(text: str, endpoint: Endpoint) -> ServiceError:

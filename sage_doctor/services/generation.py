@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from sage_doctor.probe.degeneration import Degeneration, find_degeneration
+from sage_doctor.services.dialect import Dialect
 from sage_doctor.services.endpoint import Endpoint, ServiceError, ServiceFailure, Timeouts
-from sage_doctor.services.events import StreamEvent, parse_event, parse_stream
-from sage_doctor.services.http_request import Reply, error_text, http_request, raise_for_status
+from sage_doctor.services.events import DONE, StreamEvent, parse_event, parse_stream
+from sage_doctor.services.http_request import Reply, error_body, excerpt, http_request
+from sage_doctor.services.statuses import raise_for_status
+from sage_doctor.services.waiting import once_loaded
 from sage_doctor.text import printable
 
 WARM_UP = "Hi"
@@ -23,6 +25,14 @@ _ERROR_TEXT = re.compile(
     r"\s*(?:\[(?:fatal )?error\]|(?:server |runtime |fatal )?error\s*[:\-(]|internal server error"
     r"|traceback \(most recent call last\)|(?-i:[A-Z]\w*(?:Error|Exception)): )",
     re.IGNORECASE,
+)
+# vLLM, OpenAI, Ollama, LM Studio and llama.cpp's router; LiteLLM; `transformers serve` with a model of its own;
+# `mlx_lm.server`, which asks the Hub; llama-swap; OpenRouter.
+_NO_MODEL = re.compile(
+    r"\bmodel\b.{0,120}?(?:\bnot found\b|\bdoes not exist\b)|\bno models? (?:is |are )?loaded\b"
+    r"|\binvalid model name\b|\bserver is pinned to\b|\brepository not found\b|\bnot a valid model id\b"
+    r"|\bcould not find (?:real )?model|\bno (?:router|handler) for requested model\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _WORDS = re.compile(r"\w+|[^\w\s]")
 
@@ -59,30 +69,28 @@ def generate(
     """
     try:
         started = time.monotonic()
-        path = _warm_up(endpoint, model, timeouts)
+        dialect, _ = once_loaded(lambda: _warm_up(endpoint, model, timeouts), timeouts)
         ready_s = time.monotonic() - started
-        return _measure_answer(endpoint, path, model, prompt, most_tokens, timeouts, ready_s)
+        return _measure_answer(endpoint, dialect, model, prompt, most_tokens, timeouts, ready_s)
     except ServiceError as found:
         return found.failure
 
 
-def _warm_up(endpoint: Endpoint, model: str, timeouts: Timeouts) -> str:
-    """Generate one token, and return the API path that this service supports."""
-    paths = ["/api/generate"] if endpoint.api == "ollama" else ["/v1/chat/completions", "/v1/completions"]
-    for api_path in paths:
+def _warm_up(endpoint: Endpoint, model: str, timeouts: Timeouts) -> Dialect:
+    """Generate one token, and return in which dialect this service was asked."""
+    dialect = Dialect.first(endpoint)
+    while True:
         try:
-            for _event, _arrived in _stream(endpoint, api_path, model, WARM_UP, 1, timeouts, rest_s=timeouts.token_s):
+            for _event, _arrived in _stream(endpoint, dialect, model, WARM_UP, 1, timeouts, rest_s=timeouts.token_s):
                 pass
-        except _UnsupportedPath as nothing:
-            if api_path == paths[-1]:
-                raise nothing.error from None
+        except _NotUnderstood as refusal:
+            dialect = refusal.instead
         else:
-            return api_path
-    raise AssertionError("one of the paths was returned or raised for")
+            return dialect
 
 
 def _measure_answer(
-    endpoint: Endpoint, path: str, model: str, prompt: str, most_tokens: int, timeouts: Timeouts, ready_s: float
+    endpoint: Endpoint, dialect: Dialect, model: str, prompt: str, most_tokens: int, timeouts: Timeouts, ready_s: float
 ) -> Generation:
     texts: list[str] = []
     times: list[float] = []
@@ -90,19 +98,19 @@ def _measure_answer(
     tokens: int | None = None
     answering_model = ""
     started = time.monotonic()
-    for event, arrived in _stream(endpoint, path, model, prompt, most_tokens, timeouts, rest_s=timeouts.all_s):
+    for event, arrived in _stream(endpoint, dialect, model, prompt, most_tokens, timeouts, rest_s=timeouts.all_s):
         if event.text:
             texts.append(event.text)
             times.append(arrived)
         if event.tokens is not None:
             tokens = event.tokens
         answering_model = event.model or answering_model
-        last = event if event.ended else last
+        last = event if event.ended and not last.ended else last
     text = endpoint.without_key("".join(texts))
     count = tokens or len(texts)
     first = times[0] if times else time.monotonic()
     decoding = times[-1] - first if times else 0.0
-    ended = last.ended not in ("", "length")
+    ended = last.ended not in ("", "length", DONE)
     return Generation(
         text=text[:_MOST_TEXT],
         tokens=count,
@@ -130,26 +138,33 @@ def _as_ids(texts: list[str]) -> list[int]:
     return [numbers.setdefault(piece, len(numbers)) for piece in pieces]
 
 
-class _UnsupportedPath(Exception):
-    """The service does not support this API path, but may support another."""
+class _NotUnderstood(Exception):
+    """The service does not understand this form of the request, and may understand another."""
 
-    def __init__(self, error: ServiceError) -> None:
-        self.error = error
+    def __init__(self, instead: Dialect) -> None:
+        self.instead = instead
 
 
 def _stream(
-    endpoint: Endpoint, api_path: str, model: str, prompt: str, most_tokens: int, timeouts: Timeouts, *, rest_s: float
+    endpoint: Endpoint,
+    dialect: Dialect,
+    model: str,
+    prompt: str,
+    most_tokens: int,
+    timeouts: Timeouts,
+    *,
+    rest_s: float,
 ) -> Iterator[tuple[StreamEvent, float]]:
-    """Yield the events of an answer, each with the time it arrived. Raises `ServiceError` and `_UnsupportedPath`."""
-    path = endpoint.path(api_path)
+    """Yield the events of an answer, each with the time it arrived. Raises `ServiceError` and `_NotUnderstood`."""
+    path = endpoint.path(dialect.path)
     count, ended, text_count, out_of_time = 0, False, 0, False
     first_s = timeouts.first_s
-    body = _body(api_path, model, prompt, most_tokens)
+    body = dialect.body(model, prompt, most_tokens)
     try:
         with http_request(endpoint, path, timeouts, all_s=first_s + rest_s, idle_s=first_s, body=body) as reply:
             raise_for_status(reply, endpoint, path)
             if reply.status != 200:
-                _raise_for_error(reply, endpoint, api_path, model)
+                _raise_for_error(reply, endpoint, dialect, model)
             try:
                 for event in _events(reply, endpoint):
                     count += 1
@@ -166,19 +181,23 @@ def _stream(
             finally:
                 out_of_time = reply.still_coming
     except ServiceError as found:
-        if found.failure.kind == "silent":
-            raise _timeout_error(text_count, most_tokens, out_of_time=out_of_time and text_count > 1) from found
-        raise
+        raise _with_progress(found, text_count, most_tokens, out_of_time=out_of_time and text_count > 1) from None
     if not ended:
         if text_count == 0 and count == 0:
             raise ServiceError("foreign", f"answers {path} with an empty response")
         raise ServiceError("error", f"ends in the middle of its answer, after {text_count} piece(s), without a reason")
 
 
-def _timeout_error(text_count: int, most_tokens: int, *, out_of_time: bool) -> ServiceError:
-    """Return the error for an answer that did not come in time: not at all, in part, or too slowly."""
+def _with_progress(found: ServiceError, text_count: int, most_tokens: int, *, out_of_time: bool) -> ServiceError:
+    """Return the error for an answer that did not come in time: not at all, in part, or too slowly. Others stay."""
+    kind = found.failure.kind
+    if kind not in ("silent", "unfinished") or "status" in found.failure.evidence:
+        return found
     evidence = {"pieces": text_count, "asked_for": most_tokens}
     so_far = f"{text_count} piece(s) of at most {most_tokens} token(s)"
+    if kind == "unfinished":
+        state = f"had not finished its answer, after {so_far}," if text_count else "had not generated anything"
+        return ServiceError(kind, state, **evidence)
     if out_of_time:
         return ServiceError("slow", f"was still generating when its time ran out: {so_far}", **evidence)
     if text_count:
@@ -198,25 +217,17 @@ def _events(reply: Reply, endpoint: Endpoint) -> Iterator[StreamEvent]:
     yield from parse_stream(reply.lines(), endpoint)
 
 
-def _raise_for_error(reply: Reply, endpoint: Endpoint, api_path: str, model: str) -> None:
-    text_excerpt = error_text(reply, endpoint)
+def _raise_for_error(reply: Reply, endpoint: Endpoint, dialect: Dialect, model: str) -> None:
+    body = error_body(reply)
+    text = excerpt(body, endpoint)
     status = reply.status
-    lower = text_excerpt.lower()
     shown = printable(model, limit=100)
-    if status in (400, 404) and "model" in lower and ("not found" in lower or "does not exist" in lower):
-        raise ServiceError("missing", f"does not have {shown}: {text_excerpt}", status=status)
-    error = ServiceError("error", f"answers the prompt with HTTP {status}: {text_excerpt or 'no text'}", status=status)
-    if api_path.endswith("/chat/completions") and (status in (404, 405, 501) or "chat template" in lower):
-        raise _UnsupportedPath(error)
-    raise error
-
-
-def _body(api_path: str, model: str, prompt: str, most_tokens: int) -> Mapping[str, Any]:
-    if api_path == "/api/generate":
-        options = {"num_predict": most_tokens, "temperature": 0}
-        return {"model": model, "prompt": prompt, "stream": True, "options": options}
-    common = {"model": model, "max_tokens": most_tokens, "temperature": 0, "stream": True}
-    common["stream_options"] = {"include_usage": True}
-    if api_path.endswith("/chat/completions"):
-        return {**common, "messages": [{"role": "user", "content": prompt}]}
-    return {**common, "prompt": prompt}
+    if status in (400, 404, 422, 502) and (_NO_MODEL.search(text) or '"model_not_found"' in body):
+        raise ServiceError("missing", f"does not have {shown}: {text}", status=status)
+    instead = dialect.after_refusal(status, text)
+    if instead is not None:
+        raise _NotUnderstood(instead)
+    if status in (404, 405) and endpoint.api == "ollama":
+        message = f'answers HTTP {status} to {endpoint.path(dialect.path)}: is it really api = "ollama", not "openai"?'
+        raise ServiceError("foreign", message, status=status)
+    raise ServiceError("error", f"answers the prompt with HTTP {status}: {text or 'no text'}", status=status)

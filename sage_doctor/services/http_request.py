@@ -30,6 +30,7 @@ class Reply:
         self.status = response.status
         self.content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         self.location = response.getheader("Location") or ""
+        self.server = printable(endpoint.without_key(response.getheader("Server") or ""), limit=60)
         self.arrived = self._started = time.monotonic()
 
     @property
@@ -45,7 +46,7 @@ class Reply:
     def chunks(self) -> Iterator[bytes]:
         """Yield the chunks of the body; `arrived` is when the last one came. Raises `ServiceError`."""
         while True:
-            with _as_service_error(self._endpoint):
+            with _as_service_error(self._endpoint, self._deadline):
                 chunk = self._response.read1(_STEP)
             self.arrived = time.monotonic()
             self._received += len(chunk)
@@ -88,7 +89,7 @@ def http_request(
 
     The whole takes no more than `all_s` seconds, and each wait within it no more than `idle_s`.
     """
-    deadline = Deadline(timeouts.within(timeouts.connect_s), timeouts.connect_s)
+    deadline = Deadline(timeouts.within(timeouts.connect_s), timeouts.connect_s, timeouts.until)
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
     headers = {"Accept": "application/json, text/event-stream, application/x-ndjson", "Accept-Encoding": "identity"}
     headers |= {"User-Agent": "sage-doctor", "Connection": "close"}
@@ -99,7 +100,7 @@ def http_request(
         data = json.dumps(body).encode("ascii")
         headers["Content-Type"] = "application/json"
     try:
-        with _as_service_error(endpoint):
+        with _as_service_error(endpoint, deadline):
             connection.sock = cast("Any", connect(endpoint, deadline))
             deadline.until, deadline.idle_s = timeouts.within(all_s), idle_s
             connection.request("POST" if data is not None else "GET", path, data, headers)
@@ -112,11 +113,13 @@ def http_request(
 
 
 @contextlib.contextmanager
-def _as_service_error(endpoint: Endpoint) -> Iterator[None]:
+def _as_service_error(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
     """Turn the library's exceptions into `ServiceError`. Their messages may contain anything, so few are shown."""
     try:
         yield
     except TimeoutError as error:
+        if deadline.run_is_over:
+            raise ServiceError("unfinished", "had not answered") from error
         raise ServiceError("silent", "accepts connections but does not answer in time") from error
     except http.client.RemoteDisconnected as error:
         raise ServiceError("down", "closes each connection without an answer") from error
@@ -138,27 +141,17 @@ def _as_service_error(endpoint: Endpoint) -> Iterator[None]:
         raise ServiceError("foreign", "answers something that is not HTTP") from error
 
 
-def raise_for_status(reply: Reply, endpoint: Endpoint, path: str) -> None:
-    """Raise `ServiceError` for a refused key and for a redirect."""
-    if reply.status in (401, 403):
-        asked = "with the key it was sent" if endpoint.key else "without a key"
-        raise ServiceError("key", f"refuses to answer {asked} (HTTP {reply.status})", status=reply.status)
-    if 300 <= reply.status < 400:
-        to = printable(endpoint.without_key(reply.location), limit=200) or "nowhere"
-        raise ServiceError(
-            "foreign",
-            f"redirects {path} to {to} (HTTP {reply.status}); redirects are not followed",
-            status=reply.status,
-        )
+def error_body(reply: Reply) -> str:
+    """Return the body of an error response, empty where none arrives."""
+    try:
+        return reply.body()
+    except ServiceError:
+        return ""
 
 
 def error_text(reply: Reply, endpoint: Endpoint) -> str:
     """Return the text of an error response, on one line, safe to show."""
-    try:
-        text = reply.body()
-    except ServiceError:
-        return ""
-    return excerpt(text, endpoint)
+    return excerpt(error_body(reply), endpoint)
 
 
 def excerpt(text: str, endpoint: Endpoint) -> str:
@@ -182,6 +175,8 @@ def error_message(value: object) -> str | None:
             found = found.get("message") or json.dumps(found)
         if found:
             return found if isinstance(found, str) else json.dumps(found)
-    if value.get("object") == "error":
-        return str(value.get("message") or "an error without a message")
+    message = value.get("message")
+    # The whole of it is the error: vLLM's old form, and what llama.cpp writes behind `error:`.
+    if value.get("object") == "error" or (isinstance(message, str) and ("code" in value or "error_type" in value)):
+        return str(message or "an error without a message")
     return None

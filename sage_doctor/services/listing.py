@@ -3,44 +3,79 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sage_doctor.services.endpoint import Endpoint, ServiceError, ServiceFailure, Timeouts
-from sage_doctor.services.http_request import error_text, excerpt, http_request, raise_for_status
+from sage_doctor.services.http_request import error_body, error_text, excerpt, http_request
+from sage_doctor.services.model_names import (
+    ListedModel,
+    is_in_ollamas_cloud,
+    is_ollamas,
+    listed_model,
+    may_ignore_names,
+    ollama_name,
+    one_for_all,
+    shows_when_asked,
+)
+from sage_doctor.services.statuses import raise_for_status
+from sage_doctor.services.waiting import once_loaded
 from sage_doctor.text import printable
 
+# As nginx says it, and as servers in Go do.
+_WANTS_TLS = re.compile(r"HTTP request (?:was sent )?to (?:an )?HTTPS (?:port|server)")
 PATHS = {"openai": "/v1/models", "ollama": "/api/tags"}
 _MOST_MODELS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The model names that a service lists. `problem` says why there are none if the list itself fails."""
+    """The models that a service lists. `problem` says why there are none if the list itself fails.
 
-    models: tuple[str, ...]
+    `waited_s` is how long the service still loaded its model before it answered.
+    """
+
+    entries: tuple[ListedModel, ...] = ()
+    api: str = "openai"
     problem: str = ""
+    waited_s: float = 0.0
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every name in the list, aliases included."""
+        return tuple(dict.fromkeys(n for entry in self.entries for n in entry.names))
+
+    @property
+    def one_for_all(self) -> str:
+        """The program that answers every name with its one model, empty where names count or it is not known."""
+        return one_for_all(self.entries)
+
+    @property
+    def may_ignore_names(self) -> bool:
+        """Whether the service has one model and perhaps answers every name with it."""
+        return self.api == "openai" and may_ignore_names(self.entries)
 
     def has(self, name: str) -> Literal["yes", "no", "unknown"]:
-        """Return whether a model is there.
-
-        Ollama leaves out the tag `latest`. `transformers serve` lists the Hugging Face cache and not the directory it
-        was started with: whether it has a model that is named by its path shows only when it is asked.
-        """
+        """Return whether the service has a model of that name; `unknown` where only asking it shows."""
         if self.problem:
             return "unknown"
-        if name in self.models or f"{name}:latest" in self.models:
+        names = self.models
+        if name in names or name.removesuffix("@main") in names:  # `transformers serve` leaves out this revision
             return "yes"
-        by_path = name.startswith("/") and not any(m.startswith("/") for m in self.models)
-        return "unknown" if by_path else "no"
+        if self.api == "ollama" or is_ollamas(self.entries):
+            if ollama_name(name) in map(ollama_name, names):
+                return "yes"
+            return "unknown" if is_in_ollamas_cloud(name) else "no"
+        return "unknown" if self.one_for_all or shows_when_asked(self.entries, name) else "no"
 
 
 def list_models(endpoint: Endpoint, timeouts: Timeouts) -> Listing | ServiceFailure:
     """Return what the service lists. Never raises for what a service does."""
     path = endpoint.path(PATHS[endpoint.api])
     try:
-        return _listed(endpoint, path, timeouts)
+        found, waited_s = once_loaded(lambda: _listed(endpoint, path, timeouts), timeouts)
+        return replace(found, waited_s=waited_s)
     except ServiceError as found:
         return found.failure
 
@@ -50,15 +85,18 @@ def _listed(endpoint: Endpoint, path: str, timeouts: Timeouts) -> Listing:
         raise_for_status(reply, endpoint, path)
         if reply.status == 500:
             # `transformers serve` does that where there is no Hugging Face cache, and generates all the same.
-            return Listing(models=(), problem=f"{path} answers HTTP 500: {error_text(reply, endpoint)}")
-        if reply.status > 500 or reply.status == 429:
+            return Listing(problem=f"{path} answers HTTP 500: {error_text(reply, endpoint)}")
+        if reply.status > 500:
             shown_text = error_text(reply, endpoint)
             raise ServiceError("down", f"answers HTTP {reply.status} to {path}: {shown_text}", status=reply.status)
         if reply.status != 200:
             other = "ollama" if endpoint.api == "openai" else "openai"
+            question = f'is it really api = "{endpoint.api}", not "{other}"?'
+            if not endpoint.tls and _WANTS_TLS.search(error_body(reply)):
+                question = "it speaks TLS, so the URL has to begin with https://"
             raise ServiceError(
                 "foreign",
-                f'answers HTTP {reply.status} to {path}: is it really api = "{endpoint.api}", not "{other}"?',
+                f"answers HTTP {reply.status} to {path}: {question}",
                 status=reply.status,
             )
         text = reply.body()
@@ -74,13 +112,11 @@ def _listed(endpoint: Endpoint, path: str, timeouts: Timeouts) -> Listing:
             content_type=kind,
         ) from error
     key = "data" if endpoint.api == "openai" else "models"
-    found = value.get(key) if isinstance(value, dict) else None
+    found = value.get(key, value) if isinstance(value, dict) else None
+    if found is None and isinstance(value, dict):
+        found = []  # how Go writes a list without entries
     if not isinstance(found, list):
         shown_text = excerpt(text, endpoint)
         raise ServiceError("foreign", f"answers {path} without a list of models: {shown_text}")
-    return Listing(models=tuple(_names(found[:_MOST_MODELS], "id" if endpoint.api == "openai" else "name")))
-
-
-def _names(entries: Sequence[object], key: str) -> list[str]:
-    names = [e.get(key) for e in entries if isinstance(e, dict)]
-    return list(dict.fromkeys(n for n in names if isinstance(n, str)))
+    entries = [listed_model(e, "id" if endpoint.api == "openai" else "name") for e in found[:_MOST_MODELS]]
+    return Listing(entries=tuple(e for e in entries if e is not None), api=endpoint.api)

@@ -12,14 +12,32 @@ from sage_doctor.services.endpoint import Endpoint, ServiceError
 from sage_doctor.text import printable
 
 _MOST_ADDRESSES = 4
+_NO_HANDSHAKE = "accepts connections but does not begin an encrypted one in time"
+# How OpenSSL calls what a server sends that speaks plain HTTP, or something else.
+_NOT_TLS = {
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+}
 
 
 class Deadline:
-    """The deadline of the next read: `until`, and no later than `idle_s` after it began. Raises `TimeoutError`."""
+    """The deadline of the next read: `until`, and no later than `idle_s` after it began. Raises `TimeoutError`.
 
-    def __init__(self, until: float, idle_s: float) -> None:
+    `run_until` is when the run's own time ends: what was not answered by then says nothing about the service.
+    """
+
+    def __init__(self, until: float, idle_s: float, run_until: float) -> None:
         self.until = until
         self.idle_s = idle_s
+        self.run_until = run_until
+
+    @property
+    def run_is_over(self) -> bool:
+        """Whether the run's own time is over; a timeout may end a little early."""
+        return time.monotonic() >= self.run_until - 0.1
 
     def remaining_s(self) -> float:
         """Return how long the next read may take, in seconds."""
@@ -82,8 +100,10 @@ def connect(endpoint: Endpoint, deadline: Deadline) -> TimedSocket:
             sock.settimeout(deadline.remaining_s())
             sock.connect(address)
             return TimedSocket(_encrypted(sock, endpoint, deadline) if endpoint.tls else sock, deadline)
-        except TimeoutError:
+        except TimeoutError as error:
             sock.close()
+            if deadline.run_is_over:
+                raise ServiceError("unfinished", "had not accepted a connection") from error
             reason = reason or "no connection in time"
         except OSError as error:
             sock.close()
@@ -100,12 +120,18 @@ def _encrypted(sock: socket.socket, endpoint: Endpoint, deadline: Deadline) -> s
     sock.settimeout(deadline.remaining_s())
     try:
         return ssl.create_default_context().wrap_socket(sock, server_hostname=endpoint.host)
+    except TimeoutError as error:
+        kind, what = ("unfinished", "had not answered") if deadline.run_is_over else ("silent", _NO_HANDSHAKE)
+        raise ServiceError(kind, what) from error  # type: ignore[arg-type]
     except ssl.SSLCertVerificationError as error:
-        raise ServiceError(
-            "foreign", f"has a certificate that is not trusted: {printable(error.verify_message)}"
-        ) from error
+        message = f"has a certificate that is not trusted here: {printable(error.verify_message, limit=200)}"
+        evidence = {"reason": "certificate", "verify_code": error.verify_code, "verify_message": error.verify_message}
+        raise ServiceError("tls", message, **evidence) from error
     except ssl.SSLError as error:
-        raise ServiceError("foreign", "does not speak TLS: is the URL's https right?") from error
+        if error.reason in _NOT_TLS:
+            raise ServiceError("foreign", "does not speak TLS: is the URL's https right?") from error
+        reason = printable((error.reason or str(error)).replace("_", " ").lower(), limit=200)
+        raise ServiceError("tls", f"breaks off the encrypted connection: {reason}", reason="handshake") from error
 
 
 def _addresses(endpoint: Endpoint, deadline: Deadline) -> list[tuple[Any, Any]]:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.report import at_least
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import Service
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
 # How much slower than its budget a service may be before it counts as hung: until then it is slow, and measured.
 _GRACE = 10.0
 _LOAD_GRACE = 4.0
+_LIST_S = 10.0
 _LEAST_FIRST_S = 2.0
 _LEAST_TOKEN_S = 10.0
 _LEAST_REST_S = 20.0
 
 
 class ServiceProber:
-    """Hands out what each service lists and says, asking when that is first wanted."""
+    """Hands out what each service lists and says, asking when that is first wanted.
+
+    What did not come before the run's own time ended is no answer: the check that asks first fails to run, and those
+    that ask later have nothing to judge.
+    """
 
     def __init__(self, selection: Selection, request: Request) -> None:
         self._level = selection.level
@@ -32,6 +38,7 @@ class ServiceProber:
         self._services = {s.name: s for s in selection.services}
         self._listings: dict[str, Listing | ServiceFailure] = {}
         self._generations: dict[str, Generation | ServiceFailure] = {}
+        self._unfinished: set[str] = set()
 
     def listing(self, service: Service) -> Listing | ServiceFailure:
         """Return which models the service lists. Never raises for the service."""
@@ -39,6 +46,7 @@ class ServiceProber:
             from sage_doctor.services import list_models  # noqa: PLC0415 - a run without services needs no HTTP
 
             self._listings[service.name] = list_models(_endpoint(service), self._timeouts(service))
+        self._raise_if_unfinished(service, self._listings[service.name])
         return self._listings[service.name]
 
     def speech(self, service: Service) -> Generation | ServiceFailure:
@@ -54,8 +62,27 @@ class ServiceProber:
                 most_tokens=spec.max_new_tokens,
                 timeouts=self._timeouts(service),
             )
-            self._generations[service.name] = self._wrong_model(service, said) or said
+            self._generations[service.name] = self._wrong_model(service, said) or self._with_wait(service, said)
+        self._raise_if_unfinished(service, self._generations[service.name])
         return self._generations[service.name]
+
+    def _raise_if_unfinished(self, service: Service, found: Listing | Generation | ServiceFailure) -> None:
+        if getattr(found, "kind", "") != "unfinished":
+            return
+        if service.name in self._unfinished:
+            raise NotApplicable("the time for this run ended before the service had answered")
+        self._unfinished.add(service.name)
+        raise DoctorError(
+            f"the service at {printable(service.spec.url, limit=200)} {getattr(found, 'message', '')} when the time "
+            "for this run ended; give it more (--timeout)"
+        )
+
+    def _with_wait(self, service: Service, said: Generation | ServiceFailure) -> Generation | ServiceFailure:
+        """Add to the time until the service was ready what it took to load before it would even list its models."""
+        waited_s = getattr(self._listings.get(service.name), "waited_s", 0.0)
+        from sage_doctor.services import ServiceFailure  # noqa: PLC0415 - likewise
+
+        return said if isinstance(said, ServiceFailure) else replace(said, ready_s=said.ready_s + waited_s)
 
     def _wrong_model(self, service: Service, said: Generation | ServiceFailure) -> ServiceFailure | None:
         """Return that another model answered, where the list of models could not tell whether this one is there."""
@@ -64,10 +91,28 @@ class ServiceProber:
         found, wanted = self.listing(service), service.spec.model
         if not isinstance(found, Listing) or found.has(wanted) != "unknown" or not isinstance(said, Generation):
             return None
-        if not wanted.startswith("/") or not said.model or said.model.startswith(wanted):
+        if found.one_for_all or not wanted.startswith("/") or not said.model or said.model.startswith(wanted):
             return None
         message = f"answers for {printable(wanted, limit=100)} with {printable(said.model, limit=100)}"
         return ServiceFailure(kind="missing", message=message, evidence={"models": [said.model]})
+
+    def instead(self, service: Service) -> str | None:
+        """Return which model answers under a name that the service does not list, or None where the name counts."""
+        from sage_doctor.services import Generation, Listing  # noqa: PLC0415 - likewise
+
+        found, wanted = self.listing(service), service.spec.model
+        if not isinstance(found, Listing) or found.has(wanted) == "yes":
+            return None
+        if found.one_for_all:
+            return found.models[0]
+        if not self._is_to_be_asked(service, found):
+            return None
+        said = self.speech(service)
+        return found.models[0] if isinstance(said, Generation) else None
+
+    def _is_to_be_asked(self, service: Service, found: Listing) -> bool:
+        """Return whether asking shows more than a list without the name: many servers of one model take any name."""
+        return found.may_ignore_names and at_least(self._level, "generate") and service.required
 
     def missing(self, service: Service) -> ServiceFailure | None:
         """Return that the service does not have the model, where it lists others and not this one."""
@@ -75,6 +120,8 @@ class ServiceProber:
 
         found = self.listing(service)
         if not isinstance(found, Listing) or found.has(service.spec.model) != "no":
+            return None
+        if self.instead(service) is not None:
             return None
         wanted = printable(service.spec.model, limit=100)
         message = f"does not have {wanted}; it has {join_limited(list(found.models)) or 'no model at all'}"
@@ -106,7 +153,7 @@ class ServiceProber:
             left = max(1.0, self._request.deadline - time.monotonic() - LEFT_FOR_REPORT_S)
         until = time.monotonic() + left
         budget = service.spec.budget
-        patience = Timeouts(until=until)
+        patience = Timeouts(until=until, list_s=_LIST_S)
         if budget.load_s is not None:
             first_s = _LEAST_FIRST_S + _LOAD_GRACE * budget.load_s + _GRACE * (budget.first_token_ms or 0) / 1000
             patience = replace(patience, first_s=first_s)

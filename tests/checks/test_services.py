@@ -7,30 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from sage_doctor.suite import service_prober
 from tests.services.behaving import KEY, WORDS
 from tests.services.running import base, closed_port
 
 from .cases import Bench, Build, Case, Cases
 
 CASES = Cases()
-# So that the test of a service that hangs does not wait for a minute: the deadline of the run, of which three seconds
-# are left for the report.
-NEVER_END = {"list-silent": 4, "list-drip": 4, "silent": 4, "drip": 4, "half": 5, "slow": 5}
 SHORT = "budget = { load_s = 0.1 }"
 
 
-def service(how: str, text: str = "", *, url: str = "") -> Build:
+def service(how: str, text: str = "", *, url: str = "", name: str = "tiny") -> Build:
     def build(bench: Bench) -> None:
-        bench.deadline_s = NEVER_END.get(how)
         where = url or f"{base()}/{how}"
-        bench.manifest(f'[models.s]\nkind = "service"\nurl = "{where}"\nmodel = "tiny"\n{text}\n', "s")
+        bench.manifest(f'[models.s]\nkind = "service"\nurl = "{where}"\nmodel = "{name}"\n{text}\n', "s")
 
     build.__name__ = how
     return build
 
 
-def ollama(how: str, text: str = "") -> Build:
-    return service(how, f'api = "ollama"\n{text}')
+def ollama(how: str, text: str = "", *, name: str = "tiny") -> Build:
+    return service(how, f'api = "ollama"\n{text}', name=name)
 
 
 WITH_KEY = 'api_key_env = "SAGE_KEY"'
@@ -59,7 +56,16 @@ CASES.passes("check_service_reachable")(service("list-500"))
 CASES.passes("check_service_reachable")(with_key("list-key", KEY))
 CASES.passes("check_service_reachable")(ollama("well"))
 for how, code, says in [
-    ("list-503", "service-down", "answers HTTP 503 to /list-503/v1/models: Loading model"),
+    ("list-503", "service-down", "is still loading its model (HTTP 503: Loading model), after 2 s of waiting"),
+    ("list-maintenance", "service-down", "answers HTTP 503 to /list-maintenance/v1/models: a web page"),
+    ("list-502", "service-down", "is behind a proxy that does not reach it (HTTP 502: a web page)"),
+    ("list-522", "service-down", "is behind a proxy that does not reach it (HTTP 522"),
+    ("list-504", "service-hung", "is behind a proxy that got no answer from it in time (HTTP 504"),
+    ("list-429", "service-error", "takes no more requests now (HTTP 429: Rate limit"),
+    ("list-403", "service-refused", "refuses the request (HTTP 403)"),
+    ("list-403-page", "service-refused", "refuses the request (HTTP 403): a web page"),
+    ("list-403-key", "service-key-refused", "without a key (HTTP 403)"),
+    ("list-https", "service-answer-invalid", "it speaks TLS, so the URL has to begin with https://"),
     ("list-closed", "service-down", "closes each connection without an answer"),
     ("list-silent", "service-hung", "does not answer in time"),
     ("list-drip", "service-hung", "does not answer in time"),
@@ -73,7 +79,13 @@ for how, code, says in [
     ("list-not-http", "service-answer-invalid", "not HTTP"),
     ("list-key", "service-key-refused", "without a key (HTTP 401)"),
 ]:
-    CASES.finds("check_service_reachable", code, says)(service(how))
+    CASES.finds("check_service_reachable", code, says)(service(how, SHORT))
+for how in ("list-null", "list-empty", "list-loading"):
+    CASES.passes("check_service_reachable")(service(how))
+CASES.finds("check_service_reachable", "service-refused", "refuses requests for the host 127.0.0.1 (HTTP 403)")(
+    ollama("list-403")
+)
+CASES.finds("check_service_reachable", "service-refused", "is not signed in there")(ollama("list-signin"))
 CASES.finds("check_service_reachable", "service-key-refused", "with the key")(with_key("list-key", "wrong"))
 
 
@@ -97,10 +109,42 @@ CASES.passes("check_service_model")(ollama("well", "[machines.x]"))
 CASES.finds("check_service_model", "service-model-missing", "does not have tiny; it has smollm2-135m, qwen")(
     service("other")
 )
+for how in ("list-alias", "list-lmstudio", "list-ollama", "list-litellm"):
+    CASES.passes("check_service_model")(service(how))
+for name in ("TINY", "tiny:latest", "Tiny:LATEST", "library/tiny", "registry.ollama.ai/library/tiny", "glm-4.6:cloud"):
+    CASES.passes("check_service_model")(ollama("well", name=name))
+for how, answering in [
+    ("list-llamacpp", "/models/qwen2.5-0.5b.gguf"),
+    ("list-koboldcpp", "koboldcpp/qwen"),
+    ("list-sglang", "qwen"),
+    ("list-tgi", "Qwen/Qwen2.5-0.5B"),
+    ("list-me", "/models/qwen.gguf"),
+    ("list-acme", "qwen"),
+]:
+    says = f"has no model tiny, and answers with {answering}, its only one"
+    CASES.finds("check_service_model", "service-name-ignored", says, severity="warning")(service(how))
+CASES.finds("check_service_model", "service-name-ignored", "has no model s, and", severity="info")(
+    service("list-llamacpp", name="s")
+)
+for how, has in [
+    ("list-router", "qwen"),
+    ("list-vllm", "qwen"),
+    ("list-hub", "Qwen/Qwen2.5-0.5B"),
+    ("list-mlx", "mlx-community/Qwen2.5-0.5B-Instruct-4bit"),
+    ("list-null", "no model at all"),
+    ("list-empty", "no model at all"),
+]:
+    CASES.finds("check_service_model", "service-model-missing", f"does not have tiny; it has {has}")(service(how))
+CASES.finds("check_service_model", "service-model-missing", "does not have other; it has tiny")(
+    ollama("well", name="other")
+)
+CASES.finds("check_service_model", "service-model-missing", "it has no model at all")(ollama("list-null"))
 CASES.skips("check_service_model", "list of models fails")(service("list-500"))
 
 CASES.passes("check_service_generates")(service("well"))
-for how in ("list-500", "one-piece", "completions", "plain-type", "reasoning"):
+for how in ("list-500", "one-piece", "completions", "plain-type", "reasoning", "loading", "no-reason"):
+    CASES.passes("check_service_generates")(service(how))
+for how in ("old-vllm", "old-tgi", "openai-o"):
     CASES.passes("check_service_generates")(service(how))
 CASES.passes("check_service_generates")(ollama("well"))
 for how, code, says in [
@@ -116,6 +160,20 @@ for how, code, says in [
     ("error-500", "service-error", "HTTP 500: kv cache full"),
     ("error-said", "service-error", "an error message as its answer: Error: CUDA out of memory"),
     ("in-stream", "service-error", "CUDA out of memory\\x1b[31m"),
+    ("error-502", "service-down", "is behind a proxy that does not reach it (HTTP 502"),
+    ("error-504", "service-hung", "is behind a proxy that got no answer from it in time (HTTP 504"),
+    ("error-busy", "service-error", "takes no more requests now (HTTP 503: server busy"),
+    ("error-overloaded", "service-error", "takes no more requests now (HTTP 429: Model is overloaded)"),
+    ("error-401", "service-key-refused", "without a key (HTTP 401)"),
+    ("error-signin", "service-refused", "runs this model in Ollama's cloud, and is not signed in there"),
+    ("error-first", "service-error", "an error: the request exceeds the available context size"),
+    ("error-later", "service-error", "an error: Compute error."),
+    ("error-event", "service-error", "an error: {"),
+    ("pinned", "service-model-missing", "does not have tiny: Server is pinned to '/models/a'"),
+    ("no-model-loaded", "service-model-missing", "does not have tiny: No models loaded."),
+    ("no-model-litellm", "service-model-missing", "does not have tiny: Invalid model name"),
+    ("no-model-mlx", "service-model-missing", "does not have tiny: 404 Client Error. Repository Not Found"),
+    ("no-model-swap", "service-model-missing", "does not have tiny: could not find real modelID"),
     ("missing", "service-model-missing", "does not have tiny: The model `tiny` does not exist."),
     ("empty", "generate-degenerate", "generated no text"),
     ("one-token", "generate-degenerate", "repeated one token 32 times"),
@@ -126,13 +184,13 @@ CASES.finds("check_service_generates", "service-error", "llama runner process ha
 
 @CASES.finds("check_service_generates", "service-hung", "after 4 piece(s) of at most 32 token(s)")
 def half_a_stream(bench: Bench) -> None:
-    service("half")(bench)
+    service("half", "budget = { load_s = 0.1, tokens_per_s = 1000 }")(bench)
 
 
 @CASES.finds("check_service_generates", "throughput-under-budget", "was still generating")
 @CASES.skips("check_service_speed", "nothing was generated")
 def too_slow_to_wait_for(bench: Bench) -> None:
-    service("slow", "max_new_tokens = 200\nbudget = { tokens_per_s = 1000 }")(bench)
+    service("slow", "max_new_tokens = 200\nbudget = { load_s = 0.1, tokens_per_s = 1000 }")(bench)
 
 
 MEASURED = ("load_s", "first_token_ms", "tokens_per_s")
@@ -148,6 +206,14 @@ CASES.finds("check_service_speed", "throughput-under-budget", "under the budget 
 CASES.finds("check_service_speed", "load-over-budget", "load_s is")(
     service("one-piece", "budget = { load_s = 0.0001 }")
 )
+
+
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a second or two for a service that hangs, not ten."""
+    monkeypatch.setattr(service_prober, "_LIST_S", 1.5)
+    monkeypatch.setattr(service_prober, "_LEAST_TOKEN_S", 1.5)
+    monkeypatch.setattr(service_prober, "_LEAST_REST_S", 2.0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -183,3 +249,51 @@ def test_a_tag_that_ollama_adds_is_no_other_model(tmp_path: Path) -> None:
     text = f'[models.smollm2]\nkind = "service"\napi = "ollama"\nurl = "{base()}/well"\n'
     bench.manifest(text, "smollm2")
     assert bench.run("check_service_model").result.status == "pass"
+
+
+@pytest.mark.parametrize(
+    "how, check, says",
+    [
+        ("list-silent", "check_service_reachable", "had not answered"),
+        ("list-503", "check_service_reachable", "was still loading its model"),
+        ("silent", "check_service_generates", "had not generated anything"),
+        ("half", "check_service_generates", "had not finished its answer, after 4 piece(s) of at most 32 token(s),"),
+    ],
+)
+def test_the_end_of_the_runs_own_time_says_nothing_about_the_service(
+    how: str, check: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_prober, "_LIST_S", 10.0)
+    bench = Bench(root=tmp_path, deadline_s=4.5)
+    service(how)(bench)
+    outcome = bench.run(check)
+    assert (outcome.result.status, outcome.findings) == ("error", ())
+    assert f"{says} when the time for this run ended" in (outcome.result.reason or "")
+
+
+@pytest.mark.parametrize(
+    "build, says, never",
+    [
+        (service("list-503", SHORT), "load_s", "Start it"),
+        (service("list-502"), "Start the service behind the proxy", "ss -ltnp"),
+        (service("list-429"), "Wait until other requests", "Start"),
+        (ollama("list-403"), "OLLAMA_HOST=0.0.0.0", "key"),
+        (service("list-403"), "OLLAMA_HOST, OLLAMA_ORIGINS", "Start"),
+        (ollama("list-signin"), "Sign in", "api_key_env"),
+        (service("", url="http://no-such-host.invalid:8000"), "DNS", "Start it"),
+    ],
+)
+def test_what_to_do_fits_what_is_wrong(build: Build, says: str, never: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    build(bench)
+    fix = bench.run("check_service_reachable").findings[0].fix
+    assert says in fix.summary
+    assert never not in " ".join((fix.summary, *fix.commands))
+
+
+def test_the_time_that_a_service_loads_counts(tmp_path: Path) -> None:
+    """What it took to load before it would list its models is part of load_s."""
+    bench = Bench(root=tmp_path)
+    service("list-loading-again", "budget = { load_s = 30 }")(bench)
+    measured = {m.name: m.value for m in bench.run("check_service_speed").measurements}
+    assert measured["load_s"] >= 0.9

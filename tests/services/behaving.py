@@ -44,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.json({"seen": Handler.seen})
             elif behaviour is not None and (listing == how.startswith("list-")):
                 behaviour(self, body)
+            elif not listing and how in ANSWERS:
+                ANSWERS[how](self, body)
             elif listing:
                 names = ["tiny", "smollm2:latest"] if how != "other" else ["smollm2-135m", "qwen"]
                 self.json({"data": [{"id": n} for n in names], "models": [{"name": n} for n in names]})
@@ -196,10 +198,75 @@ def endless_line(handler: Handler, _body: dict[str, Any]) -> None:
     handler.endless("x" * 100_000)
 
 
+def loading(handler: Handler, body: dict[str, Any]) -> None:
+    """Load for a second after the first request, as llama.cpp says it."""
+    how = handler.path.split("/")[1]
+    if time.monotonic() < LOADED.setdefault(how, time.monotonic() + 1):
+        handler.json({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)
+    elif body:
+        handler.speak(WORDS[: body["max_tokens"]])
+    else:
+        handler.json({"data": [{"id": "tiny"}]})
+
+
+def refuses(fields: dict[str, str]) -> Callable[[Handler, dict[str, Any]], None]:
+    """Return a server that refuses a request with one of these fields, in its own words."""
+
+    def answer(handler: Handler, body: dict[str, Any]) -> None:
+        for field, text in fields.items():
+            if field in body:
+                handler.json({"object": "error", "message": text, "type": "BadRequestError", "code": 400}, 400)
+                return
+        handler.speak(WORDS[: body.get("max_tokens") or body["max_completion_tokens"]])
+
+    return answer
+
+
+def no_reason(handler: Handler, body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    for word in WORDS[: body["max_tokens"]]:
+        handler.piece(word)
+    handler.write("data: [DONE]\n\n")
+
+
+def error_first(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.write('error: {"code":400,"message":"the request exceeds the available context size"}\n\ndata: [DONE]\n\n')
+
+
+def error_later(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.piece("I")
+    handler.write('error: {"code":500,"message":"Compute error.","type":"server_error"}\n\n')
+
+
+def error_event(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.piece("I")
+    handler.write('event: error\ndata: {"message":"The model has crashed without additional information."}\n\n')
+
+
+def listing(*entries: dict[str, Any]) -> Callable[[Handler, dict[str, Any]], None]:
+    """Return a list of models as a server of that kind writes it."""
+    data = [{"object": "model", "created": 1, **entry} for entry in entries]
+    return lambda handler, _body: handler.json({"object": "list", "data": data})
+
+
+def refusal(status: int, value: object) -> Callable[[Handler, dict[str, Any]], None]:
+    """Return an answer with that status: a text, a page or JSON."""
+    if not isinstance(value, str):
+        return lambda handler, _body: handler.json(value, status)
+    kind = "text/html" if value.startswith("<") else "text/plain"
+    return lambda handler, _body: handler.text(kind, value, status)
+
+
 def missing(handler: Handler, _body: dict[str, Any]) -> None:
     handler.json({"error": {"message": "The model `tiny` does not exist."}}, 404)
 
 
+LOADED: dict[str, float] = {}
+NGINX = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>nginx/1.22.1</body></html>"
+LLAMA = {"id": "/models/qwen2.5-0.5b.gguf", "owned_by": "llamacpp", "meta": {"n_ctx": 512}}
 PAGE = "<!DOCTYPE html><html><title>Please log in</title></html>"
 BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-html": lambda h, _: h.text("text/html", PAGE),
@@ -217,6 +284,60 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-not-http": not_http,
     "list-closed": lambda _h, _b: None,
     "list-key": keyed,
+    "list-loading": loading,
+    "list-loading-again": loading,
+    "list-alias": listing({**LLAMA, "aliases": ["smol", "tiny"], "tags": []}),
+    "list-llamacpp": listing(LLAMA),
+    "list-router": listing({**LLAMA, "id": "qwen", "status": {"value": "unloaded"}}),
+    "list-koboldcpp": listing({"id": "koboldcpp/qwen", "owned_by": "koboldcpp", "root": "koboldcpp"}),
+    "list-sglang": listing({"id": "qwen", "owned_by": "sglang", "root": "qwen", "max_model_len": 4096}),
+    "list-tgi": listing({"id": "Qwen/Qwen2.5-0.5B", "owned_by": "Qwen/Qwen2.5-0.5B"}),
+    "list-me": listing({"id": "/models/qwen.gguf", "owned_by": "me", "permissions": []}),
+    "list-acme": listing({"id": "qwen", "owned_by": "acme"}),
+    "list-vllm": listing({"id": "qwen", "owned_by": "vllm", "root": "qwen"}),
+    "list-hub": listing({"id": "Qwen/Qwen2.5-0.5B", "owned_by": "Qwen"}),
+    "list-lmstudio": listing(*({"id": n, "owned_by": "organization_owner"} for n in ("qwen", "gemma"))),
+    "list-mlx": listing({"id": "mlx-community/Qwen2.5-0.5B-Instruct-4bit"}),
+    "list-ollama": listing({"id": "tiny:latest", "owned_by": "library"}),
+    "list-litellm": listing({"id": "gpt-4", "owned_by": "openai"}, {"id": "ti*", "owned_by": "openai"}),
+    "list-null": lambda h, _: h.json({"object": "list", "data": None, "models": None}),
+    "list-empty": lambda h, _: h.json({"object": "list", "data": [], "models": []}),
+    "list-502": refusal(502, NGINX),
+    "list-504": refusal(504, NGINX.replace("502 Bad Gateway", "504 Gateway Time-out")),
+    "list-522": refusal(522, "error code: 522"),
+    "list-429": refusal(429, {"error": {"message": "Rate limit reached for requests"}}),
+    "list-maintenance": refusal(503, NGINX),
+    "list-403": refusal(403, ""),
+    "list-403-page": refusal(403, NGINX),
+    "list-403-key": refusal(403, {"detail": "Invalid token or expired token."}),
+    "list-signin": refusal(401, {"error": "unauthorized", "signin_url": "https://ollama.com/connect?key=c3No"}),
+    "list-https": refusal(400, "Client sent an HTTP request to an HTTPS server.\n"),
+    "loading": loading,
+    "error-502": refusal(502, NGINX),
+    "error-504": refusal(504, NGINX),
+    "error-busy": refusal(503, {"error": "server busy, please try again.  maximum pending requests exceeded"}),
+    "error-overloaded": refusal(429, {"error": "Model is overloaded", "error_type": "overloaded"}),
+    "error-401": refusal(401, {"error": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}}),
+    "error-signin": refusal(401, {"error": "unauthorized", "signin_url": "https://ollama.com/connect?key=c3No"}),
+    "error-first": error_first,
+    "error-later": error_later,
+    "error-event": error_event,
+    "no-reason": no_reason,
+    "pinned": refusal(400, {"detail": "Server is pinned to '/models/a'; requested 'tiny'."}),
+    "no-model-loaded": refusal(404, {"error": {"message": "No models loaded.", "code": "model_not_found"}}),
+    "no-model-litellm": refusal(400, {"error": {"message": "Invalid model name passed in model=tiny."}}),
+    "no-model-mlx": refusal(404, {"error": "404 Client Error. Repository Not Found for url: https://huggingface.co/x"}),
+    "no-model-swap": refusal(400, "could not find real modelID for tiny"),
+    "old-vllm": refuses(
+        {"stream_options": "{'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not permitted'}"}
+    ),
+    "old-tgi": refuses({"temperature": "Input validation error: `temperature` must be strictly positive"}),
+    "openai-o": refuses(
+        {
+            "max_tokens": "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
+            "temperature": "Unsupported value: 'temperature' does not support 0 with this model.",
+        }
+    ),
     "silent": lambda _h, _b: time.sleep(60),
     "half": half,
     "cut": cut,
@@ -240,6 +361,9 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "plain-type": lambda h, b: h.speak(WORDS[: b["max_tokens"]], kind="text/plain"),
     "reasoning": lambda h, b: h.speak(WORDS[: b["max_tokens"]], field="reasoning_content"),
 }
+
+# How a prompt is answered by a service whose list is the behaviour.
+ANSWERS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {"list-vllm": missing, "list-hub": missing}
 
 
 def main() -> None:

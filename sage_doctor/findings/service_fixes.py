@@ -1,0 +1,133 @@
+"""What to do about a service that failed, by the way in which it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sage_doctor.report import Fix
+from sage_doctor.text import printable, shell_operand, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.services import ServiceFailure
+    from sage_doctor.subjects.service import Service
+
+# What to do, by how the service failed; `down` and others may have a more exact cause in their evidence.
+_FIXES = {
+    "loading": "Wait until it has loaded its model. If that always takes so long, give it the time: load_s in its "
+    "budget. If it never ends, look at its log.",
+    "gateway": "Start the service behind the proxy and look at its log; the proxy itself runs. If it runs, correct the "
+    "address that the proxy passes requests on to.",
+    "busy": "Wait until other requests are answered, and see who sends them. If it is always so, let the service take "
+    "more at once (Ollama: OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE), or raise the limit of the key.",
+    "silent": "Restart it. If it hangs again, see what it waits for: its log, the accelerator, a queue of other "
+    "requests. Raise load_s and first_token_ms in its budget only if it is known to be that slow.",
+    "error": "Look at the service's log: memory, a model file, or a prompt that its chat template cannot take. "
+    "`sage-doctor explain -` may recognise the message.",
+}
+
+
+def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
+    """Return what to do about a service that failed."""
+    if trouble.kind == "down":
+        if "host" in trouble.evidence:
+            return Fix(summary="Correct the host in url, or let its name be found here (DNS, /etc/hosts).")
+        return Fix(
+            summary="Start it and look at its log; after a reboot, check that it is enabled. If it runs elsewhere, "
+            "correct url in the manifest.",
+            commands=("systemctl list-units --failed", "ss -ltnp"),
+        )
+    if trouble.kind == "foreign":
+        return Fix(
+            summary="Check what answers there, and correct url or api in the manifest.",
+            commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
+        )
+    if trouble.kind == "tls":
+        return _about_tls(service, trouble)
+    if trouble.kind == "refused":
+        return _about_refusal(service, trouble)
+    if trouble.kind == "key":
+        return Fix(summary=_about_key(service))
+    if trouble.kind == "missing":
+        return _other_model(service, trouble)
+    return Fix(summary=_FIXES["silent" if trouble.kind == "slow" else trouble.kind])
+
+
+# Of OpenSSL's X509_V_ERR_…: not yet valid and expired, and a certificate that is for another name or address.
+_OUT_OF_DATE = (9, 10)
+_OTHER_NAME = (62, 64)
+
+
+def _about_tls(service: Service, trouble: ServiceFailure) -> Fix:
+    code = trouble.evidence.get("verify_code")
+    command = (f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",)
+    if code is None:
+        summary = "See in the service's log, or a proxy's, why it ends the connection: versions of TLS that it does "
+        return Fix(
+            summary=summary + "not share with Python here, or a client certificate that it asks for.", commands=command
+        )
+    if code in _OUT_OF_DATE:
+        return Fix(
+            summary="Renew the service's certificate, and check this machine's clock (`date`).", commands=command
+        )
+    if code in _OTHER_NAME:
+        return Fix(
+            summary="Write the name that the certificate is for into url, or give the service a certificate for this "
+            "one. SSL_CERT_FILE does not help with that.",
+            commands=command,
+        )
+    named = service.host.environ.get("SSL_CERT_FILE", "")
+    state = f" It is {printable(named, limit=200)} now, which does not hold it." if named else ""
+    return Fix(
+        summary="If it is a certificate of your own, name the file of the authority that signed it in SSL_CERT_FILE, "
+        f"for sessions as well (for `requests`: REQUESTS_CA_BUNDLE).{state}",
+        commands=command,
+    )
+
+
+def _about_refusal(service: Service, trouble: ServiceFailure) -> Fix:
+    reason = trouble.evidence.get("reason")
+    if reason == "signin":
+        return Fix(
+            summary="Sign in where Ollama runs, as the user that it runs as, or name a model that is on that machine.",
+            commands=("ollama signin",),
+        )
+    if reason == "host":
+        return Fix(
+            summary="Ollama that listens on 127.0.0.1 accepts only localhost, its own host name and addresses. Write "
+            "one of those into url, or let it listen for others (OLLAMA_HOST=0.0.0.0 in its unit, then restart it). "
+            "For web pages it is OLLAMA_ORIGINS.",
+        )
+    return Fix(
+        summary="See in the log of the service, or of the proxy before it, what it refuses: the host name in url "
+        "(Ollama: OLLAMA_HOST, OLLAMA_ORIGINS), this machine's address, or a request without a key (api_key_env in the "
+        "manifest).",
+        commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
+    )
+
+
+def _about_key(service: Service) -> str:
+    name = service.spec.api_key_env
+    if name is None:
+        return "Name the environment variable that holds the key as api_key_env in the manifest."
+    if not service.key:
+        return f"Set {name} where sage-doctor runs: cron and systemd do not read a shell's profile."
+    return f"Check that {name} holds the right key."
+
+
+def _other_model(service: Service, trouble: ServiceFailure) -> Fix:
+    from sage_doctor.manifest.names import nearest  # noqa: PLC0415 - only where something is wrong
+
+    names = [n for n in trouble.evidence.get("models", ()) if isinstance(n, str)]
+    near = nearest(service.spec.model, names) or (names[0] if len(names) == 1 else None)
+    hint = f' Did you mean model = "{printable(near, limit=100)}"?' if near else ""
+    pull = (f"ollama pull {shell_operand(service.spec.model)}",) if service.spec.api == "ollama" else ()
+    return Fix(
+        summary=f"Load the model into the service, or name it in the manifest as the service does.{hint}",
+        commands=pull,
+    )
+
+
+def listing_url(service: Service) -> str:
+    """Return the whole URL of the list of models."""
+    root = service.spec.url.removesuffix("/v1")
+    return root + ("/v1/models" if service.spec.api == "openai" else "/api/tags")

@@ -1,0 +1,66 @@
+"""What a status other than 200 says: still loading, a proxy without its service, a key, a name not accepted."""
+
+from __future__ import annotations
+
+import re
+
+from sage_doctor.services.endpoint import Endpoint, ServiceError
+from sage_doctor.services.http_request import Reply, error_body, error_text, excerpt
+from sage_doctor.text import printable
+
+# llama.cpp says "Loading model", Hugging Face's endpoints "Model X is currently loading".
+_LOADING = re.compile(r"\bloading\b|\bstarting(?: up)?\b|\bwarming up\b|\bnot (?:yet )?ready\b", re.IGNORECASE)
+_BUSY = re.compile(
+    r"\bbusy\b|\boverloaded\b|\bpending requests\b|\btoo many\b|\brate.?limit|\bqueue\b|\bno (?:available )?slots?\b",
+    re.IGNORECASE,
+)
+_ABOUT_A_KEY = re.compile(r"\bapi.?key\b|\btoken\b|\bauth|\bcredential|\blog.?in\b|\bpassword\b", re.IGNORECASE)
+_OLLAMA_PORT = 11434
+# Of Cloudflare: 520-523 and 525-530 did not reach the server behind it, 524 got no answer from it.
+_GATEWAY = {502, *range(520, 524), *range(525, 531)}
+_GATEWAY_TIMEOUT = {504, 524}
+
+
+def raise_for_status(reply: Reply, endpoint: Endpoint, path: str) -> None:
+    """Raise `ServiceError` for a status that says the same whatever was asked, a list of models or an answer."""
+    status = reply.status
+    if 300 <= status < 400:
+        to = printable(endpoint.without_key(reply.location), limit=200) or "nowhere"
+        message = f"redirects {path} to {to} (HTTP {status}); redirects are not followed"
+        raise ServiceError("foreign", message, status=status)
+    if status in (401, 403, 407):
+        raise _refusal(reply, endpoint)
+    if status not in {429, 503} | _GATEWAY | _GATEWAY_TIMEOUT:
+        return
+    text = error_text(reply, endpoint)
+    told = f": {text}" if text else ""
+    if status in _GATEWAY_TIMEOUT:
+        message = f"is behind a proxy that got no answer from it in time (HTTP {status}{told})"
+        raise ServiceError("silent", message, status=status, proxy=reply.server)
+    if status in _GATEWAY:
+        message = f"is behind a proxy that does not reach it (HTTP {status}{told})"
+        raise ServiceError("gateway", message, status=status, proxy=reply.server)
+    if status == 503 and _LOADING.search(text):
+        raise ServiceError("loading", f"is still loading its model (HTTP {status}{told})", status=status)
+    if status == 429 or _BUSY.search(text):
+        raise ServiceError("busy", f"takes no more requests now (HTTP {status}{told})", status=status)
+    raise ServiceError("down", f"answers HTTP {status} to {path}{told}", status=status)
+
+
+def _refusal(reply: Reply, endpoint: Endpoint) -> ServiceError:
+    status = reply.status
+    body = error_body(reply)
+    text = excerpt(body, endpoint)
+    if '"signin_url"' in body:
+        # Ollama passes requests for the models of its cloud on; those need an account, and no key is sent to it.
+        message = f"runs this model in Ollama's cloud, and is not signed in there (HTTP {status})"
+        return ServiceError("refused", message, status=status, reason="signin")
+    if status == 403 and not text and (endpoint.api == "ollama" or endpoint.port == _OLLAMA_PORT):
+        # Bound to loopback it answers only to names of its own machine; it never asks for a key.
+        message = f"refuses requests for the host {printable(endpoint.host, limit=100)} (HTTP {status})"
+        return ServiceError("refused", message, status=status, reason="host")
+    if status == 401 or (status == 403 and (endpoint.key or _ABOUT_A_KEY.search(text))):
+        asked = "with the key it was sent" if endpoint.key else "without a key"
+        return ServiceError("key", f"refuses to answer {asked} (HTTP {status})", status=status)
+    told = f": {text}" if text else ", and does not say why"
+    return ServiceError("refused", f"refuses the request (HTTP {status}){told}", status=status)
