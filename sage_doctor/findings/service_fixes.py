@@ -91,6 +91,11 @@ def _about_refusal(service: Service, trouble: ServiceFailure) -> Fix:
             summary="Sign in where Ollama runs, as the user that it runs as, or name a model that is on that machine.",
             commands=("ollama signin",),
         )
+    if reason == "password":
+        return Fix(
+            summary="That is a proxy before the service. Write the address of the service itself into url, or let the "
+            "proxy pass this machine's requests without a password; sessions have to get through as well.",
+        )
     if reason == "host":
         return Fix(
             summary="Ollama that listens on 127.0.0.1 accepts only localhost, its own host name and addresses. Write "
@@ -120,7 +125,8 @@ def _other_model(service: Service, trouble: ServiceFailure) -> Fix:
     names = [n for n in trouble.evidence.get("models", ()) if isinstance(n, str)]
     near = nearest(service.spec.model, names) or (names[0] if len(names) == 1 else None)
     hint = f' Did you mean model = "{printable(near, limit=100)}"?' if near else ""
-    pull = (f"ollama pull {shell_operand(service.spec.model)}",) if service.spec.api == "ollama" else ()
+    by_ollama = service.spec.api == "ollama" or "try pulling it first" in trouble.message
+    pull = (f"ollama pull {shell_operand(service.spec.model)}",) if by_ollama else ()
     return Fix(
         summary=f"Load the model into the service, or name it in the manifest as the service does.{hint}",
         commands=pull,

@@ -12,6 +12,8 @@ from sage_doctor.services.http_request import error_message, excerpt
 
 # Why an answer ended that is complete, of a server that gives no reason.
 DONE = "done"
+# Why it ended where the server itself gave up: vLLM, OpenRouter, LiteLLM.
+_FAILED = ("error", "abort")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ def _messages(lines: Iterable[str], endpoint: Endpoint) -> Iterator[tuple[str, s
             continue
         field, _, rest = line.partition(":")
         rest = rest.strip()
-        if field == "event":
+        if field == "event" or not line:
             event = rest
         elif rest and (field == "error" or (field == "data" and event == "error")):
             # llama.cpp until 2025 had a field `error` of its own, others call the event so.
@@ -105,6 +107,9 @@ def _of_openai(value: dict[str, Any]) -> StreamEvent | None:
     if isinstance(part, dict):
         # The reasoning of a model is generated too, and may be all that fits into a short answer.
         texts += [part.get("reasoning_content"), part.get("reasoning"), part.get("content")]
+        texts += _tool_calls(part.get("tool_calls"))
+    if first.get("finish_reason") in _FAILED:
+        raise ServiceError("error", f"ends its answer with the reason {first['finish_reason']}")
     usage = value.get("usage")
     return StreamEvent(
         text="".join(t for t in texts if isinstance(t, str)),
@@ -112,6 +117,12 @@ def _of_openai(value: dict[str, Any]) -> StreamEvent | None:
         tokens=_count(usage.get("completion_tokens")) if isinstance(usage, dict) else None,
         model=_word(value.get("model")),
     )
+
+
+def _tool_calls(calls: object) -> list[Any]:
+    """Return what a model generated as calls of tools: that is no text, but it did not say nothing."""
+    functions = [c.get("function") for c in calls if isinstance(c, dict)] if isinstance(calls, list) else []
+    return [text for f in functions if isinstance(f, dict) for text in (f.get("name"), f.get("arguments"))]
 
 
 def _of_ollama(value: dict[str, Any]) -> StreamEvent | None:

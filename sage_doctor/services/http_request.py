@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -27,8 +28,12 @@ class Reply:
         self._deadline = deadline
         self._endpoint = endpoint
         self._received = 0
+        # Not asked for, but some proxies compress all the same.
+        zipped = (response.getheader("Content-Encoding") or "").lower() in ("gzip", "deflate")
+        self._unpack = zlib.decompressobj(wbits=47) if zipped else None
         self.status = response.status
         self.content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
+        self.asks_for_password = (response.getheader("WWW-Authenticate") or "").lower().startswith("basic")
         self.location = response.getheader("Location") or ""
         self.server = printable(endpoint.without_key(response.getheader("Server") or ""), limit=60)
         self.arrived = self._started = time.monotonic()
@@ -56,7 +61,19 @@ class Reply:
                 if self._response.length:
                     raise ServiceError("error", _CUT_OFF, bytes=self._received)
                 return
-            yield chunk
+            yield self._unpacked(chunk)
+
+    def _unpacked(self, chunk: bytes) -> bytes:
+        if self._unpack is None:
+            return chunk
+        try:
+            plain = self._unpack.decompress(chunk, MOST_BYTES)
+        except zlib.error as error:
+            raise ServiceError("foreign", "sends something that is not compressed as it says") from error
+        self._received += len(plain)
+        if self._unpack.unconsumed_tail:
+            raise ServiceError("foreign", f"sends more than {MOST_BYTES:,} bytes without end", bytes=self._received)
+        return plain
 
     def body(self) -> str:
         """Return the body as text. Raises `ServiceError`."""
@@ -161,8 +178,13 @@ def excerpt(text: str, endpoint: Endpoint) -> str:
         return "a web page"
     message = text
     with contextlib.suppress(ValueError, RecursionError):
-        message = error_message(json.loads(text)) or text
+        value = json.loads(text)
+        message = error_message(value) or (_message_in(value) if isinstance(value, dict) else None) or text
     return printable(endpoint.without_key(" ".join(message.split())), limit=300)
+
+
+def _message_in(value: dict[str, Any]) -> str | None:
+    return next((v for key in ("message", "msg") if isinstance(v := value.get(key), str) and v), None)
 
 
 def error_message(value: object) -> str | None:
@@ -172,7 +194,7 @@ def error_message(value: object) -> str | None:
     for key in ("error", "detail"):
         found = value.get(key)
         if isinstance(found, dict):
-            found = found.get("message") or json.dumps(found)
+            found = _message_in(found) or json.dumps(found)
         if found:
             return found if isinstance(found, str) else json.dumps(found)
     message = value.get("message")

@@ -112,7 +112,7 @@ def _listed(endpoint: Endpoint, path: str, timeouts: Timeouts) -> Listing:
             content_type=kind,
         ) from error
     key = "data" if endpoint.api == "openai" else "models"
-    found = value.get(key, value) if isinstance(value, dict) else None
+    found = value.get(key, value) if isinstance(value, dict) else value  # some send the list itself
     if found is None and isinstance(value, dict):
         found = []  # how Go writes a list without entries
     if not isinstance(found, list):

@@ -34,10 +34,11 @@ class ListedModel:
 
 def listed_model(entry: object, key: str) -> ListedModel | None:
     """Return a model of a list's JSON, or None where the entry has no name."""
-    if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
+    name = (_text(entry.get(key)) or _text(entry.get("model"))) if isinstance(entry, dict) else ""
+    if not isinstance(entry, dict) or not name:
         return None
     return ListedModel(
-        name=entry[key],
+        name=name,
         aliases=_texts(entry.get("aliases")),
         owner=_text(entry.get("owned_by")),
         routed="status" in entry,

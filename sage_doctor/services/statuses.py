@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sage_doctor.services.endpoint import Endpoint, ServiceError
-from sage_doctor.services.http_request import Reply, error_body, error_text, excerpt
+from sage_doctor.services.http_request import Reply, error_body, excerpt
 from sage_doctor.text import printable
 
 # llama.cpp says "Loading model", Hugging Face's endpoints "Model X is currently loading".
@@ -15,6 +15,9 @@ _BUSY = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_A_KEY = re.compile(r"\bapi.?key\b|\btoken\b|\bauth|\bcredential|\blog.?in\b|\bpassword\b", re.IGNORECASE)
+# Envoy, Traefik, HAProxy and nginx, where they answer 503 in the place of what is behind them.
+_PROXY = re.compile(r"\bupstream\b|\bno available server\b|\bno server is available\b", re.IGNORECASE)
+_PROXIES = re.compile(r"nginx|openresty|envoy|haproxy|traefik|cloudflare", re.IGNORECASE)
 _OLLAMA_PORT = 11434
 # Of Cloudflare: 520-523 and 525-530 did not reach the server behind it, 524 got no answer from it.
 _GATEWAY = {502, *range(520, 524), *range(525, 531)}
@@ -32,7 +35,8 @@ def raise_for_status(reply: Reply, endpoint: Endpoint, path: str) -> None:
         raise _refusal(reply, endpoint)
     if status not in {429, 503} | _GATEWAY | _GATEWAY_TIMEOUT:
         return
-    text = error_text(reply, endpoint)
+    body = error_body(reply)
+    text = excerpt(body, endpoint)
     told = f": {text}" if text else ""
     if status in _GATEWAY_TIMEOUT:
         message = f"is behind a proxy that got no answer from it in time (HTTP {status}{told})"
@@ -44,6 +48,9 @@ def raise_for_status(reply: Reply, endpoint: Endpoint, path: str) -> None:
         raise ServiceError("loading", f"is still loading its model (HTTP {status}{told})", status=status)
     if status == 429 or _BUSY.search(text):
         raise ServiceError("busy", f"takes no more requests now (HTTP {status}{told})", status=status)
+    if _PROXY.search(body) or _PROXIES.search(reply.server + ("" if text != "a web page" else body)):
+        message = f"is behind a proxy that has no service to pass requests on to (HTTP {status}{told})"
+        raise ServiceError("gateway", message, status=status, proxy=reply.server)
     raise ServiceError("down", f"answers HTTP {status} to {path}{told}", status=status)
 
 
@@ -59,6 +66,9 @@ def _refusal(reply: Reply, endpoint: Endpoint) -> ServiceError:
         # Bound to loopback it answers only to names of its own machine; it never asks for a key.
         message = f"refuses requests for the host {printable(endpoint.host, limit=100)} (HTTP {status})"
         return ServiceError("refused", message, status=status, reason="host")
+    if status in (401, 407) and reply.asks_for_password:
+        message = f"asks for a user name and a password (HTTP {status}, Basic), and not for a key"
+        return ServiceError("refused", message, status=status, reason="password")
     if status == 401 or (status == 403 and (endpoint.key or _ABOUT_A_KEY.search(text))):
         asked = "with the key it was sent" if endpoint.key else "without a key"
         return ServiceError("key", f"refuses to answer {asked} (HTTP {status})", status=status)

@@ -57,7 +57,13 @@ CASES.passes("check_service_reachable")(with_key("list-key", KEY))
 CASES.passes("check_service_reachable")(ollama("well"))
 for how, code, says in [
     ("list-503", "service-down", "is still loading its model (HTTP 503: Loading model), after 2 s of waiting"),
-    ("list-maintenance", "service-down", "answers HTTP 503 to /list-maintenance/v1/models: a web page"),
+    ("list-hf", "service-down", "is still loading its model (HTTP 503: Model org/tiny is currently loading)"),
+    ("list-unavailable", "service-down", "answers HTTP 503 to /list-unavailable/v1/models: Service Unavailable"),
+    ("list-maintenance", "service-down", "is behind a proxy that has no service to pass requests on to (HTTP 503: a"),
+    ("list-envoy", "service-down", "is behind a proxy that has no service to pass requests on to (HTTP 503: upstream"),
+    ("list-traefik", "service-down", "is behind a proxy that has no service to pass requests on to (HTTP 503: no"),
+    ("list-basic", "service-refused", "asks for a user name and a password (HTTP 401, Basic), and not for a key"),
+    ("list-bomb", "service-answer-invalid", "sends more than 4,000,000 bytes"),
     ("list-502", "service-down", "is behind a proxy that does not reach it (HTTP 502: a web page)"),
     ("list-522", "service-down", "is behind a proxy that does not reach it (HTTP 522"),
     ("list-504", "service-hung", "is behind a proxy that got no answer from it in time (HTTP 504"),
@@ -80,7 +86,7 @@ for how, code, says in [
     ("list-key", "service-key-refused", "without a key (HTTP 401)"),
 ]:
     CASES.finds("check_service_reachable", code, says)(service(how, SHORT))
-for how in ("list-null", "list-empty", "list-loading"):
+for how in ("list-null", "list-empty", "list-loading", "list-bare", "list-zipped"):
     CASES.passes("check_service_reachable")(service(how))
 CASES.finds("check_service_reachable", "service-refused", "refuses requests for the host 127.0.0.1 (HTTP 403)")(
     ollama("list-403")
@@ -109,7 +115,7 @@ CASES.passes("check_service_model")(ollama("well", "[machines.x]"))
 CASES.finds("check_service_model", "service-model-missing", "does not have tiny; it has smollm2-135m, qwen")(
     service("other")
 )
-for how in ("list-alias", "list-lmstudio", "list-ollama", "list-litellm"):
+for how in ("list-alias", "list-bare", "list-zipped", "list-lmstudio", "list-ollama", "list-litellm"):
     CASES.passes("check_service_model")(service(how))
 for name in ("TINY", "tiny:latest", "Tiny:LATEST", "library/tiny", "registry.ollama.ai/library/tiny", "glm-4.6:cloud"):
     CASES.passes("check_service_model")(ollama("well", name=name))
@@ -142,7 +148,7 @@ CASES.finds("check_service_model", "service-model-missing", "it has no model at 
 CASES.skips("check_service_model", "list of models fails")(service("list-500"))
 
 CASES.passes("check_service_generates")(service("well"))
-for how in ("list-500", "one-piece", "completions", "plain-type", "reasoning", "loading", "no-reason"):
+for how in ("list-500", "one-piece", "completions", "plain-type", "reasoning", "loading", "no-reason", "tool-call"):
     CASES.passes("check_service_generates")(service(how))
 for how in ("old-vllm", "old-tgi", "openai-o"):
     CASES.passes("check_service_generates")(service(how))
@@ -168,7 +174,8 @@ for how, code, says in [
     ("error-signin", "service-refused", "runs this model in Ollama's cloud, and is not signed in there"),
     ("error-first", "service-error", "an error: the request exceeds the available context size"),
     ("error-later", "service-error", "an error: Compute error."),
-    ("error-event", "service-error", "an error: {"),
+    ("error-event", "service-error", "an error: The model has crashed"),
+    ("error-abort", "service-error", "ends its answer with the reason abort"),
     ("pinned", "service-model-missing", "does not have tiny: Server is pinned to '/models/a'"),
     ("no-model-loaded", "service-model-missing", "does not have tiny: No models loaded."),
     ("no-model-litellm", "service-model-missing", "does not have tiny: Invalid model name"),
@@ -275,6 +282,7 @@ def test_the_end_of_the_runs_own_time_says_nothing_about_the_service(
     "build, says, never",
     [
         (service("list-503", SHORT), "load_s", "Start it"),
+        (service("list-basic"), "That is a proxy", "api_key_env"),
         (service("list-502"), "Start the service behind the proxy", "ss -ltnp"),
         (service("list-429"), "Wait until other requests", "Start"),
         (ollama("list-403"), "OLLAMA_HOST=0.0.0.0", "key"),

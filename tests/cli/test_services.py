@@ -63,3 +63,14 @@ def test_a_service_that_lists_the_key_as_a_model(doctor: Doctor, tmp_path: Path)
         assert "***" in done.out
         assert "open-sesame" not in done.out + done.err
     assert not any(b"open-sesame" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_the_gates_own_deadline_is_no_verdict_on_a_service(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[roles.day]\nmodels = ["s"]\n'
+        f'[models.s]\nkind = "service"\nurl = "{base()}/silent"\nmodel = "tiny"\n'
+    )
+    done = doctor("gate", "day", "-l", "generate", "--timeout", "8", "--no-history", cwd=tmp_path, SAGE_MACHINE="x")
+    assert done.code == 3
+    assert "had not generated anything when the time for this run ended" in done.out
+    assert "service-hung" not in done.out + done.err

@@ -6,6 +6,7 @@ behaves; the others are services as machines really have them after a bad night.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
@@ -246,6 +247,35 @@ def error_event(handler: Handler, _body: dict[str, Any]) -> None:
     handler.write('event: error\ndata: {"message":"The model has crashed without additional information."}\n\n')
 
 
+def basic(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/html", 401, **{"WWW-Authenticate": 'Basic realm="llm"', "Content-Length": "0"})
+
+
+def zipped(handler: Handler, _body: dict[str, Any]) -> None:
+    data = gzip.compress(json.dumps({"data": [{"id": "tiny"}]}).encode())
+    handler.start("application/json", 200, **{"Content-Encoding": "gzip", "Content-Length": str(len(data))})
+    handler.write(data)
+
+
+def bomb(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("application/json", 200, **{"Content-Encoding": "gzip"})
+    handler.write(gzip.compress(b" " * 10_000_000))
+
+
+def tool_call(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    for function in ({"name": "get_weather", "arguments": ""}, {"arguments": '{"city": "Rome"}'}):
+        delta = {"content": None, "tool_calls": [{"index": 0, "function": function}]}
+        handler.write("data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}) + "\n\n")
+    handler.piece("", finish_reason="tool_calls")
+
+
+def aborted(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.start("text/event-stream")
+    handler.piece("I")
+    handler.piece("", finish_reason="abort")
+
+
 def listing(*entries: dict[str, Any]) -> Callable[[Handler, dict[str, Any]], None]:
     """Return a list of models as a server of that kind writes it."""
     data = [{"object": "model", "created": 1, **entry} for entry in entries]
@@ -302,6 +332,14 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-litellm": listing({"id": "gpt-4", "owned_by": "openai"}, {"id": "ti*", "owned_by": "openai"}),
     "list-null": lambda h, _: h.json({"object": "list", "data": None, "models": None}),
     "list-empty": lambda h, _: h.json({"object": "list", "data": [], "models": []}),
+    "list-bare": lambda h, _: h.json([{"id": "tiny", "object": "model"}]),
+    "list-zipped": zipped,
+    "list-bomb": bomb,
+    "list-basic": basic,
+    "list-envoy": refusal(503, "upstream connect error or disconnect/reset before headers. reset reason: overflow"),
+    "list-traefik": refusal(503, "no available server\n"),
+    "list-hf": refusal(503, {"error": "Model org/tiny is currently loading", "estimated_time": 20.0}),
+    "list-unavailable": refusal(503, {"error": {"message": "Service Unavailable"}}),
     "list-502": refusal(502, NGINX),
     "list-504": refusal(504, NGINX.replace("502 Bad Gateway", "504 Gateway Time-out")),
     "list-522": refusal(522, "error code: 522"),
@@ -322,7 +360,9 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "error-first": error_first,
     "error-later": error_later,
     "error-event": error_event,
+    "error-abort": aborted,
     "no-reason": no_reason,
+    "tool-call": tool_call,
     "pinned": refusal(400, {"detail": "Server is pinned to '/models/a'; requested 'tiny'."}),
     "no-model-loaded": refusal(404, {"error": {"message": "No models loaded.", "code": "model_not_found"}}),
     "no-model-litellm": refusal(400, {"error": {"message": "Invalid model name passed in model=tiny."}}),
