@@ -200,7 +200,7 @@ def test_where_memory_is_short_the_service_is_asked_instead(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "how, says",
     [
-        ("list-503", "fails: answers HTTP 503"),
+        ("list-unavailable", "fails: answers HTTP 503"),
         ("other", "fails: does not have tiny"),
         ("error-500", "fails: answers the prompt with HTTP 500: kv cache full"),
     ],
