@@ -215,7 +215,7 @@ def test_a_service_that_is_no_help_leaves_the_memory_short(tmp_path: Path, how: 
 
 def test_where_there_is_memory_nobody_is_asked_and_a_service_that_is_down_is_information(tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
-    served(bench, f"{base()}/list-503", 4_000_000_000)
+    served(bench, f"{base()}/list-unavailable", 4_000_000_000)
     assert bench.run("check_memory_free").result.status == "pass"
     bench.subject = "s"
     (found,) = bench.run("check_service_reachable").findings
@@ -225,7 +225,7 @@ def test_where_there_is_memory_nobody_is_asked_and_a_service_that_is_down_is_inf
 
 def test_a_service_that_stands_in_is_needed(tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
-    served(bench, f"{base()}/list-503", 400_000_000)
+    served(bench, f"{base()}/list-unavailable", 400_000_000)
     bench.subject = "s"
     (found,) = bench.run("check_service_reachable").findings
     assert (found.code, found.severity) == ("service-down", "error")
