@@ -31,6 +31,12 @@ def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
     if trouble.kind == "down":
         if "host" in trouble.evidence:
             return Fix(summary="Correct the host in url, or let its name be found here (DNS, /etc/hosts).")
+        if trouble.evidence.get("reason") == "closed":
+            return Fix(
+                summary="Look at its log for why it ends connections, and restart it. If it expects TLS, url has to "
+                "begin with https://.",
+                commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
+            )
         return Fix(
             summary="Start it and look at its log; after a reboot, check that it is enabled. If it runs elsewhere, "
             "correct url in the manifest.",

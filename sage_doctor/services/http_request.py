@@ -17,6 +17,7 @@ from sage_doctor.text import printable
 MOST_BYTES = 4_000_000  # a list of ten thousand models has a fifth of it
 MOST_LINE = 1_000_000
 _STEP = 65_536
+_TLS_ALERT = "\x15\x03"  # how a server that expects TLS answers a request without
 _CUT_OFF = "closed the connection in the middle of its answer"
 
 
@@ -139,16 +140,20 @@ def _as_service_error(endpoint: Endpoint, deadline: Deadline) -> Iterator[None]:
             raise ServiceError("unfinished", "had not answered") from error
         raise ServiceError("silent", "accepts connections but does not answer in time") from error
     except http.client.RemoteDisconnected as error:
-        raise ServiceError("down", "closes each connection without an answer") from error
+        raise ServiceError("down", "closes each connection without an answer", reason="closed") from error
     except http.client.IncompleteRead as error:
         raise ServiceError("error", _CUT_OFF) from error
     except http.client.HTTPException as error:
+        if str(error).startswith(_TLS_ALERT):
+            raise ServiceError("foreign", "speaks TLS, so the URL has to begin with https://") from error
         shown = printable(endpoint.without_key(str(error)), limit=120)
         raise ServiceError(
             "foreign", f"answers something that is not HTTP ({type(error).__name__}: {shown})"
         ) from error
     except ConnectionError as error:
-        raise ServiceError("down", f"broke the connection: {printable(error.strerror or 'reset')}") from error
+        raise ServiceError(
+            "down", f"broke the connection: {printable(error.strerror or 'reset')}", reason="closed"
+        ) from error
     except OSError as error:
         raise ServiceError(
             "down", f"cannot be reached: {printable(error.strerror or str(error), limit=200)}"

@@ -282,6 +282,7 @@ def test_the_end_of_the_runs_own_time_says_nothing_about_the_service(
     "build, says, never",
     [
         (service("list-503", SHORT), "load_s", "Start it"),
+        (service("list-closed"), "If it expects TLS", "Start it"),
         (service("list-basic"), "That is a proxy", "api_key_env"),
         (service("list-502"), "Start the service behind the proxy", "ss -ltnp"),
         (service("list-429"), "Wait until other requests", "Start"),

@@ -133,3 +133,21 @@ def test_a_server_that_never_begins() -> None:
         failure = list_models(Endpoint(url=url), timeouts)
         assert isinstance(failure, ServiceFailure)
         assert (failure.kind, "does not begin an encrypted one" in failure.message) == ("silent", True)
+
+
+@pytest.mark.parametrize("address", ["ours"], indirect=True)
+def test_a_server_with_tls_at_a_plain_url(address: str) -> None:
+    failure = ask(f"http://{address}")
+    assert isinstance(failure, ServiceFailure)
+    assert (failure.kind, failure.message) in (
+        ("foreign", "speaks TLS, so the URL has to begin with https://"),
+        ("down", "closes each connection without an answer"),  # servers differ in whether they send the alert
+        ("down", "broke the connection: Connection reset by peer"),
+    )
+
+
+def test_an_alert_of_tls() -> None:
+    for address in serve(None, b"\x15\x03\x01\x00\x02\x02\x46"):
+        failure = ask(f"http://{address}")
+        assert isinstance(failure, ServiceFailure)
+        assert "has to begin with https://" in failure.message
