@@ -70,7 +70,7 @@ DECLARATIONS = declare(
         code="service-name-ignored",
         severity="warning",
         title="The service answers with another model",
-        cause="A server of one model answers every request with it, whatever name is asked for.",
+        cause="A server with one model loaded answers every request with it, whatever name is asked for.",
         remediation="Name the model in the manifest as the service does, or start the service with the model or alias "
         "that sessions mean.",
     ),
@@ -131,8 +131,8 @@ def another_answers(service: Service, answering: str) -> Finding:
     shown, wanted = printable(answering, limit=100), printable(service.spec.model, limit=100)
     return finding(
         "service-name-ignored",
-        f"the service at {printable(service.spec.url, limit=200)} has no model {wanted}, and answers with {shown}, its "
-        "only one, whatever it is asked for",
+        f"the service at {printable(service.spec.url, limit=200)} has no model {wanted}, and answers with {shown} "
+        "instead",
         severity="info" if service.spec.model == service.name else None,
         evidence={"url": service.spec.url, "model": service.spec.model, "answering": answering},
         fix=Fix(

@@ -56,6 +56,12 @@ class Listing:
         """Whether the service has one model and perhaps answers every name with it."""
         return self.api == "openai" and may_ignore_names(self.entries)
 
+    def is_another(self, answering: str, name: str) -> bool:
+        """Return whether the model that answered is another one of the list. To Ollama names always count."""
+        if self.api == "ollama" or is_ollamas(self.entries):
+            return False
+        return answering in self.models and ollama_name(answering) != ollama_name(name)
+
     def has(self, name: str) -> Literal["yes", "no", "unknown"]:
         """Return whether the service has a model of that name; `unknown` where only asking it shows."""
         if self.problem:

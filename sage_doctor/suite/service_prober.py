@@ -108,11 +108,16 @@ class ServiceProber:
         if not self._is_to_be_asked(service, found):
             return None
         said = self.speech(service)
-        return found.models[0] if isinstance(said, Generation) else None
+        if not isinstance(said, Generation):
+            return None
+        if found.has(wanted) == "unknown":
+            return said.model if found.is_another(said.model, wanted) else None
+        return found.models[0]
 
     def _is_to_be_asked(self, service: Service, found: Listing) -> bool:
         """Return whether asking shows more than a list without the name: many servers of one model take any name."""
-        return found.may_ignore_names and at_least(self._level, "generate") and service.required
+        open_question = found.may_ignore_names or (found.has(service.spec.model) == "unknown" and not found.problem)
+        return open_question and at_least(self._level, "generate") and service.required
 
     def missing(self, service: Service) -> ServiceFailure | None:
         """Return that the service does not have the model, where it lists others and not this one."""

@@ -126,8 +126,9 @@ for how, answering in [
     ("list-tgi", "Qwen/Qwen2.5-0.5B"),
     ("list-me", "/models/qwen.gguf"),
     ("list-acme", "qwen"),
+    ("list-lmstudio-one", "gemma"),
 ]:
-    says = f"has no model tiny, and answers with {answering}, its only one"
+    says = f"has no model tiny, and answers with {answering} instead"
     CASES.finds("check_service_model", "service-name-ignored", says, severity="warning")(service(how))
 CASES.finds("check_service_model", "service-name-ignored", "has no model s, and", severity="info")(
     service("list-llamacpp", name="s")

@@ -276,6 +276,12 @@ def aborted(handler: Handler, _body: dict[str, Any]) -> None:
     handler.piece("", finish_reason="abort")
 
 
+def gemma(handler: Handler, _body: dict[str, Any]) -> None:
+    """Answer with the model that is loaded, whichever was asked for, and name it."""
+    choice = {"message": {"content": "".join(WORDS)}, "finish_reason": "stop"}
+    handler.json({"model": "gemma", "choices": [choice], "usage": {"completion_tokens": 10}})
+
+
 def listing(*entries: dict[str, Any]) -> Callable[[Handler, dict[str, Any]], None]:
     """Return a list of models as a server of that kind writes it."""
     data = [{"object": "model", "created": 1, **entry} for entry in entries]
@@ -327,6 +333,7 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-vllm": listing({"id": "qwen", "owned_by": "vllm", "root": "qwen"}),
     "list-hub": listing({"id": "Qwen/Qwen2.5-0.5B", "owned_by": "Qwen"}),
     "list-lmstudio": listing(*({"id": n, "owned_by": "organization_owner"} for n in ("qwen", "gemma"))),
+    "list-lmstudio-one": listing(*({"id": n, "owned_by": "organization_owner"} for n in ("qwen", "gemma"))),
     "list-mlx": listing({"id": "mlx-community/Qwen2.5-0.5B-Instruct-4bit"}),
     "list-ollama": listing({"id": "tiny:latest", "owned_by": "library"}),
     "list-litellm": listing({"id": "gpt-4", "owned_by": "openai"}, {"id": "ti*", "owned_by": "openai"}),
@@ -403,7 +410,11 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
 }
 
 # How a prompt is answered by a service whose list is the behaviour.
-ANSWERS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {"list-vllm": missing, "list-hub": missing}
+ANSWERS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
+    "list-vllm": missing,
+    "list-hub": missing,
+    "list-lmstudio-one": gemma,
+}
 
 
 def main() -> None:
