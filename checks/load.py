@@ -12,6 +12,7 @@ from sage_doctor.findings.budgets import over
 from sage_doctor.findings.environment import blocking_code
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.findings.running import ended_badly, in_generation
+from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import handed_over
@@ -20,7 +21,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
-    from sage_doctor.probe.outcome import KeyList
+    from sage_doctor.probe.outcome import KeyList, Keys
 
 ORDER = 160  # of the check files: causes before consequences
 
@@ -37,6 +38,8 @@ def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> I
     if blocked is not None:
         raise Blocked(blocked)
     outcome = probe(model)
+    if outcome.refused:
+        raise NotApplicable("its names or shapes do not fit, so its weights were not read")
     if not outcome.completed and not in_generation(outcome):
         yield ended_badly(model, outcome, "load")
         return
@@ -77,15 +80,7 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
             fix=bring_back(model, ["config.json"]),
         )
     if keys.missing.total:
-        yield finding(
-            "weights-keys-missing",
-            f"{keys.missing.total} parameter(s) are not in {where}: {join_limited(list(keys.missing.names), most=3)}",
-            evidence=_evidence(keys.missing, keys.model_class),
-            fix=Fix(
-                summary="Save the weights again with save_pretrained; if that does not help, they are for another "
-                "architecture. " + bring_back(model, ["model.safetensors"]).summary,
-            ),
-        )
+        yield _missing(model, keys, where)
     if keys.unexpected.total:
         yield finding(
             "weights-keys-unexpected",
@@ -97,7 +92,56 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
                 "another model."
             ),
         )
+    yield from _unused(model, keys, where)
     yield from _adapter_keys(outcome)
+
+
+def _missing(model: Model, keys: Keys, where: str) -> Finding:
+    names = join_limited(list(keys.missing.names), most=3)
+    owner = model.base.model if model.kind == "adapter" else model
+    config = read_json_object(owner.path / "config.json").value if owner is not None else None
+    stated = (config or {}).get("architectures")
+    own = str(stated[0]) if isinstance(stated, list) and stated else ""
+    fix = Fix(
+        summary="Save the weights again with save_pretrained; if that does not help, they are for another "
+        "architecture. " + bring_back(model, ["model.safetensors"]).summary,
+    )
+    told = f"{keys.missing.total} parameter(s) are not in {where}: {names}"
+    if own.endswith("Model") and own != keys.model_class:
+        told = (
+            f"{where} are those of {printable(own)}, which has no head, and a session that asks it loads "
+            f"{printable(keys.model_class)}: {names} would be random numbers"
+        )
+        fix = Fix(
+            summary=f"Save the model from {keys.model_class}, with its head. A model that is only meant to embed needs "
+            "no prompt in the manifest."
+        )
+    return finding(
+        "weights-keys-missing", told, evidence=_evidence(keys.missing, keys.model_class), fix=fix
+    )
+
+
+def _unused(model: Model, keys: Keys, where: str) -> Iterator[Finding]:
+    """Tell of heads that are left over and poolers that are not there: nothing a session would notice."""
+    fix = Fix(summary=f"{NOTHING_TO_DO}, unless a session uses these parts.")
+    if keys.spare.total and model.kind != "adapter":
+        yield finding(
+            "weights-keys-unexpected",
+            f"{keys.spare.total} tensor(s) of {where} are parts that {printable(keys.model_class)} does not use: "
+            f"{join_limited(list(keys.spare.names), most=3)}",
+            severity="info",
+            evidence=_evidence(keys.spare, keys.model_class),
+            fix=fix,
+        )
+    if keys.idle.total:
+        yield finding(
+            "weights-keys-missing",
+            f"the pooler is not in {where} and consists of random numbers: {printable(keys.model_class)} works without "
+            f"it ({join_limited(list(keys.idle.names), most=2)})",
+            severity="info",
+            evidence=_evidence(keys.idle, keys.model_class),
+            fix=fix,
+        )
 
 
 def _adapter_keys(outcome: ProbeOutcome) -> Iterator[Finding]:

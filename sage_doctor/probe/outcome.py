@@ -82,11 +82,17 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """How the weights on disk fitted the model (an adapter's base, for an adapter). Tied weights are not missing."""
+    """How the weights on disk fitted the model (an adapter's base, for an adapter). Tied weights are not missing.
+
+    `spare` are tensors that another class of the same architecture uses: a head that this one does without. `idle` are
+    parameters that were not found and that this class can be built without.
+    """
 
     model_class: str
     missing: KeyList
     unexpected: KeyList
+    spare: KeyList
+    idle: KeyList
     mismatched: tuple[ShapeMismatch, ...]
     mismatched_total: int
     errors: KeyList
@@ -221,6 +227,11 @@ class ProbeOutcome:
     def completed(self) -> bool:
         """Whether every stage was completed; says nothing about what was found in them."""
         return self.ending == "completed"
+
+    @property
+    def refused(self) -> bool:
+        """Whether names and shapes did not fit, so that no weight was read: `keys` says which."""
+        return self.failure is not None and self.failure.type == "KeysMismatch"
 
     @property
     def wrong_device_count(self) -> int:

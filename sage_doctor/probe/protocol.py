@@ -33,7 +33,7 @@ MOST_TEXT = 16_384
 MOST_ITEMS = 20_000
 
 STAGES = (
-    *("start", "import", "device", "allocate", "compute", "load", "load-base", "load-adapter"),
+    *("start", "import", "device", "allocate", "compute", "compare", "load", "load-base", "load-adapter"),
     *("tokenizer", "forward", "warm-up", "generate", "done"),
 )
 
@@ -79,7 +79,7 @@ class ProbeRequest:
     At level `device` torch is imported and the device examined; no model is loaded and `path` is not used. `path` and
     `base` are directories and may hold surrogate-escaped bytes. `base` overrides the adapter's own
     `base_model_name_or_path`. Without a `device` the `accelerator` is used, and without that the best there is.
-    `dtype` is `auto` or the name of a torch type.
+    `dtype` is `auto` or the name of a torch type. `prompted`: a session talks to it, so it must be able to answer.
     """
 
     level: Literal["device", "load", "generate"]
@@ -90,6 +90,7 @@ class ProbeRequest:
     device: str | None = None
     accelerator: Literal["cuda", "mps", "cpu"] | None = None
     prompt: str = "Who are you?"
+    prompted: bool = False
     max_new_tokens: int = 32
 
     def line(self) -> bytes:

@@ -132,6 +132,7 @@ class ModelProber:
             device=spec.device if spec is not None else None,
             accelerator=cast("None", model.host.accelerator),
             prompt=(spec.prompt if spec is not None and spec.prompt else DEFAULT_PROMPT),
+            prompted=spec is not None and spec.prompt is not None,
             max_new_tokens=spec.max_new_tokens if spec is not None else 32,
         )
 

@@ -129,8 +129,8 @@ def test_a_renamed_tensor_is_missing_and_unexpected(outcomes: Mapping[str, Probe
     assert keys is not None
     assert keys.missing.names == ("model.layers.0.mlp.up_proj.weight",)
     assert keys.unexpected.names == ("model.layers.0.mlp.up_project.weight",)
-    assert outcomes["renamed"].completed
-    assert outcomes["renamed"].generation is None
+    assert outcomes["renamed"].refused
+    assert outcomes["renamed"].loaded is None, "no weight is read where names do not fit"
 
 
 def test_nan_weights_generate_and_are_seen(outcomes: Mapping[str, ProbeOutcome]) -> None:
@@ -145,7 +145,7 @@ def test_nan_weights_generate_and_are_seen(outcomes: Mapping[str, ProbeOutcome])
 def test_another_shape_on_disk_fails_and_is_named(outcomes: Mapping[str, ProbeOutcome]) -> None:
     outcome = outcomes["mismatched"]
     assert outcome.ending == "failed"
-    assert outcome.stage == "load"
+    assert (outcome.stage, outcome.refused) == ("compare", True)
     assert outcome.keys is not None
     assert outcome.keys.mismatched == (ShapeMismatch(name="model.norm.weight", on_disk=(31,), in_model=(32,)),)
     assert "size mismatch for model.norm.weight" in outcome.message
@@ -206,7 +206,7 @@ def test_a_missing_accelerator_stops_before_the_model(outcomes: Mapping[str, Pro
 def test_a_trained_adapter_fits_and_changes_the_model(outcomes: Mapping[str, ProbeOutcome]) -> None:
     outcome = outcomes["adapter"]
     assert outcome.completed, outcome.message
-    assert [s.name for s in outcome.stages][5:7] == ["load-base", "load-adapter"]
+    assert [s.name for s in outcome.stages][5:8] == ["compare", "load-base", "load-adapter"]
     assert outcome.adapter is not None
     assert outcome.adapter.peft_type == "LORA"
     assert (outcome.adapter.missing.total, outcome.adapter.unexpected.total) == (0, 0)
@@ -256,7 +256,7 @@ def test_an_adapter_of_another_rank_fails_after_its_base_was_loaded(outcomes: Ma
 
 def test_without_an_override_the_adapter_names_its_own_base(outcomes: Mapping[str, ProbeOutcome]) -> None:
     outcome = outcomes["no-base"]
-    assert (outcome.ending, outcome.stage) == ("failed", "load-base")
+    assert (outcome.ending, outcome.stage) == ("failed", "compare")
     assert "./gone/final_model" in outcome.message
 
 
