@@ -90,6 +90,8 @@ def check_adapter_weights(model: Model) -> Iterator[Finding]:
         yield broken_header(model, [(weights.name, weights.header)])
     elif weights.header is not None:
         hollow = [t.name for t in weights.header.tensors.values() if t.elements == 0]
+        if model.adapter_config.peft_type == "ADALORA" and len(hollow) < len(weights.header.tensors):
+            hollow = [n for n in hollow if len(weights.header.tensors[n].shape) < 2]  # its budget may leave rank 0
         if not weights.header.tensors or hollow:
             what = "has no tensors" if not weights.header.tensors else f"has {len(hollow)} tensor(s) without elements"
             yield finding(

@@ -99,9 +99,7 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
 def _missing(model: Model, keys: Keys, where: str) -> Finding:
     names = join_limited(list(keys.missing.names), most=3)
     owner = model.base.model if model.kind == "adapter" else model
-    config = read_json_object(owner.path / "config.json").value if owner is not None else None
-    stated = (config or {}).get("architectures")
-    own = str(stated[0]) if isinstance(stated, list) and stated else ""
+    own = next(iter(owner.config.architectures), "") if owner is not None else ""
     fix = Fix(
         summary="Save the weights again with save_pretrained; if that does not help, they are for another "
         "architecture. " + bring_back(model, ["model.safetensors"]).summary,

@@ -99,7 +99,7 @@ def probe(reporter: Reporter, request: dict[str, Any]) -> None:
         reporter.send("not-applicable", reason=reason)
         return
     reporter.stage("tokenizer")
-    tokenizer, inputs = encode(transformers, request, plan.directory, device)
+    tokenizer, inputs = encode(torch, transformers, request, plan.directory, device)
     reporter.send("prompt", tokens=int(inputs["input_ids"].shape[-1]), templated=bool(tokenizer.chat_template))
     settings = make_greedy(transformers, core, tokenizer)
     reporter.stage("forward")

@@ -40,7 +40,7 @@ class TokenTimer:
         """Do nothing: the last token's time is the end."""
 
 
-def encode(transformers: Any, request: dict[str, Any], base: str, device: str) -> tuple[Any, dict[str, Any]]:
+def encode(torch: Any, transformers: Any, request: dict[str, Any], base: str, device: str) -> tuple[Any, dict[str, Any]]:
     """Return the tokenizer of the model (of the adapter, where it brings one) and the prompt as it sees it."""
     own = any(os.path.exists(os.path.join(request["path"], name)) for name in _TOKENIZER_FILES)
     where = request["path"] if own else base
@@ -54,7 +54,11 @@ def encode(transformers: Any, request: dict[str, Any], base: str, device: str) -
         inputs = tokenizer(request["prompt"], return_tensors="pt")
     kept = {k: inputs[k].to(device) for k in ("input_ids", "attention_mask") if k in inputs}
     if not kept["input_ids"].numel():
-        raise ProbeFailure("ValueError", "the prompt has no tokens")
+        if request["prompted"]:
+            raise ProbeFailure("ValueError", "the prompt has no tokens")
+        # Nobody said that it knows English: a model of proteins or of chess is asked with tokens of its own.
+        few = torch.arange(min(8, len(tokenizer)), device=device).reshape(1, -1)
+        kept = {"input_ids": few, "attention_mask": few.new_ones(few.shape)}
     return tokenizer, kept
 
 

@@ -155,9 +155,14 @@ def rehearse(torch: Any, transformers: Any, maker: Any, directory: str, config: 
         if not hollow:
             return None
         with _nothing_filled(transformers):
+            config = copy.deepcopy(config)
+            if hasattr(maker, "from_config"):  # an Auto class: it takes no configuration without a path
+                with torch.device("meta"):
+                    chosen = maker.from_config(config)
+                maker, config = type(chosen), chosen.config
             model, info = maker.from_pretrained(
                 None,
-                config=copy.deepcopy(config),
+                config=config,
                 state_dict=hollow,
                 device_map="meta",
                 output_loading_info=True,
