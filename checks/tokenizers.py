@@ -11,6 +11,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.embeddings import embedding_tensor
+from sage_doctor.facts.library_tokenizers import needs_merges, takes_text
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.restore import companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
@@ -21,54 +22,15 @@ ORDER = 90  # of the check files: causes before consequences
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")
-# Model types that take no text, or bytes: they have no tokenizer to miss.
-_WITHOUT = frozenset(
-    {
-        "vit",
-        "resnet",
-        "convnext",
-        "swin",
-        "detr",
-        "deit",
-        "beit",
-        "dinov2",
-        "timm_wrapper",
-        "encodec",
-        "dac",
-        "mimi",
-        "siglip_vision_model",
-        "clip_vision_model",
-        "segformer",
-        "sam",
-        "sam2",
-        "regnet",
-        "yolos",
-        "depth_anything",
-        "hiera",
-        "levit",
-        "mobilevit",
-        "pvt",
-        "vitdet",
-        "zoedepth",
-        "dpt",
-        "rt_detr",
-        "superpoint",
-        "perceiver",
-        "autoformer",
-        "informer",
-        "patchtst",
-        "time_series_transformer",
-        "decision_transformer",
-    }
-)
 
 
 @check("static", after=LOCATED, kinds=FULL)
 def check_tokenizer(model: Model) -> Iterator[Finding]:
     """There is a tokenizer beside the weights."""
-    if model.config.model_type in _WITHOUT:
-        raise NotApplicable(f"models of type {model.config.model_type} take no text")
     if model.tokenizer.source is None:
+        kind, names = model.config.model_type or "", model.config.architectures
+        if takes_text(model.host.session.site_packages, kind, next(iter(names), "")) is False:
+            raise NotApplicable(f"{printable(next(iter(names), kind), limit=60)} takes no text")
         back = companions_back(model, ["tokenizer.json", "tokenizer_config.json"])
         donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
         yield finding(
@@ -92,6 +54,16 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
             f"{where}: {printable(first.message)}",
             evidence={"files": names, "line": first.line},
             fix=lfs_pull(model, names) if first.lfs_pointer else companions_back(model, names),
+        )
+        return
+    if facts.vocabulary_alone and needs_merges(
+        model.host.session.site_packages, model.config.model_type or "", facts.tokenizer_class
+    ) is not False:
+        yield finding(
+            "tokenizer-invalid",
+            "merges.txt: not there, and vocab.json alone does not tell how words are split",
+            evidence={"files": ["merges.txt"], "line": 0},
+            fix=companions_back(model, ["merges.txt"]),
         )
         return
     version = model.host.session.packages.get("tokenizers")

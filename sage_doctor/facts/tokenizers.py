@@ -37,6 +37,8 @@ class TokenizerFacts:
 
     `highest_id` is the greatest token id in tokenizer.json (None where another file holds the vocabulary),
     `highest_token` its text. `merges_as_pairs` tells the schema that tokenizers before 0.20 cannot read.
+    `vocabulary_alone`: only vocab.json is there, which not every class is content with. `tokenizer_class` is the one
+    that tokenizer_config.json names.
     """
 
     source: str | None
@@ -46,6 +48,8 @@ class TokenizerFacts:
     highest_token: str | None = None
     merges_as_pairs: bool = False
     chat_template: bool = False
+    vocabulary_alone: bool = False
+    tokenizer_class: str | None = None
 
 
 def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
@@ -63,8 +67,6 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
     kind = values.get("tokenizer_class")
     if source is None and isinstance(kind, str) and kind in _WITHOUT_FILES:
         source = "tokenizer_config.json"
-    if source == "vocab.json" and not tree.has("merges.txt") and not (isinstance(kind, str) and "CTC" in kind):
-        problems.append(_problem("not there, and vocab.json alone does not tell how words are split", "merges.txt", 0))
     template = bool(values.get("chat_template")) or tree.has("chat_template.jinja") or tree.has("chat_template.json")
     fast = TokenizerJson()
     if tree.has("tokenizer.json"):
@@ -81,6 +83,8 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
         highest_token=fast.highest_token,
         merges_as_pairs=fast.merges_as_pairs,
         chat_template=template,
+        vocabulary_alone=source == "vocab.json" and not tree.has("merges.txt"),
+        tokenizer_class=kind if isinstance(kind, str) else None,
     )
 
 

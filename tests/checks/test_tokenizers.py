@@ -1,5 +1,6 @@
 """The tokenizer."""
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from tests.model_directories import MODEL, POINTER, VOCABULARY, edit_json, write
 
 from .cases import SESSION, Bench, Case, Cases
 
+SPEC = importlib.util.find_spec("transformers")
+LIBRARY = (Path(str(SPEC.origin)).parents[1],) if SPEC is not None else ()
 CASES = Cases()
 PROMPTED = '[models.m]\nkind = "full"\npath = "here"\nprompt = "Who are you?"\n'
 PAIRS = {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "b"]]}
@@ -26,9 +29,40 @@ def whole(bench: Bench) -> None:
     write_full(bench.here)
 
 
-@CASES.skips("check_tokenizer", "take no text")
+def without_tokenizer(bench: Bench, model_type: str, architecture: str) -> None:
+    """Leave the tokenizer out; whether it is missed is said by the installed transformers."""
+    (write_full(bench.here, model_type=model_type, architectures=[architecture]) / "tokenizer.json").unlink()
+    bench.session = replace(SESSION, site_packages=LIBRARY)
+
+
+@CASES.skips("check_tokenizer", "ViTForImageClassification takes no text")
 def pictures(bench: Bench) -> None:
-    (write_full(bench.here, model_type="vit") / "tokenizer.json").unlink()
+    without_tokenizer(bench, "vit", "ViTForImageClassification")
+
+
+@CASES.skips("check_tokenizer", "ASTForAudioClassification takes no text")
+def sounds(bench: Bench) -> None:
+    without_tokenizer(bench, "audio-spectrogram-transformer", "ASTForAudioClassification")
+
+
+@CASES.finds("check_tokenizer", "tokenizer-missing", "no tokenizer files")
+def speech_recogniser(bench: Bench) -> None:
+    without_tokenizer(bench, "wav2vec2", "Wav2Vec2ForCTC")
+
+
+def only_vocabulary(bench: Bench, model_type: str) -> None:
+    without_tokenizer(bench, model_type, "AnyModel")
+    (bench.here / "vocab.json").write_text('{"a": 0}')
+
+
+@CASES.passes("check_tokenizer_readable")
+def words_of_marian(bench: Bench) -> None:
+    only_vocabulary(bench, "marian")
+
+
+@CASES.finds("check_tokenizer_readable", "tokenizer-invalid", "merges.txt: not there")
+def words_without_merges(bench: Bench) -> None:
+    only_vocabulary(bench, "gpt2")
 
 
 @CASES.finds("check_tokenizer", "tokenizer-missing", "no tokenizer files")

@@ -76,10 +76,12 @@ def test_what_it_is_built_from(tmp_path: Path, names: list[str], source: str | N
     assert read_tokenizer(read_tree(tmp_path)).source == source
 
 
-def test_a_vocabulary_without_merges_is_half_a_tokenizer(tmp_path: Path) -> None:
-    (problem,) = read(tmp_path, vocab__json={"a": 0}).problems
-    assert problem.file == "merges.txt"
-    assert read(tmp_path, tokenizer_config__json={"tokenizer_class": "Wav2Vec2CTCTokenizer"}).problems == ()
+def test_a_vocabulary_without_merges_may_be_half_a_tokenizer(tmp_path: Path) -> None:
+    assert read(tmp_path, vocab__json={"a": 0}).vocabulary_alone
+    named = read(tmp_path, tokenizer_config__json={"tokenizer_class": "Wav2Vec2CTCTokenizer"})
+    assert (named.vocabulary_alone, named.tokenizer_class) == (True, "Wav2Vec2CTCTokenizer")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    assert not read(tmp_path).vocabulary_alone
 
 
 def test_classes_without_files(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Which models take text, and what their tokenizers are made of, by the tables of the installed transformers.
+
+Its sources are read, nothing is imported. They are asked only where a file is missing, so they may take a moment.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.system.small_text import read_text
+
+# What a task is called whose models read or write text: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and its like.
+_OF_TEXT = frozenset(("LM", "TEXT", "SEQ", "SEQUENCE", "QUESTION", "TOKEN", "CHOICE", "SENTENCE", "SHOT", "RETRIEVAL"))
+_SPEECH_TO_LETTERS = "CTC"
+_MOST = 4 * 1024 * 1024
+
+
+def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str) -> bool | None:
+    """Return whether a class of a model type needs a tokenizer; None where the library does not tell.
+
+    The tasks that transformers lists a class for decide. A class of none, as `HubertModel`, is one of its type: the
+    bare part of a speech recogniser takes sound alone.
+    """
+    tables = _tables(tuple(site_packages))
+    if not tables or not knows_model_type(site_packages, model_type):
+        return None
+    own = {task for task, text in tables.items() if architecture and f'"{architecture}"' in text}
+    if own:
+        return any(_OF_TEXT.union({_SPEECH_TO_LETTERS}).intersection(task.split("_")) for task in own)
+    tasks = {task for task, text in tables.items() if f'"{model_type}"' in text}
+    if _SPEECH_TO_LETTERS in tasks:
+        return False
+    if any(_OF_TEXT.intersection(task.split("_")) for task in tasks) or _tokenizer_class(site_packages, model_type):
+        return True
+    return None if "text" in re.split(r"[_-]", model_type) else False
+
+
+def needs_merges(site_packages: Sequence[Path], model_type: str, kind: str | None) -> bool | None:
+    """Return whether the tokenizer that a directory names, or else its model's, reads merges.txt; None if unknown."""
+    name = kind or _tokenizer_class(site_packages, model_type)
+    if not name:
+        return None
+    named = re.compile(rf"^class {re.escape(name.removesuffix('Fast'))}(?:Fast)?\(", re.MULTILINE)
+    folder = model_type.replace("-", "_")
+    for site_dir in site_packages:
+        models = site_dir / "transformers/models"
+        paths = [*models.glob("*/tokenization_*.py")] if not (models / folder).is_dir() or kind else []
+        for path in (*(models / folder).glob("tokenization_*.py"), *paths):
+            text = _text(path)
+            if named.search(text):
+                return "merges" in text
+    return None
+
+
+@functools.cache
+def _text(path: Path) -> str:
+    return read_text(path, most=_MOST) or ""
+
+
+@functools.cache
+def _tables(site_packages: tuple[Path, ...]) -> dict[str, str]:
+    """Return task → the text of its table of model types and classes, without the table of bare models."""
+    for site_dir in site_packages:
+        parts = re.split(r"^MODEL_FOR_(\w+)_MAPPING_NAMES\b", _text(_auto(site_dir, "modeling_auto")), flags=re.MULTILINE)
+        if len(parts) > 1:
+            return {task: text.partition("\n)\n")[0] for task, text in zip(parts[1::2], parts[2::2], strict=True)}
+    return {}
+
+
+def _tokenizer_class(site_packages: Sequence[Path], model_type: str) -> str | None:
+    for site_dir in site_packages:
+        text = _text(_auto(site_dir, "tokenization_auto")).partition("TOKENIZER_MAPPING_NAMES")[2]
+        found = re.search(rf'\(\s*"{re.escape(model_type)}",\s*\(?\s*"(\w+)"', text)
+        if found:
+            return found[1]
+    return None
+
+
+def _auto(site_dir: Path, name: str) -> Path:
+    return site_dir / f"transformers/models/auto/{name}.py"
