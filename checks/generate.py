@@ -67,7 +67,8 @@ def check_adapter_effect(model: Model, probe: ModelProber) -> Iterator[Finding]:
     """The adapter changes what the base says."""
     effect = probe(model).effect
     if effect is None or effect.changes_logits is None:
-        raise NotApplicable("the adapter cannot be switched off for comparison")
+        why = printable(effect.problem, limit=200) if effect is not None and effect.problem else ""
+        raise NotApplicable(f"its effect cannot be measured{': ' if why else ''}{why}")
     if not effect.changes_logits:
         yield finding(
             "adapter-no-effect",
