@@ -7,6 +7,9 @@
 #   make lint    ruff and mypy alone
 #   make measure the figures of the architecture: units, layers, imports, circles, lines
 #   make bench   the measurements behind the performance goals
+#   make architectures
+#                tiny models of every architecture that the installed transformers can build, examined down to a load:
+#                prints each alarm, and how many architectures had none (half an hour)
 #   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; a hundred of `fix` and
 #                of the gate, fifty of `lock`, `init` and `install`; and the paths in scripts, with thousands of made-up
 #                modules and every source of the libraries
@@ -22,7 +25,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint measure bench soak fuzz clean
+.PHONY: help demo test check lint measure bench architectures soak fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -50,6 +53,9 @@ measure:
 
 bench: $(VENV)/.dev
 	$(RUN)/python -m benchmarks
+
+architectures: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(RUN)/python -W ignore -m tests.architectures.sweep
 
 soak: $(VENV)/.dev
 	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py tests/cli/test_kill_sweep.py

@@ -114,9 +114,7 @@ def _missing(model: Model, keys: Keys, where: str) -> Finding:
             summary=f"Save the model from {keys.model_class}, with its head. A model that is only meant to embed needs "
             "no prompt in the manifest."
         )
-    return finding(
-        "weights-keys-missing", told, evidence=_evidence(keys.missing, keys.model_class), fix=fix
-    )
+    return finding("weights-keys-missing", told, evidence=_evidence(keys.missing, keys.model_class), fix=fix)
 
 
 def _unused(model: Model, keys: Keys, where: str) -> Iterator[Finding]:

@@ -56,9 +56,11 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
             fix=lfs_pull(model, names) if first.lfs_pointer else companions_back(model, names),
         )
         return
-    if facts.vocabulary_alone and needs_merges(
-        model.host.session.site_packages, model.config.model_type or "", facts.tokenizer_class
-    ) is not False:
+    if (
+        facts.vocabulary_alone
+        and needs_merges(model.host.session.site_packages, model.config.model_type or "", facts.tokenizer_class)
+        is not False
+    ):
         yield finding(
             "tokenizer-invalid",
             "merges.txt: not there, and vocab.json alone does not tell how words are split",

@@ -16,6 +16,8 @@ LONG: tuple[str | tuple[str, ...], ...] = (
     "tests/demo/test_walk.py",
     "tests/cli/test_gate_faults.py",
     "tests/probe/test_script.py",
+    "tests/probe/test_kinds.py",
+    "tests/architectures/",
     "tests/cli/test_gate.py",
     "tests/cli/test_fix.py",
     (

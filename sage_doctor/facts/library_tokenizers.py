@@ -65,7 +65,9 @@ def _text(path: Path) -> str:
 def _tables(site_packages: tuple[Path, ...]) -> dict[str, str]:
     """Return task → the text of its table of model types and classes, without the table of bare models."""
     for site_dir in site_packages:
-        parts = re.split(r"^MODEL_FOR_(\w+)_MAPPING_NAMES\b", _text(_auto(site_dir, "modeling_auto")), flags=re.MULTILINE)
+        parts = re.split(
+            r"^MODEL_FOR_(\w+)_MAPPING_NAMES\b", _text(_auto(site_dir, "modeling_auto")), flags=re.MULTILINE
+        )
         if len(parts) > 1:
             return {task: text.partition("\n)\n")[0] for task, text in zip(parts[1::2], parts[2::2], strict=True)}
     return {}

@@ -40,9 +40,7 @@ from sage_doctor.probe.child.loading import Plan, import_all, load_adapter, repo
 from sage_doctor.probe.child.reporter import ProbeFailure, Reporter, report_failure
 
 
-def load(
-    reporter: Reporter, request: dict[str, Any], plan: Plan, *, torch: Any, transformers: Any, peft: Any
-) -> tuple[Any, float]:
+def load(reporter: Reporter, request: dict[str, Any], plan: Plan, *, transformers: Any, peft: Any) -> tuple[Any, float]:
     """Rehearse the load, then load; returns the model and the seconds it took. Raises `ProbeFailure` for a misfit."""
     fit = plan.rehearse()
     if fit is not None:
@@ -83,9 +81,7 @@ def probe(reporter: Reporter, request: dict[str, Any]) -> None:
 
     reporter.stage("compare")
     plan = Plan(torch, transformers, request, rest[0] if rest else None)
-    model, seconds = load(
-        reporter, request, plan, torch=torch, transformers=transformers, peft=rest[0] if rest else None
-    )
+    model, seconds = load(reporter, request, plan, transformers=transformers, peft=rest[0] if rest else None)
     started = time.perf_counter()
     model = model.to(device).eval()
     report_loaded(reporter, model, seconds + time.perf_counter() - started, import_seconds)

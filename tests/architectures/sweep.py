@@ -47,7 +47,7 @@ def main() -> int:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    sage_doctor.probe.run_probe = forked  # type: ignore[assignment]
+    sage_doctor.probe.run_probe = forked
     said: dict[str, list[str]] = {}
     unbuilt = []
     with tempfile.TemporaryDirectory() as place:
@@ -75,7 +75,9 @@ def main() -> int:
             if given.json:
                 Path(given.json).write_text(json.dumps({"said": said, "unbuilt": unbuilt}, indent=1))
     quiet = sum(not s for s in said.values())
-    print(f"{quiet} of {len(said)} healthy architectures without an alarm; {len(unbuilt)} could not be built, or not loaded by transformers itself")
+    print(
+        f"{quiet} of {len(said)} healthy architectures without an alarm; {len(unbuilt)} could not be built, or not loaded by transformers itself"
+    )
     return int(quiet < len(said))
 
 

@@ -32,7 +32,10 @@ _SIZES: tuple[tuple[str, int], ...] = (
     (r"(num_key_value_heads|num_kv_heads|num_global_key_value_heads)$", 2),
     (r"(heads|n_head|num_head)$", 4),
     (r"(^|_)(num_hidden_layers|n_layers?|num_layers|encoder_layers|decoder_layers|depth|num_blocks)$", 2),
-    (r"(^|_)(hidden_size|d_model|n_embd|dim|embed_dim|width|embedding_size|dim_model|hidden_dim|decoder_hidden_size)$", 32),
+    (
+        r"(^|_)(hidden_size|d_model|n_embd|dim|embed_dim|width|embedding_size|dim_model|hidden_dim|decoder_hidden_size)$",
+        32,
+    ),
     (r"(intermediate_size|ffn_dim|d_ff|n_inner|mlp_dim|dim_ff|ffn_hidden_size|feed_forward_size|inner_dim)$", 64),
     (r"(^|_)(head_dim|d_kv|kv_channels|attention_head_size|v_head_dim)$", 8),
     (r"(qk_rope_head_dim)$", 4),
@@ -98,7 +101,7 @@ def attempts(kind: Any) -> Iterator[Any]:
         yield lambda kept=kept: kind(**shrunk(plain, kept))
     only = {k: v for k, v in plain.items() if type(v) is int and re.search(r"layers?$", k)}
     yield lambda: kind(**dict.fromkeys(only, 2))
-    yield lambda: kind()
+    yield kind
 
 
 def build(model_type: str, name: str) -> Any:
@@ -119,7 +122,7 @@ def build(model_type: str, name: str) -> Any:
                 if size <= MOST_PARAMETERS:
                     torch.manual_seed(0)
                     return model_class._from_config(make())
-        except Exception:  # noqa: BLE001, S112
+        except Exception:  # noqa: BLE001
             continue
     return None
 
@@ -135,7 +138,8 @@ def save(model: Any, folder: Path) -> None:
     model.save_pretrained(folder)
     text = type(model.config) in transformers.TOKENIZER_MAPPING or model.main_input_name == "input_ids"
     if text or model.can_generate():
-        inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(96)}, unk_token="w0"))
+        rows = getattr(model.config.get_text_config(), "vocab_size", None) or VOCABULARY
+        inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(min(96, rows))}, unk_token="w0"))
         inner.pre_tokenizer = pre_tokenizers.Whitespace()
         transformers.PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="w0").save_pretrained(folder)
     if model.main_input_name != "input_ids" or hasattr(model.config, "vision_config"):

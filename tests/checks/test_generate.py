@@ -97,7 +97,7 @@ def never_trained(bench: Bench) -> None:
     effect(bench, changes_logits=False, max_abs_difference=0.0)
 
 
-@CASES.skips("check_adapter_effect", "cannot be switched off")
+@CASES.skips("check_adapter_effect", "cannot be measured: no such switch")
 def prompt_tuning(bench: Bench) -> None:
     effect(bench, changes_logits=None, max_abs_difference=None, problem="no such switch")
 

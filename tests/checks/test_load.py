@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.probe import Adapter, Keys, ProbeOutcome, ShapeMismatch, Stage
-from tests.model_directories import write_adapter, write_full
+from sage_doctor.probe import Adapter, Failure, KeyList, Keys, ProbeOutcome, ShapeMismatch, Stage
+from tests.model_directories import edit_json, write_adapter, write_full
 
 from .cases import SESSION, Bench, Case, Cases
 from .probe_outcomes import COMPLETED, CPU, KEYS, LOADED, NOTHING, ONE
@@ -119,6 +119,36 @@ def keys(bench: Bench, **changes: Any) -> None:
 @CASES.finds("check_keys", "weights-keys-missing", "1 parameter(s) are not in the weights")
 def missing_keys(bench: Bench) -> None:
     keys(bench, missing=ONE)
+
+
+def refused(bench: Bench, **changes: Any) -> None:
+    """End the probe at the headers: no weight was read."""
+    failure = Failure(kind="failed", type="KeysMismatch", message="", module="", where=())
+    ended(bench, "failed", failure=failure)
+    assert bench.outcome is not None
+    bench.outcome = replace(bench.outcome, stage="compare", keys=replace(KEYS, **changes))
+
+
+@CASES.skips("check_loads", "its weights were not read")
+@CASES.finds("check_keys", "weights-keys-missing", "1 parameter(s) are not in the weights")
+def refused_before_a_weight_is_read(bench: Bench) -> None:
+    refused(bench, missing=ONE)
+
+
+@CASES.finds("check_keys", "weights-keys-missing", "those of LlamaModel, which has no head")
+def headless_and_asked(bench: Bench) -> None:
+    refused(bench, missing=KeyList(names=("lm_head.weight",), total=1))
+    edit_json(bench.here / "config.json", architectures=["LlamaModel"])
+
+
+@CASES.finds("check_keys", "weights-keys-unexpected", "does not use", severity="info")
+def head_of_another_class(bench: Bench) -> None:
+    keys(bench, spare=ONE)
+
+
+@CASES.finds("check_keys", "weights-keys-missing", "the pooler is not in the weights", severity="info")
+def no_pooler(bench: Bench) -> None:
+    keys(bench, idle=ONE)
 
 
 @CASES.finds("check_keys", "weights-keys-unexpected", "match no parameter", severity="warning")

@@ -26,14 +26,34 @@ from .forked import forked
 from .zoo import tokenizer
 
 TEXT = {
-    **{"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "tie_word_embeddings": False},
-    **{"num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0},
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "tie_word_embeddings": False,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
 }
-BERT = {k: TEXT[k] for k in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")}
+BERT = {
+    k: TEXT[k] for k in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+}
 SPEECH = {
-    **{"vocab_size": 64, "d_model": 32, "encoder_layers": 2, "decoder_layers": 1, "num_mel_bins": 8},
-    **{"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32},
-    **{"max_source_positions": 32, "max_target_positions": 32, "decoder_start_token_id": 0, "pad_token_id": 0},
+    "vocab_size": 64,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "num_mel_bins": 8,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 32,
+    "max_source_positions": 32,
+    "max_target_positions": 32,
+    "decoder_start_token_id": 0,
+    "pad_token_id": 0,
 }
 TARGETS = ["q_proj", "v_proj"]
 
@@ -50,12 +70,14 @@ def edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def adapter(folder: Path, base: Path, config: Any, auto: Any = transformers.AutoModelForCausalLM, **options: Any) -> Path:
+def adapter(
+    folder: Path, base: Path, config: Any, auto: Any = transformers.AutoModelForCausalLM, **options: Any
+) -> Path:
     """Save an adapter whose tensors are random, so that every part of it has an effect."""
     torch.manual_seed(1)
     model = peft.get_peft_model(auto.from_pretrained(base, **options), config)
     with torch.no_grad():
-        for name, value in model.named_parameters():
+        for _name, value in model.named_parameters():
             if value.requires_grad:
                 value.normal_(0, 0.3)
     model.save_pretrained(folder)
@@ -75,7 +97,9 @@ def tensors(folder: Path, change: Callable[[dict[str, Any]], Mapping[str, Any]])
 def models(root: Path) -> Iterator[ProbeRequest]:
     """Build full models; yields what is asked of each."""
     llama, bert, t5 = transformers.LlamaConfig(**TEXT), transformers.BertConfig(**BERT), {"d_kv": 8, "d_ff": 32}
-    t5_config = transformers.T5Config(vocab_size=64, d_model=32, num_layers=1, num_heads=2, decoder_start_token_id=0, **t5)
+    t5_config = transformers.T5Config(
+        vocab_size=64, d_model=32, num_layers=1, num_heads=2, decoder_start_token_id=0, **t5
+    )
     seq2seq = transformers.T5ForConditionalGeneration(t5_config)
     whisper = transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**SPEECH))
     headless = full(root / "headless", transformers.LlamaModel(llama))
@@ -87,8 +111,12 @@ def models(root: Path) -> Iterator[ProbeRequest]:
         "no-name": full(root / "no-name", transformers.BertModel(bert), architectures=None),
         "whisper": full(root / "whisper", whisper),
         "sentences": full(root / "sentences", transformers.BertModel(bert, add_pooling_layer=False)),
-        "spare-head": full(root / "spare-head", transformers.BertForPreTraining(bert), architectures=["BertForMaskedLM"]),
-        "other-type": full(root / "other-type", transformers.LlamaForCausalLM(llama), architectures=["MistralForCausalLM"]),
+        "spare-head": full(
+            root / "spare-head", transformers.BertForPreTraining(bert), architectures=["BertForMaskedLM"]
+        ),
+        "other-type": full(
+            root / "other-type", transformers.LlamaForCausalLM(llama), architectures=["MistralForCausalLM"]
+        ),
         "moved": full(root / "moved", transformers.LlamaForCausalLM(llama)),
         "experts": full(
             root / "experts", transformers.MixtralForCausalLM(transformers.MixtralConfig(**TEXT, num_local_experts=2))

@@ -40,7 +40,9 @@ class TokenTimer:
         """Do nothing: the last token's time is the end."""
 
 
-def encode(torch: Any, transformers: Any, request: dict[str, Any], base: str, device: str) -> tuple[Any, dict[str, Any]]:
+def encode(
+    torch: Any, transformers: Any, request: dict[str, Any], base: str, device: str
+) -> tuple[Any, dict[str, Any]]:
     """Return the tokenizer of the model (of the adapter, where it brings one) and the prompt as it sees it."""
     own = any(os.path.exists(os.path.join(request["path"], name)) for name in _TOKENIZER_FILES)
     where = request["path"] if own else base
@@ -141,9 +143,7 @@ def _reaching(torch: Any, model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     return {k: torch.cat([v, longer[k]], dim=1) for k, v in inputs.items()}
 
 
-def _reached_difference(
-    model: Any, inputs: dict[str, Any], settings: dict[str, Any]
-) -> tuple[float | None, str]:
+def _reached_difference(model: Any, inputs: dict[str, Any], settings: dict[str, Any]) -> tuple[float | None, str]:
     """Return the difference on an input, None with the reason where part of the adapter is not reached by it.
 
     A prompt goes through no vision tower, and not through every expert.

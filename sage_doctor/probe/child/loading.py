@@ -120,7 +120,7 @@ def _adapter_tensors(path: str) -> dict[str, Any]:
 
 
 def _without(prefix: str, name: str) -> str:
-    return name[len(prefix) :] if name.startswith(prefix) else name
+    return name.removeprefix(prefix)
 
 
 def resize(transformers: Any, model: Any, adapter: str) -> None:

@@ -6,7 +6,8 @@ import importlib
 import json
 import os
 import re
-from typing import Any, Iterable, Iterator, List, Optional, Tuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from sage_doctor.probe.child.reporter import ProbeFailure
 
@@ -40,7 +41,7 @@ def read_table(directory: str, name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def base_of(path: str, declared: Optional[str]) -> str:
+def base_of(path: str, declared: str | None) -> str:
     """Return the directory of an adapter's base. Raises `ProbeFailure` where there is none, or it is an adapter."""
     base = declared or read_table(path, "adapter_config.json").get("base_model_name_or_path")
     if not base:
@@ -55,7 +56,7 @@ def base_of(path: str, declared: Optional[str]) -> str:
     return str(base)
 
 
-def sentence_part(directory: str) -> Optional[Tuple[str, str]]:
+def sentence_part(directory: str) -> tuple[str, str] | None:
     """Return where a sentence-transformers directory keeps its transformer, and that module's type; None for others."""
     listed = read_json(directory, "modules.json")
     for module in listed if isinstance(listed, list) else ():
@@ -66,7 +67,7 @@ def sentence_part(directory: str) -> Optional[Tuple[str, str]]:
     return None
 
 
-def full_classes(transformers: Any, directory: str, config: Any, *, prompted: bool) -> List[Any]:
+def full_classes(transformers: Any, directory: str, config: Any, *, prompted: bool) -> list[Any]:
     """Return the classes a full model may be loaded with, the likeliest first. `prompted`: a session talks to it."""
     auto = _Auto(transformers, config)
     part = None if prompted else sentence_part(directory)
@@ -89,7 +90,7 @@ def full_classes(transformers: Any, directory: str, config: Any, *, prompted: bo
     return auto.accepting((kind, *(_SPEAKING if speaks else ()), "AutoModel")) or [transformers.AutoModel]
 
 
-def adapter_classes(transformers: Any, peft: Any, path: str, base: str, config: Any) -> List[Any]:
+def adapter_classes(transformers: Any, peft: Any, path: str, base: str, config: Any) -> list[Any]:
     """Return the classes an adapter's base may be loaded with, that of `AutoPeftModelFor…` first."""
     auto = _Auto(transformers, config)
     stated = read_table(path, "adapter_config.json")
@@ -106,14 +107,19 @@ def fitting_adapter(torch: Any, makers: Iterable[Any], config: Any, modules: Ite
     wanted = list(modules)
     for maker in makers if len(makers) > 1 and wanted else ():
         try:
-            with torch.device("meta"):
-                model = (maker.from_config if hasattr(maker, "from_config") else maker._from_config)(config)
+            model = hollow(torch, maker, config)
         except Exception:  # noqa: BLE001, S112 - each of hundreds of classes refuses in its own way
             continue
         have = {name for name, _ in model.named_modules()}
         if any(have.intersection(_parents(name)) for name in wanted):
             return maker
     return makers[0]
+
+
+def hollow(torch: Any, maker: Any, config: Any) -> Any:
+    """Return a model of a class without numbers. Raises whatever the class does."""
+    with torch.device("meta"):
+        return getattr(maker, "from_config" if hasattr(maker, "from_config") else "_from_config")(config)
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -129,7 +135,7 @@ def _task_class(peft: Any, task: Any) -> str:
     wrapper = getattr(getattr(peft, "auto", None), "MODEL_TYPE_TO_PEFT_MODEL_MAPPING", {}).get(task)
     for kind in vars(getattr(peft, "auto", None) or object()).values() if wrapper is not None else ():
         if getattr(kind, "_target_peft_class", None) is wrapper and getattr(kind, "_target_class", None) is not None:
-            return str(kind._target_class.__name__)
+            return str(getattr(kind._target_class, "__name__", ""))  # noqa: SLF001 - peft tells it nowhere else
     return ""
 
 
@@ -139,7 +145,7 @@ class _Auto:
     def __init__(self, transformers: Any, config: Any) -> None:
         self._transformers, self._config = transformers, config
 
-    def accepted(self, auto: str) -> Tuple[Any, ...]:
+    def accepted(self, auto: str) -> tuple[Any, ...]:
         """Return the classes an Auto class would build this configuration with."""
         mapping = getattr(getattr(self._transformers, auto, None), "_model_mapping", None)
         try:
@@ -148,7 +154,7 @@ class _Auto:
             return ()
         return tuple(found) if isinstance(found, (list, tuple)) else (found,)
 
-    def accepting(self, autos: Iterable[str]) -> List[Any]:
+    def accepting(self, autos: Iterable[str]) -> list[Any]:
         """Return those of the Auto classes that take the configuration."""
         return [getattr(self._transformers, n) for n in dict.fromkeys(autos) if n and self.accepted(n)]
 

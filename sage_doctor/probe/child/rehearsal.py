@@ -13,15 +13,25 @@ import importlib
 import inspect
 import os
 import sys
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from sage_doctor.probe.child.model_class import read_table
+from sage_doctor.probe.child.model_class import hollow, read_table
 from sage_doctor.probe.child.reporter import MOST_NAMES, Reporter, bounded
 
 _DTYPES = {
-    **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"},
-    **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8"},
-    **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "BOOL": "bool",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
 }
 # What gives missing parameters memory and values: names and shapes are known without.
 _FILLING = (
@@ -38,17 +48,17 @@ class Fit:
     class of the same architecture uses, `idle` parameters that are missing and that a session can do without.
     """
 
-    def __init__(self, model: Any, info: Dict[str, Any], headers: Dict[str, Tuple[int, ...]]) -> None:
+    def __init__(self, model: Any, info: dict[str, Any], headers: dict[str, tuple[int, ...]]) -> None:
         self.model = model
-        self.missing: List[str] = sorted(map(str, info.get("missing_keys", ())))
-        self.unexpected: List[str] = sorted(map(str, info.get("unexpected_keys", ())))
-        self.errors: List[str] = sorted(map(str, info.get("error_msgs", ())))
-        self.spare: List[str] = []
-        self.idle: List[str] = []
+        self.missing: list[str] = sorted(map(str, info.get("missing_keys", ())))
+        self.unexpected: list[str] = sorted(map(str, info.get("unexpected_keys", ())))
+        self.errors: list[str] = sorted(map(str, info.get("error_msgs", ())))
+        self.spare: list[str] = []
+        self.idle: list[str] = []
         self.mismatched = sorted(self._shapes(entry, headers) for entry in info.get("mismatched_keys", ()))
         self._pooler()
 
-    def _shapes(self, entry: Any, headers: Dict[str, Tuple[int, ...]]) -> Tuple[str, List[int], List[int]]:
+    def _shapes(self, entry: Any, headers: dict[str, tuple[int, ...]]) -> tuple[str, list[int], list[int]]:
         """Return a name and both shapes: transformers 4.57 tells the name alone."""
         if not isinstance(entry, str):
             return str(entry[0]), list(entry[1]), list(entry[2])
@@ -94,8 +104,7 @@ class Fit:
         left = set(self.unexpected)
         for other in others if left else ():
             try:
-                with torch.device("meta"):
-                    left -= set(other._from_config(config).state_dict())
+                left -= set(hollow(torch, other, config).state_dict())
             except Exception:  # noqa: BLE001, S112 - a class of another configuration
                 continue
         self.spare = [n for n in self.unexpected if n not in left]
@@ -116,7 +125,7 @@ class Fit:
         )
 
 
-def headers_of(directory: str, names: Iterable[str]) -> Dict[str, Tuple[Tuple[int, ...], str]]:
+def headers_of(directory: str, names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return name → shape and type of every tensor in some safetensors files. Raises what the library does."""
     safe_open = importlib.import_module("safetensors").safe_open
     found = {}
@@ -128,7 +137,7 @@ def headers_of(directory: str, names: Iterable[str]) -> Dict[str, Tuple[Tuple[in
     return found
 
 
-def weight_headers(directory: str) -> Dict[str, Tuple[Tuple[int, ...], str]]:
+def weight_headers(directory: str) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return the headers of the files `from_pretrained` would read; empty where they are no safetensors files."""
     if os.path.isfile(os.path.join(directory, "model.safetensors")):
         return headers_of(directory, ["model.safetensors"])
@@ -139,7 +148,7 @@ def weight_headers(directory: str) -> Dict[str, Tuple[Tuple[int, ...], str]]:
     return headers_of(directory, names)
 
 
-def rehearse(torch: Any, transformers: Any, maker: Any, directory: str, config: Any) -> Optional[Fit]:
+def rehearse(torch: Any, transformers: Any, maker: Any, directory: str, config: Any) -> Fit | None:
     """Return how the weights of a directory would fit a class, None where only the load itself can tell."""
     values = config.to_dict()
     if values.get("quantization_config") or values.get("transformers_weights"):
@@ -148,22 +157,21 @@ def rehearse(torch: Any, transformers: Any, maker: Any, directory: str, config: 
         return None  # an older library, which would fill what is missing with real numbers
     try:
         headers = weight_headers(directory)
-        hollow = {
+        empty = {
             name: torch.empty(shape, dtype=getattr(torch, _DTYPES[dtype]), device="meta")
             for name, (shape, dtype) in headers.items()
         }
-        if not hollow:
+        if not empty:
             return None
         with _nothing_filled(transformers):
             config = copy.deepcopy(config)
             if hasattr(maker, "from_config"):  # an Auto class: it takes no configuration without a path
-                with torch.device("meta"):
-                    chosen = maker.from_config(config)
+                chosen = hollow(torch, maker, config)
                 maker, config = type(chosen), chosen.config
             model, info = maker.from_pretrained(
                 None,
                 config=config,
-                state_dict=hollow,
+                state_dict=empty,
                 device_map="meta",
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
