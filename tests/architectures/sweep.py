@@ -75,9 +75,8 @@ def main() -> int:
             if given.json:
                 Path(given.json).write_text(json.dumps({"said": said, "unbuilt": unbuilt}, indent=1))
     quiet = sum(not s for s in said.values())
-    print(
-        f"{quiet} of {len(said)} healthy architectures without an alarm; {len(unbuilt)} could not be built, or not loaded by transformers itself"
-    )
+    rest = f"{len(unbuilt)} could not be built, or not loaded by transformers itself"
+    print(f"{quiet} of {len(said)} healthy architectures without an alarm; {rest}")
     return int(quiet < len(said))
 
 

@@ -30,8 +30,8 @@ tell("device", used="cpu", name="cpu", cuda_build="", verified=True, problem="",
      memory_total=0, memory_free=0)
 tell("stage", name="load")
 PAUSE
-tell("keys", model_class="LlamaForCausalLM", missing=none, unexpected=none, mismatched=[], mismatched_total=0,
-     errors=none)
+tell("keys", model_class="LlamaForCausalLM", missing=none, unexpected=none, spare=none, idle=none, mismatched=[],
+     mismatched_total=0, errors=none)
 tell("loaded", seconds=0.5, import_seconds=1.0, parameters=1000, dtypes={"float32": 1000}, on_meta=none,
      devices={"cpu": 10})
 tell("memory", peak_resident_bytes=10**8, peak_device_bytes=0)

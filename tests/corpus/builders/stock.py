@@ -30,6 +30,13 @@ _TEXT = {
 }
 _VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 _IMAGE = {**_VISION, "image_size": 8, "patch_size": 4}
+_SPEECH = {
+    **{"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 32},
+    **{"conv_dim": [16, 16], "conv_stride": [2, 2], "conv_kernel": [3, 3], "num_feat_extract_layers": 2},
+    **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "num_codevectors_per_group": 4},
+    **{"codevector_dim": 16, "proj_codevector_dim": 16, "xvector_output_dim": 16},
+    **{"tdnn_dim": [16, 16, 16, 16, 16]},
+}
 _IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 _GPT2 = {"vocab_size": tokens.SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, **_IDS}
 _T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "pad_token_id": 0, "eos_token_id": 2}
@@ -50,6 +57,13 @@ class Recipe:
 
 def _text(model_type: str, **changes: Any) -> Recipe:
     return Recipe(model_type=model_type, values={**_TEXT, **changes})
+
+
+
+def _speech(model_type: str, auto: str = "AutoModel") -> Recipe:
+    """Return a model of sound as it is published: with a feature extractor, and without a tokenizer."""
+    files = {"preprocessor_config.json": '{"feature_extractor_type": "Wav2Vec2FeatureExtractor"}'}
+    return Recipe(model_type=model_type, auto=auto, values=_SPEECH, tokenizer=None, files=files)
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -128,6 +142,27 @@ RECIPES: Mapping[str, Recipe] = {
         tokenizer=None,
         values=_IMAGE,
         files={"preprocessor_config.json": '{"image_processor_type": "ViTImageProcessor", "size": 8}'},
+    ),
+    "hubert": _speech("hubert"),
+    "wavlm": _speech("wavlm", "AutoModelForAudioXVector"),
+    "unispeech-sat": _speech("unispeech-sat", "AutoModelForAudioClassification"),
+    "wav2vec2": _speech("wav2vec2", "AutoModelForPreTraining"),
+    "wav2vec2-letters": Recipe(
+        model_type="wav2vec2",
+        auto="AutoModelForCTC",
+        values=_SPEECH,
+        tokenizer=None,
+        files={
+            "vocab.json": '{"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "E": 5, "T": 6}',
+            "tokenizer_config.json": '{"do_lower_case": false, "word_delimiter_token": "|"}',
+        },
+    ),
+    "videomae": Recipe(
+        model_type="videomae",
+        auto="AutoModelForPreTraining",
+        tokenizer=None,
+        values={**_IMAGE, "num_frames": 2, "decoder_hidden_size": 16, "decoder_num_attention_heads": 2},
+        files={"preprocessor_config.json": '{"image_processor_type": "VideoMAEImageProcessor"}'},
     ),
     # Text and vision sizes lie in nested configurations: nothing at the top names vocab_size or hidden_size.
     "llava": Recipe(
