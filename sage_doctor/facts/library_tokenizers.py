@@ -44,13 +44,15 @@ def needs_merges(site_packages: Sequence[Path], model_type: str, kind: str | Non
     name = kind or _tokenizer_class(site_packages, model_type)
     if not name:
         return None
-    named = re.compile(rf"^class {re.escape(name.removesuffix('Fast'))}(?:Fast)?\(", re.MULTILINE)
-    folder = model_type.replace("-", "_")
+    plain = name.removesuffix("Fast")
+    named = re.compile(rf"^class {re.escape(plain)}(?:Fast)?\(", re.MULTILINE)
     for site_dir in site_packages:
-        models = site_dir / "transformers/models"
-        paths = [*models.glob("*/tokenization_*.py")] if not (models / folder).is_dir() or kind else []
-        for path in (*(models / folder).glob("tokenization_*.py"), *paths):
-            text = _text(path)
+        table = _text(_auto(site_dir, "tokenization_auto"))
+        owners = re.findall(rf'\(\s*"([\w-]+)",\s*\(?\s*"{re.escape(plain)}"', table)
+        for folder in (part.replace("-", "_") for part in dict.fromkeys((model_type, *owners))):
+            if not re.fullmatch(r"\w+", folder):  # a configuration may name any path
+                continue
+            text = _text(site_dir / f"transformers/models/{folder}/tokenization_{folder}.py")
             if named.search(text):
                 return "merges" in text
     return None

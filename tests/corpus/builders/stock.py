@@ -31,11 +31,22 @@ _TEXT = {
 _VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 _IMAGE = {**_VISION, "image_size": 8, "patch_size": 4}
 _SPEECH = {
-    **{"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 32},
-    **{"conv_dim": [16, 16], "conv_stride": [2, 2], "conv_kernel": [3, 3], "num_feat_extract_layers": 2},
-    **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "num_codevectors_per_group": 4},
-    **{"codevector_dim": 16, "proj_codevector_dim": 16, "xvector_output_dim": 16},
-    **{"tdnn_dim": [16, 16, 16, 16, 16]},
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": 32,
+    "conv_dim": [16, 16],
+    "conv_stride": [2, 2],
+    "conv_kernel": [3, 3],
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "num_codevectors_per_group": 4,
+    "codevector_dim": 16,
+    "proj_codevector_dim": 16,
+    "xvector_output_dim": 16,
+    "tdnn_dim": [16, 16, 16, 16, 16],
 }
 _IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 _GPT2 = {"vocab_size": tokens.SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, **_IDS}
@@ -57,7 +68,6 @@ class Recipe:
 
 def _text(model_type: str, **changes: Any) -> Recipe:
     return Recipe(model_type=model_type, values={**_TEXT, **changes})
-
 
 
 def _speech(model_type: str, auto: str = "AutoModel") -> Recipe:
