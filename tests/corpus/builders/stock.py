@@ -167,13 +167,6 @@ RECIPES: Mapping[str, Recipe] = {
             "tokenizer_config.json": '{"do_lower_case": false, "word_delimiter_token": "|"}',
         },
     ),
-    "videomae": Recipe(
-        model_type="videomae",
-        auto="AutoModelForPreTraining",
-        tokenizer=None,
-        values={**_IMAGE, "num_frames": 2, "decoder_hidden_size": 16, "decoder_num_attention_heads": 2},
-        files={"preprocessor_config.json": '{"image_processor_type": "VideoMAEImageProcessor"}'},
-    ),
     # Text and vision sizes lie in nested configurations: nothing at the top names vocab_size or hidden_size.
     "llava": Recipe(
         model_type="llava",
