@@ -137,7 +137,7 @@ def save(model: Any, folder: Path) -> None:
     """Save a model as people have it: with the tokenizer or the processor that its kind has."""
     model.save_pretrained(folder)
     text = type(model.config) in transformers.TOKENIZER_MAPPING or model.main_input_name == "input_ids"
-    if text or model.can_generate():
+    if text or model.can_generate() or type(model).__name__.endswith("ForCTC"):
         rows = getattr(model.config.get_text_config(), "vocab_size", None) or VOCABULARY
         inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(min(96, rows))}, unk_token="w0"))
         inner.pre_tokenizer = pre_tokenizers.Whitespace()
