@@ -8,12 +8,22 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.facts.weights import whole_set
 from sage_doctor.findings.candidates import as_candidates
-from sage_doctor.findings.hub import is_snapshot, snapshot_without_weights
-from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine
+from sage_doctor.findings.hub import snapshot_without_weights
+from sage_doctor.findings.nearby import misnamed, rename_commands, weights_nearby, with_nearby
+from sage_doctor.findings.repairability import (
+    INDEX,
+    set_without_index,
+    why_not_index,
+    why_not_quarantine,
+    why_not_shards,
+)
 from sage_doctor.findings.restore import bring_back, merge_commands, with_repair
 from sage_doctor.findings.weights import broken_header
+from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.safetensors_header import read_stand_in
+from sage_doctor.readers.tree import names_modules
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
@@ -29,6 +39,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
     weights = model.weights
     if weights.form != "none":
         return
+    if names_modules(model.tree):
+        raise NotApplicable("modules.json names the directories below that hold the weights")
     for name, node in weights.blocked_names:
         code = "path-dangling-symlink" if node.kind in ("dangling", "loop") else "weights-unreadable"
         what = node.detail or f"a {node.kind}"
@@ -74,12 +86,13 @@ def _index_back(model: Model, name: str) -> Fix:
 
 def _none_at_all(model: Model) -> Finding:
     present = sorted(n for n in model.tree.names if n.endswith((".json", ".model", ".jinja", ".txt")))
-    others = list(model.weights.others)
+    misnamed_files = list(misnamed(model.tree, ("model.safetensors", "pytorch_model.bin")))
+    nearby = None if misnamed_files else weights_nearby(model)
     text = "no weights: no model.safetensors, no shards, no .bin file"
     if "config.json" not in model.tree.names:
         text += ", no config.json"
-    if others:
-        text += f"; a loader ignores {join_limited(others)}"
+    if nearby is not None:
+        text += f"; a loader ignores {nearby.what}"
     elif present:
         text += f" (only {join_limited(present, most=4)})"
     commands = merge_commands(model)
@@ -90,16 +103,21 @@ def _none_at_all(model: Model) -> Finding:
         summary = "Copy the weights from a machine that has them, or download them again."
     if candidates and not commands:
         summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
+    fix = dataclasses.replace(bring_back(model, ["model.safetensors"]), summary=summary)
+    if misnamed_files:
+        old, new = misnamed_files[0]
+        renames = rename_commands(model.tree, misnamed_files[:1])
+        fix = Fix(summary=f"Rename {printable(old)} to {new}: a loader looks for that name.", commands=renames)
     return finding(
         "weights-missing",
         text,
         evidence={
             "path": str(model.path),
             "present": present[:50],
-            "not_loaded": others[:50],
+            "not_loaded": list(nearby.files[:50]) if nearby is not None else [],
             "candidates": candidates,
         },
-        fix=dataclasses.replace(bring_back(model, ["model.safetensors"]), summary=summary),
+        fix=with_nearby(fix, nearby),
     )
 
 
@@ -133,6 +151,38 @@ def check_shard_index(model: Model) -> Iterator[Finding]:
             evidence={"file": index.name},
             fix=_index_back(model, index.name),
         )
+    elif (whole := _orphaned(model)) is not None:
+        yield whole
+
+
+def _orphaned(model: Model) -> Finding | None:
+    """Return the finding for an index of shards none of which is here, beside weights that are whole."""
+    weights, index = model.weights, model.weights.index
+    if index is None or not weights.files or any(f.node.kind == "file" for f in weights.files):
+        return None
+    text = f"{index.name} names {len(weights.files)} shards, of which none is here"
+    evidence = {"file": index.name, "missing": [f.name for f in weights.files][:50]}
+    if why_not_index(model) == "":
+        shards = list(whole_set(weights.shards))
+        return finding(
+            "shard-index-mismatch",
+            f"{text}: it belongs to another sharding. The {len(shards)} shards here are whole ({join_limited(shards, most=2)})",
+            evidence={**evidence, "present": shards[:50]},
+            fix=_index_back(model, index.name),
+        )
+    other = set_without_index(model)
+    if other is None:
+        return None
+    path = model.path / index.name
+    return finding(
+        "shard-index-mismatch",
+        f"{text}, and a loader looks no further. The whole weights are {join_limited(other, most=3)}",
+        evidence={**evidence, "whole": other[:50]},
+        fix=Fix(
+            summary=f"Move {index.name} away: a loader then takes {join_limited(other, most=2)}.",
+            commands=(f"mv -n {shell_quote(path)} {shell_quote(str(path) + '.aside')}",),
+        ),
+    )
 
 
 @check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
@@ -206,22 +256,39 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
 def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     """There is one set of weights, so that a loader cannot take a stale one."""
     weights = model.weights
-    if "model.safetensors" in weights.present and "model.safetensors.index.json" in weights.present:
-        shards = read_shards(model)
-        stale = model.path / "model.safetensors"
-        fix = Fix(
-            summary="Find out which set is right, and move the other one away.",
-            commands=(
-                f"ls -l --time-style=full-iso {shell_quote(model.path)}",
-                f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
-            ),
-        )
+    if not {"model.safetensors", INDEX} <= set(weights.present):
+        return
+    shards = read_shards(model)
+    evidence = {"taken": "model.safetensors", "ignored": shards}
+    incomplete = why_not_shards(model)
+    if incomplete:
+        path = model.path / INDEX
         yield finding(
             "weights-ambiguous",
-            "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
-            evidence={"taken": "model.safetensors", "ignored": shards},
-            fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
+            f"{INDEX} lies beside model.safetensors, which a loader takes; what the index names is not whole "
+            f"({printable(incomplete)})",
+            severity="info",
+            evidence=evidence,
+            fix=Fix(
+                summary="Move the index away: transformers ignores it, but programs that go by it (vLLM) find no weights.",
+                commands=(f"mv -n {shell_quote(path)} {shell_quote(str(path) + '.aside')}",),
+            ),
         )
+        return
+    stale = model.path / "model.safetensors"
+    fix = Fix(
+        summary="Find out which set is right, and move the other one away.",
+        commands=(
+            f"ls -l --time-style=full-iso {shell_quote(model.path)}",
+            f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
+        ),
+    )
+    yield finding(
+        "weights-ambiguous",
+        "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
+        evidence=evidence,
+        fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
+    )
 
 
 def read_shards(model: Model) -> list[str]:

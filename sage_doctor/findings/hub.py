@@ -142,11 +142,6 @@ def dangling_blobs(hub: HubFacts, model: Model) -> Finding:
     )
 
 
-def is_snapshot(path: Path) -> bool:
-    """Return whether a directory is a snapshot in a Hugging Face cache, by its place: models--…/snapshots/COMMIT."""
-    return path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
-
-
 def snapshot_without_weights(model: Model) -> Finding:
     """Return the finding for a cached snapshot that holds no weights: what was asked for were its small files only."""
     path = model.path
