@@ -8,18 +8,13 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
-from sage_doctor.facts.weights import whole_set
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.hub import snapshot_without_weights
-from sage_doctor.findings.nearby import misnamed, rename_commands, weights_nearby, with_nearby
-from sage_doctor.findings.repairability import (
-    INDEX,
-    set_without_index,
-    why_not_index,
-    why_not_quarantine,
-    why_not_shards,
-)
-from sage_doctor.findings.restore import bring_back, merge_commands, with_repair
+from sage_doctor.findings.misnamed import misnamed, rename_commands
+from sage_doctor.findings.nearby import weights_nearby, with_nearby
+from sage_doctor.findings.repairability import INDEX, set_without_index
+from sage_doctor.findings.restore import bring_back, merge_commands
+from sage_doctor.findings.shards import index_back, orphaned_index, two_sets
 from sage_doctor.findings.weights import broken_header
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.safetensors_header import read_stand_in
@@ -67,21 +62,12 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
             "shard-index-missing",
             f"{len(weights.shards)} shard(s), but no model.safetensors.index.json",
             evidence={"shards": list(weights.shards[:50])},
-            fix=_index_back(model, "model.safetensors.index.json"),
+            fix=index_back(model, "model.safetensors.index.json"),
         )
     elif is_snapshot(model.path):
         yield snapshot_without_weights(model)
     else:
         yield _none_at_all(model)
-
-
-def _index_back(model: Model, name: str) -> Fix:
-    """Return the fix for a shard index: rebuilt from the shards if they are complete, else copied."""
-    fix = bring_back(model, [name])
-    if name != INDEX or why_not_index(model):
-        return fix
-    made = Fix(summary="The shards are complete: rebuild the index from their headers.", commands=fix.commands[1:])
-    return with_repair(made, model, "rebuild-index")
 
 
 def _none_at_all(model: Model) -> Finding:
@@ -142,47 +128,17 @@ def check_shard_index(model: Model) -> Iterator[Finding]:
             "shard-index-invalid",
             f"{where}: {printable(index.problem)}",
             evidence={"file": index.name, "line": index.line},
-            fix=_index_back(model, index.name),
+            fix=index_back(model, index.name),
         )
     elif not index.has_metadata:
         yield finding(
             "shard-index-invalid",
             f"{index.name} has no metadata object",
             evidence={"file": index.name},
-            fix=_index_back(model, index.name),
+            fix=index_back(model, index.name),
         )
-    elif (whole := _orphaned(model)) is not None:
+    elif (whole := orphaned_index(model)) is not None:
         yield whole
-
-
-def _orphaned(model: Model) -> Finding | None:
-    """Return the finding for an index of shards none of which is here, beside weights that are whole."""
-    weights, index = model.weights, model.weights.index
-    if index is None or not weights.files or any(f.node.kind == "file" for f in weights.files):
-        return None
-    text = f"{index.name} names {len(weights.files)} shards, of which none is here"
-    evidence = {"file": index.name, "missing": [f.name for f in weights.files][:50]}
-    if why_not_index(model) == "":
-        shards = list(whole_set(weights.shards))
-        return finding(
-            "shard-index-mismatch",
-            f"{text}: it belongs to another sharding. The {len(shards)} shards here are whole ({join_limited(shards, most=2)})",
-            evidence={**evidence, "present": shards[:50]},
-            fix=_index_back(model, index.name),
-        )
-    other = set_without_index(model)
-    if other is None:
-        return None
-    path = model.path / index.name
-    return finding(
-        "shard-index-mismatch",
-        f"{text}, and a loader looks no further. The whole weights are {join_limited(other, most=3)}",
-        evidence={**evidence, "whole": other[:50]},
-        fix=Fix(
-            summary=f"Move {index.name} away: a loader then takes {join_limited(other, most=2)}.",
-            commands=(f"mv -n {shell_quote(path)} {shell_quote(str(path) + '.aside')}",),
-        ),
-    )
 
 
 @check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
@@ -194,13 +150,20 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
     if missing:
         names = [f.name for f in missing]
         have = [f for f in model.weights.files if f.node.kind == "file"]
+        whole = set_without_index(model)
+        fix = bring_back(model, names)
+        if whole is not None:
+            other = (
+                f"{fix.summary} Other weights here are whole ({join_limited(whole, most=2)}): a loader takes them if"
+            )
+            fix = dataclasses.replace(fix, summary=f"{other} {model.weights.index.name} is moved away.")
         size = f"; the others are {format_bytes(sum(f.node.size for f in have) / len(have))} each" if have else ""
         yield finding(
             "shard-missing",
             f"{len(missing)} of {len(model.weights.files)} shards {'is' if len(missing) == 1 else 'are'} missing: "
             f"{join_limited(names)}{size}",
             evidence={"missing": names[:200], "present": [f.name for f in have][:200]},
-            fix=bring_back(model, names),
+            fix=fix,
         )
 
 
@@ -248,7 +211,7 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
             "shard-index-mismatch",
             f"{index.name} does not match the shards: {'; '.join(parts)}",
             evidence={"only_in_index": only_named[:50], "only_in_shards": only_held[:50]},
-            fix=_index_back(model, index.name),
+            fix=index_back(model, index.name),
         )
 
 
@@ -258,42 +221,7 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     weights = model.weights
     if not {"model.safetensors", INDEX} <= set(weights.present):
         return
-    shards = read_shards(model)
-    evidence = {"taken": "model.safetensors", "ignored": shards}
-    incomplete = why_not_shards(model)
-    if incomplete:
-        path = model.path / INDEX
-        yield finding(
-            "weights-ambiguous",
-            f"{INDEX} lies beside model.safetensors, which a loader takes; what the index names is not whole "
-            f"({printable(incomplete)})",
-            severity="info",
-            evidence=evidence,
-            fix=Fix(
-                summary="Move the index away: transformers ignores it, but programs that go by it (vLLM) find no weights.",
-                commands=(f"mv -n {shell_quote(path)} {shell_quote(str(path) + '.aside')}",),
-            ),
-        )
-        return
-    stale = model.path / "model.safetensors"
-    fix = Fix(
-        summary="Find out which set is right, and move the other one away.",
-        commands=(
-            f"ls -l --time-style=full-iso {shell_quote(model.path)}",
-            f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
-        ),
-    )
-    yield finding(
-        "weights-ambiguous",
-        "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
-        evidence=evidence,
-        fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
-    )
-
-
-def read_shards(model: Model) -> list[str]:
-    """Return the names of a sharded set that a loader ignores."""
-    return ["model.safetensors.index.json", *model.weights.shards][:50]
+    yield two_sets(model)
 
 
 @check("static", after=(*LOCATED, "check_weights_present", "check_shards_present", "check_weights_whole"), kinds=FULL)

@@ -54,8 +54,9 @@ class HubFacts:
     """One repository in the cache, and the snapshot that an offline load of `revision` would use.
 
     `files` maps each name in the snapshot to its size in bytes (links followed; dangling ones are only in
-    `dangling`); `texts` are those that should be links. `expected` is what the hub listed for this commit, None where no listing was kept. `snapshots` are
-    the commits there are; `refs` is what each ref's file holds, as it is: huggingface_hub strips nothing off it.
+    `dangling`); `texts` are those that should be links. `expected` is what the hub listed for this commit, None where
+    no listing was kept. `snapshots` are the commits there are; `refs` is what each ref's file holds, as it is:
+    huggingface_hub strips nothing off it.
     """
 
     repo_id: str

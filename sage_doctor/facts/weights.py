@@ -177,7 +177,7 @@ def read_shard_index(path: Path) -> ShardIndex:
 
 
 def whole_set(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the shards of the only set, by its `-of-N`, that is complete by name; all of them where none or more are."""
+    """Return the shards of the only set (by its `-of-N`) that is complete by name; all where none or several are."""
     sets: dict[tuple[str, str], list[str]] = {}
     for name in names:
         if (m := _SHARD.match(name)) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.readers.other_programs import program_of
 from sage_doctor.readers.safetensors_header import read_header
-from sage_doctor.readers.tree import TOKENIZER_FILES, Tree, find_model_directories, read_tree
+from sage_doctor.readers.tree import Tree, find_model_directories, read_tree
 from sage_doctor.report import Fix
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import format_bytes, join_limited, printable, shell_operand, shell_quote
@@ -108,13 +108,16 @@ def _unfinished(model: Model) -> Nearby | None:
     if not parts:
         return None
     size = sum(inspect_path(p).size for p in parts)
-    shown = printable(parts[0].name, limit=120)
+    # The hub's own part files are named by hashes; a lock without a record beside it says which file was on its way.
+    locks = [n.removesuffix(".lock") for n in sorted(read_tree(downloads).names) if n.endswith(".lock")]
+    going = [n for n in locks if inspect_path(downloads / f"{n}.metadata").kind == "missing"]
+    shown = join_limited(going, most=2) if by_hub and going else printable(parts[0].name, limit=120)
     how = "Run the same download again: it continues where it stopped."
     if by_hub:
-        how = f"Run `hf download REPOSITORY --local-dir {printable(str(tree.path))}` again: it continues where it stopped."
+        how = f"Run `hf download … --local-dir {printable(str(tree.path))}` again: it continues where it stopped."
     return Nearby(
-        what=f"an interrupted download, {format_bytes(size)} of {shown}",
-        how=f"The download was interrupted ({shown}, {format_bytes(size)}). {how}",
+        what=f"an interrupted download ({format_bytes(size)} of {shown})",
+        how=f"The download of {shown} was interrupted ({format_bytes(size)} arrived). {how}",
         files=tuple(str(p.relative_to(tree.path)) for p in parts),
     )
 
@@ -218,8 +221,8 @@ def _bin_shards(model: Model) -> Nearby | None:
         return None
     return Nearby(
         what=join_limited(names),
-        how=f"{len(names)} .bin shard(s) are here, but not their index: copy pytorch_model.bin.index.json from where they "
-        "come from.",
+        how=f"{len(names)} .bin shard(s) are here, but not their index: copy pytorch_model.bin.index.json from their "
+        "source.",
         files=tuple(names),
     )
 
@@ -256,10 +259,11 @@ def _another_program(model: Model) -> Nearby | None:
 
 def _below(model: Model) -> Nearby | None:
     """Find whole models in directories below: an archive was unpacked too deep, or a training run is meant."""
-    found = []
-    for path in find_model_directories(model.path, most_directories=_MOST_DIRECTORIES):
-        if path != model.path and not directory_defects(read_tree(path)):
-            found.append(path)
+    found = [
+        path
+        for path in find_model_directories(model.path, most_directories=_MOST_DIRECTORIES)
+        if path != model.path and not directory_defects(read_tree(path))
+    ]
     if not found:
         return None
     shown = [str(p.relative_to(model.path)) for p in found]
@@ -296,28 +300,3 @@ def _renamed(model: Model, name: str, right: str) -> Nearby:
         files=(name,),
         commands=(f"mv -n {shell_quote(model.path / name)} {shell_quote(model.path / right)}",),
     )
-
-
-def misnamed(tree: Tree, wanted: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the files that are one of `wanted` but for their case, or for what a browser or editor added to the name."""
-    by_plain = {_plain(n): n for n in sorted(tree.names, reverse=True)}
-    for name in wanted:
-        if name not in tree.names and (other := by_plain.get(_plain(name))) is not None:
-            yield other, name
-
-
-def _plain(name: str) -> str:
-    """Return a name in lower case, without `(1)`, ` - Copy`, `.txt` and the like."""
-    name = re.sub(r"[ _]?\(\d{1,3}\)|[ _-]{1,3}copy\b", "", name.lower())
-    return re.sub(r"(?<=[a-z])\.(?:txt|\d{1,3}|bak|orig|old|aside)$", "", name)
-
-
-def rename_commands(tree: Tree, pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return the commands that give misnamed files their names; no file is overwritten."""
-    return tuple(f"mv -n {shell_quote(tree.path / old)} {shell_quote(tree.path / new)}" for old, new in pairs)
-
-
-def tokenizer_nearby(model: Model) -> Path | None:
-    """Return the directory right above or below that has the tokenizer, None where none has."""
-    places = [model.path.parent, model.path.parent / "tokenizer", model.path / "tokenizer", model.path.parent.parent]
-    return next((p for p in places if read_tree(p).names & (TOKENIZER_FILES - {"special_tokens_map.json"})), None)

@@ -150,6 +150,25 @@ def why_not_ref(hub: HubFacts) -> str:
     return f"the snapshot is not complete: {summary(defects)}" if defects else ""
 
 
+def why_not_links(hub: HubFacts) -> str:
+    """Return why the links of a snapshot cannot be made again from the texts that they became."""
+    if hub.snapshot is None or not hub.texts:
+        return "there are no such texts"
+    root = os.path.realpath(hub.folder)
+    if os.path.realpath(hub.snapshot) != os.path.join(root, "snapshots", hub.snapshot.name):
+        return "the snapshot is a link that leads elsewhere"
+    for text in hub.texts:
+        blob = inspect_path(hub.folder / "blobs" / text.blob)
+        if blob.kind != "file" or blob.is_link:
+            return f"the blob of {printable(text.name)} is missing"
+        place = os.path.realpath((hub.snapshot / text.name).parent)
+        if place != os.path.join(root, "snapshots", hub.snapshot.name) and not place.startswith(
+            os.path.join(root, "snapshots", hub.snapshot.name) + os.sep
+        ):
+            return f"{printable(text.name)} lies in a directory that is a link"
+    return ""
+
+
 def why_not_modes(model: Model, names: Sequence[str]) -> str:
     """Return why the modes of these files must not be changed: a directory may hold links to anything."""
     root = model.hub.folder if model.hub is not None else model.path

@@ -28,7 +28,8 @@ TOKENIZER_FILES = frozenset(
 # `.no_exist` of the Hugging Face cache remembers, by empty files, which names a repository does not have.
 _PASSED_OVER = frozenset(
     {
-        ".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs", ".no_exist", ".locks",
+        ".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs", ".no_exist",
+        ".locks",
     }
 )  # fmt: skip
 # What a load can begin with: without one of these a directory below a model is a part of it (original, onnx).
@@ -155,7 +156,7 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
 
 
 def _of_another_kind(name: str) -> bool:
-    """Return whether a directory of the Hugging Face cache holds no model: datasets and spaces have config files, too."""
+    """Return whether a directory is a data set's or a space's in the Hugging Face cache: they have configs as well."""
     return name.startswith(("datasets--", "spaces--"))
 
 
