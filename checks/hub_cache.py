@@ -58,7 +58,7 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
             f"a download of this repository is unfinished: {format_bytes(first.size)} of {printable(first.path.name)}",
             evidence={"files": [str(i.path) for i in hub.incomplete[:20]]},
             severity="warning",
-            fix=downloaded(model, "Run the download again; it continues where it stopped.", _download(hub)),
+            fix=downloaded(model, "Run the download again; existing files are kept.", _download(hub)),
         )
 
 

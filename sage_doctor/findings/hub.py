@@ -206,7 +206,7 @@ def snapshot_without_weights(model: Model) -> Finding:
     arrived = f": of {printable(partial.path.name)} {format_bytes(partial.size)} arrived" if partial is not None else ""
     fix = downloaded(
         model,
-        "Run the download again: it continues where it stopped."
+        "Run the download again; existing files are kept."
         if partial
         else "Download the rest; existing files are kept.",
         f"hf download {shell_quote(hub.repo_id)} --revision {shell_quote(path.name)}",

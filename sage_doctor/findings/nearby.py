@@ -112,9 +112,9 @@ def _unfinished(model: Model) -> Nearby | None:
     locks = [n.removesuffix(".lock") for n in sorted(read_tree(downloads).names) if n.endswith(".lock")]
     going = [n for n in locks if inspect_path(downloads / f"{n}.metadata").kind == "missing"]
     shown = join_limited(going, most=2) if by_hub and going else printable(parts[0].name, limit=120)
-    how = "Run the same download again: it continues where it stopped."
+    how = "Run the same download again; what is whole is kept."
     if by_hub:
-        how = f"Run `hf download … --local-dir {printable(str(tree.path))}` again: it continues where it stopped."
+        how = f"Run `hf download … --local-dir {printable(str(tree.path))}` again; what is whole is kept."
     return Nearby(
         what=f"an interrupted download ({format_bytes(size)} of {shown})",
         how=f"The download of {shown} was interrupted ({format_bytes(size)} arrived). {how}",

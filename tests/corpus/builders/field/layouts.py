@@ -75,7 +75,7 @@ def small_hundred(bench: Bench) -> None:
     edit_json(bench.copy("m2m_100") / "config.json", num_hidden_layers=3)
 
 
-@TABLE.healthy(source="https://huggingface.co/DeepPavlov/mbart-large-50-ru-persona-chat")
+@TABLE.healthy(source="https://huggingface.co/docs/transformers/model_doc/mbart")
 def uneven_mbart(bench: Bench) -> None:
     """mBART cut to fewer decoder layers."""
     edit_json(bench.copy("mbart") / "config.json", num_hidden_layers=3)
@@ -102,7 +102,7 @@ def layers_in_nested_configs(bench: Bench) -> None:
 # Tokens beyond the rows
 
 
-@TABLE.healthy(also=("tokenizer-vocab-overflow",), source="huggingface/transformers#36878")
+@TABLE.healthy(also=("tokenizer-vocab-overflow",), source="https://huggingface.co/google/gemma-3-1b-it/blob/main/tokenizer_config.json")
 def image_token_of_a_text_model(bench: Bench) -> None:
     """Gemma 3 1B: the tokenizer of the family knows `<image_soft_token>`, the text model has no row for it."""
     one_token_more(bench.copy("gemma3_text"), "<image_soft_token>")
@@ -127,7 +127,7 @@ def rows_kept_apart(bench: Bench) -> None:
 # Weights that a loader takes, whatever lies beside them
 
 
-@TABLE.healthy(also=_PICKLED, source="huggingface/transformers#30920")
+@TABLE.healthy(also=_PICKLED, source="IBM/text-generation-inference#35")
 def index_that_names_bin_shards(bench: Bench) -> None:
     """model.safetensors.index.json was renamed, not rewritten: its weight_map names .bin files, and that loads."""
     folder = bench.copy("llama-sharded")
@@ -140,7 +140,7 @@ def index_that_names_bin_shards(bench: Bench) -> None:
     write_json(folder / INDEX, index)
 
 
-@TABLE.healthy(source="https://github.com/vllm-project/vllm/issues/5062")
+@TABLE.healthy(source="Blaizzy/mlx-vlm#1827")
 def whole_file_beside_a_stale_index(bench: Bench) -> None:
     """Saved again as one file; the index of the earlier shards was left behind."""
     folder = bench.copy()
@@ -149,7 +149,7 @@ def whole_file_beside_a_stale_index(bench: Bench) -> None:
     write_json(folder / INDEX, {"metadata": {"total_size": 1}, "weight_map": weight_map})
 
 
-@TABLE.healthy(source="Blaizzy/mlx-vlm#1329")
+@TABLE.healthy(source="Blaizzy/mlx-vlm#1464")
 def whole_file_beside_some_old_shards(bench: Bench) -> None:
     """And some of the shards as well."""
     folder = bench.copy()
@@ -262,7 +262,7 @@ def for_llama_cpp(bench: Bench) -> None:
     tokenizer_only(bench, bench.here / "llama-gguf")
 
 
-@TABLE.healthy(source="https://huggingface.co/Qwen/Qwen2.5-VL-7B-Instruct-GGUF")
+@TABLE.healthy(source="https://huggingface.co/docs/hub/gguf")
 def gguf_beside_safetensors(bench: Bench) -> None:
     """One repository for both, with its projector."""
     touch(bench.copy(), "model-Q4_K_M.gguf", "mmproj-model-f16.gguf", "Modelfile", raw=b"GGUF" + bytes(60))
@@ -277,7 +277,7 @@ def mistrals_own_file_beside(bench: Bench) -> None:
     write_json(folder / "params.json", {"dim": 32, "n_layers": 2})
 
 
-@TABLE.healthy(shows=_ZOO, source="https://huggingface.co/mistralai/Voxtral-4B-TTS-2603/tree/main")
+@TABLE.healthy(shows=_ZOO, source="vllm-project/vllm#33253")
 def only_mistrals_own(bench: Bench) -> None:
     """A repository for vLLM alone, in a zoo."""
     bench.copy("mistral", bench.here / "mistral")
@@ -313,7 +313,7 @@ def for_mlc(bench: Bench) -> None:
     write_json(folder / "mlc-chat-config.json", {"model_type": "llama"})
 
 
-@TABLE.healthy(shows=_ZOO, source="NVIDIA/TensorRT-LLM#1090")
+@TABLE.healthy(shows=_ZOO, source="https://nvidia.github.io/TensorRT-LLM/")
 def for_tensorrt(bench: Bench) -> None:
     """Engines, and the tokenizer that was copied beside them."""
     folder = bench.here / "llama-engine"
@@ -472,3 +472,14 @@ def downloaded_into_a_directory(bench: Bench) -> None:
     records = folder / ".cache" / "huggingface" / "download"
     touch(records, "config.json.metadata", "model.safetensors.lock", "adapter_config.json", raw=b"")
     (folder / "notes.json").write_text(json.dumps({"a": 1}), encoding="ascii")
+
+
+@TABLE.healthy(shows=_ZOO, source="vllm-project/vllm#30537")
+def original_with_a_familiar_name(bench: Bench) -> None:
+    """gpt-oss: `original/` holds a model.safetensors and a config.json without a model type; `metal/` a model.bin."""
+    folder = bench.copy("llama-sharded", bench.here / "gpt-oss-20b")
+    (folder / "original").mkdir()
+    shutil.copy(bench.stock / "llama" / MODEL, folder / "original" / MODEL)
+    write_json(folder / "original" / "config.json", {"num_hidden_layers": 2, "num_experts": 2})
+    write_json(folder / "original" / "dtypes.json", {"block.0.attn.norm.scale": "FP32"})
+    touch(folder / "metal", "model.bin")
