@@ -102,7 +102,10 @@ def layers_in_nested_configs(bench: Bench) -> None:
 # Tokens beyond the rows
 
 
-@TABLE.healthy(also=("tokenizer-vocab-overflow",), source="https://huggingface.co/google/gemma-3-1b-it/blob/main/tokenizer_config.json")
+@TABLE.healthy(
+    also=("tokenizer-vocab-overflow",),
+    source="https://huggingface.co/google/gemma-3-1b-it/blob/main/tokenizer_config.json",
+)
 def image_token_of_a_text_model(bench: Bench) -> None:
     """Gemma 3 1B: the tokenizer of the family knows `<image_soft_token>`, the text model has no row for it."""
     one_token_more(bench.copy("gemma3_text"), "<image_soft_token>")
