@@ -14,7 +14,7 @@ from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.tree import Tree, find_model_directories, read_tree
 from sage_doctor.report import Fix
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
-from sage_doctor.text import format_bytes, join_limited, printable, shell_operand, shell_quote
+from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.subjects.model import Model
@@ -126,9 +126,7 @@ def _index_under_another_name(model: Model) -> Nearby | None:
     index = "model.safetensors.index.json"
     names = [n for n in sorted(model.tree.names) if n.endswith(".safetensors.index.json") and not _VARIANT.fullmatch(n)]
     names = [n for n in names if n != index and not n.startswith(("consolidated", "adapter_model"))]
-    if len(names) != 1:
-        return None
-    return _renamed(model, names[0], index)
+    return _renamed(model, names[0], index) if len(names) == 1 else None
 
 
 def _other_name(model: Model) -> Nearby | None:
@@ -235,13 +233,12 @@ def _pickles(model: Model) -> Nearby | None:
     ]
     if not names:
         return None
-    quoted = [shell_operand(n) for n in names]
-    move = f"mv -n {quoted[0]} pytorch_model.bin"
+    move = f"mv -n {shell_quote(model.path / names[0])} {shell_quote(model.path / 'pytorch_model.bin')}"
     return Nearby(
         what=join_limited(names),
         how=f"{join_limited(names)} may hold the weights: if it is a state dict, rename it to pytorch_model.bin.",
         files=tuple(names),
-        commands=(f"cd {shell_quote(model.path)} && {move}",) if len(names) == 1 else (),
+        commands=(move,) if len(names) == 1 else (),
     )
 
 
