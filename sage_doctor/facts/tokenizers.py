@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,9 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
     )
 
 
-# Settings whose token is put into prompts and batches; <mask> and those of images are there for other uses.
+# Special tokens that stand for what is no text, or for a gap: no prompt of a text model has them.
+_NOT_TEXT = re.compile(r"mask|image|img|audio|video|vision|speech|sound", re.IGNORECASE)
+# Settings whose token is put into prompts and batches.
 _PUT_IN = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
 
 
@@ -108,7 +111,11 @@ def _highest_used(tree: Tree, fast: TokenizerJson, values: Mapping[str, Any]) ->
         with contextlib.suppress(UnreadableFile):
             texts.append(read_start(tree.path / "chat_template.jinja", 1 << 20).decode("utf-8", "replace"))
     spoken = json.dumps(texts, ensure_ascii=False)
-    used = [i for token, i in fast.special.items() if json.dumps(token, ensure_ascii=False)[1:-1] in spoken]
+    used = [
+        i
+        for token, i in fast.special.items()
+        if json.dumps(token, ensure_ascii=False)[1:-1] in spoken or not _NOT_TEXT.search(token)
+    ]
     return max([*used, *([fast.highest_plain] if fast.highest_plain is not None else [])], default=fast.highest_id)
 
 

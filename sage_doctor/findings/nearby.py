@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sage_doctor.facts.wholeness import directory_defects
-from sage_doctor.readers.other_programs import program_of
+from sage_doctor.readers.other_programs import program_below, program_of
 from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.tree import Tree, find_model_directories, read_tree
 from sage_doctor.report import Fix
@@ -243,7 +243,7 @@ def _pickles(model: Model) -> Nearby | None:
 
 
 def _another_program(model: Model) -> Nearby | None:
-    program = program_of(model.tree.names)
+    program = program_of(model.tree.names) or program_below(model.path)
     if program is None:
         return None
     return Nearby(

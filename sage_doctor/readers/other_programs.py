@@ -79,18 +79,20 @@ def is_for_another_program(path: Path, names: Iterable[str]) -> bool:
         return "adapter_config.json" not in names and _configured_for_another(path, names)
     if any(re.fullmatch(r".+-\d{5}-of-\d{5}\.(?:safetensors|bin)", n) and program_of([n]) is None for n in names):
         return False
-    return program_of(names) is not None or _below(path) is not None
+    return program_of(names) is not None or program_below(path) is not None
 
 
 def _configured_for_another(path: Path, names: set[str]) -> bool:
     """Return whether the configuration is one of pyannote, flair, timm, MLX … but none of transformers."""
     if "config.json" not in names:
         return any(n.endswith((".yaml", ".yml")) for n in names) and "tokenizer_config.json" not in names
+    if names & {"tokenizer.json", "tokenizer_config.json"}:
+        return False  # transformers writes these, so that the model type is lost
     config = read_json_object(path / "config.json", most=1 << 24).value
     return config is not None and not {"model_type", "architectures"} & config.keys()
 
 
-def _below(path: Path) -> Program | None:
+def program_below(path: Path) -> Program | None:
     """Return the program of the weights in directories below one that has none, None where transformers' own lie."""
     found: Program | None = None
     for listing in Walk(roots=[path], most_directories=_MOST_DIRECTORIES, most_depth=_DEEP).listings():

@@ -38,7 +38,7 @@ _LOADABLE = re.compile(
     r"\.(?:safetensors|bin)|(?:model\.safetensors|pytorch_model\.bin)\.index\.json",
     re.ASCII,
 )
-_TOKENIZER_FOLDER = re.compile(r"(?:tokenizer|processor|feature_extractor)(?:[_-]?\w{1,12})?", re.ASCII)
+_TOKENIZER_FOLDER = re.compile(r"(?:tokenizer|processor|feature_extractor)(?:_\d{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
