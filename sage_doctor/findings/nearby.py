@@ -231,7 +231,7 @@ def _pickles(model: Model) -> Nearby | None:
         for n in sorted(model.tree.names)
         if _PICKLES.fullmatch(n) and not _NO_WEIGHTS.fullmatch(n) and model.tree.is_file(n) and program_of([n]) is None
     ]
-    if not names:
+    if not names or program_of(model.tree.names) is not None:
         return None
     move = f"mv -n {shell_quote(model.path / names[0])} {shell_quote(model.path / 'pytorch_model.bin')}"
     return Nearby(

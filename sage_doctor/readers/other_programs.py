@@ -18,7 +18,7 @@ _DEEP: Final = 4
 _MOST_DIRECTORIES: Final = 200
 # The names that transformers loads, or an earlier release loaded: a directory with one of them is its own.
 _OWN = re.compile(
-    r"(?:model|pytorch_model)(?:-\d{5}-of-\d{5})?\.(?:safetensors|bin)|(?:model\.safetensors|pytorch_model\.bin)\.index\.json"
+    r"(?:model|pytorch_model)(?:-\d{5}-of-\d{5})?\.safetensors|pytorch_model(?:-\d{5}-of-\d{5})?\.bin|(?:model\.safetensors|pytorch_model\.bin)\.index\.json"
     r"|adapter_(?:config\.json|model\.(?:safetensors|bin))|tf_model\.h5|flax_model\.msgpack|model\.ckpt\.index",
     re.ASCII,
 )
