@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.config import impossible_sizes, sizes_named
+from sage_doctor.facts.config import impossible_sizes, layers_named, names_timm, sizes_named
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
+from sage_doctor.readers.tree import names_modules
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -30,12 +32,20 @@ WEIGHTS = (
 def check_config(model: Model) -> Iterator[Finding]:
     """config.json is there and is a JSON object."""
     file = model.config_file
+    if names_modules(model.tree):
+        raise NotApplicable("modules.json names the directories below that hold the model")
     if file.missing:
+        found = list(misnamed(model.tree, ["config.json"]))
         yield finding(
             "config-missing",
-            "no config.json beside the weights",
+            "no config.json beside the weights" + (f", but {printable(found[0][0])}" if found else ""),
             evidence={"path": str(model.path)},
-            fix=companions_back(model, ["config.json"]),
+            fix=Fix(
+                summary=f"Rename {printable(found[0][0])} to config.json: names are case-sensitive here.",
+                commands=rename_commands(model.tree, found),
+            )
+            if found
+            else companions_back(model, ["config.json"]),
         )
     elif file.problem:
         fix = lfs_pull(model, ["config.json"]) if file.lfs_pointer else companions_back(model, ["config.json"])
@@ -63,11 +73,15 @@ def check_config_possible(model: Model) -> Iterator[Finding]:
 @check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
 def check_config_type(model: Model) -> Iterator[Finding]:
     """The session's transformers knows the model type."""
+    if names_modules(model.tree):
+        raise NotApplicable("modules.json names the directories below that hold the model")
     model_type = model.config.model_type
     known = knows_model_type(model.host.session.site_packages, model_type or "")
     if known is None:
         raise NotApplicable("the session's transformers could not be read")
     version = model.host.session.packages.get("transformers") or "installed"
+    if model_type is None and names_timm(model.config_file.value or {}):
+        return  # transformers takes it for `timm_wrapper`
     if model_type is None:
         yield finding(
             "config-type-unknown",
@@ -91,7 +105,8 @@ def check_config_type(model: Model) -> Iterator[Finding]:
 @check("static", after=LOCATED)
 def check_custom_code(model: Model) -> Iterator[Finding]:
     """The model needs no Python code of its own."""
-    scripts = model.tree.matching(r".*\.py")
+    # DeepSpeed puts its script into every checkpoint, and no load imports it unless auto_map names it.
+    scripts = [n for n in model.tree.matching(r".*\.py") if n != "zero_to_fp32.py"]
     auto_map = model.config.auto_map if model.kind != "adapter" else ()
     if auto_map or scripts:
         what = (
@@ -143,7 +158,7 @@ def _mismatches(model: Model) -> Iterator[tuple[str, str]]:
         if config.hidden_size and width != config.hidden_size and width not in other_widths:
             yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
     layers = layer_count(model.tensors)
-    if not config.layers or not layers or config.nested:
+    if not config.layers or not layers or config.nested or layers in layers_named(values):
         return
     if layers < config.layers or layers > config.layers + config.extra_layers:
         yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.findings.hub import dangling_blobs, downloaded, unresolved
+from sage_doctor.findings.hub import dangling_blobs, downloaded, links_as_texts, unresolved
+from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
@@ -30,12 +31,17 @@ def check_hub(model: Model) -> Iterator[Finding]:
 @check("static", after=["check_path", "check_hub"])
 def check_hub_blobs(model: Model) -> Iterator[Finding]:
     """Every file of the cached snapshot is there."""
-    hub = model.hub if model.hub is not None else None
+    hub = _facts(model)
     if hub is None:
         raise NotApplicable("it is not in the Hugging Face cache")
+    if hub.texts:
+        yield links_as_texts(hub, model)
+        return
     if hub.dangling:
         yield dangling_blobs(hub, model)
         return
+    if model.hub is None:
+        return  # what else belongs to the repository is not asked of a directory
     missing = [n for n in hub.expected or {} if n not in hub.files and _matters(n)]
     if missing:
         yield finding(
@@ -52,8 +58,17 @@ def check_hub_blobs(model: Model) -> Iterator[Finding]:
             f"a download of this repository is unfinished: {format_bytes(first.size)} of {printable(first.path.name)}",
             evidence={"files": [str(i.path) for i in hub.incomplete[:20]]},
             severity="warning",
-            fix=downloaded(model, "Run the download again; it continues where it stopped.", _download(hub)),
+            fix=downloaded(model, "Run the download again; existing files are kept.", _download(hub)),
         )
+
+
+def _facts(model: Model) -> HubFacts | None:
+    """Return the cache's facts for a model of the cache, also where its snapshot was named as a directory."""
+    if model.hub is not None or not is_snapshot(model.path):
+        return model.hub
+    from sage_doctor.facts.hub_cache import snapshot_facts
+
+    return snapshot_facts(model.path)
 
 
 # What transformers itself fetches for a model and its tokenizer. Repositories hold more (other formats, results,

@@ -148,11 +148,13 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         raise NotApplicable("there are no safetensors to read")
     for name, header in files:
         places = {t.name: (t.dtype, t.shape, t.start, t.end) for t in header.tensors.values()}
+        zeros = []
         for result in scan(model.path / name, places):
             if result.nonfinite:
                 nonfinite.append((name, result))
             elif result.all_zero:
-                blank.append((name, result))
+                zeros.append(result)
+        blank += [(name, r) for r in _at_the_end(header, zeros)]
     if nonfinite:
         name, worst = max(nonfinite, key=lambda item: item[1].nonfinite)
         yield finding(
@@ -171,6 +173,21 @@ def check_numbers(model: Model) -> Iterator[Finding]:
             evidence={"tensors": names[:50], "files": sorted({n for n, _ in suspicious})},
             fix=bring_back(model, sorted({n for n, _ in suspicious})),
         )
+
+
+def _at_the_end(header: Header, zeros: Collection[TensorScan]) -> list[TensorScan]:
+    """Return the blank tensors with nothing but blank ones behind them: a cut download leaves zeros to the file's end.
+
+    Elsewhere a tensor of zeros is how the architecture begins (a state, a bias), and was never trained.
+    """
+    blank = {r.name: r for r in zeros}
+    found: list[TensorScan] = []
+    for tensor in sorted(header.tensors.values(), key=lambda t: t.end, reverse=True):
+        if tensor.end > tensor.start and tensor.name not in blank:
+            break
+        if tensor.name in blank:
+            found.append(blank[tensor.name])
+    return found
 
 
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:

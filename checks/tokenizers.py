@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.facts.config import additional_rows
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.library_tokenizers import needs_merges, takes_text
 from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.misnamed import tokenizer_nearby
 from sage_doctor.findings.restore import companions_back, lfs_pull
+from sage_doctor.readers.tree import TOKENIZER_FILES, names_modules, read_tree
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
 
@@ -27,18 +31,37 @@ PAIRED_MERGES_SINCE = Version("0.20")
 @check("static", after=LOCATED, kinds=FULL)
 def check_tokenizer(model: Model) -> Iterator[Finding]:
     """There is a tokenizer beside the weights."""
+    if names_modules(model.tree):
+        raise NotApplicable("modules.json names the directories below that hold the model")
     if model.tokenizer.source is None:
         kind, names = model.config.model_type or "", model.config.architectures
         if takes_text(model.host.session.site_packages, kind, next(iter(names), "")) is False:
             raise NotApplicable(f"{printable(next(iter(names), kind), limit=60)} takes no text")
         back = companions_back(model, ["tokenizer.json", "tokenizer_config.json"])
+        near = tokenizer_nearby(model)
         donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
         yield finding(
             "tokenizer-missing",
             "no tokenizer files beside the weights (tokenizer.json, tokenizer.model, or vocabulary and merges)",
             evidence={"path": str(model.path), "candidates": donors},
-            fix=dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. {back.summary}"),
+            fix=_copied(model, near, back)
+            if near is not None
+            else dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. {back.summary}"),
         )
+
+
+def _copied(model: Model, near: Path, back: Fix) -> Fix:
+    """Return the fix that copies the tokenizer from a directory near by."""
+    tree = read_tree(near)
+    names = sorted(
+        (tree.names & TOKENIZER_FILES) | {n for n in tree.names if n in ("added_tokens.json", "chat_template.jinja")}
+    )
+    files = " ".join(shell_quote(near / n) for n in names)
+    return dataclasses.replace(
+        back,
+        summary=f"Copy the tokenizer files from {printable(str(near))}, where this model's run keeps them.",
+        commands=(f"cp -n {files} {shell_quote(model.path)}/", *back.commands),
+    )
 
 
 @check("static", after=(*LOCATED, "check_tokenizer"))
@@ -101,14 +124,20 @@ def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
     if embedding is None and model.kind == "adapter" and model.base.model is not None and model.base.model.found:
         embedding = embedding_tensor(model.base.model.tensors)
     rows = embedding.shape[0] if embedding is not None else model.config.vocab_size
+    if rows is not None:
+        rows += additional_rows(model.config_file.value or {})
     if rows is None or (model.config.quantized and embedding is None):
         raise NotApplicable("the number of embedding rows is not known")
     if facts.highest_id >= rows:
         back = companions_back(model, ["tokenizer.json"])
         token = printable(facts.highest_token or "", limit=40)
+        # Released models have such tokens: Gemma's <image_soft_token> for the text, <mask> of a model that summarises.
+        unused = facts.highest_used is not None and facts.highest_used < rows
         yield finding(
             "tokenizer-vocab-overflow",
-            f"token id {facts.highest_id} ({token}) has no row in the embedding, which has {rows}",
+            f"token id {facts.highest_id} ({token}) has no row in the embedding, which has {rows}"
+            + ("; a prompt uses it only if it contains the token itself" if unused else ""),
+            severity="warning" if unused else None,
             evidence={"highest_id": facts.highest_id, "token": facts.highest_token, "rows": rows},
             fix=dataclasses.replace(
                 back,

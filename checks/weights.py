@@ -9,11 +9,16 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.candidates import as_candidates
-from sage_doctor.findings.hub import is_snapshot, snapshot_without_weights
-from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine
-from sage_doctor.findings.restore import bring_back, merge_commands, with_repair
+from sage_doctor.findings.hub import snapshot_without_weights
+from sage_doctor.findings.misnamed import misnamed, rename_commands
+from sage_doctor.findings.nearby import weights_nearby, with_nearby
+from sage_doctor.findings.repairability import INDEX, set_without_index
+from sage_doctor.findings.restore import bring_back, merge_commands
+from sage_doctor.findings.shards import index_back, orphaned_index, two_sets
 from sage_doctor.findings.weights import broken_header
+from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.safetensors_header import read_stand_in
+from sage_doctor.readers.tree import names_modules
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
@@ -29,6 +34,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
     weights = model.weights
     if weights.form != "none":
         return
+    if names_modules(model.tree):
+        raise NotApplicable("modules.json names the directories below that hold the weights")
     for name, node in weights.blocked_names:
         code = "path-dangling-symlink" if node.kind in ("dangling", "loop") else "weights-unreadable"
         what = node.detail or f"a {node.kind}"
@@ -55,7 +62,7 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
             "shard-index-missing",
             f"{len(weights.shards)} shard(s), but no model.safetensors.index.json",
             evidence={"shards": list(weights.shards[:50])},
-            fix=_index_back(model, "model.safetensors.index.json"),
+            fix=index_back(model, "model.safetensors.index.json"),
         )
     elif is_snapshot(model.path):
         yield snapshot_without_weights(model)
@@ -63,23 +70,15 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
         yield _none_at_all(model)
 
 
-def _index_back(model: Model, name: str) -> Fix:
-    """Return the fix for a shard index: rebuilt from the shards if they are complete, else copied."""
-    fix = bring_back(model, [name])
-    if name != INDEX or why_not_index(model):
-        return fix
-    made = Fix(summary="The shards are complete: rebuild the index from their headers.", commands=fix.commands[1:])
-    return with_repair(made, model, "rebuild-index")
-
-
 def _none_at_all(model: Model) -> Finding:
     present = sorted(n for n in model.tree.names if n.endswith((".json", ".model", ".jinja", ".txt")))
-    others = list(model.weights.others)
+    misnamed_files = list(misnamed(model.tree, ("model.safetensors", "pytorch_model.bin")))
+    nearby = None if misnamed_files else weights_nearby(model)
     text = "no weights: no model.safetensors, no shards, no .bin file"
     if "config.json" not in model.tree.names:
         text += ", no config.json"
-    if others:
-        text += f"; a loader ignores {join_limited(others)}"
+    if nearby is not None:
+        text += f"; a loader ignores {nearby.what}"
     elif present:
         text += f" (only {join_limited(present, most=4)})"
     commands = merge_commands(model)
@@ -90,16 +89,21 @@ def _none_at_all(model: Model) -> Finding:
         summary = "Copy the weights from a machine that has them, or download them again."
     if candidates and not commands:
         summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
+    fix = dataclasses.replace(bring_back(model, ["model.safetensors"]), summary=summary)
+    if misnamed_files:
+        old, new = misnamed_files[0]
+        renames = rename_commands(model.tree, misnamed_files[:1])
+        fix = Fix(summary=f"Rename {printable(old)} to {new}: a loader looks for that name.", commands=renames)
     return finding(
         "weights-missing",
         text,
         evidence={
             "path": str(model.path),
             "present": present[:50],
-            "not_loaded": others[:50],
+            "not_loaded": list(nearby.files[:50]) if nearby is not None else [],
             "candidates": candidates,
         },
-        fix=dataclasses.replace(bring_back(model, ["model.safetensors"]), summary=summary),
+        fix=with_nearby(fix, nearby),
     )
 
 
@@ -124,15 +128,17 @@ def check_shard_index(model: Model) -> Iterator[Finding]:
             "shard-index-invalid",
             f"{where}: {printable(index.problem)}",
             evidence={"file": index.name, "line": index.line},
-            fix=_index_back(model, index.name),
+            fix=index_back(model, index.name),
         )
     elif not index.has_metadata:
         yield finding(
             "shard-index-invalid",
             f"{index.name} has no metadata object",
             evidence={"file": index.name},
-            fix=_index_back(model, index.name),
+            fix=index_back(model, index.name),
         )
+    elif (whole := orphaned_index(model)) is not None:
+        yield whole
 
 
 @check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
@@ -144,13 +150,20 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
     if missing:
         names = [f.name for f in missing]
         have = [f for f in model.weights.files if f.node.kind == "file"]
+        whole = set_without_index(model)
+        fix = bring_back(model, names)
+        if whole is not None:
+            other = (
+                f"{fix.summary} Other weights here are whole ({join_limited(whole, most=2)}): a loader takes them if"
+            )
+            fix = dataclasses.replace(fix, summary=f"{other} {model.weights.index.name} is moved away.")
         size = f"; the others are {format_bytes(sum(f.node.size for f in have) / len(have))} each" if have else ""
         yield finding(
             "shard-missing",
             f"{len(missing)} of {len(model.weights.files)} shards {'is' if len(missing) == 1 else 'are'} missing: "
             f"{join_limited(names)}{size}",
             evidence={"missing": names[:200], "present": [f.name for f in have][:200]},
-            fix=bring_back(model, names),
+            fix=fix,
         )
 
 
@@ -198,7 +211,7 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
             "shard-index-mismatch",
             f"{index.name} does not match the shards: {'; '.join(parts)}",
             evidence={"only_in_index": only_named[:50], "only_in_shards": only_held[:50]},
-            fix=_index_back(model, index.name),
+            fix=index_back(model, index.name),
         )
 
 
@@ -206,27 +219,9 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
 def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     """There is one set of weights, so that a loader cannot take a stale one."""
     weights = model.weights
-    if "model.safetensors" in weights.present and "model.safetensors.index.json" in weights.present:
-        shards = read_shards(model)
-        stale = model.path / "model.safetensors"
-        fix = Fix(
-            summary="Find out which set is right, and move the other one away.",
-            commands=(
-                f"ls -l --time-style=full-iso {shell_quote(model.path)}",
-                f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
-            ),
-        )
-        yield finding(
-            "weights-ambiguous",
-            "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
-            evidence={"taken": "model.safetensors", "ignored": shards},
-            fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
-        )
-
-
-def read_shards(model: Model) -> list[str]:
-    """Return the names of a sharded set that a loader ignores."""
-    return ["model.safetensors.index.json", *model.weights.shards][:50]
+    if not {"model.safetensors", INDEX} <= set(weights.present):
+        return
+    yield two_sets(model)
 
 
 @check("static", after=(*LOCATED, "check_weights_present", "check_shards_present", "check_weights_whole"), kinds=FULL)

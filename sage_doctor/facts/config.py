@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ _DIVIDED = frozenset(
         "stablelm", "whisper", "xlm-roberta",
     }
 )  # fmt: skip
+_STACK = re.compile(r"\w*(?:encoder|decoder)\w*layers|\w*layers\w*(?:encoder|decoder)\w*", re.ASCII)
 # Their token embedding has rows for images or padding beyond the vocabulary.
 _ROWS_BEYOND = {"mllama": 8, "mllama_text_model": 8, "moshi": 1}
 
@@ -110,6 +112,26 @@ def sizes_named(config: Mapping[str, Any], *, part: str) -> set[int]:
         kinds = [k for s in sources if isinstance(k := s.get("model_type"), str)]
         named |= {v + _ROWS_BEYOND[k] for v in named for k in kinds if k in _ROWS_BEYOND}
     return named
+
+
+def layers_named(config: Mapping[str, Any]) -> set[int]:
+    """Return the numbers of layers that a config states for its encoder and decoder apart.
+
+    Such a model has no one number: `num_hidden_layers` is then its encoder's, and weights of `decoder.layers` are not.
+    """
+    return {v for k, v in config.items() if _STACK.fullmatch(k) and type(v) is int}
+
+
+def additional_rows(config: Mapping[str, Any]) -> int:
+    """Return the rows that an architecture keeps apart from its token embedding: `additional_vocab_size` of idefics."""
+    text = config.get("text_config")
+    sources = [config, text] if isinstance(text, Mapping) else [config]
+    return max((v for s in sources if type(v := s.get("additional_vocab_size")) is int), default=0)
+
+
+def names_timm(config: Mapping[str, Any]) -> bool:
+    """Return whether a config is one of timm, which transformers wraps (its `is_timm_config_dict`)."""
+    return "pretrained_cfg" in config
 
 
 def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

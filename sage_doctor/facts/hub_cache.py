@@ -19,6 +19,9 @@ HubStatus = Literal["found", "not-cached", "ref-missing", "snapshot-missing"]
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 _MOST_ENTRIES = 20_000
+# A link that a copy or an archive turned into a text: the path it led to. On Windows it is written with backslashes.
+_LINK_AS_TEXT = re.compile(rb"(?:\.\.[/\\]){2,12}blobs[/\\]((?:[0-9a-f]{40}|[0-9a-f]{64}))\s{0,2}")
+_MOST_LINK = 160  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,14 @@ class DanglingLink:
 
     name: str
     target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkAsText:
+    """A file of the snapshot that holds the path of its blob instead of being a link to it."""
+
+    name: str
+    blob: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +54,9 @@ class HubFacts:
     """One repository in the cache, and the snapshot that an offline load of `revision` would use.
 
     `files` maps each name in the snapshot to its size in bytes (links followed; dangling ones are only in
-    `dangling`). `expected` is what the hub listed for this commit, None where no listing was kept. `snapshots` are
-    the commits there are; `refs` is what each ref's file holds, as it is: huggingface_hub strips nothing off it.
+    `dangling`); `texts` are those that should be links. `expected` is what the hub listed for this commit, None where
+    no listing was kept. `snapshots` are the commits there are; `refs` is what each ref's file holds, as it is:
+    huggingface_hub strips nothing off it.
     """
 
     repo_id: str
@@ -58,6 +70,7 @@ class HubFacts:
     refs: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, int] = field(default_factory=dict)
     dangling: tuple[DanglingLink, ...] = ()
+    texts: tuple[LinkAsText, ...] = ()
     incomplete: tuple[IncompleteDownload, ...] = ()
     expected: Mapping[str, HubFile] | None = None
 
@@ -146,9 +159,17 @@ def resolve_hub(root: Path, repo_id: str, revision: str | None = None) -> HubFac
     return replace(facts, status="ref-missing" if snapshots else "not-cached")
 
 
+def snapshot_facts(snapshot: Path) -> HubFacts:
+    """Return the facts of the repository in the cache that a snapshot belongs to, with the files of this snapshot."""
+    folder, commit = snapshot.parent.parent, snapshot.name
+    repo_id = folder.name.removeprefix("models--").replace("--", "/", 1)
+    facts = HubFacts(repo_id=repo_id, revision=commit, folder=folder, status="found", refs=_refs(folder / "refs"))
+    return _with_files(facts, commit)
+
+
 def _with_files(facts: HubFacts, commit: str) -> HubFacts:
     snapshot = facts.folder / "snapshots" / commit
-    files, dangling = _listing(snapshot)
+    files, dangling, texts = _listing(snapshot)
     expected = read_hub_listing(facts.folder, commit)
     sizes = {e.hex: e.size for e in (expected or {}).values()}
     return replace(
@@ -158,6 +179,7 @@ def _with_files(facts: HubFacts, commit: str) -> HubFacts:
         snapshot=snapshot,
         files=files,
         dangling=dangling,
+        texts=texts,
         expected=expected,
         incomplete=_incomplete(facts.folder / "blobs", sizes),
     )
@@ -182,20 +204,32 @@ def _refs(folder: Path) -> dict[str, str]:
     return refs
 
 
-def _listing(snapshot: Path) -> tuple[dict[str, int], tuple[DanglingLink, ...]]:
+def _listing(snapshot: Path) -> tuple[dict[str, int], tuple[DanglingLink, ...], tuple[LinkAsText, ...]]:
     files: dict[str, int] = {}
     dangling: list[DanglingLink] = []
+    texts: list[LinkAsText] = []
     for listing in Walk(roots=[snapshot]).listings():
         for entry in listing.files:
             relative = os.path.relpath(entry.path, snapshot)
             node = inspect_path(entry.path)
             if node.kind == "file":
                 files[relative] = node.size
+                if not node.is_link and node.size <= _MOST_LINK and (blob := blob_named_in(Path(entry.path))):
+                    texts.append(LinkAsText(name=relative, blob=blob))
             elif node.is_link and node.kind != "directory":
                 dangling.append(DanglingLink(name=relative, target=_target(entry.path)))
         if len(files) > _MOST_ENTRIES:
             break
-    return files, tuple(dangling)
+    return files, tuple(dangling), tuple(texts)
+
+
+def blob_named_in(path: Path) -> str:
+    """Return the name of the blob that a file holds the path of, empty where it is no such text."""
+    try:
+        match = _LINK_AS_TEXT.fullmatch(read_start(path, _MOST_LINK + 1))
+    except UnreadableFile:
+        return ""
+    return match[1].decode("ascii") if match else ""
 
 
 def _target(path: str) -> str:

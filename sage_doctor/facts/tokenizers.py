@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.signature import describe_content
@@ -36,9 +41,10 @@ class TokenizerFacts:
     """The tokenizer of a directory. `source` is the file it is built from, None where there is none.
 
     `highest_id` is the greatest token id in tokenizer.json (None where another file holds the vocabulary),
-    `highest_token` its text. `merges_as_pairs` tells the schema that tokenizers before 0.20 cannot read.
-    `vocabulary_alone`: only vocab.json is there, which not every class is content with. `tokenizer_class` is the one
-    that tokenizer_config.json names.
+    `highest_token` its text; `highest_used` leaves out special tokens that neither the chat template nor the
+    tokenizer's own settings put into a prompt. `merges_as_pairs` tells the schema that tokenizers before 0.20 cannot
+    read. `vocabulary_alone`: only vocab.json is there, which not every class is content with. `tokenizer_class` is the
+    one that tokenizer_config.json names.
     """
 
     source: str | None
@@ -46,6 +52,7 @@ class TokenizerFacts:
     problems: tuple[TokenizerProblem, ...] = ()
     highest_id: int | None = None
     highest_token: str | None = None
+    highest_used: int | None = None
     merges_as_pairs: bool = False
     chat_template: bool = False
     vocabulary_alone: bool = False
@@ -81,11 +88,38 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
         problems=tuple(problems),
         highest_id=fast.highest_id,
         highest_token=fast.highest_token,
+        highest_used=_highest_used(tree, fast, values),
         merges_as_pairs=fast.merges_as_pairs,
         chat_template=template,
         vocabulary_alone=source == "vocab.json" and not tree.has("merges.txt"),
         tokenizer_class=kind if isinstance(kind, str) else None,
     )
+
+
+# Special tokens that stand for what is no text, or for a gap: no prompt of a text model has them.
+_NOT_TEXT = re.compile(r"mask|image|img|audio|video|vision|speech|sound", re.IGNORECASE)
+# Settings whose token is put into prompts and batches.
+_PUT_IN = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+
+
+def _highest_used(tree: Tree, fast: TokenizerJson, values: Mapping[str, Any]) -> int | None:
+    if not fast.special:
+        return fast.highest_id
+    texts = [values.get("chat_template")]
+    for name in ("special_tokens_map.json", "chat_template.json"):
+        found = (read_json_object(tree.path / name, most=1 << 20).value or {}) if tree.has(name) else {}
+        texts += [found.get(key) for key in (*_PUT_IN, "chat_template")]
+    texts += [values.get(key) for key in _PUT_IN]
+    if tree.is_file("chat_template.jinja"):
+        with contextlib.suppress(UnreadableFile):
+            texts.append(read_start(tree.path / "chat_template.jinja", 1 << 20).decode("utf-8", "replace"))
+    spoken = json.dumps(texts, ensure_ascii=False)
+    used = [
+        i
+        for token, i in fast.special.items()
+        if json.dumps(token, ensure_ascii=False)[1:-1] in spoken or not _NOT_TEXT.search(token)
+    ]
+    return max([*used, *([fast.highest_plain] if fast.highest_plain is not None else [])], default=fast.highest_id)
 
 
 def _problem(message: str, file: str, line: int, *, lfs: bool = False) -> TokenizerProblem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,11 +28,6 @@ LOOKUP: tuple[tuple[str, WeightsFormat], ...] = (
     ("pytorch_model.bin.index.json", "pickle-sharded"),
 )
 _SHARD = re.compile(r"^(?P<stem>model|pytorch_model)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors$", re.ASCII)
-_OTHER_FORMATS = re.compile(
-    r"^(?:.*\.gguf|tf_model\.h5|flax_model\.msgpack|model\.ckpt\.index|.*\.onnx|consolidated.*\.(?:pth|safetensors)"
-    r"|(?:model|pytorch_model)\.[\w-]+\.(?:safetensors|bin)|pytorch_model-\d{5}-of-\d{5}\.bin)$",
-    re.ASCII,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +65,7 @@ class Weights:
 
     `entry` is the file the loader picks first (None where it would find none); `blocked_names` are names of the
     lookup order that exist but are no regular files, so that the loader passes over them; `shards` are shard files
-    in the directory, `others` weights that no load looks at.
+    in the directory.
     """
 
     form: WeightsFormat
@@ -80,7 +75,6 @@ class Weights:
     shards: tuple[str, ...] = ()
     present: tuple[str, ...] = ()
     blocked_names: tuple[tuple[str, PathInfo], ...] = ()
-    others: tuple[str, ...] = ()
     explicit: str | None = None
 
     def tensors(self) -> dict[str, Tensor]:
@@ -101,9 +95,8 @@ def read_weights(tree: Tree, config: Mapping[str, Any] | None = None) -> Weights
     """Return what a load of the directory would read; headers only, no pickle is opened."""
     blocked = tuple((name, node) for name, _ in LOOKUP if tree.has(name) and (node := tree.info(name)).kind != "file")
     shards = tuple(n for n in sorted(tree.names) if _SHARD.match(n))
-    others = tuple(n for n in sorted(tree.names) if _OTHER_FORMATS.match(n))
     present = tuple(name for name, _ in LOOKUP if tree.is_file(name))
-    common: dict[str, Any] = {"blocked_names": blocked, "shards": shards, "others": others, "present": present}
+    common: dict[str, Any] = {"blocked_names": blocked, "shards": shards, "present": present}
     explicit = (config or {}).get("transformers_weights")
     if isinstance(explicit, str):
         return _explicit(tree, explicit, common)
@@ -135,10 +128,17 @@ def _chosen(tree: Tree, name: str, form: WeightsFormat, common: dict[str, Any]) 
     if form == "pickle":
         return Weights(form=form, entry=name, files=(WeightFile(name=name, node=tree.info(name)),), **common)
     index = read_shard_index(tree.path / name)
+    if index.files:  # the end of the first shard's name decides how all are read, whatever the index is called
+        form = "sharded" if index.files[0].endswith(".safetensors") else "pickle-sharded"
     if form == "sharded":
         files = tuple(_weight_file(tree.path, n) for n in index.files)
     else:
-        files = tuple(WeightFile(name=n, node=inspect_path(tree.path / n)) for n in index.files)
+        files = tuple(
+            _weight_file(tree.path, n)
+            if n.endswith(".safetensors")
+            else WeightFile(name=n, node=inspect_path(tree.path / n))
+            for n in index.files
+        )
     return Weights(form=form, entry=name, index=index, files=files, **common)
 
 
@@ -174,6 +174,16 @@ def read_shard_index(path: Path) -> ShardIndex:
         escaping=tuple(sorted({v for v in weight_map.values() if escapes(v)})),
         has_metadata=isinstance(file.value.get("metadata"), dict),
     )
+
+
+def whole_set(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the shards of the only set (by its `-of-N`) that is complete by name; all where none or several are."""
+    sets: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        if (m := _SHARD.match(name)) is not None:
+            sets.setdefault((m["stem"], m["count"]), []).append(name)
+    whole = [tuple(s) for (_, count), s in sets.items() if len(s) == int(count)]
+    return whole[0] if len(whole) == 1 else tuple(names)
 
 
 def expected_shards(names: tuple[str, ...]) -> list[str]:

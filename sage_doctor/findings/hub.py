@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.restore import with_repair
 from sage_doctor.report import Finding, Fix
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
@@ -76,6 +77,29 @@ DECLARATIONS = declare(
 )
 
 
+def links_as_texts(hub: HubFacts, model: Model) -> Finding:
+    """Return the finding for links of a snapshot that a copy turned into texts. `hub.texts` is not empty."""
+    from sage_doctor.findings.repairability import why_not_links  # noqa: PLC0415 - looks at every blob
+
+    names = [t.name for t in hub.texts]
+    why_not = why_not_links(hub)
+    if why_not:
+        summary = f"Download them again ({why_not}); existing files are kept."
+        revision = shell_quote(hub.commit or hub.revision)
+        fix = downloaded(model, summary, f"hf download {shell_quote(hub.repo_id)} --revision {revision}")
+    else:
+        fix = with_repair(
+            Fix(summary="The blobs are all there: make the links again, which needs no network."), model, "relink-cache"
+        )
+    return finding(
+        "hub-blob-missing",
+        f"{len(names)} file(s) of the cached snapshot hold the path of their blob as text instead of a link to it: "
+        f"{join_limited(names)}",
+        evidence={"files": names[:50], "snapshot": str(hub.snapshot)},
+        fix=fix,
+    )
+
+
 def downloaded(model: Model, summary: str, *commands: str) -> Fix:
     """Return the fix that downloads the missing files of this model, while there is a network."""
     return with_repair(Fix(summary=summary, commands=commands), model, "download")
@@ -90,11 +114,21 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
     download = f"hf download {shell_quote(hub.repo_id)}"
     evidence = {"repo_id": hub.repo_id, "revision": hub.revision, "folder": str(hub.folder)}
     if hub.status == "not-cached":
+        fix = downloaded(model, "Download it while there is a network; sessions then find it offline.", download)
+        other = _in_another_cache(hub, model)
+        if other is not None:
+            where = printable(str(other.parent))
+            fix = dataclasses.replace(
+                fix,
+                summary=f"It is in another cache, {where}: set HF_HUB_CACHE to that, or copy it from there.",
+                commands=(f"cp -an {shell_quote(other)} {shell_quote(hub.folder)}", *fix.commands),
+            )
+            evidence = {**evidence, "found_in": str(other.parent)}
         return finding(
             "hub-not-cached",
             f"{shown} is not in the Hugging Face cache ({printable(str(hub.folder.parent))})",
             evidence=evidence,
-            fix=downloaded(model, "Download it while there is a network; sessions then find it offline.", download),
+            fix=fix,
         )
     if hub.status == "ref-missing":
         from sage_doctor.findings.repairability import why_not_ref  # noqa: PLC0415 - reads the snapshot
@@ -123,8 +157,28 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
         f"{shown}: refs/{printable(hub.revision)} names a snapshot that is not in the cache"
         + (f" ({printable(hub.detail)})" if hub.detail else ""),
         evidence={**evidence, "commit": hub.commit, "snapshots": list(hub.snapshots)},
-        fix=downloaded(model, "Download it again.", download),
+        fix=_with_whole_snapshot(downloaded(model, "Download it again.", download), hub.folder, hub.repo_id),
     )
+
+
+def _in_another_cache(hub: HubFacts, model: Model) -> Path | None:
+    from sage_doctor.facts.hub_snapshots import elsewhere  # noqa: PLC0415 - only where something is missing
+
+    return elsewhere(hub, model.host.environ, model.host.home)
+
+
+def _with_whole_snapshot(fix: Fix, folder: Path, repo_id: str, *, other_than: str = "") -> Fix:
+    """Return the fix that also names an earlier snapshot of the repository that is whole."""
+    from sage_doctor.facts.hub_snapshots import whole_snapshots  # noqa: PLC0415 - only where something is missing
+
+    whole = whole_snapshots(folder, other_than=other_than)
+    if not whole:
+        return fix
+    summary = (
+        f"{fix.summary} Without a network: snapshot {printable(whole[0])[:12]} is whole; name it as "
+        f"hf:{printable(repo_id)}@{printable(whole[0])} in the manifest, or as revision= in the session."
+    )
+    return dataclasses.replace(fix, summary=summary)
 
 
 def dangling_blobs(hub: HubFacts, model: Model) -> Finding:
@@ -142,22 +196,28 @@ def dangling_blobs(hub: HubFacts, model: Model) -> Finding:
     )
 
 
-def is_snapshot(path: Path) -> bool:
-    """Return whether a directory is a snapshot in a Hugging Face cache, by its place: models--…/snapshots/COMMIT."""
-    return path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
-
-
 def snapshot_without_weights(model: Model) -> Finding:
     """Return the finding for a cached snapshot that holds no weights: what was asked for were its small files only."""
+    from sage_doctor.facts.hub_cache import snapshot_facts  # noqa: PLC0415 - only where something is missing
+
     path = model.path
-    repo = path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+    hub = model.hub or snapshot_facts(path)
+    partial = hub.incomplete[0] if hub.incomplete else None
+    arrived = f": of {printable(partial.path.name)} {format_bytes(partial.size)} arrived" if partial is not None else ""
+    fix = downloaded(
+        model,
+        "Run the download again; existing files are kept."
+        if partial
+        else "Download the rest; existing files are kept.",
+        f"hf download {shell_quote(hub.repo_id)} --revision {shell_quote(path.name)}",
+    )
     return finding(
         "hub-snapshot-incomplete",
-        f"the snapshot of {printable(repo)} has no weights",
-        evidence={"snapshot": str(path), "repo_id": repo},
-        fix=downloaded(
-            model,
-            "Download the rest; existing files are kept.",
-            f"hf download {shell_quote(repo)} --revision {shell_quote(path.name)}",
-        ),
+        f"the snapshot of {printable(hub.repo_id)} has no weights{arrived}",
+        evidence={
+            "snapshot": str(path),
+            "repo_id": hub.repo_id,
+            **({"incomplete": [str(i.path) for i in hub.incomplete[:20]]} if partial is not None else {}),
+        },
+        fix=_with_whole_snapshot(fix, path.parent.parent, hub.repo_id, other_than=path.name),
     )

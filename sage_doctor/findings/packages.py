@@ -185,7 +185,8 @@ def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     if values.get("_attn_implementation") == "flash_attention_2":
         yield "the attention its config.json asks for (flash_attention_2)", ("flash-attn", "kernels")
     names = model.tree.names
-    if "tokenizer.json" not in names:
+    # Without any configuration no tokenizer class is chosen: Meta's own download has a tiktoken file of that name.
+    if "tokenizer.json" not in names and names & {"config.json", "tokenizer_config.json", "adapter_config.json"}:
         if "tokenizer.model" in names or "spiece.model" in names:
             yield "its tokenizer (a SentencePiece file without tokenizer.json)", ("sentencepiece",)
         if any(n.endswith(".tiktoken") for n in names):

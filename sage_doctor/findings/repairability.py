@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.facts.bases import SAME_TAIL, WRITTEN_DOWN
-from sage_doctor.facts.weights import expected_shards, read_weights
+from sage_doctor.facts.weights import expected_shards, read_weights, whole_set
 from sage_doctor.facts.wholeness import directory_defects, summary, weight_defects
 from sage_doctor.readers.safetensors_header import Header, read_header
 from sage_doctor.readers.tree import Tree, read_tree
@@ -46,13 +46,24 @@ def base_choices(model: Model) -> list[Path]:
 
 
 def shard_headers(model: Model) -> dict[str, Header]:
-    """Return the headers of the shards in the directory, by file name."""
-    return {name: read_header(model.path / name) for name in model.weights.shards}
+    """Return the headers of the shards that an index is made from, by file name."""
+    return {name: read_header(model.path / name) for name in whole_set(model.weights.shards)}
+
+
+def set_without_index(model: Model) -> list[str] | None:
+    """Return the files of the whole weights that a loader would take if the shard index were not there, or None."""
+    index = model.weights.index
+    if index is None or model.weights.explicit is not None:
+        return None
+    others = read_weights(_without(model.tree, index.name), model.config_file.value)
+    if others.form == "none" or weight_defects(model.tree, others):
+        return None
+    return [f.name for f in others.files]
 
 
 def why_not_index(model: Model) -> str:
     """Return why no index can be made from the shards that are there."""
-    shards = model.weights.shards
+    shards = whole_set(model.weights.shards)
     if model.hub is not None:
         return "it is in the Hugging Face cache, which only downloads change"
     if model.weights.explicit is not None:
@@ -87,21 +98,30 @@ def why_not_quarantine(model: Model) -> str:
     tree = model.tree
     if not (tree.is_file(SINGLE) and tree.is_file(INDEX)) or model.weights.explicit is not None:
         return "there are not two sets of weights to choose from"
-    others = read_weights(_without(tree, SINGLE), model.config_file.value)
-    index = others.index
-    if index is None or index.problem or index.escaping or not index.has_metadata:
-        return f"{INDEX} cannot be used"
-    defects = weight_defects(tree, others)
-    if defects:
-        return f"the sharded set is not complete: {summary(defects)}"
-    held = {(t, f.name) for f in others.files if f.header is not None for t in f.header.tensors}
-    if held != set(index.weight_map.items()):
-        return f"{INDEX} does not match the shards"
+    incomplete = why_not_shards(model)
+    if incomplete:
+        return incomplete
     if read_header(model.path / SINGLE).problem is not None:
         return ""
     single = inspect_path(model.path / SINGLE).mtime_ns
+    others = read_weights(_without(tree, SINGLE), model.config_file.value)
     if any(f.node.mtime_ns <= single for f in others.files):
         return f"both sets are complete, and {SINGLE} is not older than every shard"
+    return ""
+
+
+def why_not_shards(model: Model) -> str:
+    """Return why the sharded set beside `model.safetensors` is not whole."""
+    others = read_weights(_without(model.tree, SINGLE), model.config_file.value)
+    index = others.index
+    if index is None or index.problem or index.escaping or not index.has_metadata:
+        return f"{INDEX} cannot be used"
+    defects = weight_defects(model.tree, others)
+    if defects:
+        return f"the sharded set is not complete: {summary(defects)}"
+    held = {(t, f.name) for f in others.files if f.header is not None for t in f.header.tensors}
+    if others.form == "sharded" and held != set(index.weight_map.items()):
+        return f"{INDEX} does not match the shards"
     return ""
 
 
@@ -128,6 +148,25 @@ def why_not_ref(hub: HubFacts) -> str:
         return "the snapshot is not complete: some of its files are broken links"
     defects = directory_defects(read_tree(found.snapshot))
     return f"the snapshot is not complete: {summary(defects)}" if defects else ""
+
+
+def why_not_links(hub: HubFacts) -> str:
+    """Return why the links of a snapshot cannot be made again from the texts that they became."""
+    if hub.snapshot is None or not hub.texts:
+        return "there are no such texts"
+    root = os.path.realpath(hub.folder)
+    if os.path.realpath(hub.snapshot) != os.path.join(root, "snapshots", hub.snapshot.name):
+        return "the snapshot is a link that leads elsewhere"
+    for text in hub.texts:
+        blob = inspect_path(hub.folder / "blobs" / text.blob)
+        if blob.kind != "file" or blob.is_link:
+            return f"the blob of {printable(text.name)} is missing"
+        place = os.path.realpath((hub.snapshot / text.name).parent)
+        if place != os.path.join(root, "snapshots", hub.snapshot.name) and not place.startswith(
+            os.path.join(root, "snapshots", hub.snapshot.name) + os.sep
+        ):
+            return f"{printable(text.name)} lies in a directory that is a link"
+    return ""
 
 
 def why_not_modes(model: Model, names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,18 @@ from sage_doctor.system.trust import is_trusted
 # The models that the library has (tokenizers/src/models); older files do not say which one theirs is.
 _MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
 _MOST_CACHED = 200
+_MOST_SPECIAL = 1000
 _WORTH_CACHING = 1 << 18  # bytes; smaller ones are parsed faster than looked up
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerJson:
     """What a tokenizer.json says. Where `problem` is set, it cannot be read, and `line` says where (0: nowhere).
 
-    `highest_id` is the greatest token id, `highest_token` its text. `merges_as_pairs` tells the form that tokenizers
-    before 0.20 cannot read.
+    `highest_id` is the greatest token id, `highest_token` its text; `highest_plain` is that of what any text may
+    become, special tokens left out, and `special` has those beyond it, by their text. `merges_as_pairs` tells
+    the form that tokenizers before 0.20 cannot read.
     """
 
     problem: str = ""
@@ -39,6 +41,8 @@ class TokenizerJson:
     lfs_pointer: bool = False
     highest_id: int | None = None
     highest_token: str | None = None
+    highest_plain: int | None = None
+    special: Mapping[str, int] = field(default_factory=dict)
     merges_as_pairs: bool = False
 
 
@@ -103,7 +107,32 @@ def _parsed(file: JsonFile) -> TokenizerJson:
     merges = model.get("merges")
     facts = TokenizerJson(merges_as_pairs=isinstance(merges, list) and bool(merges) and isinstance(merges[0], list))
     highest = max([*_in_vocabulary(model.get("vocab")), *_in_added(file.value.get("added_tokens"))], default=None)
-    return facts if highest is None else replace(facts, highest_id=highest[0], highest_token=highest[1])
+    if highest is None:
+        return facts
+    special = _special(file.value)
+    vocab = model.get("vocab")
+    plain = [
+        *_in_vocabulary({t: i for t, i in vocab.items() if t not in special} if isinstance(vocab, Mapping) else vocab),
+        *((i, t) for i, t in _in_added(file.value.get("added_tokens")) if t not in special),
+    ]
+    top = max(plain)[0] if plain else None
+    beyond = {t: i for t, i in special.items() if top is None or i > top}
+    if len(beyond) > _MOST_SPECIAL:
+        top, beyond = highest[0], {}
+    return replace(facts, highest_id=highest[0], highest_token=highest[1], highest_plain=top, special=beyond)
+
+
+def _special(values: Mapping[str, Any]) -> dict[str, int]:
+    """Return the added tokens that are special, without those that the tokenizer itself puts around every text."""
+    tokens = values.get("added_tokens")
+    entries = [t for t in tokens if isinstance(t, Mapping)] if isinstance(tokens, list) else []
+    around = json.dumps(values.get("post_processor"))
+    return {
+        text: t["id"]
+        for t in entries
+        if t.get("special") is True and type(t.get("id")) is int and isinstance(text := t.get("content"), str)
+        if json.dumps(text) not in around
+    }
 
 
 def _in_vocabulary(vocab: Any) -> list[tuple[int, str]]:

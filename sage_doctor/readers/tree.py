@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.system.path_info import PathInfo, UnreadableFile, inspect_path, read_start
@@ -23,7 +25,20 @@ TOKENIZER_FILES = frozenset(
         "spm.model", "vocab.json", "vocab.txt", "merges.txt", "tekken.json", "special_tokens_map.json",
     }
 )  # fmt: skip
-_PASSED_OVER = frozenset({".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs"})
+# `.no_exist` of the Hugging Face cache remembers, by empty files, which names a repository does not have.
+_PASSED_OVER = frozenset(
+    {
+        ".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs", ".no_exist",
+        ".locks",
+    }
+)  # fmt: skip
+# What a load can begin with: without one of these a directory below a model is a part of it (original, onnx).
+_LOADABLE = re.compile(
+    r"adapter_config\.json|adapter_model\.(?:safetensors|bin)|(?:model|pytorch_model)(?:-\d{5}-of-\d{5})?"
+    r"\.(?:safetensors|bin)|(?:model\.safetensors|pytorch_model\.bin)\.index\.json",
+    re.ASCII,
+)
+_TOKENIZER_FOLDER = re.compile(r"(?:tokenizer|processor|feature_extractor)(?:_\d{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,8 @@ def is_model_directory(tree: Tree) -> bool:
     it must name a model type or an architecture, or show a trace of one where it is broken.
     """
     names = tree.names
+    if names_modules(tree):
+        return True
     if "adapter_config.json" in names or names & TOKENIZER_FILES - {"vocab.txt", "merges.txt", "vocab.json"}:
         return True
     weights = any(WEIGHTS.match(n) for n in names)
@@ -81,6 +98,23 @@ def is_model_directory(tree: Tree) -> bool:
         return True
     # A part of a sentence-transformers model (2_Dense) has weights and a config of its own.
     return weights and inspect_path(tree.path.parent / "modules.json").kind == "missing"
+
+
+def names_modules(tree: Tree) -> bool:
+    """Return whether a directory is a sentence-transformers model all of whose modules lie in directories below it."""
+    return "config.json" not in tree.names and bool(paths := module_paths(tree)) and "" not in paths
+
+
+def module_paths(tree: Tree) -> tuple[str, ...]:
+    """Return the directories of a sentence-transformers model's modules as its modules.json names them."""
+    if "modules.json" not in tree.names:
+        return ()
+    try:
+        modules = json.loads(read_start(tree.path / "modules.json", 1 << 20))
+    except (UnreadableFile, ValueError, RecursionError):
+        return ()
+    entries = modules if isinstance(modules, list) else []
+    return tuple(p for m in entries if isinstance(m, dict) and isinstance(p := m.get("path"), str))
 
 
 def _speaks_of_a_model(tree: Tree) -> bool:
@@ -102,15 +136,15 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
     """
     walk = Walk(roots=[root], most_directories=most_directories)
     linked: list[Path] = []
-    found: set[Path] = set()
+    found: dict[Path, _Above] = {}
     for listing in walk.listings():
         path, tree = Path(listing.path), Tree(path=Path(listing.path), names=listing.names)
-        listing.below = [e for e in listing.below if e.name not in _PASSED_OVER]
+        listing.below = [e for e in listing.below if e.name not in _PASSED_OVER and not _of_another_kind(e.name)]
         if "model_index.json" in tree.names:  # a diffusers pipeline: not loaded through transformers
             listing.below.clear()
             continue
         if is_model_directory(tree) and not _is_part_of(path, tree, found):
-            found.add(path)
+            found[path] = _Above(weights=_has_weights(tree), modules=bool(module_paths(tree)))
             yield path
         linked += [Path(e.path) for e in listing.files if e.name not in _PASSED_OVER and _leads_to_a_directory(e)]
     seen = walk.seen
@@ -121,10 +155,40 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
             yield path
 
 
-def _is_part_of(path: Path, tree: Tree, found: set[Path]) -> bool:
-    """Return whether a directory with nothing but weights belongs to the model above it: some keep shards apart."""
-    alone = not any(n.endswith(".json") for n in tree.names)
-    return alone and path.parent in found
+def _of_another_kind(name: str) -> bool:
+    """Return whether a directory is a data set's or a space's in the Hugging Face cache: they have configs as well."""
+    return name.startswith(("datasets--", "spaces--"))
+
+
+class _Above(NamedTuple):
+    """What is known of a model directory when those below it are listed."""
+
+    weights: bool
+    modules: bool
+
+
+def _is_part_of(path: Path, tree: Tree, found: Mapping[Path, _Above]) -> bool:
+    """Return whether a directory belongs to a model above it: shards kept apart, a module, what another program reads.
+
+    A directory of its own right has weights that a load begins with; a module has no transformers configuration.
+    """
+    if not any(n.endswith(".json") for n in tree.names):
+        return path.parent in found
+    if "config.json" not in tree.names and not _has_weights(tree) and _TOKENIZER_FOLDER.fullmatch(path.name):
+        return True
+    above = [found[p] for p in path.parents if p in found]
+    if any(a.modules for a in above) and not _names_an_architecture(tree):
+        return True
+    return not _has_weights(tree) and any(a.weights for a in above)
+
+
+def _names_an_architecture(tree: Tree) -> bool:
+    config = read_json_object(tree.path / "config.json", most=1 << 24).value or {}
+    return "model_type" in config or "architectures" in config
+
+
+def _has_weights(tree: Tree) -> bool:
+    return any(_LOADABLE.fullmatch(n) for n in tree.names)
 
 
 def _leads_to_a_directory(entry: os.DirEntry[str]) -> bool:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from sage_doctor.errors import UsageError
 from sage_doctor.manifest import ModelPath
-from sage_doctor.readers.tree import find_model_directories, is_model_directory, read_tree
+from sage_doctor.readers.other_programs import is_for_another_program
+from sage_doctor.readers.repo_id import is_snapshot
+from sage_doctor.readers.tree import find_model_directories, is_model_directory, names_modules, read_tree
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
 from sage_doctor.system.location import locate
@@ -55,6 +57,7 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
                 kind=kind_of(path),
                 host=host,
                 reference=ModelPath(text=str(path), path=path),
+                required=relative == "." or not _merely_lies_there(path),
                 siblings=models,
             )
     return list(models.values())
@@ -62,9 +65,25 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
 
 def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
     """Return names and paths for one target: `.` for the directory itself, else those below it, relative to it."""
-    if not found_directory or is_model_directory(read_tree(root)):
+    tree = read_tree(root)
+    if not found_directory or (is_model_directory(tree) and not names_modules(tree)):
         return [(".", root)]
     return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]
+
+
+def _merely_lies_there(path: Path) -> bool:
+    """Return whether a directory that was come across is no model that transformers is meant to load from there.
+
+    That is one of another program, or what the Hugging Face cache keeps of a repository besides its current model: an
+    earlier snapshot, or the configuration and tokenizer alone, which somebody asked for alone.
+    """
+    if is_for_another_program(path, read_tree(path).names):
+        return True
+    if not is_snapshot(path):
+        return False
+    from sage_doctor.facts.hub_snapshots import is_leftover  # noqa: PLC0415 - most runs never ask the cache
+
+    return is_leftover(path)
 
 
 def kind_of(path: Path) -> ModelKind:

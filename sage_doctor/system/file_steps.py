@@ -79,6 +79,22 @@ def write_file(path: Path, data: bytes, *, backup: Path | None = None, seen: See
             return Applied(rollback=partial(_moved, see(backup), see(path)))
 
 
+def make_link(path: Path, target: str, *, seen: Seen) -> Applied:
+    """Replace a file by a symbolic link to `target`, in one step. `seen` is what the plan saw. Raises `DoctorError`."""
+    with wrap_os_errors(path), seen.held() as directory:
+        found = os.stat(path.name, dir_fd=directory, follow_symlinks=False)
+        old = _read(path.name, directory)
+        passing = f".{path.name}.link"
+        os.symlink(target, passing, dir_fd=directory)
+        try:
+            os.replace(passing, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            os.unlink(passing, dir_fd=directory)
+            raise
+        sync_directory(path.parent)
+        return Applied(rollback=partial(_again, see(path), old, found))
+
+
 def undo_write(path: Path, backup: Path | None) -> str:
     """Return the command that takes a written file back."""
     return f"rm -f {shell_quote(path)}" if backup is None else f"mv -f {shell_quote(backup)} {shell_quote(path)}"

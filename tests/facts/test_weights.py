@@ -100,7 +100,6 @@ def test_tensors_of_all_shards(tmp_path: Path) -> None:
     assert {n: t.shape for n, t in weights.tensors().items()} == {"a": (2, 3), "b": (4,)}
     assert weights.nbytes == sum((tmp_path / n).stat().st_size for n in names[:2])
     assert weights.shards == tuple(names[:2])
-    assert weights.others == ("model.fp16.safetensors", "model.gguf")
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ def write(path: Path, **model: object) -> Path:
 
 def test_the_highest_id_is_in_the_vocabulary_or_among_the_added_tokens(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", type="BPE", vocab={"x": 0, "y": 9}, merges=["x y"])
-    assert read_tokenizer_json(path) == TokenizerJson(highest_id=9, highest_token="y")
+    assert read_tokenizer_json(path) == TokenizerJson(highest_id=9, highest_token="y", highest_plain=9)
     path = write(tmp_path / "b.json", type="WordLevel", vocab={"x": 0})
-    assert read_tokenizer_json(path) == TokenizerJson(highest_id=3, highest_token="<end>")
+    assert read_tokenizer_json(path) == TokenizerJson(highest_id=3, highest_token="<end>", highest_plain=3)
     path = write(tmp_path / "c.json", type="Unigram", vocab=[["x", 0.0], ["y", -1.0], ["z", 0], ["w", 0], ["v", 0]])
-    assert read_tokenizer_json(path) == TokenizerJson(highest_id=4, highest_token="v")
+    assert read_tokenizer_json(path) == TokenizerJson(highest_id=4, highest_token="v", highest_plain=4)
 
 
 def test_merges_as_pairs_are_told(tmp_path: Path) -> None:

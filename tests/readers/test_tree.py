@@ -190,3 +190,26 @@ def test_tree(tmp_path: Path) -> None:
     assert tree.matching(r"[ab]\.json") == ["a.json", "b.json"]
     assert tree.matching("a") == []
     assert tree.info("dangling.json").kind == "dangling"
+
+
+def test_parts_for_other_programs_belong_to_the_model_above(tmp_path: Path) -> None:
+    model(tmp_path / "llama")
+    make(tmp_path / "llama/original", params__json={}, tokenizer__model="")
+    make(tmp_path / "llama/onnx", config__json={"model_type": "llama"}, tokenizer__json={})
+    model(tmp_path / "llama/checkpoint-1")
+    make(tmp_path / "pipeline/tokenizer", tokenizer__json={})
+    make(tmp_path / "tokenizer-only", tokenizer__json={})
+    assert found(tmp_path) == ["llama", "llama/checkpoint-1", "tokenizer-only"]
+
+
+def test_what_the_cache_remembers_is_passed_over(tmp_path: Path) -> None:
+    make(tmp_path / "models--a--b/.no_exist/abc", adapter_config__json="", config__json="")
+    make(tmp_path / "datasets--a--b/snapshots/abc", tokenizer__json={})
+    model(tmp_path / "models--a--b/snapshots/abc")
+    assert found(tmp_path) == ["models--a--b/snapshots/abc"]
+
+
+def test_a_model_of_modules_alone(tmp_path: Path) -> None:
+    make(tmp_path / "static", modules__json=[{"path": "0_StaticEmbedding"}])
+    make(tmp_path / "static/0_StaticEmbedding", tokenizer__json={}, model__safetensors="")
+    assert found(tmp_path) == ["static"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
-from sage_doctor.findings.hub import is_snapshot
+from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.repairs.backup import unused_name
 from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model

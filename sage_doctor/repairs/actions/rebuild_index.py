@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from sage_doctor.facts.weights import whole_set
 from sage_doctor.findings.repairability import INDEX, shard_headers, why_not_index
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header
@@ -25,7 +26,7 @@ def plan_rebuild_index(context: RepairContext) -> Plan:
     finding, model = context.finding, context.model
     path = model.path / INDEX
     there = see(path)
-    shards = tuple(see(model.path / name) for name in model.weights.shards)
+    shards = tuple(see(model.path / name) for name in whole_set(model.weights.shards))
     reason = why_not_index(model)
     if reason:
         raise RepairRefused(f"{reason}. Restore the missing or broken files first.")

@@ -53,6 +53,23 @@ _GPT2 = {"vocab_size": tokens.SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_
 _T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "pad_token_id": 0, "eos_token_id": 2}
 
 
+# Encoders with more layers than their decoders, which state one number for each.
+_PAIR = {
+    "vocab_size": tokens.SIZE,
+    "d_model": 32,
+    "encoder_layers": 3,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 64,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": 2,
+    **_IDS,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one stock model is made. `auto` is the Auto class that builds it; `tokenizer` writes its tokenizer."""
@@ -74,6 +91,10 @@ def _speech(model_type: str, auto: str = "AutoModel") -> Recipe:
     """Return a model of sound as it is published: with a feature extractor, and without a tokenizer."""
     files = {"preprocessor_config.json": '{"feature_extractor_type": "Wav2Vec2FeatureExtractor"}'}
     return Recipe(model_type=model_type, auto=auto, values=_SPEECH, tokenizer=None, files=files)
+
+
+def _pair(model_type: str, auto: str = "AutoModelForSeq2SeqLM", **changes: Any) -> Recipe:
+    return Recipe(model_type=model_type, auto=auto, values={**_PAIR, **changes})
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -165,6 +186,65 @@ RECIPES: Mapping[str, Recipe] = {
         files={
             "vocab.json": '{"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "E": 5, "T": 6}',
             "tokenizer_config.json": '{"do_lower_case": false, "word_delimiter_token": "|"}',
+        },
+    ),
+    # whisper-large-v3-turbo (32 layers against 4), distilbart-cnn-12-6, distil-large-v3 and their kin.
+    "whisper": Recipe(
+        model_type="whisper",
+        auto="AutoModelForSpeechSeq2Seq",
+        values={
+            **_PAIR,
+            "num_mel_bins": 8,
+            "max_source_positions": 64,
+            "max_target_positions": 64,
+            "suppress_tokens": [],
+            "begin_suppress_tokens": [],
+            "num_hidden_layers": 3,
+        },
+        files={"preprocessor_config.json": '{"feature_extractor_type": "WhisperFeatureExtractor", "feature_size": 8}'},
+    ),
+    "bart": _pair("bart"),
+    "mbart": _pair("mbart"),
+    "pegasus": _pair("pegasus"),
+    "marian": _pair("marian", decoder_vocab_size=tokens.SIZE),
+    "m2m_100": _pair("m2m_100"),
+    "t5-uneven": Recipe(
+        model_type="t5",
+        auto="AutoModelForSeq2SeqLM",
+        tokenizer=tokens.save_unigram,
+        values={
+            **_T5,
+            "num_layers": 3,
+            "num_decoder_layers": 1,
+            "vocab_size": tokens.SIZE,
+            "decoder_start_token_id": 0,
+        },
+    ),
+    "speech_to_text": Recipe(
+        model_type="speech_to_text",
+        auto="AutoModelForSpeechSeq2Seq",
+        values={
+            **_PAIR,
+            "max_source_positions": 64,
+            "max_target_positions": 64,
+            "input_feat_per_channel": 8,
+            "conv_channels": 16,
+        },
+    ),
+    "vision-encoder-decoder": Recipe(
+        model_type="vision-encoder-decoder",
+        auto="AutoModelForImageTextToText",
+        values={
+            "encoder": {"model_type": "vit", **_IMAGE, "num_hidden_layers": 3},
+            "decoder": {
+                "model_type": "bert",
+                **_VISION,
+                "vocab_size": tokens.SIZE,
+                "max_position_embeddings": 64,
+                "is_decoder": True,
+                "add_cross_attention": True,
+                "num_hidden_layers": 1,
+            },
         },
     ),
     # Text and vision sizes lie in nested configurations: nothing at the top names vocab_size or hidden_size.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import struct
@@ -78,6 +79,30 @@ def foreign_weights(fixer: Fixer) -> Path:
     return model
 
 
+def texts_for_links(fixer: Fixer) -> Path:
+    no_ref(fixer)
+    snapshot = Path(os.environ["HOME"]) / ".cache/huggingface/hub/models--org--name/snapshots" / ("c" * 40)
+    (snapshot.parents[1] / "refs").mkdir(exist_ok=True)
+    (snapshot.parents[1] / "refs" / "main").write_text("c" * 40)
+    blobs = snapshot.parents[1] / "blobs"
+    blobs.mkdir(exist_ok=True)
+    for file in sorted(snapshot.iterdir()):
+        raw = file.read_bytes()
+        file.unlink()
+        blob = hashlib.sha256(raw).hexdigest()
+        (blobs / blob).write_bytes(raw)
+        file.write_text(f"../../blobs/{blob}")
+    return snapshot
+
+
+def index_of_another_sharding(fixer: Fixer) -> Path:
+    model = write_sharded(fixer.root / "model")
+    index = json.loads((model / INDEX).read_text())
+    index["weight_map"] = {k: v.replace("-of-00002", "-of-00007") for k, v in index["weight_map"].items()}
+    (model / INDEX).write_text(json.dumps(index))
+    return model
+
+
 def no_ref(fixer: Fixer) -> Path:
     write_cached(Path(os.environ["HOME"]) / ".cache/huggingface/hub", "org/name")
     (Path(os.environ["HOME"]) / ".cache/huggingface/hub/models--org--name/refs/main").unlink()
@@ -93,6 +118,8 @@ MENDED: list[tuple[Break, str]] = [
     (closed_weights, "fix-modes"),
     (closed_directory, "fix-modes"),
     (no_ref, "write-ref"),
+    (texts_for_links, "relink-cache"),
+    (index_of_another_sharding, "rebuild-index"),
 ]
 
 
@@ -283,6 +310,34 @@ def test_no_ref_is_written_where_it_may_be_wrong(fixer: Fixer, fault: str) -> No
     assert done.after.exit_code == 1
     assert "write-ref" not in [a.repair for a in done.attempts]
     assert contents(folder) == before
+
+
+# -- relink-cache -----------------------------------------------------------------------------------------------------
+
+
+def test_a_link_leads_to_the_blob_of_its_own_repository(fixer: Fixer) -> None:
+    snapshot = texts_for_links(fixer)
+    texts = {p.name: p.read_text() for p in snapshot.iterdir()}
+    fixer()
+    assert {p.name: str(p.readlink()) for p in snapshot.iterdir()} == texts
+
+
+@pytest.mark.parametrize("fault", ["blob gone", "blob is a link", "snapshot is a link"])
+def test_no_link_is_made_where_it_may_lead_elsewhere(fixer: Fixer, fault: str) -> None:
+    snapshot = texts_for_links(fixer)
+    blob = snapshot.parents[1] / "blobs" / (snapshot / MODEL).read_text().rpartition("/")[2]
+    if fault == "blob gone":
+        blob.unlink()
+    elif fault == "blob is a link":
+        blob.rename(fixer.root / "elsewhere")
+        blob.symlink_to(fixer.root / "elsewhere")
+    else:
+        snapshot.rename(fixer.root / "elsewhere")
+        snapshot.symlink_to(fixer.root / "elsewhere")
+    before = contents(snapshot.parents[1])
+    done = fixer(dry_run=True)
+    assert "relink-cache" not in [a.repair for a in done.attempts if a.status != "refused"]
+    assert contents(snapshot.parents[1]) == before
 
 
 # -- lfs-pull, where it cannot be -------------------------------------------------------------------------------------
