@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.config import impossible_sizes, sizes_named
+from sage_doctor.facts.custom_code import code_references, missing_modules
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.facts.library_source import knows_model_type
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
+from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
 ORDER = 80  # of the check files: causes before consequences
@@ -88,7 +91,53 @@ def check_config_type(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=LOCATED)
+@check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
+def check_custom_code_present(model: Model) -> Iterator[Finding]:
+    """The Python files that a model of its own type is made of are there."""
+    references = list(code_references((model.config_file.value or {}).get("auto_map")))
+    known = knows_model_type(model.host.session.site_packages, model.config.model_type or "")
+    if not references or known is not False:  # a type that transformers has loads without them
+        raise NotApplicable("no model code of its own is needed")
+    missing = missing_modules(model.tree, references)
+    if missing:
+        yield finding(
+            "custom-code-missing",
+            f"config.json names classes in {join_limited([printable(n) for n in missing])}, which "
+            f"{'is' if len(missing) == 1 else 'are'} not beside it; trust_remote_code=True does not help",
+            evidence={"missing": missing[:50], "auto_map": list(model.config.auto_map)},
+            fix=bring_back(model, missing),
+        )
+        return
+    for reference in references:
+        if reference.repository is None:
+            continue
+        repository = printable(reference.repository, limit=120)
+        if not is_repo_id(reference.repository):
+            where = "which is not the name of a repository"
+            commands: tuple[str, ...] = ()
+        else:
+            from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache
+
+            hub = resolve_hub(model.host.hub_cache_dir, reference.repository)
+            if hub.snapshot is not None and inspect_path(hub.snapshot / reference.file).kind == "file":
+                continue
+            where = f"which is not in the local cache ({printable(str(model.host.hub_cache_dir))})"
+            commands = (f"hf download {shell_quote(reference.repository)} {shell_quote(reference.file)}",)
+        yield finding(
+            "custom-code-missing",
+            f"config.json takes {printable(reference.auto)} from {printable(reference.file)} of {repository}, {where}; "
+            "trust_remote_code=True does not help a session that is offline",
+            evidence={"repository": reference.repository, "file": reference.file},
+            fix=Fix(
+                summary="Download the code while there is a network, pinned to a revision that you have read, or copy "
+                "the .py files beside config.json and take the repository's name out of auto_map.",
+                commands=commands,
+            ),
+        )
+        return
+
+
+@check("static", after=(*LOCATED, "check_custom_code_present"))
 def check_custom_code(model: Model) -> Iterator[Finding]:
     """The model needs no Python code of its own."""
     scripts = model.tree.matching(r".*\.py")

@@ -11,6 +11,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.embeddings import embedding_tensor
+from sage_doctor.facts.model_source import pads_its_embedding
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.restore import companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
@@ -141,6 +142,31 @@ def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
                 summary=f"Copy the tokenizer that belongs to these weights. {back.summary}",
             ),
         )
+
+
+@check("static", after=(*LOCATED, "check_config_fits_weights", "check_tokenizer_fits_weights"), kinds=FULL)
+def check_padding_token(model: Model) -> Iterator[Finding]:
+    """The padding token has a row in the embedding, where the architecture asks for one."""
+    values = model.config_file.value or {}
+    text = values.get("text_config")
+    source = text if isinstance(text, dict) else values
+    pad, rows, kind = source.get("pad_token_id"), source.get("vocab_size"), source.get("model_type")
+    if type(pad) is not int or type(rows) is not int or not isinstance(kind, str):
+        raise NotApplicable("config.json states no padding token and vocabulary")
+    if -rows <= pad < rows or not pads_its_embedding(model.host.session.site_packages, kind):
+        return
+    yield finding(
+        "config-invalid",
+        f"pad_token_id {pad}, vocab_size {rows}: the embedding has no row for the padding token, and a load fails "
+        "(Padding_idx must be within num_embeddings)",
+        evidence={"file": "config.json", "pad_token_id": pad, "vocab_size": rows},
+        fix=Fix(
+            summary=f"Set pad_token_id in config.json to a token below {rows} (often that of eos_token_id), or to null. "
+            "If a token was added in training, the weights must be resized and saved with it "
+            "(resize_token_embeddings).",
+            commands=(f"grep -n token_id {shell_quote(model.path / 'config.json')}",),
+        ),
+    )
 
 
 @check("static", after=("*",))

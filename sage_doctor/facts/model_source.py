@@ -78,16 +78,22 @@ def _package(site_packages: tuple[Path, ...], name: str) -> Path | None:
     return next((f for f in folders if inspect_path(f / "__init__.py").kind == "file"), None)
 
 
-def _source(folder: Path, kind: str) -> str:
-    return _text(folder / f"{kind}_{folder.name}.py")
+def model_source(site_packages: tuple[Path, ...], model_type: str) -> str:
+    """Return the text of the module with a model type's classes; empty where it is not known."""
+    folder = model_folder(site_packages, model_type)
+    return _text(folder / f"modeling_{folder.name}.py") if folder is not None else ""
+
+
+def config_source(site_packages: tuple[Path, ...], model_type: str) -> str:
+    """Return the text of the module with a model type's configuration; empty where it is not known."""
+    folder = model_folder(site_packages, model_type)
+    return _text(folder / f"configuration_{folder.name}.py") if folder is not None else ""
 
 
 @functools.cache
 def read_model_class(site_packages: tuple[Path, ...], model_type: str, name: str) -> ModelClass | None:
     """Return what the source says of the class `name`; None where it is not where its model type's classes are."""
-    folder = model_folder(site_packages, model_type)
-    text = _source(folder, "modeling") if folder is not None else ""
-    return _read(text, name, _DEEP)
+    return _read(model_source(site_packages, model_type), name, _DEEP)
 
 
 def _read(text: str, name: str, deep: int) -> ModelClass | None:
@@ -126,8 +132,7 @@ def _literal(text: str) -> Mapping[str, str]:
 
 def pads_its_embedding(site_packages: tuple[Path, ...], model_type: str) -> bool:
     """Return whether the source gives the padding token to the embedding of the vocabulary, of `vocab_size` rows."""
-    folder = model_folder(site_packages, model_type)
-    return folder is not None and _PADDED.search(_source(folder, "modeling")) is not None
+    return _PADDED.search(model_source(site_packages, model_type)) is not None
 
 
 def ties_by_default(site_packages: tuple[Path, ...], model_type: str) -> bool | None:
@@ -135,8 +140,7 @@ def ties_by_default(site_packages: tuple[Path, ...], model_type: str) -> bool | 
 
     None where the source does not tell, or decides by itself whatever the file says.
     """
-    folder = model_folder(site_packages, model_type)
-    text = _source(folder, "configuration") if folder is not None else ""
+    text = config_source(site_packages, model_type)
     mine = re.search(rf"""^    model_type\s*(?::\s*str\s*)?=\s*["']{re.escape(model_type)}["']""", text, re.MULTILINE)
     if mine is None:
         return None
