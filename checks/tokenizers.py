@@ -13,6 +13,7 @@ from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.model_source import pads_its_embedding
 from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.hub import is_snapshot
 from sage_doctor.findings.restore import companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
@@ -20,7 +21,8 @@ from sage_doctor.text import printable, shell_quote
 ORDER = 90  # of the check files: causes before consequences
 
 FULL = ("full", "merged")
-LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
+PLACED = ("check_path", "check_hub", "check_hub_blobs")
+LOCATED = (*PLACED, "check_weights_present", "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")
 # Model types that take no text, or bytes: they have no tokenizer to miss.
 _WITHOUT = frozenset(
@@ -64,9 +66,11 @@ _WITHOUT = frozenset(
 )
 
 
-@check("static", after=LOCATED, kinds=FULL)
+@check("static", after=PLACED, kinds=FULL)
 def check_tokenizer(model: Model) -> Iterator[Finding]:
     """There is a tokenizer beside the weights."""
+    if model.config_file.value is None or _came_without_weights(model):
+        raise NotApplicable("the model is not here, and what brings it brings the tokenizer")
     if model.config.model_type in _WITHOUT:
         raise NotApplicable(f"models of type {model.config.model_type} take no text")
     if model.tokenizer.source is None:
@@ -78,6 +82,15 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
             evidence={"path": str(model.path), "candidates": donors},
             fix=dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. {back.summary}"),
         )
+
+
+def _came_without_weights(model: Model) -> bool:
+    """Return whether one cause explains that weights and tokenizer are missing: a merge never made, a partial download."""
+    weights = model.weights
+    if weights.form != "none":
+        return False
+    made = model.spec is not None and model.spec.merge is not None
+    return made or bool(weights.others or weights.shards or weights.blocked_names) or is_snapshot(model.path)
 
 
 @check("static", after=(*LOCATED, "check_tokenizer"))
