@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.facts.chat_template import template_fault
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.model_source import pads_its_embedding
 from sage_doctor.findings.candidates import as_candidates
@@ -182,6 +183,26 @@ def check_padding_token(model: Model) -> Iterator[Finding]:
     )
 
 
+@check("static", after=(*PLACED, "check_tokenizer_readable"))
+def check_chat_template_speaks(model: Model) -> Iterator[Finding]:
+    """What a user says gets through the chat template."""
+    facts = model.tokenizer
+    if facts.chat_template is None:
+        raise NotApplicable("there is no chat template")
+    fault = template_fault(facts.chat_template, facts.config, model.host.python)
+    prompted = model.spec is not None and model.spec.prompt is not None
+    if fault is None or (fault.unusual and not prompted):
+        return
+    file = facts.chat_template.file
+    pointer = facts.chat_template.text.startswith("version https://git-lfs")
+    yield finding(
+        "tokenizer-invalid",
+        f"{file}{f':{fault.line}' if fault.line else ''}: {'a Git LFS pointer, ' if pointer else ''}{fault.message}",
+        evidence={"files": [file], "line": fault.line},
+        fix=lfs_pull(model, [file]) if pointer else companions_back(model, [file]),
+    )
+
+
 @check("static", after=("*",))
 def check_chat_template(model: Model) -> Iterator[Finding]:
     """A model that is asked in chat form has a chat template."""
@@ -189,7 +210,7 @@ def check_chat_template(model: Model) -> Iterator[Finding]:
     owner = model.tokenizer_model
     if prompt is None:
         raise NotApplicable("no prompt is declared for it")
-    if not owner.tokenizer.chat_template:
+    if owner.tokenizer.chat_template is None:
         yield finding(
             "chat-template-missing",
             "a prompt is declared, but the tokenizer has no chat template: the prompt is passed as plain text",

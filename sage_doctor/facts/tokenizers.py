@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.facts.chat_template import ChatTemplate, read_chat_template
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.signature import describe_content
 from sage_doctor.readers.tokenizer_json import TokenizerJson, read_tokenizer_json
@@ -55,7 +56,7 @@ class TokenizerFacts:
     highest_id: int | None = None
     highest_token: str | None = None
     merges_as_pairs: bool = False
-    chat_template: bool = False
+    chat_template: ChatTemplate | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -76,7 +77,6 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
         source = "tokenizer_config.json"
     if source == "vocab.json" and not tree.has("merges.txt") and not (isinstance(kind, str) and "CTC" in kind):
         problems.append(_problem("not there, and vocab.json alone does not tell how words are split", "merges.txt", 0))
-    template = bool(values.get("chat_template")) or tree.has("chat_template.jinja") or tree.has("chat_template.json")
     fast = TokenizerJson()
     if tree.has("tokenizer.json"):
         fast = read_tokenizer_json(tree.path / "tokenizer.json", cache=cache)
@@ -97,7 +97,7 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
         highest_id=fast.highest_id,
         highest_token=fast.highest_token,
         merges_as_pairs=fast.merges_as_pairs,
-        chat_template=template,
+        chat_template=read_chat_template(tree, values),
         config=values,
     )
 
