@@ -90,7 +90,7 @@ def check_modules(model: Model) -> Iterator[Finding]:
     if not isinstance(parts, list) or not all(isinstance(p, dict) for p in parts):
         yield finding(
             "config-invalid",
-            f"{_PARTS} is not a JSON array of modules, so sentence-transformers does not know what the model is made of",
+            f"{_PARTS} is not a JSON array of modules, so nothing says what the model is made of",
             evidence={"file": _PARTS},
             fix=companions_back(model, [_PARTS]),
         )

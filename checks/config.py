@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.config import impossible_sizes, sizes_named
+from sage_doctor.facts.config import impossible_sizes
 from sage_doctor.facts.custom_code import code_references, missing_modules
-from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.facts.library_source import knows_model_type
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
+from sage_doctor.findings.weights import size_mismatches
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
@@ -26,6 +26,7 @@ WEIGHTS = (
     "check_shards_present",
     "check_weights_whole",
     "check_shard_index_matches",
+    "check_weights_unambiguous",
 )
 
 
@@ -116,7 +117,7 @@ def check_custom_code_present(model: Model) -> Iterator[Finding]:
             where = "which is not the name of a repository"
             commands: tuple[str, ...] = ()
         else:
-            from sage_doctor.facts.hub_cache import resolve_hub  # noqa: PLC0415 - most runs never ask the cache
+            from sage_doctor.facts.hub_cache import resolve_hub
 
             hub = resolve_hub(model.host.hub_cache_dir, reference.repository)
             if hub.snapshot is not None and inspect_path(hub.snapshot / reference.file).kind == "file":
@@ -164,7 +165,7 @@ def check_config_fits_weights(model: Model) -> Iterator[Finding]:
     """The sizes in config.json are those of the weights."""
     if model.weights.form not in ("single", "sharded"):
         raise NotApplicable("the weights have no header to compare with")
-    mismatches = list(_mismatches(model))
+    mismatches = list(size_mismatches(model, model.tensors))
     if mismatches:
         yield finding(
             "weights-shape-mismatch",
@@ -176,23 +177,3 @@ def check_config_fits_weights(model: Model) -> Iterator[Finding]:
                 commands=(f"ls -l --time-style=full-iso {shell_quote(model.path)}",),
             ),
         )
-
-
-def _mismatches(model: Model) -> Iterator[tuple[str, str]]:
-    """Yield what does not fit and the tensor that shows it. Judges only what needs no knowledge of architectures."""
-    config = model.config
-    values = model.config_file.value or {}
-    embedding = embedding_tensor(model.tensors)
-    if embedding is not None and not config.quantized:
-        rows, width = embedding.shape
-        other_rows = sizes_named(values, part="vocab")
-        if config.vocab_size and rows != config.vocab_size and rows not in other_rows:
-            yield f"vocab_size {config.vocab_size}, but {printable(embedding.name)} has {rows} rows", embedding.name
-        other_widths = sizes_named(values, part="embed") | sizes_named(values, part="dim")
-        if config.hidden_size and width != config.hidden_size and width not in other_widths:
-            yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
-    layers = layer_count(model.tensors)
-    if not config.layers or not layers or config.nested:
-        return
-    if layers < config.layers or layers > config.layers + config.extra_layers:
-        yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"

@@ -73,8 +73,13 @@ def _kinds(dtypes: set[str]) -> str:
 
 
 def _without(model: Model, key: str) -> str:
-    code = f'import json, sys; p = sys.argv[1]; v = json.load(open(p)); v.pop("{key}", 0); json.dump(v, open(p, "w"), indent=2)'
-    return f"{shell_quote(model.host.session.executable)} -c {shell_quote(code)} {shell_quote(model.path / 'config.json')}"
+    code = (
+        f'import json, sys; p = sys.argv[1]; v = json.load(open(p)); v.pop("{key}", 0); '
+        'json.dump(v, open(p, "w"), indent=2)'
+    )
+    return (
+        f"{shell_quote(model.host.session.executable)} -c {shell_quote(code)} {shell_quote(model.path / 'config.json')}"
+    )
 
 
 @check("static", after=BEFORE, kinds=FULL)

@@ -177,7 +177,7 @@ def check_numbers(model: Model) -> Iterator[Finding]:
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:
     """Whether a tensor of zeros is an error: biases and fresh LoRA B matrices may be zero, a weight matrix may not.
 
-    Biases are not always called that alone, nor are they always vectors (`recurrent_gate_bias` has a row for each head).
+    Biases are not always called that alone, nor always vectors (`recurrent_gate_bias` has a row for each head).
     """
     tensor = model.tensors.get(result.name)
     if tensor is None or len(tensor.shape) < 2 or re.search(r"bias(?:es)?\d*$", result.name):

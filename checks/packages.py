@@ -75,8 +75,8 @@ def check_weights_understood(model: Model, host: Host) -> Iterator[Finding]:
         files = " ".join(shell_quote(model.path / n) for n in refused)
         yield finding(
             "package-version",
-            f"{join_limited([printable(n) for n in refused])} has metadata without 'format': the session's transformers "
-            f"{printable(version or '', limit=40)} refuses it, transformers 5 does not ask",
+            f"{join_limited([printable(n) for n in refused])} has metadata without 'format': the session's "
+            f"transformers {printable(version or '', limit=40)} refuses it, transformers 5 does not ask",
             evidence={"package": "transformers", "installed": version, "files": refused[:50]},
             fix=Fix(
                 summary="Save the file again with metadata={'format': 'pt'}, or upgrade transformers in the sessions' "

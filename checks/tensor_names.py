@@ -135,9 +135,7 @@ def _renamed(model: Model, what: str, expression: str) -> Fix:
         reading, rest = "load_file(f)", 'save_file({%s}, f + ".new", {"format": "pt"})'
         need = "import os, sys; from safetensors.torch import load_file, save_file"
     saving = rest % f"{expression}: v for k, v in {reading}.items()"
-    code = (
-        f'{need}; [({saving}, os.rename(f, f + ".aside"), os.rename(f + ".new", f)) for f in sys.argv[1:]]'
-    )
+    code = f'{need}; [({saving}, os.rename(f, f + ".aside"), os.rename(f + ".new", f)) for f in sys.argv[1:]]'
     commands = [f"{_python(model)} -c {shell_quote(code)} {files}"]
     index = model.weights.index
     if index is not None:
@@ -206,7 +204,7 @@ def check_output_layer(model: Model) -> Iterator[Finding]:
         "(tie_word_embeddings: false): it would be random numbers",
         evidence=evidence,
         fix=Fix(
-            summary='If the model was trained with tied embeddings, write "tie_word_embeddings": true into config.json: '
+            summary='If it was trained with tied embeddings, write "tie_word_embeddings": true into config.json: '
             "the output layer then is the embedding. If it was not, fetch the weights again.",
             commands=(f"grep -n tie_word_embeddings {shell_quote(model.path / 'config.json')}",),
         ),

@@ -86,7 +86,7 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
 
 
 def _came_without_weights(model: Model) -> bool:
-    """Return whether one cause explains that weights and tokenizer are missing: a merge never made, a partial download."""
+    """Return whether weights and tokenizer are missing for one reason: a merge never made, a partial download."""
     weights = model.weights
     if weights.form != "none":
         return False
@@ -175,8 +175,8 @@ def check_padding_token(model: Model) -> Iterator[Finding]:
         "(Padding_idx must be within num_embeddings)",
         evidence={"file": "config.json", "pad_token_id": pad, "vocab_size": rows},
         fix=Fix(
-            summary=f"Set pad_token_id in config.json to a token below {rows} (often that of eos_token_id), or to null. "
-            "If a token was added in training, the weights must be resized and saved with it "
+            summary=f"Set pad_token_id in config.json to a token below {rows} (often that of eos_token_id), or to "
+            "null. If a token was added in training, the weights must be resized and saved with it "
             "(resize_token_embeddings).",
             commands=(f"grep -n token_id {shell_quote(model.path / 'config.json')}",),
         ),

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.facts.weights import read_shard_index
 from sage_doctor.findings.candidates import as_candidates
-from sage_doctor.findings.hub import is_snapshot, snapshot_without_weights
+from sage_doctor.findings.hub import cache_folder, is_cache_folder, is_snapshot, snapshot_without_weights
 from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine
 from sage_doctor.findings.restore import bring_back, merge_commands, with_repair
-from sage_doctor.findings.weights import broken_header
-from sage_doctor.readers.safetensors_header import read_stand_in
+from sage_doctor.findings.weights import broken_header, size_mismatches
+from sage_doctor.readers.safetensors_header import read_header, read_stand_in
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
@@ -59,6 +60,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
         )
     elif is_snapshot(model.path):
         yield snapshot_without_weights(model)
+    elif is_cache_folder(model.tree):
+        yield cache_folder(model)
     else:
         yield _none_at_all(model)
 
@@ -202,7 +205,7 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
+@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index", "check_weights_whole"), kinds=FULL)
 def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     """There is one set of weights, so that a loader cannot take a stale one."""
     weights = model.weights
@@ -216,12 +219,26 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
                 f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
             ),
         )
+        stale_by = _stale_by(model)
         yield finding(
             "weights-ambiguous",
-            "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
+            "model.safetensors and a sharded set both exist; a loader takes model.safetensors"
+            + (f", which is not the one of this config.json ({stale_by}); the shards are" if stale_by else ""),
+            severity="error" if stale_by else None,
             evidence={"taken": "model.safetensors", "ignored": shards},
             fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
         )
+
+
+def _stale_by(model: Model) -> str:
+    """Return what in config.json only the shards fit, and the single file that is loaded does not; empty otherwise."""
+    wrong = next(size_mismatches(model, model.tensors), None)
+    if wrong is None or model.config_file.value is None:
+        return ""
+    headers = [read_header(model.path / n) for n in read_shard_index(model.path / "model.safetensors.index.json").files]
+    tensors = {name: tensor for h in headers for name, tensor in h.tensors.items()}
+    whole = bool(headers) and all(h.problem is None for h in headers)
+    return wrong[0] if whole and next(size_mismatches(model, tensors), None) is None else ""
 
 
 def read_shards(model: Model) -> list[str]:

@@ -90,9 +90,10 @@ def _from_config(file: str, stated: Any) -> ChatTemplate | None:
 
 
 def template_fault(template: ChatTemplate, config: Mapping[str, Any], python: Path | None) -> TemplateFault | None:
-    """Return what is wrong with a template or the file that should hold it; None where what a user says gets through, or where that cannot be told.
+    """Return what is wrong with a template or with the file that should hold it.
 
-    `config` is tokenizer_config.json, for the special tokens; `python` the sessions' interpreter, None for our own.
+    None where what a user says gets through, or where that cannot be told. `config` is tokenizer_config.json, for the
+    special tokens; `python` the sessions' interpreter, None for our own.
     """
     if template.problem:
         return TemplateFault(message=template.problem, line=template.line)
@@ -109,8 +110,9 @@ def template_fault(template: ChatTemplate, config: Mapping[str, Any], python: Pa
 
 
 def _tags(text: str) -> tuple[list[str], bool]:
-    """Return what stands between the braces of a template, and whether every one is closed. Takes time in proportion."""
-    tags, place = [], 0
+    """Return what stands between the braces of a template, and whether all are closed; in linear time."""
+    tags: list[str] = []
+    place = 0
     for opening in re.finditer(r"\{[{%#]", text):
         if opening.start() < place:
             continue

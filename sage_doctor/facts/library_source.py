@@ -114,7 +114,9 @@ def accepted_formats(site_packages: Sequence[Path]) -> frozenset[str] | None:
 
 def names_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | None:
     """Return whether the installed transformers knows a tokenizer class; None where that cannot be read."""
-    texts = [_text(p / f"transformers/{n}") for p in site_packages for n in (f"{_AUTO}/tokenization_auto.py", "__init__.py")]
+    texts = [
+        _text(p / f"transformers/{n}") for p in site_packages for n in (f"{_AUTO}/tokenization_auto.py", "__init__.py")
+    ]
     if not any(texts):
         return None
     return any(re.search(rf"\b{re.escape(name)}(?:Fast)?\b", text) for text in texts)

@@ -93,10 +93,12 @@ def config_source(site_packages: tuple[Path, ...], model_type: str) -> str:
 @functools.cache
 def read_model_class(site_packages: tuple[Path, ...], model_type: str, name: str) -> ModelClass | None:
     """Return what the source says of the class `name`; None where it is not where its model type's classes are."""
-    return _read(model_source(site_packages, model_type), name, _DEEP)
+    shared = "".join(_text(p / "transformers/modeling_layers.py") for p in site_packages)
+    return _read(model_source(site_packages, model_type), shared, name, _DEEP)
 
 
-def _read(text: str, name: str, deep: int) -> ModelClass | None:
+def _read(text: str, shared: str, name: str, deep: int) -> ModelClass | None:
+    """Return what a module says of a class; `shared` is the module with the heads that many architectures share."""
     head = re.search(rf"^class {re.escape(name)}\b(?:\(([^)]*)\))?:\n((?:[ \t].*\n|\n)*)", text, re.MULTILINE)
     if head is None or deep == 0:
         return None
@@ -108,13 +110,14 @@ def _read(text: str, name: str, deep: int) -> ModelClass | None:
     stated = re.search(r"^ +_tied_weights_keys\s*(?::[^=\n]+)?=\s*(\{[^}]*\}|\[[^\]]*\])", body, re.MULTILINE)
     tied = _literal(stated[1]) if stated else {}
     for parent in re.findall(r"\w+", head[1] or ""):
-        other = _read(text, parent, deep - 1)
+        other = _read(text, shared, parent, deep - 1) or _read(shared, "", parent, deep - 1)
         if other is not None:
-            parts |= other.parts
+            parts |= other.parts - {other.base_prefix}
             base, tied = base or other.base_prefix, tied or other.tied
     held = re.search(rf"^ +self\.{base}\s*=\s*(\w+)[.(]", body, re.MULTILINE) if base else None
-    model = _read(text, held[1], deep - 1) if held is not None and held[1] != name else None
-    base_parts = model.parts if model is not None else frozenset(parts) if held is None else frozenset()
+    model = _read(text, shared, held[1], deep - 1) if held is not None and held[1] != name else None
+    base_parts = frozenset(parts) if held is None and name.endswith("Model") else frozenset()
+    base_parts = model.base_parts if model is not None else base_parts
     if base:
         parts |= {base, *base_parts}
     return ModelClass(name=name, parts=frozenset(parts), base_prefix=base, base_parts=base_parts, tied=tied)
@@ -162,4 +165,5 @@ def _is_dataclass(body: str) -> bool:
 
 def is_renamed(site_packages: tuple[Path, ...], part: str) -> bool:
     """Return whether the table of old names, which a load of transformers 5 renames, speaks of a component."""
-    return any(re.search(rf"\b{re.escape(part)}\b", _text(p / "transformers/conversion_mapping.py")) for p in site_packages)
+    quoted = re.compile(rf"""["'][\^(]*{re.escape(part)}\b""")
+    return any(quoted.search(_text(p / "transformers/conversion_mapping.py")) for p in site_packages)

@@ -72,7 +72,9 @@ def _table(site_packages: tuple[Path, ...]) -> tuple[frozenset[str], Mapping[str
         text = text or read_text(site_dir / "transformers/modeling_rope_utils.py", most=1 << 20) or ""
     table = re.search(r"^ROPE_INIT_FUNCTIONS\b[^{]*\{([^}]*)\}", text, re.MULTILINE)
     types = frozenset(re.findall(r"""["'](\w+)["']\s*:""", table[1])) if table else frozenset()
-    checks = re.findall(r"def _validate_(\w+?)(?:_rope|_scaling)*_parameters\(.*?required_keys = \{([^}]*)\}", text, re.DOTALL)
+    checks = re.findall(
+        r"def _validate_(\w+?)(?:_rope|_scaling)*_parameters\(.*?required_keys = \{([^}]*)\}", text, re.DOTALL
+    )
     required = {name: frozenset(re.findall(r"""["'](\w+)["']""", keys)) for name, keys in checks}
     lists = re.search(r"""\["rope_type"\] in \[([^\]]*)\]:\s*\n\s+if hasattr""", text)
     filled = frozenset(re.findall(r"""["'](\w+)["']""", lists[1])) if lists else frozenset()

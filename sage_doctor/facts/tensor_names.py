@@ -82,7 +82,7 @@ def find_wrapped(
     """Return what a wrapper left in these names, or None.
 
     A prefix whose maker is not known counts only where the source of the class is: it has no part of that name, and
-    all tensors fit once the prefix is gone. `is_renamed` says whether the library knows a prefix and renames it by itself.
+    all tensors fit once the prefix is gone. `is_renamed` says whether the library renames names that begin so.
     """
     everywhere = tuple(w for w in _WRAPPERS if any(w in name.split(".") for name in names))
     tool = _WRAPPERS[everywhere[0]] if everywhere else ""
@@ -116,7 +116,7 @@ def _prefix(
         if len(mine) * 2 <= len(names):
             return "", None
         sure = parts[0] == "module" or front == base or not is_renamed(parts[0])
-        if sure and all("." in n and _fits(n, known) for n in mine) and _PLAIN.fullmatch(front):
+        if sure and all(_fits(n, known) for n in mine) and _PLAIN.fullmatch(front):
             return front, None
     return "", None
 

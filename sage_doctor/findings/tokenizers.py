@@ -65,8 +65,8 @@ DECLARATIONS = declare(
         code="processor-missing",
         severity="warning",
         title="The processor of images is missing",
-        cause="The model takes images, and what prepares them is in files of its own, which trainers do not save with the "
-        "model. Text alone works.",
+        cause="The model takes images, and what prepares them is in files of its own, which trainers often leave out "
+        "of what they save. Text alone works.",
         remediation="Copy preprocessor_config.json, and processor_config.json if there is one, from the base model.",
         shows=(
             r"Can't load (image processor|feature extractor|processor|video processor) for '",
@@ -78,7 +78,7 @@ DECLARATIONS = declare(
         code="module-missing",
         severity="error",
         title="A part of the sentence-transformers model is missing",
-        cause="The model is more than its weights: modules.json names directories for pooling and further layers, which "
+        cause="The model is more than its weights: modules.json names directories for pooling and other layers, which "
         "a copy of the files alone leaves out.",
         remediation="Copy the whole directory (`rsync -a`, `cp -r`), or download the model again.",
         shows=(r"No such file or directory: .{0,300}?\d_(Pooling|Dense|LayerNorm|CNN|LSTM)",),

@@ -26,7 +26,7 @@ class PickleNames:
 
 
 def read_pickle_names(path: Path) -> PickleNames | None:
-    """Return the names in the `.bin` file at `path`, as torch.save has written it since 1.6; None where it is not one."""
+    """Return the names in the `.bin` file at `path`; None where it is not one that torch since 1.6 writes."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
