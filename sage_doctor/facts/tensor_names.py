@@ -116,7 +116,7 @@ def _prefix(
         if len(mine) * 2 <= len(names):
             return "", None
         sure = parts[0] == "module" or front == base or not is_renamed(parts[0])
-        if sure and all(_fits(n, known) for n in mine) and _PLAIN.fullmatch(front):
+        if sure and all(_fits(n, known) or is_renamed(n.split(".")[0]) for n in mine) and _PLAIN.fullmatch(front):
             return front, None
     return "", None
 
