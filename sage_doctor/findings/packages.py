@@ -177,7 +177,8 @@ def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
 
     method = quantization_method(model)
     if method is not None and method in _QUANTIZERS:
-        yield f"its quantisation ({printable(method)})", _QUANTIZERS[method]
+        shown = printable(method.removesuffix("_4bit").removesuffix("_8bit"))
+        yield f"its quantisation ({shown})", _QUANTIZERS[method]
     values = model.config_file.value or {}
     if values.get("_attn_implementation") == "flash_attention_2":
         yield "the attention its config.json asks for (flash_attention_2)", ("flash-attn", "kernels")

@@ -127,7 +127,7 @@ def prefix_twice(bench: Bench) -> None:
 
 @TABLE.error(_KEYS, source="OpenGVLab/InternVL#593", shows=_MISSING)
 def still_wrapped_by_peft(bench: Bench) -> None:
-    """`model.save_pretrained` of the wrapped model's state: base layers under PEFT's names, and the adapter unmerged."""
+    """The state of the wrapped model: base layers under PEFT's names, and the adapter unmerged."""
     path = bench.copy() / MODEL
     stored: dict[str, tuple[str, list[int], bytes]] = {}
     for name, (dtype, shape, raw) in tensors.unpack(path).items():
