@@ -131,4 +131,4 @@ def _content_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
     if start.strip() in _REFUSALS:
         wrong, what = True, what or "a text"
     said = f": {start.decode('ascii', 'replace').strip()[:60]!r}" if wrong and what == "a text" else ""
-    return [_problem(f"{what}, not a vocabulary{said}", name, 0, lfs=what == "a Git LFS pointer")] if wrong else []
+    return [_problem(f"{what}{said}", name, 0, lfs=what == "a Git LFS pointer")] if wrong else []

@@ -52,7 +52,7 @@ def sentencepiece_that_nothing_reads(bench: Bench) -> None:
     (bench.copy() / "tokenizer.model").write_text(_REFUSED, encoding="utf-8")
 
 
-@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44062", shows="JSONDecodeError")
+@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44313", shows="JSONDecodeError")
 def special_tokens_refused(bench: Bench) -> None:
     """special_tokens_map.json of a server."""
     (bench.copy() / "special_tokens_map.json").write_text(_REFUSED, encoding="utf-8")
@@ -84,13 +84,21 @@ def special_tokens_that_nothing_reads(bench: Bench) -> None:
     (folder / "special_tokens_map.json").write_bytes(b"")
 
 
-@TABLE.error("tokenizer-invalid", source="openai-community/gpt2 on the hub, vocab.json", shows="JSONDecodeError")
+@TABLE.error(
+    "tokenizer-invalid",
+    source="chatchat-space/Langchain-Chatchat#3103",
+    shows="Exception: the files of a pair cannot be read",
+)
 def vocabulary_refused(bench: Bench) -> None:
     """vocab.json of a pair without tokenizer.json is text."""
     (bench.copy("gpt2") / "vocab.json").write_text(_REFUSED, encoding="utf-8")
 
 
-@TABLE.error("tokenizer-invalid", source="huggingface/swift-transformers#296", shows="ValueError")
+@TABLE.error(
+    "tokenizer-invalid",
+    source="ThilinaRajapakse/simpletransformers#873",
+    shows="Exception: the files of a pair cannot be read",
+)
 def merges_refused(bench: Bench) -> None:
     """merges.txt of a pair is the server's answer."""
     (bench.copy("gpt2") / "merges.txt").write_text(_REFUSED, encoding="utf-8")
