@@ -99,7 +99,7 @@ def read_model_class(site_packages: tuple[Path, ...], model_type: str, name: str
 
 def _read(text: str, shared: str, name: str, deep: int) -> ModelClass | None:
     """Return what a module says of a class; `shared` is the module with the heads that many architectures share."""
-    head = re.search(rf"^class {re.escape(name)}\b(?:\(([^)]*)\))?:\n((?:[ \t].*\n|\n)*)", text, re.MULTILINE)
+    head = re.search(rf"^class {re.escape(name)}\b(?:\(([^)]*)\))?:[^\n]*\n((?:[ \t].*\n|\n)*)", text, re.MULTILINE)
     if head is None or deep == 0:
         return None
     body = head[2]
