@@ -115,8 +115,13 @@ def _prefix(
         mine = [n[len(front) :] for n in odd if n.startswith(front)]
         if len(mine) * 2 <= len(names):
             return "", None
-        sure = parts[0] == "module" or front == base or not is_renamed(parts[0])
-        if sure and all(_fits(n, known) or is_renamed(n.split(".")[0]) for n in mine) and _PLAIN.fullmatch(front):
+        fits = [_fits(n, known) for n in mine]
+        if front == base:  # twice: what is left begins with it once more
+            sure = all(fits) and any(n.startswith(base) for n in mine)
+        else:
+            known_front = parts[0] != "module" and is_renamed(parts[0])
+            sure = not known_front and all(f or is_renamed(n.split(".")[0]) for f, n in zip(fits, mine, strict=True))
+        if sure and _PLAIN.fullmatch(front):
             return front, None
     return "", None
 
