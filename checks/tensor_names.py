@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.embeddings import embedding_tensor
+from sage_doctor.facts.embeddings import EMBEDDING_NAMES, embedding_tensor
 from sage_doctor.facts.model_source import ModelClass, auto_class, is_renamed, read_model_class, ties_by_default
 from sage_doctor.facts.tensor_names import Wrapped, find_wrapped, saved_from_peft
 from sage_doctor.findings.restore import bring_back
@@ -23,6 +23,7 @@ BEFORE = (
     *("check_shards_present", "check_weights_whole", "check_shard_index_matches", "check_config"),
 )
 NAMES = ("check_tensor_names", "check_tensors_filled")
+_NEVER_HOLLOW = (*EMBEDDING_NAMES, "lm_head.weight")
 
 
 @check("static", after=BEFORE, kinds=FULL)
@@ -156,7 +157,8 @@ def _python(model: Model) -> str:
 def check_tensors_filled(model: Model) -> Iterator[Finding]:
     """No tensor of the model was saved without its values."""
     hollow = [t.name for t in model.tensors.values() if t.shape == (0,) and t.name.endswith((".weight", ".bias"))]
-    if hollow:
+    # A few parts of a size that a configuration sets to none are as they should be; an embedding never is.
+    if len(hollow) * 10 >= len(model.tensors) > 0 or any(n.endswith(_NEVER_HOLLOW) for n in hollow):
         yield finding(
             "weights-shape-mismatch",
             f"{len(hollow)} of {len(model.tensors)} tensors have no values (shape [0]): "

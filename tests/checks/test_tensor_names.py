@@ -110,6 +110,18 @@ def without_values(bench: Bench) -> None:
     write_tensors(write_full(bench.here) / MODEL, dict.fromkeys(WEIGHTS, (0,)))
 
 
+@CASES.finds("check_tensors_filled", "weights-shape-mismatch", "1 of 14 tensors")
+def only_the_embedding_without_values(bench: Bench) -> None:
+    rest = {f"model.layers.{n}.norm.weight": (8,) for n in range(13)}
+    write_tensors(write_full(bench.here) / MODEL, {"model.embed_tokens.weight": (0,), **rest})
+
+
+@CASES.passes("check_tensors_filled")
+def parts_of_no_size(bench: Bench) -> None:
+    rest = {f"model.layers.{n}.norm.weight": (8,) for n in range(13)}
+    write_tensors(write_full(bench.here) / MODEL, {"model.layers.0.attn.offsets.bias": (0,), **rest})
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)
