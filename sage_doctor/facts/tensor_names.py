@@ -110,7 +110,9 @@ def _prefix(
     if len(odd) * 2 <= len(names):
         return "", None
     parts = odd[0].split(".")
-    for length in range(1, min(_MOST_PARTS, len(parts) - 1) + 1):
+    # Behind the class's own prefix, names of earlier releases follow, which the library renames.
+    most = 1 if parts[0] in known.parts else min(_MOST_PARTS, len(parts) - 1)
+    for length in range(1, most + 1):
         front = ".".join(parts[:length]) + "."
         mine = [n[len(front) :] for n in odd if n.startswith(front)]
         if len(mine) * 2 <= len(names):
