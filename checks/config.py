@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.config import impossible_sizes, layers_named, names_timm, sizes_named
-from sage_doctor.facts.embeddings import embedding_tensor, layer_count
+from sage_doctor.facts.config import impossible_sizes, names_timm
+from sage_doctor.facts.custom_code import code_references, missing_modules
 from sage_doctor.facts.library_source import knows_model_type
 from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
+from sage_doctor.findings.weights import size_mismatches
+from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import names_modules
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
 ORDER = 80  # of the check files: causes before consequences
@@ -25,6 +28,7 @@ WEIGHTS = (
     "check_shards_present",
     "check_weights_whole",
     "check_shard_index_matches",
+    "check_weights_unambiguous",
 )
 
 
@@ -102,7 +106,53 @@ def check_config_type(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=LOCATED)
+@check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
+def check_custom_code_present(model: Model) -> Iterator[Finding]:
+    """The Python files that a model of its own type is made of are there."""
+    references = list(code_references((model.config_file.value or {}).get("auto_map")))
+    known = knows_model_type(model.host.session.site_packages, model.config.model_type or "")
+    if not references or known is not False:  # a type that transformers has loads without them
+        raise NotApplicable("no model code of its own is needed")
+    missing = missing_modules(model.tree, references)
+    if missing:
+        yield finding(
+            "custom-code-missing",
+            f"config.json names classes in {join_limited([printable(n) for n in missing])}, which "
+            f"{'is' if len(missing) == 1 else 'are'} not beside it; trust_remote_code=True does not help",
+            evidence={"missing": missing[:50], "auto_map": list(model.config.auto_map)},
+            fix=bring_back(model, missing),
+        )
+        return
+    for reference in references:
+        if reference.repository is None:
+            continue
+        repository = printable(reference.repository, limit=120)
+        if not is_repo_id(reference.repository):
+            where = "which is not the name of a repository"
+            commands: tuple[str, ...] = ()
+        else:
+            from sage_doctor.facts.hub_cache import resolve_hub
+
+            hub = resolve_hub(model.host.hub_cache_dir, reference.repository)
+            if hub.snapshot is not None and inspect_path(hub.snapshot / reference.file).kind == "file":
+                continue
+            where = f"which is not in the local cache ({printable(str(model.host.hub_cache_dir))})"
+            commands = (f"hf download {shell_quote(reference.repository)} {shell_quote(reference.file)}",)
+        yield finding(
+            "custom-code-missing",
+            f"config.json takes {printable(reference.auto)} from {printable(reference.file)} of {repository}, {where}; "
+            "trust_remote_code=True does not help a session that is offline",
+            evidence={"repository": reference.repository, "file": reference.file},
+            fix=Fix(
+                summary="Download the code while there is a network, pinned to a revision that you have read, or copy "
+                "the .py files beside config.json and take the repository's name out of auto_map.",
+                commands=commands,
+            ),
+        )
+        return
+
+
+@check("static", after=(*LOCATED, "check_custom_code_present"))
 def check_custom_code(model: Model) -> Iterator[Finding]:
     """The model needs no Python code of its own."""
     # DeepSpeed puts its script into every checkpoint, and no load imports it unless auto_map names it.
@@ -130,7 +180,7 @@ def check_config_fits_weights(model: Model) -> Iterator[Finding]:
     """The sizes in config.json are those of the weights."""
     if model.weights.form not in ("single", "sharded"):
         raise NotApplicable("the weights have no header to compare with")
-    mismatches = list(_mismatches(model))
+    mismatches = list(size_mismatches(model, model.tensors))
     if mismatches:
         yield finding(
             "weights-shape-mismatch",
@@ -142,23 +192,3 @@ def check_config_fits_weights(model: Model) -> Iterator[Finding]:
                 commands=(f"ls -l --time-style=full-iso {shell_quote(model.path)}",),
             ),
         )
-
-
-def _mismatches(model: Model) -> Iterator[tuple[str, str]]:
-    """Yield what does not fit and the tensor that shows it. Judges only what needs no knowledge of architectures."""
-    config = model.config
-    values = model.config_file.value or {}
-    embedding = embedding_tensor(model.tensors)
-    if embedding is not None and not config.quantized:
-        rows, width = embedding.shape
-        other_rows = sizes_named(values, part="vocab")
-        if config.vocab_size and rows != config.vocab_size and rows not in other_rows:
-            yield f"vocab_size {config.vocab_size}, but {printable(embedding.name)} has {rows} rows", embedding.name
-        other_widths = sizes_named(values, part="embed") | sizes_named(values, part="dim")
-        if config.hidden_size and width != config.hidden_size and width not in other_widths:
-            yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
-    layers = layer_count(model.tensors)
-    if not config.layers or not layers or config.nested or layers in layers_named(values):
-        return
-    if layers < config.layers or layers > config.layers + config.extra_layers:
-        yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,7 +140,7 @@ def check_library(model: Model) -> Iterator[Finding]:
 
 @check("integrity", after=["*"])
 def check_numbers(model: Model) -> Iterator[Finding]:
-    """The weights are finite numbers, and no tensor is blank."""
+    """The weights are finite numbers, and no file ends in zeros: a download that reserved its space and was cut."""
     from sage_doctor.readers.tensor_scan import scan
 
     nonfinite: list[tuple[str, TensorScan]] = []
@@ -148,13 +150,9 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         raise NotApplicable("there are no safetensors to read")
     for name, header in files:
         places = {t.name: (t.dtype, t.shape, t.start, t.end) for t in header.tensors.values()}
-        zeros = []
-        for result in scan(model.path / name, places):
-            if result.nonfinite:
-                nonfinite.append((name, result))
-            elif result.all_zero:
-                zeros.append(result)
-        blank += [(name, r) for r in _at_the_end(header, zeros)]
+        results = [r for r in scan(model.path / name, places) if r.elements]  # in the order of the file
+        nonfinite += [(name, r) for r in results if r.nonfinite]
+        blank += [(name, r) for r in itertools.takewhile(lambda r: r.all_zero, reversed(results))]
     if nonfinite:
         name, worst = max(nonfinite, key=lambda item: item[1].nonfinite)
         yield finding(
@@ -164,36 +162,25 @@ def check_numbers(model: Model) -> Iterator[Finding]:
             evidence={"tensors": {r.name: {"nan": r.nan, "inf": r.inf} for _, r in nonfinite[:50]}},
             fix=bring_back(model, sorted({n for n, _ in nonfinite})),
         )
-    suspicious = [(n, r) for n, r in blank if _must_not_be_zero(model, r)]
+    suspicious = [(n, r) for n, r in reversed(blank) if _must_not_be_zero(model, r)]
     if suspicious:
         names = [r.name for _, r in suspicious]
         yield finding(
             "weights-all-zero",
-            f"{len(names)} weight matrices contain only zeros ({join_limited(names, most=2)})",
+            f"the file ends in zeros: {len(names)} weight matrices contain nothing else "
+            f"({join_limited([printable(n) for n in names], most=2)})",
             evidence={"tensors": names[:50], "files": sorted({n for n, _ in suspicious})},
             fix=bring_back(model, sorted({n for n, _ in suspicious})),
         )
 
 
-def _at_the_end(header: Header, zeros: Collection[TensorScan]) -> list[TensorScan]:
-    """Return the blank tensors with nothing but blank ones behind them: a cut download leaves zeros to the file's end.
-
-    Elsewhere a tensor of zeros is how the architecture begins (a state, a bias), and was never trained.
-    """
-    blank = {r.name: r for r in zeros}
-    found: list[TensorScan] = []
-    for tensor in sorted(header.tensors.values(), key=lambda t: t.end, reverse=True):
-        if tensor.end > tensor.start and tensor.name not in blank:
-            break
-        if tensor.name in blank:
-            found.append(blank[tensor.name])
-    return found
-
-
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:
-    """Whether a tensor of zeros is an error: biases and fresh LoRA B matrices may be zero, a weight matrix may not."""
+    """Whether a tensor of zeros is an error: biases and fresh LoRA B matrices may be zero, a weight matrix may not.
+
+    Biases are not always called that alone, nor always vectors (`recurrent_gate_bias` has a row for each head).
+    """
     tensor = model.tensors.get(result.name)
-    if tensor is None or len(tensor.shape) < 2 or result.name.endswith(".bias"):
+    if tensor is None or len(tensor.shape) < 2 or re.search(r"bias(?:es)?\d*$", result.name):
         return False
     fresh_lora = ".lora_B" in result.name or ".lora_embedding_A" in result.name
     return not fresh_lora and tensor.dtype.startswith(("F", "BF"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sage_doctor.check import Finding, check
+from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
+from sage_doctor.facts.library_source import accepted_formats, names_tokenizer_class
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, taken_by_files, unmet
-from sage_doctor.readers.versions import Needed
+from sage_doctor.readers.versions import Needed, satisfies
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable
+from sage_doctor.text import join_limited, printable, shell_quote
 
 ORDER = 120  # of the check files: causes before consequences
 
@@ -33,7 +34,7 @@ def check_packages_agree(host: Host) -> Iterator[Finding]:
     yield from conflicts(_listed(host))
 
 
-@check("static", after=LOCATED)
+@check("static", after=(*LOCATED, "check_quantization", "check_tokenizer_readable"))
 def check_model_packages(model: Model, host: Host) -> Iterator[Finding]:
     """The sessions' interpreter has what this model's table and its files need."""
     session = _listed(host)
@@ -53,6 +54,68 @@ def check_config_understood(model: Model) -> Iterator[Finding]:
     found = config_is_newer(model)
     if found is not None:
         yield found
+
+
+@check("static", after=(*LOCATED, "check_weights_present", "check_weights_whole"), kinds=("full", "merged"))
+def check_weights_understood(model: Model, host: Host) -> Iterator[Finding]:
+    """The session's transformers accepts the metadata of the weight files."""
+    session = _listed(host)
+    accepted = accepted_formats(session.site_packages)
+    if accepted is None:
+        raise NotApplicable("the session's transformers asks for no metadata")
+    headers = [(f.name, f.header.metadata) for f in model.weights.files if f.header is not None]
+    refused = [name for name, metadata in headers if metadata and metadata.get("format") not in accepted]
+    if refused:
+        version = session.version_of("transformers")
+        code = (
+            "import os, sys; from safetensors.torch import load_file, save_file; "
+            '[(save_file(load_file(f), f + ".new", {"format": "pt"}), os.rename(f, f + ".aside"), '
+            'os.rename(f + ".new", f)) for f in sys.argv[1:]]'
+        )
+        files = " ".join(shell_quote(model.path / n) for n in refused)
+        yield finding(
+            "package-version",
+            f"{join_limited([printable(n) for n in refused])} has metadata without 'format': the session's "
+            f"transformers {printable(version or '', limit=40)} refuses it, transformers 5 does not ask",
+            evidence={"package": "transformers", "installed": version, "files": refused[:50]},
+            fix=Fix(
+                summary="Save the file again with metadata={'format': 'pt'}, or upgrade transformers in the sessions' "
+                "environment to 5 or newer.",
+                commands=(f"{shell_quote(session.executable)} -c {shell_quote(code)} {files}",),
+            ),
+        )
+
+
+@check("static", after=(*LOCATED, "check_tokenizer", "check_tokenizer_readable", "check_weights_understood"))
+def check_tokenizer_understood(model: Model, host: Host) -> Iterator[Finding]:
+    """The session's transformers knows what the tokenizer's configuration says."""
+    session = _listed(host)
+    installed = session.version_of("transformers")
+    values = model.tokenizer.config
+    if not values or installed is None or satisfies(installed, "<5") is not True:
+        raise NotApplicable("transformers 5 reads the configurations of earlier ones")
+    name, extra = values.get("tokenizer_class"), values.get("extra_special_tokens")
+    what = ""
+    # Only classes that transformers 5 brought: what else is unknown here may be code of the model's own.
+    if isinstance(name, str) and name.endswith("Backend") and not names_tokenizer_class(session.site_packages, name):
+        what = f"it does not have the class {printable(name, limit=60)}"
+    elif isinstance(extra, list):
+        what = "it takes extra_special_tokens as an object, not as a list"
+    if what:
+        yield finding(
+            "package-version",
+            f"tokenizer_config.json was saved by transformers 5: the session's transformers "
+            f"{printable(installed, limit=40)} cannot load the tokenizer ({what})",
+            evidence={"package": "transformers", "installed": installed, "file": "tokenizer_config.json"},
+            fix=Fix(
+                summary="Upgrade transformers in the sessions' environment to 5 or newer; or write "
+                '"tokenizer_class": "PreTrainedTokenizerFast" into tokenizer_config.json, and rename '
+                "extra_special_tokens to additional_special_tokens.",
+                commands=(
+                    f"{shell_quote(session.executable)} -m pip install --upgrade {shell_quote('transformers>=5')}",
+                ),
+            ),
+        )
 
 
 def _listed(host: Host) -> InterpreterFacts:

@@ -11,12 +11,16 @@ from packaging.version import InvalidVersion, Version
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.facts.chat_template import template_fault
 from sage_doctor.facts.config import additional_rows
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.library_tokenizers import needs_merges, takes_text
+from sage_doctor.facts.model_source import pads_its_embedding
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.misnamed import tokenizer_nearby
+from sage_doctor.findings.nearby import weights_nearby
 from sage_doctor.findings.restore import companions_back, lfs_pull
+from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.tree import TOKENIZER_FILES, names_modules, read_tree
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
@@ -24,15 +28,18 @@ from sage_doctor.text import printable, shell_quote
 ORDER = 90  # of the check files: causes before consequences
 
 FULL = ("full", "merged")
-LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
+PLACED = ("check_path", "check_hub", "check_hub_blobs")
+LOCATED = (*PLACED, "check_weights_present", "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")
 
 
-@check("static", after=LOCATED, kinds=FULL)
+@check("static", after=PLACED, kinds=FULL)
 def check_tokenizer(model: Model) -> Iterator[Finding]:
     """There is a tokenizer beside the weights."""
     if names_modules(model.tree):
         raise NotApplicable("modules.json names the directories below that hold the model")
+    if model.config_file.value is None or _came_without_weights(model):
+        raise NotApplicable("the model is not here, and what brings it brings the tokenizer")
     if model.tokenizer.source is None:
         kind, names = model.config.model_type or "", model.config.architectures
         if takes_text(model.host.session.site_packages, kind, next(iter(names), "")) is False:
@@ -62,6 +69,15 @@ def _copied(model: Model, near: Path, back: Fix) -> Fix:
         summary=f"Copy the tokenizer files from {printable(str(near))}, where this model's run keeps them.",
         commands=(f"cp -n {files} {shell_quote(model.path)}/", *back.commands),
     )
+
+
+def _came_without_weights(model: Model) -> bool:
+    """Return whether weights and tokenizer are missing for one reason: a merge never made, a partial download."""
+    weights = model.weights
+    if weights.form != "none":
+        return False
+    made = model.spec is not None and model.spec.merge is not None
+    return made or bool(weights_nearby(model) or weights.shards or weights.blocked_names) or is_snapshot(model.path)
 
 
 @check("static", after=(*LOCATED, "check_tokenizer"))
@@ -146,6 +162,51 @@ def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
         )
 
 
+@check("static", after=(*LOCATED, "check_config_fits_weights", "check_tokenizer_fits_weights"), kinds=FULL)
+def check_padding_token(model: Model) -> Iterator[Finding]:
+    """The padding token has a row in the embedding, where the architecture asks for one."""
+    values = model.config_file.value or {}
+    text = values.get("text_config")
+    source = text if isinstance(text, dict) else values
+    pad, rows, kind = source.get("pad_token_id"), source.get("vocab_size"), source.get("model_type")
+    if type(pad) is not int or type(rows) is not int or not isinstance(kind, str):
+        raise NotApplicable("config.json states no padding token and vocabulary")
+    if -rows <= pad < rows or not pads_its_embedding(model.host.session.site_packages, kind):
+        return
+    yield finding(
+        "config-invalid",
+        f"pad_token_id {pad}, vocab_size {rows}: the embedding has no row for the padding token, and a load fails "
+        "(Padding_idx must be within num_embeddings)",
+        evidence={"file": "config.json", "pad_token_id": pad, "vocab_size": rows},
+        fix=Fix(
+            summary=f"Set pad_token_id in config.json to a token below {rows} (often that of eos_token_id), or to "
+            "null. If a token was added in training, the weights must be resized and saved with it "
+            "(resize_token_embeddings).",
+            commands=(f"grep -n token_id {shell_quote(model.path / 'config.json')}",),
+        ),
+    )
+
+
+@check("static", after=(*PLACED, "check_tokenizer_readable"))
+def check_chat_template_speaks(model: Model) -> Iterator[Finding]:
+    """What a user says gets through the chat template."""
+    facts = model.tokenizer
+    if facts.chat_template is None:
+        raise NotApplicable("there is no chat template")
+    fault = template_fault(facts.chat_template, facts.config, model.host.python)
+    prompted = model.spec is not None and model.spec.prompt is not None
+    if fault is None or (fault.unusual and not prompted):
+        return
+    file = facts.chat_template.file
+    pointer = facts.chat_template.text.startswith("version https://git-lfs")
+    yield finding(
+        "tokenizer-invalid",
+        f"{file}{f':{fault.line}' if fault.line else ''}: {'a Git LFS pointer, ' if pointer else ''}{fault.message}",
+        evidence={"files": [file], "line": fault.line},
+        fix=lfs_pull(model, [file]) if pointer else companions_back(model, [file]),
+    )
+
+
 @check("static", after=("*",))
 def check_chat_template(model: Model) -> Iterator[Finding]:
     """A model that is asked in chat form has a chat template."""
@@ -153,7 +214,7 @@ def check_chat_template(model: Model) -> Iterator[Finding]:
     owner = model.tokenizer_model
     if prompt is None:
         raise NotApplicable("no prompt is declared for it")
-    if not owner.tokenizer.chat_template:
+    if owner.tokenizer.chat_template is None:
         yield finding(
             "chat-template-missing",
             "a prompt is declared, but the tokenizer has no chat template: the prompt is passed as plain text",

@@ -9,7 +9,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.candidates import as_candidates
-from sage_doctor.findings.hub import snapshot_without_weights
+from sage_doctor.findings.hub import cache_folder, is_cache_folder, snapshot_without_weights
 from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.nearby import weights_nearby, with_nearby
 from sage_doctor.findings.repairability import INDEX, set_without_index
@@ -66,6 +66,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
         )
     elif is_snapshot(model.path):
         yield snapshot_without_weights(model)
+    elif is_cache_folder(model.tree):
+        yield cache_folder(model)
     else:
         yield _none_at_all(model)
 
@@ -215,7 +217,7 @@ def check_shard_index_matches(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index"), kinds=FULL)
+@check("static", after=(*LOCATED, "check_weights_present", "check_shard_index", "check_weights_whole"), kinds=FULL)
 def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     """There is one set of weights, so that a loader cannot take a stale one."""
     weights = model.weights

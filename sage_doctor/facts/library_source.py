@@ -13,6 +13,7 @@ from sage_doctor.system.small_text import read_text
 
 TorchAccelerator = Literal["cuda", "rocm", "cpu"]
 
+_AUTO = "models/auto"
 _TABLES = ("auto_mappings.py", "configuration_auto.py")
 
 
@@ -83,6 +84,42 @@ def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) ->
         return None
     known = known_lora_fields(tuple(site_packages)) if doubtful else frozenset()
     return None if known is None else sorted(f for f in doubtful if f not in known)
+
+
+def knows_quantizer(site_packages: Sequence[Path], method: str) -> bool | None:
+    """Return whether the installed transformers has a quantizer of this name; None where that cannot be read."""
+    tables = [p / "transformers/quantizers/auto.py" for p in site_packages]
+    if _says(tables, rf"""^\s+["']{re.escape(method)}["']\s*:"""):
+        return True
+    for table in tables:
+        module = parse_file(table)
+        known = mapping_keys(module, "AUTO_QUANTIZATION_CONFIG_MAPPING") if module is not None else frozenset()
+        if known:
+            return method in known
+    return None
+
+
+def accepted_formats(site_packages: Sequence[Path]) -> frozenset[str] | None:
+    """Return what the installed transformers wants as `format` in a safetensors header; None where it does not ask.
+
+    Releases before 5 refuse a file that has metadata and none of these in it.
+    """
+    for site_dir in site_packages:
+        text = _text(site_dir / "transformers/modeling_utils.py")
+        if text:
+            asked = re.search(r"""metadata\.get\(["']format["']\) not in \[([^\]]*)\]""", text)
+            return frozenset(re.findall(r"""["'](\w+)["']""", asked[1])) if asked else None
+    return None
+
+
+def names_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | None:
+    """Return whether the installed transformers knows a tokenizer class; None where that cannot be read."""
+    texts = [
+        _text(p / f"transformers/{n}") for p in site_packages for n in (f"{_AUTO}/tokenization_auto.py", "__init__.py")
+    ]
+    if not any(texts):
+        return None
+    return any(re.search(rf"\b{re.escape(name)}(?:Fast)?\b", text) for text in texts)
 
 
 @functools.cache

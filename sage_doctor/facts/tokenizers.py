@@ -6,10 +6,11 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.facts.chat_template import ChatTemplate, read_chat_template
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.signature import describe_content
 from sage_doctor.readers.tokenizer_json import TokenizerJson, read_tokenizer_json
@@ -24,6 +25,12 @@ _ENOUGH: tuple[tuple[str, ...], ...] = (
 # Classes that need no vocabulary file: they read bytes or characters.
 _WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
 _MODELS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
+_PLAIN = (*_MODELS, "merges.txt", "vocab.txt", "tiktoken.model")
+_TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]+=* \d+\r?\n")
+# What a server answers in place of a file, where a program saved the answer.
+_REFUSALS = frozenset(
+    {b"Entry not found", b"Not Found", b"404: Not Found", b"Repository not found", b"Unauthorized", b"Access denied"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +51,7 @@ class TokenizerFacts:
     `highest_token` its text; `highest_used` leaves out special tokens that neither the chat template nor the
     tokenizer's own settings put into a prompt. `merges_as_pairs` tells the schema that tokenizers before 0.20 cannot
     read. `vocabulary_alone`: only vocab.json is there, which not every class is content with. `tokenizer_class` is the
-    one that tokenizer_config.json names.
+    one that tokenizer_config.json names, `config` that file, empty where it cannot be read.
     """
 
     source: str | None
@@ -54,9 +61,10 @@ class TokenizerFacts:
     highest_token: str | None = None
     highest_used: int | None = None
     merges_as_pairs: bool = False
-    chat_template: bool = False
+    chat_template: ChatTemplate | None = None
     vocabulary_alone: bool = False
     tokenizer_class: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
@@ -74,14 +82,19 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
     kind = values.get("tokenizer_class")
     if source is None and isinstance(kind, str) and kind in _WITHOUT_FILES:
         source = "tokenizer_config.json"
-    template = bool(values.get("chat_template")) or tree.has("chat_template.jinja") or tree.has("chat_template.json")
     fast = TokenizerJson()
     if tree.has("tokenizer.json"):
         fast = read_tokenizer_json(tree.path / "tokenizer.json", cache=cache)
         if fast.problem:
             problems.append(_problem(fast.problem, "tokenizer.json", fast.line, lfs=fast.lfs_pointer))
     else:
-        problems += [p for n in _MODELS if tree.has(n) for p in _model_problem(tree, n)]
+        problems += [p for n in _PLAIN if tree.has(n) for p in _content_problem(tree, n)]
+        if source == "vocab.json":
+            problems += _json_problem(tree, "vocab.json")
+    # Both are read where tokenizer_config.json does not list the added tokens itself.
+    if source is not None and "added_tokens_decoder" not in values:
+        for name in ("special_tokens_map.json", "added_tokens.json"):
+            problems += _json_problem(tree, name)
     return TokenizerFacts(
         source=source,
         files=files,
@@ -90,9 +103,10 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
         highest_token=fast.highest_token,
         highest_used=_highest_used(tree, fast, values),
         merges_as_pairs=fast.merges_as_pairs,
-        chat_template=template,
+        chat_template=read_chat_template(tree, values),
         vocabulary_alone=source == "vocab.json" and not tree.has("merges.txt"),
         tokenizer_class=kind if isinstance(kind, str) else None,
+        config=values,
     )
 
 
@@ -126,8 +140,15 @@ def _problem(message: str, file: str, line: int, *, lfs: bool = False) -> Tokeni
     return TokenizerProblem(file=file, line=line, message=message, lfs_pointer=lfs)
 
 
-def _model_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
-    """Return what is wrong with a SentencePiece file, as far as its first bytes tell."""
+def _json_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
+    if not tree.has(name):
+        return []
+    file = read_json_object(tree.path / name)
+    return [_problem(file.problem, name, file.line, lfs=file.lfs_pointer)] if file.problem else []
+
+
+def _content_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
+    """Return what is wrong with a vocabulary file, as far as its first bytes tell."""
     node = tree.info(name)
     if node.kind != "file":
         return [_problem(node.detail or f"a {node.kind}, not a file", name, 0)]
@@ -139,4 +160,9 @@ def _model_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
         return [_problem(str(error), name, 0)]
     what = describe_content(start, node.size)
     wrong = what in ("a Git LFS pointer", "an HTML page", "a file of zero bytes")
-    return [_problem(what, name, 0, lfs=what == "a Git LFS pointer")] if wrong else []
+    if name in _MODELS and what in ("a text", "a JSON text", "an XML document"):
+        wrong = _TIKTOKEN.match(start) is None  # Llama 3 keeps its tiktoken file under this name
+    if start.strip() in _REFUSALS:
+        wrong, what = True, what or "a text"
+    said = f": {start.decode('ascii', 'replace').strip()[:60]!r}" if wrong and what == "a text" else ""
+    return [_problem(f"{what}{said}", name, 0, lfs=what == "a Git LFS pointer")] if wrong else []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.restore import with_repair
+from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
@@ -220,4 +221,27 @@ def snapshot_without_weights(model: Model) -> Finding:
             **({"incomplete": [str(i.path) for i in hub.incomplete[:20]]} if partial is not None else {}),
         },
         fix=_with_whole_snapshot(fix, path.parent.parent, hub.repo_id, other_than=path.name),
+    )
+
+
+def is_cache_folder(tree: Tree) -> bool:
+    """Return whether a directory is that of a repository in a Hugging Face cache: its snapshots are below it."""
+    return tree.path.name.startswith("models--") and tree.info("snapshots").kind == "directory"
+
+
+def cache_folder(model: Model) -> Finding:
+    """Return the finding for a path that stops at the cache's folder of a repository, above what can be loaded."""
+    repo = model.path.name.removeprefix("models--").replace("--", "/", 1)
+    snapshots = sorted(read_tree(model.path / "snapshots").names)
+    there = model.path / "snapshots" / snapshots[0] if len(snapshots) == 1 else model.path / "snapshots"
+    return finding(
+        "weights-missing",
+        f"this is the cache's folder of {printable(repo)}, not the model: what can be loaded is in "
+        f"{printable(str(there.relative_to(model.path)))}",
+        evidence={"repo_id": repo, "snapshots": snapshots[:20]},
+        fix=Fix(
+            summary=f"Name the repository (`hf:{printable(repo)}` in the manifest, {printable(repo)} in a session), "
+            "or the snapshot's directory.",
+            commands=(f"ls -l {shell_quote(model.path / 'snapshots')}",),
+        ),
     )

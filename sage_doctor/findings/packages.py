@@ -59,7 +59,6 @@ _HARMLESS = frozenset(
 )
 # What config.json's quant_method takes; one of the alternatives is enough (releases of transformers ask for others).
 _QUANTIZERS: Mapping[str, tuple[str, ...]] = {
-    "bitsandbytes": ("bitsandbytes",),
     "bitsandbytes_4bit": ("bitsandbytes",),
     "bitsandbytes_8bit": ("bitsandbytes",),
     "gptq": ("gptqmodel", "auto-gptq"),
@@ -174,13 +173,12 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
 
 def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what the model's files need: a sentence, and the packages of which one is enough."""
-    from sage_doctor.subjects.needs import quantization  # noqa: PLC0415 - reads the model
+    from sage_doctor.subjects.needs import quantization_method  # noqa: PLC0415 - reads the model
 
-    method = quantization(model).get("quant_method")
-    if isinstance(method, str) and method in _QUANTIZERS:
-        yield f"its quantisation ({printable(method)})", _QUANTIZERS[method]
-    elif quantization(model).get("load_in_4bit") is True or quantization(model).get("load_in_8bit") is True:
-        yield "its quantisation (bitsandbytes)", ("bitsandbytes",)
+    method = quantization_method(model)
+    if method is not None and method in _QUANTIZERS:
+        shown = printable(method.removesuffix("_4bit").removesuffix("_8bit"))
+        yield f"its quantisation ({shown})", _QUANTIZERS[method]
     values = model.config_file.value or {}
     if values.get("_attn_implementation") == "flash_attention_2":
         yield "the attention its config.json asks for (flash_attention_2)", ("flash-attn", "kernels")

@@ -82,12 +82,16 @@ DECLARATIONS = declare(
         code="config-invalid",
         severity="error",
         title="config.json cannot be used",
-        cause="The file is not a JSON object, or its sizes contradict each other. The usual reasons are a byte-order "
-        "mark, a download that was cut off, or a Git LFS pointer.",
+        cause="The file is not a JSON object, or what it says contradicts itself, the weights or the sessions' "
+        "transformers. The usual reasons are a byte-order mark, a download that was cut off, a Git LFS pointer, or a "
+        "setting left over from another model.",
         remediation="Restore config.json from the model's source. Edit it by hand only if the finding names the line.",
         shows=(
             r"It looks like the config file at '.{1,400}?' is not (a )?valid JSON",
             r"Unexpected UTF-8 BOM",
+            r"Padding_idx must be within num_embeddings",
+            r"Missing required keys in `rope_(parameters|scaling)`",
+            r"does not contain `bitsandbytes__\*`",
             r"(hidden_size|embed_dim) must be divisible by (num_heads|`?num_attention_heads)",
         ),
         may_show=(r"Unrecognized model in .{1,400}? Should have a `model_type` key",),
@@ -118,6 +122,20 @@ DECLARATIONS = declare(
             r"Please pass the argument `trust_remote_code=True`",
             r"contains custom code which must be executed",
             r"Do you wish to run the custom code\?",
+        ),
+    ),
+    Declaration(
+        code="custom-code-missing",
+        severity="error",
+        title="The model's own Python code is missing",
+        cause="The architecture is not part of transformers: its classes are in .py files that were not copied, or in "
+        "another repository, which was never downloaded.",
+        remediation="Copy the .py files from where the model comes from, beside config.json; or download the "
+        "repository that auto_map names, once, while there is a network.",
+        shows=(
+            r"does not appear to have a file named \S{1,200}?\.py\b",
+            r"This modeling file requires the following packages",
+            r"FileNotFoundError: .{0,400}?(modeling|configuration)_\w+\.py",
         ),
     ),
 )

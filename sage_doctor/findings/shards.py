@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sage_doctor.facts.weights import whole_set
+from sage_doctor.facts.weights import read_shard_index, whole_set
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.repairability import (
     INDEX,
@@ -14,6 +14,8 @@ from sage_doctor.findings.repairability import (
     why_not_shards,
 )
 from sage_doctor.findings.restore import bring_back, with_repair
+from sage_doctor.findings.weights import size_mismatches
+from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -92,9 +94,23 @@ def two_sets(model: Model) -> Finding:
             f"mv -n {shell_quote(stale)} {shell_quote(str(stale) + '.aside')}",
         ),
     )
+    stale_by = _stale_by(model)
     return finding(
         "weights-ambiguous",
-        "model.safetensors and a sharded set both exist; a loader takes model.safetensors",
+        "model.safetensors and a sharded set both exist; a loader takes model.safetensors"
+        + (f", which is not the one of this config.json ({stale_by}); the shards are" if stale_by else ""),
+        severity="error" if stale_by else None,
         evidence=evidence,
         fix=fix if why_not_quarantine(model) else with_repair(fix, model, "quarantine-weights"),
     )
+
+
+def _stale_by(model: Model) -> str:
+    """Return what in config.json only the shards fit, and the single file that is loaded does not; empty otherwise."""
+    wrong = next(size_mismatches(model, model.tensors), None)
+    if wrong is None or model.config_file.value is None:
+        return ""
+    headers = [read_header(model.path / n) for n in read_shard_index(model.path / INDEX).files]
+    tensors = {name: tensor for h in headers for name, tensor in h.tensors.items()}
+    whole = bool(headers) and all(h.problem is None for h in headers)
+    return wrong[0] if whole and next(size_mismatches(model, tensors), None) is None else ""

@@ -61,4 +61,26 @@ DECLARATIONS = declare(
         remediation="Copy chat_template.jinja, or the field in tokenizer_config.json, from the base model.",
         shows=(r"tokenizer\.chat_template is not set",),
     ),
+    Declaration(
+        code="processor-missing",
+        severity="warning",
+        title="The processor of images is missing",
+        cause="The model takes images, and what prepares them is in files of its own, which trainers often leave out "
+        "of what they save. Text alone works.",
+        remediation="Copy preprocessor_config.json, and processor_config.json if there is one, from the base model.",
+        shows=(
+            r"Can't load (image processor|feature extractor|processor|video processor) for '",
+            r"Unrecognized (image processor|processing class|video processor) in",
+            r"does not appear to have a file named (pre)?processor_config\.json",
+        ),
+    ),
+    Declaration(
+        code="module-missing",
+        severity="error",
+        title="A part of the sentence-transformers model is missing",
+        cause="The model is more than its weights: modules.json names directories for pooling and other layers, which "
+        "a copy of the files alone leaves out.",
+        remediation="Copy the whole directory (`rsync -a`, `cp -r`), or download the model again.",
+        shows=(r"No such file or directory: .{0,300}?\d_(Pooling|Dense|LayerNorm|CNN|LSTM)",),
+    ),
 )

@@ -108,6 +108,19 @@ def quantization(model: Model) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def quantization_method(model: Model) -> str | None:
+    """Return the quantisation by which a load goes, as transformers names it; None where it goes by none.
+
+    `bitsandbytes` alone, with neither of its two widths asked for, is none.
+    """
+    found = quantization(model)
+    for width in ("4bit", "8bit"):
+        if found.get(f"load_in_{width}") is True:
+            return f"bitsandbytes_{width}"
+    method = found.get("quant_method")
+    return method if isinstance(method, str) and method and method != "bitsandbytes" else None
+
+
 def _has_kernels(model: Model) -> bool:
     packages = model.host.session.packages
     return packages.get("kernels") is not None and packages.get("triton") is not None

@@ -116,6 +116,41 @@ def quantized(bench: Bench) -> None:
     write_full(bench.here, vocab_size=VOCABULARY + 1, quantization_config={"bits": 4})
 
 
+def of_its_own_code(bench: Bench, reference: str) -> Path:
+    with_transformers(bench, "llama")
+    return write_full(bench.here, model_type="homegrown", auto_map={"AutoModel": reference})
+
+
+@CASES.skips("check_custom_code_present", "no model code")
+def no_code(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.passes("check_custom_code_present")
+def code_there(bench: Bench) -> None:
+    (of_its_own_code(bench, "modeling_own.Own") / "modeling_own.py").write_text("class Own: ...\n")
+
+
+@CASES.finds("check_custom_code_present", "custom-code-missing", "classes in modeling_own.py, which is not beside")
+def code_gone(bench: Bench) -> None:
+    of_its_own_code(bench, "modeling_own.Own")
+
+
+@CASES.finds("check_custom_code_present", "custom-code-missing", "classes in layers_own.py")
+def imported_code_gone(bench: Bench) -> None:
+    (of_its_own_code(bench, "modeling_own.Own") / "modeling_own.py").write_text("from .layers_own import Layer\n")
+
+
+@CASES.finds("check_custom_code_present", "custom-code-missing", "of acme/own, which is not in the local cache")
+def code_of_another_repository(bench: Bench) -> None:
+    of_its_own_code(bench, "acme/own--modeling_own.Own")
+
+
+@CASES.finds("check_custom_code_present", "custom-code-missing", "which is not the name of a repository")
+def code_of_no_repository(bench: Bench) -> None:
+    of_its_own_code(bench, "../own--modeling_own.Own")
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.model_directories import write_full
+from tests.library_sources import write_library
+from tests.model_directories import edit_json, write_full
 
 from .cases import SESSION, Bench, Case, Cases
 
@@ -184,6 +185,43 @@ def positions_of_the_usual_base(bench: Bench) -> None:
 @CASES.passes("check_config_understood")
 def positions_written_both_ways(bench: Bench) -> None:
     saved_by_5(bench, 500_000.0, rope_theta=500_000.0)
+
+
+def of_version_4(bench: Bench) -> None:
+    site = write_library(bench.root / "site-packages", asks_for_format=True)
+    bench.session = replace(SESSION, packages={**SESSION.packages, "transformers": "4.57.6"}, site_packages=(site,))
+
+
+@CASES.passes("check_weights_understood")
+@CASES.passes("check_tokenizer_understood")
+def as_version_4_wants_it(bench: Bench) -> None:
+    write_full(bench.here)
+    of_version_4(bench)
+
+
+@CASES.skips("check_weights_understood", "asks for no metadata")
+@CASES.skips("check_tokenizer_understood", "transformers 5 reads")
+def version_5(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.finds("check_weights_understood", "package-version", "has metadata without 'format'")
+def metadata_of_its_own(bench: Bench) -> None:
+    path = write_full(bench.here) / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"format"', b'"formed"'))
+    of_version_4(bench)
+
+
+@CASES.finds("check_tokenizer_understood", "package-version", "it does not have the class TokenizersBackend")
+def class_of_version_5(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
+    of_version_4(bench)
+
+
+@CASES.finds("check_tokenizer_understood", "package-version", "extra_special_tokens as an object")
+def list_of_version_5(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer_config.json", extra_special_tokens=["<a>"])
+    of_version_4(bench)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

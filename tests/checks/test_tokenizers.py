@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.library_sources import write_library
 from tests.model_directories import MODEL, POINTER, VOCABULARY, edit_json, write_adapter, write_full, write_tokenizer
 
 from .cases import SESSION, Bench, Case, Cases
@@ -137,6 +138,58 @@ def asked_in_chat_form(bench: Bench) -> None:
 def no_template(bench: Bench) -> None:
     write_tokenizer(write_full(bench.here), chat=False)
     bench.manifest(PROMPTED, "m")
+
+
+@CASES.passes("check_chat_template_speaks")
+@CASES.skips("check_padding_token", "no padding token")
+def as_it_should_be(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.skips("check_chat_template_speaks", "no chat template")
+def template_of_none(bench: Bench) -> None:
+    write_tokenizer(write_full(bench.here), chat=False)
+
+
+@CASES.finds("check_chat_template_speaks", "tokenizer-invalid", "chat_template.jinja: a Git LFS pointer, not a chat")
+def template_pointer(bench: Bench) -> None:
+    (write_full(bench.here) / "chat_template.jinja").write_text(POINTER)
+
+
+@CASES.finds("check_chat_template_speaks", "tokenizer-invalid", "it leaves out what a user says")
+def template_of_other_names(bench: Bench) -> None:
+    text = "{% for m in messages %}{{ m['value'] }}{% endfor %}"
+    (write_full(bench.here) / "chat_template.jinja").write_text(text)
+
+
+@CASES.passes("check_chat_template_speaks")
+def template_of_other_roles(bench: Bench) -> None:
+    text = "{% for m in messages if m['role'] == 'query' %}{{ m['content'] }}{% endfor %}"
+    (write_full(bench.here) / "chat_template.jinja").write_text(text)
+
+
+@CASES.finds("check_chat_template_speaks", "tokenizer-invalid", "writes those of 'query'")
+def template_of_other_roles_and_a_prompt(bench: Bench) -> None:
+    template_of_other_roles(bench)
+    bench.manifest(PROMPTED, "m")
+
+
+@CASES.passes("check_padding_token")
+def padded(bench: Bench) -> None:
+    write_full(bench.here, pad_token_id=VOCABULARY - 1)
+    bench.session = replace(SESSION, site_packages=(write_library(bench.root / "site-packages"),))
+
+
+@CASES.finds("check_padding_token", "config-invalid", f"pad_token_id {VOCABULARY}, vocab_size {VOCABULARY}")
+def padded_beyond(bench: Bench) -> None:
+    write_full(bench.here, pad_token_id=VOCABULARY)
+    bench.session = replace(SESSION, site_packages=(write_library(bench.root / "site-packages"),))
+
+
+@CASES.finds("check_tokenizer", "tokenizer-missing", "no tokenizer files")
+def gone_with_the_weights(bench: Bench) -> None:
+    (write_full(bench.here) / "tokenizer.json").unlink()
+    (bench.here / MODEL).unlink()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

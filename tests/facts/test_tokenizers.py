@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sage_doctor.facts.chat_template import ChatTemplate
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.readers.tree import read_tree
 
@@ -20,7 +21,8 @@ def read(directory: Path, **files: Any) -> TokenizerFacts:
 def test_a_tokenizer_json(tmp_path: Path) -> None:
     facts = read(tmp_path, tokenizer__json=FAST, tokenizer_config__json={"chat_template": "{{ x }}"})
     assert (facts.source, facts.problems, facts.highest_id, facts.highest_token) == ("tokenizer.json", (), 7, "b")
-    assert (facts.chat_template, facts.merges_as_pairs) == (True, True)
+    assert facts.merges_as_pairs
+    assert facts.chat_template == ChatTemplate(file="tokenizer_config.json", text="{{ x }}")
 
 
 def test_the_highest_id_may_be_an_added_one_or_a_place_in_a_list(tmp_path: Path) -> None:

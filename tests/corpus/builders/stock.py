@@ -256,6 +256,7 @@ RECIPES: Mapping[str, Recipe] = {
             "vision_config": {"model_type": "clip_vision_model", "projection_dim": 32, **_IMAGE},
             "image_token_index": 95,
         },
+        files={"processor_config.json": '{"processor_class": "LlavaProcessor", "patch_size": 4}'},
     ),
 }
 SPEAKING = ("llama",)  # the models that count: w4 w5 w6 …, so that a generation of theirs is not degenerate

@@ -1,0 +1,125 @@
+"""Small files beside the weights that a load reads: what a session needs besides weights, config and tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.model_source import auto_class
+from sage_doctor.facts.weights import escapes
+from sage_doctor.findings.restore import companions_back, lfs_pull
+from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.small_text import read_text
+from sage_doctor.text import join_limited, printable
+
+ORDER = 95  # of the check files: causes before consequences
+
+FULL = ("full", "merged")
+LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+_PARTS = "modules.json"
+_MOST_BYTES = 1 << 20
+
+
+@check("static", after=LOCATED, kinds=FULL)
+def check_generation_config(model: Model) -> Iterator[Finding]:
+    """generation_config.json is a JSON object, where there is one."""
+    file = read_json_object(model.path / "generation_config.json", most=_MOST_BYTES)
+    if file.missing:
+        raise NotApplicable("there is none")
+    if file.problem:
+        # What is not JSON is passed over in silence; what is, and is no object, ends the load.
+        fatal = file.problem.startswith("holds a JSON")
+        yield finding(
+            "config-invalid",
+            f"{file.where}: {printable(file.problem)}"
+            + ("" if fatal else "; transformers passes over it silently, and generates with its defaults"),
+            severity=None if fatal else "warning",
+            evidence={"file": "generation_config.json", "line": file.line},
+            fix=lfs_pull(model, ["generation_config.json"])
+            if file.lfs_pointer
+            else companions_back(model, ["generation_config.json"]),
+        )
+
+
+@check("static", after=LOCATED, kinds=FULL)
+def check_processor(model: Model) -> Iterator[Finding]:
+    """A model that takes images has the configuration of its processor."""
+    sites, kind = model.host.session.site_packages, model.config.model_type or ""
+    speaks = auto_class(sites, "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES", kind)
+    named = auto_class(sites, "PROCESSOR_MAPPING_NAMES", kind)
+    if named is None or speaks is None or speaks not in model.config.architectures:
+        raise NotApplicable("its class takes no images beside text")
+    present = [n for n in _PROCESSORS if model.tree.has(n)]
+    if not present:
+        yield finding(
+            "processor-missing",
+            f"{speaks} takes images, but there is neither preprocessor_config.json nor processor_config.json: "
+            f"AutoProcessor cannot make its {named}",
+            evidence={"class": speaks, "processor": named},
+            fix=companions_back(model, list(_PROCESSORS[:2])),
+        )
+        return
+    files = [(n, read_json_object(model.path / n, most=_MOST_BYTES)) for n in present]
+    broken = [(n, f) for n, f in files if f.problem]
+    if broken:
+        name, file = broken[0]
+        yield finding(
+            "processor-missing",
+            f"{file.where}: {printable(file.problem)}: AutoProcessor cannot make its {named}",
+            severity="error",
+            evidence={"file": name, "line": file.line},
+            fix=lfs_pull(model, [name]) if file.lfs_pointer else companions_back(model, [n for n, _ in broken]),
+        )
+
+
+@check("static", after=LOCATED, kinds=FULL)
+def check_modules(model: Model) -> Iterator[Finding]:
+    """Every part that a sentence-transformers model names is there."""
+    if not model.tree.has(_PARTS):
+        raise NotApplicable("not a sentence-transformers model")
+    try:
+        parts: Any = json.loads(read_text(model.path / _PARTS, most=_MOST_BYTES) or "")
+    except (ValueError, RecursionError):
+        parts = None
+    if not isinstance(parts, list) or not all(isinstance(p, dict) for p in parts):
+        yield finding(
+            "config-invalid",
+            f"{_PARTS} is not a JSON array of modules, so nothing says what the model is made of",
+            evidence={"file": _PARTS},
+            fix=companions_back(model, [_PARTS]),
+        )
+        return
+    missing = [name for part in parts if (name := _lacking(model, part))]
+    if missing:
+        yield finding(
+            "module-missing",
+            f"{_PARTS} names {join_limited([printable(n) for n in missing])}, which "
+            f"{'is' if len(missing) == 1 else 'are'} not there: sentence-transformers cannot build the model",
+            evidence={"file": _PARTS, "missing": missing[:50]},
+            fix=Fix(
+                summary="The directories were not copied with the files (`cp` without -r). "
+                + companions_back(model, missing).summary,
+                commands=companions_back(model, missing).commands,
+            ),
+        )
+
+
+def _lacking(model: Model, part: dict[str, Any]) -> str:
+    """Return the file that a module of sentence-transformers reads and that is not there, or an empty string."""
+    folder, kind = part.get("path"), part.get("type")
+    if not isinstance(folder, str) or not isinstance(kind, str) or folder in ("", ".") or escapes(folder):
+        return ""
+    # Normalize keeps nothing: git and the hub have no empty directories. Other people's modules keep what they like.
+    if not kind.startswith("sentence_transformers.") or kind.endswith(".Normalize"):
+        return ""
+    if inspect_path(model.path / folder).kind != "directory":
+        return folder
+    needs_config = kind.endswith((".Pooling", ".Dense"))
+    name = f"{folder.rstrip('/')}/config.json"
+    return name if needs_config and inspect_path(model.path / name).kind != "file" else ""

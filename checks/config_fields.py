@@ -1,0 +1,99 @@
+"""What config.json asks for beyond sizes: a quantisation and rotary positions, which a load obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.library_source import knows_quantizer
+from sage_doctor.facts.rope import rope_faults
+from sage_doctor.findings.restore import companions_back
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.needs import quantization, quantization_method
+from sage_doctor.text import printable, shell_quote
+
+ORDER = 82  # of the check files: causes before consequences
+
+FULL = ("full", "merged")
+BEFORE = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_weights_whole", "check_config")
+_PLAIN = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
+# Methods whose tensors are of these types: without a single one, nothing in the weights is quantised.
+_STORED = {
+    "bitsandbytes_4bit": ("U8", "I8"),
+    "bitsandbytes_8bit": ("I8", "U8"),
+    "gptq": ("I32",),
+    "awq": ("I32",),
+    "aqlm": ("I8", "I16", "U8"),
+    "auto-round": ("I32",),
+}
+
+
+@check("static", after=BEFORE, kinds=FULL)
+def check_quantization(model: Model) -> Iterator[Finding]:
+    """The quantisation that config.json names is that of the weights, and one that the session knows."""
+    method = quantization_method(model)
+    if method is None:
+        raise NotApplicable("config.json names no quantisation")
+    dtypes = {t.dtype for t in model.tensors.values()}
+    named = str(quantization(model).get("quant_method") or method)
+    shown = printable(named, limit=60)
+    if dtypes and method in _STORED and not dtypes & set(_STORED[method]):
+        yield finding(
+            "config-invalid",
+            f"config.json says that the weights are quantised ({shown}), but they are plain {_kinds(dtypes)}: its "
+            "quantization_config is left over from the base that was trained or merged",
+            evidence={"file": "config.json", "quant_method": named, "dtypes": sorted(dtypes)},
+            fix=Fix(
+                summary="Remove quantization_config from config.json: these weights then load as they are. Installing "
+                "the quantisation's package would not help.",
+                commands=(_without(model, "quantization_config"),),
+            ),
+        )
+        return
+    known = knows_quantizer(model.host.session.site_packages, method)
+    # What it does not know it passes over with a warning: plain weights load all the same.
+    if known is False and dtypes - set(_PLAIN):
+        version = model.host.session.packages.get("transformers") or "installed"
+        yield finding(
+            "config-type-unknown",
+            f"the weights are quantised by {shown} (quant_method in config.json), which the session's transformers "
+            f"({printable(version, limit=40)}) cannot read",
+            evidence={"file": "config.json", "quant_method": named, "transformers": version},
+            fix=Fix(
+                summary="Serve it with the program it was quantised for (its page names it: often vLLM, SGLang or "
+                "TensorRT-LLM), or fetch the version of the model that is not quantised. A newer transformers may know "
+                "the method.",
+            ),
+        )
+
+
+def _kinds(dtypes: set[str]) -> str:
+    return ", ".join(sorted(dtypes & {"F64", "F32", "F16", "BF16"})) or "numbers"
+
+
+def _without(model: Model, key: str) -> str:
+    code = (
+        f'import json, sys; p = sys.argv[1]; v = json.load(open(p)); v.pop("{key}", 0); '
+        'json.dump(v, open(p, "w"), indent=2)'
+    )
+    return (
+        f"{shell_quote(model.host.session.executable)} -c {shell_quote(code)} {shell_quote(model.path / 'config.json')}"
+    )
+
+
+@check("static", after=BEFORE, kinds=FULL)
+def check_rotary_positions(model: Model) -> Iterator[Finding]:
+    """The session's transformers has the rotary positions that config.json asks for."""
+    faults = list(rope_faults(model.host.session.site_packages, model.config_file.value or {}))
+    if faults:
+        version = model.host.session.packages.get("transformers") or "installed"
+        yield finding(
+            "config-invalid",
+            f"config.json: {faults[0]}; transformers {printable(version, limit=40)} refuses to load it",
+            evidence={"file": "config.json", "problems": faults, "transformers": version},
+            fix=Fix(
+                summary="Take config.json from the model's current revision, or write the setting as the session's "
+                "transformers wants it. " + companions_back(model, ["config.json"]).summary
+            ),
+        )

@@ -1,0 +1,169 @@
+"""What the session's transformers says of one model class: its parts, what it ties, what it pads with.
+
+Its source files are read as text, by expressions: parsing one of 3,000 lines takes as long as a whole static check.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sage_doctor.system.path_info import inspect_path
+from sage_doctor.system.small_text import read_text
+
+_MODELS = "transformers/models"
+_MOST_BYTES = 4 * 1024 * 1024
+# An embedding of the vocabulary that is given the padding token: torch refuses an index beyond its rows.
+_PADDED = re.compile(
+    r"Embedding\(\s*(?:self\.|config\.)?vocab_size,[^()]*?,\s*(?:padding_idx\s*=\s*)?"
+    r"(?:self\.padding_idx|(?:config\.)?pad_token_id|padding_idx)\b"
+)
+_DEEP = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelClass:
+    """One class. `parts` are the first components that its tensors' names may have, those of its base model included.
+
+    `base_parts` are those of the base model alone, which stand behind `base_prefix`; empty where they are not known.
+    `tied` maps the parameters that share their values to where these come from; before transformers 5 that is not told.
+    """
+
+    name: str
+    parts: frozenset[str] = frozenset()
+    base_prefix: str = ""
+    base_parts: frozenset[str] = frozenset()
+    tied: Mapping[str, str] = field(default_factory=dict)
+
+
+@functools.cache
+def _text(path: Path) -> str:
+    return read_text(path, most=_MOST_BYTES) or ""
+
+
+def auto_class(site_packages: Sequence[Path], mapping: str, model_type: str) -> str | None:
+    """Return the class that an Auto mapping of the session's transformers has for a model type."""
+    table = "".join(_table(p, mapping) for p in site_packages)
+    found = re.search(rf"""\(\s*["']{re.escape(model_type)}["'],\s*["'](\w+)["']""", table)
+    return found[1] if found else None
+
+
+@functools.cache
+def _table(site_dir: Path, mapping: str) -> str:
+    """Return the text of the tables whose name ends in `mapping`: 5.x has generated ones, and some by hand."""
+    folder = site_dir / _MODELS / "auto"
+    names = ("auto_mappings.py", "configuration_auto.py", "modeling_auto.py", "processing_auto.py")
+    pattern = re.compile(rf"^ *(?:MISSING_)?{mapping}\b[^\n]*=.*?^ *\)$", re.MULTILINE | re.DOTALL)
+    return "\n".join(part for name in names for part in pattern.findall(_text(folder / name)))
+
+
+@functools.cache
+def model_folder(site_packages: tuple[Path, ...], model_type: str) -> Path | None:
+    """Return the directory of a model type's source; None where there is none."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", model_type):
+        return None
+    found = _package(site_packages, model_type.replace("-", "_"))
+    if found is None:
+        special = auto_class(site_packages, "SPECIAL_MODEL_TYPE_TO_MODULE_NAME", model_type)
+        found = _package(site_packages, special) if special else None
+    return found
+
+
+def _package(site_packages: tuple[Path, ...], name: str) -> Path | None:
+    folders = (p / _MODELS / name for p in site_packages)
+    return next((f for f in folders if inspect_path(f / "__init__.py").kind == "file"), None)
+
+
+def model_source(site_packages: tuple[Path, ...], model_type: str) -> str:
+    """Return the text of the module with a model type's classes; empty where it is not known."""
+    folder = model_folder(site_packages, model_type)
+    return _text(folder / f"modeling_{folder.name}.py") if folder is not None else ""
+
+
+def config_source(site_packages: tuple[Path, ...], model_type: str) -> str:
+    """Return the text of the module with a model type's configuration; empty where it is not known."""
+    folder = model_folder(site_packages, model_type)
+    return _text(folder / f"configuration_{folder.name}.py") if folder is not None else ""
+
+
+@functools.cache
+def read_model_class(site_packages: tuple[Path, ...], model_type: str, name: str) -> ModelClass | None:
+    """Return what the source says of the class `name`; None where it is not where its model type's classes are."""
+    shared = "".join(_text(p / "transformers/modeling_layers.py") for p in site_packages)
+    return _read(model_source(site_packages, model_type), shared, name, _DEEP)
+
+
+def _read(text: str, shared: str, name: str, deep: int) -> ModelClass | None:
+    """Return what a module says of a class; `shared` is the module with the heads that many architectures share."""
+    head = re.search(rf"^class {re.escape(name)}\b(?:\(([^)]*)\))?:[^\n]*\n((?:[ \t].*\n|\n)*)", text, re.MULTILINE)
+    if head is None or deep == 0:
+        return None
+    body = head[2]
+    parts = set(re.findall(r"^ +self\.(\w+)(?:\s*:[^=\n]+)?\s*=(?!=)", body, re.MULTILINE))
+    parts |= set(re.findall(r"""^ +self\.(?:add_module|register_parameter)\(\s*["'](\w+)["']""", body, re.MULTILINE))
+    prefix = re.search(r"""^ +base_model_prefix\s*(?::\s*str\s*)?=\s*["'](\w*)["']""", body, re.MULTILINE)
+    base = prefix[1] if prefix else ""
+    stated = re.search(r"^ +_tied_weights_keys\s*(?::[^=\n]+)?=\s*(\{[^}]*\}|\[[^\]]*\])", body, re.MULTILINE)
+    tied = _literal(stated[1]) if stated else {}
+    for parent in re.findall(r"\w+", head[1] or ""):
+        other = _read(text, shared, parent, deep - 1) or _read(shared, "", parent, deep - 1)
+        if other is not None:
+            parts |= other.parts - {other.base_prefix}
+            base, tied = base or other.base_prefix, tied or other.tied
+    held = re.search(rf"^ +self\.{base}\s*=\s*(\w+)[.(]", body, re.MULTILINE) if base else None
+    model = _read(text, shared, held[1], deep - 1) if held is not None and held[1] != name else None
+    base_parts = frozenset(parts) if held is None and name.endswith("Model") else frozenset()
+    base_parts = model.base_parts if model is not None else base_parts
+    if base:
+        parts |= {base, *base_parts}
+    return ModelClass(name=name, parts=frozenset(parts), base_prefix=base, base_parts=base_parts, tied=tied)
+
+
+def _literal(text: str) -> Mapping[str, str]:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {}
+    if isinstance(value, list):
+        return {k: "" for k in value if isinstance(k, str)}
+    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)}
+
+
+def pads_its_embedding(site_packages: tuple[Path, ...], model_type: str) -> bool:
+    """Return whether the source gives the padding token to the embedding of the vocabulary, of `vocab_size` rows."""
+    return _PADDED.search(model_source(site_packages, model_type)) is not None
+
+
+def ties_by_default(site_packages: tuple[Path, ...], model_type: str) -> bool | None:
+    """Return whether a configuration of this type that does not say so ties its output to its embedding.
+
+    None where the source does not tell, or decides by itself whatever the file says.
+    """
+    text = config_source(site_packages, model_type)
+    mine = re.search(rf"""^    model_type\s*(?::\s*str\s*)?=\s*["']{re.escape(model_type)}["']""", text, re.MULTILINE)
+    if mine is None:
+        return None
+    start = text.rfind("\nclass ", 0, mine.start())
+    end = text.find("\nclass ", mine.end())
+    body = text[start : end if end > 0 else len(text)]
+    if re.search(r"^        self\.tie_word_embeddings\s*=\s*True", body, re.MULTILINE):
+        return None
+    stated = re.findall(r"\btie_word_embeddings\s*(?::[^=\n]+)?=\s*(True|False)\b", body)
+    if stated:
+        return stated[0] == "True" if len(set(stated)) == 1 else None
+    # Before 5 the base class ties; in 5 a class that has no such field does not.
+    return None if "tie_word_embeddings" in body else not _is_dataclass(body)
+
+
+def _is_dataclass(body: str) -> bool:
+    return re.search(r"^    model_type\s*=.*\n(?:.*\n)*?    \w+\s*:[^=\n]+=", body, re.MULTILINE) is not None
+
+
+def is_renamed(site_packages: tuple[Path, ...], part: str) -> bool:
+    """Return whether the table of old names, which a load of transformers 5 renames, speaks of a component."""
+    quoted = re.compile(rf"""["'][\^(]*{re.escape(part)}\b""")
+    return any(quoted.search(_text(p / "transformers/conversion_mapping.py")) for p in site_packages)

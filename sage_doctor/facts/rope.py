@@ -1,0 +1,81 @@
+"""Rotary positions as config.json states them, against what the session's transformers asks of each type."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.facts.model_source import config_source, model_source
+from sage_doctor.system.small_text import read_text
+from sage_doctor.text import printable
+
+_ORIGINAL = "original_max_position_embeddings"
+
+
+def rope_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each setting of rotary positions that the session's transformers refuses.
+
+    Says nothing of an architecture whose source does not take them from the library's table.
+    """
+    text = config.get("text_config")
+    source: Mapping[str, Any] = text if isinstance(text, Mapping) else config
+    kind = source.get("model_type")
+    field = next((f for f in ("rope_scaling", "rope_parameters") if isinstance(source.get(f), Mapping)), None)
+    if not isinstance(kind, str) or field is None:
+        return
+    types, required, filled = _table(site_packages)
+    if not types or "ROPE_INIT_FUNCTIONS[" not in model_source(site_packages, kind):
+        return
+    own = config_source(site_packages, kind)
+    value = source[field]
+    layers = [v for v in value.values() if isinstance(v, Mapping)]
+    for one in layers or [value]:
+        name = one.get("rope_type", one.get("type", "default"))
+        if not isinstance(name, str):
+            yield f"{field}: the type is {printable(str(name), limit=40)!r}, where a name is expected"
+            continue
+        shown = printable(name, limit=40)
+        meant, given = name, {k for k, v in one.items() if v is not None}
+        given |= {_ORIGINAL} if name in filled or (source.get(_ORIGINAL) is not None and name in types) else set()
+        if name not in types and name != "default":
+            alias = _alias(own, name)
+            if alias is None and re.search(rf"""["']{re.escape(name)}["']""", own):
+                continue  # the class treats it by itself
+            if alias is None:
+                yield (
+                    f"{field} asks for rotary positions of the type {shown!r}, which the session's transformers does "
+                    f"not have (it has {', '.join(sorted(types))})"
+                )
+                continue
+            meant = alias
+        lacking = sorted(required.get(meant, frozenset()) - given - {"rope_type", "type", "rope_theta"})
+        if lacking:
+            yield f"{field} of the type {shown!r} lacks {', '.join(lacking)}"
+
+
+def _alias(source: str, name: str) -> str | None:
+    """Return the type that a configuration puts in place of one of an older name, or None."""
+    quoted = rf"""["']{re.escape(name)}["']"""
+    put = r"""\[["'](?:rope_)?type["']\]\s*=\s*["'](\w+)["']"""
+    found = re.search(rf"{quoted}.*?{put}", source, re.DOTALL)
+    return found[1] if found else None
+
+
+@functools.cache
+def _table(site_packages: tuple[Path, ...]) -> tuple[frozenset[str], Mapping[str, frozenset[str]], frozenset[str]]:
+    """Return the types, what each requires, and those whose original length is taken from the model's own."""
+    text = ""
+    for site_dir in site_packages:
+        text = text or read_text(site_dir / "transformers/modeling_rope_utils.py", most=1 << 20) or ""
+    table = re.search(r"^ROPE_INIT_FUNCTIONS\b[^{]*\{([^}]*)\}", text, re.MULTILINE)
+    types = frozenset(re.findall(r"""["'](\w+)["']\s*:""", table[1])) if table else frozenset()
+    checks = re.findall(
+        r"def _validate_(\w+?)(?:_rope|_scaling)*_parameters\(.*?required_keys = \{([^}]*)\}", text, re.DOTALL
+    )
+    required = {name: frozenset(re.findall(r"""["'](\w+)["']""", keys)) for name, keys in checks}
+    lists = re.search(r"""\["rope_type"\] in \[([^\]]*)\]:\s*\n\s+if hasattr""", text)
+    filled = frozenset(re.findall(r"""["'](\w+)["']""", lists[1])) if lists else frozenset()
+    return types, required, filled

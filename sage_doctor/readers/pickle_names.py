@@ -1,0 +1,53 @@
+"""Reads the texts in a PyTorch pickle without unpickling it: its opcodes are listed, none is carried out."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOST_BYTES = 32 * 1024 * 1024
+_MOST_OPCODES = 4_000_000
+_MOST_MEMBERS = 200_000
+_TENSOR = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+", re.ASCII)
+_TEXTS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
+# Keys under which trainers keep the weights beside what else they keep.
+_HOLDERS = ("state_dict", "model_state_dict", "model", "module", "state", "model_state", "net", "ema", "params")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickleNames:
+    """The names of tensors in a pickle, and the key of the whole they lie under; empty where they lie at the top."""
+
+    tensors: tuple[str, ...] = ()
+    holder: str = ""
+
+
+def read_pickle_names(path: Path) -> PickleNames | None:
+    """Return the names in the `.bin` file at `path`; None where it is not one that torch since 1.6 writes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            data = [m for m in members if m.filename.endswith("/data.pkl") and m.filename.count("/") == 1]
+            if len(members) > _MOST_MEMBERS or len(data) != 1 or data[0].file_size > _MOST_BYTES:
+                return None
+            if data[0].compress_type != zipfile.ZIP_STORED:  # torch never compresses, so that it can be mapped
+                return None
+            raw = archive.read(data[0])
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+        return None
+    texts: list[str] = []
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(raw)):
+            if count > _MOST_OPCODES:
+                return None
+            if opcode.name in _TEXTS and isinstance(argument, str):
+                texts.append(argument)
+    except (ValueError, IndexError, UnicodeDecodeError, OverflowError, KeyError):
+        return None
+    tensors = tuple(dict.fromkeys(t for t in texts if _TENSOR.fullmatch(t)))
+    first = next((n for n, t in enumerate(texts) if t in tensors), 0)
+    holder = next((t for t in reversed(texts[:first]) if t in _HOLDERS), "")
+    return PickleNames(tensors=tensors, holder=holder)

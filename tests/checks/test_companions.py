@@ -1,0 +1,92 @@
+"""Small files beside the weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.library_sources import write_library
+from tests.model_directories import POINTER, write_full, write_json
+
+from .cases import SESSION, Bench, Case, Cases
+
+CASES = Cases()
+
+
+def seeing(bench: Bench) -> Path:
+    bench.session = replace(SESSION, site_packages=(write_library(bench.root / "site-packages"),))
+    return write_full(bench.here, model_type="llava", architectures=["LlavaForConditionalGeneration"])
+
+
+def of_parts(bench: Bench, *kinds: str) -> Path:
+    parts = [{"path": f"{n}_{k}", "type": f"sentence_transformers.models.{k}"} for n, k in enumerate(kinds, 1)]
+    write_json(write_full(bench.here) / "modules.json", parts)
+    return bench.here
+
+
+@CASES.skips("check_generation_config", "none")
+@CASES.skips("check_processor", "no images")
+@CASES.skips("check_modules", "not a sentence-transformers model")
+def plain(bench: Bench) -> None:
+    write_full(bench.here)
+
+
+@CASES.passes("check_generation_config")
+def generation(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "generation_config.json", {"do_sample": True})
+
+
+@CASES.finds("check_generation_config", "config-invalid", "passes over it silently", severity="warning")
+def generation_empty(bench: Bench) -> None:
+    (write_full(bench.here) / "generation_config.json").write_bytes(b"")
+
+
+@CASES.finds("check_generation_config", "config-invalid", "Git LFS pointer", severity="warning")
+def generation_pointer(bench: Bench) -> None:
+    (write_full(bench.here) / "generation_config.json").write_text(POINTER)
+
+
+@CASES.finds("check_generation_config", "config-invalid", "holds a JSON array")
+def generation_list(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "generation_config.json", [])
+
+
+@CASES.passes("check_processor")
+def processor(bench: Bench) -> None:
+    write_json(seeing(bench) / "preprocessor_config.json", {})
+
+
+@CASES.finds("check_processor", "processor-missing", "cannot make its LlavaProcessor", severity="warning")
+def processor_gone(bench: Bench) -> None:
+    seeing(bench)
+
+
+@CASES.finds("check_processor", "processor-missing", "processor_config.json: empty")
+def processor_empty(bench: Bench) -> None:
+    (seeing(bench) / "processor_config.json").write_bytes(b"")
+
+
+@CASES.passes("check_modules")
+def modules(bench: Bench) -> None:
+    (of_parts(bench, "Pooling", "Normalize") / "1_Pooling").mkdir()
+    write_json(bench.here / "1_Pooling" / "config.json", {})
+
+
+@CASES.finds("check_modules", "module-missing", "modules.json names 1_Pooling")
+def module_gone(bench: Bench) -> None:
+    of_parts(bench, "Pooling")
+
+
+@CASES.finds("check_modules", "module-missing", "1_Dense/config.json")
+def module_empty(bench: Bench) -> None:
+    (of_parts(bench, "Dense") / "1_Dense").mkdir()
+
+
+@CASES.finds("check_modules", "config-invalid", "not a JSON array")
+def modules_broken(bench: Bench) -> None:
+    (of_parts(bench) / "modules.json").write_text("Entry not found")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)

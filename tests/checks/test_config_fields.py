@@ -1,0 +1,80 @@
+"""A quantisation and rotary positions, as config.json asks for them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.library_sources import write_library
+from tests.model_directories import MODEL, write_full
+
+from .cases import SESSION, Bench, Case, Cases
+
+CASES = Cases()
+
+
+def asking(bench: Bench, **config: Any) -> Path:
+    bench.session = replace(SESSION, site_packages=(write_library(bench.root / "site-packages"),))
+    return write_full(bench.here, **config)
+
+
+def packed(bench: Bench, method: str) -> None:
+    path = asking(bench, quantization_config={"quant_method": method}) / MODEL
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"'))
+
+
+@CASES.passes("check_rotary_positions")
+@CASES.skips("check_quantization", "names no quantisation")
+def plain(bench: Bench) -> None:
+    asking(bench)
+
+
+@CASES.finds("check_quantization", "config-invalid", "quantised (bitsandbytes), but they are plain F32")
+def left_over(bench: Bench) -> None:
+    asking(bench, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+
+
+@CASES.skips("check_quantization", "names no quantisation")
+def of_neither_width(bench: Bench) -> None:
+    asking(bench, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": False})
+
+
+@CASES.passes("check_quantization")
+def quantised_as_it_says(bench: Bench) -> None:
+    packed(bench, "gptq")
+
+
+@CASES.finds("check_quantization", "config-type-unknown", "(5.23.0) cannot read")
+def unknown_method(bench: Bench) -> None:
+    packed(bench, "modelopt")
+
+
+@CASES.passes("check_quantization")
+def unknown_method_over_plain_weights(bench: Bench) -> None:
+    asking(bench, quantization_config={"quant_method": "modelopt"})
+
+
+@CASES.passes("check_rotary_positions")
+def stretched(bench: Bench) -> None:
+    asking(bench, rope_scaling={"type": "linear", "factor": 2.0})
+
+
+@CASES.finds("check_rotary_positions", "config-invalid", "of the type 'linear' lacks factor")
+def without_its_factor(bench: Bench) -> None:
+    asking(bench, rope_scaling={"rope_type": "linear"})
+
+
+@CASES.finds("check_rotary_positions", "config-invalid", "of the type 'su', which the session's transformers does not")
+def of_an_unknown_type(bench: Bench) -> None:
+    asking(bench, rope_parameters={"rope_type": "su"})
+
+
+@CASES.finds("check_rotary_positions", "config-invalid", "where a name is expected")
+def of_no_type(bench: Bench) -> None:
+    asking(bench, rope_scaling={"rope_type": 7})
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)
