@@ -174,10 +174,13 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
 
 def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what the model's files need: a sentence, and the packages of which one is enough."""
+    from sage_doctor.facts.quantization import leftover_quantization  # noqa: PLC0415 - only where a model states one
     from sage_doctor.subjects.needs import quantization  # noqa: PLC0415 - reads the model
 
     method = quantization(model).get("quant_method")
-    if isinstance(method, str) and method in _QUANTIZERS:
+    if leftover_quantization(model.config_file.value or {}, model.tensors.values()) is not None:
+        pass  # it is the configuration that is wrong
+    elif isinstance(method, str) and method in _QUANTIZERS:
         yield f"its quantisation ({printable(method)})", _QUANTIZERS[method]
     elif quantization(model).get("load_in_4bit") is True or quantization(model).get("load_in_8bit") is True:
         yield "its quantisation (bitsandbytes)", ("bitsandbytes",)

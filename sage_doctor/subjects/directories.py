@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sage_doctor.errors import UsageError
+from sage_doctor.facts.library_source import takes_own_weights
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.tree import find_model_directories, is_model_directory, read_tree
 from sage_doctor.subjects.host import Host
@@ -50,14 +51,23 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
             raise UsageError(f"no model, role or directory named {shell_quote(target)}{hint}")
         for relative, path in _named(root, found_directory=node.kind == "directory"):
             name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
-            models[name] = Model(
-                name=name,
-                kind=kind_of(path),
-                host=host,
-                reference=ModelPath(text=str(path), path=path),
-                siblings=models,
-            )
+            models[name] = _model_at(path, name, host, models)
     return list(models.values())
+
+
+def _model_at(path: Path, name: str, host: Host, models: Mapping[str, Model]) -> Model:
+    """Return the model in a directory.
+
+    One that holds a whole model and an adapter is an adapter where that leads to a base elsewhere. Otherwise
+    transformers takes the weights there and puts the adapter on them.
+    """
+    reference = ModelPath(text=str(path), path=path)
+    model = Model(name=name, kind=kind_of(path), host=host, reference=reference, siblings=models)
+    if model.kind == "adapter" and model.holds_both and takes_own_weights(host.session.site_packages) is not False:
+        base = model.base.model
+        if base is None or not base.found or base.location.node.inode == model.location.node.inode:
+            return Model(name=name, kind="full", host=host, reference=reference, siblings=models)
+    return model
 
 
 def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
