@@ -9,6 +9,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.config import impossible_sizes, sizes_named
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.facts.quantization import leftover_quantization
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -147,3 +148,17 @@ def _mismatches(model: Model) -> Iterator[tuple[str, str]]:
         return
     if layers < config.layers or layers > config.layers + config.extra_layers:
         yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"
+
+
+@check("static", after=(*LOCATED, *WEIGHTS, "check_config", "check_config_possible"), kinds=FULL)
+def check_config_quantization(model: Model) -> Iterator[Finding]:
+    """Weights that config.json calls quantised are."""
+    left = leftover_quantization(model.config_file.value or {}, model.tensors.values())
+    if left is not None:
+        yield finding(
+            "config-invalid",
+            f"config.json says that the weights are quantised ({left}), and they are not: transformers refuses to load "
+            "them",
+            evidence={"file": "config.json", "quantization": left},
+            fix=Fix(summary="Remove quantization_config from config.json: it was left by the model it came from."),
+        )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.findings.adapters import other_layout
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.hub import is_snapshot, snapshot_without_weights
 from sage_doctor.findings.repairability import INDEX, why_not_index, why_not_quarantine
@@ -59,6 +60,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
         )
     elif is_snapshot(model.path):
         yield snapshot_without_weights(model)
+    elif (layout := model.adapter_layout) is not None:
+        yield other_layout(model, layout, "weights-missing")
     else:
         yield _none_at_all(model)
 

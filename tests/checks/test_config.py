@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.model_directories import MODEL, POINTER, VOCABULARY, WIDTH, edit_json, write_adapter, write_full
+from tests.model_directories import (
+    MODEL,
+    POINTER,
+    VOCABULARY,
+    WEIGHTS,
+    WIDTH,
+    edit_json,
+    write_adapter,
+    write_full,
+    write_tensors,
+)
 
 from .cases import SESSION, Bench, Case, Cases
 
@@ -27,6 +37,7 @@ def with_transformers(bench: Bench, *types: str) -> None:
 @CASES.passes("check_config_possible")
 @CASES.passes("check_custom_code")
 @CASES.passes("check_config_fits_weights")
+@CASES.passes("check_config_quantization")
 @CASES.skips("check_config_type", "could not be read")
 def whole(bench: Bench) -> None:
     write_full(bench.here)
@@ -114,6 +125,22 @@ def pickle_alone(bench: Bench) -> None:
 @CASES.passes("check_config_fits_weights")
 def quantized(bench: Bench) -> None:
     write_full(bench.here, vocab_size=VOCABULARY + 1, quantization_config={"bits": 4})
+
+
+@CASES.finds("check_config_quantization", "config-invalid", "are quantised (bitsandbytes, 8 bit), and they are not")
+def quantisation_left_over(bench: Bench) -> None:
+    write_full(bench.here, quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+
+
+@CASES.passes("check_config_quantization")
+def quantisation_stored(bench: Bench) -> None:
+    quantisation_left_over(bench)
+    write_tensors(bench.here / MODEL, {**WEIGHTS, "model.layers.0.mlp.up_proj.SCB": (2,)})
+
+
+@CASES.passes("check_config_quantization")
+def quantised_by_another_method(bench: Bench) -> None:
+    write_full(bench.here, quantization_config={"quant_method": "gptq", "bits": 4})
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
