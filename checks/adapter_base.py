@@ -8,6 +8,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapters import UNMERGEABLE, LoraTensor, adapted_modules, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
+from sage_doctor.facts.config import largest_named
 from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor
 from sage_doctor.facts.library_source import renames_tensors, renamings, tensor_prefix
 from sage_doctor.findings.candidates import table
@@ -53,8 +54,9 @@ def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
     places = model.host.session.site_packages
     values = base.config_file.value or {}
     renamed = renames_tensors(places, values)
-    text = renamings(places) if renamed is not False else ""
-    lacking = [m for m in doubtful if modules.surely_lacks(m, renamed=renamed, renamings=text)]
+    text = renamings(places, values) if renamed is not False else ""
+    most = largest_named(values, ("layer", "depth", "block"))
+    lacking = [m for m in doubtful if modules.surely_lacks(m, renamed=renamed, renamings=text, most_layers=most)]
     if lacking:
         misfit = any(not _fits(lora, found.shape) for lora, found in _pairs(model, modules))
         yield _foreign_modules(model, base, modules, lacking, of=len(named), misfit=misfit)
@@ -237,7 +239,7 @@ def _resized(model: Model, tensor: Tensor, found: Tensor) -> Finding:
 def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
     """The adapter puts no LoRA on a layer whose weight the base shares with another.
 
-    What it saves whole replaces the layer, and PEFT's merge keeps that; what `ensure_weight_tying` ties stays the same.
+    What it saves whole replaces the layer, and PEFT's merge keeps that.
     """
     base = model.base.model
     values = model.adapter_config.values or {}
@@ -256,7 +258,7 @@ def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
     if shared is None:
         heads = (n for n in base.tensors if n.removesuffix(".weight").rpartition(".")[2] in OUTPUT_NAMES)
         shared = embedding is not None and not any(heads)
-    if trained and shared and not values.get("ensure_weight_tying"):
+    if trained and shared:
         yield finding(
             "adapter-tied-embeddings",
             f"it trains {printable(trained[0])}, a layer whose weight the base shares with another",

@@ -75,16 +75,17 @@ class BaseModules:
         before, number = min(like, key=lambda place: (place[1] != int(split["number"]), place))
         return f"{before}{split['list']}.{number}.{split['rest']}"
 
-    def surely_lacks(self, module: str, *, renamed: bool | None, renamings: str = "") -> bool:
+    def surely_lacks(self, module: str, *, renamed: bool | None, renamings: str = "", most_layers: int = 0) -> bool:
         """Return whether no module of the base can be this one.
 
         `renamed` says whether the library renames what this base stores, None where that is unknown. `renamings` is
-        the text of its renamings: a name that stands there may be the new one of any stored tensor.
+        the text of its renamings: a name that stands there may be the new one of any stored tensor. `most_layers` is
+        the largest number of layers that the base's config states.
         """
         split, like = self._like(module)
         if split is None:
             return False
-        if self.beyond(module) is not None:
+        if self.beyond(module) is not None and (renamed is False or 0 < most_layers <= int(split["number"])):
             return True
         if renamed is False:
             return not any(n == int(split["number"]) and _joins(before, split["before"]) for before, n in like)

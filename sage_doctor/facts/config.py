@@ -23,6 +23,7 @@ _DIVIDED = frozenset(
         "stablelm", "whisper", "xlm-roberta",
     }
 )  # fmt: skip
+_DEEPEST = 3  # a config in a config
 # Their token embedding has rows for images or padding beyond the vocabulary.
 _ROWS_BEYOND = {"mllama": 8, "mllama_text_model": 8, "moshi": 1}
 
@@ -110,6 +111,13 @@ def sizes_named(config: Mapping[str, Any], *, part: str) -> set[int]:
         kinds = [k for s in sources if isinstance(k := s.get("model_type"), str)]
         named |= {v + _ROWS_BEYOND[k] for v in named for k in kinds if k in _ROWS_BEYOND}
     return named
+
+
+def largest_named(config: Mapping[str, Any], parts: tuple[str, ...], depth: int = 0) -> int:
+    """Return the largest integer in a config, or in one inside it, whose key contains one of `parts`; 0 if none."""
+    found = [v for k, v in config.items() if type(v) is int and any(p in k for p in parts)]
+    inner = [v for v in config.values() if isinstance(v, Mapping)] if depth < _DEEPEST else []
+    return max([*found, *(largest_named(v, parts, depth + 1) for v in inner)], default=0)
 
 
 def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

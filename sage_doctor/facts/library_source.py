@@ -83,17 +83,43 @@ def renames_tensors(site_packages: Sequence[Path], config: Mapping[str, Any]) ->
     types = list(_model_types(config))
     if not types or isinstance(config.get("auto_map"), Mapping):
         return None
-    text = renamings(site_packages)
+    text = _renamings(site_packages)
     if not text:
         known = knows_model_type(site_packages, types[0])
         return None if not known else len(types) > 1
+    # Models inside are looked up by their classes, which their configs do not name.
+    return len(types) > 1 or re.search(rf"""["'](?:{_renaming_keys(config)})["']""", text) is not None
+
+
+def renamings(site_packages: Sequence[Path], config: Mapping[str, Any]) -> str:
+    """Return the source of what the installed transformers renames for a model with this config; empty if unknown.
+
+    All of its renamings, where models are inside the model or some of them are not written as a plain list.
+    """
+    text = _renamings(site_packages)
+    if len(list(_model_types(config))) != 1:
+        return text
+    keys, blocks = _renaming_keys(config), ""
+    for _ in range(_DEEPEST):
+        blocks += "".join(re.findall(rf"""["'](?:{keys})["']: \[\n(.*?)^ {{8}}\],$""", text, re.MULTILINE | re.DOTALL))
+        if re.search(rf"""^ +mapping\[["'](?:{keys})["']\] \+?=""", text, re.MULTILINE):
+            return text
+        others = re.findall(rf"""^    ["'](?:{keys})["']: ["'](\w+)["'],$""", text, re.MULTILINE)
+        if not others:
+            break
+        keys = "|".join(map(re.escape, others))
+    return blocks or text
+
+
+def _renaming_keys(config: Mapping[str, Any]) -> str:
+    """Return an expression for the names under which the library lists what it renames in a model with this config."""
     architectures = config.get("architectures")
     named = [a for a in architectures if isinstance(a, str)] if isinstance(architectures, list) else []
     stems = {m[1] for a in named if (m := re.match(r"([A-Z]\w*?)(?:Model|LMHeadModel|For[A-Z]\w*)$", a))}
     classes = "|".join(re.escape(s) for s in stems)
     parts = r"(?:Text|Vision)?(?:Model|Backbone|Encoder|Decoder)|For[A-Z]\w*"
-    keys = "|".join([*map(re.escape, types), *([rf"(?:{classes})(?:{parts})"] if classes else [])])
-    return re.search(rf"""["'](?:{keys})["']""", text) is not None
+    types = map(re.escape, _model_types(config))
+    return "|".join([*types, *([rf"(?:{classes})(?:{parts})"] if classes else [])])
 
 
 def _model_types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
@@ -107,7 +133,7 @@ def _model_types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
                 yield from _model_types(value, depth + 1)
 
 
-def renamings(site_packages: Sequence[Path]) -> str:
+def _renamings(site_packages: Sequence[Path]) -> str:
     """Return the source in which the installed transformers lists what it renames; empty where there is none."""
     return "".join(_text(p / "transformers/conversion_mapping.py") for p in site_packages)
 

@@ -104,7 +104,8 @@ DECLARATIONS = declare(
         code="adapter-base-broken",
         severity="error",
         title="The adapter's base model is broken",
-        cause="An adapter works only on the whole model that it was trained on, and its base is not whole as it stands.",
+        cause="An adapter works only on the whole model that it was trained on, and its base is not whole as it "
+        "stands.",
         remediation="Repair the base first; the finding says what is wrong with it.",
     ),
     Declaration(

@@ -102,6 +102,12 @@ def a_layer_beyond(bench: Bench) -> None:
 
 
 @CASES.passes("check_adapter_targets_in_base")
+def a_layer_that_the_base_may_store_under_another_name(bench: Bench) -> None:
+    a_layer_beyond(bench)
+    write_full(bench.root / "base", audio_config={"model_type": "ears", "encoder_layers": 12})
+
+
+@CASES.passes("check_adapter_targets_in_base")
 def a_layer_made_by_replication(bench: Bench) -> None:
     write_tensors(healthy(bench, layer_replication=[[0, 1], [0, 1]]) / ADAPTER, renamed((".0.", ".1.")))
 
@@ -229,7 +235,7 @@ def lora_on_an_untied_embedding(bench: Bench) -> None:
     write_full(bench.root / "base", tie_word_embeddings=False)
 
 
-@CASES.passes("check_adapter_embeddings")
+@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "embed_tokens", severity="warning")
 def lora_tied_as_the_layers_are(bench: Bench) -> None:
     with_lora_on(bench, EMBEDDING, ensure_weight_tying=True)
 
