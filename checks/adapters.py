@@ -8,7 +8,9 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_fields
+from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.wholeness import summary
+from sage_doctor.findings.adapters import inner_adapter, other_layout
 from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.findings.hub import dangling_blobs, unresolved
 from sage_doctor.findings.repairability import base_choices
@@ -16,6 +18,7 @@ from sage_doctor.findings.restore import bring_back, lfs_pull, with_repair
 from sage_doctor.findings.weights import broken_header
 from sage_doctor.subjects.completeness import own_defects
 from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.needs import quantization_method
 from sage_doctor.system.location import foreign_home
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -24,6 +27,7 @@ ORDER = 100  # of the check files: causes before consequences
 ADAPTER = ("adapter",)
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
 OWN = (*LOCATED, "check_adapter_config", "check_adapter_weights")
+OF_OTHERS = ("mlx", "adapter-hub", "model-config")  # whose directories have no configuration that PEFT can read
 
 
 @check("static", after=LOCATED, kinds=ADAPTER)
@@ -31,6 +35,13 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
     """adapter_config.json is there and describes an adapter."""
     config = model.adapter_config
     file = config.file
+    layout = model.adapter_layout
+    if layout is not None and layout.kind in OF_OTHERS:
+        yield other_layout(model, layout, "adapter-config-missing" if file.missing else "adapter-config-invalid")
+        return
+    if file.missing and layout is not None:
+        yield other_layout(model, layout, "adapter-config-missing")
+        return
     if file.missing:
         yield finding(
             "adapter-config-missing",
@@ -68,6 +79,12 @@ def check_adapter_weights(model: Model) -> Iterator[Finding]:
     """The adapter's weights are there and whole."""
     weights = model.adapter_weights
     if weights.name is None or (weights.node is not None and weights.node.kind in ("missing", "dangling", "loop")):
+        layout = model.adapter_layout
+        if layout is not None and (layout.kind in OF_OTHERS or model.adapter_config.file.missing):
+            raise Blocked("adapter-config-missing" if model.adapter_config.file.missing else "adapter-config-invalid")
+        if layout is not None:
+            yield other_layout(model, layout, "adapter-weights-missing")
+            return
         what = (
             f"{weights.name} is {weights.node.detail}"
             if weights.name and weights.node
@@ -194,8 +211,22 @@ def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
 def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
     """The base model is itself whole, as far as its files show."""
     base = model.base.model
+    if base is not None and base.tree.is_file("adapter_config.json") and base.weights.form == "none":
+        yield inner_adapter(model, base)
+        return
     if base is None or model.siblings.get(base.name) is base:
         raise NotApplicable("the base is examined as a model of its own")
+    method = quantization_method(base)
+    if is_left_over(method, base.tensors.values()):
+        file = base.path / "config.json"
+        yield finding(
+            "config-invalid",
+            f"the base's {printable(str(file))} says that its weights are quantised "
+            f"({printable(method or '')}), and they are not: transformers refuses to load them",
+            evidence={"file": str(file), "quantization": method, "base": str(base.path)},
+            fix=Fix(summary="Remove quantization_config from that config.json: it was left by the model it came from."),
+        )
+        return
     if base.hub is not None and base.hub.dangling:
         yield dangling_blobs(base.hub, model)
         return

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.library_source import knows_quantizer
+from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.rope import rope_faults
 from sage_doctor.findings.restore import companions_back
 from sage_doctor.subjects.model import Model
@@ -18,15 +19,6 @@ ORDER = 82  # of the check files: causes before consequences
 FULL = ("full", "merged")
 BEFORE = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_weights_whole", "check_config")
 _PLAIN = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
-# Methods whose tensors are of these types: without a single one, nothing in the weights is quantised.
-_STORED = {
-    "bitsandbytes_4bit": ("U8", "I8"),
-    "bitsandbytes_8bit": ("I8", "U8"),
-    "gptq": ("I32",),
-    "awq": ("I32",),
-    "aqlm": ("I8", "I16", "U8"),
-    "auto-round": ("I32",),
-}
 
 
 @check("static", after=BEFORE, kinds=FULL)
@@ -38,7 +30,7 @@ def check_quantization(model: Model) -> Iterator[Finding]:
     dtypes = {t.dtype for t in model.tensors.values()}
     named = str(quantization(model).get("quant_method") or method)
     shown = printable(named, limit=60)
-    if dtypes and method in _STORED and not dtypes & set(_STORED[method]):
+    if is_left_over(method, model.tensors.values()):
         yield finding(
             "config-invalid",
             f"config.json says that the weights are quantised ({shown}), but they are plain {_kinds(dtypes)}: its "

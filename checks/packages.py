@@ -42,7 +42,9 @@ def check_model_packages(model: Model, host: Host) -> Iterator[Finding]:
         raise NotApplicable("the sessions' interpreter has no transformers")
     if model.spec is not None:
         yield from unmet(session, model.spec.requires, f"the manifest's table of {printable(model.name, limit=60)}")
-    for what, alternatives in taken_by_files(model):
+    base = model.base.model if model.kind == "adapter" else None
+    of_base = taken_by_files(base) if base is not None and model.siblings.get(base.name) is not base else ()
+    for what, alternatives in (*taken_by_files(model), *((f"its base: {w}", a) for w, a in of_base)):
         if all(session.version_of(name) is None for name in alternatives):
             needed = Needed(name=alternatives[0], versions="", marker="")
             yield lacking(session, needed, what, alternatives=alternatives)

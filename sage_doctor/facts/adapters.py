@@ -19,9 +19,22 @@ from sage_doctor.system.path_info import PathInfo
 
 PREFIX = "base_model.model."
 _LORA = re.compile(
-    r"^(?P<module>.+?)\.lora_(?P<part>A|B|embedding_A|embedding_B|magnitude_vector)(?P<name>\.[^.]+)?(?:\.weight)?$"
+    r"^(?P<module>.+?)\.lora_(?P<part>A|B|embedding_A|embedding_B|magnitude_vector)(?P<name>\.[^.]+)?"
+    r"(?:\.(?:weight|bias))?$"
 )
+# What training wraps a model or its layers in, by the name that it adds to those of all tensors inside.
+WRAPPERS: Mapping[str, str] = {
+    "_orig_mod": "torch.compile",
+    "_fsdp_wrapped_module": "FSDP",
+    "_checkpoint_wrapped_module": "activation checkpointing",
+    "_forward_module": "Lightning",
+    "module": "DistributedDataParallel or DeepSpeed",
+}
+_INSIDE = re.compile(r"(?:^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\.")
+_OUTSIDE = re.compile(r"^(?:base_model\.model\.)?(module)\.(?:module\.)*(?:base_model\.|model\.|transformer\.)")
 _LORA_PARTS = frozenset({"A", "B", "embedding_A", "embedding_B"})
+# How PEFT writes the weight of a module that it saves whole, or of one below a LoRA.
+_SAVED = re.compile(r"(?:\.(?:base_layer|original_module|modules_to_save(?:\.[^.]+)?))?\.weight$")
 MUTATING_INITS = ("pissa", "olora", "loftq", "corda", "lora_ga")
 UNMERGEABLE = frozenset(
     {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "POLY", "XLORA"}
@@ -142,9 +155,34 @@ def lora_tensors(tensors: Iterable[Tensor]) -> list[LoraTensor]:
                     tensor=tensor,
                     module=match["module"].removeprefix(PREFIX),
                     part=match["part"],
-                    adapter_name=name[1:] if name and name != ".weight" else None,
+                    adapter_name=name[1:] if name and name not in (".weight", ".bias") else None,
                 )
             )
+    return found
+
+
+def wrapper_in(name: str) -> str | None:
+    """Return the wrapper that training left in a tensor's name (a key of `WRAPPERS`), or None."""
+    match = _INSIDE.search(name) or _OUTSIDE.match(name)
+    return match[1] if match is not None else None
+
+
+def adapted_modules(names: Iterable[str], prefix: str) -> dict[str, str]:
+    """Return the modules that an adapter changes, without PEFT's prefix, and the name of one tensor of each.
+
+    `prefix` is how the adapter's type begins the names of its tensors, such as `ia3_`.
+    """
+    pattern = re.compile(rf"^{re.escape(PREFIX)}(?P<module>.+?)\.{re.escape(prefix)}")
+    return {match["module"]: name for name in names if (match := pattern.match(name)) is not None}
+
+
+def saved_modules(tensors: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Return the modules whose weight an adapter holds whole, without PEFT's prefix, and that weight."""
+    found = {}
+    for tensor in tensors:
+        name = tensor.name.removeprefix(PREFIX)
+        if name != tensor.name and name.endswith(".weight") and ".lora_" not in name:
+            found[_SAVED.sub("", name)] = tensor
     return found
 
 
@@ -154,30 +192,3 @@ def rank_of(lora: LoraTensor) -> int | None:
     if lora.part not in _LORA_PARTS or len(shape) < 2:
         return None
     return shape[0] if lora.part in ("A", "embedding_A") else shape[1]
-
-
-class BaseModules:
-    """The weight shapes of a base checkpoint by module path, joined to runtime module names by their ends.
-
-    Files name modules with or without the model's outer prefix (`model.`, `transformer.`): a module joins where
-    one path ends with the other at a dot and no second one does so equally well.
-    """
-
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self._shapes = {n.removesuffix(".weight"): t for n, t in tensors.items() if n.endswith(".weight")}
-        self.leaves = frozenset(m.rpartition(".")[2] for m in self._shapes)
-
-    def find(self, module: str) -> Tensor | None:
-        """Return the base tensor of a module's weight, or None where no name or more than one joins."""
-        exact = self._shapes.get(module)
-        if exact is not None:
-            return exact
-        parts = module.split(".")
-        for skipped in range(1, min(len(parts) - 1, 4)):
-            shorter = self._shapes.get(".".join(parts[skipped:]))
-            if shorter is not None:
-                return shorter
-        longer = [
-            t for outer in ("model.", "transformer.", "language_model.") if (t := self._shapes.get(outer + module))
-        ]
-        return longer[0] if len(longer) == 1 else None

@@ -25,6 +25,7 @@ _DIVIDED = frozenset(
     }
 )  # fmt: skip
 _STACK = re.compile(r"\w*(?:encoder|decoder)\w*layers|\w*layers\w*(?:encoder|decoder)\w*", re.ASCII)
+_DEEPEST = 3  # a config in a config
 # Their token embedding has rows for images or padding beyond the vocabulary.
 _ROWS_BEYOND = {"mllama": 8, "mllama_text_model": 8, "moshi": 1}
 
@@ -132,6 +133,13 @@ def additional_rows(config: Mapping[str, Any]) -> int:
 def names_timm(config: Mapping[str, Any]) -> bool:
     """Return whether a config is one of timm, which transformers wraps (its `is_timm_config_dict`)."""
     return "pretrained_cfg" in config
+
+
+def largest_named(config: Mapping[str, Any], parts: tuple[str, ...], depth: int = 0) -> int:
+    """Return the largest integer in a config, or in one inside it, whose key contains one of `parts`; 0 if none."""
+    found = [v for k, v in config.items() if type(v) is int and any(p in k for p in parts)]
+    inner = [v for v in config.values() if isinstance(v, Mapping)] if depth < _DEEPEST else []
+    return max([*found, *(largest_named(v, parts, depth + 1) for v in inner)], default=0)
 
 
 def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

@@ -12,6 +12,7 @@ EMBEDDING_NAMES = (
     "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "tok_embeddings.weight",
     "shared.weight", "token_embedding.weight", "embeddings.weight", "embedding.weight",
 )  # fmt: skip
+OUTPUT_NAMES = frozenset({"lm_head", "embed_out"})  # those of output layers over the vocabulary
 _NOT_TEXT = re.compile(r"(?:vision|visual|image|audio|position|token_type|patch|per_layer|speech|decoder_pos)")
 _LAYER = re.compile(r"^(?:(?:model|transformer|backbone|gpt_neox|base_model|language_model|text_model)\.)*"
                     r"(?:decoder\.)?(?:layers|h|blocks)\.(\d+)\.")  # fmt: skip

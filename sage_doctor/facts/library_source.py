@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sage_doctor.readers.python_source import class_fields, class_values, mapping_keys, parse_file
 from sage_doctor.system.small_text import read_text
@@ -15,6 +15,7 @@ TorchAccelerator = Literal["cuda", "rocm", "cpu"]
 
 _AUTO = "models/auto"
 _TABLES = ("auto_mappings.py", "configuration_auto.py")
+_DEEPEST = 3  # a config in a config
 
 
 def torch_build(version: str | None, site_dirs: Sequence[Path]) -> tuple[str | None, TorchAccelerator | None]:
@@ -72,6 +73,92 @@ def knows_peft_type(site_packages: Sequence[Path], peft_type: str) -> bool | Non
         return True
     known = known_peft_types(tuple(site_packages))
     return None if known is None else peft_type in known
+
+
+def renames_tensors(site_packages: Sequence[Path], config: Mapping[str, Any]) -> bool | None:
+    """Return whether the installed transformers may rename the tensors of a model with this config while it loads.
+
+    None where that cannot be read, or where the model brings its own code. 5.x lists what it renames by model type and
+    by class; 4.x renames only what has a text model inside, in the classes themselves.
+    """
+    types = list(_model_types(config))
+    if not types or isinstance(config.get("auto_map"), Mapping):
+        return None
+    text = _renamings(site_packages)
+    if not text:
+        known = knows_model_type(site_packages, types[0])
+        return None if not known else len(types) > 1
+    # Models inside are looked up by their classes, which their configs do not name.
+    return len(types) > 1 or re.search(rf"""["'](?:{_renaming_keys(config)})["']""", text) is not None
+
+
+def renamings(site_packages: Sequence[Path], config: Mapping[str, Any]) -> str:
+    """Return the source of what the installed transformers renames for a model with this config; empty if unknown.
+
+    All of its renamings, where models are inside the model or some of them are not written as a plain list.
+    """
+    text = _renamings(site_packages)
+    if len(list(_model_types(config))) != 1:
+        return text
+    keys, blocks = _renaming_keys(config), ""
+    for _ in range(_DEEPEST):
+        blocks += "".join(re.findall(rf"""["'](?:{keys})["']: \[\n(.*?)^ {{8}}\],$""", text, re.MULTILINE | re.DOTALL))
+        if re.search(rf"""^ +mapping\[["'](?:{keys})["']\] \+?=""", text, re.MULTILINE):
+            return text
+        others = re.findall(rf"""^    ["'](?:{keys})["']: ["'](\w+)["'],$""", text, re.MULTILINE)
+        if not others:
+            break
+        keys = "|".join(map(re.escape, others))
+    return blocks or text
+
+
+def _renaming_keys(config: Mapping[str, Any]) -> str:
+    """Return an expression for the names under which the library lists what it renames in a model with this config."""
+    architectures = config.get("architectures")
+    named = [a for a in architectures if isinstance(a, str)] if isinstance(architectures, list) else []
+    stems = {m[1] for a in named if (m := re.match(r"([A-Z]\w*?)(?:Model|LMHeadModel|For[A-Z]\w*)$", a))}
+    classes = "|".join(re.escape(s) for s in stems)
+    parts = r"(?:Text|Vision)?(?:Model|Backbone|Encoder|Decoder)|For[A-Z]\w*"
+    types = map(re.escape, _model_types(config))
+    return "|".join([*types, *([rf"(?:{classes})(?:{parts})"] if classes else [])])
+
+
+def _model_types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """Yield the model types that a config names: its own, then those of the models inside it."""
+    own = config.get("model_type")
+    if isinstance(own, str) and own:
+        yield own
+    if depth < _DEEPEST:
+        for value in config.values():
+            if isinstance(value, Mapping):
+                yield from _model_types(value, depth + 1)
+
+
+def _renamings(site_packages: Sequence[Path]) -> str:
+    """Return the source in which the installed transformers lists what it renames; empty where there is none."""
+    return "".join(_text(p / "transformers/conversion_mapping.py") for p in site_packages)
+
+
+def takes_own_weights(site_packages: Sequence[Path]) -> bool | None:
+    """Return whether the installed transformers puts an adapter in a model's directory on the weights there.
+
+    Older releases load the base that the adapter names instead. None where that cannot be read.
+    """
+    sources = [p / "transformers/integrations/peft.py" for p in site_packages]
+    if not any(map(_text, sources)):
+        return None
+    return _says(sources, r"os\.path\.join\(pretrained_model_name_or_path, CONFIG_NAME\)")
+
+
+def tensor_prefix(site_packages: Sequence[Path], peft_type: str) -> str | None:
+    """Return how the installed peft begins the names of this type's tensors (`ia3_`); None where it does not say."""
+    for site_dir in site_packages:
+        source = _text(site_dir / "peft/tuners" / peft_type.lower() / "__init__.py")
+        call = re.search(r"register_peft_method\(([^)]*)\)", source)
+        if call is not None:
+            said = re.search(r"""\bprefix\s*=\s*["'](\w+)["']""", call[1])
+            return said[1] if said is not None else f"{peft_type.lower()}_"
+    return None
 
 
 def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) -> list[str] | None:

@@ -173,10 +173,11 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
 
 def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what the model's files need: a sentence, and the packages of which one is enough."""
+    from sage_doctor.facts.quantization import is_left_over  # noqa: PLC0415 - only where a model states one
     from sage_doctor.subjects.needs import quantization_method  # noqa: PLC0415 - reads the model
 
     method = quantization_method(model)
-    if method is not None and method in _QUANTIZERS:
+    if method is not None and method in _QUANTIZERS and not is_left_over(method, model.tensors.values()):
         shown = printable(method.removesuffix("_4bit").removesuffix("_8bit"))
         yield f"its quantisation ({shown})", _QUANTIZERS[method]
     values = model.config_file.value or {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sage_doctor.errors import UsageError
+from sage_doctor.facts.library_source import takes_own_weights
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.other_programs import is_for_another_program
 from sage_doctor.readers.repo_id import is_snapshot
@@ -52,15 +53,25 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
             raise UsageError(f"no model, role or directory named {shell_quote(target)}{hint}")
         for relative, path in _named(root, found_directory=node.kind == "directory"):
             name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
-            models[name] = Model(
-                name=name,
-                kind=kind_of(path),
-                host=host,
-                reference=ModelPath(text=str(path), path=path),
-                required=relative == "." or not _merely_lies_there(path),
-                siblings=models,
-            )
+            required = relative == "." or not _merely_lies_there(path)
+            models[name] = _model_at(path, name, host, models, required=required)
     return list(models.values())
+
+
+def _model_at(path: Path, name: str, host: Host, models: Mapping[str, Model], *, required: bool) -> Model:
+    """Return the model in a directory.
+
+    One that holds a whole model and an adapter is an adapter where that leads to a base elsewhere. Otherwise
+    transformers takes the weights there and puts the adapter on them.
+    """
+    reference = ModelPath(text=str(path), path=path)
+    kind = kind_of(path)
+    model = Model(name=name, kind=kind, host=host, reference=reference, required=required, siblings=models)
+    if model.kind == "adapter" and model.holds_both and takes_own_weights(host.session.site_packages) is not False:
+        base = model.base.model
+        if base is None or not base.found or base.location.node.inode == model.location.node.inode:
+            return Model(name=name, kind="full", host=host, reference=reference, required=required, siblings=models)
+    return model
 
 
 def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sage_doctor.facts.adapter_layouts import AdapterLayout, read_layout
 from sage_doctor.facts.adapters import AdapterConfig, AdapterWeights, read_adapter_config, read_adapter_weights
 from sage_doctor.facts.bases import Candidate, ResolvedBase, candidates_for, resolve_base
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
@@ -158,6 +159,17 @@ class Model:
     def adapter_weights(self) -> AdapterWeights:
         """The adapter's weight file."""
         return read_adapter_weights(self.tree)
+
+    @cached_property
+    def holds_both(self) -> bool:
+        """Whether the directory holds a whole model and an adapter: transformers puts the second on the first."""
+        adapter = self.tree.is_file("adapter_config.json") and self.adapter_weights.name is not None
+        return adapter and self.tree.is_file("config.json") and self.weights.form != "none"
+
+    @cached_property
+    def adapter_layout(self) -> AdapterLayout | None:
+        """What the directory is instead of an adapter as PEFT writes one."""
+        return read_layout(self.tree, self.adapter_config.file.value)
 
     @cached_property
     def base(self) -> Base:

@@ -8,10 +8,8 @@ import pytest
 from tests.model_directories import (
     ADAPTER,
     LORA,
-    MODEL,
     PROJECTION,
     RANK,
-    VOCABULARY,
     WEIGHTS,
     WIDTH,
     write_adapter,
@@ -31,21 +29,18 @@ def healthy(bench: Bench, **config: Any) -> Path:
 
 @CASES.passes("check_adapter_keys")
 @CASES.passes("check_adapter_rank")
-@CASES.passes("check_adapter_fits_base")
-@CASES.passes("check_adapter_embeddings")
 def whole(bench: Bench) -> None:
     healthy(bench)
 
 
-@CASES.skips("check_adapter_keys", "only LoRA")
+@CASES.passes("check_adapter_keys")
 @CASES.skips("check_adapter_patterns", "only LoRA")
 @CASES.skips("check_adapter_rank", "only LoRA")
-@CASES.skips("check_adapter_fits_base", "only LoRA")
 def of_another_type(bench: Bench) -> None:
     healthy(bench, peft_type="IA3")
 
 
-@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "its tensors do not have LoRA names")
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "do not have LoRA names: they are the weights of a model")
 def names_of_a_full_model(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, WEIGHTS)
 
@@ -53,6 +48,48 @@ def names_of_a_full_model(bench: Bench) -> None:
 @CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "'.default.'")
 def names_with_the_adapters_own(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {n.replace(".weight", ".default.weight"): s for n, s in LORA.items()})
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "'.policy.', the adapter's name")
+def names_with_another_adapters_name(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {n.replace(".weight", ".policy.weight"): s for n, s in LORA.items()})
+
+
+@CASES.passes("check_adapter_keys")
+def names_of_a_bias(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {**LORA, f"{PREFIX}{PROJECTION}.lora_B.bias": (WIDTH,)})
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "'_orig_mod.', which torch.compile added")
+def names_of_a_compiled_model(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {f"_orig_mod.{n}": s for n, s in LORA.items()})
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "'_fsdp_wrapped_module.', which FSDP added")
+def names_of_wrapped_layers(bench: Bench) -> None:
+    wrapped = {n.replace(".0.", ".0._fsdp_wrapped_module."): s for n, s in LORA.items()}
+    write_tensors(healthy(bench) / ADAPTER, wrapped)
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "'module.', which DistributedDataParallel or DeepSpeed")
+def names_of_a_distributed_model(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {f"module.{n}": s for n, s in LORA.items()})
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "the names that mlx-lm gives them")
+def names_of_mlx(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {f"{PROJECTION}.lora_a": (WIDTH, RANK)})
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "kohya's scripts")
+def names_of_kohya(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {"lora_unet_down_blocks_0.lora_down.weight": (RANK, WIDTH)})
+
+
+@CASES.passes("check_adapter_keys")
+def trained_rows_alone(bench: Bench) -> None:
+    rows = f"{PREFIX}model.embed_tokens.token_adapter.trainable_tokens_delta"
+    write_tensors(healthy(bench) / ADAPTER, {rows: (3, WIDTH)})
 
 
 @CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "do not have the prefix")
@@ -78,46 +115,6 @@ def endless_pattern(bench: Bench) -> None:
 @CASES.passes("check_adapter_patterns")
 def usual_patterns(bench: Bench) -> None:
     healthy(bench, rank_pattern={r"layers\.\d+\.self_attn\.q_proj": RANK, "q_proj": RANK}, alpha_pattern={"q_proj": 4})
-
-
-@CASES.finds("check_adapter_fits_base", "adapter-targets-missing", "no modules c_attn")
-def another_architecture(bench: Bench) -> None:
-    write_tensors(healthy(bench) / ADAPTER, {n.replace("q_proj", "c_attn"): s for n, s in LORA.items()})
-
-
-@CASES.finds("check_adapter_fits_base", "adapter-shape-mismatch", f"is 2×12, the base's {PROJECTION}.weight is 8×8")
-def another_width(bench: Bench) -> None:
-    wide = {n: tuple(12 if size == WIDTH else size for size in s) for n, s in LORA.items()}
-    write_tensors(healthy(bench) / ADAPTER, wide)
-
-
-@CASES.skips("check_adapter_fits_base", "quantised")
-def quantised_base(bench: Bench) -> None:
-    write_adapter(bench.here, write_full(bench.root / "base", quantization_config={"bits": 4}))
-
-
-@CASES.skips("check_adapter_fits_base", "no safetensors header")
-@CASES.skips("check_adapter_embeddings", "no base")
-def no_base(bench: Bench) -> None:
-    write_adapter(bench.here, "org/name")
-
-
-@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "embed_tokens", severity="warning")
-def trained_embedding_of_a_tied_base(bench: Bench) -> None:
-    trained = {f"{PREFIX}model.embed_tokens.weight": (VOCABULARY, WIDTH)}
-    write_tensors(healthy(bench) / ADAPTER, {**LORA, **trained})
-
-
-@CASES.passes("check_adapter_embeddings")
-def trained_embedding_of_an_untied_base(bench: Bench) -> None:
-    trained_embedding_of_a_tied_base(bench)
-    write_full(bench.root / "base", tie_word_embeddings=False)
-
-
-@CASES.passes("check_adapter_fits_base")
-def stored_transposed(bench: Bench) -> None:
-    write_tensors(healthy(bench) / ADAPTER, {n: (RANK, 24) if "_A" in n else (WIDTH, RANK) for n in LORA})
-    write_tensors(bench.root / "base" / MODEL, {**WEIGHTS, f"{PROJECTION}.weight": (WIDTH, 24)})
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

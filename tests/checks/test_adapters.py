@@ -8,6 +8,7 @@ import pytest
 
 from tests.model_directories import (
     ADAPTER,
+    CONFIG,
     INDEX,
     MODEL,
     POINTER,
@@ -15,6 +16,7 @@ from tests.model_directories import (
     write_adapter,
     write_cached,
     write_full,
+    write_json,
     write_sharded,
     write_tensors,
 )
@@ -113,6 +115,51 @@ def weights_link_to_nothing(bench: Bench) -> None:
     file.symlink_to("gone")
 
 
+@CASES.finds("check_adapter_weights", "adapter-weights-missing", "the adapter's tensors are in lora.safetensors")
+def weights_under_another_name(bench: Bench) -> None:
+    place = healthy(bench)
+    (place / ADAPTER).rename(place / "lora.safetensors")
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "an adapter of mlx-lm (adapters.safetensors)")
+@CASES.skips("check_adapter_weights", "blocked by adapter-config-invalid")
+def of_mlx(bench: Bench) -> None:
+    place = healthy(bench, peft_type=None, fine_tune_type="lora", lora_parameters={"rank": 2}, model="org/name")
+    (place / ADAPTER).rename(place / "adapters.safetensors")
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "the `adapters` library")
+@CASES.skips("check_adapter_weights", "blocked by adapter-config-invalid")
+def of_adapter_hub(bench: Bench) -> None:
+    bench.here.mkdir()
+    write_json(bench.here / "adapter_config.json", {"config": {}, "model_class": "BertModel", "model_name": "bert"})
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "the config.json of a model (model_type llama)")
+def of_the_configuration_of_a_model(bench: Bench) -> None:
+    write_json(healthy(bench) / "adapter_config.json", CONFIG)
+
+
+@CASES.finds(
+    "check_adapter_config", "adapter-config-missing", "of a training run; its adapters are in directories below"
+)
+@CASES.skips("check_adapter_weights", "blocked by adapter-config-missing")
+def of_a_training_run(bench: Bench) -> None:
+    base = write_full(bench.root / "base")
+    for step in (9, 10):
+        write_adapter(bench.here / f"checkpoint-{step}", base)
+    bench.manifest(MANIFEST, "a")
+
+
+@CASES.finds("check_adapter_weights", "adapter-weights-missing", "below it: policy, checkpoint-10")
+@CASES.passes("check_adapter_config")
+def of_a_training_run_with_its_configuration(bench: Bench) -> None:
+    place = healthy(bench)
+    for name in ("checkpoint-10", "policy"):
+        write_adapter(place / name, bench.root / "base")
+    (place / ADAPTER).unlink()
+
+
 @CASES.finds("check_adapter_weights", "adapter-weights-pickle", "adapter_model.bin", severity="warning")
 def pickle_alone(bench: Bench) -> None:
     place = healthy(bench)
@@ -199,6 +246,22 @@ def base_of_the_manifest_not_downloaded(bench: Bench) -> None:
 def base_of_the_manifest(bench: Bench) -> None:
     healthy(bench, base_model_name_or_path=None)
     bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "full"\npath = "base"\n', "a")
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "is itself an adapter of /no/such/base")
+def base_is_an_adapter(bench: Bench) -> None:
+    write_adapter(bench.here, write_adapter(bench.root / "inner", "/no/such/base"))
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "is itself an adapter")
+def base_of_the_manifest_is_an_adapter(bench: Bench) -> None:
+    base_is_an_adapter(bench)
+    bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "adapter"\npath = "inner"\n', "a")
+
+
+@CASES.finds("check_adapter_base_sound", "config-invalid", "quantised (bitsandbytes, 4 bit), and they are not")
+def base_said_to_be_quantised(bench: Bench) -> None:
+    write_adapter(bench.here, write_full(bench.root / "base", quantization_config={"load_in_4bit": True}))
 
 
 @CASES.finds("check_adapter_base_sound", "adapter-base-broken", "config.json is missing")

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.model_directories import MODEL, POINTER, VOCABULARY, WIDTH, edit_json, write_adapter, write_full
+from tests.model_directories import (
+    MODEL,
+    POINTER,
+    VOCABULARY,
+    WIDTH,
+    edit_json,
+    write_adapter,
+    write_full,
+)
 
 from .cases import SESSION, Bench, Case, Cases
 
@@ -27,6 +35,7 @@ def with_transformers(bench: Bench, *types: str) -> None:
 @CASES.passes("check_config_possible")
 @CASES.passes("check_custom_code")
 @CASES.passes("check_config_fits_weights")
+@CASES.passes("check_config_quantization")
 @CASES.skips("check_config_type", "could not be read")
 def whole(bench: Bench) -> None:
     write_full(bench.here)

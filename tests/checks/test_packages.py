@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.library_sources import write_library
-from tests.model_directories import edit_json, write_full
+from tests.model_directories import MODEL, WEIGHTS, edit_json, write_adapter, write_full, write_tensors
 
 from .cases import SESSION, Bench, Case, Cases
 
@@ -137,6 +137,20 @@ def quantised_by_gptq_with_the_older_package(bench: Bench) -> None:
 @CASES.finds("check_model_packages", "package-missing", "its quantisation (bitsandbytes) needs bitsandbytes")
 def quantised_by_bitsandbytes_of_old(bench: Bench) -> None:
     quantised(bench, {"load_in_4bit": True})
+    write_tensors(bench.here / MODEL, {**WEIGHTS, "model.layers.0.mlp.up_proj.weight.absmax": (2,)})
+
+
+@CASES.passes("check_model_packages")
+def said_to_be_quantised_by_bitsandbytes(bench: Bench) -> None:
+    quantised(bench, {"quant_method": "bitsandbytes", "load_in_4bit": True})
+
+
+@CASES.finds("check_model_packages", "package-missing", "its base: its quantisation (bitsandbytes) needs bitsandbytes")
+def on_a_base_quantised_by_bitsandbytes(bench: Bench) -> None:
+    base = write_full(bench.root / "base", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    write_tensors(base / MODEL, {**WEIGHTS, "model.layers.0.mlp.up_proj.weight.absmax": (2,)})
+    write_adapter(bench.here, base)
+    having(bench)
 
 
 @CASES.passes("check_model_packages")

@@ -101,7 +101,9 @@ def test_tree(examined: Corpus) -> None:
 def test_healthy_trees(examined: Corpus, name: str) -> None:
     """Whole trees of healthy models, their every value read: exit code 0, no error and no warning."""
     run = examined.run(name)
-    assert [f for f in (run.report or {})["findings"] if f["severity"] != "info"] == []
+    warned = {case.name.rpartition("/")[2] for case in CASES if case.name.startswith("stock/") and case.codes}
+    found = [f for f in (run.report or {})["findings"] if f["severity"] != "info"]
+    assert [f for f in found if f["severity"] == "error" or f["subject"] not in warned] == []
     assert run.exit_code == 0
 
 

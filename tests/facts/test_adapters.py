@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from checks import adapter_tensors as checks
+from checks import adapter_base, adapter_tensors
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapters import (
-    BaseModules,
     lora_tensors,
     rank_of,
     read_adapter_config,
     read_adapter_weights,
 )
+from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import read_tree
@@ -120,7 +120,12 @@ def assert_sound(trained: Trained) -> None:
 
 def reported(trained: Trained) -> list[str]:
     messages: list[str] = []
-    for check in (checks.check_adapter_keys, checks.check_adapter_rank, checks.check_adapter_fits_base):
+    for check in (
+        adapter_tensors.check_adapter_keys,
+        adapter_tensors.check_adapter_rank,
+        adapter_base.check_adapter_targets_in_base,
+        adapter_base.check_adapter_fits_base,
+    ):
         with contextlib.suppress(NotApplicable):
             messages += [f.message for f in check(trained.model)]
     return messages

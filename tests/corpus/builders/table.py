@@ -30,8 +30,16 @@ def _already_there(_: Bench) -> None:
     """The stock is built before every other case."""
 
 
+# A session that does not resize the base by the tokenizer beside the adapter cannot load it.
+_WARNED = {"lora-resized": ("adapter-shape-mismatch",)}
 STOCK = tuple(
-    Case(name=f"stock/{name}", outcome="healthy", build=_already_there, shows="loads")
+    Case(
+        name=f"stock/{name}",
+        outcome="warning" if name in _WARNED else "healthy",
+        codes=_WARNED.get(name, ()),
+        build=_already_there,
+        shows="loads",
+    )
     for name in (*stock.RECIPES, *trained.TRAININGS)
 )
 _TABLES = (

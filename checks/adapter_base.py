@@ -1,0 +1,270 @@
+"""An adapter's tensors against the base: by name, by shape, and where the base ties two layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.adapters import UNMERGEABLE, LoraTensor, adapted_modules, lora_tensors, saved_modules
+from sage_doctor.facts.base_modules import BaseModules
+from sage_doctor.facts.config import largest_named
+from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor
+from sage_doctor.facts.library_source import renames_tensors, renamings, tensor_prefix
+from sage_doctor.findings.candidates import table
+from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.subjects.model import Model
+from sage_doctor.text import join_limited, printable, shell_quote
+
+ORDER = 112  # of the check files: causes before consequences
+
+ADAPTER = ("adapter",)
+WITH_BASE = (
+    "check_path",
+    "check_hub",
+    "check_hub_blobs",
+    "check_adapter_config",
+    "check_adapter_weights",
+    "check_weights_readable",
+    "check_adapter_keys",
+    "check_adapter_patterns",
+    "check_adapter_base",
+    "check_adapter_base_sound",
+    "check_weights_present",
+    "check_weights_whole",
+    "check_shards_present",
+    "check_shard_index",
+    "check_config",
+)
+MATRIX = 2
+# Tasks whose models have no output layer over the vocabulary.
+WITHOUT_OUTPUT = frozenset({"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"})
+
+
+@check("static", after=(*WITH_BASE, "check_adapter_rank"), kinds=ADAPTER)
+def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
+    """The base has the modules that the adapter changes."""
+    base = _base_with_header(model)
+    config = model.adapter_config
+    named = _modules(model)
+    modules = BaseModules(base.tensors)
+    doubtful = [m for m in named if modules.find(m) is None and not config.adapts_parameters(m)]
+    if not doubtful or (config.values or {}).get("layer_replication"):
+        return
+    places = model.host.session.site_packages
+    values = base.config_file.value or {}
+    renamed = renames_tensors(places, values)
+    text = renamings(places, values) if renamed is not False else ""
+    most = largest_named(values, ("layer", "depth", "block"))
+    lacking = [m for m in doubtful if modules.surely_lacks(m, renamed=renamed, renamings=text, most_layers=most)]
+    if lacking:
+        misfit = any(not _fits(lora, found.shape) for lora, found in _pairs(model, modules))
+        yield _foreign_modules(model, base, modules, lacking, of=len(named), misfit=misfit)
+
+
+@check("static", after=(*WITH_BASE, "check_adapter_rank", "check_adapter_targets_in_base"), kinds=ADAPTER)
+def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
+    """The adapter's tensors have the shapes of the base's."""
+    base = _base_with_header(model)
+    if base.config.quantized:
+        raise NotApplicable("the base is quantised: its stored shapes are not those of its modules")
+    modules = BaseModules(base.tensors)
+    config = model.adapter_config
+    prompt = model.tensors.get("prompt_embeddings")
+    width = base.config.hidden_size
+    if prompt is not None and width and len(prompt.shape) == MATRIX and config.peft_type == "PROMPT_TUNING":
+        if prompt.shape[1] != width:
+            yield _misfit(model, prompt, f"{base.config.model_type} of hidden size {width}", 1)
+        return
+    wrong = [(t.module, t.tensor, found) for t, found in _pairs(model, modules) if not _fits(t, found.shape)]
+    prefix = tensor_prefix(model.host.session.site_packages, "IA3") if config.peft_type == "IA3" else None
+    for module, name in adapted_modules(model.tensors, prefix).items() if prefix else ():
+        if (found := modules.find(module)) is not None and len(found.shape) == MATRIX:
+            wrong += [] if model.tensors[name].elements in found.shape else [(module, model.tensors[name], found)]
+    embeddings = _embeddings(base)
+    for module, tensor in saved_modules(model.tensors.values()).items():
+        if module.rpartition(".")[2] in embeddings and (found := _same_or_tied(modules, module, base)) is not None:
+            wrong += [] if tensor.shape == found.shape else [(module, tensor, found)]
+    if not wrong:
+        return
+    rows = [(t, b) for m, t, b in wrong if m.rpartition(".")[2] in embeddings and _other_rows(t, b)]
+    if len(rows) == len(wrong):
+        yield _resized(model, *rows[0])
+        return
+    module, tensor, found = next(w for w in wrong if (w[1], w[2]) not in rows)
+    yield _misfit(model, tensor, f"the base's {printable(found.name)} is {_shape(found.shape)}", len(wrong))
+
+
+def _base_with_header(model: Model) -> Model:
+    base = model.base.model
+    if model.adapter_weights.pickle:
+        raise NotApplicable("the weights are a pickle, which is not opened")
+    if base is None or base.weights.form not in ("single", "sharded"):
+        raise NotApplicable("the base has no safetensors header to compare with")
+    return base
+
+
+def _modules(model: Model) -> Mapping[str, str]:
+    """Return the modules that the adapter changes, and the name of one tensor of each."""
+    kind = model.adapter_config.peft_type or ""
+    if kind == "LORA":
+        return {t.module: t.tensor.name for t in lora_tensors(model.tensors.values())}
+    prefix = tensor_prefix(model.host.session.site_packages, kind) if kind not in UNMERGEABLE else None
+    if prefix is None:
+        raise NotApplicable("the names of this type's tensors are not known here")
+    return adapted_modules(model.tensors, prefix)
+
+
+def _pairs(model: Model, modules: BaseModules) -> Iterator[tuple[LoraTensor, Tensor]]:
+    """Yield the adapter's LoRA matrices and the base's weight of each."""
+    config = model.adapter_config
+    for lora in lora_tensors(model.tensors.values()) if config.peft_type == "LORA" else ():
+        if not config.adapts_parameters(lora.module) and (found := modules.find(lora.module)) is not None:
+            yield lora, found
+
+
+def _misfit(model: Model, tensor: Tensor, what: str, count: int) -> Finding:
+    return finding(
+        "adapter-shape-mismatch",
+        f"{printable(tensor.name)} is {_shape(tensor.shape)}, {what}"
+        + (f" ({count} tensors in all)" if count > 1 else ""),
+        evidence={"tensors": [tensor.name], "count": count, "base": str(model.base.model and model.base.model.path)},
+        fix=_other_base(model),
+    )
+
+
+def _fits(lora: LoraTensor, base: tuple[int, ...]) -> bool:
+    """Whether a LoRA matrix fits a weight. GPT-2's Conv1D stores its weight transposed, so either side may match."""
+    shape = lora.tensor.shape
+    if len(shape) != MATRIX or len(base) != MATRIX:
+        return True
+    free = shape[1] if lora.part in ("A", "embedding_A") else shape[0]
+    return free in base
+
+
+def _embeddings(base: Model) -> frozenset[str]:
+    """Return the last parts of the names of the base's token embedding and output layer."""
+    embedding = embedding_tensor(base.tensors)
+    own = [embedding.name.removesuffix(".weight").rpartition(".")[2]] if embedding is not None else []
+    return OUTPUT_NAMES | frozenset(own)
+
+
+def _same_or_tied(modules: BaseModules, module: str, base: Model) -> Tensor | None:
+    """Return the base's tensor of an embedding or output layer; where the latter is not stored, it is the former."""
+    found = modules.find(module)
+    if found is None and module.rpartition(".")[2] in OUTPUT_NAMES and base.config.tied_embeddings is not False:
+        return embedding_tensor(base.tensors)
+    return found
+
+
+def _other_rows(tensor: Tensor, found: Tensor) -> bool:
+    """Whether a tensor differs from the base's in the number of tokens only."""
+    return len(tensor.shape) == len(found.shape) == MATRIX and (
+        tensor.shape[1] == found.shape[1] or ".lora_" in tensor.name
+    )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(str(n) for n in shape)
+
+
+def _other_base(model: Model) -> Fix:
+    """Return the fix for an adapter that was trained on another base than it is put on."""
+    where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
+    return Fix(
+        summary=f"Name the base that the adapter was trained on ({where}). Matching shapes do not prove that it is the "
+        "right one."
+    )
+
+
+def _foreign_modules(
+    model: Model, base: Model, modules: BaseModules, names: Sequence[str], *, of: int, misfit: bool
+) -> Finding:
+    """Return the finding for modules that the base surely lacks. The adapter has `of` in all.
+
+    `misfit` says that others do not have the base's shapes, which PEFT would complain about first.
+    """
+    evidence = {"modules": list(names[:50]), "count": len(names), "base": str(base.path)}
+    leaves = sorted({n.rpartition(".")[2] for n in names})
+    layers = next((count for n in names if (count := modules.beyond(n)) is not None), None)
+    if layers is not None:
+        beyond = next(n for n in names if modules.beyond(n) is not None)
+        what = f"the base has {layers} layers, and {len(names)} of the adapter's {of} modules are beyond them"
+        code = "adapter-shape-mismatch" if misfit else "adapter-keys-unmatched"
+        return finding(code, f"{what}: {printable(beyond)}", evidence=evidence, fix=_other_base(model))
+    unknown = [leaf for leaf in leaves if leaf not in modules.parts]
+    if len(names) == of and unknown:
+        return finding(
+            "adapter-targets-missing",
+            f"the base has no modules {join_limited(unknown)}",
+            evidence={**evidence, "targets": unknown[:50], "base_has": sorted(modules.leaves)[:50]},
+            fix=_other_base(model),
+        )
+    whose = "none of the adapter's modules" if len(names) == of else f"{of - len(names)} of the adapter's {of} modules"
+    stored = modules.example(names[0])
+    there = f"; the base has {printable(stored)}" if stored else ""
+    return finding(
+        "adapter-keys-unmatched",
+        f"the base has {whose}; it lacks {join_limited(list(names), most=2)}{there}",
+        evidence=evidence,
+        fix=Fix(
+            summary="If names were changed on saving, save the adapter again with PeftModel.save_pretrained(). "
+            + _other_base(model).summary
+        ),
+    )
+
+
+def _resized(model: Model, tensor: Tensor, found: Tensor) -> Finding:
+    """Return the finding for an embedding or output layer of another number of tokens than the base has."""
+    rows = tensor.shape[1] if "embedding_A" in tensor.name else tensor.shape[0]
+    have = found.shape[0]
+    words = "tokens were added in training" if rows > have else "the vocabulary was cut in training"
+    own = model.tokenizer.highest_id
+    loads = own is not None and own + 1 == rows
+    alone = " AutoPeftModel does that by itself, by the tokenizer beside the adapter." if loads else ""
+    return finding(
+        "adapter-shape-mismatch",
+        f"{printable(tensor.name)} has {rows} rows, the base's {printable(found.name)} has {have}: {words}",
+        severity="warning" if loads else None,
+        evidence={"tensors": [tensor.name], "rows": rows, "base_rows": have},
+        fix=Fix(
+            summary=f"Call resize_token_embeddings({rows}) on the base before the adapter is put on it, or merge the "
+            f"two.{alone}",
+            commands=(f"sage-doctor merge {shell_quote(model.path)}",),
+        ),
+    )
+
+
+@check("static", after=WITH_BASE, kinds=ADAPTER)
+def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
+    """The adapter puts no LoRA on a layer whose weight the base shares with another.
+
+    What it saves whole replaces the layer, and PEFT's merge keeps that.
+    """
+    base = model.base.model
+    values = model.adapter_config.values or {}
+    if base is None:
+        raise NotApplicable("there is no base")
+    if str(values.get("task_type")) in WITHOUT_OUTPUT:
+        raise NotApplicable("a model of this task has no output layer over the vocabulary")
+    embeddings = _embeddings(base)
+    trained = sorted(
+        t.tensor.name
+        for t in lora_tensors(model.tensors.values())
+        if t.module.rpartition(".")[2] in embeddings and not any(p.isdigit() for p in t.module.split("."))
+    )
+    embedding = embedding_tensor(base.tensors)
+    shared = base.config.tied_embeddings
+    if shared is None:
+        heads = (n for n in base.tensors if n.removesuffix(".weight").rpartition(".")[2] in OUTPUT_NAMES)
+        shared = embedding is not None and not any(heads)
+    if trained and shared:
+        yield finding(
+            "adapter-tied-embeddings",
+            f"it trains {printable(trained[0])}, a layer whose weight the base shares with another",
+            evidence={"tensors": trained[:20]},
+            fix=Fix(
+                summary="Run sessions on base and adapter together, or merge with `sage-doctor merge`, which "
+                "unties the two layers.",
+            ),
+        )

@@ -1,0 +1,30 @@
+"""A quantisation that config.json states, against the weights beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from sage_doctor.readers.safetensors_header import Tensor
+
+# Methods whose tensors are of these types: without a single one, nothing in the weights is quantised.
+_STORED: Final = {
+    "bitsandbytes_4bit": ("U8", "I8"),
+    "bitsandbytes_8bit": ("I8", "U8"),
+    "gptq": ("I32",),
+    "awq": ("I32",),
+    "aqlm": ("I8", "I16", "U8"),
+    "auto-round": ("I32",),
+}
+
+
+def is_left_over(method: str | None, tensors: Iterable[Tensor]) -> bool:
+    """Return whether weights of a quantisation by `method` are not quantised at all.
+
+    transformers takes such a file for a broken one: what is stored in 16 bits is quantised by a load only if the caller
+    asks for it, not if config.json says that it is done.
+    """
+    if method not in _STORED:
+        return False
+    dtypes = {t.dtype for t in tensors}
+    return bool(dtypes) and not dtypes & set(_STORED[method])
