@@ -29,8 +29,13 @@ class MessagePattern:
 
     @classmethod
     def of(cls, declaration: Declaration, text: str, *, sure: bool) -> MessagePattern:
-        """Return the pattern `text` of a declaration made ready. A blank in it stands for any white space."""
+        """Return the pattern `text` of a declaration made ready.
+
+        A blank in it stands for any white space. Where it begins or ends with a letter, a word begins or ends.
+        """
         lowered = re.sub(r"\\.|\(\?P<\w+>|[A-Z]+", lambda m: m[0] if m[0][0] in "\\(" else m[0].lower(), text)
+        lowered = (r"\b" if lowered[0].isalpha() else "") + lowered
+        lowered += r"\b" if re.search(r"(?<!\\)[a-z]$", lowered) else ""
         literal = "".join(_literals(_parsed(lowered)))
         source = lowered.replace(" ", r"\s").encode()
         return cls(
@@ -38,7 +43,7 @@ class MessagePattern:
             sure=sure,
             compiled=re.compile(source, re.DOTALL | re.MULTILINE),
             words=frozenset(w.encode() for w in _whole_words(literal)),
-            letters=sum(c.isalpha() for c in literal),
+            letters=sum(not c.isspace() and c != _OPEN for c in literal),
             has_said="(?P<said>" in text,
         )
 
