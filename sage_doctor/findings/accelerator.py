@@ -125,10 +125,10 @@ DECLARATIONS = declare(
         "session runs.",
         shows=(
             r"CUDA is not available.{0,80}?CPU",
-            r"(falling|fall) back to (the )?CPU",
+            r"(GPU|CUDA|MPS|ROCm|Vulkan) .{0,160}?(falling|fall|fell) back to (run on )?(the )?CPU",
+            r"warning: no usable GPU found, --gpu-layers option will be ignored",
             r"no CUDA device is available\. Quantization and inference will run on the CPU",
             r"Using .{0,20}?quantized models requires a GPU or XPU, we will default",
-            r"no compatible GPUs were discovered",
         ),
     ),
 )

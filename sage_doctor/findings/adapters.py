@@ -47,7 +47,7 @@ DECLARATIONS = declare(
             r"Can't find weights for .{1,400}? in .{1,400}? or in the Hugging Face Hub",
             r"adapter model file not found in",
             r"Loading lora .{1,100}? failed: No adapter found for",
-            r"(?<!\S)\S{1,400} doesn't contain tensors$",
+            r"… doesn't contain tensors$",
         ),
         may_show=(
             r"(peft_model|save_and_load)\.py\".{0,3000}?(?P<said>Repo id must be in the form)",
@@ -181,7 +181,7 @@ DECLARATIONS = declare(
             r"Missing key\(s\) in state_dict: \"base_model\.model\.",
             r"Unexpected key\(s\) in state_dict: \"base_model\.model\.",
             r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
-            r"(?<!\S)\S{1,300} is unsupported LoRA weight",
+            r"… is unsupported LoRA weight",
         ),
     ),
     Declaration(
@@ -193,7 +193,6 @@ DECLARATIONS = declare(
         remediation="Run it as an adapter, or merge with `sage-doctor merge`, which writes both tensors or refuses.",
         shows=(
             r"Model (with|has) `tie_word_embeddings=True` and .{0,200}? part of the adapter",
-            r"ensure_weight_tying=True but the model does not have tied weights",
             r"Model with `tie_word_embeddings=True` and the tied_target_modules",
         ),
     ),
@@ -204,7 +203,7 @@ DECLARATIONS = declare(
         cause="Adapters initialised with PiSSA, OLoRA, CorDA, LoftQ or LoRA-GA change the base's own weights. On the "
         "original base, or beside a second adapter, the result is garbage.",
         remediation="Use the residual base saved in training, or convert the adapter to plain LoRA when saving it.",
-        shows=(r"init_lora_weights.{0,200}?(pissa|olora|corda|loftq|lora_ga)",),
+        shows=(r"init_lora_weights['\x22]?[=:] ?['\x22](pissa|olora|corda|loftq|lora_ga)",),
     ),
     Declaration(
         code="adapter-unmergeable",

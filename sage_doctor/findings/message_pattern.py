@@ -12,6 +12,7 @@ from sage_doctor.findings.declaration import Declaration
 
 # Letters in lower case, everything else a blank: what is left are the words of a text.
 _LETTERS: Final = bytes(c if 97 <= c <= 122 else c + 32 if 65 <= c <= 90 else 32 for c in range(256))
+_FILLED_IN: Final = r"(?<![^\s\x22'`])[^\s\x22'`]{1,300}"
 _BOUNDARY: Final = " "
 _OPEN: Final = "\0"  # where a word may go on
 
@@ -31,11 +32,13 @@ class MessagePattern:
     def of(cls, declaration: Declaration, text: str, *, sure: bool) -> MessagePattern:
         """Return the pattern `text` of a declaration made ready.
 
-        A blank in it stands for any white space. Where it begins or ends with a letter, a word begins or ends.
+        A blank in it stands for any white space, and `…` for a word that the program fills in. Where it begins or
+        ends with a letter, a word begins or ends.
         """
         lowered = re.sub(r"\\.|\(\?P<\w+>|[A-Z]+", lambda m: m[0] if m[0][0] in "\\(" else m[0].lower(), text)
         lowered = (r"\b" if lowered[0].isalpha() else "") + lowered
         lowered += r"\b" if re.search(r"(?<!\\)[a-z]$", lowered) else ""
+        lowered = lowered.replace("…", _FILLED_IN)
         literal = "".join(_literals(_parsed(lowered)))
         source = lowered.replace(" ", r"\s").encode()
         return cls(

@@ -17,8 +17,8 @@ DECLARATIONS = declare(
         shows=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '[/~]",
             r"Incorrect path_or_model_id: '[/~.]",
-            r"(?<!\S)\S{1,400} is not a local folder and is not a valid model identifier",
-            r"(?<!\S)\S{1,400} is not a local folder or a valid repository name",
+            r"… is not a local folder and is not a valid model identifier",
+            r"… is not a local folder or a valid repository name",
             r"failed to open GGUF file '.{1,400}?' \(No such file or directory\)",
             r"Invalid repository ID or local directory specified: '[/~.]",
         ),
@@ -88,7 +88,7 @@ DECLARATIONS = declare(
         remediation="Copy config.json from the model this one was made from, or fetch the model again.",
         shows=(
             r"Unrecognized model in .{1,400}? Should have a `model_type` key",
-            r"(?<!\S)\S{1,400} does not appear to have a file named config\.json",
+            r"… does not appear to have a file named config\.json",
             r"Invalid repository ID or local directory specified: '",
         ),
         may_show=(r"Can't load the configuration of '",),

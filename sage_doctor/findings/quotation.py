@@ -7,30 +7,32 @@ a colon, the name of the exception. Everything else that stands before it makes 
 from __future__ import annotations
 
 import re
-
+from collections.abc import Iterator
 
 _MOST_BEFORE = 2_000
 
 # How lines of documents, comments, replies and listings begin. A shell that is a login shell calls itself `-bash`.
 _MARKED = re.compile(rb"(#|//|/\*|\*\s|[-+>|]\s|\d{1,3}[.)]\s|\.\.\s|\+\S|<!--)")
-# `grep -n`: file, number and text without a blank between them. A file that is itself a log is what it says.
+# `grep -n`: file, number and text without a blank between them, and any line of source code except the warning that
+# Python gives there. A file that is itself a log is what it says.
 _GREP = re.compile(
-    rb"(?:[\w@.+~-]{0,80}[:/]){0,30}[\w@.+~-]{1,120}\.(?!log\b|out\b|err\b|txt\b)\w{1,8}[:-]\d{1,7}[:-](?=\S)"
+    rb"(?:[\w@.+~-]{0,80}[:/]){0,30}[\w@.+~-]{1,120}\."
+    rb"(?:(?!log\b|out\b|err\b|txt\b)\w{1,8}[:-]\d{1,7}[:-](?=\S)"
+    rb"|(?:py|md|rst|go|rs|sh|js|ts|toml|json|ya?ml|html|ipynb)[:-]\d{1,7}[:-](?! \w{0,60}Warning: ))"
 )
-_DOCUMENT = re.compile(rb"\S{1,400}\.(md|rst|adoc|ipynb|html|tex)[:-](\d{1,7}[:-])?")
 # The value of a field whose name says that it is a message, and an exception as Python shows it in a list or a log.
 _SAYING = re.compile(
     rb"(\b(msg|message|err|errors?|error_message|detail|details|reason|stderr|stdout|output|exc|exc_info|exception|cause"
-    rb"|log|line|body|traceback|text_payload)\\?[\"']?\s?[=:]\s?\[?\s?\\?"
-    rb"|(?<!raise )(?<!throw )(?<!new )(?<!return )\b\w{0,60}(error|exception|warning|refused|timeout|exit)\()$",
-    re.IGNORECASE,
+    rb"|log|line|traceback|text_payload)(=|\\?[\"']?:\s?)[\[(]?\\?"
+    rb"|(?<![\w.])(?<!raise )(?<!throw )(?<!new )(?<!return )[\w.]{0,120}?[A-Z]\w{0,60}(Error|Exception|Warning|Refused"
+    rb"|Timeout|Exit)\()$"
 )
 # What a line begins with that is a program's own message to its end: an exception's class, a level in capitals.
 _MESSAGE = re.compile(
     rb"(\b[\w.]{0,120}(Error|Exception|Warning|Refused)|\b[Ee]rror|\bfatal|\bwarning)( \([^)\n]{0,80}\))?: |"
     rb"\b(ERROR|CRITICAL|FATAL|WARN|WARNING|SEVERE)\b"
 )
-# A message follows a colon, a bracket, a dash or the like, a level, or stands at the beginning; never a word of a sentence.
+# A message follows a colon, a bracket, a dash or a level, or stands at the beginning; never a word of a sentence.
 _IN_SENTENCE = re.compile(rb"([a-z]{2,}|\b[aAI])['\w]{0,3}[,;]?\s$")
 _LEVEL = re.compile(rb"(^|[^a-z] ?)\b(error|err|warn|warning|info|fatal|critical|debug|trace|notice)\s$")
 _SOMEBODY = re.compile(
@@ -38,13 +40,23 @@ _SOMEBODY = re.compile(
     re.IGNORECASE,
 )
 
-_BLOCKS = (
-    re.compile(rb"^(?P<mark>```|~~~)[^\n]{0,60}\n.{0,20000}?^(?P=mark)`{0,3}\s*$", re.DOTALL | re.MULTILINE),
-    re.compile(rb"[=(,\[] ?[rfbRFB]{0,2}(?P<mark>\"\"\"|''').{0,20000}?(?P=mark)", re.DOTALL),
-    re.compile(
-        rb"^@@ -\d{1,9}(,\d{1,9})? \+\d{1,9}[^\n]{0,300}\n([^\n]{0,2000}\n){0,400}?(?=^diff |^@@ |\Z)", re.MULTILINE
-    ),
+# Before an apostrophe stands a word; before a quotation mark at most the letter that says what kind of string it is.
+_APOSTROPHE = re.compile(rb"(?<![\w\"'])(?![rfbuRFBU]{1,2}$)\w{1,80}$|\w{3,80}$")
+# What begins like this is a document, a program or a change to one, from end to end.
+_DOCUMENT_START = re.compile(
+    rb"\s*(#{1,6} |#!|diff --git |<!DOCTYPE|<html|<\?xml|import \w|from [\w.]{1,80} import |package \w|#include |\"\"\"|//)"
 )
+_TRACEBACK = re.compile(rb"^Traceback \(most recent call last\):", re.MULTILINE)
+
+_MOST_QUOTED = 20_000
+_FENCE = re.compile(rb"^(```|~~~)([^\n]{0,80})$", re.MULTILINE)
+_STRING = re.compile(rb"[=(,\[]\s?[rfbRFB]{0,2}(\"\"\"|\x27\x27\x27)")
+_HUNK = re.compile(rb"^@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@", re.MULTILINE)
+
+
+def is_document(start: bytes) -> bool:
+    """Return whether a text that begins like this is a document or source code: what it names has not happened."""
+    return bool(_DOCUMENT_START.match(start)) and not _TRACEBACK.search(start)
 
 
 def quoted_ranges(plain: bytes) -> list[tuple[int, int]]:
@@ -52,32 +64,46 @@ def quoted_ranges(plain: bytes) -> list[tuple[int, int]]:
 
     A text that is itself one fenced block, as pasted from a report, is no quotation.
     """
-    fences, strings, hunks = _BLOCKS
-    found: list[tuple[int, int]] = []
-    if b"```" in plain or b"~~~" in plain:
-        found += [m.span() for m in fences.finditer(plain) if m.start() > 0]
-    if b'"""' in plain or b"'''" in plain:
-        found += [m.span() for m in strings.finditer(plain)]
-    if b"@@ -" in plain:
-        found += [m.span() for m in hunks.finditer(plain)]
+    found = list(_fenced(plain)) if b"```" in plain or b"~~~" in plain else []
+    for match in _STRING.finditer(plain):
+        end = plain.find(match[1], match.end(), match.end() + _MOST_QUOTED)
+        found += [(match.start(), end)] if end >= 0 else []
+    for match in _HUNK.finditer(plain):
+        rest = plain[match.end() : match.end() + _MOST_QUOTED].split(b"\n")
+        lines = rest[: 1 + sum(1 if count is None else int(count) for count in match.groups())]
+        found.append((match.start(), match.end() + sum(len(line) + 1 for line in lines)))
     return found
+
+
+def _fenced(plain: bytes) -> Iterator[tuple[int, int]]:
+    opened: re.Match[bytes] | None = None
+    for match in _FENCE.finditer(plain):
+        if opened is None or match[2].strip():
+            opened = match
+            continue
+        if match[1] == opened[1]:
+            if 0 < opened.start() and match.end() - opened.start() < _MOST_QUOTED:
+                yield opened.start(), match.end()
+            opened = None
 
 
 def is_quoted(before: bytes) -> bool:
     """Return whether what stands on a line before a message makes the message a quotation."""
     before = before[-_MOST_BEFORE:]
     begun = _MESSAGE.search(before)
-    return _is_quoted(before) and not (begun and not _is_quoted(before[: begun.start()]))
+    if begun and not _is_quotation(before[: begun.start()]):
+        return before.count(b"`") % 2 == 1
+    return _is_quotation(before)
 
 
-def _is_quoted(before: bytes) -> bool:
+def _is_quotation(before: bytes) -> bool:
     if not before.strip():
         return False
-    if _MARKED.match(before) or _GREP.match(before) or _DOCUMENT.match(before):
+    if _MARKED.match(before) or _GREP.match(before):
         return True
     opened = _open_quote(before)
     if opened is not None:
-        return not _SAYING.search(before[:opened])
+        return before[opened] == ord("`") or not _SAYING.search(before[:opened])
     if _IN_SENTENCE.search(before) and not _LEVEL.search(before):
         return True
     return bool(_SOMEBODY.search(before))
@@ -86,15 +112,10 @@ def _is_quoted(before: bytes) -> bool:
 def _open_quote(before: bytes) -> int | None:
     """Return where a quotation begins that is still open at the end, or None."""
     opened: int | None = None
-    mark = 0
     for at, char in enumerate(before):
-        if char not in b"\"'`":
-            continue
         if opened is not None:
-            if char == mark:
+            if char == before[opened]:
                 opened = None
-        elif (
-            char != 0x27 or at == 0 or not before[at - 1 : at].isalnum()
-        ):  # 0x27: an apostrophe in a word opens nothing
-            opened, mark = at, char
+        elif char in b'"`' or (char == ord("'") and not _APOSTROPHE.search(before[:at])):
+            opened = at
     return opened

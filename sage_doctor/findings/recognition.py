@@ -10,15 +10,17 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from sage_doctor.findings.catalogue import declarations
 from sage_doctor.findings.declaration import Declaration
 from sage_doctor.findings.message_pattern import MessagePattern, words_of
-from sage_doctor.findings.quotation import is_quoted, quoted_ranges
+from sage_doctor.findings.quotation import is_document, is_quoted, quoted_ranges
 
 BLOCK = 1 << 16
 _OVERLAP = 1 << 12  # longer than what any pattern spans
 _MOST_LINE = 2_000
+_MOST_QUOTED = 50  # occurrences that are quotations, before a window is taken for one
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
 _LINE_ENDS = re.compile(rb"[ \t\v\f]*[\r\n]\s*")
@@ -54,6 +56,8 @@ def recognise(parts: Iterable[bytes]) -> list[Recognised]:
     """
     found: dict[str, Recognised] = {}
     for number, window in _windows(parts):
+        if number == 1 and is_document(window):
+            break
         for one in _in_window(window, number, found):
             old = found.get(one.known.code)
             if old is None or one.order < old.order:
@@ -89,7 +93,7 @@ def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iter
     plain = plain_text(window)
     lowered, quoted = plain.lower(), quoted_ranges(plain)
     for pattern in wanted:
-        for match in pattern.compiled.finditer(lowered):
+        for match in islice(pattern.compiled.finditer(lowered), _MOST_QUOTED):
             at = match.start("said") if pattern.has_said else match.start()
             start = plain.rfind(b"\n", 0, at) + 1
             if any(first <= at < last for first, last in quoted) or is_quoted(plain[start:at]):

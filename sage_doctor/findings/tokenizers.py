@@ -18,7 +18,7 @@ DECLARATIONS = declare(
             r"Can't load a .{0,60}?tokenizer from '",
             r"cannot find tokenizer vocab in model file",
             r"cannot find tokenizer merges in model file",
-            r"(?<!\S)\S{1,400} does not appear to have a file named tokenizer(_config)?\.json",
+            r"… does not appear to have a file named tokenizer(_config)?\.json",
         ),
     ),
     Declaration(

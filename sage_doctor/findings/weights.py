@@ -27,11 +27,11 @@ DECLARATIONS = declare(
         "machine that has them, or download them.",
         shows=(
             r"Error no file named .{1,300}?found in directory",
-            r"(?<!\S)\S{1,400} does not appear to have a file named (pytorch_model\.bin|model\.safetensors)",
+            r"… does not appear to have a file named (pytorch_model\.bin|model\.safetensors)",
             r"Can't load the model for '",
             r"Cannot find any model weights with `",
             r"No model weights found in: `",
-            r"(?<!\S)\S{1,400} is not a folder containing a `\.index\.json` file or a",
+            r"… is not a folder containing a `\.index\.json` file or a",
             r"Neither a state dict nor checkpoint files were found",
         ),
     ),
@@ -166,10 +166,10 @@ DECLARATIONS = declare(
         remediation="Fetch the shards that the finding lists; the others need not be fetched again.",
         shows=(
             r"No such file or directory:? .{0,400}?-\d{5}-of-\d{5}\.(safetensors|bin)",
-            r"(?<!\S)\S{1,400} does not appear to have a file named \S{1,200}-\d{5}-of-\d{5}\.",
+            r"… does not appear to have a file named \S{1,200}-\d{5}-of-\d{5}\.",
             (
-                r"(?<!\S)\S{1,400} does not appear to have a file named \S{1,200} which is required "
-                r"according to the checkpoint index"
+                r"… does not appear to have a file named \S{1,200} which is required according to the "
+                r"checkpoint index"
             ),
             r"failed to load GGUF split from",
         ),
@@ -279,7 +279,7 @@ DECLARATIONS = declare(
         shows=(
             r"Some weights of \S{1,100} were not initialized from the model checkpoint",
             r"newly initialized: \[",
-            r"(?<!\S)\S{1,300} \| MISSING \|",
+            r"… \| MISSING \|",
             r"Following weights were not initialized from checkpoint",
             r"missing tensor '",
             r"This checkpoint seem corrupted\. The tied weights mapping",
@@ -296,7 +296,7 @@ DECLARATIONS = declare(
         "head that you do not use.",
         shows=(
             r"Some weights of the model checkpoint at .{1,400}? were not used",
-            r"(?<!\S)\S{1,300} \| UNEXPECTED \|",
+            r"… \| UNEXPECTED \|",
             r"wrong number of tensors; expected \d{1,9}, got \d{1,9}",
             r"Unexpected key\(s\) in state_dict: \"(?!base_model)",
         ),
