@@ -23,8 +23,7 @@ DECLARATIONS = declare(
         remediation="Install the vendor's build again, and keep pip from replacing it with `--no-deps` or a "
         "constraints file.",
         shows=(
-            r"Torch not compiled with CUDA enabled",
-            r"Torch not compiled with MPS enabled",
+            *(r"Torch not compiled with CUDA enabled", r"Torch not compiled with MPS enabled"),
             r"PyTorch was compiled without CUDA support",
             r"Method '\w{1,80}' not available in CPU-only version of bitsandbytes",
             r"The installed version of bitsandbytes was compiled without GPU support",
@@ -39,24 +38,16 @@ DECLARATIONS = declare(
         remediation="Check the driver, and that the session's user can open the device files (groups `video` and "
         "`render`). A reboot helps if the device is gone.",
         shows=(
-            r"No CUDA GPUs are available",
-            r"Found no NVIDIA driver on your system",
-            r"no CUDA-capable device is detected",
-            r"CUDA unknown error",
-            r"NVRM: No NVIDIA (GPU|PCI devices) found",
-            r"No NVIDIA devices probed",
-            r"fallen off the bus",
-            r"Failed to infer device type",
-            r"No devices were found$",
-            r"No GPU found\. A GPU is needed",
-            r"No GPU or XPU found\. A GPU or XPU is needed",
-            r"GPU is required to (run|quantize)",
+            *(r"No CUDA GPUs are available", r"Found no NVIDIA driver on your system"),
+            *(r"no CUDA-capable device is detected", r"CUDA unknown error"),
+            *(r"NVRM: No NVIDIA (GPU|PCI devices) found", r"No NVIDIA devices probed", r"fallen off the bus"),
+            *(r"Failed to infer device type", r"No devices were found$", r"No GPU found\. A GPU is needed"),
+            *(r"No GPU or XPU found\. A GPU or XPU is needed", r"GPU is required to (run|quantize)"),
             r"with a model not initialized on GPU and with no GPU available",
             r"CUDA error: invalid device ordinal",
             r"Unable to determine the device handle for GPU\S{0,40}: ",
             r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]",
-            r"nvidia-container-cli: initialization error",
-            r"Current node has no \w{1,12} available",
+            *(r"nvidia-container-cli: initialization error", r"Current node has no \w{1,12} available"),
         ),
     ),
     Declaration(
@@ -70,8 +61,7 @@ DECLARATIONS = declare(
         shows=(
             r"Failed to initialize NVML: Driver Not Loaded",
             r"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver",
-            r"module nvidia not found",
-            r"could not insert 'nvidia'",
+            *(r"module nvidia not found", r"could not insert 'nvidia'"),
         ),
     ),
     Declaration(
@@ -81,11 +71,9 @@ DECLARATIONS = declare(
         cause="The device files exist, but their mode keeps this user out.",
         remediation="Add the user to the group that owns them (`video`, `render`) and log in again.",
         shows=(
-            r"/dev/nv\w{1,40}.{0,80}?Permission denied",
-            r"NvRmMemInitNvmap failed with Permission denied",
+            *(r"/dev/nv\w{1,40}.{0,80}?Permission denied", r"NvRmMemInitNvmap failed with Permission denied"),
             r"Failed to initialize NVML: Insufficient Permissions",
-            r"/dev/dri/\w{1,20}.{0,80}?Permission denied",
-            r"Unable to open /dev/kfd",
+            *(r"/dev/dri/\w{1,20}.{0,80}?Permission denied", r"Unable to open /dev/kfd"),
         ),
     ),
     Declaration(
@@ -105,15 +93,12 @@ DECLARATIONS = declare(
         remediation="Reboot after a driver upgrade. Otherwise upgrade the driver, or install a torch that was built "
         "for it.",
         shows=(
-            r"The NVIDIA driver on your system is too old",
-            r"CUDA driver version is insufficient",
+            *(r"The NVIDIA driver on your system is too old", r"CUDA driver version is insufficient"),
             r"Driver/library version mismatch",
             r"system has unsupported display driver / cuda driver combination",
-            r"forward compatibility was attempted on non supported HW",
-            r"NVRM: API mismatch: the client",
+            *(r"forward compatibility was attempted on non supported HW", r"NVRM: API mismatch: the client"),
             r"the provided PTX was compiled with an unsupported toolchain",
-            r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
-            r"Error 804: forward compatibility",
+            *(r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", r"Error 804: forward compatibility"),
         ),
     ),
     Declaration(

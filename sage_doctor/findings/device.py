@@ -63,10 +63,13 @@ DECLARATIONS = declare(
         remediation="Read the library's message in the finding. Restart the device or the machine if it worked before.",
         shows=(
             r"NVRM: Xid \(",
-            (
-                r"CUDA error: (unspecified launch failure|an illegal memory access|uncorrectable ECC "
-                r"error|misaligned address|hardware stack error|the launch timed out and was terminated|an illegal instruction)"
-            ),
+            r"CUDA error: unspecified launch failure",
+            r"CUDA error: an illegal memory access",
+            r"CUDA error: uncorrectable ECC error",
+            r"CUDA error: misaligned address",
+            r"CUDA error: hardware stack error",
+            r"CUDA error: the launch timed out and was terminated",
+            r"CUDA error: an illegal instruction",
             r"all CUDA-capable devices are busy or unavailable",
             r"NCCL error in: ",
             r"Watchdog caught collective operation timeout",

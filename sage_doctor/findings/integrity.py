@@ -15,8 +15,9 @@ DECLARATIONS = declare(
         remediation="Fetch the file again. If it happens twice, check the disk and the memory.",
         shows=(
             r"Consistency check failed: file should be of size",
-            r"checksum\W.{0,40}?mismatch",
-            r"sha256\W.{0,40}?mismatch",
+            r"checksum mismatch",
+            r"checksum does not match",
+            r"sha256 mismatch",
             r"hash mismatch:",
             r"digest mismatch, file must be downloaded again",
         ),

@@ -190,8 +190,8 @@ DECLARATIONS = declare(
         code="port-taken",
         severity="error",
         title="Another program has the service's port",
-        cause="The service ends at once because its address is in use: an older instance still runs, or another program "
-        "took the port.",
+        cause="The service ends at once because its address is in use: an older instance still runs, or another "
+        "program took the port.",
         remediation="`ss -ltnp` shows who has it. End the old instance, or give the service another port.",
         shows=(
             r"\[Errno 98\] .{0,80}?address already in use",

@@ -146,7 +146,7 @@ DECLARATIONS = declare(
             r"Unknown quantization method: \S{1,80} Must be one of",
             r"unsupported model format$",
         ),
-        may_show=(r"KeyError: '[a-z0-9]{2,20}(_[a-z0-9]{1,20}){0,3}'$",),
+        may_show=(r"KeyError: '[a-z0-9_]{2,40}'$",),
     ),
     Declaration(
         code="custom-code",

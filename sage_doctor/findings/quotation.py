@@ -44,7 +44,8 @@ _SOMEBODY = re.compile(
 _APOSTROPHE = re.compile(rb"(?<![\w\"'])(?![rfbuRFBU]{1,2}$)\w{1,80}$|\w{3,80}$")
 # What begins like this is a document, a program or a change to one, from end to end.
 _DOCUMENT_START = re.compile(
-    rb"\s*(#{1,6} |#!|diff --git |<!DOCTYPE|<html|<\?xml|import \w|from [\w.]{1,80} import |package \w|#include |\"\"\"|//)"
+    rb"\s*(#{1,6} |#!|diff --git |<!DOCTYPE|<html|<\?xml|import \w|from [\w.]{1,80} import |package \w|#include "
+    rb"|\"\"\"|//)"
 )
 _TRACEBACK = re.compile(rb"^Traceback \(most recent call last\):", re.MULTILINE)
 
@@ -82,7 +83,7 @@ def _fenced(plain: bytes) -> Iterator[tuple[int, int]]:
             opened = match
             continue
         if match[1] == opened[1]:
-            if 0 < opened.start() and match.end() - opened.start() < _MOST_QUOTED:
+            if opened.start() > 0 and match.end() - opened.start() < _MOST_QUOTED:
                 yield opened.start(), match.end()
             opened = None
 

@@ -20,10 +20,11 @@ from sage_doctor.findings.quotation import is_document, is_quoted, quoted_ranges
 BLOCK = 1 << 16
 _OVERLAP = 1 << 12  # longer than what any pattern spans
 _MOST_LINE = 2_000
+_BEFORE, _AFTER = 3_000, 500
 _MOST_QUOTED = 50  # occurrences that are quotations, before a window is taken for one
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
-_LINE_ENDS = re.compile(rb"[ \t\v\f]*[\r\n]\s*")
+_LINE_ENDS = re.compile(rb" ?[\r\n]\s*")
 _BLANKS = re.compile(rb"[ \t\v\f]+")
 _LONG_WORD = re.compile(rb"(\S{500})(?=\S)")
 
@@ -36,6 +37,7 @@ class Recognised:
     sure: bool  # the line is characteristic of it; otherwise it has likelier causes as well
     number: int  # of the line, from one
     line: str
+    around: str  # the text before it, and some after it
     letters: int  # of the message that are always the same: how specific it is
 
     @property
@@ -104,6 +106,7 @@ def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iter
                 sure=pattern.sure,
                 number=number + place,
                 line=line,
+                around=plain[max(0, at - _BEFORE) : at + _AFTER].decode("utf-8", "replace"),
                 letters=pattern.letters,
             )
             break
@@ -131,8 +134,8 @@ def plain_text(text: bytes) -> bytes:
 
     What a pattern repeats is short then, so that searching takes time in proportion to the text.
     """
-    one_line_end = _LINE_ENDS.sub(b"\n", _ANSI.sub(b"", text).lstrip())
-    return _LONG_WORD.sub(rb"\1\v", _BLANKS.sub(b" ", one_line_end))
+    one_blank = _BLANKS.sub(b" ", _ANSI.sub(b"", text))
+    return _LONG_WORD.sub(rb"\1\v", _LINE_ENDS.sub(b"\n", one_blank).lstrip())
 
 
 @cache
