@@ -13,7 +13,7 @@ from sage_doctor.findings.declaration import Declaration
 # Letters in lower case, everything else a blank: what is left are the words of a text.
 _LETTERS: Final = bytes(c if 97 <= c <= 122 else c + 32 if 65 <= c <= 90 else 32 for c in range(256))
 _FILLED_IN: Final = r"(?<![^\s\x22'`])[^\s\x22'`]{1,300}"
-_BOUNDARY: Final = " "
+_BOUNDARY: Final = "\1"
 _OPEN: Final = "\0"  # where a word may go on
 
 
@@ -25,6 +25,7 @@ class MessagePattern:
     sure: bool
     compiled: re.Pattern[bytes]
     words: frozenset[bytes]  # whole words that every match has
+    phrase: bytes  # the longest run of characters that every match has, with a blank for any white space
     letters: int  # the least number of given letters in a match
     has_said: bool  # a group `said` is the message, what comes before it is where it must be said
 
@@ -46,7 +47,8 @@ class MessagePattern:
             sure=sure,
             compiled=re.compile(source, re.DOTALL | re.MULTILINE),
             words=frozenset(w.encode() for w in _whole_words(literal)),
-            letters=sum(not c.isspace() and c != _OPEN for c in literal),
+            phrase=max(re.split(f"[{_OPEN}{_BOUNDARY}]", literal), key=len).encode(),
+            letters=sum(c not in (_OPEN, _BOUNDARY, " ") for c in literal),
             has_said="(?P<said>" in text,
         )
 

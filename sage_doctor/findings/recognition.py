@@ -17,16 +17,18 @@ from sage_doctor.findings.declaration import Declaration
 from sage_doctor.findings.message_pattern import MessagePattern, words_of
 from sage_doctor.findings.quotation import is_document, is_quoted, quoted_ranges
 
-BLOCK = 1 << 16
+BLOCK = 1 << 13
 _OVERLAP = 1 << 12  # longer than what any pattern spans
 _MOST_LINE = 2_000
 _BEFORE, _AFTER = 3_000, 500
 _MOST_QUOTED = 50  # occurrences that are quotations, before a window is taken for one
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
-_LINE_ENDS = re.compile(rb" ?[\r\n]\s*")
-_BLANKS = re.compile(rb"[ \t\v\f]+")
-_LONG_WORD = re.compile(rb"(\S{500})(?=\S)")
+# What is not one blank or one line break already: most of a text is, and is passed over.
+_BLANKS = re.compile(rb"[ \t\v\f]{2,}|[\t\v\f]")
+_LINE_ENDS = re.compile(rb"(?: [\r\n]|\r)\s*|\n\s+")
+_LONG_WORD = re.compile(rb"(?<!\S)\S{501,}")
+_MOST_WORD = re.compile(rb"\S{500}(?=\S)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,10 @@ def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iter
     if not wanted:
         return
     plain = plain_text(window)
-    lowered, quoted = plain.lower(), quoted_ranges(plain)
+    lowered = plain.lower()
+    in_one_line = lowered.replace(b"\n", b" ").replace(b"\v", b" ")
+    wanted = [p for p in wanted if p.phrase in in_one_line]
+    quoted = quoted_ranges(plain) if wanted else []
     for pattern in wanted:
         for match in islice(pattern.compiled.finditer(lowered), _MOST_QUOTED):
             at = match.start("said") if pattern.has_said else match.start()
@@ -135,7 +140,8 @@ def plain_text(text: bytes) -> bytes:
     What a pattern repeats is short then, so that searching takes time in proportion to the text.
     """
     one_blank = _BLANKS.sub(b" ", _ANSI.sub(b"", text))
-    return _LONG_WORD.sub(rb"\1\v", _LINE_ENDS.sub(b"\n", one_blank).lstrip())
+    one_line_end = _LINE_ENDS.sub(b"\n", one_blank).lstrip()
+    return _LONG_WORD.sub(lambda word: _MOST_WORD.sub(rb"\g<0>\v", word[0]), one_line_end)
 
 
 @cache
