@@ -68,7 +68,7 @@ DECLARATIONS = declare(
         shows=(
             r"\"message\\?\" ?: ?\\?\"Loading model\\?\"",
             r"503 .{0,60}?Loading model$",
-            r"\ALoading model\W{0,4}\Z",
+            r"\ALoading model\s?\Z",
             r"'message': 'Loading model'",
         ),
     ),

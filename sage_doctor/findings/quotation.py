@@ -12,7 +12,7 @@ from collections.abc import Iterator
 _MOST_BEFORE = 2_000
 
 # How lines of documents, comments, replies and listings begin. A shell that is a login shell calls itself `-bash`.
-_MARKED = re.compile(rb"(#|//|/\*|\*\s|[-+>|]\s|\d{1,3}[.)]\s|\.\.\s|\+\S|<!--)")
+_MARKED = re.compile(rb"(#|//|/\*|\*\s|[->|]\s|\d{1,3}[.)]\s|\.\.\s|\+|<!--)")
 # `grep -n`: file, number and text without a blank between them, and any line of source code except the warning that
 # Python gives there. A file that is itself a log is what it says.
 _GREP = re.compile(

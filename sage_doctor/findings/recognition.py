@@ -82,9 +82,13 @@ def _windows(parts: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    kept = b""
     for part in parts:
-        for start in range(0, len(part), BLOCK):
-            yield part[start : start + BLOCK]
+        kept += part
+        whole = len(kept) - len(kept) % BLOCK
+        yield from (kept[start : start + BLOCK] for start in range(0, whole, BLOCK))
+        kept = kept[whole:]
+    yield kept
 
 
 def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iterator[Recognised]:
