@@ -18,7 +18,8 @@ DECLARATIONS = declare(
         code="adapter-config-invalid",
         severity="error",
         title="adapter_config.json cannot be used",
-        cause="The file is not a JSON object, or the sessions' PEFT does not know its peft_type.",
+        cause="The file is not a JSON object, has a peft_type that the sessions' PEFT does not know, or is no "
+        "adapter's: a full model's configuration ends with an unexpected `_name_or_path`.",
         remediation="Restore the file from where the adapter was trained.",
         shows=(
             r"peft/(config|mapping\w*)\.py\".{0,2000}?(?P<said>(KeyError|json\.decoder\.JSONDecodeError))",
@@ -150,8 +151,9 @@ DECLARATIONS = declare(
         code="adapter-targets-missing",
         severity="error",
         title="The base has none of the adapter's target modules",
-        cause="The layers that the adapter changes do not exist in this base: it was trained on another architecture.",
-        remediation="Find the base it was trained on.",
+        cause="The layers that the adapter changes do not exist in this base: it was trained on another architecture, "
+        "or with another transformers, which builds routers and experts from modules that PEFT cannot adapt.",
+        remediation="Find the base it was trained on, and the versions of transformers and peft.",
         shows=(
             r"Target modules .{1,800}? not found in the base model",
             r"No modules were targeted for adaptation",
@@ -171,7 +173,7 @@ DECLARATIONS = declare(
         severity="error",
         title="The adapter's weights are not applied to the base",
         cause="PEFT skips tensors whose names it does not expect, with one warning at most: the model behaves like its "
-        "base.",
+        "base. A module of modules_to_save that the file does not have ends in a bare KeyError.",
         remediation="Rename the tensors to `base_model.model.….lora_A.weight`, or save the adapter again with PEFT's "
         "save_pretrained.",
         shows=(

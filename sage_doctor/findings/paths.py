@@ -97,7 +97,8 @@ DECLARATIONS = declare(
         code="config-invalid",
         severity="error",
         title="config.json cannot be used",
-        cause="The file is not a JSON object, or its sizes contradict each other. The usual reasons are a byte-order "
+        cause="The file is not a JSON object, its sizes contradict each other, or it calls weights quantized that are "
+        "not. The usual reasons are a byte-order "
         "mark, a download that was cut off, or a Git LFS pointer.",
         remediation="Restore config.json from the model's source. Edit it by hand only if the finding names the line.",
         shows=(

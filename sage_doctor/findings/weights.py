@@ -56,11 +56,9 @@ DECLARATIONS = declare(
         "that saved a login or error page.",
         remediation="Delete the file and fetch it again. Its first line shows what the server sent instead.",
         shows=(
-            *(r"invalid header deserialization", r"invalid header start", r"InvalidHeaderStart"),
-            *(r"InvalidHeader", r"InvalidHeaderDeserialization", r"invalid UTF-8 in header"),
-            *(r"invalid JSON in header", r"invalid load key, '<'"),
-            *(r"invalid magic characters: '.{0,40}?', expected 'GGUF'", r"invalid file magic$"),
-            r"Invalid magic number; corrupt file\?",
+            *(r"invalid header start", r"InvalidHeaderStart", r"InvalidHeader", r"invalid UTF-8 in header"),
+            *(r"invalid load key, '<'", r"invalid magic characters: '.{0,40}?', expected 'GGUF'"),
+            *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
         ),
         may_show=(r"header too large", r"HeaderTooLarge"),
     ),
@@ -108,7 +106,8 @@ DECLARATIONS = declare(
         remediation="Fetch the file again. If the source has the same fault, convert it again with a current "
         "safetensors.",
         shows=(
-            *(r"InvalidOffset", r"TensorInvalidInfo", r"invalid offset for tensor"),
+            *(r"InvalidOffset", r"TensorInvalidInfo", r"InvalidHeaderDeserialization"),
+            *(r"invalid JSON in header", r"invalid header deserialization", r"invalid offset for tensor"),
             r"invalid shape, data type, or offset for tensor",
             *(r"overflow computing buffer size from shape and/or element type", r"ValidationOverflow"),
             r"The safetensors archive passed at .{1,400}? does not contain the valid metadata",
