@@ -48,6 +48,8 @@ DECLARATIONS = declare(
             r"Unable to determine the device handle for GPU\S{0,40}: ",
             r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]",
             *(r"nvidia-container-cli: initialization error", r"Current node has no \w{1,12} available"),
+            r"CUDA driver initialization failed, you might not have a CUDA gpu",
+            r"Failed to initialize NVML: Unknown Error",
         ),
     ),
     Declaration(
@@ -99,6 +101,7 @@ DECLARATIONS = declare(
             *(r"forward compatibility was attempted on non supported HW", r"NVRM: API mismatch: the client"),
             r"the provided PTX was compiled with an unsupported toolchain",
             *(r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", r"Error 804: forward compatibility"),
+            r"nvidia-container-cli: requirement error: unsatisfied condition: cuda",
         ),
     ),
     Declaration(

@@ -185,6 +185,7 @@ DECLARATIONS = declare(
             r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
             r"… is unsupported LoRA weight",
         ),
+        may_show=(r"KeyError: '[\w.]{1,200}\.weight'",),
     ),
     Declaration(
         code="adapter-tied-embeddings",

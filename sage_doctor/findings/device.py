@@ -78,6 +78,7 @@ DECLARATIONS = declare(
             r"HIP error: \w{1,20}",
             r"RmInitAdapter failed",
             r"CUDA error: unknown error",
+            r"Error 802: system not yet initialized",
         ),
     ),
     Declaration(

@@ -53,6 +53,7 @@ DECLARATIONS = declare(
             r"Structure needs cleaning$",
             r"\[Errno 121\] Remote I/O error",
             r"\[Errno 112\] Host is down",
+            r"\[Errno 19\] No such device",
             r"I/O error, dev \w{1,40}, sector \d{1,20}",
             r"EXT4-fs error \(device \S{1,60}\)",
             r"nfs: server \S{1,200} not responding",
@@ -164,6 +165,7 @@ DECLARATIONS = declare(
             r"x509: certificate signed by unknown authority",
             r"dial tcp: lookup \S{1,200}.{0,60}?: (no such host|server misbehaving)",
             r"\[Errno 110\] Connection timed out",
+            r"Couldn't reach https?://\S{1,200}",
         ),
         may_show=(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
     ),
@@ -177,6 +179,7 @@ DECLARATIONS = declare(
         "LimitNPROC=, TasksMax=) or the container (--ulimit, --shm-size).",
         shows=(
             r"\[Errno 24\] Too many open files",
+            r"\[Errno 23\] Too many open files in system",
             r"too many open files$",
             r"RuntimeError: can't start new thread",
             r"\[Errno 11\] Resource temporarily unavailable",

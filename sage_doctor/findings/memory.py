@@ -38,6 +38,7 @@ DECLARATIONS = declare(
             r"not enough space in the (buffer to allocate|context's memory pool \()",
             r"cannot meet free memory target",
             r"failed to fit params to free device memory",
+            r"unable to mmap \d{1,20} bytes from file",
         ),
     ),
     Declaration(

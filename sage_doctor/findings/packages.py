@@ -61,6 +61,8 @@ DECLARATIONS = declare(
             r"No package metadata was found for",
             r"llama-server binary not found",
             r"Please install \S{1,60} (library|with|via|by) ",
+            r"Failed to find C compiler\. Please specify",
+            r"Cannot instantiate this tokenizer from a slow version",
         ),
     ),
     Declaration(
@@ -107,6 +109,7 @@ DECLARATIONS = declare(
             r"failed to load model: this GGUF file version",
             r"Unsupported GGUF version",
             r"Native support for nf4 .{0,40}?was removed",
+            r"\S{1,80} is required for a normal functioning of this module, but found",
         ),
     ),
 )

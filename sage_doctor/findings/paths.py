@@ -21,6 +21,8 @@ DECLARATIONS = declare(
             r"… is not a local folder or a valid repository name",
             r"failed to open GGUF file '.{1,400}?' \(No such file or directory\)",
             r"Invalid repository ID or local directory specified: '[/~.]",
+            r"failed to open \S{1,300}\.gguf: No such file",
+            r"unable to open file <.{1,400}?> in read-only mode: No such file",
         ),
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name'",

@@ -48,6 +48,7 @@ DECLARATIONS = declare(
             *(r"Main process exited, code=dumped, status=", r"double free or corruption"),
             *(r"terminate called after throwing an instance of", r"GGML_ASSERT\(.{1,300}?\) failed"),
             *(r"died from signal \d{1,2}", r"exited with exitcode -\d{1,2}"),
+            *(r"died with <Signals\.SIG\w{1,8}: \d{1,2}>", r"exitcode: -\d{1,2} \(pid: "),
         ),
         may_show=(r"Segmentation fault", r"Bus error", r"Illegal instruction"),
     ),
@@ -74,6 +75,9 @@ DECLARATIONS = declare(
             *(r"CUBLAS_STATUS_ALLOC_FAILED", r"std::bad_alloc"),
             r"Some modules are dispatched on the CPU or the disk\. Make sure you have enough GPU RAM",
             *(r"RESOURCE_EXHAUSTED: Out of memory", r"failed to allocate memory$"),
+            r"A process of this unit has been killed by the OOM killer",
+            r"Detected \d{1,6} oom_kill events? in",
+            r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Killed",
         ),
     ),
     Declaration(

@@ -43,6 +43,8 @@ DECLARATIONS = declare(
             r"The `unk_id` is larger than vocabulary size",
             r"Missing \[UNK\] token from the vocabulary",
             r"TypeError: not a string$",
+            r"could not parse ModelProto from",
+            r"\[model_proto->ParseFromArray\(",
         ),
         may_show=(
             r"expected value at line 1 column 1",

@@ -59,6 +59,7 @@ DECLARATIONS = declare(
             *(r"invalid header start", r"InvalidHeaderStart", r"InvalidHeader", r"invalid UTF-8 in header"),
             *(r"invalid load key, '<'", r"invalid magic characters: '.{0,40}?', expected 'GGUF'"),
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
+            r"file in archive is not in a subdirectory",
         ),
         may_show=(r"header too large", r"HeaderTooLarge"),
     ),
@@ -88,6 +89,7 @@ DECLARATIONS = declare(
             r"tensor .{1,200}? offset\+size \(\d{1,20}\) exceeds file size",
             r"unexpected EOF, expected \d{1,20} more bytes. The file might be corrupted",
         ),
+        may_show=(r"Unable to load weights from (pytorch )?checkpoint file for '",),
     ),
     Declaration(
         code="weights-oversized",
@@ -249,6 +251,7 @@ DECLARATIONS = declare(
             r"This checkpoint seem corrupted\. The tied weights mapping",
             r"Missing key\(s\) in state_dict: \"(?!base_model)",
         ),
+        may_show=(r"KeyError: '[\w.]{1,200}\.weight'",),
     ),
     Declaration(
         code="weights-keys-unexpected",
