@@ -22,7 +22,13 @@ DECLARATIONS = declare(
         "happens whenever a package asks for a newer torch.",
         remediation="Install the vendor's build again, and keep pip from replacing it with `--no-deps` or a "
         "constraints file.",
-        shows=(r"Torch not compiled with (CUDA|MPS) enabled",),
+        shows=(
+            *(r"Torch not compiled with CUDA enabled", r"Torch not compiled with MPS enabled"),
+            r"PyTorch was compiled without CUDA support",
+            r"Method '\w{1,80}' not available in CPU-only version of bitsandbytes",
+            r"The installed version of bitsandbytes was compiled without GPU support",
+            r"Attempting to deserialize object on a CUDA device but torch\.cuda\.is_available\(\) is False",
+        ),
     ),
     Declaration(
         code="accelerator-missing",
@@ -32,10 +38,18 @@ DECLARATIONS = declare(
         remediation="Check the driver, and that the session's user can open the device files (groups `video` and "
         "`render`). A reboot helps if the device is gone.",
         shows=(
-            r"No CUDA GPUs are available",
-            r"Found no NVIDIA driver on your system",
-            r"no CUDA-capable device is detected",
-            r"CUDA unknown error",
+            *(r"No CUDA GPUs are available", r"Found no NVIDIA driver on your system"),
+            *(r"no CUDA-capable device is detected", r"CUDA unknown error"),
+            *(r"NVRM: No NVIDIA (GPU|PCI devices) found", r"No NVIDIA devices probed", r"fallen off the bus"),
+            *(r"Failed to infer device type", r"No devices were found$", r"No GPU found\. A GPU is needed"),
+            *(r"No GPU or XPU found\. A GPU or XPU is needed", r"GPU is required to (run|quantize)"),
+            r"with a model not initialized on GPU and with no GPU available",
+            r"CUDA error: invalid device ordinal",
+            r"Unable to determine the device handle for GPU\S{0,40}: ",
+            r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]",
+            *(r"nvidia-container-cli: initialization error", r"Current node has no \w{1,12} available"),
+            r"CUDA driver initialization failed, you might not have a CUDA gpu",
+            r"Failed to initialize NVML: Unknown Error",
         ),
     ),
     Declaration(
@@ -46,7 +60,11 @@ DECLARATIONS = declare(
         "card.",
         remediation="Build or sign the module for the running kernel (`dkms status`), or boot the kernel it was built "
         "for.",
-        shows=(r"NVML: Driver Not Loaded|couldn't communicate with the NVIDIA driver",),
+        shows=(
+            r"Failed to initialize NVML: Driver Not Loaded",
+            r"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver",
+            *(r"module nvidia not found", r"could not insert 'nvidia'"),
+        ),
     ),
     Declaration(
         code="accelerator-no-access",
@@ -54,7 +72,11 @@ DECLARATIONS = declare(
         title="The session's user cannot open the accelerator",
         cause="The device files exist, but their mode keeps this user out.",
         remediation="Add the user to the group that owns them (`video`, `render`) and log in again.",
-        shows=(r"/dev/nv\w+.{0,80}?Permission denied", r"NvRmMemInitNvmap failed with Permission denied"),
+        shows=(
+            *(r"/dev/nv\w{1,40}.{0,80}?Permission denied", r"NvRmMemInitNvmap failed with Permission denied"),
+            r"Failed to initialize NVML: Insufficient Permissions",
+            *(r"/dev/dri/\w{1,20}.{0,80}?Permission denied", r"Unable to open /dev/kfd"),
+        ),
     ),
     Declaration(
         code="accelerator-hidden",
@@ -73,11 +95,13 @@ DECLARATIONS = declare(
         remediation="Reboot after a driver upgrade. Otherwise upgrade the driver, or install a torch that was built "
         "for it.",
         shows=(
-            r"The NVIDIA driver on your system is too old",
-            r"CUDA driver version is insufficient",
+            *(r"The NVIDIA driver on your system is too old", r"CUDA driver version is insufficient"),
             r"Driver/library version mismatch",
-            r"unsupported display driver / cuda driver combination",
-            r"forward compatibility was attempted on non supported HW",
+            r"system has unsupported display driver / cuda driver combination",
+            *(r"forward compatibility was attempted on non supported HW", r"NVRM: API mismatch: the client"),
+            r"the provided PTX was compiled with an unsupported toolchain",
+            *(r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", r"Error 804: forward compatibility"),
+            r"nvidia-container-cli: requirement error: unsatisfied condition: cuda",
         ),
     ),
     Declaration(
@@ -87,7 +111,13 @@ DECLARATIONS = declare(
         cause="Sessions would silently run on the CPU: many times slower, and with results that may differ.",
         remediation="Find out why torch does not see the accelerator (build, driver, CUDA_VISIBLE_DEVICES) before any "
         "session runs.",
-        shows=(r"CUDA is not available.{0,80}?CPU", r"(falling|fall) back to (the )?CPU"),
+        shows=(
+            r"CUDA is not available.{0,80}?CPU",
+            r"(GPU|CUDA|MPS|ROCm|Vulkan) .{0,160}?(falling|fall|fell) back to (run on )?(the )?CPU",
+            r"warning: no usable GPU found, --gpu-layers option will be ignored",
+            r"no CUDA device is available\. Quantization and inference will run on the CPU",
+            r"Using .{0,20}?quantized models requires a GPU or XPU, we will default",
+        ),
     ),
 )
 

@@ -29,12 +29,22 @@ DECLARATIONS = declare(
         code="adapter-config-invalid",
         severity="error",
         title="adapter_config.json cannot be used",
-        cause="The file is not a JSON object, or the sessions' PEFT does not know its peft_type.",
+        cause="The file is not a JSON object, has a peft_type that the sessions' PEFT does not know, or is no "
+        "adapter's: a full model's configuration ends with an unexpected `_name_or_path`.",
         remediation="Restore the file from where the adapter was trained.",
         shows=(
-            r"peft/(config|mapping\w*)\.py.{0,2000}?(KeyError|JSONDecodeError)",
+            r"peft/(config|mapping\w*)\.py\".{0,2000}?(?P<said>(KeyError|json\.decoder\.JSONDecodeError))",
             r"KeyError: 'peft_type'",
-            r"PEFT_TYPE_TO_(CONFIG|PREFIX)_MAPPING.{0,600}?KeyError",
+            r"PEFT_TYPE_TO_(CONFIG|PREFIX)_MAPPING.{0,600}?(?P<said>KeyError)",
+            (
+                r"PeftConfig\.__init__\(\) got an unexpected keyword argument "
+                r"'(_name_or_path|_from_model_config|architectures|hidden_size|model_type|vocab_size|torch_dtype|transformers_version)'"
+            ),
+            r"\w{1,60} config that is trying to be loaded is missing required keys",
+            r"Invalid task type: '",
+            r"Unknown PEFT type passed: ",
+            r"Missing required configuration fields: ",
+            r"'SimpleNamespace' object has no attribute '(num_layers|lora_parameters|fine_tune_type)'",
         ),
     ),
     Declaration(
@@ -44,9 +54,15 @@ DECLARATIONS = declare(
         cause="PEFT takes a local path without adapter_model.safetensors for a name on the hub, and complains about a "
         "'repo id'.",
         remediation="Copy adapter_model.safetensors from where the adapter was trained.",
-        shows=(r"Please check that the file adapter_model\.bin or adapter_model\.safetensors is present",),
+        shows=(
+            r"Please check that the file adapter_model\.bin or adapter_model\.safetensors is present",
+            r"Can't find weights for .{1,400}? in .{1,400}? or in the Hugging Face Hub",
+            r"adapter model file not found in",
+            r"Loading lora .{1,100}? failed: No adapter found for",
+            r"… doesn't contain tensors$",
+        ),
         may_show=(
-            r"(peft_model|save_and_load)\.py.{0,3000}?Repo id must be in the form",
+            r"(peft_model|save_and_load)\.py\".{0,3000}?(?P<said>Repo id must be in the form)",
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '[/~]",
         ),
     ),
@@ -56,7 +72,11 @@ DECLARATIONS = declare(
         title="The adapter's weights are empty",
         cause="A partitioned training run (DeepSpeed ZeRO-3) saved the adapter without gathering its weights first.",
         remediation="Save the adapter again from the training checkpoint, with the weights gathered.",
-        shows=(r"size mismatch for \S+: copying a param with shape torch\.Size\(\[0\]\)", r"torch\.Size\(\[0\]\)"),
+        shows=(
+            r"size mismatch for base_model\.model\.\S{1,300}: copying a param with shape torch\.Size\(\[0\]\)",
+            (r"size mismatch for \S{0,300}lora_\w{1,40}\S{0,100}: copying a param with shape " r"torch\.Size\(\[0\]\)"),
+            r"Adapter .{1,100}?: \d{1,6} LoRA tensor\(s\) have invalid shape",
+        ),
     ),
     Declaration(
         code="adapter-weights-pickle",
@@ -65,7 +85,7 @@ DECLARATIONS = declare(
         cause="adapter_model.bin can run code when it is loaded, and current libraries refuse it with torch before "
         "2.6.",
         remediation="Load the adapter once in a disposable environment and save it again: PEFT writes safetensors.",
-        shows=(r"adapter_model\.bin.{0,2000}?Weights only load failed",),
+        shows=(r"adapter_model\.bin.{0,2000}?(?P<said>Weights only load failed)",),
     ),
     Declaration(
         code="adapter-base-unset",
@@ -75,7 +95,7 @@ DECLARATIONS = declare(
         remediation="Name the base in the manifest (`base = …`). Take the one the adapter was trained on: matching "
         "shapes do not prove it, because a base and its fine-tuned versions have the same ones.",
         shows=(r"Repo id must be a string, not <class 'NoneType'>",),
-        may_show=(r"couldn't connect to 'https://huggingface\.co'",),
+        may_show=(r"We couldn't connect to 'https://huggingface\.co'",),
     ),
     Declaration(
         code="adapter-base-missing",
@@ -88,7 +108,7 @@ DECLARATIONS = declare(
         shows=(
             r"Can't load the configuration of '\.{0,2}/",
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '\.",
-            r"Could not find a config file in .{1,300}? will assume that the vocabulary was not modified",
+            r"Could not find a config file in .{1,400}? will assume that the vocabulary was not modified",
         ),
         may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '[/~]",),
     ),
@@ -114,7 +134,13 @@ DECLARATIONS = declare(
         title="The adapter's shapes do not match its base",
         cause="The adapter was trained on a model of another size, or with another vocabulary.",
         remediation="Find the base it was trained on. A wrong base is far more often the cause than a damaged adapter.",
-        shows=(r"size mismatch for \S*lora_\w+", r"size mismatch for base_model\.model\."),
+        shows=(
+            r"size mismatch for \S{0,300}lora_\w{1,40}\S{0,100}: copying a param with shape",
+            r"size mismatch for base_model\.model\.\S{1,300}: copying a param with shape",
+            r"Incompatible shapes found for LoRA weights",
+            r"LoRA added vocab size \d{1,9} is greater than lora_extra_vocab_size",
+            r"tensor '.{1,200}?' has incorrect shape \(hint: maybe wrong base model\?\)",
+        ),
     ),
     Declaration(
         code="adapter-rank-mismatch",
@@ -122,7 +148,8 @@ DECLARATIONS = declare(
         title="The adapter's rank differs from its configuration",
         cause="Configuration and weights come from different training runs.",
         remediation="Copy both files from the same checkpoint.",
-        may_show=(r"size mismatch for \S*lora_\w+",),
+        may_show=(r"size mismatch for \S{0,300}lora_\w{1,40}\S{0,100}: copying a param with shape",),
+        shows=(r"LoRA rank \d{1,9} is greater than max_lora_rank",),
     ),
     Declaration(
         code="adapter-pattern-unbounded",
@@ -136,11 +163,21 @@ DECLARATIONS = declare(
         code="adapter-targets-missing",
         severity="error",
         title="The base has none of the adapter's target modules",
-        cause="The layers that the adapter changes do not exist in this base: it was trained on another architecture.",
-        remediation="Find the base it was trained on.",
+        cause="The layers that the adapter changes do not exist in this base: it was trained on another architecture, "
+        "or with another transformers, which builds routers and experts from modules that PEFT cannot adapt.",
+        remediation="Find the base it was trained on, and the versions of transformers and peft.",
         shows=(
             r"Target modules .{1,800}? not found in the base model",
             r"No modules were targeted for adaptation",
+            r"Target module .{1,400}? is not supported\. Currently, only",
+            r"target_modules=.{1,400}? were set but no module was matched",
+            r"While loading .{1,400}?, expected target modules in .{1,800}? but received",
+            r"Please specify `target_modules` in `peft_config`",
+            r"No `target_modules` passed but also no `target_parameters` found",
+            r"LoRA tensor '.{1,200}?' does not exist in base model \(hint: maybe wrong base model\?\)",
+            r"\[PEFT:\w{1,60}\] Module '\S{1,100}?' is incompatible with Mamba-based models",
+            r"Cannot convert PEFT target\(s\) .{1,200}? without also targeting",
+            r"Model .{1,200}? is not supported for LoRA",
         ),
     ),
     Declaration(
@@ -148,10 +185,19 @@ DECLARATIONS = declare(
         severity="error",
         title="The adapter's weights are not applied to the base",
         cause="PEFT skips tensors whose names it does not expect, with one warning at most: the model behaves like its "
-        "base.",
+        "base. A module of modules_to_save that the file does not have ends in a bare KeyError.",
         remediation="Rename the tensors to `base_model.model.….lora_A.weight`, or save the adapter again with PEFT's "
         "save_pretrained.",
-        shows=(r"Found missing adapter keys while loading the checkpoint", r"missing adapter keys"),
+        shows=(
+            r"Found missing adapter keys while loading the checkpoint",
+            r"set_peft_model_state_dict.{0,600}?(?P<said>KeyError: '\S{1,300}')",
+            r"KeyError: 'base_model\.model\.",
+            r"Missing key\(s\) in state_dict: \"base_model\.model\.",
+            r"Unexpected key\(s\) in state_dict: \"base_model\.model\.",
+            r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
+            r"… is unsupported LoRA weight",
+        ),
+        may_show=(r"KeyError: '[\w.]{1,200}\.weight'",),
     ),
     Declaration(
         code="adapter-tied-embeddings",
@@ -160,7 +206,10 @@ DECLARATIONS = declare(
         cause="In the base, input embedding and output layer are one tensor, and the adapter puts a LoRA on one of the "
         "two. PEFT merges it into both, so that the merged and the unmerged model answer differently.",
         remediation="Run it as an adapter, or merge with `sage-doctor merge`, which writes both tensors or refuses.",
-        shows=(r"tie_word_embeddings=True.{0,400}?(merg|embed|tied)", r"tied (layers|weights|modules).{0,200}?adapter"),
+        shows=(
+            r"Model (with|has) `tie_word_embeddings=True` and .{0,200}? part of the adapter",
+            r"Model with `tie_word_embeddings=True` and the tied_target_modules",
+        ),
     ),
     Declaration(
         code="adapter-left-beside-weights",
@@ -177,7 +226,7 @@ DECLARATIONS = declare(
         cause="Adapters initialised with PiSSA, OLoRA, CorDA, LoftQ or LoRA-GA change the base's own weights. On the "
         "original base, or beside a second adapter, the result is garbage.",
         remediation="Use the residual base saved in training, or convert the adapter to plain LoRA when saving it.",
-        shows=(r"init_lora_weights.{0,200}?(pissa|olora|corda|loftq|lora_ga)",),
+        shows=(r"init_lora_weights['\x22]?[=:] ?['\x22](pissa|olora|corda|loftq|lora_ga)",),
     ),
     Declaration(
         code="adapter-unmergeable",
@@ -186,7 +235,14 @@ DECLARATIONS = declare(
         cause="Prompt-based and routing adapters are not a change of weights that could be added to a base, and some "
         "LoRA options have no exact merge.",
         remediation="Load it as an adapter on its base. If a role needs a merged model, train a plain LoRA.",
-        shows=(r"has no attribute 'merge_and_unload'|Cannot merge", r"merg\w+ is not (supported|possible)"),
+        shows=(
+            r"has no attribute 'merge_and_unload'",
+            r"Cannot merge LORA layers when",
+            r"Cannot merge \w{1,60} (layers|with)",
+            r"Merging/unmerging is not available",
+            r"Cannot hot-swap adapter '",
+        ),
+        may_show=(r"merg\w{1,10} is not (supported|possible)",),
     ),
     Declaration(
         code="adapter-config-newer",
@@ -196,8 +252,14 @@ DECLARATIONS = declare(
         "what the adapter does.",
         remediation="Upgrade peft in the sessions' environment without replacing torch.",
         shows=(
-            r"__init__\(\) got an unexpected keyword argument",
-            r"Unexpected keyword arguments .{1,300}? for class \w+Config, these are ignored",
+            r"\w{1,60}Config\.__init__\(\) got an unexpected keyword argument '",
+            (
+                r"TypeError: __init__\(\) got an unexpected keyword argument "
+                r"'(corda_config|eva_config|lora_bias|exclude_modules|trainable_token_indices|use_dora|use_rslora|layer_replication|megatron_config|loftq_config|alpha_pattern|rank_pattern)'"
+            ),
+            r"Unexpected keyword arguments .{1,400}? for class \w{1,60}Config, these are ignored",
+            r"Unknown PEFT type \w{1,60}, please add an entry",
+            r"ValueError: '\w{2,40}' is not a valid PeftType",
         ),
     ),
 )

@@ -32,6 +32,7 @@ _FAMILIES: Final = (
     "units",
     "sessions",
     "services",
+    "logged",
 )
 
 

@@ -27,6 +27,13 @@ DECLARATIONS = declare(
         shows=(
             r"no kernel image is available for execution",
             r"is not compatible with the current PyTorch installation",
+            r"which is of (cuda|compute) capability .{0,300}?(no longer supports this GPU|hardware CC)",
+            r"No published PyTorch CUDA builds for release \S{1,30} support this GPU",
+            r"FlashAttention\d? requires compute capability >= \S{1,6}, but found",
+            r"Bfloat16 is only supported on GPUs with compute capability of at least",
+            r"is not supported for the current GPU\. Minimum capability",
+            r"device kernel image is invalid",
+            r"sm_\d{2,3} is not compatible with the current PyTorch",
         ),
     ),
     Declaration(
@@ -36,6 +43,17 @@ DECLARATIONS = declare(
         cause="Other processes hold the device's memory, or on Jetson the memory that it shares with the CPU is full; "
         "torch reports that as an assertion about NVML.",
         remediation="End the processes that the finding names. On Jetson, drop the page cache or reboot.",
+        may_show=(
+            r"CUDA error: out of memory",
+            r"CUDA driver error: out of memory",
+        ),
+        shows=(
+            r"Free memory on device .{0,120}? is less than desired GPU memory utilization",
+            r"No available memory for the cache blocks",
+            r"unable to load full model on GPU",
+            r"larger than the available KV cache memory",
+            r"NVRM: .{0,60}?Out of memory",
+        ),
     ),
     Declaration(
         code="accelerator-failed",
@@ -43,7 +61,25 @@ DECLARATIONS = declare(
         title="The accelerator fails its first computation",
         cause="The device was found, but an allocation or a small computation on it ends with an error.",
         remediation="Read the library's message in the finding. Restart the device or the machine if it worked before.",
-        may_show=(r"all CUDA-capable devices are busy or unavailable", r"CUDA error: unspecified launch failure"),
+        shows=(
+            r"NVRM: Xid \(",
+            r"CUDA error: unspecified launch failure",
+            r"CUDA error: an illegal memory access",
+            r"CUDA error: uncorrectable ECC error",
+            r"CUDA error: misaligned address",
+            r"CUDA error: hardware stack error",
+            r"CUDA error: the launch timed out and was terminated",
+            r"CUDA error: an illegal instruction",
+            r"all CUDA-capable devices are busy or unavailable",
+            r"NCCL error in: ",
+            r"Watchdog caught collective operation timeout",
+            r"CUBLAS_STATUS_(NOT_INITIALIZED|ALLOC_FAILED|EXECUTION_FAILED|INTERNAL_ERROR)",
+            r"cuDNN error: CUDNN_STATUS_\w{1,40}",
+            r"HIP error: \w{1,20}",
+            r"RmInitAdapter failed",
+            r"CUDA error: unknown error",
+            r"Error 802: system not yet initialized",
+        ),
     ),
     Declaration(
         code="accelerator-wrong-numbers",

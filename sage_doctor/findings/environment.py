@@ -32,8 +32,8 @@ DECLARATIONS = declare(
         cause="A virtual environment breaks like this when the Python it was made with is upgraded or removed.",
         remediation="Correct `python` in the manifest, or create the environment again.",
         shows=(
-            r"(bad interpreter|No such file or directory).{0,200}?/bin/python[\d.]*\b",
-            r"/bin/python[\d.]*: (bad interpreter|No such file or directory|not found|cannot execute)",
+            r"(bad interpreter|No such file or directory).{0,200}?/bin/python[\d.]{0,8}\b",
+            r"/bin/python[\d.]{0,8}: (bad interpreter|No such file or directory|not found|cannot execute)",
         ),
     ),
     Declaration(

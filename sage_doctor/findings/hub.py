@@ -27,12 +27,17 @@ DECLARATIONS = declare(
         "(HF_HOME, HF_HUB_CACHE). It cannot be loaded offline.",
         remediation="Download it once with `hf download`, as the session's user and with the session's HF_HOME.",
         shows=(
-            r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",
+            (r"We couldn't connect to '?https?://\S{1,200} to load (the files|this file|this " r"model|\S{1,100}\.)"),
             r"Cannot find the requested files in the (disk|local) cache",
-            r"LocalEntryNotFoundError",
-            r"OfflineModeIsEnabled|offline mode is enabled",
-            r"cannot find the requested files in the local cache",
+            r"cannot find the requested files in the (local cache|cached path)",
+            r"Cannot find an appropriate cached snapshot folder",
+            r"cannot find the appropriate snapshot folder",
+            r"LocalEntryNotFoundError:\x20",
+            r"OfflineModeIsEnabled:\x20",
+            r"offline mode is enabled\. To disable it",
+            r"No cached tree listing found for '",
         ),
+        may_show=(r"There was a specific connection error when trying to load",),
     ),
     Declaration(
         code="hub-ref-missing",
@@ -42,7 +47,9 @@ DECLARATIONS = declare(
         "works.",
         remediation="`sage-doctor fix` writes the ref if it is known. Otherwise name the commit in the manifest: "
         "`hf:org/name@COMMIT`.",
-        may_show=(r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",),
+        may_show=(
+            (r"We couldn't connect to '?https?://\S{1,200} to load (the files|this file|this " r"model|\S{1,100}\.)"),
+        ),
     ),
     Declaration(
         code="hub-snapshot-incomplete",
@@ -52,9 +59,10 @@ DECLARATIONS = declare(
         "complete one and fail on the first missing file.",
         remediation="Run `hf download` for the model again: it fetches only what is missing.",
         may_show=(
-            r"does not appear to have a file named",
-            r"couldn't connect to '?https://(huggingface\.co|hf\.co)'? to load (the files|this file)",
+            r"… does not appear to have a file named",
+            (r"We couldn't connect to '?https?://\S{1,200} to load (the files|this file|this " r"model|\S{1,100}\.)"),
         ),
+        shows=(r"The cached snapshot for '.{1,200}?' .{0,200}? is incomplete",),
     ),
     Declaration(
         code="hub-blob-missing",

@@ -13,7 +13,14 @@ DECLARATIONS = declare(
         cause="The content differs from what the hub cache, the download record or Git LFS promises: a damaged copy, a "
         "failing disk, or a changed file.",
         remediation="Fetch the file again. If it happens twice, check the disk and the memory.",
-        shows=(r"Consistency check failed", r"(checksum|hash|sha256)\W.{0,40}?mismatch"),
+        shows=(
+            r"Consistency check failed: file should be of size",
+            r"checksum mismatch",
+            r"checksum does not match",
+            r"sha256 mismatch",
+            r"hash mismatch:",
+            r"digest mismatch, file must be downloaded again",
+        ),
     ),
     Declaration(
         code="weights-nonfinite",

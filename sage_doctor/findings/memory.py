@@ -26,7 +26,20 @@ DECLARATIONS = declare(
         title="Not enough memory for the model",
         cause="On machines where CPU and GPU share their memory, everything else that runs counts too.",
         remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap.",
-        shows=(r"not enough memory: you tried to allocate", r"Cannot allocate memory"),
+        shows=(
+            r"not enough memory: you tried to allocate",
+            r"\[Errno 12\] Cannot allocate memory",
+            r"Cannot allocate memory$",
+            r"model requires more system memory .{0,60}?than is available",
+            r"To serve at least one request with the models?'?s max seq len",
+            r"The model's max seq len \(\d{1,9}\) is larger than the maximum number of tokens",
+            r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Bus error",
+            r"(?<!Possibly )too large swap space",
+            r"not enough space in the (buffer to allocate|context's memory pool \()",
+            r"cannot meet free memory target",
+            r"failed to fit params to free device memory",
+            r"unable to mmap \d{1,20} bytes from file",
+        ),
     ),
     Declaration(
         code="disk-insufficient",
@@ -34,7 +47,12 @@ DECLARATIONS = declare(
         title="Not enough free disk space",
         cause="A download, a merge or the sessions' own output does not fit on the disk.",
         remediation="Free disk space. The finding says how much is needed, and where.",
-        shows=(r"No space left on device", r"Not enough free disk space"),
+        shows=(
+            r"No space left on device",
+            r"Not enough free disk space to download",
+            r"Disk quota exceeded",
+            r"no space left on device",
+        ),
     ),
 )
 

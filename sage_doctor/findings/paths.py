@@ -17,11 +17,19 @@ DECLARATIONS = declare(
         shows=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '[/~]",
             r"Incorrect path_or_model_id: '[/~.]",
-            r"is not a local folder (and is not|or) a valid (model identifier|repository name)",
+            r"… is not a local folder and is not a valid model identifier",
+            r"… is not a local folder or a valid repository name",
+            r"failed to open GGUF file '.{1,400}?' \(No such file or directory\)",
+            r"Invalid repository ID or local directory specified: '[/~.]",
+            r"failed to open \S{1,300}\.gguf: No such file",
+            r"unable to open file <.{1,400}?> in read-only mode: No such file",
         ),
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name'",
+            r"Repo id must use alphanumeric chars",
             r"Can't load the configuration of '/",
+            r"Can't load the model for '/",
+            r"Cannot find any model weights with `/",
         ),
     ),
     Declaration(
@@ -44,7 +52,10 @@ DECLARATIONS = declare(
         title="The path is not a directory",
         cause="A model is a directory of files, and the declared path leads to a single file or a special file.",
         remediation="Name the directory that holds config.json, not a file in it.",
-        shows=(r"NotADirectoryError",),
+        shows=(
+            r"NotADirectoryError",
+            r"\[Errno 20\] Not a directory",
+        ),
     ),
     Declaration(
         code="path-dangling-symlink",
@@ -62,8 +73,13 @@ DECLARATIONS = declare(
         "for root or for the user who copied the files.",
         remediation="Give the session's user read permission on the files and search permission (x) on every directory "
         "above them.",
-        shows=(r"PermissionError: \[Errno 13\]",),
-        may_show=(r"Permission denied",),
+        shows=(
+            r"\[Errno 13\] Permission denied",
+            r"PermissionError at .{1,400}? when downloading",
+            r"failed to open GGUF file '.{1,400}?' \(Permission denied\)",
+            r"open .{1,400}?: permission denied",
+        ),
+        may_show=(r"Permission denied$",),
     ),
     Declaration(
         code="config-missing",
@@ -74,7 +90,8 @@ DECLARATIONS = declare(
         remediation="Copy config.json from the model this one was made from, or fetch the model again.",
         shows=(
             r"Unrecognized model in .{1,400}? Should have a `model_type` key",
-            r"does not appear to have a file named config\.json",
+            r"… does not appear to have a file named config\.json",
+            r"Invalid repository ID or local directory specified: '",
         ),
         may_show=(r"Can't load the configuration of '",),
     ),
@@ -91,8 +108,17 @@ DECLARATIONS = declare(
             r"Unexpected UTF-8 BOM",
             r"Padding_idx must be within num_embeddings",
             r"Missing required keys in `rope_(parameters|scaling)`",
-            r"does not contain `bitsandbytes__\*`",
             r"(hidden_size|embed_dim) must be divisible by (num_heads|`?num_attention_heads)",
+            r"The embed_dim \(\d{1,9}\) is not a multiple of the number of attention heads",
+            r"The hidden size \(\d{1,9}\) is not a multiple of the number of attention heads",
+            r"`num_hidden_layers` \(\d{1,9}\) must be equal to the number of",
+            r"Model config: \w{1,60} must be `None` or an integer within the vocabulary",
+            r"Supplied state dict for \S{1,300} does not contain `bitsandbytes__\*`",
+            r"FP4 quantization state not initialized",
+            r"`quant_state` item with ending from",
+            r"The model's quantization config from the arguments has no `quant_method` attribute",
+            r"Did not found a `quantization_config` in",
+            r"The config you are passing has a `model_type` attribute that is not consistent",
         ),
         may_show=(r"Unrecognized model in .{1,400}? Should have a `model_type` key",),
     ),
@@ -105,10 +131,27 @@ DECLARATIONS = declare(
         remediation="Upgrade transformers in the sessions' environment. On Jetson use `--no-deps`, so that pip does "
         "not replace torch.",
         shows=(
-            r"Transformers does not recognize this architecture",
-            r"Unrecognized model identifier",
-            r"KeyError: '(qwen|llama|gemma|mistral|phi|smollm|granite|olmo)\w*'",
+            r"Transformers does not recognize this architecture\. This could be because",
+            (
+                r"The checkpoint you are trying to load has model type `\S{1,80}` but Transformers does not "
+                r"recognize"
+            ),
+            r"Unrecognized model identifier: \S{1,80} Should contain one of",
+            r"Unrecognized model type for subconfig: \S{1,80} Should contain one of",
+            (
+                r"KeyError: "
+                r"'(qwen|llama|gemma|mistral|mixtral|phi|smollm|granite|olmo|deepseek|glm|gpt_|internlm|ernie|falcon|cohere)\w{0,40}'"
+            ),
+            r"unknown model architecture: '",
+            r"Model architectures .{1,300}? are not supported for now",
+            r"Model architectures .{1,300}? failed to be inspected",
+            r"GGUF model with architecture \S{1,80} is not supported yet",
+            r"Unknown gguf model_type: \S{1,80} in gguf-py",
+            r"Unknown quantization type, got \S{1,80} - supported types are",
+            r"Unknown quantization method: \S{1,80} Must be one of",
+            r"unsupported model format$",
         ),
+        may_show=(r"KeyError: '[a-z0-9_]{2,40}'$",),
     ),
     Declaration(
         code="custom-code",
@@ -119,8 +162,9 @@ DECLARATIONS = declare(
         remediation="Read the code, pin the revision, and set trust_remote_code explicitly in the session. sage-doctor "
         "itself never runs it.",
         shows=(
-            r"Please pass the argument `trust_remote_code=True`",
-            r"contains custom code which must be executed",
+            r"Please pass the argument `trust_remote_code=True` to allow custom code",
+            r"The repository (for )?\S{1,400} contains custom code which must be executed",
+            r"Loading (\S{1,400}|this model) requires you to execute (custom|the configuration)",
             r"Do you wish to run the custom code\?",
         ),
     ),

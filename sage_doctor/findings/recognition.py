@@ -1,52 +1,159 @@
-"""Recognising an error text from a session's log."""
+"""Recognising the errors in a log of any size, in time in proportion to it.
+
+A pattern is searched for only near the words that it cannot match without; what it finds counts only where a program
+says it, not where somebody quotes it (`quotation.py`).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from sage_doctor.findings.catalogue import declarations
 from sage_doctor.findings.declaration import Declaration
+from sage_doctor.findings.message_pattern import MessagePattern, words_of
+from sage_doctor.findings.quotation import is_document, is_quoted, quoted_ranges
 
-# What a log of any size is searched for: its end, where the error that stopped the session stands.
-MOST_CHARS = 200_000
+BLOCK = 1 << 13
+_OVERLAP = 1 << 12  # longer than what any pattern spans
+_MOST_LINE = 2_000
+_BEFORE, _AFTER = 3_000, 500
+_MOST_QUOTED = 50  # occurrences that are quotations, before a window is taken for one
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
-_BLANKS = re.compile(r"\s+")
-_LONG_WORD = re.compile(r"(\S{500})(?=\S)")
+_ANSI = re.compile(rb"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
+# What is not one blank or one line break already: most of a text is, and is passed over.
+_BLANKS = re.compile(rb"[ \t\v\f]{2,}|[\t\v\f]")
+_LINE_ENDS = re.compile(rb"(?: [\r\n]|\r)\s*|\n\s+")
+_LONG_WORD = re.compile(rb"(?<!\S)\S{501,}")
+_MOST_WORD = re.compile(rb"\S{500}(?=\S)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """A known error in a text: what it is, and the first line that says so."""
+
+    known: Declaration
+    sure: bool  # the line is characteristic of it; otherwise it has likelier causes as well
+    number: int  # of the line, from one
+    line: str
+    around: str  # the text before it, and some after it
+    letters: int  # of the message that are always the same: how specific it is
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """Sort by this: what is sure, in order of the text; of one line, what says most of the message."""
+        return not self.sure, self.number, -self.letters
 
 
 def search(text: str) -> tuple[Declaration, ...]:
-    """Return the declarations whose messages occur in `text`, the likeliest first; empty where none is recognised.
+    """Return the declarations whose messages occur in `text`, the likeliest first; empty if none is recognised."""
+    return tuple(r.known for r in recognise([text.encode("utf-8", "replace")]))
 
-    One message can have several causes: one that the message is characteristic of (`shows`) comes before one
-    that merely can cause it too (`may_show`), and among equals the catalogue's order decides. Only the last 200,000
-    characters are searched; colours and line wraps do not matter.
+
+def recognise(parts: Iterable[bytes]) -> list[Recognised]:
+    """Return what is recognised in a log that comes in parts of any size, the likeliest first, each code once.
+
+    Colours, case and wrapped lines do not matter.
     """
-    plain = plain_text(text[-MOST_CHARS:])
-    likely, possible = [], []
-    for known in declarations():
-        if _occurs(known.shows, plain):
-            likely.append(known)
-        elif _occurs(known.may_show, plain):
-            possible.append(known)
-    return (*likely, *possible)
+    found: dict[str, Recognised] = {}
+    for number, window in _windows(parts):
+        if number == 1 and is_document(window):
+            break
+        for one in _in_window(window, number, found):
+            old = found.get(one.known.code)
+            if old is None or one.order < old.order:
+                found[one.known.code] = one
+    return sorted(found.values(), key=lambda r: r.order)
 
 
-def plain_text(text: str) -> str:
+def _windows(parts: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield pieces of a log, each with some of the one before, and the number of its first line."""
+    number, kept = 1, b""
+    for block in _blocks(parts):
+        window = kept + block
+        yield number, window
+        start = window.find(b"\n", max(0, len(window) - _OVERLAP)) + 1
+        start = start or max(0, len(window) - _OVERLAP)  # one line without an end
+        number += window.count(b"\n", 0, start)
+        kept = window[start:]
+
+
+def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    kept = b""
+    for part in parts:
+        kept += part
+        whole = len(kept) - len(kept) % BLOCK
+        yield from (kept[start : start + BLOCK] for start in range(0, whole, BLOCK))
+        kept = kept[whole:]
+    yield kept
+
+
+def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iterator[Recognised]:
+    if b"\x1b" in window:
+        window = _ANSI.sub(b"", window)
+    words = words_of(window)
+    wanted = [p for p in patterns() if p.words <= words and not _settled(p, found)]
+    if not wanted:
+        return
+    plain = plain_text(window)
+    lowered = plain.lower()
+    in_one_line = lowered.replace(b"\n", b" ").replace(b"\v", b" ")
+    wanted = [p for p in wanted if p.phrase in in_one_line]
+    quoted = quoted_ranges(plain) if wanted else []
+    for pattern in wanted:
+        for match in islice(pattern.compiled.finditer(lowered), _MOST_QUOTED):
+            at = match.start("said") if pattern.has_said else match.start()
+            start = plain.rfind(b"\n", 0, at) + 1
+            if any(first <= at < last for first, last in quoted) or is_quoted(plain[start:at]):
+                continue
+            place, line = _line_of(window, plain.count(b"\n", 0, start), plain[start:])
+            yield Recognised(
+                known=pattern.declaration,
+                sure=pattern.sure,
+                number=number + place,
+                line=line,
+                around=plain[max(0, at - _BEFORE) : at + _AFTER].decode("utf-8", "replace"),
+                letters=pattern.letters,
+            )
+            break
+
+
+def _settled(pattern: MessagePattern, found: dict[str, Recognised]) -> bool:
+    """Whether a further match could say nothing new: the code was seen in an earlier window."""
+    old = found.get(pattern.declaration.code)
+    return old is not None and (old.sure or not pattern.sure)
+
+
+def _line_of(window: bytes, index: int, rest: bytes) -> tuple[int, str]:
+    """Return the line number in a window, from zero, of the line with this index in its plain text, and the line."""
+    seen = -1
+    for match in re.finditer(rb"[^\r\n]+", window):
+        seen += bool(match[0].strip())
+        if seen == index:
+            line = match[0].strip()[:_MOST_LINE]
+            return window.count(b"\n", 0, match.start()), line.decode("utf-8", "replace")
+    return 0, rest.partition(b"\n")[0][:_MOST_LINE].decode("utf-8", "replace")
+
+
+def plain_text(text: bytes) -> bytes:
     """Return a text without colours, with one blank or line break for each run of them, and with long words broken.
 
     What a pattern repeats is short then, so that searching takes time in proportion to the text.
     """
-    return _LONG_WORD.sub(r"\1\n", _BLANKS.sub(lambda m: "\n" if "\n" in m[0] else " ", _ANSI.sub("", text)))
-
-
-def _occurs(patterns: tuple[str, ...], plain: str) -> bool:
-    return any(compiled(p).search(plain) for p in patterns)
+    one_blank = _BLANKS.sub(b" ", _ANSI.sub(b"", text))
+    one_line_end = _LINE_ENDS.sub(b"\n", one_blank).lstrip()
+    return _LONG_WORD.sub(lambda word: _MOST_WORD.sub(rb"\g<0>\v", word[0]), one_line_end)
 
 
 @cache
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Return a declaration's pattern as it is searched for in a plain text."""
-    # A space in a pattern stands for any white space: logs and terminals wrap messages at any word.
-    return re.compile(pattern.replace(" ", r"\s"), re.IGNORECASE | re.DOTALL | re.MULTILINE)
+def patterns() -> tuple[MessagePattern, ...]:
+    """Return every declaration's patterns, in catalogue order."""
+    return tuple(
+        MessagePattern.of(known, text, sure=sure)
+        for known in declarations()
+        for sure, texts in ((True, known.shows), (False, known.may_show))
+        for text in texts
+    )

@@ -60,7 +60,10 @@ DECLARATIONS = declare(
         cause="The shebang line names a program that this machine does not have, often in another machine's "
         "environment. The script fails at once when it is started directly.",
         remediation="Write `#!/usr/bin/env python3` (or bash), or name the interpreter in the command that starts it.",
-        shows=(r"cannot execute: required file not found", r"env: [^'\\\r]{1,100}: No such file"),
+        shows=(
+            r"cannot execute: required file not found",
+            r"env: [^'\\\r]{1,100}: No such file",
+        ),
     ),
     Declaration(
         code="script-crlf",
@@ -69,7 +72,11 @@ DECLARATIONS = declare(
         cause="The kernel takes the carriage return for a part of the interpreter's name. Timers report only a failed "
         "start.",
         remediation="Convert the line endings (`sed -i 's/\\r$//' FILE`) and add `*.sh text eol=lf` to .gitattributes.",
-        shows=(r"\^M: (bad interpreter|No such file)", r"bad interpreter", r"'?(bash|sh|python3?)\\r'?:", r"\$'\\r'"),
+        shows=(
+            r"\^M: (bad interpreter|No such file)",
+            r"env: '?(bash|sh|python3?)\\r'?: No such file",
+            r"\$'\\r': command not found",
+        ),
     ),
 )
 

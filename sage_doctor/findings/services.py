@@ -23,7 +23,21 @@ DECLARATIONS = declare(
         cause="Nothing accepts connections at the URL, or the server there answers that it is unavailable.",
         remediation="Start the service and look at its log. After a reboot, check that it is enabled. One that still "
         "loads its model needs time: load_s in its budget.",
-        shows=(r"Connection refused", r"ConnectionRefusedError", r"Failed to establish a new connection"),
+        shows=(
+            r"\[Errno 111\] Connection refused",
+            r"\[Errno 61\] Connection refused",
+            r"ConnectionRefusedError",
+            r"Failed to establish a new connection: .{0,40}?Connection refused",
+            r"Failed to connect to .{1,200}? port \d{1,5}.{0,60}?(Connection refused|Could not connect)",
+            r"dial tcp .{1,80}?: connect: connection refused",
+            r"could not connect to ollama server",
+            r"All connection attempts failed$",
+            r"Failed to connect to \S{1,200} port \d{1,5} after \d{1,9} ms: ",
+        ),
+        may_show=(
+            r"Connection refused",
+            r"Failed to establish a new connection",
+        ),
     ),
     Declaration(
         code="service-answer-invalid",
@@ -56,7 +70,13 @@ DECLARATIONS = declare(
         cause="The service answers HTTP 401 or 403: it needs a key and got none, or a wrong one.",
         remediation="Name the variable with the key as api_key_env in the manifest, and check that it holds the right "
         "key.",
-        shows=(r"Incorrect API key provided", r"invalid_api_key"),
+        shows=(
+            r"Incorrect API key provided",
+            r"invalid_api_key",
+            r"Invalid API Key",
+            r"\"error\":\"Unauthorized\"",
+            r"unauthorized: access denied",
+        ),
     ),
     Declaration(
         code="service-model-missing",
@@ -64,7 +84,12 @@ DECLARATIONS = declare(
         title="The service does not have the model",
         cause="The model that sessions ask for is not in the service's list of models.",
         remediation="Pull or load the model into the service under the name that the manifest uses.",
-        shows=(r"model ['\"]?[\w.:/-]{1,120}['\"]? not found", r"model .{1,120}? does not exist"),
+        shows=(
+            r"model \\?['\x22]?[\w.:/-]{1,120}\\?['\x22]? not found",
+            r"The model `.{1,160}?` does not exist",
+            r"model .{1,120}? does not exist",
+            r"pull model manifest: file does not exist",
+        ),
     ),
     Declaration(
         code="service-name-ignored",
@@ -80,7 +105,14 @@ DECLARATIONS = declare(
         title="The service accepts requests but does not answer",
         cause="The process accepts connections, or even lists its models, but generation is stuck.",
         remediation="Restart the service. If it hangs again, look at the accelerator and its driver.",
-        shows=(r"Read timed out\. \(read timeout=", r"ReadTimeout\b"),
+        shows=(
+            r"Read timed out\. \(read timeout=",
+            r"ReadTimeout:\x20",
+            r"timed out waiting for (llama runner|llama-server|server) to start",
+            r"RPC call to \w{1,60} timed out",
+            r"Timed out waiting for engines to send ?initial message",
+            r"Did not receive response from front-end process within",
+        ),
     ),
     Declaration(
         code="service-error",
@@ -89,6 +121,30 @@ DECLARATIONS = declare(
         cause="The service answers, but with an error instead of what the model says. Some services send the error "
         "message as if it were an answer.",
         remediation="Look at the service's log, and paste its message into `sage-doctor explain -`.",
+        may_show=(
+            r"llama runner process has terminated",
+            r"llama-server process has terminated",
+            r"llama runner process no longer running",
+            r"llama-server process no longer running",
+            r"model runner has unexpectedly stopped",
+            r"EngineCore encountered (an issue|a fatal error)",
+            r"Engine core initialization failed",
+            r"EngineCore failed to start",
+            r"Engine core proc .{1,60}? died unexpectedly",
+            r"Worker proc .{1,60}? died unexpectedly",
+            r"Worker failed with error '",
+            r"Engine process failed to start",
+            r"EngineDeadError:\x20",
+            r"error starting llama-server",
+            r"failed to load model '",
+            r"error loading model: ",
+            r"server busy, please try again",
+            r"an error was encountered while running the model",
+            r"failed to load model, '",
+            r"llama_model_load_from_file_impl: failed to load model$",
+            r"unable to load model: /",
+            r"User-specified max_model_len \(\d{1,9}\) is greater than the derived",
+        ),
     ),
 )
 

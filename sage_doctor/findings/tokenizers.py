@@ -16,6 +16,9 @@ DECLARATIONS = declare(
             r"Can't load tokenizer for '",
             r"Couldn't instantiate the backend tokenizer",
             r"Can't load a .{0,60}?tokenizer from '",
+            r"cannot find tokenizer vocab in model file",
+            r"cannot find tokenizer merges in model file",
+            r"… does not appear to have a file named tokenizer(_config)?\.json",
         ),
     ),
     Declaration(
@@ -30,10 +33,23 @@ DECLARATIONS = declare(
             r"data did not match any variant of untagged enum",
             r"KeyError: 'added_tokens'",
             r"(PreTrainedTokenizerFast|tokenization_utils).{0,2000}?json\.decoder\.JSONDecodeError",
+            r"unknown pre-tokenizer type: '",
+            r"Unknown tokenizer version '",
+            r"Error while initializing BPE",
+            r"Merges text file invalid at line",
+            r"Bad vocabulary json file",
+            r"Token `.{1,100}?` out of vocabulary",
+            r"Unk token `.{1,100}?` not found in the vocabulary",
+            r"The `unk_id` is larger than vocabulary size",
+            r"Missing \[UNK\] token from the vocabulary",
+            r"TypeError: not a string$",
+            r"could not parse ModelProto from",
+            r"\[model_proto->ParseFromArray\(",
         ),
         may_show=(
             r"expected value at line 1 column 1",
             r"Couldn't instantiate the backend tokenizer",
+            r"expected (value|`,` or `}`|ident) at line \d{1,9} column \d{1,9}",
         ),
     ),
     Declaration(
@@ -46,9 +62,13 @@ DECLARATIONS = declare(
         remediation="Use the tokenizer that was saved with these weights, or the resized weights if tokens were added "
         "in training.",
         shows=(
+            r"index out of range in self$",
             r"IndexError: index out of range in self",
-            r"index out of range in self",
-            r"indexSelect\w*Index.{0,300}?Assertion",
+            r"indexSelect\w{0,20}Index: .{0,300}? Assertion `srcIndex < srcSelectDimSize`",
+            r"Assertion `srcIndex < srcSelectDimSize` failed",
+            r"Token id \d{1,9} is out of vocabulary",
+            r"index_select\(\).{0,60}?out of range",
+            r"\w{1,40}: block: .{0,100}? Assertion `t >= 0 && t < n_classes` failed",
         ),
         may_show=(r"device-side assert triggered",),
     ),
@@ -59,7 +79,11 @@ DECLARATIONS = declare(
         cause="Without a template, the format of a conversation is not defined. Sessions that build the prompt by hand "
         "may drift from how the model was trained.",
         remediation="Copy chat_template.jinja, or the field in tokenizer_config.json, from the base model.",
-        shows=(r"tokenizer\.chat_template is not set",),
+        shows=(
+            r"tokenizer\.chat_template is not set",
+            r"default chat template is no longer allowed",
+            r"As of transformers v4\.44, default chat template",
+        ),
     ),
     Declaration(
         code="processor-missing",

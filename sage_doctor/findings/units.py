@@ -27,9 +27,12 @@ DECLARATIONS = declare(
         "fails at every start, and only its own log says so.",
         remediation="Correct the path in the unit, reload it (`systemctl daemon-reload`), and start it once by hand.",
         shows=(
-            r"status=20[09]/(CHDIR|STDOUT)|Changing to the requested working directory failed",
+            r"Main process exited, code=exited, status=20[09]/(CHDIR|STDOUT)",
+            r"Changing to the requested working directory failed",
             r"Failed to load environment files",
-            r"Failed to locate executable|Failed at step (EXEC|CHDIR)|status=203/EXEC",
+            r"Failed to locate executable",
+            r"Failed at step (EXEC|CHDIR) spawning",
+            r"Main process exited, code=exited, status=203/EXEC",
         ),
     ),
     Declaration(
@@ -38,7 +41,11 @@ DECLARATIONS = declare(
         title="The script is not executable",
         cause="Copying over a file share or from an archive loses the mode.",
         remediation="`chmod +x FILE`, and `git update-index --chmod=+x FILE` to keep it.",
-        shows=(r"status=203/EXEC", r"(\.sh|\.py): Permission denied", r"Failed to (execute|spawn).{0,200}?Permission"),
+        shows=(
+            r"(\.sh|\.py): Permission denied",
+            r"Failed to (execute|spawn).{0,200}?Permission denied",
+        ),
+        may_show=(r"Main process exited, code=exited, status=203/EXEC",),
     ),
     Declaration(
         code="runner-path-gone",

@@ -28,8 +28,11 @@ DECLARATIONS = declare(
         remediation="Build the weights with `sage-doctor merge` if the model is a merge; otherwise copy them from a "
         "machine that has them, or download them.",
         shows=(
-            r"no file named .{1,200}?found in directory",
-            r"does not appear to have a file named (pytorch_model\.bin|model\.safetensors)",
+            r"Error no file named .{1,300}?found in directory",
+            r"… does not appear to have a file named (pytorch_model\.bin|model\.safetensors)",
+            *(r"Can't load the model for '", r"Cannot find any model weights with `"),
+            *(r"No model weights found in: `", r"… is not a folder containing a `\.index\.json` file or a"),
+            r"Neither a state dict nor checkpoint files were found",
         ),
     ),
     Declaration(
@@ -40,7 +43,12 @@ DECLARATIONS = declare(
         "skip it. A loader reads the first bytes of the pointer as an impossible header size.",
         remediation="Install git-lfs, then run `sage-doctor fix`: it fetches the files without running what the "
         "repository's configuration names. In a repository that you trust, `git lfs pull` does the same.",
-        shows=(r"header too large", r"version https://git-lfs", r"Unsupported operand 118", r"invalid load key, 'v'"),
+        shows=(
+            *(r"header too large", r"HeaderTooLarge", r"version https://git-lfs\.github\.com/spec/v1"),
+            *(r"Unsupported operand 118", r"invalid load key, 'v'"),
+            r"You seem to have cloned a repository without having git-lfs installed",
+            r"invalid magic characters: 'vers', expected 'GGUF'",
+        ),
     ),
     Declaration(
         code="weights-not-safetensors",
@@ -50,10 +58,12 @@ DECLARATIONS = declare(
         "that saved a login or error page.",
         remediation="Delete the file and fetch it again. Its first line shows what the server sent instead.",
         shows=(
-            r"invalid header (deserialization|start)|InvalidHeader\b",
-            r"invalid load key, '<'",
+            *(r"invalid header start", r"InvalidHeaderStart", r"InvalidHeader", r"invalid UTF-8 in header"),
+            *(r"invalid load key, '<'", r"invalid magic characters: '.{0,40}?', expected 'GGUF'"),
+            *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
+            r"file in archive is not in a subdirectory",
         ),
-        may_show=(r"header too large",),
+        may_show=(r"header too large", r"HeaderTooLarge"),
     ),
     Declaration(
         code="weights-empty",
@@ -61,7 +71,10 @@ DECLARATIONS = declare(
         title="A weights file is empty",
         cause="A full disk or an interrupted copy leaves such files behind.",
         remediation="Free disk space if the disk is full, then fetch or copy the file again.",
-        shows=(r"header too small", r"EOFError: Ran out of input"),
+        shows=(
+            *(r"header too small", r"HeaderTooSmall", r"EOFError: Ran out of input"),
+            *(r"cannot mmap an empty file", r"failed to read magic$"),
+        ),
     ),
     Declaration(
         code="weights-truncated",
@@ -70,10 +83,15 @@ DECLARATIONS = declare(
         cause="The header describes more bytes than the file has: a download or copy was cut off.",
         remediation="Fetch or copy the file again, and compare its size with the source.",
         shows=(
-            r"incomplete metadata, file not fully covered|MetadataIncompleteBuffer",
-            r"invalid header length|InvalidHeaderLength",
-            r"PytorchStreamReader failed (reading zip archive|finding central directory)",
+            *(r"incomplete metadata, file not fully covered", r"MetadataIncompleteBuffer"),
+            *(r"invalid header length", r"InvalidHeaderLength"),
+            *(r"PytorchStreamReader failed reading zip archive", r"PytorchStreamReader failed reading file"),
+            r"PytorchStreamReader failed finding central directory",
+            r"tensor '.{1,200}?' data is not within the file bounds, (model|file) is corrupted or incomplete",
+            r"tensor .{1,200}? offset\+size \(\d{1,20}\) exceeds file size",
+            r"unexpected EOF, expected \d{1,20} more bytes. The file might be corrupted",
         ),
+        may_show=(r"Unable to load weights from (pytorch )?checkpoint file for '",),
     ),
     Declaration(
         code="weights-oversized",
@@ -82,7 +100,7 @@ DECLARATIONS = declare(
         cause="Two downloads were written into one file, or something was appended. safetensors refuses such a file as "
         "a whole.",
         remediation="Fetch the file again. Do not truncate it by hand: it is not known which part is right.",
-        may_show=(r"incomplete metadata, file not fully covered|MetadataIncompleteBuffer",),
+        may_show=(r"incomplete metadata, file not fully covered", r"MetadataIncompleteBuffer"),
     ),
     Declaration(
         code="weights-header-invalid",
@@ -92,8 +110,12 @@ DECLARATIONS = declare(
         remediation="Fetch the file again. If the source has the same fault, convert it again with a current "
         "safetensors.",
         shows=(
-            r"InvalidOffset|TensorInvalidInfo|InvalidHeaderDeserialization",
-            r"invalid offset for tensor",
+            *(r"InvalidOffset", r"TensorInvalidInfo", r"InvalidHeaderDeserialization"),
+            *(r"invalid JSON in header", r"invalid header deserialization", r"invalid offset for tensor"),
+            r"invalid shape, data type, or offset for tensor",
+            *(r"overflow computing buffer size from shape and/or element type", r"ValidationOverflow"),
+            r"The safetensors archive passed at .{1,400}? does not contain the valid metadata",
+            *(r"Incompatible safetensors file\. File metadata is not", r"Invalid torchao safetensors metadata"),
         ),
         may_show=(r"Error while deserializing header",),
     ),
@@ -105,7 +127,10 @@ DECLARATIONS = declare(
         "Opening a pipe would hang forever.",
         remediation="Give the session's user read permission, or replace what is not a regular file with the real "
         "weights.",
-        shows=(r"Permission denied.{0,300}?\.(safetensors|bin)\b", r"Is a directory: '.{1,300}?\.(safetensors|bin)'"),
+        shows=(
+            *(r"Permission denied.{0,300}?\.safetensors", r"Permission denied.{0,300}?\.bin"),
+            *(r"Permission denied.{0,300}?\.gguf", r"Is a directory: '.{1,300}?\.(safetensors|bin|gguf)'"),
+        ),
     ),
     Declaration(
         code="shard-missing",
@@ -115,7 +140,12 @@ DECLARATIONS = declare(
         remediation="Fetch the shards that the finding lists; the others need not be fetched again.",
         shows=(
             r"No such file or directory:? .{0,400}?-\d{5}-of-\d{5}\.(safetensors|bin)",
-            r"does not appear to have a file named \S{1,200}-\d{5}-of-\d{5}\.",
+            r"… does not appear to have a file named \S{1,200}-\d{5}-of-\d{5}\.",
+            (
+                r"… does not appear to have a file named \S{1,200} which is required according to the "
+                r"checkpoint index"
+            ),
+            r"failed to load GGUF split from",
         ),
     ),
     Declaration(
@@ -124,7 +154,8 @@ DECLARATIONS = declare(
         title="The index of the shards is missing",
         cause="A loader looks for the index, not for the shards, and reports that there are no weights.",
         remediation="Rebuild the index from the shards' headers with `sage-doctor fix`, or copy it from the source.",
-        may_show=(r"no file named .{1,200}?found in directory",),
+        may_show=(r"Error no file named .{1,300}?found in directory",),
+        shows=(r"Can't find a checkpoint index \(",),
     ),
     Declaration(
         code="shard-index-invalid",
@@ -133,7 +164,10 @@ DECLARATIONS = declare(
         cause="The index is not valid JSON, or has no `metadata` or no `weight_map`. transformers then fails with a "
         "bare KeyError that names neither the file nor the model.",
         remediation="Rebuild the index from the shards' headers with `sage-doctor fix`, or copy it from the source.",
-        shows=(r"KeyError: '(metadata|weight_map)'", r"get_checkpoint_shard_files.{0,600}?(KeyError|IndexError)"),
+        shows=(
+            *(r"KeyError: 'metadata'", r"KeyError: 'weight_map'"),
+            r"get_checkpoint_shard_files.{0,600}?(KeyError|IndexError)",
+        ),
     ),
     Declaration(
         code="shard-index-mismatch",
@@ -169,9 +203,9 @@ DECLARATIONS = declare(
         "was vulnerable until 2.10.",
         remediation="Convert the weights to safetensors once, in a disposable environment, from a source you trust.",
         shows=(
-            r"upgrade torch to at least v2\.6",
-            r"CVE-2025-32434",
-            r"Weights only load failed",
+            *(r"upgrade torch to at least v2\.6", r"we now require users to upgrade torch to at least"),
+            *(r"CVE-2025-32434 .{0,60}?torch", r"Weights only load failed"),
+            r"Cannot use ``weights_only=True`` with files saved in the legacy",
         ),
     ),
     Declaration(
@@ -184,8 +218,15 @@ DECLARATIONS = declare(
         "replaces every tensor that does not fit with random numbers.",
         shows=(
             r"You set `ignore_mismatched_sizes` to `False`",
-            r"size mismatch for (?!\S*lora_)\S+: copying a param",
+            r"size mismatch for (?!base_model)(?!\S{0,300}lora_)\S{1,300}: copying a param",
             r"Reinit due to size mismatch",
+            (
+                r"Some weights of \S{1,100} were not initialized from the model checkpoint at .{1,400}? and "
+                r"are newly initialized because the shapes did not match"
+            ),
+            r"Trying to set a tensor of shape .{1,120}? in .{1,200}? \(which has shape",
+            *(r"tensor '.{1,200}?' has wrong shape; expected", r"mat1 and mat2 shapes cannot be multiplied"),
+            r"Attempted to load weight \(.{0,100}?\) into parameter \(",
         ),
     ),
     Declaration(
@@ -195,7 +236,7 @@ DECLARATIONS = declare(
         cause="The files have mode 0600, which recent safetensors gives to every file it writes, and belong to another "
         "user than the one that runs sessions.",
         remediation="Give the session's user or group read permission.",
-        may_show=(r"PermissionError.{0,300}?\.safetensors",),
+        may_show=(r"PermissionError: .{0,300}?\.safetensors",),
     ),
     Declaration(
         code="weights-keys-missing",
@@ -206,10 +247,13 @@ DECLARATIONS = declare(
         remediation="Fetch the model again. If it was saved from a wrapped model, remove the prefix from its tensor "
         "names.",
         shows=(
-            r"were not initialized from the model checkpoint",
-            r"newly initialized:",
-            r"\|\s*MISSING\s*\|",
+            r"Some weights of \S{1,100} were not initialized from the model checkpoint",
+            *(r"newly initialized: \[", r"… \| MISSING \|"),
+            *(r"Following weights were not initialized from checkpoint", r"missing tensor '"),
+            r"This checkpoint seem corrupted\. The tied weights mapping",
+            r"Missing key\(s\) in state_dict: \"(?!base_model)",
         ),
+        may_show=(r"KeyError: '[\w.]{1,200}\.weight'",),
     ),
     Declaration(
         code="weights-keys-unexpected",
@@ -219,7 +263,11 @@ DECLARATIONS = declare(
         "left over from training.",
         remediation="Check that no layer is missing under its right name. Nothing to do if the extra tensors are a "
         "head that you do not use.",
-        shows=(r"Some weights of the model checkpoint at .{1,300}? were not used", r"\|\s*UNEXPECTED\s*\|"),
+        shows=(
+            *(r"Some weights of the model checkpoint at .{1,400}? were not used", r"… \| UNEXPECTED \|"),
+            r"wrong number of tensors; expected \d{1,9}, got \d{1,9}",
+            r"Unexpected key\(s\) in state_dict: \"(?!base_model)",
+        ),
     ),
 )
 

@@ -134,6 +134,65 @@ def test_explain_what_nobody_knows(environment: dict[str, str]) -> None:
     done = explain(b"\xff\x00 all is well \x1b[2J", environment)
     assert (done.returncode, done.stdout) == (3, b"")
     assert b"no known error" in done.stderr
+    assert b"sage-doctor check --format json" in done.stderr
+
+
+def test_explain_reads_a_file_and_shows_the_line_it_went_by(doctor: Doctor, tmp_path: Path) -> None:
+    log = tmp_path / "session.log"
+    log.write_text(
+        "started\n\nModuleNotFoundError: No module named 'peft'\nOSError: [Errno 28] No space left on device\n"
+    )
+    done = doctor("explain", str(log))
+    assert done.code == 0
+    heads = [line for line in done.out.splitlines() if line and not line.startswith(" ")]
+    assert [h.split()[0] for h in heads] == ["package-missing", "disk-insufficient"]
+    assert "line 3: ModuleNotFoundError: No module named 'peft'" in done.out
+    assert doctor("explain", "session.log", cwd=tmp_path).out == done.out
+
+
+def test_explain_reads_what_powershell_wrote(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("ModuleNotFoundError: No module named 'peft'\n", encoding="utf-16")
+    assert doctor("explain", "./log", cwd=tmp_path).out.startswith("package-missing")
+
+
+@pytest.mark.parametrize(
+    "name, said", [("./gone.log", "no such file"), ("/", "is a directory"), ("weight-missing", "did you mean")]
+)
+def test_explain_says_why_it_cannot_read(doctor: Doctor, name: str, said: str) -> None:
+    done = doctor("explain", name)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_explain_looks_at_the_path_that_an_error_names(doctor: Doctor, tmp_path: Path) -> None:
+    write_full(tmp_path / "zoo" / "talk")
+    (tmp_path / "zoo" / "talk" / "model.safetensors").unlink()
+    log = tmp_path / "session.log"
+    log.write_text(f"OSError: Error no file named model.safetensors found in directory {tmp_path}/zoo/talk.\n")
+    done = doctor("explain", str(log), COLUMNS="300")
+    assert f"here: {tmp_path}/zoo/talk exists, with config.json" in " ".join(done.out.split())
+    assert "its weights do not" in " ".join(done.out.split())
+    assert f"sage-doctor check {tmp_path}/zoo/talk\n" in done.out
+    log.write_text(
+        f"HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '{tmp_path}/zoo/tlk'\n"
+    )
+    assert f"{tmp_path}/zoo/tlk does not exist here" in " ".join(doctor("explain", str(log), COLUMNS="300").out.split())
+
+
+def test_explain_knows_the_models_of_the_manifest(doctor: Doctor, tmp_path: Path) -> None:
+    write_full(tmp_path / "zoo" / "talk")
+    (tmp_path / "sage-doctor.toml").write_text('schema = 1\n[models.talk]\nkind = "full"\npath = "zoo/talk"\n')
+    (tmp_path / "log").write_text("PermissionError: [Errno 13] Permission denied: '/home/dp/ai/zoo/talk'\n")
+    said = " ".join(doctor("explain", "./log", cwd=tmp_path, COLUMNS="300").out.split())
+    assert "/home/dp/ai/zoo/talk does not exist here" in said
+    assert f"that is probably talk of the manifest: {tmp_path}/zoo/talk exists" in said
+    (tmp_path / "log").write_text(
+        "loading talk\nRuntimeError: probability tensor contains either `inf`, `nan` or element < 0\n"
+    )
+    said = " ".join(doctor("explain", "./log", cwd=tmp_path, COLUMNS="300").out.split())
+    assert (
+        f"{tmp_path}/zoo/talk exists, with config.json, tokenizer.json and weights" in said or "zoo/talk exists" in said
+    )
 
 
 def test_a_fault_of_the_doctor_itself_is_told_without_a_traceback(doctor: Doctor, tmp_path: Path) -> None:

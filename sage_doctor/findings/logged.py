@@ -1,0 +1,208 @@
+"""What only a log tells: no check looks for it, because it is over before one could, or is not on this machine."""
+
+from __future__ import annotations
+
+from sage_doctor.findings.declaration import Declaration, declare
+
+TITLE = "Seen only in logs"
+DECLARATIONS = declare(
+    Declaration(
+        code="library-unloadable",
+        severity="error",
+        title="A shared library is missing or does not fit",
+        cause="The loader finds no library of this name, or one of another version: a package was built for another "
+        "CUDA, driver or system, or only a login shell's LD_LIBRARY_PATH leads to it.",
+        remediation="Install the build that fits this machine, or set LD_LIBRARY_PATH where sessions start (unit, "
+        "crontab). `ldd FILE` lists what a library lacks.",
+        shows=(
+            r"…: cannot open shared object file",
+            r"error while loading shared libraries: ",
+            r"libcudart functions unavailable",
+            r"…: undefined symbol: ",
+            r"version `\w{1,20}_[\d.]{1,12}' not found \(required by",
+            r"Could not load library \S{1,200}\.so",
+            r"Unable to load any of \{lib",
+            r"runtime libraries were not found in the LD_LIBRARY_PATH",
+            r"SETUP ERROR: Missing dependency: \S{1,200}",
+            r"CUDA Setup failed despite (CUDA|GPU) being available",
+            r"…: cannot allocate memory in static TLS block",
+            r"…: invalid ELF header",
+            r"…: wrong ELF class: ",
+            r"Could not load bitsandbytes native library: ",
+            r"Failed to load CPU-only bitsandbytes library",
+        ),
+    ),
+    Declaration(
+        code="filesystem-failed",
+        severity="error",
+        title="The file system fails",
+        cause="This is no matter of permissions or of a wrong path: the file server is gone, the program behind the "
+        "mount ended, the disk has errors, or the kernel made it read-only after one.",
+        remediation="Look at `dmesg` and `findmnt`, then mount it again. After errors of the disk itself, back up "
+        "first.",
+        shows=(
+            r"Stale (NFS )?file handle",
+            r"\[Errno 5\] Input/output error",
+            r"\[Errno 107\] Transport endpoint is not connected",
+            r"Transport endpoint is not connected",
+            r"\[Errno 30\] Read-only file system",
+            r"Read-only file system$",
+            r"Input/output error$",
+            r"Remounting filesystem read-only",
+            r"\[Errno 117\] Structure needs cleaning",
+            r"Structure needs cleaning$",
+            r"\[Errno 121\] Remote I/O error",
+            r"\[Errno 112\] Host is down",
+            r"\[Errno 19\] No such device",
+            r"I/O error, dev \w{1,40}, sector \d{1,20}",
+            r"EXT4-fs error \(device \S{1,60}\)",
+            r"nfs: server \S{1,200} not responding",
+            r"I/O error: Input/output error",
+        ),
+    ),
+    Declaration(
+        code="service-loading",
+        severity="info",
+        title="The service is still loading its model",
+        cause="llama.cpp's server answers 503 with this message until the model is in memory. It is no fault.",
+        remediation="Wait, and ask again. If it never ends, look at the service's log for the load's own error.",
+        shows=(
+            r"\"message\\?\" ?: ?\\?\"Loading model\\?\"",
+            r"503 .{0,60}?Loading model$",
+            r"\ALoading model\s?\Z",
+            r"'message': 'Loading model'",
+        ),
+    ),
+    Declaration(
+        code="model-class-mismatch",
+        severity="error",
+        title="The session's class does not fit the model",
+        cause="The auto class that the session names has no model for this configuration: the model is of another "
+        "kind, such as one for images and speech, or a newer transformers added it.",
+        remediation="Load it with the class that `architectures` in config.json or the model's page names, or upgrade "
+        "transformers in the sessions' environment.",
+        shows=(
+            r"Unrecognized configuration class .{1,300}? for this kind of AutoModel: \w{1,80}",
+            r"Unrecognized configuration class .{1,300}? to build an AutoTokenizer",
+            r"The model class you are passing has a `config_class` attribute that is not consistent",
+            r"Cannot infer the auto class from the config",
+            r"Expected target PEFT class: \w{1,80}, but you have asked for: ",
+        ),
+    ),
+    Declaration(
+        code="dtype-unsupported",
+        severity="error",
+        title="The device cannot compute in this dtype",
+        cause="The operation exists for other number formats only: 16 bits on a CPU, bfloat16 or FP8 on an older GPU; "
+        "or two parts of the model have different ones.",
+        remediation="Load the model with `dtype=torch.float32` on a CPU, or with one that the GPU supports.",
+        shows=(
+            r"\"\w{1,80}\" not implemented for '\w{1,40}'",
+            r"Bfloat16 is only supported on GPUs with compute capability",
+            r"mat1 and mat2 must have the same dtype, but got",
+            r"expected scalar type \w{1,20} but found \w{1,20}",
+            r"FP8 quantized models is only supported on GPUs with compute capability",
+            r"The model type '?\w{1,60}'? does not support float16",
+            r"is not supported for quantization method \w{1,40}\. Supported dtypes",
+            r"Cannot load safetensors of unknown dtype",
+            r"Flash Attention (2|2\.0|3) only supports torch\.float16 and torch\.bfloat16 dtypes",
+        ),
+    ),
+    Declaration(
+        code="prompt-too-long",
+        severity="error",
+        title="The prompt is longer than the context",
+        cause="Prompt and answer together have more tokens than the model, or the context the service was started "
+        "with, can hold.",
+        remediation="Shorten the prompt or the history, or start the service with a larger context if memory and "
+        "model allow it.",
+        shows=(
+            r"the request exceeds the available context size",
+            r"request \(\d{1,9} tokens\) exceeds the available context size",
+            r"This model's maximum context length is \d{1,9} tokens",
+            r"is longer than the maximum model length of \d{1,9}",
+            r"the prompt is longer than the context length",
+            r"Context size has been exceeded",
+            r"input length of input_ids is \d{1,9}, but `max_length` is set to",
+        ),
+    ),
+    Declaration(
+        code="hub-access-denied",
+        severity="error",
+        title="The hub does not give out this model",
+        cause="The repository is gated, private or does not exist under this name; the hub answers the same for all "
+        "three to somebody without a token.",
+        remediation="Check the name. Accept the model's terms on its page, and log in as the session's user: `hf auth "
+        "login`, or HF_TOKEN in the unit.",
+        shows=(
+            r"You are trying to access a gated repo",
+            r"… is a gated repository\. Make sure to request access",
+            r"Cannot access gated repo for url",
+            r"Access to model \S{1,200} is restricted",
+            r"Repository Not Found for url: ",
+            r"401 Client Error\W",
+            r"403 Client Error\W",
+            r"Revision Not Found for url: ",
+            r"is not a valid git identifier \(branch name, tag name or commit id\)",
+            r"Invalid (username or password|user token)\.",
+        ),
+    ),
+    Declaration(
+        code="network-unreachable",
+        severity="error",
+        title="A server cannot be reached",
+        cause="The name has no address here, no route leads to it, or its certificate is not trusted: no network yet "
+        "at boot, a proxy that is not set, or one with a certificate of its own.",
+        remediation="Check the network from the session's environment (`curl -sv URL`). Set HTTPS_PROXY, or "
+        "SSL_CERT_FILE for a proxy's certificate, in the unit; offline, set HF_HUB_OFFLINE=1.",
+        shows=(
+            r"\[Errno -[235]\] (Temporary failure in name resolution|Name or service not known|No address associated)",
+            r"Temporary failure in name resolution",
+            r"Failed to resolve '\S{1,200}'",
+            r"\[Errno 101\] Network is unreachable",
+            r"\[Errno 113\] No route to host",
+            r"certificate verify failed: ",
+            r"x509: certificate signed by unknown authority",
+            r"dial tcp: lookup \S{1,200}.{0,60}?: (no such host|server misbehaving)",
+            r"\[Errno 110\] Connection timed out",
+            r"Couldn't reach https?://\S{1,200}",
+        ),
+        may_show=(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
+    ),
+    Declaration(
+        code="limit-reached",
+        severity="error",
+        title="The session reached a limit of its processes",
+        cause="A limit on open files, processes, locked memory or shared memory is lower than what the session needs. "
+        "systemd, containers and login shells set different ones.",
+        remediation="Compare `ulimit -a` there with a shell where it works. Raise it in the unit (LimitNOFILE=, "
+        "LimitNPROC=, TasksMax=) or the container (--ulimit, --shm-size).",
+        shows=(
+            r"\[Errno 24\] Too many open files",
+            r"\[Errno 23\] Too many open files in system",
+            r"too many open files$",
+            r"RuntimeError: can't start new thread",
+            r"\[Errno 11\] Resource temporarily unavailable",
+            r"fork: (retry: )?Resource temporarily unavailable",
+            r"unable to allocate shared memory\(shm\) for file",
+            r"failed to mlock \d{1,20}-byte buffer",
+            r"OpenBLAS blas_thread_init: pthread_create failed",
+        ),
+    ),
+    Declaration(
+        code="port-taken",
+        severity="error",
+        title="Another program has the service's port",
+        cause="The service ends at once because its address is in use: an older instance still runs, or another "
+        "program took the port.",
+        remediation="`ss -ltnp` shows who has it. End the old instance, or give the service another port.",
+        shows=(
+            r"\[Errno 98\] .{0,80}?address already in use",
+            r"\[Errno 98\] Address already in use",
+            r"listen tcp \S{1,60}: bind: address already in use",
+            r"bind\(\): Address already in use",
+            r"couldn't bind (to )?(HTTP )?server socket",
+            r"error while attempting to bind on address \(",
+        ),
+    ),
+)

@@ -1,0 +1,122 @@
+"""Telling what a program says in a log from what somebody quotes: code, documentation, a diff, a chat.
+
+A message is said where its line begins, or after what programs put before their messages: a time, a level, a name and
+a colon, the name of the exception. Everything else that stands before it makes it a quotation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_MOST_BEFORE = 2_000
+
+# How lines of documents, comments, replies and listings begin. A shell that is a login shell calls itself `-bash`.
+_MARKED = re.compile(rb"(#|//|/\*|\*\s|[->|]\s|\d{1,3}[.)]\s|\.\.\s|\+|<!--)")
+# `grep -n`: file, number and text without a blank between them, and any line of source code except the warning that
+# Python gives there. A file that is itself a log is what it says.
+_GREP = re.compile(
+    rb"(?:[\w@.+~-]{0,80}[:/]){0,30}[\w@.+~-]{1,120}\."
+    rb"(?:(?!log\b|out\b|err\b|txt\b)\w{1,8}[:-]\d{1,7}[:-](?=\S)"
+    rb"|(?:py|md|rst|go|rs|sh|js|ts|toml|json|ya?ml|html|ipynb)[:-]\d{1,7}[:-](?! \w{0,60}Warning: ))"
+)
+# The value of a field whose name says that it is a message, and an exception as Python shows it in a list or a log.
+_SAYING = re.compile(
+    rb"(\b(msg|message|err|errors?|error_message|detail|details|reason|stderr|stdout|output|exc|exc_info|exception|cause"
+    rb"|log|line|traceback|text_payload)(=|\\?[\"']?:\s?)[\[(]?\\?"
+    rb"|(?<![\w.])(?<!raise )(?<!throw )(?<!new )(?<!return )[\w.]{0,120}?[A-Z]\w{0,60}(Error|Exception|Warning|Refused"
+    rb"|Timeout|Exit)\()$"
+)
+# What a line begins with that is a program's own message to its end: an exception's class, a level in capitals.
+_MESSAGE = re.compile(
+    rb"(\b[\w.]{0,120}(Error|Exception|Warning|Refused)|\b[Ee]rror|\bfatal|\bwarning)( \([^)\n]{0,80}\))?: |"
+    rb"\b(ERROR|CRITICAL|FATAL|WARN|WARNING|SEVERE)\b"
+)
+# A message follows a colon, a bracket, a dash or a level, or stands at the beginning; never a word of a sentence.
+_IN_SENTENCE = re.compile(rb"([a-z]{2,}|\b[aAI])['\w]{0,3}[,;]?\s$")
+_LEVEL = re.compile(rb"(^|[^a-z] ?)\b(error|err|warn|warning|info|fatal|critical|debug|trace|notice)\s$")
+_SOMEBODY = re.compile(
+    rb"\b(i|i'm|i've|we|you|my|your|our|if|says|said|got|gets|getting|saw|seeing|see|like|e\.g\.|means?)\b",
+    re.IGNORECASE,
+)
+
+# Before an apostrophe stands a word; before a quotation mark at most the letter that says what kind of string it is.
+_APOSTROPHE = re.compile(rb"(?<![\w\"'])(?![rfbuRFBU]{1,2}$)\w{1,80}$|\w{3,80}$")
+# What begins like this is a document, a program or a change to one, from end to end.
+_DOCUMENT_START = re.compile(
+    rb"\s*(#{1,6} |#!|diff --git |<!DOCTYPE|<html|<\?xml|import \w|from [\w.]{1,80} import |package \w|#include "
+    rb"|\"\"\"|//)"
+)
+_TRACEBACK = re.compile(rb"^Traceback \(most recent call last\):", re.MULTILINE)
+
+_MOST_QUOTED = 20_000
+_FENCE = re.compile(rb"^(```|~~~)([^\n]{0,80})$", re.MULTILINE)
+_STRING = re.compile(rb"[=(,\[]\s?[rfbRFB]{0,2}(\"\"\"|\x27\x27\x27)")
+_HUNK = re.compile(rb"^@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@", re.MULTILINE)
+
+
+def is_document(start: bytes) -> bool:
+    """Return whether a text that begins like this is a document or source code: what it names has not happened."""
+    return bool(_DOCUMENT_START.match(start)) and not _TRACEBACK.search(start)
+
+
+def quoted_ranges(plain: bytes) -> list[tuple[int, int]]:
+    """Return where a text quotes whole lines: between fences, in a string of many lines, in a diff.
+
+    A text that is itself one fenced block, as pasted from a report, is no quotation.
+    """
+    found = list(_fenced(plain)) if b"```" in plain or b"~~~" in plain else []
+    for match in _STRING.finditer(plain):
+        end = plain.find(match[1], match.end(), match.end() + _MOST_QUOTED)
+        found += [(match.start(), end)] if end >= 0 else []
+    for match in _HUNK.finditer(plain):
+        rest = plain[match.end() : match.end() + _MOST_QUOTED].split(b"\n")
+        lines = rest[: 1 + sum(1 if count is None else int(count) for count in match.groups())]
+        found.append((match.start(), match.end() + sum(len(line) + 1 for line in lines)))
+    return found
+
+
+def _fenced(plain: bytes) -> Iterator[tuple[int, int]]:
+    opened: re.Match[bytes] | None = None
+    for match in _FENCE.finditer(plain):
+        if opened is None or match[2].strip():
+            opened = match
+            continue
+        if match[1] == opened[1]:
+            if opened.start() > 0 and match.end() - opened.start() < _MOST_QUOTED:
+                yield opened.start(), match.end()
+            opened = None
+
+
+def is_quoted(before: bytes) -> bool:
+    """Return whether what stands on a line before a message makes the message a quotation."""
+    before = before[-_MOST_BEFORE:]
+    begun = _MESSAGE.search(before)
+    if begun and not _is_quotation(before[: begun.start()]):
+        return before.count(b"`") % 2 == 1
+    return _is_quotation(before)
+
+
+def _is_quotation(before: bytes) -> bool:
+    if not before.strip():
+        return False
+    if _MARKED.match(before) or _GREP.match(before):
+        return True
+    opened = _open_quote(before)
+    if opened is not None:
+        return before[opened] == ord("`") or not _SAYING.search(before[:opened])
+    if _IN_SENTENCE.search(before) and not _LEVEL.search(before):
+        return True
+    return bool(_SOMEBODY.search(before))
+
+
+def _open_quote(before: bytes) -> int | None:
+    """Return where a quotation begins that is still open at the end, or None."""
+    opened: int | None = None
+    for at, char in enumerate(before):
+        if opened is not None:
+            if char == before[opened]:
+                opened = None
+        elif char in b'"`' or (char == ord("'") and not _APOSTROPHE.search(before[:at])):
+            opened = at
+    return opened
