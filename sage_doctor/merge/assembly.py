@@ -79,7 +79,10 @@ def apply_module(
     form = frozenset(module.parts) - {"weight", "bias"}
     shown = printable(module.name)
     if form not in _FORMS:
-        raise unmatched(f"the adapter holds only a part of what {shown} needs: {join_limited(sorted(form))}")
+        raise unmatched(
+            f"the adapter holds only a part of what {shown} needs: {join_limited(sorted(form))}",
+            "Copy adapter_model.safetensors from the training run again.",
+        )
     if "weight" in module.parts:
         _replace(assembly, weight, assembly.consume(module.parts["weight"]), shown)
     if form & {"A", "embedding_A"}:

@@ -39,17 +39,18 @@ class LibraryView:
         return NameMap(stored, rule="the library's conversion mapping", rename=self.stored_of.get)
 
 
-def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool) -> LibraryView:
+def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool, causal: bool = False) -> LibraryView:
     """Return the library's view of the checkpoint in `base`. Raises `MergeRefused` where it has none.
 
-    Code that a model brings along is never run.
+    `causal` asks for the class that a session of a CAUSAL_LM adapter builds, which of a model for images and text is
+    the text part. Code that a model brings along is never run.
     """
     if custom_code:
         raise refused(
             "the names cannot be mapped one to one, and the base has its own code, which sage-doctor never runs"
         )
     try:
-        return _view(base, stored)
+        return _view(base, stored, causal=causal)
     except ImportError as error:
         raise refused(
             f"mapping the names needs transformers, which is not installed ({printable(str(error), limit=200)})",
@@ -60,14 +61,14 @@ def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool)
         raise refused(f"the names cannot be mapped one to one, and transformers failed to tell ({what})") from error
 
 
-def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
+def _view(base: Path, stored: Mapping[str, Tensor], *, causal: bool) -> LibraryView:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
     import transformers
     from transformers import conversion_mapping, core_model_loading
 
     config = transformers.AutoConfig.from_pretrained(str(base), local_files_only=True)
-    model = _empty_model(torch, transformers, config)
+    model = _empty_model(torch, transformers, config, causal=causal)
     mapping = conversion_mapping.get_model_conversion_mapping(model)
     renamings = [m for m in mapping if isinstance(m, core_model_loading.WeightRenaming)]
     converters = [m for m in mapping if isinstance(m, core_model_loading.WeightConverter)]
@@ -138,9 +139,8 @@ def _shares(
     return tuple(found) if first == shape[1] and len(found) == len(names) else ()
 
 
-def _empty_model(torch: Any, transformers: Any, config: Any) -> Any:
+def _empty_model(torch: Any, transformers: Any, config: Any, *, causal: bool) -> Any:
     """Return the model on the `meta` device: the class its own config names, else the one for language models."""
-    named = getattr(transformers, (config.architectures or [""])[0] or "none", None)
-    kind = named if named is not None else transformers.AutoModelForCausalLM
+    named = None if causal else getattr(transformers, (config.architectures or [""])[0] or "none", None)
     with torch.device("meta"):
-        return kind(config) if named is not None else kind.from_config(config)
+        return named(config) if named is not None else transformers.AutoModelForCausalLM.from_config(config)
