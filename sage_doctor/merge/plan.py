@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sage_doctor.facts.adapters import AdapterConfig, read_adapter_config
 from sage_doctor.merge import adapter as adapter_parts
+from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.base import BaseModel, BaseSearch, find_base, read_base
 from sage_doctor.merge.build import Built, build_on
 from sage_doctor.merge.companions import Companion, companions, config_text, unfit_tokenizer
@@ -24,6 +25,7 @@ from sage_doctor.merge.quantization import BaseQuantization
 from sage_doctor.merge.refusal import refused
 from sage_doctor.merge.target import Present, read_present
 from sage_doctor.readers.merge_record import MergeLosses, merged_adapters
+from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.system.path_info import PathInfo, inspect_path
 from sage_doctor.text import format_bytes, join_limited, printable
@@ -168,7 +170,7 @@ def plan_merge(
     path, why = (
         (base.absolute(), "named by you")
         if base is not None
-        else find_base(adapter, config, search or BaseSearch.here())
+        else find_base(adapter, config, _tensors(modules), search or BaseSearch.here())
     )
     model = read_base(path, why)
     require_apart(Removed.of(target), [adapter, model.path], [])
@@ -214,6 +216,10 @@ def plan_merge(
     )
     require_resources(plan.needs, target)
     return plan
+
+
+def _tensors(modules: Mapping[str, ModuleParts]) -> dict[str, Tensor]:
+    return {p.tensor.name: p.tensor for m in modules.values() for p in m.parts.values()}
 
 
 def _real(target: Path) -> Path:

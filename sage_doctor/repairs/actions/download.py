@@ -26,6 +26,7 @@ CODES = (
     "hub-blob-missing",
     "hub-incomplete-download",
     "weights-missing",
+    "adapter-base-missing",
 )
 # Other frameworks' weights, which a session never opens.
 IGNORED = ("*.h5", "*.msgpack", "*.onnx", "onnx/*", "*.ot", "*.gguf", "original/*", "openvino/*", "coreml/*")
@@ -43,16 +44,15 @@ def plan_download(context: RepairContext) -> Plan:
     repo, revision, cache, folder = _repository(model)
     seen = see(folder)
     kept = unused_name(model.host, "undo", "download-{}.sh")
-    python = str(model.host.python or model.host.session.executable or sys.executable)
+    python = _python(model)
     facts = _facts(model)
     sizes = [e.size for e in (facts.expected or {}).values()] if facts is not None else []
     request: dict[str, object] = {"repo": repo, "revision": revision, "cache": str(cache), "ignored": IGNORED}
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     return Plan(
         repair="download",
         subject=finding.subject,
         code=finding.code,
-        action=f"download {repo} at {revision} from {endpoint}; cached files are kept",
+        action=f"download {repo} at {revision} from {endpoint()}; cached files are kept",
         reads=(),
         writes=(
             f"{folder} ({'the files that the hub lists' if sizes else 'size unknown until the hub is asked'})",
@@ -68,6 +68,23 @@ def plan_download(context: RepairContext) -> Plan:
         seen=(seen,),
         apply=lambda on_progress: _apply(python, request, folder, kept, on_progress),
     )
+
+
+def fetch(model: Model, hub: HubFacts, on_progress: OnProgress) -> Applied:
+    """Download a repository that another repair of this model needs. Raises `DoctorError` if it fails."""
+    request: dict[str, object] = {
+        "repo": hub.repo_id, "revision": hub.revision, "cache": str(hub.folder.parent), "ignored": IGNORED,
+    }  # fmt: skip
+    return _apply(_python(model), request, hub.folder, unused_name(model.host, "undo", "download-{}.sh"), on_progress)
+
+
+def endpoint() -> str:
+    """Return the address of the hub."""
+    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+
+
+def _python(model: Model) -> str:
+    return str(model.host.python or model.host.session.executable or sys.executable)
 
 
 def _facts(model: Model) -> HubFacts | None:
