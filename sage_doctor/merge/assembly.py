@@ -159,7 +159,7 @@ def _low_rank(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: 
     if magnitude is not None and magnitude.tensor.elements != out_size:
         raise _misfit(shown, magnitude.shape, (out_size,))
     scaling = rules.scaling(module.name, a.shape[0])
-    return LowRank(a=a, b=b, scaling=scaling, layout=layout, magnitude=magnitude)
+    return LowRank(a=a, b=b, scaling=scaling, layout=layout, magnitude=magnitude, twice=rules.is_variant("mica"))
 
 
 def _layout(

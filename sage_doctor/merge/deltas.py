@@ -5,7 +5,7 @@ thread or two (`tests/merge/test_deltas.py` holds it to that), so that no tensor
 PEFT keeps the adapter in float32, whatever it is stored in, and rounds
 
 - a LoRA on a linear layer once: `(W + (B @ A) * s).to(dtype)`;
-- a LoRA on an embedding, or on an expert of a fused block, twice: the delta by itself, then the sum;
+- a LoRA on an embedding, on an expert of a fused block, or of MiCA, twice: the delta by itself, then the sum;
 - DoRA once: `(m / ‖W + d‖ * (W + d)).to(dtype)`, the norm taken over the inputs of each output.
 
 Where another dtype is asked for, it is as though PEFT had loaded the base in the wider of both dtypes, and the
@@ -29,6 +29,7 @@ from sage_doctor.text import printable
 BLOCK_ELEMENTS = 1 << 19  # two megabytes of float32: what the cores' caches hold
 _SAMPLED_ELEMENTS = 1 << 13
 _MEASURED_BLOCKS = 8
+_TWICE = ("embedding", "expert")
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class _TensorComputation:
             delta = self._delta(self.plan.low_rank, start, end)
             measured = (start // max(count, 1)) % _MEASURED_BLOCKS == 0
             sample = self._sample(base, delta, start, end) if measured else None
-            if self.plan.low_rank.layout in ("embedding", "expert") and self.factor is None:
+            if (self.plan.low_rank.twice or self.plan.low_rank.layout in _TWICE) and self.factor is None:
                 delta = delta.to(self.base_dtype).to(self.arithmetic.torch.float32)
             total.copy_(base)
             total.add_(delta)

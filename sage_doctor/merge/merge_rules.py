@@ -55,6 +55,10 @@ class MergeRules:
         """Return whether an option is on."""
         return bool(self.values.get(name))
 
+    def is_variant(self, init: str) -> bool:
+        """Return whether the adapter was initialised in a way that PEFT merges by an arithmetic of its own."""
+        return bool(self.values.get("init_lora_weights") == init)
+
     def scaling(self, module: str, rank: int) -> float:
         """Return what the product of a module's matrices is multiplied with.
 

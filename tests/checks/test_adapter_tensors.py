@@ -33,7 +33,6 @@ def healthy(bench: Bench, **config: Any) -> Path:
 @CASES.passes("check_adapter_rank")
 @CASES.passes("check_adapter_fits_base")
 @CASES.passes("check_adapter_embeddings")
-@CASES.passes("check_adapter_complete")
 def whole(bench: Bench) -> None:
     healthy(bench)
 
@@ -42,7 +41,6 @@ def whole(bench: Bench) -> None:
 @CASES.skips("check_adapter_patterns", "only LoRA")
 @CASES.skips("check_adapter_rank", "only LoRA")
 @CASES.skips("check_adapter_fits_base", "only LoRA")
-@CASES.skips("check_adapter_complete", "only LoRA")
 def of_another_type(bench: Bench) -> None:
     healthy(bench, peft_type="IA3")
 
@@ -120,45 +118,6 @@ def trained_embedding_of_an_untied_base(bench: Bench) -> None:
 def stored_transposed(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {n: (RANK, 24) if "_A" in n else (WIDTH, RANK) for n in LORA})
     write_tensors(bench.root / "base" / MODEL, {**WEIGHTS, f"{PROJECTION}.weight": (WIDTH, 24)})
-
-
-SECOND = PROJECTION.replace("layers.0", "layers.1")
-
-
-def of_two_layers(bench: Bench, **config: Any) -> Path:
-    more = {**WEIGHTS, f"{SECOND}.weight": (WIDTH, WIDTH)}
-    base = write_full(bench.root / "base", tensors=more, num_hidden_layers=2)
-    return write_adapter(bench.here, base, **config)
-
-
-@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "1 modules that it targets have no tensors")
-def layer_absent(bench: Bench) -> None:
-    of_two_layers(bench)
-
-
-@CASES.passes("check_adapter_complete")
-def layer_not_asked_for(bench: Bench) -> None:
-    of_two_layers(bench, layers_to_transform=[0])
-
-
-@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "q_proj.lora_B")
-def half_a_pair(bench: Bench) -> None:
-    write_tensors(healthy(bench) / ADAPTER, {n: s for n, s in LORA.items() if "lora_A" in n})
-
-
-@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "lora_magnitude_vector")
-def no_magnitude(bench: Bench) -> None:
-    healthy(bench, use_dora=True)
-
-
-@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "modules_to_save names what it has no tensors for")
-def no_head(bench: Bench) -> None:
-    healthy(bench, modules_to_save=["lm_head"])
-
-
-@CASES.passes("check_adapter_complete")
-def head_that_the_model_does_not_have(bench: Bench) -> None:
-    healthy(bench, modules_to_save=["classifier", "score"])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
