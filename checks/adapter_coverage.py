@@ -55,13 +55,14 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
         return
     modules = BaseModules(base.tensors)
     stored = {n.removesuffix(".weight"): t.shape for n, t in base.tensors.items() if n.endswith(".weight")}
-    joined = {m: t.name.removesuffix(".weight") for m in parts if (t := modules.find(m)) is not None}
+    found = {m: modules.find(m) for m in parts}
+    joined = {m: t.name.removesuffix(".weight") if t is not None else None for m, t in found.items()}
     held = {n.removeprefix(PREFIX).rpartition(".")[0] for n in model.tensors}
     lost = absent_saved(values, held, stored, tied=base.config.tied_embeddings is not False)
     if lost:
         yield _incomplete(model, lost, "modules_to_save names what it has no tensors for, and PEFT fails to load that")
         return
-    lost = uncovered_modules(values, config.patterns, joined, stored, base.config_file.value or {}) if joined else []
+    lost = uncovered_modules(values, config.patterns, joined, stored, base.config_file.value or {})
     if lost:
         yield _incomplete(model, lost, f"{len(lost)} modules that it targets have no tensors and stay as in the base")
 

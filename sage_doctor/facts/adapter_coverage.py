@@ -50,22 +50,23 @@ def _in_layers(values: Mapping[str, Any], patterns: AdapterPatterns, module: str
 def uncovered_modules(
     values: Mapping[str, Any],
     patterns: AdapterPatterns,
-    held: Mapping[str, str],
+    held: Mapping[str, str | None],
     stored: Mapping[str, tuple[int, ...]],
     config: Mapping[str, Any],
 ) -> list[str]:
     """Return the running names of modules that are targeted and for which the adapter holds nothing.
 
-    `held` maps the running names of adapted modules to the base's stored ones, `stored` has the shape of every weight
-    that the base stores by the name of its module, `config` is the base's. Raises `UnboundedPattern`.
+    `held` maps the running names of adapted modules to the base's stored ones, None where the library renames one:
+    then only modules that are named as others of the adapter are told to be absent. `stored` has the shape of every
+    weight that the base stores by the name of its module, `config` is the base's. Raises `UnboundedPattern`.
     """
     shapes: dict[str, list[str]] = {}  # a stored name with its numbers left out → running names, likewise
     stacks: dict[str, str] = {}  # what stands before the first number, stored and running
     for running, name in held.items():
-        if _NUMBER.findall(running) == _NUMBER.findall(name) != []:
+        if name is not None and _NUMBER.findall(running) == _NUMBER.findall(name) != []:
             shapes.setdefault(_NUMBER.sub("*", name), []).append(_NUMBER.sub("*", running))
             stacks.setdefault(_NUMBER.split(name, maxsplit=1)[0], _NUMBER.split(running, maxsplit=1)[0])
-    named = values.get("target_modules") not in (None, "all-linear")
+    named = values.get("target_modules") not in (None, "all-linear") and None not in held.values()
     taken = frozenset(held.values())
     found = []
     for name, shape in stored.items():

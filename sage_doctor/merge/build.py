@@ -117,7 +117,7 @@ def _uncovered(
     tied: bool,
 ) -> list[str]:
     """Return the modules that are targeted and have no tensors. Raises `MergeRefused` where PEFT cannot load that."""
-    held = {}
+    held: dict[str, str | None] = {}
     for module in modules.values():
         stored = aliases.get(module.name) or names.find(f"{module.name}.weight")
         if module.name not in wrapped and stored is not None and module.parts.keys() & {"A", "embedding_A"}:
@@ -130,7 +130,7 @@ def _uncovered(
             "for it: PEFT fails to load it",
             "Copy adapter_model.safetensors from the training run again; a merge without it would be another model.",
         )
-    return uncovered_modules(rules.values, rules.patterns, held, shapes, base.config) if held else []
+    return uncovered_modules(rules.values, rules.patterns, held, shapes, base.config)
 
 
 def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules, *, custom: bool) -> NameMap:
@@ -140,14 +140,20 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
     lost: list[str] = []
     for causal in (False, True) if rules.values.get("task_type") == "CAUSAL_LM" else (False,):
         try:
-            names = library_view(base.path, stored, custom_code=custom, causal=causal).names(stored)
+            view = library_view(base.path, stored, custom_code=custom, causal=causal)
         except MergeRefused:
             if not lost:
                 raise
             break
+        names = view.names(stored)
         missing = [n for n in wanted if names.find(n) is None]
         if not missing:
             return names
+        if view.running.issuperset(wanted):
+            raise refused(
+                f"{len(missing)} of {len(wanted)} tensors that the adapter changes are not stored one to one: the "
+                f"library splits or joins stored tensors while it loads ({join_limited(missing, most=3)})"
+            )
         lost = lost or missing
     raise unmatched(
         f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "

@@ -24,12 +24,13 @@ _BLOCK = 3  # dimensions of a block of experts
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryView:
-    """What the library makes of a checkpoint. `stored_of` maps running names to stored ones, one to one.
+    """What the library makes of a checkpoint. `running` are all names, `stored_of` maps them to stored ones one to one.
 
     `output` is the running name of the output layer's weight, where it is tied to the embedding. `blocks` are the
     running parameters of two or three dimensions, in the order in which their modules have them.
     """
 
+    running: frozenset[str]
     stored_of: Mapping[str, str]
     output: str | None
     blocks: Mapping[str, ExpertBlock]
@@ -102,7 +103,12 @@ def _view(base: Path, stored: Mapping[str, Tensor], *, causal: bool) -> LibraryV
         blocks[running] = ExpertBlock(shape=shape, transposed=transposed, shares=shares)
     tied = getattr(model, "_tied_weights_keys", None)
     output = next(iter(tied), None) if isinstance(tied, Mapping) else None
-    return LibraryView(stored_of={r: s for r, s in stored_of.items() if r not in doubled}, output=output, blocks=blocks)
+    return LibraryView(
+        running=frozenset(state),
+        stored_of={r: s for r, s in stored_of.items() if r not in doubled},
+        output=output,
+        blocks=blocks,
+    )
 
 
 def _converter_of(converters: list[Any], pattern: str) -> tuple[list[str], list[tuple[str, Any]]]:
