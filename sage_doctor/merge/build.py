@@ -152,7 +152,7 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
         if view.running.issuperset(wanted):
             raise refused(
                 f"{len(missing)} of {len(wanted)} tensors that the adapter changes are not stored one to one: the "
-                f"library splits or joins stored tensors while it loads ({join_limited(missing, most=3)})"
+                f"library splits, joins or ties stored tensors while it loads ({join_limited(missing, most=3)})"
             )
         lost = lost or missing
     raise unmatched(
