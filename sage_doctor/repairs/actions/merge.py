@@ -10,8 +10,8 @@ from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
 from sage_doctor.merge import MergePlan, Step, apply, plan_merge
 from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.merge.target import require_deletable
-from sage_doctor.repairs.actions.download import endpoint, fetch
 from sage_doctor.repairs.backup import backup_path
+from sage_doctor.repairs.hub_download import endpoint, fetch
 from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.recipe import base_to_download, recipe_places
 from sage_doctor.system.file_steps import Applied, all_of
