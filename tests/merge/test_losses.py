@@ -203,3 +203,11 @@ def test_a_base_that_is_not_downloaded_is_downloaded(pair: Make, tmp_path: Path)
     with pytest.raises(MergeRefused, match="is not on this machine") as refusal:
         plan_merge(adapter, tmp_path / "merged", search=nowhere)
     assert "hf download Qwen/Qwen2.5-0.5B" in refusal.value.next_step
+
+
+def test_tensors_without_elements_are_refused(pair: Make, tmp_path: Path) -> None:
+    _, adapter = pair()
+    edit(adapter, lambda n, t: t[:0].clone() if "layers.1." in n else t)
+
+    with pytest.raises(MergeRefused, match="4 tensors without elements"):
+        plan_merge(adapter, tmp_path / "merged")
