@@ -11,15 +11,13 @@ from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_field
 from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.wholeness import summary
 from sage_doctor.findings.adapters import inner_adapter, other_layout
-from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.findings.hub import dangling_blobs, unresolved
-from sage_doctor.findings.repairability import base_choices
-from sage_doctor.findings.restore import bring_back, lfs_pull, with_repair
+from sage_doctor.findings.missing_base import base_missing, base_unset, name_it
+from sage_doctor.findings.restore import bring_back, lfs_pull
 from sage_doctor.findings.weights import broken_header
 from sage_doctor.subjects.completeness import own_defects
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import quantization_method
-from sage_doctor.system.location import foreign_home
 from sage_doctor.text import join_limited, printable, shell_quote
 
 ORDER = 100  # of the check files: causes before consequences
@@ -50,14 +48,7 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
             fix=bring_back(model, ["adapter_config.json"]),
         )
         return
-    problem = file.problem
-    places = model.host.session.site_packages
-    if not problem and config.peft_type is None:
-        problem = "it names no peft_type"
-    elif not problem and knows_peft_type(places, config.peft_type or "") is False:
-        problem = f"peft_type {config.peft_type!r} is unknown to the session's peft"
-    elif not problem and config.peft_type == "LORA" and not _positive(config.values or {}, "r"):
-        problem = "r is not a positive whole number"
+    problem = _config_problem(model)
     if problem:
         yield finding(
             "adapter-config-invalid",
@@ -67,6 +58,19 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
             if file.lfs_pointer
             else bring_back(model, ["adapter_config.json"]),
         )
+
+
+def _config_problem(model: Model) -> str | None:
+    config = model.adapter_config
+    if config.file.problem or config.file.missing:
+        return config.file.problem
+    if config.peft_type is None:
+        return "it names no peft_type"
+    if knows_peft_type(model.host.session.site_packages, config.peft_type) is False:
+        return f"peft_type {config.peft_type!r} is unknown to the session's peft"
+    if config.peft_type == "LORA" and not _positive(config.values or {}, "r"):
+        return "r is not a positive whole number"
+    return None
 
 
 def _positive(values: object, key: str) -> bool:
@@ -127,7 +131,7 @@ def check_adapter_base(model: Model) -> Iterator[Finding]:
     """A loader finds the base model that the adapter names."""
     base = model.base
     if base.text is None:
-        yield _unset(model)
+        yield base_unset(model)
         return
     if base.source == "manifest":
         sibling = model.siblings.get(base.text)
@@ -139,72 +143,28 @@ def check_adapter_base(model: Model) -> Iterator[Finding]:
                 "adapter-base-relative",
                 f"the base {printable(base.text)} is found only beside the adapter",
                 evidence={"base": base.text, "found": str(base.place.beside)},
-                fix=_name_it(model, [{"path": str(base.place.beside), "why": "beside the adapter"}]),
+                fix=name_it(model, [{"path": str(base.place.beside), "why": "beside the adapter"}]),
             )
         return
     if base.hub is not None and base.hub.status != "not-cached":
         yield unresolved(base.hub, model)
         return
-    yield _missing(model)
+    sharing = _sharing(model)
+    if sharing[0] is not model:
+        raise Blocked("adapter-base-missing")
+    yield base_missing(model, sharing)
 
 
-def _unset(model: Model) -> Finding:
-    candidates = as_candidates(model.candidates(model.path.name)[:8])
-    return finding(
-        "adapter-base-unset",
-        "adapter_config.json names no base model (base_model_name_or_path)",
-        evidence={"file": "adapter_config.json", "candidates": candidates},
-        fix=_name_it(model, candidates),
-    )
+def _sharing(model: Model) -> list[Model]:
+    """Return the adapters of directories whose base has the same name and is missing as well, this one included.
 
-
-def _missing(model: Model) -> Finding:
-    base = model.base
-    text = base.text or ""
-    candidates = as_candidates(model.candidates(text)[:8])
-    tried = [str(p) for p in base.place.tried] if base.place is not None else []
-    if base.place is not None and base.place.form == "repository":
-        how = "is neither a directory here nor in the Hugging Face cache"
-    elif base.place is not None and base.place.form == "absolute":
-        theirs = foreign_home(base.place.tried[0], model.host.home, model.host.other_homes)
-        how = (
-            f"is in {printable(theirs)}, another machine's or user's home, and does not exist here"
-            if theirs
-            else ("does not exist")
-        )
-    else:
-        how = "was not found in any location that transformers searches"
-    return finding(
-        "adapter-base-missing",
-        f"the base model {printable(text)} {how}",
-        evidence={"base": text, "named_by": base.source, "tried": tried, "candidates": candidates},
-        fix=_name_it(model, candidates),
-    )
-
-
-def _name_it(model: Model, candidates: list[dict[str, str]]) -> Fix:
-    """Return how to name the base: in the manifest, so that no file under version control is edited silently."""
-    by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
-    best = candidates[0]["path"] if candidates else None
-    where = where_it_may_be(candidates)
-    choices = base_choices(model)
-    sure = len(choices) == 1
-    if model.spec is None:
-        fix = Fix(
-            summary=f"Put the base model where the adapter's config says, or load the adapter with an explicit base. "
-            f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
-            commands=copy_commands(candidates),
-        )
-        return with_repair(fix, model, "set-base", "--write-config") if sure else fix
-    named = by_path.get(best or "")
-    value = named or best or "NAME-OR-PATH"
-    fix = Fix(
-        summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
-        f'base = "{printable(value)}".{where} Matching shapes do not prove that it is the right base.',
-        commands=(f"sage-doctor check {shell_quote(named)}",) if named else copy_commands(candidates),
-    )
-    # Several are a question that the repair asks.
-    return with_repair(fix, model, "set-base") if choices and model.spec.base is None else fix
+    One missing base is one finding: the first of them reports it. What a manifest names is reported by its name.
+    """
+    if model.spec is not None:
+        return [model]
+    others = [m for m in model.siblings.values() if m.kind == "adapter" and m.spec is None and m.found]
+    same = [m for m in others if m.base.text == model.base.text and m.base.model is None and not _config_problem(m)]
+    return same if model in same else [model]
 
 
 @check("static", after=(*LOCATED, "check_adapter_config", "check_adapter_base"), kinds=ADAPTER)

@@ -174,6 +174,23 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         )
 
 
+@check("integrity", after=["*"], kinds=["adapter"])
+def check_adapter_trained(model: Model) -> Iterator[Finding]:
+    """The adapter's numbers change something."""
+    from sage_doctor.facts.adapter_effect import has_no_effect
+
+    weights = model.adapter_weights
+    if weights.header is None:
+        raise NotApplicable("there are no safetensors to read")
+    if has_no_effect(model.path / str(weights.name), weights.header.tensors):
+        yield finding(
+            "adapter-no-effect",
+            "one matrix of each of its pairs is all zeros, as before training: a session would talk to the base alone",
+            evidence={"file": weights.name, "tensors": len(weights.header.tensors)},
+            fix=bring_back(model, [str(weights.name)]),
+        )
+
+
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:
     """Whether a tensor of zeros is an error: biases and fresh LoRA B matrices may be zero, a weight matrix may not.
 

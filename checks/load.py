@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import LOOK_AT_TORCH
 from sage_doctor.findings.budgets import over
 from sage_doctor.findings.environment import blocking_code
+from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.report import NOTHING_TO_DO
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 ORDER = 160  # of the check files: causes before consequences
 
 GIGABYTE = 1_000_000_000
+_NOT_SUPPORTED = "is not supported. Currently, only the following modules are supported"  # peft's words
 
 
 @check("load", after=["*"])
@@ -41,7 +44,9 @@ def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> I
     if outcome.refused:
         raise NotApplicable("its names or shapes do not fit, so its weights were not read")
     if not outcome.completed and not in_generation(outcome):
-        yield ended_badly(model, outcome, "load")
+        ended = ended_badly(model, outcome, "load")
+        built_otherwise = ended.code == "load-failed" and _NOT_SUPPORTED in ended.message and names_of_stored(model)
+        yield dataclasses.replace(ended, fix=merge_instead(model)) if built_otherwise else ended
         return
     loaded = outcome.loaded
     if loaded is None:
@@ -93,7 +98,7 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
             ),
         )
     yield from _unused(model, keys, where)
-    yield from _adapter_keys(outcome)
+    yield from _adapter_keys(model, outcome)
 
 
 def _missing(model: Model, keys: Keys, where: str) -> Finding:
@@ -140,18 +145,21 @@ def _unused(model: Model, keys: Keys, where: str) -> Iterator[Finding]:
         )
 
 
-def _adapter_keys(outcome: ProbeOutcome) -> Iterator[Finding]:
+def _adapter_keys(model: Model, outcome: ProbeOutcome) -> Iterator[Finding]:
     adapter = outcome.adapter
     if adapter is None:
         return
     lost = adapter.missing if adapter.missing.total else adapter.unexpected
     if lost.total:
+        renamed = bool(adapter.unexpected.total) and names_of_stored(model)
         what = "were not loaded from its file" if adapter.missing.total else "in its file were not used"
         yield finding(
             "adapter-keys-unmatched",
             f"{lost.total} of the adapter's tensors {what}: {join_limited(list(lost.names), most=3)}",
             evidence={"missing": list(adapter.missing.names), "unexpected": list(adapter.unexpected.names)},
-            fix=Fix(
+            fix=merge_instead(model)
+            if renamed
+            else Fix(
                 summary="Check that adapter, base and configuration belong together. If names were changed on saving, "
                 "save the adapter again with PeftModel.save_pretrained.",
             ),

@@ -86,15 +86,17 @@ def _none_at_all(model: Model) -> Finding:
         text += f"; a loader ignores {nearby.what}"
     elif present:
         text += f" (only {join_limited(present, most=4)})"
-    commands = merge_commands(model)
+    fix = bring_back(model, ["model.safetensors"])
     candidates = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
-    if commands:
+    if merge_commands(model):
         summary = "Merge it from its base and adapter, or copy the weights from a machine that has them."
+    elif model.spec is not None and model.spec.merge is not None:
+        summary = fix.summary
     else:
         summary = "Copy the weights from a machine that has them, or download them again."
-    if candidates and not commands:
-        summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
-    fix = dataclasses.replace(bring_back(model, ["model.safetensors"]), summary=summary)
+        if candidates:
+            summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
+    fix = dataclasses.replace(fix, summary=summary)
     if misnamed_files:
         old, new = misnamed_files[0]
         renames = rename_commands(model.tree, misnamed_files[:1])

@@ -120,7 +120,7 @@ def _report(outcome: MergeOutcome) -> None:
     for code, message in outcome.warnings:
         sys.stderr.write(f"warning: {message} [{code}]\n")
     share = outcome.surviving_delta
-    kept = f"; delta kept: {min(share, 1.0):.1%}" if share is not None else ""
+    kept = f"; delta kept: {max(0.0, min(share, 1.0)):.1%} (cosine)" if share is not None else ""
     sys.stdout.write(
         f"merged   {format_bytes(outcome.nbytes)} in {outcome.seconds:.1f} s{kept}\n"
         f"next     sage-doctor check {shell_quote(outcome.target)} --level generate\n"

@@ -29,8 +29,8 @@ class ResolvedBase:
     form: Literal["absolute", "relative", "repository"]
 
 
-# Ranks of provenance, best first.
-WRITTEN_DOWN, SAME_TAIL, SIMILAR, KNOWN, NEAR_BY = range(5)
+# Ranks of provenance, best first. Up to SAME_NAME it is the name that was asked for; the others are guesses.
+WRITTEN_DOWN, SAME_TAIL, SAME_NAME, SIMILAR, KNOWN, NEAR_BY = range(6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,22 +109,19 @@ def candidates_for(
         if path not in ranked or ranked[path].rank > rank:
             ranked[path] = Candidate(path=path, why=why, rank=rank, shared=shared)
 
-    wanted = _words(text)
     for path, who in named:
         add(path, who, WRITTEN_DOWN)
     for path in same_tail(Path(text.removeprefix("~").lstrip("./") or text), roots):
         if _holds_model(path):
             add(path, "the same trailing path", SAME_TAIL)
     for path, name in known:
-        similar = len(wanted & (_words(name) | _words(path.name)))
-        why = f"examined here as {name}" + (", a similar name" if similar else "")
-        add(path, why, SIMILAR if similar else KNOWN, similar)
+        rank, shared = _likeness(text, KNOWN, name, path.name)
+        add(path, f"examined here as {name}" + (", a similar name" if rank == SIMILAR else ""), rank, shared)
     for path in found:
-        similar = len(wanted & _words(path.name))
-        add(path, "a similar name" if similar else "a complete model near by", SIMILAR if similar else NEAR_BY, similar)
+        rank, shared = _likeness(text, NEAR_BY, path.name)
+        add(path, _WHY[rank], rank, shared)
     for repo, path in cached:
-        similar = len(wanted & _words(repo))
-        add(path, f"{repo} in the Hugging Face cache", SIMILAR if similar else NEAR_BY, similar)
+        add(path, f"{repo} in the Hugging Face cache", *_likeness(text, NEAR_BY, repo))
     left_out = set(exclude)
     kept = (c for p, c in ranked.items() if p not in left_out)
     best_first = sorted(kept, key=lambda c: (c.rank, -c.shared, str(c.path)))
@@ -133,7 +130,31 @@ def candidates_for(
     return best_first
 
 
+_CHECKPOINT = re.compile(r"(?:checkpoint|epoch|step)[-_]?\d*")
 _COMMON = frozenset({"model", "models", "final", "fine", "tuned", "merged", "base", "checkpoint", "hf", "the", "home"})
+
+
+_WHY = {SAME_NAME: "the same name", SIMILAR: "a similar name", NEAR_BY: "a complete model near by"}
+
+
+def _likeness(text: str, otherwise: int, *names: str) -> tuple[int, int]:
+    """Return the rank of a model with these names, `otherwise` where none is alike, and how many words they share."""
+    shared = len(_words(text) & frozenset().union(*map(_words, names)))
+    last = _last_name(text)
+    if last and last in map(_last_name, names):
+        return SAME_NAME, shared
+    return SIMILAR if shared else otherwise, shared
+
+
+def _last_name(text: str) -> str:
+    """Return the last part of a name or path, empty where it is one that every training run gives: `final_model`."""
+    name = text.rstrip("/").rpartition("/")[2].lower()
+    return name if _words(name) and not _CHECKPOINT.fullmatch(name) else ""
+
+
+def names_a_repository(place: ResolvedBase) -> bool:
+    """Return whether a name is meant for the hub: not one such as `outputs/checkpoint-500`, which only looks so."""
+    return place.form == "repository" and bool(_last_name(place.text))
 
 
 def _words(text: str) -> frozenset[str]:

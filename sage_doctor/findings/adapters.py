@@ -184,8 +184,9 @@ DECLARATIONS = declare(
         code="adapter-keys-unmatched",
         severity="error",
         title="The adapter's weights are not applied to the base",
-        cause="PEFT skips tensors whose names it does not expect, with one warning at most: the model behaves like its "
-        "base. A module of modules_to_save that the file does not have ends in a bare KeyError.",
+        cause="PEFT skips tensors whose names it does not expect, and leaves modules without tensors as they are, with "
+        "one warning at most: the model behaves like its base. A module of modules_to_save that the file does not have "
+        "ends in a bare KeyError.",
         remediation="Rename the tensors to `base_model.model.….lora_A.weight`, or save the adapter again with PEFT's "
         "save_pretrained.",
         shows=(
@@ -223,8 +224,9 @@ DECLARATIONS = declare(
         code="adapter-init-mutates-base",
         severity="warning",
         title="The adapter's initialisation changes the base",
-        cause="Adapters initialised with PiSSA, OLoRA, CorDA, LoftQ or LoRA-GA change the base's own weights. On the "
-        "original base, or beside a second adapter, the result is garbage.",
+        cause="PiSSA and OLoRA subtract a part of the base's weights at every load, so that a second adapter on the "
+        "same base is wrong. What pissa_niter, CorDA, LoftQ and LoRA-GA subtracted in training is not repeated by a "
+        "load: the model is not the one that was trained.",
         remediation="Use the residual base saved in training, or convert the adapter to plain LoRA when saving it.",
         shows=(r"init_lora_weights['\x22]?[=:] ?['\x22](pissa|olora|corda|loftq|lora_ga)",),
     ),

@@ -18,7 +18,7 @@ def as_candidates(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
 def where_it_may_be(candidates: Sequence[Mapping[str, Any]]) -> str:
     """Return a sentence that names the best candidate, or one that says there is none; it starts with a space."""
     if not candidates:
-        return " No candidate was found on this machine: copy it from a machine that has it."
+        return " No local model is known to be it: copy it from a machine that has it."
     best = candidates[0]
     if not best.get("likely", True):
         shown, why = printable(best["path"]), printable(best["why"])

@@ -22,6 +22,14 @@ DECLARATIONS = declare(
         remediation="Merge into float32, or run the adapter on its base without merging.",
     ),
     Declaration(
+        code="merge-partial",
+        severity="warning",
+        title="The merged adapter was not complete",
+        cause="A part of what the adapter's configuration names has no tensors, or only zeros: there the merged model "
+        "is its base.",
+        remediation="Copy the complete adapter from its training run, and merge again.",
+    ),
+    Declaration(
         code="merge-refused",
         severity="error",
         title="This adapter cannot be merged faithfully",

@@ -35,7 +35,7 @@ def base_choices(model: Model) -> list[Path]:
     """
     base = model.base
     place = base.place
-    found = [] if base.model is not None else model.candidates(base.text or model.path.name)
+    found = [] if base.model is not None else model.base_candidates(base.text)
     written = [c.path for c in found if c.rank == WRITTEN_DOWN]
     if not written and place is not None and place.found is None and place.beside is not None:
         written = [place.beside]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.report import Fix
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import shell_operand, shell_quote
+from sage_doctor.text import printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
     from sage_doctor.subjects.model import Model
 
 
@@ -49,6 +50,9 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
             summary="Merge it again from its base and adapter, or copy it from a machine that has it.", commands=merge
         )
         return with_repair(fix, model, "merge")
+    waits = _after_base(model)
+    if waits is not None:
+        return waits
     if inspect_path(model.path / ".git").kind != "missing":
         return Fix(
             summary="Restore it from its repository, or copy it from a machine that has the model.",
@@ -59,6 +63,34 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         summary="Copy it from a machine that has the model (rsync -a keeps dates and modes).",
         commands=(f"ls -l {shell_quote(model.path)}",),
     )
+
+
+def _after_base(model: Model) -> Fix | None:
+    """Return the fix of a merged model whose base is not here, so that it comes first; None where that is no reason."""
+    from sage_doctor.subjects.recipe import base_to_download, recipe_base  # noqa: PLC0415 - only where something is wrong
+
+    waits = base_to_download(model)
+    if waits is not None:
+        hub, _ = waits
+        fix = Fix(
+            summary=f"Download its base, {printable(hub.repo_id)}, which is not here, and merge it again.",
+            commands=(download_command(hub),),
+        )
+        return with_repair(fix, model, "merge")
+    base = recipe_base(model) if model.spec is not None and model.spec.merge is not None else None
+    if base is None or base.found:
+        return None
+    return Fix(
+        summary=f"Bring its base, {printable(base.name)} of the merge recipe, to {printable(str(base.path))} first; "
+        "`sage-doctor fix` then merges it again. Or copy the model from a machine that has it.",
+        commands=(f"ls -l {shell_quote(base.path.parent)}",),
+    )
+
+
+def download_command(hub: HubFacts) -> str:
+    """Return the command that downloads a repository of the hub."""
+    revision = f" --revision {shell_quote(hub.revision)}" if hub.revision != "main" else ""
+    return f"hf download {shell_quote(hub.repo_id)}{revision}"
 
 
 def merge_commands(model: Model) -> tuple[str, ...]:

@@ -59,6 +59,12 @@ def read_parts(tree: Tree) -> tuple[Path, dict[str, ModuleParts]]:
     if weights.header.problem is not None:
         message = printable(weights.header.problem.message)
         raise refused(f"{weights.name}: {message}", "Fetch the adapter's weights again.")
+    hollow = [t.name for t in weights.header.tensors.values() if t.elements == 0]
+    if hollow:
+        raise refused(
+            f"{weights.name} has {len(hollow)} tensors without elements: {join_limited(hollow, most=3)}",
+            "Save the adapter again from the training run, with its weights gathered.",
+        )
     path = tree.path / weights.name
     return path, _by_module({n: TensorLocation(path, t) for n, t in weights.header.tensors.items()})
 

@@ -79,7 +79,10 @@ def apply_module(
     form = frozenset(module.parts) - {"weight", "bias"}
     shown = printable(module.name)
     if form not in _FORMS:
-        raise unmatched(f"the adapter holds only a part of what {shown} needs: {join_limited(sorted(form))}")
+        raise unmatched(
+            f"the adapter holds only a part of what {shown} needs: {join_limited(sorted(form))}",
+            "Copy adapter_model.safetensors from the training run again.",
+        )
     if "weight" in module.parts:
         _replace(assembly, weight, assembly.consume(module.parts["weight"]), shown)
     if form & {"A", "embedding_A"}:
@@ -156,7 +159,7 @@ def _low_rank(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: 
     if magnitude is not None and magnitude.tensor.elements != out_size:
         raise _misfit(shown, magnitude.shape, (out_size,))
     scaling = rules.scaling(module.name, a.shape[0])
-    return LowRank(a=a, b=b, scaling=scaling, layout=layout, magnitude=magnitude)
+    return LowRank(a=a, b=b, scaling=scaling, layout=layout, magnitude=magnitude, twice=rules.is_variant("mica"))
 
 
 def _layout(

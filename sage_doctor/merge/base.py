@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.facts.adapters import AdapterConfig
-from sage_doctor.facts.bases import SAME_TAIL, Candidate, candidates_for, resolve_base
+from sage_doctor.facts.adapters import AdapterConfig, lora_tensors
+from sage_doctor.facts.base_fit import could_be_base
+from sage_doctor.facts.bases import SAME_NAME, SAME_TAIL, Candidate, candidates_for, names_a_repository, resolve_base
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
 from sage_doctor.facts.weights import Weights, read_weights
@@ -18,6 +19,7 @@ from sage_doctor.merge.edits import TensorLocation
 from sage_doctor.merge.quantization import BaseQuantization, read_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -57,7 +59,9 @@ class BaseModel:
     quantization: BaseQuantization | None = None
 
 
-def find_base(adapter: Path, config: AdapterConfig, search: BaseSearch) -> tuple[Path, str]:
+def find_base(
+    adapter: Path, config: AdapterConfig, tensors: Mapping[str, Tensor], search: BaseSearch
+) -> tuple[Path, str]:
     """Return the directory of the base and how it was found. Raises `MergeRefused` if that is uncertain."""
     text = config.base
     if len(search.named) == 1:
@@ -79,14 +83,26 @@ def find_base(adapter: Path, config: AdapterConfig, search: BaseSearch) -> tuple
             if hub.snapshot is not None and _has_weights(hub.snapshot):
                 return hub.snapshot, "the repository that adapter_config.json names, in the Hugging Face cache"
         cached = [(c.repo_id, c.snapshot) for c in list_cached_models(root)]
-        candidates = candidates_for(text, known=(), found=(), cached=cached, roots=search.roots, exclude=[adapter])
-        candidates = [c for c in candidates if _has_weights(c.path)]
+        loras = lora_tensors(tensors.values())
+        found = candidates_for(text, known=(), found=(), cached=cached, roots=search.roots, exclude=[adapter])
+        candidates = [c for c in found if c.rank <= SAME_NAME and could_be_base(c.path, loras)]
         certain = [c for c in candidates if c.rank <= SAME_TAIL]
         if len({os.path.realpath(c.path) for c in certain}) == 1:
             return certain[0].path, certain[0].why
         candidates = certain or candidates
+        if not certain and names_a_repository(resolved):
+            raise _not_downloaded(text, candidates)
     what = f"the base {printable(text)!r} was not found" if text else "the base is uncertain"
     raise _question(what, [p for p, _ in search.named] or [c.path for c in candidates])
+
+
+def _not_downloaded(repo_id: str, candidates: list[Candidate]) -> MergeRefused:
+    others = [f"--base {shell_quote(c.path)}" for c in candidates]
+    known = f", or name it if you have it elsewhere: {join_limited(others, most=5)}" if others else ""
+    return refused(
+        f"the base {printable(repo_id)} is not on this machine: neither a directory nor in the Hugging Face cache",
+        f"Download it: `hf download {shell_quote(repo_id)}`{known or '. A copy elsewhere is named with --base DIR.'}",
+    )
 
 
 def _question(what: str, paths: list[Path]) -> MergeRefused:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from sage_doctor.facts.adapter_coverage import absent_saved, uncovered_modules
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
@@ -17,15 +18,20 @@ from sage_doctor.merge.names import NameMap, join
 from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
 from sage_doctor.merge.ties import INPUT_NAMES, OUTPUT_NAMES, find_tie, resolve_tie
+from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.text import join_limited
 
 
 @dataclass(kw_only=True)
 class Built:
-    """The tensor plans by stored name, the rule that mapped the names, and what changes in the base's configuration."""
+    """The tensor plans by stored name, the rule that mapped the names, and what changes in the base's configuration.
+
+    `uncovered` are the modules that the adapter's configuration targets and for which it holds no tensors.
+    """
 
     plans: dict[str, TensorPlan]
     names_why: str
+    uncovered: tuple[str, ...]
     untied: bool
     vocabulary: int | None
 
@@ -73,16 +79,18 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
-        names = _by_library(base, plain, custom=custom)
+        names = _by_library(base, plain, rules, custom=custom)
     kind = read_config_facts(base.config).model_type or ""
     for module in modules.values():
         if not module.parts or module.name in wrapped:
             continue  # the second copy of a shared tensor, or already applied
         weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
         apply_module(assembly, module, weight, bias, rules, kind)
+    uncovered = _uncovered(base, modules, wrapped, names, aliases, rules, tied=tie is not None)
     if layers:
         blocks = library_view(base.path, stored, custom_code=custom).blocks
         rules.ask(blocks)
+        uncovered += [n for n in blocks if rules.targets_parameter(n) and n.rpartition(".")[0] not in layers]
         for owner, found in layers.items():
             apply_parameters(assembly, owner, found, blocks, rules)
     if assembly.unused:
@@ -92,23 +100,78 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     return Built(
         plans=assembly.plans,
         names_why=names.rule,
+        uncovered=tuple(uncovered),
         untied=tie is not None and tie.touched and len(assembly.plans) > len(base.tensors),
         vocabulary=_vocabulary(base, assembly.plans),
     )
 
 
-def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], *, custom: bool) -> NameMap:
-    """Return the library's name map. Raises `MergeRefused` if it does not find every name either."""
-    stored = {n: p.tensor for n, p in base.tensors.items()}
-    names = library_view(base.path, stored, custom_code=custom).names(stored)
-    wanted = needed_names(modules)
-    lost = [n for n in wanted if names.find(n) is None]
+def _uncovered(
+    base: BaseModel,
+    modules: Mapping[str, ModuleParts],
+    wrapped: Collection[str],
+    names: NameMap,
+    aliases: Mapping[str, str],
+    rules: MergeRules,
+    *,
+    tied: bool,
+) -> list[str]:
+    """Return the modules that are targeted and have no tensors. Raises `MergeRefused` where PEFT cannot load that."""
+    held: dict[str, str | None] = {}
+    for module in modules.values():
+        stored = aliases.get(module.name) or names.find(f"{module.name}.weight")
+        if module.name not in wrapped and stored is not None and module.parts.keys() & {"A", "embedding_A"}:
+            held[module.name] = stored.removesuffix(".weight")
+    shapes = {n.removesuffix(".weight"): p.shape for n, p in base.tensors.items() if n.endswith(".weight")}
+    lost = absent_saved(rules.values, modules, shapes, tied=tied)
     if lost:
         raise unmatched(
-            f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "
-            f"{join_limited(lost, most=3)}"
+            f"adapter_config.json saves {join_limited(lost)} whole (modules_to_save), and the adapter has no tensors "
+            "for it: PEFT fails to load it",
+            "Copy adapter_model.safetensors from the training run again; a merge without it would be another model.",
         )
-    return names
+    return uncovered_modules(rules.values, rules.patterns, held, shapes, base.config)
+
+
+def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules, *, custom: bool) -> NameMap:
+    """Return the library's name map. Raises `MergeRefused` if it does not find every name either."""
+    stored = {n: p.tensor for n, p in base.tensors.items()}
+    wanted = needed_names(modules)
+    lost: list[str] = []
+    for causal in (False, True) if rules.values.get("task_type") == "CAUSAL_LM" else (False,):
+        try:
+            view = library_view(base.path, stored, custom_code=custom, causal=causal)
+        except MergeRefused:
+            if not lost:
+                raise
+            break
+        names = view.names(stored)
+        missing = [n for n in wanted if names.find(n) is None]
+        if not missing:
+            return names
+        if view.running.issuperset(wanted):
+            raise refused(
+                f"{len(missing)} of {len(wanted)} tensors that the adapter changes are not stored one to one: the "
+                f"library splits, joins or ties stored tensors while it loads ({join_limited(missing, most=3)})"
+            )
+        lost = lost or missing
+    raise unmatched(
+        f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "
+        f"{join_limited(lost, most=3)}",
+        _other_names(lost, stored),
+    )
+
+
+def _other_names(lost: list[str], stored: Mapping[str, Tensor]) -> str:
+    """Return what to do about names that the base lacks: another base helps only where the model is another one."""
+    leaves = {n.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2] for n in stored}
+    known = [n for n in lost if n.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2] in leaves]
+    if known:
+        return (
+            "The base has such modules under other names or in other layers: save the adapter again with "
+            "PeftModel.save_pretrained() where it was trained, or take the base of that training."
+        )
+    return "Take the base that this adapter was trained on (--base DIR); this one has no such modules."
 
 
 def _output_name(base: BaseModel, *, custom: bool) -> str:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.tokenizers import read_tokenizer
 from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.belongings import Belongings, require_own
+from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.readers.tree import TOKENIZER_FILES, WEIGHTS, Tree
 from sage_doctor.system.path_info import inspect_path
 
@@ -39,12 +41,30 @@ class Companion:
     nbytes: int
 
 
-def companions(base: BaseModel, adapter: Tree, target: Path) -> tuple[tuple[Companion, ...], str, Mapping[str, str]]:
+def unfit_tokenizer(base: BaseModel, adapter: Tree, plans: Mapping[str, TensorPlan]) -> str:
+    """Return why the adapter's tokenizer does not fit the merged embedding, or an empty text.
+
+    Tokens were added to it and the embedding was never resized: their ids would end a session. What the base's own
+    tokenizer has as well is no reason, since models are published with ids that no prompt uses.
+    """
+    own, theirs = read_tokenizer(adapter), read_tokenizer(base.tree)
+    embedding = embedding_tensor({n: p.source.tensor._replace(name=n) for n, p in plans.items()})
+    if own.source is None or own.highest_id is None or embedding is None or theirs.source is None:
+        return ""
+    if own.highest_id < embedding.shape[0] or own.highest_id <= (theirs.highest_id or 0):
+        return ""
+    return f"the adapter's has ids up to {own.highest_id}, the embedding {embedding.shape[0]} rows"
+
+
+def companions(
+    base: BaseModel, adapter: Tree, target: Path, *, own_tokenizer: bool = True
+) -> tuple[tuple[Companion, ...], str, Mapping[str, str]]:
     """Return the files to be copied, whose tokenizer they hold (`base`, `adapter` or an empty text), and what is not.
 
-    The tokenizer is the one that sessions use with the adapter: its own if that is valid (its vocabulary may differ),
-    else the base's. A licence or text of the target stays. Links that lead out of base or adapter are not copied: the
-    last value says where each leads. Raises `MergeRefused` if the model needs one of them.
+    The tokenizer is the one that sessions use with the adapter: its own if that is valid (its vocabulary may differ)
+    and `own_tokenizer` allows it, else the base's. A licence or text of the target stays. Links that lead out of base
+    or adapter are not copied: the last value says where each leads. Raises `MergeRefused` if the model needs one of
+    them.
     """
     weights = tuple(f.name for f in base.weights.files)
     bases = Belongings.of(base.tree.path, weights)
@@ -53,7 +73,8 @@ def companions(base: BaseModel, adapter: Tree, target: Path) -> tuple[tuple[Comp
     require_own(adapters, ["adapter_config.json"])
     own = read_tokenizer(adapter)
     theirs = read_tokenizer(base.tree)
-    whose = "adapter" if own.source is not None and not own.problems else "base" if theirs.source is not None else ""
+    valid = own_tokenizer and own.source is not None and not own.problems
+    whose = "adapter" if valid else "base" if theirs.source is not None else ""
     found = {c.name: c for c in _files(base.tree) if c.name not in TOKENIZER}
     if whose == "adapter":
         found.update({c.name: c for c in _files(adapter) if c.name in TOKENIZER})

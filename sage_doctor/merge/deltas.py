@@ -5,7 +5,7 @@ thread or two (`tests/merge/test_deltas.py` holds it to that), so that no tensor
 PEFT keeps the adapter in float32, whatever it is stored in, and rounds
 
 - a LoRA on a linear layer once: `(W + (B @ A) * s).to(dtype)`;
-- a LoRA on an embedding, or on an expert of a fused block, twice: the delta by itself, then the sum;
+- a LoRA on an embedding, on an expert of a fused block, or of MiCA, twice: the delta by itself, then the sum;
 - DoRA once: `(m / ‖W + d‖ * (W + d)).to(dtype)`, the norm taken over the inputs of each output.
 
 Where another dtype is asked for, it is as though PEFT had loaded the base in the wider of both dtypes, and the
@@ -22,27 +22,14 @@ from typing import Any
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.decoding import Decoder
 from sage_doctor.merge.edits import FLOATS, ExpertStack, LowRank, TensorLocation, TensorPlan
+from sage_doctor.merge.retention import DeltaRetention
 from sage_doctor.merge.streams import Source, spans
 from sage_doctor.text import printable
 
 BLOCK_ELEMENTS = 1 << 19  # two megabytes of float32: what the cores' caches hold
 _SAMPLED_ELEMENTS = 1 << 13
 _MEASURED_BLOCKS = 8
-
-
-@dataclass(kw_only=True)
-class DeltaRetention:
-    """How much of the adapter's change is kept after rounding, along its own direction, measured on sampled rows."""
-
-    kept: float = 0.0
-    wanted: float = 0.0
-    changed: int = 0
-    elements: int = 0
-
-    @property
-    def share(self) -> float | None:
-        """1 if rounding loses nothing on average, 0 if the base is returned; None without a delta."""
-        return self.kept / self.wanted if self.wanted > 0 else None
+_TWICE = ("embedding", "expert")
 
 
 @dataclass(frozen=True)
@@ -157,6 +144,8 @@ class _TensorComputation:
         else:
             self.b = arithmetic.load(source, low_rank.b) if low_rank else None
         self.factor = self._dora_factor(low_rank) if low_rank and low_rank.magnitude else None
+        if low_rank and self.factor is None and not (bool(self.a.any()) and bool(self.b.any())):
+            retention.idle.append(plan.name)
         self.bias = arithmetic.load(source, plan.bias.b).reshape(-1, 1) * plan.bias.scaling if plan.bias else None
         self.values = arithmetic.load(source, plan.rows.values) if plan.rows else None
 
@@ -172,15 +161,17 @@ class _TensorComputation:
         base, total = self._held_base(start, end, result, memory), self._wide_buffer[:count]
         if self.plan.low_rank is not None:
             delta = self._delta(self.plan.low_rank, start, end)
-            if self.plan.low_rank.layout in ("embedding", "expert") and self.factor is None:
+            measured = (start // max(count, 1)) % _MEASURED_BLOCKS == 0
+            sample = self._sample(base, delta, start, end) if measured else None
+            if (self.plan.low_rank.twice or self.plan.low_rank.layout in _TWICE) and self.factor is None:
                 delta = delta.to(self.base_dtype).to(self.arithmetic.torch.float32)
             total.copy_(base)
             total.add_(delta)
             if self.factor is not None:
                 total.mul_(self._factor_of(start, end, self.plan.low_rank))
-            elif (start // max(count, 1)) % _MEASURED_BLOCKS == 0:
-                self._measure(base, delta, total)
             base.copy_(total)
+            if sample is not None:
+                self._measure(base, *sample)
         if self.bias is not None:
             total.copy_(base)
             base.copy_(total.add_(self.bias[start:end]))
@@ -268,15 +259,19 @@ class _TensorComputation:
         if here:
             base[[row for row, _ in here]] = self.values[[i for _, i in here]].to(base.dtype)
 
-    def _measure(self, base: Any, delta: Any, total: Any) -> None:
-        """Add a sample of rows to the measured retention."""
+    def _sample(self, base: Any, delta: Any, start: int, end: int) -> tuple[int, Any, Any]:
+        """Return every n-th row of a block, n first: the base's numbers, and how the adapter means to change them."""
         step = max(1, base.numel() // _SAMPLED_ELEMENTS)
-        wanted = delta[::step].double()
-        moved = total[::step].to(self.base_dtype).to(self.out_dtype).double() - base[::step].double()
-        self.retention.kept += float((moved * wanted).sum())
-        self.retention.wanted += float((wanted * wanted).sum())
-        self.retention.changed += int((moved != 0).sum())
-        self.retention.elements += moved.numel()
+        old, wanted = base[::step].double(), delta[::step].double()
+        if self.factor is not None and self.plan.low_rank is not None:
+            factor = self._factor_of(start, end, self.plan.low_rank)
+            wanted = (old + wanted) * (factor[::step] if len(factor) > 1 else factor).double() - old
+        return step, old, wanted
+
+    def _measure(self, base: Any, step: int, old: Any, wanted: Any) -> None:
+        """Add what became of sampled rows to the measured retention."""
+        before = old.to(self.base_dtype).to(self.out_dtype).double()
+        self.retention.add(base[::step].to(self.out_dtype).double() - before, wanted)
 
 
 def _expert_matrices(stack: ExpertStack, a: Any, b: Any) -> tuple[Any, Any]:

@@ -77,6 +77,7 @@ class ExpertStack:
 class LowRank:
     """A LoRA pair for one weight. `magnitude` is set for DoRA, `stack` for a block of experts.
 
+    `twice` says that PEFT rounds the product by itself before it is added.
     `layout` says how the weight is stored: `linear` out × in; `conv1d` in × out (GPT-2); `embedding` tokens × width;
     `expert` out × in, but part of a parameter that the library keeps as one block of all experts.
     """
@@ -87,6 +88,7 @@ class LowRank:
     layout: Layout
     magnitude: TensorLocation | None = None
     stack: ExpertStack | None = None
+    twice: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

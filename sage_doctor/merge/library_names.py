@@ -24,12 +24,13 @@ _BLOCK = 3  # dimensions of a block of experts
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryView:
-    """What the library makes of a checkpoint. `stored_of` maps running names to stored ones, one to one.
+    """What the library makes of a checkpoint. `running` are all names, `stored_of` maps them to stored ones one to one.
 
     `output` is the running name of the output layer's weight, where it is tied to the embedding. `blocks` are the
     running parameters of two or three dimensions, in the order in which their modules have them.
     """
 
+    running: frozenset[str]
     stored_of: Mapping[str, str]
     output: str | None
     blocks: Mapping[str, ExpertBlock]
@@ -39,17 +40,18 @@ class LibraryView:
         return NameMap(stored, rule="the library's conversion mapping", rename=self.stored_of.get)
 
 
-def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool) -> LibraryView:
+def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool, causal: bool = False) -> LibraryView:
     """Return the library's view of the checkpoint in `base`. Raises `MergeRefused` where it has none.
 
-    Code that a model brings along is never run.
+    `causal` asks for the class that a session of a CAUSAL_LM adapter builds, which of a model for images and text is
+    the text part. Code that a model brings along is never run.
     """
     if custom_code:
         raise refused(
             "the names cannot be mapped one to one, and the base has its own code, which sage-doctor never runs"
         )
     try:
-        return _view(base, stored)
+        return _view(base, stored, causal=causal)
     except ImportError as error:
         raise refused(
             f"mapping the names needs transformers, which is not installed ({printable(str(error), limit=200)})",
@@ -60,14 +62,14 @@ def library_view(base: Path, stored: Mapping[str, Tensor], *, custom_code: bool)
         raise refused(f"the names cannot be mapped one to one, and transformers failed to tell ({what})") from error
 
 
-def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
+def _view(base: Path, stored: Mapping[str, Tensor], *, causal: bool) -> LibraryView:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
     import transformers
     from transformers import conversion_mapping, core_model_loading
 
     config = transformers.AutoConfig.from_pretrained(str(base), local_files_only=True)
-    model = _empty_model(torch, transformers, config)
+    model = _empty_model(torch, transformers, config, causal=causal)
     mapping = conversion_mapping.get_model_conversion_mapping(model)
     renamings = [m for m in mapping if isinstance(m, core_model_loading.WeightRenaming)]
     converters = [m for m in mapping if isinstance(m, core_model_loading.WeightConverter)]
@@ -101,7 +103,12 @@ def _view(base: Path, stored: Mapping[str, Tensor]) -> LibraryView:
         blocks[running] = ExpertBlock(shape=shape, transposed=transposed, shares=shares)
     tied = getattr(model, "_tied_weights_keys", None)
     output = next(iter(tied), None) if isinstance(tied, Mapping) else None
-    return LibraryView(stored_of={r: s for r, s in stored_of.items() if r not in doubled}, output=output, blocks=blocks)
+    return LibraryView(
+        running=frozenset(state),
+        stored_of={r: s for r, s in stored_of.items() if r not in doubled},
+        output=output,
+        blocks=blocks,
+    )
 
 
 def _converter_of(converters: list[Any], pattern: str) -> tuple[list[str], list[tuple[str, Any]]]:
@@ -138,9 +145,8 @@ def _shares(
     return tuple(found) if first == shape[1] and len(found) == len(names) else ()
 
 
-def _empty_model(torch: Any, transformers: Any, config: Any) -> Any:
+def _empty_model(torch: Any, transformers: Any, config: Any, *, causal: bool) -> Any:
     """Return the model on the `meta` device: the class its own config names, else the one for language models."""
-    named = getattr(transformers, (config.architectures or [""])[0] or "none", None)
-    kind = named if named is not None else transformers.AutoModelForCausalLM
+    named = None if causal else getattr(transformers, (config.architectures or [""])[0] or "none", None)
     with torch.device("meta"):
-        return kind(config) if named is not None else kind.from_config(config)
+        return named(config) if named is not None else transformers.AutoModelForCausalLM.from_config(config)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapter_patterns import AdapterPatterns, UnboundedPattern
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
 from sage_doctor.merge.refusal import MergeRefused, refused
@@ -55,6 +55,10 @@ class MergeRules:
         """Return whether an option is on."""
         return bool(self.values.get(name))
 
+    def is_variant(self, init: str) -> bool:
+        """Return whether the adapter was initialised in a way that PEFT merges by an arithmetic of its own."""
+        return bool(self.values.get("init_lora_weights") == init)
+
     def scaling(self, module: str, rank: int) -> float:
         """Return what the product of a module's matrices is multiplied with.
 
@@ -80,14 +84,7 @@ class MergeRules:
 
     def targets(self, module: str) -> bool:
         """Return whether PEFT would put a LoRA on this module, as far as the configuration alone tells."""
-        wanted = self.values.get("target_modules")
-        if self.patterns.matches("exclude_modules", module):
-            return False
-        if isinstance(wanted, str) and wanted != "all-linear":
-            return self.patterns.matches("target_modules", module)
-        if isinstance(wanted, list):
-            return self.patterns.matches("target_modules", module) and self._in_layers(module, wanted)
-        return True  # `all-linear`, or the library's own list for this model type
+        return is_targeted(self.values, self.patterns, module)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -98,17 +95,6 @@ class MergeRules:
     def targets_parameter(self, name: str) -> bool:
         """Return whether PEFT would put a LoRA on this parameter."""
         return self.patterns.matches("target_parameters", name)
-
-    def _in_layers(self, module: str, wanted: list[Any]) -> bool:
-        layers = self.values.get("layers_to_transform")
-        if layers is None or layers == [] or module in wanted:
-            return True
-        if self.values.get("layers_pattern"):
-            layer = self.patterns.layer(module)
-        else:
-            found = re.match(r".*?\.[^.]*\.(\d{1,18})\.", module)  # the first number: PEFT 0.21 ignores an expert's
-            layer = int(found[1]) if found is not None else None
-        return layer is not None and layer in (layers if isinstance(layers, list) else [layers])
 
     def saves_whole(self, module: str) -> bool:
         """Return whether `modules_to_save` names this module: it was trained apart from what it is tied to."""
@@ -165,9 +151,30 @@ def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[Mer
         if values.get(field):
             yield refused(f"the adapter's configuration sets {field}: {why}, which sage-doctor does not merge")
     init = (config.init or "").lower()
-    if init.startswith((*MUTATING_INITS, "mica")):
-        yield refused(
-            f"the adapter was initialised with {printable(init, limit=40)}, which changed the base's weights while "
-            "training: the adapter does not fit the original base",
-            "Save it once with path_initial_model_for_weight_conversion (it becomes a plain LoRA), and merge that.",
+    if init.startswith(MUTATING_INITS):
+        yield _of_changed_base(config, init)
+
+
+def _of_changed_base(config: AdapterConfig, init: str) -> MergeRefused:
+    """Return the refusal of an adapter that was not trained on its base's own weights, as peft 0.21 loads it."""
+    what = f"the adapter was initialised with {printable(init, limit=40)}"
+    convert = (
+        "Save it in its training run with path_initial_model_for_weight_conversion, which makes it a plain LoRA, and "
+        "merge that."
+    )
+    if init in ("pissa", "olora"):
+        return refused(
+            f"{what}: each load subtracts a part of the base's weights from them before it adds the adapter, which "
+            "sage-doctor does not compute",
+            f"Merge it with PEFT, which does:\n{_by_peft(config)}\n"
+            "That needs memory for the whole model and does not copy the tokenizer.",
         )
+    if init.startswith("pissa"):
+        return refused(
+            f"{what}, a decomposition with random numbers: each load subtracts something else from the base's weights, "
+            "so base and adapter do not give what was trained",
+            convert,
+        )
+    if init.startswith("corda"):
+        return refused(f"{what}: PEFT cannot load it without the covariances of its training run", convert)
+    return refused(f"{what}: it was trained on changed weights of the base, which are not stored with it", convert)

@@ -11,17 +11,21 @@ from pathlib import Path
 
 from sage_doctor.facts.adapters import AdapterConfig, read_adapter_config
 from sage_doctor.merge import adapter as adapter_parts
+from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.base import BaseModel, BaseSearch, find_base, read_base
 from sage_doctor.merge.build import Built, build_on
-from sage_doctor.merge.companions import Companion, companions, config_text
+from sage_doctor.merge.companions import Companion, companions, config_text, unfit_tokenizer
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.layout import WeightsOut, index_text, lay_out
+from sage_doctor.merge.meaning import require_effect, require_not_merged
 from sage_doctor.merge.merge_rules import read_rules
 from sage_doctor.merge.needs import ResourceEstimate, estimate, require_resources
 from sage_doctor.merge.places import Removed, require_apart
 from sage_doctor.merge.quantization import BaseQuantization
 from sage_doctor.merge.refusal import refused
 from sage_doctor.merge.target import Present, read_present
+from sage_doctor.readers.merge_record import MergeLosses, merged_adapters
+from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.system.path_info import PathInfo, inspect_path
 from sage_doctor.text import format_bytes, join_limited, printable
@@ -35,6 +39,8 @@ class MergePlan:
 
     `inputs` are the files that are read, as they were when the plan was made. `texts` are small files by name, with
     their new contents. `dequantized` is the quantisation that is removed from the base, None if it stays as it is.
+    `uncovered` are modules that the adapter targets and has no tensors for, `unfit_tokenizer` says why the adapter's
+    tokenizer is not taken, `merged_before` are the adapters that the base holds by its own record.
     """
 
     adapter: Path
@@ -53,6 +59,9 @@ class MergePlan:
     inputs: Mapping[Path, PathInfo]
     needs: ResourceEstimate
     adapter_config: Mapping[str, object]
+    uncovered: tuple[str, ...] = ()
+    unfit_tokenizer: str = ""
+    merged_before: tuple[Mapping[str, object], ...] = ()
     dequantized: BaseQuantization | None = None
 
     @property
@@ -103,6 +112,10 @@ class MergePlan:
         yield "tensors", f"{len(self.tensor_plans)}: {summary} (names: {self.names_why})"
         tie = "; embedding and output layer become two tensors" if self.untied else ""
         yield "dtype", (self.dtype or "as stored in the base") + tie
+        for _, sentence in MergeLosses(uncovered=self.uncovered).sentences():
+            yield "partial", sentence
+        if self.unfit_tokenizer:
+            yield "tokenizer", f"that of the base: {self.unfit_tokenizer}"
         for loss in self.dequantized.losses() if self.dequantized else ():
             yield "loses", loss
         required = f"{format_bytes(self.needs.disk_bytes)} on disk, {format_bytes(self.needs.memory_bytes)} of memory"
@@ -157,12 +170,16 @@ def plan_merge(
     path, why = (
         (base.absolute(), "named by you")
         if base is not None
-        else find_base(adapter, config, search or BaseSearch.here())
+        else find_base(adapter, config, _tensors(modules), search or BaseSearch.here())
     )
     model = read_base(path, why)
     require_apart(Removed.of(target), [adapter, model.path], [])
+    before = merged_adapters(model.path)
+    require_not_merged(before, weights, model.path)
     model, built = build_on(model, modules, rules, dtype, dequantize=dequantize)
-    copies, whose, left_out = companions(model, tree, target)
+    require_effect(weights, modules)
+    unfit = unfit_tokenizer(model, tree, built.plans)
+    copies, whose, left_out = companions(model, tree, target, own_tokenizer=not unfit)
     files = lay_out(model, built.plans)
     texts = _texts(model, built, files, dtype)
     inputs: list[str | Path] = [
@@ -193,9 +210,16 @@ def plan_merge(
         needs=estimate([s.plan for f in files for s in f.slots], sum(c.nbytes for c in copies)),
         adapter_config=_summary(config),
         dequantized=model.quantization,
+        uncovered=built.uncovered,
+        unfit_tokenizer=unfit,
+        merged_before=before,
     )
     require_resources(plan.needs, target)
     return plan
+
+
+def _tensors(modules: Mapping[str, ModuleParts]) -> dict[str, Tensor]:
+    return {p.tensor.name: p.tensor for m in modules.values() for p in m.parts.values()}
 
 
 def _real(target: Path) -> Path:

@@ -13,9 +13,10 @@ from pathlib import Path
 import sage_doctor
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hashing import hash_files
-from sage_doctor.merge.deltas import DeltaRetention
 from sage_doctor.merge.plan import MergePlan
+from sage_doctor.merge.retention import DeltaRetention
 from sage_doctor.merge.verify import require_unchanged
+from sage_doctor.readers.merge_record import MergeLosses
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
 
@@ -72,9 +73,32 @@ def record_text(
         "tokenizer_from": plan.tokenizer,
         "embeddings_untied": plan.untied,
         "tensors": {"written": len(plan.tensor_plans), "changed": len(computed)},
-        "surviving_delta": None if retention.share is None else round(retention.share, 4),
+        "surviving_delta": None if retention.cosine is None else round(max(0.0, retention.cosine), 4),
+        "delta": {
+            "cosine": _rounded(retention.cosine),
+            "relative_error": _rounded(retention.relative_error),
+            "changed_share": _rounded(retention.changed_share),
+        },
+        "uncovered": list(plan.uncovered),
+        "unchanged": retention.idle,
+        "merged_before": list(plan.merged_before),
     }
     return json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def losses_of(plan: MergePlan, retention: DeltaRetention) -> MergeLosses:
+    """Return what of the adapter is not in the merged model."""
+    return MergeLosses(
+        cosine=retention.cosine,
+        dtype=plan.dtype or "as stored",
+        uncovered=plan.uncovered,
+        idle=tuple(retention.idle),
+        merged=sum(not p.untouched for p in plan.tensor_plans),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _dequantized(plan: MergePlan) -> dict[str, object] | None:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.merge.deferred_signals import DeferredSignals
-from sage_doctor.merge.deltas import DeltaRetention
 from sage_doctor.merge.leftovers import Leftover, forget, remove_leftovers
 from sage_doctor.merge.needs import require_resources
 from sage_doctor.merge.places import require_apart
 from sage_doctor.merge.plan import MergePlan
+from sage_doctor.merge.provenance import losses_of
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.merge.staging import atomic_swap, create_staging_dir, discard, locked, new_staging_dir
 from sage_doctor.merge.target import Present, carry_over, changed_since, read_present, require_deletable
@@ -28,8 +28,6 @@ from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.merge.writing import write_staging
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
-
-VANISHING = 0.5  # less of the delta surviving than this is worth a warning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOutcome:
-    """What a merge did. `surviving_delta` is the share of the delta kept after rounding, None if unknown.
+    """What a merge did. `surviving_delta` is the cosine between the wanted and the kept change, None if unknown.
 
     `warnings` are pairs of a finding code and a sentence; `cleaned` is what was found beside the target.
     """
@@ -118,8 +116,8 @@ def apply(
         nbytes=plan.nbytes,
         seconds=time.monotonic() - started,
         replaced=replaced,
-        surviving_delta=retention.share,
-        warnings=tuple(_warnings(plan, retention)),
+        surviving_delta=retention.cosine,
+        warnings=tuple(losses_of(plan, retention).sentences()),
         cleaned=tuple(cleaned),
     )
 
@@ -168,18 +166,6 @@ def _failed(plan: MergePlan, error: OSError) -> DoctorError:
         f"the merge into {printable(str(plan.target))} failed: {reason}; nothing was changed. "
         "Check the disk and its permissions, then merge again."
     )
-
-
-def _warnings(plan: MergePlan, retention: DeltaRetention) -> list[tuple[str, str]]:
-    share = retention.share
-    if share is None or share >= VANISHING:
-        return []
-    advice = (
-        "merge with --dtype float32, or run base and adapter together"
-        if plan.dtype != "float32"
-        else "the change is tiny"
-    )
-    return [("merge-delta-vanishes", f"only {share:.0%} of the adapter's change is kept after rounding: {advice}")]
 
 
 class _ProgressReporter:

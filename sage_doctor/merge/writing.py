@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.merge.deltas import Arithmetic, DeltaRetention, load_torch
+from sage_doctor.merge.deltas import Arithmetic, load_torch
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.layout import Slot
 from sage_doctor.merge.output import Flusher, OutputFile, Writer
 from sage_doctor.merge.plan import MergePlan
 from sage_doctor.merge.provenance import environment_record, hash_inputs, record_text
 from sage_doctor.merge.refusal import MergeRefused
+from sage_doctor.merge.retention import DeltaRetention
 from sage_doctor.merge.streams import Source, copy_range, write_all
 from sage_doctor.merge.task_group import Task, TaskGroup
 from sage_doctor.merge.verify import read_same, require_unchanged, verify

@@ -152,7 +152,7 @@ class _RepairSession:
     def _with_current_repair(self, finding: Finding) -> Finding:
         """Return the finding with its repair's current name; with `set-base` if `--base` names the adapter's base."""
         name = RENAMED.get(finding.fix.repair or "", finding.fix.repair)
-        if not name and finding.code in self.repairs[SET_BASE].codes and self._base_option(finding):
+        if finding.code in self.repairs[SET_BASE].codes and self._base_option(finding):
             name = SET_BASE
         return dataclasses.replace(finding, fix=dataclasses.replace(finding.fix, repair=name))
 

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sage_doctor.facts.adapter_layouts import AdapterLayout, read_layout
-from sage_doctor.facts.adapters import AdapterConfig, AdapterWeights, read_adapter_config, read_adapter_weights
-from sage_doctor.facts.bases import Candidate, ResolvedBase, candidates_for, resolve_base
+from sage_doctor.facts.adapters import (
+    AdapterConfig,
+    AdapterWeights,
+    lora_tensors,
+    read_adapter_config,
+    read_adapter_weights,
+)
+from sage_doctor.facts.bases import SAME_NAME, Candidate, ResolvedBase, candidates_for, resolve_base
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.facts.weights import Weights, read_weights
@@ -249,6 +255,18 @@ class Model:
             roots=(*self.host.roots, self.host.home),
             exclude=[self.path],
         )
+
+    def base_candidates(self, text: str | None) -> list[Candidate]:
+        """Return where this adapter's base may be: known by its origin or full name, whole, and of the right sizes.
+
+        Where the adapter names none, the other models of the manifest count as well.
+        """
+        from sage_doctor.facts.base_fit import could_be_base  # noqa: PLC0415 - only where a base is missing
+
+        loras = lora_tensors(self.tensors.values())
+        listed = {m.path for m in self.siblings.values() if m.spec is not None} if text is None else set()
+        found = self.candidates(text or self.path.name)
+        return [c for c in found if (c.rank <= SAME_NAME or c.path in listed) and could_be_base(c.path, loras)]
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of this model's identity."""

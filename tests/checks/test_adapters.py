@@ -12,6 +12,7 @@ from tests.model_directories import (
     INDEX,
     MODEL,
     POINTER,
+    PROJECTION,
     edit_json,
     write_adapter,
     write_cached,
@@ -339,3 +340,75 @@ def test_the_base_is_named_in_the_manifest_by_the_name_it_has_there(tmp_path: Pa
     (found,) = bench.run("check_adapter_base").findings
     assert 'base = "qwen"' in found.fix.summary
     assert found.fix.commands == ("sage-doctor check qwen",)
+
+
+def fix_of(bench: Bench) -> tuple[str, str]:
+    (found,) = bench.run("check_adapter_base").findings
+    return found.fix.summary, "\n".join((*found.fix.commands, *map(str, found.evidence["candidates"])))
+
+
+def test_a_base_named_by_its_hub_id_is_downloaded_first(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    write_adapter(bench.here, "Qwen/Qwen2.5-0.5B")
+    summary, commands = fix_of(bench)
+    assert summary.startswith("Download it")
+    assert 'base = "hf:Qwen/Qwen2.5-0.5B"' in summary
+    assert commands.splitlines() == [f"sage-doctor fix {bench.here}", "hf download Qwen/Qwen2.5-0.5B"]
+
+
+@pytest.mark.parametrize("name", ["outputs/checkpoint-500", "runs/final_model", "./fine_tuned_model/final_model"])
+def test_what_only_looks_like_a_hub_id_is_not_downloaded(name: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    write_adapter(bench.here, name)
+    assert "ownload" not in " ".join(fix_of(bench))
+
+
+WIDER = {"model.embed_tokens.weight": (16, 40), f"{PROJECTION}.weight": (40, 40), "model.norm.weight": (40,)}
+
+
+@pytest.mark.parametrize("base", ["Qwen/Qwen2.5-0.5B", "/home/elsewhere/zoo/qwen2.5-0.5b/base"])
+def test_only_what_can_be_the_base_is_offered(base: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path, target=str(tmp_path), subject="here")
+    write_adapter(bench.here, base)
+    write_full(tmp_path / "zoo" / "qwen2.5-0.5b" / "base-instruct")
+    write_full(tmp_path / "zoo" / "qwen2.5-14b" / "base", tensors=WIDER, hidden_size=40)
+    write_full(tmp_path / "Qwen2.5-0.5B", tensors=WIDER, hidden_size=40)
+    (write_full(tmp_path / "weightless" / "Qwen2.5-0.5B") / "model.safetensors").unlink()
+    assert "14b" not in " ".join(fix_of(bench))
+    assert "instruct" not in " ".join(fix_of(bench))
+    assert "Best candidate" not in " ".join(fix_of(bench))
+
+    write_full(tmp_path / "copies" / "qwen2.5-0.5b")
+    bench = Bench(root=tmp_path, target=str(tmp_path), subject="here")
+    assert ("copies/qwen2.5-0.5b" in " ".join(fix_of(bench))) == base.startswith("Qwen")
+
+
+def test_the_base_of_the_recipe_comes_first_although_it_is_missing(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    write_adapter(bench.here, "./fine_tuned_model/final_model")
+    write_full(tmp_path / "final_model")
+    bench.manifest(
+        f'{MANIFEST}[models.qwen]\nkind = "full"\npath = "hf:Qwen/Qwen2.5-0.5B"\n'
+        '[models.m]\nkind = "merged"\npath = "merged"\nmerge = { base = "qwen", adapter = "a" }\n',
+        "a",
+    )
+    summary, commands = fix_of(bench)
+    assert 'base = "qwen"' in summary
+    assert "hf download Qwen/Qwen2.5-0.5B" in commands
+
+
+def test_one_base_that_many_adapters_lack_is_one_finding(tmp_path: Path) -> None:
+    for number in range(7):
+        write_adapter(tmp_path / "zoo" / f"a{number}", "Qwen/Qwen2.5-0.5B")
+    write_adapter(tmp_path / "zoo" / "b", "org/another")
+    (tmp_path / "zoo" / "a0" / "adapter_config.json").write_text("{")
+
+    ends = {}
+    for name in [*(f"a{n}" for n in range(7)), "b"]:
+        ends[name] = Bench(root=tmp_path, target=str(tmp_path / "zoo"), subject=name).run("check_adapter_base")
+
+    (found,) = ends["a1"].findings
+    assert "6 adapters need it: a1, a2, a3, a4, a5" in found.message
+    assert found.evidence["subjects"] == [f"a{n}" for n in range(1, 7)]
+    assert [ends[f"a{n}"].result.reason for n in range(2, 7)] == ["blocked by adapter-base-missing"] * 5
+    assert len(ends["b"].findings) == 1

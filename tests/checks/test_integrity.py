@@ -43,6 +43,7 @@ def as_downloaded(bench: Bench) -> None:
 @CASES.passes("check_hashes")
 @CASES.passes("check_library")
 @CASES.passes("check_numbers")
+@CASES.passes("check_adapter_trained")
 def adapter_as_downloaded(bench: Bench) -> None:
     recorded(write_adapter(bench.here, "org/name"), ADAPTER)
 
@@ -150,6 +151,16 @@ def fresh_lora(bench: Bench) -> None:
 def pickle_alone(bench: Bench) -> None:
     place = write_full(bench.here)
     (place / MODEL).rename(place / "pytorch_model.bin")
+
+
+@CASES.finds("check_adapter_trained", "adapter-no-effect", "all zeros, as before training")
+def never_trained(bench: Bench) -> None:
+    write_tensors(write_adapter(bench.here, "org/name") / ADAPTER, LORA, fill=-0.0)
+
+
+@CASES.skips("check_adapter_trained", "no safetensors")
+def never_saved(bench: Bench) -> None:
+    (write_adapter(bench.here, "org/name") / ADAPTER).rename(bench.here / "adapter_model.bin")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sage_doctor.probe import Adapter, Failure, KeyList, Keys, ProbeOutcome, ShapeMismatch, Stage
-from tests.model_directories import edit_json, write_adapter, write_full
+from tests.model_directories import WEIGHTS, edit_json, write_adapter, write_full
 
 from .cases import SESSION, Bench, Case, Cases
 from .probe_outcomes import COMPLETED, CPU, KEYS, LOADED, NOTHING, ONE
@@ -180,6 +180,28 @@ def adapter_not_filled(bench: Bench) -> None:
 @CASES.finds("check_keys", "adapter-keys-unmatched", "in its file were not used")
 def adapter_not_used(bench: Bench) -> None:
     adapted(bench, unexpected=ONE)
+
+
+@pytest.mark.parametrize("stored", ["q_proj", "query"])
+def test_modules_that_the_library_renamed_are_merged(stored: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    adapted(bench, missing=ONE, unexpected=ONE)
+    write_full(tmp_path / "base", tensors={n.replace("q_proj", stored): s for n, s in WEIGHTS.items()})
+    (found,) = bench.run("check_keys").findings
+    assert ("`sage-doctor merge` applies it" in found.fix.summary) == (stored == "q_proj")
+
+
+@pytest.mark.parametrize("stored", ["q_proj", "query"])
+def test_a_module_that_became_a_parameter_is_merged(stored: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    words = "Target module Router() is not supported. Currently, only the following modules are supported: `torch.nn…`"
+    adapted(bench)
+    bench.outcome = replace(
+        COMPLETED, ending="failed", message=words, stage="load-adapter", loaded=None, keys=None, forward=None
+    )
+    write_full(tmp_path / "base", tensors={n.replace("q_proj", stored): s for n, s in WEIGHTS.items()})
+    (found,) = bench.run("check_loads").findings
+    assert ("`sage-doctor merge` applies it" in found.fix.summary) == (stored == "q_proj")
 
 
 @CASES.finds("check_placement", "params-not-materialised", "were not loaded into memory")

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
 from pathlib import Path
 
-from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.repairs.backup import unused_name
-from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.hub_download import IGNORED, download, endpoint, interpreter
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.child import Child
-from sage_doctor.system.file_steps import Applied, all_of, write_file
 from sage_doctor.system.seen import see
-from sage_doctor.system.walk import Walk
-from sage_doctor.text import format_duration, printable, shell_quote
+from sage_doctor.text import shell_quote
 
 CODES = (
     "hub-not-cached",
@@ -26,13 +19,7 @@ CODES = (
     "hub-blob-missing",
     "hub-incomplete-download",
     "weights-missing",
-)
-# Other frameworks' weights, which a session never opens.
-IGNORED = ("*.h5", "*.msgpack", "*.onnx", "onnx/*", "*.ot", "*.gguf", "original/*", "openvino/*", "coreml/*")
-DEADLINE_S = 24 * 3600.0  # huggingface_hub has deadlines of its own for a connection that hangs
-SCRIPT = (
-    "import json,sys; from huggingface_hub import snapshot_download as d; a=json.loads(sys.argv[1]); "
-    "print(d(a['repo'],revision=a['revision'],cache_dir=a['cache'],ignore_patterns=a['ignored']))"
+    "adapter-base-missing",
 )
 
 
@@ -43,16 +30,15 @@ def plan_download(context: RepairContext) -> Plan:
     repo, revision, cache, folder = _repository(model)
     seen = see(folder)
     kept = unused_name(model.host, "undo", "download-{}.sh")
-    python = str(model.host.python or model.host.session.executable or sys.executable)
+    python = interpreter(model)
     facts = _facts(model)
     sizes = [e.size for e in (facts.expected or {}).values()] if facts is not None else []
     request: dict[str, object] = {"repo": repo, "revision": revision, "cache": str(cache), "ignored": IGNORED}
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     return Plan(
         repair="download",
         subject=finding.subject,
         code=finding.code,
-        action=f"download {repo} at {revision} from {endpoint}; cached files are kept",
+        action=f"download {repo} at {revision} from {endpoint()}; cached files are kept",
         reads=(),
         writes=(
             f"{folder} ({'the files that the hub lists' if sizes else 'size unknown until the hub is asked'})",
@@ -66,7 +52,7 @@ def plan_download(context: RepairContext) -> Plan:
         undo="removes what was fetched; run it before anything else of this repository is fetched:",
         undo_commands=(f"sh {shell_quote(kept)}",),
         seen=(seen,),
-        apply=lambda on_progress: _apply(python, request, folder, kept, on_progress),
+        apply=lambda on_progress: download(python, request, folder, kept, on_progress),
     )
 
 
@@ -83,77 +69,3 @@ def _repository(model: Model) -> tuple[str, str, Path, Path]:
         folder = model.path.parent.parent
         return folder.name.removeprefix("models--").replace("--", "/", 1), model.path.name, folder.parent, folder
     raise RepairRefused("it does not come from the Hugging Face hub. Copy it from another machine.")
-
-
-def _apply(python: str, request: dict[str, object], folder: Path, kept: Path, on_progress: OnProgress) -> Applied:
-    before, refs = _listing(folder), _refs(folder)
-    _download(python, request, on_progress)
-    added = sorted(_listing(folder) - before, key=lambda p: (-len(p.parts), p))
-
-    def rollback() -> None:
-        for path in added:
-            with contextlib.suppress(OSError):
-                if path.is_dir() and not path.is_symlink():
-                    path.rmdir()
-                else:
-                    path.unlink()
-        for path, raw in refs.items():
-            if path.read_bytes() != raw:
-                write_file(path, raw)
-
-    def write_undo() -> Applied:
-        return write_file(kept, _undo_script(str(request["repo"]), added, refs).encode())
-
-    return all_of([lambda: Applied(rollback=rollback), write_undo])
-
-
-def _undo_script(repo: str, added: list[Path], refs: dict[Path, bytes]) -> str:
-    """Return a script that removes what a download added, and gives the refs that it moved their old commit."""
-    lines = ["#!/bin/sh", f"# Takes the download of {printable(repo)} back: removes what it added, and nothing else."]
-    for path in added:
-        directory = path.is_dir() and not path.is_symlink()
-        lines.append(f"{'rmdir' if directory else 'rm -f'} {shell_quote(path)}")
-    for path, raw in refs.items():
-        if path.read_bytes() != raw:
-            lines.append(f"printf %s {shell_quote(os.fsdecode(raw))} > {shell_quote(path)}")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _download(python: str, request: dict[str, object], on_progress: OnProgress) -> None:
-    """Run the download to its end. Raises `DoctorError` if it fails."""
-    offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    environment = {k: v for k, v in os.environ.items() if k not in offline}
-    on_progress(f"downloading {request['repo']}")
-    try:
-        done = Child(
-            [python, "-c", SCRIPT, json.dumps(request)],
-            timeout_s=DEADLINE_S,
-            env={**environment, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
-            cwd=Path("/"),  # Python looks for modules in the working directory first
-            keep_end=True,
-        ).finish()
-    except OSError as error:
-        raise DoctorError(f"{printable(python)} does not start: {os.strerror(error.errno or 0).lower()}") from error
-    if done.code != 0:
-        # Partial downloads are kept: the next attempt resumes them.
-        said = f"timed out after {format_duration(DEADLINE_S)}" if done.timed_out else done.last_error
-        raise DoctorError(
-            f"the download failed: {printable(said or 'no reason given', limit=300)}. "
-            "Partial files are kept; the next attempt resumes."
-        )
-
-
-def _listing(folder: Path) -> set[Path]:
-    """Return what a download of the repository may add to: its folder, its locks, and the way to them."""
-    cache = folder.parent
-    locks = cache / ".locks"
-    trees = [folder, locks / folder.name]
-    single = [*trees, locks, cache / "CACHEDIR.TAG", *(p for p in (cache, *cache.parents))]
-    below = {Path(e.path) for found in Walk(roots=trees).listings() for e in (*found.below, *found.files)}
-    return below | {path for path in single if os.path.lexists(path)}
-
-
-def _refs(folder: Path) -> dict[Path, bytes]:
-    """Return the refs of the repository, which a download may move."""
-    found = (Path(e.path) for listing in Walk(roots=[folder / "refs"]).listings() for e in listing.files)
-    return {path: path.read_bytes() for path in found if path.is_file() and not path.is_symlink()}

@@ -6,13 +6,15 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
 from sage_doctor.merge import MergePlan, Step, apply, plan_merge
 from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.merge.target import require_deletable
 from sage_doctor.repairs.backup import backup_path
+from sage_doctor.repairs.hub_download import endpoint, fetch
 from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
-from sage_doctor.subjects.recipe import recipe_places
-from sage_doctor.system.file_steps import Applied
+from sage_doctor.subjects.recipe import base_to_download, recipe_places
+from sage_doctor.system.file_steps import Applied, all_of
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes
 
@@ -49,6 +51,9 @@ def plan_merge_again(context: RepairContext) -> Plan:
     finding, model = context.finding, context.model
     places = recipe_places(model)
     recipe = model.spec.merge if model.spec is not None else None
+    waits = base_to_download(model)
+    if waits is not None:
+        return _after_download(context, *waits)
     if places is None or recipe is None:
         raise RepairRefused(
             "the manifest has no merge recipe for it whose base and adapter are here. "
@@ -75,6 +80,36 @@ def plan_merge_again(context: RepairContext) -> Plan:
         undo="the old directory is kept until the new one is verified, then deleted",
         kept=str(kept) if merge.replaces else None,
         apply=lambda on_progress: _apply(merge, kept, cache, on_progress),
+    )
+
+
+def _after_download(context: RepairContext, hub: HubFacts, adapter: Path) -> Plan:
+    """Return the plan for a base that is not here: what the merge will read and write is known after the download."""
+    model = context.model
+
+    def apply_both(on_progress: OnProgress) -> Applied:
+        def merge() -> Applied:
+            base = resolve_hub(hub.folder.parent, hub.repo_id, hub.revision).snapshot
+            if base is None:
+                raise RepairRefused(f"{hub.repo_id} was downloaded, and is not in the cache")
+            plan = plan_merge(adapter, model.path, base=base)
+            require_deletable(plan.present, allow_delete=context.allow_delete)
+            return _apply(plan, backup_path(plan.target), model.host.cache_dir / "hashes.json", on_progress)
+
+        return all_of([lambda: fetch(model, hub, on_progress), merge])
+
+    return Plan(
+        repair="merge",
+        subject=context.finding.subject,
+        code=context.finding.code,
+        action=f"download {hub.repo_id} from {endpoint()} unless it is here by then, merge {adapter.name} into it, "
+        "tensor by tensor, and replace the directory in one step",
+        reads=(f"{adapter} (the adapter)",),
+        writes=(f"{hub.folder} (size unknown until the hub is asked)", str(model.path)),
+        network=True,
+        unchanged="the adapter, and what is in the cache now",
+        undo="the old directory is kept until the new one is verified, then deleted",
+        apply=apply_both,
     )
 
 

@@ -39,7 +39,11 @@ _PATH_KEY = re.compile(r"""^(?P<before>[ \t]*(?:(?:"[^"\n]*"|'[^'\n]*'|[A-Za-z0-
 _INLINE_PATH = re.compile(r"""\bpath[ \t]*=[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*')""")
 
 
-@repair(name="set-base", codes=["adapter-base-missing", "adapter-base-unset", "adapter-base-relative"])
+@repair(
+    name="set-base",
+    codes=["adapter-base-missing", "adapter-base-unset", "adapter-base-relative"],
+    after=["download"],
+)
 def plan_set_base(context: RepairContext) -> Plan:
     """Sets an adapter's base in the manifest, or with --write-config in adapter_config.json."""
     model = context.model
@@ -137,7 +141,7 @@ def _origin(context: RepairContext, base: Path) -> str:
     if context.base is not None:
         return "given by --base"
     model, real = context.model, os.path.realpath(base)
-    found = next((c for c in model.candidates(model.base.text or "") if os.path.realpath(c.path) == real), None)
+    found = next((c for c in model.base_candidates(model.base.text) if os.path.realpath(c.path) == real), None)
     return found.why if found is not None else "the path in the adapter's configuration"
 
 

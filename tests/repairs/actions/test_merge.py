@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from safetensors.numpy import load_file
 from sage_doctor.repairs.repair import Plan
 from tests.model_directories import ADAPTER, INDEX, LORA, MODEL, PROJECTION, write_adapter, write_full, write_sharded
 from tests.repairs.conftest import Fixer, contents
+
+from .fake_hub import Hub, serving
 
 MANIFEST = """schema = 1
 [roles.raising]
@@ -142,3 +146,28 @@ def test_a_model_without_a_recipe_is_not_merged(fixer: Fixer) -> None:
     assert not done.attempts
     assert done.after.exit_code == 1
     assert not (merged / MODEL).exists()
+
+
+@pytest.mark.parametrize("base", ["small", "hf:org/name"])
+def test_a_base_that_only_the_hub_has_is_downloaded_before_the_merge(
+    base: str, fixer: Fixer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged = hollow(fixer)
+    shutil.move(fixer.root / "base", tmp_path / "served")
+    text = MANIFEST.replace("schema = 1\n", f'schema = 1\npython = "{sys.executable}"\n')
+    small, named = (
+        '[models.small]\nkind = "full"\npath = "base"\n',
+        '[models.small]\nkind = "full"\npath = "hf:org/name"\n',
+    )
+    fixer.manifest(text.replace(small, named if base == "small" else "").replace('"small"', f'"{base}"'))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with serving(Hub(repo="org/name", directory=tmp_path / "served")) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        planned = fixer(dry_run=True).attempts
+        assert [a.repair for a in planned] == (["download", "merge"] if base == "small" else ["merge"])
+        assert all("download org/name" in str(a.plan) for a in planned)
+        done = fixer()
+    first = [("download", "repaired"), ("set-base", "repaired")] if base == "small" else []
+    assert [(a.repair, a.status) for a in done.attempts] == [*first, ("merge", "repaired")]
+    assert (merged / MODEL).exists()
+    assert (merged / "notes.txt").read_text() == "mine\n"

@@ -220,7 +220,7 @@ def test_a_similar_name_is_no_origin(fixer: Fixer) -> None:
     path = fixer.manifest(f'{HEAD}[models.stance]\nkind = "adapter"\npath = "stance"\n')
     done = fixer()
     assert done.after.exit_code == 1
-    assert not done.attempts
+    assert [a.repair for a in done.attempts] == ["download"], "the hub id says which model it is"
     assert "base =" not in path.read_text()
 
 

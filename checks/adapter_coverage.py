@@ -1,0 +1,81 @@
+"""Whether an adapter has tensors for all that its configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.adapter_coverage import absent_parts, absent_saved, uncovered_modules
+from sage_doctor.facts.adapters import PREFIX, lora_tensors
+from sage_doctor.facts.base_modules import BaseModules
+from sage_doctor.findings.restore import bring_back
+from sage_doctor.subjects.model import Model
+from sage_doctor.text import join_limited
+
+ORDER = 112  # of the check files: causes before consequences
+
+ADAPTER = ("adapter",)
+WITH_BASE = (
+    "check_path",
+    "check_hub",
+    "check_hub_blobs",
+    "check_adapter_config",
+    "check_adapter_weights",
+    "check_weights_readable",
+    "check_adapter_keys",
+    "check_adapter_patterns",
+    "check_adapter_rank",
+    "check_adapter_base",
+    "check_adapter_base_sound",
+    "check_adapter_targets_in_base",
+    "check_adapter_fits_base",
+    "check_weights_present",
+    "check_weights_whole",
+    "check_shards_present",
+    "check_shard_index",
+    "check_config",
+)
+
+
+@check("static", after=WITH_BASE, kinds=ADAPTER)
+def check_adapter_complete(model: Model) -> Iterator[Finding]:
+    """The adapter has tensors for all modules that its configuration names."""
+    base, config = model.base.model, model.adapter_config
+    values = config.values or {}
+    if config.peft_type != "LORA" or model.adapter_weights.pickle:
+        raise NotApplicable("only LoRA's tensors are known here")
+    if base is None or base.weights.form not in ("single", "sharded"):
+        raise NotApplicable("the base has no safetensors header to compare with")
+    loras = lora_tensors(model.tensors.values())
+    parts: dict[str, set[str]] = {}
+    for lora in loras:
+        parts.setdefault(lora.module, set()).add(lora.part)
+    lost = absent_parts(values, parts)
+    if lost:
+        yield _incomplete(model, lost, f"{len(lost)} of its tensors are missing beside others of the same modules")
+        return
+    modules = BaseModules(base.tensors)
+    stored = {n.removesuffix(".weight"): t.shape for n, t in base.tensors.items() if n.endswith(".weight")}
+    found = {m: modules.find(m) for m in parts}
+    joined = {m: t.name.removesuffix(".weight") if t is not None else None for m, t in found.items()}
+    held = {n.removeprefix(PREFIX).rpartition(".")[0] for n in model.tensors}
+    lost = absent_saved(values, held, stored, tied=base.config.tied_embeddings is not False)
+    if lost:
+        yield _incomplete(model, lost, "modules_to_save names what it has no tensors for, and PEFT fails to load that")
+        return
+    lost = uncovered_modules(values, config.patterns, joined, stored, base.config_file.value or {})
+    if lost:
+        yield _incomplete(model, lost, f"{len(lost)} modules that it targets have no tensors and stay as in the base")
+
+
+def _incomplete(model: Model, names: list[str], why: str) -> Finding:
+    return finding(
+        "adapter-keys-unmatched",
+        f"{why}: {join_limited(names, most=3)}",
+        evidence={"missing": names[:50], "count": len(names)},
+        fix=Fix(
+            summary="Copy the complete adapter from its training run; one process of several may have saved only its "
+            "part. " + bring_back(model, ["adapter_model.safetensors"]).summary,
+        ),
+    )

@@ -1,0 +1,139 @@
+"""Which modules an adapter's configuration targets, and which of them its file holds no tensors for.
+
+PEFT leaves a module without tensors as it is in the base and warns once: an adapter saved by one stage of several, or
+by a process that did not gather its shards, loads and answers nearly as the base. Told from names alone. Only layers
+that lie beside adapted ones are judged, since a session may build a part of what the base stores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sage_doctor.facts.adapter_patterns import AdapterPatterns
+
+_NUMBER = re.compile(r"(?<=\.)\d{1,9}(?=\.)")
+_KV_LEAVES = frozenset({"k_proj", "v_proj"})
+_MATRIX = 2
+OUTPUT_NAMES = frozenset({"lm_head", "embed_out"})
+LORA_PARTS = frozenset({"A", "B", "embedding_A", "embedding_B", "magnitude_vector"})
+
+
+def is_targeted(values: Mapping[str, Any], patterns: AdapterPatterns, module: str) -> bool:
+    """Return whether PEFT would put a LoRA on this module, as far as the configuration alone tells.
+
+    Raises `UnboundedPattern`.
+    """
+    wanted = values.get("target_modules")
+    if patterns.matches("exclude_modules", module):
+        return False
+    if isinstance(wanted, str) and wanted != "all-linear":
+        return patterns.matches("target_modules", module)
+    if isinstance(wanted, list):
+        return patterns.matches("target_modules", module) and _in_layers(values, patterns, module, wanted)
+    return True  # `all-linear`, or the library's own list for this model type
+
+
+def _in_layers(values: Mapping[str, Any], patterns: AdapterPatterns, module: str, wanted: list[Any]) -> bool:
+    layers = values.get("layers_to_transform")
+    if layers is None or layers == [] or module in wanted:
+        return True
+    if values.get("layers_pattern"):
+        layer = patterns.layer(module)
+    else:
+        found = re.match(r".*?\.[^.]*\.(\d{1,18})\.", module)  # the first number: PEFT 0.21 ignores an expert's
+        layer = int(found[1]) if found is not None else None
+    return layer is not None and layer in (layers if isinstance(layers, list) else [layers])
+
+
+def uncovered_modules(
+    values: Mapping[str, Any],
+    patterns: AdapterPatterns,
+    held: Mapping[str, str | None],
+    stored: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+) -> list[str]:
+    """Return the running names of modules that are targeted and for which the adapter holds nothing.
+
+    `held` maps the running names of adapted modules to the base's stored ones, None where the library renames one:
+    then only modules that are named as others of the adapter are told to be absent. `stored` has the shape of every
+    weight that the base stores by the name of its module, `config` is the base's. Raises `UnboundedPattern`.
+    """
+    shapes: dict[str, list[str]] = {}  # a stored name with its numbers left out → running names, likewise
+    stacks: dict[str, str] = {}  # what stands before the first number, stored and running
+    for running, name in held.items():
+        if name is not None and _NUMBER.findall(running) == _NUMBER.findall(name) != []:
+            shapes.setdefault(_NUMBER.sub("*", name), []).append(_NUMBER.sub("*", running))
+            stacks.setdefault(_NUMBER.split(name, maxsplit=1)[0], _NUMBER.split(running, maxsplit=1)[0])
+    named = values.get("target_modules") not in (None, "all-linear") and None not in held.values()
+    taken = frozenset(held.values())
+    found = []
+    for name, shape in stored.items():
+        numbers = _NUMBER.findall(name)
+        if name in taken or len(shape) < _MATRIX or not numbers:
+            continue
+        like = shapes.get(_NUMBER.sub("*", name))
+        before = _NUMBER.split(name, maxsplit=1)[0]
+        if like is not None:
+            found.append(_numbered(like[0], numbers))
+        elif named and before in stacks and ".experts." not in name:
+            found.append(stacks[before] + name.removeprefix(before))
+    absent = [n for n in found if not _is_unused(n, held, config)]
+    patterns.ask(absent)
+    return sorted((n for n in absent if is_targeted(values, patterns, n)), key=_natural)
+
+
+def _numbered(shape: str, numbers: Iterable[str]) -> str:
+    rest = iter(numbers)
+    return re.sub(r"\*", lambda _: next(rest), shape)
+
+
+def _natural(name: str) -> list[object]:
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in name.split(".")]
+
+
+def _is_unused(module: str, held: Iterable[str], config: Mapping[str, Any]) -> bool:
+    """Whether a layer is stored and not built: for the prediction of further tokens, or with another's keys."""
+    text = config.get("text_config")
+    own: Mapping[str, Any] = text if isinstance(text, dict) else config
+    layers, shared = own.get("num_hidden_layers"), own.get("num_kv_shared_layers")
+    number = int(_NUMBER.findall(module)[0])
+    if type(layers) is not int:
+        return False
+    if number >= layers:
+        return not any(int(n[0]) >= layers for h in held if (n := _NUMBER.findall(h)))
+    return type(shared) is int and number >= layers - shared > 0 and module.rpartition(".")[2] in _KV_LEAVES
+
+
+def absent_saved(values: Mapping[str, Any], held: Iterable[str], stored: Iterable[str], *, tied: bool) -> list[str]:
+    """Return the names in `modules_to_save` whose tensors the adapter lacks, although the model has such a module.
+
+    `held` and `stored` are names of modules; `tied` says that the output layer is not stored because it is shared.
+    """
+    names = values.get("modules_to_save")
+    wanted = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
+    mine, theirs = list(held), list(stored)
+    return [
+        n for n in wanted
+        if not any(_is_within(m, n) for m in mine)
+        and (any(_is_within(m, n) for m in theirs) or (tied and n.rpartition(".")[2] in OUTPUT_NAMES))
+    ]  # fmt: skip
+
+
+def _is_within(module: str, name: str) -> bool:
+    return f".{name}." in f".{module}."
+
+
+def absent_parts(values: Mapping[str, Any], parts: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the tensors that a module's other ones need: the second matrix of a pair, the magnitude of a DoRA.
+
+    `parts` maps modules to the parts of `LORA_PARTS` that the adapter holds for them.
+    """
+    found = []
+    for module, held in parts.items():
+        own = set(held)
+        needed = {"embedding_A", "embedding_B"} if own & {"embedding_A", "embedding_B"} else {"A", "B"}
+        needed |= {"magnitude_vector"} if values.get("use_dora") else set()
+        found += [f"{module}.lora_{part}" for part in sorted(needed - own)]
+    return found

@@ -1,0 +1,115 @@
+"""The base of an adapter is not here: what is said of it, and where it can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sage_doctor.facts.bases import names_a_repository
+from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
+from sage_doctor.findings.making import finding
+from sage_doctor.findings.repairability import base_choices
+from sage_doctor.findings.restore import download_command, with_repair
+from sage_doctor.report import Finding, Fix
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.recipe import RecipeBase, recipe_base
+from sage_doctor.system.location import foreign_home
+from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.facts.hub_cache import HubFacts
+
+
+def base_unset(model: Model) -> Finding:
+    """Return the finding of an adapter that names no base."""
+    candidates = as_candidates(model.base_candidates(None)[:8])
+    return finding(
+        "adapter-base-unset",
+        "adapter_config.json names no base model (base_model_name_or_path)",
+        evidence={"file": "adapter_config.json", "candidates": candidates},
+        fix=name_it(model, candidates),
+    )
+
+
+def base_missing(model: Model, sharing: Sequence[Model]) -> Finding:
+    """Return the finding of a base that is not on this machine; `sharing` are all adapters that need it."""
+    base = model.base
+    text = base.text or ""
+    candidates = as_candidates(model.base_candidates(text)[:8])
+    tried = [str(p) for p in base.place.tried] if base.place is not None else []
+    if base.place is not None and base.place.form == "repository":
+        how = "is neither a directory here nor in the Hugging Face cache"
+    elif base.place is not None and base.place.form == "absolute":
+        theirs = foreign_home(base.place.tried[0], model.host.home, model.host.other_homes)
+        how = (
+            f"is in {printable(theirs)}, another machine's or user's home, and does not exist here"
+            if theirs
+            else ("does not exist")
+        )
+    else:
+        how = "was not found in any location that transformers searches"
+    many = {"subjects": [m.name for m in sharing][:500], "count": len(sharing)} if len(sharing) > 1 else {}
+    names = join_limited([m.name for m in sharing], most=5)
+    needed = f"; {len(sharing)} adapters need it: {names}" if many else ""
+    return finding(
+        "adapter-base-missing",
+        f"the base model {printable(text)} {how}{needed}",
+        evidence={"base": text, "named_by": base.source, "tried": tried, "candidates": candidates, **many},
+        fix=name_it(model, candidates),
+    )
+
+
+def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
+    """Return how to name the base: in the manifest, so that no file under version control is edited silently."""
+    named = recipe_base(model)
+    if named is not None and not named.found:
+        return _of_recipe(model, named)
+    if model.base.hub is not None and model.base.place is not None and names_a_repository(model.base.place):
+        return _from_hub(model, model.base.hub, candidates)
+    by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
+    best = candidates[0]["path"] if candidates else None
+    where = where_it_may_be(candidates)
+    choices = base_choices(model)
+    sure = len(choices) == 1
+    if model.spec is None:
+        fix = Fix(
+            summary=f"Put the base model where the adapter's config says, or load the adapter with an explicit base. "
+            f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
+            commands=copy_commands(candidates),
+        )
+        return with_repair(fix, model, "set-base", "--write-config") if sure else fix
+    known = by_path.get(best or "")
+    value = known or best or "NAME-OR-PATH"
+    fix = Fix(
+        summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
+        f'base = "{printable(value)}".{where} Matching shapes do not prove that it is the right base.',
+        commands=(f"sage-doctor check {shell_quote(known)}",) if known else copy_commands(candidates),
+    )
+    # Several are a question that the repair asks.
+    return with_repair(fix, model, "set-base") if choices and model.spec.base is None else fix
+
+
+def _from_hub(model: Model, hub: HubFacts, candidates: list[dict[str, Any]]) -> Fix:
+    """Return how to get a base that is named by its hub id: it is downloaded, whatever else is here."""
+    where = table(model.name) if model.spec is not None else "the adapter's [models.NAME]"
+    local = where_it_may_be(candidates) if candidates else ""
+    fix = Fix(
+        summary="Download it while there is a network; sessions then find it by its name. In a manifest, "
+        f'base = "hf:{printable(hub.repo_id)}" under {where} names it.{local}',
+        commands=(download_command(hub),),
+    )
+    return with_repair(fix, model, "download")
+
+
+def _of_recipe(model: Model, base: RecipeBase) -> Fix:
+    """Return how to get the base that the merge recipe of this adapter names, which is not here."""
+    words = f'base = "{printable(base.name)}" under {table(model.name)}'
+    if base.hub is not None:
+        get, command = f"Download its base, {printable(base.hub.repo_id)}", download_command(base.hub)
+    else:
+        get, command = f"Bring its base to {printable(str(base.path))}", f"ls -l {shell_quote(base.path.parent)}"
+    return Fix(
+        summary=f"{get} (the merge recipe of {printable(base.recipe)} names it), and name it for sessions as well: "
+        f"{words}. `sage-doctor fix` does the rest.",
+        commands=(command,),
+    )

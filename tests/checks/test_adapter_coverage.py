@@ -1,0 +1,70 @@
+"""Whether an adapter has tensors for all that its configuration names."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.model_directories import ADAPTER, LORA, PROJECTION, WEIGHTS, WIDTH, write_adapter, write_full, write_tensors
+
+from .cases import Bench, Case, Cases
+
+CASES = Cases()
+
+
+def healthy(bench: Bench, **config: Any) -> Path:
+    return write_adapter(bench.here, write_full(bench.root / "base"), **config)
+
+
+@CASES.passes("check_adapter_complete")
+def whole(bench: Bench) -> None:
+    healthy(bench)
+
+
+@CASES.skips("check_adapter_complete", "only LoRA")
+def of_another_type(bench: Bench) -> None:
+    healthy(bench, peft_type="IA3")
+
+
+SECOND = PROJECTION.replace("layers.0", "layers.1")
+
+
+def of_two_layers(bench: Bench, **config: Any) -> Path:
+    more = {**WEIGHTS, f"{SECOND}.weight": (WIDTH, WIDTH)}
+    base = write_full(bench.root / "base", tensors=more, num_hidden_layers=2)
+    return write_adapter(bench.here, base, **config)
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "1 modules that it targets have no tensors")
+def layer_absent(bench: Bench) -> None:
+    of_two_layers(bench)
+
+
+@CASES.passes("check_adapter_complete")
+def layer_not_asked_for(bench: Bench) -> None:
+    of_two_layers(bench, layers_to_transform=[0])
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "q_proj.lora_B")
+def half_a_pair(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {n: s for n, s in LORA.items() if "lora_A" in n})
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "lora_magnitude_vector")
+def no_magnitude(bench: Bench) -> None:
+    healthy(bench, use_dora=True)
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "modules_to_save names what it has no tensors for")
+def no_head(bench: Bench) -> None:
+    healthy(bench, modules_to_save=["lm_head"])
+
+
+@CASES.passes("check_adapter_complete")
+def head_that_the_model_does_not_have(bench: Bench) -> None:
+    healthy(bench, modules_to_save=["classifier", "score"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, tmp_path: Path) -> None:
+    case.hold(tmp_path)
