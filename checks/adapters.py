@@ -10,7 +10,7 @@ from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_fields
 from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.wholeness import summary
-from sage_doctor.findings.adapters import inner_adapter, other_layout
+from sage_doctor.findings.adapter_directories import inner_adapter, other_layout
 from sage_doctor.findings.hub import dangling_blobs, unresolved
 from sage_doctor.findings.missing_base import base_missing, base_unset, name_it
 from sage_doctor.findings.restore import bring_back, lfs_pull

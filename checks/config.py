@@ -9,9 +9,9 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.config import impossible_sizes, names_timm
 from sage_doctor.facts.custom_code import code_references, missing_modules
 from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.findings.config_sizes import size_mismatches
 from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
-from sage_doctor.findings.weights import size_mismatches
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import names_modules
 from sage_doctor.subjects.model import Model

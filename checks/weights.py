@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
-from sage_doctor.findings.adapters import other_layout
+from sage_doctor.findings.adapter_directories import other_layout
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.hub import cache_folder, is_cache_folder, snapshot_without_weights
 from sage_doctor.findings.misnamed import misnamed, rename_commands

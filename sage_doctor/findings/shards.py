@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sage_doctor.facts.weights import read_shard_index, whole_set
+from sage_doctor.findings.config_sizes import size_mismatches
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.repairability import (
     INDEX,
@@ -14,7 +15,6 @@ from sage_doctor.findings.repairability import (
     why_not_shards,
 )
 from sage_doctor.findings.restore import bring_back, with_repair
-from sage_doctor.findings.weights import size_mismatches
 from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import join_limited, printable, shell_quote

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sage_doctor.facts.config import layers_named, sizes_named
-from sage_doctor.facts.embeddings import embedding_tensor, layer_count
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.restore import bring_back, lfs_pull
@@ -14,7 +12,7 @@ from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable
 
 if TYPE_CHECKING:
-    from sage_doctor.readers.safetensors_header import Header, Tensor
+    from sage_doctor.readers.safetensors_header import Header
     from sage_doctor.subjects.model import Model
 
 TITLE = "Weights"
@@ -290,26 +288,3 @@ def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding
         evidence={"file": name, **problem.evidence, **({"also_broken": others[:50]} if others else {})},
         fix=fix,
     )
-
-
-def size_mismatches(model: Model, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
-    """Yield where these tensors do not fit config.json, and the tensor that shows it.
-
-    Judges only what needs no knowledge of architectures.
-    """
-    config = model.config
-    values = model.config_file.value or {}
-    embedding = embedding_tensor(tensors)
-    if embedding is not None and not config.quantized:
-        rows, width = embedding.shape
-        other_rows = sizes_named(values, part="vocab")
-        if config.vocab_size and rows != config.vocab_size and rows not in other_rows:
-            yield f"vocab_size {config.vocab_size}, but {printable(embedding.name)} has {rows} rows", embedding.name
-        other_widths = sizes_named(values, part="embed") | sizes_named(values, part="dim")
-        if config.hidden_size and width != config.hidden_size and width not in other_widths:
-            yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
-    layers = layer_count(tensors)
-    if not config.layers or not layers or config.nested or layers in layers_named(values):
-        return
-    if layers < config.layers or layers > config.layers + config.extra_layers:
-        yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"
