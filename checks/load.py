@@ -11,7 +11,6 @@ from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import LOOK_AT_TORCH
 from sage_doctor.findings.budgets import over
 from sage_doctor.findings.environment import blocking_code
-from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.report import NOTHING_TO_DO
@@ -45,8 +44,11 @@ def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> I
         raise NotApplicable("its names or shapes do not fit, so its weights were not read")
     if not outcome.completed and not in_generation(outcome):
         ended = ended_badly(model, outcome, "load")
-        built_otherwise = ended.code == "load-failed" and _NOT_SUPPORTED in ended.message and names_of_stored(model)
-        yield dataclasses.replace(ended, fix=merge_instead(model)) if built_otherwise else ended
+        if ended.code == "load-failed" and _NOT_SUPPORTED in ended.message:
+            from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored  # all of the merge
+
+            ended = dataclasses.replace(ended, fix=merge_instead(model)) if names_of_stored(model) else ended
+        yield ended
         return
     loaded = outcome.loaded
     if loaded is None:
@@ -151,6 +153,8 @@ def _adapter_keys(model: Model, outcome: ProbeOutcome) -> Iterator[Finding]:
         return
     lost = adapter.missing if adapter.missing.total else adapter.unexpected
     if lost.total:
+        from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored  # all of the merge
+
         renamed = bool(adapter.unexpected.total) and names_of_stored(model)
         what = "were not loaded from its file" if adapter.missing.total else "in its file were not used"
         yield finding(

@@ -158,8 +158,8 @@ class Corpus:
             timeout=120,
         )
 
-    def examine(self, singly: Iterable[Case]) -> None:
-        """Let the doctor examine the tree as a whole, two families of healthy ones, and `singly` each case alone."""
+    def examine(self, singly: Iterable[Case], *, trees: bool = True) -> None:
+        """Let the doctor examine `singly` each case alone; with `trees` all as one tree, and two healthy families."""
         jobs = {
             name: self._job(name, [str(folder)], cwd=self.root, level=level)
             for name, folder, level in (
@@ -167,6 +167,7 @@ class Corpus:
                 (STOCK, self.tree / "stock", "integrity"),
                 (VARIANTS, self.tree / "variants", "integrity"),
             )
+            if trees
         }
         for case in singly:
             bench = self.bench(case)
