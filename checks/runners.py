@@ -36,14 +36,15 @@ def check_runners(host: Host) -> Iterator[Finding]:
                     commands=(f"git -C {shell_quote(manifest.directory)} status --short",),
                 ),
             )
-    from sage_doctor.findings.scripts import form_findings, unverified
+    from sage_doctor.findings.scripts import form_findings, missing_finding, unverified
     from sage_doctor.paths.scan import scan
 
     found = scan(host, lint=False)
     for seen in found.files:
-        yield from form_findings(seen, host.environ)
+        yield from form_findings(seen, host.environ, found.started)
         yield from unverified(seen)
         yield from _paths(seen, host)
+        yield from missing_finding(seen)
 
 
 @check("integrity")
@@ -58,7 +59,7 @@ def check_lint(host: Host, notes: Notes) -> Iterator[Finding]:
     found = scan(host, lint=True)
     for seen in found.files:
         if not seen.roles:
-            yield from form_findings(seen, host.environ)
+            yield from form_findings(seen, host.environ, found.started)
             yield from _paths(seen, host)
     for seen in found.files:
         yield from unit_findings(seen, found)

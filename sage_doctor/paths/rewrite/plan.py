@@ -12,7 +12,7 @@ from sage_doctor.paths.find.line_text import is_archived
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.python_script import decoded, parse
 from sage_doctor.paths.find.reference import PathReference
-from sage_doctor.paths.rewrite.expressions import RootExpression, path_expression, root_expressions
+from sage_doctor.paths.rewrite.expressions import RESOLVE, RootExpression, path_expression, root_expressions
 from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits, Import, RewriteContext, root_in, target_of
 from sage_doctor.paths.rewrite.interpolation import Spliced, splice
 from sage_doctor.paths.rewrite.node_index import NodeIndex
@@ -70,6 +70,7 @@ class _PythonPlanner:
 
     def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, context: RewriteContext) -> None:
         self.path, self.raw = path, raw
+        self.models = context.models
         self.nodes = NodeIndex(module, text)
         self.roots: list[Root] = module_roots(module, path)
         self.possible = root_expressions(
@@ -115,8 +116,9 @@ class _PythonPlanner:
             if source is not None and reference.value_type == "bytes":
                 return Edit(reference=reference, source=source, needs=(*needs, _OS), certain=False)
             if source is not None:
-                there = classified.exists or target.parent.is_dir()
-                certain = there and reference.form in _REWRITTEN and not self.nodes.commented(node)
+                known = classified.certain or (classified.exists and target in self.models)
+                late = start.needs != RESOLVE or self.nodes.is_late(node)
+                certain = known and late and reference.form in _REWRITTEN and not self.nodes.commented(node)
                 return Edit(reference=reference, source=source, needs=needs, certain=certain)
             if reference.form == "argparse":
                 return None
