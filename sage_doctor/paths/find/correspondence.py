@@ -54,9 +54,7 @@ class Correspondence:
                 self._learnt.setdefault(root, {}).setdefault(base, set()).add(path)
         self._roots.clear()
         for root, bases in self._learnt.items():
-            held = [base for base in bases if not self._is_contradicted(root, base)]
-            if len(held) == 1:
-                self._roots[root] = held[0]
+            self._roots.update((root, base) for base, paths in bases.items() if self._is_proved(min(paths), root, base))
 
     def of(self, path: Path) -> Counterpart | None:
         """Return where a path is here; None if nothing says it.
@@ -100,7 +98,10 @@ class Correspondence:
         if any(place != base and self._is_found(place) for place in places):
             return True
         below = [(other, found) for other, bases in self._learnt.items() for found in bases] + [*self.counterparts]
-        return any(other != root and _is_below(other, root) and found != _moved(Path(other), root, base) for other, found in below)
+        return any(
+            other != root and _is_below(other, root) and found != _moved(Path(other), root, base)
+            for other, found in below
+        )
 
     def _is_proved(self, path: Path, root: str, base: Path) -> bool:
         """Whether what is found is known to be the same thing.
@@ -116,10 +117,11 @@ class Correspondence:
             return True
         if self._is_contradicted(root, base):
             return False
+        speaking = self._learnt.get(root, {}).get(base, set()) | {path}
         return (
-            os.path.basename(root) == base.name
-            or len(self._learnt.get(root, {}).get(base, set()) | {path}) > 1
-            or len(Path(os.path.relpath(path, root)).parts) >= _PARTS_THAT_PROVE
+            os.path.basename(root).lower() == base.name.lower()
+            or len(speaking) > 1
+            or any(len(Path(os.path.relpath(p, root)).parts) >= _PARTS_THAT_PROVE for p in speaking)
         )
 
     def _same_tail(self, path: Path) -> tuple[Pair | None, Path]:

@@ -125,7 +125,9 @@ class Folding:
             known = self._names.get(node.id)
             found = self.fold(known) if known is not None and known is not node else None
             whole = found is not None and found.text.startswith("/") and found.value_type != "bytes"
-            return dataclasses.replace(found, computed=found.computed or "name") if found is not None and whole else None
+            return (
+                dataclasses.replace(found, computed=found.computed or "name") if found is not None and whole else None
+            )
         if isinstance(node, ast.JoinedStr):
             inner = [v.value if isinstance(v, ast.FormattedValue) else v for v in node.values]
             plain = all(not isinstance(v, ast.FormattedValue) or v.format_spec is None for v in node.values)
@@ -233,7 +235,11 @@ def _upper(inner: Folded | None, index: int) -> Folded | None:
     if inner is None or inner.value_type != "Path" or not inner.computed:
         return None
     parents = Path(inner.text).parents
-    return Folded(text=str(parents[index]), value_type="Path", computed=inner.computed) if 0 <= index < len(parents) else None
+    return (
+        Folded(text=str(parents[index]), value_type="Path", computed=inner.computed)
+        if 0 <= index < len(parents)
+        else None
+    )
 
 
 def _bound_once(nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST]) -> dict[str, ast.expr]:

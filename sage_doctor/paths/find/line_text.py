@@ -26,7 +26,9 @@ _DATA_DIRECTORIES = frozenset(
 )  # fmt: skip
 _WINDOW = 4096  # how far around a path a line is looked at: lines of megabytes hold thousands of paths
 _KEY = re.compile(r"([\w.-]+)[\"']?\s*[:=\s]\s*[\"']?$")
-_HOMELY = re.compile(r"\s*(?:export\s+)?[\"']?[\w.-]+[\"']?\s*[:=]\s*[\"']?(?P<path>(?:~|\$HOME|\$\{HOME\})(?P<rest>/[\w./+@-]+))[\"']?,?\s*$")
+_HOMELY = re.compile(
+    r"\s*(?:export\s+)?[\"']?[\w.-]+[\"']?\s*[:=]\s*[\"']?(?P<path>(?:~|\$HOME|\$\{HOME\})(?P<rest>/[\w./+@-]+))[\"']?,?\s*$"
+)
 _REMARK = re.compile(r"\s[#;]")
 _ARCHIVE_DIRECTORIES = frozenset({"archive", "archives", "attic", "backup", "backups", "old", "deprecated"})
 

@@ -15,7 +15,9 @@ _NAME = re.compile(
     rb"[\"'\s=]((?:[\w.-]+/)*[\w.-]+\.(?:ya?ml|json|toml|ini|cfg|conf|env)|(?:[\w.-]+/)*\.env)(?=[\"'\s;)]|$)"
 )
 # What programs write, and what describes a model: nothing in them is a path that a run opens.
-_NO_CONFIGURATION = re.compile(r"result|report|output|log|state|session|history|metric|cache|lock|index|tokenizer|vocab")
+_NO_CONFIGURATION = re.compile(
+    r"result|report|output|log|state|session|history|metric|cache|lock|index|tokenizer|vocab"
+)
 
 
 def configuration_names(raw: bytes, language: Language) -> tuple[str, ...]:
@@ -38,6 +40,10 @@ def named_configurations(script: Script, directory: Path) -> list[Path]:
         wanted = path.suffix.lower() in CONFIGURATION or path.name == ".env"
         if not wanted or _NO_CONFIGURATION.search(path.name.lower()) or not path.is_relative_to(directory):
             continue
-        if path.name != "sage-doctor.toml" and inspect_path(path).kind == "file" and text_usage(path, directory) == "use":
+        if (
+            path.name != "sage-doctor.toml"
+            and inspect_path(path).kind == "file"
+            and text_usage(path, directory) == "use"
+        ):
             found[path] = None
     return list(found)[:_MOST]

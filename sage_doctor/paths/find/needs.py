@@ -147,7 +147,11 @@ class NeedAnalysis:
         """Take what a call says about an argument. Return whether the path ends there."""
         name = called_name(call.func)
         if name in ("add_argument", "set_defaults", "add_option"):
-            options = [str(a.value) for a in call.args if isinstance(a, ast.Constant)] if name != "set_defaults" else [keyword]
+            options = (
+                [str(a.value) for a in call.args if isinstance(a, ast.Constant)]
+                if name != "set_defaults"
+                else [keyword]
+            )
             names.discard("default")
             for option in options:
                 names.add(option)
@@ -294,7 +298,12 @@ def _ends(statement: ast.stmt) -> bool:
         return True
     if isinstance(statement, ast.Return):
         value = statement.value
-        return isinstance(value, ast.Constant) and isinstance(value.value, int) and value.value > 0 and value.value is not True
+        return (
+            isinstance(value, ast.Constant)
+            and isinstance(value.value, int)
+            and value.value > 0
+            and value.value is not True
+        )
     call = statement.value if isinstance(statement, ast.Expr) else None
     if not isinstance(call, ast.Call) or called_name(call.func) not in _EXITING:
         return False
@@ -303,7 +312,9 @@ def _ends(statement: ast.stmt) -> bool:
 
 def _option_before(words: ast.List, node: ast.AST) -> str:
     """Return the option of a command whose value an element is; an empty text if there is none."""
-    before = words.elts[words.elts.index(node) - 1] if isinstance(node, ast.expr) and node is not words.elts[0] else None
+    before = (
+        words.elts[words.elts.index(node) - 1] if isinstance(node, ast.expr) and node is not words.elts[0] else None
+    )
     text = before.value if isinstance(before, ast.Constant) else None
     return text if isinstance(text, str) and text.startswith("-") and "=" not in text else ""
 

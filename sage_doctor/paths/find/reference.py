@@ -10,7 +10,9 @@ from typing import Literal
 UsageKind = Literal["use", "fallback", "detection", "documentation", "data"]
 # How it is written, which decides whether a program can rewrite it.
 # `computed`: from the user's home or the file's own place, so it is right on every machine that has it.
-ReferenceForm = Literal["computed", "literal", "joined", "prefix", "f-string", "format", "bytes", "argparse", "embedded", "words"]
+ReferenceForm = Literal[
+    "computed", "literal", "joined", "prefix", "f-string", "format", "bytes", "argparse", "embedded", "words"
+]
 # `needed`: a run fails without it. `created`: a run makes it itself. `optional`: a run looks first, or goes on without it.
 # `unknown`: the file does not say.
 Need = Literal["needed", "created", "optional", "unknown"]

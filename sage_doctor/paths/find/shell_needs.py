@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
 _WITHIN_A_WORD = frozenset({"string", "concatenation", "expansion", "string_content", "simple_expansion"})
-_STARTING = frozenset({"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"})
+_STARTING = frozenset(
+    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"}
+)
 _RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby|torchrun|accelerate)[\d.]*")
 _ENTERING = frozenset({"cd", "pushd", "source", "."})
 _READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
@@ -27,7 +29,24 @@ _CREATING = frozenset(
 )
 _COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp"})
 _LOOKING = frozenset(
-    {"ls", "find", "du", "df", "stat", "test", "[", "[[", "head", "tail", "grep", "wc", "which", "diff", "echo", "printf"}
+    {
+        "ls",
+        "find",
+        "du",
+        "df",
+        "stat",
+        "test",
+        "[",
+        "[[",
+        "head",
+        "tail",
+        "grep",
+        "wc",
+        "which",
+        "diff",
+        "echo",
+        "printf",
+    }
 )
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
@@ -193,11 +212,12 @@ def _or_optional(node: Node, need: Need) -> Need:
 def _tested(node: Node) -> set[Need]:
     """Return what a test says: a script that ends where the path is missing needs it."""
     child, parent = node, node.parent
-    negated = b"!" in (node.text or b"")
+    negated = False
     while parent is not None:
         if parent.type in ("list", "if_statement", "while_statement"):
             break
-        negated = negated or parent.type == "negated_command"
+        test = parent.type in ("test_command", "unary_expression") and b"!" in (parent.text or b"")[:6]
+        negated = negated or test or parent.type == "negated_command"
         child, parent = parent, parent.parent
     if parent is not None and parent.type == "list" and len(parent.children) > 2 and not negated:
         right = parent.children[2]
