@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ _SHOWN = {
     "foreign": "not found here",
     "here": "of this machine",
     "gone": "missing",
+    "unneeded": "missing and not needed",
     "of_other": "in files of other machines",
 }
 
@@ -150,6 +151,13 @@ def _rows(seen: ScannedFile, world: RewriteContext | None, *, everything: bool) 
         }
 
 
+def _class_of(row: Mapping[str, Any]) -> str:
+    """Return a path's class in words: what was mapped and is missing was not found."""
+    name = "foreign" if row["class"] == "mappable" and not row["exists"] else row["class"]
+    needless = {"created": ", made by the script", "optional": ", not needed"} if name == "gone" else {}
+    return f"{_SHOWN.get(name, name)}{needless.get(row['need'], '')}"
+
+
 def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool) -> None:
     suggested = 0
     for seen in found.files:
@@ -157,9 +165,7 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
         for row in rows:
             place = f"{printable(row['file'], limit=300)}:{row['line']}:{row['column']}"
             whose = f" (in a file of {printable(row['machine'], limit=80)})" if row["machine"] else ""
-            sys.stdout.write(
-                f"{place}: {_SHOWN.get(row['class'], row['class'])}: {printable(row['path'], limit=300)}{whose}\n"
-            )
+            sys.stdout.write(f"{place}: {_class_of(row)}: {printable(row['path'], limit=300)}{whose}\n")
             if row["here"] and row["class"] in ("mappable", "gone"):
                 missing = row["class"] == "mappable" and not row["exists"]
                 sys.stdout.write(

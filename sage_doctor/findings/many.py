@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from sage_doctor.report import Finding
@@ -49,6 +50,15 @@ def each_file(finding: Finding) -> Iterator[tuple[str, str, int]]:
         yield str(data["path"]), str(data["file"]), _count(data)
     if not isinstance(files, list):
         yield finding.subject, str(finding.evidence.get("file", finding.subject)), _count(finding.evidence)
+
+
+def about(finding: Finding, files: Collection[Path]) -> Finding:
+    """Return a finding about many files as one about these alone, if there are any."""
+    known = finding.evidence.get("files")
+    if not files or not isinstance(known, list):
+        return finding
+    kept = [data for data in known if Path(str(data["file"])) in files]
+    return dataclasses.replace(finding, evidence={**finding.evidence, "files": kept})
 
 
 def _count(evidence: Any) -> int:

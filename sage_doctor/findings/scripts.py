@@ -50,10 +50,10 @@ DECLARATIONS = declare(
         code="runner-path-missing",
         severity="error",
         title="A runner needs a path that does not exist",
-        cause="The path is in this machine's own home or checkout, and nothing is there: it was moved, renamed, deleted or "
-        "never brought here, and the script still uses it.",
-        remediation="Write the path that is right now, or bring the files there. In the checkout, a path relative to the "
-        'file (`Path(__file__).resolve().parents[N] / "…"`) survives a renamed directory.',
+        cause="The path is in this machine's own home or checkout, and nothing is there: it was moved, renamed, "
+        "deleted or never brought here, and the script still uses it.",
+        remediation="Write the path that is right now, or bring the files there. In the checkout, a path relative to "
+        'the file (`Path(__file__).resolve().parents[N] / "…"`) survives a renamed directory.',
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",
             r"No such file or directory: '/(home|Users)/",
@@ -210,9 +210,8 @@ def missing_finding(seen: ScannedFile) -> Iterator[Finding]:
 
 
 def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
-    relied = [(o, p) for o, p in seen.broken_paths if o.usage == "use" and o.need != "optional"]
-    first, placed = [*relied, *seen.broken_paths][0]
-    sure = bool(seen.roles) and first.usage == "use" and first.need != "optional" and not _doubtful(seen)
+    first, placed = next(((o, p) for o, p in seen.broken_paths if o.usage == "use"), seen.broken_paths[0])
+    sure = bool(seen.roles) and first.usage == "use" and not _doubtful(seen)
     severity: Severity = "error" if sure else "warning"
     more = f" ({len(seen.broken_paths)} such paths)" if len(seen.broken_paths) > 1 else ""
     kind = "hard-coded default path" if first.usage == "fallback" else "hard-coded path"
@@ -226,10 +225,17 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
         evidence={
             **_evidence(seen, seen.broken_paths),
             "path": first.text,
-            "candidates": [{"path": str(placed.target), "why": "the same trailing path"}] if placed.exists else [],
+            "candidates": [{"path": str(placed.target), "why": _why(placed)}] if placed.exists else [],
         },
         fix=_fix(seen, planned),
     )
+
+
+def _why(placed: ClassifiedPath) -> str:
+    """Return why a directory is said to be the place of another machine's path."""
+    if not placed.certain:
+        return "the same trailing path"
+    return f"{printable(placed.root, limit=200)} is {printable(str(placed.local_root), limit=200)} here"
 
 
 def _doubtful(seen: ScannedFile) -> bool:

@@ -12,9 +12,9 @@ from sage_doctor.facts.runners import find_runners
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
-from sage_doctor.paths.find.path_map import build_path_map, machine_roots
 from sage_doctor.paths.find.named_files import named_configurations
 from sage_doctor.paths.find.ownership import owner_of
+from sage_doctor.paths.find.path_map import build_path_map, machine_roots
 from sage_doctor.paths.find.script import read_text
 from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES
 from sage_doctor.subjects.host import Host
@@ -28,8 +28,8 @@ class ScannedFile:
     """One file with every path in it, classified. `roles` are those of this machine that run it.
 
     `subject` is its path relative to the manifest, as the report names it. `other_roots` are the roots of other
-    machines that the manifest names. `owner` is the other machine that the file is for: nothing in it is a finding here.
-    `elsewhere` is where a missing path's tail is on this machine.
+    machines that the manifest names. `owner` is the other machine that the file is for: nothing in it is a finding
+    here. `elsewhere` is where a missing path's tail is on this machine.
     """
 
     script: Script
@@ -45,9 +45,10 @@ class ScannedFile:
         """The paths of other machines that a run would use here.
 
         Files that no role runs, such as tests, are full of made-up homes: there only the roots that the manifest
-        names count.
+        names count. What a run looks for first, or can do without, is not broken.
         """
-        return [(r, c) for r, c in self._used if c.origin == "mappable" or self._is_broken(c)]
+        used = [(r, c) for r, c in self._used if r.need != "optional"]
+        return [(r, c) for r, c in used if c.origin == "mappable" or self._is_broken(c)]
 
     def _is_broken(self, path: ClassifiedPath) -> bool:
         return path.origin == "foreign" and (bool(self.roles) or path.root in self.other_roots)
@@ -90,16 +91,23 @@ class ScanResult:
     def counts(self) -> dict[str, int]:
         """How many paths there are: those that a run would use by origin, all others by usage.
 
-        Those in files of other machines are counted by themselves.
+        Those in files of other machines are counted by themselves, and those that are missing and not needed.
         """
-        pairs = ((file, pair) for file in self.files for pair in file.classified)
-        return dict(Counter("of_other" if f.owner else c.origin if r.used else r.usage for f, (r, c) in pairs))
+        return dict(Counter(_counted_as(file, *pair) for file in self.files for pair in file.classified))
 
     @property
     def started(self) -> frozenset[str]:
         """The programs that units and crontabs of this machine start by their paths."""
         units = [f for f in self.files if f.script.language in ("unit", "crontab", "plist") and not f.owner]
         return frozenset(r.text for f in units for r, _ in f.classified if r.key in PROGRAM_DIRECTIVES)
+
+
+def _counted_as(file: ScannedFile, reference: PathReference, path: ClassifiedPath) -> str:
+    if file.owner:
+        return "of_other"
+    if not reference.used:
+        return reference.usage
+    return "unneeded" if path.origin == "gone" and reference.need in ("created", "optional") else path.origin
 
 
 def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
@@ -204,7 +212,7 @@ def scan(
             roles=runners.get(script.path, ()),
             other_roots=path_map.other_roots,
             classified=classified,
-            owner="" if ours or not homes else owner_of(script, subject, classified, own=own_name, homes=homes),
+            owner="" if ours or own_name is None else owner_of(script, subject, classified, own=own_name, homes=homes),
             elsewhere={t: p for t in gone if (p := path_map.same_tail(Path(os.path.normpath(t)))) is not None},
         )
 

@@ -85,16 +85,16 @@ class Correspondence:
         return Counterpart(target=target, root=root, local_root=base, certain=certain)
 
     def _declared(self, text: str) -> list[Pair]:
-        """Return the counterparts that a path is below, and homes that are not in the manifest."""
-        home = foreign_home(Path(text), self.home)
-        known = [*self.counterparts, *([(home, self.home)] if home is not None else [])]
-        return sorted((p for p in known if _is_below(text, p[0])), key=_depth, reverse=True)
+        """Return the counterparts that a path is below, the deepest first."""
+        return sorted((p for p in self.counterparts if _is_below(text, p[0])), key=_depth, reverse=True)
 
     def _is_contradicted(self, root: str, base: Path) -> bool:
         """Whether a root is known to be another directory, or holds one that is known to be elsewhere."""
         if set(self._learnt.get(root, ())) - {base}:
             return True
-        places = [_moved(Path(root), *pair) for pair in self._declared(root)]
+        home = foreign_home(Path(root), self.home)  # of the manifest's machines or not
+        pairs = [*self._declared(root), *([(home, self.home)] if home not in (None, root) else [])]
+        places = [_moved(Path(root), *pair) for pair in pairs if pair[0] is not None]
         if any(place != base and self._is_found(place) for place in places):
             return True
         below = [(other, found) for other, bases in self._learnt.items() for found in bases] + [*self.counterparts]

@@ -27,8 +27,8 @@ _ORIGINS: tuple[Origin, ...] = ("home", "file", "name")
 class Folded:
     """The value of a path expression, and the type it has in Python.
 
-    `computed` says what it comes from if it is not written there as a whole: the user's home, the file's own place, or a
-    name.
+    `computed` says what it comes from if it is not written there as a whole: the user's home, the file's own place, or
+    a name.
     """
 
     text: str
@@ -181,7 +181,6 @@ class Folding:
         else:
             return None
         return Folded(text=text, value_type=value_type, computed=_origin([left, right]))
-        return None
 
     def _call(self, node: ast.Call) -> Folded | None:
         name = called_name(node.func)
@@ -250,9 +249,9 @@ def _bound_once(nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST]) ->
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             counts[node.id] += 1
             above = parents.get(node)
-            if isinstance(above, (ast.Assign, ast.AnnAssign)) and above.value is not None:
-                if isinstance(above, ast.AnnAssign) or above.targets == [node]:
-                    values[node.id] = above.value
+            alone = isinstance(above, ast.AnnAssign) or (isinstance(above, ast.Assign) and above.targets == [node])
+            if alone and isinstance(above, (ast.Assign, ast.AnnAssign)) and above.value is not None:
+                values[node.id] = above.value
         elif isinstance(node, ast.arg):
             counts[node.arg] += 1
         elif isinstance(node, (ast.Import, ast.ImportFrom)):

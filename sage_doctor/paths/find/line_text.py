@@ -25,7 +25,7 @@ _DATA_DIRECTORIES = frozenset(
     }
 )  # fmt: skip
 _WINDOW = 4096  # how far around a path a line is looked at: lines of megabytes hold thousands of paths
-_KEY = re.compile(r"([\w.-]+)[\"']?\s*[:=\s]\s*[\"']?$")
+_LONGEST_KEY = 64
 _HOMELY = re.compile(
     r"\s*(?:export\s+)?[\"']?[\w.-]+[\"']?\s*[:=]\s*[\"']?(?P<path>(?:~|\$HOME|\$\{HOME\})(?P<rest>/[\w./+@-]+))[\"']?,?\s*$"
 )
@@ -78,8 +78,9 @@ def text_references(text: str, path_map: PathMap, usage: UsageKind) -> Iterator[
 
 def _need(line: str, start: int) -> Need:
     """Return what the key of a path says, or the option before it."""
-    key = _KEY.search(line[max(0, start - _WINDOW) : start])
-    return need_of_name(key[1]) if key is not None else "unknown"
+    before = line[max(0, start - _LONGEST_KEY) : start].rstrip("\"' \t").rstrip(":=").rstrip("\"' \t")
+    key = re.search(r"[\w.-]+\Z", before)
+    return need_of_name(key[0]) if key is not None else "unknown"
 
 
 def start_of(text: str) -> str:

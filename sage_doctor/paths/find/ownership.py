@@ -36,14 +36,14 @@ def owner_of(
     subject: str,
     classified: Collection[tuple[PathReference, ClassifiedPath]],
     *,
-    own: str | None,
+    own: str,
     homes: Mapping[str, str | None],
 ) -> str:
     """Return the other machine that a file is for, by its name or what it says; an empty text if it is for this one.
 
     `homes` are those of all machines of the manifest, and `own` is this one's name. A unit is for the machine that its
-    name names. Otherwise what names a path of this machine is for this one, and a script that has another machine's name
-    must name paths of that one, and of no third.
+    name names, a script too if all paths in it are below that machine's home. Otherwise what names a path of this
+    machine is for this one.
     """
     others = {name: home for name, home in homes.items() if name != own}
     roots = [c.root for r, c in classified if r.used and c.origin in ("mappable", "foreign")]
@@ -53,14 +53,15 @@ def owner_of(
         return ""
     if unit and named:
         return min(named)
-    if any(r.used and c.origin in ("here", "gone") and r.form != "computed" for r, c in classified):
-        return ""
+    written = [r.text for r, c in classified if r.used and c.origin != "external" and r.form != "computed"]
     for name in sorted(named):
         home = others[name]
-        if roots and home is not None and all(root.startswith(home) for root in roots):
+        if all(home is not None and text.startswith(f"{home}/") for text in written):
             return name
+    if any(r.used and c.origin in ("here", "gone") and r.form != "computed" for r, c in classified):
+        return ""
     if unit:
-        return _of_unit(script, roots, homes.get(own or ""), others)
+        return _of_unit(script, roots, homes.get(own), others)
     return _machine(script.hostname, others)
 
 

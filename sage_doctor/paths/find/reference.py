@@ -13,8 +13,8 @@ UsageKind = Literal["use", "fallback", "detection", "documentation", "data"]
 ReferenceForm = Literal[
     "computed", "literal", "joined", "prefix", "f-string", "format", "bytes", "argparse", "embedded", "words"
 ]
-# `needed`: a run fails without it. `created`: a run makes it itself. `optional`: a run looks first, or goes on without it.
-# `unknown`: the file does not say.
+# `needed`: a run fails without it. `created`: a run makes it itself. `optional`: a run looks first, or goes on without
+# it. `unknown`: the file does not say.
 Need = Literal["needed", "created", "optional", "unknown"]
 ValueType = Literal["str", "Path", "bytes"]
 Language = Literal["python", "shell", "unit", "crontab", "plist", "configuration", "dockerfile", "text", "unknown"]
@@ -53,9 +53,9 @@ class Script:
     """One file and its references. `problem` says why its paths are unknown or uncertain; empty if they are certain.
 
     `interpreter` is the program of the first line, `env_program` the one that `env` is to find. `crlf` is True if the
-    first line ends in CR LF, and `crlf_lines` if most lines of a shell script do. `hostname` is the one that a test at the
-    top of the file, or a unit, asks for; `user` is whom a unit runs as. `configurations` are the names of configuration
-    files in the text.
+    first line ends in CR LF, and `crlf_lines` if most lines of a shell script do. `hostname` is the one that a test at
+    the top of the file, or a unit, asks for; `user` is whom a unit runs as. `configurations` are the names of
+    configuration files in the text.
     """
 
     path: Path

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from sage_doctor.paths.find.line_text import CONFIGURATION, docker_references, text_references, text_usage
 from sage_doctor.paths.find.named_files import configuration_names
@@ -73,7 +74,16 @@ def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, exe
         found, problem = _references(script, raw, path_map, directory)
     except (ValueError, RecursionError) as error:
         return dataclasses.replace(script, problem=str(error))
-    return dataclasses.replace(script, references=tuple(found), problem=problem)
+    return dataclasses.replace(script, references=tuple(_without_made(found)), problem=problem)
+
+
+def _without_made(found: Sequence[PathReference]) -> Iterator[PathReference]:
+    """Yield the references; what a script makes in one place it does not need in another."""
+    made = {r.text.rstrip("/") for r in found if r.need == "created"}
+    for reference in found:
+        upper = [reference.text, *map(str, PurePosixPath(reference.text).parents)] if made else []
+        mine = reference.need == "needed" and any(u in made for u in upper)
+        yield dataclasses.replace(reference, need="created") if mine else reference
 
 
 def _references(script: Script, raw: bytes, path_map: PathMap, directory: Path) -> tuple[list[PathReference], str]:

@@ -1,4 +1,4 @@
-"""Whether a shell script needs a path to exist, and the values of words with `$HOME`, `~` and the script's variables."""
+"""Whether a shell script needs a path to exist, and the values of words with `$HOME`, `~` and its variables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.folding import DEEPEST, Origin
 from sage_doctor.paths.find.reference import Need
@@ -15,12 +15,14 @@ from sage_doctor.paths.find.words import need_of_name, strongest
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_MOST_USES = 200
 WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
 _WITHIN_A_WORD = frozenset({"string", "concatenation", "expansion", "string_content", "simple_expansion"})
 _STARTING = frozenset(
     {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"}
 )
 _RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby|torchrun|accelerate)[\d.]*")
+_WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
 _ENTERING = frozenset({"cd", "pushd", "source", "."})
 _READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
 _CREATING = frozenset(
@@ -51,11 +53,22 @@ _LOOKING = frozenset(
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
 
+class _Command(NamedTuple):
+    """A command's words, where each is, the first that is the program, its arguments, and whether it must succeed."""
+
+    texts: list[str]
+    positions: dict[int, int]
+    first: int
+    arguments: list[int]
+    need: Need
+
+
 class ShellNeeds:
     """One script: its words and the variables that it sets once."""
 
     def __init__(self, root: Node, home: Path) -> None:
         self._root, self._home = root, home
+        self._commands: dict[int, _Command] = {}
 
     def need_of(self, node: Node) -> Need:
         """Return whether the script needs the path that is in `node`."""
@@ -136,10 +149,15 @@ class ShellNeeds:
                         found[(child.text or b"").decode("utf-8", "replace")].append(node)
         return found
 
+    @cached_property
+    def _parents(self) -> dict[int, Node]:
+        """Every node's parent: a node's own is looked for from the top each time."""
+        return {child.id: node for node in self._nodes for child in node.children}
+
     def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
-        parent = node.parent
+        parent = self._parents.get(node.id)
         while parent is not None and parent.type in _WITHIN_A_WORD:
-            node, parent = parent, parent.parent
+            node, parent = parent, self._parents.get(parent.id)
         if parent is None:
             return
         if parent.type == "variable_assignment":
@@ -147,85 +165,97 @@ class ShellNeeds:
             names.add(name)
             if name not in seen:
                 seen.add(name)
-                for use in self._uses.get(name, [])[:200]:
+                for use in self._uses.get(name, [])[:_MOST_USES]:
                     self._follow(use, found, names, seen)
         elif parent.type == "file_redirect":
             reads = any(c.type == "<" for c in parent.children)
-            found.add(_or_optional(parent, "needed") if reads else "created")
+            found.add(self._or_optional(parent) if reads else "created")
         elif parent.type == "command_name":
-            found.add(_or_optional(parent, "needed"))
+            found.add(self._or_optional(parent))
         elif parent.type in ("unary_expression", "test_command", "binary_expression", "negated_command"):
-            found |= _tested(parent)
+            found |= self._tested(parent)
         elif parent.type == "command":
             self._in_command(parent, node, found, names)
 
-    def _in_command(self, command: Node, node: Node, found: set[Need], names: set[str]) -> None:
+    def _command(self, node: Node) -> _Command:
+        if node.id not in self._commands:
+            words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
+            texts = [(w.text or b"").decode("utf-8", "replace").strip("\"'") for w in words]
+            first = 0
+            while first < len(texts) and (texts[first] in _STARTING or (first and re.match(r"-|\d", texts[first]))):
+                first += 1
+            self._commands[node.id] = _Command(
+                texts,
+                {w.id: i for i, w in enumerate(words)},
+                first,
+                [i for i, t in enumerate(texts) if i > first and not t.startswith("-")],
+                self._or_optional(node),
+            )
+        return self._commands[node.id]
+
+    def _in_command(self, node: Node, word: Node, found: set[Need], names: set[str]) -> None:
         """Take what a command says about one of its words."""
-        words = [c for c in command.children if c.type != "variable_assignment" and "redirect" not in c.type]
-        texts = [(w.text or b"").decode("utf-8", "replace").strip("\"'") for w in words]
-        position = next((i for i, w in enumerate(words) if w.id == node.id), -1)
-        if position < 0:
+        command = self._command(node)
+        texts, first, arguments = command.texts, command.first, command.arguments
+        position = command.positions.get(word.id)
+        if position is None:
             return
-        first = 0
-        while first < len(texts) and (texts[first] in _STARTING or (first and re.match(r"-|\d", texts[first]))):
-            first += 1
         program = texts[first].rpartition("/")[2] if first < len(texts) else ""
-        own, before = texts[position], texts[position - 1] if position else ""
-        option = re.match(r"(--?[\w-]+)=", own)
-        arguments = [i for i, t in enumerate(texts) if i > first and not t.startswith("-")]
+        before = texts[position - 1] if position else ""
+        option = re.match(r"(--?[\w-]+)=", texts[position])
         if position == first or program in _ENTERING:
-            found.add(_or_optional(command, "needed"))
+            found.add(command.need)
         elif program in _CREATING:
             found.add("created")
         elif program in _LOOKING:
-            found |= _tested(command) or {"optional"}
+            found |= {command.need} - {"needed"}
+        elif program in ("test", "["):
+            found |= self._tested(node)
         elif program in _COPYING:
-            found.add("created" if arguments[-1:] == [position] else _or_optional(command, "needed"))
+            found.add("created" if arguments[-1:] == [position] else command.need)
+        elif _RUNNING.fullmatch(program) and arguments[:1] == [position] and before not in _WITH_VALUES:
+            found.add(command.need)
         elif option is not None or before.startswith("-"):
-            names.add(option[1] if option is not None else before)
-            if need_of_name(option[1] if option is not None else before) == "needed":
-                found.add(_or_optional(command, "needed"))
-            elif option is None and before in ("-u", "-O", "-B", "-E", "-I") and arguments[:1] == [position]:
-                found.add(_or_optional(command, "needed"))
-        elif program in _READING or (_RUNNING.fullmatch(program) and arguments[:1] == [position]):
-            found.add(_or_optional(command, "needed"))
+            name = option[1] if option is not None else before
+            names.add(name)
+            found |= {command.need} if need_of_name(name) == "needed" else set()
+        elif program in _READING:
+            found.add(command.need)
 
-
-def _or_optional(node: Node, need: Need) -> Need:
-    """Return `optional` for a command that is only tried: something else follows where it fails, or a test is before it."""
-    child, parent = node, node.parent
-    while parent is not None and parent.type not in ("program", "function_definition"):
-        if parent.type == "redirected_statement" and re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b""):
-            return "optional"
-        if parent.type == "list" and len(parent.children) > 2:
-            left, operator, right = parent.children[0], parent.children[1].type, parent.children[2]
-            if child.id == left.id and operator == "||" and not _ends(right):
+    def _or_optional(self, node: Node) -> Need:
+        """Return `needed`; `optional` for a command that is only tried: a test is before it, or another way follows."""
+        child, parent = node, self._parents.get(node.id)
+        while parent is not None and parent.type not in ("program", "function_definition"):
+            if parent.type == "redirected_statement" and re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b""):
                 return "optional"
-            if child.id == right.id and operator == "&&" and _is_test(left):
+            if parent.type == "list" and len(parent.children) > 2:
+                left, operator, right = parent.children[0], parent.children[1].type, parent.children[2]
+                if child.id == left.id and operator == "||" and not _ends(right):
+                    return "optional"
+                if child.id == right.id and operator == "&&" and _is_test(left):
+                    return "optional"
+            if parent.type in ("if_statement", "while_statement") and child.id == _condition(parent):
                 return "optional"
-        if parent.type in ("if_statement", "while_statement") and child.id == _condition(parent):
-            return "optional"
-        child, parent = parent, parent.parent
-    return need
+            child, parent = parent, self._parents.get(parent.id)
+        return "needed"
 
-
-def _tested(node: Node) -> set[Need]:
-    """Return what a test says: a script that ends where the path is missing needs it."""
-    child, parent = node, node.parent
-    negated = False
-    while parent is not None:
-        if parent.type in ("list", "if_statement", "while_statement"):
-            break
-        test = parent.type in ("test_command", "unary_expression") and b"!" in (parent.text or b"")[:6]
-        negated = negated or test or parent.type == "negated_command"
-        child, parent = parent, parent.parent
-    if parent is not None and parent.type == "list" and len(parent.children) > 2 and not negated:
-        right = parent.children[2]
-        if parent.children[1].type == "||" and child.id == parent.children[0].id and _ends(right):
-            return {"needed"}
-    if parent is not None and parent.type == "if_statement" and negated and any(map(_ends, parent.children)):
-        return {"needed"}
-    return {"optional"}
+    def _tested(self, node: Node) -> set[Need]:
+        """Return what a test says: a script that ends where the path is missing needs it."""
+        child, parent = node, self._parents.get(node.id)
+        negated = False
+        while parent is not None and parent.type not in ("list", "if_statement", "while_statement"):
+            test = parent.type in ("test_command", "unary_expression") and b"!" in (parent.text or b"")[:6]
+            negated = negated or test or parent.type == "negated_command"
+            child, parent = parent, self._parents.get(parent.id)
+        if parent is None:
+            return {"optional"}
+        if parent.type == "list" and len(parent.children) > 2 and not negated:
+            left = child.id == parent.children[0].id
+            return (
+                {"needed"} if left and parent.children[1].type == "||" and _ends(parent.children[2]) else {"optional"}
+            )
+        ended = parent.type == "if_statement" and negated and any(map(_ends, parent.children))
+        return {"needed"} if ended else {"optional"}
 
 
 def _ends(node: Node) -> bool:

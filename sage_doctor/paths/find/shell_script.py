@@ -24,6 +24,8 @@ UNVERIFIED = "read line by line, because the shell's grammar is not installed: p
 _LEAVES = frozenset(
     {"word", "string_content", "raw_string", "ansi_c_string", "heredoc_body", "heredoc_content", "comment"}
 )
+_FEWEST_WORDS = 8
+_PROSE = re.compile(r"\b(?:the|and|to|in|is|with|for|from|of|you|your|then|that|was)\s")
 _PRINTING_COMMANDS = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
 _TEST_COMMANDS = frozenset({b"test", b"[", b"[["})
 _MACHINE_IDENTITY = re.compile(rb"\b(hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME)\b")
@@ -159,6 +161,8 @@ def _asks_machine(node: Node, path_map: PathMap) -> bool:
 def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Columns) -> Iterator[PathReference]:
     node = place.node
     text = (node.text or b"").decode("utf-8", "replace")
+    if node.type != "comment" and len(text.split()) >= _FEWEST_WORDS and len(_PROSE.findall(text)) > 1:
+        usage = _stronger(usage, "documentation")  # a prompt, or a message
     spaced = _spaced(place, text, path_map)
     line, first, column, at = node.start_point[0] + 1, True, 0, 0
     for match in path_map.pattern.finditer(text):

@@ -66,6 +66,13 @@ def root_expressions(
     return found
 
 
+def at_home(module: ast.Module, home: Path) -> RootExpression | None:
+    """Return the expression for the user's home: for what is in the homes of several machines, beside the checkout."""
+    if "Path" in bound_names(module) and from_imports(module).get("Path") != "pathlib":
+        return None
+    return RootExpression(source="Path.home()", path=home, value_type="Path", needs=("pathlib", "Path"))
+
+
 def from_imports(module: ast.Module) -> dict[str, str]:
     """Return which names come from which modules, by `from … import …` at the top level."""
     return {

@@ -19,7 +19,7 @@ CHECKOUT = "ai-workspace/HRM"
 _TOKEN = re.compile(r"<<(?P<machine>~|\w+):(?P<path>[^|>]*)\|(?P<need>\w+)(?:\|(?P<written>[^>]*))?>>")
 # What is beside the checkout, and where.
 _NEIGHBOURS = {"thor": ("web4", "isaac-gr00t"), "sprout": ("web4", "neutts-air")}
-Right = Literal["found here", "not found here", "missing", "nothing", "either"]
+Right = Literal["found here", "not found here", "missing", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ def lay_out(root: Path, machine: str) -> Tree:
     for number in range(16):
         _write(checkout / f"zoo/weightless/{number:02}/config.json", '{"model_type": "qwen2"}')
     for number in range(80):
-        _write(checkout / f"zoo/adapters/{number:02}/adapter_config.json", '{"base_model_name_or_path": "./final_model"}')
+        _write(
+            checkout / f"zoo/adapters/{number:02}/adapter_config.json", '{"base_model_name_or_path": "./final_model"}'
+        )
     (checkout / "sage/scripts").mkdir(parents=True)
     files: dict[str, str] = {f"runners/{n}.py": HEAD + s + "\n" for n, s in PYTHON.items()}
     files |= {f"runners/{n}.sh": f"#!/bin/bash\n{s}\n" for n, s in SHELL.items()}
@@ -126,13 +128,15 @@ def _label(name: str, line: int, token: re.Match[str], machine: str, home: Path,
         place = checkout / text.split("/SAGE/")[-1] if "renamed_and_below" in name else place
         return Label(name, line, text, "nothing" if there else "missing", place, sure=need == "needed")
     if token["written"] or need == "optional":  # what it starts from is told by itself
-        return Label(name, line, text, "either" if need == "optional" else "nothing")
+        return Label(name, line, text, "nothing")
     below = token["path"].removeprefix("/mnt/c/exe/projects/ai-agents/HRM").removeprefix(CHECKOUT)
     target = checkout / below.lstrip("/") if below != token["path"] else home / token["path"]
     if "old_root" in name or "renamed_and_below" in name:  # the same tail, whatever was above it
         target = checkout / token["path"].removeprefix("ai-workspace/").removeprefix("SAGE/")
     found = target.exists()
-    return Label(name, line, text, "found here" if found else "not found here", target if found else None)
+    return Label(
+        name, line, text, "found here" if found else "not found here", target if found else None, sure=need != "default"
+    )
 
 
 def _write_windows(checkout: Path) -> None:

@@ -6,11 +6,11 @@ The need is `needed`, `default` (needed if nothing else is given), `created`, `o
 
 from __future__ import annotations
 
-HEAD = '''#!/usr/bin/env python3
+HEAD = """#!/usr/bin/env python3
 import argparse, json, logging, os, shutil, socket, sqlite3, subprocess, sys
 from pathlib import Path
 from transformers import AutoModelForCausalLM, AutoTokenizer
-'''
+"""
 
 PYTHON = {
     "from_pretrained": 'm = AutoModelForCausalLM.from_pretrained("<<thor:ai-workspace/HRM/zoo/stances/gone-7b|needed>>")',

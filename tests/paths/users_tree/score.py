@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from sage_doctor.paths.scan import ScannedFile, scan
 from sage_doctor.subjects.selection import Request, select
 
-from .layout import Label, Tree, described, lay_out
+from .layout import Label, Right, Tree, described, lay_out
 
 SEEN_FROM = ("thor", "sprout")
 
@@ -37,7 +39,7 @@ def told(seen: ScannedFile) -> list[Label]:
     found = []
     for reference, place in seen.broken_paths:
         there = place.exists
-        right = "found here" if there else "not found here"
+        right: Right = "found here" if there else "not found here"
         found.append(Label(seen.subject, reference.line, reference.text, right, place.target if there else None))
     for reference, _ in seen.missing_paths if seen.roles else ():
         place_here = seen.elsewhere.get(reference.text)
@@ -48,10 +50,10 @@ def told(seen: ScannedFile) -> list[Label]:
 def score(tree: Tree) -> Score:
     """Return how the finder does on a tree."""
     environ = {"HOME": str(tree.home), "SAGE_MACHINE": tree.machine, "PATH": "/usr/bin:/bin"}
-    host = select(Request(cwd=str(tree.checkout), level="static"), environ).host
-    found = [label for seen in scan(host, lint=True).files for label in told(seen)]
-    wanted = [label for label in tree.labels if label.right not in ("nothing", "either")]
-    free = {(x.file, x.line) for x in tree.labels if x.right == "either"}
+    with mock.patch.dict(os.environ, environ):
+        host = select(Request(cwd=str(tree.checkout), level="static"), environ).host
+        found = [label for seen in scan(host, lint=True).files for label in told(seen)]
+    wanted = [label for label in tree.labels if label.right != "nothing"]
     right, wrong = 0, []
     rest = list(wanted)
     for one in found:
@@ -59,7 +61,7 @@ def score(tree: Tree) -> Score:
         if match is not None:
             rest.remove(match)
             right += 1
-        elif (one.file, one.line) not in free:
+        else:
             wrong.append(described(one))
     return Score(right, tuple(wrong), tuple(map(described, rest)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SHELL = {
     "renamed_checkout": 'SAGE_DIR="<<thor:ai-workspace/SAGE|needed>>"\ncd "$SAGE_DIR"\npython3 -m sage.run',
-    "renamed_and_below": 'cd <<thor:ai-workspace/SAGE/sage/scripts|needed>> || exit 1',
+    "renamed_and_below": "cd <<thor:ai-workspace/SAGE/sage/scripts|needed>> || exit 1",
     "other_checkout": "cd <<sprout:ai-workspace/HRM|needed>>\npython3 sage/scripts/x.py",
     "source": "source <<thor:venvs/gone/bin/activate|needed>>\npython3 x.py",
     "source_guarded": "[ -f <<thor:.env-none|words>> ] && source <<thor:.env-none|optional>>\n:",
