@@ -13,6 +13,8 @@
 #   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; a hundred of `fix` and
 #                of the gate, fifty of `lock`, `init` and `install`; and the paths in scripts, with thousands of made-up
 #                modules and every source of the libraries
+#   make paths-score
+#                precision and recall of the finder of paths, on a tree like its first users', seen from two machines
 #   make fuzz    a million mutated inputs for the readers of foreign bytes, guided by coverage (atheris)
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
@@ -25,7 +27,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint measure bench architectures soak fuzz clean
+.PHONY: help demo test check lint measure bench architectures soak paths-score fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -61,6 +63,9 @@ soak: $(VENV)/.dev
 	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py tests/cli/test_kill_sweep.py
 	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/paths/rewrite/test_properties.py
 	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/paths/find/test_foreign_sources.py
+
+paths-score: $(VENV)/.dev
+	@$(RUN)/python -m tests.paths.users_tree.score
 
 fuzz: $(VENV)/.dev
 	$(PIP) atheris

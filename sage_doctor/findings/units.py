@@ -118,7 +118,7 @@ def disagreement(survey: ScanResult) -> Iterator[Finding]:
     names: dict[Path, dict[str, list[str]]] = {}
     for seen in survey.files:
         for _, placed in (*seen.broken_paths, *seen.local_paths):
-            if placed.local_root is not None and placed.root and placed.certain:
+            if placed.local_root is not None and placed.root and placed.agreed:
                 names.setdefault(placed.local_root, {}).setdefault(placed.root, []).append(seen.subject)
     for base, roots in sorted(names.items()):
         files = sorted({f for found in roots.values() for f in found})

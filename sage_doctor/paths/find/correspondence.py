@@ -23,12 +23,16 @@ Pair = tuple[str, Path]  # a root of another machine, and the directory of this 
 
 @dataclass(frozen=True, kw_only=True)
 class Counterpart:
-    """A path's place on this machine. `certain` says that it exists and is known to be the same thing."""
+    """A path's place on this machine.
+
+    `certain` says that it exists and is known to be the same thing, `agreed` that nothing contradicts its root.
+    """
 
     target: Path
     root: str
     local_root: Path
     certain: bool = False
+    agreed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,7 @@ class Correspondence:
                 self._learnt.setdefault(root, {}).setdefault(base, set()).add(path)
         self._roots.clear()
         for root, bases in self._learnt.items():
-            self._roots.update((root, base) for base, paths in bases.items() if self._is_proved(min(paths), root, base))
+            self._roots.update((root, base) for base in bases if not self._is_contradicted(root, base))
 
     def of(self, path: Path) -> Counterpart | None:
         """Return where a path is here; None if nothing says it.
@@ -63,7 +67,10 @@ class Correspondence:
         root that was learnt, or the tail of a parent, says where it would be.
         """
         text = str(path)
-        learnt = sorted((p for p in self._roots.items() if _is_below(text, p[0])), key=_depth, reverse=True)
+        known = [
+            p for p in self._roots.items() if _is_below(text, p[0]) and (text != p[0] or self._is_proved(path, *p))
+        ]
+        learnt = sorted(known, key=_depth, reverse=True)
         for pair in sorted([*learnt, *self._declared(text)], key=_depth, reverse=True):
             if inspect_path(_moved(path, *pair)).kind != "missing":
                 return self._counterpart(path, *pair)
@@ -82,7 +89,8 @@ class Correspondence:
     def _counterpart(self, path: Path, root: str, base: Path) -> Counterpart:
         target = _moved(path, root, base)
         certain = inspect_path(target).kind != "missing" and self._is_proved(path, root, base)
-        return Counterpart(target=target, root=root, local_root=base, certain=certain)
+        agreed = certain or self._roots.get(root) == base
+        return Counterpart(target=target, root=root, local_root=base, certain=certain, agreed=agreed)
 
     def _declared(self, text: str) -> list[Pair]:
         """Return the counterparts that a path is below, the deepest first."""
@@ -93,8 +101,8 @@ class Correspondence:
         if set(self._learnt.get(root, ())) - {base}:
             return True
         home = foreign_home(Path(root), self.home)  # of the manifest's machines or not
-        pairs = [*self._declared(root), *([(home, self.home)] if home not in (None, root) else [])]
-        places = [_moved(Path(root), *pair) for pair in pairs if pair[0] is not None]
+        pairs = [*self._declared(root), *([(home, self.home)] if home is not None and home != root else [])]
+        places = [_moved(Path(root), *pair) for pair in pairs]
         if any(place != base and self._is_found(place) for place in places):
             return True
         below = [(other, found) for other, bases in self._learnt.items() for found in bases] + [*self.counterparts]
@@ -117,7 +125,7 @@ class Correspondence:
             return True
         if self._is_contradicted(root, base):
             return False
-        speaking = self._learnt.get(root, {}).get(base, set()) | {path}
+        speaking = self._learnt.get(root, {}).get(base, set()) | ({path} - {Path(root)})
         return (
             os.path.basename(root).lower() == base.name.lower()
             or len(speaking) > 1

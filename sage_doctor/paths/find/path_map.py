@@ -45,7 +45,7 @@ class ClassifiedPath:
 
     `root` is the part of it that differs by machine, `local_root` the directory of this machine that corresponds to
     it. `target` is the path below `local_root`; `exists` says whether it is there, `certain` whether it is known to be
-    the same thing, and not only something of the same name.
+    the same thing, and not only something of the same name; `agreed` whether nothing contradicts the root.
     """
 
     origin: PathOrigin
@@ -54,6 +54,7 @@ class ClassifiedPath:
     local_root: Path | None = None
     exists: bool = False
     certain: bool = False
+    agreed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,7 @@ class PathMap:
                 local_root=own,
                 exists=there,
                 certain=there,
+                agreed=True,
             )
         if self._exists(path):
             return ClassifiedPath(origin="external", target=path, exists=True)
@@ -145,6 +147,7 @@ class PathMap:
             local_root=found.local_root,
             exists=self._exists(found.target),
             certain=found.certain,
+            agreed=found.agreed,
         )
 
     def is_path_with_blanks(self, text: str, *, command: bool = False) -> bool:

@@ -106,7 +106,7 @@ def _written(checkout: Path, name: str, text: str, machine: str, home: Path) -> 
     lines = []
     for number, line in enumerate(text.split("\n"), 1):
         labels += [_label(name, number, m, machine, home, checkout) for m in _TOKEN.finditer(line)]
-        lines.append(_TOKEN.sub(lambda m: m["written"] if m["written"] else _text(m, machine, home), line))
+        lines.append(_TOKEN.sub(lambda m: m["written"] or _text(m, machine, home), line))
     _write(checkout / name, "\n".join(lines), mode=0o755 if name.endswith(".sh") else 0o644)
     return labels
 

@@ -1,4 +1,4 @@
-"""The finder's precision and recall on the users' tree, seen from two machines: `python -m tests.paths.users_tree.score`."""
+"""The finder on the users' tree, seen from two machines: `python -m tests.paths.users_tree.score`."""
 
 from __future__ import annotations
 
