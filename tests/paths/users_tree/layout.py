@@ -91,7 +91,8 @@ _OTHERS = {
     "runners/sprout_daily.sh": "#!/bin/bash\ncd <<sprout:ai-workspace/HRM|other>>\npython3 sage/scripts/x.py\n",
     "runners/thor_daily.sh": "#!/bin/bash\ncd <<thor:ai-workspace/SAGE|other>>\n./x\n",
     "runners/legion_check.py": 'open("<<legion:ai-agents/HRM/x|legion>>")\n',
-    "runners/only_here.sh": '#!/bin/bash\nif [ "$(hostname)" != "legion" ]; then\n  exit 0\nfi\ncd <<legion:ai-agents|legion>>\n',
+    "runners/only_here.sh": '#!/bin/bash\nif [ "$(hostname)" != "legion" ]; then\n  exit 0\nfi\n'
+    "cd <<legion:ai-agents|legion>>\n",
     "units/sage-daemon-sprout.service": "[Service]\nUser=sprout\nWorkingDirectory=<<sprout:ai-workspace/SAGE|unit>>\n"
     "ExecStart=/usr/bin/env true\n",
     "units/sage-daemon-thor.service": "[Service]\nUser=dp\nWorkingDirectory=<<thor:ai-workspace/HRM|unit>>\n"

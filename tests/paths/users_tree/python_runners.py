@@ -4,6 +4,8 @@
 The need is `needed`, `default` (needed if nothing else is given), `created`, `optional` or `words`.
 """
 
+# ruff: noqa: E501 - a template a line
+
 from __future__ import annotations
 
 HEAD = """#!/usr/bin/env python3

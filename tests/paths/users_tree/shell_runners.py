@@ -1,5 +1,7 @@
 """The shell scripts among the runners, written as `python_runners` says."""
 
+# ruff: noqa: E501 - a template a line
+
 from __future__ import annotations
 
 SHELL = {
