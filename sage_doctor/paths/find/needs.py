@@ -43,6 +43,7 @@ class _Trail:
     found: set[Need] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     seen: set[object] = field(default_factory=set)
+    several: bool = False  # one of several candidates: no name says that this one is needed
 
 
 class NeedAnalysis:
@@ -56,7 +57,9 @@ class NeedAnalysis:
         trail = _Trail()
         self._follow(node, trail)
         need = strongest(trail.found)
-        return need if need != "unknown" else strongest({need_of_name(n) for n in trail.names})
+        if need != "unknown" or trail.several:
+            return need
+        return strongest({need_of_name(n) for n in trail.names})
 
     @cached_property
     def _loads(self) -> dict[str, list[ast.expr]]:
@@ -89,7 +92,7 @@ class NeedAnalysis:
             if isinstance(parent, (ast.keyword, ast.Call, ast.Attribute)):
                 node = self._in_call(node, parent, trail)
             elif isinstance(parent, (ast.Dict, ast.List)):
-                node = _in_display(node, parent, trail)
+                node = self._in_display(node, parent, trail)
             elif parent is not None:
                 node = self._in_statement(node, parent, trail)
             else:
@@ -235,17 +238,17 @@ class NeedAnalysis:
                 if isinstance(call, ast.Call) and call.func is use:
                     self._follow(call, trail)
 
-
-def _in_display(node: ast.AST, parent: ast.Dict | ast.List, trail: _Trail) -> ast.AST | None:
-    """Take the key or the option that names a value. What is done with the others says nothing."""
-    if isinstance(parent, ast.Dict):
-        keys = [k for k, v in zip(parent.keys, parent.values, strict=True) if v is node]
-        trail.names.update(str(k.value) for k in keys if isinstance(k, ast.Constant))
-        return None
-    place = next((i for i, e in enumerate(parent.elts) if e is node), 0)
-    before = parent.elts[place - 1] if place else None
-    option = before.value if isinstance(before, ast.Constant) else None
-    if isinstance(option, str) and option.startswith("-") and "=" not in option:
-        trail.names.add(option)
-        return parent if need_of_name(option) == "needed" else None
-    return parent
+    def _in_display(self, node: ast.AST, parent: ast.Dict | ast.List, trail: _Trail) -> ast.AST | None:
+        """Take the key or the option that names a value. What is done with the others says nothing."""
+        if isinstance(parent, ast.Dict):
+            keys = [k for k, v in zip(parent.keys, parent.values, strict=True) if v is node]
+            trail.names.update(str(k.value) for k in keys if isinstance(k, ast.Constant))
+            return None
+        place = next((i for i, e in enumerate(parent.elts) if e is node), 0)
+        before = parent.elts[place - 1] if place else None
+        option = before.value if isinstance(before, ast.Constant) else None
+        if isinstance(option, str) and option.startswith("-") and "=" not in option:
+            trail.names.add(option)
+            return parent if need_of_name(option) == "needed" else None
+        trail.several = len(parent.elts) > 1 and not isinstance(self._parents.get(parent), ast.Call)
+        return parent
