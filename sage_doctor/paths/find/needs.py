@@ -130,7 +130,7 @@ class NeedAnalysis:
         if name in COPYING and call.args:
             trail.found.add("created" if node is not call.args[0] else self._or_optional(call))
             return False
-        if name in self._functions and name not in SAME_PATH:
+        if name in self._functions and name not in SAME_PATH and _is_own(call.func):
             self._passed(self._functions[name], call, node, keyword, trail)
             return False
         said = need_of_name(keyword) if keyword and name not in OPENING else "unknown"
@@ -252,3 +252,8 @@ class NeedAnalysis:
             return parent if need_of_name(option) == "needed" else None
         trail.several = len(parent.elts) > 1 and not isinstance(self._parents.get(parent), ast.Call)
         return parent
+
+
+def _is_own(function: ast.expr) -> bool:
+    """Whether what is called can be a function of the module: `load(x)` and `self.load(x)`, not `torch.load(x)`."""
+    return isinstance(function, ast.Name) or called_name(getattr(function, "value", function)) in ("self", "cls")

@@ -84,6 +84,13 @@ PYTHON = {
     "chdir": 'os.chdir("<<thor:ai-workspace/SAGE|needed>>")',
     "base_and_rest": 'BASE = "<<thor:ai-workspace/HRM/zoo|needed>>"\nm = AutoTokenizer.from_pretrained(BASE + '
     '"<<thor:ai-workspace/HRM/zoo/lost|needed|/lost>>")',
+    "own_load": 'import torch\ndef load(x):\n    return x\nw = torch.load("<<thor:w.pt|needed>>")',
+    "checkpoint": 'CKPT = "<<thor:ckpt/best.pt|needed>>"\nimport torch\ns = torch.load(CKPT)\n'
+    'NEW = "<<thor:ckpt/new.pt|created>>"\ntorch.save(s, NEW)',
+    "dataclass": 'class Config:\n    model_path: str = "<<thor:cfg-model|needed>>"\n    output_dir: str = "<<thor:cfg-out|created>>"',
+    "several": 'GGUF = [Path.home() / "models/a.gguf", Path("/opt/models/a.gguf")]\nprint(GGUF)',
+    "says_and_gives_up": 'P = os.path.join("<<thor:voices|needed>>", "x.wav")\ndef f():\n    if not os.path.exists(P):\n'
+    '        print("missing")\n        return None\n    return open(P)',
     "words": '"""Made on <<sprout:ai-workspace/HRM|words>>."""\nprint("see <<thor:nowhere|words>>")  # <<sprout:x|words>>',
     "prompt": 'PROMPT = """You live in <<thor:nowhere/at/all|words>>\nand remember it."""',
 }  # fmt: skip

@@ -27,6 +27,9 @@ SHELL = {
     "by_hostname": 'case "$(hostname)" in\n  sprout) cd <<sprout:ai-workspace/none|words>> ;;\n'
     "  thor) cd <<thor:ai-workspace/none|words>> ;;\nesac",
     "echo": 'echo "  Base: <<thor:nowhere|words>>"\n# was <<sprout:nowhere|words>>',
+    "server": 'MODEL_PATH="<<thor:models/q.gguf|needed>>"\nLOGS="<<thor:serve-logs|created>>"\nmkdir -p "$LOGS"\n'
+    'BIN="<<thor:llama.cpp/llama-server|needed>>"\n"$BIN" -m "$MODEL_PATH" > "$LOGS/server.log" 2>&1 &',
+    "unpack": "tar xf <<thor:a.tgz|needed>> -C /tmp",
     "export": "export SAGE_MODEL=<<thor:models/none|needed>>\nexport HF_HOME=<<thor:hf-cache|created>>",
     "base_and_rest": 'ROOT="<<thor:ai-workspace/HRM|needed>>"\ncd <<thor:ai-workspace/HRM/gone-dir|needed|"$ROOT/gone-dir">>',
     "drive": "cd <<cbp:/mnt/c/exe/projects/ai-agents/HRM|needed>>",
