@@ -200,7 +200,9 @@ def scan(
 
     explicit = _named_runners(host)
     own_name = manifest.machine.name if manifest is not None and manifest.machine is not None else None
-    homes = {name: m.home for name, m in manifest.machines.items()} if manifest is not None else {}
+    machines = manifest.machines if manifest is not None else {}
+    homes = {name: m.home for name, m in machines.items()}
+    roots = {name: machine_roots({name: (m.home, m.vars)}) for name, m in machines.items()}
 
     def scanned(script: Script, subject: str, *, installed: bool = False) -> ScannedFile:
         classified = tuple((r, path_map.classify(r.text)) for r in script.references)
@@ -212,7 +214,9 @@ def scan(
             roles=runners.get(script.path, ()),
             other_roots=path_map.other_roots,
             classified=classified,
-            owner="" if ours or own_name is None else owner_of(script, subject, classified, own=own_name, homes=homes),
+            owner=""
+            if ours or own_name is None
+            else owner_of(script, subject, classified, own=own_name, homes=homes, roots_of=roots),
             elsewhere={t: p for t in gone if (p := path_map.same_tail(Path(os.path.normpath(t)))) is not None},
         )
 

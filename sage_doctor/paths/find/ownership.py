@@ -38,12 +38,13 @@ def owner_of(
     *,
     own: str,
     homes: Mapping[str, str | None],
+    roots_of: Mapping[str, Collection[str]],
 ) -> str:
     """Return the other machine that a file is for, by its name or what it says; an empty text if it is for this one.
 
-    `homes` are those of all machines of the manifest, and `own` is this one's name. A unit is for the machine that its
-    name names, a script too if all paths in it are below that machine's home. Otherwise what names a path of this
-    machine is for this one.
+    `homes` and `roots_of` are those of all machines of the manifest, and `own` is this one's name. A unit is for the
+    machine that its name names, a script too if all paths in it are below that machine's roots. Otherwise what names a
+    path of this machine is for this one.
     """
     others = {name: home for name, home in homes.items() if name != own}
     roots = [c.root for r, c in classified if r.used and c.origin in ("mappable", "foreign")]
@@ -55,8 +56,7 @@ def owner_of(
         return min(named)
     written = [r.text for r, c in classified if r.used and c.origin != "external" and r.form != "computed"]
     for name in sorted(named):
-        home = others[name]
-        if all(home is not None and text.startswith(f"{home}/") for text in written):
+        if all(any(text == root or text.startswith(f"{root}/") for root in roots_of[name]) for text in written):
             return name
     if any(r.used and c.origin in ("here", "gone") and r.form != "computed" for r, c in classified):
         return ""
