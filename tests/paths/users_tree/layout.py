@@ -124,7 +124,7 @@ def _label(name: str, line: int, token: re.Match[str], machine: str, home: Path,
         right: Right = "missing" if ours and need == "other" else "nothing"
         return Label(name, line, text, right)
     if whose in ("~", machine):
-        there = Path(text).exists() or need in ("created", "optional")
+        there = Path(text).exists() or need in ("created", "made", "optional")
         place = checkout / "zoo" / text.split("/zoo/")[-1] if "old_root" in name else None
         place = checkout / text.split("/SAGE/")[-1] if "renamed_and_below" in name else place
         return Label(name, line, text, "nothing" if there else "missing", place, sure=need == "needed")
@@ -136,7 +136,12 @@ def _label(name: str, line: int, token: re.Match[str], machine: str, home: Path,
         target = checkout / token["path"].removeprefix("ai-workspace/").removeprefix("SAGE/")
     found = target.exists()
     return Label(
-        name, line, text, "found here" if found else "not found here", target if found else None, sure=need != "default"
+        name,
+        line,
+        text,
+        "found here" if found else "not found here",
+        target if found else None,
+        sure=need not in ("default", "made"),
     )
 
 

@@ -1,7 +1,7 @@
 """Sixty ways, half of them here, in which the users' runners and those of public repositories write a machine's path.
 
 `<<machine:path|need>>` is a path below a machine's home, `~` this machine's own; a third part is how it is written.
-The need is `needed`, `default` (needed if nothing else is given), `created`, `optional` or `words`.
+The need is `needed`, `created`, `default` and `made` (the same two, if nothing else is given), `optional` or `words`.
 """
 
 # ruff: noqa: E501 - a template a line
@@ -33,8 +33,8 @@ PYTHON = {
     "        self.model_path = model_path",
     "argparse_model": "p = argparse.ArgumentParser()\n"
     'p.add_argument("--model", default="<<thor:models/qwen|default>>")\n'
-    'p.add_argument("--output", default="<<thor:results/out.json|created>>")\n'
-    'p.add_argument("--log-dir", default="<<thor:logs/x|created>>")',
+    'p.add_argument("--output", default="<<thor:results/out.json|made>>")\n'
+    'p.add_argument("--log-dir", default="<<thor:logs/x|made>>")',
     "environ_set": 'os.environ["SAGE_MODEL_PATH"] = "<<thor:models/qwen|needed>>"\n'
     'os.environ["HF_HOME"] = "<<thor:.cache/none|created>>"',
     "environ_get": 'M = os.environ.get("MODEL_PATH", "<<thor:models/qwen|default>>")\nAutoTokenizer.from_pretrained(M)',
@@ -47,7 +47,7 @@ PYTHON = {
     'open(D / "a.json", "w")',
     "parent_mkdir": 'P = Path("<<thor:ai-workspace/HRM/deep/x.json|created>>")\nP.parent.mkdir(parents=True)',
     "makedirs": 'save_path = "<<thor:zoo-out|created>>"\nos.makedirs(save_path, exist_ok=True)',
-    "save_pretrained": 'def run(m, where="<<thor:ai-workspace/HRM/zoo/new|created>>"):\n    m.save_pretrained(where)',
+    "save_pretrained": 'def run(m, where="<<thor:ai-workspace/HRM/zoo/new|made>>"):\n    m.save_pretrained(where)',
     "file_handler": 'logging.basicConfig(handlers=[logging.FileHandler("<<thor:deploy.txt|created>>")])',
     "sqlite": 'DB = "<<thor:ai-workspace/HRM/memory/x.sqlite|created>>"\ncon = sqlite3.connect(DB)',
     "copy": 'shutil.copy("<<thor:ai-workspace/HRM/zoo/gone/config.json|needed>>", "<<thor:copy/config.json|created>>")',
