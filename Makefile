@@ -16,6 +16,8 @@
 #   make scorecard
 #                how often the doctor is right about directories after public reports, and a bare load on the same ones;
 #                others with RIVALS='--rival NAME=COMMAND'
+#   make paths-score
+#                precision and recall of the finder of paths, on a tree like its first users', seen from two machines
 #   make fuzz    a million mutated inputs for the readers of foreign bytes, guided by coverage (atheris)
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
@@ -28,7 +30,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint measure bench architectures soak scorecard fuzz clean
+.PHONY: help demo test check lint measure bench architectures soak scorecard paths-score fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -67,6 +69,9 @@ soak: $(VENV)/.dev
 
 scorecard: $(VENV)/.dev
 	$(RUN)/python -m tests.corpus.scorecard $(RIVALS)
+
+paths-score: $(VENV)/.dev
+	@$(RUN)/python -m tests.paths.users_tree.score
 
 fuzz: $(VENV)/.dev
 	$(PIP) atheris

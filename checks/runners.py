@@ -36,14 +36,15 @@ def check_runners(host: Host) -> Iterator[Finding]:
                     commands=(f"git -C {shell_quote(manifest.directory)} status --short",),
                 ),
             )
-    from sage_doctor.findings.scripts import form_findings, unverified
+    from sage_doctor.findings.scripts import form_findings, missing_finding, unverified
     from sage_doctor.paths.scan import scan
 
     found = scan(host, lint=False)
     for seen in found.files:
-        yield from form_findings(seen, host.environ)
+        yield from form_findings(seen, host.environ, found.started)
         yield from unverified(seen)
         yield from _paths(seen, host)
+        yield from missing_finding(seen)
 
 
 @check("integrity")
@@ -51,18 +52,18 @@ def check_lint(host: Host, notes: Notes) -> Iterator[Finding]:
     """The files that the manifest wants read name no path of another machine, and units nothing that is not there."""
     if host.manifest is None or not (host.manifest.lint.paths or any(_patterns(host, r) for r in host.manifest.roles)):
         raise NotApplicable("the manifest names neither runners nor files to read ([lint] paths)")
+    from sage_doctor.findings.many import told_as_one
     from sage_doctor.findings.scripts import form_findings
     from sage_doctor.findings.units import disagreement, unit_findings, vanished
     from sage_doctor.paths.scan import scan
 
     found = scan(host, lint=True)
-    for seen in found.files:
-        if not seen.roles:
-            yield from form_findings(seen, host.environ)
-            yield from _paths(seen, host)
+    others = [seen for seen in found.files if not seen.roles]
+    yield from told_as_one(f for seen in others for f in form_findings(seen, host.environ, found.started))
+    yield from told_as_one(f for seen in others for f in _paths(seen, host))
     for seen in found.files:
         yield from unit_findings(seen, found)
-    yield from vanished(found)
+    yield from told_as_one(vanished(found))
     yield from disagreement(found)
     notes.measure("files_read", len(found.files), "files")
     for name, count in sorted(found.counts.items()):

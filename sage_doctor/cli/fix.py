@@ -41,7 +41,12 @@ _RESULTS = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="models or roles of the manifest, or directories")
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="models or roles of the manifest, or directories; with --rewrite-paths also scripts",
+    )
     add_manifest(parser)
     parser.add_argument(
         "-l", "--level", choices=LEVELS, help="level of the final check (default: generate; static for directories)"
@@ -82,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
     from sage_doctor.repairs.repair_session import SET_BASE, RepairCallbacks, RepairOptions, journal_of, run_repairs  # noqa: PLC0415 - --help needs no pytest
     from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 
-    request = Request(targets=tuple(options.targets), manifest=options.manifest, level=options.level, cwd=os.getcwd())
+    targets, files = _with_files(options.targets, rewrite_paths=options.rewrite_paths)
+    request = Request(targets=targets, manifest=options.manifest, level=options.level, cwd=os.getcwd())
     journal = journal_of(os.environ)
     backups = [] if options.dry_run else _report_unfinished(journal)
     with live_progress() as progress:
@@ -105,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
             dry_run=options.dry_run,
             write_config=options.write_config,
             rewrite_paths=options.rewrite_paths,
+            files=files,
             allow_dirty=options.allow_dirty,
             allow_delete=options.allow_delete,
             bases=_bases(options.base),
@@ -113,14 +120,28 @@ def run(options: argparse.Namespace) -> int:
     if options.base and not any(a.repair == SET_BASE for a in result.attempts):
         sys.stderr.write("--base was not used: no adapter here needs a base\n")
     if options.rewrite_paths:
-        _show_suggestions(request, result)
+        _show_suggestions(request, result, files)
     _show_summary(result)
     _discard_backups(backups, result, journal)
     write_outputs(result.after, outputs)
     return result.after.exit_code
 
 
-def _show_suggestions(request: Request, result: RepairReport) -> None:
+def _with_files(targets: Sequence[str], *, rewrite_paths: bool) -> tuple[tuple[str, ...], frozenset[Path]]:
+    """Return the targets that are models, roles or directories, and the scripts among them.
+
+    Raises `UsageError` for a script if its paths may not be rewritten: nothing else could be done with it.
+    """
+    files = [t for t in targets if os.path.isfile(t)]
+    if files and not rewrite_paths:
+        raise UsageError(
+            f"{printable(files[0])} is a file; repairs are for models. To rewrite the paths in a script: "
+            f"sage-doctor fix --rewrite-paths {shell_quote(files[0])}"
+        )
+    return tuple(t for t in targets if t not in files), frozenset(Path(os.path.abspath(f)) for f in files)
+
+
+def _show_suggestions(request: Request, result: RepairReport, files: frozenset[Path]) -> None:
     """Show the suggested changes of scripts, unless a plan has shown them already."""
     if any(a.plan is not None and a.plan.suggests for a in result.attempts):
         return
@@ -128,7 +149,7 @@ def _show_suggestions(request: Request, result: RepairReport) -> None:
     from sage_doctor.repairs.repair import suggested_lines  # noqa: PLC0415
     from sage_doctor.subjects.selection import select  # noqa: PLC0415
 
-    for found in suggestions_of(select(request).host):
+    for found in suggestions_of(select(request).host, only=sorted(files) or None):
         if found.patch:
             _say(f"rewrite-paths: {join_limited([os.path.relpath(p, found.top) for p in found.files], most=5)}")
             _say(*suggested_lines(found.lines, how_to_take(found), _width(), after=False), "")

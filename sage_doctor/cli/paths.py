@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ _SHOWN = {
     "foreign": "not found here",
     "here": "of this machine",
     "gone": "missing",
+    "unneeded": "missing and not needed",
+    "of_other": "in files of other machines",
 }
 
 
@@ -67,8 +69,9 @@ def run(options: argparse.Namespace) -> int:
     installed = find_installed(host.home, host.environ) if options.installed else None
     found = scan(host, lint=True, only=files, include_system=options.all, installed=installed)
     missing = [f for seen in found.files if installed is not None for f in _missing(seen, found)]
-    wrong = bool(missing) or any(seen.broken_paths for seen in found.files)
-    world = rewrite_context(host) if wrong or any(seen.local_paths for seen in found.files) else None
+    broken = any(seen.broken_paths for seen in found.files)
+    wrong = bool(missing) or broken or any(seen.roles and seen.missing_paths for seen in found.files)
+    world = rewrite_context(host) if broken or any(seen.local_paths for seen in found.files) else None
     if options.format == "json":
         rows = [row for seen in found.files for row in _rows(seen, world, everything=options.all)]
         said = {"files": len(found.files), "counts": found.counts, "paths": rows}
@@ -123,11 +126,13 @@ def _rows(seen: ScannedFile, world: RewriteContext | None, *, everything: bool) 
 
     wanted = {id(o) for o, _ in (*seen.broken_paths, *seen.local_paths)}
     planned = plan_edits(seen, world) if wanted and world is not None else None
+    wanted |= {id(o) for o, _ in seen.missing_paths}
     written = {id(e.reference): e for e in (*planned.edits, *planned.suggestions)} if planned is not None else {}
     for occurrence, placed in seen.classified:
         if not everything and id(occurrence) not in wanted:
             continue
         edit = written.get(id(occurrence))
+        place = seen.elsewhere.get(occurrence.text) if placed.origin == "gone" else placed.target
         yield {
             "file": seen.subject,
             "line": occurrence.line,
@@ -135,13 +140,22 @@ def _rows(seen: ScannedFile, world: RewriteContext | None, *, everything: bool) 
             "path": occurrence.text,
             "class": placed.origin if occurrence.used else occurrence.usage,
             "form": occurrence.form,
-            "here": str(placed.target) if placed.target is not None else None,
+            "here": str(place) if place is not None else None,
             "exists": placed.exists,
             "runs": list(seen.roles),
+            "need": occurrence.need,
+            "machine": seen.owner or None,
             "write": edit.source if edit is not None else None,
             "certain": edit.certain if edit is not None else None,
             "defines": list(edit.defines) if edit is not None else [],
         }
+
+
+def _class_of(row: Mapping[str, Any]) -> str:
+    """Return a path's class in words: what was mapped and is missing was not found."""
+    name = "foreign" if row["class"] == "mappable" and not row["exists"] else row["class"]
+    needless = {"created": ", made by the script", "optional": ", not needed"} if name == "gone" else {}
+    return f"{_SHOWN.get(name, name)}{needless.get(row['need'], '')}"
 
 
 def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool) -> None:
@@ -150,12 +164,12 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
         rows = list(_rows(seen, world, everything=everything))
         for row in rows:
             place = f"{printable(row['file'], limit=300)}:{row['line']}:{row['column']}"
-            sys.stdout.write(
-                f"{place}: {_SHOWN.get(row['class'], row['class'])}: {printable(row['path'], limit=300)}\n"
-            )
-            if row["here"] and row["class"] == "mappable":
+            whose = f" (in a file of {printable(row['machine'], limit=80)})" if row["machine"] else ""
+            sys.stdout.write(f"{place}: {_class_of(row)}: {printable(row['path'], limit=300)}{whose}\n")
+            if row["here"] and row["class"] in ("mappable", "gone"):
+                missing = row["class"] == "mappable" and not row["exists"]
                 sys.stdout.write(
-                    f"    here       {printable(row['here'], limit=300)}{'' if row['exists'] else ' (missing)'}\n"
+                    f"    here       {printable(row['here'], limit=300)}{' (missing)' if missing else ''}\n"
                 )
             if row["write"]:
                 word = "write    " if row["certain"] else "suggested"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.declaration import Declaration, declare
@@ -47,6 +47,20 @@ DECLARATIONS = declare(
         may_show=(r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",),
     ),
     Declaration(
+        code="runner-path-missing",
+        severity="error",
+        title="A runner needs a path that does not exist",
+        cause="The path is in this machine's own home or checkout, and nothing is there: it was moved, renamed, "
+        "deleted or never brought here, and the script still uses it.",
+        remediation="Write the path that is right now, or bring the files there. In the checkout, a path relative to "
+        'the file (`Path(__file__).resolve().parents[N] / "…"`) survives a renamed directory.',
+        may_show=(
+            r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",
+            r"No such file or directory: '/(home|Users)/",
+            r"cd: /\S{1,300}: No such file or directory",
+        ),
+    ),
+    Declaration(
         code="runner-path-here-only",
         severity="info",
         title="A runner has a path that only this machine has",
@@ -86,16 +100,26 @@ COMMAND = "sage-doctor fix --rewrite-paths"
 _SHOWN = 50
 
 
-def form_findings(seen: ScannedFile, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what keeps the system from starting a script: its line ends, and its interpreter."""
+def form_findings(seen: ScannedFile, environ: Mapping[str, str], started: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield what keeps the system from starting a script: its line ends, and its interpreter.
+
+    `started` are the programs that units start. An interpreter that is given the script by name does not read its first
+    line, and Python takes every line end; only a shell stumbles over the others.
+    """
     script = seen.script
-    if script.crlf:
+    if seen.owner:
+        return
+    by_unit = str(script.path) in started
+    shell = script.crlf_lines
+    if shell or (script.crlf and (script.executable or by_unit)):
         yield finding(
             "script-crlf",
-            "its first line ends in CR LF",
+            "its lines end in CR LF, and a shell takes the CR for a part of each command"
+            if shell
+            else "its first line ends in CR LF: it cannot be started by its own name, only as `python FILE`",
             subject=seen.subject,
-            severity="error" if seen.roles else "warning",
-            evidence={"file": str(script.path)},
+            severity="error" if (seen.roles and shell) or by_unit else "warning",
+            evidence={"file": str(script.path), "count": 1},
             fix=Fix(
                 summary="Convert its line endings, and add `* text=auto eol=lf` to .gitattributes to keep them.",
                 commands=(f"sed -i.crlf 's/\\r$//' {shell_quote(script.path)}",),
@@ -107,7 +131,7 @@ def form_findings(seen: ScannedFile, environ: Mapping[str, str]) -> Iterator[Fin
             "script-interpreter-missing",
             f"its shebang line names {printable(missing, limit=300)}, which does not exist",
             subject=seen.subject,
-            evidence={"file": str(script.path), "interpreter": missing},
+            evidence={"file": str(script.path), "interpreter": missing, "count": 1},
             fix=Fix(summary="Write `#!/usr/bin/env python3` (or bash) there, or install what the line names."),
         )
 
@@ -115,7 +139,7 @@ def form_findings(seen: ScannedFile, environ: Mapping[str, str]) -> Iterator[Fin
 def _missing_interpreter(seen: ScannedFile, environ: Mapping[str, str]) -> str:
     """Return the program of the first line where it is not there. Only of a file that may be started by itself."""
     script = seen.script
-    if script.crlf or not script.executable or script.interpreter is None:
+    if script.crlf or not script.executable or script.interpreter is None or seen.owner:
         return ""
     if inspect_path(script.interpreter).kind == "missing":
         return script.interpreter
@@ -126,7 +150,7 @@ def _missing_interpreter(seen: ScannedFile, environ: Mapping[str, str]) -> str:
 
 def unverified(seen: ScannedFile) -> Iterator[Finding]:
     """Yield that a runner's paths are not known for certain."""
-    if seen.script.problem and not seen.script.crlf:
+    if seen.script.problem and not (seen.script.crlf or seen.script.crlf_lines or seen.owner):
         yield finding(
             "runner-unverified",
             f"the paths in it could not be determined: {printable(seen.script.problem, limit=300)}",
@@ -149,6 +173,42 @@ def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> 
         yield _here_only(seen, plan_edits(seen, world))
 
 
+def missing_finding(seen: ScannedFile) -> Iterator[Finding]:
+    """Yield that a runner needs what is not on this machine."""
+    lost = seen.missing_paths
+    if not lost or not seen.roles:
+        return
+    first, _ = next(((r, c) for r, c in lost if r.usage == "use" and r.need == "needed"), lost[0])
+    sure = first.usage == "use" and first.need == "needed" and not _doubtful(seen)
+    more = f" ({len(lost)} such paths)" if len(lost) > 1 else ""
+    place = seen.elsewhere.get(first.text)
+    lies = f"; here it is {printable(str(place), limit=300)}" if place is not None else ""
+    kind = "the default path " if first.usage == "fallback" else ""
+    yield finding(
+        "runner-path-missing",
+        f"line {first.line}: {kind}{printable(first.text, limit=300)} does not exist on this machine{more}{lies}",
+        subject=seen.subject,
+        severity="error" if sure else "warning",
+        evidence={
+            "file": str(seen.script.path),
+            "count": len(lost),
+            "lines": [r.line for r, _ in lost[:_SHOWN]],
+            "paths": [
+                {"line": r.line, "path": r.text, **({"here": str(p)} if (p := seen.elsewhere.get(r.text)) else {})}
+                for r, _ in lost[:_SHOWN]
+            ],
+            "path": first.text,
+            "candidates": [{"path": str(place), "why": "the same trailing path"}] if place is not None else [],
+        },
+        fix=Fix(
+            summary=f"Write the path that is right now: {printable(str(place), limit=300)}."
+            if place is not None
+            else "Write the path that is right now, or bring the files there.",
+            commands=(f"sage-doctor paths {shell_quote(seen.script.path)}",),
+        ),
+    )
+
+
 def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     first, placed = next(((o, p) for o, p in seen.broken_paths if o.usage == "use"), seen.broken_paths[0])
     sure = bool(seen.roles) and first.usage == "use" and not _doubtful(seen)
@@ -165,10 +225,17 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
         evidence={
             **_evidence(seen, seen.broken_paths),
             "path": first.text,
-            "candidates": [{"path": str(placed.target), "why": "the same trailing path"}] if placed.exists else [],
+            "candidates": [{"path": str(placed.target), "why": _why(placed)}] if placed.exists else [],
         },
         fix=_fix(seen, planned),
     )
+
+
+def _why(placed: ClassifiedPath) -> str:
+    """Return why a directory is said to be the place of another machine's path."""
+    if not placed.certain:
+        return "the same trailing path"
+    return f"{printable(placed.root, limit=200)} is {printable(str(placed.local_root), limit=200)} here"
 
 
 def _doubtful(seen: ScannedFile) -> bool:

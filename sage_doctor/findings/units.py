@@ -75,7 +75,7 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
     """Yield what a unit or crontab needs and this machine does not have. Units of other machines are left alone."""
     from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES, REQUIRED_DIRECTIVES  # noqa: PLC0415 - only where units are read
 
-    if seen.script.language not in ("unit", "crontab", "plist") or _of_another(seen, survey):
+    if seen.script.language not in ("unit", "crontab", "plist") or seen.owner:
         return
     lacking = [o for o, _ in seen.classified if o.key in REQUIRED_DIRECTIVES and o.usage == "use" and _lacks(o.text)]
     if lacking:
@@ -109,12 +109,6 @@ def unit_findings(seen: ScannedFile, survey: ScanResult) -> Iterator[Finding]:
             )
 
 
-def _of_another(seen: ScannedFile, survey: ScanResult) -> bool:
-    """Whether a unit's own path names a machine that is not this one."""
-    words = set(seen.subject.lower().replace("/", " ").replace("-", " ").replace(".", " ").replace("_", " ").split())
-    return bool(words & {n.lower() for n in survey.other_machines})
-
-
 def _lacks(path: str) -> bool:
     return inspect_path(path).kind in ("missing", "dangling", "loop")
 
@@ -124,7 +118,7 @@ def disagreement(survey: ScanResult) -> Iterator[Finding]:
     names: dict[Path, dict[str, list[str]]] = {}
     for seen in survey.files:
         for _, placed in (*seen.broken_paths, *seen.local_paths):
-            if placed.local_root is not None and placed.root:
+            if placed.local_root is not None and placed.root and placed.agreed:
                 names.setdefault(placed.local_root, {}).setdefault(placed.root, []).append(seen.subject)
     for base, roots in sorted(names.items()):
         files = sorted({f for found in roots.values() for f in found})
@@ -148,7 +142,10 @@ def vanished(survey: ScanResult) -> Iterator[Finding]:
     for seen in survey.files:
         lost = []
         for occurrence, placed in seen.classified:
-            if not occurrence.used or placed.origin != "gone" or placed.target is None or asked >= _MOST_ASKED:
+            if (occurrence, placed) in seen.missing_paths and seen.roles:
+                continue  # told as `runner-path-missing`
+            used = occurrence.used and not seen.owner and occurrence.need in ("needed", "unknown")
+            if not used or placed.origin != "gone" or placed.target is None or asked >= _MOST_ASKED:
                 continue
             asked += 1
             commit = removal_commit(survey.directory, placed.target)

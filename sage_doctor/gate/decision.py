@@ -96,8 +96,17 @@ def sentence(finding: Mapping[str, Any], more: int = 0) -> str:
     return f"{subject}: {finding['code']}: {printable(str(finding['message']), limit=300)}{rest}"
 
 
-def remedies(findings: Iterable[Mapping[str, Any]], *, most: int = 5) -> Iterable[str]:
-    """Yield for each of the first findings what it is and what to do about it."""
+def remedies(findings: Iterable[Mapping[str, Any]], *, most: int = 5, manifest: str | None = None) -> Iterable[str]:
+    """Yield for each of the first findings what it is and what to do about it.
+
+    `manifest` is added to the doctor's own commands, where they would not find it by themselves.
+    """
+    named = f" --manifest {shell_operand(manifest)}" if manifest is not None else ""
+
+    def whole(command: str) -> str:
+        own = command.startswith("sage-doctor ") and "--manifest" not in command
+        return printable(command + (named if own else ""), limit=MOST_COMMAND)
+
     for number, finding in enumerate(findings):
         if number >= most:
             return
@@ -107,7 +116,7 @@ def remedies(findings: Iterable[Mapping[str, Any]], *, most: int = 5) -> Iterabl
         if fix.get("repair"):
             own = f"sage-doctor fix {shell_operand(finding['subject'])}"
             command = next((c for c in fix["commands"] if c.startswith("sage-doctor fix ")), own)
-            yield f"    {printable(command, limit=MOST_COMMAND)}"
+            yield f"    {whole(command)}"
         else:
             yield f"    {printable(str(fix['summary']), limit=400)}"
-            yield from (f"    $ {printable(str(c), limit=MOST_COMMAND)}" for c in fix["commands"][:1])
+            yield from (f"    $ {whole(str(c))}" for c in fix["commands"][:1])

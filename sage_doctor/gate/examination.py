@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+from pathlib import Path
 from typing import Final
 
 from sage_doctor.gate.context import GateContext, OnFinding, OnProgress
@@ -105,6 +107,16 @@ def _pass_on(outcome: CheckOutcome, on_finding: OnFinding) -> None:
             on_finding(dataclasses.asdict(found))
 
 
+def _manifest_to_name(context: GateContext) -> str | None:
+    """Return the manifest, if a command typed where the gate was started would not find it by itself."""
+    from sage_doctor.manifest import find_manifest  # noqa: PLC0415 - only where something is wrong
+
+    manifest = context.manifest.path
+    found = find_manifest(Path(context.gate_request.cwd), context.environ)
+    same = found is not None and os.path.realpath(found) == os.path.realpath(manifest)
+    return None if same else str(manifest)
+
+
 def _decision(
     context: GateContext, selection: Selection, report: Report, why: str, unstable: list[tuple[str, str]]
 ) -> Decision:
@@ -114,7 +126,8 @@ def _decision(
     details: tuple[str, ...] = ()
     if state == "blocked":
         reason = sentence(findings[0], len(findings) - 1)
-        details = (*(f"  since the last good run: {c.words()}" for c in report.changes[:3]), *remedies(findings))
+        since = (f"  since the last good run: {c.words()}" for c in report.changes[:3])
+        details = (*since, *remedies(findings, manifest=_manifest_to_name(context)))
     elif state == "unknown":
         reason = _undecided(report)
     else:

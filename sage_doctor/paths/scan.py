@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
+from sage_doctor.paths.find.named_files import named_configurations
+from sage_doctor.paths.find.ownership import owner_of
 from sage_doctor.paths.find.path_map import build_path_map, machine_roots
 from sage_doctor.paths.find.script import read_text
+from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES
 from sage_doctor.subjects.host import Host
 
 # They are meant to name the directories of machines.
@@ -25,7 +28,8 @@ class ScannedFile:
     """One file with every path in it, classified. `roles` are those of this machine that run it.
 
     `subject` is its path relative to the manifest, as the report names it. `other_roots` are the roots of other
-    machines that the manifest names.
+    machines that the manifest names. `owner` is the other machine that the file is for: nothing in it is a finding
+    here. `elsewhere` is where a missing path's tail is on this machine.
     """
 
     script: Script
@@ -33,15 +37,18 @@ class ScannedFile:
     roles: tuple[str, ...] = ()
     classified: tuple[tuple[PathReference, ClassifiedPath], ...] = ()
     other_roots: tuple[str, ...] = ()
+    owner: str = ""
+    elsewhere: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def broken_paths(self) -> list[tuple[PathReference, ClassifiedPath]]:
         """The paths of other machines that a run would use here.
 
         Files that no role runs, such as tests, are full of made-up homes: there only the roots that the manifest
-        names count.
+        names count. What a run looks for first, or can do without, is not broken.
         """
-        return [(r, c) for r, c in self.classified if r.used and (c.origin == "mappable" or self._is_broken(c))]
+        used = [(r, c) for r, c in self._used if r.need != "optional"]
+        return [(r, c) for r, c in used if c.origin == "mappable" or self._is_broken(c)]
 
     def _is_broken(self, path: ClassifiedPath) -> bool:
         return path.origin == "foreign" and (bool(self.roles) or path.root in self.other_roots)
@@ -49,7 +56,23 @@ class ScannedFile:
     @property
     def local_paths(self) -> list[tuple[PathReference, ClassifiedPath]]:
         """The paths that a run would use and that exist on this machine only."""
-        return [(r, c) for r, c in self.classified if r.used and c.origin == "here"]
+        return [(r, c) for r, c in self._used if c.origin == "here" and r.form != "computed"]
+
+    @property
+    def missing_paths(self) -> list[tuple[PathReference, ClassifiedPath]]:
+        """The paths of this machine that a run needs and that do not exist.
+
+        If the file does not say whether it needs one, it counts if the same tail exists elsewhere: then it was moved.
+        """
+        return [
+            (r, c)
+            for r, c in self._used
+            if c.origin == "gone" and (r.need == "needed" or (r.need == "unknown" and r.text in self.elsewhere))
+        ]
+
+    @property
+    def _used(self) -> list[tuple[PathReference, ClassifiedPath]]:
+        return [(r, c) for r, c in self.classified if r.used] if not self.owner else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +89,25 @@ class ScanResult:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many paths there are: those that a run would use by origin, all others by usage."""
-        pairs = (pair for file in self.files for pair in file.classified)
-        return dict(Counter(c.origin if r.used else r.usage for r, c in pairs))
+        """How many paths there are: those that a run would use by origin, all others by usage.
+
+        Those in files of other machines are counted by themselves, and those that are missing and not needed.
+        """
+        return dict(Counter(_counted_as(file, *pair) for file in self.files for pair in file.classified))
+
+    @property
+    def started(self) -> frozenset[str]:
+        """The programs that units and crontabs of this machine start by their paths."""
+        units = [f for f in self.files if f.script.language in ("unit", "crontab", "plist") and not f.owner]
+        return frozenset(r.text for f in units for r, _ in f.classified if r.key in PROGRAM_DIRECTIVES)
+
+
+def _counted_as(file: ScannedFile, reference: PathReference, path: ClassifiedPath) -> str:
+    if file.owner:
+        return "of_other"
+    if not reference.used:
+        return reference.usage
+    return "unneeded" if path.origin == "gone" and reference.need in ("created", "optional") else path.origin
 
 
 def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
@@ -81,9 +120,17 @@ def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
     variables = machine.vars if machine is not None else manifest.vars
     own = {v.rstrip("/") for v in variables.values() if v.startswith("/")}
     machines = {name: (m.home, m.vars) for name, m in manifest.machines.items() if m is not machine}
+    same = [(home, host.home) for home, _ in machines.values() if home]
+    same += [
+        (value.rstrip("/"), Path(variables[name]))
+        for _, others in machines.values()
+        for name, value in others.items()
+        if value.startswith("/") and variables.get(name, "").startswith("/")
+    ]
     return build_path_map(
         home=host.home,
         own_roots=[manifest.directory, *(Path(v) for v in sorted(own))],
+        counterparts=same,
         other_roots=[r for r in machine_roots(machines) if r not in own and r != str(host.home)],
         machine_names=manifest.machines,
         include_system=include_system,
@@ -101,6 +148,14 @@ def runners_of(host: Host) -> dict[Path, tuple[str, ...]]:
             for path in find_runners(pattern, manifest.directory):
                 found[path] = tuple(dict.fromkeys((*found.get(path, ()), role)))
     return found
+
+
+def _named_runners(host: Host) -> frozenset[Path]:
+    """Return the runners that the manifest names one by one: they are this machine's, whatever they are called."""
+    manifest = host.manifest
+    roles = [manifest.roles[r] for r in manifest.needed_roles()] if manifest is not None else []
+    patterns = [p for role in roles for p in role.runners if not set(p) & set("*?[")]
+    return frozenset(Path(os.path.normpath(manifest.directory / p)) for p in patterns if manifest is not None)
 
 
 def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:
@@ -134,22 +189,40 @@ def scan(
         paths += [p for p in found if p not in runners and p.name not in _MANIFESTS]
     path_map = host_path_map(host, include_system=include_system)
     scripts = [read_script(p, path_map, directory=directory) for p in dict.fromkeys(paths)]
+    for script in [s for s in scripts if s.path in runners]:
+        for path in named_configurations(script, directory):
+            runners[path] = tuple(dict.fromkeys((*runners.get(path, ()), *runners[script.path])))
+            if path not in paths:
+                paths.append(path)
+                scripts.append(read_script(path, path_map, directory=directory))
     outside = _read_installed(installed, path_map, directory) if installed is not None else []
     path_map.learn_roots(r.text for s in (*scripts, *outside) for r in s.references if r.used)
 
-    def scanned(script: Script, subject: str) -> ScannedFile:
+    explicit = _named_runners(host)
+    own_name = manifest.machine.name if manifest is not None and manifest.machine is not None else None
+    machines = manifest.machines if manifest is not None else {}
+    homes = {name: m.home for name, m in machines.items()}
+    roots = {name: machine_roots({name: (m.home, m.vars)}) for name, m in machines.items()}
+
+    def scanned(script: Script, subject: str, *, installed: bool = False) -> ScannedFile:
+        classified = tuple((r, path_map.classify(r.text)) for r in script.references)
+        gone = [r.text for r, c in classified if r.used and c.origin == "gone" and r.need in ("needed", "unknown")]
+        ours = installed or script.path in explicit
         return ScannedFile(
             script=script,
             subject=subject,
             roles=runners.get(script.path, ()),
             other_roots=path_map.other_roots,
-            classified=tuple((r, path_map.classify(r.text)) for r in script.references),
+            classified=classified,
+            owner=""
+            if ours or own_name is None
+            else owner_of(script, subject, classified, own=own_name, homes=homes, roots_of=roots),
+            elsewhere={t: p for t in gone if (p := path_map.same_tail(Path(os.path.normpath(t)))) is not None},
         )
 
     started = {script.path for script in outside}
     files = [scanned(s, os.path.relpath(s.path, directory)) for s in scripts if s.path not in started]
-    files += [f for s in outside if _names_known_machine(f := scanned(s, str(s.path)))]
-    own_name = manifest.machine.name if manifest is not None and manifest.machine is not None else None
+    files += [f for s in outside if _names_known_machine(f := scanned(s, str(s.path), installed=True))]
     other_machines = tuple(n for n in (manifest.machines if manifest is not None else ()) if n != own_name)
     return ScanResult(directory=directory, files=tuple(files), complete=complete, other_machines=other_machines)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.findings.many import about, each_file
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
@@ -48,13 +49,15 @@ class RepairOptions:
     """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
 
     `bases` maps an adapter's name to its base, a model of the manifest or a directory; an empty name stands for the
-    only adapter without one. `rewrite_paths` allows changes to scripts, `allow_dirty` also in a work tree with
-    uncommitted changes. `allow_delete` allows files to be deleted that a new directory cannot take over.
+    only adapter without one. `rewrite_paths` allows changes to scripts, of `files` only if there are any, `allow_dirty`
+    also in a work tree with uncommitted changes. `allow_delete` allows files to be deleted that a new directory cannot
+    take over.
     """
 
     dry_run: bool = False
     write_config: bool = False
     rewrite_paths: bool = False
+    files: frozenset[Path] = frozenset()
     allow_dirty: bool = False
     allow_delete: bool = False
     bases: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +117,7 @@ class _RepairSession:
         self.without_base = {f.subject for f in before.findings if f.code in self.repairs[SET_BASE].codes}
         tried: set[tuple[str, str, str]] = set()
         while (found := self._next(state, tried)) is not None:
-            group = group_by_repository(found, state.findings, self._repair(found))
+            group = self._named(group_by_repository(found, state.findings, self._repair(found)))
             tried |= {_key(f) for f in group}
             attempt, state = self._attempt(found, state, group)
             self.attempts.append(attempt)
@@ -169,9 +172,17 @@ class _RepairSession:
 
     def _repair(self, finding: Finding) -> Repair | None:
         made = self.repairs.get(finding.fix.repair or "")
-        if made is not None and made.plan_files is not None and not self.options.rewrite_paths:
+        if made is not None and made.plan_files is not None and not self._may_rewrite(finding):
             return None
         return made if made is not None and finding.code in made.codes else None
+
+    def _may_rewrite(self, finding: Finding) -> bool:
+        named = self.options.files
+        return self.options.rewrite_paths and (not named or any(Path(f) in named for _, f, _ in each_file(finding)))
+
+    def _named(self, group: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Return the findings without those about files that were not named."""
+        return tuple(about(f, self.options.files) for f in group if not self.options.files or self._may_rewrite(f))
 
     def _attempt(self, finding: Finding, state: Report, group: tuple[Finding, ...]) -> tuple[Attempt, Report]:
         """Plan, ask, apply and verify. Return the attempt and the report that holds after it."""

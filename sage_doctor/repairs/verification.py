@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from sage_doctor.findings.many import each_file
 from sage_doctor.paths.find.files import repository
 from sage_doctor.repairs.repair import Repair
 from sage_doctor.report import CheckResult, Finding, Report
@@ -28,9 +29,9 @@ def _file(finding: Finding) -> Path:
     return Path(str(finding.evidence.get("file", finding.subject)))
 
 
-def _paths(finding: Finding) -> int:
-    count = finding.evidence.get("count", 0)
-    return count if isinstance(count, int) else 0
+def _counts(findings: Iterable[Finding]) -> dict[tuple[str, str], int]:
+    """Return how many paths each file has, by code and subject, also where many files are told as one finding."""
+    return {(f.code, subject): count for f in findings for subject, _, count in each_file(f)}
 
 
 def files_failure(group: Iterable[Finding], before: Report, after: Report) -> str:
@@ -38,27 +39,34 @@ def files_failure(group: Iterable[Finding], before: Report, after: Report) -> st
 
     Each file must have fewer such paths than before, and no new errors.
     """
-    now = {(f.code, f.subject): f for f in after.findings}
+    group = list(group)
+    now = _counts(after.findings)
+    for key, count in _counts(group).items():
+        if now.get(key, -1) >= count:
+            return f"{key[0]} is still found: {_message(after.findings, *key)}"
     for old in group:
-        new = now.get((old.code, old.subject))
-        if new is not None and _paths(new) >= _paths(old):
-            return f"{new.code} is still found: {new.message}"
         ended = next((c for c in after.checks if c.id == old.check), None)
         if ended is None or ended.status in ("error", "skip"):
             return f"{old.check} did not complete again"
-    known = {(f.code, f.subject) for f in before.findings if f.severity == "error"}
-    subjects = {f.subject for f in group}
+    known = set(_counts(f for f in before.findings if f.severity == "error"))
+    subjects = {subject for _, subject in _counts(group)}
     worse = next(
-        (f for k, f in now.items() if f.severity == "error" and f.subject in subjects and k not in known), None
+        (k for k in _counts(f for f in after.findings if f.severity == "error") if k not in known and k[1] in subjects),
+        None,
     )
-    return f"{worse.code} was not found before: {worse.message}" if worse is not None else ""
+    return f"{worse[0]} was not found before: {_message(after.findings, *worse)}" if worse is not None else ""
+
+
+def _message(findings: Iterable[Finding], code: str, subject: str) -> str:
+    return next(f.message for f in findings if f.code == code and subject in [s for s, _, _ in each_file(f)])
 
 
 def files_outcome(group: Iterable[Finding], after: Report) -> str:
     """Return the result of a file repair as text: which files are done, and what remains in the others."""
-    left = {(f.code, f.subject): _paths(f) for f in after.findings}
-    whole = [f.subject for f in group if (f.code, f.subject) not in left]
-    parts = [f"{f.subject} ({left[f.code, f.subject]})" for f in group if (f.code, f.subject) in left]
+    left = _counts(after.findings)
+    keys = list(_counts(group))
+    whole = [subject for code, subject in keys if (code, subject) not in left]
+    parts = [f"{subject} ({left[code, subject]})" for code, subject in keys if (code, subject) in left]
     done = f"no such paths left in {join_limited(list(dict.fromkeys(whole)), most=10)}" if whole else ""
     some = f"paths left to edit by hand: {join_limited(parts, most=10)}" if parts else ""
     return "; ".join(t for t in (done, some) if t)

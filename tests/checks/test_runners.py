@@ -42,9 +42,55 @@ def gone(bench: Bench) -> None:
     (bench.root / "scripts" / "run.py").unlink()
 
 
-@CASES.finds("check_runners", "script-crlf", "CR LF", subject="scripts/run.py")
-def line_ends_of_windows(bench: Bench) -> None:
+@CASES.passes("check_runners")
+def line_ends_of_windows_for_python(bench: Bench) -> None:
     runner(bench, "#!/usr/bin/env python3\r\nprint()\r\n")
+
+
+@CASES.finds("check_runners", "script-crlf", "only as `python FILE`", severity="warning", subject="scripts/run.py")
+def line_ends_of_windows_in_what_can_be_started(bench: Bench) -> None:
+    runner(bench, "#!/usr/bin/env python3\r\nprint()\r\n")
+    (bench.root / "scripts/run.py").chmod(0o755)
+
+
+@CASES.finds("check_runners", "script-crlf", "a part of each command", subject="scripts/run.sh")
+def line_ends_of_windows_for_a_shell(bench: Bench) -> None:
+    runner(bench, "#!/bin/sh\r\nset -e\r\nexit\r\n", "run.sh")
+
+
+@CASES.finds("check_lint", "script-crlf", "cannot be started by its own name", subject="scripts/run.py")
+def line_ends_of_windows_in_what_a_unit_starts(bench: Bench) -> None:
+    lint(bench, "deploy/sage.service", UNIT.format("$ROOT/scripts/run.py"))
+    (bench.root / "scripts").mkdir()
+    (bench.root / "scripts/run.py").write_bytes(b"#!/usr/bin/env python3\r\nprint()\r\n")
+    (bench.root / "scripts/run.py").chmod(0o755)
+
+
+@CASES.finds("check_runners", "runner-path-missing", "line 2: ", subject="scripts/run.py")
+def model_that_was_moved(bench: Bench) -> None:
+    runner(bench, f'from x import A\nA.from_pretrained("{bench.root}/zoo/gone")\n')
+
+
+@CASES.finds("check_runners", "runner-path-missing", "; here it is ", subject="scripts/run.sh")
+def checkout_that_was_renamed(bench: Bench) -> None:
+    (bench.root / "sage/scripts").mkdir(parents=True)
+    runner(bench, f"#!/bin/sh\ncd {bench.root}/old/sage/scripts\n", "run.sh")
+
+
+@CASES.finds("check_runners", "runner-path-missing", "the default path", severity="warning", subject="scripts/run.py")
+def default_that_is_gone(bench: Bench) -> None:
+    runner(bench, f'def main(model="{bench.root}/zoo/gone"):\n    open(model)\n')
+
+
+@CASES.passes("check_runners")
+def what_a_runner_makes(bench: Bench) -> None:
+    runner(bench, f'OUT = "{bench.root}/results/x"\nopen(OUT, "w")\n')
+
+
+@CASES.finds("check_runners", "runner-path-missing", "zoo/gone", subject="scripts/run.yaml")
+def configuration_that_a_runner_reads(bench: Bench) -> None:
+    runner(bench, 'CONFIG = "scripts/run.yaml"\n')
+    (bench.root / "scripts/run.yaml").write_text(f"model_path: {bench.root}/zoo/gone\n", encoding="utf-8")
 
 
 @CASES.passes("check_runners")

@@ -1,27 +1,39 @@
-"""Constant folding of path expressions: `Path("/home") / "a"`, `os.path.join("/home/a", "b")`."""
+"""Constant folding of path expressions: `Path("/home") / "a"`, `os.path.join("/home/a", "b")`, `Path.home() / "a"`."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import os
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Literal
 
 from sage_doctor.paths.find.reference import ValueType
 
 DEEPEST = 40
+Origin = Literal["", "home", "file", "name"]
 _PATHS = frozenset({"Path", "PurePath", "PosixPath", "PurePosixPath"})
 # Calls that leave a path as it is: a link that `resolve` would follow must still be followed afterwards.
 _IDENTITY_CALLS = frozenset({"str", "fspath"})
+_ORIGINS: tuple[Origin, ...] = ("home", "file", "name")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folded:
-    """The value of a path expression, and the type it has in Python."""
+    """The value of a path expression, and the type it has in Python.
+
+    `computed` says what it comes from if it is not written there as a whole: the user's home, the file's own place, or
+    a name.
+    """
 
     text: str
     value_type: ValueType
+    computed: Origin = ""
 
 
 def called_name(node: ast.expr) -> str:
@@ -32,25 +44,49 @@ def called_name(node: ast.expr) -> str:
 
 
 class Folding:
-    """The constant expressions of one module, each folded once. `nodes` has every node behind its parent."""
+    """The constant expressions of one module, each folded once. `nodes` has every node behind its parent.
 
-    def __init__(self, nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST]) -> None:
+    `home` is the user's home, and `file` the module's own path.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[ast.AST],
+        parents: Mapping[ast.AST, ast.AST],
+        *,
+        home: Path | None = None,
+        file: Path | None = None,
+    ) -> None:
         self._nodes, self._parents = nodes, parents
+        self._home, self._file = home, file
         self._folded: dict[ast.AST, Folded | None] = {}
+        self._names: dict[str, ast.expr] = {}
+        if home is not None:
+            self._names = _bound_once(nodes, parents)
 
-    def widest(self, node: ast.expr) -> tuple[ast.expr, Folded]:
-        """Return the widest constant expression around a text constant, and its value."""
-        folded = self._fold(node)
-        assert folded is not None  # a text constant is its own value
+    def widest(self, node: ast.expr, *, computed: bool = False) -> tuple[ast.expr, Folded]:
+        """Return the widest constant expression around one that is, and its value.
+
+        One of texts only goes up to what is `computed`; asked for that, it goes on.
+        """
+        folded = self.fold(node)
+        assert folded is not None  # the caller has asked
         for _ in range(DEEPEST):
             above = self._parents.get(node)
-            if isinstance(above, ast.Attribute):  # the method of a path, if it is called
-                above = self._parents.get(above)
-            found = self._fold(above) if isinstance(above, (ast.BinOp, ast.Call)) else None
-            if found is None or not isinstance(above, ast.expr):
+            if isinstance(above, ast.FormattedValue) or (isinstance(above, ast.Attribute) and self.fold(above) is None):
+                above = self._parents.get(above)  # an f-string, or what is done with the method of a path
+            found = self.fold(above) if isinstance(above, ast.expr) else None
+            if found is None or not isinstance(above, ast.expr) or bool(found.computed) is not computed:
+                break
+            if not computed and not isinstance(above, (ast.BinOp, ast.Call)):
                 break
             node, folded = above, found
         return node, folded
+
+    def is_part(self, node: ast.expr) -> bool:
+        """Whether a text is part of a wider expression that has a value of its own."""
+        above = self._parents.get(node)
+        return isinstance(above, ast.JoinedStr) or (isinstance(above, ast.expr) and self.fold(above) is not None)
 
     @cached_property
     def _too_deep(self) -> frozenset[ast.AST]:
@@ -62,7 +98,7 @@ class Folding:
                 heights[above] = max(heights.get(above, 0), heights.get(node, 0) + 1)
         return frozenset(node for node, height in heights.items() if height > 2 * DEEPEST)
 
-    def _fold(self, node: ast.expr) -> Folded | None:
+    def fold(self, node: ast.expr) -> Folded | None:
         """Return the value of a constant path expression; None if it is not one."""
         if node not in self._folded:
             self._folded[node] = None if node in self._too_deep else self._value(node)
@@ -77,43 +113,151 @@ class Folding:
             return None
         if isinstance(node, ast.BinOp):
             return self._operation(node)
-        return self._call(node) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        return self._computed(node) if self._home is not None else None
+
+    def _computed(self, node: ast.expr) -> Folded | None:
+        """Return the value of what a module computes: a name, an f-string, a parent, the variable HOME."""
+        if isinstance(node, ast.Name):
+            if node.id == "__file__" and self._file is not None:
+                return Folded(text=str(self._file), value_type="str", computed="file")
+            known = self._names.get(node.id)
+            found = self.fold(known) if known is not None and known is not node else None
+            whole = found is not None and found.text.startswith("/") and found.value_type != "bytes"
+            return (
+                dataclasses.replace(found, computed=found.computed or "name") if found is not None and whole else None
+            )
+        if isinstance(node, ast.JoinedStr):
+            inner = [v.value if isinstance(v, ast.FormattedValue) else v for v in node.values]
+            plain = all(not isinstance(v, ast.FormattedValue) or v.format_spec is None for v in node.values)
+            parts = [self.fold(v) for v in inner] if plain else []
+            if not parts or None in parts:
+                return None
+            text = "".join(p.text for p in parts if p is not None)
+            return Folded(text=text, value_type="str", computed=_origin(parts))
+        if isinstance(node, ast.Attribute) and node.attr == "parent":
+            return _upper(self.fold(node.value), 0)
+        if isinstance(node, ast.Subscript):
+            index = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            if isinstance(node.value, ast.Attribute) and node.value.attr == "parents" and isinstance(index, int):
+                return _upper(self.fold(node.value.value), index)
+            return self._at_home() if index == "HOME" and called_name(node.value) == "environ" else None
+        return None
+
+    def _at_home(self, rest: str = "", value_type: ValueType = "str") -> Folded:
+        return Folded(text=f"{self._home}{rest}", value_type=value_type, computed="home")
+
+    def _call_for_home(self, node: ast.Call, name: str, texts: list[str]) -> Folded | None:
+        """Return the value of a call that asks for the user's home or expands a text that does."""
+        if name == "home" and not node.args and isinstance(node.func, ast.Attribute):
+            return self._at_home(value_type="Path") if called_name(node.func.value) == "Path" else None
+        if name in ("getenv", "get") and texts[:1] == ["HOME"]:
+            return self._at_home()
+        if name in ("expanduser", "expandvars") and len(texts) == 1:
+            rest = re.fullmatch(r"(?:~|\$HOME|\$\{HOME\})(/.*)?", texts[0], re.DOTALL)
+            return self._at_home(rest[1] or "") if rest is not None else None
+        if name in ("abspath", "realpath", "normpath", "dirname") and len(texts) == 1 and texts[0].startswith("/"):
+            inner = self.fold(node.args[0])
+            if inner is not None and inner.computed:
+                return Folded(
+                    text=os.path.dirname(texts[0]) if name == "dirname" else os.path.normpath(texts[0]),
+                    value_type="str",
+                    computed=inner.computed,
+                )
+        return None
 
     def _operation(self, node: ast.BinOp) -> Folded | None:
         if not isinstance(node.op, (ast.Add, ast.Div)):
             return None
-        right = self._fold(node.right)
-        left = self._fold(node.left) if right is not None else None
+        right = self.fold(node.right)
+        left = self.fold(node.left) if right is not None else None
         if left is None or right is None:
             return None
         if isinstance(node.op, ast.Add) and left.value_type == right.value_type != "Path":
-            return Folded(text=left.text + right.text, value_type=left.value_type)
-        if isinstance(node.op, ast.Div) and left.value_type == "Path" and right.value_type != "bytes":
-            return Folded(text=os.path.join(left.text, right.text), value_type="Path")
-        return None
+            text, value_type = left.text + right.text, left.value_type
+        elif isinstance(node.op, ast.Div) and left.value_type == "Path" and right.value_type != "bytes":
+            text, value_type = os.path.join(left.text, right.text), left.value_type
+        else:
+            return None
+        return Folded(text=text, value_type=value_type, computed=_origin([left, right]))
 
     def _call(self, node: ast.Call) -> Folded | None:
         name = called_name(node.func)
         if node.keywords:
             return None
-        parts = [self._fold(argument) for argument in node.args]
+        parts = [self.fold(argument) for argument in node.args]
         texts = [p.text for p in parts if p is not None and p.value_type != "bytes"]
         if len(texts) != len(node.args):
             return None
+        computed = _origin(parts)
         if texts and name in _PATHS:
-            return Folded(text=os.path.join(*texts), value_type="Path")
+            return Folded(text=os.path.join(*texts), value_type="Path", computed=computed)
+        found = self._call_for_home(node, name, texts) if self._home is not None else None
+        if found is not None:
+            return found
         if not isinstance(node.func, ast.Attribute):
-            return Folded(text=texts[0], value_type="str") if len(texts) == 1 and name in _IDENTITY_CALLS else None
-        if isinstance(node.func.value, (ast.Name, ast.Attribute)) and texts:
+            whole = len(texts) == 1 and name in _IDENTITY_CALLS
+            return Folded(text=texts[0], value_type="str", computed=computed) if whole else None
+        if isinstance(node.func.value, (ast.Name, ast.Attribute)) and texts and self.fold(node.func.value) is None:
             if name == "join":
-                return Folded(text=os.path.join(*texts), value_type="str")
-            return Folded(text=texts[0], value_type="str") if len(texts) == 1 and name in _IDENTITY_CALLS else None
+                return Folded(text=os.path.join(*texts), value_type="str", computed=computed)
+            whole = len(texts) == 1 and name in _IDENTITY_CALLS
+            return Folded(text=texts[0], value_type="str", computed=computed) if whole else None
         return self._method(node.func, name, texts)
 
     def _method(self, function: ast.Attribute, name: str, texts: list[str]) -> Folded | None:
-        inner = self._fold(function.value)
+        inner = self.fold(function.value)
         if inner is None or inner.value_type != "Path":
             return None
         if name == "joinpath":
-            return Folded(text=os.path.join(inner.text, *texts), value_type="Path")
-        return Folded(text=inner.text, value_type="str") if name == "as_posix" and not texts else None
+            return Folded(text=os.path.join(inner.text, *texts), value_type="Path", computed=inner.computed)
+        if name == "expanduser" and inner.text.startswith("~/") and self._home is not None:
+            return self._at_home(inner.text[1:], "Path")
+        if name in ("expanduser", "resolve", "absolute") and inner.computed and not texts:
+            return dataclasses.replace(inner, text=os.path.normpath(inner.text))
+        return (
+            Folded(text=inner.text, value_type="str", computed=inner.computed)
+            if name == "as_posix" and not texts
+            else None
+        )
+
+
+def _origin(parts: Sequence[Folded | None]) -> Origin:
+    """Return what an expression of several parts comes from."""
+    found = {p.computed for p in parts if p is not None}
+    return next((o for o in _ORIGINS if o in found), "")
+
+
+def _upper(inner: Folded | None, index: int) -> Folded | None:
+    """Return a parent of what is computed."""
+    if inner is None or inner.value_type != "Path" or not inner.computed:
+        return None
+    parents = Path(inner.text).parents
+    return (
+        Folded(text=str(parents[index]), value_type="Path", computed=inner.computed)
+        if 0 <= index < len(parents)
+        else None
+    )
+
+
+def _bound_once(nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST]) -> dict[str, ast.expr]:
+    """Return the values of the names that a module binds once, whatever function that is in."""
+    counts: Counter[str] = Counter()
+    values: dict[str, ast.expr] = {}
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            counts[node.id] += 1
+            above = parents.get(node)
+            alone = isinstance(above, ast.AnnAssign) or (isinstance(above, ast.Assign) and above.targets == [node])
+            if alone and isinstance(above, (ast.Assign, ast.AnnAssign)) and above.value is not None:
+                values[node.id] = above.value
+        elif isinstance(node, ast.arg):
+            counts[node.arg] += 1
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            counts.update((a.asname or a.name).split(".")[0] for a in node.names)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            counts[node.name] += 1
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            counts.update(node.names * 2)
+    return {name: value for name, value in values.items() if counts[name] == 1}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.quoting import Quoting
-from sage_doctor.paths.find.reference import PathReference, UsageKind
+from sage_doctor.paths.find.reference import Need, PathReference, UsageKind
+from sage_doctor.paths.find.words import need_of_name
 
 CONFIGURATION = frozenset({".json", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".env"})
 _DOCUMENTS = frozenset({".md", ".rst", ".adoc", ".html"})
@@ -24,6 +25,10 @@ _DATA_DIRECTORIES = frozenset(
     }
 )  # fmt: skip
 _WINDOW = 4096  # how far around a path a line is looked at: lines of megabytes hold thousands of paths
+_LONGEST_KEY = 64
+_HOMELY = re.compile(
+    r"\s*(?:export\s+)?[\"']?[\w.-]+[\"']?\s*[:=]\s*[\"']?(?P<path>(?:~|\$HOME|\$\{HOME\})(?P<rest>/[\w./+@-]+))[\"']?,?\s*$"
+)
 _REMARK = re.compile(r"\s[#;]")
 _ARCHIVE_DIRECTORIES = frozenset({"archive", "archives", "attic", "backup", "backups", "old", "deprecated"})
 
@@ -62,7 +67,20 @@ def text_references(text: str, path_map: PathMap, usage: UsageKind) -> Iterator[
                 if quoting.in_comment(match.start()) or _in_sentence(line, match.start()):
                     found = "documentation"
             path = _spaced(line, match.start(), path_map) or start_of(match[0])
-            yield PathReference(text=path, line=number, column=match.start(), usage=found)
+            need = _need(line, match.start()) if found == "use" else "unknown"
+            yield PathReference(text=path, line=number, column=match.start(), usage=found, need=need)
+        value = _HOMELY.match(line) if usage == "use" else None
+        if value is not None:
+            path, start = f"{path_map.home}{value['rest']}", value.start("path")
+            need = _need(line, start)
+            yield PathReference(text=path, line=number, column=start, usage="use", form="computed", need=need)
+
+
+def _need(line: str, start: int) -> Need:
+    """Return what the key of a path says, or the option before it."""
+    before = line[max(0, start - _LONGEST_KEY) : start].rstrip("\"' \t").rstrip(":=").rstrip("\"' \t")
+    key = re.search(r"[\w.-]+\Z", before)
+    return need_of_name(key[0]) if key is not None else "unknown"
 
 
 def start_of(text: str) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from sage_doctor.paths.find.correspondence import Correspondence
 from sage_doctor.system.location import foreign_home
 from sage_doctor.system.path_info import inspect_path
 
@@ -20,16 +21,17 @@ PathOrigin = Literal["mappable", "foreign", "gone", "here", "external"]
 HOMES = (
     r"/home/[^/\s'\"`:;,)(\]\[}{<>|&$%*?\\]+|/Users/[^/\s'\"`:;,)(\]\[}{<>|&$%*?\\]+|/root(?=/|$)"
     r"|/mnt/[a-z]/Users/[^/\s'\"`:;,)(\]\[}{<>|&$%]+|[A-Za-z]:[\\/]{1,2}Users[\\/]{1,2}[^\\/\s'\"`:;,]+"
+    r"|/mnt/[a-z](?=/[^/\s])"
 )
+_DRIVE = re.compile(r"/mnt/[a-z](?=/|$)")  # a drive of Windows, as WSL mounts it
 _SYSTEM_ROOTS = r"/(?:bin|boot|dev|etc|lib\w*|opt|proc|run|sbin|snap|srv|sys|tmp|usr|var|nix|private|System|Library)\b"
 _SYSTEM = re.compile(_SYSTEM_ROOTS)
-_NEEDLES = (b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root")
-
+_NEEDLES = (
+    *(b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root", b"/mnt/"),
+    *(b"~/", b"'~'", b'"~"', b".home(", b"HOME"),  # a home that is asked for at run time
+)
 
 # Blanks within names, and nothing that belongs to a command line or a sentence.
-_FEWEST_PARTS = 2  # a single name proves nothing about where it came from
-_MOST_PARTS = 64
-
 _PATH_WITH_BLANKS = re.compile(r"(?:/[^/\s'\"`:;<>|&$*?\\]+(?: [^/\s'\"`:;<>|&$*?\\\-][^/\s'\"`:;<>|&$*?\\]*)*)+/?")
 
 _SENTENCE_WORDS = re.compile(
@@ -42,7 +44,8 @@ class ClassifiedPath:
     """A path, and what it is on this machine.
 
     `root` is the part of it that differs by machine, `local_root` the directory of this machine that corresponds to
-    it. `target` is the path below `local_root`; `exists` says whether it is there.
+    it. `target` is the path below `local_root`; `exists` says whether it is there, `certain` whether it is known to be
+    the same thing, and not only something of the same name; `agreed` whether nothing contradicts the root.
     """
 
     origin: PathOrigin
@@ -50,6 +53,8 @@ class ClassifiedPath:
     root: str = ""
     local_root: Path | None = None
     exists: bool = False
+    certain: bool = False
+    agreed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +62,17 @@ class PathMap:
     """The roots of this machine and of the other machines.
 
     `own_roots` are directories of this machine, the manifest's first; `other_roots` are homes and directories of other
-    machines, as their tables in the manifest say. `include_system` finds the system's paths as well.
+    machines, as their tables in the manifest say. `counterparts` are those of them that this machine has too: a home
+    and a home, a variable and the same variable. `include_system` finds the system's paths as well.
     """
 
     home: Path
     own_roots: tuple[Path, ...] = ()
     other_roots: tuple[str, ...] = ()
+    counterparts: tuple[tuple[str, Path], ...] = ()
     machine_names: frozenset[str] = frozenset()
     include_system: bool = False
-    _root_map: dict[str, Path] = field(default_factory=dict, repr=False, compare=False)
     _existence: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
-    _found: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -95,15 +100,17 @@ class PathMap:
             if len(r) > 1
         ]
 
+    @cached_property
+    def _correspondence(self) -> Correspondence:
+        return Correspondence(home=self.home, own_roots=self.own_roots, counterparts=self.counterparts)
+
     def learn_roots(self, texts: Iterable[str]) -> None:
         """Learn from whole paths which directory here corresponds to which root of another machine."""
-        for text in texts:
-            if self._foreign(text) is None:
-                continue
-            path = Path(_posix(text))
-            found, upper = self._same_tail(path)
-            if found is not None and upper == path:
-                self._root_map.setdefault(*found)
+        self._correspondence.learn(Path(_posix(t)) for t in texts if self._foreign(t) is not None)
+
+    def same_tail(self, path: Path) -> Path | None:
+        """Return what exists here and ends as a missing path does, by two names or more."""
+        return self._correspondence.same_tail(path)
 
     def classify(self, text: str) -> ClassifiedPath:
         """Return what a path is on this machine. Looks at the disk; never raises, whatever the text is."""
@@ -113,16 +120,35 @@ class PathMap:
         path = Path(os.path.normpath(text))
         foreign = self._foreign(text)
         if foreign is None:
-            own = next((r for r in (*self.own_roots, self.home) if len(r.parts) > 1 and path.is_relative_to(r)), None)
+            drive = _DRIVE.match(text)
+            roots = [*self.own_roots, self.home, *([Path(drive[0])] if drive is not None else [])]
+            own = next((r for r in roots if len(r.parts) > 1 and path.is_relative_to(r)), None)
             there = self._exists(path)
             if own is None:
                 return ClassifiedPath(origin="external", exists=there)
             return ClassifiedPath(
-                origin="here" if there else "gone", target=path, root=str(own), local_root=own, exists=there
+                origin="here" if there else "gone",
+                target=path,
+                root=str(own),
+                local_root=own,
+                exists=there,
+                certain=there,
+                agreed=True,
             )
         if self._exists(path):
             return ClassifiedPath(origin="external", target=path, exists=True)
-        return self._counterpart(path) or ClassifiedPath(origin="foreign", root=foreign)
+        found = self._correspondence.of(path)
+        if found is None:
+            return ClassifiedPath(origin="foreign", root=foreign)
+        return ClassifiedPath(
+            origin="mappable",
+            target=found.target,
+            root=found.root,
+            local_root=found.local_root,
+            exists=self._exists(found.target),
+            certain=found.certain,
+            agreed=found.agreed,
+        )
 
     def is_path_with_blanks(self, text: str, *, command: bool = False) -> bool:
         """Whether a whole text is a path with blanks in its names, and not a command line or a sentence.
@@ -139,55 +165,14 @@ class PathMap:
         text = _posix(text)
         if any(text == str(r) or text.startswith(f"{r}/") for r in self.own_roots if len(r.parts) > 1):
             return None
-        return foreign_home(Path(text), self.home, self.other_roots)
-
-    def _counterpart(self, path: Path) -> ClassifiedPath | None:
-        """Return another machine's path as it is here: by a learnt root, by its tail, or by the tail of a parent."""
-        text = str(path)
-        for root in sorted(self._root_map, key=len, reverse=True):
-            if text == root or text.startswith(root + "/"):
-                return self._mapped(path, root, self._root_map[root])
-        found, _ = self._same_tail(path)
-        return self._mapped(path, *found) if found is not None else None
-
-    def _mapped(self, path: Path, root: str, base: Path) -> ClassifiedPath:
-        target = base / os.path.relpath(path, root)
-        target = Path(os.path.normpath(target))
-        return ClassifiedPath(origin="mappable", target=target, root=root, local_root=base, exists=self._exists(target))
+        found = foreign_home(Path(text), self.home, self.other_roots)
+        drive = _DRIVE.match(text) if found is None else None
+        return drive[0] if drive is not None and not self._exists(Path(drive[0])) else found
 
     def _exists(self, path: Path) -> bool:
         if path not in self._existence:
             self._existence[path] = inspect_path(path).kind != "missing"
         return self._existence[path]
-
-    def _same_tail(self, path: Path) -> tuple[tuple[str, Path] | None, Path]:
-        """Return another machine's root, and the own root below which two or more parts of a path exist.
-
-        The last part that exists counts most, then the first: the path up to the last one is returned too.
-        """
-        parts = [p for p in path.parts if p not in ("/", "..", ".")]
-        roots = [*self.own_roots, self.home]
-        best: tuple[int, Path] | None = None
-        for start in range(len(parts) - 1 if len(parts) <= _MOST_PARTS else 0):
-            for root in roots:
-                found, end = root, start
-                while end < len(parts) and self._is_found(found / parts[end]):
-                    found, end = found / parts[end], end + 1
-                itself = path.is_relative_to(found)
-                if end - start >= _FEWEST_PARTS and not itself and (best is None or end > best[0]):
-                    best = (end, found)
-        if best is None:
-            return None, path
-        end, found = best
-        upper = Path(*path.parts[: len(path.parts) - len(parts) + end])
-        base = max((r for r in roots if found.is_relative_to(r)), key=lambda r: len(r.parts))
-        tail = found.relative_to(base).parts
-        return (str(Path(*upper.parts[: len(upper.parts) - len(tail)])), base), upper
-
-    def _is_found(self, path: Path) -> bool:
-        if path not in self._found:
-            self._found[path] = inspect_path(path).kind in ("file", "directory")
-        return self._found[path]
 
 
 def build_path_map(
@@ -195,6 +180,7 @@ def build_path_map(
     home: Path,
     own_roots: Iterable[Path],
     other_roots: Iterable[str],
+    counterparts: Iterable[tuple[str, Path]] = (),
     machine_names: Iterable[str] = (),
     include_system: bool = False,
 ) -> PathMap:
@@ -204,6 +190,7 @@ def build_path_map(
         home=home,
         own_roots=tuple(dict.fromkeys(p for p in own_roots if len(p.parts) > 1)),
         other_roots=tuple(kept),
+        counterparts=tuple(dict.fromkeys(c for c in counterparts if c[0] in kept)),
         machine_names=frozenset(machine_names),
         include_system=include_system,
     )

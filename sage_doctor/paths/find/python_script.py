@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import io
 import re
 import tokenize
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
 
 from sage_doctor.paths.find.folding import Folded, Folding
+from sage_doctor.paths.find.needs import NeedAnalysis
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
 from sage_doctor.paths.find.usages import Usage, UsageAnalysis
 
 _PATH_PARTS = frozenset({"/", "/home", "home", "/home/", "/Users", "Users", "/Users/"})
+_COMPUTING = (ast.Constant, ast.Name, ast.Call, ast.Subscript)
+_HOMELY = re.compile(r"~/[^\s*?\[\]{}$%<>|;&]+")  # a path of the user's home, to be expanded
 _LINE = re.compile(r"\r\n|\r|\n")
 _PLACEHOLDER = re.compile(r"[%{]")
 
@@ -47,12 +52,12 @@ def decoded(raw: bytes) -> str:
         raise ValueError("its encoding is not the one that it declares") from error
 
 
-def python_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
+def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -> list[PathReference]:
     """Return every path of a machine in a Python file. Raises `ValueError` if it cannot be parsed."""
     module = parse(raw)
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
     analysis = UsageAnalysis(module, path_map)
-    folding = Folding(analysis.nodes, analysis.parents)
+    folding = Folding(analysis.nodes, analysis.parents, home=path_map.home, file=file)
     found: dict[ast.AST, PathReference | None] = {}  # by the expression or f-string that holds the path
     for node in analysis.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and _names_path(node, path_map):
@@ -62,8 +67,60 @@ def python_references(raw: bytes, path_map: PathMap) -> list[PathReference]:
             parent = analysis.parents.get(whole)
             if isinstance(parent, ast.JoinedStr) and found.get(parent) is None:
                 found[parent] = _of_f_string(parent, whole, folded, analysis, lines)
-    references = [r for r in found.values() if r is not None]
+        elif isinstance(node, _COMPUTING):
+            _add_computed(node, folding, analysis, lines, found)
+    references = _with_needs(found, NeedAnalysis(analysis), path_map)
     return sorted([*references, *_comments(lines, path_map)], key=lambda o: (o.line, o.column))
+
+
+def _with_needs(
+    found: Mapping[ast.AST, PathReference | None], needs: NeedAnalysis, path_map: PathMap
+) -> list[PathReference]:
+    """Return the references with what the program needs of them; asked only for what is not there."""
+    written = {r.text for r in found.values() if r is not None and r.form != "computed"}
+    references = []
+    for node, reference in sorted(_present(found), key=lambda pair: (pair[1].line, pair[1].column)):
+        if reference.form == "computed" and reference.text in written:
+            continue  # a name of what is written elsewhere
+        written.add(reference.text)
+        missing = reference.used and not path_map.classify(reference.text).exists
+        references.append(dataclasses.replace(reference, need=needs.need_of(node)) if missing else reference)
+    return references
+
+
+def _present(found: Mapping[ast.AST, PathReference | None]) -> Iterator[tuple[ast.AST, PathReference]]:
+    yield from ((node, reference) for node, reference in found.items() if reference is not None)
+
+
+def _add_computed(
+    node: ast.expr,
+    folding: Folding,
+    analysis: UsageAnalysis,
+    lines: list[str],
+    found: dict[ast.AST, PathReference | None],
+) -> None:
+    """Add the path that comes from the user's home, the file's own place, or a name.
+
+    One that comes from a place or a name counts only where it is missing: what it starts from is a path of its own.
+    """
+    text = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(text, str):
+        if _HOMELY.fullmatch(text) is None or folding.is_part(node):
+            return
+        whole: ast.expr = node
+        folded = Folded(text=f"{analysis.path_map.home}{text[1:]}", value_type="str", computed="home")
+    else:
+        start = folding.fold(node)
+        if start is None or not start.computed:
+            return
+        whole, folded = folding.widest(node, computed=True)
+    if whole in found or isinstance(whole, ast.Name) or "\n" in folded.text:
+        return
+    classified = analysis.path_map.classify(folded.text)
+    if classified.origin not in ("here", "gone") or folded.text == str(analysis.path_map.home):
+        return
+    if folded.computed == "home" or classified.origin == "gone":
+        found[whole] = _reference(whole, lines, folded.text, analysis.usage_of(whole).kind, "computed", folded)
 
 
 def _names_path(node: ast.Constant, path_map: PathMap) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from sage_doctor.paths.find.line_text import CONFIGURATION, docker_references, text_references, text_usage
+from sage_doctor.paths.find.named_files import configuration_names
+from sage_doctor.paths.find.ownership import stated_machine
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.python_script import python_references
 from sage_doctor.paths.find.reference import Language, PathReference, Script
@@ -55,19 +58,37 @@ def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, exe
         return dataclasses.replace(script, problem=f"it is larger than {format_bytes(MOST_BYTES)}")
     if b"\0" in raw[:_START] and script.language != "plist":
         return dataclasses.replace(script, language="unknown", problem="it contains NUL bytes: it is not text")
+    unit = script.language in ("unit", "crontab", "plist")
+    hostname, user = stated_machine(raw[:_START].decode("utf-8", "replace"), unit=unit)
+    script = dataclasses.replace(
+        script,
+        crlf_lines=script.language == "shell" and raw.count(b"\r\n") * 2 > raw.count(b"\n"),
+        hostname=hostname,
+        user=user,
+        configurations=configuration_names(raw, script.language),
+    )
     # A unit needs its programs, wherever they are; in all other files only machines' paths matter.
-    if script.language not in ("unit", "crontab", "plist") and not path_map.may_occur_in(raw):
+    if not unit and not path_map.may_occur_in(raw):
         return script
     try:
         found, problem = _references(script, raw, path_map, directory)
     except (ValueError, RecursionError) as error:
         return dataclasses.replace(script, problem=str(error))
-    return dataclasses.replace(script, references=tuple(found), problem=problem)
+    return dataclasses.replace(script, references=tuple(_without_made(found)), problem=problem)
+
+
+def _without_made(found: Sequence[PathReference]) -> Iterator[PathReference]:
+    """Yield the references; what a script makes in one place it does not need in another."""
+    made = {r.text.rstrip("/") for r in found if r.need == "created"}
+    for reference in found:
+        upper = [reference.text, *map(str, PurePosixPath(reference.text).parents)] if made else []
+        mine = reference.need == "needed" and any(u in made for u in upper)
+        yield dataclasses.replace(reference, need="created") if mine else reference
 
 
 def _references(script: Script, raw: bytes, path_map: PathMap, directory: Path) -> tuple[list[PathReference], str]:
     if script.language == "python":
-        return python_references(raw, path_map), ""
+        return python_references(raw, path_map, script.path), ""
     if script.language == "shell":
         return shell_references(raw, path_map)
     if script.language == "plist":
@@ -110,7 +131,7 @@ def _language(path: Path, program: str, raw: bytes) -> Language:
         return "dockerfile"
     if "crontab" in name or suffix in (".cron", ".crontab"):
         return "crontab"
-    if suffix in CONFIGURATION:
+    if suffix in CONFIGURATION or name == ".env":
         return "configuration"
     textual = suffix in (".md", ".rst", ".txt", ".log", ".jsonl", ".csv", ".html", ".adoc", ".tsv", ".ipynb", ".out")
     return "text" if textual and not raw.startswith(b"#!") else "unknown"

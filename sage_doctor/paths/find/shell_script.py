@@ -6,6 +6,7 @@ a condition, and where a here-document ends, so what is found that way is unveri
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, UsageKind
+from sage_doctor.paths.find.shell_needs import WORDS, ShellNeeds
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -22,6 +24,8 @@ UNVERIFIED = "read line by line, because the shell's grammar is not installed: p
 _LEAVES = frozenset(
     {"word", "string_content", "raw_string", "ansi_c_string", "heredoc_body", "heredoc_content", "comment"}
 )
+_FEWEST_WORDS = 8
+_PROSE = re.compile(r"\b(?:the|and|to|in|is|with|for|from|of|you|your|then|that|was)\s")
 _PRINTING_COMMANDS = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
 _TEST_COMMANDS = frozenset({b"test", b"[", b"[["})
 _MACHINE_IDENTITY = re.compile(rb"\b(hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME)\b")
@@ -51,12 +55,18 @@ def shell_references(raw: bytes, path_map: PathMap) -> tuple[list[PathReference]
 def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathReference]:
     # A path in a string or word may be cut by expansions: only its constant start is looked at.
     columns = _Columns(raw)
+    needs = ShellNeeds(root, path_map.home)
     waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
     while waiting:
         place = waiting.pop()
         node, usage = place.node, _node_usage(place.node, place.usage)
+        computed = _computed(place, usage, needs, path_map, columns) if node.type in WORDS else None
+        if computed is not None:
+            yield computed
         if node.type in _LEAVES and not node.named_child_count:
-            yield from _in_text(place, usage, path_map, columns)
+            for reference in _in_text(place, usage, path_map, columns):
+                missing = reference.used and not path_map.classify(reference.text).exists
+                yield dataclasses.replace(reference, need=needs.need_of(node)) if missing else reference
             continue
         children = node.children
         if node.type == "command" and children and children[0].text in _PRINTING_COMMANDS:
@@ -70,6 +80,33 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathRefer
             env_program = (guarded and child.type != "if") or by_machine
             below = _stronger(usage, "detection") if env_program else usage
             waiting.append(_Place(child, below, node, in_command=in_command))
+
+
+def _computed(
+    place: _Place, usage: UsageKind, needs: ShellNeeds, path_map: PathMap, columns: _Columns
+) -> PathReference | None:
+    """Return the path of a word that starts from the user's home or from a variable of the script.
+
+    One from a variable counts only where it is missing: what it starts from is a path of its own.
+    """
+    node = place.node
+    if place.parent is not None and place.parent.type in WORDS:
+        return None
+    text = node.text or b""
+    if b"$" not in text and not text.startswith(b"~/"):
+        return None
+    found = needs.value(node)
+    if found is None or not found[1] or found[0].rstrip("/") == str(path_map.home) or re.search(r"\s", found[0]):
+        return None
+    origin = path_map.classify(found[0]).origin
+    alone = node.type == "string" and node.named_child_count == 1  # the variable itself, whose value is told elsewhere
+    if origin not in ("here", "gone") or (found[1] == "name" and (origin == "here" or alone)):
+        return None
+    need = needs.need_of(node) if origin == "gone" else "unknown"
+    line = node.start_point[0] + 1
+    return PathReference(
+        text=found[0], line=line, column=columns.of(node), end_line=line, usage=usage, form="computed", need=need
+    )
 
 
 class _Place(NamedTuple):
@@ -124,6 +161,8 @@ def _asks_machine(node: Node, path_map: PathMap) -> bool:
 def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Columns) -> Iterator[PathReference]:
     node = place.node
     text = (node.text or b"").decode("utf-8", "replace")
+    if node.type != "comment" and len(text.split()) >= _FEWEST_WORDS and len(_PROSE.findall(text)) > 1:
+        usage = _stronger(usage, "documentation")  # a prompt, or a message
     spaced = _spaced(place, text, path_map)
     line, first, column, at = node.start_point[0] + 1, True, 0, 0
     for match in path_map.pattern.finditer(text):

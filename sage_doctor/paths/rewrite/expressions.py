@@ -1,4 +1,4 @@
-"""A path as a Python expression: from a constant of the module, from `resolve`, or from the file's own location."""
+"""A path as a Python expression: from a constant of the module, from the file's own location, or from `resolve`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from sage_doctor.paths.find.reference import ValueType
 from sage_doctor.paths.rewrite.roots import Root, bound_names
 
+RESOLVE = ("sage_doctor", "resolve")
 _BARE = (ast.Assign, ast.AnnAssign, ast.Return, ast.keyword, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.NamedExpr)
 
 
@@ -35,6 +36,9 @@ def root_expressions(
 ) -> list[RootExpression]:
     """Return every expression that a path may start from, the best first.
 
+    Inside the checkout a path relative to the file needs nothing installed and never fails; `resolve` is for the models
+    outside of it.
+
     `models` are the manifest's, by their real paths; `resolvable` says whether the sessions' Python has sage_doctor.
     """
     bound = set(bound_names(module))
@@ -44,22 +48,29 @@ def root_expressions(
         for r in reversed(roots)
     ]
     found.sort(key=lambda s: -len(s.path.parts))
+    real, top = Path(os.path.realpath(file)), Path(os.path.realpath(directory))
+    if real.is_relative_to(top) and ("Path" not in bound or imported.get("Path") == "pathlib"):
+        above = len(real.relative_to(top).parts) - 1
+        source = f"Path(__file__).resolve().parents[{above}]"
+        found.append(RootExpression(source=source, path=top, value_type="Path", needs=("pathlib", "Path")))
     if resolvable and ("resolve" not in bound or imported.get("resolve") == "sage_doctor"):
         found += [
             RootExpression(
                 source=f"resolve({python_literal(name)})",
                 path=path,
                 value_type="Path",
-                needs=("sage_doctor", "resolve"),
+                needs=RESOLVE,
             )
             for path, name in models.items()
         ]
-    real, top = Path(os.path.realpath(file)), Path(os.path.realpath(directory))
-    if real.is_relative_to(top) and ("Path" not in bound or imported.get("Path") == "pathlib"):
-        above = len(real.relative_to(top).parts) - 1
-        source = f"Path(__file__).resolve().parents[{above}]"
-        found.append(RootExpression(source=source, path=top, value_type="Path", needs=("pathlib", "Path")))
     return found
+
+
+def at_home(module: ast.Module, home: Path) -> RootExpression | None:
+    """Return the expression for the user's home: for what is in the homes of several machines, beside the checkout."""
+    if "Path" in bound_names(module) and from_imports(module).get("Path") != "pathlib":
+        return None
+    return RootExpression(source="Path.home()", path=home, value_type="Path", needs=("pathlib", "Path"))
 
 
 def from_imports(module: ast.Module) -> dict[str, str]:

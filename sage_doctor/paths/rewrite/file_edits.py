@@ -21,7 +21,8 @@ class RewriteContext:
     """What edits depend on besides the file: the manifest's models, and what is installed for the sessions.
 
     `models` are the manifest's, by their real paths. `resolvable` says whether the sessions' Python has sage_doctor,
-    `command` whether a shell finds it. `manifest` is the manifest's file, None where there is none.
+    `command` whether a shell finds it. `manifest` is the manifest's file, None where there is none. `home` is the
+    user's.
     """
 
     directory: Path
@@ -29,6 +30,7 @@ class RewriteContext:
     resolvable: bool = True
     command: bool = False
     manifest: Path | None = None
+    home: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,15 @@ class NodeIndex:
             return False
         return self.is_module_name(node, name)
 
+    def is_late(self, node: ast.expr) -> bool:
+        """Whether an expression is evaluated when a function runs, and not already when the module is imported."""
+        child: ast.AST = node
+        while (parent := self.parents.get(child)) is not None:
+            if isinstance(parent, _FUNCTIONS) and (child is parent.body or child in _statements(parent)):
+                return True
+            child = parent
+        return False
+
     def is_module_name(self, node: ast.expr, name: str) -> bool:
         """Whether no function or class around an expression gives a name another meaning."""
         child: ast.AST = node
@@ -106,3 +115,7 @@ class NodeIndex:
                 return False
             child = parent
         return True
+
+
+def _statements(function: ast.AST) -> list[ast.stmt]:
+    return function.body if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) else []

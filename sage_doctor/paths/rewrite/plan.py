@@ -12,7 +12,7 @@ from sage_doctor.paths.find.line_text import is_archived
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.python_script import decoded, parse
 from sage_doctor.paths.find.reference import PathReference
-from sage_doctor.paths.rewrite.expressions import RootExpression, path_expression, root_expressions
+from sage_doctor.paths.rewrite.expressions import RESOLVE, RootExpression, at_home, path_expression, root_expressions
 from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits, Import, RewriteContext, root_in, target_of
 from sage_doctor.paths.rewrite.interpolation import Spliced, splice
 from sage_doctor.paths.rewrite.node_index import NodeIndex
@@ -31,7 +31,7 @@ def rewrite_context(host: Host) -> RewriteContext:
     """Return the context of a host. Asks the sessions' interpreter whether sage_doctor is installed."""
     manifest = host.manifest
     if manifest is None:
-        return RewriteContext(directory=host.root or host.cwd, resolvable=False)
+        return RewriteContext(directory=host.root or host.cwd, resolvable=False, home=host.home)
     model_paths = {m.path.path: name for name, m in manifest.models.items() if m.path.path is not None}
     return RewriteContext(
         directory=manifest.directory,
@@ -39,6 +39,7 @@ def rewrite_context(host: Host) -> RewriteContext:
         resolvable=host.session.packages.get("sage-doctor") is not None,
         command=shutil.which("sage-doctor", path=host.environ.get("PATH", os.defpath)) is not None,
         manifest=manifest.path,
+        home=host.home,
     )
 
 
@@ -70,11 +71,13 @@ class _PythonPlanner:
 
     def __init__(self, path: Path, raw: bytes, module: ast.Module, text: str, context: RewriteContext) -> None:
         self.path, self.raw = path, raw
+        self.models = context.models
         self.nodes = NodeIndex(module, text)
         self.roots: list[Root] = module_roots(module, path)
         self.possible = root_expressions(
             module, path, self.roots, models=context.models, directory=context.directory, resolvable=context.resolvable
         )
+        self.home = at_home(module, context.home) if context.home is not None else None
         # `os.fsencode` needs the module `os`; if the name means anything else, bytes are left alone.
         lines = [s.lineno for s in module.body if isinstance(s, ast.Import) and any(_is_os(a) for a in s.names)]
         self.os_from = min(lines, default=0 if "os" not in bound_names(module) else None)
@@ -97,7 +100,8 @@ class _PythonPlanner:
         if target is None or node is None:
             return None
         lines = {r.name: r.line for r in self.roots}
-        for start in self.possible:
+        from_home = self.home is not None and classified.local_root == self.home.path
+        for start in (*self.possible, *([self.home] if self.home is not None and from_home else [])):
             if target.is_relative_to(start.path) and self.nodes.is_visible(node, start, lines):
                 edit = self._from(start, target, reference, classified, node)
                 if edit is not None:
@@ -115,8 +119,10 @@ class _PythonPlanner:
             if source is not None and reference.value_type == "bytes":
                 return Edit(reference=reference, source=source, needs=(*needs, _OS), certain=False)
             if source is not None:
-                there = classified.exists or target.parent.is_dir()
-                certain = there and reference.form in _REWRITTEN and not self.nodes.commented(node)
+                known = classified.certain or (classified.exists and target in self.models)
+                known = known and start is not self.home  # who runs it elsewhere, with which home, is not known
+                late = start.needs != RESOLVE or self.nodes.is_late(node)
+                certain = known and late and reference.form in _REWRITTEN and not self.nodes.commented(node)
                 return Edit(reference=reference, source=source, needs=needs, certain=certain)
             if reference.form == "argparse":
                 return None

@@ -17,7 +17,10 @@ _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 _MOST_CANDIDATES = 5
 _MOST_EVIDENCE = 3  # lists beside the candidates
 _MOST_SUBJECTS = 4  # of one finding that are told one by one
+_MOST_SUMMARIES = 3  # likewise
 _MOST_COMMANDS = 3  # of one finding about many subjects
+
+_FIX_ALL = {"rewrite-paths": "sage-doctor fix --rewrite-paths"}  # repairs that must be asked for
 
 Found = tuple[Subject, Finding]
 
@@ -70,17 +73,20 @@ def _draw(out: Writer, found: list[Found]) -> None:
 
 def _fix(out: Writer, findings: list[Finding]) -> None:
     """Write what to do: one summary where it is the same for all, and their commands."""
-    summaries = dict.fromkeys(f.fix.summary for f in findings if not f.fix.summary.startswith(NOTHING_TO_DO))
-    for summary in list(summaries)[: None if out.verbose else 1]:
-        if summary:
-            out.text(printable(summary, keep="\n"), head="fix: ", indent=4, after=5)
+    summaries: dict[str, list[str]] = {}
+    for each in findings:
+        if each.fix.summary and not each.fix.summary.startswith(NOTHING_TO_DO):
+            summaries.setdefault(each.fix.summary, []).append(printable(each.subject, limit=200))
+    for summary, whose in list(summaries.items())[: None if out.verbose else _MOST_SUMMARIES]:
+        head = "fix: " if len(summaries) == 1 else f"fix for {join_limited(whose, most=2)}: "
+        out.text(printable(summary, keep="\n"), head=head, indent=4, after=5)
     commands = list(dict.fromkeys(c for f in findings for c in commands_of(f)))
     if len(findings) == 1 or out.verbose:
         draw_commands(out, commands, indent=8)
         return
-    repairs = len({f.fix.repair for f in findings if f.fix.repair}) == 1
-    if repairs and len(commands) > _MOST_COMMANDS:
-        commands = ["sage-doctor fix"]
+    repairs = [f.fix.repair for f in findings]
+    if len(commands) > _MOST_COMMANDS and all(repairs) and len(set(repairs)) == 1:
+        commands = [_FIX_ALL.get(repairs[0] or "", "sage-doctor fix")]
     draw_commands(out, commands[:_MOST_COMMANDS], indent=8)
     if len(commands) > _MOST_COMMANDS:
         rest = counted(len(commands) - _MOST_COMMANDS, "more command")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.findings.many import each_file
 from sage_doctor.paths.find.files import repository, uncommitted
 from sage_doctor.paths.rewrite.patch import how_to_take, plan_all, suggestions, unified_diff
 from sage_doctor.paths.rewrite.plan import MOST_BYTES
@@ -36,7 +37,7 @@ class _Change:
 def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     """Rewrites paths of other machines in scripts relative to the script's own root, or as calls of `resolve`."""
     host = context.host
-    files = [Path(str(f.evidence["file"])) for f in context.findings]
+    files = [Path(file) for f in context.findings for _, file, _ in each_file(f)]
     everything = plan_all(host, scan(host, lint=True).files)  # together they determine each other's roots
     planned = [p for p in everything if p.path in files]
     changes: list[_Change] = []

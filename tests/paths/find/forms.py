@@ -101,7 +101,7 @@ FORMS = [
     _form(
         "a file that will be",
         'log = open("$S/zoo/new.log", "a")',
-        write='log = open(str(HRM_ROOT / "zoo/new.log"), "a")',
+        write='?log = open(str(HRM_ROOT / "zoo/new.log"), "a")',
     ),
     _form("blanks", 'MODEL = "$S/my zoo/m"', write='MODEL = str(HRM_ROOT / "my zoo/m")'),
     _form("a blank at the end", 'MODEL = "$S/my zoo"', write='MODEL = str(HRM_ROOT / "my zoo")'),

@@ -1,0 +1,66 @@
+"""Findings of one kind about many files, told as one: its evidence holds all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.report import Finding
+from sage_doctor.text import join_limited, printable
+
+_MOST_ALONE = 5  # so many files are told one by one
+
+
+def told_as_one(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield findings about files, those of more than five files of one code and severity as one."""
+    groups: dict[tuple[str, str, str | None], list[Finding]] = {}
+    for each in findings:
+        groups.setdefault((each.code, each.severity, each.fix.repair), []).append(each)
+    for group in groups.values():
+        if len(group) <= _MOST_ALONE:
+            yield from group
+        else:
+            yield _one(group)
+
+
+def _one(group: list[Finding]) -> Finding:
+    first = group[0]
+    named = join_limited([printable(f.subject, limit=200) for f in group], most=3)
+    count = sum(_count(f.evidence) for f in group)
+    paths = f", {count} paths" if count > len(group) else ""
+    return dataclasses.replace(
+        first,
+        subject=f"{len(group)} files",
+        message=f"{named}{paths}. The first: {first.message}",
+        evidence={
+            "count": count,
+            "file": first.evidence["file"],
+            "files": [{"path": f.subject, "message": f.message, **f.evidence} for f in group],
+        },
+        fix=dataclasses.replace(first.fix, commands=tuple(c for c in first.fix.commands if first.subject not in c)),
+    )
+
+
+def each_file(finding: Finding) -> Iterator[tuple[str, str, int]]:
+    """Yield subject, file and count of what a finding is about: of each file where it is about many."""
+    files = finding.evidence.get("files")
+    for data in files if isinstance(files, list) else ():
+        yield str(data["path"]), str(data["file"]), _count(data)
+    if not isinstance(files, list):
+        yield finding.subject, str(finding.evidence.get("file", finding.subject)), _count(finding.evidence)
+
+
+def about(finding: Finding, files: Collection[Path]) -> Finding:
+    """Return a finding about many files as one about these alone, if there are any."""
+    known = finding.evidence.get("files")
+    if not files or not isinstance(known, list):
+        return finding
+    kept = [data for data in known if Path(str(data["file"])) in files]
+    return dataclasses.replace(finding, evidence={**finding.evidence, "files": kept})
+
+
+def _count(evidence: Any) -> int:
+    count = evidence.get("count", 0)
+    return count if isinstance(count, int) else 0

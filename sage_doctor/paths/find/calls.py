@@ -1,0 +1,102 @@
+"""What the functions of Python's libraries do with a path, by their names; and what a handler or a branch does."""
+
+from __future__ import annotations
+
+import ast
+
+from sage_doctor.paths.find.folding import called_name
+from sage_doctor.paths.find.reference import Need
+
+# Calls and methods that return the path that they get, in another form.
+SAME_PATH = frozenset(
+    {
+        "Path", "PosixPath", "PurePath", "PurePosixPath", "str", "fspath", "join", "abspath", "expanduser",
+        "expandvars", "realpath", "normpath", "resolve", "absolute", "joinpath", "as_posix", "as_uri", "with_name",
+        "with_suffix", "format", "strip", "rstrip", "get", "getenv", "list", "tuple", "sorted", "dict", "dirname",
+        "fsencode", "fsdecode", "append", "extend", "quote", "setdefault",
+    }
+)  # fmt: skip
+READING = frozenset(
+    {
+        "from_pretrained", "read_text", "read_bytes", "read_json", "read_csv", "read_parquet", "read_yaml", "load",
+        "safe_load", "loads", "load_file", "load_model", "load_dataset", "load_adapter", "load_state_dict",
+        "load_checkpoint", "load_tokenizer", "load_from_disk", "loadtxt", "safe_open", "from_file", "from_json",
+        "from_single_file", "iterdir", "listdir", "scandir", "chdir", "stat", "lstat", "getsize", "run", "Popen",
+        "call", "check_call", "check_output", "execv", "execvp", "execve", "system", "popen", "create_subprocess_exec",
+        "create_subprocess_shell", "run_path", "spec_from_file_location", "CDLL", "Llama", "AutoModel", "pipeline",
+        "LLM", "SentenceTransformer", "imread", "read", "from_config_file", "from_gguf", "load_lora_weights",
+        "readlink",
+    }
+)  # fmt: skip
+CREATING = frozenset(
+    {
+        "mkdir", "makedirs", "touch", "write", "write_text", "write_bytes", "save", "save_pretrained", "save_model",
+        "save_file", "savez", "savetxt", "savefig", "to_csv", "to_json", "to_parquet", "to_excel", "FileHandler",
+        "RotatingFileHandler", "TimedRotatingFileHandler", "basicConfig", "connect", "SummaryWriter", "symlink",
+        "symlink_to", "mkdtemp", "mkstemp", "NamedTemporaryFile", "TemporaryDirectory", "TrainingArguments", "imwrite",
+        "snapshot_download", "hf_hub_download", "urlretrieve", "extractall", "ensure_dir", "rmtree", "rename", "mkfifo",
+        "dump", "save_to_disk", "push", "disk_usage", "unlink", "remove",
+    }
+)  # fmt: skip
+TESTING = frozenset(
+    {
+        "exists", "is_dir", "is_file", "isdir", "isfile", "lexists", "is_mount", "ismount", "access", "glob", "rglob",
+        "iglob", "walk", "is_symlink", "islink",
+    }
+)  # fmt: skip
+COPYING = frozenset({"copy", "copy2", "copyfile", "copytree", "move", "replace", "link"})
+_EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
+OPENING = frozenset({"open", "fdopen", "gzopen"})
+_SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
+
+
+def opens_to_write(call: ast.Call) -> bool:
+    """Whether a call of `open`, the function or the method, has a mode that makes the file."""
+    mode = next((k.value for k in call.keywords if k.arg == "mode"), None)
+    values = [a.value for a in ([mode] if mode is not None else call.args) if isinstance(a, ast.Constant)]
+    return any(isinstance(v, str) and len(v) <= 3 and set(v) & set("wax") for v in values)
+
+
+def goes_on(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler has another way: it does more than to say what is wrong, and does not end the program."""
+    if any(ends(s) for s in handler.body):
+        return False
+    return not all(_only_says(s) for s in handler.body)
+
+
+def what_a_branch_says(body: list[ast.stmt]) -> set[Need]:
+    """Return what the branch for a missing path says about it: one that ends, or says so and gives up, needs it.
+
+    A branch that only says so leaves it to what follows.
+    """
+    if any(map(ends, body)):
+        return {"needed"}
+    if not any(isinstance(s, ast.Expr) for s in body) or not all(map(_only_says, body)):
+        return {"optional"}
+    return {"needed"} if isinstance(body[-1], ast.Return) else set()
+
+
+def _only_says(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Return):
+        value = statement.value
+        return value is None or (isinstance(value, ast.Constant) and value.value in (None, False, 1))
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and called_name(call.func) in (*_SAYING, "print_exc")
+
+
+def ends(statement: ast.stmt) -> bool:
+    """Whether a statement ends the program, or the work in hand, as a failure."""
+    if isinstance(statement, ast.Raise):
+        return True
+    if isinstance(statement, ast.Return):
+        value = statement.value
+        return (
+            isinstance(value, ast.Constant)
+            and isinstance(value.value, int)
+            and value.value > 0
+            and value.value is not True
+        )
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or called_name(call.func) not in _EXITING:
+        return False
+    return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value in (0, None))

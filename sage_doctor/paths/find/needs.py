@@ -1,0 +1,259 @@
+"""Whether a Python program needs a path to exist: the path is followed through names to the calls that use it.
+
+Names count in the whole module, whatever function they are in. What is passed on to other modules is judged by the
+name of the parameter.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sage_doctor.paths.find.calls import (
+    COPYING,
+    CREATING,
+    OPENING,
+    READING,
+    SAME_PATH,
+    TESTING,
+    goes_on,
+    opens_to_write,
+    what_a_branch_says,
+)
+from sage_doctor.paths.find.folding import called_name
+from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.usages import UsageAnalysis
+from sage_doctor.paths.find.words import need_of_name, strongest
+
+_DEEPEST = 60
+_MOST_STEPS = 500
+_MOST_USES = 200
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_OPTIONS = frozenset({"add_argument", "set_defaults", "add_option"})
+_ASKING = frozenset({"get", "getenv", "setdefault", "pop"})
+
+
+@dataclass
+class _Trail:
+    """What was met on the way of one path: what its uses say, its names, and what was seen already."""
+
+    found: set[Need] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    seen: set[object] = field(default_factory=set)
+    several: bool = False  # one of several candidates: no name says that this one is needed
+
+
+class NeedAnalysis:
+    """The needs of one module's paths."""
+
+    def __init__(self, analysis: UsageAnalysis) -> None:
+        self._parents, self._nodes = analysis.parents, analysis.nodes
+
+    def need_of(self, node: ast.AST) -> Need:
+        """Return whether the program needs the path that is the value of `node`."""
+        trail = _Trail()
+        self._follow(node, trail)
+        need = strongest(trail.found)
+        if need != "unknown" or trail.several:
+            return need
+        return strongest({need_of_name(n) for n in trail.names})
+
+    @cached_property
+    def _loads(self) -> dict[str, list[ast.expr]]:
+        """The places where a variable or attribute is read, by its last name."""
+        found: dict[str, list[ast.expr]] = defaultdict(list)
+        for node in self._nodes:
+            if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
+                found[called_name(node)].append(node)
+        return found
+
+    @cached_property
+    def _functions(self) -> dict[str, ast.arguments]:
+        """The parameters of the functions and classes of this module, by name."""
+        found: dict[str, ast.arguments] = {}
+        for node in self._nodes:
+            if isinstance(node, _FUNCTIONS):
+                above = self._parents.get(node)
+                own = isinstance(above, ast.ClassDef) and node.name == "__init__"
+                found[above.name if own and isinstance(above, ast.ClassDef) else node.name] = node.args
+        return found
+
+    def _follow(self, start: ast.AST, trail: _Trail) -> None:
+        """Go up from a value for as long as what is around it is the same path."""
+        node: ast.AST | None = start
+        for _ in range(_DEEPEST):
+            if node is None or node in trail.seen or len(trail.seen) > _MOST_STEPS:
+                return
+            trail.seen.add(node)
+            parent = self._parents.get(node)
+            if isinstance(parent, (ast.keyword, ast.Call, ast.Attribute)):
+                node = self._in_call(node, parent, trail)
+            elif isinstance(parent, (ast.Dict, ast.List)):
+                node = self._in_display(node, parent, trail)
+            elif parent is not None:
+                node = self._in_statement(node, parent, trail)
+            else:
+                return
+
+    def _in_call(self, node: ast.AST, parent: ast.AST, trail: _Trail) -> ast.AST | None:
+        """Return where the path goes on from an argument, or from what a method is called on."""
+        if isinstance(parent, ast.Attribute):
+            above = self._parents.get(parent)
+            if not isinstance(above, ast.Call) or above.func is not parent:
+                return parent
+            return above if self._goes_through(above, parent.attr, trail) else None
+        call = self._parents[parent] if isinstance(parent, ast.keyword) else parent
+        keyword = (parent.arg or "") if isinstance(parent, ast.keyword) else ""
+        if keyword:
+            trail.names.add(keyword)
+        if not isinstance(call, ast.Call) or node is call.func:
+            return None
+        argument = parent if isinstance(parent, ast.keyword) else node
+        return call if self._is_passed_on(call, argument, keyword, trail) else None
+
+    def _is_passed_on(self, call: ast.Call, node: ast.AST, keyword: str, trail: _Trail) -> bool:
+        """Take what a call says about an argument. Return whether its result is the same path."""
+        name = called_name(call.func)
+        if name in _OPTIONS:
+            words = [str(a.value) for a in call.args if isinstance(a, ast.Constant)]
+            trail.names.discard("default")
+            for option in words if name != "set_defaults" else [keyword]:
+                trail.names.add(option)
+                self._uses(option.lstrip("-").replace("-", "_"), trail)
+            return False
+        if name in _ASKING and call.args and isinstance(call.args[0], ast.Constant):
+            trail.names.add(str(call.args[0].value))
+            return True
+        if name in COPYING and call.args:
+            trail.found.add("created" if node is not call.args[0] else self._or_optional(call))
+            return False
+        if name in self._functions and name not in SAME_PATH and _is_own(call.func):
+            self._passed(self._functions[name], call, node, keyword, trail)
+            return False
+        said = need_of_name(keyword) if keyword and name not in OPENING else "unknown"
+        if said != "unknown":
+            trail.found.add(self._or_optional(call) if said == "needed" else said)
+            return False
+        on_list = isinstance(call.func, ast.Attribute) and name in ("insert", "append", "extend")
+        return not on_list and self._goes_through(call, name, trail)
+
+    def _goes_through(self, call: ast.Call, name: str, trail: _Trail) -> bool:
+        """Take what the name of a called function says. Return whether its result is the same path."""
+        if name in OPENING:
+            trail.found.add("created" if opens_to_write(call) else self._or_optional(call))
+        elif name in TESTING:
+            trail.found |= self._tested(call)
+        elif name in CREATING:
+            trail.found.add("created")
+        elif name in READING:
+            trail.found.add(self._or_optional(call))
+        return name in SAME_PATH
+
+    def _in_statement(self, node: ast.AST, parent: ast.AST, trail: _Trail) -> ast.AST | None:
+        """Return where the path goes on, if not by a name that it gets."""
+        if isinstance(parent, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
+            targets: Sequence[ast.expr] = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
+            self._bound(targets, trail)
+            return parent if isinstance(parent, ast.NamedExpr) else None
+        if isinstance(parent, (ast.For, ast.AsyncFor, ast.comprehension)):
+            self._bound([parent.target], trail)
+        elif isinstance(parent, ast.arguments):
+            self._default(parent, node, trail)
+        elif isinstance(parent, ast.Return):
+            self._returned(parent, trail)
+        elif not isinstance(parent, (ast.stmt, ast.ExceptHandler)):
+            return parent
+        return None
+
+    def _or_optional(self, node: ast.AST) -> Need:
+        """Return `needed`, or `optional` for what happens below a `try` that has another way."""
+        child, parent = node, self._parents.get(node)
+        while parent is not None and not isinstance(parent, (*_FUNCTIONS, ast.Lambda)):
+            if isinstance(parent, ast.Try) and child in parent.body and any(map(goes_on, parent.handlers)):
+                return "optional"
+            if isinstance(parent, ast.With) and any("suppress" in ast.dump(i.context_expr) for i in parent.items):
+                return "optional"
+            child, parent = parent, self._parents.get(parent)
+        return "needed"
+
+    def _tested(self, call: ast.Call) -> set[Need]:
+        """Return what a test for existence says: a program that ends where the path is missing needs it."""
+        node: ast.AST = call
+        negated = False
+        while isinstance(parent := self._parents.get(node), (ast.UnaryOp, ast.BoolOp)):
+            negated = negated or (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not))
+            node = parent
+        if isinstance(parent, ast.Assert) and node is parent.test:
+            return set() if negated else {"needed"}
+        if isinstance(parent, ast.If) and node is parent.test:
+            return what_a_branch_says(parent.body if negated else parent.orelse)
+        return set() if isinstance(parent, (ast.Call, ast.FormattedValue, ast.Expr)) else {"optional"}
+
+    def _bound(self, targets: Sequence[ast.expr], trail: _Trail) -> None:
+        for target in targets:
+            for inner in [target, *(target.elts if isinstance(target, (ast.Tuple, ast.List)) else [])]:
+                name = called_name(inner)
+                if isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Constant):
+                    trail.names.add(str(inner.slice.value))
+                elif name:
+                    trail.names.add(name)
+                    self._uses(name, trail)
+
+    def _uses(self, name: str, trail: _Trail) -> None:
+        if name not in trail.seen:
+            trail.seen.add(name)
+            for use in self._loads.get(name, [])[:_MOST_USES]:
+                self._follow(use, trail)
+
+    def _passed(self, parameters: ast.arguments, call: ast.Call, node: ast.AST, keyword: str, trail: _Trail) -> None:
+        """Go on with the parameter of a function of this module."""
+        known = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
+        known = known[1:] if known[:1] in (["self"], ["cls"]) else known
+        position = next((i for i, a in enumerate(call.args) if a is node), None)
+        name = keyword or (known[position] if position is not None and position < len(known) else "")
+        if name:
+            trail.names.add(name)
+            self._uses(name, trail)
+
+    def _default(self, parameters: ast.arguments, node: ast.AST, trail: _Trail) -> None:
+        positional = [*parameters.posonlyargs, *parameters.args]
+        pairs = list(zip(reversed(positional), reversed(parameters.defaults), strict=False))
+        pairs += [(a, d) for a, d in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True) if d is not None]
+        for argument, default in pairs:
+            if default is node:
+                trail.names.add(argument.arg)
+                self._uses(argument.arg, trail)
+
+    def _returned(self, statement: ast.AST, trail: _Trail) -> None:
+        above = self._parents.get(statement)
+        while above is not None and not isinstance(above, _FUNCTIONS):
+            above = self._parents.get(above)
+        if isinstance(above, _FUNCTIONS):
+            trail.names.add(above.name)
+            for use in self._loads.get(above.name, [])[:_MOST_USES]:
+                call = self._parents.get(use)
+                if isinstance(call, ast.Call) and call.func is use:
+                    self._follow(call, trail)
+
+    def _in_display(self, node: ast.AST, parent: ast.Dict | ast.List, trail: _Trail) -> ast.AST | None:
+        """Take the key or the option that names a value. What is done with the others says nothing."""
+        if isinstance(parent, ast.Dict):
+            keys = [k for k, v in zip(parent.keys, parent.values, strict=True) if v is node]
+            trail.names.update(str(k.value) for k in keys if isinstance(k, ast.Constant))
+            return None
+        place = next((i for i, e in enumerate(parent.elts) if e is node), 0)
+        before = parent.elts[place - 1] if place else None
+        option = before.value if isinstance(before, ast.Constant) else None
+        if isinstance(option, str) and option.startswith("-") and "=" not in option:
+            trail.names.add(option)
+            return parent if need_of_name(option) == "needed" else None
+        trail.several = len(parent.elts) > 1 and not isinstance(self._parents.get(parent), ast.Call)
+        return parent
+
+
+def _is_own(function: ast.expr) -> bool:
+    """Whether what is called can be a function of the module: `load(x)` and `self.load(x)`, not `torch.load(x)`."""
+    return isinstance(function, ast.Name) or called_name(getattr(function, "value", function)) in ("self", "cls")

@@ -1,0 +1,275 @@
+"""Whether a shell script needs a path to exist, and the values of words with `$HOME`, `~` and its variables."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from sage_doctor.paths.find.folding import DEEPEST, Origin
+from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.words import need_of_name, strongest
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_MOST_USES = 200
+WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
+_WITHIN_A_WORD = frozenset({"string", "concatenation", "expansion", "string_content", "simple_expansion"})
+_STARTING = frozenset(
+    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"}
+)
+_RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby|torchrun|accelerate)[\d.]*")
+_WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
+_ENTERING = frozenset({"cd", "pushd", "source", "."})
+_READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
+_CREATING = frozenset(
+    {"mkdir", "touch", "rm", "rmdir", "tee", "mktemp", "truncate", "mkfifo", "install", "logger", "sqlite3", "wget"}
+    | {"curl", "git", "dd", "chmod", "chown"}
+)
+_COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp"})
+_LOOKING = frozenset(
+    {
+        "ls",
+        "find",
+        "du",
+        "df",
+        "stat",
+        "test",
+        "[",
+        "[[",
+        "head",
+        "tail",
+        "grep",
+        "wc",
+        "which",
+        "diff",
+        "echo",
+        "printf",
+    }
+)
+_ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
+
+
+class _Command(NamedTuple):
+    """A command's words, where each is, the first that is the program, its arguments, and whether it must succeed."""
+
+    texts: list[str]
+    positions: dict[int, int]
+    first: int
+    arguments: list[int]
+    need: Need
+
+
+class ShellNeeds:
+    """One script: its words and the variables that it sets once."""
+
+    def __init__(self, root: Node, home: Path) -> None:
+        self._root, self._home = root, home
+        self._commands: dict[int, _Command] = {}
+
+    def need_of(self, node: Node) -> Need:
+        """Return whether the script needs the path that is in `node`."""
+        found: set[Need] = set()
+        names: set[str] = set()
+        self._follow(node, found, names, set())
+        need = strongest(found)
+        return need if need != "unknown" else strongest({need_of_name(n) for n in names})
+
+    def value(self, node: Node, depth: int = 0) -> tuple[str, Origin] | None:
+        """Return the text of a word and what it comes from; None if it depends on anything else."""
+        text = (node.text or b"").decode("utf-8", "replace")
+        if depth > DEEPEST:
+            return None
+        if node.type == "raw_string":
+            return text[1:-1], ""
+        if node.type == "string_content":
+            return text, ""
+        if node.type == "word":
+            if text == "~" or text.startswith("~/"):
+                return (f"{self._home}{text[1:]}", "home") if not re.search(r"[*?\[\\{]", text) else None
+            return (text, "") if not re.search(r"[*?\[\\{]", text) else None
+        if node.type in ("simple_expansion", "expansion"):
+            return self._variable(node, depth)
+        if node.type not in ("string", "concatenation"):
+            return None
+        parts = [self.value(c, depth + 1) for c in node.children if c.type != '"']
+        if None in parts:
+            return None
+        origins = {p[1] for p in parts if p is not None}
+        origin: Origin = "home" if "home" in origins else "name" if "name" in origins else ""
+        return "".join(p[0] for p in parts if p is not None), origin
+
+    def _variable(self, node: Node, depth: int) -> tuple[str, Origin] | None:
+        names = [c for c in node.children if c.type == "variable_name"]
+        if len(names) != 1 or len(node.children) > (2 if node.type == "simple_expansion" else 3):
+            return None
+        name = (names[0].text or b"").decode("utf-8", "replace")
+        if name == "HOME":
+            return str(self._home), "home"
+        assigned = self._assigned.get(name)
+        value = assigned.child_by_field_name("value") if assigned is not None else None
+        found = self.value(value, depth + 1) if value is not None else None
+        return (found[0], found[1] or "name") if found is not None and found[0].startswith("/") else None
+
+    @cached_property
+    def _nodes(self) -> list[Node]:
+        found, waiting = [], [self._root]
+        while waiting:
+            node = waiting.pop()
+            found.append(node)
+            waiting += node.children
+        return found
+
+    @cached_property
+    def _assigned(self) -> dict[str, Node]:
+        """The assignments of variables that are set once."""
+        counts: Counter[str] = Counter()
+        found: dict[str, Node] = {}
+        for node in self._nodes:
+            if node.type == "variable_assignment":
+                name = (node.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
+                counts[name] += 1
+                found[name] = node
+            elif node.type == "for_statement":
+                counts.update((c.text or b"").decode() for c in node.children if c.type == "variable_name")
+            elif node.type == "command" and (node.text or b"").startswith((b"read ", b"getopts ", b"mapfile ")):
+                counts.update((node.text or b"").decode("utf-8", "replace").split())
+        return {name: node for name, node in found.items() if counts[name] == 1}
+
+    @cached_property
+    def _uses(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = defaultdict(list)
+        for node in self._nodes:
+            if node.type in ("simple_expansion", "expansion"):
+                for child in node.children:
+                    if child.type == "variable_name":
+                        found[(child.text or b"").decode("utf-8", "replace")].append(node)
+        return found
+
+    @cached_property
+    def _parents(self) -> dict[int, Node]:
+        """Every node's parent: a node's own is looked for from the top each time."""
+        return {child.id: node for node in self._nodes for child in node.children}
+
+    def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
+        parent = self._parents.get(node.id)
+        while parent is not None and parent.type in _WITHIN_A_WORD:
+            node, parent = parent, self._parents.get(parent.id)
+        if parent is None:
+            return
+        if parent.type == "variable_assignment":
+            name = (parent.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
+            names.add(name)
+            if name not in seen:
+                seen.add(name)
+                for use in self._uses.get(name, [])[:_MOST_USES]:
+                    self._follow(use, found, names, seen)
+        elif parent.type == "file_redirect":
+            reads = any(c.type == "<" for c in parent.children)
+            found.add(self._or_optional(parent) if reads else "created")
+        elif parent.type == "command_name":
+            found.add(self._or_optional(parent))
+        elif parent.type in ("unary_expression", "test_command", "binary_expression", "negated_command"):
+            found |= self._tested(parent)
+        elif parent.type == "command":
+            self._in_command(parent, node, found, names)
+
+    def _command(self, node: Node) -> _Command:
+        if node.id not in self._commands:
+            words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
+            texts = [(w.text or b"").decode("utf-8", "replace").strip("\"'") for w in words]
+            first = 0
+            while first < len(texts) and (texts[first] in _STARTING or (first and re.match(r"-|\d", texts[first]))):
+                first += 1
+            self._commands[node.id] = _Command(
+                texts,
+                {w.id: i for i, w in enumerate(words)},
+                first,
+                [i for i, t in enumerate(texts) if i > first and not t.startswith("-")],
+                self._or_optional(node),
+            )
+        return self._commands[node.id]
+
+    def _in_command(self, node: Node, word: Node, found: set[Need], names: set[str]) -> None:
+        """Take what a command says about one of its words."""
+        command = self._command(node)
+        texts, first, arguments = command.texts, command.first, command.arguments
+        position = command.positions.get(word.id)
+        if position is None:
+            return
+        program = texts[first].rpartition("/")[2] if first < len(texts) else ""
+        before = texts[position - 1] if position else ""
+        option = re.match(r"(--?[\w-]+)=", texts[position])
+        if position == first or program in _ENTERING:
+            found.add(command.need)
+        elif program in _CREATING:
+            found.add("created")
+        elif program in _LOOKING:
+            found |= {command.need} - {"needed"}
+        elif program in ("test", "["):
+            found |= self._tested(node)
+        elif program in _COPYING:
+            found.add("created" if arguments[-1:] == [position] else command.need)
+        elif _RUNNING.fullmatch(program) and arguments[:1] == [position] and before not in _WITH_VALUES:
+            found.add(command.need)
+        elif option is not None or before.startswith("-"):
+            name = option[1] if option is not None else before
+            names.add(name)
+            found |= {command.need} if need_of_name(name) == "needed" else set()
+        elif program in _READING:
+            found.add(command.need)
+
+    def _or_optional(self, node: Node) -> Need:
+        """Return `needed`; `optional` for a command that is only tried: a test is before it, or another way follows."""
+        child, parent = node, self._parents.get(node.id)
+        while parent is not None and parent.type not in ("program", "function_definition"):
+            if parent.type == "redirected_statement" and re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b""):
+                return "optional"
+            if parent.type == "list" and len(parent.children) > 2:
+                left, operator, right = parent.children[0], parent.children[1].type, parent.children[2]
+                if child.id == left.id and operator == "||" and not _ends(right):
+                    return "optional"
+                if child.id == right.id and operator == "&&" and _is_test(left):
+                    return "optional"
+            if parent.type in ("if_statement", "while_statement") and child.id == _condition(parent):
+                return "optional"
+            child, parent = parent, self._parents.get(parent.id)
+        return "needed"
+
+    def _tested(self, node: Node) -> set[Need]:
+        """Return what a test says: a script that ends where the path is missing needs it."""
+        child, parent = node, self._parents.get(node.id)
+        negated = False
+        while parent is not None and parent.type not in ("list", "if_statement", "while_statement"):
+            test = parent.type in ("test_command", "unary_expression") and b"!" in (parent.text or b"")[:6]
+            negated = negated or test or parent.type == "negated_command"
+            child, parent = parent, self._parents.get(parent.id)
+        if parent is None:
+            return {"optional"}
+        if parent.type == "list" and len(parent.children) > 2 and not negated:
+            left = child.id == parent.children[0].id
+            return (
+                {"needed"} if left and parent.children[1].type == "||" and _ends(parent.children[2]) else {"optional"}
+            )
+        ended = parent.type == "if_statement" and negated and any(map(_ends, parent.children))
+        return {"needed"} if ended else {"optional"}
+
+
+def _ends(node: Node) -> bool:
+    text = (node.text or b"").decode("utf-8", "replace")
+    if node.type in ("compound_statement", "subshell"):
+        return any(map(_ends, node.children))
+    return _ENDING.match(text) is not None
+
+
+def _is_test(node: Node) -> bool:
+    text = (node.text or b"").lstrip()
+    return text.startswith((b"[", b"test "))
+
+
+def _condition(statement: Node) -> int | None:
+    condition = statement.child_by_field_name("condition")
+    return condition.id if condition is not None else None

@@ -1,0 +1,122 @@
+"""Every line that the commands print about the users' tree is true, seen from two of its machines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from sage_doctor.paths.rewrite.patch import plan_all
+from sage_doctor.paths.scan import scan
+from sage_doctor.report import Finding, Report
+from sage_doctor.subjects.selection import Request, select
+from sage_doctor.suite.examine import examine
+
+from .layout import Tree, git, lay_out
+from .score import SEEN_FROM, score
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(params=SEEN_FROM)
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tree]:
+    made = lay_out(tmp_path, request.param)
+    environ = {"HOME": str(made.home), "SAGE_MACHINE": made.machine, "XDG_STATE_HOME": str(tmp_path / "state")}
+    with mock.patch.dict(os.environ, environ):
+        yield made
+
+
+def command(tree: Tree, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sage_doctor", *words],
+        cwd=cwd or tree.checkout,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def report_of(tree: Tree) -> Report:
+    request = Request(cwd=str(tree.checkout), level="integrity", history=False)
+    return examine(request, fail_on="error", on_progress=lambda _text: None)
+
+
+def test_precision_and_recall(tree: Tree) -> None:
+    found = score(tree)
+    assert found.wrong == ()
+    assert found.lost == ()
+
+
+def test_every_finding_is_true(tree: Tree) -> None:
+    findings = [f for f in report_of(tree).findings if f.code.startswith(("runner-", "script-", "unit-"))]
+    assert {"runner-path-missing", "runner-hardcoded-path", "script-crlf"} <= {f.code for f in findings}
+    silent = {label.file for label in tree.labels if label.right != "nothing"}
+    for finding in findings:
+        for path in finding.evidence.get("paths", ()):
+            assert finding.code == "runner-hardcoded-path" or not Path(path["path"]).exists()
+            assert "here" not in path or Path(path["here"]).exists()
+        assert finding.code not in ("runner-path-missing", "runner-hardcoded-path") or finding.subject in silent
+    assert severities(findings, tree) == {}
+    (crlf,) = (f for f in findings if f.code == "script-crlf")
+    assert (crlf.severity, len(crlf.evidence["files"])) == ("warning", 12)
+
+
+def severities(findings: list[Finding], tree: Tree) -> dict[str, str]:
+    """Return the files whose severity is wrong: an error is what a run needs, whatever it is given."""
+    wanted = {x.file for x in tree.labels if x.right != "nothing" and x.sure}
+    told = {f.subject for f in findings if f.code in ("runner-path-missing", "runner-hardcoded-path")}
+    errors = {f.subject for f in findings if f.severity == "error"}
+    return {name: "error" if name in errors else "warning" for name in told if (name in errors) != (name in wanted)}
+
+
+def test_every_edit_leads_to_what_exists(tree: Tree) -> None:
+    host = select(Request(cwd=str(tree.checkout), level="static")).host
+    edits = 0
+    for plan in plan_all(host, scan(host, lint=True).files):
+        for edit in plan.edits:
+            value = eval(edit.source, {"Path": Path, "__file__": str(plan.path)})
+            assert Path(value).exists(), (plan.path, edit.source)
+            edits += 1
+    assert edits >= 4
+    done = command(tree, "fix", "--rewrite-paths", "--yes", "--level", "static")
+    assert "fixed (verified)" in done.stdout, done.stdout + done.stderr
+    for name in git(tree.checkout, "diff", "--name-only").split():
+        assert name not in tree.others
+        compile((tree.checkout / name).read_text(), name, "exec")
+    # What taught a root may be written anew: then a path that has nothing but the root is not found any more.
+    assert [w for w in score(tree).wrong if "not found here" not in w] == []
+
+
+def test_the_commands_of_the_gate_do_what_they_say(tree: Tree, tmp_path: Path) -> None:
+    done = command(
+        *(tree, "gate", "raising", "--level", "static", "--manifest", str(tree.checkout / "sage-doctor.toml")),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stderr
+    lines = [line.strip().removeprefix("$ ") for line in done.stderr.splitlines() if " sage-doctor " in line]
+    assert lines
+    assert all(" --manifest " in line for line in lines)
+    for line in lines:
+        ran = command(tree, *line.split()[1:], *(["--dry-run"] if " fix " in line else []), cwd=tmp_path)
+        told = ran.stdout + ran.stderr
+        assert "Nothing" not in told.split("\n")[0], told
+        assert "missing" in told or "found here" in told or "rewrite-paths" in told
+
+
+def test_a_script_is_no_target_without_the_option(tree: Tree) -> None:
+    done = command(tree, "fix", "runners/other_machine.py")
+    assert done.returncode == 2
+    assert "sage-doctor fix --rewrite-paths runners/other_machine.py" in done.stderr
+
+
+def test_one_script_can_be_rewritten_alone(tree: Tree) -> None:
+    name = "runners/drive_below.py"
+    done = command(tree, "fix", "--rewrite-paths", "--yes", "--level", "static", name)
+    assert "fixed (verified)" in done.stdout, done.stdout + done.stderr
+    assert git(tree.checkout, "diff", "--name-only").split() == [name]
