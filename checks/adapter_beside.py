@@ -44,8 +44,8 @@ def check_adapter_beside_weights(model: Model) -> Iterator[Finding]:
         fix=Fix(
             summary="If the weights are merged or trained, move the adapter's files out of the directory.",
             commands=(
-                f"mkdir -p {shell_quote(f'{model.path}-adapter')}",
-                f"mv -n {shell_quote(model.path)}/adapter_* {shell_quote(f'{model.path}-adapter')}/",
+                f"mkdir -p {shell_quote(str(model.path) + '-adapter')}",
+                f"mv -n {shell_quote(model.path)}/adapter_* {shell_quote(str(model.path) + '-adapter')}/",
             ),
         ),
     )

@@ -13,7 +13,7 @@ from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited
 
-ORDER = 112  # of the check files: causes before consequences
+ORDER = 113  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
 WITH_BASE = (

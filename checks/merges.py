@@ -53,6 +53,6 @@ def _fix(model: Model, code: str) -> Fix:
     if code == "merge-delta-vanishes":
         return Fix(
             summary="Run sessions on base and adapter together, or merge again with --dtype float32.",
-            commands=tuple(f"{c} --dtype float32" for c in commands),
+            commands=tuple(command + " --dtype float32" for command in commands),
         )
     return Fix(summary="Copy the complete adapter from its training run, and merge again.", commands=commands)

@@ -71,7 +71,7 @@ def _whole_checkpoint(model: Model, pickled: PickleNames) -> Finding:
         f"save_file({{{wrapped.expression if wrapped else 'k'}: v.clone() for k, v in w.items()}}, sys.argv[2], "
         '{"format": "pt"})'
     )
-    paths = f"{shell_quote(model.path / file)} {shell_quote(model.path / 'model.safetensors')}"
+    paths = shell_quote(model.path / file), shell_quote(model.path / "model.safetensors")
     prefix = f", without {printable(wrapped.seen, limit=120)!r} before the names," if wrapped else ""
     return finding(
         "weights-keys-missing",
@@ -80,7 +80,7 @@ def _whole_checkpoint(model: Model, pickled: PickleNames) -> Finding:
         evidence={"file": file, "key": key, "tensors": list(pickled.tensors[:20])},
         fix=Fix(
             summary=f"Save what is under {key!r}{prefix} as model.safetensors, if you trust the file's origin.",
-            commands=(f"{_python(model)} -c {shell_quote(code)} {paths}",),
+            commands=(" ".join((_python(model), "-c", shell_quote(code), *paths)),),
         ),
     )
 

@@ -18,6 +18,13 @@ _STORED: Final = {
 }
 
 
+# What such methods store beside the weights, by the end of its name: where that is, something was quantised.
+_STATE: Final = (
+    *(".absmax", ".SCB", ".quant_map", ".weight_format", ".qweight", ".qzeros", ".scales", ".g_idx"),
+    *(".codebooks", ".codes"),
+)
+
+
 def is_left_over(method: str | None, tensors: Iterable[Tensor]) -> bool:
     """Return whether weights of a quantisation by `method` are not quantised at all.
 
@@ -26,5 +33,6 @@ def is_left_over(method: str | None, tensors: Iterable[Tensor]) -> bool:
     """
     if method not in _STORED:
         return False
-    dtypes = {t.dtype for t in tensors}
-    return bool(dtypes) and not dtypes & set(_STORED[method])
+    held = list(tensors)
+    quantised = any(t.dtype in _STORED[method] or t.name.endswith(_STATE) or ".quant_state." in t.name for t in held)
+    return bool(held) and not quantised

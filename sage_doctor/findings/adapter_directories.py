@@ -25,7 +25,8 @@ def other_layout(model: Model, layout: AdapterLayout, code: str) -> Finding:
         on = shell_quote(base) if isinstance(base, str) and base else "BASE"
         text = "this is an adapter of mlx-lm" + (f" ({names})" if names else "") + ", which PEFT cannot load"
         summary = "Fuse it into its base where mlx-lm runs, and run sessions on the result."
-        commands = (f"mlx_lm.fuse --model {on} --adapter-path {path} --save-path {shell_quote(f'{model.path}-fused')}",)
+        fused = shell_quote(str(model.path) + "-fused")
+        commands = (f"mlx_lm.fuse --model {on} --adapter-path {path} --save-path {fused}",)
     elif layout.kind == "adapter-hub":
         text = "adapter_config.json is one of the `adapters` library (AdapterHub), which PEFT cannot load"
         summary = "Load it with that library (model.load_adapter), or train the adapter with PEFT."
@@ -40,7 +41,7 @@ def other_layout(model: Model, layout: AdapterLayout, code: str) -> Finding:
         one = len(layout.names) == 1
         summary = "Rename the file." if one else "Find out which file is right, and rename it."
         source, target = model.path / layout.names[-1], model.path / "adapter_model.safetensors"
-        commands = (f"mv -n {shell_quote(source)} {shell_quote(target)}",) if one else (f"ls -l {path}",)
+        commands = (f"mv -n {shell_quote(source)} {shell_quote(target)}",) if one else ()
     else:
         last = shell_quote(model.path / layout.names[-1])
         text = f"this is the directory of a training run; its adapters are in directories below it: {names}"
@@ -57,7 +58,8 @@ def other_layout(model: Model, layout: AdapterLayout, code: str) -> Finding:
 def inner_adapter(model: Model, base: Model) -> Finding:
     """Return the finding for a base that is an adapter itself."""
     below = base.adapter_config.base
-    path, merged = shell_quote(base.path), f"{base.path}-merged"
+    path = shell_quote(base.path)
+    merged = shell_quote(str(base.path) + "-merged")
     on = f" of {printable(below)}" if below else ""
     return finding(
         "adapter-base-broken",
@@ -65,7 +67,7 @@ def inner_adapter(model: Model, base: Model) -> Finding:
         evidence={"base": str(base.path), "inner_base": below},
         fix=Fix(
             summary=f"Merge the inner adapter first, and name the result as the base{_in_manifest(model)}.",
-            commands=(f"sage-doctor merge {path} --out {shell_quote(merged)}",),
+            commands=(f"sage-doctor merge {path} --out {merged}",),
         ),
     )
 

@@ -114,7 +114,7 @@ def _unfinished(model: Model) -> Nearby | None:
     shown = join_limited(going, most=2) if by_hub and going else printable(parts[0].name, limit=120)
     how = "Run the same download again; what is whole is kept."
     if by_hub:
-        how = f"Run `hf download … --local-dir {printable(str(tree.path))}` again; what is whole is kept."
+        how = f"Run `hf download … --local-dir {shell_quote(tree.path)}` again; what is whole is kept."
     return Nearby(
         what=f"an interrupted download ({format_bytes(size)} of {shown})",
         how=f"The download of {shown} was interrupted ({format_bytes(size)} arrived). {how}",

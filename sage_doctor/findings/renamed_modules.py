@@ -19,10 +19,12 @@ def names_of_stored(model: Model) -> bool:
 def merge_instead(model: Model) -> Fix:
     """Return the fix for an adapter whose modules the library no longer builds as the base stores them."""
     base = model.base.model
-    named = f" --base {shell_quote(base.path)}" if base is not None else ""
+    command = ["sage-doctor merge", shell_quote(model.path)]
+    command += ["--base", shell_quote(base.path)] if base is not None else []
+    command += ["--out", shell_quote(str(model.path) + "-merged")]
     return Fix(
         summary="The base stores these modules as the adapter names them, but the library has renamed or joined them "
         "since it was trained, and PEFT finds no place for it. `sage-doctor merge` applies it to the stored weights: "
         "run the merged model.",
-        commands=(f"sage-doctor merge {shell_quote(model.path)}{named} --out {shell_quote(f'{model.path}-merged')}",),
+        commands=(" ".join(command),),
     )

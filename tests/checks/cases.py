@@ -16,7 +16,7 @@ from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.device import device_finding
 from sage_doctor.probe import ProbeOutcome
-from sage_doctor.report import MACHINE, Finding, Measurement
+from sage_doctor.report import MACHINE, Finding, Level, Measurement
 from sage_doctor.subjects.device import session_device
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
@@ -118,6 +118,11 @@ class Probed:
     """Stands for the probes of a run: hands out what a case says of the model and of its devices."""
 
     bench: Bench
+
+    @property
+    def level(self) -> Level:
+        """The level of the run: as deep as the outcome that the case gives."""
+        return "generate" if self.bench.outcome is not None and self.bench.outcome.generation is not None else "load"
 
     def __call__(self, _model: Model) -> ProbeOutcome:
         assert self.bench.outcome is not None, "this check asked for a probe, and the case gives none"

@@ -35,7 +35,6 @@ def with_transformers(bench: Bench, *types: str) -> None:
 @CASES.passes("check_config_possible")
 @CASES.passes("check_custom_code")
 @CASES.passes("check_config_fits_weights")
-@CASES.passes("check_config_quantization")
 @CASES.skips("check_config_type", "could not be read")
 def whole(bench: Bench) -> None:
     write_full(bench.here)

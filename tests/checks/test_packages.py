@@ -127,6 +127,7 @@ def quantised(bench: Bench, method: dict[str, Any], **packages: str | None) -> N
 @CASES.finds("check_model_packages", "package-missing", "its quantisation (gptq) needs gptqmodel (or auto-gptq)")
 def quantised_by_gptq(bench: Bench) -> None:
     quantised(bench, {"quant_method": "gptq", "bits": 4})
+    write_tensors(bench.here / MODEL, {**WEIGHTS, "model.layers.0.mlp.up_proj.qweight": (2,)})
 
 
 @CASES.passes("check_model_packages")

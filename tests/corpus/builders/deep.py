@@ -115,6 +115,7 @@ def more_than_the_model_has(bench: Bench) -> None:
 
 
 @TABLE.error(
+    "load-keys-mismatched",
     "weights-shape-mismatch",
     "load-failed",
     level="load",
