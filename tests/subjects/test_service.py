@@ -148,7 +148,7 @@ def test_memory_is_short_and_the_service_answers(write: Write, tmp_path: Path) -
 
 def test_memory_is_short_and_the_service_is_down(write: Write, tmp_path: Path) -> None:
     write_full(tmp_path / "m")
-    report = with_memory(write(SERVED + daemon("s", "list-503") + NEEDED), 400_000_000)
+    report = with_memory(write(SERVED + daemon("s", "list-closed") + NEEDED), 400_000_000)
     found = [f for f in codes(report) if f[2] != "info"]
     assert found == [("s", "service-down", "error"), ("m", "memory-insufficient", "error")]
     statuses = checks_of(report, "m")
