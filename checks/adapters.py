@@ -10,10 +10,13 @@ from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
 from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_fields
 from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.wholeness import summary
+from sage_doctor.findings.access import unreadable, unreadable_file
 from sage_doctor.findings.adapter_directories import inner_adapter, other_layout
 from sage_doctor.findings.hub import dangling_blobs, unresolved
 from sage_doctor.findings.missing_base import base_missing, base_unset, name_it
+from sage_doctor.findings.reach import base_out_of_reach
 from sage_doctor.findings.restore import bring_back, lfs_pull
+from sage_doctor.findings.volumes import not_mounted
 from sage_doctor.findings.weights import broken_header
 from sage_doctor.subjects.completeness import own_defects
 from sage_doctor.subjects.model import Model
@@ -136,7 +139,8 @@ def check_adapter_base(model: Model) -> Iterator[Finding]:
     if base.source == "manifest":
         sibling = model.siblings.get(base.text)
         if sibling is not None and not sibling.found:
-            raise Blocked("path-missing" if sibling.hub is None else "hub-not-cached")
+            apart = sibling.hub is None and not_mounted(model.host, sibling.path)
+            raise Blocked(apart.code if apart else "path-missing" if sibling.hub is None else "hub-not-cached")
     if base.model is not None:
         if base.place is not None and base.place.found is None and base.place.beside is not None:
             yield finding(
@@ -148,6 +152,10 @@ def check_adapter_base(model: Model) -> Iterator[Finding]:
         return
     if base.hub is not None and base.hub.status != "not-cached":
         yield unresolved(base.hub, model)
+        return
+    apart = base_out_of_reach(model)
+    if apart is not None:
+        yield apart
         return
     sharing = _sharing(model)
     if sharing[0] is not model:
@@ -189,6 +197,11 @@ def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
         return
     if base.hub is not None and base.hub.dangling:
         yield dangling_blobs(base.hub, model)
+        return
+    closed = not_mounted(model.host, base.path) if not base.tree.names else unreadable_file(base)
+    closed = closed or unreadable(model.host, base.path)
+    if closed is not None:
+        yield closed
         return
     defects = own_defects(base)
     if defects:

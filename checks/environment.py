@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import accelerator_doubt, accelerator_problem
-from sage_doctor.findings.environment import blocking_code, interpreter_problem, needed_packages
+from sage_doctor.findings.environment import blocking_code, interpreter_problem, needed_packages, outdated_environment
+from sage_doctor.findings.xids import xid_finding
 from sage_doctor.readers.versions import read_requirement
 from sage_doctor.subjects.device import devices_to_examine
 from sage_doctor.subjects.host import Host
@@ -55,6 +56,8 @@ def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
         raise NotApplicable("no model is loaded here" + (": services answer" if models else ""))
     if host.session.problem is not None:
         raise Blocked("interpreter-missing")
+    if outdated_environment(host) is not None:
+        raise Blocked("environment-outdated")
     required = host.manifest.requires if host.manifest is not None else ()
     named = {needed.name for text in required if (needed := read_requirement(text)) is not None}
     lacking = needed_packages(host, loaded)
@@ -94,6 +97,23 @@ def check_accelerator(host: Host) -> Iterator[Finding]:
         yield problem
     elif host.accelerator in (None, "cpu"):
         raise NotApplicable("no accelerator is declared")
+
+
+@check("static")
+def check_kernel_log(host: Host) -> Iterator[Finding]:
+    """The GPU's driver has reported no error since this boot."""
+    machine = host.machine
+    if host.accelerator == "cpu" or (machine.nvidia_driver is None and "cuda" not in machine.accelerators):
+        raise NotApplicable("no NVIDIA driver is in use here")
+    log = host.kernel_log
+    if log.problem:
+        raise NotApplicable(
+            f"the kernel's log cannot be read by this user ({log.problem}): a member of adm or systemd-journal can, "
+            "and root"
+        )
+    found = xid_finding(host, log.xids)
+    if found is not None:
+        yield found
 
 
 @check("load", after=["check_interpreter", "check_packages", "check_accelerator"])

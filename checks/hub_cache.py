@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.findings.access import unreadable, unreadable_file
 from sage_doctor.findings.hub import dangling_blobs, downloaded, links_as_texts, unresolved
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.subjects.model import Model
@@ -26,6 +27,10 @@ def check_hub(model: Model) -> Iterator[Finding]:
         raise NotApplicable("it is not in the Hugging Face cache")
     if model.hub.status != "found":
         yield unresolved(model.hub, model)
+        return
+    closed = unreadable(model.host, model.path, tree=model.hub.folder) or unreadable_file(model)
+    if closed is not None:
+        yield closed
 
 
 @check("static", after=["check_path", "check_hub"])

@@ -12,7 +12,15 @@ from sage_doctor.report import Severity
 from sage_doctor.subjects.device import own_memory, session_device
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.needs import memory_needed, room_to_rebuild, shortage, swap_for, weight_bytes
+from sage_doctor.subjects.needs import (
+    mapped_bytes,
+    memory_needed,
+    rereads,
+    room_to_rebuild,
+    shortage,
+    swap_for,
+    weight_bytes,
+)
 from sage_doctor.subjects.service import handed_over
 from sage_doctor.suite.model_prober import DeviceProbe, ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
@@ -37,7 +45,7 @@ def check_memory(model: Model, host: Host) -> Iterator[Finding]:
     if need > total:
         yield finding(
             "memory-insufficient",
-            f"loading it needs about {format_bytes(need)}, this machine has {format_bytes(total)}"
+            f"loading it needs about {format_bytes(need)}, {_who(host)} {format_bytes(total)}"
             + (f", and swap for the rest ({format_bytes(swap)}): it will be very slow" if need <= total + swap else ""),
             severity="warning" if need <= total + swap else None,
             evidence={"needed_bytes": need, "total_bytes": total, "swap_bytes": swap},
@@ -45,6 +53,8 @@ def check_memory(model: Model, host: Host) -> Iterator[Finding]:
                 summary="Run it on a larger machine, or a smaller or quantised version of it here." + _limits(host)
             ),
         )
+    elif rereads(model, total) and model.served_by is None:
+        yield _does_not_stay(host, model, total)
 
 
 @check("load", after=["*"])
@@ -75,6 +85,25 @@ def check_memory_free(model: Model, host: Host, probe: ModelProber, ask: Service
                 raise NotApplicable(handed_over(model) or "")
             instead = f"; the service {printable(service, limit=80)}, which stands in for it, fails: {trouble.message}"
         yield _short(host, need, free, swap, instead, service=service)
+
+
+def _does_not_stay(host: Host, model: Model, total: int) -> Finding:
+    lacking, weights = rereads(model, total), weight_bytes(model)
+    needed = memory_needed(model) + mapped_bytes(model)
+    return finding(
+        "memory-insufficient",
+        f"it loads, but {format_bytes(lacking)} of its weights ({format_bytes(weights)}) do not stay in the "
+        f"{format_bytes(total)} of memory here: they are read from the disk again for every token",
+        severity="warning",
+        evidence={
+            "needed_bytes": needed,
+            "total_bytes": total,
+            "reread_bytes": lacking,
+        },
+        fix=Fix(
+            summary="Run it on a larger machine, or a smaller or quantised version of it here." + _limits(host),
+        ),
+    )
 
 
 def _short(
@@ -127,6 +156,10 @@ def _device_short(model: Model, host: Host, device: str, examined: DeviceProbe) 
             commands=("nvidia-smi", TOP),
         ),
     )
+
+
+def _who(host: Host) -> str:
+    return "this machine has" if host.machine.memory.limit is None else "the control group it runs in allows"
 
 
 def _limits(host: Host) -> str:

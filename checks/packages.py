@@ -8,6 +8,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.library_source import accepted_formats, names_tokenizer_class
 from sage_doctor.facts.packages import InterpreterFacts
+from sage_doctor.findings.environment import outdated_environment
 from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, taken_by_files, unmet
 from sage_doctor.readers.versions import Needed, satisfies
 from sage_doctor.subjects.host import Host
@@ -126,4 +127,6 @@ def _listed(host: Host) -> InterpreterFacts:
         raise Blocked("interpreter-missing")
     if session.problem is not None:
         raise NotApplicable("the sessions' interpreter did not list its packages")
+    if outdated_environment(host) is not None:
+        raise Blocked("environment-outdated")
     return session

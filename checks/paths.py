@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.findings.access import unreadable, unreadable_file, with_modes
 from sage_doctor.findings.candidates import as_candidates, copy_commands, where_it_may_be
 from sage_doctor.findings.repairability import why_not_modes
 from sage_doctor.findings.restore import merge_commands, with_repair
+from sage_doctor.findings.volumes import is_empty, not_mounted
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
@@ -26,7 +28,10 @@ def check_path(model: Model) -> Iterator[Finding]:
     node = model.location.node
     shown = printable(str(model.path))
     evidence = {"path": str(model.path)}
-    if node.kind == "missing" and inspect_path(model.location.existing).kind in ("dangling", "loop"):
+    apart = _volume(model)
+    if apart is not None:
+        yield apart
+    elif node.kind == "missing" and inspect_path(model.location.existing).kind in ("dangling", "loop"):
         link = model.location.existing
         yield finding(
             "path-dangling-symlink",
@@ -51,7 +56,7 @@ def check_path(model: Model) -> Iterator[Finding]:
             ),
         )
     elif node.kind == "unreadable":
-        yield finding(
+        yield unreadable(model.host, model.path) or finding(
             "path-unreadable",
             f"{shown} cannot be inspected: {node.detail}",
             evidence=evidence,
@@ -71,26 +76,42 @@ def check_path(model: Model) -> Iterator[Finding]:
                 commands=(f"ls -l {shell_quote(model.path)}",),
             ),
         )
-    elif not _enterable(model):
+    else:
+        yield from _closed(model)
+
+
+def _volume(model: Model) -> Finding | None:
+    """Return the finding for a volume that is not mounted, where nothing is at the path, or an empty directory."""
+    node = model.location.node
+    if node.kind in ("missing", "dangling") or (node.kind == "directory" and is_empty(model.path)):
+        return not_mounted(model.host, model.path)
+    return None
+
+
+def _closed(model: Model) -> Iterator[Finding]:
+    """Yield the finding for a directory that cannot be listed, or a file in it that a loader reads and we cannot."""
+    found = unreadable(model.host, model.path)
+    if found is not None:
+        yield with_modes(found, model, ["."])
+    elif os.getuid() == 0 and not _enterable(model):
+        node = model.location.node
+        fix = Fix(summary="Allow reading and entering.", commands=(f"chmod u+rx {shell_quote(model.path)}",))
         yield finding(
             "path-unreadable",
-            f"{shown} has mode {node.mode:04o}: the user running sessions cannot list or enter it",
-            evidence={**evidence, "mode": f"{node.mode:04o}", "owner": node.uid},
-            fix=_opened(model),
+            f"{printable(str(model.path))} has mode {node.mode:04o}: the user running sessions cannot list or enter it",
+            evidence={"path": str(model.path), "mode": f"{node.mode:04o}", "owner": node.uid},
+            fix=fix if why_not_modes(model, ["."]) else with_repair(fix, model, "fix-modes"),
         )
+    else:
+        file = unreadable_file(model)
+        if file is not None:
+            yield file
 
 
 def _enterable(model: Model) -> bool:
     """Ask the mode bits: root may enter anything, and a session that is not root may not."""
     node = model.location.node
-    if os.getuid() == 0:
-        return bool(node.mode & 0o444) and bool(node.mode & 0o111)
-    return os.access(model.path, os.R_OK | os.X_OK)
-
-
-def _opened(model: Model) -> Fix:
-    fix = Fix(summary="Allow reading and entering.", commands=(f"chmod u+rx {shell_quote(model.path)}",))
-    return fix if why_not_modes(model, ["."]) else with_repair(fix, model, "fix-modes")
+    return bool(node.mode & 0o444) and bool(node.mode & 0o111)
 
 
 def _missing(model: Model) -> Finding:

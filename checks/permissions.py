@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.findings.access import unreadable, with_modes
 from sage_doctor.findings.repairability import why_not_modes
 from sage_doctor.findings.restore import with_repair
 from sage_doctor.subjects.model import Model
@@ -21,17 +23,21 @@ def check_weights_readable(model: Model) -> Iterator[Finding]:
     files = model.weights.files if model.kind != "adapter" else ()
     uid = os.getuid()
     gids = frozenset(os.getgroups())
-    own = [(f.name, f.node) for f in files if f.node.kind == "file"]
+    own = [(f.name, f.node) for f in files if f.node.kind in ("file", "unreadable")]
     if model.kind == "adapter" and model.adapter_weights.name and model.adapter_weights.node is not None:
         own = [(model.adapter_weights.name, model.adapter_weights.node)]
-    closed = [n for n, node in own if not node.mode & 0o444 or (uid and not os.access(model.path / n, os.R_OK))]
+    whole = model.hub.folder if model.hub is not None else model.path
+    refusals = {n: unreadable(model.host, model.path / n, tree=whole) for n, _ in own}
+    closed = [n for n, node in own if refusals[n] is not None or not node.mode & 0o444]
     if closed:
-        yield finding(
+        # Root reads what nobody may: then there is no refusal, and the mode bits alone say so.
+        found = next(filter(None, (refusals[n] for n in closed)), None) or finding(
             "path-unreadable",
             f"the user that runs sessions cannot read {printable(closed[0])}",
-            evidence={"files": closed},
             fix=_opened(model, closed, "u+r", "Allow reading."),
         )
+        found = dataclasses.replace(found, evidence={**found.evidence, "files": closed})
+        yield with_modes(found, model, closed)
         return
     private = [n for n, node in own if node.uid != uid and not readable_by(node, uid, gids)]
     if private and not uid:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.errors import NothingSelected, UsageError
+from sage_doctor.system.mounts import why_not_written
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def run(options: argparse.Namespace) -> int:
     if inventory.is_new and not inventory.new:
         _remark(inventory)
         where = ", ".join(printable(t) for t in options.targets) or "."
-        raise NothingSelected(
-            f"no model directory at or below {where}; name the directories that hold your models: sage-doctor init DIR"
+        hint = next(filter(None, map(why_not_written, roots)), "") or (
+            "name the directories that hold your models: sage-doctor init DIR"
         )
+        raise NothingSelected(f"no model directory at or below {where}; {printable(hint)}")
     addition = added(inventory, path, old)
     if addition.is_empty:
         _remark(inventory)

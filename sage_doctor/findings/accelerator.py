@@ -105,6 +105,15 @@ DECLARATIONS = declare(
         ),
     ),
     Declaration(
+        code="accelerator-xid",
+        severity="warning",
+        title="The GPU's driver reported an error since this boot",
+        cause="NVIDIA's driver numbers its errors (Xid) and writes them into the kernel's log. Some end one program, "
+        "others leave the GPU unusable until it is reset or the machine is restarted.",
+        remediation="Do what NVIDIA's catalogue says of the number, and look whether it comes back.",
+        shows=(r"NVRM: Xid \(",),
+    ),
+    Declaration(
         code="accelerator-fallback",
         severity="error",
         title="The model would run on the CPU instead",

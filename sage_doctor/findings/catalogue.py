@@ -15,6 +15,7 @@ from sage_doctor.findings.declaration import DECLARED, Declaration
 # The files that declare codes, in the order a diagnosis goes: of two equally likely entries the earlier one is shown.
 _FAMILIES: Final = (
     "paths",
+    "volumes",
     "weights",
     "tokenizers",
     "adapters",
@@ -26,6 +27,7 @@ _FAMILIES: Final = (
     "device",
     "memory",
     "running",
+    "endings",
     "budgets",
     "merge",
     "scripts",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.accelerator import KEEP_BUILD, LOOK_AT_NODES, LOOK_AT_TORCH, NO_DEVICES, hidden
 from sage_doctor.findings.declaration import Declaration, declare
+from sage_doctor.findings.endings import crash_advice, ended_from_outside
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
@@ -145,6 +146,9 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
         "said": outcome.message,
         "output": outcome.output_tail[-_MOST_TAIL:],
     }
+    outside = ended_from_outside(host, outcome, "examining the device", evidence)
+    if outside is not None:
+        return outside
     at = STAGES.get(outcome.stage, f"in stage {printable(outcome.stage or 'start')}")
     said = printable(outcome.message, limit=500)
     if outcome.ending == "deadline":
@@ -165,7 +169,7 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
             f"the interpreter crashed {at}: {said}",
             evidence={**evidence, "signal": outcome.signal},
             fix=Fix(
-                summary="Install torch in the sessions' environment again as the vendor says.",
+                summary=crash_advice(outcome).summary,
                 commands=(f"{shell_quote(host.session.executable)} -m pip list",),
             ),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.reach import hub_out_of_reach, writable_first
 from sage_doctor.findings.restore import with_repair
 from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.report import Finding, Fix
@@ -122,6 +123,9 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
     shown = printable(hub.repo_id)
     download = f"hf download {shell_quote(hub.repo_id)}"
     evidence = {"repo_id": hub.repo_id, "revision": hub.revision, "folder": str(hub.folder)}
+    apart = hub_out_of_reach(hub, model)
+    if apart is not None:
+        return apart
     if hub.status == "not-cached":
         fix = downloaded(model, "Download it while there is a network; sessions then find it offline.", download)
         other = _in_another_cache(hub, model)
@@ -137,7 +141,7 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
             "hub-not-cached",
             f"{shown} is not in the Hugging Face cache ({printable(str(hub.folder.parent))})",
             evidence=evidence,
-            fix=fix,
+            fix=writable_first(model, hub.folder, fix),
         )
     if hub.status == "ref-missing":
         from sage_doctor.findings.repairability import why_not_ref  # noqa: PLC0415 - reads the snapshot

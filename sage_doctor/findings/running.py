@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.device import STAGES, device_finding
+from sage_doctor.findings.endings import crash_advice, ended_from_outside
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import format_bytes, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.subjects.host import Host
     from sage_doctor.subjects.model import Model
 
 TITLE = "Loading and generating"
@@ -208,14 +210,17 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
         "seconds": outcome.duration_s,
         "output": outcome.output_tail[-_MOST_TAIL:],
     }
+    doing = "loading it" if act == "load" else "generating"
     if outcome.stage in STAGES:
         # Examined once already for all models; a device may break, or fill up, between that and this load.
         broken = device_finding(model.host, session_device(model.host, model), outcome)
         if broken is not None:
             return broken
+    outside = ended_from_outside(model.host, outcome, doing, evidence)
+    if outside is not None:
+        return outside
     stage = printable(outcome.stage or "start")
     message = printable(outcome.message, limit=600, keep="\n")
-    doing = "loading it" if act == "load" else "generating"
     if outcome.ending == "deadline":
         abandoned = (
             f" Process {outcome.abandoned_pid} is stuck in the kernel and could not be killed."
@@ -238,19 +243,17 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
             "load-crashed" if act == "load" else "generate-failed",
             f"the interpreter crashed while {doing}: {message}",
             evidence={**evidence, "signal": outcome.signal},
-            fix=Fix(
-                summary="Reinstall torch and its companions in the sessions' environment as the vendor says: mixed "
-                "versions, or a package for another processor or driver, crash like this."
-            ),
+            fix=crash_advice(outcome),
         )
     if outcome.ending == "out-of-memory":
         on_device = outcome.device is not None and outcome.device.used.startswith("cuda")
         return finding(
             "load-out-of-memory",
-            f"memory ran out while {doing}: {message}",
+            f"memory ran out while {doing}{_within(model.host)}: {message}",
             evidence={**evidence, **(held_by(model.host) if on_device else {})},
             fix=Fix(
-                summary="End other processes that hold memory (a daemon may have the model loaded already), declare a "
+                summary=_raise_limit(model.host)
+                + "End other processes that hold memory (a daemon may have the model loaded already), declare a "
                 "smaller dtype, or run it on a larger machine.",
                 commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
             ),
@@ -292,3 +295,14 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
             "packages, files, configuration."
         ),
     )
+
+
+def _within(host: Host) -> str:
+    limit = host.machine.memory.limit
+    return f", within the {format_bytes(limit)} that its control group allows" if limit is not None else ""
+
+
+def _raise_limit(host: Host) -> str:
+    if host.machine.memory.limit is None:
+        return ""
+    return "Raise the limit (MemoryMax= of the unit, --memory of the container) if the machine has more. Otherwise: "

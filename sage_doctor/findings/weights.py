@@ -21,8 +21,8 @@ DECLARATIONS = declare(
         code="weights-missing",
         severity="error",
         title="The directory has no weights",
-        cause="Configuration or tokenizer are there, but no file with weights: the directory was prepared and never "
-        "filled, or version control carried everything except the large files.",
+        cause="No file with weights is in the directory: it was prepared and never filled, its disk is not mounted, "
+        "or version control carried everything except the large files.",
         remediation="Build the weights with `sage-doctor merge` if the model is a merge; otherwise copy them from a "
         "machine that has them, or download them.",
         shows=(

@@ -14,6 +14,7 @@ from sage_doctor.lock.parse import read_lock
 from sage_doctor.lock.record import record_models
 from sage_doctor.subjects.completeness import why_not_whole
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
 
@@ -58,7 +59,8 @@ def compare(
         if not why:
             whole.append(model)
         else:
-            state: DriftState = "broken" if model.found else "absent"
+            # A model whose disk is not mounted is not gone: nothing is known of it, and its entry is kept.
+            state: DriftState = "broken" if model.found else "unreadable" if why_not_written(model.path) else "absent"
             found[model.name] = Comparison(name=model.name, state=state, why=printable(why, limit=500))
     for name, now in record_models(whole, cache=cache, progress=progress).items():
         found[name] = _comparison(name, locked, now)

@@ -43,7 +43,7 @@ def _stranger(directory: Path) -> str:
         where = "" if upper == directory else f" {upper}"
         if inspect_path(upper / "adapter_config.json").kind == "file" or _is_model_config(upper / "config.json"):
             return f"it is in a model directory{where}"
-        if (upper / ".cache" / "huggingface" / "download").is_dir() or (
+        if inspect_path(upper / ".cache" / "huggingface" / "download").kind == "directory" or (
             upper.parent.name == "snapshots" and "--" in upper.parent.parent.name
         ):
             return f"it is in a download from the Hugging Face hub{where}"

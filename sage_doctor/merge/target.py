@@ -24,6 +24,7 @@ from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.merge_record import RECORD, merge_hashes
 from sage_doctor.system.atomic_write import sync_directory
+from sage_doctor.system.mounts import read_mounts, why_not_written
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import join_limited, printable
@@ -123,6 +124,9 @@ def _is_replaceable(target: Path) -> bool:
     """Return whether there is a directory at the target. Raises `MergeRefused` if it cannot be replaced."""
     shown = printable(str(target))
     node, parent = inspect_path(target), inspect_path(target.parent)
+    apart = why_not_written(target)
+    if apart:
+        raise refused(f"{shown} would be on the wrong disk", f"{printable(apart)}")
     if parent.kind != "directory":
         raise refused(
             f"{printable(str(target.parent))} is not a directory", f"mkdir it, or choose another --out than {shown}."
@@ -136,22 +140,14 @@ def _is_replaceable(target: Path) -> bool:
             f"{shown} is a mount point, which cannot be replaced in one step",
             f"Choose a directory in it: {shown}/merged.",
         )
-    mounted = [m for m in _mount_points() if m.startswith(f"{os.path.realpath(target)}/")]
+    below = f"{os.path.realpath(target)}/"
+    mounted = [m.point for m in read_mounts().mounted if m.point.startswith(below)]
     if mounted:
         raise refused(f"{join_limited(mounted)} is mounted in {shown}", "Unmount it, or choose another --out.")
     names = os.listdir(target) if os.access(target, os.R_OK | os.X_OK) else []
     if names and not any(is_model_file(n) for n in names):
         raise refused(f"{shown} contains files, but none of a model", "Choose another --out.")
     return True
-
-
-def _mount_points() -> list[str]:
-    try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return []
-    found = [line.split(b" ")[4] for line in lines if line.count(b" ") > 4]
-    return [os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), path)) for path in found]
 
 
 def _indexed(target: Path) -> frozenset[str]:

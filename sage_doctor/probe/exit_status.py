@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+from sage_doctor.probe.limits import UNLIMITED, ProcessLimits
 from sage_doctor.probe.outcome import ProbeEnding, ProbeOutcome
 from sage_doctor.probe.protocol import ANSWERS
 from sage_doctor.probe.transcript import Transcript
@@ -37,13 +38,19 @@ class ExitStatus:
     pid: int
     oom_kills: int  # counted by the kernel while the probe ran
     tail: str
+    cpu_s: float = 0.0
+    limits: ProcessLimits = UNLIMITED
 
 
 def make_outcome(transcript: Transcript, exit_status: ExitStatus) -> ProbeOutcome:
     """Return the outcome. Never raises, whatever the child sent or did."""
     number = _signal_of(exit_status)
-    ending, message = _ending(transcript, exit_status, number)
     failure = transcript.failure
+    said = exit_status.tail + (f"\n{failure.type}: {failure.message}" if failure else "")
+    overrun = exit_status.limits.overrun(number, exit_status.cpu_s, said) if not exit_status.stopped else ""
+    ending, message = _ending(transcript, exit_status, number)
+    if overrun == "address-space" and ending != "completed":
+        ending = "out-of-memory"
     where = failure.where if failure else _stack(exit_status.tail)
     facts: dict[str, Any] = {
         "failure" if event == "failed" else event.replace("-", "_"): transcript.answers.get(event) for event in ANSWERS
@@ -57,6 +64,8 @@ def make_outcome(transcript: Transcript, exit_status: ExitStatus) -> ProbeOutcom
         where=() if ending == "completed" else tuple(_PACKAGES.sub("", frame) for frame in where),
         signal=_name(number) if number and not transcript.finished and not exit_status.stopped else "",
         exit_code=exit_status.exit_code,
+        limit="" if ending == "completed" else overrun,
+        limits=exit_status.limits,
         abandoned_pid=exit_status.pid if exit_status.exit_code is None else None,
         output_tail=exit_status.tail,
         **facts,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError, system_refusal
 from sage_doctor.probe.exit_status import ExitStatus, make_outcome
+from sage_doctor.probe.limits import inherited_limits, used_by_children
 from sage_doctor.probe.outcome import ProbeOutcome
 from sage_doctor.probe.protocol import ProbeRequest
 from sage_doctor.probe.transcript import Tail, Transcript
@@ -54,7 +55,7 @@ def run_probe(
     environment. Raises `DoctorError` where the system has no means for another process, but never for anything the
     child may do; an interrupt ends the child and goes on.
     """
-    oom_kills = _oom_kills()
+    oom_kills, cpu_s = _oom_kills(), used_by_children()
     started = time.monotonic()
     try:
         child = _Child(request, python, environ, started)
@@ -82,6 +83,8 @@ def run_probe(
         stopped=stopped,
         pid=child.process.pid,
         oom_kills=max(0, _oom_kills() - oom_kills),
+        cpu_s=max(0.0, used_by_children() - cpu_s),
+        limits=inherited_limits(),
         tail=child.tail.text(),
     )
     return make_outcome(child.transcript, exit_status)

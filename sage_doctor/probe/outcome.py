@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sage_doctor.probe.degeneration import Degeneration, find_degeneration
+from sage_doctor.probe.limits import UNLIMITED, Limit, ProcessLimits
 
 ProbeEnding = Literal[
     "completed",
@@ -196,7 +197,8 @@ class ProbeOutcome:
     """How a probe ended, and all of its answers.
 
     `message` is one sentence. `stage` is the last stage announced, empty where the script never began. `where` names
-    the frames the process was in when it failed, crashed or was stopped, innermost first. All text comes from the
+    the frames the process was in when it failed, crashed or was stopped, innermost first. `limit` is the one of its
+    `limits` that ended it. All text comes from the
     child or its libraries: make it `printable` before showing it.
     """
 
@@ -220,6 +222,8 @@ class ProbeOutcome:
     where: tuple[str, ...] = ()
     signal: str = ""
     exit_code: int | None = None
+    limit: Limit = ""
+    limits: ProcessLimits = UNLIMITED
     abandoned_pid: int | None = None
     output_tail: str = ""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sage_doctor.facts.wholeness import Defect, adapter_defects, model_defects, summary
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.mounts import why_not_written
 
 
 def own_defects(model: Model) -> tuple[Defect, ...]:
@@ -19,7 +20,8 @@ def own_defects(model: Model) -> tuple[Defect, ...]:
 def why_not_whole(model: Model) -> str:
     """Return what keeps the model's own directory from being whole, empty where nothing does."""
     if not model.found:
-        return f"nothing is at {model.reference.text}"
+        apart = why_not_written(model.path)
+        return f"nothing is at {model.reference.text}" + (f": {apart}" if apart else "")
     return summary(own_defects(model))
 
 

@@ -24,6 +24,17 @@ def own_memory(host: Host, device: str) -> bool:
     return cuda and not host.machine.unified_memory
 
 
+def runs_on_cpu(host: Host, model: Model) -> bool:
+    """Return whether a session loads this model on the CPU: it must, or torch finds nothing else."""
+    device = session_device(host, model)
+    return device == "cpu" or (device == BEST and not _finds_another(host))
+
+
+def _finds_another(host: Host) -> bool:
+    kinds = host.machine.accelerators
+    return bool(kinds) and (host.session.torch_accelerator != "cpu" or "mps" in kinds)
+
+
 def _plain(device: str) -> str:
     return "cuda" if device == "cuda:0" else device
 
@@ -35,8 +46,7 @@ def devices_to_examine(host: Host, models: Iterable[Model]) -> list[str]:
     """
     used = dict.fromkeys(session_device(host, m) for m in models)
     wanted = {**({host.accelerator: None} if host.accelerator else {}), **used}
-    kinds = host.machine.accelerators
-    if BEST in wanted and (not kinds or (host.session.torch_accelerator == "cpu" and "mps" not in kinds)):
+    if BEST in wanted and not _finds_another(host):
         del wanted[BEST]
     if used:
         wanted.pop("cpu", None)

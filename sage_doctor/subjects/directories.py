@@ -15,8 +15,9 @@ from sage_doctor.readers.tree import find_model_directories, is_model_directory,
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
 from sage_doctor.system.location import locate
+from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import shell_quote
+from sage_doctor.text import printable, shell_quote
 
 
 def path_like(target: str) -> bool:
@@ -47,6 +48,9 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
         if node.kind == "missing":
             near = locate(root, home=host.home).near
             if path_like(target):
+                apart = why_not_written(root)
+                if apart:
+                    raise UsageError(f"there is nothing at {shell_quote(target)}: {printable(apart)}")
                 hint = f"; did you mean {shell_quote(str(near[0]))}?" if near else ""
                 raise UsageError(f"there is nothing at {shell_quote(target)}{hint}")
             hint = f"; did you mean {shell_quote(near[0].name)}?" if near else ""
@@ -77,7 +81,7 @@ def _model_at(path: Path, name: str, host: Host, models: Mapping[str, Model], *,
 def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
     """Return names and paths for one target: `.` for the directory itself, else those below it, relative to it."""
     tree = read_tree(root)
-    if not found_directory or (is_model_directory(tree) and not names_modules(tree)):
+    if not found_directory or tree.problem or (is_model_directory(tree) and not names_modules(tree)):
         return [(".", root)]
     return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]
 

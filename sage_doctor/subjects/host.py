@@ -14,10 +14,12 @@ from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspe
 from sage_doctor.manifest import Manifest
 from sage_doctor.readers.tree import find_model_directories
 from sage_doctor.readers.versions import read_requirement
+from sage_doctor.system.mounts import MountTable, read_mounts
 from sage_doctor.system.state_directory import state_directory
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import CachedModel
+    from sage_doctor.facts.kernel_log import KernelLog
 
 HISTORY = "history.sqlite3"  # in the state directory
 MOST_NEIGHBOURS = 200
@@ -48,6 +50,18 @@ class Host:
     def machine(self) -> MachineFacts:
         """Memory, devices and kernel as `/proc` and `/dev` state them."""
         return read_machine()
+
+    @cached_property
+    def kernel_log(self) -> KernelLog:
+        """What the kernel's log says of an NVIDIA GPU since this boot."""
+        from sage_doctor.facts.kernel_log import read_kernel_log  # noqa: PLC0415 - most machines have no such GPU
+
+        return read_kernel_log()
+
+    @cached_property
+    def mounts(self) -> MountTable:
+        """What is mounted here, and what should be."""
+        return read_mounts()
 
     @cached_property
     def hub_cache_dir(self) -> Path:

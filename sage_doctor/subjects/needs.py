@@ -6,6 +6,7 @@ beside the weights.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +16,26 @@ from sage_doctor.facts.weights import read_weights
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.subjects.completeness import own_defects
-from sage_doctor.subjects.device import own_memory, session_device
+from sage_doctor.subjects.device import own_memory, runs_on_cpu, session_device
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
 
-# What a session needs besides the weights: interpreter, libraries, activations.
+# What a session needs besides the weights: interpreter, libraries, activations. Measured with transformers 4.57 and
+# 5.23: 250 to 265 MB that no file stands behind on the CPU; an accelerator's libraries and its context take more.
+OVERHEAD_CPU_BYTES = 300_000_000
 OVERHEAD_BYTES = 700_000_000
+# Mapped weights that do not stay in memory are read from the disk again for every token; so much a disk reads in a
+# second or less, and nobody notices.
+_REREAD_UNNOTICED = 500_000_000
 _ELEMENT_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+_STORED_AS = {"float32": "F32", "float64": "F64", "bfloat16": "BF16", "float16": "F16"}
 _FLOATING = ("F64", "F32", "F16", "BF16")
 # MXFP4 packs two numbers into a byte; where its kernels are not installed they are unpacked into bfloat16.
 _MXFP4_UNPACKED = 4
+
+
+# Experts that lie in the file one by one are put together while they are loaded: those are copies.
+_ONE_BY_ONE = re.compile(r"\.experts\.\d+\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +77,35 @@ def swap_for(model: Model, *, total: bool = False) -> int:
 
 
 def memory_needed(model: Model) -> int:
-    """Return the bytes that loading this model takes at its peak: its weights, its base's, and what a session needs."""
-    return weight_bytes(model) + OVERHEAD_BYTES
+    """Return the bytes that loading this model takes at its peak: its weights, its base's, and what a session needs.
+
+    Weights that are only mapped do not count: the kernel gives their memory away whenever somebody else needs it.
+    """
+    if model.served_by is not None:  # who has it loaded already is asked before memory is tight
+        return weight_bytes(model) + OVERHEAD_BYTES
+    overhead = OVERHEAD_CPU_BYTES if runs_on_cpu(model.host, model) else OVERHEAD_BYTES
+    return weight_bytes(model) - mapped_bytes(model) + overhead
+
+
+def mapped_bytes(model: Model) -> int:
+    """Return the bytes of weights that a load maps from their files and does not copy.
+
+    safetensors are mapped; what goes to an accelerator, or is turned into another type, is copied.
+    """
+    whole = model.base.model if model.kind == "adapter" else model
+    if whole is None or whole.weights.form not in ("single", "sharded") or quantization(whole):
+        return 0
+    if not runs_on_cpu(model.host, model) or any(map(_ONE_BY_ONE.search, whole.tensors)):
+        return 0
+    declared = model.spec.dtype if model.spec is not None else "auto"
+    kept = _STORED_AS.get(_loaded_as(whole, declared))
+    return sum(t.end - t.start for t in whole.tensors.values() if kept is None or t.dtype == kept)
+
+
+def rereads(model: Model, free: int) -> int:
+    """Return the bytes of weights that do not stay in `free` bytes of memory, 0 where nobody would notice."""
+    lacking = memory_needed(model) + mapped_bytes(model) - free
+    return lacking if lacking > _REREAD_UNNOTICED else 0
 
 
 def weight_bytes(model: Model) -> int:
@@ -84,8 +122,7 @@ def weight_bytes(model: Model) -> int:
 def _full(model: Model, declared: str) -> int:
     if not model.tensors:
         return model.weights.nbytes
-    dtype = declared if declared != "auto" else model.config.dtype or "auto"
-    width = _ELEMENT_BYTES.get(dtype.removeprefix("torch."))
+    width = _ELEMENT_BYTES.get(_loaded_as(model, declared))
     method = quantization(model)
     unpacked = _MXFP4_UNPACKED if method.get("quant_method") == "mxfp4" and not _has_kernels(model) else 1
     total = 0
@@ -100,6 +137,12 @@ def _full(model: Model, declared: str) -> int:
     if not any(t.dtype not in _FLOATING for t in model.tensors.values()):
         total = int(total * _quantized_on_load(method))
     return total
+
+
+def _loaded_as(model: Model, declared: str) -> str:
+    """Return the type that weights are turned into, `auto` where they stay what they are."""
+    dtype = declared if declared != "auto" else model.config.dtype or "auto"
+    return dtype.removeprefix("torch.")
 
 
 def quantization(model: Model) -> Mapping[str, Any]:

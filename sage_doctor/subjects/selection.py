@@ -18,6 +18,7 @@ from sage_doctor.subjects.directories import from_directories, path_like, target
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.service import Service, choose_services
+from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -137,6 +138,8 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
             else "; name a model directory, let `sage-doctor init DIR` write a sage-doctor.toml, or see how it works "
             "with `sage-doctor demo`"
         )
+        apart = next(filter(None, (why_not_written(target_path(t, home, cwd)) for t in targets)), "")
+        hint = f"; {printable(apart)}" if apart else hint
         raise NothingSelected(f"no model directory at or below {where}{hint}")
     ordered = _ordered(models)
     return Selection(

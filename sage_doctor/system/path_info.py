@@ -90,6 +90,14 @@ def _absent(error: OSError) -> PathInfo:
     return PathInfo(kind="unreadable", detail=os.strerror(error.errno or 0).lower())
 
 
+def real_path(path: str | os.PathLike[str]) -> str:
+    """Return where a path leads once its links are followed, as far as that can be told. Never raises."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # ValueError: embedded NUL
+        return os.path.abspath(path)
+
+
 def _target(path: str | os.PathLike[str]) -> str:
     try:
         return os.readlink(path)

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from sage_doctor.check import Notes, spec_of
+from sage_doctor.facts.kernel_log import KernelLog
 from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.device import device_finding
@@ -24,6 +25,7 @@ from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.model_prober import DeviceProbe
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.suite_files import CHECKS
+from sage_doctor.system.mounts import MountTable
 
 # What the tests know of the sessions' interpreter, unless a case says otherwise: nothing on this machine matters.
 SESSION = InterpreterFacts(
@@ -57,6 +59,8 @@ class Bench:
     deadline_s: float | None = None
     device_outcome: ProbeOutcome | None = None
     environ: dict[str, str] = field(default_factory=dict)
+    mounts: MountTable | None = None
+    kernel_log: KernelLog = field(default_factory=KernelLog)
 
     @property
     def here(self) -> Path:
@@ -85,6 +89,9 @@ class Bench:
         # Facts are read when they are first asked for, so what is put in here is never read.
         vars(host)["session"] = self.session
         vars(host)["machine"] = self.machine(host.machine)
+        vars(host)["kernel_log"] = self.kernel_log
+        if self.mounts is not None:
+            vars(host)["mounts"] = self.mounts
         run = Run(request, selection)
         function = CHECKS_BY_NAME[check]
         spec = spec_of(function)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sage_doctor.facts.accelerator import AcceleratorSign, NvidiaDriver
+from sage_doctor.facts.kernel_log import KernelLog, Xid
 from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.probe import Failure, ProbeOutcome
@@ -241,6 +242,97 @@ def nothing_to_examine_with(bench: Bench) -> None:
 @CASES.skips("check_accelerator_works", "nothing runs on an accelerator here")
 def nothing_on_it(bench: Bench) -> None:
     write_full(bench.here)
+    bench.machine = with_devices()  # type: ignore[assignment]
+
+
+def upgraded(bench: Bench, version: str) -> None:
+    """Give the sessions' environment packages that were installed for Python 3.10."""
+    write_full(bench.here)
+    venv = bench.root / "venv"
+    for name in ("torch-2.9.0", "transformers-5.0.0", "pip-24.0"):
+        (venv / f"lib/python3.10/site-packages/{name}.dist-info").mkdir(parents=True)
+    (venv / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.10.12\n")
+    python = str(venv / "bin/python")
+    bench.session = InterpreterFacts(executable=python, version=version, prefix=str(venv))
+
+
+@CASES.finds("check_interpreter", "environment-outdated", "torch, transformers are installed for Python 3.10")
+@CASES.skips("check_packages", "blocked by environment-outdated")
+def python_of_another_minor_version(bench: Bench) -> None:
+    upgraded(bench, "3.12.3")
+
+
+@CASES.passes("check_interpreter")
+def python_of_another_patch_version(bench: Bench) -> None:
+    upgraded(bench, "3.10.17")
+
+
+@CASES.passes("check_interpreter")
+def leftovers_of_an_older_python(bench: Bench) -> None:
+    upgraded(bench, "3.12.3")
+    bench.session = replace(bench.session, packages=SESSION.packages)
+
+
+@CASES.finds("check_interpreter", "interpreter-missing", "the environment was made with Python 3.10.12")
+def python_that_was_removed(bench: Bench) -> None:
+    upgraded(bench, "3.12.3")
+    bench.session = InterpreterFacts(executable=bench.session.executable, problem="missing", detail="a link to nothing")
+
+
+def reported(bench: Bench, *numbers: int, text: str = "") -> None:
+    on_cuda(bench, CUDA, module="580.00", library="580.00")
+    xids = tuple(Xid(number=n, device="0000:01:00", text=text) for n in numbers)
+    bench.kernel_log = KernelLog(xids=xids)
+
+
+@CASES.passes("check_kernel_log")
+def no_xid(bench: Bench) -> None:
+    reported(bench)
+
+
+@CASES.finds("check_kernel_log", "accelerator-xid", "Xid 79 of the GPU at 0000:01:00: GPU has fallen off the bus; also")
+def fallen_off_the_bus(bench: Bench) -> None:
+    reported(bench, 31, 79)
+
+
+@CASES.finds("check_kernel_log", "accelerator-xid", "Xid 119 2 times", severity="warning")
+def timed_out(bench: Bench) -> None:
+    reported(bench, 119, 13, 119)
+
+
+@CASES.finds("check_kernel_log", "accelerator-xid", "GPU Reset Required")
+def reset_required(bench: Bench) -> None:
+    reported(bench, 154, text="GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)")
+
+
+@CASES.finds("check_kernel_log", "accelerator-xid", "page fault", severity="info")
+def a_fault_of_a_program(bench: Bench) -> None:
+    reported(bench, 31)
+
+
+@CASES.finds("check_kernel_log", "accelerator-xid", "not in this copy of NVIDIA's catalogue", severity="warning")
+def an_xid_that_is_new(bench: Bench) -> None:
+    reported(bench, 9999)
+
+
+@CASES.passes("check_kernel_log")
+def recovered(bench: Bench) -> None:
+    reported(bench, 119)
+    back = Xid(
+        number=154, device="0000:01:00", text="GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"
+    )
+    bench.kernel_log = KernelLog(xids=(*bench.kernel_log.xids, back))
+
+
+@CASES.skips("check_kernel_log", "the kernel's log cannot be read by this user (operation not permitted)")
+def a_log_that_is_closed(bench: Bench) -> None:
+    reported(bench)
+    bench.kernel_log = KernelLog(problem="operation not permitted")
+
+
+@CASES.skips("check_kernel_log", "no NVIDIA driver is in use here")
+def no_nvidia(bench: Bench) -> None:
+    reported(bench, 79)
     bench.machine = with_devices()  # type: ignore[assignment]
 
 

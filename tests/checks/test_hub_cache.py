@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sage_doctor.system.mounts import DeclaredMount, Mount, MountTable
 from tests.model_directories import MODEL, write_cached, write_full
 
 from .cases import Bench, Case, Cases
@@ -78,6 +79,27 @@ def files_that_no_session_needs(bench: Bench) -> None:
 @CASES.finds("check_hub_blobs", "hub-incomplete-download", "2 bytes", severity="warning")
 def download_cut_off(bench: Bench) -> None:
     (cached(bench).parents[1] / "blobs" / ("e" * 64 + ".incomplete")).write_bytes(b"ab")
+
+
+@CASES.finds("check_hub", "volume-not-mounted", "models--org--name is on")
+def a_cache_on_a_disk_that_is_not_mounted(bench: Bench) -> None:
+    bench.environ["HF_HOME"] = str(bench.root / "disk/hf")
+    (bench.root / "disk").mkdir()
+    bench.manifest(MANIFEST, "m")
+    declared = DeclaredMount(point=str(bench.root / "disk"), source="/dev/null", told_by="/etc/fstab")
+    bench.mounts = MountTable(mounted=(Mount(point="/", kind="ext4", source="x"),), declared=(declared,))
+
+
+@CASES.finds("check_hub", "volume-failed", "input/output error")
+def a_ref_that_cannot_be_read(bench: Bench) -> None:
+    ref = cached(bench).parents[1] / "refs/main"
+    ref.unlink()
+    ref.symlink_to("/proc/self/mem")  # its first page is nobody's: EIO
+
+
+@CASES.finds("check_hub", "path-unreadable", "config.json has mode 0000")
+def a_file_that_nobody_may_read(bench: Bench) -> None:
+    (cached(bench) / "config.json").chmod(0o000)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

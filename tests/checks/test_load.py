@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sage_doctor.probe import Adapter, Failure, KeyList, Keys, ProbeOutcome, ShapeMismatch, Stage
+from sage_doctor.probe.limits import ProcessLimits
 from tests.model_directories import WEIGHTS, edit_json, write_adapter, write_full
 
 from .cases import SESSION, Bench, Case, Cases
@@ -69,6 +70,43 @@ def hung_in_the_kernel(bench: Bench) -> None:
 @CASES.finds("check_loads", "load-crashed", "crashed while loading")
 def crashed(bench: Bench) -> None:
     ended(bench, "signal", signal="SIGSEGV")
+
+
+@CASES.finds("check_loads", "load-killed", "ended from outside with SIGTERM while loading it, in stage load")
+def stopped_by_somebody(bench: Bench) -> None:
+    ended(bench, "signal", signal="SIGTERM")
+
+
+@CASES.finds("check_loads", "load-killed", "its CPU time is limited to 60 s (ulimit -t)")
+def out_of_cpu_time(bench: Bench) -> None:
+    ended(bench, "signal", signal="SIGKILL", limit="cpu-time", limits=ProcessLimits(cpu_s=60))
+
+
+@CASES.finds("check_loads", "load-out-of-memory", "limited to 1.0 GB here (ulimit -v 1000000)")
+def out_of_address_space(bench: Bench) -> None:
+    ended(bench, "out-of-memory", limit="address-space", limits=ProcessLimits(address_space=1_024_000_000))
+
+
+@CASES.finds("check_loads", "load-out-of-memory", "within the 2.0 GB that its control group allows")
+def out_of_a_control_group(bench: Bench) -> None:
+    ended(bench, "out-of-memory")
+    bench.machine = lambda facts: replace(facts, memory=replace(facts.memory, limit=2_000_000_000))
+
+
+@CASES.finds("check_loads", "library-not-found", "libsage-none.so.7 is not found while loading it, and it is in none")
+def a_library_that_is_nowhere(bench: Bench) -> None:
+    ended(bench, "import-error")
+    text = "libsage-none.so.7: cannot open shared object file: No such file or directory"
+    bench.outcome = replace(bench.outcome or COMPLETED, message=f"cannot import torch: ImportError: {text}")
+
+
+@CASES.finds("check_loads", "library-not-found", "which only the login shell's LD_LIBRARY_PATH names (")
+def a_library_that_only_a_login_finds(bench: Bench) -> None:
+    a_library_that_is_nowhere(bench)
+    place = bench.root / "home/cuda/lib64"
+    place.mkdir(parents=True)
+    (place / "libsage-none.so.7").touch()
+    (bench.root / "home/.bashrc").write_text("# x\nexport LD_LIBRARY_PATH=$HOME/cuda/lib64:$LD_LIBRARY_PATH\n")
 
 
 @CASES.finds("check_loads", "load-out-of-memory", "memory ran out while loading")

@@ -1,5 +1,6 @@
 """Whether the machine has the memory that loading a model takes."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from sage_doctor.facts.accelerator import AcceleratorSign
 from sage_doctor.facts.machine import MachineFacts, disk_free
 from sage_doctor.probe import ProbeOutcome
 from sage_doctor.system.memory import HostMemory
-from tests.model_directories import WEIGHTS, write_adapter, write_full, write_tensors
+from tests.model_directories import MODEL, WEIGHTS, edit_json, write_adapter, write_full, write_tensors
 from tests.services.running import base
 
 from .cases import SESSION, Bench, Case, Cases
@@ -38,7 +39,7 @@ def enough(bench: Bench) -> None:
 @CASES.passes("check_memory_free")
 def enough_with_swap(bench: Bench) -> None:
     write_full(bench.here)
-    bench.machine = with_memory(memory(8_000_000_000, 400_000_000, swap=1_000_000_000))
+    bench.machine = with_memory(memory(8_000_000_000, 200_000_000, swap=1_000_000_000))
 
 
 @CASES.skips("check_memory", "does not report")
@@ -48,22 +49,22 @@ def unknown(bench: Bench) -> None:
     bench.machine = with_memory(memory(None, None))
 
 
-@CASES.finds("check_memory", "memory-insufficient", "this machine has 500.0 MB")
+@CASES.finds("check_memory", "memory-insufficient", "this machine has 250.0 MB")
 def too_small(bench: Bench) -> None:
     write_full(bench.here)
-    bench.machine = with_memory(memory(500_000_000, 400_000_000))
+    bench.machine = with_memory(memory(250_000_000, 200_000_000))
 
 
-@CASES.finds("check_memory_free", "memory-insufficient", "400.0 MB are free now")
+@CASES.finds("check_memory_free", "memory-insufficient", "200.0 MB are free now")
 def taken(bench: Bench) -> None:
     write_full(bench.here)
-    bench.machine = with_memory(memory(8_000_000_000, 400_000_000))
+    bench.machine = with_memory(memory(8_000_000_000, 200_000_000))
 
 
 @CASES.finds("check_memory", "memory-insufficient", "it will be very slow", severity="warning")
 def with_swap_only(bench: Bench) -> None:
     write_full(bench.here)
-    bench.machine = with_memory(memory(500_000_000, 400_000_000, swap=4_000_000_000))
+    bench.machine = with_memory(memory(250_000_000, 200_000_000, swap=4_000_000_000))
 
 
 @CASES.finds("check_memory_free", "memory-insufficient", "400.0 MB are free now")
@@ -158,6 +159,58 @@ def no_room_for_a_merge(bench: Bench) -> None:
     os.truncate(bench.root / "base" / "model.safetensors", 2 * disk_free(bench.root))  # sparse: it takes no room
 
 
+def of_size(
+    bench: Bench, gigabytes: float, *, stored: str = "BF16", dtype: str = "bfloat16", name: str = "model"
+) -> None:
+    """Write a model whose header speaks of that much, on a machine that has 8 GB; the file is a hole."""
+    write_full(bench.here)
+    edit_json(bench.here / "config.json", dtype=dtype)
+    length = int(gigabytes * 1e9)
+    header = {f"{name}.weight": {"dtype": stored, "shape": [length // 2], "data_offsets": [0, length]}}
+    raw = json.dumps(header).encode()
+    with open(bench.here / MODEL, "wb") as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        file.truncate(8 + len(raw) + length)
+    bench.machine = with_memory(memory(8_000_000_000, 1_000_000_000))
+
+
+@CASES.passes("check_memory")
+@CASES.passes("check_memory_free")
+def mapped_and_more_than_is_free_now(bench: Bench) -> None:
+    of_size(bench, 2.0)
+
+
+@CASES.finds("check_memory", "memory-insufficient", "read from the disk again for every token", severity="warning")
+@CASES.passes("check_memory_free")
+def mapped_and_more_than_there_is(bench: Bench) -> None:
+    of_size(bench, 9.0)
+
+
+@CASES.finds("check_memory_free", "memory-insufficient", "needs about 4.3 GB, and 1.0 GB are free now")
+def turned_into_another_type(bench: Bench) -> None:
+    of_size(bench, 2.0, dtype="float32")
+
+
+@CASES.finds("check_memory_free", "memory-insufficient", "needs about 2.3 GB, and 1.0 GB are free now")
+def experts_that_are_put_together(bench: Bench) -> None:
+    of_size(bench, 2.0, name="model.layers.0.mlp.experts.3.up_proj")
+
+
+@CASES.finds("check_memory_free", "memory-insufficient", "needs about 2.7 GB, and 1.0 GB are free now")
+def copied_to_an_accelerator_that_shares_the_memory(bench: Bench) -> None:
+    of_size(bench, 2.0)
+    bench.manifest('accelerator = "mps"\n[models.m]\nkind = "full"\npath = "here"\n', "m")
+    mps = AcceleratorSign(kind="mps", source="Apple silicon", is_device=True)
+    shared = memory(8_000_000_000, 1_000_000_000)
+    bench.machine = lambda facts: replace(facts, memory=shared, accelerator_signs=(mps,))
+
+
+@CASES.finds("check_memory", "memory-insufficient", "the control group it runs in allows 250.0 MB")
+def too_small_a_control_group(bench: Bench) -> None:
+    write_full(bench.here)
+    bench.machine = with_memory(replace(memory(8_000_000_000, 4_000_000_000), limit=250_000_000))
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)
@@ -166,9 +219,13 @@ def test_case(case: Case, tmp_path: Path) -> None:
 def test_a_declared_dtype_counts_not_the_stored_one(tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
     write_tensors(write_full(bench.here) / "model.safetensors", {**WEIGHTS, "lm_head.weight": (25_000, 1_000)})
-    bench.machine = with_memory(memory(775_000_000, 700_000_000))
+    bench.machine = with_memory(memory(345_000_000, 340_000_000))
     bench.manifest('[models.m]\nkind = "full"\npath = "here"\n', "m")
-    assert [f.code for f in bench.run("check_memory").findings] == ["memory-insufficient"]
+    assert bench.run("check_memory").result.status == "pass"  # mapped as it is stored
+    for dtype, codes in (("bfloat16", 1), ("float32", 0)):  # 50 MB of copies, and none
+        bench.manifest(f'[models.m]\nkind = "full"\npath = "here"\ndtype = "{dtype}"\n', "m")
+        assert [f.code for f in bench.run("check_memory").findings] == ["memory-insufficient"] * codes
+    bench.machine = with_memory(memory(355_000_000, 340_000_000))
     bench.manifest('[models.m]\nkind = "full"\npath = "here"\ndtype = "bfloat16"\n', "m")
     assert bench.run("check_memory").result.status == "pass"
 

@@ -1,10 +1,15 @@
 """Whether the user that runs sessions may read the weight files."""
 
+import json
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sage_doctor.findings.access import unreadable, unreadable_file
+from sage_doctor.subjects.selection import Request, select
 from tests.model_directories import ADAPTER, MODEL, write_adapter, write_full
 
 from .cases import Bench, Case, Cases
@@ -50,3 +55,68 @@ if os.getuid() == 0:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(
+    "closed, command",
+    [
+        ("all", "sudo chmod -R o+rX {model}"),
+        ("config.json", "sudo chmod -R o+rX {model}"),
+        ("own config.json", "chmod -R u+rX {model}"),
+        ("group config.json", "sudo chmod -R g+rX {model}"),
+        ("foreign config.json", "sudo chown -R nobody: {model}/config.json"),
+        ("parent", "sudo chmod o+x {parent}"),
+    ],
+)
+def test_the_printed_command_lets_the_user_in(
+    tmp_path: Path, closed: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: None)  # setfacl is not on every machine
+    for part in (tmp_path, *tmp_path.parents):
+        if part != Path("/"):
+            part.chmod(part.stat().st_mode | 0o011)
+    model = write_full(tmp_path / "share" / "m")
+    who, _, name = closed.rpartition(" ")
+    file = model / name
+    if closed == "all":
+        for path in model.iterdir():
+            path.chmod(0o600)
+    elif closed == "parent":
+        model.parent.chmod(0o700)
+    else:
+        owner, group = {"own": (NOBODY, NOBODY), "group": (0, NOBODY)}.get(who, (0, 0))
+        os.chown(file, owner, group)
+        file.chmod(0o000 if who == "own" else 0o600)
+        if who in ("own", "foreign"):
+            os.chown(model, NOBODY, NOBODY)
+    expected = command.format(model=model, parent=model.parent)
+    found = _told_to_nobody(model)
+    assert found is not None
+    assert found["code"] == "path-unreadable"
+    assert expected in found["commands"]
+    for line in found["commands"]:
+        if not line.startswith("sage-doctor "):
+            subprocess.run(line.removeprefix("sudo "), shell=True, check=True)
+    assert _told_to_nobody(model) is None
+
+
+def _told_to_nobody(model: Path) -> dict[str, Any] | None:
+    """Return the code and the commands of the first finding that the user nobody gets for a directory, or None."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        selection = select(Request(targets=(str(model),), level="static", cwd="/"), {"HOME": "/nonexistent"})
+        (subject,) = selection.models
+        found = unreadable(subject.host, subject.path) or unreadable_file(subject)
+        told = {"code": found.code, "commands": found.fix.commands} if found is not None else None
+        os.write(write, json.dumps(told).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said: dict[str, Any] | None = json.loads(pipe.read())
+    return said

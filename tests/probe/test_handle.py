@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from sage_doctor.probe import ProbeOutcome, ProbeRequest, run_probe
 from sage_doctor.probe.handle import environment
+from sage_doctor.probe.limits import ProcessLimits
 from sage_doctor.probe.transcript import TAIL_BYTES
 
 REQUEST = ProbeRequest(level="load", kind="full", path="/nowhere")
@@ -272,3 +274,39 @@ def test_the_child_does_not_outlive_its_parent(tmp_path: Path, number: int, behi
         _, printed = parent.communicate(timeout=60)
     assert gone(int(note.read_text()))
     assert (b"KeyboardInterrupt" in printed) == (number == signal.SIGINT)
+
+
+def limited(kind: int, value: int, tmp_path: Path, torch: str) -> ProbeOutcome:
+    """Probe under a limit that the child inherits."""
+    old = resource.getrlimit(kind)
+    resource.setrlimit(kind, (value, old[1]))
+    try:
+        return probe(tmp_path, torch)
+    finally:
+        resource.setrlimit(kind, old)
+
+
+def test_a_limit_of_address_space_is_named(tmp_path: Path) -> None:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    outcome = limited(resource.RLIMIT_AS, used + (1 << 30), tmp_path, "x = bytearray(1 << 34)\n")
+    assert (outcome.ending, outcome.limit) == ("out-of-memory", "address-space")
+    assert outcome.limits.address_space == used + (1 << 30)
+
+
+def test_a_limit_of_cpu_time_is_named(tmp_path: Path) -> None:
+    outcome = probe(tmp_path, "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass\n")
+    assert (outcome.ending, outcome.signal, outcome.limit) == ("signal", "SIGXCPU", "cpu-time")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGHUP"])
+def test_a_signal_from_outside_is_no_limit(tmp_path: Path, name: str) -> None:
+    outcome = probe(tmp_path, f"import os, signal\nos.kill(os.getpid(), signal.{name})\n")
+    assert (outcome.ending, outcome.signal, outcome.limit) == ("signal", name, "")
+
+
+@pytest.mark.parametrize(
+    "number, cpu_s, limit",
+    [(signal.SIGKILL, 60.1, "cpu-time"), (signal.SIGKILL, 3.0, ""), (signal.SIGXCPU, 3.0, "cpu-time"), (0, 60.0, "")],
+)
+def test_a_hard_limit_kills_without_a_word(number: int, cpu_s: float, limit: str) -> None:
+    assert ProcessLimits(cpu_s=60).overrun(number, cpu_s, "") == limit

@@ -10,8 +10,9 @@ from sage_doctor.repairs.backup import unused_name
 from sage_doctor.repairs.hub_download import IGNORED, download, endpoint, interpreter
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.seen import see
-from sage_doctor.text import shell_quote
+from sage_doctor.text import printable, shell_quote
 
 CODES = (
     "hub-not-cached",
@@ -28,6 +29,9 @@ def plan_download(context: RepairContext) -> Plan:
     """Downloads a repository of the Hugging Face hub into the cache; cached files are kept."""
     finding, model = context.finding, context.model
     repo, revision, cache, folder = _repository(model)
+    apart = why_not_written(cache)
+    if apart:
+        raise RepairRefused(f"it would be written to the wrong disk: {printable(apart)}")
     seen = see(folder)
     kept = unused_name(model.host, "undo", "download-{}.sh")
     python = interpreter(model)

@@ -49,6 +49,8 @@ def plan_fix_modes(context: RepairContext) -> Plan:
         raise RepairRefused(f"{reason}. Check it with `ls -l` and change the mode by hand.")
     added = OTHERS if finding.code == "weights-private-mode" else OWNER
     changes = [change for one in seen for change in _changes(one, added)]
+    if all(c.old == c.new for c in changes):
+        raise RepairRefused("the owner may read it already: it takes another owner, group or access list.")
     return Plan(
         repair="fix-modes",
         subject=finding.subject,

@@ -1,0 +1,152 @@
+"""What ended a probe that is no fault of the model: a limit, a signal from outside, a library that is not found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sage_doctor.findings.declaration import Declaration, declare
+from sage_doctor.findings.making import finding
+from sage_doctor.report import Finding, Fix
+from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.subjects.host import Host
+
+TITLE = "How a load was ended"
+DECLARATIONS = declare(
+    Declaration(
+        code="load-killed",
+        severity="error",
+        title="Something outside ended the process that loads the model",
+        cause="The process did not crash: a limit, a service manager, a memory daemon or a person ended it.",
+        remediation="Find out what ended it, and raise its limit or let it alone. The model and the packages need no "
+        "repair.",
+        shows=(r"CPU time limit exceeded", r"^Terminated\s*$", r"^Hangup\s*$"),
+    ),
+    Declaration(
+        code="library-not-found",
+        severity="error",
+        title="A shared library is not found by the session",
+        cause="The loader looks into its own directories and those of LD_LIBRARY_PATH. What a login shell sets "
+        "there, a unit, a cron job or a container does not have.",
+        remediation="Name the library's directory to the loader (`/etc/ld.so.conf.d`, `ldconfig`), or set "
+        "LD_LIBRARY_PATH where the session is started.",
+        shows=(r"lib[\w.+-]+\.so[.\d]*: cannot open shared object file: No such file or directory",),
+    ),
+)
+
+_LIBRARY = re.compile(r"(?P<name>lib[\w.+-]+\.so(?:\.[\w.]+)?): cannot open shared object file")
+# No fault of a program's own raises these: somebody sends them.
+_SENT = frozenset({"SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGXFSZ"})
+_CRASHES: Mapping[str, str] = {
+    "SIGILL": "A package was built for another processor: install torch and its companions in the sessions' "
+    "environment again, in the build for this one.",
+    "SIGBUS": "A file that was mapped became shorter or could not be read while it was used: look for a disk that is "
+    "full or failing, and for a program that rewrites the weights.",
+    "SIGSYS": "A sandbox forbids a system call (seccomp; SystemCallFilter= of a unit): allow it, or start the session "
+    "outside.",
+}
+_CRASH = (
+    "Reinstall torch and its companions in the sessions' environment as the vendor says: mixed versions, or a package "
+    "for another driver, crash like this."
+)
+
+
+def ended_from_outside(host: Host, outcome: ProbeOutcome, doing: str, evidence: Mapping[str, Any]) -> Finding | None:
+    """Return the finding for a probe that a limit or a signal ended, or a library that is missing; else None."""
+    stage = printable(outcome.stage or "start")
+    if outcome.limit == "cpu-time":
+        limit = f"{outcome.limits.cpu_s} s" if outcome.limits.cpu_s is not None else "the limit"
+        return finding(
+            "load-killed",
+            f"it was ended while {doing}, in stage {stage}: its CPU time is limited to {limit} (ulimit -t)",
+            evidence={**evidence, "limit": "RLIMIT_CPU", "limit_s": outcome.limits.cpu_s},
+            fix=Fix(
+                summary="Raise the limit where the session is started: `ulimit -t unlimited` in its shell, LimitCPU= "
+                "of its unit, or `cpu` in /etc/security/limits.conf.",
+                commands=("ulimit -t", "ulimit -Ht"),
+            ),
+        )
+    if outcome.limit == "address-space":
+        return _address_space(outcome, doing, evidence)
+    if outcome.ending == "signal" and outcome.signal in _SENT:
+        return finding(
+            "load-killed",
+            f"it was ended from outside with {outcome.signal} while {doing}, in stage {stage}",
+            evidence={**evidence, "signal": outcome.signal},
+            fix=Fix(
+                summary="See who ended it: a service manager or scheduler that stops the job, a daemon that frees "
+                "memory (earlyoom, systemd-oomd), or a person. Then check again.",
+                commands=("journalctl -b -n 200 --no-pager | grep -iE 'oom|kill|stopp'", "dmesg | tail -n 20"),
+            ),
+        )
+    return _library(host, outcome, doing, evidence)
+
+
+def crash_advice(outcome: ProbeOutcome) -> Fix:
+    """Return what to do about a crash in native code, by its signal."""
+    return Fix(summary=_CRASHES.get(outcome.signal, _CRASH))
+
+
+def _address_space(outcome: ProbeOutcome, doing: str, evidence: Mapping[str, Any]) -> Finding:
+    limit = outcome.limits.address_space or 0
+    return finding(
+        "load-out-of-memory",
+        f"memory was refused while {doing}: the address space of a process is limited to {format_bytes(limit)} here "
+        f"(ulimit -v {limit // 1024}): {printable(outcome.message, limit=300)}",
+        evidence={**evidence, "limit": "RLIMIT_AS", "limit_bytes": limit},
+        fix=Fix(
+            summary="Raise the limit where the session is started: `ulimit -v unlimited` in its shell, LimitAS= of its "
+            "unit, or `as` in /etc/security/limits.conf. Mapped weights and libraries count in full, whatever memory "
+            "they take.",
+            commands=("ulimit -v", "ulimit -Hv"),
+        ),
+    )
+
+
+def _library(host: Host, outcome: ProbeOutcome, doing: str, evidence: Mapping[str, Any]) -> Finding | None:
+    said = outcome.message if outcome.failure is None else f"{outcome.message}\n{outcome.failure.message}"
+    match = _LIBRARY.search(said)
+    if match is None:
+        return None
+    from sage_doctor.facts.shared_libraries import find_library  # noqa: PLC0415 - only after a failure
+
+    name = match["name"]
+    places = find_library(name, home=host.home, near=host.session.site_packages)
+    evidence = {**evidence, "library": name, "found": [str(p.directory) for p in places]}
+    what = f"{printable(name, limit=100)} is not found while {doing}"
+    if not places:
+        return finding(
+            "library-not-found",
+            f"{what}, and it is in none of the directories where such libraries are installed",
+            evidence=evidence,
+            fix=Fix(
+                summary="Install what it belongs to, in the version that the number after .so names, or a build of the "
+                "package that does not need it.",
+                commands=(f"ldconfig -p | grep {shell_quote(name.partition('.so')[0])}",),
+            ),
+        )
+    first = places[0]
+    where = shell_quote(first.directory)
+    who = (
+        f"which only the login shell's LD_LIBRARY_PATH names ({printable(first.named_by)})"
+        if first.named_by
+        else "where the loader does not look"
+    )
+    more = f"; also in {join_limited([printable(str(p.directory)) for p in places[1:]])}" if places[1:] else ""
+    return finding(
+        "library-not-found",
+        f"{what}: it is in {printable(str(first.directory))}, {who}{more}",
+        evidence={**evidence, "named_by": first.named_by},
+        fix=Fix(
+            summary="Name the directory to the loader for good, or set LD_LIBRARY_PATH where the session is started "
+            "(Environment= of its unit, the crontab, the container).",
+            commands=(
+                f"echo {where} | sudo tee /etc/ld.so.conf.d/{shell_quote(first.directory.name + '-local.conf')}",
+                "sudo ldconfig",
+            ),
+        ),
+    )
