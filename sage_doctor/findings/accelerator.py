@@ -111,7 +111,7 @@ DECLARATIONS = declare(
         cause="NVIDIA's driver numbers its errors (Xid) and writes them into the kernel's log. Some end one program, "
         "others leave the GPU unusable until it is reset or the machine is restarted.",
         remediation="Do what NVIDIA's catalogue says of the number, and look whether it comes back.",
-        shows=(r"NVRM: Xid \(",),
+        may_show=(r"NVRM: Xid \(",),
     ),
     Declaration(
         code="accelerator-fallback",

@@ -26,16 +26,6 @@ DECLARATIONS = declare(
         "repair.",
         shows=(r"CPU time limit exceeded", r"^Terminated\s*$", r"^Hangup\s*$"),
     ),
-    Declaration(
-        code="library-not-found",
-        severity="error",
-        title="A shared library is not found by the session",
-        cause="The loader looks into its own directories and those of LD_LIBRARY_PATH. What a login shell sets "
-        "there, a unit, a cron job or a container does not have.",
-        remediation="Name the library's directory to the loader (`/etc/ld.so.conf.d`, `ldconfig`), or set "
-        "LD_LIBRARY_PATH where the session is started.",
-        shows=(r"lib[\w.+-]+\.so[.\d]*: cannot open shared object file: No such file or directory",),
-    ),
 )
 
 _LIBRARY = re.compile(r"(?P<name>lib[\w.+-]+\.so(?:\.[\w.]+)?): cannot open shared object file")
@@ -120,7 +110,7 @@ def _library(host: Host, outcome: ProbeOutcome, doing: str, evidence: Mapping[st
     what = f"{printable(name, limit=100)} is not found while {doing}"
     if not places:
         return finding(
-            "library-not-found",
+            "library-unloadable",
             f"{what}, and it is in none of the directories where such libraries are installed",
             evidence=evidence,
             fix=Fix(
@@ -138,7 +128,7 @@ def _library(host: Host, outcome: ProbeOutcome, doing: str, evidence: Mapping[st
     )
     more = f"; also in {join_limited([printable(str(p.directory)) for p in places[1:]])}" if places[1:] else ""
     return finding(
-        "library-not-found",
+        "library-unloadable",
         f"{what}: it is in {printable(str(first.directory))}, {who}{more}",
         evidence={**evidence, "named_by": first.named_by},
         fix=Fix(
@@ -150,3 +140,16 @@ def _library(host: Host, outcome: ProbeOutcome, doing: str, evidence: Mapping[st
             ),
         ),
     )
+
+
+def within_group(host: Host) -> str:
+    """Return the words for the limit of the control group, empty where there is none."""
+    limit = host.machine.memory.limit
+    return f", within the {format_bytes(limit)} that its control group allows" if limit is not None else ""
+
+
+def raise_group_limit(host: Host) -> str:
+    """Return the sentence that says how such a limit is raised, empty where there is none."""
+    if host.machine.memory.limit is None:
+        return ""
+    return "Raise the limit (MemoryMax= of the unit, --memory of the container) if the machine has more. Otherwise: "

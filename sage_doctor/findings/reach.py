@@ -1,4 +1,4 @@
-"""What is not known of a model because its place is out of reach: a disk that is not mounted, a user who is kept out."""
+"""What is not known of a model since its place is out of reach: a disk that is not mounted, a user who is kept out."""
 
 from __future__ import annotations
 

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.device import STAGES, device_finding
-from sage_doctor.findings.endings import crash_advice, ended_from_outside
+from sage_doctor.findings.endings import crash_advice, ended_from_outside, raise_group_limit, within_group
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
-from sage_doctor.text import format_bytes, printable, shell_quote
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe import ProbeOutcome
-    from sage_doctor.subjects.host import Host
     from sage_doctor.subjects.model import Model
 
 TITLE = "Loading and generating"
@@ -249,10 +248,10 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
         on_device = outcome.device is not None and outcome.device.used.startswith("cuda")
         return finding(
             "load-out-of-memory",
-            f"memory ran out while {doing}{_within(model.host)}: {message}",
+            f"memory ran out while {doing}{within_group(model.host)}: {message}",
             evidence={**evidence, **(held_by(model.host) if on_device else {})},
             fix=Fix(
-                summary=_raise_limit(model.host)
+                summary=raise_group_limit(model.host)
                 + "End other processes that hold memory (a daemon may have the model loaded already), declare a "
                 "smaller dtype, or run it on a larger machine.",
                 commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
@@ -295,14 +294,3 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
             "packages, files, configuration."
         ),
     )
-
-
-def _within(host: Host) -> str:
-    limit = host.machine.memory.limit
-    return f", within the {format_bytes(limit)} that its control group allows" if limit is not None else ""
-
-
-def _raise_limit(host: Host) -> str:
-    if host.machine.memory.limit is None:
-        return ""
-    return "Raise the limit (MemoryMax= of the unit, --memory of the container) if the machine has more. Otherwise: "

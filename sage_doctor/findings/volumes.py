@@ -31,23 +31,6 @@ DECLARATIONS = declare(
         remediation="Mount it, then check again. Download, copy and merge nothing into the empty mount point.",
         may_show=(r"mount: .{1,200}?: (special device .{1,200}? does not exist|can't find in /etc/fstab)",),
     ),
-    Declaration(
-        code="volume-failed",
-        severity="error",
-        title="The file system under the path does not answer as it should",
-        cause="The system could not ask the disk, file server or program behind this mount, so nothing is known of "
-        "the files on it. Permissions have nothing to do with it.",
-        remediation="Mount it again; for input/output errors of a disk, look at the kernel's log and the disk's own "
-        "(`smartctl`), and copy what can still be read.",
-        shows=(
-            r"Stale (NFS )?file handle",
-            r"Transport endpoint is not connected",
-            r"\[Errno 5\] Input/output error",
-            r"Structure needs cleaning",
-            r"\[Errno 112\] Host is down",
-        ),
-        may_show=(r"Input/output error",),
-    ),
 )
 
 # Where desktops and people mount disks that no table names: at most one or two directories below these.
@@ -202,7 +185,7 @@ def failed(host: Host, path: Path, obstacle: Obstacle) -> Finding:
         on = f" ({over.kind}, {printable(over.source, limit=120)}, mounted at {printable(over.point)})"
     at = "" if obstacle.path == path else f" at {printable(str(obstacle.path))}"
     return finding(
-        "volume-failed",
+        "filesystem-failed",
         f"{printable(str(path))} cannot be read: {obstacle.says}{at}{on}",
         evidence=evidence,
         fix=_failed_fix(host, obstacle.number, over),

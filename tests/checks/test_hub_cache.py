@@ -90,7 +90,7 @@ def a_cache_on_a_disk_that_is_not_mounted(bench: Bench) -> None:
     bench.mounts = MountTable(mounted=(Mount(point="/", kind="ext4", source="x"),), declared=(declared,))
 
 
-@CASES.finds("check_hub", "volume-failed", "input/output error")
+@CASES.finds("check_hub", "filesystem-failed", "input/output error")
 def a_ref_that_cannot_be_read(bench: Bench) -> None:
     ref = cached(bench).parents[1] / "refs/main"
     ref.unlink()

@@ -93,14 +93,14 @@ def out_of_a_control_group(bench: Bench) -> None:
     bench.machine = lambda facts: replace(facts, memory=replace(facts.memory, limit=2_000_000_000))
 
 
-@CASES.finds("check_loads", "library-not-found", "libsage-none.so.7 is not found while loading it, and it is in none")
+@CASES.finds("check_loads", "library-unloadable", "libsage-none.so.7 is not found while loading it, and it is in none")
 def a_library_that_is_nowhere(bench: Bench) -> None:
     ended(bench, "import-error")
     text = "libsage-none.so.7: cannot open shared object file: No such file or directory"
     bench.outcome = replace(bench.outcome or COMPLETED, message=f"cannot import torch: ImportError: {text}")
 
 
-@CASES.finds("check_loads", "library-not-found", "which only the login shell's LD_LIBRARY_PATH names (")
+@CASES.finds("check_loads", "library-unloadable", "which only the login shell's LD_LIBRARY_PATH names (")
 def a_library_that_only_a_login_finds(bench: Bench) -> None:
     a_library_that_is_nowhere(bench)
     place = bench.root / "home/cuda/lib64"

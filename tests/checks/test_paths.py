@@ -130,7 +130,7 @@ def there_although_a_table_names_a_mount(bench: Bench) -> None:
     write_full(bench.root / "disk/m")
 
 
-@CASES.finds("check_path", "volume-failed", "input/output error")
+@CASES.finds("check_path", "filesystem-failed", "input/output error")
 def a_file_that_cannot_be_read(bench: Bench) -> None:
     write_full(bench.here)
     (bench.here / "generation_config.json").symlink_to("/proc/self/mem")  # its first page is nobody's: EIO
