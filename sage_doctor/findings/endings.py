@@ -24,7 +24,7 @@ DECLARATIONS = declare(
         cause="The process did not crash: a limit, a service manager, a memory daemon or a person ended it.",
         remediation="Find out what ended it, and raise its limit or let it alone. The model and the packages need no "
         "repair.",
-        shows=(r"CPU time limit exceeded", r"^Terminated\s*$", r"^Hangup\s*$"),
+        shows=(r"CPU time limit exceeded",),
     ),
 )
 
