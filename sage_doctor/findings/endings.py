@@ -26,6 +26,32 @@ DECLARATIONS = declare(
         "repair.",
         shows=(r"CPU time limit exceeded",),
     ),
+    Declaration(
+        code="library-unloadable",
+        severity="error",
+        title="A shared library is missing or does not fit",
+        cause="The loader finds no library of this name, or one of another version: a package was built for another "
+        "CUDA, driver or system, or only a login shell's LD_LIBRARY_PATH leads to it.",
+        remediation="Install the build that fits this machine, or set LD_LIBRARY_PATH where sessions start (unit, "
+        "crontab). `ldd FILE` lists what a library lacks.",
+        shows=(
+            r"…: cannot open shared object file",
+            r"error while loading shared libraries: ",
+            r"libcudart functions unavailable",
+            r"…: undefined symbol: ",
+            r"version `\w{1,20}_[\d.]{1,12}' not found \(required by",
+            r"Could not load library \S{1,200}\.so",
+            r"Unable to load any of \{lib",
+            r"runtime libraries were not found in the LD_LIBRARY_PATH",
+            r"SETUP ERROR: Missing dependency: \S{1,200}",
+            r"CUDA Setup failed despite (CUDA|GPU) being available",
+            r"…: cannot allocate memory in static TLS block",
+            r"…: invalid ELF header",
+            r"…: wrong ELF class: ",
+            r"Could not load bitsandbytes native library: ",
+            r"Failed to load CPU-only bitsandbytes library",
+        ),
+    ),
 )
 
 _LIBRARY = re.compile(r"(?P<name>lib[\w.+-]+\.so(?:\.[\w.]+)?): cannot open shared object file")

@@ -7,60 +7,6 @@ from sage_doctor.findings.declaration import Declaration, declare
 TITLE = "Seen only in logs"
 DECLARATIONS = declare(
     Declaration(
-        code="library-unloadable",
-        severity="error",
-        title="A shared library is missing or does not fit",
-        cause="The loader finds no library of this name, or one of another version: a package was built for another "
-        "CUDA, driver or system, or only a login shell's LD_LIBRARY_PATH leads to it.",
-        remediation="Install the build that fits this machine, or set LD_LIBRARY_PATH where sessions start (unit, "
-        "crontab). `ldd FILE` lists what a library lacks.",
-        shows=(
-            r"…: cannot open shared object file",
-            r"error while loading shared libraries: ",
-            r"libcudart functions unavailable",
-            r"…: undefined symbol: ",
-            r"version `\w{1,20}_[\d.]{1,12}' not found \(required by",
-            r"Could not load library \S{1,200}\.so",
-            r"Unable to load any of \{lib",
-            r"runtime libraries were not found in the LD_LIBRARY_PATH",
-            r"SETUP ERROR: Missing dependency: \S{1,200}",
-            r"CUDA Setup failed despite (CUDA|GPU) being available",
-            r"…: cannot allocate memory in static TLS block",
-            r"…: invalid ELF header",
-            r"…: wrong ELF class: ",
-            r"Could not load bitsandbytes native library: ",
-            r"Failed to load CPU-only bitsandbytes library",
-        ),
-    ),
-    Declaration(
-        code="filesystem-failed",
-        severity="error",
-        title="The file system fails",
-        cause="This is no matter of permissions or of a wrong path: the file server is gone, the program behind the "
-        "mount ended, the disk has errors, or the kernel made it read-only after one.",
-        remediation="Look at `dmesg` and `findmnt`, then mount it again. After errors of the disk itself, back up "
-        "first.",
-        shows=(
-            r"Stale (NFS )?file handle",
-            r"\[Errno 5\] Input/output error",
-            r"\[Errno 107\] Transport endpoint is not connected",
-            r"Transport endpoint is not connected",
-            r"\[Errno 30\] Read-only file system",
-            r"Read-only file system$",
-            r"Input/output error$",
-            r"Remounting filesystem read-only",
-            r"\[Errno 117\] Structure needs cleaning",
-            r"Structure needs cleaning$",
-            r"\[Errno 121\] Remote I/O error",
-            r"\[Errno 112\] Host is down",
-            r"\[Errno 19\] No such device",
-            r"I/O error, dev \w{1,40}, sector \d{1,20}",
-            r"EXT4-fs error \(device \S{1,60}\)",
-            r"nfs: server \S{1,200} not responding",
-            r"I/O error: Input/output error",
-        ),
-    ),
-    Declaration(
         code="service-loading",
         severity="info",
         title="The service is still loading its model",

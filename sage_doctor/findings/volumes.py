@@ -31,6 +31,34 @@ DECLARATIONS = declare(
         remediation="Mount it, then check again. Download, copy and merge nothing into the empty mount point.",
         may_show=(r"mount: .{1,200}?: (special device .{1,200}? does not exist|can't find in /etc/fstab)",),
     ),
+    Declaration(
+        code="filesystem-failed",
+        severity="error",
+        title="The file system fails",
+        cause="This is no matter of permissions or of a wrong path: the file server is gone, the program behind the "
+        "mount ended, the disk has errors, or the kernel made it read-only after one.",
+        remediation="Look at `dmesg` and `findmnt`, then mount it again. After errors of the disk itself, back up "
+        "first.",
+        shows=(
+            r"Stale (NFS )?file handle",
+            r"\[Errno 5\] Input/output error",
+            r"\[Errno 107\] Transport endpoint is not connected",
+            r"Transport endpoint is not connected",
+            r"\[Errno 30\] Read-only file system",
+            r"Read-only file system$",
+            r"Input/output error$",
+            r"Remounting filesystem read-only",
+            r"\[Errno 117\] Structure needs cleaning",
+            r"Structure needs cleaning$",
+            r"\[Errno 121\] Remote I/O error",
+            r"\[Errno 112\] Host is down",
+            r"\[Errno 19\] No such device",
+            r"I/O error, dev \w{1,40}, sector \d{1,20}",
+            r"EXT4-fs error \(device \S{1,60}\)",
+            r"nfs: server \S{1,200} not responding",
+            r"I/O error: Input/output error",
+        ),
+    ),
 )
 
 # Where desktops and people mount disks that no table names: at most one or two directories below these.
