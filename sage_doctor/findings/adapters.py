@@ -231,6 +231,7 @@ DECLARATIONS = declare(
             r"Cannot merge LORA layers when",
             r"Cannot merge \w{1,60} (layers|with)",
             r"Merging/unmerging is not available",
+            r"Merging LORA layers is not supported for",
             r"Cannot hot-swap adapter '",
         ),
         may_show=(r"merg\w{1,10} is not (supported|possible)",),

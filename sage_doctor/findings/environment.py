@@ -36,6 +36,8 @@ DECLARATIONS = declare(
         remediation="Correct `python` in the manifest, or create the environment again.",
         shows=(
             r"(bad interpreter|No such file or directory).{0,200}?/bin/python[\d.]{0,8}\b",
+            r"\w: (line \d{1,6}: |\d{1,6}: )?python[\d.]{0,8}: (command )?not found",
+            r"env: .{0,3}python[\d.]{0,8}.{0,3}: No such file or directory",
             r"/bin/python[\d.]{0,8}: (bad interpreter|No such file or directory|not found|cannot execute)",
         ),
     ),

@@ -45,7 +45,7 @@ DECLARATIONS = declare(
         shows=(
             r"\"\w{1,80}\" not implemented for '\w{1,40}'",
             r"Bfloat16 is only supported on GPUs with compute capability",
-            r"mat1 and mat2 must have the same dtype, but got",
+            r"(expected )?mat1 and mat2 (must|to) have the same dtype, but got",
             r"expected scalar type \w{1,20} but found \w{1,20}",
             r"FP8 quantized models is only supported on GPUs with compute capability",
             r"The model type '?\w{1,60}'? does not support float16",
@@ -111,6 +111,7 @@ DECLARATIONS = declare(
             r"x509: certificate signed by unknown authority",
             r"dial tcp: lookup \S{1,200}.{0,60}?: (no such host|server misbehaving)",
             r"\[Errno 110\] Connection timed out",
+            r"HTTPSConnectionPool\(host='\S{0,60}(huggingface|hf)\.co', port=443\): Read timed out\. \(read timeout=",
             r"Couldn't reach https?://\S{1,200}",
         ),
         may_show=(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
@@ -125,6 +126,7 @@ DECLARATIONS = declare(
         "LimitNPROC=, TasksMax=) or the container (--ulimit, --shm-size).",
         shows=(
             r"\[Errno 24\] Too many open files",
+            r"Too many open files (\(24\)|\(os error 24\))",
             r"\[Errno 23\] Too many open files in system",
             r"too many open files$",
             r"RuntimeError: can't start new thread",
@@ -145,6 +147,7 @@ DECLARATIONS = declare(
         shows=(
             r"\[Errno 98\] .{0,80}?address already in use",
             r"\[Errno 98\] Address already in use",
+            r"EADDRINUSE.{0,40}?: address already in use",
             r"listen tcp \S{1,60}: bind: address already in use",
             r"bind\(\): Address already in use",
             r"couldn't bind (to )?(HTTP )?server socket",

@@ -49,6 +49,7 @@ DECLARATIONS = declare(
         remediation="Free disk space. The finding says how much is needed, and where.",
         shows=(
             r"No space left on device",
+            r"enforce fail at inline_container\.cc:\d{1,5}\] ?\. unexpected pos",
             r"Not enough free disk space to download",
             r"Disk quota exceeded",
             r"no space left on device",

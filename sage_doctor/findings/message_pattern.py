@@ -42,6 +42,8 @@ class MessagePattern:
         lowered = lowered.replace("…", _FILLED_IN)
         literal = "".join(_literals(_parsed(lowered)))
         source = lowered.replace(" ", r"\s").encode()
+        # A line also begins and ends where a JSON line's message has a line break.
+        source = re.sub(rb"^\^", rb"(?:^|(?<=\\f))", re.sub(rb"(?<!\\)\$$", rb"(?=$|\\f)", source))
         return cls(
             declaration=declaration,
             sure=sure,

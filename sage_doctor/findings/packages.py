@@ -25,7 +25,7 @@ DECLARATIONS = declare(
         remediation="Install the package with that interpreter: `PYTHON -m pip install NAME`. On Jetson install torch "
         "only from NVIDIA's index.",
         shows=(
-            r"ModuleNotFoundError: No module named '",
+            r"ModuleNotFoundError: No module named '[\w-]{1,80}'",
             r"No module named '?(torch|transformers|peft|accelerate|safetensors|tokenizers)\b",
             r"requires the \S{1,60} library but it was not found",
             r"You need to have sentencepiece installed",
@@ -96,6 +96,11 @@ DECLARATIONS = declare(
             r"module '\w{1,40}' has no attribute '\w{1,60}'",
             r"partially initialized module '\S{1,60}' has no attribute",
             r"operator torchvision::nms does not exist",
+            r"ModuleNotFoundError: No module named '(?!transformers_modules)[\w-]{1,80}\.[\w.]{1,80}'",
+            r"Found an incompatible version of \w{1,40}\. Found version ",
+            r"AttributeError: '\w{0,20}Cache' object has no attribute '",
+            r"`?rope_scaling`? must be a dictionary with two fields",
+            r"AttributeError: module 'torch\.[\w.]{1,80}' has no attribute '",
             r"Failed to import transformers\.\S{1,120} because of the following error",
             (
                 r"resize_state_dict_by_rank_pattern.{0,600}?(?P<said>AttributeError: 'int' object has no "

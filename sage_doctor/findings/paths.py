@@ -93,7 +93,7 @@ DECLARATIONS = declare(
             r"… does not appear to have a file named config\.json",
             r"Invalid repository ID or local directory specified: '",
         ),
-        may_show=(r"Can't load the configuration of '",),
+        may_show=(r"Can't load the configuration of '", r"No supported config format found in "),
     ),
     Declaration(
         code="config-invalid",
@@ -143,6 +143,8 @@ DECLARATIONS = declare(
                 r"'(qwen|llama|gemma|mistral|mixtral|phi|smollm|granite|olmo|deepseek|glm|gpt_|internlm|ernie|falcon|cohere)\w{0,40}'"
             ),
             r"unknown model architecture: '",
+            r"is not a registered model in the Transformers library",
+            r"Error: unsupported architecture \"",
             r"Model architectures .{1,300}? are not supported for now",
             r"Model architectures .{1,300}? failed to be inspected",
             r"GGUF model with architecture \S{1,80} is not supported yet",

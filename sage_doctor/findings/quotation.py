@@ -2,12 +2,15 @@
 
 A message is said where its line begins, or after what programs put before their messages: a time, a level, a name and
 a colon, the name of the exception. Everything else that stands before it makes it a quotation.
+
+A document quotes, and so does what stands between fences. In both, what was copied from a log counts all the same: the
+last lines of a traceback, and a line with the time in front. In a report of a fault, everything between fences does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from typing import Literal
 
 _MOST_BEFORE = 2_000
 
@@ -30,7 +33,7 @@ _SAYING = re.compile(
 # What a line begins with that is a program's own message to its end: an exception's class, a level in capitals.
 _MESSAGE = re.compile(
     rb"(\b[\w.]{0,120}(Error|Exception|Warning|Refused)|\b[Ee]rror|\bfatal|\bwarning)( \([^)\n]{0,80}\))?: |"
-    rb"\b(ERROR|CRITICAL|FATAL|WARN|WARNING|SEVERE)\b"
+    rb"\b(ERROR|CRITICAL|FATAL|WARN|WARNING|SEVERE)\b|^(Value error|Assertion failed), "
 )
 # A message follows a colon, a bracket, a dash or a level, or stands at the beginning; never a word of a sentence.
 _IN_SENTENCE = re.compile(rb"([a-z]{2,}|\b[aAI])['\w]{0,3}[,;]?\s$")
@@ -42,12 +45,30 @@ _SOMEBODY = re.compile(
 
 # Before an apostrophe stands a word; before a quotation mark at most the letter that says what kind of string it is.
 _APOSTROPHE = re.compile(rb"(?<![\w\"'])(?![rfbuRFBU]{1,2}$)\w{1,80}$|\w{3,80}$")
-# What begins like this is a document, a program or a change to one, from end to end.
-_DOCUMENT_START = re.compile(
-    rb"\s*(#{1,6} |#!|diff --git |<!DOCTYPE|<html|<\?xml|import \w|from [\w.]{1,80} import |package \w|#include "
-    rb"|\"\"\"|//)"
+# What begins like this is a program, a page or a change to one, from end to end.
+_SOURCE_START = re.compile(
+    rb"\s*(#!|diff --git |<!DOCTYPE|<html|<\?xml|import \w|from [\w.]{1,80} import |package \w|#include |\"\"\"|//)"
+)
+_DOCUMENT_START = re.compile(rb"\s*#{1,6} ")
+# The headings of the forms in which faults are reported. Two of them make a report.
+_REPORT_HEADING = re.compile(
+    rb"^(?:#{1,6} |\*\*)\W{0,8}(describe the (?:bug|issue|problem)|bug (?:description|report)"
+    rb"|(?:your )?current environment|system info|relevant log output|what happened|what is the issue"
+    rb"|(?:steps )?to reproduce|reproduction|(?:expected|actual|current) (?:behaviou?r|result)s?"
+    rb"|who can help)\b[^\n]{0,20}$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _TRACEBACK = re.compile(rb"^Traceback \(most recent call last\):", re.MULTILINE)
+
+_FRAME = re.compile(
+    rb"\bFile \"[^\"\n]{1,400}\", line \d|\bFile [^\s:]{1,400}:\d{1,7}(?:, in |$)|^-{2,6}> \d{1,6} ", re.MULTILINE
+)
+_NEXT_PART = re.compile(rb"^(```|~~~|#{1,6} )", re.MULTILINE)
+_MOST_MESSAGE = 1_500  # from the last frame of a traceback to where its message ends
+_TIME = re.compile(rb"\d\d:\d\d:\d\d")
+_CODE = re.compile(
+    rb"\s*(py|sh$|bash|c$|c\+\+|cpp|cuda|go|rust|js|javascript|json|ya?ml|toml|ini|diff|html|docker)", re.IGNORECASE
+)
 
 _MOST_QUOTED = 20_000
 _FENCE = re.compile(rb"^(```|~~~)([^\n]{0,80})$", re.MULTILINE)
@@ -55,17 +76,49 @@ _STRING = re.compile(rb"[=(,\[]\s?[rfbRFB]{0,2}(\"\"\"|\x27\x27\x27)")
 _HUNK = re.compile(rb"^@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@", re.MULTILINE)
 
 
-def is_document(start: bytes) -> bool:
-    """Return whether a text that begins like this is a document or source code: what it names has not happened."""
-    return bool(_DOCUMENT_START.match(start)) and not _TRACEBACK.search(start)
+TextKind = Literal["log", "report", "document", "source"]
 
 
-def quoted_ranges(plain: bytes) -> list[tuple[int, int]]:
-    """Return where a text quotes whole lines: between fences, in a string of many lines, in a diff.
+def kind_of_text(start: bytes) -> TextKind:
+    """Return what a text is that begins like this. What a document or source code names has not happened."""
+    if len({match[1].lower() for match in _REPORT_HEADING.finditer(start)}) > 1:
+        return "report"
+    if _DOCUMENT_START.match(start):
+        return "document"
+    return "source" if _SOURCE_START.match(start) and not _TRACEBACK.search(start) else "log"
+
+
+def is_copied(plain: bytes, start: int, at: int) -> bool:
+    """Return whether a message at `at`, on the line that starts at `start`, is of a log that a document shows."""
+    if _TIME.search(plain[start:at][:120]):
+        return True
+    before = plain[max(0, start - _MOST_MESSAGE) : start]
+    frames = list(_FRAME.finditer(before))
+    return bool(frames) and not _NEXT_PART.search(before, frames[-1].end())
+
+
+def fenced_ranges(plain: bytes, kind: TextKind) -> list[tuple[int, int]]:
+    """Return where a text quotes whole lines between fences: in a report only code is quoted.
 
     A text that is itself one fenced block, as pasted from a report, is no quotation.
     """
-    found = list(_fenced(plain)) if b"```" in plain or b"~~~" in plain else []
+    found = []
+    opened: re.Match[bytes] | None = None
+    for match in _FENCE.finditer(plain) if b"```" in plain or b"~~~" in plain else ():
+        if opened is None or match[2].strip():
+            opened = match
+            continue
+        if match[1] == opened[1]:
+            quotes = opened.start() > 0 if kind != "report" else bool(_CODE.match(opened[2]))
+            if quotes and match.end() - opened.start() < _MOST_QUOTED:
+                found.append((opened.start(), match.end()))
+            opened = None
+    return found
+
+
+def quoted_ranges(plain: bytes) -> list[tuple[int, int]]:
+    """Return where a text quotes whole lines as a program does: in a string of many lines, in a diff."""
+    found = []
     for match in _STRING.finditer(plain):
         end = plain.find(match[1], match.end(), match.end() + _MOST_QUOTED)
         found += [(match.start(), end)] if end >= 0 else []
@@ -74,18 +127,6 @@ def quoted_ranges(plain: bytes) -> list[tuple[int, int]]:
         lines = rest[: 1 + sum(1 if count is None else int(count) for count in match.groups())]
         found.append((match.start(), match.end() + sum(len(line) + 1 for line in lines)))
     return found
-
-
-def _fenced(plain: bytes) -> Iterator[tuple[int, int]]:
-    opened: re.Match[bytes] | None = None
-    for match in _FENCE.finditer(plain):
-        if opened is None or match[2].strip():
-            opened = match
-            continue
-        if match[1] == opened[1]:
-            if opened.start() > 0 and match.end() - opened.start() < _MOST_QUOTED:
-                yield opened.start(), match.end()
-            opened = None
 
 
 def is_quoted(before: bytes) -> bool:

@@ -14,8 +14,9 @@ from itertools import islice
 
 from sage_doctor.findings.catalogue import declarations
 from sage_doctor.findings.declaration import Declaration
+from sage_doctor.findings.json_lines import INNER_END, unfolded
 from sage_doctor.findings.message_pattern import MessagePattern, words_of
-from sage_doctor.findings.quotation import is_document, is_quoted, quoted_ranges
+from sage_doctor.findings.quotation import TextKind, fenced_ranges, is_copied, is_quoted, kind_of_text, quoted_ranges
 
 BLOCK = 1 << 13
 _OVERLAP = 1 << 12  # longer than what any pattern spans
@@ -25,8 +26,12 @@ _MOST_QUOTED = 50  # occurrences that are quotations, before a window is taken f
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
 # What is not one blank or one line break already: most of a text is, and is passed over.
-_BLANKS = re.compile(rb"[ \t\v\f]{2,}|[\t\v\f]")
+_BLANKS = re.compile(rb"[ \t\v]{2,}|[\t\v]")
+_INNER_ENDS = re.compile(rb" ?\f[ \f]*")
+# How Python draws the exceptions of a group: indented, with a bar, which is the only one unlike in a table.
+_GROUP = re.compile(rb"^[ \t]{2,80}\| {1,80}(?=[^|\n]*$)", re.MULTILINE)
 _LINE_ENDS = re.compile(rb"(?: [\r\n]|\r)\s*|\n\s+")
+_ONE_LINE = bytes(32 if c in b"\n\v\f" else c for c in range(256))
 _LONG_WORD = re.compile(rb"(?<!\S)\S{501,}")
 _MOST_WORD = re.compile(rb"\S{500}(?=\S)")
 
@@ -59,10 +64,12 @@ def recognise(parts: Iterable[bytes]) -> list[Recognised]:
     Colours, case and wrapped lines do not matter.
     """
     found: dict[str, Recognised] = {}
-    for number, window in _windows(parts):
-        if number == 1 and is_document(window):
+    kind: TextKind | None = None
+    for number, window in _windows(unfolded(parts)):
+        kind = kind or kind_of_text(window)
+        if kind == "source":
             break
-        for one in _in_window(window, number, found):
+        for one in _in_window(window, number, kind, found):
             old = found.get(one.known.code)
             if old is None or one.order < old.order:
                 found[one.known.code] = one
@@ -91,7 +98,7 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield kept
 
 
-def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iterator[Recognised]:
+def _in_window(window: bytes, number: int, kind: TextKind, found: dict[str, Recognised]) -> Iterator[Recognised]:
     if b"\x1b" in window:
         window = _ANSI.sub(b"", window)
     words = words_of(window)
@@ -100,16 +107,20 @@ def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iter
         return
     plain = plain_text(window)
     lowered = plain.lower()
-    in_one_line = lowered.replace(b"\n", b" ").replace(b"\v", b" ")
+    in_one_line = lowered.translate(_ONE_LINE)
     wanted = [p for p in wanted if p.phrase in in_one_line]
-    quoted = quoted_ranges(plain) if wanted else []
+    if not wanted:
+        return
+    quoted, fenced = quoted_ranges(plain), fenced_ranges(plain, kind)
     for pattern in wanted:
-        for match in islice(pattern.compiled.finditer(lowered), _MOST_QUOTED):
+        for match in islice(_matches(pattern.compiled, lowered), _MOST_QUOTED):
             at = match.start("said") if pattern.has_said else match.start()
-            start = plain.rfind(b"\n", 0, at) + 1
-            if any(first <= at < last for first, last in quoted) or is_quoted(plain[start:at]):
+            start = max(plain.rfind(b"\n", 0, at), plain.rfind(INNER_END, 0, at)) + 1
+            if _within(quoted, at) or is_quoted(plain[start:at]):
                 continue
-            place, line = _line_of(window, plain.count(b"\n", 0, start), plain[start:])
+            if (kind == "document" or _within(fenced, at)) and not is_copied(plain, start, at):
+                continue
+            place, line = _line_of(window, plain, start)
             yield Recognised(
                 known=pattern.declaration,
                 sure=pattern.sure,
@@ -121,21 +132,36 @@ def _in_window(window: bytes, number: int, found: dict[str, Recognised]) -> Iter
             break
 
 
+def _matches(compiled: re.Pattern[bytes], text: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield matches, also those that begin within the one before: that may be a quotation, and this one not."""
+    match = compiled.search(text)
+    while match:
+        yield match
+        match = compiled.search(text, match.start() + 1)
+
+
 def _settled(pattern: MessagePattern, found: dict[str, Recognised]) -> bool:
     """Whether a further match could say nothing new: the code was seen in an earlier window."""
     old = found.get(pattern.declaration.code)
     return old is not None and (old.sure or not pattern.sure)
 
 
-def _line_of(window: bytes, index: int, rest: bytes) -> tuple[int, str]:
-    """Return the line number in a window, from zero, of the line with this index in its plain text, and the line."""
+def _within(ranges: list[tuple[int, int]], at: int) -> bool:
+    return any(first <= at < last for first, last in ranges)
+
+
+def _line_of(window: bytes, plain: bytes, start: int) -> tuple[int, str]:
+    """Return the line number in a window, from zero, of the line that starts there in its plain text, and the line."""
+    index = plain.count(b"\n", 0, start)
+    inner = plain.count(INNER_END, plain.rfind(b"\n", 0, start) + 1, start)
     seen = -1
     for match in re.finditer(rb"[^\r\n]+", window):
         seen += bool(match[0].strip())
         if seen == index:
-            line = match[0].strip()[:_MOST_LINE]
+            said = [part for part in match[0].split(INNER_END) if part.strip()]
+            line = said[min(inner, len(said) - 1)].strip()[:_MOST_LINE]
             return window.count(b"\n", 0, match.start()), line.decode("utf-8", "replace")
-    return 0, rest.partition(b"\n")[0][:_MOST_LINE].decode("utf-8", "replace")
+    return 0, plain[start:].partition(b"\n")[0][:_MOST_LINE].decode("utf-8", "replace")
 
 
 def plain_text(text: bytes) -> bytes:
@@ -143,7 +169,9 @@ def plain_text(text: bytes) -> bytes:
 
     What a pattern repeats is short then, so that searching takes time in proportion to the text.
     """
-    one_blank = _BLANKS.sub(b" ", _ANSI.sub(b"", text))
+    one_blank = _BLANKS.sub(b" ", _GROUP.sub(b"", _ANSI.sub(b"", text)))
+    if INNER_END in one_blank:
+        one_blank = _INNER_ENDS.sub(INNER_END, one_blank)
     one_line_end = _LINE_ENDS.sub(b"\n", one_blank).lstrip()
     return _LONG_WORD.sub(lambda word: _MOST_WORD.sub(rb"\g<0>\v", word[0]), one_line_end)
 

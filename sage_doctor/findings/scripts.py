@@ -58,6 +58,7 @@ DECLARATIONS = declare(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",
             r"No such file or directory: '/(home|Users)/",
             r"cd: /\S{1,300}: No such file or directory",
+            r": line \d{1,6}: /\S{1,300}: No such file or directory",
         ),
     ),
     Declaration(

@@ -29,6 +29,11 @@ DECLARATIONS = declare(
         cause="What was on it is not gone: its mount point is empty until it is mounted. Whatever is written there "
         "now goes to the disk below, and is hidden once the right one is mounted.",
         remediation="Mount it, then check again. Download, copy and merge nothing into the empty mount point.",
+        shows=(
+            r"mount: /\S{1,200}: can't find \w{2,9}=",
+            r"Dependency failed for /\S",
+            r"\.mount: Mount process exited, code=exited, status=32",
+        ),
         may_show=(r"mount: .{1,200}?: (special device .{1,200}? does not exist|can't find in /etc/fstab)",),
     ),
     Declaration(
@@ -56,6 +61,7 @@ DECLARATIONS = declare(
             r"I/O error, dev \w{1,40}, sector \d{1,20}",
             r"EXT4-fs error \(device \S{1,60}\)",
             r"nfs: server \S{1,200} not responding",
+            r"nvme nvme\d{1,3}: I/O .{0,60}? timeout, (aborting|reset)",
             r"I/O error: Input/output error",
         ),
     ),

@@ -57,7 +57,11 @@ DECLARATIONS = declare(
         remediation="Delete the file and fetch it again. Its first line shows what the server sent instead.",
         shows=(
             *(r"invalid header start", r"InvalidHeaderStart", r"InvalidHeader", r"invalid UTF-8 in header"),
-            *(r"invalid load key, '<'", r"invalid magic characters: '.{0,40}?', expected 'GGUF'"),
+            *(
+                r"invalid load key, '<'",
+                r"invalid magic characters: '.{0,40}?', expected 'GGUF'",
+                r"gguf_init_from_file: invalid magic character",
+            ),
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
             r"file in archive is not in a subdirectory",
         ),
@@ -247,7 +251,11 @@ DECLARATIONS = declare(
         shows=(
             r"Some weights of \S{1,100} were not initialized from the model checkpoint",
             *(r"newly initialized: \[", r"… \| MISSING \|"),
-            *(r"Following weights were not initialized from checkpoint", r"missing tensor '"),
+            *(
+                r"Following weights were not initialized from checkpoint",
+                r"missing tensor '",
+                r"create_tensor: tensor '\S{1,200}' not found",
+            ),
             r"This checkpoint seem corrupted\. The tied weights mapping",
             r"Missing key\(s\) in state_dict: \"(?!base_model)",
         ),
