@@ -132,6 +132,8 @@ class Folding:
             inner = [v.value if isinstance(v, ast.FormattedValue) else v for v in node.values]
             plain = all(not isinstance(v, ast.FormattedValue) or v.format_spec is None for v in node.values)
             parts = [self.fold(v) for v in inner] if plain else []
+            if names_a_user(node) and parts and parts[1] is None:
+                parts[1] = self._named_text(inner[1])
             if not parts or None in parts:
                 return None
             text = "".join(p.text for p in parts if p is not None)
@@ -144,6 +146,11 @@ class Folding:
                 return _upper(self.fold(node.value.value), index)
             return self._at_home() if index == "HOME" and called_name(node.value) == "environ" else None
         return None
+
+    def _named_text(self, node: ast.expr) -> Folded | None:
+        known = self._names.get(node.id) if isinstance(node, ast.Name) else None
+        text = known.value if isinstance(known, ast.Constant) else None
+        return Folded(text=text, value_type="str", computed="name") if isinstance(text, str) else None
 
     def _at_home(self, rest: str = "", value_type: ValueType = "str") -> Folded:
         return Folded(text=f"{self._home}{rest}", value_type=value_type, computed="home")
@@ -221,6 +228,12 @@ class Folding:
             if name == "as_posix" and not texts
             else None
         )
+
+
+def names_a_user(node: ast.AST) -> bool:
+    """Whether an f-string is `/home/{USER}…`: its machine is known by the name alone."""
+    first = node.values[0] if isinstance(node, ast.JoinedStr) and len(node.values) > 1 else None
+    return isinstance(first, ast.Constant) and first.value in ("/home/", "/Users/", "/mnt/c/Users/")
 
 
 def _origin(parts: Sequence[Folded | None]) -> Origin:

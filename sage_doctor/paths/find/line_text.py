@@ -29,6 +29,10 @@ _LONGEST_KEY = 64
 _HOMELY = re.compile(
     r"\s*(?:export\s+)?[\"']?[\w.-]+[\"']?\s*[:=]\s*[\"']?(?P<path>(?:~|\$HOME|\$\{HOME\})(?P<rest>/[\w./+@-]+))[\"']?,?\s*$"
 )
+_MADE_IN_IMAGE = re.compile(
+    r"^(?:WORKDIR|VOLUME|(?:COPY|ADD)[^\n]{1,500})[ \t]+(/[\w./@+-]+)[ \t]*$|\bmkdir (?:-\w+ )*(/[\w./@+-]+)",
+    re.MULTILINE,
+)
 _REMARK = re.compile(r"\s[#;]")
 _ARCHIVE_DIRECTORIES = frozenset({"archive", "archives", "attic", "backup", "backups", "old", "deprecated"})
 
@@ -114,8 +118,13 @@ def _in_sentence(line: str, start: int) -> bool:
 
 
 def docker_references(text: str, path_map: PathMap) -> Iterator[PathReference]:
-    """Yield the paths of a Dockerfile that lie under roots the manifest names; all others belong to the container."""
-    known = tuple(r for r in (*path_map.other_roots, *map(str, path_map.own_roots)) if r)
+    """Yield the paths of a Dockerfile that lie under roots the manifest names; all others belong to the container.
+
+    So does a root where the image itself makes something.
+    """
+    made = [m[1] or m[2] for m in _MADE_IN_IMAGE.finditer(text)]
+    known = [r for r in (*path_map.other_roots, *map(str, path_map.own_roots)) if r]
+    known = [r for r in known if not any(f"{m}/".startswith(f"{r}/") for m in made)]
     for found in text_references(text, path_map, "use"):
-        if found.text.startswith(known):
+        if found.text.startswith(tuple(known)):
             yield found

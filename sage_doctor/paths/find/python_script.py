@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
-from sage_doctor.paths.find.folding import Folded, Folding
+from sage_doctor.paths.find.folding import Folded, Folding, names_a_user
 from sage_doctor.paths.find.needs import NeedAnalysis
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
@@ -67,6 +67,11 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
             parent = analysis.parents.get(whole)
             if isinstance(parent, ast.JoinedStr) and found.get(parent) is None:
                 found[parent] = _of_f_string(parent, whole, folded, analysis, lines)
+        elif names_a_user(node) and isinstance(node, ast.JoinedStr) and found.get(node) is None:
+            folded_user = folding.fold(node)
+            if folded_user is not None:
+                usage = analysis.usage_of(node)
+                found[node] = _reference(node, lines, folded_user.text, usage.kind, "computed", folded_user)
         elif isinstance(node, _COMPUTING):
             _add_computed(node, folding, analysis, lines, found)
     references = _with_needs(found, NeedAnalysis(analysis), path_map)
@@ -117,7 +122,9 @@ def _add_computed(
     if whole in found or isinstance(whole, ast.Name) or "\n" in folded.text:
         return
     classified = analysis.path_map.classify(folded.text)
-    if classified.origin not in ("here", "gone") or folded.text == str(analysis.path_map.home):
+    if folded.text == str(analysis.path_map.home):
+        return
+    if classified.origin not in ("here", "gone"):
         return
     if folded.computed == "home" or classified.origin == "gone":
         found[whole] = _reference(whole, lines, folded.text, analysis.usage_of(whole).kind, "computed", folded)

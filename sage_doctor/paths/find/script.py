@@ -102,6 +102,8 @@ def _references(script: Script, raw: bytes, path_map: PathMap, directory: Path) 
         return list(docker_references(text, path_map)), ""
     usage = text_usage(script.path, directory)
     problem = "its language is unknown" if script.language == "unknown" else ""
+    if script.path.suffix.lower() == ".ipynb":
+        problem = "the cells of a notebook are not read"
     return list(text_references(text, path_map, "data" if problem else usage)), problem
 
 

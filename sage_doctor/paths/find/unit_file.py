@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.reference import PathReference, UsageKind
+from sage_doctor.paths.find.reference import Need, PathReference, UsageKind
 
 UNIT_SUFFIXES = frozenset({".service", ".timer", ".socket", ".path", ".mount"})
 # Paths that must exist before the unit can start; not those that it creates itself.
@@ -66,7 +66,8 @@ def _directive(key: str, value: str, line: int, home: Path, path_map: PathMap) -
             continue
         first = index == 0 and not optional
         usage: UsageKind = "fallback" if optional else "use"
-        yield PathReference(text=path, line=line, usage=usage, key=key if first or optional else "")
+        need: Need = "needed" if first and key in REQUIRED_DIRECTIVES else "unknown"
+        yield PathReference(text=path, line=line, usage=usage, key=key if first or optional else "", need=need)
 
 
 def crontab_references(text: str, path_map: PathMap) -> list[PathReference]:
@@ -81,11 +82,19 @@ def crontab_references(text: str, path_map: PathMap) -> list[PathReference]:
         command = entry["command"] if entry is not None else ""
         first = _program_of(command)
         if first is not None:
-            found.append(PathReference(text=first, line=number, key="command"))
+            found.append(PathReference(text=first, line=number, key="command", need="needed"))
         for match in path_map.pattern.finditer(line):
             if match[0] != first and not (first is not None and " " in first and first.startswith(match[0])):
-                found.append(PathReference(text=match[0], line=number))
+                before = line[max(0, match.start() - 80) : match.start()]
+                found.append(PathReference(text=match[0], line=number, need=_need(before)))
     return found
+
+
+def _need(before: str) -> Need:
+    """Return what a command needs of a path behind this part of its line."""
+    if re.search(r"\bcd\s+[\"']?$", before):
+        return "needed"
+    return "created" if re.search(r">\s*[\"']?$", before) else "unknown"
 
 
 def _program_of(command: str) -> str | None:

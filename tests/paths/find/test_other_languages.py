@@ -209,6 +209,37 @@ def test_the_homes_of_a_container_are_its_own(tmp_path: Path, known: PathMap) ->
     assert read(tmp_path, known, "Dockerfile", "WORKDIR /home/app/src\n").references == ()
 
 
+@pytest.mark.parametrize(
+    "made", ["WORKDIR /home/sprout/app", "COPY . /home/sprout/app", "RUN useradd x && mkdir -p /home/sprout/app && ls"]
+)
+def test_a_root_that_an_image_makes_is_the_image_s(made: str, tmp_path: Path, known: PathMap) -> None:
+    text = f'FROM x\n{made}\nENV HF_HOME=/home/sprout/.cache\nCMD ["python3", "/home/sprout/app/run.py"]\n'
+    assert read(tmp_path, known, "Dockerfile", text).references == ()
+
+
+@pytest.mark.parametrize(
+    "name, text, need",
+    [
+        ("a.service", "WorkingDirectory=/home/sprout/x/y\n", "needed"),
+        ("a.service", "ExecStart=/home/sprout/x/y --now\n", "needed"),
+        ("a.service", "EnvironmentFile=/home/sprout/x/y\n", "needed"),
+        ("a.service", "EnvironmentFile=-/home/sprout/x/y\n", "unknown"),
+        ("a.service", "ExecStart=/home/sprout/x/y\n", "needed"),
+        ("a.service", "Environment=HF_HOME=/home/sprout/x/y\n", "unknown"),
+        ("crontab", "@daily /home/sprout/x/y\n", "needed"),
+        ("crontab", "@daily cd /home/sprout/x/y && ./run.sh\n", "needed"),
+        ("crontab", "0 * * * * ./run.sh >> /home/sprout/x/y 2>&1\n", "created"),
+    ],
+)
+def test_what_a_unit_or_crontab_needs(name: str, text: str, need: str, tmp_path: Path, known: PathMap) -> None:
+    assert [(o.text, o.need) for o in read(tmp_path, known, name, text).references] == [("/home/sprout/x/y", need)]
+
+
+def test_the_cells_of_a_notebook_are_not_read(tmp_path: Path, known: PathMap) -> None:
+    script = read(tmp_path, known, "a.ipynb", '{"cells": [{"source": ["m = \'/home/sprout/x/y\'"]}]}')
+    assert script.problem == "the cells of a notebook are not read"
+
+
 def test_first_lines(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "run", "#!/usr/bin/env -S A=b python3 -u\nx = '/home/sprout/x/y'\n")
     assert (script.language, script.interpreter, script.env_program, script.crlf) == (

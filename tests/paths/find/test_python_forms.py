@@ -79,6 +79,18 @@ def test_other_encodings_are_read_as_they_are_declared(tmp_path: Path) -> None:
     assert (found.line, found.column) == (1, 4)
 
 
+def test_the_user_in_a_home_may_be_a_name(tmp_path: Path) -> None:
+    known, checkout = land(tmp_path)
+    script = checkout / "run.py"
+    script.write_text(
+        'USER = "sprout"\nBASE = f"/home/{USER}/ai-workspace/HRM"\nM = f"{BASE}/zoo/m"\n\n\n'
+        'def f(user):\n    return f"/home/{user}/x"\n',
+        encoding="utf-8",
+    )
+    found = read_script(script, known, directory=checkout).references
+    assert [(r.text, r.line, r.form) for r in found] == [("/home/sprout/ai-workspace/HRM", 2, "computed")]
+
+
 def test_invalid_escapes_warn_nobody(tmp_path: Path) -> None:
     known, checkout = land(tmp_path)
     script = checkout / "run.py"
