@@ -85,10 +85,12 @@ def run(options: argparse.Namespace) -> int:
     """Repair, show the result, and return the exit code of the report after."""
     outputs = outputs_of(options)
     from sage_doctor.repairs.repair_session import SET_BASE, RepairCallbacks, RepairOptions, journal_of, run_repairs  # noqa: PLC0415 - --help needs no pytest
+    from sage_doctor.subjects.directories import refuse_crowds  # noqa: PLC0415
     from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 
     targets, files = _with_files(options.targets, rewrite_paths=options.rewrite_paths)
     request = Request(targets=targets, manifest=options.manifest, level=options.level, cwd=os.getcwd())
+    refuse_crowds(request.targets, manifest=options.manifest, cwd=Path.cwd(), environ=os.environ)
     journal = journal_of(os.environ)
     backups = [] if options.dry_run else _report_unfinished(journal)
     with live_progress() as progress:

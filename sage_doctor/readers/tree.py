@@ -26,6 +26,7 @@ TOKENIZER_FILES = frozenset(
     }
 )  # fmt: skip
 # `.no_exist` of the Hugging Face cache remembers, by empty files, which names a repository does not have.
+_NO_DISKS = frozenset({"/dev", "/proc", "/sys"})  # of a walk from the root
 _PASSED_OVER = frozenset(
     {
         ".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs", ".no_exist",
@@ -139,7 +140,8 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
     found: dict[Path, _Above] = {}
     for listing in walk.listings():
         path, tree = Path(listing.path), Tree(path=Path(listing.path), names=listing.names)
-        listing.below = [e for e in listing.below if e.name not in _PASSED_OVER and not _of_another_kind(e.name)]
+        below = [e for e in listing.below if e.path not in _NO_DISKS and e.name not in _PASSED_OVER]
+        listing.below = [e for e in below if not _of_another_kind(e.name)]
         if "model_index.json" in tree.names:  # a diffusers pipeline: not loaded through transformers
             listing.below.clear()
             continue

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from sage_doctor.errors import UsageError
 from sage_doctor.facts.library_source import takes_own_weights
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest import ModelPath, find_manifest
 from sage_doctor.readers.other_programs import is_for_another_program
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.tree import find_model_directories, is_model_directory, names_modules, read_tree
@@ -18,6 +19,23 @@ from sage_doctor.system.location import locate
 from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
+
+MOST_TO_REPAIR = 200
+
+
+def refuse_crowds(targets: Sequence[str], *, manifest: object, cwd: Path, environ: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a directory with more models than one repairs at once, such as `/`, at the first too many.
+
+    Each repair examines all of them again. A manifest names what it is about.
+    """
+    if not targets and (manifest is not None or find_manifest(cwd, environ) is not None):
+        return
+    for root in [cwd / t for t in targets if (cwd / t).is_dir()] if targets else [cwd]:
+        if sum(1 for _ in islice(find_model_directories(root), MOST_TO_REPAIR + 1)) > MOST_TO_REPAIR:
+            raise UsageError(
+                f"there are more than {MOST_TO_REPAIR} model directories at and below {shell_quote(str(root))}: name "
+                "those to repair"
+            )
 
 
 def path_like(target: str) -> bool:

@@ -214,6 +214,16 @@ def test_the_incident_is_mended_in_order_on_a_screen_of_80_columns(doctor: Docto
     assert doctor("fix", "--yes", "-l", "static", cwd=incident).out.startswith("Nothing to fix")
 
 
+def test_a_directory_of_far_too_many_models_is_refused_at_once(doctor: Doctor, tmp_path: Path) -> None:
+    for number in range(201):
+        (tmp_path / f"m{number}").mkdir()
+        (tmp_path / f"m{number}/config.json").write_text("{}", encoding="utf-8")
+    for words in (("fix",), ("fix", "--dry-run", str(tmp_path))):
+        done = doctor(*words, cwd=tmp_path)
+        assert (done.code, "more than 200 model directories" in done.err) == (2, True)
+    assert doctor("fix", "--dry-run", "m7", cwd=tmp_path).code != 2
+
+
 def test_what_no_repair_mends_is_said_to_remain(doctor: Doctor, tmp_path: Path) -> None:
     (write_full(tmp_path / "model") / MODEL).unlink()
     done = doctor("fix", "./model", "--yes")
