@@ -217,7 +217,7 @@ def test_the_incident_is_mended_in_order_on_a_screen_of_80_columns(doctor: Docto
 def test_a_directory_of_far_too_many_models_is_refused_at_once(doctor: Doctor, tmp_path: Path) -> None:
     for number in range(201):
         (tmp_path / f"m{number}").mkdir()
-        (tmp_path / f"m{number}/config.json").write_text("{}", encoding="utf-8")
+        (tmp_path / f"m{number}/config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
     for words in (("fix",), ("fix", "--dry-run", str(tmp_path))):
         done = doctor(*words, cwd=tmp_path)
         assert (done.code, "more than 200 model directories" in done.err) == (2, True)

@@ -28,7 +28,10 @@ _FEWEST_WORDS = 8
 _PROSE = re.compile(r"\b(?:the|and|to|in|is|with|for|from|of|you|your|then|that|was)\s")
 _PRINTING_COMMANDS = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
 _TEST_COMMANDS = frozenset({b"test", b"[", b"[["})
-_MACHINE_IDENTITY = re.compile(rb"\b(hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME)\b")
+_IDENTITY = rb"hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME"
+_NAMED_IDENTITY = re.compile(
+    rb"\b(\w+)=[\"']?(?:\$\(|`|\$\{?)[^\n]{0,60}?\b(?:" + _IDENTITY + rb")\b[^/\n]{0,40}$", re.MULTILINE
+)
 
 
 def shell_parser() -> Parser | None:
@@ -56,6 +59,8 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathRefer
     # A path in a string or word may be cut by expansions: only its constant start is looked at.
     columns = _Columns(raw)
     needs = ShellNeeds(root, path_map.home)
+    names = b"|".join([_IDENTITY, *sorted({re.escape(m[1]) for m in _NAMED_IDENTITY.finditer(raw)})])
+    identity = re.compile(rb"\b(" + names + rb")\b")
     waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
     while waiting:
         place = waiting.pop()
@@ -73,8 +78,8 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathRefer
             usage = _stronger(usage, "documentation")
         if node.type == "command" and children and children[0].text in _TEST_COMMANDS:
             usage = _stronger(usage, "detection")
-        guarded = node.type == "if_statement" and _asks_machine(node, path_map)
-        by_machine = node.type == "case_statement" and _MACHINE_IDENTITY.search(children[1].text or b"") is not None
+        guarded = node.type == "if_statement" and _asks_machine(node, path_map, identity)
+        by_machine = node.type == "case_statement" and identity.search(children[1].text or b"") is not None
         in_command = node.type == "command" or (place.in_command and node.type != "variable_assignment")
         for child in reversed(children):
             env_program = (guarded and child.type != "if") or by_machine
@@ -149,10 +154,10 @@ def _stronger(one: UsageKind, other: UsageKind) -> UsageKind:
     return max(one, other, key=order.index)
 
 
-def _asks_machine(node: Node, path_map: PathMap) -> bool:
+def _asks_machine(node: Node, path_map: PathMap, identity: re.Pattern[bytes]) -> bool:
     condition = node.child_by_field_name("condition")
     text = (condition.text or b"") if condition is not None else b""
-    if _MACHINE_IDENTITY.search(text):
+    if identity.search(text):
         return True
     env_program = text.lstrip().startswith((b"[", b"test ", b"!"))
     return env_program and path_map.pattern.search(text.decode("utf-8", "replace")) is not None

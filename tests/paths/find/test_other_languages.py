@@ -235,6 +235,23 @@ def test_what_a_unit_or_crontab_needs(name: str, text: str, need: str, tmp_path:
     assert [(o.text, o.need) for o in read(tmp_path, known, name, text).references] == [("/home/sprout/x/y", need)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'M=$(hostname -s)\ncase "$M" in\n  sprout) R=/home/sprout/x/y ;;\nesac\n',
+        'M=`uname -n`\nif [ "$M" = sprout ]; then R=/home/sprout/x/y; fi\n',
+        'M="${HOSTNAME%%.*}"\nif [[ $M == sprout ]]; then\n  R=/home/sprout/x/y\nfi\n',
+    ],
+)
+def test_a_variable_may_hold_the_machine_s_name(text: str, tmp_path: Path, known: PathMap) -> None:
+    assert [o.usage for o in read(tmp_path, known, "a.sh", text).references] == ["detection"]
+
+
+def test_a_variable_below_the_home_is_no_machine_s_name(tmp_path: Path, known: PathMap) -> None:
+    text = 'X="$HOME/ai"\nif [ -d "$X" ]; then cd /home/sprout/x/y; fi\n'
+    assert "use" in [o.usage for o in read(tmp_path, known, "a.sh", text).references if o.text == "/home/sprout/x/y"]
+
+
 def test_the_cells_of_a_notebook_are_not_read(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "a.ipynb", '{"cells": [{"source": ["m = \'/home/sprout/x/y\'"]}]}')
     assert script.problem == "the cells of a notebook are not read"
