@@ -8,6 +8,7 @@ from sage_doctor.report import Fix
 from sage_doctor.text import printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
+    from sage_doctor.findings.declaration import Declaration
     from sage_doctor.services import ServiceFailure
     from sage_doctor.subjects.service import Service
 
@@ -55,7 +56,18 @@ def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
         return Fix(summary=_about_key(service))
     if trouble.kind == "missing":
         return _other_model(service, trouble)
+    known = _known_cause(trouble.message) if trouble.kind == "error" else None
+    if known is not None:
+        return Fix(summary=f"{known.remediation} `sage-doctor explain {known.code}` says why.")
     return Fix(summary=_FIXES["silent" if trouble.kind == "slow" else trouble.kind])
+
+
+def _known_cause(message: str) -> Declaration | None:
+    """Return what the service's own message surely means, where it is more than that the service failed."""
+    from sage_doctor.findings.recognition import recognise  # noqa: PLC0415 - compiles hundreds of patterns
+
+    found = [r for r in recognise([message.encode()]) if r.sure and not r.known.code.startswith("service-")]
+    return found[0].known if found else None
 
 
 # Of OpenSSL's X509_V_ERR_…: not yet valid and expired, and a certificate that is for another name or address.

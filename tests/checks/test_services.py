@@ -245,6 +245,15 @@ def test_the_key_is_told_to_nobody(tmp_path: Path) -> None:
     assert "wr0ng-s3cret" not in outcome.to_text()
 
 
+@pytest.mark.parametrize(
+    "how, says", [("error-first", "`sage-doctor explain prompt-too-long`"), ("error-500", "may recognise the message")]
+)
+def test_what_the_service_s_own_message_means_is_the_fix(how: str, says: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    service(how, SHORT)(bench)
+    assert says in bench.run("check_service_generates").findings[0].fix.summary
+
+
 def test_the_nearest_name_is_suggested(tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
     bench.manifest(f'[models.smollm2-135]\nkind = "service"\nurl = "{base()}/other"\n', "smollm2-135")
