@@ -33,7 +33,7 @@ _SAYING = re.compile(
 # What a line begins with that is a program's own message to its end: an exception's class, a level in capitals.
 _MESSAGE = re.compile(
     rb"(\b[\w.]{0,120}(Error|Exception|Warning|Refused)|\b[Ee]rror|\bfatal|\bwarning)( \([^)\n]{0,80}\))?: |"
-    rb"\b(ERROR|CRITICAL|FATAL|WARN|WARNING|SEVERE)\b|^(Value error|Assertion failed), "
+    rb"\b(ERROR|CRITICAL|FATAL|WARN|WARNING|SEVERE)\b|\b(Value error|Assertion failed), "
 )
 # A message follows a colon, a bracket, a dash or a level, or stands at the beginning; never a word of a sentence.
 _IN_SENTENCE = re.compile(rb"([a-z]{2,}|\b[aAI])['\w]{0,3}[,;]?\s$")
