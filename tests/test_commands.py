@@ -23,7 +23,12 @@ COMMAND = re.compile(rf"(?:^|`|: |; |\$ |\| |&& |run )\s*(?:{PROGRAMS})(?: [^`.,
 KNOWN = {
     ("checks/permissions.py", "mode"),  # of two constants
     ("sage_doctor/demo/walk.py", "ROLE"),  # a constant
+    ("sage_doctor/findings/access.py", "deep"),  # of two constants
+    ("sage_doctor/findings/access.py", "mode"),  # of two constants
     ("sage_doctor/findings/nearby.py", "script"),  # of two constants
+    ("sage_doctor/findings/volumes.py", "sudo()"),  # of two constants
+    ("sage_doctor/findings/volumes.py", "match[0]"),  # /mnt/ and a letter
+    ("sage_doctor/findings/volumes.py", "drive"),  # a letter
     ("sage_doctor/findings/units.py", "commit"),  # hexadecimal
     ("sage_doctor/repairs/actions/fix_modes.py", "old"),  # an octal number
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.facts.xid_table import RECOVERY, XIDS, Action
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix, Severity
-from sage_doctor.text import printable
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.kernel_log import Xid
@@ -96,5 +96,5 @@ def _commands(host: Host, action: Action, device: str) -> tuple[str, ...]:
     if action == "reboot" or (action == "reset" and host.machine.is_jetson):
         return ("sudo reboot",)
     if action == "reset":
-        return (f"sudo nvidia-smi --gpu-reset -i {printable(device)}.0",)
+        return (f"sudo nvidia-smi --gpu-reset -i {shell_quote(device + '.0')}",)
     return ("sudo dmesg | grep -i xid | tail",)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sage_doctor.system.path_info import real_path
 from sage_doctor.system.small_text import read_text
+from sage_doctor.text import shell_quote
 
 FSTAB = "/etc/fstab"
 # In systemd's order: what an administrator wrote hides what a package brought.
@@ -94,7 +95,7 @@ def why_not_written(path: str | os.PathLike[str]) -> str:
     real = real_path(path)
     for one in read_mounts().lacking(real):
         if not _holds_anything(one.point):
-            how = f"systemctl start {one.unit}" if one.unit else f"mount {one.point}"
+            how = f"systemctl start {shell_quote(one.unit)}" if one.unit else f"mount {shell_quote(one.point)}"
             return f"{one.point} is not mounted ({one.told_by} names it): sudo {how}"
     return ""
 
