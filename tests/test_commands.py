@@ -29,6 +29,7 @@ KNOWN = {
     ("sage_doctor/findings/volumes.py", "sudo()"),  # of two constants
     ("sage_doctor/findings/volumes.py", "match[0]"),  # /mnt/ and a letter
     ("sage_doctor/findings/volumes.py", "drive"),  # a letter
+    ("sage_doctor/findings/service_fixes.py", "known.code"),  # of a declaration
     ("sage_doctor/findings/units.py", "commit"),  # hexadecimal
     ("sage_doctor/repairs/actions/fix_modes.py", "old"),  # an octal number
 }

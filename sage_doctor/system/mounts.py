@@ -95,8 +95,10 @@ def why_not_written(path: str | os.PathLike[str]) -> str:
     real = real_path(path)
     for one in read_mounts().lacking(real):
         if not _holds_anything(one.point):
-            how = f"systemctl start {shell_quote(one.unit)}" if one.unit else f"mount {shell_quote(one.point)}"
-            return f"{one.point} is not mounted ({one.told_by} names it): sudo {how}"
+            said = f"{one.point} is not mounted ({one.told_by} names it): "
+            if one.unit:
+                return said + f"sudo systemctl start {shell_quote(one.unit)}"
+            return said + f"sudo mount {shell_quote(one.point)}"
     return ""
 
 
