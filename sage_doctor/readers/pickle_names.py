@@ -47,7 +47,7 @@ def read_pickle_names(path: Path) -> PickleNames | None:
                 texts.append(argument)
     except (ValueError, IndexError, UnicodeDecodeError, OverflowError, KeyError):
         return None
-    tensors = tuple(dict.fromkeys(t for t in texts if _TENSOR.fullmatch(t)))
-    first = next((n for n, t in enumerate(texts) if t in tensors), 0)
-    holder = next((t for t in reversed(texts[:first]) if t in _HOLDERS), "")
-    return PickleNames(tensors=tensors, holder=holder)
+    places = [n for n, text in enumerate(texts) if _TENSOR.fullmatch(text)]
+    before = texts[: places[0]] if places else []
+    holder = next((t for t in reversed(before) if t in _HOLDERS), "")
+    return PickleNames(tensors=tuple(dict.fromkeys(texts[n] for n in places)), holder=holder)

@@ -24,7 +24,9 @@ from sage_doctor.text import printable
 
 TERM_GRACE_S: Final = 0.7
 KILL_GRACE_S: Final = 0.5
-_MOST_MESSAGE: Final = 64 << 20
+_MOST_MESSAGE: Final = 256 << 20
+_MOST_PARTS: Final = 1 << 10
+_GLANCE_S: Final = 0.5  # how often a silent child is asked whether it has ended
 _MOST_FILES: Final = 1 << 16
 
 LIMIT: Final = "limit"  # the kind of message by which the child says how many seconds it has in all
@@ -114,20 +116,29 @@ def _describe_error(error: Exception) -> str:
 
 def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Callable[[str, Any], None]) -> GuardResult:
     until = began + seconds
-    rest = b""
+    rest: list[bytes] = []  # parts of a message, joined once: a report may have many
     fault = ""
     while True:
         left = until - time.monotonic()
         if left <= 0:
             where = _stuck_process(pid)
             return GuardResult(how="late", detail=_end(pid) or where)
-        if not select.select([pipe], [], [], min(left, 3600))[0]:
+        if not select.select([pipe], [], [], min(left, _GLANCE_S))[0]:
+            if _has_ended(pid):  # and something that it started holds the pipe
+                return GuardResult(how="died", detail=fault or _death(_collect(pid, until)))
             continue
         chunk = os.read(pipe, 1 << 16)
-        *lines, rest = (rest + chunk).split(b"\n")
+        first, *lines = chunk.split(b"\n")
+        rest.append(first)
         for line in lines:
-            kind, value = json.loads(line)
+            said = _message(b"".join(rest))
+            rest = [line]
+            if said is None:
+                _end(pid)
+                return GuardResult(how="died", detail="the examining process wrote what is no message")
+            kind, value = said
             if kind == "done":
+                _end_group(pid)
                 _collect(pid, min(until, time.monotonic() + 1.0))
                 return GuardResult(how="done", result=value)
             if kind == "fault":
@@ -136,14 +147,37 @@ def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Calla
             if kind == LIMIT:
                 until = began + float(value)
             on_message(kind, value)
-        if not chunk or len(rest) > _MOST_MESSAGE:
-            status = _collect(pid, until)
-            return GuardResult(how="died", detail=fault or _death(status))
+        if not chunk:
+            return GuardResult(how="died", detail=fault or _death(_collect(pid, until)))
+        if len(rest) > _MOST_PARTS and sum(map(len, rest)) > _MOST_MESSAGE:
+            _end(pid)
+            return GuardResult(how="died", detail=f"its report has more than {_MOST_MESSAGE >> 20} MB")
+
+
+def _message(line: bytes) -> tuple[str, Any] | None:
+    try:
+        kind, value = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return kind, value
+
+
+def _has_ended(pid: int) -> bool:
+    state = _state(pid)
+    return state is not None and state[1] in "ZX"
+
+
+def _end_group(pid: int) -> None:
+    """Kill what a child has started and left behind. It is not collected yet, so that no other has its number."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _collect(pid: int, until: float) -> int | None:
     """Return the child's exit status once it has ended, None where it has not by then."""
     while True:
+        if _has_ended(pid):
+            _end_group(pid)
         with contextlib.suppress(ChildProcessError):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:

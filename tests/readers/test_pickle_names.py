@@ -1,5 +1,6 @@
 import os
 import pickle
+import time
 import zipfile
 from pathlib import Path
 
@@ -47,3 +48,13 @@ def test_what_is_none(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "cut", "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}X\xff\xff")
     assert read_pickle_names(tmp_path / "cut") is None
+
+
+def test_many_texts_take_time_in_proportion_to_their_number(tmp_path: Path) -> None:
+    # as many other texts as names of tensors: each was looked for among all names
+    file = write(tmp_path / "f", {**{f"x{n}": None for n in range(60_000)}, **{f"a.b{n}": None for n in range(60_000)}})
+    began = time.process_time()
+    found = read_pickle_names(file)
+    assert found is not None
+    assert len(found.tensors) == 60_000
+    assert time.process_time() - began < 5
