@@ -7,6 +7,7 @@ end, and whoever waits for it waits as well.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -95,6 +96,7 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
             os.dup2(nowhere, number)
         os.closerange(3, pipe)
         os.closerange(pipe + 1, min(_MOST_FILES, os.sysconf("SC_OPEN_MAX")))
+        _end_with_listener(pipe)
         send("done", work(send))
         code = 0
     except KeyboardInterrupt:
@@ -106,6 +108,23 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
             send("fault", system_refusal(error) or _describe_error(error))
     finally:
         os._exit(code)  # nothing of the parent's (buffers, handlers at exit) may happen a second time
+
+
+def _end_with_listener(pipe: int) -> None:
+    """See to it that this process is interrupted once nobody listens: a load may be long, and says nothing meanwhile.
+
+    Whoever asked may be killed at any moment. The system tells it of the pipe by a signal, as it does of other things.
+    """
+
+    def look(*_: object) -> None:
+        watch = select.poll()
+        watch.register(pipe, 0)  # that its other end is closed is told always
+        if watch.poll(0):
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGIO, look)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _describe_error(error: Exception) -> str:

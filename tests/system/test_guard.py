@@ -97,3 +97,23 @@ def test_an_ending_is_noticed_though_a_grandchild_holds_the_pipe() -> None:
 def test_what_is_no_message_ends_the_work() -> None:
     heard = run(r"[os.write(n, b'[1]\n') for n in range(3, 9) if os.path.exists(f'/proc/self/fd/{n}')]; time.sleep(50)")
     assert heard == ["died None the examining process wrote what is no message"]
+
+
+def test_work_ends_with_whoever_asked_for_it() -> None:
+    # silent work heard of its listener's end only when it said the next thing
+    code = """
+import os, time
+from sage_doctor.system.guard import guarded
+def work(send):
+    send("pid", os.getpid())
+    time.sleep(60)
+guarded(work, seconds=60, on_message=lambda kind, value: print(value, flush=True))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        pid = int(asking.stdout.readline())
+        asking.kill()
+    until = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not is_running(pid)
