@@ -80,4 +80,4 @@ def _code(finding: Finding) -> str:
 def _text(text: str) -> str:
     """Return text from a disk as text: on one line, nothing in it markup."""
     shown = printable(" ".join(text.split()), limit=1_000)
-    return re.sub(r"([\\`*_{}\[\]<>#|~!@&])", r"\\\1", shown)
+    return re.sub(r"([\\`*_{}\[\]<>#|~!@&$])", r"\\\1", shown)

@@ -53,14 +53,25 @@ def render(report: Report, _screen: Screen) -> str:
         *_metric("duration_seconds", "How long the last run took.", [(machine, report.duration_s)]),
         *_metric("last_run_timestamp_seconds", "When the last run began.", [(machine, _unix(report.started_at))]),
     ]  # fmt: skip
-    names = dict.fromkeys((m.name, m.unit) for m in report.measurements)
-    for name, unit in names:
-        of = [m for m in report.measurements if (m.name, m.unit) == (name, unit)]
-        full = _name(name, unit)
-        lines += _metric(full, f"Measured: {name}.", [({**machine, "subject": m.subject}, m.value) for m in of])
-        budgets = [({**machine, "subject": m.subject}, m.budget) for m in of if m.budget is not None]
-        lines += _metric(f"{full}_budget", f"The budget of {name}.", budgets)
+    taken = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    for name, (about, samples) in _measured(report).items():
+        if f"sage_doctor_{name}" not in taken:
+            lines += _metric(name, about, [({**machine, "subject": s}, value) for s, value in samples.items()])
     return "\n".join(lines) + "\n"
+
+
+def _measured(report: Report) -> dict[str, tuple[str, dict[str, float]]]:
+    """Return what was measured: by metric, what it is and the value of each subject.
+
+    Checks of the user's own choose their names. One metric told twice, and the collector drops the whole file.
+    """
+    metrics: dict[str, tuple[str, dict[str, float]]] = {}
+    for m in report.measurements:
+        full = _name(m.name, m.unit)
+        metrics.setdefault(full, (f"Measured: {m.name}.", {}))[1][m.subject] = m.value
+        if m.budget is not None:
+            metrics.setdefault(f"{full}_budget", (f"The budget of {m.name}.", {}))[1][m.subject] = m.budget
+    return metrics
 
 
 def _metric(name: str, about: str, samples: Samples) -> list[str]:
