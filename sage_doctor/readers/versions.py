@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_CLAUSE = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)*)\s*")
-_RELEASE = re.compile(r"v?(\d+(?:\.\d+)*)(.*)", re.DOTALL)
+_CLAUSE = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d{1,18}(?:\.\d{1,18})*)\s*")
+_RELEASE = re.compile(r"v?(\d{1,18}(?:\.\d{1,18})*)(.*)", re.DOTALL)
 _REQUIREMENT = re.compile(
     r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*\(?([^;()@]*)\)?\s*(?:@[^;]*)?(?:;(.*))?\s*"
 )
