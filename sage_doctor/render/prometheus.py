@@ -32,6 +32,8 @@ def render(report: Report, _screen: Screen) -> str:
     for finding in report.findings:
         if finding.severity == "error":
             worst[finding.subject] = 0
+        elif finding.evidence.get("severity_where_needed") == "error":  # not ready, and nobody is to be woken for it
+            worst.pop(finding.subject, None)
     counted = Counter((f.code, f.severity) for f in report.findings)
     ready = [({**machine, "subject": name}, float(value)) for name, value in worst.items() if name != MACHINE]
     lines = [
@@ -75,9 +77,13 @@ def _measured(report: Report) -> dict[str, tuple[str, dict[str, float]]]:
 
 
 def _metric(name: str, about: str, samples: Samples) -> list[str]:
-    rows = [f"sage_doctor_{name}{_labels(labels)} {value:.17g}" for labels, value in samples]
+    rows = [f"sage_doctor_{name}{_labels(labels)} {_number(value)}" for labels, value in samples]
     head = [f"# HELP sage_doctor_{name} {_escaped(about)}", f"# TYPE sage_doctor_{name} gauge"]
     return [*head, *rows] if rows else []
+
+
+def _number(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")
 
 
 def _labels(labels: Mapping[str, str]) -> str:

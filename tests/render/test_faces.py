@@ -145,3 +145,14 @@ def test_no_metric_is_told_twice_whatever_the_users_own_checks_name_theirs() -> 
 
 def test_no_formula_is_made_of_a_message_in_markdown() -> None:
     assert "\\$HOME and \\$PATH" in render(hostile("$HOME and $PATH"), "markdown")
+
+
+def test_a_broken_model_that_no_role_needs_is_not_called_ready() -> None:
+    made = hostile("spare")
+    spare = dataclasses.replace(
+        made.findings[0], severity="info", evidence={"needed_here": False, "severity_where_needed": "error"}
+    )
+    check = dataclasses.replace(made.checks[0], status="pass", reason=None)
+    made = dataclasses.replace(made, findings=(spare,), checks=(check,))
+    assert "| i | spare | `weights-missing` (no role here needs it) |" in render(made, "markdown")
+    assert 'sage_doctor_subject_ready{machine="thor",subject="spare"}' not in render(made, "prometheus")
