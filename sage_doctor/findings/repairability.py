@@ -86,7 +86,7 @@ def why_not_index(model: Model) -> str:
         twice = sorted(n for n, count in held.items() if count > 1)
         return f"shards hold the same tensor: {join_limited(twice, most=2)}"
     index = model.weights.index
-    lost = sorted(set(index.weight_map) - held) if index is not None and not index.problem else []
+    lost = sorted(set(index.weight_map) - set(held)) if index is not None and not index.problem else []
     if lost:
         return f"the index names tensors that no shard holds, so the shards may be wrong: {join_limited(lost, most=2)}"
     return ""

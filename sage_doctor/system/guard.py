@@ -7,7 +7,6 @@ end, and whoever waits for it waits as well.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import system_refusal
+from sage_doctor.system.message_pipe import Messages, end_with_listener
 from sage_doctor.system.small_text import read_line, read_text
 from sage_doctor.text import printable
 
 TERM_GRACE_S: Final = 0.7
 KILL_GRACE_S: Final = 0.5
-_MOST_MESSAGE: Final = 256 << 20
-_MOST_PARTS: Final = 1 << 10
 _GLANCE_S: Final = 0.5  # how often a silent child is asked whether it has ended
 _MOST_FILES: Final = 1 << 16
 
@@ -96,7 +94,7 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
             os.dup2(nowhere, number)
         os.closerange(3, pipe)
         os.closerange(pipe + 1, min(_MOST_FILES, os.sysconf("SC_OPEN_MAX")))
-        _end_with_listener(pipe)
+        end_with_listener(pipe)
         send("done", work(send))
         code = 0
     except KeyboardInterrupt:
@@ -110,23 +108,6 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
         os._exit(code)  # nothing of the parent's (buffers, handlers at exit) may happen a second time
 
 
-def _end_with_listener(pipe: int) -> None:
-    """See to it that this process is interrupted once nobody listens: a load may be long, and says nothing meanwhile.
-
-    Whoever asked may be killed at any moment. The system tells it of the pipe by a signal, as it does of other things.
-    """
-
-    def look(*_: object) -> None:
-        watch = select.poll()
-        watch.register(pipe, 0)  # that its other end is closed is told always
-        if watch.poll(0):
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGIO, look)
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-
-
 def _describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and isinstance(error.filename, str) and error.errno:
         return f"{printable(error.filename, limit=300)}: {os.strerror(error.errno).lower()}"
@@ -135,27 +116,22 @@ def _describe_error(error: Exception) -> str:
 
 def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Callable[[str, Any], None]) -> GuardResult:
     until = began + seconds
-    rest: list[bytes] = []  # parts of a message, joined once: a report may have many
+    messages = Messages()
     fault = ""
     while True:
         left = until - time.monotonic()
         if left <= 0:
             where = _stuck_process(pid)
             return GuardResult(how="late", detail=_end(pid) or where)
-        if not select.select([pipe], [], [], min(left, _GLANCE_S))[0]:
-            if _has_ended(pid):  # and something that it started holds the pipe
-                return GuardResult(how="died", detail=fault or _death(_collect(pid, until)))
+        part = _read(pid, pipe, left)
+        if part is None:
             continue
-        chunk = os.read(pipe, 1 << 16)
-        first, *lines = chunk.split(b"\n")
-        rest.append(first)
-        for line in lines:
-            said = _message(b"".join(rest))
-            rest = [line]
-            if said is None:
-                _end(pid)
-                return GuardResult(how="died", detail="the examining process wrote what is no message")
-            kind, value = said
+        try:
+            said = messages.take(part)
+        except ValueError as error:
+            _end(pid)
+            return GuardResult(how="died", detail=str(error))
+        for kind, value in said:
             if kind == "done":
                 _end_group(pid)
                 _collect(pid, min(until, time.monotonic() + 1.0))
@@ -166,19 +142,18 @@ def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Calla
             if kind == LIMIT:
                 until = began + float(value)
             on_message(kind, value)
-        if not chunk:
+        if not part:
             return GuardResult(how="died", detail=fault or _death(_collect(pid, until)))
-        if len(rest) > _MOST_PARTS and sum(map(len, rest)) > _MOST_MESSAGE:
-            _end(pid)
-            return GuardResult(how="died", detail=f"its report has more than {_MOST_MESSAGE >> 20} MB")
 
 
-def _message(line: bytes) -> tuple[str, Any] | None:
-    try:
-        kind, value = json.loads(line)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return kind, value
+def _read(pid: int, pipe: int, left: float) -> bytes | None:
+    """Return what the child has written, None where that is nothing yet, and nothing at all once it has ended.
+
+    Something that it started may hold the pipe for longer.
+    """
+    if select.select([pipe], [], [], min(left, _GLANCE_S))[0]:
+        return os.read(pipe, 1 << 16)
+    return b"" if _has_ended(pid) else None
 
 
 def _has_ended(pid: int) -> bool:
