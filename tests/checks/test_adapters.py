@@ -260,7 +260,7 @@ def base_of_the_manifest_is_an_adapter(bench: Bench) -> None:
     bench.manifest(f'{MANIFEST}base = "b"\n[models.b]\nkind = "adapter"\npath = "inner"\n', "a")
 
 
-@CASES.finds("check_adapter_base_sound", "config-invalid", "quantised (bitsandbytes, 4 bit), and they are not")
+@CASES.finds("check_adapter_base_sound", "config-invalid", "quantised (bitsandbytes_4bit), and they are not")
 def base_said_to_be_quantised(bench: Bench) -> None:
     write_adapter(bench.here, write_full(bench.root / "base", quantization_config={"load_in_4bit": True}))
 
