@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sage_doctor.repairs.repair_report import Attempt, RepairReport
     from sage_doctor.subjects.selection import Request
 
+_MOST_BY_HAND = 20
 _WIDEST = 100
 _RESULTS = {
     "planned": "planned",
@@ -253,7 +254,13 @@ def _show_attempt(attempt: Attempt) -> None:
 def _show_summary(result: RepairReport) -> None:
     before, after = result.before, result.after
     if not result.attempts:
-        _say(f"No automatic fix available: {_not_automatic(result)}." if result.remaining else "Nothing to fix.", "")
+        _say(f"No automatic fix available: {_not_automatic(result)}." if result.remaining else "Nothing to fix.")
+        for finding in result.remaining[:_MOST_BY_HAND]:
+            text = (
+                f"{printable(finding.subject, limit=200)}: {finding.code}. {printable(finding.fix.summary, limit=600)}"
+            )
+            _say(*wrap(text, _width(), first="  ", after="    "))
+        _say("")
     if result.dry_run:
         _say(f"Nothing was changed. Found {_counted(result.remaining)} (level {after.level}).")
         return

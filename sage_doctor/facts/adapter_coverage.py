@@ -14,6 +14,7 @@ from typing import Any
 from sage_doctor.facts.adapter_patterns import AdapterPatterns
 
 _NUMBER = re.compile(r"(?<=\.)\d{1,9}(?=\.)")
+_SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _KV_LEAVES = frozenset({"k_proj", "v_proj"})
 _MATRIX = 2
 OUTPUT_NAMES = frozenset({"lm_head", "embed_out"})
@@ -90,7 +91,7 @@ def _numbered(shape: str, numbers: Iterable[str]) -> str:
 
 
 def _natural(name: str) -> list[object]:
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in name.split(".")]
+    return [(0, int(p), "") if _SHORT_NUMBER.fullmatch(p) else (1, 0, p) for p in name.split(".")]
 
 
 def _is_unused(module: str, held: Iterable[str], config: Mapping[str, Any]) -> bool:

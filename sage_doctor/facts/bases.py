@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def resolve_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> Resolved
     at_cwd = cwd / path
     nearby = [p / path for p in (adapter, *list(adapter.parents)[:3])]
     found = at_cwd if inspect_path(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
-    beside = next((p for p in nearby if inspect_path(p).kind == "directory" and _holds_model(p)), None)
+    beside = next((_short(p) for p in nearby if inspect_path(p).kind == "directory" and _holds_model(p)), None)
     plain = is_repo_id(text) and not text.startswith((".", "/"))
     return ResolvedBase(
         text=text,
@@ -80,6 +81,12 @@ def resolve_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> Resolved
         repo_id=text if plain else None,
         form="repository" if plain else "relative",
     )
+
+
+def _short(path: Path) -> Path:
+    """Return a path without its `..`, where it leads to the same: with links it may not."""
+    short = Path(os.path.normpath(path))
+    return short if os.path.realpath(short) == os.path.realpath(path) else path
 
 
 def _holds_model(path: Path) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ def _rendered(text: str, config: Mapping[str, Any], python: Path | None) -> Temp
         done = run([interpreter, "-I", "-W", "ignore", str(_PROGRAM)], timeout_s=_WALL_S, cwd=Path("/"), ask=question)
         if done is None or done.timed_out:
             return None
-        if done.code is not None and done.code < 0:
+        if done.code in (-signal.SIGXCPU, -signal.SIGKILL):
             return TemplateFault(message=f"rendering it takes more than {_CPU_S} s")
         try:
             answer = json.loads(done.out)

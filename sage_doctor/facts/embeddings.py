@@ -15,7 +15,7 @@ EMBEDDING_NAMES = (
 OUTPUT_NAMES = frozenset({"lm_head", "embed_out"})  # those of output layers over the vocabulary
 _NOT_TEXT = re.compile(r"(?:vision|visual|image|audio|position|token_type|patch|per_layer|speech|decoder_pos)")
 _LAYER = re.compile(r"^(?:(?:model|transformer|backbone|gpt_neox|base_model|language_model|text_model)\.)*"
-                    r"(?:decoder\.)?(?:layers|h|blocks)\.(\d+)\.")  # fmt: skip
+                    r"(?:decoder\.)?(?:layers|h|blocks)\.(\d{1,9})\.")  # fmt: skip
 
 
 def embedding_tensor(tensors: Mapping[str, Tensor]) -> Tensor | None:

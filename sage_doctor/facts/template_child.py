@@ -60,6 +60,8 @@ def answer(template: str, special: dict[str, str], marker: str, roles: list[str]
         return {"unavailable": str(error)}
     try:
         compiled = made.from_string(template)
+    except MemoryError:  # that of this process is small
+        return {"through": {}}
     except Exception as error:  # noqa: BLE001 - wrong syntax, nested without end, a filter that is unknown, …
         return {"syntax": str(error)[:300], "line": getattr(error, "lineno", 0)}
     through: dict[str, bool | None] = dict.fromkeys(roles)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,12 +81,12 @@ def why_not_index(model: Model) -> str:
         if header.problem is not None:
             return f"{printable(name)}: {printable(header.problem.message)}"
     names = [t for h in headers.values() for t in h.tensors]
-    held = set(names)
+    held = Counter(names)
     if len(names) != len(held):
-        twice = sorted(n for n in held if names.count(n) > 1)
+        twice = sorted(n for n, count in held.items() if count > 1)
         return f"shards hold the same tensor: {join_limited(twice, most=2)}"
     index = model.weights.index
-    lost = sorted(set(index.weight_map) - held) if index is not None and not index.problem else []
+    lost = sorted(set(index.weight_map) - set(held)) if index is not None and not index.problem else []
     if lost:
         return f"the index names tensors that no shard holds, so the shards may be wrong: {join_limited(lost, most=2)}"
     return ""

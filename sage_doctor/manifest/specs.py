@@ -225,9 +225,9 @@ class Manifest:
         shown = printable(name, limit=80)
         if name not in self.roles:
             near = nearest(name, list(self.roles))
-            hint = (
-                f"did you mean '{printable(near)}'?" if near else f"roles: {join_limited(list(self.roles)) or 'none'}"
-            )
+            hint = f"did you mean '{printable(near)}'?" if near else f"roles: {join_limited(list(self.roles))}"
+            if not self.roles:
+                hint = "it has no roles yet: [roles.NAME] with models = [...] says what one needs"
             raise UsageError(f"no role '{shown}' in {printable(str(self.path))}; {hint}")
         if self.machine is not None and name not in self.machine.roles:
             raise UsageError(

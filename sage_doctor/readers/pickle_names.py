@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickletools
 import re
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 _MOST_BYTES = 32 * 1024 * 1024
 _MOST_OPCODES = 4_000_000
-_MOST_MEMBERS = 200_000
+_MOST_DIRECTORY = 8 * 1024 * 1024  # of the archive: a line for each tensor
 _TENSOR = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+", re.ASCII)
 _TEXTS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 # Keys under which trainers keep the weights beside what else they keep.
@@ -25,13 +26,25 @@ class PickleNames:
     holder: str = ""
 
 
+class _Bounded(io.FileIO):
+    """A file of which no more is read at once: `zipfile` reads the whole list of members before it is asked."""
+
+    most = _MOST_DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read. Raises `ValueError` for more than may be read."""
+        if size is not None and size > self.most:
+            raise ValueError("too much")
+        return super().read(-1 if size is None else size) or b""
+
+
 def read_pickle_names(path: Path) -> PickleNames | None:
     """Return the names in the `.bin` file at `path`; None where it is not one that torch since 1.6 writes."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            data = [m for m in members if m.filename.endswith("/data.pkl") and m.filename.count("/") == 1]
-            if len(members) > _MOST_MEMBERS or len(data) != 1 or data[0].file_size > _MOST_BYTES:
+        with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
+            file.most = _MOST_BYTES
+            data = [m for m in archive.infolist() if m.filename.endswith("/data.pkl") and m.filename.count("/") == 1]
+            if len(data) != 1 or data[0].file_size > _MOST_BYTES:
                 return None
             if data[0].compress_type != zipfile.ZIP_STORED:  # torch never compresses, so that it can be mapped
                 return None
@@ -47,7 +60,7 @@ def read_pickle_names(path: Path) -> PickleNames | None:
                 texts.append(argument)
     except (ValueError, IndexError, UnicodeDecodeError, OverflowError, KeyError):
         return None
-    tensors = tuple(dict.fromkeys(t for t in texts if _TENSOR.fullmatch(t)))
-    first = next((n for n, t in enumerate(texts) if t in tensors), 0)
-    holder = next((t for t in reversed(texts[:first]) if t in _HOLDERS), "")
-    return PickleNames(tensors=tensors, holder=holder)
+    places = [n for n, text in enumerate(texts) if _TENSOR.fullmatch(text)]
+    before = texts[: places[0]] if places else []
+    holder = next((t for t in reversed(before) if t in _HOLDERS), "")
+    return PickleNames(tensors=tuple(dict.fromkeys(texts[n] for n in places)), holder=holder)

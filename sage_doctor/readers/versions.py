@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_CLAUSE = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)*)\s*")
-_RELEASE = re.compile(r"v?(\d+(?:\.\d+)*)(.*)", re.DOTALL)
+_CLAUSE = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d{1,18}(?:\.\d{1,18})*)\s*")
+_RELEASE = re.compile(r"v?(\d{1,18}(?:\.\d{1,18})*)(.*)", re.DOTALL)
 _REQUIREMENT = re.compile(
     r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*\(?([^;()@]*)\)?\s*(?:@[^;]*)?(?:;(.*))?\s*"
 )
@@ -65,13 +65,13 @@ def satisfies(version: str, versions: str) -> bool | None:
 
 def _judged_by_packaging(version: str, release: str, versions: str) -> bool | None:
     # Its import takes as long as many checks: nearly all requirements are answered without.
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415
-    from packaging.version import InvalidVersion, Version  # noqa: PLC0415
+    from packaging.specifiers import SpecifierSet  # noqa: PLC0415
+    from packaging.version import Version  # noqa: PLC0415
 
     try:
         wanted = SpecifierSet(versions)
         return wanted.contains(Version(version), prereleases=True) or wanted.contains(Version(release))
-    except (InvalidSpecifier, InvalidVersion):
+    except ValueError:  # an invalid one, or a number longer than Python reads
         return None
 
 

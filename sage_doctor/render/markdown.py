@@ -42,11 +42,13 @@ def _table(report: Report) -> list[str]:
     rows = []
     for subject in subjects:
         found = [f for f in report.findings if f.subject == subject and f.severity != "info"]
+        unneeded = [f for f in report.findings if f.subject == subject and f.evidence.get("needed_here") is False]
         stuck = [c for c in report.checks if c.subject == subject and c.status == "error"]
         if subject == MACHINE and not found and not stuck:
             continue
-        mark = _MARKS[found[0].severity] if found else _MARKS["unknown" if stuck else "pass"]
-        what = ", ".join(f"`{code}`" for code in dict.fromkeys(_code(f) for f in found))
+        mark = _MARKS[found[0].severity if found else "unknown" if stuck else "info" if unneeded else "pass"]
+        what = ", ".join(f"`{code}`" for code in dict.fromkeys(_code(f) for f in found or unneeded))
+        what += " (no role here needs it)" if unneeded and not found else ""
         what = what or (f"{stuck[0].id} failed to run" if stuck else "")
         measured = ", ".join(f"{m.name} {m.value:g} {m.unit}" for m in report.measurements if m.subject == subject)
         rows.append(f"| {mark} | {_text(report.titles.get(subject, subject))} | {what} | {_text(measured)} |")
@@ -80,4 +82,4 @@ def _code(finding: Finding) -> str:
 def _text(text: str) -> str:
     """Return text from a disk as text: on one line, nothing in it markup."""
     shown = printable(" ".join(text.split()), limit=1_000)
-    return re.sub(r"([\\`*_{}\[\]<>#|~!@&])", r"\\\1", shown)
+    return re.sub(r"([\\`*_{}\[\]<>#|~!@&$])", r"\\\1", shown)

@@ -32,6 +32,8 @@ def render(report: Report, _screen: Screen) -> str:
     for finding in report.findings:
         if finding.severity == "error":
             worst[finding.subject] = 0
+        elif finding.evidence.get("severity_where_needed") == "error":  # not ready, and nobody is to be woken for it
+            worst.pop(finding.subject, None)
     counted = Counter((f.code, f.severity) for f in report.findings)
     ready = [({**machine, "subject": name}, float(value)) for name, value in worst.items() if name != MACHINE]
     lines = [
@@ -53,20 +55,35 @@ def render(report: Report, _screen: Screen) -> str:
         *_metric("duration_seconds", "How long the last run took.", [(machine, report.duration_s)]),
         *_metric("last_run_timestamp_seconds", "When the last run began.", [(machine, _unix(report.started_at))]),
     ]  # fmt: skip
-    names = dict.fromkeys((m.name, m.unit) for m in report.measurements)
-    for name, unit in names:
-        of = [m for m in report.measurements if (m.name, m.unit) == (name, unit)]
-        full = _name(name, unit)
-        lines += _metric(full, f"Measured: {name}.", [({**machine, "subject": m.subject}, m.value) for m in of])
-        budgets = [({**machine, "subject": m.subject}, m.budget) for m in of if m.budget is not None]
-        lines += _metric(f"{full}_budget", f"The budget of {name}.", budgets)
+    taken = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    for name, (about, samples) in _measured(report).items():
+        if f"sage_doctor_{name}" not in taken:
+            lines += _metric(name, about, [({**machine, "subject": s}, value) for s, value in samples.items()])
     return "\n".join(lines) + "\n"
 
 
+def _measured(report: Report) -> dict[str, tuple[str, dict[str, float]]]:
+    """Return what was measured: by metric, what it is and the value of each subject.
+
+    Checks of the user's own choose their names. One metric told twice, and the collector drops the whole file.
+    """
+    metrics: dict[str, tuple[str, dict[str, float]]] = {}
+    for m in report.measurements:
+        full = _name(m.name, m.unit)
+        metrics.setdefault(full, (f"Measured: {m.name}.", {}))[1][m.subject] = m.value
+        if m.budget is not None:
+            metrics.setdefault(f"{full}_budget", (f"The budget of {m.name}.", {}))[1][m.subject] = m.budget
+    return metrics
+
+
 def _metric(name: str, about: str, samples: Samples) -> list[str]:
-    rows = [f"sage_doctor_{name}{_labels(labels)} {value:.17g}" for labels, value in samples]
+    rows = [f"sage_doctor_{name}{_labels(labels)} {_number(value)}" for labels, value in samples]
     head = [f"# HELP sage_doctor_{name} {_escaped(about)}", f"# TYPE sage_doctor_{name} gauge"]
     return [*head, *rows] if rows else []
+
+
+def _number(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")
 
 
 def _labels(labels: Mapping[str, str]) -> str:

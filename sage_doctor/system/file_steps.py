@@ -84,7 +84,7 @@ def make_link(path: Path, target: str, *, seen: Seen) -> Applied:
     with wrap_os_errors(path), seen.held() as directory:
         found = os.stat(path.name, dir_fd=directory, follow_symlinks=False)
         old = _read(path.name, directory)
-        passing = f".{path.name}.link"
+        passing = f".{path.name[:32]}.sage-new-{os.getpid()}-{os.urandom(4).hex()}"
         os.symlink(target, passing, dir_fd=directory)
         try:
             os.replace(passing, path.name, src_dir_fd=directory, dst_dir_fd=directory)

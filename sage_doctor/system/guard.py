@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import system_refusal
+from sage_doctor.system.message_pipe import Messages, end_with_listener
 from sage_doctor.system.small_text import read_line, read_text
 from sage_doctor.text import printable
 
 TERM_GRACE_S: Final = 0.7
 KILL_GRACE_S: Final = 0.5
-_MOST_MESSAGE: Final = 64 << 20
+_GLANCE_S: Final = 0.5  # how often a silent child is asked whether it has ended
 _MOST_FILES: Final = 1 << 16
 
 LIMIT: Final = "limit"  # the kind of message by which the child says how many seconds it has in all
@@ -93,6 +94,7 @@ def _run(work: Callable[[Send], Any], pipe: int) -> None:
             os.dup2(nowhere, number)
         os.closerange(3, pipe)
         os.closerange(pipe + 1, min(_MOST_FILES, os.sysconf("SC_OPEN_MAX")))
+        end_with_listener(pipe)
         send("done", work(send))
         code = 0
     except KeyboardInterrupt:
@@ -114,20 +116,24 @@ def _describe_error(error: Exception) -> str:
 
 def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Callable[[str, Any], None]) -> GuardResult:
     until = began + seconds
-    rest = b""
+    messages = Messages()
     fault = ""
     while True:
         left = until - time.monotonic()
         if left <= 0:
             where = _stuck_process(pid)
             return GuardResult(how="late", detail=_end(pid) or where)
-        if not select.select([pipe], [], [], min(left, 3600))[0]:
+        part = _read(pid, pipe, left)
+        if part is None:
             continue
-        chunk = os.read(pipe, 1 << 16)
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            kind, value = json.loads(line)
+        try:
+            said = messages.take(part)
+        except ValueError as error:
+            _end(pid)
+            return GuardResult(how="died", detail=str(error))
+        for kind, value in said:
             if kind == "done":
+                _end_group(pid)
                 _collect(pid, min(until, time.monotonic() + 1.0))
                 return GuardResult(how="done", result=value)
             if kind == "fault":
@@ -136,14 +142,36 @@ def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Calla
             if kind == LIMIT:
                 until = began + float(value)
             on_message(kind, value)
-        if not chunk or len(rest) > _MOST_MESSAGE:
-            status = _collect(pid, until)
-            return GuardResult(how="died", detail=fault or _death(status))
+        if not part:
+            return GuardResult(how="died", detail=fault or _death(_collect(pid, until)))
+
+
+def _read(pid: int, pipe: int, left: float) -> bytes | None:
+    """Return what the child has written, None where that is nothing yet, and nothing at all once it has ended.
+
+    Something that it started may hold the pipe for longer.
+    """
+    if select.select([pipe], [], [], min(left, _GLANCE_S))[0]:
+        return os.read(pipe, 1 << 16)
+    return b"" if _has_ended(pid) else None
+
+
+def _has_ended(pid: int) -> bool:
+    state = _state(pid)
+    return state is not None and state[1] in "ZX"
+
+
+def _end_group(pid: int) -> None:
+    """Kill what a child has started and left behind. It is not collected yet, so that no other has its number."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _collect(pid: int, until: float) -> int | None:
     """Return the child's exit status once it has ended, None where it has not by then."""
     while True:
+        if _has_ended(pid):
+            _end_group(pid)
         with contextlib.suppress(ChildProcessError):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:

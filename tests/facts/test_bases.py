@@ -120,3 +120,9 @@ def test_each_place_once_under_its_best_reason() -> None:
     path = Path("/m/qwen")
     ranked = candidates("org/qwen", found=[path, path], known=[(path, "qwen")], named=[(path, "the manifest")])
     assert ranked == [(path, WRITTEN_DOWN)]
+
+
+def test_a_base_beside_the_adapter_is_named_without_detours(tmp_path: Path) -> None:
+    beside = model(tmp_path / "zoo/base")
+    (tmp_path / "zoo/run/adapter").mkdir(parents=True)
+    assert place("../../base", tmp_path).beside == beside

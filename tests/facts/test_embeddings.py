@@ -37,3 +37,8 @@ def test_layers_of_the_decoder_alone() -> None:
     assert layer_count(["model.decoder.layers.1.x"]) == 2
     assert layer_count(["vision_tower.encoder.layers.30.x", "mtp.layers.3.x"]) is None
     assert layer_count([]) is None
+
+
+def test_a_number_that_no_layer_has_counts_for_nothing() -> None:
+    # Python refuses to make a number of 4,300 digits and more; any file may have a name with them
+    assert layer_count(["model.layers.3.x", f"model.layers.{'9' * 5000}.x"]) == 4

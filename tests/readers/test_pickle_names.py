@@ -1,5 +1,7 @@
 import os
 import pickle
+import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -47,3 +49,29 @@ def test_what_is_none(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "cut", "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}X\xff\xff")
     assert read_pickle_names(tmp_path / "cut") is None
+
+
+def test_many_texts_take_time_in_proportion_to_their_number(tmp_path: Path) -> None:
+    # as many other texts as names of tensors: each was looked for among all names
+    file = write(tmp_path / "f", {**{f"x{n}": None for n in range(60_000)}, **{f"a.b{n}": None for n in range(60_000)}})
+    began = time.process_time()
+    found = read_pickle_names(file)
+    assert found is not None
+    assert len(found.tensors) == 60_000
+    assert time.process_time() - began < 5
+
+
+def test_the_list_of_members_of_a_bomb_is_not_read(tmp_path: Path) -> None:
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    count = 400_000
+    size = len(entry) * count
+    (tmp_path / "f").write_bytes(
+        b"PK\3\4"
+        + entry * count
+        + struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, 4)
+        + struct.pack("<4sLQL", b"PK\6\7", 0, 4 + size, 1)
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    )
+    began = time.process_time()
+    assert read_pickle_names(tmp_path / "f") is None
+    assert time.process_time() - began < 1

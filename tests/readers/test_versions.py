@@ -74,3 +74,8 @@ def test_markers_are_judged_for_the_sessions_interpreter() -> None:
     assert not applies("python_version < '3.9'", "3.12.1")
     assert not applies("extra == 'torch'", "3.12.1")
     assert not applies("nonsense ===", "3.12.1")
+
+
+def test_a_version_of_endless_digits_is_no_fault() -> None:
+    for version, versions in (("9" * 5000, ">=4.45"), ("4.45", ">=" + "9" * 5000), ("1." + "9" * 5000, "<2,>=1.0")):
+        satisfies(version, versions)

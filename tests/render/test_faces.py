@@ -129,3 +129,30 @@ def test_prometheus_reads_it_and_no_sample_has_a_time() -> None:
     assert verdicts == {"healthy": 0, "degraded": 0, "unhealthy": 1, "unknown": 0}
     assert families["sage_doctor_last_run_timestamp_seconds"].samples[0].value == 1768673112
     assert all(s.timestamp is None for f in families.values() for s in f.samples)
+
+
+def test_no_metric_is_told_twice_whatever_the_users_own_checks_name_theirs() -> None:
+    names = ["load_s", "load-s", "load_s", "exit_code", "load_s_budget"]
+    measured = [Measurement(subject="m", name=n, value=1.0, unit="", budget=2.0) for n in names]
+    text = render(reports.report([], [], measured, {}), "prometheus")
+    heads = [line for line in text.splitlines() if line.startswith("# TYPE")]
+    samples = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert len(heads) == len(set(heads))
+    assert len(samples) == len(set(samples))
+    assert 'sage_doctor_exit_code{machine="thor"} ' in text
+    assert 'sage_doctor_exit_code{machine="thor",subject' not in text
+
+
+def test_no_formula_is_made_of_a_message_in_markdown() -> None:
+    assert "\\$HOME and \\$PATH" in render(hostile("$HOME and $PATH"), "markdown")
+
+
+def test_a_broken_model_that_no_role_needs_is_not_called_ready() -> None:
+    made = hostile("spare")
+    spare = dataclasses.replace(
+        made.findings[0], severity="info", evidence={"needed_here": False, "severity_where_needed": "error"}
+    )
+    check = dataclasses.replace(made.checks[0], status="pass", reason=None)
+    made = dataclasses.replace(made, findings=(spare,), checks=(check,))
+    assert "| i | spare | `weights-missing` (no role here needs it) |" in render(made, "markdown")
+    assert 'sage_doctor_subject_ready{machine="thor",subject="spare"}' not in render(made, "prometheus")

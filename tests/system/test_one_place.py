@@ -20,7 +20,10 @@ WALKS = {"glob", "rglob", "iglob", "os.walk", "os.fwalk"}
 JOBS: dict[str, tuple[set[str], dict[str, str]]] = {
     "locks": (
         {"fcntl", "flock", "lockf"},
-        {"sage_doctor/system/file_lock.py": "the one file lock"},
+        {
+            "sage_doctor/system/file_lock.py": "the one file lock",
+            "sage_doctor/system/message_pipe.py": "a pipe that tells of its end by a signal: no lock",
+        },
     ),
     "files put in place of others": (
         {"os.replace", "os.rename", "tempfile.mkstemp", "tempfile.NamedTemporaryFile"},

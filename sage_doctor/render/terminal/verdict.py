@@ -60,11 +60,11 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
 
 
 def _next_step(out: Writer, report: Report) -> None:
-    """Write one command; a sentence where no command is known."""
+    """Write one command; a sentence where no command is known, or only one that looks at what was found."""
     first = _most_urgent(report)
     stuck = next((c for c in report.checks if c.status == "error"), None)
     commands = commands_of(first) if first is not None else ()
-    if commands:
+    if commands and not commands[0].startswith("ls "):
         out.blank()
         out.command(f"Next: {printable(commands[0], limit=MOST_COMMAND)}", indent=0)
         return
