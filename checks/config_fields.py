@@ -23,7 +23,10 @@ BEFORE = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present",
 _DTYPE = re.compile(r"(?:(?:b?float|half|double|c(?:half|float|double)|complex|q?u?int|bits?|bool|long|short)\w*)")
 _SHORT = {
     **{n: n for n in ("float16", "bfloat16", "float32", "float64")},
-    **{"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "half": "float16"},
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "fp32": "float32",
+    "half": "float16",
 }
 _PLAIN = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
 
@@ -95,7 +98,7 @@ def check_dtype(model: Model) -> Iterator[Finding]:
         shown = printable(named, limit=60)
         yield finding(
             "config-invalid",
-            f'config.json: {field} is "{shown}", and torch has no dtype of that name: a load fails (module \'torch\' '
+            f"config.json: {field} is \"{shown}\", and torch has no dtype of that name: a load fails (module 'torch' "
             f"has no attribute '{shown}')",
             evidence={"file": "config.json", "field": field, "value": named},
             fix=Fix(

@@ -40,7 +40,10 @@ def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str
 
 
 def _of_text(task: str) -> bool:
-    """Whether models of a task read or write tokens. TEXT_RECOGNITION spells what a picture shows, by a list of its own."""
+    """Whether models of a task read or write tokens.
+
+    Those of TEXT_RECOGNITION spell what a picture shows, by a list of characters of their own.
+    """
     words = task.split("_")
     return bool(_OF_TEXT.intersection(words)) and "RECOGNITION" not in words
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.misnamed import renamed_weights
 from sage_doctor.findings.restore import bring_back, lfs_pull
 from sage_doctor.report import Finding, Fix
-from sage_doctor.readers.signature import PICKLE, SAFETENSORS, TORCH_ARCHIVE
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import printable
 
 if TYPE_CHECKING:
     from sage_doctor.readers.safetensors_header import Header
@@ -271,14 +271,6 @@ DECLARATIONS = declare(
 )
 
 
-# What a single file of weights should be called, by its name and what it is.
-_RIGHT_NAMES = {
-    ("pytorch_model.bin", SAFETENSORS): "model.safetensors",
-    ("model.safetensors", TORCH_ARCHIVE): "pytorch_model.bin",
-    ("model.safetensors", PICKLE): "pytorch_model.bin",
-}
-
-
 def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding:
     """Return the finding for files that are not complete safetensors files: the first one's, naming the others."""
     name, header = broken[0]
@@ -291,12 +283,8 @@ def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding
         fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])
     elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
         fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
-    elif problem.code == "weights-not-safetensors" and (right := _RIGHT_NAMES.get((name, problem.evidence["content"]))):
-        trust = " Load it only if you trust its origin." if right.endswith(".bin") else ""
-        fix = Fix(
-            summary=f"Rename it to {right}: a loader then reads it as what it is.{trust}",
-            commands=(f"mv -n {shell_quote(model.path / name)} {shell_quote(model.path / right)}",),
-        )
+    elif problem.code == "weights-not-safetensors":
+        fix = renamed_weights(model.tree, name, problem.evidence["content"]) or fix
     return finding(
         problem.code,
         f"{printable(name)}: {printable(problem.message)}{more}",

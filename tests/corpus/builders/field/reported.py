@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from tests.corpus.builders import tensors
-from tests.corpus.builders.case import Bench, Table, edit_json, read_json, write_json
+from tests.corpus.builders.case import Bench, Table, edit_json, write_json
 from tests.corpus.builders.field.layouts import touch
 from tests.corpus.builders.pickles import state_dict
 from tests.corpus.builders.tensors import INDEX, MODEL
@@ -125,7 +122,7 @@ def float16_said_bfloat16_stored(bench: Bench) -> None:
     edit_json(bench.copy("llama-sharded") / "config.json", dtype="float16", torch_dtype="float16")
 
 
-@TABLE.healthy(source="huggingface/transformers#38372")
+@TABLE.error("config-invalid", source="NielsRogge/Transformers-Tutorials#380", shows="AttributeError: module 'torch'")
 def dtype_with_its_module(bench: Bench) -> None:
     """`torch.bfloat16`, as str() writes it."""
     edit_json(bench.copy() / "config.json", dtype="torch.bfloat16")
@@ -196,10 +193,10 @@ def one_shard_and_its_index(bench: Bench) -> None:
     write_json(folder / INDEX, {"metadata": {}, "weight_map": dict.fromkeys(names, name)})
 
 
-# Broken: small files
+# Small files
 
 
-@TABLE.error("config-invalid", source="valuesimplex/FinBERT#13", shows="ValueError: Unrecognized model")
+@TABLE.error("config-type-unknown", source="valuesimplex/FinBERT#13", shows="ValueError: Unrecognized model")
 def no_model_type(bench: Bench) -> None:
     """config.json of before model_type."""
     edit_json(bench.copy("bert") / "config.json", drop=("model_type", "architectures"))
@@ -275,27 +272,27 @@ def quantised_of_2023(bench: Bench) -> None:
     touch(folder, "gpt-x-alpaca-13b-native-4bit-128g.pt")
 
 
-@TABLE.error("weights-unreadable", source="huggingface/transformers#27397", shows="SafetensorError")
+@TABLE.error("weights-not-safetensors", source="huggingface/transformers#27397", shows="SafetensorError")
 def pickle_named_safetensors(bench: Bench) -> None:
     """pytorch_model.bin renamed to model.safetensors."""
     folder = bench.copy()
     (folder / MODEL).write_bytes(state_dict(tensors.unpack(folder / MODEL)))
 
 
-@TABLE.error("weights-unreadable", source="huggingface/transformers#23868", shows="UnpicklingError")
+@TABLE.error("weights-not-safetensors", source="huggingface/transformers#23868", shows="UnpicklingError")
 def safetensors_named_bin(bench: Bench) -> None:
     """And the other way round."""
     folder = bench.copy()
     (folder / MODEL).rename(folder / "pytorch_model.bin")
 
 
-@TABLE.error("weights-unreadable", source="ggml-org/llama.cpp#5706", shows="SafetensorError")
+@TABLE.error("weights-not-safetensors", source="ggml-org/llama.cpp#5706", shows="SafetensorError")
 def gguf_named_safetensors(bench: Bench) -> None:
     """A GGUF under the name that a loader looks for."""
     (bench.copy() / MODEL).write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(4000))
 
 
-# Broken: sizes
+# Sizes that do not fit
 
 
 @TABLE.error("weights-shape-mismatch", source="huggingface/transformers#14218", shows="RuntimeError")
@@ -305,19 +302,19 @@ def labels_of_another_task(bench: Bench) -> None:
     edit_json(folder / "config.json", id2label={"0": "a", "1": "b", "2": "c"}, label2id={"a": 0, "b": 1, "c": 2})
 
 
-@TABLE.warning("weights-keys-unexpected", source="arcee-ai/mergekit#12", shows="loads, but")
+@TABLE.error("weights-shape-mismatch", source="arcee-ai/mergekit#12", shows="loads, but")
 def fewer_layers_said_than_stored(bench: Bench) -> None:
     """A merge of slices whose config.json is the base's: the rest of the layers is left out silently."""
     edit_json(bench.copy() / "config.json", num_hidden_layers=1)
 
 
-@TABLE.error("tokenizer-vocab-overflow", source="tatsu-lab/stanford_alpaca#175", shows="loads")
+@TABLE.warning("tokenizer-vocab-overflow", source="tatsu-lab/stanford_alpaca#175", shows="loads")
 def padding_added_by_the_tokenizer(bench: Bench) -> None:
     """`[PAD]` was added to the tokenizer's settings and the model was never resized."""
     edit_json(bench.copy() / "tokenizer_config.json", pad_token="[PAD]")
 
 
-@TABLE.error("module-missing", source="huggingface/sentence-transformers#1683", shows="loads")
+@TABLE.error("config-invalid", source="huggingface/sentence-transformers#1683", shows="loads")
 def module_of_main(bench: Bench) -> None:
     """modules.json names `__main__`."""
     folder = bench.copy("bert")
