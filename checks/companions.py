@@ -96,14 +96,13 @@ def check_modules(model: Model) -> Iterator[Finding]:
             fix=companions_back(model, [_PARTS]),
         )
         return
-    kinds = [p.get("type") for p in parts]
-    odd = [k for k in kinds if not isinstance(k, str) or "." not in k]
+    odd = [k for p in parts if isinstance(k := p.get("type"), str) and "." not in k]
     if odd:
         yield finding(
             "config-invalid",
             f"{_PARTS}: the type of a module is {printable(json.dumps(odd[0]), limit=60)}, which is no class that "
             "sentence-transformers can import",
-            evidence={"file": _PARTS, "types": [str(k) for k in odd[:20]]},
+            evidence={"file": _PARTS, "types": odd[:20]},
             fix=dataclasses.replace(
                 (back := companions_back(model, [_PARTS])),
                 summary="Name the class with its package, as in sentence_transformers.models.Transformer. "

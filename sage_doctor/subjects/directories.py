@@ -93,10 +93,10 @@ def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
 def _merely_lies_there(path: Path) -> bool:
     """Return whether a directory that was come across is no model that transformers is meant to load from there.
 
-    That is one of another program, a tokenizer by itself, or what the Hugging Face cache keeps of a repository besides
-    its current model: an earlier snapshot, or the configuration and tokenizer alone, which somebody asked for alone.
+    That is one of another program, or what the Hugging Face cache keeps of a repository besides its current model: an
+    earlier snapshot, or the configuration and tokenizer alone, which somebody asked for alone.
     """
-    if is_for_another_program(path, read_tree(path).names) or only_tokenizer(path):
+    if is_for_another_program(path, read_tree(path).names):
         return True
     if not is_snapshot(path):
         return False

@@ -27,7 +27,7 @@ def add_tensor(folder: Path, name: str, shape: list[int], dtype: str = "F32", fi
 # Old forms that the library still reads
 
 
-@TABLE.healthy(source="huggingface/transformers#2822")
+@TABLE.healthy(source="huggingface/transformers#11809")
 def gamma_and_beta(bench: Bench) -> None:
     """bert-base-uncased has had LayerNorm.gamma and .beta since TensorFlow."""
     swap = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
@@ -40,13 +40,13 @@ def gamma_and_beta(bench: Bench) -> None:
     tensors.rename(bench.copy("bert") / MODEL, older)
 
 
-@TABLE.healthy(source="huggingface/transformers#16348")
+@TABLE.healthy(source="BinLiang-NLP/Sentic-GCN#12")
 def position_ids_stored(bench: Bench) -> None:
     """Older releases saved the buffer of positions."""
     add_tensor(bench.copy("bert"), "bert.embeddings.position_ids", [1, 64], "I64")
 
 
-@TABLE.healthy(source="huggingface/transformers#25741")
+@TABLE.healthy(source="unslothai/unsloth#270")
 def frequencies_stored(bench: Bench) -> None:
     """Llama of 2023: rotary_emb.inv_freq in each layer."""
     folder = bench.copy("llama")
@@ -54,7 +54,7 @@ def frequencies_stored(bench: Bench) -> None:
         add_tensor(folder, f"model.layers.{layer}.self_attn.rotary_emb.inv_freq", [4])
 
 
-@TABLE.healthy(source="huggingface/transformers#2206")
+@TABLE.healthy(source="huggingface/transformers#3974", shows="loads, but")
 def masks_stored(bench: Bench) -> None:
     """GPT-2 with its causal masks, which are no parameters."""
     folder = bench.copy("gpt2")
@@ -63,7 +63,7 @@ def masks_stored(bench: Bench) -> None:
         add_tensor(folder, f"transformer.h.{layer}.attn.masked_bias", [])
 
 
-@TABLE.healthy(source="huggingface/transformers#26796")
+@TABLE.healthy(source="huggingface/transformers#33995")
 def weight_norm_of_old(bench: Bench) -> None:
     """wav2vec2 saved before torch had parametrizations."""
     g, v = "parametrizations.weight.original0", "parametrizations.weight.original1"
@@ -85,7 +85,7 @@ def sampling_flags_without_sampling(bench: Bench) -> None:
     write_json(bench.copy() / "generation_config.json", {"do_sample": False, "temperature": 0.9, "top_p": 0.6})
 
 
-@TABLE.healthy(source="meta-llama/llama3#77")
+@TABLE.healthy(source="vllm-project/vllm#4182")
 def several_ends(bench: Bench) -> None:
     """Llama 3 ends with one of several tokens."""
     folder = bench.copy()
@@ -93,15 +93,7 @@ def several_ends(bench: Bench) -> None:
     write_json(folder / "generation_config.json", {"eos_token_id": [2, 5, 6]})
 
 
-@TABLE.healthy(source="huggingface/transformers#28345")
-def trained_at_a_path_of_another_machine(bench: Bench) -> None:
-    """`_name_or_path` is where it was trained, and read by nobody."""
-    folder = bench.copy()
-    edit_json(folder / "config.json", _name_or_path="/mnt/bn/sft/output/checkpoint-1200")
-    edit_json(folder / "tokenizer_config.json", name_or_path="/root/base", model_max_length=10**30)
-
-
-@TABLE.healthy(source="huggingface/safetensors#182")
+@TABLE.healthy(source="Edge0-AI/Edge0#104")
 def total_size_of_nothing(bench: Bench) -> None:
     """Tools write `metadata: {}` or a size that is not the sum."""
     edit_json(bench.copy("llama-sharded") / INDEX, metadata={"total_size": 1})
@@ -116,12 +108,6 @@ def head_stored_though_tied(bench: Bench) -> None:
     tensors.pack(folder / MODEL, found)
 
 
-@TABLE.healthy(source="huggingface/transformers#23418")
-def float16_said_bfloat16_stored(bench: Bench) -> None:
-    """The dtype of config.json is another than that of the file: it is converted."""
-    edit_json(bench.copy("llama-sharded") / "config.json", dtype="float16", torch_dtype="float16")
-
-
 @TABLE.error("config-invalid", source="NielsRogge/Transformers-Tutorials#380", shows="AttributeError: module 'torch'")
 def dtype_with_its_module(bench: Bench) -> None:
     """`torch.bfloat16`, as str() writes it."""
@@ -131,7 +117,7 @@ def dtype_with_its_module(bench: Bench) -> None:
 # Directories that tools and systems wrote into
 
 
-@TABLE.healthy(source="ggml-org/llama.cpp#7211")
+@TABLE.healthy(source="lmstudio-ai/lmstudio-bug-tracker#486")
 def written_on_a_mac(bench: Bench) -> None:
     """A stick of a Mac leaves `._` files and .DS_Store."""
     folder = bench.copy("llama-sharded")
@@ -140,7 +126,7 @@ def written_on_a_mac(bench: Bench) -> None:
     (folder / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1" + bytes(40))
 
 
-@TABLE.healthy(source="huggingface/huggingface_hub#1993")
+@TABLE.healthy(source="huggingface/huggingface_hub#2284")
 def linked_into_the_cache(bench: Bench) -> None:
     """`--local-dir` of 2023 filled a directory with links to blobs."""
     folder = bench.copy("llama-sharded")
@@ -151,22 +137,11 @@ def linked_into_the_cache(bench: Bench) -> None:
         path.symlink_to(blobs / f"{number:064x}")
 
 
-@TABLE.healthy(source="huggingface/huggingface_hub#2196")
+@TABLE.healthy(source="huggingface/huggingface_hub#2223")
 def locks_of_a_download(bench: Bench) -> None:
     """.cache/huggingface/download of `hf download --local-dir`."""
     place = bench.copy() / ".cache/huggingface/download"
     touch(place, "model.safetensors.lock", "config.json.metadata", raw=b"")
-
-
-@TABLE.healthy(source="axolotl-ai-cloud/axolotl#1177")
-def end_of_a_training_run(bench: Bench) -> None:
-    """The final model with its last checkpoints below, of which the optimizer is most."""
-    folder = bench.copy()
-    last = bench.copy(to=folder / "checkpoint-30")
-    for place in (folder, last):
-        touch(place, "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin")
-        write_json(place / "trainer_state.json", {"global_step": 30})
-    touch(folder, "runs/Jan01/events.out.tfevents.1", "wandb/run.log", raw=b"x")
 
 
 @TABLE.healthy(source="arcee-ai/mergekit#185")
@@ -183,7 +158,7 @@ def tokenizer_class_of_march_2023(bench: Bench) -> None:
     edit_json(bench.copy() / "tokenizer_config.json", tokenizer_class="LLaMATokenizer")
 
 
-@TABLE.healthy(source="huggingface/transformers#31110")
+@TABLE.healthy(source="raven-ml/raven#136")
 def one_shard_and_its_index(bench: Bench) -> None:
     """model-00001-of-00001 with an index."""
     folder = bench.copy()
@@ -209,21 +184,14 @@ def comma_too_many(bench: Bench) -> None:
     path.write_text(path.read_text().rstrip().removesuffix("}").rstrip() + ",\n}\n")
 
 
-@TABLE.error("config-invalid", source="huggingface/transformers#15387", shows="OSError")
+@TABLE.error("config-invalid", source="ThilinaRajapakse/simpletransformers#1169", shows="OSError")
 def config_with_a_mark(bench: Bench) -> None:
     """Saved by Notepad: a byte order mark."""
     path = bench.copy() / "config.json"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
 
 
-@TABLE.error("config-invalid", source="https://github.com/PowerShell/PowerShell/issues/4681", shows="OSError")
-def config_in_utf16(bench: Bench) -> None:
-    """Written by `>` of PowerShell 5."""
-    path = bench.copy() / "config.json"
-    path.write_bytes(path.read_text().encode("utf-16"))
-
-
-@TABLE.error("tokenizer-invalid", source="huggingface/transformers#17256", shows="OSError")
+@TABLE.error("tokenizer-invalid", source="ThilinaRajapakse/simpletransformers#1169", shows="JSONDecodeError")
 def tokenizer_config_with_a_mark(bench: Bench) -> None:
     """The same for the tokenizer's."""
     path = bench.copy() / "tokenizer_config.json"
@@ -236,25 +204,11 @@ def full_stop_for_a_comma(bench: Bench) -> None:
     (bench.copy() / "generation_config.json").write_text('{\n  "bos_token_id": 1,\n  "do_sample": true.\n}\n')
 
 
-@TABLE.error("config-missing", source="huggingface/transformers#3949", shows="OSError")
-def config_json_txt(bench: Bench) -> None:
-    """Windows hides the end of the name."""
+@TABLE.error("config-missing", source="EvilBT/ComfyUI_SLK_joy_caption_two#37", shows="ValueError: Unrecognized model")
+def config_downloaded_twice(bench: Bench) -> None:
+    """A browser that had a config.json already wrote another name."""
     folder = bench.copy()
-    (folder / "config.json").rename(folder / "config.json.txt")
-
-
-@TABLE.error("weights-missing", source="huggingface/transformers#20248", shows="OSError")
-def weights_downloaded_twice(bench: Bench) -> None:
-    """A browser writes `model (1).safetensors`."""
-    folder = bench.copy()
-    (folder / MODEL).rename(folder / "model (1).safetensors")
-
-
-@TABLE.error("shard-missing", source="huggingface/transformers#24664", shows="FileNotFoundError")
-def shard_downloaded_twice(bench: Bench) -> None:
-    """One shard has the browser's number in its name."""
-    folder = bench.copy("llama-sharded")
-    (folder / "model-00002-of-00009.safetensors").rename(folder / "model-00002-of-00009 (1).safetensors")
+    (folder / "config.json").rename(folder / "config(1).json")
 
 
 @TABLE.error("weights-missing", source="huggingface/diffusers#8974", shows="OSError")
@@ -272,24 +226,18 @@ def quantised_of_2023(bench: Bench) -> None:
     touch(folder, "gpt-x-alpaca-13b-native-4bit-128g.pt")
 
 
-@TABLE.error("weights-not-safetensors", source="huggingface/transformers#27397", shows="SafetensorError")
+@TABLE.error("weights-not-safetensors", source="billwuhao/ComfyUI_DiffRhythm#43", shows="SafetensorError")
 def pickle_named_safetensors(bench: Bench) -> None:
     """pytorch_model.bin renamed to model.safetensors."""
     folder = bench.copy()
     (folder / MODEL).write_bytes(state_dict(tensors.unpack(folder / MODEL)))
 
 
-@TABLE.error("weights-not-safetensors", source="huggingface/transformers#23868", shows="UnpicklingError")
+@TABLE.error("weights-not-safetensors", source="open-mmlab/mmagic#2089", shows="UnpicklingError")
 def safetensors_named_bin(bench: Bench) -> None:
     """And the other way round."""
     folder = bench.copy()
     (folder / MODEL).rename(folder / "pytorch_model.bin")
-
-
-@TABLE.error("weights-not-safetensors", source="ggml-org/llama.cpp#5706", shows="SafetensorError")
-def gguf_named_safetensors(bench: Bench) -> None:
-    """A GGUF under the name that a loader looks for."""
-    (bench.copy() / MODEL).write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(4000))
 
 
 # Sizes that do not fit
@@ -308,7 +256,7 @@ def fewer_layers_said_than_stored(bench: Bench) -> None:
     edit_json(bench.copy() / "config.json", num_hidden_layers=1)
 
 
-@TABLE.warning("tokenizer-vocab-overflow", source="tatsu-lab/stanford_alpaca#175", shows="loads")
+@TABLE.warning("tokenizer-vocab-overflow", source="allenai/open-instruct#124", shows="loads")
 def padding_added_by_the_tokenizer(bench: Bench) -> None:
     """`[PAD]` was added to the tokenizer's settings and the model was never resized."""
     edit_json(bench.copy() / "tokenizer_config.json", pad_token="[PAD]")
