@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -93,6 +94,20 @@ def check_modules(model: Model) -> Iterator[Finding]:
             f"{_PARTS} is not a JSON array of modules, so nothing says what the model is made of",
             evidence={"file": _PARTS},
             fix=companions_back(model, [_PARTS]),
+        )
+        return
+    odd = [k for p in parts if isinstance(k := p.get("type"), str) and "." not in k]
+    if odd:
+        yield finding(
+            "config-invalid",
+            f"{_PARTS}: the type of a module is {printable(json.dumps(odd[0]), limit=60)}, which is no class that "
+            "sentence-transformers can import",
+            evidence={"file": _PARTS, "types": odd[:20]},
+            fix=dataclasses.replace(
+                (back := companions_back(model, [_PARTS])),
+                summary="Name the class with its package, as in sentence_transformers.models.Transformer. "
+                + back.summary,
+            ),
         )
         return
     missing = [name for part in parts if (name := _lacking(model, part))]

@@ -45,7 +45,7 @@ def check_config(model: Model) -> Iterator[Finding]:
             "no config.json beside the weights" + (f", but {printable(found[0][0])}" if found else ""),
             evidence={"path": str(model.path)},
             fix=Fix(
-                summary=f"Rename {printable(found[0][0])} to config.json: names are case-sensitive here.",
+                summary=f"Rename {printable(found[0][0])} to config.json: a loader looks for exactly that name.",
                 commands=rename_commands(model.tree, found),
             )
             if found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
@@ -18,6 +19,15 @@ ORDER = 82  # of the check files: causes before consequences
 
 FULL = ("full", "merged")
 BEFORE = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_weights_whole", "check_config")
+# torch's dtypes all begin like this; newer ones (float8_…, float4_…) have more behind it.
+_DTYPE = re.compile(r"(?:(?:b?float|half|double|c(?:half|float|double)|complex|q?u?int|bits?|bool|long|short)\w*)")
+_SHORT = {
+    **{n: n for n in ("float16", "bfloat16", "float32", "float64")},
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "fp32": "float32",
+    "half": "float16",
+}
 _PLAIN = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
 
 
@@ -72,6 +82,31 @@ def _without(model: Model, key: str) -> str:
     return (
         f"{shell_quote(model.host.session.executable)} -c {shell_quote(code)} {shell_quote(model.path / 'config.json')}"
     )
+
+
+@check("static", after=BEFORE, kinds=FULL)
+def check_dtype(model: Model) -> Iterator[Finding]:
+    """The dtype that config.json names is one of torch."""
+    values = model.config_file.value or {}
+    # The newer name comes first where both are there.
+    field = next((k for k in ("dtype", "torch_dtype") if values.get(k) is not None), None)
+    if field is None:
+        raise NotApplicable("config.json names no dtype")
+    named = values[field]
+    if isinstance(named, str) and _DTYPE.fullmatch(named) is None:
+        right = _SHORT.get(named.rpartition(".")[2].lower())
+        shown = printable(named, limit=60)
+        yield finding(
+            "config-invalid",
+            f"config.json: {field} is \"{shown}\", and torch has no dtype of that name: a load fails (module 'torch' "
+            f"has no attribute '{shown}')",
+            evidence={"file": "config.json", "field": field, "value": named},
+            fix=Fix(
+                summary=f'Write "{field}": "{right or "bfloat16"}" into config.json'
+                + ("." if right else ", or the dtype that the weights were trained in."),
+                commands=(f"grep -n dtype {shell_quote(model.path / 'config.json')}",),
+            ),
+        )
 
 
 @check("static", after=BEFORE, kinds=FULL)

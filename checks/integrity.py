@@ -152,7 +152,7 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         places = {t.name: (t.dtype, t.shape, t.start, t.end) for t in header.tensors.values()}
         results = [r for r in scan(model.path / name, places) if r.elements]  # in the order of the file
         nonfinite += [(name, r) for r in results if r.nonfinite]
-        blank += [(name, r) for r in itertools.takewhile(lambda r: r.all_zero, reversed(results))]
+        blank += [(name, r) for r in _cut_tail(results)]
     if nonfinite:
         name, worst = max(nonfinite, key=lambda item: item[1].nonfinite)
         yield finding(
@@ -189,6 +189,17 @@ def check_adapter_trained(model: Model) -> Iterator[Finding]:
             evidence={"file": weights.name, "tensors": len(weights.header.tensors)},
             fix=bring_back(model, [str(weights.name)]),
         )
+
+
+def _cut_tail(results: list[TensorScan]) -> list[TensorScan]:
+    """Return the tensors of zeros at the end of a file, last first, where a cut download left them.
+
+    A download stops at a multiple of its blocks, in the midst of a tensor: where the zeros begin with a tensor, that
+    one was zero when it was saved (positions and registers are, before training).
+    """
+    tail = list(itertools.takewhile(lambda r: r.all_zero, reversed(results)))
+    before = results[-len(tail) - 1] if len(tail) < len(results) else None
+    return tail if before is None or before.ends_in_zero or not before.known else []
 
 
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:

@@ -12,7 +12,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.chat_template import template_fault
-from sage_doctor.facts.config import additional_rows
+from sage_doctor.facts.config import additional_rows, names_timm
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.library_tokenizers import needs_merges, takes_text
 from sage_doctor.facts.model_source import pads_its_embedding
@@ -40,6 +40,8 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
         raise NotApplicable("modules.json names the directories below that hold the model")
     if model.config_file.value is None or _came_without_weights(model):
         raise NotApplicable("the model is not here, and what brings it brings the tokenizer")
+    if names_timm(model.config_file.value):
+        raise NotApplicable("models of timm take no text")
     if model.tokenizer.source is None:
         kind, names = model.config.model_type or "", model.config.architectures
         if takes_text(model.host.session.site_packages, kind, next(iter(names), "")) is False:
@@ -144,6 +146,21 @@ def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
         rows += additional_rows(model.config_file.value or {})
     if rows is None or (model.config.quantized and embedding is None):
         raise NotApplicable("the number of embedding rows is not known")
+    later = facts.highest_id + len(facts.added_by_config)
+    if facts.highest_id < rows <= later:
+        name = printable(facts.added_by_config[-1], limit=40)
+        yield finding(
+            "tokenizer-vocab-overflow",
+            f"tokenizer_config.json names {name}, which tokenizer.json does not have: a load adds it as token id "
+            f"{later}, and the embedding has {rows} rows; a prompt or batch that contains it fails",
+            severity="warning",
+            evidence={"highest_id": later, "token": facts.added_by_config[-1], "rows": rows},
+            fix=Fix(
+                summary=f"Name a token that the vocabulary has in place of {name} in tokenizer_config.json (for "
+                "padding often that of eos_token), or copy the tokenizer that belongs to these weights.",
+                commands=(f"grep -n _token {shell_quote(model.path / 'tokenizer_config.json')}",),
+            ),
+        )
     if facts.highest_id >= rows:
         back = companions_back(model, ["tokenizer.json"])
         token = printable(facts.highest_token or "", limit=40)

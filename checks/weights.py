@@ -159,7 +159,14 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
         have = [f for f in model.weights.files if f.node.kind == "file"]
         whole = set_without_index(model)
         fix = bring_back(model, names)
-        if whole is not None:
+        found = list(misnamed(model.tree, names))
+        if len(found) == len(names):
+            fix = Fix(
+                summary=f"Rename {join_limited([printable(old) for old, _ in found], most=2)}: a loader looks for the "
+                "names in the index.",
+                commands=rename_commands(model.tree, found),
+            )
+        elif whole is not None:
             other = (
                 f"{fix.summary} Other weights here are whole ({join_limited(whole, most=2)}): a loader takes them if"
             )

@@ -112,6 +112,9 @@ def sizes_named(config: Mapping[str, Any], *, part: str) -> set[int]:
     if part == "vocab":
         kinds = [k for s in sources if isinstance(k := s.get("model_type"), str)]
         named |= {v + _ROWS_BEYOND[k] for v in named for k in kinds if k in _ROWS_BEYOND}
+        for books, size in ((s.get("num_codebooks"), s.get("codebook_vocab_size")) for s in sources):
+            if type(books) is int and type(size) is int:  # text and the codes of sound share an embedding
+                named |= {v + books * size + more for v in named for more in (0, 1)}
     return named
 
 

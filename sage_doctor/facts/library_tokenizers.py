@@ -30,13 +30,22 @@ def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str
         return None
     own = {task for task, text in tables.items() if architecture and f'"{architecture}"' in text}
     if own:
-        return any(_OF_TEXT.union({_SPEECH_TO_LETTERS}).intersection(task.split("_")) for task in own)
+        return any(task == _SPEECH_TO_LETTERS or _of_text(task) for task in own)
     tasks = {task for task, text in tables.items() if f'"{model_type}"' in text}
     if _SPEECH_TO_LETTERS in tasks:
         return False
-    if any(_OF_TEXT.intersection(task.split("_")) for task in tasks) or _tokenizer_class(site_packages, model_type):
+    if any(map(_of_text, tasks)) or _tokenizer_class(site_packages, model_type):
         return True
     return None if "text" in re.split(r"[_-]", model_type) else False
+
+
+def _of_text(task: str) -> bool:
+    """Whether models of a task read or write tokens.
+
+    Those of TEXT_RECOGNITION spell what a picture shows, by a list of characters of their own.
+    """
+    words = task.split("_")
+    return bool(_OF_TEXT.intersection(words)) and "RECOGNITION" not in words
 
 
 def needs_merges(site_packages: Sequence[Path], model_type: str, kind: str | None) -> bool | None:

@@ -56,6 +56,21 @@ def rope_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) -> I
             yield f"{field} of the type {shown!r} lacks {', '.join(lacking)}"
 
 
+def ignored_before_5(site_packages: tuple[Path, ...], part: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Return what a transformers before 5 does instead of what `rope_parameters` ask for, and their base; or None."""
+    rope, kind = part.get("rope_parameters"), part.get("model_type")
+    source = config_source(site_packages, kind) if isinstance(kind, str) else ""
+    if not isinstance(rope, Mapping):
+        return None
+    theta, scaling = rope.get("rope_theta"), rope.get("rope_type")
+    default = re.search(r"\brope_theta(?:\s*:[^=,]+)?\s*=\s*([\d.e_+]+)", source)
+    if default and "rope_theta" not in part and type(theta) in (int, float) and theta != float(default[1]):
+        return f"with the base {float(default[1]):g} instead of {theta:g}", theta
+    if isinstance(scaling, str) and scaling != "default" and "rope_scaling" not in part and "rope_scaling" in source:
+        return f"without their scaling ({printable(scaling, limit=40)})", theta
+    return None
+
+
 def _alias(source: str, name: str) -> str | None:
     """Return the type that a configuration puts in place of one of an older name, or None."""
     quoted = rf"""["']{re.escape(name)}["']"""

@@ -49,9 +49,11 @@ class TokenizerFacts:
 
     `highest_id` is the greatest token id in tokenizer.json (None where another file holds the vocabulary),
     `highest_token` its text; `highest_used` leaves out special tokens that neither the chat template nor the
-    tokenizer's own settings put into a prompt. `merges_as_pairs` tells the schema that tokenizers before 0.20 cannot
-    read. `vocabulary_alone`: only vocab.json is there, which not every class is content with. `tokenizer_class` is the
-    one that tokenizer_config.json names, `config` that file, empty where it cannot be read.
+    tokenizer's own settings put into a prompt. `added_by_config` are tokens of tokenizer_config.json that
+    tokenizer.json does not have: a load gives them the ids after its last. `merges_as_pairs` tells the schema that
+    tokenizers before 0.20 cannot read. `vocabulary_alone`: only vocab.json is there, which not every class is content
+    with. `tokenizer_class` is the one that tokenizer_config.json names, `config` that file, empty where it cannot be
+    read.
     """
 
     source: str | None
@@ -60,6 +62,7 @@ class TokenizerFacts:
     highest_id: int | None = None
     highest_token: str | None = None
     highest_used: int | None = None
+    added_by_config: tuple[str, ...] = ()
     merges_as_pairs: bool = False
     chat_template: ChatTemplate | None = None
     vocabulary_alone: bool = False
@@ -102,6 +105,7 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
         highest_id=fast.highest_id,
         highest_token=fast.highest_token,
         highest_used=_highest_used(tree, fast, values),
+        added_by_config=_added_by_config(tree, fast, values),
         merges_as_pairs=fast.merges_as_pairs,
         chat_template=read_chat_template(tree, values),
         vocabulary_alone=source == "vocab.json" and not tree.has("merges.txt"),
@@ -114,6 +118,24 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
 _NOT_TEXT = re.compile(r"mask|image|img|audio|video|vision|speech|sound", re.IGNORECASE)
 # Settings whose token is put into prompts and batches.
 _PUT_IN = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+
+
+def _added_by_config(tree: Tree, fast: TokenizerJson, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the special tokens of the settings that are not in tokenizer.json, looked up in its text."""
+    entries = [values.get(key) for key in _PUT_IN]
+    texts = [v.get("content") if isinstance(v, Mapping) else v for v in entries]
+    asked = list(dict.fromkeys(t for t in texts if isinstance(t, str) and t and t not in fast.special))
+    if fast.highest_id is None:
+        return ()
+    # The added tokens come first in the file, so that most are found in its first bytes.
+    for most in (1 << 16, tree.info("tokenizer.json").size):
+        try:
+            raw = read_start(tree.path / "tokenizer.json", most) if asked else b""
+        except UnreadableFile:
+            return ()
+        # JSON may spell what is not ASCII in two ways.
+        asked = [t for t in asked if not any(json.dumps(t, ensure_ascii=a).encode() in raw for a in (True, False))]
+    return tuple(asked)
 
 
 def _highest_used(tree: Tree, fast: TokenizerJson, values: Mapping[str, Any]) -> int | None:

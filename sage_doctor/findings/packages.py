@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sage_doctor.facts.rope import ignored_before_5
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.readers.versions import Needed, applies, plain_name, read_requirement, satisfies
@@ -268,28 +269,30 @@ def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
 def config_is_newer(model: Model) -> Finding | None:
     """Return what config.json says that an older transformers silently ignores, or None.
 
-    A version in itself is no reason to worry. Releases from 5 on write the base of rotary positions where earlier
-    ones do not look; those compute with 10000 instead, and no message says so.
+    A version in itself is no reason to worry. Releases from 5 on write what rotary positions are made of where earlier
+    ones do not look; those compute with the defaults of their class instead, and no message says so.
     """
     values = model.config_file.value or {}
     session = model.host.session
     installed = session.version_of("transformers")
-    rope = values.get("rope_parameters")
-    theta = rope.get("rope_theta") if isinstance(rope, Mapping) else None
-    if not isinstance(theta, (int, float)) or isinstance(theta, bool) or theta == 10_000 or "rope_theta" in values:
-        return None
     if installed is None or satisfies(installed, "<5") is not True:
         return None
+    text = values.get("text_config")
+    parts = (values, text) if isinstance(text, Mapping) else (values,)
+    ignored = next((i for part in parts if (i := ignored_before_5(session.site_packages, part))), None)
+    if ignored is None:
+        return None
+    instead, theta = ignored
     saved = values.get("transformers_version")
     return finding(
         "package-version",
         f"config.json was saved by transformers {printable(str(saved or '5 or newer'), limit=40)}: the sessions' "
         f"transformers {printable(installed, limit=40)} does not read its rope_parameters, and would silently compute "
-        f"positions with the base 10000 instead of {theta:g}",
+        f"positions {instead}",
         evidence={"installed": installed, "saved_by": saved, "rope_theta": theta},
         fix=Fix(
-            summary="Upgrade transformers in the sessions' environment to 5 or newer, or write rope_theta at the top "
-            "of config.json as well.",
+            summary="Upgrade transformers in the sessions' environment to 5 or newer, or write rope_theta (and "
+            "rope_scaling, if rope_type is not default) beside rope_parameters in config.json as well.",
             commands=(f"{shell_quote(session.executable)} -m pip install --upgrade {shell_quote('transformers>=5')}",),
         ),
     )

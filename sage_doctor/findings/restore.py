@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.report import Fix
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_operand, shell_quote
@@ -36,13 +38,14 @@ def _in_repository(model: Model) -> bool:
 
 def bring_back(model: Model, names: Sequence[str]) -> Fix:
     """Return the fix for files that are missing or broken: from where this model can be had again."""
-    if model.hub is not None:
+    hub = model.hub or _cached_at(model.path)
+    if hub is not None:
         some = sorted(names[:20], key=lambda n: not n.startswith("-"))
         files = " ".join([shell_operand(n) for n in some[:1]] + [shell_quote(n) for n in some[1:]])
-        revision = shell_quote(model.hub.revision)
+        revision = shell_quote(hub.revision)
         return Fix(
             summary="Download it again from the hub.",
-            commands=(f"hf download {shell_quote(model.hub.repo_id)} --revision {revision} --force-download {files}",),
+            commands=(f"hf download {shell_quote(hub.repo_id)} --revision {revision} --force-download {files}",),
         )
     merge = merge_commands(model)
     if merge:
@@ -63,6 +66,13 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         summary="Copy it from a machine that has the model (rsync -a keeps dates and modes).",
         commands=(f"ls -l {shell_quote(model.path)}",),
     )
+
+
+def _cached_at(path: Path) -> HubFacts | None:
+    """Return what the cache knows of a directory that is a snapshot of it, None for any other."""
+    from sage_doctor.facts.hub_cache import snapshot_facts  # noqa: PLC0415 - only where something is missing
+
+    return snapshot_facts(path) if is_snapshot(path) else None
 
 
 def _after_base(model: Model) -> Fix | None:

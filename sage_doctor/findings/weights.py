@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.misnamed import renamed_weights
 from sage_doctor.findings.restore import bring_back, lfs_pull
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable
@@ -290,6 +291,8 @@ def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding
         fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])
     elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
         fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
+    elif problem.code == "weights-not-safetensors":
+        fix = renamed_weights(model.tree, name, problem.evidence["content"]) or fix
     return finding(
         problem.code,
         f"{printable(name)}: {printable(problem.message)}{more}",

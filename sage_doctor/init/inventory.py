@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.init.machines import OtherMachine, ThisHost, other_machines, this_host
-from sage_doctor.init.models import MOST_MODELS, can_be_written, find_new_models, is_merged, kind_at
+from sage_doctor.init.models import MOST_MODELS, can_be_written, find_new_models, kind_at
 from sage_doctor.init.names import free, name_all, name_of
 from sage_doctor.init.pairs import BaseLink, base_of, ingredients_of
 from sage_doctor.init.portable_paths import Portable, shared_root
@@ -19,6 +19,7 @@ from sage_doctor.manifest import Manifest, ModelPath
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import is_model_directory, read_tree
 from sage_doctor.subjects.declared import models_of
+from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path

@@ -13,17 +13,16 @@ from typing import Final
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.readers.tree import WEIGHTS, find_model_directories, read_tree
-from sage_doctor.subjects.directories import kind_of
+from sage_doctor.readers.other_programs import is_for_another_program
+from sage_doctor.readers.tree import find_model_directories, read_tree
+from sage_doctor.subjects.directories import is_merged, kind_of, only_tokenizer
 from sage_doctor.subjects.model import ModelKind
-from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
 MOST_MODELS: Final = 500
 MOST_DIRECTORIES: Final = 20_000
 MOST_RECORD: Final = 1 << 24
 _CHECKPOINT: Final = re.compile(r"(?:checkpoint|step|epoch|global_step)[-_]?(\d{1,12})\Z", re.IGNORECASE)
-_MERGED: Final = re.compile(r"(?:^|[^a-z])merged?(?:[^a-z]|$)", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
@@ -70,7 +69,9 @@ def _skip_reason(path: Path, *, is_checkpoint: bool) -> str | None:
         return "in a Hugging Face cache that nothing here refers to"
     if not can_be_written(path):
         return f"with a name that is not UTF-8, which no manifest can contain ({printable(str(path), limit=300)})"
-    return "with only a tokenizer" if not is_checkpoint and _only_tokenizer(path) else None
+    if is_for_another_program(path, read_tree(path).names):
+        return "of models in the form of another program (GGUF, ONNX and the like)"
+    return "with only a tokenizer" if not is_checkpoint and only_tokenizer(path) else None
 
 
 def _is_cached(path: Path) -> bool:
@@ -81,14 +82,6 @@ def _is_cached(path: Path) -> bool:
 def can_be_written(path: Path | str) -> bool:
     """Return whether a manifest can contain a path: TOML is UTF-8, and file names need not be."""
     return not any(0xD800 <= ord(c) <= 0xDFFF for c in str(path))
-
-
-def _only_tokenizer(path: Path) -> bool:
-    """Return whether a directory has neither weights nor a configuration, nor a merged model's name."""
-    names = read_tree(path).names
-    if {"config.json", "adapter_config.json"} & names or any(WEIGHTS.match(n) for n in names):
-        return False
-    return not is_merged(path)
 
 
 def _keep_newest_checkpoints(
@@ -106,11 +99,6 @@ def _keep_newest_checkpoints(
         passed += len(numbered) - (not ended)
     if passed:
         places.skipped.append(f"skipped {passed} checkpoint{'' if passed == 1 else 's'} of training runs")
-
-
-def is_merged(path: Path) -> bool:
-    """Return whether a directory says that it holds a merged model: by the record of the merge, or by its name."""
-    return inspect_path(path / RECORD).kind == "file" or _MERGED.search(path.name) is not None
 
 
 def kind_at(path: Path) -> ModelKind:

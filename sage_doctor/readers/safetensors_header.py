@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sage_doctor.readers.safetensors_entries import HeaderProblem, InvalidHeader, Tensor, parse_entries, read_tensors
-from sage_doctor.readers.signature import describe_content
+from sage_doctor.readers.signature import SAFETENSORS, describe_content
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range, read_start
 from sage_doctor.text import format_bytes, printable
 
@@ -156,6 +156,8 @@ def read_stand_in(path: str | os.PathLike[str]) -> Header:
     except UnreadableFile as error:
         return Header(path=name, size=node.size, problem=HeaderProblem(code="weights-unreadable", message=str(error)))
     what = describe_content(start, node.size)
+    if start[8:9] == b"{" and 8 + int.from_bytes(start[:8], "little") <= min(node.size, MOST_HEADER_BYTES):
+        what = SAFETENSORS
     problem: HeaderProblem | None = None
     if what == "a Git LFS pointer":
         problem = HeaderProblem(
@@ -163,6 +165,9 @@ def read_stand_in(path: str | os.PathLike[str]) -> Header:
         )
     elif not start:
         problem = HeaderProblem(code="weights-empty", message="empty", evidence={"bytes": 0})
+    elif what == SAFETENSORS:
+        message = f"{what} under the name of a pickle, and a loader opens it as one"
+        problem = HeaderProblem(code="weights-not-safetensors", message=message, evidence={"content": what})
     elif what in ("an HTML page", "an XML document", "a text", "a JSON text", "a file of zero bytes"):
         problem = HeaderProblem(
             code="weights-not-safetensors", message=f"{what}, not weights", evidence={"content": what}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+SAFETENSORS = "a safetensors file"
+TORCH_ARCHIVE = "a zip archive (the form of a PyTorch pickle)"
+PICKLE = "a Python pickle"
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer"),
     (b"GGUF", "a GGUF model"),
-    (b"PK\x03\x04", "a zip archive (the form of a PyTorch pickle)"),
+    (b"PK\x03\x04", TORCH_ARCHIVE),
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive"),
     (b"\x89HDF", "an HDF5 file"),
-    (b"\x80\x02", "a Python pickle"),
-    (b"\x80\x03", "a Python pickle"),
-    (b"\x80\x04", "a Python pickle"),
-    (b"\x80\x05", "a Python pickle"),
+    (b"\x80\x02", PICKLE),
+    (b"\x80\x03", PICKLE),
+    (b"\x80\x04", PICKLE),
+    (b"\x80\x05", PICKLE),
     (b"\x7fELF", "a program"),
 )
 _MOSTLY_TEXT = 0.97

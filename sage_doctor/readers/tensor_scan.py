@@ -58,7 +58,8 @@ _LAYOUTS: Mapping[str, _Layout] = {
 class TensorScan:
     """What one tensor holds. `elements` is what its shape promises, `read` what the file really had of it.
 
-    `known` is False for a dtype whose bits we cannot judge; all counts are 0 then.
+    `ends_in_zero`: the bytes of the last one are zeros. `known` is False for a dtype whose bits we cannot judge; all
+    counts are 0 then.
     """
 
     name: str
@@ -68,6 +69,7 @@ class TensorScan:
     nan: int = 0
     inf: int = 0
     zero: int = 0
+    ends_in_zero: bool = False
     known: bool = True
 
     @property
@@ -121,7 +123,7 @@ def _scan_all(file: Any, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorSc
         if layout is None or begin < 0 or elements * layout.size != end - begin:
             yield TensorScan(name=name, dtype=dtype, elements=elements, known=False)
             continue
-        counts = [0, 0, 0, 0]
+        counts, ends_in_zero = [0, 0, 0, 0], False
         file.seek(begin)
         left = end - begin
         while left > 0:
@@ -131,11 +133,21 @@ def _scan_all(file: Any, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorSc
             shifted: Bits = spare[:usable].view(f"u{layout.size}")
             for index, count in enumerate((len(bits), *_count(bits, shifted, layout))):
                 counts[index] += count
+            ends_in_zero = bool(usable) and not bits[-1]
             left -= got
             if got < min(left + got, _BLOCK):
                 break
         read, nan, inf, zero = counts
-        yield TensorScan(name=name, dtype=dtype, elements=elements, read=read, nan=nan, inf=inf, zero=zero)
+        yield TensorScan(
+            name=name,
+            dtype=dtype,
+            elements=elements,
+            read=read,
+            nan=nan,
+            inf=inf,
+            zero=zero,
+            ends_in_zero=ends_in_zero,
+        )
 
 
 def _fill(file: Any, view: memoryview) -> int:

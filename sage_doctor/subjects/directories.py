@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 from sage_doctor.errors import UsageError
 from sage_doctor.facts.library_source import takes_own_weights
 from sage_doctor.manifest import ModelPath, find_manifest
+from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.other_programs import is_for_another_program
 from sage_doctor.readers.repo_id import is_snapshot
-from sage_doctor.readers.tree import find_model_directories, is_model_directory, names_modules, read_tree
+from sage_doctor.readers.tree import WEIGHTS, find_model_directories, is_model_directory, names_modules, read_tree
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
 from sage_doctor.system.location import locate
@@ -20,6 +22,7 @@ from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
 
+_MERGED = re.compile(r"(?:^|[^a-z])merged?(?:[^a-z]|$)", re.IGNORECASE)
 MOST_TO_REPAIR = 200
 
 
@@ -124,3 +127,16 @@ def kind_of(path: Path) -> ModelKind:
     names = read_tree(path).names
     marks = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
     return "adapter" if names & marks else "full"
+
+
+def only_tokenizer(path: Path) -> bool:
+    """Return whether a directory has neither weights nor a configuration, nor a merged model's name."""
+    names = read_tree(path).names
+    if {"config.json", "adapter_config.json"} & names or any(WEIGHTS.match(n) for n in names):
+        return False
+    return not is_merged(path)
+
+
+def is_merged(path: Path) -> bool:
+    """Return whether a directory says that it holds a merged model: by the record of the merge, or by its name."""
+    return inspect_path(path / RECORD).kind == "file" or _MERGED.search(path.name) is not None

@@ -82,6 +82,11 @@ def module_empty(bench: Bench) -> None:
     (of_parts(bench, "Dense") / "1_Dense").mkdir()
 
 
+@CASES.finds("check_modules", "config-invalid", 'type of a module is "__main__"')
+def module_of_a_script(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "modules.json", [{"idx": 0, "path": "", "type": "__main__"}])
+
+
 @CASES.finds("check_modules", "config-invalid", "not a JSON array")
 def modules_broken(bench: Bench) -> None:
     (of_parts(bench) / "modules.json").write_text("Entry not found")

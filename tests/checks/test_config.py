@@ -9,6 +9,7 @@ from tests.model_directories import (
     MODEL,
     POINTER,
     VOCABULARY,
+    WEIGHTS,
     WIDTH,
     edit_json,
     write_adapter,
@@ -106,6 +107,32 @@ def another_vocabulary(bench: Bench) -> None:
 @CASES.finds("check_config_fits_weights", "weights-shape-mismatch", f"is {WIDTH} wide")
 def another_width(bench: Bench) -> None:
     write_full(bench.here, hidden_size=2 * WIDTH)
+
+
+def classifier(bench: Bench, labels: int) -> None:
+    write_full(
+        bench.here,
+        tensors={**WEIGHTS, "score.weight": (3, WIDTH)},
+        architectures=["LlamaForSequenceClassification"],
+        id2label={str(n): f"L{n}" for n in range(labels)},
+    )
+
+
+@CASES.finds("check_config_fits_weights", "weights-shape-mismatch", "2 labels (id2label), but score.weight has 3 rows")
+def labels_of_another_task(bench: Bench) -> None:
+    classifier(bench, 2)
+
+
+@CASES.passes("check_config_fits_weights")
+def a_row_for_each_label(bench: Bench) -> None:
+    classifier(bench, 3)
+
+
+@CASES.passes("check_config_fits_weights")
+def rows_for_text_and_for_sound(bench: Bench) -> None:
+    rows = VOCABULARY + 2 * 4 + 1
+    tensors = {n: (rows, *s[1:]) if "embed_tokens" in n else s for n, s in WEIGHTS.items()}
+    write_full(bench.here, tensors=tensors, num_codebooks=2, codebook_vocab_size=4)
 
 
 @CASES.finds("check_config_fits_weights", "weights-shape-mismatch", "hold 1")

@@ -30,6 +30,26 @@ def plain(bench: Bench) -> None:
     asking(bench)
 
 
+@CASES.passes("check_dtype")
+def dtype_of_torch(bench: Bench) -> None:
+    asking(bench, dtype="bfloat16", torch_dtype="fp16")
+
+
+@CASES.skips("check_dtype", "names no dtype")
+def no_dtype(bench: Bench) -> None:
+    asking(bench, dtype=None)
+
+
+@CASES.finds("check_dtype", "config-invalid", 'torch_dtype is "torch.float16"')
+def dtype_with_its_module(bench: Bench) -> None:
+    asking(bench, torch_dtype="torch.float16")
+
+
+@CASES.finds("check_dtype", "config-invalid", 'dtype is "auto"')
+def dtype_of_a_call(bench: Bench) -> None:
+    asking(bench, dtype="auto")
+
+
 @CASES.finds("check_quantization", "config-invalid", "quantised (bitsandbytes), but they are plain F32")
 def left_over(bench: Bench) -> None:
     asking(bench, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})

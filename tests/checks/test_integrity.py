@@ -1,6 +1,7 @@
 """Contents of the weight files."""
 
 import hashlib
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,25 @@ def infinite_numbers(bench: Bench) -> None:
 @CASES.finds("check_numbers", "weights-all-zero", "2 weight matrices")
 def never_filled(bench: Bench) -> None:
     write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=0.0)
+
+
+def ending_in(bench: Bench, zeros: int) -> None:
+    path = write_full(bench.here) / MODEL
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-zeros] + bytes(zeros))
+
+
+LAST = 4 * sum(math.prod(shape) for shape in list(WEIGHTS.values())[1:])  # the matrix and the norm behind it
+
+
+@CASES.passes("check_numbers")
+def saved_as_zeros(bench: Bench) -> None:
+    ending_in(bench, LAST)
+
+
+@CASES.finds("check_numbers", "weights-all-zero", "1 weight matrices")
+def cut_within_a_tensor(bench: Bench) -> None:
+    ending_in(bench, LAST + 8)
 
 
 @CASES.passes("check_numbers")

@@ -174,10 +174,17 @@ def tiktoken(bench: Bench) -> None:
     (write_full(bench.here) / "tokenizer.json").rename(bench.here / "qwen.tiktoken")
 
 
-def saved_by_5(bench: Bench, theta: object, transformers: str = "4.57.1", **config: Any) -> None:
+def saved_by_5(
+    bench: Bench, theta: object, transformers: str = "4.57.1", more: dict[str, Any] | None = None, **config: Any
+) -> None:
     rope = {"rope_type": "default", "rope_theta": theta}
-    write_full(bench.here, rope_parameters=rope, transformers_version="5.2.0", **config)
+    write_full(bench.here, rope_parameters={**rope, **(more or {})}, transformers_version="5.2.0", **config)
     having(bench, transformers=transformers)
+    site = write_library(bench.root / "site-packages")
+    (site / "transformers/models/llama/configuration_llama.py").write_text(
+        "def __init__(self, rope_theta=10000.0, rope_scaling=None): ...\n"
+    )
+    bench.session = replace(bench.session, site_packages=(site,))
 
 
 @CASES.finds(
@@ -185,6 +192,25 @@ def saved_by_5(bench: Bench, theta: object, transformers: str = "4.57.1", **conf
 )
 def positions_of_another_base(bench: Bench) -> None:
     saved_by_5(bench, 500_000.0)
+
+
+@CASES.finds("check_config_understood", "package-version", "positions without their scaling (yarn)")
+def scaling_of_positions(bench: Bench) -> None:
+    saved_by_5(bench, 10_000, more={"rope_type": "yarn", "factor": 4.0})
+
+
+@CASES.finds("check_config_understood", "package-version", "instead of 500000")
+def positions_of_the_text_part(bench: Bench) -> None:
+    saved_by_5(bench, 10_000)
+    rope = {"rope_type": "default", "rope_theta": 500_000.0}
+    edit_json(bench.here / "config.json", text_config={"model_type": "llama", "rope_parameters": rope})
+
+
+@CASES.passes("check_config_understood")
+def positions_of_the_classes_own_base(bench: Bench) -> None:
+    saved_by_5(bench, 1_000_000.0)
+    source = bench.root / "site-packages/transformers/models/llama/configuration_llama.py"
+    source.write_text("def __init__(self, rope_theta=1000000.0, rope_scaling=None): ...\n")
 
 
 @CASES.passes("check_config_understood")

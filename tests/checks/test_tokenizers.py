@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.library_sources import write_library
-from tests.model_directories import MODEL, POINTER, VOCABULARY, edit_json, write_adapter, write_full, write_tokenizer
+from tests.model_directories import (
+    MODEL,
+    POINTER,
+    VOCABULARY,
+    edit_json,
+    write_adapter,
+    write_full,
+    write_json,
+    write_tokenizer,
+)
 
 from .cases import SESSION, Bench, Case, Cases
 
@@ -113,6 +122,26 @@ def added_token(bench: Bench) -> None:
 def adapter_with_tokens_of_its_own(bench: Bench) -> None:
     base = write_full(bench.root / "base")
     write_tokenizer(write_adapter(bench.here, base), tokens=VOCABULARY + 3)
+
+
+@CASES.finds(
+    "check_tokenizer_fits_weights", "tokenizer-vocab-overflow", f"adds it as token id {VOCABULARY}", severity="warning"
+)
+def token_of_the_settings(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "tokenizer_config.json", {"pad_token": {"content": "[PAD]"}})
+
+
+@CASES.passes("check_tokenizer_fits_weights")
+def token_of_the_settings_with_a_row(bench: Bench) -> None:
+    place = write_full(bench.here)
+    write_tokenizer(place, tokens=VOCABULARY - 1)
+    write_json(place / "tokenizer_config.json", {"pad_token": "[PAD]"})
+
+
+@CASES.skips("check_tokenizer", "timm take no text")
+def of_timm(bench: Bench) -> None:
+    place = write_full(bench.here, pretrained_cfg={})
+    (place / "tokenizer.json").unlink()
 
 
 @CASES.skips("check_tokenizer_fits_weights", "no ids")

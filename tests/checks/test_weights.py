@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sage_doctor.subjects.selection import Request
+from sage_doctor.suite.examine import examine
 from tests.model_directories import INDEX, MODEL, POINTER, WEIGHTS, edit_json, write_full, write_json, write_sharded
 
 from .cases import Bench, Case, Cases
@@ -99,6 +101,14 @@ def one_shard_gone(bench: Bench) -> None:
     (write_sharded(bench.here) / SECOND).unlink()
 
 
+def test_a_shard_under_a_browsers_name_is_renamed(tmp_path: Path) -> None:
+    place = write_sharded(tmp_path / "model")
+    (place / SECOND).rename(place / SECOND.replace(".safetensors", " (1).safetensors"))
+    found = examine(Request(targets=(str(place),), level="static", cwd=str(tmp_path))).findings
+    assert [f.code for f in found if f.severity == "error"] == ["shard-missing"]
+    assert found[0].fix.commands == (f"mv -n '{place}/model-00002-of-00002 (1).safetensors' {place}/{SECOND}",)
+
+
 @CASES.finds("check_weights_whole", "weights-lfs-pointer", MODEL)
 def pointer(bench: Bench) -> None:
     (write_full(bench.here) / MODEL).write_text(POINTER)
@@ -146,6 +156,13 @@ def two_shards_cut_off(bench: Bench) -> None:
 @CASES.passes("check_weights_whole")
 @CASES.finds("check_weights_not_pickled", "weights-pickle-only", "pytorch_model.bin", severity="warning")
 def pickle_alone(bench: Bench) -> None:
+    place = write_full(bench.here)
+    (place / MODEL).unlink()
+    (place / "pytorch_model.bin").write_bytes(b"PK\x03\x04" + bytes(40))
+
+
+@CASES.finds("check_weights_whole", "weights-not-safetensors", "a safetensors file under the name of a pickle")
+def safetensors_under_a_pickles_name(bench: Bench) -> None:
     place = write_full(bench.here)
     (place / MODEL).rename(place / "pytorch_model.bin")
 

@@ -25,7 +25,8 @@ def test_whole_directories_have_no_defect(tmp_path: Path) -> None:
     assert defects(write_sharded(tmp_path / "shards")) == []
     assert defects(write_adapter(tmp_path / "adapter", "org/base")) == []
     pickled = write_full(tmp_path / "pickled")
-    (pickled / MODEL).rename(pickled / "pytorch_model.bin")
+    (pickled / MODEL).unlink()
+    (pickled / "pytorch_model.bin").write_bytes(b"PK\x03\x04" + bytes(40))
     assert defects(pickled) == []
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from sage_doctor.init.models import MOST_MODELS, find_new_models, kind_at, recorded_ingredients
 from sage_doctor.readers.merge_record import RECORD
-from tests.model_directories import write_adapter, write_full, write_json, write_tokenizer
+from tests.model_directories import MODEL, write_adapter, write_full, write_json, write_tokenizer
 
 
 def test_kinds_are_told_by_names_and_by_the_record_of_a_merge(tmp_path: Path) -> None:
@@ -37,6 +37,14 @@ def test_a_tokenizer_alone_is_no_model_unless_its_directory_says_merged(tmp_path
     places = find_new_models([tmp_path], ())
     assert [p.name for p in places.found] == ["introspective-merged"]
     assert places.skipped == ["skipped 1 directory with only a tokenizer"]
+
+
+def test_models_of_other_programs_get_no_entry(tmp_path: Path) -> None:
+    place = write_full(tmp_path / "llama-GGUF")
+    (place / MODEL).rename(place / "llama.Q4_K_M.gguf")
+    places = find_new_models([tmp_path], ())
+    assert places.found == []
+    assert places.skipped == ["skipped 1 directory of models in the form of another program (GGUF, ONNX and the like)"]
 
 
 def test_each_directory_counts_once_and_known_ones_not_at_all(tmp_path: Path) -> None:
