@@ -11,7 +11,7 @@ from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import largest_named
 from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor
 from sage_doctor.facts.library_source import renames_tensors, renamings, tensor_prefix
-from sage_doctor.findings.candidates import table
+from sage_doctor.findings.missing_base import other_base
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -129,7 +129,7 @@ def _misfit(model: Model, tensor: Tensor, what: str, count: int) -> Finding:
         f"{printable(tensor.name)} is {_shape(tensor.shape)}, {what}"
         + (f" ({count} tensors in all)" if count > 1 else ""),
         evidence={"tensors": [tensor.name], "count": count, "base": str(model.base.model and model.base.model.path)},
-        fix=_other_base(model),
+        fix=other_base(model),
     )
 
 
@@ -168,15 +168,6 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape)
 
 
-def _other_base(model: Model) -> Fix:
-    """Return the fix for an adapter that was trained on another base than it is put on."""
-    where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
-    return Fix(
-        summary=f"Name the base that the adapter was trained on ({where}). Matching shapes do not prove that it is the "
-        "right one."
-    )
-
-
 def _foreign_modules(
     model: Model, base: Model, modules: BaseModules, names: Sequence[str], *, of: int, misfit: bool
 ) -> Finding:
@@ -191,14 +182,14 @@ def _foreign_modules(
         beyond = next(n for n in names if modules.beyond(n) is not None)
         what = f"the base has {layers} layers, and {len(names)} of the adapter's {of} modules are beyond them"
         code = "adapter-shape-mismatch" if misfit else "adapter-keys-unmatched"
-        return finding(code, f"{what}: {printable(beyond)}", evidence=evidence, fix=_other_base(model))
+        return finding(code, f"{what}: {printable(beyond)}", evidence=evidence, fix=other_base(model))
     unknown = [leaf for leaf in leaves if leaf not in modules.parts]
     if len(names) == of and unknown:
         return finding(
             "adapter-targets-missing",
             f"the base has no modules {join_limited(unknown)}",
             evidence={**evidence, "targets": unknown[:50], "base_has": sorted(modules.leaves)[:50]},
-            fix=_other_base(model),
+            fix=other_base(model),
         )
     whose = "none of the adapter's modules" if len(names) == of else f"{of - len(names)} of the adapter's {of} modules"
     stored = modules.example(names[0])
@@ -209,7 +200,7 @@ def _foreign_modules(
         evidence=evidence,
         fix=Fix(
             summary="If names were changed on saving, save the adapter again with PeftModel.save_pretrained(). "
-            + _other_base(model).summary
+            + other_base(model).summary
         ),
     )
 

@@ -113,3 +113,12 @@ def _of_recipe(model: Model, base: RecipeBase) -> Fix:
         f"{words}. `sage-doctor fix` does the rest.",
         commands=(command,),
     )
+
+
+def other_base(model: Model) -> Fix:
+    """Return the fix for an adapter that was trained on another base than it is put on."""
+    where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
+    return Fix(
+        summary=f"Name the base that the adapter was trained on ({where}). Matching shapes do not prove that it is the "
+        "right one."
+    )

@@ -230,15 +230,22 @@ def test_modules_that_the_library_renamed_are_merged(stored: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("stored", ["q_proj", "query"])
-def test_a_module_that_became_a_parameter_is_merged(stored: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words, code",
+    [
+        ("Target module R() is not supported. Currently, only the following modules are supported: …", "load-failed"),
+        ("Target modules ^a$ not found in the base model. Please check the target modules", "adapter-targets-missing"),
+    ],
+)
+def test_a_module_that_is_built_otherwise_now_is_merged(stored: str, words: str, code: str, tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
-    words = "Target module Router() is not supported. Currently, only the following modules are supported: `torch.nn…`"
     adapted(bench)
     bench.outcome = replace(
         COMPLETED, ending="failed", message=words, stage="load-adapter", loaded=None, keys=None, forward=None
     )
     write_full(tmp_path / "base", tensors={n.replace("q_proj", stored): s for n, s in WEIGHTS.items()})
     (found,) = bench.run("check_loads").findings
+    assert found.code == code
     assert ("`sage-doctor merge` applies it" in found.fix.summary) == (stored == "q_proj")
 
 
