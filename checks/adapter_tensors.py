@@ -47,7 +47,7 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         return
     loras = lora_tensors(model.tensors.values())
     if not loras and not any("trainable_tokens_" in n for n in model.tensors):
-        yield _unmatched(model, sorted(model.tensors), f"its tensors {_other_names(model)}")
+        yield _unmatched(model, sorted(model.tensors), *_other_names(model))
         return
     named = [t for t in loras if t.adapter_name is not None]
     bare = [t.tensor.name for t in loras if not t.tensor.name.startswith(PREFIX)]
@@ -65,25 +65,33 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         yield _unmatched(model, twice, f"tensor names have the prefix '{PREFIX}' twice")
 
 
-def _other_names(model: Model) -> str:
-    """Return whose names the tensors have, where they are no LoRA as PEFT writes it."""
+def _other_names(model: Model) -> tuple[str, str]:
+    """Return whose names the tensors have, where they are no LoRA as PEFT writes it, and what to do with such a one."""
     first = next(iter(sorted(model.tensors)), "")
     if first.endswith((".lora_a", ".lora_b")):
-        return "have the names that mlx-lm gives them"
+        where = f"mlx_lm.fuse --adapter-path {printable(str(model.path))}"
+        return (
+            "its tensors have the names that mlx-lm gives them",
+            f"Fuse it into its base where mlx-lm runs ({where}).",
+        )
     if re.search(r"\.lora_(?:up|down)\.|^lora_(?:unet|te)_", first) is not None:
-        return "have the names that kohya's scripts and diffusers give them"
+        return (
+            "its tensors have the names that kohya's scripts and diffusers give them",
+            "Use it where such files are read: a pipeline of diffusers (load_lora_weights) or a program for images.",
+        )
     if not any("lora" in n for n in model.tensors):
-        return "do not have LoRA names: they are the weights of a model"
-    return "do not have LoRA names"
+        return "its tensors do not have LoRA names: they are the weights of a model", ""
+    return "its tensors do not have LoRA names", ""
 
 
-def _unmatched(model: Model, names: list[str], why: str) -> Finding:
+def _unmatched(model: Model, names: list[str], why: str, advice: str = "") -> Finding:
     return finding(
         "adapter-keys-unmatched",
         f"{why} ({join_limited(names, most=2)})",
         evidence={"tensors": names[:50], "count": len(names)},
         fix=Fix(
-            summary="Save the adapter again with PeftModel.save_pretrained(), not state_dict(), or rename its tensors. "
+            summary=advice
+            or "Save the adapter again with PeftModel.save_pretrained(), not state_dict(), or rename its tensors. "
             + bring_back(model, ["adapter_model.safetensors"]).summary,
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sage_doctor.facts.adapter_coverage import absent_saved, uncovered_modules
+from sage_doctor.facts.adapter_coverage import HEADED, absent_outer, absent_saved, lacks_head, uncovered_modules
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
@@ -134,7 +134,14 @@ def _uncovered(
             "for it: PEFT fails to load it",
             "Copy adapter_model.safetensors from the training run again; a merge without it would be another model.",
         )
-    return uncovered_modules(rules.values, rules.patterns, held, shapes, base.config)
+    whole = [n for n, m in modules.items() if m.parts.keys() & {"weight", "bias"}]
+    if lacks_head(rules.values, whole, shapes, read_config_facts(base.config).architectures):
+        raise unmatched(
+            f"neither the adapter nor its base has the head of its task ({printable(str(rules.values['task_type']))})",
+            "Save the adapter again with its head in modules_to_save; a merge without it would be another model.",
+        )
+    lost = uncovered_modules(rules.values, rules.patterns, held, shapes, base.config)
+    return [*lost, *absent_outer(rules.values, rules.patterns, modules, shapes, tied=tied)]
 
 
 def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules, *, custom: bool) -> NameMap:
@@ -159,13 +166,12 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
                 f"library splits, joins or ties stored tensors while it loads ({join_limited(missing, most=3)})"
             )
         lost = lost or missing
-    heads = sorted({n for n, m in modules.items() if {"weight"} <= m.parts.keys() and f"{n}.weight" in lost})
+    heads = sorted(n for n, m in modules.items() if "weight" in m.parts and m.parts.keys() <= {"weight", "bias"})
+    heads = [n for n in heads if f"{n}.weight" in lost and rules.values.get("task_type") in HEADED]
     if heads and all(n.rpartition(".")[0] in heads for n in lost):
-        task = rules.values.get("task_type")
-        of = f" of its task ({printable(task)})" if isinstance(task, str) else ""
         raise refused(
-            f"{join_limited(heads)} is the adapter's own layer{of}, and the base stores none: the merged model would "
-            "be of another class than its base",
+            f"{join_limited(heads)} is the head of the adapter's task ({rules.values['task_type']}), and the base has "
+            "none: the merged model would be of another class than its base",
             "Run sessions on base and adapter together, or merge with PEFT: AutoPeftModelFor….from_pretrained(DIR)"
             ".merge_and_unload().",
         )

@@ -117,9 +117,13 @@ def read_rules(config: AdapterConfig) -> MergeRules:
     if config.values is None:
         reason = "missing" if config.file.missing else config.file.problem
         raise refused(f"{config.file.where}: {printable(reason)}", "Restore the adapter's configuration.")
+    if config.peft_type is None:
+        raise refused(
+            "adapter_config.json names no peft_type: it is not the configuration of an adapter of PEFT",
+            f"See what this directory is: `sage-doctor check {shell_quote(os.path.dirname(config.file.path))}`",
+        )
     for obstacle in _obstacles(config, config.values):
         raise obstacle
-    assert config.peft_type is not None  # an obstacle otherwise
     return MergeRules(peft_type=config.peft_type, values=config.values, patterns=config.patterns)
 
 
