@@ -11,7 +11,7 @@ from sage_doctor.facts.adapters import UNMERGEABLE, LoraTensor, adapted_modules,
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import largest_named
 from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor, vocabulary_layers
-from sage_doctor.facts.library_source import renames_tensors, renamings, tensor_prefix
+from sage_doctor.facts.library_source import learns_a_prompt, renames_tensors, renamings, tensor_prefix
 from sage_doctor.facts.model_source import auto_class, read_model_class
 from sage_doctor.findings.missing_base import other_base
 from sage_doctor.readers.safetensors_header import Tensor
@@ -145,7 +145,9 @@ def _modules(model: Model) -> Mapping[str, str]:
     kind = model.adapter_config.peft_type or ""
     if kind == "LORA":
         return {t.module: t.tensor.name for t in lora_tensors(model.tensors.values())}
-    prefix = tensor_prefix(model.host.session.site_packages, kind) if kind not in UNMERGEABLE else None
+    places = model.host.session.site_packages
+    changes = kind and kind not in UNMERGEABLE and not learns_a_prompt(places, kind)
+    prefix = tensor_prefix(places, kind) if changes else None
     if prefix is None:
         raise NotApplicable("the names of this type's tensors are not known here")
     return adapted_modules(model.tensors, prefix)

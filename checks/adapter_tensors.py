@@ -9,6 +9,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_patterns import UnboundedPattern
 from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, lora_tensors, rank_of, wrapper_in
+from sage_doctor.facts.library_source import learns_a_prompt
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
@@ -30,7 +31,7 @@ OWN = (
 def check_adapter_keys(model: Model) -> Iterator[Finding]:
     """PEFT will recognise the names of the adapter's tensors."""
     kind = model.adapter_config.peft_type
-    if kind in UNMERGEABLE:
+    if kind in UNMERGEABLE or (kind and learns_a_prompt(model.host.session.site_packages, kind)):
         raise NotApplicable("the names of prompt encoders and routers are not known here")
     if model.adapter_weights.pickle:
         raise NotApplicable("the weights are a pickle, which is not opened")
@@ -42,6 +43,8 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         return
     bare = [n for n in model.tensors if not n.startswith(PREFIX)]
     if kind != "LORA":
+        shared = f"base_model.{(kind or '').lower()}_"  # what all layers of a VeRA or a VB-LoRA have in common
+        bare = [n for n in bare if not n.startswith(shared)]
         if bare:
             yield _unmatched(model, bare, f"tensor names do not have the prefix '{PREFIX}'")
         return

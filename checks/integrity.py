@@ -163,6 +163,9 @@ def check_numbers(model: Model) -> Iterator[Finding]:
             fix=bring_back(model, sorted({n for n, _ in nonfinite})),
         )
     suspicious = [(n, r) for n, r in reversed(blank) if _must_not_be_zero(model, r)]
+    if model.kind == "adapter" and model.adapter_config.peft_type != "LORA":
+        lost = _lost_modules(model, {r.name for _, r in blank})
+        suspicious = [(n, r) for n, r in suspicious if r.name.rpartition(".")[0] in lost]
     if suspicious:
         names = [r.name for _, r in suspicious]
         yield finding(
@@ -189,6 +192,17 @@ def check_adapter_trained(model: Model) -> Iterator[Finding]:
             evidence={"file": weights.name, "tensors": len(weights.header.tensors)},
             fix=bring_back(model, [str(weights.name)]),
         )
+
+
+def _lost_modules(model: Model, zero: Collection[str]) -> list[str]:
+    """Return the modules of which an adapter has several tensors, all of them zero.
+
+    One of each is zero before training, whatever its type calls it.
+    """
+    of_module: dict[str, list[str]] = {}
+    for name in model.tensors:
+        of_module.setdefault(name.rpartition(".")[0], []).append(name)
+    return [m for m, names in of_module.items() if len(names) > 1 and all(n in zero for n in names)]
 
 
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:

@@ -161,6 +161,14 @@ def tensor_prefix(site_packages: Sequence[Path], peft_type: str) -> str | None:
     return None
 
 
+def learns_a_prompt(site_packages: Sequence[Path], peft_type: str) -> bool:
+    """Return whether the installed peft puts trained tokens before the input for this type, and changes no module."""
+    configs = [p / "peft/tuners" / peft_type.lower() / "config.py" for p in site_packages]
+    return re.fullmatch(r"\w+", peft_type) is not None and _says(
+        configs, r"^class \w+\(Prompt(?:Learning|Tuning)Config\)"
+    )
+
+
 def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) -> list[str] | None:
     """Return which of these fields the installed peft's `LoraConfig` does not accept; None where it cannot be read."""
     # The classes LoraConfig is made of; others beside them have fields of their own.

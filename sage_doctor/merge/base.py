@@ -134,7 +134,9 @@ def read_base(path: Path, why: str) -> BaseModel:
     tree = read_tree(path)
     if "adapter_config.json" in tree.names:
         raise refused(
-            f"{shown} is itself an adapter", "Merge that adapter into its own base first, and name the result."
+            f"the base {shown} is itself an adapter",
+            "Merge that adapter into its own base first, and name the result with --base:\n"
+            f"sage-doctor merge {shell_quote(path)} --out {shell_quote(f'{path}-merged')}",
         )
     config = read_json_object(path / "config.json", most=1 << 24)
     if config.value is None:

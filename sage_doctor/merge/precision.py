@@ -6,16 +6,15 @@ adds an adapter to what was loaded, so the sum is not rounded to 16 bits; writte
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.library_source import model_types
 from sage_doctor.facts.model_source import kept_in_float32
 from sage_doctor.merge.edits import TensorPlan
+from sage_doctor.system.own_python import own_packages
 
 _SHORT = ("BF16", "F16")
 
@@ -27,7 +26,7 @@ def with_float32_kept(
 
     `running` has the running names of what the adapter changes, by stored name; others are looked up as stored.
     """
-    sites, kept = _site_packages(), {}
+    sites, kept = own_packages(), {}
     for dtype in {p.dtype for p in plans.values()}.intersection(_SHORT):
         found = [kept_in_float32(sites, kind, half=dtype == "F16") for kind in dict.fromkeys(model_types(config))]
         patterns = [p for some in found for p in some]
@@ -39,9 +38,3 @@ def with_float32_kept(
         else plan
         for name, plan in plans.items()
     }
-
-
-def _site_packages() -> tuple[Path, ...]:
-    """Return where transformers is installed, without importing it."""
-    spec = importlib.util.find_spec("transformers")
-    return (Path(spec.origin).parent.parent,) if spec is not None and spec.origin is not None else ()

@@ -1,5 +1,6 @@
 """An adapter's tensors against its own configuration and against the base's header."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.model_directories import (
     write_tensors,
 )
 
-from .cases import Bench, Case, Cases
+from .cases import SESSION, Bench, Case, Cases
 
 CASES = Cases()
 PREFIX = "base_model.model."
@@ -115,6 +116,22 @@ def endless_pattern(bench: Bench) -> None:
 @CASES.passes("check_adapter_patterns")
 def usual_patterns(bench: Bench) -> None:
     healthy(bench, rank_pattern={r"layers\.\d+\.self_attn\.q_proj": RANK, "q_proj": RANK}, alpha_pattern={"q_proj": 4})
+
+
+@CASES.passes("check_adapter_keys")
+def shared_by_all_layers(bench: Bench) -> None:
+    folder = healthy(bench, peft_type="VERA")
+    names = {f"{n.partition('.lora_')[0]}.vera_lambda_b": s for n, s in LORA.items()}
+    write_tensors(folder / ADAPTER, {"base_model.vera_A": (4, 8), "base_model.vera_B": (8, 4), **names})
+
+
+@CASES.skips("check_adapter_keys", "prompt encoders")
+def of_a_type_that_learns_a_prompt(bench: Bench) -> None:
+    write_tensors(healthy(bench, peft_type="CPT") / ADAPTER, {"prompt_embeddings": (4, WIDTH)})
+    config = bench.root / "site-packages" / "peft" / "tuners" / "cpt" / "config.py"
+    config.parent.mkdir(parents=True)
+    config.write_text("class CPTConfig(PromptLearningConfig):\n    pass\n")
+    bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
