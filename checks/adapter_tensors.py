@@ -9,13 +9,14 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_patterns import UnboundedPattern
 from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, lora_tensors, rank_of, wrapper_in
-from sage_doctor.facts.library_source import learns_a_prompt
+from sage_doctor.facts.library_source import learns_a_prompt, tensor_prefix
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
 
 ORDER = 110  # of the check files: causes before consequences
 
+_LORA = re.compile(r"\.lora_[AB]\.")
 ADAPTER = ("adapter",)
 OWN = (
     "check_path",
@@ -43,10 +44,7 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         return
     bare = [n for n in model.tensors if not n.startswith(PREFIX)]
     if kind != "LORA":
-        shared = f"base_model.{(kind or '').lower()}_"  # what all layers of a VeRA or a VB-LoRA have in common
-        bare = [n for n in bare if not n.startswith(shared)]
-        if bare:
-            yield _unmatched(model, bare, f"tensor names do not have the prefix '{PREFIX}'")
+        yield from _of_another_type(model, kind or "", bare)
         return
     loras = lora_tensors(model.tensors.values())
     if not loras and not any("trainable_tokens_" in n for n in model.tensors):
@@ -66,6 +64,21 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         yield _unmatched(model, bare, f"tensor names do not have the prefix '{PREFIX}'")
     elif twice:
         yield _unmatched(model, twice, f"tensor names have the prefix '{PREFIX}' twice")
+
+
+def _of_another_type(model: Model, kind: str, bare: list[str]) -> Iterator[Finding]:
+    """Tell of names that no type but LoRA has, or that no type has."""
+    prefix = tensor_prefix(model.host.session.site_packages, kind) if kind else None
+    loras = [n for n in model.tensors if _LORA.search(n)]
+    if loras and prefix not in (None, "lora_") and not any(f".{prefix}" in n for n in model.tensors):
+        why = f"its tensors are those of a LoRA, and adapter_config.json says that it is of type {printable(kind)}"
+        restored = bring_back(model, ["adapter_config.json"]).summary
+        yield _unmatched(model, loras, why, f"Take configuration and weights from the same checkpoint. {restored}")
+        return
+    shared = f"base_model.{kind.lower()}_"  # what all layers of a VeRA or a VB-LoRA have in common
+    bare = [n for n in bare if not n.startswith(shared)]
+    if bare:
+        yield _unmatched(model, bare, f"tensor names do not have the prefix '{PREFIX}'")
 
 
 def _other_names(model: Model) -> tuple[str, str]:

@@ -185,10 +185,13 @@ def check_adapter_trained(model: Model) -> Iterator[Finding]:
     weights = model.adapter_weights
     if weights.header is None:
         raise NotApplicable("there are no safetensors to read")
-    if has_no_effect(model.path / str(weights.name), weights.header.tensors):
+    values = model.adapter_config.values or {}
+    if has_no_effect(model.path / str(weights.name), weights.header.tensors, values):
+        zero = values.get("lora_alpha") == 0
+        why = "lora_alpha is 0" if zero else "one matrix of each of its pairs is all zeros, as before training"
         yield finding(
             "adapter-no-effect",
-            "one matrix of each of its pairs is all zeros, as before training: a session would talk to the base alone",
+            f"{why}: a session would talk to the base alone",
             evidence={"file": weights.name, "tensors": len(weights.header.tensors)},
             fix=bring_back(model, [str(weights.name)]),
         )

@@ -169,11 +169,13 @@ def _adapter_keys(model: Model, outcome: ProbeOutcome) -> Iterator[Finding]:
     if lost.total:
         from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored  # all of the merge
 
-        renamed = bool(adapter.unexpected.total) and names_of_stored(model)
+        renamed = any(".lora_" in n for n in adapter.unexpected.names) and names_of_stored(model)
+        spare = not adapter.missing.total and not any(n.startswith("base_model.") for n in lost.names)
         what = "were not loaded from its file" if adapter.missing.total else "in its file were not used"
         yield finding(
             "adapter-keys-unmatched",
             f"{lost.total} of the adapter's tensors {what}: {join_limited(list(lost.names), most=3)}",
+            severity="warning" if spare else None,  # a value head, say, which is no part of the model
             evidence={"missing": list(adapter.missing.names), "unexpected": list(adapter.unexpected.names)},
             fix=merge_instead(model)
             if renamed

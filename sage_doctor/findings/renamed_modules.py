@@ -14,7 +14,7 @@ from sage_doctor.text import shell_quote
 def _rule(model: Model) -> str | None:
     """Return how each module of this adapter is found among the base's stored ones, None where one is not."""
     base, config = model.base.model, model.adapter_config
-    loras = lora_tensors(model.tensors.values()) if model.kind == "adapter" else []
+    loras = lora_tensors(model.tensors.values()) if model.kind == "adapter" and config.peft_type == "LORA" else []
     names = join(base.tensors, {f"{t.module}.weight" for t in loras}) if base is not None and loras else None
     try:
         known = all(is_targeted(config.values or {}, config.patterns, t.module) for t in loras)

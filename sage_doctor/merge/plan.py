@@ -179,7 +179,7 @@ def plan_merge(
     before = merged_adapters(model.path)
     require_not_merged(before, weights, model.path)
     model, built = build_on(model, modules, rules, dtype, dequantize=dequantize)
-    require_effect(weights, modules)
+    require_effect(weights, modules, rules.values)
     unfit = unfit_tokenizer(model, tree, built.plans)
     copies, whose, left_out = companions(model, tree, target, own_tokenizer=not unfit)
     files = lay_out(model, built.plans)

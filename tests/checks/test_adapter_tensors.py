@@ -134,6 +134,15 @@ def of_a_type_that_learns_a_prompt(bench: Bench) -> None:
     bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
 
 
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "says that it is of type LOHA")
+def lora_with_the_configuration_of_another_type(bench: Bench) -> None:
+    healthy(bench, peft_type="LOHA")
+    source = bench.root / "site-packages" / "peft" / "tuners" / "loha" / "__init__.py"
+    source.parent.mkdir(parents=True)
+    source.write_text('register_peft_method(name="loha", prefix="hada_")\n')
+    bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)
