@@ -30,6 +30,7 @@ WITH_BASE = (
     "check_weights_readable",
     "check_adapter_keys",
     "check_adapter_patterns",
+    "check_adapter_targets",
     "check_adapter_base",
     "check_adapter_base_sound",
     "check_weights_present",

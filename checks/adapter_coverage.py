@@ -26,6 +26,7 @@ WITH_BASE = (
     "check_weights_readable",
     "check_adapter_keys",
     "check_adapter_patterns",
+    "check_adapter_targets",
     "check_adapter_rank",
     "check_adapter_base",
     "check_adapter_base_sound",
@@ -63,7 +64,9 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
     held = {n.removeprefix(PREFIX).rpartition(".")[0] for n in model.tensors}
     if lacks_head(values, saved_modules(model.tensors.values()), stored, base.config.architectures):
         task = printable(str(values.get("task_type")))
-        why = f"neither the adapter nor its base has the head of its task ({task}), which would be random numbers"
+        why = (
+            f"neither the adapter nor its base has the head of its task ({task}): no load has more than random numbers"
+        )
         yield _incomplete(model, [], why, "Save it again with its head (score or classifier) in modules_to_save. ")
         return
     tied = base.config.tied_embeddings is not False

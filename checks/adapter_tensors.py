@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapter_patterns import UnboundedPattern
 from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, lora_tensors, rank_of, wrapper_in
 from sage_doctor.facts.library_source import learns_a_prompt, tensor_prefix
@@ -128,6 +129,28 @@ def check_adapter_patterns(model: Model) -> Iterator[Finding]:
             evidence={"file": "adapter_config.json", "field": error.field, "pattern": (error.pattern or "")[:400]},
             fix=Fix(
                 summary="Name the modules in adapter_config.json without repetitions inside repetitions. "
+                + bring_back(model, ["adapter_config.json"]).summary,
+            ),
+        )
+
+
+@check("static", after=(*OWN, "check_adapter_keys", "check_adapter_patterns"), kinds=ADAPTER)
+def check_adapter_targets(model: Model) -> Iterator[Finding]:
+    """The configuration targets the modules that the adapter has tensors for."""
+    config = model.adapter_config
+    values = config.values or {}
+    if config.peft_type != "LORA" or not isinstance(config.target_modules, tuple) or config.target_parameters:
+        raise NotApplicable("only LoRA's lists of modules are compared here")
+    modules = dict.fromkeys(t.module for t in lora_tensors(model.tensors.values()))
+    idle = [m for m in modules if not is_targeted(values, config.patterns, m)]
+    if idle:
+        yield finding(
+            "adapter-keys-unmatched",
+            f"adapter_config.json does not target {len(idle)} of the {len(modules)} modules that it has tensors for, "
+            f"and PEFT ignores these: {join_limited(idle, most=3)}",
+            evidence={"modules": idle[:50], "count": len(idle)},
+            fix=Fix(
+                summary="Take configuration and weights from the same checkpoint. "
                 + bring_back(model, ["adapter_config.json"]).summary,
             ),
         )

@@ -143,6 +143,21 @@ def lora_with_the_configuration_of_another_type(bench: Bench) -> None:
     bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
 
 
+@CASES.passes("check_adapter_targets")
+def all_of_its_modules_targeted(bench: Bench) -> None:
+    healthy(bench)
+
+
+@CASES.skips("check_adapter_targets", "lists of modules")
+def targeted_by_an_expression(bench: Bench) -> None:
+    healthy(bench, target_modules=".*proj")
+
+
+@CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not target 1 of the 1 modules")
+def modules_that_the_configuration_does_not_target(bench: Bench) -> None:
+    healthy(bench, target_modules=["k_proj"])
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)
