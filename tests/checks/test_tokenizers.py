@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.library_sources import write_library
-from tests.model_directories import MODEL, POINTER, VOCABULARY, edit_json, write_adapter, write_full, write_tokenizer
+from tests.model_directories import (
+    ADAPTER,
+    LORA,
+    MODEL,
+    POINTER,
+    RANK,
+    VOCABULARY,
+    edit_json,
+    write_adapter,
+    write_full,
+    write_tensors,
+    write_tokenizer,
+)
 
 from .cases import SESSION, Bench, Case, Cases
 
@@ -113,6 +125,14 @@ def added_token(bench: Bench) -> None:
 def adapter_with_tokens_of_its_own(bench: Bench) -> None:
     base = write_full(bench.root / "base")
     write_tokenizer(write_adapter(bench.here, base), tokens=VOCABULARY + 3)
+
+
+@CASES.passes("check_tokenizer_fits_weights")
+def adapter_whose_lora_has_rows_for_its_tokens(bench: Bench) -> None:
+    folder = write_adapter(bench.here, write_full(bench.root / "base"))
+    write_tokenizer(folder, tokens=VOCABULARY + 3)
+    name = "base_model.model.model.embed_tokens.lora_embedding_A"
+    write_tensors(folder / ADAPTER, {**LORA, name: (RANK, VOCABULARY + 3)})
 
 
 @CASES.skips("check_tokenizer_fits_weights", "no ids")
