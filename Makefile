@@ -10,6 +10,8 @@
 #   make architectures
 #                tiny models of every architecture that the installed transformers can build, examined down to a load:
 #                prints each alarm, and how many architectures had none (half an hour)
+#   make merge-architectures
+#                a LoRA on each of them, merged here and by PEFT and compared bit for bit after a load (half an hour)
 #   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; a hundred of `fix` and
 #                of the gate, fifty of `lock`, `init` and `install`; and the paths in scripts, with thousands of made-up
 #                modules and every source of the libraries
@@ -30,7 +32,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint measure bench architectures soak scorecard paths-score fuzz clean
+.PHONY: help demo test check lint measure bench architectures merge-architectures soak scorecard paths-score fuzz clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -61,6 +63,9 @@ bench: $(VENV)/.dev
 
 architectures: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(RUN)/python -W ignore -m tests.architectures.sweep
+
+merge-architectures: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(RUN)/python -W ignore -m tests.architectures.merges
 
 soak: $(VENV)/.dev
 	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py tests/cli/test_kill_sweep.py

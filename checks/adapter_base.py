@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapters import UNMERGEABLE, LoraTensor, adapted_modules, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import largest_named
-from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor
-from sage_doctor.facts.library_source import renames_tensors, renamings, tensor_prefix
-from sage_doctor.findings.candidates import table
+from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor, vocabulary_layers
+from sage_doctor.facts.library_source import learns_a_prompt, renames_tensors, renamings, tensor_prefix
+from sage_doctor.facts.model_source import auto_class, read_model_class
+from sage_doctor.findings.missing_base import other_base
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -28,6 +30,7 @@ WITH_BASE = (
     "check_weights_readable",
     "check_adapter_keys",
     "check_adapter_patterns",
+    "check_adapter_targets",
     "check_adapter_base",
     "check_adapter_base_sound",
     "check_weights_present",
@@ -37,8 +40,7 @@ WITH_BASE = (
     "check_config",
 )
 MATRIX = 2
-# Tasks whose models have no output layer over the vocabulary.
-WITHOUT_OUTPUT = frozenset({"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"})
+OF_TASK = {"CAUSAL_LM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"}
 
 
 @check("static", after=(*WITH_BASE, "check_adapter_rank"), kinds=ADAPTER)
@@ -49,11 +51,15 @@ def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
     named = _modules(model)
     modules = BaseModules(base.tensors)
     doubtful = [m for m in named if modules.find(m) is None and not config.adapts_parameters(m)]
-    if not doubtful or (config.values or {}).get("layer_replication"):
+    if (config.values or {}).get("layer_replication"):
         return
     places = model.host.session.site_packages
     values = base.config_file.value or {}
-    renamed = renames_tensors(places, values)
+    renamed = renames_tensors(places, values) if doubtful or any(modules.is_outer(m) for m in named) else None
+    if not doubtful:
+        if renamed is False:
+            yield from _of_the_body(model, base, modules, named)
+        return
     text = renamings(places, values) if renamed is not False else ""
     most = largest_named(values, ("layer", "depth", "block"))
     lacking = [m for m in doubtful if modules.surely_lacks(m, renamed=renamed, renamings=text, most_layers=most)]
@@ -81,7 +87,7 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
     for module, name in adapted_modules(model.tensors, prefix).items() if prefix else ():
         if (found := modules.find(module)) is not None and len(found.shape) == MATRIX:
             wrong += [] if model.tensors[name].elements in found.shape else [(module, model.tensors[name], found)]
-    embeddings = _embeddings(base)
+    embeddings = vocabulary_layers(base.tensors)
     for module, tensor in saved_modules(model.tensors.values()).items():
         if module.rpartition(".")[2] in embeddings and (found := _same_or_tied(modules, module, base)) is not None:
             wrong += [] if tensor.shape == found.shape else [(module, tensor, found)]
@@ -93,6 +99,37 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
         return
     module, tensor, found = next(w for w in wrong if (w[1], w[2]) not in rows)
     yield _misfit(model, tensor, f"the base's {printable(found.name)} is {_shape(found.shape)}", len(wrong))
+
+
+def _of_the_body(model: Model, base: Model, modules: BaseModules, named: Collection[str]) -> Iterator[Finding]:
+    """Tell of modules that are named as in the body of the class that a session builds: PEFT finds none of them."""
+    mapping = OF_TASK.get(str((model.adapter_config.values or {}).get("task_type")))
+    kind, places = base.config.model_type, model.host.session.site_packages
+    name = auto_class(places, mapping, kind) if mapping and kind else None
+    known = read_model_class(places, kind, name) if kind and name else None
+    if known is None or not known.base_prefix:
+        return
+    within = known.base_parts - (known.parts - known.base_parts) - {known.base_prefix}
+    if not all(modules.is_outer(m) and m.split(".")[0] in within for m in named):
+        return
+    first = next(iter(named))
+    config, prefix = model.adapter_config, known.base_prefix
+    path, merged = shell_quote(model.path), shell_quote(f"{model.path}-merged")
+    rename = Fix(
+        summary=f"Put '{prefix}.' in front of its modules' names, in its tensors' names and in its configuration."
+    )
+    merge = Fix(
+        summary="Run the merged model: `sage-doctor merge` finds the modules. Or load it as it was trained, with "
+        "AutoModel and task_type FEATURE_EXTRACTION.",
+        commands=(f"sage-doctor merge {path} --base {shell_quote(base.path)} --out {merged}",),
+    )
+    yield finding(
+        "adapter-keys-unmatched",
+        f"its modules are named as in the model without its head ({printable(first)}), and a session of its task "
+        f"builds {printable(known.name)}, where they lie below '{known.base_prefix}.'",
+        evidence={"modules": list(named)[:50], "count": len(named), "base": str(base.path)},
+        fix=merge if all(is_targeted(config.values or {}, config.patterns, m) for m in named) else rename,
+    )
 
 
 def _base_with_header(model: Model) -> Model:
@@ -109,7 +146,9 @@ def _modules(model: Model) -> Mapping[str, str]:
     kind = model.adapter_config.peft_type or ""
     if kind == "LORA":
         return {t.module: t.tensor.name for t in lora_tensors(model.tensors.values())}
-    prefix = tensor_prefix(model.host.session.site_packages, kind) if kind not in UNMERGEABLE else None
+    places = model.host.session.site_packages
+    changes = kind and kind not in UNMERGEABLE and not learns_a_prompt(places, kind)
+    prefix = tensor_prefix(places, kind) if changes else None
     if prefix is None:
         raise NotApplicable("the names of this type's tensors are not known here")
     return adapted_modules(model.tensors, prefix)
@@ -129,7 +168,7 @@ def _misfit(model: Model, tensor: Tensor, what: str, count: int) -> Finding:
         f"{printable(tensor.name)} is {_shape(tensor.shape)}, {what}"
         + (f" ({count} tensors in all)" if count > 1 else ""),
         evidence={"tensors": [tensor.name], "count": count, "base": str(model.base.model and model.base.model.path)},
-        fix=_other_base(model),
+        fix=other_base(model),
     )
 
 
@@ -140,13 +179,6 @@ def _fits(lora: LoraTensor, base: tuple[int, ...]) -> bool:
         return True
     free = shape[1] if lora.part in ("A", "embedding_A") else shape[0]
     return free in base
-
-
-def _embeddings(base: Model) -> frozenset[str]:
-    """Return the last parts of the names of the base's token embedding and output layer."""
-    embedding = embedding_tensor(base.tensors)
-    own = [embedding.name.removesuffix(".weight").rpartition(".")[2]] if embedding is not None else []
-    return OUTPUT_NAMES | frozenset(own)
 
 
 def _same_or_tied(modules: BaseModules, module: str, base: Model) -> Tensor | None:
@@ -168,15 +200,6 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape)
 
 
-def _other_base(model: Model) -> Fix:
-    """Return the fix for an adapter that was trained on another base than it is put on."""
-    where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
-    return Fix(
-        summary=f"Name the base that the adapter was trained on ({where}). Matching shapes do not prove that it is the "
-        "right one."
-    )
-
-
 def _foreign_modules(
     model: Model, base: Model, modules: BaseModules, names: Sequence[str], *, of: int, misfit: bool
 ) -> Finding:
@@ -191,14 +214,14 @@ def _foreign_modules(
         beyond = next(n for n in names if modules.beyond(n) is not None)
         what = f"the base has {layers} layers, and {len(names)} of the adapter's {of} modules are beyond them"
         code = "adapter-shape-mismatch" if misfit else "adapter-keys-unmatched"
-        return finding(code, f"{what}: {printable(beyond)}", evidence=evidence, fix=_other_base(model))
+        return finding(code, f"{what}: {printable(beyond)}", evidence=evidence, fix=other_base(model))
     unknown = [leaf for leaf in leaves if leaf not in modules.parts]
     if len(names) == of and unknown:
         return finding(
             "adapter-targets-missing",
             f"the base has no modules {join_limited(unknown)}",
             evidence={**evidence, "targets": unknown[:50], "base_has": sorted(modules.leaves)[:50]},
-            fix=_other_base(model),
+            fix=other_base(model),
         )
     whose = "none of the adapter's modules" if len(names) == of else f"{of - len(names)} of the adapter's {of} modules"
     stored = modules.example(names[0])
@@ -209,7 +232,7 @@ def _foreign_modules(
         evidence=evidence,
         fix=Fix(
             summary="If names were changed on saving, save the adapter again with PeftModel.save_pretrained(). "
-            + _other_base(model).summary
+            + other_base(model).summary
         ),
     )
 
@@ -233,38 +256,3 @@ def _resized(model: Model, tensor: Tensor, found: Tensor) -> Finding:
             commands=(f"sage-doctor merge {shell_quote(model.path)}",),
         ),
     )
-
-
-@check("static", after=WITH_BASE, kinds=ADAPTER)
-def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
-    """The adapter puts no LoRA on a layer whose weight the base shares with another.
-
-    What it saves whole replaces the layer, and PEFT's merge keeps that.
-    """
-    base = model.base.model
-    values = model.adapter_config.values or {}
-    if base is None:
-        raise NotApplicable("there is no base")
-    if str(values.get("task_type")) in WITHOUT_OUTPUT:
-        raise NotApplicable("a model of this task has no output layer over the vocabulary")
-    embeddings = _embeddings(base)
-    trained = sorted(
-        t.tensor.name
-        for t in lora_tensors(model.tensors.values())
-        if t.module.rpartition(".")[2] in embeddings and not any(p.isdigit() for p in t.module.split("."))
-    )
-    embedding = embedding_tensor(base.tensors)
-    shared = base.config.tied_embeddings
-    if shared is None:
-        heads = (n for n in base.tensors if n.removesuffix(".weight").rpartition(".")[2] in OUTPUT_NAMES)
-        shared = embedding is not None and not any(heads)
-    if trained and shared:
-        yield finding(
-            "adapter-tied-embeddings",
-            f"it trains {printable(trained[0])}, a layer whose weight the base shares with another",
-            evidence={"tensors": trained[:20]},
-            fix=Fix(
-                summary="Run sessions on base and adapter together, or merge with `sage-doctor merge`, which "
-                "unties the two layers.",
-            ),
-        )

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.adapter_coverage import absent_parts, absent_saved, uncovered_modules
-from sage_doctor.facts.adapters import PREFIX, lora_tensors
+from sage_doctor.facts.adapter_coverage import absent_outer, absent_parts, absent_saved, lacks_head, uncovered_modules
+from sage_doctor.facts.adapters import PREFIX, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import join_limited
+from sage_doctor.text import join_limited, printable
 
 ORDER = 113  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
+COMPLETE = "Copy the complete adapter from its training run; one process of several may have saved only its part. "
 WITH_BASE = (
     "check_path",
     "check_hub",
@@ -25,6 +26,7 @@ WITH_BASE = (
     "check_weights_readable",
     "check_adapter_keys",
     "check_adapter_patterns",
+    "check_adapter_targets",
     "check_adapter_rank",
     "check_adapter_base",
     "check_adapter_base_sound",
@@ -60,22 +62,32 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
     found = {m: modules.find(m) for m in parts}
     joined = {m: t.name.removesuffix(".weight") if t is not None else None for m, t in found.items()}
     held = {n.removeprefix(PREFIX).rpartition(".")[0] for n in model.tensors}
-    lost = absent_saved(values, held, stored, tied=base.config.tied_embeddings is not False)
+    if lacks_head(values, saved_modules(model.tensors.values()), stored, base.config.architectures):
+        task = printable(str(values.get("task_type")))
+        why = (
+            f"neither the adapter nor its base has the head of its task ({task}): no load has more than random numbers"
+        )
+        yield _incomplete(model, [], why, "Save it again with its head (score or classifier) in modules_to_save. ")
+        return
+    tied = base.config.tied_embeddings is not False
+    lost = absent_saved(values, held, stored, tied=tied)
     if lost:
         yield _incomplete(model, lost, "modules_to_save names what it has no tensors for, and PEFT fails to load that")
         return
     lost = uncovered_modules(values, config.patterns, joined, stored, base.config_file.value or {})
+    lost += absent_outer(values, config.patterns, held, stored, tied=tied)
     if lost:
-        yield _incomplete(model, lost, f"{len(lost)} modules that it targets have no tensors and stay as in the base")
+        one = len(lost) == 1
+        what = "a module that it targets has" if one else f"{len(lost)} modules that it targets have"
+        yield _incomplete(model, lost, f"{what} no tensors and {'stays' if one else 'stay'} as in the base")
 
 
-def _incomplete(model: Model, names: list[str], why: str) -> Finding:
+def _incomplete(model: Model, names: list[str], why: str, advice: str = "") -> Finding:
     return finding(
         "adapter-keys-unmatched",
-        f"{why}: {join_limited(names, most=3)}",
+        f"{why}: {join_limited(names, most=3)}" if names else why,
         evidence={"missing": names[:50], "count": len(names)},
         fix=Fix(
-            summary="Copy the complete adapter from its training run; one process of several may have saved only its "
-            "part. " + bring_back(model, ["adapter_model.safetensors"]).summary,
+            summary=(advice or COMPLETE) + bring_back(model, ["adapter_model.safetensors"]).summary,
         ),
     )

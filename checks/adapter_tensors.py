@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapter_patterns import UnboundedPattern
 from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, lora_tensors, rank_of, wrapper_in
+from sage_doctor.facts.library_source import learns_a_prompt, tensor_prefix
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
 
 ORDER = 110  # of the check files: causes before consequences
 
+_LORA = re.compile(r"\.lora_[AB]\.")
 ADAPTER = ("adapter",)
 OWN = (
     "check_path",
@@ -30,7 +33,7 @@ OWN = (
 def check_adapter_keys(model: Model) -> Iterator[Finding]:
     """PEFT will recognise the names of the adapter's tensors."""
     kind = model.adapter_config.peft_type
-    if kind in UNMERGEABLE:
+    if kind in UNMERGEABLE or (kind and learns_a_prompt(model.host.session.site_packages, kind)):
         raise NotApplicable("the names of prompt encoders and routers are not known here")
     if model.adapter_weights.pickle:
         raise NotApplicable("the weights are a pickle, which is not opened")
@@ -42,12 +45,11 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         return
     bare = [n for n in model.tensors if not n.startswith(PREFIX)]
     if kind != "LORA":
-        if bare:
-            yield _unmatched(model, bare, f"tensor names do not have the prefix '{PREFIX}'")
+        yield from _of_another_type(model, kind or "", bare)
         return
     loras = lora_tensors(model.tensors.values())
     if not loras and not any("trainable_tokens_" in n for n in model.tensors):
-        yield _unmatched(model, sorted(model.tensors), f"its tensors {_other_names(model)}")
+        yield _unmatched(model, sorted(model.tensors), *_other_names(model))
         return
     named = [t for t in loras if t.adapter_name is not None]
     bare = [t.tensor.name for t in loras if not t.tensor.name.startswith(PREFIX)]
@@ -65,25 +67,48 @@ def check_adapter_keys(model: Model) -> Iterator[Finding]:
         yield _unmatched(model, twice, f"tensor names have the prefix '{PREFIX}' twice")
 
 
-def _other_names(model: Model) -> str:
-    """Return whose names the tensors have, where they are no LoRA as PEFT writes it."""
+def _of_another_type(model: Model, kind: str, bare: list[str]) -> Iterator[Finding]:
+    """Tell of names that no type but LoRA has, or that no type has."""
+    prefix = tensor_prefix(model.host.session.site_packages, kind) if kind else None
+    loras = [n for n in model.tensors if _LORA.search(n)]
+    if loras and prefix not in (None, "lora_") and not any(f".{prefix}" in n for n in model.tensors):
+        why = f"its tensors are those of a LoRA, and adapter_config.json says that it is of type {printable(kind)}"
+        restored = bring_back(model, ["adapter_config.json"]).summary
+        yield _unmatched(model, loras, why, f"Take configuration and weights from the same checkpoint. {restored}")
+        return
+    shared = f"base_model.{kind.lower()}_"  # what all layers of a VeRA or a VB-LoRA have in common
+    bare = [n for n in bare if not n.startswith(shared)]
+    if bare:
+        yield _unmatched(model, bare, f"tensor names do not have the prefix '{PREFIX}'")
+
+
+def _other_names(model: Model) -> tuple[str, str]:
+    """Return whose names the tensors have, where they are no LoRA as PEFT writes it, and what to do with such a one."""
     first = next(iter(sorted(model.tensors)), "")
     if first.endswith((".lora_a", ".lora_b")):
-        return "have the names that mlx-lm gives them"
+        where = f"mlx_lm.fuse --adapter-path {printable(str(model.path))}"
+        return (
+            "its tensors have the names that mlx-lm gives them",
+            f"Fuse it into its base where mlx-lm runs ({where}).",
+        )
     if re.search(r"\.lora_(?:up|down)\.|^lora_(?:unet|te)_", first) is not None:
-        return "have the names that kohya's scripts and diffusers give them"
+        return (
+            "its tensors have the names that kohya's scripts and diffusers give them",
+            "Use it where such files are read: a pipeline of diffusers (load_lora_weights) or a program for images.",
+        )
     if not any("lora" in n for n in model.tensors):
-        return "do not have LoRA names: they are the weights of a model"
-    return "do not have LoRA names"
+        return "its tensors do not have LoRA names: they are the weights of a model", ""
+    return "its tensors do not have LoRA names", ""
 
 
-def _unmatched(model: Model, names: list[str], why: str) -> Finding:
+def _unmatched(model: Model, names: list[str], why: str, advice: str = "") -> Finding:
     return finding(
         "adapter-keys-unmatched",
         f"{why} ({join_limited(names, most=2)})",
         evidence={"tensors": names[:50], "count": len(names)},
         fix=Fix(
-            summary="Save the adapter again with PeftModel.save_pretrained(), not state_dict(), or rename its tensors. "
+            summary=advice
+            or "Save the adapter again with PeftModel.save_pretrained(), not state_dict(), or rename its tensors. "
             + bring_back(model, ["adapter_model.safetensors"]).summary,
         ),
     )
@@ -104,6 +129,28 @@ def check_adapter_patterns(model: Model) -> Iterator[Finding]:
             evidence={"file": "adapter_config.json", "field": error.field, "pattern": (error.pattern or "")[:400]},
             fix=Fix(
                 summary="Name the modules in adapter_config.json without repetitions inside repetitions. "
+                + bring_back(model, ["adapter_config.json"]).summary,
+            ),
+        )
+
+
+@check("static", after=(*OWN, "check_adapter_keys", "check_adapter_patterns"), kinds=ADAPTER)
+def check_adapter_targets(model: Model) -> Iterator[Finding]:
+    """The configuration targets the modules that the adapter has tensors for."""
+    config = model.adapter_config
+    values = config.values or {}
+    if config.peft_type != "LORA" or not isinstance(config.target_modules, tuple) or config.target_parameters:
+        raise NotApplicable("only LoRA's lists of modules are compared here")
+    modules = dict.fromkeys(t.module for t in lora_tensors(model.tensors.values()))
+    idle = [m for m in modules if not is_targeted(values, config.patterns, m)]
+    if idle:
+        yield finding(
+            "adapter-keys-unmatched",
+            f"adapter_config.json does not target {len(idle)} of the {len(modules)} modules that it has tensors for, "
+            f"and PEFT ignores these: {join_limited(idle, most=3)}",
+            evidence={"modules": idle[:50], "count": len(idle)},
+            fix=Fix(
+                summary="Take configuration and weights from the same checkpoint. "
                 + bring_back(model, ["adapter_config.json"]).summary,
             ),
         )

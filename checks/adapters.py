@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
-from sage_doctor.facts.library_source import knows_peft_type, unknown_lora_fields
+from sage_doctor.facts.library_source import knows_peft_type, learns_a_prompt, unknown_lora_fields
 from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.wholeness import summary
 from sage_doctor.findings.access import unreadable, unreadable_file
@@ -237,8 +237,9 @@ def check_adapter_mergeable(model: Model) -> Iterator[Finding]:
     """The adapter's type can be merged into a base."""
     config = model.adapter_config
     replicated = bool((config.values or {}).get("layer_replication"))
-    if config.peft_type in UNMERGEABLE or replicated:
-        what = "layer_replication" if replicated else f"type {config.peft_type}"
+    kind = config.peft_type or ""
+    if kind in UNMERGEABLE or replicated or learns_a_prompt(model.host.session.site_packages, kind):
+        what = "layer_replication" if replicated else f"type {kind}"
         wanted = any(
             m.required and m.spec is not None and m.spec.merge is not None and m.spec.merge.adapter == model.name
             for m in model.siblings.values()

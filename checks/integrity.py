@@ -163,6 +163,9 @@ def check_numbers(model: Model) -> Iterator[Finding]:
             fix=bring_back(model, sorted({n for n, _ in nonfinite})),
         )
     suspicious = [(n, r) for n, r in reversed(blank) if _must_not_be_zero(model, r)]
+    if model.kind == "adapter" and model.adapter_config.peft_type != "LORA":
+        lost = _lost_modules(model, {r.name for _, r in blank})
+        suspicious = [(n, r) for n, r in suspicious if r.name.rpartition(".")[0] in lost]
     if suspicious:
         names = [r.name for _, r in suspicious]
         yield finding(
@@ -182,10 +185,13 @@ def check_adapter_trained(model: Model) -> Iterator[Finding]:
     weights = model.adapter_weights
     if weights.header is None:
         raise NotApplicable("there are no safetensors to read")
-    if has_no_effect(model.path / str(weights.name), weights.header.tensors):
+    values = model.adapter_config.values or {}
+    if has_no_effect(model.path / str(weights.name), weights.header.tensors, values):
+        zero = values.get("lora_alpha") == 0
+        why = "lora_alpha is 0" if zero else "one matrix of each of its pairs is all zeros, as before training"
         yield finding(
             "adapter-no-effect",
-            "one matrix of each of its pairs is all zeros, as before training: a session would talk to the base alone",
+            f"{why}: a session would talk to the base alone",
             evidence={"file": weights.name, "tensors": len(weights.header.tensors)},
             fix=bring_back(model, [str(weights.name)]),
         )
@@ -200,6 +206,17 @@ def _cut_tail(results: list[TensorScan]) -> list[TensorScan]:
     tail = list(itertools.takewhile(lambda r: r.all_zero, reversed(results)))
     before = results[-len(tail) - 1] if len(tail) < len(results) else None
     return tail if before is None or before.ends_in_zero or not before.known else []
+
+
+def _lost_modules(model: Model, zero: Collection[str]) -> list[str]:
+    """Return the modules of which an adapter has several tensors, all of them zero.
+
+    One of each is zero before training, whatever its type calls it.
+    """
+    of_module: dict[str, list[str]] = {}
+    for name in model.tensors:
+        of_module.setdefault(name.rpartition(".")[0], []).append(name)
+    return [m for m, names in of_module.items() if len(names) > 1 and all(n in zero for n in names)]
 
 
 def _must_not_be_zero(model: Model, result: TensorScan) -> bool:

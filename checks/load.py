@@ -11,6 +11,7 @@ from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import LOOK_AT_TORCH
 from sage_doctor.findings.budgets import over
 from sage_doctor.findings.environment import blocking_code
+from sage_doctor.findings.missing_base import other_base
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.report import NOTHING_TO_DO
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 ORDER = 160  # of the check files: causes before consequences
 
 GIGABYTE = 1_000_000_000
-_NOT_SUPPORTED = "is not supported. Currently, only the following modules are supported"  # peft's words
+# PEFT's words where it has no place for an adapter.
+_NOT_SUPPORTED = "is not supported. Currently, only the following modules are supported"
+_NOT_FOUND = "not found in the base model. Please check the target modules"
 
 
 @check("load", after=["*"])
@@ -44,10 +47,8 @@ def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> I
         raise NotApplicable("its names or shapes do not fit, so its weights were not read")
     if not outcome.completed and not in_generation(outcome):
         ended = ended_badly(model, outcome, "load")
-        if ended.code == "load-failed" and _NOT_SUPPORTED in ended.message:
-            from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored  # all of the merge
-
-            ended = dataclasses.replace(ended, fix=merge_instead(model)) if names_of_stored(model) else ended
+        if ended.code == "load-failed" and model.kind == "adapter":
+            ended = _without_place(model, ended)
         yield ended
         return
     loaded = outcome.loaded
@@ -63,6 +64,19 @@ def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> I
         notes.measure("peak_memory_gb", peak / GIGABYTE, "GB", limit)
         if limit is not None and peak > limit * GIGABYTE:
             yield over("memory-over-budget", "peak_memory_gb", peak / GIGABYTE, limit, "GB")
+
+
+def _without_place(model: Model, ended: Finding) -> Finding:
+    """Return the finding of a load that failed because PEFT found no place for the adapter, or the one given."""
+    if _NOT_FOUND in ended.message:
+        found = finding("adapter-targets-missing", ended.message, evidence=ended.evidence, fix=other_base(model))
+    elif _NOT_SUPPORTED in ended.message:
+        found = ended
+    else:
+        return ended
+    from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored  # all of the merge
+
+    return dataclasses.replace(found, fix=merge_instead(model)) if names_of_stored(model) else found
 
 
 @check("load", after=["*", "check_loads"])
@@ -155,11 +169,13 @@ def _adapter_keys(model: Model, outcome: ProbeOutcome) -> Iterator[Finding]:
     if lost.total:
         from sage_doctor.findings.renamed_modules import merge_instead, names_of_stored  # all of the merge
 
-        renamed = bool(adapter.unexpected.total) and names_of_stored(model)
+        renamed = any(".lora_" in n for n in adapter.unexpected.names) and names_of_stored(model)
+        spare = not adapter.missing.total and not any(n.startswith("base_model.") for n in lost.names)
         what = "were not loaded from its file" if adapter.missing.total else "in its file were not used"
         yield finding(
             "adapter-keys-unmatched",
             f"{lost.total} of the adapter's tensors {what}: {join_limited(list(lost.names), most=3)}",
+            severity="warning" if spare else None,  # a value head, say, which is no part of the model
             evidence={"missing": list(adapter.missing.names), "unexpected": list(adapter.unexpected.names)},
             fix=merge_instead(model)
             if renamed

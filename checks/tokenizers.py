@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.chat_template import template_fault
 from sage_doctor.facts.config import additional_rows, names_timm
@@ -132,6 +133,12 @@ def _older(version: str, than: Version) -> bool:
         return False
 
 
+def _grown(adapter: Model) -> int:
+    """Return how many tokens an adapter's LoRA of the embedding is for: a base with fewer rows is told otherwise."""
+    loras = lora_tensors(adapter.tensors.values())
+    return max((t.tensor.shape[1] for t in loras if t.part == "embedding_A" and len(t.tensor.shape) > 1), default=0)
+
+
 @check("static", after=("*",))
 def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
     """Every token id has a row in the embedding."""
@@ -144,6 +151,8 @@ def check_tokenizer_fits_weights(model: Model) -> Iterator[Finding]:
     rows = embedding.shape[0] if embedding is not None else model.config.vocab_size
     if rows is not None:
         rows += additional_rows(model.config_file.value or {})
+    if rows is not None and model.kind == "adapter":
+        rows = max(rows, _grown(model))
     if rows is None or (model.config.quantized and embedding is None):
         raise NotApplicable("the number of embedding rows is not known")
     later = facts.highest_id + len(facts.added_by_config)

@@ -18,6 +18,16 @@ _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _KV_LEAVES = frozenset({"k_proj", "v_proj"})
 _MATRIX = 2
 OUTPUT_NAMES = frozenset({"lm_head", "embed_out"})
+# Modules outside of the layers: those that sessions of every class build, but for the output layer.
+_OUTER = OUTPUT_NAMES | {"embed_tokens", "wte", "word_embeddings", "embed_in", "shared"}
+# Tasks whose models have a head of their own in place of an output layer, and how the classes of such models end.
+HEADED = {
+    "SEQ_CLS": "ForSequenceClassification",
+    "TOKEN_CLS": "ForTokenClassification",
+    "QUESTION_ANS": "ForQuestionAnswering",
+}
+WITHOUT_OUTPUT = frozenset({*HEADED, "FEATURE_EXTRACTION"})
+_HEADS = frozenset({"score", "classifier", "classification_head", "qa_outputs", "logits_proj"})
 LORA_PARTS = frozenset({"A", "B", "embedding_A", "embedding_B", "magnitude_vector"})
 
 
@@ -120,6 +130,42 @@ def absent_saved(values: Mapping[str, Any], held: Iterable[str], stored: Iterabl
         if not any(_is_within(m, n) for m in mine)
         and (any(_is_within(m, n) for m in theirs) or (tied and n.rpartition(".")[2] in OUTPUT_NAMES))
     ]  # fmt: skip
+
+
+def absent_outer(
+    values: Mapping[str, Any], patterns: AdapterPatterns, held: Iterable[str], stored: Iterable[str], *, tied: bool
+) -> list[str]:
+    """Return the embedding and the output layer where `target_modules` lists them and the adapter has no tensors.
+
+    `held`, `stored` and `tied` are as for `absent_saved`. Raises `UnboundedPattern`.
+    """
+    wanted = values.get("target_modules")
+    if not isinstance(wanted, list):
+        return []
+    leaves = _OUTER.intersection(str(w).rpartition(".")[2] for w in wanted)
+    leaves -= OUTPUT_NAMES if str(values.get("task_type")) in WITHOUT_OUTPUT else frozenset()
+    mine = list(held)
+    theirs = [n for n in stored if n.rpartition(".")[2] in leaves and not _NUMBER.search(f".{n}.")]
+    theirs += (
+        sorted(leaves & OUTPUT_NAMES) if tied and not OUTPUT_NAMES & {n.rpartition(".")[2] for n in theirs} else []
+    )
+    lost = [n for n in theirs if not any(_is_within(m, n.rpartition(".")[2]) for m in mine)]
+    return [n for n in lost if is_targeted(values, patterns, n)]
+
+
+def lacks_head(
+    values: Mapping[str, Any], whole: Iterable[str], stored: Iterable[str], architectures: Iterable[str]
+) -> bool:
+    """Return whether neither adapter nor base has the head of the adapter's task, so that it would be random numbers.
+
+    `whole` are the modules that the adapter holds whole, `stored` those of the base, `architectures` its classes.
+    """
+    ending = HEADED.get(str(values.get("task_type")))
+    if ending is None or any(a.endswith(ending) for a in architectures):
+        return False
+    theirs = list(stored)
+    own = [m for m in whole if not any(f".{t}".endswith(f".{m}") or f".{m}".endswith(f".{t}") for t in theirs)]
+    return not own and not any(_HEADS.intersection(n.split(".")) for n in theirs)
 
 
 def _is_within(module: str, name: str) -> bool:

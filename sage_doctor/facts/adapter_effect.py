@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.readers.safetensors_entries import BITS
@@ -16,8 +17,10 @@ _ZEROS = b"\x00\x80"  # what the last byte of a zero may be: -0.0 has its sign
 _MATRICES = frozenset({"A", "B", "embedding_A", "embedding_B"})
 
 
-def has_no_effect(path: Path, tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether every tensor belongs to a LoRA pair of which one matrix is zero. Raises `UnreadableFile`.
+def has_no_effect(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> bool:
+    """Return whether every tensor belongs to a LoRA pair whose product is zero. Raises `UnreadableFile`.
+
+    One of its matrices is, or the scale that the configuration, `values`, gives it.
 
     Whole tensors, rows, biases and magnitudes change the base by themselves. The first block of a file tells in nearly
     every case.
@@ -25,6 +28,8 @@ def has_no_effect(path: Path, tensors: Mapping[str, Tensor]) -> bool:
     loras = lora_tensors(tensors.values())
     if not loras or len(loras) != len(tensors) or any(t.part not in _MATRICES for t in loras):
         return False
+    if values.get("lora_alpha") == 0 and not values.get("alpha_pattern"):
+        return True
     pairs: dict[str, list[Tensor]] = {}
     for lora in sorted(loras, key=lambda t: t.part, reverse=True):  # B is the one that starts with zeros
         pairs.setdefault(f"{lora.module} {lora.part.startswith('embedding')}", []).append(lora.tensor)

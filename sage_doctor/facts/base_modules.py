@@ -61,6 +61,10 @@ class BaseModules:
         longer = [t for outer in _OUTER if (t := self._shapes.get(outer + module))]
         return longer[0] if len(longer) == 1 else None
 
+    def is_outer(self, module: str) -> bool:
+        """Return whether a module has the name of a stored weight but for an outer part that only the latter has."""
+        return module not in self._shapes and any(outer + module in self._shapes for outer in _OUTER)
+
     def beyond(self, module: str) -> int | None:
         """Return how many layers the base has, where a module lies in one behind the last; None where it does not."""
         split, like = self._like(module)

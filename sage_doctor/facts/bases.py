@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sage_doctor.readers.repo_id import is_repo_id
+from sage_doctor.readers.repo_id import is_repo_id, repository_in
 from sage_doctor.readers.tree import is_model_directory, read_tree
 from sage_doctor.system.location import same_tail
 from sage_doctor.system.path_info import inspect_path
@@ -121,6 +121,8 @@ def candidates_for(
     for path in same_tail(Path(text.removeprefix("~").lstrip("./") or text), roots):
         if _holds_model(path):
             add(path, "the same trailing path", SAME_TAIL)
+    repository = repository_in(text)
+    text = repository[0] if repository is not None else text
     for path, name in known:
         rank, shared = _likeness(text, KNOWN, name, path.name)
         add(path, f"examined here as {name}" + (", a similar name" if rank == SIMILAR else ""), rank, shared)

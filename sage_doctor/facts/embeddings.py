@@ -31,6 +31,13 @@ def embedding_tensor(tensors: Mapping[str, Tensor]) -> Tensor | None:
     return None
 
 
+def vocabulary_layers(tensors: Mapping[str, Tensor]) -> frozenset[str]:
+    """Return the last parts of the names of the token embedding and of output layers."""
+    embedding = embedding_tensor(tensors)
+    own = [embedding.name.removesuffix(".weight").rpartition(".")[2]] if embedding is not None else []
+    return OUTPUT_NAMES | frozenset(own)
+
+
 def layer_count(names: Iterable[str]) -> int | None:
     """Return one more than the highest layer number in the names of a decoder, or None where there is none."""
     numbers = [int(m[1]) for n in names if (m := _LAYER.match(n))]

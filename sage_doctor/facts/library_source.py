@@ -81,7 +81,7 @@ def renames_tensors(site_packages: Sequence[Path], config: Mapping[str, Any]) ->
     None where that cannot be read, or where the model brings its own code. 5.x lists what it renames by model type and
     by class; 4.x renames only what has a text model inside, in the classes themselves.
     """
-    types = list(_model_types(config))
+    types = list(model_types(config))
     if not types or isinstance(config.get("auto_map"), Mapping):
         return None
     text = _renamings(site_packages)
@@ -98,7 +98,7 @@ def renamings(site_packages: Sequence[Path], config: Mapping[str, Any]) -> str:
     All of its renamings, where models are inside the model or some of them are not written as a plain list.
     """
     text = _renamings(site_packages)
-    if len(list(_model_types(config))) != 1:
+    if len(list(model_types(config))) != 1:
         return text
     keys, blocks = _renaming_keys(config), ""
     for _ in range(_DEEPEST):
@@ -119,11 +119,11 @@ def _renaming_keys(config: Mapping[str, Any]) -> str:
     stems = {m[1] for a in named if (m := re.match(r"([A-Z]\w*?)(?:Model|LMHeadModel|For[A-Z]\w*)$", a))}
     classes = "|".join(re.escape(s) for s in stems)
     parts = r"(?:Text|Vision)?(?:Model|Backbone|Encoder|Decoder)|For[A-Z]\w*"
-    types = map(re.escape, _model_types(config))
+    types = map(re.escape, model_types(config))
     return "|".join([*types, *([rf"(?:{classes})(?:{parts})"] if classes else [])])
 
 
-def _model_types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+def model_types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
     """Yield the model types that a config names: its own, then those of the models inside it."""
     own = config.get("model_type")
     if isinstance(own, str) and own:
@@ -131,7 +131,7 @@ def _model_types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
     if depth < _DEEPEST:
         for value in config.values():
             if isinstance(value, Mapping):
-                yield from _model_types(value, depth + 1)
+                yield from model_types(value, depth + 1)
 
 
 def _renamings(site_packages: Sequence[Path]) -> str:
@@ -159,6 +159,14 @@ def tensor_prefix(site_packages: Sequence[Path], peft_type: str) -> str | None:
             said = re.search(r"""\bprefix\s*=\s*["'](\w+)["']""", call[1])
             return said[1] if said is not None else f"{peft_type.lower()}_"
     return None
+
+
+def learns_a_prompt(site_packages: Sequence[Path], peft_type: str) -> bool:
+    """Return whether the installed peft puts trained tokens before the input for this type, and changes no module."""
+    configs = [p / "peft/tuners" / peft_type.lower() / "config.py" for p in site_packages]
+    return re.fullmatch(r"\w+", peft_type) is not None and _says(
+        configs, r"^class \w+\(Prompt(?:Learning|Tuning)Config\)"
+    )
 
 
 def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) -> list[str] | None:

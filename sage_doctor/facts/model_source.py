@@ -133,6 +133,23 @@ def _literal(text: str) -> Mapping[str, str]:
     return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)}
 
 
+_KEPT = re.compile(r"^    _keep_in_fp32_modules(_strict)?\s*(?::[^=\n]+)?=\s*(\[[^\]]*\])", re.MULTILINE)
+# A parameter that is made in float32 stays so, too.
+_MADE = re.compile(r"^ +self\.(\w+)\s*=\s*nn\.(?:Linear|Embedding|Parameter)\(.*\bdtype=torch\.float32\b", re.MULTILINE)
+
+
+@functools.cache
+def kept_in_float32(site_packages: tuple[Path, ...], model_type: str, *, half: bool) -> tuple[str, ...]:
+    """Return expressions for the names of tensors that a load keeps in float32, whatever 16 bits the rest has.
+
+    `half` says that these are float16: more is kept then than beside bfloat16.
+    """
+    source = model_source(site_packages, model_type)
+    stated = [_literal(names) for strict, names in _KEPT.findall(source) if strict or half]
+    made = [rf"\.{name}(?:\.weight|\.bias)?$" for name in _MADE.findall(source) if name not in ("weight", "bias")]
+    return tuple(dict.fromkeys([*(p.replace("*", ".*") for names in stated for p in names), *made]))
+
+
 def pads_its_embedding(site_packages: tuple[Path, ...], model_type: str) -> bool:
     """Return whether the source gives the padding token to the embedding of the vocabulary, of `vocab_size` rows."""
     return _PADDED.search(model_source(site_packages, model_type)) is not None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from sage_doctor.readers.safetensors_header import Tensor
 
@@ -16,13 +16,20 @@ _STORED: Final = {
     "aqlm": ("I8", "I16", "U8"),
     "auto-round": ("I32",),
 }
-
-
 # What such methods store beside the weights, by the end of its name: where that is, something was quantised.
 _STATE: Final = (
     *(".absmax", ".SCB", ".quant_map", ".weight_format", ".qweight", ".qzeros", ".scales", ".g_idx"),
     *(".codebooks", ".codes"),
 )
+
+
+def method_of(settings: Mapping[str, Any]) -> str | None:
+    """Return the method that a quantization_config states, as transformers names it; None where it states none."""
+    for width in ("4bit", "8bit"):
+        if settings.get(f"load_in_{width}") is True:
+            return f"bitsandbytes_{width}"
+    method = settings.get("quant_method")
+    return method if isinstance(method, str) and method and method != "bitsandbytes" else None
 
 
 def is_left_over(method: str | None, tensors: Iterable[Tensor]) -> bool:

@@ -10,6 +10,7 @@ from sage_doctor.findings.candidates import as_candidates, copy_commands, table,
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.findings.restore import download_command, with_repair
+from sage_doctor.readers.repo_id import repository_in
 from sage_doctor.report import Finding, Fix
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import RecipeBase, recipe_base
@@ -66,6 +67,9 @@ def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
         return _of_recipe(model, named)
     if model.base.hub is not None and model.base.place is not None and names_a_repository(model.base.place):
         return _from_hub(model, model.base.hub, candidates)
+    elsewhere = repository_in(model.base.text or "")
+    if elsewhere is not None and not any(c["likely"] for c in candidates):
+        return _from_another_cache(model, *elsewhere)
     by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
     best = candidates[0]["path"] if candidates else None
     where = where_it_may_be(candidates)
@@ -73,8 +77,12 @@ def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
     sure = len(choices) == 1
     if model.spec is None:
         fix = Fix(
-            summary=f"Put the base model where the adapter's config says, or load the adapter with an explicit base. "
-            f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
+            summary=(
+                "Put the base model where the adapter's config says, or load the adapter with an explicit base. "
+                if model.base.text is not None
+                else "Write what it was trained on into base_model_name_or_path, or load it with an explicit base. "
+            )
+            + f"In a manifest, base = … under the adapter's [models.NAME] names it.{where}",
             commands=copy_commands(candidates),
         )
         return with_repair(fix, model, "set-base", "--write-config") if sure else fix
@@ -101,6 +109,16 @@ def _from_hub(model: Model, hub: HubFacts, candidates: list[dict[str, Any]]) -> 
     return with_repair(fix, model, "download")
 
 
+def _from_another_cache(model: Model, repo_id: str, commit: str) -> Fix:
+    """Return how to get a base that is named by its place in a Hugging Face cache that is not here."""
+    where = table(model.name) if model.spec is not None else "the adapter's [models.NAME]"
+    return Fix(
+        summary=f"That path lies in another Hugging Face cache and stands for {printable(repo_id)}. Download that, and "
+        f'name it: base = "hf:{printable(repo_id)}" under {where}, or {printable(repo_id)} as base_model_name_or_path.',
+        commands=(f"hf download {shell_quote(repo_id)} --revision {shell_quote(commit)}",),
+    )
+
+
 def _of_recipe(model: Model, base: RecipeBase) -> Fix:
     """Return how to get the base that the merge recipe of this adapter names, which is not here."""
     words = f'base = "{printable(base.name)}" under {table(model.name)}'
@@ -112,4 +130,13 @@ def _of_recipe(model: Model, base: RecipeBase) -> Fix:
         summary=f"{get} (the merge recipe of {printable(base.recipe)} names it), and name it for sessions as well: "
         f"{words}. `sage-doctor fix` does the rest.",
         commands=(command,),
+    )
+
+
+def other_base(model: Model) -> Fix:
+    """Return the fix for an adapter that was trained on another base than it is put on."""
+    where = f"base = … under {table(model.name)}" if model.spec is not None else "base_model_name_or_path"
+    return Fix(
+        summary=f"Name the base that the adapter was trained on ({where}). Matching shapes do not prove that it is the "
+        "right one."
     )

@@ -284,8 +284,7 @@ def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding
     name, header = broken[0]
     problem = header.problem
     assert problem is not None  # the caller chose files with a problem
-    others = [n for n, _ in broken[1:]]
-    more = f", and {len(others)} more file(s) are broken" if others else ""
+    more = f", and {len(others)} more file(s) are broken" if (others := [n for n, _ in broken[1:]]) else ""
     fix = bring_back(model, [n for n, _ in broken])
     if problem.code == "weights-lfs-pointer":
         fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])

@@ -13,6 +13,7 @@ from sage_doctor.facts.base_fit import could_be_base
 from sage_doctor.facts.bases import SAME_NAME, SAME_TAIL, Candidate, candidates_for, names_a_repository, resolve_base
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
+from sage_doctor.facts.quantization import is_left_over, method_of
 from sage_doctor.facts.weights import Weights, read_weights
 from sage_doctor.facts.wholeness import summary, weight_defects
 from sage_doctor.merge.edits import TensorLocation
@@ -133,7 +134,9 @@ def read_base(path: Path, why: str) -> BaseModel:
     tree = read_tree(path)
     if "adapter_config.json" in tree.names:
         raise refused(
-            f"{shown} is itself an adapter", "Merge that adapter into its own base first, and name the result."
+            f"the base {shown} is itself an adapter",
+            "Merge that adapter into its own base first, and name the result with --base:\n"
+            f"sage-doctor merge {shell_quote(path)} --out {shell_quote(f'{path}-merged')}",
         )
     config = read_json_object(path / "config.json", most=1 << 24)
     if config.value is None:
@@ -143,6 +146,14 @@ def read_base(path: Path, why: str) -> BaseModel:
         )
     weights = read_weights(tree, config.value)
     tensors = _tensors(tree, weights)
+    stated = config.value.get("quantization_config")
+    method = method_of(stated) if isinstance(stated, Mapping) else None
+    if is_left_over(method, (p.tensor for p in tensors.values())):
+        raise refused(
+            f"the base's {printable(str(path / 'config.json'))} says that its weights are quantised "
+            f"({printable(method or '')}), and they are not: transformers refuses to load them",
+            "Remove quantization_config from that config.json: it was left by the model it came from.",
+        )
     quantization = read_quantization(config.value, tensors, read_config_facts(config.value).model_type or "")
     return BaseModel(
         path=path, why=why, tree=tree, config=config.value, weights=weights, tensors=tensors, quantization=quantization

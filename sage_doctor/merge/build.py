@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sage_doctor.facts.adapter_coverage import absent_saved, uncovered_modules
+from sage_doctor.facts.adapter_coverage import HEADED, absent_outer, absent_saved, lacks_head, uncovered_modules
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
@@ -15,11 +15,12 @@ from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters, own
 from sage_doctor.merge.library_names import library_view
 from sage_doctor.merge.merge_rules import MergeRules
 from sage_doctor.merge.names import NameMap, join
+from sage_doctor.merge.precision import with_float32_kept
 from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
 from sage_doctor.merge.ties import INPUT_NAMES, OUTPUT_NAMES, find_tie, resolve_tie
 from sage_doctor.readers.safetensors_header import Tensor
-from sage_doctor.text import join_limited
+from sage_doctor.text import join_limited, printable
 
 
 @dataclass(kw_only=True)
@@ -81,11 +82,13 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     if names is None:
         names = _by_library(base, plain, rules, custom=custom)
     kind = read_config_facts(base.config).model_type or ""
+    running: dict[str, str] = {}
     for module in modules.values():
         if not module.parts or module.name in wrapped:
             continue  # the second copy of a shared tensor, or already applied
         weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
         apply_module(assembly, module, weight, bias, rules, kind)
+        running |= {weight: f"{module.name}.weight", bias or "": f"{module.name}.bias"}
     uncovered = _uncovered(base, modules, wrapped, names, aliases, rules, tied=tie is not None)
     if layers:
         blocks = library_view(base.path, stored, custom_code=custom).blocks
@@ -97,12 +100,13 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
         raise unmatched(
             f"{len(assembly.unused)} of {len(total)} tensors were not applied: {join_limited(sorted(assembly.unused))}"
         )
+    plans = with_float32_kept(assembly.plans, running, base.config)
     return Built(
-        plans=assembly.plans,
+        plans=plans,
         names_why=names.rule,
         uncovered=tuple(uncovered),
-        untied=tie is not None and tie.touched and len(assembly.plans) > len(base.tensors),
-        vocabulary=_vocabulary(base, assembly.plans),
+        untied=tie is not None and tie.touched and len(plans) > len(base.tensors),
+        vocabulary=_vocabulary(base, plans),
     )
 
 
@@ -130,7 +134,14 @@ def _uncovered(
             "for it: PEFT fails to load it",
             "Copy adapter_model.safetensors from the training run again; a merge without it would be another model.",
         )
-    return uncovered_modules(rules.values, rules.patterns, held, shapes, base.config)
+    whole = [n for n, m in modules.items() if m.parts.keys() & {"weight", "bias"}]
+    if lacks_head(rules.values, whole, shapes, read_config_facts(base.config).architectures):
+        raise unmatched(
+            f"neither the adapter nor its base has the head of its task ({printable(str(rules.values['task_type']))})",
+            "Save the adapter again with its head in modules_to_save; a merge without it would be another model.",
+        )
+    lost = uncovered_modules(rules.values, rules.patterns, held, shapes, base.config)
+    return [*lost, *absent_outer(rules.values, rules.patterns, modules, shapes, tied=tied)]
 
 
 def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules, *, custom: bool) -> NameMap:
@@ -155,6 +166,15 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
                 f"library splits, joins or ties stored tensors while it loads ({join_limited(missing, most=3)})"
             )
         lost = lost or missing
+    heads = sorted(n for n, m in modules.items() if "weight" in m.parts and m.parts.keys() <= {"weight", "bias"})
+    heads = [n for n in heads if f"{n}.weight" in lost and rules.values.get("task_type") in HEADED]
+    if heads and all(n.rpartition(".")[0] in heads for n in lost):
+        raise refused(
+            f"{join_limited(heads)} is the head of the adapter's task ({rules.values['task_type']}), and the base has "
+            "none: the merged model would be of another class than its base",
+            "Run sessions on base and adapter together, or merge with PEFT: AutoPeftModelFor….from_pretrained(DIR)"
+            ".merge_and_unload().",
+        )
     raise unmatched(
         f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "
         f"{join_limited(lost, most=3)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sage_doctor.facts.adapter_effect import has_no_effect
 from sage_doctor.facts.hashing import hash_file
@@ -13,18 +14,19 @@ from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable, shell_quote
 
 
-def require_effect(weights: Path, modules: Mapping[str, ModuleParts]) -> None:
+def require_effect(weights: Path, modules: Mapping[str, ModuleParts], values: Mapping[str, Any]) -> None:
     """Raise `MergeRefused` if every change of the adapter is a product with a matrix of zeros."""
     tensors = {p.tensor.name: p.tensor for m in modules.values() for p in m.parts.values()}
     try:
-        idle = has_no_effect(weights, tensors)
+        idle = has_no_effect(weights, tensors, values)
     except UnreadableFile as error:
         raise _unreadable(error) from error
     if idle:
+        zero = values.get("lora_alpha") == 0
+        why = "lora_alpha is 0" if zero else "one matrix of each of its pairs is all zeros"
         raise MergeRefused(
             "adapter-no-effect",
-            "the adapter changes nothing: one matrix of each of its pairs is all zeros, so the merged model would be "
-            "its base",
+            f"the adapter changes nothing: {why}, so the merged model would be its base",
             "Copy it from a later checkpoint: it was saved before the first step, or its layers were not trained.",
         )
 

@@ -14,7 +14,9 @@ from typing import Any
 from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapter_patterns import AdapterPatterns, UnboundedPattern
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
+from sage_doctor.facts.library_source import learns_a_prompt
 from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.system.own_python import own_packages
 from sage_doctor.text import printable, shell_quote
 
 MERGEABLE = ("LORA", "TRAINABLE_TOKENS")
@@ -117,9 +119,13 @@ def read_rules(config: AdapterConfig) -> MergeRules:
     if config.values is None:
         reason = "missing" if config.file.missing else config.file.problem
         raise refused(f"{config.file.where}: {printable(reason)}", "Restore the adapter's configuration.")
+    if config.peft_type is None:
+        raise refused(
+            "adapter_config.json names no peft_type: it is not the configuration of an adapter of PEFT",
+            f"See what this directory is: `sage-doctor check {shell_quote(os.path.dirname(config.file.path))}`",
+        )
     for obstacle in _obstacles(config, config.values):
         raise obstacle
-    assert config.peft_type is not None  # an obstacle otherwise
     return MergeRules(peft_type=config.peft_type, values=config.values, patterns=config.patterns)
 
 
@@ -134,7 +140,7 @@ def _by_peft(config: AdapterConfig) -> str:
 
 def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[MergeRefused]:
     kind = printable(str(config.peft_type), limit=40)
-    if config.peft_type in UNMERGEABLE:
+    if config.peft_type in UNMERGEABLE or learns_a_prompt(own_packages(), config.peft_type or ""):
         yield refused(
             f"an adapter of type {kind} changes the input or the routing, so there is nothing to merge into weights"
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sage_doctor.readers.safetensors_header import Tensor
 
+SAME = "the same names"  # a rule: stored as they run
 # What architectures call their body: the outermost part of names, which a headless checkpoint leaves out.
 BODIES = ("model", "transformer", "gpt_neox", "backbone", "bert", "roberta", "decoder")
 
@@ -43,7 +44,7 @@ def join(stored: Mapping[str, Tensor], running: Iterable[str]) -> NameMap | None
 
 
 def _rules(stored: Mapping[str, Tensor]) -> list[tuple[str, Callable[[str], str | None]]]:
-    rules: list[tuple[str, Callable[[str], str | None]]] = [("the same names", lambda name: name)]
+    rules: list[tuple[str, Callable[[str], str | None]]] = [(SAME, lambda name: name)]
     for body in BODIES:
         prefix = f"{body}."
         # A headless checkpoint holds none of the outer names at all; a mixture of both is the library's to judge.

@@ -111,7 +111,9 @@ class MergePlan:
         summary = ", ".join(f"{count} {what}" for count, what in counts if count)
         yield "tensors", f"{len(self.tensor_plans)}: {summary} (names: {self.names_why})"
         tie = "; embedding and output layer become two tensors" if self.untied else ""
-        yield "dtype", (self.dtype or "as stored in the base") + tie
+        wider = sum(p.dtype == "F32" and p.stored != "F32" for p in self.tensor_plans) if self.dtype != "float32" else 0
+        kept = f"; {wider} tensors in float32, as a load keeps them" if wider else ""
+        yield "dtype", (self.dtype or "as stored in the base") + kept + tie
         for _, sentence in MergeLosses(uncovered=self.uncovered).sentences():
             yield "partial", sentence
         if self.unfit_tokenizer:
@@ -177,7 +179,7 @@ def plan_merge(
     before = merged_adapters(model.path)
     require_not_merged(before, weights, model.path)
     model, built = build_on(model, modules, rules, dtype, dequantize=dequantize)
-    require_effect(weights, modules)
+    require_effect(weights, modules, rules.values)
     unfit = unfit_tokenizer(model, tree, built.plans)
     copies, whose, left_out = companions(model, tree, target, own_tokenizer=not unfit)
     files = lay_out(model, built.plans)

@@ -85,7 +85,7 @@ class Plan:
         needs = [
             f"{format_bytes(self.disk_bytes)} on disk" if self.disk_bytes else "",
             f"{format_bytes(self.memory_bytes)} of memory" if self.memory_bytes else "",
-            f"about {round(self.seconds)} s" if self.seconds >= 1 else "less than a second",
+            f"about {round(self.seconds)} s" if self.seconds >= 1 else "" if self.network else "less than a second",
             "the network" if self.network else "",
         ]
         rows = [

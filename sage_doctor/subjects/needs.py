@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.facts.machine import disk_free
+from sage_doctor.facts.quantization import method_of
 from sage_doctor.facts.weights import read_weights
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import read_tree
@@ -156,12 +157,7 @@ def quantization_method(model: Model) -> str | None:
 
     `bitsandbytes` alone, with neither of its two widths asked for, is none.
     """
-    found = quantization(model)
-    for width in ("4bit", "8bit"):
-        if found.get(f"load_in_{width}") is True:
-            return f"bitsandbytes_{width}"
-    method = found.get("quant_method")
-    return method if isinstance(method, str) and method and method != "bitsandbytes" else None
+    return method_of(quantization(model))
 
 
 def _has_kernels(model: Model) -> bool:

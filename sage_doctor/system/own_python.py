@@ -20,6 +20,11 @@ def import_path() -> list[str]:
     return kept if PACKAGE_ROOT in map(_real, kept) else [*kept, PACKAGE_ROOT]
 
 
+def own_packages() -> tuple[Path, ...]:
+    """Return the directories of this process's import path, as those in which a package's source is looked for."""
+    return tuple(Path(p) for p in import_path())
+
+
 def own_python(code: str, *arguments: str) -> list[str]:
     """Return the command that runs `code` in this interpreter; `sys.argv[1:]` are the arguments.
 

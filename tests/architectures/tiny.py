@@ -107,8 +107,8 @@ def attempts(kind: Any) -> Iterator[Any]:
 def build(model_type: str, name: str) -> Any:
     """Return a tiny random model of a class, or None where none of the attempts can be built."""
     model_class = getattr(transformers, name)
-    kind = model_class.config_class or transformers.CONFIG_MAPPING[model_type]
     try:
+        kind = model_class.config_class or transformers.CONFIG_MAPPING[model_type]
         tries = list(attempts(kind))
     except Exception:  # noqa: BLE001 - hundreds of classes, each with its own way to refuse
         return None

@@ -46,13 +46,27 @@ def with_library(bench: Bench, renamings: str = "") -> None:
     bench.session = replace(SESSION, site_packages=(site,))
 
 
+def with_classes(bench: Bench) -> None:
+    """Let that transformers have the classes of a llama."""
+    with_library(bench)
+    models = bench.session.site_packages[0] / "transformers" / "models"
+    auto = models / "auto" / "modeling_auto.py"
+    auto.write_text('MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = dict(\n    ("llama", "LlamaForCausalLM"),\n)\n')
+    (models / "llama").mkdir()
+    (models / "llama" / "__init__.py").write_text("")
+    (models / "llama" / "modeling_llama.py").write_text(
+        'class LlamaPreTrainedModel(P):\n    base_model_prefix = "model"\n\n\n'
+        "class LlamaModel(LlamaPreTrainedModel):\n    def __init__(self):\n        self.layers = 1\n\n\n"
+        "class LlamaForCausalLM(LlamaPreTrainedModel):\n    def __init__(self):\n        self.model = LlamaModel(1)\n"
+    )
+
+
 def renamed(change: tuple[str, str]) -> dict[str, tuple[int, ...]]:
     return {n.replace(*change): s for n, s in LORA.items()}
 
 
 @CASES.passes("check_adapter_targets_in_base")
 @CASES.passes("check_adapter_fits_base")
-@CASES.passes("check_adapter_embeddings")
 def whole(bench: Bench) -> None:
     healthy(bench)
     with_library(bench)
@@ -193,7 +207,6 @@ def quantised_base(bench: Bench) -> None:
 
 @CASES.skips("check_adapter_targets_in_base", "no safetensors header")
 @CASES.skips("check_adapter_fits_base", "no safetensors header")
-@CASES.skips("check_adapter_embeddings", "no base")
 def no_base(bench: Bench) -> None:
     write_adapter(bench.here, "org/name")
 
@@ -204,50 +217,16 @@ def stored_transposed(bench: Bench) -> None:
     write_tensors(bench.root / "base" / MODEL, {**WEIGHTS, f"{PROJECTION}.weight": (WIDTH, 24)})
 
 
-def with_lora_on(bench: Bench, module: str, **config: Any) -> None:
-    lora = {
-        f"{PREFIX}{module}.lora_embedding_A": (RANK, VOCABULARY),
-        f"{PREFIX}{module}.lora_embedding_B": (WIDTH, RANK),
-    }
-    write_tensors(healthy(bench, **config) / ADAPTER, {**LORA, **lora})
+@CASES.finds("check_adapter_targets_in_base", "adapter-keys-unmatched", "named as in the model without its head")
+def trained_without_the_head(bench: Bench) -> None:
+    write_tensors(healthy(bench, task_type="CAUSAL_LM") / ADAPTER, renamed(("model.model.layers", "model.layers")))
+    with_classes(bench)
 
 
-@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "embed_tokens", severity="warning")
-def lora_on_a_tied_embedding(bench: Bench) -> None:
-    with_lora_on(bench, EMBEDDING)
-
-
-@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "lm_head", severity="warning")
-def lora_on_a_tied_head(bench: Bench) -> None:
-    with_lora_on(bench, "lm_head")
-
-
-@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "word_embeddings", severity="warning")
-def lora_on_a_tied_embedding_of_bloom(bench: Bench) -> None:
-    with_lora_on(bench, "transformer.word_embeddings")
-    tensors = {"transformer.word_embeddings.weight": (VOCABULARY, WIDTH), "transformer.h.0.x.weight": (WIDTH, WIDTH)}
-    write_full(bench.root / "base", tensors=tensors)
-
-
-@CASES.passes("check_adapter_embeddings")
-def lora_on_an_untied_embedding(bench: Bench) -> None:
-    with_lora_on(bench, EMBEDDING)
-    write_full(bench.root / "base", tie_word_embeddings=False)
-
-
-@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "embed_tokens", severity="warning")
-def lora_tied_as_the_layers_are(bench: Bench) -> None:
-    with_lora_on(bench, EMBEDDING, ensure_weight_tying=True)
-
-
-@CASES.skips("check_adapter_embeddings", "no output layer")
-def lora_on_the_embedding_of_a_classifier(bench: Bench) -> None:
-    with_lora_on(bench, EMBEDDING, task_type="SEQ_CLS")
-
-
-@CASES.passes("check_adapter_embeddings")
-def a_tied_embedding_saved_whole(bench: Bench) -> None:
-    write_tensors(healthy(bench) / ADAPTER, {**LORA, f"{PREFIX}{EMBEDDING}.weight": (VOCABULARY, WIDTH)})
+@CASES.passes("check_adapter_targets_in_base")
+def trained_without_the_head_and_run_so(bench: Bench) -> None:
+    write_tensors(healthy(bench, task_type="FEATURE_EXTRACTION") / ADAPTER, renamed(("model.model.", "model.")))
+    with_classes(bench)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -35,7 +35,7 @@ def of_two_layers(bench: Bench, **config: Any) -> Path:
     return write_adapter(bench.here, base, **config)
 
 
-@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "1 modules that it targets have no tensors")
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "a module that it targets has no tensors")
 def layer_absent(bench: Bench) -> None:
     of_two_layers(bench)
 
@@ -63,6 +63,39 @@ def no_head(bench: Bench) -> None:
 @CASES.passes("check_adapter_complete")
 def head_that_the_model_does_not_have(bench: Bench) -> None:
     healthy(bench, modules_to_save=["classifier", "score"])
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "has no tensors and stays as in the base: lm_head")
+def tied_output_layer_without_tensors(bench: Bench) -> None:
+    healthy(bench, target_modules=["q_proj", "lm_head"])
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "model.embed_tokens")
+def embedding_without_tensors(bench: Bench) -> None:
+    healthy(bench, target_modules=["q_proj", "embed_tokens"])
+
+
+@CASES.passes("check_adapter_complete")
+def embedding_saved_whole_instead(bench: Bench) -> None:
+    whole = {"base_model.model.model.embed_tokens.weight": WEIGHTS["model.embed_tokens.weight"]}
+    write_tensors(healthy(bench, target_modules=["q_proj", "embed_tokens"]) / ADAPTER, {**LORA, **whole})
+
+
+@CASES.passes("check_adapter_complete")
+def output_layer_that_a_classifier_has_not(bench: Bench) -> None:
+    tensors = {**LORA, "base_model.model.score.weight": (2, WIDTH)}
+    write_tensors(healthy(bench, target_modules=["q_proj", "lm_head"], task_type="SEQ_CLS") / ADAPTER, tensors)
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "head of its task (SEQ_CLS)")
+def head_of_the_task_absent(bench: Bench) -> None:
+    healthy(bench, task_type="SEQ_CLS")
+
+
+@CASES.passes("check_adapter_complete")
+def head_of_the_task_in_the_base(bench: Bench) -> None:
+    healthy(bench, task_type="SEQ_CLS")
+    write_full(bench.root / "base", architectures=["LlamaForSequenceClassification"])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

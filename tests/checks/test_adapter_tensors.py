@@ -1,5 +1,6 @@
 """An adapter's tensors against its own configuration and against the base's header."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.model_directories import (
     write_tensors,
 )
 
-from .cases import Bench, Case, Cases
+from .cases import SESSION, Bench, Case, Cases
 
 CASES = Cases()
 PREFIX = "base_model.model."
@@ -115,6 +116,46 @@ def endless_pattern(bench: Bench) -> None:
 @CASES.passes("check_adapter_patterns")
 def usual_patterns(bench: Bench) -> None:
     healthy(bench, rank_pattern={r"layers\.\d+\.self_attn\.q_proj": RANK, "q_proj": RANK}, alpha_pattern={"q_proj": 4})
+
+
+@CASES.passes("check_adapter_keys")
+def shared_by_all_layers(bench: Bench) -> None:
+    folder = healthy(bench, peft_type="VERA")
+    names = {f"{n.partition('.lora_')[0]}.vera_lambda_b": s for n, s in LORA.items()}
+    write_tensors(folder / ADAPTER, {"base_model.vera_A": (4, 8), "base_model.vera_B": (8, 4), **names})
+
+
+@CASES.skips("check_adapter_keys", "prompt encoders")
+def of_a_type_that_learns_a_prompt(bench: Bench) -> None:
+    write_tensors(healthy(bench, peft_type="CPT") / ADAPTER, {"prompt_embeddings": (4, WIDTH)})
+    config = bench.root / "site-packages" / "peft" / "tuners" / "cpt" / "config.py"
+    config.parent.mkdir(parents=True)
+    config.write_text("class CPTConfig(PromptLearningConfig):\n    pass\n")
+    bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "says that it is of type LOHA")
+def lora_with_the_configuration_of_another_type(bench: Bench) -> None:
+    healthy(bench, peft_type="LOHA")
+    source = bench.root / "site-packages" / "peft" / "tuners" / "loha" / "__init__.py"
+    source.parent.mkdir(parents=True)
+    source.write_text('register_peft_method(name="loha", prefix="hada_")\n')
+    bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
+
+
+@CASES.passes("check_adapter_targets")
+def all_of_its_modules_targeted(bench: Bench) -> None:
+    healthy(bench)
+
+
+@CASES.skips("check_adapter_targets", "lists of modules")
+def targeted_by_an_expression(bench: Bench) -> None:
+    healthy(bench, target_modules=".*proj")
+
+
+@CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not target 1 of the 1 modules")
+def modules_that_the_configuration_does_not_target(bench: Bench) -> None:
+    healthy(bench, target_modules=["k_proj"])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -199,6 +199,9 @@ def mismatched_keys(bench: Bench) -> None:
     keys(bench, mismatched=(ShapeMismatch(name="norm", on_disk=(31,), in_model=(32,)),), mismatched_total=1)
 
 
+OF_A_LORA = replace(ONE, names=("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",))
+
+
 def adapted(bench: Bench, **changes: Any) -> None:
     write_adapter(bench.here, write_full(bench.root / "base"))
     adapter = replace(Adapter(peft_type="LORA", missing=NOTHING, unexpected=NOTHING), **changes)
@@ -217,28 +220,40 @@ def adapter_not_filled(bench: Bench) -> None:
 
 @CASES.finds("check_keys", "adapter-keys-unmatched", "in its file were not used")
 def adapter_not_used(bench: Bench) -> None:
-    adapted(bench, unexpected=ONE)
+    adapted(bench, unexpected=OF_A_LORA)
+
+
+@CASES.finds("check_keys", "adapter-keys-unmatched", "in its file were not used", severity="warning")
+def value_head_not_used(bench: Bench) -> None:
+    adapted(bench, unexpected=replace(ONE, names=("v_head.summary.weight",)))
 
 
 @pytest.mark.parametrize("stored", ["q_proj", "query"])
 def test_modules_that_the_library_renamed_are_merged(stored: str, tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
-    adapted(bench, missing=ONE, unexpected=ONE)
+    adapted(bench, missing=ONE, unexpected=OF_A_LORA)
     write_full(tmp_path / "base", tensors={n.replace("q_proj", stored): s for n, s in WEIGHTS.items()})
     (found,) = bench.run("check_keys").findings
     assert ("`sage-doctor merge` applies it" in found.fix.summary) == (stored == "q_proj")
 
 
 @pytest.mark.parametrize("stored", ["q_proj", "query"])
-def test_a_module_that_became_a_parameter_is_merged(stored: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words, code",
+    [
+        ("Target module R() is not supported. Currently, only the following modules are supported: …", "load-failed"),
+        ("Target modules ^a$ not found in the base model. Please check the target modules", "adapter-targets-missing"),
+    ],
+)
+def test_a_module_that_is_built_otherwise_now_is_merged(stored: str, words: str, code: str, tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
-    words = "Target module Router() is not supported. Currently, only the following modules are supported: `torch.nn…`"
     adapted(bench)
     bench.outcome = replace(
         COMPLETED, ending="failed", message=words, stage="load-adapter", loaded=None, keys=None, forward=None
     )
     write_full(tmp_path / "base", tensors={n.replace("q_proj", stored): s for n, s in WEIGHTS.items()})
     (found,) = bench.run("check_loads").findings
+    assert found.code == code
     assert ("`sage-doctor merge` applies it" in found.fix.summary) == (stored == "q_proj")
 
 

@@ -8,13 +8,17 @@ import pytest
 
 from tests.library_sources import write_library
 from tests.model_directories import (
+    ADAPTER,
+    LORA,
     MODEL,
     POINTER,
+    RANK,
     VOCABULARY,
     edit_json,
     write_adapter,
     write_full,
     write_json,
+    write_tensors,
     write_tokenizer,
 )
 
@@ -142,6 +146,14 @@ def token_of_the_settings_with_a_row(bench: Bench) -> None:
 def of_timm(bench: Bench) -> None:
     place = write_full(bench.here, pretrained_cfg={})
     (place / "tokenizer.json").unlink()
+
+
+@CASES.passes("check_tokenizer_fits_weights")
+def adapter_whose_lora_has_rows_for_its_tokens(bench: Bench) -> None:
+    folder = write_adapter(bench.here, write_full(bench.root / "base"))
+    write_tokenizer(folder, tokens=VOCABULARY + 3)
+    name = "base_model.model.model.embed_tokens.lora_embedding_A"
+    write_tensors(folder / ADAPTER, {**LORA, name: (RANK, VOCABULARY + 3)})
 
 
 @CASES.skips("check_tokenizer_fits_weights", "no ids")

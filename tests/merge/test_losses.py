@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,15 @@ def edit(adapter: Path, change: Callable[[str, Any], Any]) -> None:
     path = adapter / "adapter_model.safetensors"
     changed = {n: change(n, t) for n, t in load_file(path).items()}
     save_file({n: t for n, t in changed.items() if t is not None}, path)
+
+
+def _with(adapter: Path, name: str, shape: tuple[int, ...]) -> None:
+    """Add a tensor to an adapter."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    path = adapter / "adapter_model.safetensors"
+    save_file({**load_file(path), name: torch.ones(shape)}, path)
 
 
 def test_a_layer_without_tensors_is_named_before_and_after(pair: Make, tmp_path: Path) -> None:
@@ -88,6 +98,60 @@ def test_an_adapter_of_zeros_is_refused(part: str, factor: float, pair: Make, tm
     with pytest.raises(MergeRefused, match="the adapter changes nothing") as refusal:
         plan_merge(adapter, tmp_path / "merged")
     assert refusal.value.code == "adapter-no-effect"
+
+
+def test_a_scale_of_zero_is_refused(pair: Make, tmp_path: Path) -> None:
+    _, adapter = pair(lora_alpha=0)
+
+    with pytest.raises(MergeRefused, match="changes nothing: lora_alpha is 0"):
+        plan_merge(adapter, tmp_path / "merged")
+
+
+@pytest.mark.parametrize("name", ["lm_head", "embed_tokens"])
+@pytest.mark.parametrize("kind", ["llama", "llama-tied"])
+def test_an_outer_layer_without_tensors_is_named(kind: str, name: str, pair: Make, tmp_path: Path) -> None:
+    _, adapter = pair(kind)
+    set_config(adapter, target_modules=["q_proj", "v_proj", name])
+
+    (uncovered,) = plan_merge(adapter, tmp_path / "merged").uncovered
+    assert uncovered.endswith(name)
+
+
+def test_an_adapter_without_the_head_of_its_task_is_refused(pair: Make, tmp_path: Path) -> None:
+    _, adapter = pair()
+    set_config(adapter, task_type="SEQ_CLS", modules_to_save=["classifier", "score"])
+
+    with pytest.raises(MergeRefused, match=r"has the head of its task \(SEQ_CLS\)"):
+        plan_merge(adapter, tmp_path / "merged")
+
+
+def test_a_head_of_its_own_is_refused_for_what_it_is(pair: Make, tmp_path: Path) -> None:
+    _, adapter = pair()
+    set_config(adapter, task_type="SEQ_CLS", modules_to_save=["score"])
+    _with(adapter, "base_model.model.score.weight", (2, 32))
+
+    with pytest.raises(MergeRefused, match="score is the head of the adapter's task") as refusal:
+        plan_merge(adapter, tmp_path / "merged")
+    assert "--base" not in refusal.value.next_step
+
+
+def test_a_quantisation_by_word_only_is_refused_for_what_it_is(pair: Make, tmp_path: Path) -> None:
+    base, adapter = pair()
+    copy = tmp_path / "base"
+    shutil.copytree(base, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "quantization_config": {"load_in_4bit": True}}))
+
+    with pytest.raises(MergeRefused, match=r"quantised \(bitsandbytes_4bit\), and they are not"):
+        plan_merge(adapter, tmp_path / "merged", base=copy)
+
+
+def test_what_is_no_configuration_of_an_adapter_is_refused_for_that(pair: Make, tmp_path: Path) -> None:
+    _, adapter = pair()
+    (adapter / "adapter_config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')
+
+    with pytest.raises(MergeRefused, match="names no peft_type"):
+        plan_merge(adapter, tmp_path / "merged")
 
 
 def test_zeros_for_some_modules_are_told(pair: Make, tmp_path: Path) -> None:

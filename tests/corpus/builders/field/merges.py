@@ -64,6 +64,45 @@ def configuration_of_a_wider_run(bench: Bench) -> None:
     edit_json(bench.copy("lora") / "adapter_config.json", target_modules=["q_proj", "k_proj", "v_proj"])
 
 
+@TABLE.error("adapter-keys-unmatched", shows="loads, a part of its tensors unused", source="huggingface/peft#2772")
+def configuration_of_a_narrower_run(bench: Bench) -> None:
+    """The configuration names one projection of the two that were trained."""
+    edit_json(bench.copy("lora") / "adapter_config.json", target_modules=["q_proj"])
+
+
+def _targeting(folder: Path, *names: str) -> None:
+    edit_json(folder / "adapter_config.json", target_modules=["q_proj", "v_proj", *names])
+
+
+@TABLE.error("adapter-keys-unmatched", shows=MISSING, source="arcee-ai/mergekit#521")
+def output_layer_targeted_without_tensors(bench: Bench) -> None:
+    """Extracted from two models whose output layers do not differ."""
+    _targeting(bench.copy("lora"), "lm_head")
+
+
+@TABLE.error("adapter-keys-unmatched", shows=MISSING, source="arcee-ai/mergekit#328")
+def embedding_targeted_without_tensors(bench: Bench) -> None:
+    """The tensors of the embedding were left out because its rows differ."""
+    _targeting(bench.copy("lora"), "embed_tokens")
+
+
+@TABLE.error(
+    "adapter-keys-unmatched", shows="KeyError: 'base_model.model.classifier.weight'", source="huggingface/trl#1379"
+)
+def head_of_the_task_lost(bench: Bench) -> None:
+    """The reward model's head is not in the file."""
+    _without(bench, "lora-classifier", "classifier")
+
+
+@TABLE.error(
+    "adapter-keys-unmatched", shows="KeyError: 'base_model.model.classifier.weight'", source="OpenRLHF/OpenRLHF#1342"
+)
+def head_of_the_task_never_saved(bench: Bench) -> None:
+    """Nor does the configuration name it."""
+    folder = _without(bench, "lora-classifier", "classifier")
+    edit_json(folder / "adapter_config.json", modules_to_save=None)
+
+
 @TABLE.error("adapter-keys-unmatched", shows=MISSING, source="huggingface/peft#2566")
 def layer_of_a_sharded_base(bench: Bench) -> None:
     """The same over shards, where all linear layers were trained."""
