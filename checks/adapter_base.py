@@ -114,7 +114,8 @@ def _of_the_body(model: Model, base: Model, modules: BaseModules, named: Collect
         return
     first = next(iter(named))
     config, prefix = model.adapter_config, known.base_prefix
-    path, merged = shell_quote(model.path), shell_quote(f"{model.path}-merged")
+    path = shell_quote(model.path)
+    merged = shell_quote(f"{model.path}-merged")
     rename = Fix(
         summary=f"Put '{prefix}.' in front of its modules' names, in its tensors' names and in its configuration."
     )

@@ -13,7 +13,7 @@ from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
 
-ORDER = 113  # of the check files: causes before consequences
+ORDER = 114  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
 COMPLETE = "Copy the complete adapter from its training run; one process of several may have saved only its part. "
