@@ -15,6 +15,8 @@ from .sharing import arranged, once
 # ^C would wait for ever. A handler of our own is reset to the default in the programs we start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Each worker has a core. Threads of torch that wait for a core that another worker holds spin, and cost both.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 

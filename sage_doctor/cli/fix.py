@@ -18,7 +18,7 @@ from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
 from sage_doctor.render.progress import live_progress
-from sage_doctor.report import LEVELS, Finding
+from sage_doctor.report import LEVELS, Finding, Report
 from sage_doctor.text import join_limited, printable, shell_quote, wrap
 
 if TYPE_CHECKING:
@@ -256,9 +256,7 @@ def _show_summary(result: RepairReport) -> None:
     if not result.attempts:
         _say(f"No automatic fix available: {_not_automatic(result)}." if result.remaining else "Nothing to fix.")
         for finding in result.remaining[:_MOST_BY_HAND]:
-            text = (
-                f"{printable(finding.subject, limit=200)}: {finding.code}. {printable(finding.fix.summary, limit=600)}"
-            )
+            text = f"{_name(finding, after)}: {finding.code}. {printable(finding.fix.summary, limit=600)}"
             _say(*wrap(text, _width(), first="  ", after="    "))
         _say("")
     if result.dry_run:
@@ -268,11 +266,16 @@ def _show_summary(result: RepairReport) -> None:
     rows = [("fixed", f) for f in result.fixed]
     rows += [("new" if result.is_new(f) else "still failing", f) for f in result.remaining]
     for label, finding in rows:
-        text = f"{finding.code} ({printable(finding.subject, limit=200)})"
+        text = f"{finding.code} ({_name(finding, before)})"
         _say(*wrap(text, _width(), first=f"  {label:<14}", after=" " * 16))
     _say(f"after    {after.verdict}: {_counted(result.remaining)}, level {after.level}, exit code {after.exit_code}")
     if result.remaining:
         _say("next     sage-doctor check")
+
+
+def _name(finding: Finding, report: Report) -> str:
+    """Return what people call the subject of a finding."""
+    return printable(report.titles.get(finding.subject, finding.subject), limit=200)
 
 
 def _not_automatic(result: RepairReport) -> str:

@@ -147,7 +147,7 @@ def test_a_torch_that_does_not_import_is_not_a_sound_device(tmp_path: Path) -> N
     outcome = run_probe(request, python=Path(sys.executable), deadline_s=60, environ=environ)
     found = device_finding(Host(cwd=tmp_path, home=tmp_path, environ={}), "cuda", outcome)
     assert found is not None
-    assert (found.code, "libcudart.so.12" in found.message) == ("package-missing", True)
+    assert (found.code, "libcudart.so.12" in found.message) == ("library-unloadable", True)
 
 
 def test_an_interpreter_that_is_gone_is_not_a_sound_device(tmp_path: Path) -> None:

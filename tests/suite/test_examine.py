@@ -104,7 +104,10 @@ def test_an_ill_base_blocks_what_the_adapter_needs_of_it(look_at: Examine, tmp_p
     assert found(report, "adapter") == ["adapter-rank-mismatch"]  # its own fault is still told
     fits = status(report, "adapter_base.adapter_fits_base", "adapter")
     assert fits == ("skip", "blocked by adapter-rank-mismatch")
-    assert status(report, "adapter_base.adapter_embeddings", "adapter") == ("skip", "blocked by weights-lfs-pointer")
+    assert status(report, "adapter_embeddings.adapter_embeddings", "adapter") == (
+        "skip",
+        "blocked by weights-lfs-pointer",
+    )
 
 
 def test_a_base_outside_the_run_is_not_the_model_whose_name_it_bears(look_at: Examine, tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_a_base_outside_the_run_is_not_the_model_whose_name_it_bears(look_at: Ex
     report = look_at("tree")
     assert found(report, "base") == ["weights-missing"]
     assert status(report, "adapters.adapter_base", "adapter")[0] == "pass"
-    assert status(report, "adapter_base.adapter_embeddings", "adapter")[0] == "pass"
+    assert status(report, "adapter_embeddings.adapter_embeddings", "adapter")[0] == "pass"
 
 
 ROLES = """
