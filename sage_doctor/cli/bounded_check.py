@@ -18,12 +18,11 @@ from typing import Any, Final
 from sage_doctor import __version__
 from sage_doctor.errors import DoctorError, UsageError, system_refusal
 from sage_doctor.report import MACHINE, CheckResult, FailOn, MachineInfo, Report, conclude
-from sage_doctor.subjects.selection import Request
+from sage_doctor.subjects.selection import Request, default_deadline_s
 from sage_doctor.system.guard import LIMIT, Send, guarded
 from sage_doctor.text import format_duration
 
 LATER_S: Final = 3.0  # the examination's own alarm comes first: then the report is complete
-DEFAULT_STATIC_S: Final = 600.0
 
 OnReport = Callable[[Report], None]
 
@@ -40,15 +39,15 @@ def examine_in_time(
     timeout_s: float | None,
     on_progress: Callable[[str], None],
     on_report: OnReport,
-) -> int:
-    """Examine what a request is about, hand the report to `on_report`, record it, and return its exit code.
+) -> Report:
+    """Examine what a request is about, hand the report to `on_report`, record it, and return it.
 
     At the latest some seconds after `timeout_s` (the default of the level without it) the report says what was found by
     then. Raises what `select` raises as `DoctorError`, `CheckCrashed`, and `KeyboardInterrupt`.
     """
     began, started = time.monotonic(), dt.datetime.now(dt.timezone.utc)
     heard = _Heard(on_progress, on_report)
-    limit = timeout_s if timeout_s is not None else DEFAULT_STATIC_S
+    limit = timeout_s if timeout_s is not None else default_deadline_s("static")  # until the child knows the level
     result = guarded(
         lambda send: _examine(request, jobs, fail_on, timeout_s, send), seconds=limit + LATER_S, on_message=heard.take
     )
@@ -58,7 +57,7 @@ def examine_in_time(
         raise CheckCrashed(heard.crash)
     if heard.unshown is not None:
         raise heard.unshown
-    if heard.exit_code is None:  # it is late, or died
+    if heard.report is None:  # it is late, or died
         if result.how == "late":
             waited = format_duration(heard.limit or limit)
             why = f"no answer within {waited}, in the stage '{heard.stage}': {result.detail}"
@@ -66,8 +65,8 @@ def examine_in_time(
             why = f"{result.detail}, in the stage '{heard.stage}'"
         report = _cut_short(heard, why, fail_on, started, time.monotonic() - began)
         on_report(report)
-        return report.exit_code
-    return heard.exit_code
+        return report
+    return heard.report
 
 
 class _Heard:
@@ -80,7 +79,7 @@ class _Heard:
         self.outcomes: list[str] = []
         self.refusal: DoctorError | None = None
         self.crash: str | None = None
-        self.exit_code: int | None = None
+        self.report: Report | None = None
         self.unshown: Exception | None = None  # why the report could not be written: it is recorded all the same
         self._on_progress = on_progress
         self._on_report = on_report
@@ -97,10 +96,9 @@ class _Heard:
         elif kind == "outcome":
             self.outcomes.append(value)
         elif kind == "report":
-            report = Report.from_json(value)
-            self.exit_code = report.exit_code
+            self.report = Report.from_json(value)
             try:
-                self._on_report(report)
+                self._on_report(self.report)
             except Exception as error:  # noqa: BLE001 - raised again once the child has ended
                 self.unshown = error
         elif kind == "said":
@@ -132,12 +130,12 @@ def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | No
 def _examine_and_record(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send) -> None:
     from sage_doctor.subjects.selection import select  # noqa: PLC0415 - usage errors need no pytest
     from sage_doctor.suite.examine import examine  # noqa: PLC0415
-    from sage_doctor.suite.run import DEFAULT_DEEP_S, CheckOutcome  # noqa: PLC0415
+    from sage_doctor.suite.run import CheckOutcome  # noqa: PLC0415
 
     send("stage", "reading the manifest and the directories")
     selection = select(request)
     if timeout_s is None:
-        send(LIMIT, (DEFAULT_STATIC_S if selection.level == "static" else DEFAULT_DEEP_S) + LATER_S)
+        send(LIMIT, default_deadline_s(selection.level) + LATER_S)
     host = selection.host
     send("began", {"name": host.name, "roles": list(selection.roles), "level": selection.level})
 

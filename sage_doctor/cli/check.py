@@ -58,16 +58,14 @@ def run(options: argparse.Namespace) -> int:
         deadline=time.monotonic() + options.timeout if options.timeout is not None else None,
         history=options.history,
     )
-    shown: list[Report] = []
     with live_progress() as progress:
 
         def show(report: Report) -> None:
             progress.close()
-            shown.append(report)
             write_outputs(report, outputs)
             write(report, options.format, sys.stdout, _detail(options))
 
-        code = examine_in_time(
+        report = examine_in_time(
             request,
             jobs=options.jobs,
             fail_on=options.fail_on,
@@ -75,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
             on_progress=progress.update,
             on_report=show,
         )
-    return nagios_status(shown[-1]) if options.format == "nagios" else code
+    return nagios_status(report) if options.format == "nagios" else report.exit_code
 
 
 def _detail(options: argparse.Namespace) -> Detail:

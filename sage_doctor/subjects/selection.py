@@ -23,6 +23,11 @@ from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
 
+def default_deadline_s(level: Level | None) -> float:
+    """Return how many seconds a run may take where nobody says it. A load has a deadline of its own besides."""
+    return 600.0 if level == "static" else 4 * 3600.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What to examine, as plain values: it travels to worker processes as JSON.

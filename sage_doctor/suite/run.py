@@ -27,7 +27,7 @@ from sage_doctor.report import (
     status_of,
 )
 from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.selection import Request, Selection, select
+from sage_doctor.subjects.selection import Request, Selection, default_deadline_s, select
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
@@ -35,10 +35,6 @@ from sage_doctor.text import format_duration, printable, redact_values, redacted
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
 MISSED_BUDGET = ("-over-budget", "-under-budget")
-
-# How long a run may take where nobody says it. A load has a deadline of its own besides.
-DEFAULT_STATIC_S = 600.0
-DEFAULT_DEEP_S = 4 * 3600.0
 
 
 class DeadlinePassed(BaseException):
@@ -110,7 +106,7 @@ class Run:
         self.model_prober = ModelProber(self.selection, request)
         self.service_prober = ServiceProber(self.selection, request)
         self._errors: dict[str, dict[str, str]] = {}
-        limit = DEFAULT_STATIC_S if self.selection.level == "static" else DEFAULT_DEEP_S
+        limit = default_deadline_s(self.selection.level)
         self._until = request.deadline if request.deadline is not None else time.monotonic() + limit
 
     def execute(

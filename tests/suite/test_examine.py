@@ -315,7 +315,7 @@ def test_a_run_without_a_deadline_of_its_own_has_one(
     (own / "mine.py").write_text(
         f'{HEAD}import time\n@check("static")\ndef check_it(model):\n    """It."""\n    time.sleep(60)\n'
     )
-    monkeypatch.setattr("sage_doctor.suite.run.DEFAULT_STATIC_S", 1.5)
+    monkeypatch.setattr("sage_doctor.suite.run.default_deadline_s", {"static": 1.5}.__getitem__)
     report = look_at(manifest=CHECKED)
     assert report.exit_code == 3
     assert "deadline passed" in str(next(c.reason for c in report.checks if c.id == "mine.it"))
