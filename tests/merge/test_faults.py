@@ -390,7 +390,8 @@ def test_a_base_that_becomes_shorter_stops_the_merge(place: Path) -> None:
     def cut(_: Step) -> None:
         os.truncate(last, 5000)
 
-    with pytest.raises(DoctorError, match=r"became shorter|changed while"):
+    # Which of them says so depends on how far the threads are: the reader, the hash, or the look at all inputs.
+    with pytest.raises(DoctorError, match=r"became shorter|changed while|changed during the merge"):
         apply(plan, progress=cut)
 
     assert is_old(place)
