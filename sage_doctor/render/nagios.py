@@ -51,8 +51,13 @@ def _first(report: Report) -> str:
 def _performance(measurement: Measurement) -> str:
     label = _plain(f"{measurement.subject} {measurement.name}", 100).replace("'", "''").replace("=", "_")
     rate = measurement.unit.endswith("/s")
-    limit = "" if measurement.budget is None else f"{measurement.budget:g}:" if rate else f"{measurement.budget:g}"
-    return f"'{label}'={measurement.value:g}{_UNITS.get(measurement.unit, '')};{limit};;0;"
+    limit = "" if measurement.budget is None else _number(measurement.budget) + (":" if rate else "")
+    return f"'{label}'={_number(measurement.value)}{_UNITS.get(measurement.unit, '')};{limit};;0;"
+
+
+def _number(value: float) -> str:
+    """Return a number in digits, as the guidelines ask: an exponent would be read as a unit."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _plain(text: str, limit: int) -> str:
