@@ -46,7 +46,7 @@ def test_a_result_that_still_holds_is_taken(doctor: Doctor, site: Path, python: 
     doctor("gate", "talk", cwd=site)
     done = doctor("gate", "talk", cwd=site)
     assert done.code == 0
-    assert done.out.startswith("open: talk: m0 is ready; checked 0.")
+    assert done.out.startswith("open: talk: m0 is ready; checked ")
     assert done.out.endswith("nothing changed since\n")
     assert loads(python) == 1
 
@@ -441,3 +441,6 @@ def test_the_report_of_a_gate_is_one_the_schema_allows(doctor: Doctor, site: Pat
 
     doctor("gate", "talk", cwd=site)
     jsonschema.validate(json.loads(doctor("gate", "talk", "-f", "json", cwd=site).out), SCHEMA)
+    wrong = doctor("gate", "tolk", "-f", "json", cwd=site)
+    jsonschema.validate(json.loads(wrong.out), SCHEMA)
+    assert (wrong.code, wrong.report["exit_code"], wrong.report["verdict"]) == (2, 2, "unknown")
