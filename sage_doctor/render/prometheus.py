@@ -55,7 +55,7 @@ def render(report: Report, _screen: Screen) -> str:
             ],
         ),
         *_metric("duration_seconds", "How long the last run took.", [(machine, report.duration_s)]),
-        *_metric("last_run_timestamp_seconds", "When the last examination began; a gate may reuse its result.", [(machine, _unix(report.started_at))]),
+        *_metric("last_run_timestamp_seconds", "When the examination began.", [(machine, _unix(report.started_at))]),
     ]  # fmt: skip
     taken = {line.split()[2] for line in lines if line.startswith("# TYPE")}
     for name, (about, samples) in _measured(report).items():

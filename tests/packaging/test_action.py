@@ -69,10 +69,6 @@ def run(checkout: Path, **inputs: str) -> ActionRun:
     return run_action(scratch, checkout, doctors_environment(checkout.parent), **given)
 
 
-needs_page = pytest.mark.skipif("html" not in FORMATS, reason="this checkout has no page yet")
-
-
-@needs_page
 def test_a_healthy_machine_passes_and_its_reports_are_uploaded(checkout: Path) -> None:
     done = run(checkout, targets="talk\n")
     assert (done.code, done.outputs["verdict"], done.outputs["exit-code"]) == (0, "healthy", "0"), done.out
@@ -80,12 +76,11 @@ def test_a_healthy_machine_passes_and_its_reports_are_uploaded(checkout: Path) -
     assert done.uploaded == {"name": "sage-doctor-a-runner", "path": str(directory)}
     assert json.loads((directory / "report.json").read_text())["verdict"] == "healthy"
     assert ET.parse(directory / "junit.xml").getroot().tag == "testsuites"
-    assert (directory / "report.html").read_text().startswith("<!")
+    assert (directory / "report.html").exists() == ("html" in FORMATS)
     assert done.summary == (directory / "summary.md").read_text()
     assert done.summary.startswith("## sage-doctor: healthy")
 
 
-@needs_page
 def test_a_broken_machine_fails_with_an_annotation_and_its_reports_all_the_same(checkout: Path) -> None:
     done = run(checkout, targets="gone; touch owned\nfine", artifact="")
     assert (done.code, done.outputs["verdict"], done.outputs["exit-code"]) == (1, "unhealthy", "1")
