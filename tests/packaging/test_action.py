@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from sage_doctor.cli.app import build_parser
 from sage_doctor.render import FORMATS
 from tests.model_directories import write_full
-from tests.packaging.composite_action import ROOT, ActionRun, doctors_environment, run_action
+from tests.packaging.composite_action import ACTION, ROOT, ActionRun, doctors_environment, run_action
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,6 +37,11 @@ HOOKS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf
 def test_a_file_is_what_its_schema_says(file: str, words: list[str]) -> None:
     done = CliRunner().invoke(validate, ["--builtin-schema", *words, str(ROOT / file)])
     assert done.exit_code == 0, done.output
+
+
+def test_the_page_has_every_input_and_output() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [*ACTION["inputs"], *ACTION["outputs"], *(hook["id"] for hook in HOOKS)]
 
 
 def test_a_hook_is_a_command_and_its_packages_are_those_of_the_extra() -> None:
