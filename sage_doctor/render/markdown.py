@@ -50,7 +50,8 @@ def render(report: Report, _screen: Screen) -> str:
 
 
 def _table(report: Report) -> list[str]:
-    findings, checks, measurements = (_by_subject(v) for v in (report.findings, report.checks, report.measurements))
+    findings, checks = _by_subject(report.findings), _by_subject(report.checks)
+    measurements = _by_subject(report.measurements)
     rows = []
     for subject in dict.fromkeys((*checks, *findings)):
         found = [f for f in findings[subject] if f.severity != "info"]
