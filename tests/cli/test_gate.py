@@ -235,6 +235,12 @@ def test_the_report_goes_to_standard_output_where_it_is_asked_for(doctor: Doctor
         assert "<testsuite" in (tmp_path / "junit.xml").read_text()
 
 
+def test_a_directory_for_reports_that_is_gone_keeps_no_session_out(doctor: Doctor, site: Path, tmp_path: Path) -> None:
+    done = doctor("gate", "talk", "-o", f"prometheus:{tmp_path}/gone/sage.prom", "--", "echo", "started", cwd=site)
+    assert (done.code, done.out) == (0, "started\n")
+    assert f"the report cannot be written: {tmp_path}/gone/sage.prom could not be written: no such file" in done.err
+
+
 def test_quiet_says_nothing_where_sessions_may_start(doctor: Doctor, site: Path) -> None:
     assert (doctor("gate", "talk", "-q", cwd=site).out, doctor("gate", "talk", "-q", cwd=site).err) == ("", "")
     (site / "zoo" / "m0" / MODEL).unlink()
