@@ -126,7 +126,7 @@ def _on_blocked(options: argparse.Namespace) -> list[str]:
 
 
 def _outputs(options: argparse.Namespace) -> list[tuple[str, Path]]:
-    """Return the formats and paths of `-o`. Raises `UsageError`, but not where a directory is gone: sessions may start."""
+    """Return the formats and paths of `-o`. A directory that is gone keeps no session out. Raises `UsageError`."""
     if not options.output:
         return []
     from sage_doctor.cli.outputs import format_and_path  # noqa: PLC0415 - brings the renderers
