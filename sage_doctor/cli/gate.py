@@ -126,11 +126,12 @@ def _on_blocked(options: argparse.Namespace) -> list[str]:
 
 
 def _outputs(options: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Return the formats and paths of `-o`. A directory that is gone keeps no session out. Raises `UsageError`."""
     if not options.output:
         return []
-    from sage_doctor.cli.outputs import outputs_of  # noqa: PLC0415 - brings the renderers
+    from sage_doctor.cli.outputs import format_and_path  # noqa: PLC0415 - brings the renderers
 
-    return outputs_of(options)
+    return [format_and_path(text) for text in options.output]
 
 
 def _deliver(report: Mapping[str, Any], format: str, outputs: list[tuple[str, Path]]) -> str | None:  # noqa: A002 - the option's name

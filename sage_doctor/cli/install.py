@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from sage_doctor.cli.options import add_manifest, duration
 from sage_doctor.errors import UsageError
-from sage_doctor.text import shell_quote
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.install.installation import Installation
@@ -51,6 +51,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--every", metavar="SCHEDULE", help="check every 30m or 6h, or at 03:30,15:30")
     parser.add_argument("--timeout", type=_timeout, metavar="TIME", help="deadline of each gate run")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FORMAT:PATH",
+        action="append",
+        default=[],
+        help="let each gate write its report there; {role} in PATH is its role",
+    )
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--user", action="store_true", help="install for your user (default, unless you are root)")
     whose.add_argument("--system", action="store_true", help="install for the machine (default for root)")
@@ -189,6 +197,7 @@ def _order(options: argparse.Namespace, *, system: bool) -> tuple[Order, Manifes
     os.environ["HOME"] = str(home)  # `~` in the manifest is the home of the user that will run the gate
     manifest = load_for_host(path)
     roles = chosen_roles(manifest, options.role)
+    outputs = _outputs(options, roles)
     environment = carried(os.environ, path.read_text(encoding="utf-8-sig"))
     program = own_program(sys.argv[0])
     order = Order(
@@ -204,9 +213,27 @@ def _order(options: argparse.Namespace, *, system: bool) -> tuple[Order, Manifes
         schedule=schedule,
         session_units=tuple(options.session_unit),
         timeout_s=options.timeout,
+        outputs=outputs,
     )
     prove(program, home, environment)
     return order, manifest
+
+
+def _outputs(options: argparse.Namespace, roles: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the formats and absolute paths of `-o`. Raises `UsageError` where two gates would write one file."""
+    if not options.output:
+        return ()
+    from sage_doctor.cli.outputs import outputs_of  # noqa: PLC0415 - brings the renderers
+    from sage_doctor.install.order import ROLE  # noqa: PLC0415
+
+    outputs = tuple((name, os.path.abspath(path)) for name, path in outputs_of(options))
+    for name, path in outputs:
+        if len(roles) > 1 and ROLE not in path:
+            raise UsageError(
+                f"-o {name}:{printable(path)} would be written by the gates of {len(roles)} roles: put {ROLE} into the "
+                "path, or choose one role with --role"
+            )
+    return outputs
 
 
 def _timeout(text: str) -> int:

@@ -24,11 +24,17 @@ def write_outputs(report: Report, outputs: list[tuple[str, Path]]) -> None:
 
 
 def _output(text: str) -> tuple[str, Path]:
+    name, path = format_and_path(text)
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {printable(text)}: {printable(str(path.parent))} is not a directory")
+    return name, path
+
+
+def format_and_path(text: str) -> tuple[str, Path]:
+    """Return the two parts of `FORMAT:PATH`; whether it can be written is not asked. Raises `UsageError`."""
     name, colon, path = text.partition(":")
     if not colon or not path:
         raise UsageError(f"--output {printable(text)} is not FORMAT:PATH, for instance json:report.json")
     if name not in FORMATS:
         raise UsageError(f"--output {printable(text)}: {printable(name)} is not one of {', '.join(FORMATS)}")
-    if not Path(path).parent.is_dir():
-        raise UsageError(f"--output {printable(text)}: {printable(str(Path(path).parent))} is not a directory")
     return name, Path(path)

@@ -37,14 +37,18 @@ def decide(
     on_progress: OnProgress,
     on_finding: OnFinding,
     on_limit: Callable[[float], None] = lambda _seconds: None,
+    on_machine: Callable[[str], None] = lambda _name: None,
 ) -> Decision:
     """Return whether a session of the role may start, and why.
 
-    `on_progress` gets the stages, `on_finding` every error as soon as it is found, and `on_limit` the seconds that the
-    manifest allows. Raises only for an interrupt and for faults of the doctor itself.
+    `on_progress` gets the stages, `on_finding` every error as soon as it is found, `on_limit` the seconds that the
+    manifest allows and `on_machine` its name for this host. Raises only for an interrupt and for faults of the doctor
+    itself.
     """
     try:
         context = _read_context(gate_request, environ, on_limit)
+        if context.manifest.machine is not None:
+            on_machine(context.manifest.machine.name)
     except DoctorError as error:
         return failed(gate_request.role, error)
     last = _take_last_verdict(context) if gate_request.on_change else None

@@ -20,7 +20,8 @@ from sage_doctor.gate.load_results import (
     valid_results,
     with_recorded,
 )
-from sage_doctor.report import Report, at_least
+from sage_doctor.gate.unfinished import not_decided
+from sage_doctor.report import Report, at_least, conclude
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
@@ -135,6 +136,9 @@ def _decision(
     if unstable and state == "open":
         path, what = unstable[0]
         state, reason = "unknown", f"{printable(path, limit=300)} {what} during the examination; run the gate again"
+        checks = (*report.checks, not_decided(reason, report.level, report.duration_s))
+        verdict, exit_code = conclude(checks, report.findings, context.gate_request.fail_on)
+        report = dataclasses.replace(report, checks=checks, verdict=verdict, exit_code=exit_code)
     places = {}
     for name in context.manifest.roles[context.gate_request.role].models:
         model = next((m for m in selection.models if m.name == name), None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from sage_doctor.gate.decision import Decision, cut_short
@@ -31,16 +33,20 @@ class Listener(Protocol):
 def decide_in_time(gate_request: GateRequest, listener: Listener) -> Decision:
     """Return the decision, at the latest a second or two after the request's deadline.
 
-    A decision that was cut short is `blocked` if an error had been found by then, else `unknown`.
+    A decision that was cut short is `blocked` if an error had been found by then, else `unknown`. It has a report in
+    any case.
     """
     errors: list[Mapping[str, Any]] = []
-    stage = "start"
+    stage, machine = "start", ""
+    started, began = dt.datetime.now(dt.timezone.utc), time.monotonic()
     limit = gate_request.timeout_s or DEFAULT_TIMEOUT_S
 
     def on_message(kind: str, value: Any) -> None:
-        nonlocal stage, limit
+        nonlocal stage, limit, machine
         if kind == LIMIT:
             limit = value
+        elif kind == "machine":
+            machine = value
         elif kind == "stage":
             stage = value
             listener.stage(value)
@@ -50,12 +56,21 @@ def decide_in_time(gate_request: GateRequest, listener: Listener) -> Decision:
 
     result = guarded(lambda send: _decide(gate_request, send), seconds=limit, on_message=on_message)
     if result.how == "done":
-        return Decision.from_json(result.result)
-    if result.how == "late":
+        decision = Decision.from_json(result.result)
+    elif result.how == "late":
         why = f"no answer within {format_duration(limit)}, in the stage '{stage}': {result.detail}"
+        decision = cut_short(gate_request.role, errors, why)
     else:
-        why = f"{result.detail}, in the stage '{stage}'"
-    return cut_short(gate_request.role, errors, why)
+        decision = cut_short(gate_request.role, errors, f"{result.detail}, in the stage '{stage}'")
+    if decision.report is not None:
+        return decision
+    from sage_doctor.gate.unfinished import unfinished_report  # noqa: PLC0415 - only where something went wrong
+
+    taken_s = time.monotonic() - began
+    report = unfinished_report(
+        decision, gate_request, machine=machine, findings=errors, started=started, duration_s=taken_s
+    )
+    return replace(decision, report=report.to_json())
 
 
 def _decide(gate_request: GateRequest, send: Send) -> dict[str, Any]:
@@ -67,6 +82,7 @@ def _decide(gate_request: GateRequest, send: Send) -> dict[str, Any]:
         on_progress=lambda text: send("stage", text),
         on_finding=lambda finding: send("found", dict(finding)),
         on_limit=lambda seconds: send(LIMIT, seconds),
+        on_machine=lambda name: send("machine", name),
     )
     return decision.to_json()
 

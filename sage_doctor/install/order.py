@@ -17,6 +17,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 TIMEOUT_S: Final = 900  # for a run of its own: a large model may load for minutes after a reboot
 SESSION_TIMEOUT_S: Final = 75  # before a session: systemd gives a unit 90 seconds to start
+ROLE: Final = "{role}"  # in the path of a report
 BOOT_DELAY_S: Final = 120  # mounts, drivers and clocks settle first
 
 # sage-doctor reads these, and no scheduler passes them on from the installing shell.
@@ -30,7 +31,8 @@ class Order:
 
     `program` are the words that start the doctor from any directory and environment. `environment` holds the variables
     that it needs besides HOME. `mounts` are the places on disk that must be mounted, by role. `user` is who runs it,
-    with the home `home`; `state` is that user's state directory. `timeout_s` is None for the defaults.
+    with the home `home`; `state` is that user's state directory. `timeout_s` is None for the defaults. `outputs` are
+    the formats and absolute paths of the reports that each gate writes; `{role}` in a path is the gate's role.
     """
 
     roles: tuple[str, ...]
@@ -45,10 +47,12 @@ class Order:
     schedule: Schedule | None = None
     session_units: tuple[str, ...] = ()
     timeout_s: int | None = None
+    outputs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what a scheduler's file cannot contain. Raises `UsageError`."""
         words = [str(self.manifest), str(self.home), str(self.state), *self.program, *self.environment.values()]
+        words += [path for _, path in self.outputs]
         for word in [*words, *(str(p) for paths in self.mounts.values() for p in paths)]:
             if any(unicodedata.category(c) in ("Cc", "Cs") for c in word):
                 raise UsageError(
@@ -68,7 +72,9 @@ class Order:
 
     def gate(self, role: str, timeout_s: int, *words: str) -> tuple[str, ...]:
         """Return the command that asks whether `role` can run: exit code 0 is yes, every other one is no."""
-        return (*self.program, "gate", role, "--manifest", str(self.manifest), "--timeout", str(timeout_s), *words)
+        reports = [w for name, path in self.outputs for w in ("-o", f"{name}:{path.replace(ROLE, role)}")]
+        told = ("--manifest", str(self.manifest), "--timeout", str(timeout_s))
+        return (*self.program, "gate", role, *told, *reports, *words)
 
 
 def chosen_roles(manifest: Manifest, asked: Iterable[str]) -> tuple[str, ...]:

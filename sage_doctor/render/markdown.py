@@ -7,15 +7,19 @@ longer than any run of backticks in them.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TypeVar
 
 from sage_doctor.findings import catalogue
 from sage_doctor.render import Screen
-from sage_doctor.report import MACHINE, Finding, Report
+from sage_doctor.report import MACHINE, CheckResult, Finding, Measurement, Report
 from sage_doctor.text import MOST_COMMAND, printable
 
 _MOST_ROWS = 200
-_MOST_BYTES = 900_000  # a step's summary may have 1 MiB
+_MOST_BYTES = 900_000  # GitHub shows no step's summary of more than 1 MiB
 _MARKS = {"error": "❌", "warning": "⚠️", "info": "i", "pass": "✅", "unknown": "❔"}
+_Told = TypeVar("_Told", Finding, CheckResult, Measurement)
 
 
 def render(report: Report, _screen: Screen) -> str:
@@ -28,32 +32,48 @@ def render(report: Report, _screen: Screen) -> str:
         f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}",
         f"{report.duration_s:.1f} s",
     ]
-    lines = [f"## sage-doctor: {report.verdict}", "", " · ".join(facts), "", *_table(report)]
-    for code in dict.fromkeys(f.code for f in report.findings if f.severity != "info"):
-        lines += ["", *_cause(report, [f for f in report.findings if f.code == code and f.severity != "info"])]
-        if sum(map(len, lines)) > _MOST_BYTES:
-            lines += ["", "The rest does not fit here; the JSON report has it."]
+    parts = [["", " · ".join(facts), ""], _table(report)]
+    causes: dict[str, list[Finding]] = defaultdict(list)
+    for finding in report.findings:
+        if finding.severity != "info":
+            causes[finding.code].append(finding)
+    parts += [["", *_cause(report, found)] for found in causes.values()]
+    lines, size = [f"## sage-doctor: {report.verdict}"], 0
+    for number, part in enumerate(parts):
+        size += sum(len(line.encode()) + 1 for line in part)
+        if size > _MOST_BYTES:
+            named = [f"`{_code(found[0])}`" for found in list(causes.values())[max(0, number - 2) :]]
+            lines += ["", f"Too long for this place; the JSON report has the rest: {', '.join(named[:_MOST_ROWS])}"]
             break
+        lines += part
     return "\n".join(lines) + "\n"
 
 
 def _table(report: Report) -> list[str]:
-    subjects = list(dict.fromkeys([*(c.subject for c in report.checks), *(f.subject for f in report.findings)]))
+    findings, checks = _by_subject(report.findings), _by_subject(report.checks)
+    measurements = _by_subject(report.measurements)
     rows = []
-    for subject in subjects:
-        found = [f for f in report.findings if f.subject == subject and f.severity != "info"]
-        unneeded = [f for f in report.findings if f.subject == subject and f.evidence.get("needed_here") is False]
-        stuck = [c for c in report.checks if c.subject == subject and c.status == "error"]
+    for subject in dict.fromkeys((*checks, *findings)):
+        found = [f for f in findings[subject] if f.severity != "info"]
+        unneeded = [f for f in findings[subject] if f.evidence.get("needed_here") is False]
+        stuck = [c for c in checks[subject] if c.status == "error"]
         if subject == MACHINE and not found and not stuck:
             continue
         mark = _MARKS[found[0].severity if found else "unknown" if stuck else "info" if unneeded else "pass"]
         what = ", ".join(f"`{code}`" for code in dict.fromkeys(_code(f) for f in found or unneeded))
         what += " (no role here needs it)" if unneeded and not found else ""
         what = what or (f"{stuck[0].id} failed to run" if stuck else "")
-        measured = ", ".join(f"{m.name} {m.value:g} {m.unit}" for m in report.measurements if m.subject == subject)
+        measured = ", ".join(f"{m.name} {m.value:g} {m.unit}" for m in measurements[subject])
         rows.append(f"| {mark} | {_text(report.titles.get(subject, subject))} | {what} | {_text(measured)} |")
     more = [f"| | and {len(rows) - _MOST_ROWS} more | | |"] if len(rows) > _MOST_ROWS else []
     return ["| | subject | findings | measured |", "| --- | --- | --- | --- |", *rows[:_MOST_ROWS], *more]
+
+
+def _by_subject(values: Iterable[_Told]) -> dict[str, list[_Told]]:
+    found: dict[str, list[_Told]] = defaultdict(list)
+    for value in values:
+        found[value.subject].append(value)
+    return found
 
 
 def _cause(report: Report, findings: list[Finding]) -> list[str]:

@@ -30,6 +30,12 @@ def render(report: Report, _screen: Screen) -> str:
     return "\n".join(lines) + "\n"
 
 
+def no_answer(why: str) -> str:
+    """Return the plugin's output where there is no report: a broken manifest must not look like broken models."""
+    first, *rest = why.splitlines() or ["no reason given"]
+    return "\n".join([_fitted(f"SAGE {_STATUS[3]} - ", first), *(_plain(line, 400) for line in (first, *rest))]) + "\n"
+
+
 def _first(report: Report) -> str:
     status = f"SAGE {_STATUS[nagios_status(report)]} - "
     found = [f for f in report.findings if f.severity in ("error", "warning")]
@@ -43,6 +49,10 @@ def _first(report: Report) -> str:
     else:
         count = len({c.subject for c in report.checks} - {MACHINE})
         what, more = f"{report.verdict}, {count} examined, level {report.level}", ""
+    return _fitted(status, what, more)
+
+
+def _fitted(status: str, what: str, more: str = "") -> str:
     room = _MOST_FIRST - len(status) - len(more)
     shown = _plain(what, 300)
     return status + (shown if len(shown) <= room else shown[: room - 3] + "...") + more
@@ -51,8 +61,13 @@ def _first(report: Report) -> str:
 def _performance(measurement: Measurement) -> str:
     label = _plain(f"{measurement.subject} {measurement.name}", 100).replace("'", "''").replace("=", "_")
     rate = measurement.unit.endswith("/s")
-    limit = "" if measurement.budget is None else f"{measurement.budget:g}:" if rate else f"{measurement.budget:g}"
-    return f"'{label}'={measurement.value:g}{_UNITS.get(measurement.unit, '')};{limit};;0;"
+    limit = "" if measurement.budget is None else _number(measurement.budget) + (":" if rate else "")
+    return f"'{label}'={_number(measurement.value)}{_UNITS.get(measurement.unit, '')};{limit};;0;"
+
+
+def _number(value: float) -> str:
+    """Return a number in digits, as the guidelines ask: an exponent would be read as a unit."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _plain(text: str, limit: int) -> str:

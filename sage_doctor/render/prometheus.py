@@ -1,7 +1,9 @@
 """The report as metrics in Prometheus' text format, for node_exporter's textfile collector.
 
 Write it with `-o prometheus:/var/lib/node_exporter/textfile/sage_doctor.prom`: the file is replaced in one step. No
-sample has a time stamp, as the collector asks; `sage_doctor_last_run_timestamp_seconds` says how old the rest is.
+sample has a time stamp, as the collector asks; `sage_doctor_last_run_timestamp_seconds` says how old the rest is. Every
+sample names the roles that were examined: the collector reads all files of its directory as one, and refuses a sample
+that the gate of another role has written too.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ Samples = Iterable[tuple[Mapping[str, str], float]]
 
 def render(report: Report, _screen: Screen) -> str:
     """Return the metrics, ending with a newline."""
-    machine = {"machine": report.machine.name}
+    machine = {"machine": report.machine.name, "roles": ",".join(report.machine.roles)}
     worst: dict[str, int] = {}
     for check in report.checks:
         worst.setdefault(check.subject, 1)
@@ -53,7 +55,7 @@ def render(report: Report, _screen: Screen) -> str:
             ],
         ),
         *_metric("duration_seconds", "How long the last run took.", [(machine, report.duration_s)]),
-        *_metric("last_run_timestamp_seconds", "When the last run began.", [(machine, _unix(report.started_at))]),
+        *_metric("last_run_timestamp_seconds", "When the examination began.", [(machine, _unix(report.started_at))]),
     ]  # fmt: skip
     taken = {line.split()[2] for line in lines if line.startswith("# TYPE")}
     for name, (about, samples) in _measured(report).items():

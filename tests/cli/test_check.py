@@ -34,6 +34,16 @@ def warned(directory: Path) -> Path:
 # -- exit codes -------------------------------------------------------------------------------------------------------
 
 
+def test_a_plugin_of_nagios_ends_with_a_plugins_code(doctor: Doctor, tmp_path: Path) -> None:
+    warned(tmp_path / "model")
+    done = doctor("check", "model", "-f", "nagios")
+    assert (done.code, done.out[:14]) == (1, "SAGE WARNING -")
+    (tmp_path / "sage-doctor.toml").write_text("schema = 1\nrolls = 1\n")
+    done = doctor("check", "-f", "nagios")  # not 2, which would say that the models are broken
+    assert (done.code, done.err) == (3, "")
+    assert done.out.startswith("SAGE UNKNOWN - sage-doctor.toml:2: ")
+
+
 @pytest.mark.parametrize(
     "build,words,expected",
     [

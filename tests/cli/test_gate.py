@@ -46,7 +46,7 @@ def test_a_result_that_still_holds_is_taken(doctor: Doctor, site: Path, python: 
     doctor("gate", "talk", cwd=site)
     done = doctor("gate", "talk", cwd=site)
     assert done.code == 0
-    assert done.out.startswith("open: talk: m0 is ready; checked 0.")
+    assert done.out.startswith("open: talk: m0 is ready; checked ")
     assert done.out.endswith("nothing changed since\n")
     assert loads(python) == 1
 
@@ -233,6 +233,12 @@ def test_the_report_goes_to_standard_output_where_it_is_asked_for(doctor: Doctor
         assert done.report["verdict"] == "healthy"
         assert done.err.startswith("open: talk: m0 is ready")
         assert "<testsuite" in (tmp_path / "junit.xml").read_text()
+
+
+def test_a_directory_for_reports_that_is_gone_keeps_no_session_out(doctor: Doctor, site: Path, tmp_path: Path) -> None:
+    done = doctor("gate", "talk", "-o", f"prometheus:{tmp_path}/gone/sage.prom", "--", "echo", "started", cwd=site)
+    assert (done.code, done.out) == (0, "started\n")
+    assert f"the report cannot be written: {tmp_path}/gone/sage.prom could not be written: no such file" in done.err
 
 
 def test_quiet_says_nothing_where_sessions_may_start(doctor: Doctor, site: Path) -> None:
@@ -441,3 +447,6 @@ def test_the_report_of_a_gate_is_one_the_schema_allows(doctor: Doctor, site: Pat
 
     doctor("gate", "talk", cwd=site)
     jsonschema.validate(json.loads(doctor("gate", "talk", "-f", "json", cwd=site).out), SCHEMA)
+    wrong = doctor("gate", "tolk", "-f", "json", cwd=site)
+    jsonschema.validate(json.loads(wrong.out), SCHEMA)
+    assert (wrong.code, wrong.report["exit_code"], wrong.report["verdict"]) == (2, 2, "unknown")

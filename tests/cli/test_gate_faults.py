@@ -110,18 +110,21 @@ def test_a_decision_that_hangs_is_cut_short_and_names_the_stage_and_the_process(
 
 
 def test_a_decision_that_is_killed_keeps_sessions_out(start: Start, tmp_path: Path) -> None:
-    gate = start("gate", "talk", cwd=site_with(tmp_path, "sleep 600"))
+    metrics = tmp_path / "sage_doctor.prom"
+    metrics.write_text("what an earlier gate has found")
+    gate = start("gate", "talk", "-o", f"prometheus:{metrics}", cwd=site_with(tmp_path, "sleep 600"))
     os.kill(_child(gate.pid), signal.SIGKILL)
     out, _ = gate.communicate(timeout=30)
     assert gate.returncode == 3
     assert b"was ended by SIGKILL" in out
+    assert 'roles="talk",verdict="unknown"} 1\n' in metrics.read_text()  # nobody reads a verdict that holds no longer
 
 
 def test_what_was_found_before_the_deadline_counts(start: Start, tmp_path: Path) -> None:
     python = write_interpreter(tmp_path / "env", probe=f"touch {tmp_path}/loading; sleep 600")
     site = write_site(tmp_path / "site", python, models=2)
     (site / "zoo" / "m0" / MODEL).unlink()
-    gate = start("gate", "talk", "--timeout", "7s", cwd=site)
+    gate = start("gate", "talk", "--timeout", "7s", "-o", f"json:{tmp_path}/report.json", cwd=site)
     deciding = _child(gate.pid)
     while not (tmp_path / "loading").exists():  # of m1, after everything about m0
         time.sleep(0.02)
@@ -130,6 +133,9 @@ def test_what_was_found_before_the_deadline_counts(start: Start, tmp_path: Path)
     assert gate.returncode == 1
     assert out.startswith(b"blocked: talk: m0: weights-missing: ")
     assert b"; then no answer within 7.0 s" in out
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["verdict"], [f["code"] for f in report["findings"]]) == ("unhealthy", ["weights-missing"])
+    assert "then no answer within 7.0 s" in report["checks"][0]["reason"]
 
 
 @pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
@@ -339,13 +345,14 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path: Path, environment: d
 
 def test_a_model_that_changes_while_it_is_examined_opens_nothing(start: Start, tmp_path: Path) -> None:
     site = site_with(tmp_path, pause="import time; time.sleep(2)")
-    gate = start("gate", "talk", cwd=site)
+    gate = start("gate", "talk", "-o", f"json:{tmp_path}/report.json", cwd=site)
     while not loads(tmp_path / "env" / "python"):
         time.sleep(0.02)
     (site / "zoo" / "m0" / MODEL).write_bytes(b"in the midst of a copy")
     out, _ = gate.communicate(timeout=30)
     assert gate.returncode == 3
     assert out.endswith(b"model.safetensors has another size during the examination; run the gate again\n")
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "unknown"
 
 
 def _child(pid: int) -> int:

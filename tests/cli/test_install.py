@@ -110,6 +110,18 @@ def test_edited_lines_give_another_exit_code(install: Doctor, tab: Path) -> None
 
 
 @pytest.mark.usefixtures("tab")
+def test_each_gate_writes_its_own_report(install: Doctor, tab: Path, tmp_path: Path) -> None:
+    given = ["cron", "-o", "prometheus:sage_{role}.prom", "-o", f"json:{tmp_path}/{{role}} now.json", "--yes"]
+    assert install(*given).code == 0
+    assert f" -o prometheus:{tmp_path}/sage_raising.prom -o 'json:{tmp_path}/raising now.json' " in tab.read_text()
+    (tmp_path / "sage-doctor.toml").write_text(
+        MANIFEST.replace('roles = ["raising"]', 'roles = ["raising", "training"]')
+    )
+    refused = install("cron", "-o", "prometheus:sage.prom")
+    assert (refused.code, refused.out) == (2, "")
+    assert "would be written by the gates of 2 roles: put {role} into the path" in refused.err
+
+
 def test_units_of_a_user(install: Doctor, environment: Mapping[str, str]) -> None:
     done = install("systemd", "--user", "--session-unit", "session", "--on-boot", "--every", "6h", "--yes")
     assert done.code == 0, done
@@ -136,6 +148,7 @@ def test_units_of_a_user(install: Doctor, environment: Mapping[str, str]) -> Non
         (["cron", "--timeout", "0"], 2, "is not a length of time"),
         (["cron", "--timeout", "2d"], 2, "is not a whole number of seconds, from 1s to 1d"),
         (["cron", "--timeout", "1.5"], 2, "is not a whole number of seconds, from 1s to 1d"),
+        (["cron", "-o", "prometheus:gone/x.prom"], 2, "gone is not a directory"),
         (["cron", "--system"], 2, "run it as the user of the sessions"),
         (["cron", "--session-unit", "x"], 2, "is for systemd only"),
         (["systemd", "--user", "--run-as", "root"], 2, "--run-as needs --system"),

@@ -106,7 +106,7 @@ def test_an_annotation_names_file_and_line_of_a_script() -> None:
         fix=Fix(summary="rewrite"),
     )
     first = render(reports.report(reports.results("m", {"c": ("static", "fail")}), [finding]), "github").splitlines()[0]
-    assert first.startswith("::error file=scripts/a%2Cb.py,line=7,title=runner-hardcoded-path::")
+    assert first.startswith("::error file=scripts/a%2Cb.py,line=7,title=runner-hardcoded-path on thor::")
     assert "100%25 wrong" in first
 
 
@@ -118,9 +118,11 @@ def test_nagios_has_its_own_exit_codes() -> None:
 def test_performance_data_has_the_form_of_a_plugin() -> None:
     text = render(reports.incident(), "nagios")
     data = text.split(" | ")[1].strip()
-    form = re.compile(r"'([^']|'')+'=-?[\d.e+-]+(s|ms|B|%|)?;[\d.:e+-]*;[\d.]*;0;")
+    form = re.compile(r"'([^']|'')+'=-?\d+(\.\d+)?(s|ms|B|%|)?;[\d.]*:?;[\d.]*;0;")
     assert all(form.fullmatch(part) for part in re.findall(r"'.*?;0;", data)), data
     assert "'qwen2.5-0.5b load_s'=0.8123s;30;;0;" in data
+    big = Measurement(subject="m", name="peak_bytes", value=123_456_789_012, unit="bytes")
+    assert "'m peak_bytes'=123456789012B;;;0;" in render(reports.report([], [], [big], {}), "nagios")
 
 
 def test_prometheus_reads_it_and_no_sample_has_a_time() -> None:
@@ -139,8 +141,8 @@ def test_no_metric_is_told_twice_whatever_the_users_own_checks_name_theirs() -> 
     samples = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
     assert len(heads) == len(set(heads))
     assert len(samples) == len(set(samples))
-    assert 'sage_doctor_exit_code{machine="thor"} ' in text
-    assert 'sage_doctor_exit_code{machine="thor",subject' not in text
+    assert 'sage_doctor_exit_code{machine="thor",roles="analysis,raising"} ' in text
+    assert 'sage_doctor_exit_code{machine="thor",roles="analysis,raising",subject' not in text
 
 
 def test_no_formula_is_made_of_a_message_in_markdown() -> None:
@@ -155,4 +157,14 @@ def test_a_broken_model_that_no_role_needs_is_not_called_ready() -> None:
     check = dataclasses.replace(made.checks[0], status="pass", reason=None)
     made = dataclasses.replace(made, findings=(spare,), checks=(check,))
     assert "| i | spare | `weights-missing` (no role here needs it) |" in render(made, "markdown")
-    assert 'sage_doctor_subject_ready{machine="thor",subject="spare"}' not in render(made, "prometheus")
+    ready = [line for line in render(made, "prometheus").splitlines() if line.startswith("sage_doctor_subject_ready{")]
+    assert ready == []
+
+
+def test_a_summary_fits_whatever_it_is_made_of() -> None:
+    first = dataclasses.replace(reports.incident().findings[0], message="模" * 5_000, fix=Fix(summary="", commands=()))
+    findings = [dataclasses.replace(first, subject=f"{n}型" * 90, code=f"own-{n % 9}") for n in range(1800)]
+    shown = render(reports.report([], findings), "markdown")
+    assert len(shown.encode()) < 1 << 20
+    assert "the JSON report has the rest: " in shown
+    assert all(f"`own-{n}`" in shown for n in range(9))

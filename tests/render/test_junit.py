@@ -1,6 +1,7 @@
 """The JUnit report: well-formed, counted right, and with nothing lost on the way."""
 
 import dataclasses
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -8,6 +9,24 @@ import pytest
 from sage_doctor.render import render
 from sage_doctor.report import Report
 from tests.render import sample_reports as reports
+
+# What Jenkins' schema allows (xunit-plugin's junit-10.xsd, which pytest's own tests use): an element's attributes, its
+# children, and which attributes it must have. `make consumers` asks the schema itself.
+ALLOWED = {
+    "testsuites": ("name time tests failures errors", "testsuite", ""),
+    "testsuite": (
+        "name tests failures errors group time skipped timestamp hostname id package file log url version",
+        "properties testcase system-out system-err",
+        "name tests failures errors",
+    ),
+    "properties": ("", "property", ""),
+    "property": ("name value", "", "name value"),
+    "testcase": ("name time classname group", "skipped error failure system-out system-err", "name"),
+    "failure": ("type message", "", ""),
+    "error": ("type message", "", ""),
+    "skipped": ("type message", "", ""),
+    "system-out": ("", "", ""),
+}
 
 
 def suite(report: Report) -> ET.Element:
@@ -25,6 +44,15 @@ def part(report: Report, path: str) -> ET.Element:
 
 def case_of(subject: str, check: str) -> str:
     return f"testcase[@classname='{subject}'][@name='{check}']"
+
+
+@pytest.mark.parametrize("name", sorted(reports.REPORTS))
+def test_it_has_only_what_the_readers_schema_allows(name: str) -> None:
+    for element in ET.fromstring(render(reports.REPORTS[name](), "junit")).iter():
+        attributes, children, required = (set(words.split()) for words in ALLOWED[element.tag])
+        assert required <= element.attrib.keys() <= attributes
+        assert {child.tag for child in element} <= children
+        assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))
 
 
 @pytest.mark.parametrize("name", sorted(reports.REPORTS))
