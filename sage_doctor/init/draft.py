@@ -50,7 +50,7 @@ def _this_host(inventory: Inventory) -> str:
     host = inventory.host
     assert host is not None  # the caller has looked
     match = f"match.hostname = {string(glob.escape(host.hostname))}"
-    mine = [r.name for r in inventory.roles if not r.machines or host.name in r.machines]
+    mine = [r.name for r in inventory.roles if inventory.is_run_here(r)]
     python = (
         _with_comment(f"python = {string(host.python)}", f"{CHECK}: the Python that runs the sessions")
         if host.python

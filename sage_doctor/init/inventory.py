@@ -62,6 +62,13 @@ class Inventory:
     remarks: list[str] = field(default_factory=list)
     is_new: bool = True
 
+    def is_run_here(self, role: RoleFound) -> bool:
+        """Whether a role is this host's: where units and scripts say what this host runs, the roles of others are not."""
+        if not role.machines or self.host is None or self.host.name in role.machines:
+            return True
+        known = any(self.host.name in r.machines for r in self.roles)
+        return not known and not any(launcher.only for launcher in role.launchers)
+
     def is_home_of(self, machine: MachineFound, role: RoleFound) -> bool:
         """Whether a role's scripts name the home of that machine, and no other machine has the same."""
         homes = [m.home for m in self.others] + ([self.host.home] if self.host is not None else [])
