@@ -60,7 +60,8 @@ lint: $(VENV)/.dev
 	$(RUN)/mypy
 
 docs: $(VENV)/.docs
-	$(RUN)/mkdocs build --strict --quiet --config-file website/mkdocs.yml
+	@$(RUN)/python website/pages.py build/docs
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet --config-file website/mkdocs.yml
 	@echo "build/site/index.html"
 
 measure:

@@ -1,18 +1,16 @@
-"""What the site has besides `docs/`: the README as its start, and a page for each finding code, from its declaration.
+"""Writes the pages of the site: those of `docs/`, the README as its start, and one for each finding.
 
-mkdocs calls `on_files` before it reads a page, and `on_page_markdown` with the text of each.
+python website/pages.py DIRECTORY
 """
 
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 
 from sage_doctor.findings.catalogue import families
 from sage_doctor.findings.declaration import Declaration
@@ -38,29 +36,46 @@ MORE = {
     "Sessions": "manifest.md",
     "Services": "services.md",
 }
+_HEAD = """\
+# Findings
+
+Every code that the doctor reports, with a page for each. The codes are a contract: they are added to, never renamed.
+An **error** makes the run unhealthy (exit code 1), a **warning** only with `--fail-on warning`, an **info** never does.
+"""
+_SILENCE = """
+## How to silence it
+
+If you know better, in `sage-doctor.toml`:
+
+```toml
+[checks]
+ignore = ["{code}"]
+```
+
+What is ignored is still counted.
+"""
 _SOURCE = re.compile(r"\[([^\]\n]+)\]\(\.\./[^)\n]+\)")
 _CODE = re.compile(r"`([a-z]+(?:-[a-z0-9]+)+)`")
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are not in `docs/`."""
+def write_pages(directory: Path) -> None:
+    """Write every page of the site into a directory, which is made anew."""
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / "findings").mkdir(parents=True)
+    for source in sorted((ROOT / "docs").glob("*.md")):
+        text = source.read_text(encoding="utf-8")
+        (directory / source.name).write_text(_index() if source.name == "findings.md" else _below(text), "utf-8")
     for name, page in OUTSIDE.items():
-        text = (ROOT / name).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=_from_the_top(text)))
+        (directory / page).write_text(_from_the_top((ROOT / name).read_text(encoding="utf-8")), "utf-8")
     for path, text in finding_pages():
-        files.append(File.generated(config, path, content=text))
-    return files
+        (directory / path).write_text(text, "utf-8")
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Make the page of all findings a list of their pages; links out of `docs/` lead to the site's pages."""
-    if page.file.src_uri == "findings.md":
-        return _index()
-    if page.file.src_uri in OUTSIDE.values() or page.file.src_uri.startswith("findings/"):
-        return markdown
+def _below(text: str) -> str:
+    """Return a page of `docs/` with its links out of that directory as they are in the site."""
     for name, target in OUTSIDE.items():
-        markdown = markdown.replace(f"](../{name}", f"]({target}")
-    return _SOURCE.sub(r"\1", markdown)  # a file of the repository, which the site does not have
+        text = text.replace(f"](../{name}", f"]({target}")
+    return _SOURCE.sub(r"\1", text)  # a file of the repository, which the site does not have
 
 
 def _from_the_top(text: str) -> str:
@@ -72,11 +87,7 @@ def _from_the_top(text: str) -> str:
 
 
 def _index() -> str:
-    parts = [
-        "# Findings\n\nEvery code that the doctor reports, with a page for each. The codes are a contract: they are added to, "
-        "never renamed.\nAn **error** makes the run unhealthy (exit code 1), a **warning** only with "
-        "`--fail-on warning`, an **info** never does.\n"
-    ]
+    parts = [_HEAD]
     for title, known in families():
         parts.append(f"\n## {title}\n\n| code | what it says | severity |\n| --- | --- | --- |\n")
         parts += [f"| [`{d.code}`](findings/{d.code}.md){{ #{d.code} }} | {d.title} | {d.severity} |\n" for d in known]
@@ -109,8 +120,7 @@ def _page(one: Declaration, family: str, texts: list[tuple[str, str]], repair: s
         f"\n`sage-doctor fix` can often do it: [{repair}](../repairs.md#{repair}) shows its plan first.\n"
         if repair
         else "",
-        f'\n## How to silence it\n\nIf you know better, in `sage-doctor.toml`:\n\n```toml\n[checks]\nignore = ["{one.code}"]'
-        "\n```\n\nWhat is ignored is still counted.\n",
+        _SILENCE.format(code=one.code),
         f"\n## More\n\n- `sage-doctor explain {one.code}` prints this at the terminal.\n",
         f"- [More about it](../{more})\n" if more else "",
         *(f"- [{c}]({c}.md)\n" for c in related),
@@ -119,7 +129,7 @@ def _page(one: Declaration, family: str, texts: list[tuple[str, str]], repair: s
 
 
 def _logged() -> dict[str, list[tuple[str, str]]]:
-    """Return code → the messages of other programs that show it, each with the program and version it was taken from."""
+    """Return code → the messages of other programs that show it, each with the program and its version."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for table in sorted(TEXTS.glob("*.txt")):
         source = table.stem
@@ -132,3 +142,7 @@ def _logged() -> dict[str, list[tuple[str, str]]]:
                 plain = text.replace("«", "").replace("»", "").replace("\\n", "\n").replace("\\t", "\t")
                 found[code].append((source, plain))
     return found
+
+
+if __name__ == "__main__":
+    write_pages(Path(sys.argv[1]))

@@ -7,8 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 from tests.model_directories import MODEL, write_full
 
@@ -24,7 +25,8 @@ if __name__ == "__main__":
     main()
 '''
 UNIT = "[Unit]\nDescription=x\n[Service]\nEnvironment=SAGE_MACHINE=sprout\n"
-UNIT += f"WorkingDirectory=/home/sprout/{CHECKOUT}\nExecStart=/usr/bin/python3 sage/raising/scripts/run_session_primary.py\n"
+UNIT += f"WorkingDirectory=/home/sprout/{CHECKOUT}\n"
+UNIT += "ExecStart=/usr/bin/python3 sage/raising/scripts/run_session_primary.py\n"
 
 
 class Machine:
