@@ -17,7 +17,8 @@ from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.init.additions import Addition
-    from sage_doctor.init.inventory import Inventory, OpenQuestion
+    from sage_doctor.init.inventory import Inventory
+    from sage_doctor.init.questions import OpenQuestion
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sage_doctor.init.named_places import NamedPlaces
 from sage_doctor.init.names import free, name_all
 from sage_doctor.init.pairs import BaseLink, base_of, ingredients_of
 from sage_doctor.init.portable_paths import Portable, shared_root
+from sage_doctor.init.questions import Ask, confirm_guesses
 from sage_doctor.init.role_models import NamedModels
 from sage_doctor.init.roles import RoleFound, find_launchers, roles_of
 from sage_doctor.launchers.code import Code, read_code
@@ -24,22 +25,6 @@ from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
-
-MOST_QUESTIONS = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenQuestion:
-    """A question for a person. `options` are the possible answers; the first one changes nothing."""
-
-    text: str
-    options: tuple[str, ...]
-
-
-# Returns one of the options, or None if nobody answers.
-Ask = Callable[[OpenQuestion], "str | None"]
-NOT_SURE = "not sure: write it as a comment"
-_NONE_OF_THEM = "none of them"
 
 
 @dataclass(kw_only=True)
@@ -63,7 +48,7 @@ class Inventory:
     is_new: bool = True
 
     def is_run_here(self, role: RoleFound) -> bool:
-        """Whether a role is this host's: where units and scripts say what this host runs, the roles of others are not."""
+        """Whether a role is this host's; where the code says what this host runs, the roles of others are not."""
         if not role.machines or self.host is None or self.host.name in role.machines:
             return True
         known = any(self.host.name in r.machines for r in self.roles)
@@ -111,7 +96,7 @@ def take_inventory(
     proposed = [r for r in proposed if r.models or r.candidates or any(x.is_started for x in r.launchers)]
     _add_roles(found, proposed, manifest)
     _choose(found, named, everything=everything)
-    _ask_about_guesses(found, ask)
+    confirm_guesses(found.new, found.bases, found.merges, ask)
     _add_machines(found, starters, code, manifest, environ, home)
     found.variable = _variable(found)
     if found.is_new:
@@ -216,28 +201,6 @@ def _add_recorded_base(model: Model, named: NamedModels, found: Inventory) -> No
         return
     named.name_at(replace(base.reference, text=str(base.reference.hub or base.path)), adapter=False)
     vars(model).pop("base", None)  # it leads to a model of this run from now on
-
-
-def _ask_about_guesses(found: Inventory, ask: Ask) -> None:
-    """Ask which guesses are right: the few that matter most."""
-    questions = 0
-    for name, link in list(found.bases.items()):
-        if link is not None and not link.sure and name in found.new and questions < MOST_QUESTIONS:
-            questions += 1
-            found.bases[name] = _confirmed(link, f"Which model was the adapter {printable(name)} trained on?", ask)
-    for name, pair in list(found.merges.items()):
-        if pair is not None and not pair[1].sure and questions < MOST_QUESTIONS:
-            questions += 1
-            adapter = _confirmed(pair[1], f"Which adapter was {printable(name)} merged from?", ask)
-            found.merges[name] = (found.bases.get(adapter.name), adapter) if adapter is not None else None
-
-
-def _confirmed(link: BaseLink, text: str, ask: Ask) -> BaseLink | None:
-    """Return the link as a person confirms it; unchanged if nobody is sure, None if it is none of the options."""
-    said = ask(OpenQuestion(text=f"{text} ({link.why})", options=(NOT_SURE, link.name, *link.others, _NONE_OF_THEM)))
-    if said is None or said == NOT_SURE:
-        return link
-    return None if said == _NONE_OF_THEM else replace(link, name=said, why="named by you", sure=True)
 
 
 def _add_machines(
