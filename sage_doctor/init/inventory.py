@@ -83,7 +83,9 @@ def take_inventory(
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     host = Host(cwd=Path.cwd(), home=home, environ=environ, manifest=manifest, root=roots[0])
     code = read_code(roots)
-    starters = read_starters(code)
+    starters = read_starters(
+        code, {environ.get("SAGE_MACHINE", "")} - {""} | set(manifest.machines if manifest else ())
+    )
     named, remarks = _models(roots, target.parent, host, manifest)
     found = Inventory(
         portable=Portable(directory=target.parent, home=home, variables=manifest.vars if manifest else {}),
@@ -100,7 +102,7 @@ def take_inventory(
     _add_machines(found, starters, code, manifest, environ, home)
     found.variable = _variable(found)
     if found.is_new:
-        found.lint = _lint(starters, found)
+        found.lint = _lint(starters, code, found)
     _remark(found, code)
     return found
 
@@ -223,16 +225,26 @@ def _add_machines(
     found.others = [m for m in named if m.name != here.name and m.name not in known and m.home not in homes]
 
 
-def _lint(starters: Sequence[Starter], found: Inventory) -> tuple[tuple[Path, str], ...]:
-    """Return globs, with their directories, for the units and scripts that start sessions or are a machine's."""
+def _lint(starters: Sequence[Starter], code: Code, found: Inventory) -> tuple[tuple[Path, str], ...]:
+    """Return globs, with their directories, for the units and scripts that start sessions or are a machine's.
+
+    A glob stands for files of a kind only if it matches no others: those may be for machines that nothing tells of.
+    """
     launchers = {launcher.path for role in found.roles for launcher in role.launchers}
-    groups: dict[tuple[Path, str], list[str]] = {}
+    groups: dict[tuple[Path, str], set[Path]] = {}
     for starter in starters:
         path = starter.path
         ours = bool(starter.machine) or any(script in launchers for script, _ in starter.started)
         if ours and path.is_relative_to(found.portable.directory) and can_be_written(path):
-            groups.setdefault((path.parent, path.suffix), []).append(path.name)
-    return tuple((d, f"*{suffix}" if len(names) > 1 else names[0]) for (d, suffix), names in sorted(groups.items()))
+            groups.setdefault((path.parent, path.suffix), set()).add(path)
+    globs: list[tuple[Path, str]] = []
+    for (directory, suffix), paths in sorted(groups.items()):
+        alike = {p for p in code.texts if (p.parent, p.suffix) == (directory, suffix)}
+        if len(paths) > 1 and alike == paths:
+            globs.append((directory, f"*{suffix}"))
+        else:
+            globs += [(directory, p.name) for p in sorted(paths)]
+    return tuple(globs)
 
 
 def _variable(found: Inventory) -> tuple[str, Path] | None:

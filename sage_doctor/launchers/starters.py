@@ -18,6 +18,7 @@ from typing import Final
 from sage_doctor.launchers.code import SHELL, UNITS, Code
 
 _MACHINE: Final = re.compile(r"\bSAGE_MACHINE(?:</key>\s*<string>|=[\"']?)([A-Za-z][\w-]{1,31})(?![\w$-])")
+_USER: Final = re.compile(r"^User=([A-Za-z][\w-]*)\s*$", re.MULTILINE)
 _HOME: Final = re.compile(r"(?<![\w.~/-])((?:/home|/Users)/([A-Za-z_][\w-]{0,31}))(?=[/\s\"'<:;]|$)")
 # Home directories in examples and container images, which belong to nobody.
 _PLACEHOLDERS: Final = frozenset(
@@ -65,11 +66,10 @@ def homes_in(text: str) -> list[tuple[str, int]]:
     return list(found.items())
 
 
-def read_starters(code: Code) -> list[Starter]:
-    """Return the starters among the code."""
-    stated = {path: m[1] for path, text in code.texts.items() if (m := _MACHINE.search(text))}
-    stated = {p: n for p, n in stated.items() if n.lower() not in _PLACEHOLDERS}
-    machines = _names(code.texts, set(stated.values()))
+def read_starters(code: Code, known: Iterable[str] = ()) -> list[Starter]:
+    """Return the starters among the code; `known` are names of machines, such as this one's."""
+    stated = {path: name for path, text in code.texts.items() if (name := _stated(path, text))}
+    machines = _names(code.texts, {*stated.values(), *known})
     found = []
     for path, text in code.texts.items():
         started = list(_started(path, text, code))
@@ -82,6 +82,15 @@ def read_starters(code: Code) -> list[Starter]:
             scripts = tuple(dict.fromkeys((s, o) for s, o, _ in started))
             found.append(Starter(path=path, machine=named, started=scripts, python=python))
     return found
+
+
+def _stated(path: Path, text: str) -> str:
+    """Return the machine that a file says it is for: `SAGE_MACHINE`, or a unit's user that its name has as well."""
+    match = _MACHINE.search(text)
+    if match is not None:
+        return match[1] if match[1].lower() not in _PLACEHOLDERS else ""
+    user = _USER.search(text) if path.suffix == ".service" else None
+    return user[1] if user is not None and user[1] in re.split(r"[-_.]", path.stem) else ""
 
 
 def _names(paths: Iterable[Path], known: set[str]) -> set[str]:

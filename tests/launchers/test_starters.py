@@ -14,6 +14,8 @@ FILES = {
     "sage/run.py": "",
     "sage/serve.py": "",
     "other/run.py": "",
+    "more/sage-nano.service": "[Service]\nUser=nano\nExecStart=/bin/true\n",
+    "more/sage-agx.service": "[Service]\nUser=me\nExecStart=/bin/true\n",
     "units/sage-thor.service": UNIT.format("thor"),
     "units/sage-sprout.service": UNIT.format("sprout").replace("Environment=SAGE_MACHINE=sprout\n", ""),
     "units/mac.plist": PLIST,
@@ -38,6 +40,9 @@ def test_what_starts_what_where_and_with_which_model(tmp_path: Path) -> None:
         )
         for s in read_starters(read_code([tmp_path]))
     }
+    # Two units that start nothing of the project: one is named after its user, so the word is a machine's.
+    for name in ("nano", "agx"):
+        assert found.pop(f"more/sage-{name}.service") == (name, [], "")
     gateway: list[tuple[str, dict[str, str]]] = [("sage/gateway/__main__.py", {})]
     assert found == {
         "units/sage-thor.service": ("thor", gateway, "/home/thor/v/bin/python3"),
