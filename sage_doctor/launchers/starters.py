@@ -40,6 +40,7 @@ _PLACEHOLDERS: Final = frozenset(
 _MODEL_OPTIONS: Final = frozenset({"model", "model_path", "model_name", "model_name_or_path", "model_id", "model_dir"})
 _VARIABLE: Final = re.compile(r"\$(?:\{(?P<name>\w+)(?::?-(?P<default>[^{}]*))?\}|(?P<plain>\w+))")
 _ASSIGNED: Final = re.compile(r"^\s*(?:export\s+|local\s+|readonly\s+)?(\w+)=(.*)$")
+_MOST_LINE: Final = 4096
 _PYTHON: Final = re.compile(r"python[\d.]*\Z")
 _STRING: Final = re.compile(r"<string>([^<]*)</string>")
 
@@ -153,7 +154,7 @@ def _commands(path: Path, text: str) -> Iterator[list[str]]:
             if key.strip() in ("ExecStart", "ExecStartPre", "ExecStartPost"):
                 yield _words(value.strip().lstrip("-@:+!"))
             continue
-        if line.startswith("#"):
+        if line.startswith("#") or len(line) > _MOST_LINE:
             continue
         assigned = _ASSIGNED.match(line)
         if assigned is not None and "$(" not in assigned[2]:
@@ -168,7 +169,7 @@ def _filled(text: str, variables: Mapping[str, str]) -> str:
         held = variables.get(match["name"] or match["plain"])
         return held if held is not None else match["default"] if match["default"] is not None else match[0]
 
-    return _VARIABLE.sub(value, text)[:4096]
+    return _VARIABLE.sub(value, text)[:_MOST_LINE]
 
 
 def _words(text: str) -> list[str]:

@@ -157,7 +157,7 @@ def _mappings(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     inside: list[tuple[int, dict[str, Any]]] = [(-1, found)]
     for line in text.splitlines():
-        match = _YAML.match(line)
+        match = _YAML.match(line) if len(line) <= _MOST_TEXT else None
         if match is None:
             continue
         depth, value = len(match["indent"]), (match["value"] or "").strip()

@@ -126,6 +126,8 @@ def test_the_options_of_a_command_line_count_instead_of_defaults(tmp_path: Path)
 def test_a_script_that_leads_in_circles_ends(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     names = "\n".join(f"def f{n}(a):\n    return f{n + 1}(a) or f{n + 2}(a) or f0(a)" for n in range(200))
-    script.write_text(LOAD + names + "\nM.from_pretrained(f0('x'))\n" + "a = " + "+".join(["'y'"] * 400) + "\n")
+    (tmp_path / "c.yaml").write_text("a: " + " " * 60_000 + "x#\n" + "b:\n  c: {}\n" * 1000)
+    read = "import yaml\nc = yaml.safe_load(open('c.yaml'))\nd = c['a'] or c['b']['c']\n"
+    script.write_text(LOAD + read + names + "\nM.from_pretrained(f0(d))\n" + "a = " + "+".join(["'y'"] * 400) + "\n")
     (use,) = models_loaded(script, read_code([tmp_path]), home=tmp_path, roots=(tmp_path,))
     assert use.texts == ()
