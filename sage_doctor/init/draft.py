@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 from sage_doctor.init.inventory import Inventory
 from sage_doctor.init.pairs import BaseLink
 from sage_doctor.init.portable_paths import escape_braces
-from sage_doctor.init.roles import RoleFound
+from sage_doctor.init.roles import MOST_CANDIDATES, RoleFound
 from sage_doctor.manifest.keys import SCHEMA
 from sage_doctor.manifest.quoting import key, string, strings
 from sage_doctor.text import printable
 
 CHECK = "check this"
+_IS_GLOB = re.compile(r"(?:\A|_)\*\.\w+\Z")  # as `roles` and `inventory` make them; a file's own name may have a *
 _HEAD = f"""\
 # The models that these machines are meant to run. `sage-doctor` compares this with what is there.
 # Written by `sage-doctor init`. Guesses are marked "{CHECK}".
@@ -29,6 +33,8 @@ def new_tables(inventory: Inventory) -> list[str]:
     blocks += [_other(inventory, number) for number in range(len(inventory.others))]
     blocks += [_role(inventory, role) for role in inventory.roles]
     blocks += [_model(inventory, name) for name in inventory.new]
+    if inventory.lint:
+        blocks.append(f"[lint]  # what starts the sessions\n{_list('paths', _globs(inventory, inventory.lint))}\n")
     return blocks
 
 
@@ -37,14 +43,14 @@ def _lines(*lines: str | None) -> str:
 
 
 def _with_comment(line: str, remark: str) -> str:
-    return f"{line:<44}# {printable(remark, limit=300)}"
+    return f"{line:<43} # {printable(remark, limit=300)}"
 
 
 def _this_host(inventory: Inventory) -> str:
     host = inventory.host
     assert host is not None  # the caller has looked
     match = f"match.hostname = {string(glob.escape(host.hostname))}"
-    roles = f"roles = {strings(r.name for r in inventory.roles)}" if inventory.roles and inventory.is_new else None
+    mine = [r.name for r in inventory.roles if inventory.is_run_here(r)]
     python = (
         _with_comment(f"python = {string(host.python)}", f"{CHECK}: the Python that runs the sessions")
         if host.python
@@ -54,7 +60,7 @@ def _this_host(inventory: Inventory) -> str:
     return _lines(
         f"[machines.{key(host.name)}]",
         match if host.has_stable_name else _with_comment(match, f"{CHECK}: it looks generated and may change"),
-        roles,
+        f"roles = {strings(mine)}" if inventory.roles and inventory.is_new else None,
         f"home = {string(host.home)}" if host.home else None,
         python
         or _with_comment('# python = "/path/to/bin/python"', "Python that runs the sessions (default: this one)"),
@@ -64,28 +70,46 @@ def _this_host(inventory: Inventory) -> str:
 
 
 def _other(inventory: Inventory, number: int) -> str:
+    """Return another machine's table. It has the roles that its units, scripts and paths speak of, else none."""
     other = inventory.others[number]
-    where = inventory.portable.text(other.mention.file)
+    where = inventory.portable.text(other.file)
+    its = [
+        r.name
+        for r in inventory.roles
+        if other.name in r.machines or (not r.machines and inventory.is_home_of(other, r))
+    ]
+    roles = f"roles = {strings(its)}"
     return _lines(
-        f"# {CHECK}: guessed from its home directory in {printable(where, limit=200)}, line {other.mention.line}",
+        f"# Named in {printable(where, limit=200)}, line {other.line}",
         f"[machines.{key(other.name)}]",
-        f"home = {string(other.mention.home)}",
-        _with_comment(f"# match.hostname = {string(glob.escape(other.name))}", "what `hostname` prints there"),
+        _with_comment(f"match.hostname = {string(glob.escape(other.name))}", f"{CHECK}: what `hostname` prints there"),
+        (roles if its else _with_comment(roles, f"{CHECK}: nothing in the code says which"))
+        if inventory.roles and inventory.is_new
+        else None,
+        f"home = {string(other.home)}" if other.home else None,
+        f"python = {string(other.python)}" if other.python else None,
     )
 
 
 def _role(inventory: Inventory, role: RoleFound) -> str:
-    runners = []
-    for directory, pattern in role.runners:
-        place = inventory.portable.text(directory)
-        escaped = glob.escape(place) + "/" if place != "." else ""
-        runners.append(escaped + (pattern if pattern.endswith("*.py") else glob.escape(escape_braces(pattern))))
-    models = f"models = {strings(role.models)}"
+    candidates = role.candidates or tuple(n for n in inventory.new if not inventory.is_base(n))[:MOST_CANDIDATES]
     return _lines(
         f"[roles.{key(role.name)}]",
-        models if role.sure else _with_comment(models, f"{CHECK}: the scripts do not name their models"),
-        _list("runners", runners),
+        _list("models", role.models)
+        if role.models
+        else _with_comment(f"# models = {strings(candidates)}", f"{CHECK}: the scripts do not say which of these"),
+        _list("runners", _globs(inventory, role.runners)),
     )
+
+
+def _globs(inventory: Inventory, patterns: Iterable[tuple[Path, str]]) -> list[str]:
+    """Return globs from the manifest's directory; names of single files, and directories, match only themselves."""
+    found = []
+    for directory, pattern in patterns:
+        place = inventory.portable.text(directory)
+        start = glob.escape(place) + "/" if place != "." else ""
+        found.append(start + (pattern if _IS_GLOB.search(pattern) else glob.escape(escape_braces(pattern))))
+    return found
 
 
 def _list(name: str, texts: Iterable[str]) -> str:
@@ -105,8 +129,9 @@ def _model(inventory: Inventory, name: str) -> str:
         lines.append(line if model.found else _with_comment(line, f"{CHECK}: not in this machine's cache"))
     else:
         assert model.reference.path is not None  # a reference is one or the other
-        lines.append(f"path = {string(inventory.portable.text(model.reference.path))}")
-    if model.kind == "adapter":
+        line = f"path = {string(inventory.portable.text(model.reference.path))}"
+        lines.append(line if model.found else _with_comment(line, "named by a launcher, not on this machine"))
+    if model.kind == "adapter" and (model.found or inventory.bases.get(name)):
         lines.append(_base(inventory, name))
     if model.kind == "merged":
         lines.append(_recipe(inventory, name))
@@ -125,7 +150,11 @@ def _recipe(inventory: Inventory, name: str) -> str | None:
     if pair is None:
         return None
     base, adapter = pair
-    return _link_line(f"merge = {{ base = {string(base.name)}, adapter = {string(adapter.name)} }}", pair)
+    if base is None:
+        line = f'merge = {{ base = "…", adapter = {string(adapter.name)} }}'
+        why = replace(adapter, why=f"{adapter.why}; name the base", sure=False)
+        return _link_line(line, [why])
+    return _link_line(f"merge = {{ base = {string(base.name)}, adapter = {string(adapter.name)} }}", [base, adapter])
 
 
 def _link_line(line: str, links: Iterable[BaseLink]) -> str:

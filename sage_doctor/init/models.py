@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from sage_doctor.launchers.code import is_archive
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.other_programs import is_for_another_program
@@ -22,7 +23,7 @@ from sage_doctor.text import printable
 MOST_MODELS: Final = 500
 MOST_DIRECTORIES: Final = 20_000
 MOST_RECORD: Final = 1 << 24
-_CHECKPOINT: Final = re.compile(r"(?:checkpoint|step|epoch|global_step)[-_]?(\d{1,12})\Z", re.IGNORECASE)
+_CHECKPOINT: Final = re.compile(r"(?:checkpoint|step|epoch|global_step|checkpoint_epoch)[-_]?\d{1,12}\Z", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
@@ -34,44 +35,40 @@ class ModelDirectories:
     truncated: bool = False
 
 
-def find_new_models(roots: Iterable[Path], known: Collection[str]) -> ModelDirectories:
+def find_new_models(roots: Sequence[Path], known: Collection[str]) -> ModelDirectories:
     """Return the model directories below the roots that are not among `known` (real paths), in a stable order."""
     places = ModelDirectories()
     seen = set(known)
-    checkpoints: dict[Path, list[tuple[int, Path]]] = {}
-    written: list[Path] = []
     passed: Counter[str] = Counter()
     for path in chain.from_iterable(find_model_directories(r, most_directories=MOST_DIRECTORIES) for r in roots):
         real = os.path.realpath(path)
-        if real in known:
-            written.append(path)
         if real in seen:
             continue
         seen.add(real)
-        number = _CHECKPOINT.match(path.name)
-        why = _skip_reason(path, is_checkpoint=number is not None)
+        why = None if path in roots else _skip_reason(path, roots)
         if why is not None:
             passed[why] += 1
-        elif number is not None:
-            checkpoints.setdefault(path.parent, []).append((int(number[1]), path))
-        elif len(places.found) + len(written) >= MOST_MODELS:
+        elif len(seen) - sum(passed.values()) > MOST_MODELS:
             places.truncated = True  # those written by an earlier run count, or each run would add as many again
         else:
             places.found.append(path)
-    _keep_newest_checkpoints(checkpoints, places, written)
     places.skipped += [f"skipped {n} director{'y' if n == 1 else 'ies'} {why}" for why, n in sorted(passed.items())]
     return places
 
 
-def _skip_reason(path: Path, *, is_checkpoint: bool) -> str | None:
+def _skip_reason(path: Path, roots: Sequence[Path]) -> str | None:
     """Return why a directory gets no entry, None if it gets one."""
     if _is_cached(path):
         return "in a Hugging Face cache that nothing here refers to"
+    if is_archive(path, roots):
+        return "in an archive"
     if not can_be_written(path):
         return f"with a name that is not UTF-8, which no manifest can contain ({printable(str(path), limit=300)})"
+    if _CHECKPOINT.match(path.name):
+        return "with a checkpoint of a training run"
     if is_for_another_program(path, read_tree(path).names):
         return "of models in the form of another program (GGUF, ONNX and the like)"
-    return "with only a tokenizer" if not is_checkpoint and only_tokenizer(path) else None
+    return "with only a tokenizer" if only_tokenizer(path) else None
 
 
 def _is_cached(path: Path) -> bool:
@@ -82,23 +79,6 @@ def _is_cached(path: Path) -> bool:
 def can_be_written(path: Path | str) -> bool:
     """Return whether a manifest can contain a path: TOML is UTF-8, and file names need not be."""
     return not any(0xD800 <= ord(c) <= 0xDFFF for c in str(path))
-
-
-def _keep_newest_checkpoints(
-    checkpoints: dict[Path, list[tuple[int, Path]]], places: ModelDirectories, written: Collection[Path]
-) -> None:
-    """Keep the last checkpoint of a training run without a final result; the others are by-products.
-
-    A run counts as ended where an entry was `written` for its result, or for one of its checkpoints.
-    """
-    passed = 0
-    for parent, numbered in sorted(checkpoints.items()):
-        ended = any(parent in (p, p.parent) for p in (*places.found, *written))
-        if not ended and len(places.found) < MOST_MODELS:
-            places.found.append(max(numbered)[1])
-        passed += len(numbered) - (not ended)
-    if passed:
-        places.skipped.append(f"skipped {passed} checkpoint{'' if passed == 1 else 's'} of training runs")
 
 
 def kind_at(path: Path) -> ModelKind:

@@ -28,6 +28,11 @@ def identifying_tail(path: Path) -> tuple[str, ...]:
     return parts[max(start, 0) :]
 
 
+def is_distinctive(word: str) -> bool:
+    """Return whether a word alone looks like a model's name, not like an ordinary word."""
+    return len(word) > 3 and any(c in "-_.0123456789" for c in word)
+
+
 def name_of(text: str) -> str:
     """Return a text as a name that a manifest takes: without slashes, control characters and odd beginnings."""
     shown = printable(text, limit=_MOST).replace("/", "-").replace("\\", "-").strip()
@@ -63,6 +68,11 @@ def name_all(places: Collection[Path], taken: Collection[str]) -> Mapping[Path, 
         found[path] = free(_named(path, depth[path]), used)
         used.add(found[path].lower())
     return found
+
+
+def named_after(path: Path) -> str:
+    """Return the name of a single model, by its directory."""
+    return _named(path, 0)
 
 
 def _named(path: Path, above: int) -> str:

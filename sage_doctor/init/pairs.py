@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.facts.adapters import lora_tensors
+from sage_doctor.facts.base_fit import could_be_base
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.init.models import recorded_ingredients
 from sage_doctor.init.names import identifying_tail
@@ -33,46 +34,42 @@ class BaseLink:
     others: tuple[str, ...] = ()
 
 
-def base_of(model: Model, models: Mapping[str, Model]) -> BaseLink | None:
-    """Return the base of an adapter, None if there is no candidate on this machine."""
+def base_of(model: Model, models: Mapping[str, Model], loaded_onto: tuple[str, str] | None = None) -> BaseLink | None:
+    """Return the base of an adapter, None if there is no candidate on this machine.
+
+    `loaded_onto` are a model's name and the script that loads the adapter onto it. A guess is whole, and it fits.
+    """
     real = {os.path.realpath(m.path): n for n, m in models.items() if m.kind != "adapter"}
     if model.base.model is not None and (model.base.place is None or model.base.place.beside is None):
         name = real.get(os.path.realpath(model.base.model.path))
         if name is not None:
             return BaseLink(name=name, why=f"named in its {model.base.source}", sure=True)
+    if loaded_onto is not None:
+        return BaseLink(name=loaded_onto[0], why=f"{loaded_onto[1]} loads it onto that", sure=True)
     choices = base_choices(model)
     if len(choices) == 1 and os.path.realpath(choices[0]) in real:
         return BaseLink(name=real[os.path.realpath(choices[0])], why="what its adapter_config.json leads to", sure=True)
-    similar = [
-        (n, c.why)
-        for c in model.candidates(model.base.text or model.path.name)
-        if c.rank <= SIMILAR and (n := real.get(os.path.realpath(c.path))) is not None
-    ]
-    return _best_guess(similar or _similar_names(model, models))
-
-
-def _similar_names(model: Model, models: Mapping[str, Model]) -> list[tuple[str, str]]:
-    """Return full models, best first, that share words with the adapter's directories; else the only full model."""
-    words = _words("/".join(model.path.parts[-4:]))
-    full = [m for m in models.values() if m.kind == "full" and m.found and m.weights.form != "none"]
-    scored = [(len(words & _words(m.path.name if m.hub is None else m.reference.hub or "")), m) for m in full]
-    alike = sorted((-score, m.name) for score, m in scored if score)
+    loras = lora_tensors(model.tensors.values())
+    fitting = [m for m in models.values() if m.kind != "adapter" and m.found and could_be_base(m.path, loras)]
+    words = _words("/".join((*model.path.parts[-4:], model.base.text or "")))
+    scored = [(len(words & _words(m.path.name if m.hub is None else m.reference.hub or "")), m.name) for m in fitting]
+    alike = sorted((-score, name) for score, name in scored if score)
     if alike:
-        return [(name, "its directories have similar names") for _, name in alike]
-    return [(full[0].name, "the only full model here")] if len(full) == 1 else []
+        return _best_guess([name for _, name in alike], "a similar name, and the adapter fits it")
+    return _best_guess([fitting[0].name], "the only model here that the adapter fits") if len(fitting) == 1 else None
 
 
-def _best_guess(found: list[tuple[str, str]]) -> BaseLink | None:
-    names = list(dict(found))
-    if not names:
-        return None
-    return BaseLink(name=names[0], why=dict(found)[names[0]], sure=False, others=tuple(names[1:4]))
+def _best_guess(names: list[str], why: str) -> BaseLink:
+    return BaseLink(name=names[0], why=why, sure=False, others=tuple(names[1:4]))
 
 
 def ingredients_of(
-    model: Model, models: Mapping[str, Model], bases: Mapping[str, BaseLink | None]
-) -> tuple[BaseLink, BaseLink] | None:
-    """Return base and adapter of a merged model: from the record of its merge, else from the names around it."""
+    model: Model, models: Mapping[str, Model], base_of_adapter: Callable[[str], BaseLink | None]
+) -> tuple[BaseLink | None, BaseLink] | None:
+    """Return base and adapter of a merged model: from the record of its merge, else from the names around it.
+
+    None without an adapter; the base alone may be unknown.
+    """
     named = recorded_ingredients(model.path)
     if named is not None:
         roots = [*model.host.roots, model.host.home]
@@ -92,8 +89,7 @@ def ingredients_of(
         sure=False,
         others=tuple(n for n, _ in alike[1:4]),
     )
-    base = bases.get(adapter.name)
-    return (base, adapter) if base is not None else None
+    return base_of_adapter(adapter.name), adapter
 
 
 def _at(text: str, models: Mapping[str, Model], roots: list[Path]) -> str | None:

@@ -1,60 +1,135 @@
-"""Scripts that start sessions, gathered into roles: which they are, and which models they name."""
+"""Roles: the scripts that start sessions, gathered by directory, with the models that their code names."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.init.names import identifying_tail, name_of
-from sage_doctor.init.scripts import Script
-from sage_doctor.readers.tree import read_tree
-from sage_doctor.subjects.model import Model
+from sage_doctor.init.names import name_of
+from sage_doctor.launchers.code import Code
+from sage_doctor.launchers.source import Source
+from sage_doctor.launchers.starters import Starter, homes_in
+from sage_doctor.launchers.uses import ModelUse, models_loaded
+from sage_doctor.system.small_text import read_text
 
 MOST_ROLES: Final = 8
 MOST_RUNNERS: Final = 20
-_RUNS: Final = re.compile(r"(?:^|_)(?:run|session|sessions|serve|server|daemon|chat|agent|main|infer\w*)(?:_|\.py$)")
+MOST_PARSED: Final = 300
+MOST_CANDIDATES: Final = 5
+_RUNS: Final = re.compile(
+    r"(?:^|_)(?:run|session|sessions|serve|server|daemon|chat|conversation|agent|main|infer\w*)(?:_|\.py$)"
+)
 # Scripts that make models rather than hold sessions with them.
 _MAKES: Final = re.compile(
-    r"(?:test_|conftest|train|finetune|fine_tune|merge|convert|export|download|prepare|setup|build|eval|bench)"
+    r"(?:test_|conftest|train|finetune|fine_tune|merge|convert|export|download|prepare|setup|build|eval|bench|quantize)"
 )
 _GENERIC: Final = frozenset({"scripts", "script", "bin", "src", "tools", "runners", "code", "app", "python", "."})
-_NOT_SESSIONS: Final = frozenset({"test", "tests", "examples", "docs"})
+_NOT_SESSIONS: Final = frozenset(
+    {"test", "tests", "examples", "docs", "demo", "demos", "benchmarks", "experiments", "exploration", "research",
+     "research-notes", "related-work", "tutorials", "notebooks", "forum", "sandbox"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launcher:
+    """A script that starts sessions: what it loads, what starts it, and the homes that it names.
+
+    `only` is the machine that it is named after.
+    """
+
+    path: Path
+    uses: tuple[ModelUse, ...]
+    machines: frozenset[str] = frozenset()
+    only: str = ""
+    is_started: bool = False
+    homes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoleFound:
-    """A role to propose: `runners` are globs with their directory, `models` names; `sure` where scripts name them."""
+    """A role to propose: `runners` are globs with their directory, `models` names that the code leaves no doubt about.
+
+    `candidates` are what it may be where the code does not say. `machines` are those whose units and scripts start it.
+    """
 
     name: str
     runners: tuple[tuple[Path, str], ...]
-    scripts: tuple[Path, ...]
-    models: tuple[str, ...]
-    sure: bool
+    launchers: tuple[Launcher, ...]
+    models: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def machines(self) -> frozenset[str]:
+        """The machines whose units and scripts start one of its scripts."""
+        return frozenset().union(*(launcher.machines for launcher in self.launchers))
 
 
-def roles_of(
-    scripts: Iterable[Script], roots: Sequence[Path], models: Mapping[str, Model], covered: frozenset[str]
-) -> list[RoleFound]:
-    """Return roles for the scripts that no role covers yet (`covered` holds real paths), the largest first."""
-    meant = [s for s in scripts if s.starts and not _MAKES.match(s.path.name) and not _inside(s.path, roots)]
-    runners = [s for s in meant if _RUNS.search(s.path.name)] or meant
-    groups: dict[str, list[Script]] = {}
-    for script in runners:
-        if os.path.realpath(script.path) not in covered:
-            groups.setdefault(_role_name(script.path, roots), []).append(script)
+def find_launchers(
+    code: Code, starters: Sequence[Starter], roots: Sequence[Path], home: Path, covered: frozenset[str]
+) -> list[Launcher]:
+    """Return the scripts that start sessions with models; `covered` holds the real paths of those that have a role."""
+    names = {s.machine for s in starters} - {""}
+    started: dict[Path, dict[tuple[tuple[str, str], ...], None]] = defaultdict(dict)
+    machines: dict[Path, set[str]] = defaultdict(set)
+    for starter in starters:
+        for script, options in starter.started:
+            started[script][options] = None
+            machines[script] |= {starter.machine} - {""}
+    meant = [p for p in code.python if _may_start(p, code, roots, started, machines)]
+    named = [p for p in meant if p in started or _RUNS.search(p.name)] or meant
+    found = []
+    sources: dict[Path, Source | None] = {}
+    for path in [p for p in named if os.path.realpath(p) not in covered][:MOST_PARSED]:
+        uses = [
+            use
+            for options in started.get(path, {(): None})
+            for use in models_loaded(path, code, home=home, roots=tuple(roots), options=dict(options), sources=sources)
+        ]
+        if uses:
+            homes = homes_in(read_text(path, most=1 << 20) or "")
+            own = next((n for n in sorted(names) if n.lower() in path.stem.lower().split("_")), "")
+            found.append(
+                Launcher(
+                    path=path,
+                    uses=tuple(dict.fromkeys(uses)),
+                    machines=frozenset({own} if own else machines[path]),
+                    only=own,
+                    is_started=path in started,
+                    homes=tuple(homes),
+                )
+            )
+    return found
+
+
+def _may_start(
+    path: Path, code: Code, roots: Sequence[Path], started: Mapping[Path, object], machines: Mapping[Path, object]
+) -> bool:
+    """Whether a file is one that people start, to hold sessions, with a model that it or what it imports loads."""
+    script = code.python[path]
+    below = next((path.relative_to(r).parts for r in roots if path.is_relative_to(r)), path.parts)[:-1]
+    aside = any(part.lower() in _NOT_SESSIONS for part in below) and not machines.get(path)
+    if aside or _MAKES.match(path.name) or not (script.starts or path in started):
+        return False
+    imported = (code.module(name, path) for name in script.imports)
+    return script.loads or any(code.python[p].loads for p in imported if p is not None)
+
+
+def roles_of(launchers: Iterable[Launcher], code: Code, roots: Sequence[Path]) -> list[RoleFound]:
+    """Return a role for each directory of launchers, the largest first; which models they name is told elsewhere."""
+    groups: dict[str, list[Launcher]] = defaultdict(list)
+    for launcher in launchers:
+        name = _role_name(launcher.path, roots)
+        groups[f"{name}-{launcher.only}" if launcher.only else name].append(launcher)
     largest = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_ROLES]
-    return [_role(name, found, models) for name, found in largest]
-
-
-def _inside(path: Path, roots: Sequence[Path]) -> bool:
-    below = next((path.relative_to(r).parts for r in roots if path.is_relative_to(r)), path.parts)
-    return any(part in _NOT_SESSIONS for part in below[:-1])
+    return [
+        RoleFound(name=name, launchers=tuple(found), runners=tuple(_runners(found, code))) for name, found in largest
+    ]
 
 
 def _role_name(path: Path, roots: Sequence[Path]) -> str:
@@ -64,68 +139,22 @@ def _role_name(path: Path, roots: Sequence[Path]) -> str:
     return name_of(next((p for p in reversed(parts) if p.lower() not in _GENERIC), "sessions"))
 
 
-def _role(name: str, scripts: list[Script], models: Mapping[str, Model]) -> RoleFound:
-    directories: dict[Path, list[str]] = {}
-    for script in scripts:
-        directories.setdefault(script.path.parent, []).append(script.path.name)
-    named = list(dict.fromkeys(n for s in scripts for n in models_named(s, models)))
-    return RoleFound(
-        name=name,
-        runners=tuple((d, g) for d, names in directories.items() for g in _globs(d, sorted(names))),
-        scripts=tuple(s.path for s in scripts),
-        models=tuple(_without_bases(named, models)),
-        sure=bool(named),
-    )
+def _runners(launchers: list[Launcher], code: Code) -> Iterator[tuple[Path, str]]:
+    """Yield a glob for the launchers that start with the same words, if it matches no module; else their names."""
+    families: dict[tuple[Path, str], list[str]] = defaultdict(list)
+    for launcher in launchers:
+        families[launcher.path.parent, launcher.path.name.partition("_")[0]].append(launcher.path.name)
+    for (directory, _), names in families.items():
+        glob = f"{_common_start(names)}*.py"
+        there = [p for p in code.python.values() if p.path.parent == directory and fnmatchcase(p.path.name, glob)]
+        if len(names) > 1 and "_" in glob and all(p.starts for p in there):
+            yield directory, glob
+        else:
+            yield from ((directory, name) for name in sorted(names)[:MOST_RUNNERS])
 
 
-def _globs(directory: Path, names: list[str]) -> list[str]:
-    """Return one glob for files with a common prefix if it matches no other script; else the names themselves."""
-    stems = [n.split("_") for n in names]
-    alike = takewhile(lambda parts: len(set(parts)) == 1, zip(*stems, strict=False))
-    start = "_".join(parts[0] for parts in alike)
-    if len(names) > 1 and start:
-        glob = f"{start}_*.py"
-        there = {n for n in read_tree(directory).names if fnmatchcase(n, glob)}
-        if there <= set(names):
-            return [glob]
-    return names[:MOST_RUNNERS]
-
-
-def models_named(script: Script, models: Mapping[str, Model]) -> list[str]:
-    """Return the models that a script's strings name: by repository, by path, or by the end of a path that fits one."""
-    found: dict[str, None] = {}
-    for text in script.texts:
-        repository = next((n for n, m in models.items() if m.reference.hub == text), None)
-        if repository is not None:
-            found[repository] = None
-            continue
-        parts = [p for p in text.split("/") if p not in ("", ".", "..", "~")]
-        fits = [(k, n) for n, m in models.items() if m.reference.path and (k := _shared_tail(parts, m.path))]
-        best = [n for k, n in fits if k == max(fits)[0]]
-        if len(best) == 1:
-            found[best[0]] = None
-    return list(found)
-
-
-def _shared_tail(parts: list[str], path: Path) -> int:
-    """Return how many trailing parts a text and a model's path share, 0 if they do not identify the model."""
-    same = 0
-    for one, other in zip(reversed(parts), reversed(path.parts), strict=False):
-        if one != other:
-            break
-        same += 1
-    tail = identifying_tail(path)
-    if same >= len(tail) and (same > 1 or _is_distinctive(tail[0])):
-        return same
-    return 1 if parts == [tail[0]] and _is_distinctive(tail[0]) else 0
-
-
-def _is_distinctive(word: str) -> bool:
-    """Return whether a word alone looks like a model's name, not like an ordinary word."""
-    return len(word) > 3 and any(c in "-_.0123456789" for c in word)
-
-
-def _without_bases(names: list[str], models: Mapping[str, Model]) -> list[str]:
-    """Return the models without the bases that others of them are loaded onto."""
-    bases = {id(models[n].base.model) for n in names if models[n].kind == "adapter"}
-    return [n for n in names if id(models[n]) not in bases]
+def _common_start(names: list[str]) -> str:
+    """Return the words that all names start with: `run_session_`."""
+    words = [n.split("_") for n in names]
+    same = next((i for i in range(len(words[0])) if len({tuple(w[: i + 1]) for w in words}) > 1), len(words[0]) - 1)
+    return "".join(f"{w}_" for w in words[0][:same])

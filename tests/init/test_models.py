@@ -19,15 +19,18 @@ def test_kinds_are_told_by_names_and_by_the_record_of_a_merge(tmp_path: Path) ->
     assert recorded_ingredients(made) is None
 
 
-def test_of_a_training_run_the_result_counts_or_else_the_last_checkpoint(tmp_path: Path) -> None:
-    for number in (5, 10, 100):
-        write_adapter(tmp_path / "open" / f"checkpoint-{number}", None)
-        write_adapter(tmp_path / "ended" / f"checkpoint-{number}", None)
-    write_adapter(tmp_path / "ended", None)
+def test_checkpoints_and_archives_are_no_models_unless_they_are_named(tmp_path: Path) -> None:
+    write_adapter(tmp_path / "run", None)
+    write_adapter(tmp_path / "run" / "checkpoint-10", None)
+    write_full(tmp_path / "archive" / "deep" / "old")
     places = find_new_models([tmp_path], ())
-    assert [os.path.relpath(p, tmp_path) for p in places.found] == ["ended", "open/checkpoint-100"]
-    assert places.skipped == ["skipped 5 checkpoints of training runs"]
-    assert find_new_models([tmp_path], [str(p) for p in places.found]).found == []
+    assert [p.name for p in places.found] == ["run"]
+    assert places.skipped == [
+        "skipped 1 directory in an archive",
+        "skipped 1 directory with a checkpoint of a training run",
+    ]
+    named = tmp_path / "run" / "checkpoint-10"
+    assert find_new_models([named], ()).found == [named]
 
 
 def test_a_tokenizer_alone_is_no_model_unless_its_directory_says_merged(tmp_path: Path) -> None:
