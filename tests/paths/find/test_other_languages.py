@@ -247,6 +247,25 @@ def test_a_variable_may_hold_the_machine_s_name(text: str, tmp_path: Path, known
     assert [o.usage for o in read(tmp_path, known, "a.sh", text).references] == ["detection"]
 
 
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("[[ -d {me}/x ]] || exit 1\n", ["use needed"]),
+        ("[ -d {me}/x ] || {{ echo no; exit 1; }}\n", ["use needed"]),
+        ("if [[ ! -f {me}/x ]]; then echo no >&2; exit 1; fi\n", ["use needed"]),
+        ("test -e $HOME/x || exit 2\n", ["use needed"]),
+        ("if ! [ -d ~/x ]; then exit 1; fi\n", ["use needed"]),
+        ("[[ -d {me}/x ]] || echo no\n", ["detection optional"]),
+        ('if [ "$(hostname)" = thor ]; then [[ -d {me}/x ]] || exit 1; fi\n', ["detection needed"]),
+        ("if [ -d ~/x ]; then source ~/x/activate; fi\n", ["detection optional", "use optional"]),
+        ("[ -f ~/x ] && . ~/x\n", ["detection optional", "use optional"]),
+    ],
+)
+def test_a_test_that_ends_the_script_needs_the_path(text: str, said: list[str], tmp_path: Path, known: PathMap) -> None:
+    found = read(tmp_path, known, "a.sh", text.format(me=tmp_path / "me")).references
+    assert [f"{o.usage} {o.need}" for o in found] == said
+
+
 def test_a_variable_below_the_home_is_no_machine_s_name(tmp_path: Path, known: PathMap) -> None:
     text = 'X="$HOME/ai"\nif [ -d "$X" ]; then cd /home/sprout/x/y; fi\n'
     assert "use" in [o.usage for o in read(tmp_path, known, "a.sh", text).references if o.text == "/home/sprout/x/y"]
