@@ -149,7 +149,7 @@ def _missing(model: Model) -> Finding:
     empty = is_empty(location.existing)  # as a mount point is whose server has gone, and any directory may be
     perhaps = f"If a disk or a server is usually mounted at {printable(str(location.existing))}, mount it. "
     fix = Fix(
-        summary=f"{perhaps if empty else ''}{what_now}, or bring the model here."
+        summary=f"{f'{perhaps}Otherwise c{what_now[1:]}' if empty else what_now}, or bring the model here."
         f"{where_it_may_be(evidence['candidates'])}",
         commands=copy_commands(near) or (f"ls -l {shell_quote(location.existing)}",),
     )

@@ -187,7 +187,7 @@ class ShellNeeds:
         program = texts[first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
         option = re.match(r"(--?[\w-]+)=", texts[position])
-        if position == first or program in _ENTERING:
+        if position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
             found.add(command.need)
         elif program in _CREATING:
             found.add("created")
@@ -242,6 +242,16 @@ class ShellNeeds:
             )
         ended = parent.type == "if_statement" and negated and any(map(_ends, parent.children))
         return {"needed"} if ended else {"optional"}
+
+
+def _is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
+    """Return whether a word is what a launcher starts or a server loads."""
+    if program in ("torchrun", "accelerate", "deepspeed"):
+        return position == next((i for i in arguments if texts[i].endswith(".py")), None)
+    if program.startswith("llama-"):
+        return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
+    verbs = {"vllm": "serve", "conda": "activate", "mamba": "activate", "micromamba": "activate"}
+    return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
 
 
 def is_home_in_test(node: Node) -> bool:
