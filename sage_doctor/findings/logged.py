@@ -133,8 +133,8 @@ DECLARATIONS = declare(
         code="unit-gave-up",
         severity="error",
         title="systemd has given up restarting the service",
-        cause="The service ended so often within a few seconds that systemd starts it no more, not even once its cause "
-        "is gone. That cause is in the log of the first start.",
+        cause="The service ended so often within a few seconds that systemd no longer starts it, not even once its "
+        "cause is gone. That cause is in the log of the first start.",
         remediation="`journalctl -u UNIT -b` shows the first failure. Repair that, then `systemctl reset-failed "
         "UNIT` and "
         "`systemctl start UNIT`. RestartSec= gives a slow start more time.",
@@ -191,7 +191,7 @@ DECLARATIONS = declare(
     Declaration(
         code="json-invalid",
         severity="error",
-        title="A text that should be JSON is none",
+        title="A text that should be JSON is not valid JSON",
         cause="It is empty, cut off, or something else: a file that a full disk or a killed process left behind, or a "
         "server's answer that is an error page. Which it is, the lines above this one tell.",
         remediation="If a file is read there, restore it; `sage-doctor check` finds broken files of models. If it is a "
