@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.findings.restore import bring_back
+from sage_doctor.findings.volumes import read_failed
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
@@ -67,6 +68,10 @@ def check_hashes(model: Model) -> Iterator[Finding]:
     wrong = []
     for name, expected in known.items():
         actual = hashes[(Path(model.path / name), expected.algorithm)]
+        failure = read_failed(model.host, model.path / name, actual) if isinstance(actual, UnreadableFile) else None
+        if failure is not None:
+            yield failure
+            return
         if isinstance(actual, UnreadableFile) or actual != expected.hex:
             wrong.append((name, expected, actual))
     if wrong:
@@ -150,7 +155,14 @@ def check_numbers(model: Model) -> Iterator[Finding]:
         raise NotApplicable("there are no safetensors to read")
     for name, header in files:
         places = {t.name: (t.dtype, t.shape, t.start, t.end) for t in header.tensors.values()}
-        results = [r for r in scan(model.path / name, places) if r.elements]  # in the order of the file
+        try:
+            results = [r for r in scan(model.path / name, places) if r.elements]  # in the order of the file
+        except UnreadableFile as error:
+            failure = read_failed(model.host, model.path / name, error)
+            if failure is None:
+                raise
+            yield failure
+            return
         nonfinite += [(name, r) for r in results if r.nonfinite]
         blank += [(name, r) for r in _cut_tail(results)]
     if nonfinite:

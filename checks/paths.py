@@ -146,13 +146,17 @@ def _missing(model: Model) -> Finding:
                 commands=copy_commands(near),
             ),
         )
+    empty = is_empty(location.existing)  # as a mount point is whose server has gone, and any directory may be
+    perhaps = f"If a disk or a server is usually mounted at {printable(str(location.existing))}, mount it. "
     fix = Fix(
-        summary=f"{what_now}, or bring the model here.{where_it_may_be(evidence['candidates'])}",
+        summary=f"{f'{perhaps}Otherwise c{what_now[1:]}' if empty else what_now}, or bring the model here."
+        f"{where_it_may_be(evidence['candidates'])}",
         commands=copy_commands(near) or (f"ls -l {shell_quote(location.existing)}",),
     )
     return finding(
         "path-missing",
-        f"{shown} does not exist; the deepest existing parent is {printable(str(location.existing))}",
+        f"{shown} does not exist; the deepest existing parent is {printable(str(location.existing))}"
+        + (", which is empty" if empty else ""),
         evidence=evidence,
         fix=_merged_anew(model) if _can_be_merged(model) else fix,
     )

@@ -36,7 +36,8 @@ def check_runners(host: Host) -> Iterator[Finding]:
                     commands=(f"git -C {shell_quote(manifest.directory)} status --short",),
                 ),
             )
-    from sage_doctor.findings.scripts import form_findings, missing_finding, unverified
+    from sage_doctor.findings.reach import lost_paths
+    from sage_doctor.findings.scripts import form_findings, unverified
     from sage_doctor.paths.scan import scan
 
     found = scan(host, lint=False)
@@ -44,7 +45,7 @@ def check_runners(host: Host) -> Iterator[Finding]:
         yield from form_findings(seen, host.environ, found.started)
         yield from unverified(seen)
         yield from _paths(seen, host)
-        yield from missing_finding(seen)
+        yield from lost_paths(seen, host)
 
 
 @check("integrity")

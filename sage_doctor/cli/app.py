@@ -48,6 +48,8 @@ COMMANDS = (
     "history calibrate",
     "demo",
 )
+# Those that only look. What changes the disk is not left behind halfway; `check` and `gate` keep their own time.
+BOUNDED = frozenset({"list", "where", "env", "paths"})
 # The old spellings, which work in 0.1 only.
 RENAMED = {"accept": "history accept", "calibrate": "history calibrate"}
 PREFIX = "SAGE_DOCTOR_"
@@ -137,7 +139,12 @@ def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
         options.targets += rest  # argparse ends a list of words at the first option
     options.started = started
     try:
-        return command(options.command).run(options)
+        chosen = command(options.command)
+        if options.command not in BOUNDED:
+            return chosen.run(options)
+        from sage_doctor.cli.bounded_command import run_in_time  # noqa: PLC0415 - few commands need it
+
+        return run_in_time(lambda: chosen.run(options))
     except UsageError as error:
         near = _nearest_command(first) if not named else None
         if near is None or not str(error).startswith("no model, role or directory named"):

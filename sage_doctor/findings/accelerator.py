@@ -44,7 +44,7 @@ DECLARATIONS = declare(
             *(r"Failed to infer device type", r"No devices were found$", r"No GPU found\. A GPU is needed"),
             *(r"No GPU or XPU found\. A GPU or XPU is needed", r"GPU is required to (run|quantize)"),
             r"with a model not initialized on GPU and with no GPU available",
-            r"CUDA error: invalid device ordinal",
+            *(r"CUDA error: invalid device ordinal", r"NvRmMemInitNvmap failed with No such file or directory"),
             r"Unable to determine the device handle for GPU\S{0,40}: ",
             r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]",
             *(r"nvidia-container-cli: initialization error", r"Current node has no \w{1,12} available"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import grp
 import os
 import pwd
 import re
@@ -108,14 +109,16 @@ def refused(host: Host, path: Path, obstacle: Obstacle, *, tree: Path) -> Findin
     evidence |= {"mode": f"{obstacle.mode:04o}", "owner": obstacle.uid, "group": obstacle.gid}
     owner = printable(f"{user_name(obstacle.uid)} (user {obstacle.uid})")
     place = "it " if at == str(path) else f"{printable(at)} "
-    gives = f"{place}belongs to {owner}, with mode {obstacle.mode:04o}"
+    listed = " and an access list, as `getfacl` shows" if obstacle.has_list else ""
+    gives = f"{place}belongs to {owner}, with mode {obstacle.mode:04o}{listed}"
     return finding("path-unreadable", f"{said}: {gives}", evidence=evidence, fix=_grant(host, obstacle, tree, what))
 
 
 def _grant(host: Host, obstacle: Obstacle, tree: Path, what: str) -> Fix:
     uid, gids = os.geteuid(), frozenset({os.getegid(), *os.getgroups()})
     at, below = obstacle.path, Path(os.path.realpath(tree))
-    if obstacle.bits_allow(uid, gids) or uid == 0:
+    by_list = obstacle.has_list and uid not in {obstacle.uid, 0}
+    if (obstacle.bits_allow(uid, gids) and not by_list) or uid == 0:
         return _other_guard(host, at)
     whole = is_below(str(at), str(below))  # the obstacle is the tree's own, not a directory on the way to it
     deep, place = ("-R ", below) if whole and below.is_dir() else ("", at)
@@ -133,17 +136,25 @@ def _grant(host: Host, obstacle: Obstacle, tree: Path, what: str) -> Fix:
             commands=(f"sudo chown -R {shell_quote(user_name(uid))}: {shell_quote(own)}",),
         )
     on_the_way = [p for p in (*reversed(below.parents), below) if is_below(str(p), str(at))] if not whole else []
-    if whole and obstacle.gid in gids:
+    group = _group_of_next_login(obstacle, uid, gids)
+    if group:
+        return Fix(
+            summary=f"Its group {group} may read it, and you are a member of that since you logged in last: log in "
+            "again, and start again what was running before (tmux, a user's services).",
+            commands=("id", f"newgrp {shell_quote(group)}"),
+        )
+    if whole and obstacle.gid in gids and not by_list:
         return Fix(
             summary="You are in its group: let the group read it.",
             commands=(f"sudo chmod {deep}g+rX {shell_quote(place)}",),
         )
-    if shutil.which("setfacl"):
+    if by_list or shutil.which("setfacl"):
         user = shell_quote(f"u:{user_name(uid)}:rX")
         enter = shell_quote(f"u:{user_name(uid)}:x")
         ways = tuple(f"sudo setfacl -m {enter} {shell_quote(p)}" for p in on_the_way[:-1])
         last = f"sudo setfacl -R -m {user} {shell_quote(below)}"
-        return Fix(summary="Let this user, and no other one, read it.", commands=(*ways, last))
+        why = "The access list keeps this user out: give it an entry that lets it read." if by_list else ""
+        return Fix(summary=why or "Let this user, and no other one, read it.", commands=(*ways, last))
     ways = tuple(f"sudo chmod o+x {shell_quote(p)}" for p in on_the_way[:-1])
     last = f"sudo chmod -R o+rX {shell_quote(below)}"
     return Fix(
@@ -151,6 +162,18 @@ def _grant(host: Host, obstacle: Obstacle, tree: Path, what: str) -> Fix:
         "this user alone).",
         commands=(*ways, last),
     )
+
+
+def _group_of_next_login(obstacle: Obstacle, uid: int, gids: frozenset[int]) -> str:
+    """Return the name of the group that lets this user in once a session begins anew, empty where none does."""
+    if obstacle.gid is None or obstacle.gid in gids or not obstacle.bits_allow(-1, frozenset({obstacle.gid})):
+        return ""
+    try:
+        user = pwd.getpwuid(uid)
+        members = os.getgrouplist(user.pw_name, user.pw_gid)
+        return grp.getgrgid(obstacle.gid).gr_name if obstacle.gid in members else ""
+    except (KeyError, OSError):
+        return ""
 
 
 def _other_guard(host: Host, at: Path) -> Fix:

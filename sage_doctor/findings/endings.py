@@ -24,7 +24,13 @@ DECLARATIONS = declare(
         cause="The process did not crash: a limit, a service manager, a memory daemon or a person ended it.",
         remediation="Find out what ended it, and raise its limit or let it alone. The model and the packages need no "
         "repair.",
-        shows=(r"CPU time limit exceeded",),
+        shows=(
+            r"CPU time limit exceeded",
+            r"start operation timed out\. Terminating",
+            r"Watchdog timeout \(limit \S{1,20}\)!",
+            r"process was signaled to shutdown with signal (9|15)\b",
+        ),
+        may_show=(r"Main process exited, code=killed, status=(9/KILL|15/TERM)",),
     ),
     Declaration(
         code="library-unloadable",
@@ -51,6 +57,7 @@ DECLARATIONS = declare(
             r"Could not load bitsandbytes native library: ",
             r"Could not find the bitsandbytes CUDA binary at",
             r"Configured CUDA binary not found at ",
+            r"'NoneType' object has no attribute 'c\w{1,40}_(managed_ptr|fp16|fp32|bf16\w{0,10})'",
             r"Forgot to compile the bitsandbytes library\?",
             r"cuDNN version incompatibility: PyTorch was compiled",
             r"ld: cannot find -l\w{1,40}",

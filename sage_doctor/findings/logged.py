@@ -51,6 +51,7 @@ DECLARATIONS = declare(
             r"The model type '?\w{1,60}'? does not support float16",
             r"is not supported for quantization method \w{1,40}\. Supported dtypes",
             r"Cannot load safetensors of unknown dtype",
+            r"Cannot convert a MPS Tensor to float64 dtype",
             r"Flash Attention (2|2\.0|3) only supports torch\.float16 and torch\.bfloat16 dtypes",
         ),
     ),
@@ -92,6 +93,110 @@ DECLARATIONS = declare(
             r"is not a valid git identifier \(branch name, tag name or commit id\)",
             r"Invalid (username or password|user token)\.",
         ),
+    ),
+    Declaration(
+        code="hub-unavailable",
+        severity="error",
+        title="The hub does not serve requests for now",
+        cause="The Hugging Face hub limits how often an address or a token may ask, or has a fault of its own. "
+        "Nothing is "
+        "wrong with the model or this machine.",
+        remediation="Wait, then try again. A token (`hf auth login`) allows more requests, and fewer workers make "
+        "fewer. "
+        "Once the model is in the cache, HF_HUB_OFFLINE=1 asks the hub nothing.",
+        shows=(
+            r"429 Client Error: .{0,60}? for url: https?://\S{0,60}(huggingface|hf)\.co",
+            r"429 Too Many Requests(: you have reached your '| for url: https?://\S{0,60}(huggingface|hf)\.co)",
+            r"\b5\d\d Server Error: .{0,60}? for url: https?://\S{0,60}(huggingface|hf)\.co",
+        ),
+    ),
+    Declaration(
+        code="unit-refused",
+        severity="error",
+        title="systemd cannot start the service as its unit says",
+        cause="A user, a group, a directory or a right that the unit names does not exist here, or a line of it is "
+        "wrong. "
+        "Nothing of the session has run yet.",
+        remediation="`systemd-analyze verify UNIT` names wrong lines, `journalctl -u UNIT -b` the failed step. Correct "
+        "it (User=, Group=, ReadWritePaths=, …), then `systemctl daemon-reload`.",
+        shows=(
+            r"Failed to determine user credentials",
+            r"Failed at step (USER|GROUP|NAMESPACE|CAPABILITIES|CGROUP|STATE_DIRECTORY|RUNTIME_DIRECTORY) spawning",
+            r"Failed to set up mount namespacing",
+            r"Main process exited, code=exited, status=(216/GROUP|217/USER|218/\w{1,20}|226/NAMESPACE|238/\w{1,20})",
+            r"\(code=exited, status=(216/GROUP|217/USER|218/CAPABILITIES|226/NAMESPACE|238/\w{1,20})\)",
+            r"Unit \S{1,120} has a bad unit file setting",
+            r"Service has no ExecStart=, ",
+        ),
+    ),
+    Declaration(
+        code="unit-gave-up",
+        severity="error",
+        title="systemd has given up restarting the service",
+        cause="The service ended so often within a few seconds that systemd no longer starts it, not even once its "
+        "cause is gone. That cause is in the log of the first start.",
+        remediation="`journalctl -u UNIT -b` shows the first failure. Repair that, then `systemctl reset-failed "
+        "UNIT` and "
+        "`systemctl start UNIT`. RestartSec= gives a slow start more time.",
+        may_show=(r"Start request repeated too quickly", r"Failed with result 'start-limit-hit'"),
+    ),
+    Declaration(
+        code="kernel-too-large",
+        severity="error",
+        title="A compiled kernel needs more than this GPU has",
+        cause="Triton compiled a kernel whose blocks take more shared memory or registers than this GPU offers: it was "
+        "written for a larger one.",
+        remediation="Upgrade the package that the traceback names, or let it use another attention backend. It is not "
+        "about the memory for weights: a smaller model does not help.",
+        shows=(r"out of resources?: (shared memory|registers|threads|tensor memory), Required: ",),
+    ),
+    Declaration(
+        code="operator-unsupported",
+        severity="error",
+        title="The device lacks an operation that the model uses",
+        cause="torch has not implemented it for this kind of device (Apple's MPS, mostly), or not in the version of "
+        "torch "
+        "or macOS that is installed.",
+        remediation="Set PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU does it; or upgrade torch "
+        "and macOS; or load the model on the CPU.",
+        shows=(
+            r"The operator '\S{1,120}' is not currently (implemented|supported) (for|on) the \w{1,20} (device|backend)",
+            r"Could not run '\w{1,40}::\S{1,120}' with arguments from the '\w{1,20}' backend",
+            r"MPS does not support \w{1,60} op with \w{1,10} input",
+        ),
+    ),
+    Declaration(
+        code="messages-refused",
+        severity="error",
+        title="The chat template refuses the messages",
+        cause="The templates of some models allow only user and assistant in turn, and some no system message; the "
+        "session sends another order.",
+        remediation="Merge neighbouring messages of one role, and put the system's text into the first message of the "
+        "user. Files and machine need no repair.",
+        shows=(
+            r"Conversation roles must alternate user",
+            r"System role not supported",
+            r"Only user(, system|, assistant| and assistant).{0,60}? roles are supported",
+        ),
+    ),
+    Declaration(
+        code="padding-token-missing",
+        severity="error",
+        title="The tokenizer has no token to pad with",
+        cause="The session tokenises several texts at once, and this tokenizer declares no padding token, as those of "
+        "many base models.",
+        remediation="Set `tokenizer.pad_token = tokenizer.eos_token` before, or tokenise one text at a time.",
+        shows=(r"Asking to pad but the tokenizer does not have a padding token",),
+    ),
+    Declaration(
+        code="json-invalid",
+        severity="error",
+        title="A text that should be JSON is not valid JSON",
+        cause="It is empty, cut off, or something else: a file that a full disk or a killed process left behind, or a "
+        "server's answer that is an error page. Which it is, the lines above this one tell.",
+        remediation="If a file is read there, restore it; `sage-doctor check` finds broken files of models. If it is a "
+        "server's answer, print its status and text.",
+        may_show=(r"JSONDecodeError: (Expecting|Extra data|Unterminated string|Invalid (control|\\escape))",),
     ),
     Declaration(
         code="network-unreachable",
@@ -150,6 +255,7 @@ DECLARATIONS = declare(
             r"EADDRINUSE.{0,40}?: address already in use",
             r"listen tcp \S{1,60}: bind: address already in use",
             r"bind\(\): Address already in use",
+            r"zmq\.error\.ZMQError: Address already in use",
             r"couldn't bind (to )?(HTTP )?server socket",
             r"error while attempting to bind on address \(",
         ),

@@ -39,6 +39,7 @@ DECLARATIONS = declare(
             r"cannot meet free memory target",
             r"failed to fit params to free device memory",
             r"unable to mmap \d{1,20} bytes from file",
+            r"llama runner exited, you may not have enough available memory",
         ),
     ),
     Declaration(

@@ -17,10 +17,10 @@ _MOST_BEFORE = 2_000
 # How lines of documents, comments, replies and listings begin. A shell that is a login shell calls itself `-bash`.
 _MARKED = re.compile(rb"(#|//|/\*|\*\s|[->|]\s|\d{1,3}[.)]\s|\.\.\s|\+|<!--)")
 # `grep -n`: file, number and text without a blank between them, and any line of source code except the warning that
-# Python gives there. A file that is itself a log is what it says.
+# Python gives there. A file that is itself a log is what it says; file, line and column are a compiler's.
 _GREP = re.compile(
     rb"(?:[\w@.+~-]{0,80}[:/]){0,30}[\w@.+~-]{1,120}\."
-    rb"(?:(?!log\b|out\b|err\b|txt\b)\w{1,8}[:-]\d{1,7}[:-](?=\S)"
+    rb"(?:(?!log\b|out\b|err\b|txt\b)\w{1,8}[:-]\d{1,7}[:-](?!\d{1,6}: )(?=\S)"
     rb"|(?:py|md|rst|go|rs|sh|js|ts|toml|json|ya?ml|html|ipynb)[:-]\d{1,7}[:-](?! \w{0,60}Warning: ))"
 )
 # The value of a field whose name says that it is a message, and an exception as Python shows it in a list or a log.

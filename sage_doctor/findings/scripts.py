@@ -174,42 +174,6 @@ def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> 
         yield _here_only(seen, plan_edits(seen, world))
 
 
-def missing_finding(seen: ScannedFile) -> Iterator[Finding]:
-    """Yield that a runner needs what is not on this machine."""
-    lost = seen.missing_paths
-    if not lost or not seen.roles:
-        return
-    first, _ = next(((r, c) for r, c in lost if r.usage == "use" and r.need == "needed"), lost[0])
-    sure = first.usage == "use" and first.need == "needed" and not _doubtful(seen)
-    more = f" ({len(lost)} such paths)" if len(lost) > 1 else ""
-    place = seen.elsewhere.get(first.text)
-    lies = f"; here it is {printable(str(place), limit=300)}" if place is not None else ""
-    kind = "the default path " if first.usage == "fallback" else ""
-    yield finding(
-        "runner-path-missing",
-        f"line {first.line}: {kind}{printable(first.text, limit=300)} does not exist on this machine{more}{lies}",
-        subject=seen.subject,
-        severity="error" if sure else "warning",
-        evidence={
-            "file": str(seen.script.path),
-            "count": len(lost),
-            "lines": [r.line for r, _ in lost[:_SHOWN]],
-            "paths": [
-                {"line": r.line, "path": r.text, **({"here": str(p)} if (p := seen.elsewhere.get(r.text)) else {})}
-                for r, _ in lost[:_SHOWN]
-            ],
-            "path": first.text,
-            "candidates": [{"path": str(place), "why": "the same trailing path"}] if place is not None else [],
-        },
-        fix=Fix(
-            summary=f"Write the path that is right now: {printable(str(place), limit=300)}."
-            if place is not None
-            else "Write the path that is right now, or bring the files there.",
-            commands=(f"sage-doctor paths {shell_quote(seen.script.path)}",),
-        ),
-    )
-
-
 def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     first, placed = next(((o, p) for o, p in seen.broken_paths if o.usage == "use"), seen.broken_paths[0])
     sure = bool(seen.roles) and first.usage == "use" and not _doubtful(seen)

@@ -131,6 +131,8 @@ DECLARATIONS = declare(
             r"model runner has unexpectedly stopped",
             r"EngineCore encountered (an issue|a fatal error)",
             r"Engine core initialization failed",
+            r"ShardCannotStart",
+            r"unable to load model",
             r"EngineCore failed to start",
             r"Engine core proc .{1,60}? died unexpectedly",
             r"Worker proc .{1,60}? died unexpectedly",

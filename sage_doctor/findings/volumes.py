@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix
+from sage_doctor.system.access import REFUSED, Obstacle
 from sage_doctor.system.mounts import FSTAB, DeclaredMount, Mount, is_below
 from sage_doctor.system.path_info import inspect_path, real_path
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.subjects.host import Host
-    from sage_doctor.system.access import Obstacle
 
 TITLE = "Disks and mounts"
 DECLARATIONS = declare(
@@ -92,14 +92,15 @@ def not_mounted(host: Host, path: Path) -> Finding | None:
     """
     plain = os.path.abspath(path)
     for place in dict.fromkeys((plain, real_path(path))):
-        found = _declared(host, place) or _drive(host, place)
+        found = lacking_volume(host, place) or _drive(host, place)
         if found is not None:
             return found
     # Of a link to such a place the link itself is told, with where it leads.
     return _external(host, plain)
 
 
-def _declared(host: Host, path: str) -> Finding | None:
+def lacking_volume(host: Host, path: str) -> Finding | None:
+    """Return the finding for a path on a volume that a table or unit names and that is not mounted, or None."""
     table = host.mounts
     lacking = table.lacking(path)
     if not lacking:
@@ -224,6 +225,17 @@ def failed(host: Host, path: Path, obstacle: Obstacle) -> Finding:
         evidence=evidence,
         fix=_failed_fix(host, obstacle.number, over),
     )
+
+
+def read_failed(host: Host, path: Path, error: OSError) -> Finding | None:
+    """Return the finding for a file that opens and then cannot be read: the file system failed, not the file.
+
+    None for an error that says nothing of the file system, such as a refusal.
+    """
+    number = error.errno or getattr(error.__cause__, "errno", None)
+    if number is None or number in REFUSED or number in (errno.ENOENT, errno.ENOTDIR):
+        return None
+    return failed(host, path, Obstacle(path=path, number=number, wanted="read"))
 
 
 def _failed_fix(host: Host, number: int, over: Mount | None) -> Fix:

@@ -10,6 +10,7 @@ from typing import Final
 from sage_doctor.history.snapshot import UNKNOWN, ModelState, Snapshot
 from sage_doctor.report import MACHINE, Change
 from sage_doctor.system.fingerprint import Fingerprint
+from sage_doctor.system.mounts import read_mounts
 from sage_doctor.text import format_bytes
 
 MOST_FILES: Final = 20  # of one model that are named one by one
@@ -83,7 +84,9 @@ def _model(name: str, before: ModelState | None, after: ModelState | None) -> It
     if before.path != after.path:
         yield _changed("path", before.path, after.path, name)
     if before.found != after.found:
-        yield _changed("directory", before.path if before.found else None, after.path if after.found else None, name)
+        lacking = not after.found and read_mounts().lacking(after.path)
+        now = after.path if after.found else "its disk is not mounted" if lacking else None
+        yield _changed("directory", before.path if before.found else None, now, name)
     elif before.files != after.files:
         yield from _files(name, before, after)
     for key in sorted({*before.budget, *after.budget}):

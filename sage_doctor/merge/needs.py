@@ -49,15 +49,18 @@ def require_resources(needs: ResourceEstimate, target: Path) -> None:
             "machine) beside this one.",
         )
     parent = target.parent
+    state = os.statvfs(parent)
+    if state.f_flag & getattr(os, "ST_RDONLY", 1):
+        raise refused(
+            f"{printable(str(parent))} is on a read-only file system",
+            "Choose another --out, or see with `dmesg` whether an error of the disk made it read-only.",
+        )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise refused(
             f"{printable(str(parent))} cannot be written to",
             "Choose another --out, or correct the permissions of that directory.",
         )
-    state = os.statvfs(parent)
     free = state.f_bavail * state.f_frsize
-    if state.f_flag & getattr(os, "ST_RDONLY", 1):
-        raise refused(f"{printable(str(parent))} is on a read-only file system", "Choose another --out.")
     if free < needs.disk_bytes:
         raise refused(
             f"{printable(str(parent))} has {format_bytes(free)} free, the merge needs {format_bytes(needs.disk_bytes)} "

@@ -80,10 +80,8 @@ def _unlockable(path: Path, reason: str) -> DoctorError:
 
 
 def _unwritable(parent: Path, reason: str) -> DoctorError:
-    return refused(
-        f"{printable(str(parent))} cannot be written to: {reason}",
-        "Choose another --out, or correct the permissions of that directory.",
-    )
+    permissions = ", or correct the permissions of that directory" if "ermission" in reason else ""
+    return refused(f"{printable(str(parent))} cannot be written to: {reason}", f"Choose another --out{permissions}.")
 
 
 def new_staging_dir(target: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import http.client
 import json
@@ -77,13 +78,14 @@ class Reply:
         return plain
 
     def body(self) -> str:
-        """Return the body as text. Raises `ServiceError`."""
-        return b"".join(self.chunks()).decode("utf-8", "replace")
+        """Return the body as text, without the byte-order mark that clients pass over too. Raises `ServiceError`."""
+        return b"".join(self.chunks()).decode("utf-8-sig", "replace")
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the body, without their ends. Raises `ServiceError`."""
         rest = b""
-        for chunk in self.chunks():
+        for number, chunk in enumerate(self.chunks()):
+            chunk = chunk.removeprefix(codecs.BOM_UTF8) if number == 0 else chunk  # noqa: PLW2901
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 yield line.decode("utf-8", "replace").rstrip("\r")

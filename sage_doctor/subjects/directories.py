@@ -24,6 +24,7 @@ from sage_doctor.text import printable, shell_quote
 
 _MERGED = re.compile(r"(?:^|[^a-z])merged?(?:[^a-z]|$)", re.IGNORECASE)
 MOST_TO_REPAIR = 200
+MOST_TO_EXAMINE = 500
 
 
 def refuse_crowds(targets: Sequence[str], *, manifest: object, cwd: Path, environ: Mapping[str, str]) -> None:
@@ -56,13 +57,15 @@ def target_path(target: str, host_home: Path, cwd: Path) -> Path:
     return Path(os.path.realpath(path) if ".." in path.parts else os.path.abspath(path))
 
 
-def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
-    """Return the model directories at or below the targets, named by their path below the target.
+def from_directories(targets: Iterable[str], host: Host) -> tuple[list[Model], str]:
+    """Return the model directories at or below the targets, named by their path below the target, and what was cut.
 
-    With more than one target the names start with it, so that no two are alike.
+    With more than one target the names start with it, so that no two are alike. The text is empty where all that is
+    there was found.
     """
     targets = list(targets)
     models: dict[str, Model] = {}
+    cut = ""
     for target in targets:
         root = target_path(target, host.home, host.cwd)
         node = inspect_path(root)
@@ -76,11 +79,18 @@ def from_directories(targets: Iterable[str], host: Host) -> list[Model]:
                 raise UsageError(f"there is nothing at {shell_quote(target)}{hint}")
             hint = f"; did you mean {shell_quote(near[0].name)}?" if near else ""
             raise UsageError(f"no model, role or directory named {shell_quote(target)}{hint}")
-        for relative, path in _named(root, found_directory=node.kind == "directory"):
+        named = _named(root, found_directory=node.kind == "directory")
+        if len(models) + len(named) > MOST_TO_EXAMINE:
+            cut = (
+                f"there are more than {MOST_TO_EXAMINE:,} model directories at and below {printable(target)}, and the "
+                "others were not examined: name the directories that matter"
+            )
+            named = named[: max(0, MOST_TO_EXAMINE - len(models))]
+        for relative, path in named:
             name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
             required = relative == "." or not _merely_lies_there(path)
             models[name] = _model_at(path, name, host, models, required=required)
-    return list(models.values())
+    return list(models.values()), cut
 
 
 def _model_at(path: Path, name: str, host: Host, models: Mapping[str, Model], *, required: bool) -> Model:
@@ -104,7 +114,8 @@ def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
     tree = read_tree(root)
     if not found_directory or tree.problem or (is_model_directory(tree) and not names_modules(tree)):
         return [(".", root)]
-    return [(os.path.relpath(path, root), path) for path in find_model_directories(root)]
+    found = islice(find_model_directories(root), MOST_TO_EXAMINE + 1)
+    return [(os.path.relpath(path, root), path) for path in found]
 
 
 def _merely_lies_there(path: Path) -> bool:

@@ -72,6 +72,7 @@ class Selection:
     load_targets: frozenset[str]
     roles: tuple[str, ...] = ()
     services: tuple[Service, ...] = ()
+    cut: str = ""  # what of the directories that were asked for is not among the models
 
     @property
     def subjects(self) -> tuple[Service | Model, ...]:
@@ -132,9 +133,8 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, history_enabled=request.history)
         return _from_manifest(request, host, manifest)
     targets = request.targets or (".",)
-    root = target_path(targets[0], home, cwd)
-    host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=root)
-    models = from_directories(targets, host)
+    host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=target_path(targets[0], home, cwd))
+    models, cut = from_directories(targets, host)
     if not models:
         where = ", ".join(printable(t) for t in targets)
         hint = (
@@ -152,6 +152,7 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         models=ordered,
         level=request.level or "static",
         load_targets=frozenset(m.name for m in ordered),
+        cut=cut,
     )
 
 
@@ -177,14 +178,12 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     needed = manifest.required() if not request.targets else asked
     models, built_on = declared(manifest, host, needed)
     chosen = list(models.values()) if not request.targets else [models[n] for n in sorted(asked | built_on)]
-    directories = [t for t in request.targets if _is_directory_target(t, manifest)]
-    if directories:
-        extra = from_directories(directories, host)
-        for model in extra:
-            if model.name in models or model.name in manifest.services:  # ./NAME beside the manifest's NAME
-                model.name = os.path.join(".", model.name)
-        chosen += extra
-        asked |= {m.name for m in extra}
+    extra, cut = from_directories([t for t in request.targets if _is_directory_target(t, manifest)], host)
+    for model in extra:
+        if model.name in models or model.name in manifest.services:  # ./NAME beside the manifest's NAME
+            model.name = os.path.join(".", model.name)
+    chosen += extra
+    asked |= {m.name for m in extra}
     explicit = asked if request.targets else _named_by_roles(manifest)
     services = choose_services(manifest, host, asked_services if request.targets else None, chosen, explicit)
     subjects = bool(chosen or services) if request.targets else bool(needed or any(s.named for s in services))
@@ -196,6 +195,7 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
         load_targets=frozenset(explicit) | {s.name for s in services if s.named or s.stands_in_for},
         roles=manifest.needed_roles(),
         services=services,
+        cut=cut,
     )
 
 

@@ -231,6 +231,11 @@ def _report(
 ) -> Report:
     ordered = sorted(outcomes, key=lambda o: (o.order, o.result.subject, o.result.id))
     checks = tuple(o.result for o in ordered)
+    if selection.cut:
+        cut = CheckResult(
+            id="scan", subject=MACHINE, level=selection.level, status="error", duration_s=0.0, reason=selection.cut
+        )
+        checks = (*checks, cut)
     found = [f for o in ordered for f in o.findings]
     found.sort(key=lambda f: SEVERITIES.index(f.severity))  # stable: within one severity, causes stay first
     verdict, exit_code = conclude(checks, found, fail_on)

@@ -23,6 +23,7 @@ class Obstacle:
     """Where reading a path ends, and the error. `mode`, `uid` and `gid` are None where even they cannot be asked.
 
     `wanted`: a file is read, a directory on the way is searched, and the directory itself is listed and searched.
+    `has_list` is whether an access list (setfacl) says more than the mode does.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class Obstacle:
     mode: int | None = None
     uid: int | None = None
     gid: int | None = None
+    has_list: bool = False
 
     @property
     def is_refusal(self) -> bool:
@@ -95,8 +97,23 @@ def _refused(path: Path, error: OSError, wanted: Wanted) -> Obstacle:
         status = os.stat(path)
     except OSError:
         return _failed(path, error, wanted)
-    mode = stat.S_IMODE(status.st_mode)
-    return Obstacle(path=path, number=error.errno or 0, wanted=wanted, mode=mode, uid=status.st_uid, gid=status.st_gid)
+    return Obstacle(
+        path=path,
+        number=error.errno or 0,
+        wanted=wanted,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        has_list=_has_list(path),
+    )
+
+
+def _has_list(path: Path) -> bool:
+    """Return whether a path has an access list; False where that cannot be asked."""
+    try:
+        return bool(os.getxattr(path, "system.posix_acl_access"))
+    except (OSError, AttributeError):  # none, not on this file system, or no Linux
+        return False
 
 
 def _failed(path: Path, error: OSError, wanted: Wanted) -> Obstacle:

@@ -1,5 +1,6 @@
 """Contents of the weight files."""
 
+import errno
 import hashlib
 import math
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sage_doctor.system.path_info import UnreadableFile
 from tests.model_directories import (
     ADAPTER,
     LORA,
@@ -186,3 +188,15 @@ def never_saved(bench: Bench) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)
+
+
+def test_a_bad_sector_is_the_file_system_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scan(*_: object) -> None:
+        raise UnreadableFile("input/output error") from OSError(errno.EIO, "")
+
+    monkeypatch.setattr("sage_doctor.readers.tensor_scan.scan", scan)
+    bench = Bench(root=tmp_path)
+    write_full(bench.here)
+    (found,) = bench.run("check_numbers").findings
+    assert found.code == "filesystem-failed"
+    assert "model.safetensors cannot be read: input/output error" in found.message

@@ -170,3 +170,12 @@ def test_a_similar_name_is_offered(tmp_path: Path) -> None:
     (found,) = bench.run("check_path").findings
     assert str(tmp_path / "models" / "Qwen") in [c["path"] for c in found.evidence["candidates"]]
     assert found.fix.commands == (f"sage-doctor check {tmp_path}/models/Qwen",)
+
+
+def test_an_empty_directory_where_a_path_ends_may_be_a_mount_point(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    bench = Bench(root=tmp_path)
+    bench.manifest('[models.m]\nkind = "full"\npath = "disk/m"\n', "m")
+    (found,) = bench.run("check_path").findings
+    assert found.message.endswith(f"the deepest existing parent is {tmp_path}/disk, which is empty")
+    assert "mount it. Otherwise correct the path in the manifest" in found.fix.summary

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,7 @@ def test_the_printed_command_lets_the_user_in(
     tmp_path: Path, closed: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _name: None)  # setfacl is not on every machine
-    for part in (tmp_path, *tmp_path.parents):
-        if part != Path("/"):
-            part.chmod(part.stat().st_mode | 0o011)
+    _let_pass(tmp_path)
     model = write_full(tmp_path / "share" / "m")
     who, _, name = closed.rpartition(" ")
     file = model / name
@@ -99,6 +98,38 @@ def test_the_printed_command_lets_the_user_in(
         if not line.startswith("sage-doctor "):
             subprocess.run(line.removeprefix("sudo "), shell=True, check=True)
     assert _told_to_nobody(model) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setfacl"), reason="needs root and setfacl")
+@pytest.mark.parametrize("rule", ["u:nobody:---", "u:nobody:r,m::---,o::---"])
+def test_an_access_list_that_keeps_the_user_out_gets_an_entry_that_lets_it_in(tmp_path: Path, rule: str) -> None:
+    _let_pass(tmp_path)
+    file = write_full(tmp_path / "m") / "config.json"
+    if subprocess.run(["setfacl", "-m", rule, str(file)], check=False).returncode:
+        pytest.skip("no access lists here")
+    found = _told_to_nobody(file.parent)
+    assert found is not None
+    assert found["commands"] == [f"sudo setfacl -R -m u:nobody:rX {file.parent}"]
+    subprocess.run(found["commands"][0].removeprefix("sudo "), shell=True, check=True)
+    assert _told_to_nobody(file.parent) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_a_group_that_counts_from_the_next_login_on_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _let_pass(tmp_path)
+    model = write_full(tmp_path / "m")
+    os.chown(model, 0, 1)  # daemon's
+    model.chmod(0o750)
+    monkeypatch.setattr(os, "getgrouplist", lambda _name, group: [group, 1])
+    found = _told_to_nobody(model)
+    assert found is not None
+    assert found["commands"] == ["id", "newgrp daemon"]
+
+
+def _let_pass(directory: Path) -> None:
+    for part in (directory, *directory.parents):
+        if part != Path("/"):
+            part.chmod(part.stat().st_mode | 0o011)
 
 
 def _told_to_nobody(model: Path) -> dict[str, Any] | None:

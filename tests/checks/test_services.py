@@ -53,6 +53,7 @@ CASES.finds("check_service_key", "service-key-missing", "characters that are not
 
 CASES.passes("check_service_reachable")(service("well"))
 CASES.passes("check_service_reachable")(service("list-500"))
+CASES.passes("check_service_reachable")(service("list-marked"))
 CASES.passes("check_service_reachable")(with_key("list-key", KEY))
 CASES.passes("check_service_reachable")(ollama("well"))
 for how, code, says in [

@@ -67,6 +67,22 @@ def test_check_says_so_and_the_printed_command_cures(place: Path) -> None:
     assert "exit 0" in after, said
 
 
+def test_a_path_of_a_runner_is_on_it_too(place: Path) -> None:
+    (place / "run.sh").write_text(f"#!/bin/sh\npython run.py --model {place}/point/models/m\n")
+    (place / "run.sh").chmod(0o755)
+    with (place / "sage-doctor.toml").open("a") as manifest:
+        manifest.write('[roles.talk]\nmodels = []\nrunners = ["run.sh"]\n')
+    said = run(place, f"doctor check talk -l static; mount {place}/point; doctor check talk -l static")
+    before, _, after = said.partition("exit 1")
+    assert "volume-not-mounted · run.sh" in before
+    assert (f"mount {place}/point" in before, "runner-path-missing" in said, "exit 0" in after) == (True, False, True)
+
+
+def test_a_merge_to_a_read_only_disk_says_so(place: Path) -> None:
+    said = run(place, "mount -t tmpfs -o ro none point; doctor merge adapter --base base --out point/new")
+    assert ("is on a read-only file system" in said, "permissions" in said) == (True, False), said
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -15,6 +15,7 @@ from sage_doctor.history.snapshot import digest
 from sage_doctor.report import Change
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.system.fingerprint import Fingerprint
+from sage_doctor.system.mounts import DeclaredMount, Mount, MountTable
 from tests.model_directories import MODEL, write_adapter, write_full
 
 from .runs import SNAPSHOT
@@ -145,6 +146,18 @@ def test_a_directory_that_is_gone_is_one_change(look: object, tmp_path: Path) ->
     changes = told(before, taken(look))
     assert ("m", "directory", str(tmp_path / "zoo/base"), None) in changes
     assert [c for c in changes if c[0] == "m" and c[1].startswith("file")] == []
+
+
+def test_a_directory_on_a_disk_that_is_not_mounted_is_said_to_be_there(
+    look: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = taken(look)
+    shutil.rmtree(tmp_path / "zoo/base")
+    disk = DeclaredMount(point=str(tmp_path / "zoo"), source="/dev/sdb1", told_by="/etc/fstab")
+    table = MountTable(mounted=(Mount(point="/", kind="ext4", source="/dev/sda1"),), declared=(disk,))
+    monkeypatch.setattr("sage_doctor.history.differences.read_mounts", lambda: table)
+    changes = told(before, taken(look))
+    assert ("m", "directory", str(tmp_path / "zoo/base"), "its disk is not mounted") in changes
 
 
 def test_a_model_that_moved_is_not_told_file_by_file(look: object, tmp_path: Path) -> None:

@@ -257,6 +257,10 @@ def zipped(handler: Handler, _body: dict[str, Any]) -> None:
     handler.write(data)
 
 
+def marked(handler: Handler, _body: dict[str, Any]) -> None:
+    handler.text("application/json", "\ufeff" + json.dumps({"data": [{"id": "tiny"}]}))
+
+
 def bomb(handler: Handler, _body: dict[str, Any]) -> None:
     handler.start("application/json", 200, **{"Content-Encoding": "gzip"})
     handler.write(gzip.compress(b" " * 10_000_000))
@@ -322,6 +326,7 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-key": keyed,
     "list-loading": loading,
     "list-loading-again": loading,
+    "list-marked": marked,
     "list-alias": listing({**LLAMA, "aliases": ["smol", "tiny"], "tags": []}),
     "list-llamacpp": listing(LLAMA),
     "list-router": listing({**LLAMA, "id": "qwen", "status": {"value": "unloaded"}}),

@@ -46,6 +46,18 @@ def look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
     return run
 
 
+def test_a_directory_of_far_too_many_models_is_examined_in_part(
+    look_at: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sage_doctor.subjects.directories.MOST_TO_EXAMINE", 2)
+    for name in "abc":
+        write_full(tmp_path / "zoo" / name)
+    report = look_at("zoo")
+    assert {c.subject for c in report.checks} - {"machine"} == {"a", "b"}
+    assert (report.verdict, report.exit_code) == ("unknown", 3)
+    assert "more than 2 model directories at and below zoo" in str(status(report, "scan", "machine"))
+
+
 def found(report: Report, subject: str) -> list[str]:
     return [f.code for f in report.findings if f.subject == subject and f.severity != "info"]
 

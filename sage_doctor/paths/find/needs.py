@@ -61,6 +61,17 @@ class NeedAnalysis:
             return need
         return strongest({need_of_name(n) for n in trail.names})
 
+    def demanding_test(self, node: ast.AST) -> ast.Call | None:
+        """Return the test for existence that asks for the path in `node` itself and ends the program without it."""
+        for _ in range(_DEEPEST):
+            parent = self._parents.get(node)
+            if not isinstance(parent, (ast.Call, ast.Attribute)):
+                return None
+            if isinstance(parent, ast.Call) and called_name(parent.func) in TESTING:
+                return parent if self._tested(parent) == {"needed"} else None
+            node = parent
+        return None
+
     @cached_property
     def _loads(self) -> dict[str, list[ast.expr]]:
         """The places where a variable or attribute is read, by its last name."""

@@ -74,22 +74,29 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
                 found[node] = _reference(node, lines, folded_user.text, usage.kind, "computed", folded_user)
         elif isinstance(node, _COMPUTING):
             _add_computed(node, folding, analysis, lines, found)
-    references = _with_needs(found, NeedAnalysis(analysis), path_map)
+    references = _with_needs(found, analysis, path_map)
     return sorted([*references, *_comments(lines, path_map)], key=lambda o: (o.line, o.column))
 
 
 def _with_needs(
-    found: Mapping[ast.AST, PathReference | None], needs: NeedAnalysis, path_map: PathMap
+    found: Mapping[ast.AST, PathReference | None], analysis: UsageAnalysis, path_map: PathMap
 ) -> list[PathReference]:
     """Return the references with what the program needs of them; asked only for what is not there."""
+    needs = NeedAnalysis(analysis)
     written = {r.text for r in found.values() if r is not None and r.form != "computed"}
     references = []
     for node, reference in sorted(_present(found), key=lambda pair: (pair[1].line, pair[1].column)):
         if reference.form == "computed" and reference.text in written:
             continue  # a name of what is written elsewhere
         written.add(reference.text)
-        missing = reference.used and not path_map.classify(reference.text).exists
-        references.append(dataclasses.replace(reference, need=needs.need_of(node)) if missing else reference)
+        placed = path_map.classify(reference.text)
+        if reference.used and not placed.exists:
+            reference = dataclasses.replace(reference, need=needs.need_of(node))  # noqa: PLW2901
+        elif reference.usage == "detection" and placed.origin == "gone":
+            test = needs.demanding_test(node)
+            if test is not None and analysis.usage_of(test).kind == "use":  # no branch that only some machines take
+                reference = dataclasses.replace(reference, usage="use", need="needed")  # noqa: PLW2901
+        references.append(reference)
     return references
 
 

@@ -31,25 +31,9 @@ _CREATING = frozenset(
 )
 _COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp"})
 _LOOKING = frozenset(
-    {
-        "ls",
-        "find",
-        "du",
-        "df",
-        "stat",
-        "test",
-        "[",
-        "[[",
-        "head",
-        "tail",
-        "grep",
-        "wc",
-        "which",
-        "diff",
-        "echo",
-        "printf",
-    }
+    {"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff", "echo", "printf"}
 )
+_FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
 
@@ -87,7 +71,7 @@ class ShellNeeds:
             return text[1:-1], ""
         if node.type == "string_content":
             return text, ""
-        if node.type == "word":
+        if node.type == "word" or is_home_in_test(node):
             if text == "~" or text.startswith("~/"):
                 return (f"{self._home}{text[1:]}", "home") if not re.search(r"[*?\[\\{]", text) else None
             return (text, "") if not re.search(r"[*?\[\\{]", text) else None
@@ -203,7 +187,7 @@ class ShellNeeds:
         program = texts[first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
         option = re.match(r"(--?[\w-]+)=", texts[position])
-        if position == first or program in _ENTERING:
+        if position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
             found.add(command.need)
         elif program in _CREATING:
             found.add("created")
@@ -234,8 +218,10 @@ class ShellNeeds:
                     return "optional"
                 if child.id == right.id and operator == "&&" and _is_test(left):
                     return "optional"
-            if parent.type in ("if_statement", "while_statement") and child.id == _condition(parent):
-                return "optional"
+            if parent.type in ("if_statement", "while_statement"):
+                condition = parent.child_by_field_name("condition")
+                if child.id == condition_of(parent) or _FILE_TEST.search((condition and condition.text) or b""):
+                    return "optional"
             child, parent = parent, self._parents.get(parent.id)
         return "needed"
 
@@ -258,6 +244,21 @@ class ShellNeeds:
         return {"needed"} if ended else {"optional"}
 
 
+def _is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
+    """Return whether a word is what a launcher starts or a server loads."""
+    if program in ("torchrun", "accelerate", "deepspeed"):
+        return position == next((i for i in arguments if texts[i].endswith(".py")), None)
+    if program.startswith("llama-"):
+        return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
+    verbs = {"vllm": "serve", "conda": "activate", "mamba": "activate", "micromamba": "activate"}
+    return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
+
+
+def is_home_in_test(node: Node) -> bool:
+    """Return whether a node is `~/…` within a test, which the grammar takes for an operator and a word."""
+    return node.type == "unary_expression" and (node.text or b"").startswith(b"~/")
+
+
 def _ends(node: Node) -> bool:
     text = (node.text or b"").decode("utf-8", "replace")
     if node.type in ("compound_statement", "subshell"):
@@ -270,6 +271,7 @@ def _is_test(node: Node) -> bool:
     return text.startswith((b"[", b"test "))
 
 
-def _condition(statement: Node) -> int | None:
+def condition_of(statement: Node) -> int | None:
+    """Return the id of the node that is a statement's condition, or None."""
     condition = statement.child_by_field_name("condition")
     return condition.id if condition is not None else None

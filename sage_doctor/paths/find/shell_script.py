@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.reference import PathReference, UsageKind
-from sage_doctor.paths.find.shell_needs import WORDS, ShellNeeds
+from sage_doctor.paths.find.reference import Need, PathReference, UsageKind
+from sage_doctor.paths.find.shell_needs import WORDS, ShellNeeds, condition_of, is_home_in_test
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -65,26 +65,36 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathRefer
     while waiting:
         place = waiting.pop()
         node, usage = place.node, _node_usage(place.node, place.usage)
-        computed = _computed(place, usage, needs, path_map, columns) if node.type in WORDS else None
+        computed = (
+            _computed(place, usage, needs, path_map, columns) if node.type in WORDS or is_home_in_test(node) else None
+        )
         if computed is not None:
             yield computed
         if node.type in _LEAVES and not node.named_child_count:
             for reference in _in_text(place, usage, path_map, columns):
-                missing = reference.used and not path_map.classify(reference.text).exists
-                yield dataclasses.replace(reference, need=needs.need_of(node)) if missing else reference
+                placed = path_map.classify(reference.text)
+                if placed.exists or (not reference.used and placed.origin != "gone"):
+                    yield reference
+                else:
+                    need = needs.need_of(node)
+                    yield dataclasses.replace(reference, usage=_as_needed(place, reference.usage, need), need=need)
             continue
         children = node.children
         if node.type == "command" and children and children[0].text in _PRINTING_COMMANDS:
             usage = _stronger(usage, "documentation")
-        if node.type == "command" and children and children[0].text in _TEST_COMMANDS:
+        tests = node.type == "command" and bool(children) and children[0].text in _TEST_COMMANDS
+        if tests:
             usage = _stronger(usage, "detection")
+        in_test = place.in_test or ((tests or node.type == "test_command") and not place.for_machine)
         guarded = node.type == "if_statement" and _asks_machine(node, path_map, identity)
         by_machine = node.type == "case_statement" and identity.search(children[1].text or b"") is not None
+        condition = condition_of(node) if guarded else None
         in_command = node.type == "command" or (place.in_command and node.type != "variable_assignment")
         for child in reversed(children):
             env_program = (guarded and child.type != "if") or by_machine
             below = _stronger(usage, "detection") if env_program else usage
-            waiting.append(_Place(child, below, node, in_command=in_command))
+            branch = env_program and child.id != condition
+            waiting.append(_Place(child, below, node, in_command, in_test, place.for_machine or branch))
 
 
 def _computed(
@@ -108,6 +118,7 @@ def _computed(
     if origin not in ("here", "gone") or (found[1] == "name" and (origin == "here" or alone)):
         return None
     need = needs.need_of(node) if origin == "gone" else "unknown"
+    usage = _as_needed(place, usage, need)
     line = node.start_point[0] + 1
     return PathReference(
         text=found[0], line=line, column=columns.of(node), end_line=line, usage=usage, form="computed", need=need
@@ -115,12 +126,17 @@ def _computed(
 
 
 class _Place(NamedTuple):
-    """A node on the way down. `usage` and `in_command` are what is around it says; a node's own parent is slow."""
+    """A node on the way down. What is around it says the rest; a node's own parent is slow to ask for.
+
+    `in_test` is whether a test is around it, `for_machine` whether a branch is that only some machines take.
+    """
 
     node: Node
     usage: UsageKind
     parent: Node | None
     in_command: bool
+    in_test: bool = False
+    for_machine: bool = False
 
 
 class _Columns:
@@ -147,6 +163,11 @@ def _node_usage(node: Node, usage: UsageKind) -> UsageKind:
     if node.type == "expansion":
         return _stronger(usage, "fallback")
     return usage
+
+
+def _as_needed(place: _Place, usage: UsageKind, need: Need) -> UsageKind:
+    """Return how a missing path is used: a test that ends the script is no test for a machine."""
+    return "use" if usage == "detection" and need == "needed" and place.in_test else usage
 
 
 def _stronger(one: UsageKind, other: UsageKind) -> UsageKind:

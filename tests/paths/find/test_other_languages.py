@@ -247,6 +247,46 @@ def test_a_variable_may_hold_the_machine_s_name(text: str, tmp_path: Path, known
     assert [o.usage for o in read(tmp_path, known, "a.sh", text).references] == ["detection"]
 
 
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("vllm serve {me}/x\n", ["use needed"]),
+        ("./llama-server -m {me}/x.gguf -ngl 99\n", ["use needed"]),
+        ("deepspeed --include localhost:0 {me}/x.py\n", ["use needed"]),
+        ("conda activate {me}/x\n", ["use needed"]),
+        ("import os\nassert os.path.isdir('{me}/x'), 'missing'\n", ["use needed"]),
+        ("import sys\nif not Path('{me}/x').is_dir():\n    sys.exit('no')\n", ["use needed"]),
+        (
+            "import os, socket\nif socket.gethostname() == 'sprout':\n    assert os.path.isdir('{me}/x')\n",
+            ["detection unknown"],
+        ),
+        (
+            "import os\nif os.path.isdir('{me}/x'):\n    os.chdir('{me}/x')\n",
+            ["detection unknown", "detection unknown"],
+        ),
+        (
+            "import os\nif not os.path.exists('{me}/x'):\n    os.mkdir('{me}/x')\n",
+            ["detection unknown", "detection unknown"],
+        ),
+        ("[[ -d {me}/x ]] || exit 1\n", ["use needed"]),
+        ("[ -d {me}/x ] || {{ echo no; exit 1; }}\n", ["use needed"]),
+        ("if [[ ! -f {me}/x ]]; then echo no >&2; exit 1; fi\n", ["use needed"]),
+        ("test -e $HOME/x || exit 2\n", ["use needed"]),
+        ("if ! [ -d ~/x ]; then exit 1; fi\n", ["use needed"]),
+        ("[[ -d {me}/x ]] || echo no\n", ["detection optional"]),
+        ('if [ "$(hostname)" = thor ]; then [[ -d {me}/x ]] || exit 1; fi\n', ["detection needed"]),
+        ("if [ -d ~/x ]; then source ~/x/activate; fi\n", ["detection optional", "use optional"]),
+        ("[ -f ~/x ] && . ~/x\n", ["detection optional", "use optional"]),
+    ],
+)
+def test_what_is_started_or_ends_the_script_where_it_is_missing_is_needed(
+    text: str, said: list[str], tmp_path: Path, known: PathMap
+) -> None:
+    name = "a.py" if text.startswith("import ") else "a.sh"
+    found = read(tmp_path, known, name, text.format(me=tmp_path / "me")).references
+    assert [f"{o.usage} {o.need}" for o in found] == said
+
+
 def test_a_variable_below_the_home_is_no_machine_s_name(tmp_path: Path, known: PathMap) -> None:
     text = 'X="$HOME/ai"\nif [ -d "$X" ]; then cd /home/sprout/x/y; fi\n'
     assert "use" in [o.usage for o in read(tmp_path, known, "a.sh", text).references if o.text == "/home/sprout/x/y"]

@@ -1,0 +1,88 @@
+"""A command that only looks, ended in time whatever it meets: it works in a child, and what it says is said here.
+
+A file system that does not answer holds whoever asks it, and no signal ends that.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from sage_doctor.errors import DoctorError
+from sage_doctor.system.guard import Send, guarded
+from sage_doctor.text import format_duration
+
+DEADLINE_S: Final = 60.0
+
+
+def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
+    """Return the exit code of `work`, whose output is written by this process once it comes.
+
+    Raises what `work` raises as `DoctorError`, and `DoctorError` (exit 3) where it takes longer than `seconds`.
+    """
+    if os.environ.get("SAGE_DOCTOR_DEBUG"):  # a traceback is shown as it is
+        return work()
+    refusals: list[DoctorError] = []
+    if sys.stdout.isatty():
+        os.environ.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))  # the child has no terminal to ask
+
+    def hear(kind: str, value: Any) -> None:
+        if kind == "refused":
+            refusals.append(DoctorError(value["text"]))
+            refusals[-1].exit_code = value["code"]
+        else:
+            stream = sys.stdout if kind == "out" else sys.stderr
+            stream.flush()
+            stream.buffer.write(value.encode("latin-1"))
+            stream.buffer.flush()
+
+    result = guarded(lambda send: _work(work, send), seconds=seconds, on_message=hear)
+    if refusals:
+        raise refusals[0]
+    if result.how == "late":
+        raise DoctorError(f"no answer within {format_duration(seconds)}: {result.detail}")
+    if result.how == "died":
+        raise DoctorError(result.detail)
+    return int(result.result)
+
+
+def _work(work: Callable[[], int], send: Send) -> int:
+    """Do the work, in the child."""
+    for kind, name in (("out", "stdout"), ("said", "stderr")):
+        setattr(sys, name, _stream(getattr(sys, name), kind, send))
+    try:
+        return work()
+    except DoctorError as error:
+        send("refused", {"text": str(error), "code": error.exit_code})
+        return error.exit_code
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _stream(old: io.TextIOWrapper, kind: str, send: Send) -> io.TextIOWrapper:
+    raw = _Relay(kind, send, terminal=old.isatty())
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=old.encoding, errors=old.errors)
+
+
+class _Relay(io.RawIOBase):
+    """A standard stream of the child: the parent writes what is written to it."""
+
+    def __init__(self, kind: str, send: Send, *, terminal: bool) -> None:
+        super().__init__()
+        self._kind, self._send, self._terminal = kind, send, terminal
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, data: object) -> int:
+        raw = bytes(memoryview(data).cast("B"))  # type: ignore[arg-type]
+        self._send(self._kind, raw.decode("latin-1"))
+        return len(raw)
