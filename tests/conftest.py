@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,13 +83,14 @@ def warm_doctor(shared_directory: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def demo_cache(shared_directory: Path) -> Path:
+def demo_cache(shared_directory: Path, warm_python: Path) -> Path:
     """A user's cache, in which the demo's real model was made from nothing, once for all workers."""
     cache = shared_directory / "demo-cache"
     with once(shared_directory, "demo-model-made") as mark:
         if mark:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("XDG_CACHE_HOME", str(cache))
+                patch.setattr(sys, "executable", str(warm_python))
                 smollm2.converted()
             mark.touch()
     return cache

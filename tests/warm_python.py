@@ -167,11 +167,11 @@ def _become(asked: dict[str, list[str]], files: list[int]) -> NoReturn:
     for number, file in zip(asked["numbers"], moved, strict=True):
         os.dup2(file, int(number))
     os.closerange(_OUT_OF_THE_WAY, _OUT_OF_THE_WAY + 2 * _MOST_FILES)
-    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
-        errors = "backslashreplace" if number == 2 else "surrogateescape"
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        mode, errors = "w" if descriptor else "r", "backslashreplace" if descriptor == 2 else "surrogateescape"
         stream = None
         with contextlib.suppress(OSError):
-            stream = open(number, mode, encoding="utf-8", errors=errors, buffering=1, closefd=False)  # noqa: SIM115
+            stream = open(descriptor, mode, encoding="utf-8", errors=errors, buffering=1, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
     os.environ.clear()
     os.environ.update(zip(asked["names"], asked["values"], strict=True))

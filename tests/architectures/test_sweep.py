@@ -15,7 +15,7 @@ SOME = (
 
 
 def test_healthy_architectures_raise_no_alarm(warm_python: Path) -> None:
-    command = [warm_python, "-W", "ignore", "-m", "tests.architectures.sweep", *SOME]
+    command = [str(warm_python), "-W", "ignore", "-m", "tests.architectures.sweep", *SOME]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

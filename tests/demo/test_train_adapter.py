@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> Path
     work = tmp_path_factory.mktemp("training")
     offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
     subprocess.run([warm_python, "-c", TINY_BASE, str(work / "base")], check=True, env=offline, capture_output=True)
-    script = [warm_python, "-m", "sage_doctor.demo.train_adapter", str(work / "adapter"), str(work / "base")]
+    script = [str(warm_python), "-m", "sage_doctor.demo.train_adapter", str(work / "adapter"), str(work / "base")]
     subprocess.run(script, check=True, env=offline, capture_output=True)
     return work / "adapter"
 

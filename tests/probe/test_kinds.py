@@ -19,7 +19,7 @@ ENVIRON = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONP
 def outcomes(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> Mapping[str, dict[str, Any]]:
     """Name of the directory → outcome; `+prompt` where a session talks to it, `+stack` for an adapter on an adapter."""
     root = tmp_path_factory.mktemp("kinds")
-    command = [warm_python, "-W", "ignore", "-m", "tests.probe.kinds", str(root)]
+    command = [str(warm_python), "-W", "ignore", "-m", "tests.probe.kinds", str(root)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=ENVIRON, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     found = {}
