@@ -188,9 +188,11 @@ def _become(asked: dict[str, list[str]], files: list[int]) -> NoReturn:
 
         traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            if stream is not None:
+        try:
+            if stream is not None and not stream.closed:
                 stream.flush()
+        except OSError:
+            code = code or 120
     os._exit(code)
 
 

@@ -29,6 +29,7 @@ class Done:
     @property
     def report(self) -> dict[str, Any]:
         """The report on standard output; only where nothing else is there."""
+        assert self.out, (self.code, self.err)
         value: dict[str, Any] = json.loads(self.out)
         return value
 
