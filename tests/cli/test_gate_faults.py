@@ -158,7 +158,7 @@ def test_a_gate_killed_at_any_moment_leaves_no_wrong_result(start: Start, doctor
     chance = random.Random(20)
     for _ in range(12):
         write_full(site / "zoo" / "m0")
-    gate = start("gate", "talk", cwd=site)
+        gate = start("gate", "talk", cwd=site)
         time.sleep(chance.uniform(0.05, 1.2))
         gate.kill()
         gate.communicate(timeout=30)
@@ -288,7 +288,7 @@ def test_a_frozen_disk_under_the_state_directory_does_not_hold_the_gate(start: S
     try:
         subprocess.run(["fsfreeze", "-f", mount], check=True)
         began = time.monotonic()
-    gate = start("gate", "talk", "--timeout", "4s", cwd=site, STATE_DIRECTORY=str(mount))
+        gate = start("gate", "talk", "--timeout", "4s", cwd=site, STATE_DIRECTORY=str(mount))
         out, _ = gate.communicate(timeout=30)
         took = time.monotonic() - began
     finally:
