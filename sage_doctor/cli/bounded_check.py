@@ -24,8 +24,8 @@ from sage_doctor.text import format_duration
 
 LATER_S: Final = 3.0  # the examination's own alarm comes first: then the report is complete
 
-# The errors whose kind the parent's caller looks at, the most special first; a subclass of one becomes that one.
-_KINDS: Final = {kind.__name__: kind for kind in (UnknownTarget, UsageError, DoctorError)}
+# The errors whose kind the parent's caller looks at; any other becomes the nearest one above it.
+_KINDS: Final = {kind.__name__: kind for kind in (DoctorError, UsageError, UnknownTarget)}
 
 OnReport = Callable[[Report], None]
 
@@ -118,7 +118,7 @@ def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | No
     try:
         _examine_and_record(request, jobs, fail_on, timeout_s, send)
     except DoctorError as error:
-        kind = next(name for name, kind in _KINDS.items() if isinstance(error, kind))
+        kind = next(above.__name__ for above in type(error).__mro__ if above.__name__ in _KINDS)
         send("refused", {"text": str(error), "kind": kind})
     except KeyboardInterrupt:
         raise
