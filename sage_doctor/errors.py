@@ -48,6 +48,10 @@ class UsageError(DoctorError):
     exit_code = 2
 
 
+class UnknownTarget(UsageError):
+    """A target names no model, role or directory."""
+
+
 class ManifestError(UsageError):
     """The manifest cannot be used. `problems` holds one `file:line: message` line for each thing wrong."""
 

@@ -1,7 +1,9 @@
 """What every test may rely on."""
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,9 @@ import pytest
 from sage_doctor.demo import smollm2
 
 from .sharing import arranged, once
+from .warm_python import warm_python as start_warm_python
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # A shell that starts this run in the background ignores SIGINT, and every process below would inherit that: tests of
 # ^C would wait for ever. A handler of our own is reset to the default in the programs we start.
@@ -29,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = arranged(items, workers)
 
 
+def pytest_collection_finish() -> None:
+    """Keep ten thousand tests out of every later collection of garbage: they stay until the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _state_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the runs of tests out of the developer's own history and journal."""
@@ -46,13 +57,40 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_cache(shared_directory: Path) -> Path:
+def warm_python(shared_directory: Path) -> Path:
+    """A Python, offline, that has imported torch, transformers and PEFT already: one for all workers."""
+    folder = shared_directory / "warm"
+    with once(shared_directory, "warm-started") as mark:
+        if mark:
+            start_warm_python(folder, "torch", "transformers", "peft", environ={**os.environ, "HF_HUB_OFFLINE": "1"})
+            mark.touch()
+    return folder / "python"
+
+
+@pytest.fixture(scope="session")
+def warm_doctor(shared_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has imported the doctor and its checks already, with nothing of the real home: one for all."""
+    folder = shared_directory / "warm-doctor"
+    with once(shared_directory, "warm-doctor-started") as mark:
+        if mark:
+            kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+            home = str(tmp_path_factory.mktemp("warm-home"))
+            start_warm_python(
+                folder, "tests.warm_doctor:warm_up", environ={**kept, "HOME": home, "PYTHONPATH": str(ROOT)}
+            )
+            mark.touch()
+    return folder / "python"
+
+
+@pytest.fixture(scope="session")
+def demo_cache(shared_directory: Path, warm_python: Path) -> Path:
     """A user's cache, in which the demo's real model was made from nothing, once for all workers."""
     cache = shared_directory / "demo-cache"
     with once(shared_directory, "demo-model-made") as mark:
         if mark:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("XDG_CACHE_HOME", str(cache))
+                patch.setattr(sys, "executable", str(warm_python))
                 smollm2.converted()
             mark.touch()
     return cache

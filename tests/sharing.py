@@ -13,12 +13,10 @@ import pytest
 # or that torch and transformers are imported, and stays with one worker.
 LONG: tuple[str | tuple[str, ...], ...] = (
     "tests/corpus/",
-    "tests/demo/test_walk.py",
+    ("tests/demo/test_walk.py", "tests/services/test_transformers_serve.py"),
     "tests/cli/test_gate_faults.py",
-    "tests/probe/test_script.py",
-    "tests/probe/test_kinds.py",
-    "tests/architectures/",
     "tests/cli/test_gate.py",
+    "tests/repairs/",
     "tests/cli/test_fix.py",
     (
         "tests/merge/",
@@ -26,14 +24,16 @@ LONG: tuple[str | tuple[str, ...], ...] = (
         "tests/facts/test_architectures.py",
         "tests/facts/test_weights.py",
     ),
-    "tests/cli/test_check.py",
+    ("tests/probe/test_script.py", "tests/probe/test_kinds.py", "tests/architectures/"),
     "tests/suite/",
     "tests/cli/test_kill_sweep.py",
-    "tests/demo/test_train_adapter.py",
-    "tests/repairs/actions/",
-    "tests/cli/test_history.py",
-    "tests/probe/test_handle.py",
+    "tests/cli/test_check.py",
+    "tests/paths/",
+    "tests/cli/test_commands.py",
+    "tests/cli/test_gate_streams.py",
     "tests/packaging/test_torch_is_kept.py",
+    "tests/cli/",
+    "tests/services/",
 )
 
 

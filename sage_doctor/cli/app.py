@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import NoReturn, Protocol, cast
 
 from sage_doctor import __version__
-from sage_doctor.errors import UsageError
+from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.text import printable
 
 
@@ -145,11 +145,11 @@ def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
         from sage_doctor.cli.bounded_command import run_in_time  # noqa: PLC0415 - few commands need it
 
         return run_in_time(lambda: chosen.run(options))
-    except UsageError as error:
+    except UnknownTarget as error:
         near = _nearest_command(first) if not named else None
-        if near is None or not str(error).startswith("no model, role or directory named"):
+        if near is None:
             raise
-        raise UsageError(f"{error}; did you mean the command `{near}`?") from error
+        raise UnknownTarget(f"{error}; did you mean the command `{near}`?") from error
 
 
 def _nearest_command(word: str | None) -> str | None:

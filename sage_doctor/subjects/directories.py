@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from sage_doctor.errors import UsageError
+from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.facts.library_source import takes_own_weights
 from sage_doctor.manifest import ModelPath, find_manifest
 from sage_doctor.readers.merge_record import RECORD
@@ -78,7 +78,7 @@ def from_directories(targets: Iterable[str], host: Host) -> tuple[list[Model], s
                 hint = f"; did you mean {shell_quote(str(near[0]))}?" if near else ""
                 raise UsageError(f"there is nothing at {shell_quote(target)}{hint}")
             hint = f"; did you mean {shell_quote(near[0].name)}?" if near else ""
-            raise UsageError(f"no model, role or directory named {shell_quote(target)}{hint}")
+            raise UnknownTarget(f"no model, role or directory named {shell_quote(target)}{hint}")
         named = _named(root, found_directory=node.kind == "directory")
         if len(models) + len(named) > MOST_TO_EXAMINE:
             cut = (

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.errors import NothingSelected, UsageError
+from sage_doctor.errors import NothingSelected, UnknownTarget, UsageError
 from sage_doctor.manifest import Manifest, ModelSpec, find_manifest, load_for_host
 from sage_doctor.manifest.names import nearest
 from sage_doctor.report import Level
@@ -263,7 +263,7 @@ def _refuse_unknown(targets: Iterable[str], manifest: Manifest, cwd: Path) -> No
             names = [*manifest.models, *manifest.services]
             near = nearest(target, [*names, *manifest.roles, *manifest.unavailable_here])
             hint = f"did you mean {shell_quote(near)}?" if near else f"models: {join_limited(names) or 'none'}"
-            raise UsageError(f"no model, role or directory named {shell_quote(target)}; {hint}")
+            raise UnknownTarget(f"no model, role or directory named {shell_quote(target)}; {hint}")
 
 
 def _named_by_roles(manifest: Manifest) -> set[str]:

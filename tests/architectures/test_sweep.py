@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -15,8 +14,8 @@ SOME = (
 )
 
 
-def test_healthy_architectures_raise_no_alarm() -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.architectures.sweep", *SOME]
+def test_healthy_architectures_raise_no_alarm(warm_python: Path) -> None:
+    command = [str(warm_python), "-W", "ignore", "-m", "tests.architectures.sweep", *SOME]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.warm_python import run_warm
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -27,6 +29,7 @@ class Done:
     @property
     def report(self) -> dict[str, Any]:
         """The report on standard output; only where nothing else is there."""
+        assert self.out, (self.code, self.err)
         value: dict[str, Any] = json.loads(self.out)
         return value
 
@@ -61,13 +64,23 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproce
 
 
 @pytest.fixture
-def doctor(start: Callable[..., subprocess.Popen[bytes]]) -> Doctor:
-    """Run `sage-doctor` with these words to its end. Keywords are variables of its environment."""
+def doctor(
+    start: Callable[..., subprocess.Popen[bytes]], warm_doctor: Path, tmp_path: Path, environment: dict[str, str]
+) -> Doctor:
+    """Run `sage-doctor` with these words to its end. Keywords are variables of its environment.
 
-    def run(*words: str | bytes, **rest: Any) -> Done:
-        process = start(*words, **rest)
-        out, err = process.communicate(timeout=60)
-        done = Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    In a fork of a Python that has imported it, but where a variable is one that Python reads when it starts.
+    """
+
+    def run(*words: str | bytes, cwd: Path = tmp_path, **changes: str) -> Done:
+        if any(name.startswith("PYTHON") for name in changes):
+            process = start(*words, cwd=cwd, **changes)
+            out, err = process.communicate(timeout=60)
+            code = process.returncode
+        else:
+            ended = run_warm(warm_doctor, ("-m", "sage_doctor", *words), cwd=cwd, env={**environment, **changes})
+            code, out, err = ended.returncode, ended.stdout, ended.stderr
+        done = Done(code, out.decode(errors="replace"), err.decode(errors="replace"))
         assert "Traceback" not in done.out + done.err
         return done
 

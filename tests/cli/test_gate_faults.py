@@ -98,8 +98,7 @@ def test_a_decision_that_hangs_is_cut_short_and_names_the_stage_and_the_process(
     gate = start("gate", "talk", "--timeout", "5s", cwd=site)
     began = time.monotonic()
     deciding = _child(gate.pid)
-    while not loads(tmp_path / "env" / "python"):
-        time.sleep(0.02)
+    _wait_until(lambda: loads(tmp_path / "env" / "python") > 0, gate)
     os.kill(deciding, signal.SIGSTOP)
     out, _ = gate.communicate(timeout=30)
     assert time.monotonic() - began < 5 + LATER_S
@@ -126,8 +125,7 @@ def test_what_was_found_before_the_deadline_counts(start: Start, tmp_path: Path)
     (site / "zoo" / "m0" / MODEL).unlink()
     gate = start("gate", "talk", "--timeout", "7s", "-o", f"json:{tmp_path}/report.json", cwd=site)
     deciding = _child(gate.pid)
-    while not (tmp_path / "loading").exists():  # of m1, after everything about m0
-        time.sleep(0.02)
+    _wait_until((tmp_path / "loading").exists, gate)  # of m1, after everything about m0
     os.kill(deciding, signal.SIGSTOP)
     out, _ = gate.communicate(timeout=30)
     assert gate.returncode == 1
@@ -144,8 +142,7 @@ def test_an_interrupted_gate_leaves_nobody_behind(
 ) -> None:
     site = site_with(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 600")
     gate = start("gate", "talk", "--", "touch", "started", cwd=site)
-    while not (tmp_path / "pid").exists():
-        time.sleep(0.02)
+    _wait_until((tmp_path / "pid").exists, gate)
     time.sleep(0.1)
     gate.send_signal(number)
     gate.communicate(timeout=30)
@@ -346,13 +343,19 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path: Path, environment: d
 def test_a_model_that_changes_while_it_is_examined_opens_nothing(start: Start, tmp_path: Path) -> None:
     site = site_with(tmp_path, pause="import time; time.sleep(2)")
     gate = start("gate", "talk", "-o", f"json:{tmp_path}/report.json", cwd=site)
-    while not loads(tmp_path / "env" / "python"):
-        time.sleep(0.02)
+    _wait_until(lambda: loads(tmp_path / "env" / "python") > 0, gate)
     (site / "zoo" / "m0" / MODEL).write_bytes(b"in the midst of a copy")
     out, _ = gate.communicate(timeout=30)
     assert gate.returncode == 3
     assert out.endswith(b"model.safetensors has another size during the examination; run the gate again\n")
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "unknown"
+
+
+def _wait_until(happened: Callable[[], bool], gate: subprocess.Popen[bytes]) -> None:
+    """Wait for what a gate brings about; it must not end before."""
+    while not happened():
+        assert gate.poll() is None, gate.communicate()
+        time.sleep(0.02)
 
 
 def _child(pid: int) -> int:

@@ -109,7 +109,6 @@ def test_edited_lines_give_another_exit_code(install: Doctor, tab: Path) -> None
     assert "sleep 1;" in tab.read_text()
 
 
-@pytest.mark.usefixtures("tab")
 def test_each_gate_writes_its_own_report(install: Doctor, tab: Path, tmp_path: Path) -> None:
     given = ["cron", "-o", "prometheus:sage_{role}.prom", "-o", f"json:{tmp_path}/{{role}} now.json", "--yes"]
     assert install(*given).code == 0
@@ -122,6 +121,7 @@ def test_each_gate_writes_its_own_report(install: Doctor, tab: Path, tmp_path: P
     assert "would be written by the gates of 2 roles: put {role} into the path" in refused.err
 
 
+@pytest.mark.usefixtures("tab")
 def test_units_of_a_user(install: Doctor, environment: Mapping[str, str]) -> None:
     done = install("systemd", "--user", "--session-unit", "session", "--on-boot", "--every", "6h", "--yes")
     assert done.code == 0, done

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.warm_python import warm_python
+
 from .builders import cache
 from .builders.case import Bench, Case
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 AT_ONCE = 2
+LIBRARIES = ("torch", "transformers", "peft", "safetensors.numpy")  # imported once for all that load a model
 TREE, STOCK, VARIANTS = "tree", "tree--stock", "tree--variants"
 # What a user may type in a directory without a model and a manifest, and the exit code of each.
 TARGETS: tuple[tuple[list[str], int], ...] = (
@@ -83,6 +86,11 @@ class Corpus:
     python: str = sys.executable
 
     @property
+    def warm(self) -> Path:
+        """This test run's Python with the libraries imported, in the environment of the corpus."""
+        return self.root / "warm" / "python"
+
+    @property
     def tree(self) -> Path:
         """The directory that holds every case that can be one of many."""
         return self.root / "tree"
@@ -94,6 +102,8 @@ class Corpus:
 
     def build(self, cases: Iterable[Case]) -> None:
         """Build the stock, which takes torch, in a process of its own; then every case from it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        warm_python(self.warm.parent, *LIBRARIES, environ=self.environment())
         stock = self.tree / "stock"
         code = "import sys, pathlib; from builders import stock, trained; d = pathlib.Path(sys.argv[1]); "
         self._python("-c", code + "stock.build(d); trained.build(d)", str(stock))
@@ -116,7 +126,7 @@ class Corpus:
 
     def _python(self, *words: str, given: str = "") -> str:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", *words],
+            [self.warm, "-W", "ignore", *words],
             env={**self.environment(), "PYTHONPATH": str(HERE)},
             input=given,
             capture_output=True,
@@ -196,6 +206,7 @@ class Corpus:
             "words": ["check", "-l", level, "-o", f"json:{place / name}.json", *words],
             "cwd": str(cwd),
             "env": {**self.environment(), **(changes or {})},
+            "python": str(self.warm) if level != "static" and self.python == sys.executable else self.python,
             "stdout": f"{place / name}.out",
             "stderr": f"{place / name}.err",
         }
@@ -203,7 +214,7 @@ class Corpus:
     def _serve(self, jobs: list[dict[str, Any]]) -> list[int | None]:
         """Run the jobs one after the other; returns their exit codes."""
         done = subprocess.run(
-            [self.python, str(HERE / "fork_server.py"), str(self.checkout)],
+            [self.python, str(HERE / "fork_server.py"), str(self.checkout), str(CHECKOUT)],
             input=json.dumps(jobs),
             env=self.environment(),
             cwd=self.root,

@@ -1,15 +1,15 @@
-"""Runs the doctor's command line many times, each in a fork of a process that has imported it already.
+"""Runs the doctor's command line many times, each in a fork of a process that has examined something already.
 
-    python fork_server.py CHECKOUT < jobs.json
+    python fork_server.py CHECKOUT TESTS < jobs.json
 
-A job is {"words", "cwd", "env", "stdout", "stderr"}; the answer, in the jobs' order, is a list of exit codes, null
-where one hung. A run costs what it does itself, not the third of a second that starting Python and pytest takes. Its
-environment is the job's alone, its streams are files, and it shares nothing with the runs before it.
+A job is {"words", "cwd", "env", "python", "stdout", "stderr"}; the answer, in the jobs' order, is a list of exit codes,
+null where one hung. A run costs what it does itself, not the third of a second that starting Python and pytest and
+importing every check takes. Its environment is the job's alone, its streams are files, and it shares nothing with the
+runs before it. `python` is what it takes for its own interpreter.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -18,17 +18,6 @@ import time
 from typing import Any, NoReturn
 
 DEADLINE = 240  # seconds; whoever needs them hangs
-# What every examination imports; a name that another version of the doctor does not have is left out.
-IMPORTED = (
-    *("sage_doctor.cli.app", "sage_doctor.cli.check", "sage_doctor.cli.outputs", "sage_doctor.suite.run"),
-    *(
-        "sage_doctor.suite.plugin",
-        "sage_doctor.suite.examine",
-        "sage_doctor.render.terminal",
-        "sage_doctor.render.json",
-    ),
-    *("pytest", "_pytest.config", "_pytest.main", "_pytest.python", "_pytest.fixtures", "sage_doctor.render.json"),
-)
 
 
 def run(job: dict[str, Any]) -> NoReturn:
@@ -43,6 +32,7 @@ def run(job: dict[str, Any]) -> NoReturn:
     os.environ.update(job["env"])
     os.chdir(job["cwd"])
     sys.argv[:] = ["sage-doctor", *job["words"]]
+    sys.executable = job["python"]
     from sage_doctor.cli import main
 
     code: object = 1
@@ -76,12 +66,10 @@ def ended(pid: int) -> int | None:
 
 def main() -> None:
     """Read jobs, run each, write exit codes."""
-    sys.path[0] = sys.argv[1]  # not this file's directory
-    for name in IMPORTED:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            continue
+    sys.path[:1] = sys.argv[1:3]  # the doctor's checkout, and where these tests are; not this file's directory
+    from tests.warm_doctor import warm_up
+
+    warm_up()
     codes = []
     for job in json.load(sys.stdin):
         pid = os.fork()

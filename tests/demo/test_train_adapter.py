@@ -40,11 +40,11 @@ def header(file: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> Path:
     work = tmp_path_factory.mktemp("training")
     offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    subprocess.run([sys.executable, "-c", TINY_BASE, str(work / "base")], check=True, env=offline, capture_output=True)
-    script = [sys.executable, "-m", "sage_doctor.demo.train_adapter", str(work / "adapter"), str(work / "base")]
+    subprocess.run([warm_python, "-c", TINY_BASE, str(work / "base")], check=True, env=offline, capture_output=True)
+    script = [str(warm_python), "-m", "sage_doctor.demo.train_adapter", str(work / "adapter"), str(work / "base")]
     subprocess.run(script, check=True, env=offline, capture_output=True)
     return work / "adapter"
 

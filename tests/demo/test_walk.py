@@ -1,6 +1,7 @@
 """The demo itself, run as a person runs it; and every claim it makes, denied once."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,8 +145,12 @@ def test_who_has_no_model_yet_is_told_that_it_is_made(
     assert (tmp_path / "thor").is_dir()
 
 
-def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_cache: Path) -> None:
-    """With the model converted: the incident is broken, diagnosed, cured, and the session answers."""
+def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_cache: Path, warm_python: Path) -> None:
+    """With the model converted: the incident is broken, diagnosed, cured, and the session answers.
+
+    A dozen processes of it load torch; here they find it loaded. `make demo` takes the interpreter itself.
+    """
+    monkeypatch.setattr(sys, "executable", str(warm_python))
     monkeypatch.setenv("XDG_CACHE_HOME", str(demo_cache))
     monkeypatch.setenv("SAGE_DOCTOR_MANIFEST", "/nowhere/of/the/users.toml")
     screen: list[str] = []

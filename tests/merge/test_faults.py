@@ -84,9 +84,12 @@ def rest(place: Path) -> list[str]:
         (3, "SIGTERM", "warm"),
     ],
 )
-def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(place: Path, count: int, name: str, start: str) -> None:
+def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(
+    place: Path, count: int, name: str, start: str, request: pytest.FixtureRequest
+) -> None:
+    python = sys.executable if start == "cold" else str(request.getfixturevalue("warm_python"))
     done = subprocess.run(
-        [sys.executable, LOOP, place, str(count), name, start],
+        [python, LOOP, place, str(count), name, start],
         capture_output=True, text=True, timeout=60 + 10 * count, check=False,
     )  # fmt: skip
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -21,12 +20,21 @@ from sage_doctor.merge import MergeRefused, apply, plan_merge
 DEMO = Path(sage_doctor.__file__).parent / "demo/adapter"
 
 
-def doctor(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": str(Path(sage_doctor.__file__).parents[1])}
-    return subprocess.run(
-        [sys.executable, "-m", "sage_doctor", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, env=environ, timeout=120, check=False,
-    )  # fmt: skip
+Doctor = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def doctor(warm_python: Path) -> Doctor:
+    """Run `sage-doctor` with these words, where it and what it starts find torch imported."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "PYTHONPATH": str(Path(sage_doctor.__file__).parents[1])}
+        return subprocess.run(
+            [str(warm_python), "-m", "sage_doctor", *map(str, arguments)],
+            capture_output=True, text=True, cwd=cwd, env=environ, timeout=120, check=False,
+        )  # fmt: skip
+
+    return run
 
 
 @pytest.fixture
@@ -37,7 +45,9 @@ def smol(demo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("quiet")
-def test_the_real_model_with_its_demonstration_adapter(smol: Path, zoo: ModuleType, tmp_path: Path) -> None:
+def test_the_real_model_with_its_demonstration_adapter(
+    smol: Path, zoo: ModuleType, doctor: Doctor, tmp_path: Path
+) -> None:
     import torch
 
     refused = doctor("merge", DEMO, "--out", tmp_path / "merged", cwd=tmp_path)
@@ -135,7 +145,9 @@ def test_the_directory_is_complete_and_says_where_it_comes_from(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_the_doctor_holds_merged_weights_to_the_record(pair: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+def test_the_doctor_holds_merged_weights_to_the_record(
+    pair: Callable[..., tuple[Path, Path]], doctor: Doctor, tmp_path: Path
+) -> None:
     _, adapter = pair()
     (adapter / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": []}))
     apply(plan_merge(adapter, tmp_path / "merged"))
@@ -186,7 +198,9 @@ def test_a_replaced_model_leaves_its_notes_and_takes_its_old_weights_with_it(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_the_command_asks_before_it_replaces(pair: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+def test_the_command_asks_before_it_replaces(
+    pair: Callable[..., tuple[Path, Path]], doctor: Doctor, tmp_path: Path
+) -> None:
     _, adapter = pair()
     merged = tmp_path / "merged"
     merged.mkdir()

@@ -94,7 +94,9 @@ def test_another_type_is_refused_by_its_name(kind: str, adapter: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("quiet")
-def test_the_command_for_another_type_merges_it(zoo: ModuleType, made: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_command_for_another_type_merges_it(
+    zoo: ModuleType, made: tuple[Path, Path], warm_python: Path, tmp_path: Path
+) -> None:
     import peft
 
     adapter = tmp_path / "an adapter's $HOME"
@@ -104,7 +106,7 @@ def test_the_command_for_another_type_merges_it(zoo: ModuleType, made: tuple[Pat
     with pytest.raises(MergeRefused, match="of type IA3") as refusal:
         plan_merge(adapter, tmp_path / "merged")
 
-    command = refusal.value.next_step.splitlines()[1].replace("python ", f"{sys.executable} ", 1)
+    command = refusal.value.next_step.splitlines()[1].replace("python ", f"{warm_python} ", 1)
     subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
 
     merged = zoo.load(tmp_path / "merged")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ ENVIRON = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONP
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str, Any]]:
+def outcomes(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> Mapping[str, dict[str, Any]]:
     """Name of the directory → outcome; `+prompt` where a session talks to it, `+stack` for an adapter on an adapter."""
     root = tmp_path_factory.mktemp("kinds")
-    command = [sys.executable, "-W", "ignore", "-m", "tests.probe.kinds", str(root)]
+    command = [str(warm_python), "-W", "ignore", "-m", "tests.probe.kinds", str(root)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=ENVIRON, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     found = {}

@@ -145,8 +145,8 @@ class Correspondence:
                 found, end = root, start
                 while end < len(parts) and self._is_found(found / parts[end]):
                     found, end = found / parts[end], end + 1
-                itself = path.is_relative_to(found)
-                if end - start >= _FEWEST_PARTS and not itself and (best is None or end > best[0]):
+                farther = end - start >= _FEWEST_PARTS and (best is None or end > best[0])
+                if farther and not path.is_relative_to(found):
                     best = (end, found)
         if best is None:
             return None, path

@@ -92,6 +92,17 @@ class NeedAnalysis:
                 found[above.name if own and isinstance(above, ast.ClassDef) else node.name] = node.args
         return found
 
+    @cached_property
+    def _named_by(self) -> dict[ast.AST, ast.expr | None]:
+        """The key of each value in a dict, and of each element of a list the one before."""
+        found: dict[ast.AST, ast.expr | None] = {}
+        for node in self._nodes:
+            if isinstance(node, ast.Dict):
+                found.update(zip(node.values, node.keys, strict=True))
+            elif isinstance(node, ast.List):
+                found.update(zip(node.elts[1:], node.elts, strict=False))
+        return found
+
     def _follow(self, start: ast.AST, trail: _Trail) -> None:
         """Go up from a value for as long as what is around it is the same path."""
         node: ast.AST | None = start
@@ -251,13 +262,12 @@ class NeedAnalysis:
 
     def _in_display(self, node: ast.AST, parent: ast.Dict | ast.List, trail: _Trail) -> ast.AST | None:
         """Take the key or the option that names a value. What is done with the others says nothing."""
-        if isinstance(parent, ast.Dict):
-            keys = [k for k, v in zip(parent.keys, parent.values, strict=True) if v is node]
-            trail.names.update(str(k.value) for k in keys if isinstance(k, ast.Constant))
-            return None
-        place = next((i for i, e in enumerate(parent.elts) if e is node), 0)
-        before = parent.elts[place - 1] if place else None
+        before = self._named_by.get(node)
         option = before.value if isinstance(before, ast.Constant) else None
+        if isinstance(parent, ast.Dict):
+            if isinstance(before, ast.Constant):
+                trail.names.add(str(option))
+            return None
         if isinstance(option, str) and option.startswith("-") and "=" not in option:
             trail.names.add(option)
             return parent if need_of_name(option) == "needed" else None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -16,11 +14,13 @@ from sage_doctor.paths.scan import scan
 from sage_doctor.report import Finding, Report
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
+from tests.warm_python import run_warm
 
 from .layout import Tree, git, lay_out
 from .score import SEEN_FROM, score
 
 ROOT = Path(__file__).parents[3]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(params=SEEN_FROM)
@@ -31,15 +31,16 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tree]:
         yield made
 
 
-def command(tree: Tree, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sage_doctor", *words],
-        cwd=cwd or tree.checkout,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def command(tree: Tree, warm_doctor: Path) -> Command:
+    """Run `sage-doctor` with these words in the checkout; returns its exit code, output and errors."""
+
+    def run(*words: str, cwd: Path = tree.checkout) -> tuple[int, str, str]:
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = run_warm(warm_doctor, ["-m", "sage_doctor", *words], cwd=cwd, env=environ)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    return run
 
 
 def report_of(tree: Tree) -> Report:
@@ -75,7 +76,7 @@ def severities(findings: list[Finding], tree: Tree) -> dict[str, str]:
     return {name: "error" if name in errors else "warning" for name in told if (name in errors) != (name in wanted)}
 
 
-def test_every_edit_leads_to_what_exists(tree: Tree) -> None:
+def test_every_edit_leads_to_what_exists(tree: Tree, command: Command) -> None:
     host = select(Request(cwd=str(tree.checkout), level="static")).host
     edits = 0
     for plan in plan_all(host, scan(host, lint=True).files):
@@ -84,8 +85,8 @@ def test_every_edit_leads_to_what_exists(tree: Tree) -> None:
             assert Path(value).exists(), (plan.path, edit.source)
             edits += 1
     assert edits >= 4
-    done = command(tree, "fix", "--rewrite-paths", "--yes", "--level", "static")
-    assert "fixed (verified)" in done.stdout, done.stdout + done.stderr
+    _, out, err = command("fix", "--rewrite-paths", "--yes", "--level", "static")
+    assert "fixed (verified)" in out, out + err
     for name in git(tree.checkout, "diff", "--name-only").split():
         assert name not in tree.others
         compile((tree.checkout / name).read_text(), name, "exec")
@@ -93,30 +94,28 @@ def test_every_edit_leads_to_what_exists(tree: Tree) -> None:
     assert [w for w in score(tree).wrong if "not found here" not in w] == []
 
 
-def test_the_commands_of_the_gate_do_what_they_say(tree: Tree, tmp_path: Path) -> None:
-    done = command(
-        *(tree, "gate", "raising", "--level", "static", "--manifest", str(tree.checkout / "sage-doctor.toml")),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 1, done.stderr
-    lines = [line.strip().removeprefix("$ ") for line in done.stderr.splitlines() if " sage-doctor " in line]
+def test_the_commands_of_the_gate_do_what_they_say(tree: Tree, command: Command, tmp_path: Path) -> None:
+    manifest = str(tree.checkout / "sage-doctor.toml")
+    code, _, err = command("gate", "raising", "--level", "static", "--manifest", manifest, cwd=tmp_path)
+    assert code == 1, err
+    lines = [line.strip().removeprefix("$ ") for line in err.splitlines() if " sage-doctor " in line]
     assert lines
     assert all(" --manifest " in line for line in lines)
     for line in lines:
-        ran = command(tree, *line.split()[1:], *(["--dry-run"] if " fix " in line else []), cwd=tmp_path)
-        told = ran.stdout + ran.stderr
+        _, out, err = command(*line.split()[1:], *(["--dry-run"] if " fix " in line else []), cwd=tmp_path)
+        told = out + err
         assert "Nothing" not in told.split("\n")[0], told
         assert "missing" in told or "found here" in told or "rewrite-paths" in told
 
 
-def test_a_script_is_no_target_without_the_option(tree: Tree) -> None:
-    done = command(tree, "fix", "runners/other_machine.py")
-    assert done.returncode == 2
-    assert "sage-doctor fix --rewrite-paths runners/other_machine.py" in done.stderr
+def test_a_script_is_no_target_without_the_option(command: Command) -> None:
+    code, _, err = command("fix", "runners/other_machine.py")
+    assert code == 2
+    assert "sage-doctor fix --rewrite-paths runners/other_machine.py" in err
 
 
-def test_one_script_can_be_rewritten_alone(tree: Tree) -> None:
+def test_one_script_can_be_rewritten_alone(tree: Tree, command: Command) -> None:
     name = "runners/drive_below.py"
-    done = command(tree, "fix", "--rewrite-paths", "--yes", "--level", "static", name)
-    assert "fixed (verified)" in done.stdout, done.stdout + done.stderr
+    _, out, err = command("fix", "--rewrite-paths", "--yes", "--level", "static", name)
+    assert "fixed (verified)" in out, out + err
     assert git(tree.checkout, "diff", "--name-only").split() == [name]
