@@ -83,3 +83,18 @@ class ModelNotFound(DoctorError):
     """A model that a script asked for is not complete on this machine; the text is the doctor's finding."""
 
     exit_code = 1
+
+
+# The errors whose kind a caller looks at, also where one comes from another process.
+_PASSED: Final = {k.__name__: k for k in (DoctorError, UsageError, UnknownTarget, NothingSelected, ModelNotFound)}
+
+
+def to_message(error: DoctorError) -> dict[str, str]:
+    """Return an error as what a child can send: its text, and the nearest kind of those that callers look at."""
+    kind = next(above.__name__ for above in type(error).__mro__ if above.__name__ in _PASSED)
+    return {"text": str(error), "kind": kind}
+
+
+def from_message(message: dict[str, str]) -> DoctorError:
+    """Return the error that `to_message` made a message of."""
+    return _PASSED[message["kind"]](message["text"])

@@ -16,16 +16,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sage_doctor import __version__
-from sage_doctor.errors import DoctorError, UnknownTarget, UsageError, system_refusal
+from sage_doctor.errors import DoctorError, from_message, system_refusal, to_message
 from sage_doctor.report import MACHINE, CheckResult, FailOn, MachineInfo, Report, conclude
 from sage_doctor.subjects.selection import Request, default_deadline_s
 from sage_doctor.system.guard import LIMIT, Send, guarded
 from sage_doctor.text import format_duration
 
 LATER_S: Final = 3.0  # the examination's own alarm comes first: then the report is complete
-
-# The errors whose kind the parent's caller looks at; any other becomes the nearest one above it.
-_KINDS: Final = {kind.__name__: kind for kind in (DoctorError, UsageError, UnknownTarget)}
 
 OnReport = Callable[[Report], None]
 
@@ -107,7 +104,7 @@ class _Heard:
         elif kind == "said":
             sys.stderr.write(value)
         elif kind == "refused":
-            self.refusal = _KINDS[value["kind"]](value["text"])
+            self.refusal = from_message(value)
         elif kind == "crashed":
             self.crash = value
 
@@ -118,14 +115,13 @@ def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | No
     try:
         _examine_and_record(request, jobs, fail_on, timeout_s, send)
     except DoctorError as error:
-        kind = next(above.__name__ for above in type(error).__mro__ if above.__name__ in _KINDS)
-        send("refused", {"text": str(error), "kind": kind})
+        send("refused", to_message(error))
     except KeyboardInterrupt:
         raise
     except Exception as error:  # noqa: BLE001 - told as what it is, by the parent
         refusal = system_refusal(error)
         if refusal is not None:
-            send("refused", {"text": refusal, "kind": DoctorError.__name__})
+            send("refused", to_message(DoctorError(refusal)))
         else:
             debug = os.environ.get("SAGE_DOCTOR_DEBUG")
             send("crashed", traceback.format_exc() if debug else f"{type(error).__name__}: {error}")

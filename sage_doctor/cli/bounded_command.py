@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from sage_doctor.errors import DoctorError
+from sage_doctor.errors import DoctorError, from_message, to_message
 from sage_doctor.system.guard import Send, guarded
 from sage_doctor.text import format_duration
 
@@ -32,8 +32,7 @@ def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
 
     def hear(kind: str, value: Any) -> None:
         if kind == "refused":
-            refusals.append(DoctorError(value["text"]))
-            refusals[-1].exit_code = value["code"]
+            refusals.append(from_message(value))
         else:
             stream = sys.stdout if kind == "out" else sys.stderr
             stream.flush()
@@ -57,7 +56,7 @@ def _work(work: Callable[[], int], send: Send) -> int:
     try:
         return work()
     except DoctorError as error:
-        send("refused", {"text": str(error), "code": error.exit_code})
+        send("refused", to_message(error))
         return error.exit_code
     finally:
         sys.stdout.flush()
