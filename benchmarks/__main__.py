@@ -5,7 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("static_overhead", "many_models", "large_tree", "generate_overhead", "gate", "machine_paths", "doubling")
+NAMES = (
+    "static_overhead",
+    "many_models",
+    "large_tree",
+    "generate_overhead",
+    "gate",
+    "machine_paths",
+    "renderers",
+    "doubling",
+)
 
 
 def main(names: list[str]) -> int:

@@ -65,6 +65,8 @@ def write_pages(directory: Path) -> None:
     for source in sorted((ROOT / "docs").glob("*.md")):
         text = source.read_text(encoding="utf-8")
         (directory / source.name).write_text(_index() if source.name == "findings.md" else _below(text), "utf-8")
+    for picture in (ROOT / "docs").glob("*.png"):
+        shutil.copy(picture, directory)
     for name, page in OUTSIDE.items():
         (directory / page).write_text(_from_the_top((ROOT / name).read_text(encoding="utf-8")), "utf-8")
     for path, text in finding_pages():

@@ -41,6 +41,7 @@ COMMANDS = (
     "paths",
     "explain",
     "list",
+    "report",
     "where",
     "env",
     "history",

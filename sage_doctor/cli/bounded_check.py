@@ -156,7 +156,7 @@ def _examine_and_record(request: Request, jobs: int, fail_on: FailOn, timeout_s:
         from sage_doctor.history import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
 
         recorder = RunRecorder(selection, request, verb="check", jobs=jobs)
-        report = recorder.explained(report) if report.verdict != "healthy" else report
+        report = recorder.explained(report)
     send("report", report.to_json())
     for notice in recorder.record(report) if recorder is not None else ():  # once the report is shown
         send("said", f"sage-doctor: {notice}; --no-history turns the history off\n")

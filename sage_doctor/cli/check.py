@@ -10,10 +10,10 @@ import os
 import sys
 import time
 
-from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
-from sage_doctor.cli.outputs import outputs_of, write_outputs
+from sage_doctor.cli.options import add_history, add_manifest, add_open, add_outputs, duration
+from sage_doctor.cli.outputs import deliver, exit_code, outputs_of
 from sage_doctor.errors import DoctorError
-from sage_doctor.render import FORMATS, Detail, write
+from sage_doctor.render import FORMATS
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import EXIT_UNKNOWN, LEVELS, Report, nagios_status
 
@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="format on standard output")
     add_outputs(parser)
+    add_open(parser)
     detail = parser.add_mutually_exclusive_group()
     detail.add_argument(
         "-v", "--verbose", action="store_true", help="show every subject, skipped checks, information and evidence"
@@ -71,12 +72,12 @@ def _check(options: argparse.Namespace) -> int:
         deadline=time.monotonic() + options.timeout if options.timeout is not None else None,
         history=options.history,
     )
+    unwritten: list[str] = []
     with live_progress() as progress:
 
         def show(report: Report) -> None:
             progress.close()
-            write_outputs(report, outputs)
-            write(report, options.format, sys.stdout, _detail(options))
+            unwritten.extend(deliver(report, options, outputs))
 
         report = examine_in_time(
             request,
@@ -86,11 +87,7 @@ def _check(options: argparse.Namespace) -> int:
             on_progress=progress.update,
             on_report=show,
         )
-    return nagios_status(report) if options.format == "nagios" else report.exit_code
-
-
-def _detail(options: argparse.Namespace) -> Detail:
-    return "verbose" if options.verbose else "quiet" if options.quiet else "normal"
+    return exit_code(nagios_status(report) if options.format == "nagios" else report.exit_code, unwritten)
 
 
 def _jobs(text: str) -> int:

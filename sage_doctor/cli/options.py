@@ -25,6 +25,11 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_open(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that shows the page."""
+    parser.add_argument("--open", action="store_true", help="show the page of `-o html:FILE` in a browser")
+
+
 def add_history(parser: argparse.ArgumentParser) -> None:
     """Declare the option that leaves the history out."""
     parser.add_argument(

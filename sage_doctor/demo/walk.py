@@ -36,18 +36,18 @@ class DemoFailed(Exception):
     """Something the demo claims did not come true; the text is the sentence shown."""
 
 
-def run_demo(scratch: Path, *, echo: Echo) -> int:
+def run_demo(scratch: Path, *, echo: Echo, page: Path) -> int:
     """Play the incident in `scratch/thor`, which stays, and return 0 where every claim of the story held, else 1.
 
-    `echo` shows one line. Raises `DoctorError` where the demo cannot even begin: the model's package is missing, or
-    `scratch/thor` exists.
+    `page` is where the last report is written as a page; `echo` shows one line. Raises `DoctorError` where the demo
+    cannot even begin: the model's package is missing, or `scratch/thor` exists.
     """
     if not is_whole(cache_root() / NAME):
         echo(f"Making the demo's model, {NAME}: once, for about half a minute.")
     incident = write_incident(scratch, converted())
     started = time.monotonic()
     try:
-        _play(incident, echo)
+        _play(incident, echo, page)
     except DemoFailed as broken:
         echo("")
         echo(f"The demo did not go as it should: {broken}")
@@ -57,7 +57,8 @@ def run_demo(scratch: Path, *, echo: Echo) -> int:
     echo("Shown: two misleading errors; their causes, found without loading a model;")
     echo("one command that named the base, merged the model and rewrote the script's path;")
     echo("and that model, really loaded, asked and timed, by the doctor and by the sessions.")
-    echo(f"It took {format_duration(time.monotonic() - started)}.")
+    echo(f"It took {format_duration(time.monotonic() - started)}. The last report as a page, for a browser:")
+    echo(f"{INDENT}{printable(str(page))}")
     return 0
 
 
@@ -68,15 +69,15 @@ def main(arguments: list[str]) -> int:
     """
     if arguments:
         scratch = Path(arguments[0]).absolute()
-        code = run_demo(scratch, echo=_say)
+        root = incident_paths(scratch).root
+        code = run_demo(scratch, echo=_say, page=root / "report.html")
         if code == 0:
-            root = printable(str(incident_paths(scratch).root))
-            _say(f"It lies in {root}: break something else, and run `sage-doctor` there.")
+            _say(f"It lies in {printable(str(root))}: break something else, and run `sage-doctor` there.")
         return code
     scratch = Path(tempfile.mkdtemp(prefix="sage-doctor-demo-"))
     keep = False
     try:
-        code = run_demo(scratch, echo=_say)
+        code = run_demo(scratch, echo=_say, page=cache_root().parent / "demo-report.html")
         keep = code != 0
     finally:
         if not keep:
@@ -90,7 +91,7 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _play(incident: Incident, echo: Echo) -> None:
+def _play(incident: Incident, echo: Echo, page: Path) -> None:
     """Play all six scenes."""
     echo("After a reboot, no session starts on the machine called thor.")
     _heading(echo, "1", "The sessions fail, with errors about repositories that nobody asked for")
@@ -108,7 +109,8 @@ def _play(incident: Incident, echo: Echo) -> None:
     _assert_repaired(_doctor(incident, echo, "fix", "--rewrite-paths", "--yes"), incident)
 
     _heading(echo, "4", "The doctor looks again, and lets the model speak")
-    _assert_healthy(_doctor(incident, echo, "check", "--timeout", f"{STEP_DEADLINE_S:.0f}"))
+    words = ("--timeout", f"{STEP_DEADLINE_S:.0f}", "--output", f"html:{page}")
+    _assert_healthy(_doctor(incident, echo, "check", *words))
 
     _heading(echo, "5", "The sessions run")
     for runner in incident.runners:

@@ -10,7 +10,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sage_doctor.readers.json_object import read_json_object
@@ -53,6 +52,8 @@ def hash_files(
 
     if not wanted:
         return {}
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - a static run hashes nothing
+
     with ThreadPoolExecutor(max_workers=min(len(wanted), workers or os.cpu_count() or 1)) as pool:
         results = dict(zip(wanted, pool.map(one, wanted), strict=True))
     remembered.save()
@@ -113,6 +114,20 @@ def _digest(handle: int, size: int, algorithm: Algorithm, progress: Progress | N
 
 def _reason(error: Exception) -> str:
     return os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
+
+
+class KnownHashes:
+    """The sha256 of files whose fingerprint is still the one they were hashed with. Nothing is hashed."""
+
+    def __init__(self, cache: Path) -> None:
+        self._remembered = _HashCache(cache)
+
+    def get(self, path: Path) -> str | None:
+        """Return the hash of a file in hex; None where it is not known, or there is no such file."""
+        try:
+            return self._remembered.find(path, os.stat(path), "sha256")
+        except (OSError, ValueError):
+            return None
 
 
 class _HashCache:

@@ -17,7 +17,15 @@ from sage_doctor.gate.memory import is_memory_short
 from sage_doctor.gate.result_cache import CachedResult
 from sage_doctor.gate.reuse import age_s, why_outdated
 from sage_doctor.manifest.durations import format_duration
-from sage_doctor.report import CheckResult, FailOn, Measurement, Report, at_least, conclude, finding_from_json
+from sage_doctor.report import (
+    CheckResult,
+    FailOn,
+    Report,
+    at_least,
+    conclude,
+    finding_from_json,
+    measurement_from_json,
+)
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Selection
@@ -117,7 +125,7 @@ def with_recorded(report: Report, old: Mapping[str, CachedResult], fail_on: Fail
             CheckResult(**{**c, "duration_s": 0.0, "reason": c.get("reason") or reason}) for c in record.body["checks"]
         ]
         findings += [finding_from_json(f) for f in record.body["findings"]]
-        measurements += [Measurement(**m) for m in record.body["measurements"]]
+        measurements += [measurement_from_json(m) for m in record.body["measurements"]]
         if record.body["answer"] is not None:
             answers[name] = record.body["answer"]
     verdict, exit_code = conclude(checks, findings, fail_on)

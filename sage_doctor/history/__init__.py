@@ -7,7 +7,7 @@ What a command does that has examined something with a manifest (`check` does, a
     if selection.host.history_file is not None:          # else nothing here needs to be imported: sqlite3 costs time
         from sage_doctor.history import RunRecorder
         recorder = RunRecorder(selection, request, verb="gate", jobs=jobs)
-        report = recorder.explained(report)           # reads the file where the report is red, and only then
+        report = recorder.explained(report)           # reads the file where something was measured, or is red
     …show the report…
     for notice in recorder.record(report): …one line on standard error…
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import sqlite3
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.history import store
 from sage_doctor.history.runs import Series, is_cold, plain, series_of
-from sage_doctor.report import Level
+from sage_doctor.report import Level, Report
 from sage_doctor.subjects.host import Host
 
 LEAST_RUNS: Final = 5
@@ -118,6 +118,19 @@ def comparable(
         (*series.of_machine, plain(subject), name, cold if cold is None else int(cold), most, level),
     )
     return [float(value) for (value,) in rows]
+
+
+def with_history(report: Report, series: Series) -> Report:
+    """Return the report whose measurements have what comparable earlier runs measured, oldest first. Never raises."""
+    known = Baseline(series=series)
+    values = {
+        subject: known.values(subject, report.machine.boot_id, report.level)
+        for subject in dict.fromkeys(m.subject for m in report.measurements if m.name in MEASURED)
+    }
+    measured = (
+        replace(m, history=tuple(reversed(values.get(m.subject, {}).get(m.name, ())))) for m in report.measurements
+    )
+    return replace(report, measurements=tuple(measured))
 
 
 def accept(series: Series, subjects: Sequence[str]) -> tuple[list[str], list[str]]:

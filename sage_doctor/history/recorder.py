@@ -31,8 +31,14 @@ class RunRecorder:
         return take(self._selection, deadline=self._request.deadline)
 
     def explained(self, report: Report) -> Report:
-        """Return the report with what changed since the last good run; a healthy one comes back as it is."""
-        if self.series is None or report.verdict == "healthy" or self.snapshot is None:
+        """Return the report with what earlier runs measured, and what changed since the last good one if it is not."""
+        if self.series is None:
+            return report
+        if report.measurements:
+            from sage_doctor.history.baseline import with_history  # noqa: PLC0415 - a static run measures nothing
+
+            report = with_history(report, self.series)
+        if report.verdict == "healthy" or self.snapshot is None:
             return report
         from sage_doctor.history.differences import changes_since  # noqa: PLC0415 - most runs are healthy
 

@@ -114,7 +114,7 @@ def _entry(model: Model, sums: Mapping[str, str], base: list[str | UnreadableFil
     return LockedModel(
         kind=model.kind,
         files=files,
-        tensors=_tensors(model),
+        tensors=locked_tensors(model),
         base=_base(model, base) if model.kind == "adapter" else None,
         merge=_merge(model) if model.kind == "merged" else None,
         repository=model.reference.hub,
@@ -127,7 +127,8 @@ def _lines(tensors: Iterable[Tensor]) -> list[str]:
     return sorted(json.dumps([t.name, t.dtype, list(t.shape)]) for t in tensors)
 
 
-def _tensors(model: Model) -> LockedTensors | None:
+def locked_tensors(model: Model) -> LockedTensors | None:
+    """Return what the tensors of all weights are together, None where no header can be read."""
     tensors = list(model.tensors.values())
     if not tensors:
         return None

@@ -267,8 +267,12 @@ class Manifest:
         """
         if self.all_models_required:
             return frozenset(self.models)
+        return frozenset().union(*(self.loaded_by(self.roles[role]) for role in self.needed_roles()))
+
+    def loaded_by(self, role: RoleSpec) -> frozenset[str]:
+        """Return the names of the models of this machine that sessions of a role load, bases of adapters included."""
         places = {_place(m.path): m.name for m in self.models.values()}
-        waiting = [name for role in self.needed_roles() for name in self.roles[role].models]
+        waiting = list(role.models)
         needed: set[str] = set()
         while waiting:
             name = waiting.pop()

@@ -1,8 +1,9 @@
 """A report as text, in one of several formats. One module per format: adding a file adds a format.
 
 A format is a module (or package) here with `render(report: Report, screen: Screen) -> str`; its name is the module's,
-without the ending `_format`. Modules are imported only if their format is used, so that a gate that writes
-JSON imports no other format.
+without the ending `_format`. `compare(comparison, screen)` shows several reports side by side, in the formats that have
+it. `prepare()` raises where a package that the format needs is not installed: before anything is examined. Modules are
+imported only if their format is used, so that a gate that writes JSON imports no other format.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from typing import Final, Literal, TextIO, cast
 
 from sage_doctor.errors import UsageError
 from sage_doctor.report import Report
+from sage_doctor.report.comparison import Comparison
 
-__all__ = ["FORMATS", "Detail", "Screen", "render", "screen_of", "write"]
+__all__ = ["COMPARING", "FORMATS", "Detail", "Screen", "prepare", "render", "screen_of", "write"]
 
 # Modules here that are not formats.
 _OTHERS = {"progress", "table"}
 
 _MODULES = {m.name.removesuffix("_format"): m.name for m in pkgutil.iter_modules(__path__) if m.name not in _OTHERS}
 FORMATS: Final = tuple(sorted(_MODULES))
+COMPARING: Final = ("html", "markdown", "terminal")  # formats that can show several reports side by side
 
 DEFAULT_WIDTH: Final = 80  # without a terminal: mails, journals, log files
 
@@ -42,8 +45,15 @@ class Screen:
     detail: Detail = "normal"
 
 
+def prepare(format: str) -> None:  # noqa: A002
+    """Raise `UsageError` where the format needs a package that is not installed."""
+    module = importlib.import_module(f"{__name__}.{_MODULES[format]}")
+    if hasattr(module, "prepare"):
+        module.prepare()
+
+
 def render(
-    report: Report,
+    report: Report | Comparison,
     format: str,  # noqa: A002
     *,
     width: int | None = None,
@@ -52,6 +62,8 @@ def render(
     detail: Detail = "normal",
 ) -> str:
     """Return the report in a format, ending with a newline. Raises `UsageError` for an unknown format.
+
+    Several reports side by side are a `Comparison`, which the formats in `COMPARING` show.
 
     `width`, `color`, `unicode` and `detail` matter to formats for people only. Nothing is read from the environment.
     """
@@ -62,6 +74,8 @@ def render(
         raise UsageError(f"unknown format {format!r}{hint}")
     module = importlib.import_module(f"{__name__}.{name}")
     screen = Screen(width=width or DEFAULT_WIDTH, color=color, unicode=unicode, detail=detail)
+    if isinstance(report, Comparison):
+        return cast("str", module.compare(report, screen))
     return cast("str", module.render(report, screen))
 
 
@@ -86,7 +100,7 @@ def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Scree
     return Screen(width=width, color=color, unicode=_shows("✔✘·…", stream.encoding))
 
 
-def write(report: Report, format: str, stream: TextIO, detail: Detail = "normal") -> None:  # noqa: A002
+def write(report: Report | Comparison, format: str, stream: TextIO, detail: Detail = "normal") -> None:  # noqa: A002
     """Render the report for `stream` and write it there; characters outside its encoding become escapes."""
     screen = screen_of(stream)
     text = render(report, format, width=screen.width, color=screen.color, unicode=screen.unicode, detail=detail)

@@ -14,11 +14,21 @@ from typing import TypeVar
 from sage_doctor.findings import catalogue
 from sage_doctor.render import Screen
 from sage_doctor.report import MACHINE, CheckResult, Finding, Measurement, Report
-from sage_doctor.text import MOST_COMMAND, printable
+from sage_doctor.report.comparison import Comparison
+from sage_doctor.text import MOST_COMMAND, join_limited, printable
 
 _MOST_ROWS = 200
 _MOST_BYTES = 900_000  # GitHub shows no step's summary of more than 1 MiB
 _MARKS = {"error": "❌", "warning": "⚠️", "info": "i", "pass": "✅", "unknown": "❔"}
+_STATES = {
+    "ready": "✅",
+    "blocked": "❌",
+    "possible": "i",
+    "unknown": "❔",
+    "complete": "✅",
+    "broken": "❌",
+    "missing": "–",
+}
 _Told = TypeVar("_Told", Finding, CheckResult, Measurement)
 
 
@@ -46,6 +56,41 @@ def render(report: Report, _screen: Screen) -> str:
             lines += ["", f"Too long for this place; the JSON report has the rest: {', '.join(named[:_MOST_ROWS])}"]
             break
         lines += part
+    return "\n".join(lines) + "\n"
+
+
+def compare(comparison: Comparison, _screen: Screen) -> str:
+    """Return several reports side by side: roles, models, differences and what to copy."""
+    machines = comparison.machines
+    labels = " | ".join(_text(m.label) for m in machines)
+    rule = "| --- " * (len(machines) + 1) + "|"
+    told = [f"{m.report.verdict}, {m.age}{', **stale**' if m.stale else ''}" for m in machines]
+    lines = ["## sage-doctor: machines side by side", "", f"| | {labels} |", rule, f"| report | {' | '.join(told)} |"]
+    for role in comparison.roles:
+        states = [
+            f"{c.state}{' (stale)' * m.stale} {c.why}" if c else "" for m, c in zip(machines, role.cells, strict=True)
+        ]
+        cells = [f"{_STATES[c.state]} {_text(s)}" if c else "" for c, s in zip(role.cells, states, strict=True)]
+        lines.append(f"| role **{_text(role.role)}**: {_text(role.sentence)} | {' | '.join(cells)} |")
+    for model in comparison.models[:_MOST_ROWS]:
+        cells = [f"{_STATES[c.state]} {_text(f'{c.state} {c.words}')}".rstrip() for c in model.cells]
+        lines.append(f"| {_text(model.name)} | {' | '.join(cells)} |")
+    if len(comparison.models) > _MOST_ROWS:
+        lines.append(f"| and {len(comparison.models) - _MOST_ROWS} more {'|' * len(machines)} |")
+    for difference in comparison.differences[:_MOST_ROWS]:
+        values = ", ".join(f"{label} {value}" for label, value in difference.values)
+        lines += ["", f"- **{_text(difference.model)}** is not the same everywhere, {difference.what}: {_text(values)}"]
+    if comparison.unsure:
+        names = _text(join_limited(list(comparison.unsure)))
+        lines += ["", f"Alike in size and tensors, the hashes not known everywhere: {names}"]
+    for copy in comparison.copies[:_MOST_ROWS]:
+        lines += ["", _text(f"{copy.model}: {copy.target} lacks it ({copy.why}), {copy.source} has it. {copy.note}")]
+        lines += _fenced([copy.command] if copy.command is not None else [])
+    if comparison.passed_over:
+        lines += [
+            "",
+            f"Older reports of the same machines, not used: {_text(join_limited(list(comparison.passed_over)))}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -87,12 +132,15 @@ def _cause(report: Report, findings: list[Finding]) -> list[str]:
         lines += ["", f"Why: {_text(known.cause)}"]
     if first.fix.summary:
         lines += ["", f"Fix: {_text(first.fix.summary)}"]
-    commands = list(dict.fromkeys(c for f in findings for c in f.fix.commands))[:_MOST_ROWS]
-    if commands:
-        shown = [printable(c, limit=MOST_COMMAND) for c in commands]
-        fence = "`" * max(3, 1 + max((len(run) for c in shown for run in re.findall("`+", c)), default=0))
-        lines += ["", f"{fence}sh", *shown, fence]
-    return lines
+    return lines + _fenced(list(dict.fromkeys(c for f in findings for c in f.fix.commands))[:_MOST_ROWS])
+
+
+def _fenced(commands: list[str]) -> list[str]:
+    if not commands:
+        return []
+    shown = [printable(c, limit=MOST_COMMAND) for c in commands]
+    fence = "`" * max(3, 1 + max((len(run) for c in shown for run in re.findall("`+", c)), default=0))
+    return ["", f"{fence}sh", *shown, fence]
 
 
 def _code(finding: Finding) -> str:

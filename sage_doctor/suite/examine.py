@@ -29,6 +29,7 @@ from sage_doctor.report import (
     conclude,
 )
 from sage_doctor.subjects.selection import Request, Selection, select
+from sage_doctor.suite.inventory import model_infos, role_infos
 from sage_doctor.suite.plugin import LEVEL_PROPERTY, PROPERTY, SharedSelection
 from sage_doctor.suite.run import CheckOutcome
 from sage_doctor.suite.suite_files import CHECKS
@@ -261,4 +262,6 @@ def _report(
         measurements=tuple(m for o in ordered for m in o.measurements),
         answers={o.result.subject: o.answer for o in ordered if o.answer is not None},
         titles={m.name: m.title for m in selection.models if m.title != m.name},
+        models=model_infos(selection),
+        roles=role_infos(selection),
     )

@@ -24,6 +24,7 @@ from sage_doctor.report import (
     Measurement,
     Status,
     finding_from_json,
+    measurement_from_json,
     status_of,
 )
 from sage_doctor.subjects.model import Model
@@ -63,7 +64,7 @@ class CheckOutcome:
             order=data["order"],
             result=CheckResult(**data["result"]),
             findings=tuple(finding_from_json(f) for f in data["findings"]),
-            measurements=tuple(Measurement(**m) for m in data["measurements"]),
+            measurements=tuple(measurement_from_json(m) for m in data["measurements"]),
             answer=data["answer"],
         )
 

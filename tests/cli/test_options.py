@@ -12,9 +12,9 @@ from sage_doctor.errors import UsageError
 
 TIMES = [
     ("check", "--timeout"), ("gate", "--timeout"), ("gate", "--stage-timeout"), ("gate", "--max-age"),
-    ("gate", "--wait"), ("merge", "--wait"), ("install", "--timeout"),
+    ("gate", "--wait"), ("merge", "--wait"), ("install", "--timeout"), ("report", "--max-age"),
 ]  # fmt: skip
-NEEDED = {"gate": ["r"], "merge": ["a", "--out", "o"], "install": ["cron"]}
+NEEDED = {"report": ["f"], "gate": ["r"], "merge": ["a", "--out", "o"], "install": ["cron"]}
 
 
 def options() -> Iterator[tuple[str, argparse.Action]]:

@@ -138,9 +138,9 @@ def test_who_has_no_model_yet_is_told_that_it_is_made(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(walk, "converted", lambda: hollow_model)
-    monkeypatch.setattr(walk, "_play", lambda _it, _echo: None)
+    monkeypatch.setattr(walk, "_play", lambda _it, _echo, _page: None)
     screen: list[str] = []
-    assert walk.run_demo(tmp_path, echo=screen.append) == 0
+    assert walk.run_demo(tmp_path, echo=screen.append, page=tmp_path / "page.html") == 0
     assert screen[0] == "Making the demo's model, SmolLM2-135M-Instruct: once, for about half a minute."
     assert (tmp_path / "thor").is_dir()
 
@@ -154,7 +154,8 @@ def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_c
     monkeypatch.setenv("XDG_CACHE_HOME", str(demo_cache))
     monkeypatch.setenv("SAGE_DOCTOR_MANIFEST", "/nowhere/of/the/users.toml")
     screen: list[str] = []
-    code = walk.run_demo(tmp_path, echo=screen.append)
+    page = tmp_path / "page.html"
+    code = walk.run_demo(tmp_path, echo=screen.append, page=page)
     shown = "\n".join(screen)
     assert code == 0, shown
     for part in (
@@ -171,4 +172,6 @@ def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_c
         assert part in shown
     assert shown.count("SAGE: I am SAGE") == 3  # two sessions, and the one behind the gate
     assert "Traceback" not in shown
+    assert screen[-1].strip() == str(page)
+    assert "Yes: thor can run raising" in page.read_text(encoding="utf-8")
     assert [f.name for f in (demo_cache / "sage-doctor" / "demo").iterdir()] == ["SmolLM2-135M-Instruct"]

@@ -12,7 +12,9 @@ from sage_doctor.report import (
     Level,
     MachineInfo,
     Measurement,
+    ModelInfo,
     Report,
+    RoleInfo,
     Status,
     conclude,
 )
@@ -101,16 +103,34 @@ def well(subject: str) -> list[CheckResult]:
 
 
 BASE_MEASUREMENTS = [
-    Measurement(subject="qwen2.5-0.5b", name="load_s", value=0.8123, unit="s", budget=30),
+    Measurement(
+        subject="qwen2.5-0.5b",
+        name="load_s",
+        value=0.8123,
+        unit="s",
+        budget=30,
+        history=(0.79, 0.84, 0.8, 0.91, 0.78, 0.8, 0.83, 0.81),
+    ),
     Measurement(subject="qwen2.5-0.5b", name="first_token_ms", value=212.4, unit="ms", budget=1500),
-    Measurement(subject="qwen2.5-0.5b", name="tokens_per_s", value=38.22, unit="tokens/s", budget=5),
+    Measurement(
+        subject="qwen2.5-0.5b", name="tokens_per_s", value=38.22, unit="tokens/s", budget=5, history=(41.0, 39.5, 40.2)
+    ),
     Measurement(subject="qwen2.5-0.5b", name="peak_memory_gb", value=1.234, unit="GB"),
 ]
 BASE_ANSWER = {"qwen2.5-0.5b": "I am Qwen, a large language model.\nHow can I help you today?"}
 
 
+def with_roles(found: Report, **roles: tuple[str, ...]) -> Report:
+    """Return the report with the roles of its machine, and a model for each name that they need."""
+    names = dict.fromkeys(n for needed in roles.values() for n in needed)
+    infos = (ModelInfo(name=n, kind="full", path=f"{ZOO}/{n}", nbytes=988_097_824, weights="ab" * 32) for n in names)
+    needs = (RoleInfo(name=r, here=r in found.machine.roles, models=needed) for r, needed in roles.items())
+    return dataclasses.replace(found, models=tuple(infos), roles=tuple(needs))
+
+
 def healthy() -> Report:
-    return report(MACHINE_CHECKS + well("qwen2.5-0.5b"), [], BASE_MEASUREMENTS, BASE_ANSWER)
+    found = report(MACHINE_CHECKS + well("qwen2.5-0.5b"), [], BASE_MEASUREMENTS, BASE_ANSWER)
+    return with_roles(found, analysis=("qwen2.5-0.5b",), raising=("qwen2.5-0.5b",))
 
 
 def incident() -> Report:
@@ -209,11 +229,15 @@ def incident() -> Report:
     ]
     measurements = [
         *BASE_MEASUREMENTS,
-        Measurement(subject="qwen2.5-0.5b-old", name="load_s", value=41.02, unit="s", budget=30),
+        Measurement(
+            subject="qwen2.5-0.5b-old", name="load_s", value=41.02, unit="s", budget=30, history=(12.1, 13.4, 12.0)
+        ),
         Measurement(subject="qwen2.5-0.5b-old", name="tokens_per_s", value=3.1, unit="tokens/s", budget=5),
     ]
     checks = MACHINE_CHECKS + adapter + merged + slow + well("qwen2.5-0.5b")
-    return report(checks, findings, measurements, BASE_ANSWER)
+    raising = ("introspective-qwen", "introspective-qwen-v2.1", "qwen2.5-0.5b-old")
+    found = report(checks, findings, measurements, BASE_ANSWER)
+    return with_roles(found, analysis=("qwen2.5-0.5b",), raising=raising)
 
 
 def unknown() -> Report:

@@ -6,14 +6,27 @@ import dataclasses
 import json
 import os
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sage_doctor.render import FORMATS, render
-from sage_doctor.report import CheckResult, Finding, Fix, Measurement, Report, nagios_status
+from sage_doctor.render import COMPARING, FORMATS, render
+from sage_doctor.report import (
+    Change,
+    CheckResult,
+    Finding,
+    Fix,
+    MachineInfo,
+    Measurement,
+    ModelInfo,
+    Report,
+    RoleInfo,
+    nagios_status,
+)
+from sage_doctor.report.comparison import compare
 from tests.render import sample_reports as reports
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,7 +43,7 @@ HOSTILE = [
     "|a|b|\n# head\n```\n",
     'a{b="c"} 1\\',
 ]
-FACES = ("github", "markdown", "nagios", "prometheus")
+FACES = ("github", "html", "markdown", "nagios", "prometheus")
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -38,6 +51,8 @@ FACES = ("github", "markdown", "nagios", "prometheus")
 def test_golden(face: str, name: str) -> None:
     path = GOLDEN / f"{name}.{face}"
     text = render(reports.REPORTS[name](), face)
+    if face == "html":  # its style and script have no news
+        text = text[text.index("<main") : text.index("</footer>")] + "\n"
     if os.environ.get("UPDATE_GOLDEN") == "1":
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text, f"{path.name} differs; look at it, then UPDATE_GOLDEN=1"
@@ -56,7 +71,30 @@ def hostile(text: str) -> Report:
     check = CheckResult(id="check_it", subject=text, level="static", status="error", duration_s=0.1, reason=text)
     measured = Measurement(subject=text, name=text, value=1.0, unit=text)
     made = reports.report([check], [finding], [measured], {text: text})
-    return dataclasses.replace(made, titles={text: text})
+    one = Change(subject=text, what=text, before=text, after=text)
+    return dataclasses.replace(
+        made,
+        titles={text: text},
+        machine=MachineInfo(name=text, hostname=text, roles=(text,), accelerator=text, platform=text),
+        changes=(one, one),
+        changes_since="2026-01-15T14:31:00+00:00",
+        models=(ModelInfo(name=text, kind="full", path=f"/{text}", weights=text, base=text),),
+        roles=(RoleInfo(name=text, here=True, models=(text,), elsewhere=(text,)),),
+    )
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and what their attributes are."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
 
 
 @pytest.mark.parametrize("face", FORMATS)
@@ -79,6 +117,33 @@ def test_hostile_text_stays_text(face: str, text: str) -> None:
         assert len(shown.splitlines()[0].split(" | ")[0]) < 80
     elif face == "prometheus":
         assert list(text_string_to_metric_families(shown))
+    elif face == "html":
+        assert_harmless(shown)
+
+
+def assert_harmless(page: str) -> None:
+    elements = Elements(page)
+    assert (elements.tags.count("script"), elements.tags.count("style")) == (1, 1)
+    assert not {"img", "iframe", "link", "form", "base", "object"} & set(elements.tags)
+    assert [a for a in elements.attributes if a[0].startswith("on") or a[0] in ("style", "src")] == []
+    assert {value for name, value in elements.attributes if name == "href"} == {"#content"}
+
+
+@pytest.mark.parametrize("face", COMPARING)
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_reports_side_by_side_stay_text(face: str, text: str) -> None:
+    one = hostile(text)
+    two = dataclasses.replace(
+        one, machine=MachineInfo(name="b", hostname="b"), models=(dataclasses.replace(one.models[0], weights="1"),)
+    )
+    shown = render(compare([(text, one), ("b", two)], now=0, max_age_s=1), face)
+    shown.encode("utf-8")
+    assert not set(shown) & set("\x1b\x07\u202e\x00")
+    if face == "html":
+        assert_harmless(shown)
+    elif face == "markdown":
+        assert "<script" not in shown.replace("\\<script", "")
+        assert [line for line in shown.splitlines() if line.startswith("# head")] == []
 
 
 @pytest.mark.parametrize("face", FORMATS)

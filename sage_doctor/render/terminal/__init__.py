@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from sage_doctor.render import Screen
 from sage_doctor.render.terminal.changes import draw_changes
+from sage_doctor.render.terminal.comparison import draw_comparison
 from sage_doctor.render.terminal.findings import draw_findings, draw_inconclusive
 from sage_doctor.render.terminal.overview import draw_overview
-from sage_doctor.render.terminal.subjects import subjects_of
 from sage_doctor.render.terminal.verdict import draw_verdict
 from sage_doctor.render.terminal.wording import joined
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import Report
+from sage_doctor.report.comparison import Comparison
+from sage_doctor.report.subjects import subjects_of
 from sage_doctor.text import format_bytes, join_limited, printable
 
 
@@ -30,6 +32,13 @@ def render(report: Report, screen: Screen) -> str:
         draw_findings(out, subjects)
         draw_inconclusive(out, subjects)
     draw_verdict(out, report, subjects)
+    return out.read()
+
+
+def compare(comparison: Comparison, screen: Screen) -> str:
+    """Return several reports side by side."""
+    out = Writer(screen)
+    draw_comparison(out, comparison)
     return out.read()
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sage_doctor.findings import catalogue
-from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import counted
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import NOTHING_TO_DO, SEVERITIES, Finding
-from sage_doctor.text import MOST_COMMAND, join_limited, printable, shell_operand
+from sage_doctor.report.next_step import commands_of
+from sage_doctor.report.subjects import Subject
+from sage_doctor.text import MOST_COMMAND, join_limited, printable
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 _MOST_CANDIDATES = 5
@@ -91,13 +92,6 @@ def _fix(out: Writer, findings: list[Finding]) -> None:
     if len(commands) > _MOST_COMMANDS:
         rest = counted(len(commands) - _MOST_COMMANDS, "more command")
         out.text(f"and {rest} (-v)", indent=8, style="dim")
-
-
-def commands_of(finding: Finding) -> tuple[str, ...]:
-    """Return the finding's commands, or the command that runs its repair."""
-    if finding.fix.commands:
-        return finding.fix.commands
-    return (f"sage-doctor fix {shell_operand(finding.subject)}",) if finding.fix.repair else ()
 
 
 def draw_commands(out: Writer, commands: list[str] | tuple[str, ...], *, indent: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 
 from sage_doctor.findings import catalogue
-from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import blocked_lines, check_counts, measured
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import MACHINE, Finding
+from sage_doctor.report.subjects import Subject
 from sage_doctor.text import join_limited, printable
 
 _MOST_HEALTHY = 12  # that still get a line each

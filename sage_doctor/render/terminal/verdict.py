@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sage_doctor.render.terminal.findings import commands_of
-from sage_doctor.render.terminal.subjects import Subject
-from sage_doctor.render.terminal.wording import counted, joined, level_counts, seconds
+from sage_doctor.render.terminal.wording import counted, joined, level_counts
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import MACHINE, Finding, Report
+from sage_doctor.report import MACHINE, Report
+from sage_doctor.report.next_step import next_step
+from sage_doctor.report.quantities import seconds
+from sage_doctor.report.subjects import Subject
 from sage_doctor.text import MOST_COMMAND, printable
 
 _STYLE = {
@@ -60,30 +61,11 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
 
 
 def _next_step(out: Writer, report: Report) -> None:
-    """Write one command; a sentence where no command is known, or only one that looks at what was found."""
-    first = _most_urgent(report)
-    stuck = next((c for c in report.checks if c.status == "error"), None)
-    commands = commands_of(first) if first is not None else ()
-    if commands and not commands[0].startswith("ls "):
-        out.blank()
-        out.command(f"Next: {printable(commands[0], limit=MOST_COMMAND)}", indent=0)
-        return
-    if first is not None:
-        what = printable(first.fix.summary, keep="\n") or printable(first.message, keep="\n")
-    elif stuck is not None:
-        reason = printable(stuck.reason or "it did not complete", limit=300)
-        what = f"find out why {stuck.id} failed to run: {reason}"
-    elif report.verdict == "unknown":
-        what = "no check completed; name a model, a role or a directory to check"
-    else:
+    step = next_step(report)
+    if step is None:
         return
     out.blank()
-    out.text(what, head="Next: ", after=6)
-
-
-def _most_urgent(report: Report) -> Finding | None:
-    for severity in ("error", "warning"):
-        for finding in report.findings:
-            if finding.severity == severity:
-                return finding
-    return None
+    if step.command is not None:
+        out.command(f"Next: {printable(step.command, limit=MOST_COMMAND)}", indent=0)
+    else:
+        out.text(printable(step.what, keep="\n"), head="Next: ", after=6)

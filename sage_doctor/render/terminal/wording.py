@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 
 from sage_doctor.report import LEVELS, CheckResult, Measurement
-from sage_doctor.text import format_bytes, printable
-
-BLOCKED = "blocked by "
+from sage_doctor.report.quantities import measured_name, quantity
+from sage_doctor.report.subjects import BLOCKED, is_blocked
+from sage_doctor.text import printable
 
 
 def joined(parts: Iterable[str], dot: str) -> str:
@@ -20,11 +19,6 @@ def joined(parts: Iterable[str], dot: str) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Return `1 error`, `2 errors`."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
-
-
-def is_blocked(check: CheckResult) -> bool:
-    """Return whether the check did not run because of a cause reported elsewhere."""
-    return check.status == "skip" and (check.reason or "").startswith(BLOCKED)
 
 
 def check_counts(checks: Iterable[CheckResult]) -> str:
@@ -53,47 +47,13 @@ def blocked_lines(checks: Iterable[CheckResult]) -> list[str]:
     return [f"{counted(n, 'check')} not run: {BLOCKED}{printable(cause, limit=200)}" for cause, n in causes.items()]
 
 
-def seconds(value: float) -> str:
-    """Return a duration: `0.4 s`, `12 s`, `3 min 05 s`."""
-    if not math.isfinite(value):
-        return "unknown time"
-    if value >= 100:
-        return f"{int(value // 60)} min {int(value % 60):02} s"
-    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return a measured value with its unit, with its significant digits."""
-    if not math.isfinite(value):
-        return f"NaN {unit}".rstrip()
-    if unit == "bytes":
-        return format_bytes(value)
-    size = abs(value)
-    digits = f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-    if "." in digits:
-        digits = digits.rstrip("0").rstrip(".")
-    return f"{digits} {printable(unit, limit=20)}".rstrip()
-
-
 def measured(measurement: Measurement) -> tuple[str, bool]:
-    """Return a measurement as text with its budget, and whether it misses the budget.
-
-    The budget of a rate (`tokens/s`) is a minimum, every other budget a maximum.
-    """
-    unit, budget, value = measurement.unit, measurement.budget, measurement.value
-    text = f"{_name(measurement)} {quantity(value, unit)}"
+    """Return a measurement as text with its budget, and whether it misses the budget."""
+    unit, budget = measurement.unit, measurement.budget
+    text = f"{measured_name(measurement)} {quantity(measurement.value, unit)}"
     if budget is None:
         return text, False
-    rate = unit.endswith("/s")
-    # NaN misses every budget.
-    over = not (value >= budget if rate else value <= budget)
-    limit = quantity(budget, "" if rate else unit)
-    if over:
-        return f"{text}, {'below' if rate else 'over'} its budget of {limit}", True
-    return f"{text} ({'at least' if rate else 'budget'} {limit})", False
-
-
-def _name(measurement: Measurement) -> str:
-    """Return the name without the unit it repeats: `load_s` in seconds is `load`."""
-    name = "speed" if measurement.name == "tokens_per_s" else measurement.name
-    return printable(name.removesuffix("_" + measurement.unit.lower()).replace("_", " "), limit=60)
+    limit = quantity(budget, "" if measurement.is_rate else unit)
+    if measurement.misses_budget:
+        return f"{text}, {'below' if measurement.is_rate else 'over'} its budget of {limit}", True
+    return f"{text} ({'at least' if measurement.is_rate else 'budget'} {limit})", False

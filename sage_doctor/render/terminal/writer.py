@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from sage_doctor.render import Screen
+from sage_doctor.report.subjects import SubjectState
 from sage_doctor.text import unbroken
-
-SubjectState = Literal["healthy", "unhealthy", "warning", "info", "unknown", "skipped"]
 
 # For each state: its mark, the same without Unicode, and its style.
 _MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {

@@ -1,13 +1,11 @@
-"""What one run found: the single typed value that every renderer, gate and repair reads.
-
-The verdict and the exit code are decided here, in `conclude`, and nowhere else.
-"""
+"""The values of a report, and its JSON: what the published schema describes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, TypeVar
 
 from sage_doctor.text import printable
 
@@ -15,19 +13,13 @@ Severity = Literal["error", "warning", "info"]
 Level = Literal["static", "integrity", "load", "generate"]
 Status = Literal["pass", "warn", "fail", "skip", "error"]
 Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
-FailOn = Literal["error", "warning", "never"]
+Made = TypeVar("Made")
 
 SCHEMA_VERSION: Final = 1
 LEVELS: Final[tuple[Level, ...]] = ("static", "integrity", "load", "generate")
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 NOTHING_TO_DO: Final = "Nothing to do"  # how the fix of a mere information begins
 MACHINE: Final = "machine"  # the subject of findings about the host itself
-
-EXIT_HEALTHY: Final = 0
-EXIT_UNHEALTHY: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNKNOWN: Final = 3
-EXIT_INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +50,29 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One measured quantity of one subject; `budget` is its limit in the same unit, where one is set."""
+    """One measured quantity of one subject; `budget` is its limit in the same unit, where one is set.
+
+    `history` is what comparable earlier runs measured, oldest first.
+    """
 
     subject: str
     name: str
     value: float
     unit: str
     budget: float | None = None
+    history: tuple[float, ...] = ()
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether more of it is better: its budget is a minimum, every other budget a maximum."""
+        return self.unit.endswith("/s")
+
+    @property
+    def misses_budget(self) -> bool:
+        """Whether it is beyond its budget. NaN misses every budget."""
+        if self.budget is None:
+            return False
+        return not (self.value >= self.budget if self.is_rate else self.value <= self.budget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +126,47 @@ class MachineInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model is here, so that two machines can be compared.
+
+    `weights` is a digest of its weight files, None where their hashes are not known; `shapes` is one of the tensors'
+    names, types and shapes. `nbytes` is the size of the weight files. `base` is what an adapter is loaded onto: the
+    manifest's name for it, else what its configuration says.
+    """
+
+    name: str
+    kind: str
+    path: str
+    found: bool = True
+    nbytes: int | None = None
+    weights: str | None = None
+    shapes: str | None = None
+    base: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleInfo:
+    """What a role of the manifest needs, as subjects of the report.
+
+    `here` is whether this machine is meant to run it. `models` are models and services, the bases of adapters
+    included; `others` are runners, heartbeats and states; `elsewhere` are models that only other machines have.
+    """
+
+    name: str
+    here: bool
+    models: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Everything one run found. `findings` are ordered root cause first.
 
     `titles` is what people call a subject whose name does not tell: the directory `.`, a snapshot of the hub's cache.
     `changes` is what differs from the last good run, which began at `changes_since` (ISO 8601); None where this run is
-    itself well, or where no such run is known.
+    itself well, or where no such run is known. `models` and `roles` say what was to be examined; a report that an older
+    doctor wrote has none.
     """
 
     doctor: Mapping[str, str]
@@ -140,6 +183,8 @@ class Report:
     titles: Mapping[str, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     changes_since: str | None = None
+    models: tuple[ModelInfo, ...] = ()
+    roles: tuple[RoleInfo, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values, in the order of the published schema."""
@@ -159,95 +204,64 @@ class Report:
             **({"titles": dict(self.titles)} if self.titles else {}),
             "changes": [_plain(c) for c in self.changes],
             **({"changes_since": self.changes_since} if self.changes_since is not None else {}),
+            **({"models": [_plain(m) for m in self.models]} if self.models else {}),
+            **({"roles": [_plain(r) for r in self.roles]} if self.roles else {}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
-        """Return the report that `to_json` wrote. Raises `ValueError` on another schema version."""
+        """Return the report that `to_json` wrote, also one with fields that are not known yet.
+
+        Raises `ValueError` on another schema version.
+        """
         if data.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(
                 f"report schema_version {data.get('schema_version')!r}, this doctor reads {SCHEMA_VERSION}"
             )
-        machine = {**data["machine"], "roles": tuple(data["machine"].get("roles", ()))}
         return cls(
             doctor=data["doctor"],
-            machine=MachineInfo(**machine),
+            machine=_made(MachineInfo, data["machine"]),
             started_at=data["started_at"],
             duration_s=data["duration_s"],
             level=data["level"],
             verdict=data["verdict"],
             exit_code=data["exit_code"],
-            checks=tuple(CheckResult(**c) for c in data["checks"]),
+            checks=tuple(_made(CheckResult, c) for c in data["checks"]),
             findings=tuple(finding_from_json(f) for f in data["findings"]),
-            measurements=tuple(Measurement(**m) for m in data["measurements"]),
+            measurements=tuple(measurement_from_json(m) for m in data["measurements"]),
             answers=data.get("answers", {}),
             titles=data.get("titles", {}),
-            changes=tuple(Change(**c) for c in data.get("changes", ())),
+            changes=tuple(_made(Change, c) for c in data.get("changes", ())),
             changes_since=data.get("changes_since"),
+            models=tuple(_made(ModelInfo, m) for m in data.get("models", ())),
+            roles=tuple(_made(RoleInfo, r) for r in data.get("roles", ())),
         )
 
 
 def finding_from_json(data: Mapping[str, Any]) -> Finding:
     """Return the finding that `Report.to_json` wrote."""
-    fix = data["fix"]
-    return Finding(
-        **{k: v for k, v in data.items() if k != "fix"},
-        fix=Fix(summary=fix["summary"], commands=tuple(fix["commands"]), repair=fix.get("repair")),
-    )
+    return _made(Finding, {**data, "fix": _made(Fix, data["fix"])})
+
+
+def measurement_from_json(data: Mapping[str, Any]) -> Measurement:
+    """Return the measurement that `Report.to_json` wrote; a value that was not a finite number is NaN."""
+    value = data["value"]  # JSON has no NaN
+    return _made(Measurement, {**data, "value": math.nan if value is None else value})
+
+
+def _made(made: type[Made], data: Mapping[str, Any]) -> Made:
+    """Return JSON values as a dataclass: lists as tuples, and without what a newer doctor has added."""
+    known = [f.name for f in fields(made) if f.name in data]  # type: ignore[arg-type]
+    return made(**{name: tuple(v) if isinstance(v := data[name], list) else v for name in known})
 
 
 def _plain(value: Any) -> Any:
-    """Return a dataclass as JSON values; optional fields that are None are left out."""
+    """Return a dataclass as JSON values; optional fields that are None are left out, and a history that is empty."""
     if hasattr(value, "__dataclass_fields__"):
         items = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
-        return {name: _plain(v) for name, v in items if v is not None}
+        return {name: _plain(v) for name, v in items if v is not None and not (name == "history" and v == ())}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
     return round(value, 6) if isinstance(value, float) else value
-
-
-def status_of(findings: Iterable[Finding]) -> Status:
-    """Return how a check that ran to its end is reported: `fail` on an error, `warn` on a warning, else `pass`."""
-    severities = {f.severity for f in findings}
-    return "fail" if "error" in severities else "warn" if "warning" in severities else "pass"
-
-
-def at_least(level: Level, other: Level) -> bool:
-    """Return whether `level` goes as deep as `other`."""
-    return LEVELS.index(level) >= LEVELS.index(other)
-
-
-def conclude(
-    checks: Iterable[CheckResult], findings: Iterable[Finding], fail_on: FailOn = "error"
-) -> tuple[Verdict, int]:
-    """Return the verdict and the exit code of a run. The only place where either is decided.
-
-    Nothing that ran to its end is not success: without one check that passed, warned or failed the verdict is
-    `unknown`. Unhealthy and unknown together give exit code 1.
-    """
-    statuses = {c.status for c in checks}
-    severities = {f.severity for f in findings}
-    unknown = "error" in statuses or not statuses & {"pass", "warn", "fail"}
-    verdict: Verdict
-    if "error" in severities:
-        verdict = "unhealthy"
-    elif unknown:
-        verdict = "unknown"
-    else:
-        verdict = "degraded" if "warning" in severities else "healthy"
-    failing = cast("tuple[Severity, ...]", {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on])
-    if severities & set(failing):
-        return verdict, EXIT_UNHEALTHY
-    return verdict, EXIT_UNKNOWN if unknown else EXIT_HEALTHY
-
-
-def nagios_status(report: Report) -> int:
-    """Return the exit code of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
-
-    What --fail-on counts as failing is critical, whatever its severity.
-    """
-    if report.exit_code == EXIT_UNHEALTHY:
-        return 2
-    return {"healthy": 0, "degraded": 1, "unhealthy": 1, "unknown": 3}[report.verdict]

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
-from sage_doctor.render.terminal.wording import is_blocked
-from sage_doctor.render.terminal.writer import SubjectState
-from sage_doctor.report import CheckResult, Finding, Measurement, Report
+from sage_doctor.report.values import CheckResult, Finding, Measurement, Report
+
+SubjectState = Literal["healthy", "unhealthy", "warning", "info", "unknown", "skipped"]
+
+BLOCKED: Final = "blocked by "
+
+
+def is_blocked(check: CheckResult) -> bool:
+    """Return whether the check did not run because of a cause reported elsewhere."""
+    return check.status == "skip" and (check.reason or "").startswith(BLOCKED)
 
 
 @dataclass(kw_only=True)
