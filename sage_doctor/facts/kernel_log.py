@@ -13,7 +13,8 @@ from sage_doctor.system.child import run
 
 # NVRM: Xid (PCI:0000:01:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.
 _XID = re.compile(r"NVRM: Xid \((?:PCI:)?(?P<device>[0-9A-Fa-f:.]{4,20})\): (?P<number>\d{1,4})(?:, *(?P<text>.*))?")
-_PREFIX = re.compile(r"^\d+,\d+,(?P<usec>\d+),[^;]*;")
+_PREFIX = re.compile(r"^(?P<priority>\d+),\d+,(?P<usec>\d+),[^;]*;")
+_USER = 8  # priorities from here on are of what programs wrote into /dev/kmsg: only the kernel has facility 0
 _RECORD = 8192  # the longest record of the kernel is shorter
 _MOST_RECORDS = 200_000
 _MOST_S = 2.0
@@ -79,6 +80,8 @@ def _xids(lines: Iterator[str] | list[str]) -> Iterator[Xid]:
         if match is None:
             continue
         stamp = _PREFIX.match(line)
+        if stamp is not None and int(stamp["priority"]) >= _USER:
+            continue
         yield Xid(
             number=int(match["number"]),
             device=match["device"],

@@ -39,6 +39,11 @@ def test_nothing_in_it(tmp_path: Path, text: str | bytes) -> None:
     assert read_kernel_log(log(tmp_path, text)).xids == ()
 
 
+def test_what_a_program_wrote_there_is_not_the_kernels(tmp_path: Path) -> None:
+    text = "11,374,1267616900,-;NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.\n"  # `echo` into /dev/kmsg
+    assert read_kernel_log(log(tmp_path, text)).xids == ()
+
+
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:
     found = read_kernel_log(tmp_path)
     assert (found.xids, found.problem) == ((), os.strerror(errno.ENOENT).lower())
