@@ -84,6 +84,7 @@ def _check(options: argparse.Namespace) -> int:
             fail_on=options.fail_on,
             timeout_s=options.timeout,
             on_progress=progress.update,
+            on_subject=progress.add_result if progress.enabled else None,
             on_report=show,
         )
     return nagios_status(report) if options.format == "nagios" else report.exit_code

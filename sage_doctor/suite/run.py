@@ -31,6 +31,7 @@ from sage_doctor.subjects.selection import Request, Selection, default_deadline_
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
+from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.text import format_duration, printable, redact_values, redacted
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
@@ -100,11 +101,12 @@ def _redacted(finding: Finding) -> Finding:
 class Run:
     """The state of one examination. Every worker process has its own; a group of models never leaves its worker."""
 
-    def __init__(self, request: Request, selection: Selection | None = None) -> None:
+    def __init__(self, request: Request, selection: Selection | None = None, on_progress: OnProgress = ignore) -> None:
         self.request = request
         self.selection = selection or select(request)
-        self.model_prober = ModelProber(self.selection, request)
+        self.model_prober = ModelProber(self.selection, request, on_progress)
         self.service_prober = ServiceProber(self.selection, request)
+        self._on_progress = on_progress
         self._errors: dict[str, dict[str, str]] = {}
         limit = default_deadline_s(self.selection.level)
         self._until = request.deadline if request.deadline is not None else time.monotonic() + limit
@@ -119,7 +121,7 @@ class Run:
     ) -> CheckOutcome:
         """Run one check on one subject and return how it ended. Never raises but for an interrupt."""
         name = subject.name if subject is not None else MACHINE
-        notes = Notes()
+        notes = Notes(title=subject.title if isinstance(subject, Model) else name, on_progress=self._on_progress)
         begun = time.monotonic()
         status: Status = "error"
         reason: str | None = None

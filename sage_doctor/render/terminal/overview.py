@@ -7,8 +7,8 @@ from itertools import groupby
 from sage_doctor.findings import catalogue
 from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import blocked_lines, check_counts, measured
-from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import MACHINE, Finding
+from sage_doctor.render.terminal.writer import MARKS, Writer
+from sage_doctor.report import MACHINE, CheckResult, Finding
 from sage_doctor.text import join_limited, printable
 
 _MOST_HEALTHY = 12  # that still get a line each
@@ -33,6 +33,17 @@ def draw_overview(out: Writer, subjects: list[Subject]) -> None:
             continue
         for subject in members:
             _line(out, subject, pad)
+
+
+def line_of(title: str, checks: list[CheckResult], findings: list[Finding]) -> tuple[str, str, str, str] | None:
+    """Return the line of a subject that is done: its mark, the same in ASCII, its style, and what is said.
+
+    None where there is nothing to tell.
+    """
+    subject = Subject(name=checks[0].subject, title=title, checks=checks, findings=findings)
+    if subject.name == MACHINE and subject.state == "healthy":
+        return None
+    return *MARKS[subject.state], f"{printable(title, limit=300)}  {_said_of(subject)}".rstrip()
 
 
 def _first_code(subject: Subject) -> str:

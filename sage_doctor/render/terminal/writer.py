@@ -16,7 +16,7 @@ from sage_doctor.text import unbroken
 SubjectState = Literal["healthy", "unhealthy", "warning", "info", "unknown", "skipped"]
 
 # For each state: its mark, the same without Unicode, and its style.
-_MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {
+MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {
     "healthy": ("✔", "ok  ", "green"),
     "unhealthy": ("✘", "FAIL", "bold red"),
     "warning": ("!", "warn", "bold yellow"),
@@ -48,11 +48,11 @@ class Writer:
 
     def mark(self, state: SubjectState) -> str:
         """Return the mark of a state, as the screen can show it."""
-        return _MARKS[state][0 if self._unicode else 1]
+        return MARKS[state][0 if self._unicode else 1]
 
     def style(self, state: SubjectState) -> str:
         """Return the style of a state."""
-        return _MARKS[state][2]
+        return MARKS[state][2]
 
     def blank(self) -> None:
         """Write an empty line, but never two in a row or at the top."""
