@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -162,8 +162,8 @@ class Manifest:
     `unavailable_here` names the models that are only on other machines, with the reason: no role of this machine
     needs them and their path uses a variable that has no value here. They are not in `models`, but roles of other
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
-    and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
-    looked at (`for_role`). `services` are the models that are reached over HTTP.
+    and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only some roles, or
+    none, are looked at (`for_role`, `for_targets`). `services` are the models that are reached over HTTP.
     `heartbeats` and `states` are those that concern this machine. `renamed` says which keys have a former name.
     """
 
@@ -216,33 +216,6 @@ class Manifest:
             return self.models.get(spec.base) if spec.base is not None else None
         place = _place(spec.base_path)
         return next((m for m in self.models.values() if _place(m.path) == place and m.name != spec.name), None)
-
-    def for_role(self, name: str) -> Manifest:
-        """Return the manifest as if this machine had that role only.
-
-        Raises `UsageError` where there is no such role, or this machine does not have it.
-        """
-        shown = printable(name, limit=80)
-        if name not in self.roles:
-            near = nearest(name, list(self.roles))
-            hint = f"did you mean '{printable(near)}'?" if near else f"roles: {join_limited(list(self.roles))}"
-            if not self.roles:
-                hint = "it has no roles yet: [roles.NAME] with models = [...] says what one needs"
-            raise UsageError(f"no role '{shown}' in {printable(str(self.path))}; {hint}")
-        if self.machine is not None and name not in self.machine.roles:
-            raise UsageError(
-                f"machine {printable(self.machine.name)} does not have the role '{shown}' "
-                f"(its roles: {join_limited(list(self.machine.roles)) or 'none'}); see {printable(str(self.path))}"
-            )
-        machine = replace(self.machine, roles=(name,)) if self.machine is not None else None
-        return replace(
-            self,
-            machine=machine,
-            roles={name: self.roles[name]},
-            heartbeats={key: spec for key, spec in self.heartbeats.items() if spec.concerns(name)},
-            states={key: spec for key, spec in self.states.items() if spec.concerns(name)},
-            narrowed=True,
-        )
 
     @property
     def all_models_required(self) -> bool:

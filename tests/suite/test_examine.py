@@ -461,3 +461,37 @@ def test_one_file_of_own_checks_brings_the_fixtures_beside_it(look_at: Examine, 
     report = look_at(manifest=CHECKED.replace('"own"', '"own/mine.py"'))
     assert [f.message for f in report.findings if f.subject == "m"] == ["3"]
     assert report.exit_code == 0
+
+
+ROLES = """
+[roles.talk]
+models = ["m"]
+runners = ["talk.py"]
+[roles.write]
+models = ["broken"]
+runners = ["write.py", "gone.py"]
+[heartbeats.lines]
+path = "lines/*"
+max_age = "1h"
+[models.m]
+kind = "full"
+path = "m"
+[models.broken]
+kind = "full"
+path = "broken"
+[lint]
+paths = ["*.py"]
+"""
+
+
+def test_what_is_asked_for_is_judged_alone(look_at: Examine, tmp_path: Path) -> None:
+    write_full(tmp_path / "m")
+    (tmp_path / "talk.py").write_text("print()\n")
+    (tmp_path / "write.py").write_text("open('/home/somebody/weights')\n")
+    rest = {"write.py", "gone.py", "broken", "heartbeat:lines"}
+    assert {f.subject for f in look_at(manifest=ROLES).findings} == rest
+    model, role = look_at("m", manifest=ROLES, level="integrity"), look_at("write", manifest=ROLES)
+    assert [f.code for f in model.findings] == ["weights-unverified"]  # information
+    assert (model.exit_code, model.machine.roles) == (0, ("talk", "write"))
+    assert {f.subject for f in role.findings} == rest
+    assert {f.subject for f in look_at("talk", manifest=ROLES).findings} == {"heartbeat:lines"}
