@@ -123,7 +123,8 @@ class Report:
 
     `titles` is what people call a subject whose name does not tell: the directory `.`, a snapshot of the hub's cache.
     `changes` is what differs from the last good run, which began at `changes_since` (ISO 8601); None where this run is
-    itself well, or where no such run is known.
+    itself well, or where no such run is known. `suppressed` are findings that were ignored, or not selected: they
+    count for nothing.
     """
 
     doctor: Mapping[str, str]
@@ -140,6 +141,7 @@ class Report:
     titles: Mapping[str, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     changes_since: str | None = None
+    suppressed: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values, in the order of the published schema."""
@@ -156,6 +158,7 @@ class Report:
             "findings": [_plain(f) for f in self.findings],
             "measurements": [_plain(m) for m in self.measurements],
             "answers": dict(self.answers),
+            **({"suppressed": [_plain(f) for f in self.suppressed]} if self.suppressed else {}),
             **({"titles": dict(self.titles)} if self.titles else {}),
             "changes": [_plain(c) for c in self.changes],
             **({"changes_since": self.changes_since} if self.changes_since is not None else {}),
@@ -184,6 +187,7 @@ class Report:
             titles=data.get("titles", {}),
             changes=tuple(Change(**c) for c in data.get("changes", ())),
             changes_since=data.get("changes_since"),
+            suppressed=tuple(finding_from_json(f) for f in data.get("suppressed", ())),
         )
 
 

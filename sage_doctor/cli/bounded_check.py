@@ -161,7 +161,7 @@ def _examine_and_record(
     send("began", {"name": host.name, "roles": list(selection.roles), "level": selection.level})
 
     def on_outcome(outcome: CheckOutcome) -> None:
-        if outcome.findings or outcome.result.status == "error":
+        if outcome.findings or outcome.suppressed or outcome.result.status == "error":
             send("outcome", outcome.to_text())
 
     titles = {m.name: m.title for m in selection.models}
@@ -243,4 +243,5 @@ def _cut_short(heard: _Heard, why: str, fail_on: FailOn, started: dt.datetime, d
         exit_code=exit_code,
         checks=checks,
         findings=findings,
+        suppressed=tuple(f for o in outcomes for f in o.suppressed),
     )

@@ -178,7 +178,8 @@ def _ready(selection: Selection, report: Report) -> str:
         else "all that it needs is here"
     )
     warnings = sum(f.severity == "warning" for f in report.findings)
-    return what + (f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
+    hidden = f" ({len(report.suppressed)} suppressed)" if report.suppressed else ""
+    return what + (f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else "") + hidden
 
 
 def _record_role(

@@ -77,6 +77,7 @@ class ModelSpec:
     requires: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
     served_by: str | None = None
+    ignore: tuple[str, ...] = ()
     description: str | None = None
     line: int = 0
 
@@ -97,6 +98,7 @@ class ServiceSpec:
     budget: Budget = field(default_factory=Budget)
     prompt: str | None = None
     max_new_tokens: int = 32
+    ignore: tuple[str, ...] = ()
     description: str | None = None
     line: int = 0
 
@@ -164,6 +166,7 @@ class Manifest:
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
     and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only some roles, or
     none, are looked at (`for_role`, `for_targets`). `services` are the models that are reached over HTTP.
+    `ignore` are the finding codes that are not reported of anything, those of a model of that one.
     `heartbeats` and `states` are those that concern this machine. `renamed` says which keys have a former name.
     """
 
@@ -179,6 +182,7 @@ class Manifest:
     lint: LintSpec = field(default_factory=LintSpec)
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
+    ignore: tuple[str, ...] = ()
     unavailable_here: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)

@@ -37,7 +37,7 @@ class Request:
     `role` asks for what one role needs and nothing else. `skip_load` names models that are not loaded again, because
     the result of a load is known. `deadline` is a `time.monotonic()` in seconds, None for no deadline; `stage_s` is how
     long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
-    be read and this one recorded.
+    be read and this one recorded. `select_codes` and `ignore_codes` say which findings are reported.
     """
 
     targets: tuple[str, ...] = ()
@@ -50,6 +50,8 @@ class Request:
     skip_load: tuple[str, ...] = ()
     stage_s: float | None = None
     history: bool = True
+    select_codes: tuple[str, ...] = ()
+    ignore_codes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON values."""
@@ -58,7 +60,7 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Return the request that `to_json` wrote."""
-        return cls(**{**data, "targets": tuple(data["targets"]), "skip_load": tuple(data["skip_load"])})
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

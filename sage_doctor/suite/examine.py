@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor import __version__
+from sage_doctor.findings.suppression import suppression_of
 from sage_doctor.report import (
     MACHINE,
     SEVERITIES,
@@ -153,6 +154,7 @@ def examine(
     request = replace(request, cwd=request.cwd or os.getcwd())
     with _run_directory(request) if jobs > 1 else contextlib.nullcontext(request) as shared:
         selection = selection or select(shared)
+        suppression_of(request.select_codes, request.ignore_codes, selection.host.manifest)  # a wrong code ends it here
         selection.host.start_inspection()
         collector = Collector(selection, on_progress, on_outcome, on_subject)
         _run_pytest(shared, collector, jobs, Shared(selection, on_progress))
@@ -279,4 +281,5 @@ def _report(
         measurements=tuple(m for o in ordered for m in o.measurements),
         answers={o.result.subject: o.answer for o in ordered if o.answer is not None},
         titles={m.name: m.title for m in selection.models if m.title != m.name},
+        suppressed=tuple(f for o in ordered for f in o.suppressed),
     )

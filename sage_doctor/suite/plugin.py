@@ -223,7 +223,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             arguments["notes"] = notes
         return cast("list[Finding]", pyfuncitem.function(**arguments))
 
-    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _subject(pyfuncitem), call)
+    file = pyfuncitem.path if pyfuncitem.path.parent != CHECKS else None
+    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _subject(pyfuncitem), call, file)
     pyfuncitem.user_properties.append((PROPERTY, outcome.to_text()))
     if pyfuncitem.config.getoption("--sage-request") is None:
         # A person runs pytest. The suite reads the outcome itself, and pytest's account of a skip costs more than most

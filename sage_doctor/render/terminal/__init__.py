@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sage_doctor.render import Screen
 from sage_doctor.render.terminal.changes import draw_changes
-from sage_doctor.render.terminal.findings import draw_findings, draw_inconclusive
+from sage_doctor.render.terminal.findings import draw_findings, draw_inconclusive, draw_suppressed
 from sage_doctor.render.terminal.overview import draw_overview
 from sage_doctor.render.terminal.subjects import subjects_of
 from sage_doctor.render.terminal.verdict import draw_verdict
@@ -29,6 +29,7 @@ def render(report: Report, screen: Screen) -> str:
         draw_overview(out, subjects)
         draw_findings(out, subjects)
         draw_inconclusive(out, subjects)
+        draw_suppressed(out, report)
     draw_verdict(out, report, subjects)
     return out.read()
 

@@ -10,7 +10,7 @@ from sage_doctor.findings import catalogue
 from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import counted
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import NOTHING_TO_DO, SEVERITIES, Finding
+from sage_doctor.report import NOTHING_TO_DO, SEVERITIES, Finding, Report
 from sage_doctor.text import MOST_COMMAND, join_limited, printable, shell_operand
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
@@ -36,15 +36,33 @@ def draw_findings(out: Writer, subjects: list[Subject]) -> None:
         _draw(out, found)
 
 
+def draw_suppressed(out: Writer, report: Report) -> None:
+    """Write what was ignored or not selected, with `-v`."""
+    if not out.verbose or not report.suppressed:
+        return
+    out.blank()
+    out.text("suppressed (ignored, or not selected):", style="bold")
+    for found in report.suppressed:
+        title = printable(report.titles.get(found.subject, found.subject), limit=300)
+        head = f"{found.severity}: {printable(found.code, limit=100)}{out.dot}{title}: "
+        out.text(printable(found.message, keep="\n"), head=head, head_style="dim", indent=4, after=4)
+
+
 def draw_inconclusive(out: Writer, subjects: list[Subject]) -> None:
     """Write which checks failed to run, and why."""
+    failed: dict[tuple[str, str], list[str]] = {}
     for subject in subjects:
         for check in subject.checks:
             if check.status == "error":
-                out.blank()
-                name = printable(subject.title, limit=300)
-                out.text(f"inconclusive: {check.id}{out.dot}{name}", style="bold magenta", after=4)
-                out.text(printable(check.reason or "it did not complete", keep="\n"), indent=4)
+                reason = check.reason or "it did not complete"
+                failed.setdefault((check.id, reason), []).append(subject.title)
+    for (check_id, reason), titles in failed.items():
+        out.blank()
+        of = printable(titles[0], limit=300) if len(titles) == 1 else f"{len(titles)} times"
+        out.text(f"inconclusive: {check_id}{out.dot}{of}", style="bold magenta", after=4)
+        out.text(printable(reason, keep="\n"), indent=4)
+        if len(titles) > 1:
+            out.text(join_limited(titles, most=len(titles) if out.verbose else 4), head="of: ", indent=4, after=4)
 
 
 def _draw(out: Writer, found: list[Found]) -> None:

@@ -52,7 +52,7 @@ def _first_code(subject: Subject) -> str:
 
 
 def _first(subject: Subject) -> Finding | None:
-    return next((f for f in subject.findings if subject.state != "healthy"), None)
+    return next((f for f in subject.findings if subject.state not in ("healthy", "unknown")), None)
 
 
 def _line(out: Writer, subject: Subject, pad: int) -> None:
@@ -74,8 +74,10 @@ def _line(out: Writer, subject: Subject, pad: int) -> None:
 def _said_of(subject: Subject) -> str:
     """Return the one thing that is wrong, as its declaration calls it."""
     first = _first(subject)
+    if subject.state == "unknown":
+        return "not decided: a check failed to run"
     if first is None:
-        return "not decided: a check failed to run" if subject.state == "unknown" else ""
+        return ""
     known = catalogue.find(first.code)
     title = known.title if known is not None else printable(first.message, limit=200)
     unneeded = " (no role here needs it)" if first.evidence.get("needed_here") is False else ""

@@ -6,7 +6,7 @@ from sage_doctor.render.terminal.findings import commands_of
 from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import counted, joined, level_counts, seconds
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import MACHINE, Finding, Report
+from sage_doctor.report import MACHINE, Finding, Report, Severity
 from sage_doctor.text import MOST_COMMAND, printable
 
 _STYLE = {
@@ -38,6 +38,7 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
     told = [s for s in subjects if s.name != MACHINE]
     facts = [
         ", ".join(t for t in counts if t) or ("no problems" if report.verdict == "healthy" else ""),
+        f"{len(report.suppressed)} suppressed" if report.suppressed else "",
         counted(len(told), "model or script", "models and scripts") if len(told) > 1 else "",
         f"level {report.level}",
         seconds(report.duration_s),
@@ -61,8 +62,8 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
 
 def _next_step(out: Writer, report: Report) -> None:
     """Write one command; a sentence where no command is known, or only one that looks at what was found."""
-    first = _most_urgent(report)
     stuck = next((c for c in report.checks if c.status == "error"), None)
+    first = _most_urgent(report, ("error",) if stuck is not None else ("error", "warning"))
     commands = commands_of(first) if first is not None else ()
     if commands and not commands[0].startswith("ls "):
         out.blank()
@@ -81,8 +82,8 @@ def _next_step(out: Writer, report: Report) -> None:
     out.text(what, head="Next: ", after=6)
 
 
-def _most_urgent(report: Report) -> Finding | None:
-    for severity in ("error", "warning"):
+def _most_urgent(report: Report, severities: tuple[Severity, ...]) -> Finding | None:
+    for severity in severities:
         for finding in report.findings:
             if finding.severity == severity:
                 return finding
