@@ -516,7 +516,10 @@ def test_what_is_ignored_counts_for_nothing_and_blocks_nothing(look_at: Examine,
     (write_full(tmp_path / "other") / "tokenizer.json").unlink()
     report = look_at(manifest=IGNORING, jobs=jobs)
     assert (report.verdict, report.exit_code, report.findings) == ("healthy", 0, ())
-    assert [(f.subject, f.code) for f in report.suppressed] == [("m", "weights-missing"), ("other", "tokenizer-missing")]
+    assert [(f.subject, f.code) for f in report.suppressed] == [
+        ("m", "weights-missing"),
+        ("other", "tokenizer-missing"),
+    ]
     assert status(report, "weights.weights_present", "m") == ("pass", None)
     assert not [c for c in report.checks if c.reason in ("blocked by weights-missing", "blocked by tokenizer-missing")]
     assert Report.from_json(report.to_json()).suppressed == report.suppressed
