@@ -67,7 +67,8 @@ def copy_from_elsewhere(model: Model, names: Sequence[str]) -> Fix | None:
     single = 0 < len(known) == len(names) <= _MOST_NAMES
     sources = [f"{found.path}/{n}" for n in names] if single else [f"{found.path}/"]
     words = [f"{found.host}:{sources[0]}", *(f":{s}" for s in sources[1:]), f"{model.path}/"]
-    command = f"rsync -a --partial {' '.join(shell_quote(w) for w in words)}"
-    if model.location.existing not in (model.path, model.path.parent):
-        command = f"mkdir -p {shell_quote(model.path.parent)} && {command}"
-    return Fix(summary=summary, commands=(command,))
+    parent = model.location.existing not in (model.path, model.path.parent)
+    make = f"mkdir -p {shell_quote(model.path.parent)} && " if parent else ""
+    quoted = " ".join(shell_quote(w) for w in words)
+    copy = f"rsync -a --partial {quoted}"
+    return Fix(summary=summary, commands=(make + copy,))

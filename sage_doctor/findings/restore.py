@@ -68,7 +68,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
             commands=(f"git -C {shell_quote(model.path)} -c core.fsmonitor=false ls-files --deleted",),
         )
     return Fix(
-        summary=f"Copy it from a machine that has the model{how_much(model, names)} (rsync -a keeps dates and modes)."
+        summary=f"Copy it{how_much(model, names)} from a machine that has the model; rsync -a keeps dates and modes."
     )
 
 

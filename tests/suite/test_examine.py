@@ -463,7 +463,7 @@ def test_one_file_of_own_checks_brings_the_fixtures_beside_it(look_at: Examine, 
     assert report.exit_code == 0
 
 
-ROLES = """
+TWO_ROLES = """
 [roles.talk]
 models = ["m"]
 runners = ["talk.py"]
@@ -489,12 +489,12 @@ def test_what_is_asked_for_is_judged_alone(look_at: Examine, tmp_path: Path) -> 
     (tmp_path / "talk.py").write_text("print()\n")
     (tmp_path / "write.py").write_text("open('/home/somebody/weights')\n")
     rest = {"write.py", "gone.py", "broken", "heartbeat:lines"}
-    assert {f.subject for f in look_at(manifest=ROLES).findings} == rest
-    model, role = look_at("m", manifest=ROLES, level="integrity"), look_at("write", manifest=ROLES)
+    assert {f.subject for f in look_at(manifest=TWO_ROLES).findings} == rest
+    model, role = look_at("m", manifest=TWO_ROLES, level="integrity"), look_at("write", manifest=TWO_ROLES)
     assert [f.code for f in model.findings] == ["weights-unverified"]  # information
     assert (model.exit_code, model.machine.roles) == (0, ("talk", "write"))
     assert {f.subject for f in role.findings} == rest
-    assert {f.subject for f in look_at("talk", manifest=ROLES).findings} == {"heartbeat:lines"}
+    assert {f.subject for f in look_at("talk", manifest=TWO_ROLES).findings} == {"heartbeat:lines"}
 
 
 IGNORING = """

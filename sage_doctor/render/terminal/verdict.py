@@ -6,8 +6,8 @@ from sage_doctor.render.terminal.findings import commands_of
 from sage_doctor.render.terminal.subjects import Subject
 from sage_doctor.render.terminal.wording import counted, joined, level_counts, seconds
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import MACHINE, Finding, Report, Severity
-from sage_doctor.text import MOST_COMMAND, printable
+from sage_doctor.report import MACHINE, Report
+from sage_doctor.text import MOST_COMMAND, printable, shell_operand
 
 _STYLE = {
     "healthy": "bold green",
@@ -39,7 +39,7 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
     facts = [
         ", ".join(t for t in counts if t) or ("no problems" if report.verdict == "healthy" else ""),
         f"{len(report.suppressed)} suppressed" if report.suppressed else "",
-        counted(len(told), "model or script", "models and scripts") if len(told) > 1 else "",
+        f"{len(told)} examined" if len(told) > 1 else "",
         f"level {report.level}",
         seconds(report.duration_s),
     ]
@@ -61,30 +61,14 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
 
 
 def _next_step(out: Writer, report: Report) -> None:
-    """Write one command; a sentence where no command is known, or only one that looks at what was found."""
-    stuck = next((c for c in report.checks if c.status == "error"), None)
-    first = _most_urgent(report, ("error",) if stuck is not None else ("error", "warning"))
-    commands = commands_of(first) if first is not None else ()
-    if commands and not commands[0].startswith("ls "):
+    """Write the one command that helps most: what fixes the first error, else what explains it."""
+    found = [f for severity in ("error", "warning") for f in report.findings if f.severity == severity]
+    commands = [c for f in found if f.severity == found[0].severity for c in commands_of(f)[:1]]
+    command = next((c for c in commands if not c.startswith("ls ")), "")
+    if not command and found:
+        command = f"sage-doctor explain {shell_operand(found[0].code)}"
+    elif not command and report.verdict == "unknown" and not any(c.status == "error" for c in report.checks):
+        command = "sage-doctor list"
+    if command:
         out.blank()
-        out.command(f"Next: {printable(commands[0], limit=MOST_COMMAND)}", indent=0)
-        return
-    if first is not None:
-        what = printable(first.fix.summary, keep="\n") or printable(first.message, keep="\n")
-    elif stuck is not None:
-        reason = printable(stuck.reason or "it did not complete", limit=300)
-        what = f"find out why {stuck.id} failed to run: {reason}"
-    elif report.verdict == "unknown":
-        what = "no check completed; name a model, a role or a directory to check"
-    else:
-        return
-    out.blank()
-    out.text(what, head="Next: ", after=6)
-
-
-def _most_urgent(report: Report, severities: tuple[Severity, ...]) -> Finding | None:
-    for severity in severities:
-        for finding in report.findings:
-            if finding.severity == severity:
-                return finding
-    return None
+        out.command(f"Next: {printable(command, limit=MOST_COMMAND)}", indent=0)

@@ -34,11 +34,25 @@ class Writer:
     """Collects lines. All text must be `printable` already: the only escape sequences are those of the styles."""
 
     def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._lines: list[list[Span]] = []
         self._unicode, self._color = screen.unicode, screen.color
         self._width = max(20, min(screen.width, _WIDEST))
         self.dot = " · " if screen.unicode else " - "
         self.verbose = screen.detail == "verbose"
+
+    def draft(self) -> Writer:
+        """Return an empty writer for the same screen, for what is added once it is known to fit."""
+        return Writer(self._screen)
+
+    def add(self, draft: Writer) -> None:
+        """Write what a draft holds, after an empty line."""
+        self.blank()
+        self._lines += draft._lines
+
+    def __len__(self) -> int:
+        """Return how many lines there are."""
+        return len(self._lines)
 
     def read(self) -> str:
         """Return everything written so far."""
