@@ -19,7 +19,7 @@ _FEW_CANDIDATES = 2
 _MOST_EVIDENCE = 3  # lists beside the candidates
 _MOST_SUBJECTS = 3  # of one finding that are told one by one
 _MOST_NAMES = 8
-_ROOM_FOR_REST = 2  # lines: that there are more findings
+_ROOM_FOR_REST = 3  # lines: that there are more findings
 _MOST_SUMMARIES = 3  # likewise
 _MOST_COMMANDS = 3  # of one finding about many subjects
 
@@ -110,7 +110,7 @@ def _draw(out: Writer, found: list[Found], *, brief: bool) -> None:
         out.text(printable(finding.message, keep="\n"), indent=4)
         _names(out, [s.title for s, _ in found])
     else:
-        shown = found if out.verbose else found[:_MOST_SUBJECTS]
+        shown = found if out.verbose else found[: 1 if brief else _MOST_SUBJECTS]
         for subject, each in shown:
             head = f"{printable(subject.title, limit=300)}: "
             out.text(printable(each.message, keep="\n"), head=head, indent=4, after=4)
