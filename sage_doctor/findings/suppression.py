@@ -56,15 +56,11 @@ def suppression_of(select: Sequence[str], ignore: Sequence[str], manifest: Manif
     Raises `UsageError` for a selector of the command line that stands for no code, `ManifestError` for one of the
     manifest, with its line.
     """
-    of_models = {}
-    if manifest is not None:
-        specs = (*manifest.models.values(), *manifest.services.values())
-        of_models = {spec.name: spec.ignore for spec in specs if spec.ignore}
     found = Suppression(
         select=tuple(select),
         ignore=tuple(ignore),
         of_manifest=manifest.ignore if manifest is not None else (),
-        of_models=of_models,
+        of_models=manifest.ignored_of_models() if manifest is not None else {},
     )
     if found == Suppression():
         return found  # the families of codes are not imported for nothing

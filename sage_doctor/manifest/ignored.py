@@ -32,8 +32,8 @@ def require_known(manifest: Manifest, codes: Sequence[str]) -> None:
 
 def _written(manifest: Manifest) -> Iterator[tuple[tuple[str, ...], Iterable[str]]]:
     yield ("checks",), manifest.ignore
-    for spec in (*manifest.models.values(), *manifest.services.values()):
-        yield ("models", spec.name), spec.ignore
+    for name, selectors in manifest.ignored_of_models().items():
+        yield ("models", name), selectors
 
 
 def _stands_for(selector: str, codes: Iterable[str]) -> bool:

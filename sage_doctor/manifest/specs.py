@@ -214,6 +214,11 @@ class Manifest:
         hint = f"did you mean '{printable(near)}'?" if near else f"models: {join_limited(list(self.models)) or 'none'}"
         raise UsageError(f"no model '{shown}' in {printable(str(self.path))}; {hint}")
 
+    def ignored_of_models(self) -> dict[str, tuple[str, ...]]:
+        """Return the finding codes that are ignored of single models, by name."""
+        found = {name: spec.ignore for name, spec in self.models.items() if spec.ignore}
+        return {**found, **{name: spec.ignore for name, spec in self.services.items() if spec.ignore}}
+
     def model_for_base(self, spec: ModelSpec) -> ModelSpec | None:
         """Return the manifest model that is the base of `spec`: by name, or the one at the same location."""
         if spec.base_path is None:

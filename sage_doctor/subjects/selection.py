@@ -60,7 +60,8 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Return the request that `to_json` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +132,14 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         return _of_role(request, host, narrowed)
     if manifest is not None:
         _refuse_unknown(request.targets, manifest, cwd)
-    narrowed = for_targets(manifest, request.targets) if manifest is not None and request.targets else manifest
+    asked = for_targets(manifest, request.targets) if manifest is not None and request.targets else manifest
     if manifest is not None and not (
         request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
     ):
-        host = Host(cwd=cwd, home=home, environ=environ, manifest=narrowed, history_enabled=request.history)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=asked, history_enabled=request.history)
         return _from_manifest(request, host, manifest)
     targets = request.targets or (".",)
-    host = Host(cwd=cwd, home=home, environ=environ, manifest=narrowed, root=target_path(targets[0], home, cwd))
+    host = Host(cwd=cwd, home=home, environ=environ, manifest=asked, root=target_path(targets[0], home, cwd))
     models, cut = from_directories(targets, host)
     if not models:
         where = ", ".join(printable(t) for t in targets)

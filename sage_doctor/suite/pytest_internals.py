@@ -22,7 +22,7 @@ class OwnModule(pytest.Module):
     def _getobj(self) -> ModuleType:
         return load_beside(self.path)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002
         """Say in one line where a file that cannot be loaded is wrong."""
         error = excinfo.value
         if isinstance(error, self.CollectError) and error.__cause__ is not None:

@@ -12,7 +12,7 @@ from sage_doctor.text import join_limited, printable
 _MOST_HEALTHY = 12  # that still get a line each
 _MOST_ALIKE = 3  # with the same problem that still get a line each
 # Worse states come later; within one the report's order stays, root cause first.
-_STATES = ("healthy", "skipped", "info", "warning", "unknown", "unhealthy")
+_STATES: tuple[SubjectState, ...] = ("healthy", "skipped", "info", "warning", "unknown", "unhealthy")
 _MOST_LINES = 18  # of all; if there are more, each state gets
 _MOST_OF_STATE = 12
 _WORDS = {"healthy": "healthy", "skipped": "not examined", "unhealthy": "with other errors", "warning": "with warnings"}
