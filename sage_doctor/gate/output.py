@@ -36,6 +36,8 @@ class GateOutput:
     def stage(self, activity: str, done: int = 0, total: int = 0, unit: str = BYTES) -> None:
         """Show what is done now, on a terminal only."""
         if time.monotonic() - self._began > _PATIENCE_S:
+            if self._held:
+                self._draw("")
             for finding in self._held:
                 self._line(sys.stderr, "error", f"found: {sentence(finding)}")
             self._held.clear()
