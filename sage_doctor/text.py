@@ -113,7 +113,7 @@ def format_bytes(count: float) -> str:
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if abs(value) < 1000:
-            return f"{int(value)} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+            return f"{int(value)} {unit[: 4 if count == 1 else 5]}" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
 
