@@ -9,14 +9,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.findings.volumes import read_failed
 from sage_doctor.readers.safetensors_header import Header
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
-from sage_doctor.system.path_info import UnreadableFile
+from sage_doctor.system.activity import Meter
+from sage_doctor.system.path_info import UnreadableFile, inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _locked(model: Model) -> Collection[str]:
 
 
 @check("integrity", after=["*"])
-def check_hashes(model: Model) -> Iterator[Finding]:
+def check_hashes(model: Model, notes: Notes) -> Iterator[Finding]:
     """The weight files are those that were published, as far as a hash of them is recorded here."""
     from sage_doctor.facts.expected_hashes import expected_hashes
     from sage_doctor.facts.hashing import hash_files
@@ -64,7 +65,8 @@ def check_hashes(model: Model) -> Iterator[Finding]:
         )
         return
     cache = model.host.cache_dir / "hashes.json"
-    hashes = hash_files([(model.path / n, k.algorithm) for n, k in known.items()], cache=cache)
+    meter = Meter(notes.progress, "hashing", sum(inspect_path(model.path / n).size for n in known))
+    hashes = hash_files([(model.path / n, k.algorithm) for n, k in known.items()], cache=cache, progress=meter)
     wrong = []
     for name, expected in known.items():
         actual = hashes[(Path(model.path / name), expected.algorithm)]
@@ -144,7 +146,7 @@ def check_library(model: Model) -> Iterator[Finding]:
 
 
 @check("integrity", after=["*"])
-def check_numbers(model: Model) -> Iterator[Finding]:
+def check_numbers(model: Model, notes: Notes) -> Iterator[Finding]:
     """The weights are finite numbers, and no file ends in zeros: a download that reserved its space and was cut."""
     from sage_doctor.readers.tensor_scan import scan
 
@@ -153,10 +155,13 @@ def check_numbers(model: Model) -> Iterator[Finding]:
     files = [(n, h) for n, h in _weight_files(model) if h is not None]
     if not files:
         raise NotApplicable("there are no safetensors to read")
+    meter = Meter(
+        notes.progress, "reading the numbers", sum(t.end - t.start for _, h in files for t in h.tensors.values())
+    )
     for name, header in files:
         places = {t.name: (t.dtype, t.shape, t.start, t.end) for t in header.tensors.values()}
         try:
-            results = [r for r in scan(model.path / name, places) if r.elements]  # in the order of the file
+            results = [r for r in scan(model.path / name, places, meter) if r.elements]  # in the order of the file
         except UnreadableFile as error:
             failure = read_failed(model.host, model.path / name, error)
             if failure is None:

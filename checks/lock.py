@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sage_doctor.check import Finding, Fix, check, finding
+from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.lock import LOCK_NAME
@@ -20,7 +20,7 @@ ORDER = 150  # of the check files: causes before consequences
 
 
 @check("integrity", after=["*"])
-def check_lock(model: Model) -> Iterator[Finding]:
+def check_lock(model: Model, notes: Notes) -> Iterator[Finding]:
     """The model is the one that sage-doctor.lock records."""
     manifest = model.host.manifest
     if manifest is None or model.spec is None:
@@ -34,7 +34,7 @@ def check_lock(model: Model) -> Iterator[Finding]:
     old = locked.get(model.name)
     if old is None:
         raise NotApplicable(f"{LOCK_NAME} does not have it")
-    (found,) = compare([model], locked, cache=model.host.cache_dir / "hashes.json")
+    (found,) = compare([model], locked, cache=model.host.cache_dir / "hashes.json", on_progress=notes.progress)
     if found.now is None:
         raise DoctorError(f"it could not be compared with {LOCK_NAME}: {found.why}")
     own = [c for c in found.changes if c.of == "weights"]

@@ -10,6 +10,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.access import unreadable, unreadable_file, with_modes
 from sage_doctor.findings.candidates import as_candidates, copy_commands, where_it_may_be
+from sage_doctor.findings.fetching import copy_from_elsewhere
 from sage_doctor.findings.repairability import why_not_modes
 from sage_doctor.findings.restore import merge_commands, with_repair
 from sage_doctor.findings.volumes import is_empty, not_mounted
@@ -38,10 +39,7 @@ def check_path(model: Model) -> Iterator[Finding]:
             f"{shown} does not exist: on the way to it, {printable(str(link))} is "
             f"{printable(inspect_path(link).detail)}",
             evidence={**evidence, "link": str(link)},
-            fix=Fix(
-                summary="Point the link at an existing directory, or mount its target.",
-                commands=(f"ls -l {shell_quote(link)}",),
-            ),
+            fix=Fix(summary="Point the link at an existing directory, or mount its target."),
         )
     elif node.kind == "missing":
         yield _missing(model)
@@ -50,10 +48,7 @@ def check_path(model: Model) -> Iterator[Finding]:
             "path-dangling-symlink",
             f"{shown} is {printable(node.detail)}",
             evidence=evidence,
-            fix=Fix(
-                summary="Point the link at an existing directory, or name that directory in the manifest.",
-                commands=(f"ls -l {shell_quote(model.path)}",),
-            ),
+            fix=Fix(summary="Point the link at an existing directory, or name that directory in the manifest."),
         )
     elif node.kind == "unreadable":
         yield unreadable(model.host, model.path) or finding(
@@ -71,10 +66,7 @@ def check_path(model: Model) -> Iterator[Finding]:
             "path-not-directory",
             f"{shown} is {what}, not a model directory",
             evidence=evidence,
-            fix=Fix(
-                summary="Name the directory that holds the model's files.",
-                commands=(f"ls -l {shell_quote(model.path)}",),
-            ),
+            fix=Fix(summary="Name the directory that holds the model's files."),
         )
     else:
         yield from _closed(model)
@@ -148,11 +140,17 @@ def _missing(model: Model) -> Finding:
         )
     empty = is_empty(location.existing)  # as a mount point is whose server has gone, and any directory may be
     perhaps = f"If a disk or a server is usually mounted at {printable(str(location.existing))}, mount it. "
-    fix = Fix(
-        summary=f"{f'{perhaps}Otherwise c{what_now[1:]}' if empty else what_now}, or bring the model here."
-        f"{where_it_may_be(evidence['candidates'])}",
-        commands=copy_commands(near) or (f"ls -l {shell_quote(location.existing)}",),
-    )
+    what_now = f"{perhaps}Otherwise c{what_now[1:]}" if empty else what_now
+    copy = copy_from_elsewhere(model, ())
+    where = where_it_may_be(evidence["candidates"]) if near or copy is None else ""
+    if copy is None:
+        fix = Fix(summary=f"{what_now}, or bring the model here.{where}", commands=copy_commands(near))
+    elif empty:  # nothing is copied below a mount point
+        fix = Fix(summary=f"{what_now}. {copy.summary}{where}", commands=copy_commands(near))
+    elif near:  # it may only have been moved
+        fix = Fix(summary=f"{what_now}. {copy.summary}{where}", commands=(*copy_commands(near), *copy.commands))
+    else:
+        fix = copy
     return finding(
         "path-missing",
         f"{shown} does not exist; the deepest existing parent is {printable(str(location.existing))}"

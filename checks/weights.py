@@ -10,6 +10,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.findings.adapter_directories import other_layout
 from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.fetching import copy_from_elsewhere
 from sage_doctor.findings.hub import cache_folder, is_cache_folder, snapshot_without_weights
 from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.nearby import weights_nearby, with_nearby
@@ -21,7 +22,7 @@ from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.readers.tree import names_modules
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
+from sage_doctor.text import format_bytes, join_limited, printable
 
 ORDER = 70  # of the check files: causes before consequences
 
@@ -44,10 +45,7 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
             code,
             f"{name} is {printable(what)}, so a loader finds no weights",
             evidence={"file": name},
-            fix=Fix(
-                summary="Replace it with the real file.",
-                commands=(f"ls -l {shell_quote(model.path / name)}",),
-            ),
+            fix=Fix(summary="Replace it with the real file."),
         )
         return
     if weights.explicit is not None:
@@ -93,7 +91,8 @@ def _none_at_all(model: Model) -> Finding:
     elif model.spec is not None and model.spec.merge is not None:
         summary = fix.summary
     else:
-        summary = "Copy the weights from a machine that has them, or download them again."
+        elsewhere = copy_from_elsewhere(model, ()) is not None
+        summary = fix.summary if elsewhere else "Copy the weights from a machine that has them, or download them again."
         if candidates:
             summary += f" A complete model of a similar name is here: {printable(candidates[0]['path'])}."
     fix = dataclasses.replace(fix, summary=summary)

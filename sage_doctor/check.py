@@ -20,6 +20,8 @@ from typing import Any
 
 from sage_doctor.findings.making import finding
 from sage_doctor.report import LEVELS, Finding, Fix, Level, Measurement
+from sage_doctor.system.activity import OnProgress, ignore
+from sage_doctor.text import BYTES, printable
 
 __all__ = ["CheckSpec", "Finding", "Fix", "Notes", "check", "finding", "spec_of"]
 
@@ -75,11 +77,20 @@ def spec_of(function: object) -> CheckSpec | None:
 
 @dataclass
 class Notes:
-    """What a check records besides findings: measurements, and the model's own words."""
+    """What a check records besides findings: measurements, the model's own words, and how far it is.
 
+    `title` is what people call the subject, `on_progress` who is told what happens.
+    """
+
+    title: str = ""
+    on_progress: OnProgress = ignore
     measurements: list[Measurement] = field(default_factory=list)
     answer: str | None = None
 
     def measure(self, name: str, value: float, unit: str, budget: float | None = None) -> None:
         """Record a measurement, with its budget in the same unit where one is set."""
         self.measurements.append(Measurement(subject="", name=name, value=value, unit=unit, budget=budget))
+
+    def progress(self, activity: str, done: int = 0, total: int = 0, unit: str = BYTES, /) -> None:
+        """Show what the check does now, for who waits at a terminal: `hashing`, 310,000,000 of 2,100,000,000 bytes."""
+        self.on_progress(f"{printable(self.title, limit=60)}: {activity}", done, total, unit)

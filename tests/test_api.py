@@ -95,7 +95,7 @@ def test_without_anything_complete_the_text_is_the_doctors_finding(site: Path) -
         resolve("talk", manifest=site / "sage-doctor.toml")
     text = str(caught.value)
     assert text.startswith("talk: weights-missing: no weights: no model.safetensors")
-    assert f"\n  $ ls -la {site}/zoo/talk" in text or "\n  $ " in text
+    assert "\n  Copy the weights from a machine that has them" in text
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,14 @@ from sage_doctor import __version__
 from sage_doctor.errors import DoctorError, from_message, system_refusal, to_message
 from sage_doctor.report import MACHINE, CheckResult, FailOn, MachineInfo, Report, conclude
 from sage_doctor.subjects.selection import Request, default_deadline_s
+from sage_doctor.system.activity import OnProgress, sender
 from sage_doctor.system.guard import LIMIT, Send, guarded
-from sage_doctor.text import format_duration
+from sage_doctor.text import format_activity, format_duration
 
 LATER_S: Final = 3.0  # the examination's own alarm comes first: then the report is complete
 
 OnReport = Callable[[Report], None]
+OnSubject = Callable[[str, str, str, str], None]
 
 
 class CheckCrashed(Exception):
@@ -37,19 +39,24 @@ def examine_in_time(
     jobs: int,
     fail_on: FailOn,
     timeout_s: float | None,
-    on_progress: Callable[[str], None],
+    on_progress: OnProgress,
+    on_subject: OnSubject | None,
     on_report: OnReport,
 ) -> Report:
     """Examine what a request is about, hand the report to `on_report`, record it, and return it.
+
+    `on_subject` gets the line of each model as it is done, as `overview.line_of` makes it.
 
     At the latest some seconds after `timeout_s` (the default of the level without it) the report says what was found by
     then. Raises what `select` raises as `DoctorError`, `CheckCrashed`, and `KeyboardInterrupt`.
     """
     began, started = time.monotonic(), dt.datetime.now(dt.timezone.utc)
-    heard = _Heard(on_progress, on_report)
+    heard = _Heard(on_progress, on_subject or (lambda *_: None), on_report)
     limit = timeout_s if timeout_s is not None else default_deadline_s("static")  # until the child knows the level
     result = guarded(
-        lambda send: _examine(request, jobs, fail_on, timeout_s, send), seconds=limit + LATER_S, on_message=heard.take
+        lambda send: _examine(request, jobs, fail_on, timeout_s, send, lines=on_subject is not None),
+        seconds=limit + LATER_S,
+        on_message=heard.take,
     )
     if heard.refusal is not None:
         raise heard.refusal
@@ -72,7 +79,7 @@ def examine_in_time(
 class _Heard:
     """What the child said so far."""
 
-    def __init__(self, on_progress: Callable[[str], None], on_report: OnReport) -> None:
+    def __init__(self, on_progress: OnProgress, on_subject: OnSubject, on_report: OnReport) -> None:
         self.stage = "start"
         self.limit: float | None = None
         self.began: dict[str, Any] = {}
@@ -82,15 +89,15 @@ class _Heard:
         self.report: Report | None = None
         self.unshown: Exception | None = None  # why the report could not be written: it is recorded all the same
         self._on_progress = on_progress
+        self._on_subject = on_subject
         self._on_report = on_report
 
     def take(self, kind: str, value: Any) -> None:
         """Take one message."""
         if kind == LIMIT:
             self.limit = value - LATER_S
-        elif kind == "stage":
-            self.stage = value
-            self._on_progress(value)
+        elif kind in ("stage", "subject"):
+            self._show(kind, value)
         elif kind == "began":
             self.began = value
         elif kind == "outcome":
@@ -108,12 +115,19 @@ class _Heard:
         elif kind == "crashed":
             self.crash = value
 
+    def _show(self, kind: str, value: Any) -> None:
+        if kind == "subject":
+            self._on_subject(*value)
+            return
+        self.stage = format_activity(*value)
+        self._on_progress(*value)
 
-def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send) -> None:
+
+def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send, *, lines: bool) -> None:
     """Do the examination, in the child."""
     sys.stderr = _Relay(send)
     try:
-        _examine_and_record(request, jobs, fail_on, timeout_s, send)
+        _examine_and_record(request, jobs, fail_on, timeout_s, send, lines=lines)
     except DoctorError as error:
         send("refused", to_message(error))
     except KeyboardInterrupt:
@@ -127,12 +141,15 @@ def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | No
             send("crashed", traceback.format_exc() if debug else f"{type(error).__name__}: {error}")
 
 
-def _examine_and_record(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send) -> None:
+def _examine_and_record(
+    request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send, *, lines: bool
+) -> None:
     from sage_doctor.subjects.selection import select  # noqa: PLC0415 - usage errors need no pytest
     from sage_doctor.suite.examine import examine  # noqa: PLC0415
     from sage_doctor.suite.run import CheckOutcome  # noqa: PLC0415
 
-    send("stage", "reading the manifest and the directories")
+    on_progress = sender(send)
+    on_progress("reading the manifest and the directories")
     selection = select(request)
     if timeout_s is None:
         send(LIMIT, default_deadline_s(selection.level) + LATER_S)
@@ -140,15 +157,26 @@ def _examine_and_record(request: Request, jobs: int, fail_on: FailOn, timeout_s:
     send("began", {"name": host.name, "roles": list(selection.roles), "level": selection.level})
 
     def on_outcome(outcome: CheckOutcome) -> None:
-        if outcome.findings or outcome.result.status == "error":
+        if outcome.findings or outcome.suppressed or outcome.result.status == "error":
             send("outcome", outcome.to_text())
+
+    titles = {m.name: m.title for m in selection.models}
+
+    def on_subject(outcomes: list[CheckOutcome]) -> None:
+        from sage_doctor.render.terminal.overview import line_of  # noqa: PLC0415 - at a terminal only
+
+        name = outcomes[0].result.subject
+        line = line_of(titles.get(name, name), [o.result for o in outcomes], [f for o in outcomes for f in o.findings])
+        if line is not None:
+            send("subject", line)
 
     report = examine(
         request,
         jobs=jobs,
         fail_on=fail_on,
-        on_progress=lambda text: send("stage", text),
+        on_progress=on_progress,
         on_outcome=on_outcome,
+        on_subject=on_subject if lines else lambda _outcomes: None,
         selection=selection,
     )
     recorder = None
@@ -211,4 +239,5 @@ def _cut_short(heard: _Heard, why: str, fail_on: FailOn, started: dt.datetime, d
         exit_code=exit_code,
         checks=checks,
         findings=findings,
+        suppressed=tuple(f for o in outcomes for f in o.suppressed),
     )

@@ -43,6 +43,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="deadline of the whole run (default: 10m for level static, 4h for all others)",
     )
+    for option, what in (("--select", "report only these"), ("--ignore", "do not report these")):
+        parser.add_argument(
+            option,
+            action="extend",
+            type=_codes,
+            default=[],
+            metavar="CODE[,CODE]",
+            help=f"{what}: finding codes, or the words that codes begin with",
+        )
     add_history(parser)
 
 
@@ -70,7 +79,9 @@ def _check(options: argparse.Namespace) -> int:
         level=options.level,
         cwd=os.getcwd(),
         deadline=time.monotonic() + options.timeout if options.timeout is not None else None,
-        history=options.history,
+        history=options.history and not (options.select or options.ignore),  # such a run compares with no other
+        select_codes=tuple(options.select),
+        ignore_codes=tuple(options.ignore),
     )
     unwritten: list[str] = []
     with live_progress() as progress:
@@ -85,9 +96,17 @@ def _check(options: argparse.Namespace) -> int:
             fail_on=options.fail_on,
             timeout_s=options.timeout,
             on_progress=progress.update,
+            on_subject=progress.add_result if progress.enabled else None,
             on_report=show,
         )
     return exit_code(nagios_status(report) if options.format == "nagios" else report.exit_code, unwritten)
+
+
+def _codes(text: str) -> list[str]:
+    codes = [code.strip() for code in text.split(",") if code.strip()]
+    if not codes:
+        raise argparse.ArgumentTypeError(f"{text!r} names no finding code")
+    return codes
 
 
 def _jobs(text: str) -> int:

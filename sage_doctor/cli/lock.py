@@ -77,11 +77,7 @@ def _compare(choice: LockScope, old: Entries) -> list[Comparison]:
     from sage_doctor.lock.comparison import compare  # noqa: PLC0415
 
     with live_progress() as progress:
-
-        def on_progress(done: int, total: int) -> None:
-            progress.update("hashing", done, total)
-
-        return compare(choice.models, old, cache=choice.cache, progress=on_progress)
+        return compare(choice.models, old, cache=choice.cache, on_progress=progress.update)
 
 
 def _record(choice: LockScope, *, prune: bool) -> int:

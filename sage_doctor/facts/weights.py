@@ -43,7 +43,8 @@ class WeightFile:
 class ShardIndex:
     """A shard index as read. `problem` is set where it cannot be used; `line` is where, 0 where unknown.
 
-    `escaping` lists file names that lead out of the directory: they are never opened.
+    `escaping` lists file names that lead out of the directory: they are never opened. `total_size` is the bytes of all
+    tensors, as it says.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ShardIndex:
     has_metadata: bool = True
     problem: str = ""
     line: int = 0
+    total_size: int | None = None
 
     @property
     def files(self) -> list[str]:
@@ -168,11 +170,14 @@ def read_shard_index(path: Path) -> ShardIndex:
     odd = next((k for k, v in weight_map.items() if not isinstance(v, str) or not v), None)
     if odd is not None:
         return ShardIndex(name=name, problem=f"its weight_map names no file for the tensor {odd!r}")
+    metadata = file.value.get("metadata")
+    total = metadata.get("total_size") if isinstance(metadata, dict) else None
     return ShardIndex(
         name=name,
         weight_map=weight_map,
+        total_size=total if isinstance(total, int) and 0 < total < 1 << 60 else None,
         escaping=tuple(sorted({v for v in weight_map.values() if escapes(v)})),
-        has_metadata=isinstance(file.value.get("metadata"), dict),
+        has_metadata=isinstance(metadata, dict),
     )
 
 

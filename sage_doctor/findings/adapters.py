@@ -40,8 +40,8 @@ DECLARATIONS = declare(
         code="adapter-weights-missing",
         severity="error",
         title="The adapter has no weights",
-        cause="PEFT takes a local path without adapter_model.safetensors for a name on the hub, and complains about a "
-        "'repo id'.",
+        cause="Without adapter_model.safetensors PEFT takes a local path for the name of a repository on the hub, and "
+        "complains about a 'repo id'.",
         remediation="Copy adapter_model.safetensors from where the adapter was trained.",
         shows=(
             r"Please check that the file adapter_model\.bin or adapter_model\.safetensors is present",

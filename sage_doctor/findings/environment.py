@@ -82,10 +82,7 @@ def interpreter_problem(host: Host) -> Finding | None:
             evidence={"python": session.executable, "problem": session.problem},
             fix=_made_again(made.directory, _left(host))
             if made is not None
-            else Fix(
-                summary="Correct python = … of this machine in the manifest, or create that environment again.",
-                commands=(f"ls -l {shell_quote(session.executable)}",),
-            ),
+            else Fix(summary="Correct python = … of this machine in the manifest, or create that environment again."),
         )
     return finding(
         "package-unknown",

@@ -254,6 +254,6 @@ def cache_folder(model: Model) -> Finding:
         fix=Fix(
             summary=f"Name the repository (`hf:{printable(repo)}` in the manifest, {printable(repo)} in a session), "
             "or the snapshot's directory.",
-            commands=(f"ls -l {shell_quote(model.path / 'snapshots')}",),
+            commands=tuple(f"sage-doctor check {shell_quote(model.path / 'snapshots' / s)}" for s in snapshots[:3]),
         ),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.facts.bases import names_a_repository
 from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
+from sage_doctor.findings.fetching import copy_from_elsewhere
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.repairability import base_choices
 from sage_doctor.findings.restore import download_command, with_repair
@@ -125,11 +126,15 @@ def _of_recipe(model: Model, base: RecipeBase) -> Fix:
     if base.hub is not None:
         get, command = f"Download its base, {printable(base.hub.repo_id)}", download_command(base.hub)
     else:
-        get, command = f"Bring its base to {printable(str(base.path))}", f"ls -l {shell_quote(base.path.parent)}"
+        get, command = f"Bring its base to {printable(str(base.path))}", ""
+        sibling = model.siblings.get(base.name)
+        copy = copy_from_elsewhere(sibling, ()) if sibling is not None else None
+        if copy is not None and copy.commands:
+            get, command = f"{get} ({copy.summary.rstrip('.')})", copy.commands[0]
     return Fix(
         summary=f"{get} (the merge recipe of {printable(base.recipe)} names it), and name it for sessions as well: "
         f"{words}. `sage-doctor fix` does the rest.",
-        commands=(command,),
+        commands=(command,) if command else (),
     )
 
 

@@ -19,6 +19,8 @@ The codes are a contract: they are added to, never renamed, so scripts may match
 default; a check may judge otherwise where it knows more. An **error** makes the run unhealthy (exit code 1), a
 **warning** only with `--fail-on warning`, an **info** never does.
 
+To leave one out: `ignore` in the manifest, or `sage-doctor check --ignore CODE` ([checks.md](checks.md)).
+
 This page is written from `sage_doctor/findings/`; change it there.
 """
 

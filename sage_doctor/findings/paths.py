@@ -10,8 +10,8 @@ DECLARATIONS = declare(
         code="path-missing",
         severity="error",
         title="The model's path does not exist",
-        cause="transformers takes a local path that does not exist for the name of a model on the hub, which is why "
-        "its message speaks of a 'repo id' and not of a missing directory.",
+        cause="Where a local path does not exist, transformers takes it for the name of a model on the hub, which is "
+        "why its message speaks of a 'repo id' and not of a missing directory.",
         remediation="Correct the path in the manifest, or bring the model here: copy it from a machine that has it, "
         "download it, or build it with `sage-doctor merge`.",
         shows=(

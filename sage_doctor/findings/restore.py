@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.findings.fetching import copy_from_elsewhere, how_much
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.report import Fix
 from sage_doctor.system.path_info import inspect_path
@@ -29,7 +30,8 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     if not _in_repository(model):
         return bring_back(model, names)
     # A plain `git lfs pull` would run what the repository's configuration names; the repair does not.
-    return with_repair(Fix(summary="Let Git LFS fetch the files (git-lfs must be installed)."), model, "lfs-pull")
+    what = f"Let Git LFS fetch the files{how_much(model, names)}; git-lfs must be installed."
+    return with_repair(Fix(summary=what), model, "lfs-pull")
 
 
 def _in_repository(model: Model) -> bool:
@@ -44,7 +46,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
         files = " ".join([shell_operand(n) for n in some[:1]] + [shell_quote(n) for n in some[1:]])
         revision = shell_quote(hub.revision)
         return Fix(
-            summary="Download it again from the hub.",
+            summary=f"Download it again from the hub{how_much(model, names)}.",
             commands=(f"hf download {shell_quote(hub.repo_id)} --revision {revision} --force-download {files}",),
         )
     merge = merge_commands(model)
@@ -56,6 +58,9 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
     waits = _after_base(model)
     if waits is not None:
         return waits
+    copy = copy_from_elsewhere(model, names)
+    if copy is not None:
+        return copy
     if inspect_path(model.path / ".git").kind != "missing":
         return Fix(
             summary="Restore it from its repository, or copy it from a machine that has the model.",
@@ -63,8 +68,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
             commands=(f"git -C {shell_quote(model.path)} -c core.fsmonitor=false ls-files --deleted",),
         )
     return Fix(
-        summary="Copy it from a machine that has the model (rsync -a keeps dates and modes).",
-        commands=(f"ls -l {shell_quote(model.path)}",),
+        summary=f"Copy it{how_much(model, names)} from a machine that has the model; rsync -a keeps dates and modes."
     )
 
 
@@ -90,10 +94,12 @@ def _after_base(model: Model) -> Fix | None:
     base = recipe_base(model) if model.spec is not None and model.spec.merge is not None else None
     if base is None or base.found:
         return None
+    sibling = model.siblings.get(base.name)
+    copy = (copy_from_elsewhere(sibling, ()) if sibling is not None else None) or copy_from_elsewhere(model, ())
     return Fix(
         summary=f"Bring its base, {printable(base.name)} of the merge recipe, to {printable(str(base.path))} first; "
         "`sage-doctor fix` then merges it again. Or copy the model from a machine that has it.",
-        commands=(f"ls -l {shell_quote(base.path.parent)}",),
+        commands=copy.commands if copy is not None else (),
     )
 
 

@@ -12,7 +12,6 @@ from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, GateRequest
 from sage_doctor.gate.result_cache import ResultCache
 from sage_doctor.manifest import Manifest
 
-OnProgress = Callable[[str], None]
 OnFinding = Callable[[Mapping[str, Any]], None]
 
 

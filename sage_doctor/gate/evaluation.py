@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.gate.context import GateContext, OnFinding, OnProgress
+from sage_doctor.gate.context import GateContext, OnFinding
 from sage_doctor.gate.decision import Decision, ModelLocation, failed
 from sage_doctor.gate.environment import read_environment, since_boot_s
 from sage_doctor.gate.gate_lock import gate_lock
@@ -20,6 +20,8 @@ from sage_doctor.gate.result_cache import CachedResult, ResultCache
 from sage_doctor.gate.reuse import age_s, why_outdated
 from sage_doctor.manifest import find_manifest, load_for_host
 from sage_doctor.manifest.durations import format_duration
+from sage_doctor.manifest.narrowing import for_role
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.fingerprint import Watched
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.system.trust import passed_over
@@ -92,7 +94,7 @@ def _read_context(
         raise UsageError(
             "no sage-doctor.toml in this directory or above; name one with --manifest or SAGE_DOCTOR_MANIFEST"
         )
-    manifest = load_for_host(found).for_role(gate_request.role)
+    manifest = for_role(load_for_host(found), gate_request.role)
     timeout_s = gate_request.timeout_s or manifest.gate.timeout_s or DEFAULT_TIMEOUT_S
     on_limit(timeout_s)
     home = Path(environ.get("HOME") or os.path.expanduser("~"))

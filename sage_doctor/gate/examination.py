@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from sage_doctor.gate.context import GateContext, OnFinding, OnProgress
+from sage_doctor.gate.context import GateContext, OnFinding
 from sage_doctor.gate.decision import Decision, GateState, ModelLocation, remedies, sentence
 from sage_doctor.gate.gate_lock import gate_lock
 from sage_doctor.gate.inputs import InputSnapshot, read_inputs
@@ -26,6 +26,7 @@ from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.suite.run import CheckOutcome
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.fingerprint import changed
 from sage_doctor.text import join_limited, printable
 
@@ -177,7 +178,8 @@ def _ready(selection: Selection, report: Report) -> str:
         else "all that it needs is here"
     )
     warnings = sum(f.severity == "warning" for f in report.findings)
-    return what + (f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
+    hidden = f" ({len(report.suppressed)} suppressed)" if report.suppressed else ""
+    return what + (f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else "") + hidden
 
 
 def _record_role(

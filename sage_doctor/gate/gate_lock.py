@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_lock import LockHeld, LockUnavailable, file_lock
 from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
@@ -24,7 +25,7 @@ class LockState:
 
 
 @contextlib.contextmanager
-def gate_lock(path: Path, *, what: str, until: float, on_progress: Callable[[str], None]) -> Iterator[LockState]:
+def gate_lock(path: Path, *, what: str, until: float, on_progress: OnProgress) -> Iterator[LockState]:
     """Hold the lock at `path` for the block, after whoever has it.
 
     `until` is a `time.monotonic()`. Where the lock cannot be made (a full or read-only disk), or other users could hold

@@ -31,7 +31,7 @@ from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.system.fingerprint import Watched
 
-_PARTS: Final = frozenset({"checks", "findings", "measurements", "answer"})
+_PARTS: Final = frozenset({"checks", "findings", "measurements", "answer", "suppressed"})
 
 
 def loads_lock(context: GateContext) -> Path:
@@ -40,9 +40,10 @@ def loads_lock(context: GateContext) -> Path:
 
 
 def _spec_text(model: Model) -> str:
-    """Return everything the manifest says that a load of this model depends on, as a digest."""
+    """Return everything the manifest says that the result of a load of this model depends on, as a digest."""
+    ignored = model.host.manifest.ignore if model.host.manifest is not None else ()
     spec = {**dataclasses.asdict(model.spec), "line": 0} if model.spec is not None else {}
-    values = [spec, model.host.accelerator, [str(m.path) for m in model.depends_on()]]
+    values = [spec, ignored, model.host.accelerator, [str(m.path) for m in model.depends_on()]]
     text = json.dumps(values, default=str, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -105,6 +106,9 @@ def keep_results(context: GateContext, selection: Selection, inputs: InputSnapsh
         body = {
             "checks": [dataclasses.asdict(c) for c in checks],
             "findings": [dataclasses.asdict(f) for f in own if f.check in deep_ids],
+            "suppressed": [
+                dataclasses.asdict(f) for f in report.suppressed if f.subject == model.name and f.check in deep_ids
+            ],
             "measurements": [dataclasses.asdict(m) for m in report.measurements if m.subject == model.name],
             "answer": report.answers.get(model.name),
         }
@@ -119,12 +123,14 @@ def with_recorded(report: Report, old: Mapping[str, CachedResult], fail_on: Fail
         return report
     checks, findings = list(report.checks), list(report.findings)
     measurements, answers = list(report.measurements), dict(report.answers)
+    suppressed = list(report.suppressed)
     for name, record in old.items():
         reason = f"checked {format_duration(age_s(record))} ago; nothing it depends on has changed since"
         checks += [
             CheckResult(**{**c, "duration_s": 0.0, "reason": c.get("reason") or reason}) for c in record.body["checks"]
         ]
         findings += [finding_from_json(f) for f in record.body["findings"]]
+        suppressed += [finding_from_json(f) for f in record.body["suppressed"]]
         measurements += [measurement_from_json(m) for m in record.body["measurements"]]
         if record.body["answer"] is not None:
             answers[name] = record.body["answer"]
@@ -135,6 +141,7 @@ def with_recorded(report: Report, old: Mapping[str, CachedResult], fail_on: Fail
         findings=tuple(findings),
         measurements=tuple(measurements),
         answers=answers,
+        suppressed=tuple(suppressed),
         verdict=verdict,
         exit_code=exit_code,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 
 from sage_doctor.gate.decision import Decision, sentence
 from sage_doctor.manifest.durations import format_duration
-from sage_doctor.text import printable
+from sage_doctor.text import BYTES, format_activity, printable
 
 _LEVELS: Final = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # sd-daemon(3)
 _BY_STATE: Final = {"open": "info", "blocked": "error", "unknown": "error"}
@@ -31,15 +31,27 @@ class GateOutput:
         self._began = time.monotonic()
         self._held: list[Mapping[str, Any]] = []
         self._drawn = 0
+        self._activity, self._text, self._since = "", "", self._began
 
-    def stage(self, text: str) -> None:
+    def stage(self, activity: str, done: int = 0, total: int = 0, unit: str = BYTES) -> None:
         """Show what is done now, on a terminal only."""
         if time.monotonic() - self._began > _PATIENCE_S:
+            if self._held:
+                self._draw("")
             for finding in self._held:
                 self._line(sys.stderr, "error", f"found: {sentence(finding)}")
             self._held.clear()
-        if not self._quiet and sys.stderr is not None and sys.stderr.isatty():
-            self._draw(printable(text, limit=76))
+        if activity != self._activity:
+            self._activity, self._since = activity, time.monotonic()
+        self._text = format_activity(activity, done, total, unit)
+        self.tick()
+
+    def tick(self) -> None:
+        """Show how long the present activity has lasted."""
+        if self._quiet or not self._text:
+            return
+        lasted = int(time.monotonic() - self._since)
+        self._draw(printable(self._text, limit=66) + (f" · {format_duration(lasted)}" if lasted else ""))
 
     def found(self, finding: Mapping[str, Any]) -> None:
         """Take an error that was found, to print it if the decision takes long."""
@@ -47,6 +59,7 @@ class GateOutput:
 
     def waiting(self, decision: Decision, pause_s: float) -> None:
         """Print why there is another attempt, and when."""
+        self._draw("")
         self._line(sys.stderr, "warning", f"{decision.line()}; trying again in {format_duration(pause_s)}")
 
     def verdict(self, decision: Decision) -> None:
@@ -70,6 +83,8 @@ class GateOutput:
         if (self._drawn or text) and sys.stderr is not None and sys.stderr.isatty():
             self._write(sys.stderr, "\r" + text.ljust(self._drawn) + ("\r" if not text else ""))
             self._drawn = len(text)
+        if not text:
+            self._text = ""
 
     def _line(self, stream: TextIO | None, level: str, text: str) -> None:
         if stream is not None:

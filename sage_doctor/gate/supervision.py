@@ -12,7 +12,9 @@ from typing import Any, Final, Protocol
 from sage_doctor.gate.decision import Decision, cut_short
 from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, GateRequest
 from sage_doctor.manifest.durations import format_duration
-from sage_doctor.system.guard import LIMIT, Send, guarded
+from sage_doctor.system.activity import sender
+from sage_doctor.system.guard import LIMIT, TICK, Send, guarded
+from sage_doctor.text import format_activity
 
 LONGEST_PAUSE_S: Final = 60.0
 
@@ -20,8 +22,11 @@ LONGEST_PAUSE_S: Final = 60.0
 class Listener(Protocol):
     """Receives what happens while a decision is made."""
 
-    def stage(self, text: str) -> None:
-        """Take what is being done now."""
+    def stage(self, activity: str, done: int, total: int, unit: str) -> None:
+        """Take what is being done now, and how far it is."""
+
+    def tick(self) -> None:
+        """Take that some time has passed, and nothing was said: called about twice a second."""
 
     def found(self, finding: Mapping[str, Any]) -> None:
         """Take a finding that is an error, as JSON."""
@@ -47,9 +52,11 @@ def decide_in_time(gate_request: GateRequest, listener: Listener) -> Decision:
             limit = value
         elif kind == "machine":
             machine = value
+        elif kind == TICK:
+            listener.tick()
         elif kind == "stage":
-            stage = value
-            listener.stage(value)
+            stage = format_activity(*value)
+            listener.stage(*value)
         elif kind == "found":
             errors.append(value)
             listener.found(value)
@@ -79,7 +86,7 @@ def _decide(gate_request: GateRequest, send: Send) -> dict[str, Any]:
     decision = decide(
         gate_request,
         os.environ,
-        on_progress=lambda text: send("stage", text),
+        on_progress=sender(send),
         on_finding=lambda finding: send("found", dict(finding)),
         on_limit=lambda seconds: send(LIMIT, seconds),
         on_machine=lambda name: send("machine", name),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from sage_doctor.lock.parse import read_lock
 from sage_doctor.lock.record import record_models
 from sage_doctor.subjects.completeness import why_not_whole
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
@@ -49,7 +50,7 @@ def compare(
     locked: Mapping[str, LockedModel],
     *,
     cache: Path | None,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = ignore,
 ) -> list[Comparison]:
     """Return how each model stands to its entry, by name. Reads every file; loads nothing."""
     found: dict[str, Comparison] = {}
@@ -62,7 +63,7 @@ def compare(
             # A model whose disk is not mounted is not gone: nothing is known of it, and its entry is kept.
             state: DriftState = "broken" if model.found else "unreadable" if why_not_written(model.path) else "absent"
             found[model.name] = Comparison(name=model.name, state=state, why=printable(why, limit=500))
-    for name, now in record_models(whole, cache=cache, progress=progress).items():
+    for name, now in record_models(whole, cache=cache, on_progress=on_progress).items():
         found[name] = _comparison(name, locked, now)
     return [found[name] for name in sorted(found)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.safetensors_header import Header, Tensor
 from sage_doctor.readers.tree import TOKENIZER_FILES
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.activity import Meter, OnProgress, ignore
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
 
@@ -38,18 +39,18 @@ _MOST_RECORD = 1 << 24
 
 
 def record_models(
-    models: Iterable[Model], *, cache: Path | None, progress: Callable[[int, int], None] | None = None
+    models: Iterable[Model], *, cache: Path | None, on_progress: OnProgress = ignore
 ) -> dict[str, LockedModel | UnreadableFile]:
     """Return an entry for each model by name, or why one of its files could not be read.
 
-    `cache` is the file that remembers hashes. `progress` is called from any thread with bytes done and bytes in all.
+    `cache` is the file that remembers hashes. `on_progress` is called from any thread with bytes done and bytes in all.
     """
     models = list(models)
     files = {m.name: _files(m) for m in models}
     bases = {m.name: _base_files(m) for m in models}
     wanted = [m.path / n for m in models for n in files[m.name]]
     wanted += [p for paths in bases.values() for p in paths]
-    hashes = _hashed(wanted, cache, progress)
+    hashes = _hashed(wanted, cache, on_progress)
     found: dict[str, LockedModel | UnreadableFile] = {}
     for model in models:
         unread = next((e for n in files[model.name] if isinstance(e := hashes[model.path / n], UnreadableFile)), None)
@@ -61,19 +62,10 @@ def record_models(
     return found
 
 
-def _hashed(
-    paths: list[Path], cache: Path | None, progress: Callable[[int, int], None] | None
-) -> Mapping[Path, str | UnreadableFile]:
+def _hashed(paths: list[Path], cache: Path | None, on_progress: OnProgress) -> Mapping[Path, str | UnreadableFile]:
     total = sum(os.path.getsize(p) for p in dict.fromkeys(paths) if os.path.exists(p))
-    done = 0
-
-    def on_progress(count: int) -> None:
-        nonlocal done
-        done += count  # from several threads; a line of progress may be off by a block
-        if progress is not None:
-            progress(min(done, total), total)
-
-    return {p: h for (p, _), h in hash_files([(p, "sha256") for p in paths], cache=cache, progress=on_progress).items()}
+    meter = Meter(on_progress, "hashing", total)
+    return {p: h for (p, _), h in hash_files([(p, "sha256") for p in paths], cache=cache, progress=meter).items()}
 
 
 def _files(model: Model) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sage_doctor.manifest.key_table import Key, KeyTable
-from sage_doctor.manifest.model_keys import BUDGET, DESCRIPTION, MODEL, OVERRIDE, requires
+from sage_doctor.manifest.model_keys import BUDGET, DESCRIPTION, IGNORE, MODEL, OVERRIDE, requires
 
 SCHEMA: Final = 1
 
@@ -151,7 +151,10 @@ STATE: Final = KeyTable(
 CHECKS: Final = KeyTable(
     "[checks]",
     "checks",
-    (Key("paths", "places", "Files or directories with checks of your own; they must exist.", example=["my-checks"]),),
+    (
+        Key("paths", "places", "Files or directories with checks of your own; they must exist.", example=["my-checks"]),
+        IGNORE,
+    ),
 )
 GATE: Final = KeyTable(
     "[gate]",
@@ -198,7 +201,7 @@ TOP: Final = KeyTable(
         Key(
             "budget", "table", "What any model may cost.", table=BUDGET, example={"peak_memory_gb": 6}, per_machine=True
         ),
-        Key("checks", "table", "Your own checks.", table=CHECKS),
+        Key("checks", "table", "Your own checks, and findings that are not reported.", table=CHECKS),
         Key("gate", "table", "Settings of `sage-doctor gate`.", table=GATE),
         Key("lint", "table", "Files, besides the runners, that are searched for paths of other machines.", table=LINT),
         Key("machines", "tables", "One table for each machine.", table=MACHINE),

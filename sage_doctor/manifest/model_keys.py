@@ -36,6 +36,14 @@ MERGE: Final = KeyTable(
         )
     ),
 )
+IGNORE: Final = Key(
+    "ignore",
+    "texts",
+    "Finding codes, or the words that codes begin with, that are counted and no more.",
+    pattern=r"[a-z0-9]+(-[a-z0-9]+)*",
+    expected="a finding code such as 'weights-unverified', or the words that codes begin with",
+    example=["weights-unverified"],
+)
 MODEL: Final = KeyTable(
     "[models.X]",
     "model",
@@ -135,6 +143,7 @@ MODEL: Final = KeyTable(
             old="or",
         ),
         requires("Packages that sessions of this model need.", only="directory"),
+        IGNORE,
         DESCRIPTION,
         Key(
             "api",

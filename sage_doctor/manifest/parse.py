@@ -135,6 +135,7 @@ class _Parser:
             lint=LintSpec(**self.values.get("lint", {})),
             vars=scope.values(scope.variables),
             check_paths=check_paths,
+            ignore=self.values.get("checks", {}).get("ignore", ()),
             unavailable_here=elsewhere,
             heartbeats=heartbeats,
             states=states,

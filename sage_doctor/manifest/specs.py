@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -77,6 +77,7 @@ class ModelSpec:
     requires: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
     served_by: str | None = None
+    ignore: tuple[str, ...] = ()
     description: str | None = None
     line: int = 0
 
@@ -97,6 +98,7 @@ class ServiceSpec:
     budget: Budget = field(default_factory=Budget)
     prompt: str | None = None
     max_new_tokens: int = 32
+    ignore: tuple[str, ...] = ()
     description: str | None = None
     line: int = 0
 
@@ -162,8 +164,9 @@ class Manifest:
     `unavailable_here` names the models that are only on other machines, with the reason: no role of this machine
     needs them and their path uses a variable that has no value here. They are not in `models`, but roles of other
     machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
-    and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only one role is
-    looked at (`for_role`). `services` are the models that are reached over HTTP.
+    and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only some roles, or
+    none, are looked at (`for_role`, `for_targets`). `services` are the models that are reached over HTTP.
+    `ignore` are the finding codes that are not reported of anything, those of a model of that one.
     `heartbeats` and `states` are those that concern this machine. `renamed` says which keys have a former name.
     """
 
@@ -179,6 +182,7 @@ class Manifest:
     lint: LintSpec = field(default_factory=LintSpec)
     vars: Mapping[str, str] = field(default_factory=dict)
     check_paths: tuple[Path, ...] = ()
+    ignore: tuple[str, ...] = ()
     unavailable_here: Mapping[str, str] = field(default_factory=dict)
     narrowed: bool = False
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
@@ -210,39 +214,17 @@ class Manifest:
         hint = f"did you mean '{printable(near)}'?" if near else f"models: {join_limited(list(self.models)) or 'none'}"
         raise UsageError(f"no model '{shown}' in {printable(str(self.path))}; {hint}")
 
+    def ignored_of_models(self) -> dict[str, tuple[str, ...]]:
+        """Return the finding codes that are ignored of single models, by name."""
+        found = {name: spec.ignore for name, spec in self.models.items() if spec.ignore}
+        return {**found, **{name: spec.ignore for name, spec in self.services.items() if spec.ignore}}
+
     def model_for_base(self, spec: ModelSpec) -> ModelSpec | None:
         """Return the manifest model that is the base of `spec`: by name, or the one at the same location."""
         if spec.base_path is None:
             return self.models.get(spec.base) if spec.base is not None else None
         place = _place(spec.base_path)
         return next((m for m in self.models.values() if _place(m.path) == place and m.name != spec.name), None)
-
-    def for_role(self, name: str) -> Manifest:
-        """Return the manifest as if this machine had that role only.
-
-        Raises `UsageError` where there is no such role, or this machine does not have it.
-        """
-        shown = printable(name, limit=80)
-        if name not in self.roles:
-            near = nearest(name, list(self.roles))
-            hint = f"did you mean '{printable(near)}'?" if near else f"roles: {join_limited(list(self.roles))}"
-            if not self.roles:
-                hint = "it has no roles yet: [roles.NAME] with models = [...] says what one needs"
-            raise UsageError(f"no role '{shown}' in {printable(str(self.path))}; {hint}")
-        if self.machine is not None and name not in self.machine.roles:
-            raise UsageError(
-                f"machine {printable(self.machine.name)} does not have the role '{shown}' "
-                f"(its roles: {join_limited(list(self.machine.roles)) or 'none'}); see {printable(str(self.path))}"
-            )
-        machine = replace(self.machine, roles=(name,)) if self.machine is not None else None
-        return replace(
-            self,
-            machine=machine,
-            roles={name: self.roles[name]},
-            heartbeats={key: spec for key, spec in self.heartbeats.items() if spec.concerns(name)},
-            states={key: spec for key, spec in self.states.items() if spec.concerns(name)},
-            narrowed=True,
-        )
 
     @property
     def all_models_required(self) -> bool:

@@ -18,6 +18,7 @@ from sage_doctor.probe.limits import inherited_limits, used_by_children
 from sage_doctor.probe.outcome import ProbeOutcome
 from sage_doctor.probe.protocol import ProbeRequest
 from sage_doctor.probe.transcript import Tail, Transcript
+from sage_doctor.system.activity import OnProgress, ignore
 
 SCRIPT = Path(__file__).with_name("script.py")
 
@@ -47,18 +48,20 @@ def run_probe(
     deadline_s: float,
     stage_s: float | None = None,
     environ: Mapping[str, str] | None = None,
+    on_progress: OnProgress = ignore,
 ) -> ProbeOutcome:
     """Load a model (and generate) in a child process of the interpreter `python`, and return what happened.
 
     The child is ended `deadline_s` seconds after its start, with everything it started, at the latest a few seconds
     later; sooner where one stage takes longer than `stage_s` seconds. `environ` stands in for this process's
-    environment. Raises `DoctorError` where the system has no means for another process, but never for anything the
-    child may do; an interrupt ends the child and goes on.
+    environment. `on_progress` is told each stage by its name, and how many tokens there are. Raises `DoctorError` where
+    the system has no means for another process, but never for anything the child may do; an interrupt ends the child
+    and goes on.
     """
     oom_kills, cpu_s = _oom_kills(), used_by_children()
     started = time.monotonic()
     try:
-        child = _Child(request, python, environ, started)
+        child = _Child(request, python, environ, started, on_progress)
     except (OSError, ValueError) as error:  # ValueError: an embedded NUL
         refusal = system_refusal(error)
         if refusal is not None:
@@ -117,8 +120,17 @@ def _spawn_message(python: Path, error: Exception) -> str:
 class _Child:
     """The process, its pipes, and what was read from them."""
 
-    def __init__(self, request: ProbeRequest, python: Path, environ: Mapping[str, str] | None, started: float) -> None:
+    def __init__(
+        self,
+        request: ProbeRequest,
+        python: Path,
+        environ: Mapping[str, str] | None,
+        started: float,
+        on_progress: OnProgress,
+    ) -> None:
         self.transcript = Transcript()
+        self._on_progress = on_progress
+        self._told: tuple[str, int] = ("", 0)
         self.tail = Tail()
         self._started = started
         self._request = request.line()
@@ -224,6 +236,10 @@ class _Child:
             self._selector.unregister(descriptor)
         elif descriptor == self._answer_fd:
             self.transcript.feed(chunk, time.monotonic() - self._started)
+            done, most = self.transcript.tokens
+            if self._told != (self.transcript.stage, done):
+                self._told = (self.transcript.stage, done)
+                self._on_progress(self.transcript.stage, done, most, "tokens")
         else:
             self.tail.feed(chunk)
 

@@ -53,6 +53,14 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """How many tokens there are so far, of `most`."""
+
+    done: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Packages:
     """Versions in the probe's interpreter; empty where a package was not imported."""
 
@@ -214,6 +222,7 @@ class ProbeOutcome:
     loaded: Loaded | None = None
     memory: ProbeMemory | None = None
     prompt: Prompt | None = None
+    tokens: Tokens | None = None
     forward: Forward | None = None
     effect: Effect | None = None
     generation: Generation | None = None

@@ -27,6 +27,7 @@ from sage_doctor.probe.outcome import (
     ProbeMemory,
     Prompt,
     ShapeMismatch,
+    Tokens,
 )
 
 MOST_TEXT = 16_384
@@ -50,6 +51,7 @@ Answer = (
     | NotApplicable
     | Packages
     | Prompt
+    | Tokens
 )
 
 ANSWERS: Mapping[str, type[Answer]] = {
@@ -62,6 +64,7 @@ ANSWERS: Mapping[str, type[Answer]] = {
     "prompt": Prompt,
     "forward": Forward,
     "effect": Effect,
+    "tokens": Tokens,
     "generation": Generation,
     "not-applicable": NotApplicable,
     "failed": Failure,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sage_doctor.probe.outcome import Failure, Stage
+from sage_doctor.probe.outcome import Failure, Stage, Tokens
 from sage_doctor.probe.protocol import ANSWERS, Answer, ProtocolError, parse_line
 
 MOST_LINE = 1 << 20
 MOST_LINES = 1000
+_LINES_A_SECOND = 4  # more, of how many tokens there are
 TAIL_BYTES = 64 * 1024
 
 
@@ -37,6 +38,12 @@ class Transcript:
         return self._stage_starts[-1][1] if self._stage_starts else 0.0
 
     @property
+    def tokens(self) -> tuple[int, int]:
+        """How many tokens there are and of how many, in the stage that generates; 0 and 0 in all others."""
+        found = self.answers.get("tokens")
+        return (found.done, found.most) if isinstance(found, Tokens) and self.stage == "generate" else (0, 0)
+
+    @property
     def failure(self) -> Failure | None:
         """The exception the child reported, if it did."""
         failure = self.answers.get("failed")
@@ -54,7 +61,7 @@ class Transcript:
 
     def _add_line(self, line: bytes, at: float) -> None:
         self._lines += 1
-        if self._lines > MOST_LINES or len(line) > MOST_LINE:
+        if self._lines > MOST_LINES + at * _LINES_A_SECOND or len(line) > MOST_LINE:
             self.problem = f"more than {MOST_LINES} lines, or one longer than {MOST_LINE} bytes"
             return
         try:

@@ -92,7 +92,7 @@ def _header_length(start: bytes, size: int) -> int:
     if 8 + length > size:
         raise InvalidHeader(
             "weights-truncated",
-            f"cut off inside its header: at least {format_bytes(8 + length - size)} lack",
+            f"truncated inside its header: at least {format_bytes(8 + length - size)} missing",
             bytes=size,
             bytes_lacking_at_least=8 + length - size,
         )
@@ -131,7 +131,7 @@ def _cover(tensors: Mapping[str, Tensor], size: int, data_start: int) -> None:
         expected = tensor.end
     if size < expected:
         lack = expected - size
-        message = f"cut off: {size:,} of {expected:,} bytes, {lack:,} lack"
+        message = f"truncated: {format_bytes(size)} of {format_bytes(expected)} ({format_bytes(lack)} missing)"
         raise InvalidHeader("weights-truncated", message, bytes=size, expected_bytes=expected, bytes_lacking=lack)
     if size > expected:
         message = f"{size - expected:,} bytes longer than its header accounts for"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,8 +83,12 @@ class TensorScan:
         return self.known and 0 < self.elements == self.read == self.zero
 
 
-def scan(path: Path, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorScan]:
+def scan(
+    path: Path, tensors: Mapping[str, TensorSpan], progress: Callable[[int], None] = lambda _count: None
+) -> Iterator[TensorScan]:
     """Yield what each tensor holds, in the order of the file. Needs numpy, and a few MiB of memory.
+
+    `progress` gets the number of bytes just read.
 
     A file that ends early, or shrinks meanwhile, gives fewer elements `read`. Raises `UnreadableFile` where it
     cannot be opened or the disk fails, `ImportError` without numpy.
@@ -101,7 +105,7 @@ def scan(path: Path, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorScan]:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise UnreadableFile("not a file")
         with open(handle, "rb", buffering=0, closefd=False) as file:
-            yield from _scan_all(file, tensors)
+            yield from _scan_all(file, tensors, progress)
     except OSError as error:
         raise (
             error if isinstance(error, UnreadableFile) else UnreadableFile(os.strerror(error.errno or 0).lower())
@@ -110,7 +114,7 @@ def scan(path: Path, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorScan]:
         os.close(handle)
 
 
-def _scan_all(file: Any, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorScan]:
+def _scan_all(file: Any, tensors: Mapping[str, TensorSpan], progress: Callable[[int], None]) -> Iterator[TensorScan]:
     import numpy as np  # noqa: PLC0415
 
     raw = bytearray(_BLOCK)
@@ -135,6 +139,7 @@ def _scan_all(file: Any, tensors: Mapping[str, TensorSpan]) -> Iterator[TensorSc
                 counts[index] += count
             ends_in_zero = bool(usable) and not bits[-1]
             left -= got
+            progress(got)
             if got < min(left + got, _BLOCK):
                 break
         read, nan, inf, zero = counts

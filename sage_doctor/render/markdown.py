@@ -39,7 +39,8 @@ def render(report: Report, _screen: Screen) -> str:
     facts = [
         _text(report.machine.name),
         f"level {report.level}",
-        f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}",
+        f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+        + (f", {len(report.suppressed)} suppressed" if report.suppressed else ""),
         f"{report.duration_s:.1f} s",
     ]
     parts = [["", " · ".join(facts), ""], _table(report)]

@@ -11,8 +11,8 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError
 from sage_doctor.facts.hub_cache import HubFacts
 from sage_doctor.repairs.backup import unused_name
-from sage_doctor.repairs.repair import OnProgress
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.child import Child
 from sage_doctor.system.file_steps import Applied, all_of, write_file
 from sage_doctor.system.walk import Walk

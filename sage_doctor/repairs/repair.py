@@ -21,12 +21,12 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.seen import Seen
 from sage_doctor.text import MOST_COMMAND, format_bytes, printable, wrap
 
 ATTRIBUTE: Final = "__sage_repair__"
-OnProgress = Callable[[str], None]
 
 _LABEL: Final = 11  # columns of the label before each line of a plan
 _MOST_DIFF: Final = 40

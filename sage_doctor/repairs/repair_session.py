@@ -15,7 +15,6 @@ from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
 from sage_doctor.repairs.repair import (
     FileRepairContext,
-    OnProgress,
     Plan,
     Repair,
     RepairContext,
@@ -32,6 +31,7 @@ from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, a
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
+from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -74,7 +74,7 @@ class RepairCallbacks:
     consent: Consent
     choose: Callable[[str, Sequence[Path]], Path | None] = lambda _adapter, _choices: None
     on_outcome: Callable[[Attempt], None] = lambda _attempt: None
-    on_progress: OnProgress = lambda _text: None
+    on_progress: OnProgress = ignore
 
 
 def journal_of(environ: Mapping[str, str]) -> Journal:

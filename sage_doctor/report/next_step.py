@@ -19,29 +19,29 @@ class NextStep:
 def next_step(report: Report) -> NextStep | None:
     """Return the first thing to do; None where there is nothing.
 
-    A command that only looks at what was found is none: the sentence says more.
+    It is what mends the first of the worst findings that a command mends, else what explains the first of them: a
+    command that only looks at what was found helps nobody.
     """
-    first = most_urgent(report)
+    found = next((of for severity in ("error", "warning") if (of := _of(report, severity))), [])
+    for finding in found:
+        command = next(iter(commands_of(finding)), "")
+        if command and not command.startswith("ls "):
+            return NextStep(what=finding.fix.summary or finding.message, command=command)
+    if found:
+        explain = f"sage-doctor explain {shell_operand(found[0].code)}"
+        return NextStep(what=found[0].fix.summary or found[0].message, command=explain)
     stuck = next((c for c in report.checks if c.status == "error"), None)
-    if first is not None:
-        commands = commands_of(first)
-        command = commands[0] if commands and not commands[0].startswith("ls ") else None
-        return NextStep(what=first.fix.summary or first.message, command=command)
     if stuck is not None:
         reason = printable(stuck.reason or "it did not complete", limit=300)
         return NextStep(what=f"find out why {stuck.id} failed to run: {reason}")
     if report.verdict == "unknown":
-        return NextStep(what="no check completed; name a model, a role or a directory to check")
+        what = "no check completed; name a model, a role or a directory to check"
+        return NextStep(what=what, command="sage-doctor list")
     return None
 
 
-def most_urgent(report: Report) -> Finding | None:
-    """Return the first error, or the first warning; None where there is neither."""
-    for severity in ("error", "warning"):
-        for finding in report.findings:
-            if finding.severity == severity:
-                return finding
-    return None
+def _of(report: Report, severity: str) -> list[Finding]:
+    return [finding for finding in report.findings if finding.severity == severity]
 
 
 def commands_of(finding: Finding) -> tuple[str, ...]:

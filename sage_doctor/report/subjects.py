@@ -33,11 +33,11 @@ class Subject:
         """The subject's state: certain problems come before unknown ones."""
         severities = {f.severity for f in self.findings}
         statuses = {c.status for c in self.checks}
-        if "error" in severities:
+        if "error" in severities or "fail" in statuses:  # what failed may be told of a script
             return "unhealthy"
         if "error" in statuses:
             return "unknown"
-        if "warning" in severities:
+        if "warning" in severities or "warn" in statuses:
             return "warning"
         if any(f.evidence.get("needed_here") is False for f in self.findings):
             return "info"  # a problem, but no role here needs it

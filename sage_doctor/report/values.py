@@ -165,8 +165,8 @@ class Report:
 
     `titles` is what people call a subject whose name does not tell: the directory `.`, a snapshot of the hub's cache.
     `changes` is what differs from the last good run, which began at `changes_since` (ISO 8601); None where this run is
-    itself well, or where no such run is known. `models` and `roles` say what was to be examined; a report that an older
-    doctor wrote has none.
+    itself well, or where no such run is known. `suppressed` are findings that were ignored, or not selected: they
+    count for nothing. `models` and `roles` say what was to be examined; a report that an older doctor wrote has none.
     """
 
     doctor: Mapping[str, str]
@@ -185,6 +185,7 @@ class Report:
     changes_since: str | None = None
     models: tuple[ModelInfo, ...] = ()
     roles: tuple[RoleInfo, ...] = ()
+    suppressed: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values, in the order of the published schema."""
@@ -201,6 +202,7 @@ class Report:
             "findings": [_plain(f) for f in self.findings],
             "measurements": [_plain(m) for m in self.measurements],
             "answers": dict(self.answers),
+            **({"suppressed": [_plain(f) for f in self.suppressed]} if self.suppressed else {}),
             **({"titles": dict(self.titles)} if self.titles else {}),
             "changes": [_plain(c) for c in self.changes],
             **({"changes_since": self.changes_since} if self.changes_since is not None else {}),
@@ -235,6 +237,7 @@ class Report:
             changes_since=data.get("changes_since"),
             models=tuple(_made(ModelInfo, m) for m in data.get("models", ())),
             roles=tuple(_made(RoleInfo, r) for r in data.get("roles", ())),
+            suppressed=tuple(finding_from_json(f) for f in data.get("suppressed", ())),
         )
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import NothingSelected, UnknownTarget, UsageError
-from sage_doctor.manifest import Manifest, ModelSpec, find_manifest, load_for_host
+from sage_doctor.manifest import Manifest, find_manifest, load_for_host
 from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.narrowing import for_role, for_targets
 from sage_doctor.report import Level
 from sage_doctor.subjects.declared import declared
 from sage_doctor.subjects.directories import from_directories, path_like, target_path
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.order import in_order
 from sage_doctor.subjects.service import Service, choose_services
 from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import inspect_path
@@ -35,7 +37,7 @@ class Request:
     `role` asks for what one role needs and nothing else. `skip_load` names models that are not loaded again, because
     the result of a load is known. `deadline` is a `time.monotonic()` in seconds, None for no deadline; `stage_s` is how
     long one stage of a probe may take. `run_directory` holds what workers share. `history` is whether earlier runs may
-    be read and this one recorded.
+    be read and this one recorded. `select_codes` and `ignore_codes` say which findings are reported.
     """
 
     targets: tuple[str, ...] = ()
@@ -48,6 +50,8 @@ class Request:
     skip_load: tuple[str, ...] = ()
     stage_s: float | None = None
     history: bool = True
+    select_codes: tuple[str, ...] = ()
+    ignore_codes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON values."""
@@ -56,7 +60,8 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """Return the request that `to_json` wrote."""
-        return cls(**{**data, "targets": tuple(data["targets"]), "skip_load": tuple(data["skip_load"])})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,18 +127,19 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
     if request.role is not None:
         if manifest is None:
             raise UsageError("a role needs a manifest: no sage-doctor.toml here or above; name one with --manifest")
-        narrowed = manifest.for_role(request.role)
+        narrowed = for_role(manifest, request.role)
         host = Host(cwd=cwd, home=home, environ=environ, manifest=narrowed, history_enabled=request.history)
-        return _for_role(request, host, narrowed)
+        return _of_role(request, host, narrowed)
     if manifest is not None:
         _refuse_unknown(request.targets, manifest, cwd)
+    asked = for_targets(manifest, request.targets) if manifest is not None and request.targets else manifest
     if manifest is not None and not (
         request.targets and all(_is_directory_target(t, manifest) for t in request.targets)
     ):
-        host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, history_enabled=request.history)
+        host = Host(cwd=cwd, home=home, environ=environ, manifest=asked, history_enabled=request.history)
         return _from_manifest(request, host, manifest)
     targets = request.targets or (".",)
-    host = Host(cwd=cwd, home=home, environ=environ, manifest=manifest, root=target_path(targets[0], home, cwd))
+    host = Host(cwd=cwd, home=home, environ=environ, manifest=asked, root=target_path(targets[0], home, cwd))
     models, cut = from_directories(targets, host)
     if not models:
         where = ", ".join(printable(t) for t in targets)
@@ -146,7 +152,7 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
         apart = next(filter(None, (why_not_written(target_path(t, home, cwd)) for t in targets)), "")
         hint = f"; {printable(apart)}" if apart else hint
         raise NothingSelected(f"no model directory at or below {where}{hint}")
-    ordered = _ordered(models)
+    ordered = in_order(models)
     return Selection(
         host=host,
         models=ordered,
@@ -190,7 +196,7 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     _require_something(request.targets, manifest, host, subjects=subjects)
     return Selection(
         host=host,
-        models=_ordered(chosen),
+        models=in_order(chosen),
         level=request.level or "generate",
         load_targets=frozenset(explicit) | {s.name for s in services if s.named or s.stands_in_for},
         roles=manifest.needed_roles(),
@@ -199,7 +205,7 @@ def _from_manifest(request: Request, host: Host, manifest: Manifest) -> Selectio
     )
 
 
-def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
+def _of_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     """Return what one role needs: its models, what they are built on, its runners and its accelerator."""
     needed = manifest.required()
     models, built_on = declared(manifest, host, needed)
@@ -209,7 +215,7 @@ def _for_role(request: Request, host: Host, manifest: Manifest) -> Selection:
     _require_something((role.name,), manifest, host, subjects=bool(needed or services))
     return Selection(
         host=host,
-        models=_ordered(chosen),
+        models=in_order(chosen),
         level=request.level or "generate",
         load_targets=frozenset({*role.models, *(s.name for s in services)} - set(request.skip_load)),
         roles=manifest.needed_roles(),
@@ -271,30 +277,3 @@ def _named_by_roles(manifest: Manifest) -> set[str]:
     if manifest.all_models_required:
         return set(manifest.models)
     return {name for role in manifest.needed_roles() for name in manifest.roles[role].models}
-
-
-def _ordered(models: Iterable[Model]) -> tuple[Model, ...]:
-    """Return the models with those that others are built on first, else in the order given."""
-    models = list(models)
-    chosen = {m.name: m for m in models}
-    done: dict[str, Model] = {}
-
-    def visit(model: Model, above: frozenset[str]) -> None:
-        if model.name in done or model.name in above:
-            return
-        for name in _built_from(model):
-            if name in chosen:
-                visit(chosen[name], above | {model.name})
-        done[model.name] = model
-
-    for model in models:
-        visit(model, frozenset())
-    return tuple(done.values())
-
-
-def _built_from(model: Model) -> list[str]:
-    spec: ModelSpec | None = model.spec
-    names = [m.name for m in model.depends_on()]
-    if spec is not None and spec.merge is not None:
-        names += [spec.merge.base, spec.merge.adapter]
-    return names

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor import __version__
+from sage_doctor.findings.suppression import suppression_of
 from sage_doctor.report import (
     MACHINE,
     SEVERITIES,
@@ -30,14 +31,15 @@ from sage_doctor.report import (
 )
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.inventory import model_infos, role_infos
-from sage_doctor.suite.plugin import LEVEL_PROPERTY, PROPERTY, SharedSelection
+from sage_doctor.suite.plugin import LEVEL_PROPERTY, PROPERTY, Shared
 from sage_doctor.suite.run import CheckOutcome
 from sage_doctor.suite.suite_files import CHECKS
 from sage_doctor.suite.workers import GroupScheduler, position_of, workers
+from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.text import printable
 
-OnProgress = Callable[[str], None]
 OnOutcome = Callable[[CheckOutcome], None]
+OnSubject = Callable[[list[CheckOutcome]], None]
 
 _INI = Path(__file__).with_name("suite.ini")
 # Parts of pytest that checks do not need. Together they take as long as the checks themselves.
@@ -51,18 +53,24 @@ _UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTE
 class Collector:
     """Takes in what every process of the run reports."""
 
-    def __init__(self, selection: Selection, on_progress: OnProgress, on_outcome: OnOutcome) -> None:
+    def __init__(
+        self, selection: Selection, on_progress: OnProgress, on_outcome: OnOutcome, on_subject: OnSubject
+    ) -> None:
         self.outcomes: list[CheckOutcome] = []
         self.interrupted = False
         self._selection = selection
+        self._titles = {m.name: m.title for m in selection.models}
+        self._latest: dict[object, list[CheckOutcome]] = {}  # of the subject that each worker process is at
+        self._on_subject = on_subject
         self._levels: dict[str, Level] = {}
         self._on_progress = on_progress
         self._on_outcome = on_outcome
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Say which check begins."""
-        subject, check = self._names(nodeid)
-        self._on_progress(f"{printable(subject, limit=60)}: {check}")
+        """Say what is being checked."""
+        subject, _ = self._names(nodeid)
+        title = "this machine" if subject == MACHINE else self._titles.get(subject, subject)
+        self._on_progress(f"{printable(title, limit=60)}: checking")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep an outcome, or make one for a check that ended before it could report."""
@@ -73,8 +81,17 @@ class Collector:
             outcome = CheckOutcome.from_text(texts[-1])
             self.outcomes.append(outcome)
             self._on_outcome(outcome)
+            self._follow(outcome, getattr(report, "node", None))
         elif report.failed and not texts:
             self._add_error(report.nodeid, report.longreprtext)
+
+    def _follow(self, outcome: CheckOutcome, worker: object) -> None:
+        """Take a subject as done when its worker reports of another: all checks of one come one after the other."""
+        latest = self._latest.setdefault(worker, [])
+        if latest and latest[0].result.subject != outcome.result.subject:
+            self._on_subject(latest)
+            latest = self._latest[worker] = []
+        latest.append(outcome)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file of checks that cannot be read is no finding about a model, and no success either."""
@@ -121,25 +138,27 @@ def examine(
     *,
     jobs: int = 0,
     fail_on: FailOn = "error",
-    on_progress: OnProgress = lambda _text: None,
+    on_progress: OnProgress = ignore,
     on_outcome: OnOutcome = lambda _outcome: None,
+    on_subject: OnSubject = lambda _outcomes: None,
     selection: Selection | None = None,
 ) -> Report:
     """Run every check that a request asks for, and return the report.
 
     `jobs` above 1 spreads the models over that many worker processes. `on_progress` is told what happens meanwhile,
-    `on_outcome` gets each outcome as it comes. `selection` is what the request selects, where that is known already.
-    Raises `UsageError` and `ManifestError` for a request that makes no sense, `NothingSelected` where there is nothing
-    to examine, and `KeyboardInterrupt`.
+    `on_outcome` gets each outcome as it comes, `on_subject` all of a subject once the next one begins. `selection` is
+    what the request selects, where that is known already. Raises `UsageError` and `ManifestError` for a request that
+    makes no sense, `NothingSelected` where there is nothing to examine, and `KeyboardInterrupt`.
     """
     started = dt.datetime.now(dt.timezone.utc)
     begun = time.monotonic()
     request = replace(request, cwd=request.cwd or os.getcwd())
     with _run_directory(request) if jobs > 1 else contextlib.nullcontext(request) as shared:
         selection = selection or select(shared)
+        suppression_of(request.select_codes, request.ignore_codes, selection.host.manifest)  # a wrong code ends it here
         selection.host.start_inspection()
-        collector = Collector(selection, on_progress, on_outcome)
-        _run_pytest(shared, selection, collector, jobs)
+        collector = Collector(selection, on_progress, on_outcome, on_subject)
+        _run_pytest(shared, collector, jobs, Shared(selection, on_progress))
     if collector.interrupted:
         raise KeyboardInterrupt
     return _report(selection, collector.outcomes, fail_on, started, time.monotonic() - begun)
@@ -155,7 +174,8 @@ def _run_directory(request: Request) -> Iterator[Request]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _run_pytest(request: Request, selection: Selection, collector: Collector, jobs: int) -> None:
+def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Shared) -> None:
+    selection = shared.selection
     manifest = selection.host.manifest
     own = [str(p) for p in manifest.check_paths] if manifest is not None else []
     arguments = [
@@ -175,7 +195,7 @@ def _run_pytest(request: Request, selection: Selection, collector: Collector, jo
         *("-p", "sage_doctor.suite.plugin", f"--sage-request={json.dumps(request.to_json())}"),
         "--noconftest",  # pytest would import those of every directory above; the plugin loads those beside the checks
     ]
-    plugins: list[object] = [collector, SharedSelection(selection)]
+    plugins: list[object] = [collector, shared]
     if jobs > 1:
         arguments += ["-p", "xdist.plugin", "--tx", workers(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
         plugins.append(GroupScheduler(selection))
@@ -264,4 +284,5 @@ def _report(
         titles={m.name: m.title for m in selection.models if m.title != m.name},
         models=model_infos(selection),
         roles=role_infos(selection),
+        suppressed=tuple(f for o in ordered for f in o.suppressed),
     )

@@ -20,7 +20,9 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import handed_over
+from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_lock import file_lock
+from sage_doctor.text import BYTES, printable
 
 if TYPE_CHECKING:
     from sage_doctor.probe import Device, ProbeOutcome, ProbeRequest
@@ -29,6 +31,22 @@ DEFAULT_DEADLINE_S = 600.0
 # A first call may compile kernels and wake a sleeping card; a driver that needs longer counts as hung.
 DEVICE_DEADLINE_S = 120.0
 DEFAULT_PROMPT = "Who are you?"
+_ACTIVITIES = {
+    "start": "starting Python",
+    "import": "importing packages",
+    "device": "looking at the device",
+    "allocate": "allocating on the device",
+    "compute": "computing on the device",
+    "compare": "comparing names and shapes",
+    "load": "loading the weights",
+    "load-base": "loading the base's weights",
+    "load-adapter": "loading the adapter",
+    "tokenizer": "loading the tokenizer",
+    "forward": "first forward pass",
+    "warm-up": "warming up",
+    "generate": "generating",
+    "done": "ending",
+}
 # A probe must end while the report can still say in which stage it hung.
 LEFT_FOR_REPORT_S = 3.0
 
@@ -45,9 +63,10 @@ class DeviceProbe:
 class ModelProber:
     """Hands out the outcome of each model's probe, running it when it is first asked for."""
 
-    def __init__(self, selection: Selection, request: Request) -> None:
+    def __init__(self, selection: Selection, request: Request, on_progress: OnProgress = ignore) -> None:
         self.level = selection.level
         self._request = request
+        self._on_progress = on_progress
         self._outcomes: dict[str, ProbeOutcome] = {}
         self._devices: dict[str, DeviceProbe] = {}
 
@@ -99,6 +118,7 @@ class ModelProber:
             python=host.python or Path(sys.executable),
             deadline_s=min(DEVICE_DEADLINE_S, self._left()),
             stage_s=self._request.stage_s,
+            on_progress=self._told_of("this machine"),
         )
         seen: Device | None = outcome.device
         return DeviceProbe(
@@ -115,8 +135,21 @@ class ModelProber:
         from sage_doctor.probe import run_probe  # noqa: PLC0415 - a static run needs no probe, and no time for it
 
         python = model.host.python or Path(sys.executable)
-        stage_s = self._request.stage_s
-        return run_probe(self._request_for(model), python=python, deadline_s=self._left(), stage_s=stage_s)
+        return run_probe(
+            self._request_for(model),
+            python=python,
+            deadline_s=self._left(),
+            stage_s=self._request.stage_s,
+            on_progress=self._told_of(printable(model.title, limit=60)),
+        )
+
+    def _told_of(self, title: str) -> OnProgress:
+        """Return what passes the stages of a probe on, in words."""
+
+        def on_stage(stage: str, done: int = 0, total: int = 0, unit: str = BYTES, /) -> None:
+            self._on_progress(f"{title}: {_ACTIVITIES.get(stage, stage)}", done, total, unit)
+
+        return on_stage
 
     def _request_for(self, model: Model) -> ProbeRequest:
         from sage_doctor.probe import ProbeRequest  # noqa: PLC0415

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from sage_doctor.manifest.problems import shown_path
+
+
+def place_of(error: BaseException, file: Path) -> str:
+    """Return where in a file of checks an error arose, such as `my-checks/licence.py:6`."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{shown_path(Path(error.filename))}:{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f"{shown_path(file)}:{lines[-1]}" if lines else shown_path(file)
 
 
 def is_own(path: Path, config: pytest.Config) -> bool:

@@ -28,6 +28,7 @@ from sage_doctor.suite.pytest_internals import OwnModule, parameters_of
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.suite.suite_files import CHECKS, FIXTURES
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.text import printable
 
 PROPERTY = "sage-doctor"
@@ -35,11 +36,15 @@ LEVEL_PROPERTY = "sage-doctor-level"  # known before a check begins, so that a c
 _RUN = pytest.StashKey[Run]()
 
 
-class SharedSelection:
-    """Hands the suite's selection to this plugin in the same process, so that nothing is read twice."""
+class Shared:
+    """Hands the suite's selection to this plugin in the same process, so that nothing is read twice.
 
-    def __init__(self, selection: Selection) -> None:
+    `on_progress` is told what checks are doing; nobody hears those of worker processes.
+    """
+
+    def __init__(self, selection: Selection, on_progress: OnProgress) -> None:
         self.selection = selection
+        self.on_progress = on_progress
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,9 +86,10 @@ def _run_of(config: pytest.Config) -> Run:
     """
     if _RUN not in config.stash:
         text = config.getoption("--sage-request")
-        shared = next((p.selection for p in config.pluginmanager.get_plugins() if isinstance(p, SharedSelection)), None)
+        shared = next((p for p in config.pluginmanager.get_plugins() if isinstance(p, Shared)), None)
+        known = (shared.selection, shared.on_progress) if shared is not None else ()
         try:
-            config.stash[_RUN] = Run(Request.from_json(json.loads(text)) if text else _default_request(), shared)
+            config.stash[_RUN] = Run(Request.from_json(json.loads(text)) if text else _default_request(), *known)
         except DoctorError as error:
             pytest.exit(str(error), returncode=error.exit_code)
         config.stash[_RUN].selection.host.start_inspection()
@@ -217,7 +223,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             arguments["notes"] = notes
         return cast("list[Finding]", pyfuncitem.function(**arguments))
 
-    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _subject(pyfuncitem), call)
+    file = pyfuncitem.path if pyfuncitem.path.parent != CHECKS else None
+    outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _subject(pyfuncitem), call, file)
     pyfuncitem.user_properties.append((PROPERTY, outcome.to_text()))
     if pyfuncitem.config.getoption("--sage-request") is None:
         # A person runs pytest. The suite reads the outcome itself, and pytest's account of a skip costs more than most

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.suite.own_checks import load_beside
+from sage_doctor.suite.own_checks import load_beside, place_of
 
 
 class OwnModule(pytest.Module):
@@ -21,6 +21,14 @@ class OwnModule(pytest.Module):
 
     def _getobj(self) -> ModuleType:
         return load_beside(self.path)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002
+        """Say in one line where a file that cannot be loaded is wrong."""
+        error = excinfo.value
+        if isinstance(error, self.CollectError) and error.__cause__ is not None:
+            error = error.__cause__
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        return f"E   {place_of(error, self.path)}: {type(error).__name__}: {said}"
 
 
 def parameters_of(item: pytest.Item) -> Mapping[str, Any]:

@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sage_doctor.check import ANY_ERROR, CheckSpec, Notes
 from sage_doctor.errors import Blocked, DoctorError, NotApplicable, system_refusal
+from sage_doctor.findings.suppression import suppression_of
 from sage_doctor.report import (
     MACHINE,
     SEVERITIES,
@@ -31,7 +33,9 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection, default_deadline_s, select
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
+from sage_doctor.suite.own_checks import place_of
 from sage_doctor.suite.service_prober import ServiceProber
+from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.text import format_duration, printable, redact_values, redacted
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
@@ -51,6 +55,7 @@ class CheckOutcome:
     findings: tuple[Finding, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     answer: str | None = None
+    suppressed: tuple[Finding, ...] = ()
 
     def to_text(self) -> str:
         """Return the outcome as ASCII JSON: worker processes send it through channels that refuse odd text."""
@@ -66,6 +71,7 @@ class CheckOutcome:
             findings=tuple(finding_from_json(f) for f in data["findings"]),
             measurements=tuple(measurement_from_json(m) for m in data["measurements"]),
             answer=data["answer"],
+            suppressed=tuple(finding_from_json(f) for f in data["suppressed"]),
         )
 
 
@@ -101,11 +107,13 @@ def _redacted(finding: Finding) -> Finding:
 class Run:
     """The state of one examination. Every worker process has its own; a group of models never leaves its worker."""
 
-    def __init__(self, request: Request, selection: Selection | None = None) -> None:
+    def __init__(self, request: Request, selection: Selection | None = None, on_progress: OnProgress = ignore) -> None:
         self.request = request
         self.selection = selection or select(request)
-        self.model_prober = ModelProber(self.selection, request)
+        self.model_prober = ModelProber(self.selection, request, on_progress)
         self.service_prober = ServiceProber(self.selection, request)
+        self._on_progress = on_progress
+        self._suppression = suppression_of(request.select_codes, request.ignore_codes, self.selection.host.manifest)
         self._errors: dict[str, dict[str, str]] = {}
         limit = default_deadline_s(self.selection.level)
         self._until = request.deadline if request.deadline is not None else time.monotonic() + limit
@@ -117,14 +125,19 @@ class Run:
         spec: CheckSpec,
         subject: Model | Service | None,
         call: Callable[[Notes], list[Finding]],
+        file: Path | None = None,
     ) -> CheckOutcome:
-        """Run one check on one subject and return how it ended. Never raises but for an interrupt."""
+        """Run one check on one subject and return how it ended. Never raises but for an interrupt.
+
+        `file` is where the check is written, if it is not one of ours: that is said where it crashes.
+        """
         name = subject.name if subject is not None else MACHINE
-        notes = Notes()
+        notes = Notes(title=subject.title if isinstance(subject, Model) else name, on_progress=self._on_progress)
         begun = time.monotonic()
         status: Status = "error"
         reason: str | None = None
         findings: list[Finding] = []
+        hidden: list[Finding] = []
         blocker = self._blocker(spec, subject)
         if blocker is not None:
             status, reason = "skip", f"blocked by {blocker}"
@@ -132,7 +145,8 @@ class Run:
         else:
             try:
                 with self._deadline():
-                    findings = _well_formed(call(notes), notes)
+                    for f in _well_formed(call(notes), notes):
+                        (hidden if self._suppression.hides(f.code, f.subject or name) else findings).append(f)
                 status = status_of(self._as_reported(f, subject) for f in findings)
             except Blocked as blocked:
                 status, reason = "skip", f"blocked by {blocked.code}"
@@ -144,7 +158,8 @@ class Run:
             except DoctorError as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - a crash of one check is reported, and ends no run
-                crash = f"the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
+                where = f"{place_of(error, file)}: " if file is not None else ""
+                crash = f"{where}the check itself failed: {type(error).__name__}: {printable(str(error), limit=300)}"
                 reason = system_refusal(error) or crash
         for f in findings:
             if f.severity == "error" and not f.code.endswith(MISSED_BUDGET):
@@ -157,13 +172,23 @@ class Run:
             duration_s=time.monotonic() - begun,
             reason=redacted(reason) if reason else reason,
         )
-        reported = tuple(
-            dataclasses.replace(_redacted(self._as_reported(f, subject)), subject=f.subject or name, check=check_id)
-            for f in findings
+        reported, suppressed = (
+            tuple(
+                dataclasses.replace(_redacted(self._as_reported(f, subject)), subject=f.subject or name, check=check_id)
+                for f in found
+            )
+            for found in (findings, hidden)
         )
         measured = tuple(dataclasses.replace(m, subject=name) for m in notes.measurements)
         answer = redacted(notes.answer) if notes.answer else notes.answer
-        return CheckOutcome(order=order, result=result, findings=reported, measurements=measured, answer=answer)
+        return CheckOutcome(
+            order=order,
+            result=result,
+            findings=reported,
+            measurements=measured,
+            answer=answer,
+            suppressed=suppressed,
+        )
 
     def _record(self, subject: str, check: str, code: str) -> None:
         self._errors.setdefault(subject, {}).setdefault(check, code)

@@ -29,6 +29,7 @@ _GLANCE_S: Final = 0.5  # how often a silent child is asked whether it has ended
 _MOST_FILES: Final = 1 << 16
 
 LIMIT: Final = "limit"  # the kind of message by which the child says how many seconds it has in all
+TICK: Final = "tick"  # the kind of message that the child said nothing for half a second
 
 Send = Callable[[str, Any], None]
 
@@ -46,8 +47,8 @@ def guarded(work: Callable[[Send], Any], *, seconds: float, on_message: Callable
     """Do `work` in a child process and return how it ended, after `seconds` at the latest (and a little to end it).
 
     `work` gets a function that sends a kind and a JSON value to `on_message` in this process (with the kind `LIMIT` it
-    says how many seconds there are instead), and returns a JSON value. Its exceptions end the child. An interrupt of
-    this process ends the child and goes on. Needs a process with one thread.
+    says how many seconds there are instead; `TICK` comes when it is silent), and returns a JSON value. Its exceptions
+    end the child. An interrupt of this process ends the child and goes on. Needs a process with one thread.
     """
     began = time.monotonic()
     for stream in (sys.stdout, sys.stderr):
@@ -125,6 +126,7 @@ def _listen(pid: int, pipe: int, began: float, seconds: float, on_message: Calla
             return GuardResult(how="late", detail=_end(pid) or where)
         part = _read(pid, pipe, left)
         if part is None:
+            on_message(TICK, None)
             continue
         try:
             said = messages.take(part)

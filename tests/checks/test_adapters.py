@@ -167,7 +167,7 @@ def pickle_alone(bench: Bench) -> None:
     (place / ADAPTER).rename(place / "adapter_model.bin")
 
 
-@CASES.finds("check_adapter_weights", "weights-truncated", "cut off")
+@CASES.finds("check_adapter_weights", "weights-truncated", "truncated: ")
 def weights_cut_off(bench: Bench) -> None:
     file = healthy(bench) / ADAPTER
     file.write_bytes(file.read_bytes()[:-4])

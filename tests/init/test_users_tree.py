@@ -55,7 +55,7 @@ def test_the_first_check_after_init_needs_no_edit_and_says_only_what_is_true(
         monkeypatch.setenv("HOME", str(machine.home))
         monkeypatch.setenv("SAGE_MACHINE", machine.name)
         request = Request(cwd=os.fspath(machine.checkout), level="integrity", history=False)
-        report = examine(request, fail_on="error", on_progress=lambda _text: None)
+        report = examine(request, fail_on="error")
         assert {(f.code, f.subject) for f in report.findings if f.severity != "info"} == TRUE[machine.name]
         assert report.verdict == ("unhealthy" if TRUE[machine.name] else "healthy")
 

@@ -9,6 +9,7 @@ import pytest
 
 from sage_doctor.manifest import HeartbeatSpec, Manifest, StateSpec
 from sage_doctor.manifest.durations import EXPECTED
+from sage_doctor.manifest.narrowing import for_role
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]
@@ -83,7 +84,7 @@ def test_without_machines_every_role_is_ours(load: Load, roles: str, seen: bool)
 
 def test_one_role_is_concerned_with_its_own_and_with_what_concerns_all(load: Load) -> None:
     manifest = load(TEXT.replace('roles = ["raising"]\nvars', "vars"), hostname="thor")  # a machine with every role
-    raising, writing = manifest.for_role("raising"), manifest.for_role("writing")
+    raising, writing = for_role(manifest, "raising"), for_role(manifest, "writing")
     assert (list(raising.heartbeats), list(raising.states)) == (["raising", "backup"], ["identity"])
     assert (list(writing.heartbeats), list(writing.states)) == (["backup"], [])
 

@@ -51,7 +51,7 @@ def test_missing_data_are_counted_exactly(tmp_path: Path, lacking: int) -> None:
     assert problem.code == "weights-truncated"
     assert problem.evidence["bytes_lacking"] == lacking
     assert problem.evidence["expected_bytes"] == len(whole)
-    assert f", {lacking} " in problem.message
+    assert f"({lacking} byte{'s' * (lacking > 1)} missing)" in problem.message
 
 
 @pytest.mark.parametrize("kept", [8, 9, 50])

@@ -81,7 +81,7 @@ def test_the_schema_refuses_fields_that_are_not_in_the_contract(where: tuple[str
 
 
 # What came to the report later, or is not always there.
-OPTIONAL = {"titles", "answers", "changes", "changes_since", "models", "roles"}
+OPTIONAL = {"titles", "suppressed", "answers", "changes", "changes_since", "models", "roles"}
 
 
 @pytest.mark.parametrize("field", sorted({f.name for f in dataclasses.fields(Report)} - OPTIONAL))

@@ -20,7 +20,7 @@ def test_a_full_model_is_judged_by_its_directory(tmp_path: Path) -> None:
     place = write_full(tmp_path / "m")
     assert why_not_whole(at(place)) == why_not_loadable(at(place)) == ""
     (place / MODEL).write_bytes((place / MODEL).read_bytes()[:-4])
-    assert why_not_whole(at(place)).startswith(f"{MODEL} is broken: cut off")
+    assert why_not_whole(at(place)).startswith(f"{MODEL} is broken: truncated: ")
     assert why_not_loadable(at(place)) == why_not_whole(at(place))
     gone = tmp_path / "gone"
     assert why_not_whole(at(gone, "adapter")) == why_not_loadable(at(gone)) == f"nothing is at {gone}"

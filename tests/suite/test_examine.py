@@ -461,3 +461,69 @@ def test_one_file_of_own_checks_brings_the_fixtures_beside_it(look_at: Examine, 
     report = look_at(manifest=CHECKED.replace('"own"', '"own/mine.py"'))
     assert [f.message for f in report.findings if f.subject == "m"] == ["3"]
     assert report.exit_code == 0
+
+
+TWO_ROLES = """
+[roles.talk]
+models = ["m"]
+runners = ["talk.py"]
+[roles.write]
+models = ["broken"]
+runners = ["write.py", "gone.py"]
+[heartbeats.lines]
+path = "lines/*"
+max_age = "1h"
+[models.m]
+kind = "full"
+path = "m"
+[models.broken]
+kind = "full"
+path = "broken"
+[lint]
+paths = ["*.py"]
+"""
+
+
+def test_what_is_asked_for_is_judged_alone(look_at: Examine, tmp_path: Path) -> None:
+    write_full(tmp_path / "m")
+    (tmp_path / "talk.py").write_text("print()\n")
+    (tmp_path / "write.py").write_text("open('/home/somebody/weights')\n")
+    rest = {"write.py", "gone.py", "broken", "heartbeat:lines"}
+    assert {f.subject for f in look_at(manifest=TWO_ROLES).findings} == rest
+    model, role = look_at("m", manifest=TWO_ROLES, level="integrity"), look_at("write", manifest=TWO_ROLES)
+    assert [f.code for f in model.findings] == ["weights-unverified"]  # information
+    assert (model.exit_code, model.machine.roles) == (0, ("talk", "write"))
+    assert {f.subject for f in role.findings} == rest
+    assert {f.subject for f in look_at("talk", manifest=TWO_ROLES).findings} == {"heartbeat:lines"}
+
+
+IGNORING = """
+[checks]
+ignore = ["tokenizer-missing"]
+[models.m]
+kind = "full"
+path = "m"
+ignore = ["weights-missing"]
+[models.other]
+kind = "full"
+path = "other"
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_ignored_counts_for_nothing_and_blocks_nothing(look_at: Examine, tmp_path: Path, jobs: int) -> None:
+    (write_full(tmp_path / "m") / MODEL).unlink()
+    (write_full(tmp_path / "other") / "tokenizer.json").unlink()
+    report = look_at(manifest=IGNORING, jobs=jobs)
+    assert (report.verdict, report.exit_code, report.findings) == ("healthy", 0, ())
+    assert [(f.subject, f.code) for f in report.suppressed] == [
+        ("m", "weights-missing"),
+        ("other", "tokenizer-missing"),
+    ]
+    assert status(report, "weights.weights_present", "m") == ("pass", None)
+    assert not [c for c in report.checks if c.reason in ("blocked by weights-missing", "blocked by tokenizer-missing")]
+    assert Report.from_json(report.to_json()).suppressed == report.suppressed
+    if jobs == 1:
+        selected = look_at(manifest=IGNORING, select_codes=("weights", "path"), ignore_codes=("path-missing",))
+        assert [f.code for f in selected.findings] == ["weights-missing"]
+        assert [f.code for f in selected.suppressed] == ["tokenizer-missing"]

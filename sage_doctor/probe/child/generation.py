@@ -11,6 +11,7 @@ from sage_doctor.probe.child.reporter import ProbeFailure, Reporter
 
 MOST_TOKENS = 20_000
 _MOST_TRAINED = 64
+_REPORT_S = 0.5  # between two reports of how many tokens there are
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # Settings that sample or search: a probe decodes greedily so that two runs can be compared.
 _NOT_GREEDY = (
@@ -21,20 +22,27 @@ _NOT_GREEDY = (
 
 
 class TokenTimer:
-    """Records the time of each new token; has the interface of transformers' streamers."""
+    """Records the time of each new token, and reports now and then how many there are; has a streamer's interface."""
 
-    def __init__(self) -> None:
+    def __init__(self, reporter: Reporter, most: int) -> None:
         self.ids: list[int] = []
         self.times: list[float] = []
         self._prompt_seen = False
+        self._reporter = reporter
+        self._most = most
+        self._reported = time.perf_counter()
 
     def put(self, value: Any) -> None:
         """Note one token; the first call hands over the prompt."""
         if not self._prompt_seen:
             self._prompt_seen = True
             return
-        self.times.append(time.perf_counter())
+        now = time.perf_counter()
+        self.times.append(now)
         self.ids.extend(int(i) for i in value.flatten().tolist())
+        if now - self._reported > _REPORT_S:
+            self._reported = now
+            self._reporter.send("tokens", done=len(self.times), most=self._most)
 
     def end(self) -> None:
         """Do nothing: the last token's time is the end."""
@@ -166,7 +174,7 @@ def report_generation(
     reporter: Reporter, model: Any, tokenizer: Any, inputs: dict[str, Any], *, settings: dict[str, Any], most: int
 ) -> None:
     """Generate once, timed token by token, and report the result."""
-    clock = TokenTimer()
+    clock = TokenTimer(reporter, most)
     started = time.perf_counter()
     model.generate(**inputs, **settings, max_new_tokens=most, streamer=clock)
     ends = model.generation_config.eos_token_id

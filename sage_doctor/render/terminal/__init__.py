@@ -10,7 +10,7 @@ from __future__ import annotations
 from sage_doctor.render import Screen
 from sage_doctor.render.terminal.changes import draw_changes
 from sage_doctor.render.terminal.comparison import draw_comparison
-from sage_doctor.render.terminal.findings import draw_findings, draw_inconclusive
+from sage_doctor.render.terminal.findings import draw_findings, draw_suppressed
 from sage_doctor.render.terminal.overview import draw_overview
 from sage_doctor.render.terminal.verdict import draw_verdict
 from sage_doctor.render.terminal.wording import joined
@@ -19,6 +19,8 @@ from sage_doctor.report import Report
 from sage_doctor.report.comparison import Comparison
 from sage_doctor.report.subjects import subjects_of
 from sage_doctor.text import format_bytes, join_limited, printable
+
+_MOST_LINES = 40  # without -v: a screen
 
 
 def render(report: Report, screen: Screen) -> str:
@@ -29,9 +31,12 @@ def render(report: Report, screen: Screen) -> str:
         _heading(out, report)
         draw_changes(out, report)
         draw_overview(out, subjects)
-        draw_findings(out, subjects)
-        draw_inconclusive(out, subjects)
-    draw_verdict(out, report, subjects)
+    end = out.draft()
+    draw_verdict(end, report, subjects)
+    if screen.detail != "quiet":
+        draw_findings(out, subjects, room=_MOST_LINES - len(out) - len(end) - 1)
+        draw_suppressed(out, report)
+    out.add(end)
     return out.read()
 
 

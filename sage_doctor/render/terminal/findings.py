@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sage_doctor.findings import catalogue
 from sage_doctor.render.terminal.wording import counted
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.report import NOTHING_TO_DO, SEVERITIES, Finding
+from sage_doctor.report import NOTHING_TO_DO, SEVERITIES, Finding, Report
 from sage_doctor.report.next_step import commands_of
 from sage_doctor.report.subjects import Subject
 from sage_doctor.text import MOST_COMMAND, join_limited, printable
 
 _STYLE = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 _MOST_CANDIDATES = 5
+_FEW_CANDIDATES = 2
 _MOST_EVIDENCE = 3  # lists beside the candidates
-_MOST_SUBJECTS = 4  # of one finding that are told one by one
+_MOST_SUBJECTS = 3  # of one finding that are told one by one
+_MOST_NAMES = 8
+_ROOM_FOR_REST = 3  # lines: that there are more findings
 _MOST_SUMMARIES = 3  # likewise
 _MOST_COMMANDS = 3  # of one finding about many subjects
 
@@ -26,49 +29,100 @@ _FIX_ALL = {"rewrite-paths": "sage-doctor fix --rewrite-paths"}  # repairs that 
 Found = tuple[Subject, Finding]
 
 
-def draw_findings(out: Writer, subjects: list[Subject]) -> None:
-    """Write errors, then warnings, each code once; what is information only with `-v`."""
-    groups: dict[tuple[str, str], list[Found]] = {}
-    for subject in subjects:
-        for finding in subject.findings:
-            if finding.severity != "info" or out.verbose:
-                groups.setdefault((finding.severity, finding.code), []).append((subject, finding))
-    for _, found in sorted(groups.items(), key=lambda group: SEVERITIES.index(group[1][0][1].severity)):  # stable
-        _draw(out, found)
+def draw_findings(out: Writer, subjects: list[Subject], *, room: int) -> None:
+    """Write errors, then checks that failed to run, then warnings, each once and as many as `room` lines hold.
+
+    Where they do not all fit they do not say why (`explain` does), and at least one is written. With `-v` all are, with
+    what is information only.
+    """
+    drafts = _drafts(out, subjects, brief=False)
+    if not out.verbose and sum(len(draft) + 1 for _, draft in drafts) > room:
+        drafts = _drafts(out, subjects, brief=True)
+    for n, (_, draft) in enumerate(drafts):
+        left = len(drafts) - n
+        room -= len(draft) + 1
+        if n and not out.verbose and room < (0 if left == 1 else _ROOM_FOR_REST):
+            codes = join_limited([code for code, _ in drafts[n:]], most=3)
+            out.blank()
+            out.text(f"and {counted(left, 'more finding')}: {codes} (-v shows all)", style="dim", after=4)
+            return
+        out.add(draft)
 
 
-def draw_inconclusive(out: Writer, subjects: list[Subject]) -> None:
-    """Write which checks failed to run, and why."""
+def _drafts(out: Writer, subjects: list[Subject], *, brief: bool) -> list[tuple[str, Writer]]:
+    """Return each finding's code, or the id of the check that failed to run, with its text."""
+    drafts: list[tuple[str, Writer]] = []
+    for severity in SEVERITIES:
+        groups: dict[str, list[Found]] = {}
+        for subject in subjects:
+            for finding in subject.findings if severity != "info" or out.verbose else ():
+                if finding.severity == severity:
+                    groups.setdefault(finding.code, []).append((subject, finding))
+        for code, found in groups.items():
+            drafts.append((code, out.draft()))
+            _draw(drafts[-1][1], found, brief=brief)
+        if severity == "error":
+            drafts += _inconclusive(out, subjects)
+    return drafts
+
+
+def draw_suppressed(out: Writer, report: Report) -> None:
+    """Write what was ignored or not selected, with `-v`."""
+    if not out.verbose or not report.suppressed:
+        return
+    out.blank()
+    out.text("suppressed (ignored, or not selected):", style="bold")
+    for found in report.suppressed:
+        title = printable(report.titles.get(found.subject, found.subject), limit=300)
+        head = f"{found.severity}: {printable(found.code, limit=100)}{out.dot}{title}: "
+        out.text(printable(found.message, keep="\n"), head=head, head_style="dim", indent=4, after=4)
+
+
+def _inconclusive(out: Writer, subjects: list[Subject]) -> Iterator[tuple[str, Writer]]:
+    """Give which checks failed to run, and why."""
+    failed: dict[tuple[str, str], list[str]] = {}
     for subject in subjects:
         for check in subject.checks:
             if check.status == "error":
-                out.blank()
-                name = printable(subject.title, limit=300)
-                out.text(f"inconclusive: {check.id}{out.dot}{name}", style="bold magenta", after=4)
-                out.text(printable(check.reason or "it did not complete", keep="\n"), indent=4)
+                reason = check.reason or "it did not complete"
+                failed.setdefault((check.id, reason), []).append(subject.title)
+    for (check_id, reason), titles in failed.items():
+        draft = out.draft()
+        of = printable(titles[0], limit=300) if len(titles) == 1 else f"{len(titles)} times"
+        draft.text(f"inconclusive: {check_id}{out.dot}{of}", style="bold magenta", after=4)
+        draft.text(printable(reason, keep="\n"), indent=4)
+        _names(draft, titles)
+        yield check_id, draft
 
 
-def _draw(out: Writer, found: list[Found]) -> None:
+def _names(out: Writer, titles: list[str]) -> None:
+    """Write whom something concerns that is told once for several."""
+    if len(titles) > 1:
+        most = len(titles) if out.verbose else _MOST_NAMES
+        out.text(join_limited(titles, most=most), head="in: ", indent=4, after=4)
+
+
+def _draw(out: Writer, found: list[Found], *, brief: bool) -> None:
     subject, finding = found[0]
     code = printable(finding.code, limit=100)
     of = printable(subject.title, limit=300) if len(found) == 1 else f"{len(found)} times"
-    out.blank()
     out.text(f"{finding.severity}: {code}{out.dot}{of}", style=_STYLE[finding.severity], after=4)
-    if len(found) == 1:
+    if len({each.message for _, each in found}) == 1:
         out.text(printable(finding.message, keep="\n"), indent=4)
-    shown = found if out.verbose else found[:_MOST_SUBJECTS]
-    if len(found) > 1:
+        _names(out, [s.title for s, _ in found])
+    else:
+        shown = found if out.verbose else found[: 1 if brief else _MOST_SUBJECTS]
         for subject, each in shown:
             head = f"{printable(subject.title, limit=300)}: "
             out.text(printable(each.message, keep="\n"), head=head, indent=4, after=4)
         rest = [s.title for s, _ in found[len(shown) :]]
         if rest:
-            out.text(f"and {len(rest)} more (-v): {join_limited(rest, most=4)}", indent=4, after=4, style="dim")
+            out.text(f"and {len(rest)} more: {join_limited(rest, most=4)}", indent=4, after=4, style="dim")
     known = catalogue.find(finding.code)
-    if known is not None and finding.severity != "info":
+    if known is not None and finding.severity != "info" and not brief:
         out.text(_first_sentence(known.cause), head="why: ", indent=4, after=5)
     for _, each in found if out.verbose else found[:1]:
-        _evidence(out, each.evidence)
+        _evidence(out, each.evidence, most=_FEW_CANDIDATES if brief else _MOST_CANDIDATES)
     _fix(out, [each for _, each in found])
 
 
@@ -100,7 +154,7 @@ def draw_commands(out: Writer, commands: list[str] | tuple[str, ...], *, indent:
         out.command(printable(command, limit=MOST_COMMAND), indent=indent)
 
 
-def _evidence(out: Writer, evidence: Mapping[str, Any]) -> None:
+def _evidence(out: Writer, evidence: Mapping[str, Any], *, most: int) -> None:
     """Write the candidates; with `-v` also the other lists of the evidence, such as missing and present files."""
     lists = {k: v for k, v in evidence.items() if isinstance(v, (list, tuple)) and v and k != "candidates"}
     for key, values in list(lists.items())[: _MOST_EVIDENCE if out.verbose else 0]:
@@ -109,9 +163,9 @@ def _evidence(out: Writer, evidence: Mapping[str, Any]) -> None:
     candidates = evidence.get("candidates")
     if isinstance(candidates, (list, tuple)) and candidates:
         out.text("candidates:", indent=4, style="bold")
-        for candidate in candidates[:_MOST_CANDIDATES]:
+        for candidate in candidates[:most]:
             out.entry(*_path_and_why(candidate), indent=8)
-        rest = len(candidates) - _MOST_CANDIDATES
+        rest = len(candidates) - most
         if rest > 0:
             out.text(f"and {rest} more", indent=8, style="dim")
 

@@ -39,7 +39,8 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
     told = [s for s in subjects if s.name != MACHINE]
     facts = [
         ", ".join(t for t in counts if t) or ("no problems" if report.verdict == "healthy" else ""),
-        counted(len(told), "model or script", "models and scripts") if len(told) > 1 else "",
+        f"{len(report.suppressed)} suppressed" if report.suppressed else "",
+        f"{len(told)} examined" if len(told) > 1 else "",
         f"level {report.level}",
         seconds(report.duration_s),
     ]
@@ -61,11 +62,8 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
 
 
 def _next_step(out: Writer, report: Report) -> None:
+    """Write the one command that helps most."""
     step = next_step(report)
-    if step is None:
-        return
-    out.blank()
-    if step.command is not None:
+    if step is not None and step.command is not None:
+        out.blank()
         out.command(f"Next: {printable(step.command, limit=MOST_COMMAND)}", indent=0)
-    else:
-        out.text(printable(step.what, keep="\n"), head="Next: ", after=6)

@@ -15,7 +15,7 @@ from sage_doctor.report.subjects import SubjectState
 from sage_doctor.text import unbroken
 
 # For each state: its mark, the same without Unicode, and its style.
-_MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {
+MARKS: Final[dict[SubjectState, tuple[str, str, str]]] = {
     "healthy": ("✔", "ok  ", "green"),
     "unhealthy": ("✘", "FAIL", "bold red"),
     "warning": ("!", "warn", "bold yellow"),
@@ -33,11 +33,25 @@ class Writer:
     """Collects lines. All text must be `printable` already: the only escape sequences are those of the styles."""
 
     def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._lines: list[list[Span]] = []
         self._unicode, self._color = screen.unicode, screen.color
         self._width = max(20, min(screen.width, _WIDEST))
         self.dot = " · " if screen.unicode else " - "
         self.verbose = screen.detail == "verbose"
+
+    def draft(self) -> Writer:
+        """Return an empty writer for the same screen, for what is added once it is known to fit."""
+        return Writer(self._screen)
+
+    def add(self, draft: Writer) -> None:
+        """Write what a draft holds, after an empty line."""
+        self.blank()
+        self._lines += draft._lines
+
+    def __len__(self) -> int:
+        """Return how many lines there are."""
+        return len(self._lines)
 
     def read(self) -> str:
         """Return everything written so far."""
@@ -47,11 +61,11 @@ class Writer:
 
     def mark(self, state: SubjectState) -> str:
         """Return the mark of a state, as the screen can show it."""
-        return _MARKS[state][0 if self._unicode else 1]
+        return MARKS[state][0 if self._unicode else 1]
 
     def style(self, state: SubjectState) -> str:
         """Return the style of a state."""
-        return _MARKS[state][2]
+        return MARKS[state][2]
 
     def blank(self) -> None:
         """Write an empty line, but never two in a row or at the top."""

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.paths.find.files import repository
-from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.child import ChildResult
 from sage_doctor.system.file_steps import Applied, write_file
 from sage_doctor.system.git import DEADLINE_S, git

@@ -12,11 +12,11 @@ from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.merge.target import require_deletable
 from sage_doctor.repairs.backup import backup_path
 from sage_doctor.repairs.hub_download import endpoint, fetch
-from sage_doctor.repairs.repair import OnProgress, Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.recipe import base_to_download, recipe_places
+from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied, all_of
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.text import format_bytes
 
 CODES = (
     "path-missing",
@@ -123,8 +123,7 @@ def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: OnProgress) -
     before = inspect_path(merge.target).inode
 
     def report(step: Step) -> None:
-        share = step.done / step.total if step.total else 1.0
-        on_progress(f"{share:4.0%}  {step.activity}  {format_bytes(step.done)}")
+        on_progress(step.activity, step.done, step.total)
 
     keep = kept if merge.replaces else None
     try:

@@ -45,7 +45,7 @@ def command(tree: Tree, warm_doctor: Path) -> Command:
 
 def report_of(tree: Tree) -> Report:
     request = Request(cwd=str(tree.checkout), level="integrity", history=False)
-    return examine(request, fail_on="error", on_progress=lambda _text: None)
+    return examine(request, fail_on="error")
 
 
 def test_precision_and_recall(tree: Tree) -> None:
