@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.library_source import knows_quantizer
+from sage_doctor.facts.library_source import knows_quantizer, refuses_null_quantization
 from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.rope import rope_faults
 from sage_doctor.findings.restore import companions_back
@@ -35,6 +35,20 @@ _PLAIN = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
 def check_quantization(model: Model) -> Iterator[Finding]:
     """The quantisation that config.json names is that of the weights, and one that the session knows."""
     method = quantization_method(model)
+    values, session = model.config_file.value or {}, model.host.session
+    if values.get("quantization_config", ...) is None and refuses_null_quantization(session.site_packages):
+        version = printable(session.packages.get("transformers") or "", limit=40)
+        yield finding(
+            "config-invalid",
+            f"config.json has quantization_config: null, with which the session's transformers {version} fails "
+            "('NoneType' object has no attribute 'to_dict')",
+            evidence={"file": "config.json", "installed": version},
+            fix=Fix(
+                summary="Remove quantization_config from config.json; transformers 5 does not mind it.",
+                commands=(_without(model, "quantization_config"),),
+            ),
+        )
+        return
     if method is None:
         raise NotApplicable("config.json names no quantisation")
     dtypes = {t.dtype for t in model.tensors.values()}

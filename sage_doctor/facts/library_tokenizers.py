@@ -39,6 +39,28 @@ def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str
     return None if "text" in re.split(r"[_-]", model_type) else False
 
 
+def knows_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | None:
+    """Return whether the installed transformers has a tokenizer class; None where that cannot be read."""
+    named = re.compile(rf"\b{re.escape(name)}(?:Fast)?\b")
+    for site_dir in site_packages:
+        places = (_auto(site_dir, "tokenization_auto"), site_dir / "transformers/__init__.py")
+        if not any(map(_text, places)):
+            continue
+        if any(named.search(_text(p)) for p in places):
+            return True
+        # Classes of old models are in no table. Hundreds of files, read for a name that is hardly ever there.
+        models = site_dir / "transformers/models"
+        return any(named.search(_text(p)) for p in sorted(models.glob("**/tokenization_*.py")))
+    return None
+
+
+def class_of_like_name(site_packages: Sequence[Path], name: str) -> str | None:
+    """Return the installed transformers' tokenizer class that differs from a name in upper and lower case only."""
+    tables = (_text(_auto(p, "tokenization_auto")) for p in site_packages)
+    found = (re.search(rf'"({re.escape(name)})"', table, re.IGNORECASE) for table in tables)
+    return next((m[1] for m in found if m is not None and m[1] != name), None)
+
+
 def _of_text(task: str) -> bool:
     """Whether models of a task read or write tokens.
 

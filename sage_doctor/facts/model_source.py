@@ -176,6 +176,12 @@ def ties_by_default(site_packages: tuple[Path, ...], model_type: str) -> bool | 
     return None if "tie_word_embeddings" in body else not _is_dataclass(body)
 
 
+def text_part_ties(site_packages: tuple[Path, ...]) -> bool:
+    """Return whether a load asks a nested text configuration alone if output and embedding are tied, as in 4.57."""
+    asked = re.compile(r"""get_text_config\(decoder=True\),\s*["']tie_word_embeddings["']""")
+    return any(asked.search(_text(p / "transformers/modeling_utils.py")) for p in site_packages)
+
+
 def _is_dataclass(body: str) -> bool:
     return re.search(r"^    model_type\s*=.*\n(?:.*\n)*?    \w+\s*:[^=\n]+=", body, re.MULTILINE) is not None
 

@@ -137,10 +137,11 @@ def save(model: Any, folder: Path) -> None:
     """Save a model as people have it: with the tokenizer or the processor that its kind has."""
     model.save_pretrained(folder)
     text = type(model.config) in transformers.TOKENIZER_MAPPING or model.main_input_name == "input_ids"
+    text = text or (isinstance(model.input_modalities, tuple) and "text" in model.input_modalities)
     if text or model.can_generate() or type(model).__name__.endswith("ForCTC"):
         rows = getattr(model.config.get_text_config(), "vocab_size", None) or VOCABULARY
         inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(min(96, rows))}, unk_token="w0"))
         inner.pre_tokenizer = pre_tokenizers.Whitespace()
         transformers.PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="w0").save_pretrained(folder)
-    if model.main_input_name != "input_ids" or hasattr(model.config, "vision_config"):
+    if model.main_input_name != "input_ids" or type(model.config) in transformers.PROCESSOR_MAPPING:
         (folder / "preprocessor_config.json").write_text(json.dumps({"processor_class": "none"}))

@@ -76,7 +76,11 @@ def bitsandbytes_of_neither_width(bench: Bench) -> None:
     edit_json(_halved(bench), quantization_config={**_NF4, "load_in_4bit": False})
 
 
-@TABLE.healthy(source="unslothai/unsloth#1601", shows="loads")
+@TABLE.healthy(
+    source="unslothai/unsloth#1601",
+    shows="loads",
+    shows_4="AttributeError: 'NoneType' object has no attribute 'to_dict'",
+)
 def quantisation_of_null(bench: Bench) -> None:
     """The key is there, and holds nothing."""
     edit_json(_halved(bench), quantization_config=None)
@@ -165,7 +169,12 @@ def _rope(bench: Bench, name: str, value: dict[str, Any], **more: Any) -> None:
     )
 
 
-@TABLE.error("config-invalid", source="ROCm/aiter#4742", shows="KeyError: Missing required keys in `rope_parameters`")
+@TABLE.error(
+    "config-invalid",
+    source="ROCm/aiter#4742",
+    shows="KeyError: Missing required keys in `rope_parameters`",
+    shows_4="loads",
+)
 def positions_of_long_ago(bench: Bench) -> None:
     """Phi-3's `su` of April 2024."""
     factors = {"short_factor": [1.0] * 4, "long_factor": [1.1] * 4}
