@@ -215,8 +215,8 @@ def check_output_layer(model: Model) -> Iterator[Finding]:
         "(tie_word_embeddings: false): it would be random numbers",
         evidence=evidence,
         fix=Fix(
-            summary=f'If it was trained with tied embeddings, write "tie_word_embeddings": true into {inside}config.json: '
-            "the output layer then is the embedding. If it was not, fetch the weights again.",
+            summary='If it was trained with tied embeddings, write "tie_word_embeddings": true into '
+            f"{inside}config.json: the output layer then is the embedding. If it was not, fetch the weights again.",
             commands=(f"grep -n tie_word_embeddings {shell_quote(model.path / 'config.json')}",),
         ),
     )

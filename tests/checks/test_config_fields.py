@@ -55,6 +55,19 @@ def left_over(bench: Bench) -> None:
     asking(bench, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
 
 
+@CASES.finds("check_quantization", "config-invalid", "has quantization_config: null, with which")
+def null_in_version_4(bench: Bench) -> None:
+    asking(bench, quantization_config=None)
+    (bench.root / "site-packages" / "transformers" / "configuration_utils.py").write_text(
+        "self.quantization_config.to_dict() if not isinstance(self.quantization_config, dict) else {}"
+    )
+
+
+@CASES.skips("check_quantization", "names no quantisation")
+def null_in_version_5(bench: Bench) -> None:
+    asking(bench, quantization_config=None)
+
+
 @CASES.skips("check_quantization", "names no quantisation")
 def of_neither_width(bench: Bench) -> None:
     asking(bench, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": False})

@@ -139,6 +139,11 @@ def infinite_numbers(bench: Bench) -> None:
     write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=float("inf"))
 
 
+@CASES.passes("check_numbers")
+def bounds_before_calibration(bench: Bench) -> None:
+    write_tensors(write_full(bench.here) / MODEL, {"a.input_max": (), "a.output_min": (1,)}, fill=float("inf"))
+
+
 @CASES.finds("check_numbers", "weights-all-zero", "2 weight matrices")
 def never_filled(bench: Bench) -> None:
     write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=0.0)
