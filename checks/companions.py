@@ -63,8 +63,8 @@ def check_processor(model: Model) -> Iterator[Finding]:
     if not present:
         yield finding(
             "processor-missing",
-            f"{speaks} takes images or the like beside text, but there is neither preprocessor_config.json nor processor_config.json: "
-            f"AutoProcessor cannot make its {named}",
+            f"{speaks} takes images or the like beside text, but there is neither preprocessor_config.json nor "
+            f"processor_config.json: AutoProcessor cannot make its {named}",
             evidence={"class": speaks, "processor": named},
             fix=companions_back(model, list(_PROCESSORS[:2])),
         )

@@ -50,6 +50,11 @@ PROGRAMS: Final = (
     Program(name="NeMo", form="NeMo", pattern=r".+\.nemo"),
     Program(name="MNN", form="MNN", pattern=r".+\.mnn"),
     Program(name="RKLLM", form="RKLLM", pattern=r".+\.rk(?:llm|nn)"),
+    Program(
+        name="diffusers",
+        form="LoRA or pipeline",
+        pattern=r"pytorch_lora_weights\.(?:safetensors|bin)|model_index\.json",
+    ),
     Program(name="DeepSpeed", form="ZeRO", pattern=r"global_step\d+|zero_to_fp32\.py"),
     Program(name="torch.distributed", form="FSDP", pattern=r"pytorch_model_fsdp_\d+|.+\.distcp"),
 )
