@@ -142,7 +142,8 @@ _MADE = re.compile(r"^ +self\.(\w+)\s*=\s*nn\.(?:Linear|Embedding|Parameter)\(.*
 def kept_in_float32(site_packages: tuple[Path, ...], model_type: str, *, half: bool) -> tuple[str, ...]:
     """Return expressions for the names of tensors that a load keeps in float32, whatever 16 bits the rest has.
 
-    `half` says that these are float16: more is kept then than beside bfloat16.
+    `half` says that these are float16: more is kept then than beside bfloat16. All classes of the source count, as in
+    the library: a model keeps what each of its parts does.
     """
     source = model_source(site_packages, model_type)
     stated = [_literal(names) for strict, names in _KEPT.findall(source) if strict or half]

@@ -159,7 +159,7 @@ def why_no_model(path: Path) -> str:
         return f"what is there is for {program.name} ({program.form}), and not loaded by transformers"
     files = sorted(n for n in names if n.endswith(".safetensors"))[:_MOST_HEADERS]
     if any(_OF_PICTURES.match(t) for n in files for t in read_header(path / n).tensors):
-        return "what is there is a LoRA for a model of pictures (diffusers, ComfyUI, kohya), and not loaded by transformers"
+        return "what is there is a LoRA for pictures (diffusers, ComfyUI, kohya), and not loaded by transformers"
     return why_not_written(path)
 
 
