@@ -14,7 +14,6 @@ from sage_doctor.text import printable, shell_quote
 ORDER = 75  # of the check files: causes before consequences
 
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
-WITH_BASE = (*LOCATED, "check_adapter_config", "check_adapter_weights", "check_adapter_base")
 
 
 @check("static", after=LOCATED)
@@ -63,7 +62,7 @@ def _base_elsewhere(model: Model) -> str | None:
     return place.text if place is not None and place.form != "repository" else None
 
 
-@check("static", after=WITH_BASE, kinds=["adapter"])
+@check("static", after=LOCATED, kinds=["adapter"])
 def check_adapter_not_merged(model: Model) -> Iterator[Finding]:
     """The base does not hold the adapter already, by the record of its merge.
 

@@ -12,12 +12,17 @@ from sage_doctor.facts.model_source import auto_class
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable
 
-from .adapter_coverage import ADAPTER, WITH_BASE
+ORDER = 116  # of the check files: causes before consequences
 
-ORDER = 115  # of the check files: causes before consequences
+WITH_BASE = (
+    *("check_path", "check_hub", "check_hub_blobs", "check_adapter_config", "check_adapter_weights"),
+    *("check_weights_readable", "check_adapter_keys", "check_adapter_patterns", "check_adapter_targets"),
+    *("check_adapter_rank", "check_adapter_base", "check_adapter_base_sound", "check_adapter_targets_in_base"),
+    *("check_adapter_fits_base", "check_weights_present", "check_config"),
+)
 
 
-@check("static", after=WITH_BASE, kinds=ADAPTER)
+@check("static", after=WITH_BASE, kinds=("adapter",))
 def check_adapter_modules_run(model: Model) -> Iterator[Finding]:
     """The session's class has the adapter's modules under the names that they had in training."""
     base, sites = model.base.model, model.host.session.site_packages
