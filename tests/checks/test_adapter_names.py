@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ _MOE_TARGET_MODULE_MAPPING: dict[str, dict[str, str]] = {
 ROUTER = "class QwenMoeBlock:\n    def __init__(self, config):\n        self.gate = QwenMoeTopKRouter(config)\n"
 
 
-def adapter_of(bench: Bench, module: str, architecture: str, model_type: str, **config: object) -> None:
+def adapter_of(bench: Bench, module: str, architecture: str, model_type: str, **config: Any) -> None:
     site = write_library(bench.root / "site-packages")
     (site / "transformers" / "conversion_mapping.py").write_text(MAPPING)
     models = site / "transformers" / "models" / "qwen_moe"

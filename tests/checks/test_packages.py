@@ -267,8 +267,8 @@ def class_that_no_version_has(bench: Bench) -> None:
 
 @CASES.passes("check_tokenizer_understood")
 def class_of_the_models_own_code(bench: Bench) -> None:
-    own = {"auto_map": {"AutoTokenizer": ["tokenization_acme.AcmeTokenizer", None]}}
-    edit_json(write_full(bench.here) / "tokenizer_config.json", tokenizer_class="AcmeTokenizer", **own)
+    own = {"AutoTokenizer": ["tokenization_acme.AcmeTokenizer", None]}
+    edit_json(write_full(bench.here) / "tokenizer_config.json", tokenizer_class="AcmeTokenizer", auto_map=own)
     of_version_4(bench)
 
 
