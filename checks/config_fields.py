@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
@@ -49,9 +49,33 @@ def check_quantization(model: Model) -> Iterator[Finding]:
             ),
         )
         return
+    dtypes = {t.dtype for t in model.tensors.values()}
+    if isinstance(values.get("quantization"), Mapping) and "U32" in dtypes:
+        yield finding(
+            "config-type-unknown",
+            "the weights are quantised by MLX (quantization in config.json), which transformers does not read",
+            evidence={"file": "config.json", "quantization": str(values["quantization"])[:200]},
+            fix=Fix(
+                summary="Run it with mlx-lm (mlx_lm.generate --model), or fetch the version of the model that is not "
+                "quantised."
+            ),
+        )
+        return
+    stated = values.get("quantization_config")
+    if isinstance(stated, Mapping) and not any(map(stated.get, ("quant_method", "load_in_4bit", "load_in_8bit"))):
+        yield finding(
+            "config-invalid",
+            "config.json has a quantization_config without quant_method, which transformers refuses to load",
+            evidence={"file": "config.json"},
+            fix=Fix(
+                summary="If the weights are not quantised, remove quantization_config from config.json. If they are, "
+                "write the method that they were quantised with as its quant_method.",
+                commands=(_without(model, "quantization_config"),) if not dtypes - set(_PLAIN) else (),
+            ),
+        )
+        return
     if method is None:
         raise NotApplicable("config.json names no quantisation")
-    dtypes = {t.dtype for t in model.tensors.values()}
     named = str(quantization(model).get("quant_method") or method)
     shown = printable(named, limit=60)
     if is_left_over(method, model.tensors.values()):

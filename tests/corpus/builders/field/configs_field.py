@@ -86,6 +86,36 @@ def quantisation_of_null(bench: Bench) -> None:
     edit_json(_halved(bench), quantization_config=None)
 
 
+_PACKED = {"group_size": 32, "bits": 4}
+
+
+@TABLE.error(
+    "config-type-unknown",
+    source="transformers 5.23, quantizers/auto.py",
+    shows="ValueError: The model's quantization config",
+)
+def quantised_by_mlx(bench: Bench) -> None:
+    """mlx_lm.convert -q: packed numbers, and the sizes of their groups under two keys."""
+    path = bench.copy() / MODEL
+    stored = tensors.unpack(path)
+    packed = {
+        k: ("U32", [s[0], s[1] // 8], bytes(s[0] * s[1] // 2)) if len(s) == 2 else (d, s, raw)
+        for k, (d, s, raw) in stored.items()
+    }
+    tensors.pack(path, packed)
+    edit_json(path.with_name("config.json"), quantization=_PACKED, quantization_config=_PACKED)
+
+
+@TABLE.error(
+    "config-invalid",
+    source="transformers 5.23, quantizers/auto.py",
+    shows="ValueError: The model's quantization config",
+)
+def quantisation_without_a_method(bench: Bench) -> None:
+    """What is left of a quantisation that somebody took out by hand."""
+    edit_json(bench.copy() / "config.json", quantization_config={})
+
+
 @TABLE.error("config-invalid", source="GaiZhenbiao/Phi3V-Finetuning#12", shows="AssertionError: Padding_idx must be")
 def padding_beyond_the_rows(bench: Bench) -> None:
     """A padding token was added, and the embedding was never resized."""
