@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.readers.tree import read_tree
 from sage_doctor.system.small_text import read_text
 
 # What a task is called whose models read or write text: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and its like.
@@ -50,7 +51,10 @@ def knows_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | No
             return True
         # Classes of old models are in no table. Hundreds of files, read for a name that is hardly ever there.
         models = site_dir / "transformers/models"
-        return any(named.search(_text(p)) for p in sorted(models.glob("**/tokenization_*.py")))
+        folders = [models / n for n in sorted(read_tree(models).names)]
+        folders += [models / "deprecated" / n for n in sorted(read_tree(models / "deprecated").names)]
+        sources = (f / n for f in folders for n in sorted(read_tree(f).names) if n.startswith("tokenization_"))
+        return any(named.search(_text(p)) for p in sources)
     return None
 
 
