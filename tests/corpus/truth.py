@@ -57,7 +57,8 @@ def _adapter(folder: Path) -> str:
         result: Any = model.load_adapter(str(folder), "default")
     missing = [key for key in result.missing_keys if "lora_" in key or "hada_" in key or "ia3_" in key]
     texts = " ".join(str(w.message).splitlines()[0] for w in said if "missing adapter keys" in str(w.message))
-    return f"{LOADS}, but {texts} {missing} {result.unexpected_keys}" if missing or texts else LOADS
+    unused = [key for key in result.unexpected_keys if ".lora_" in key]
+    return f"{LOADS}, but {texts} {missing} {result.unexpected_keys}" if missing or texts or unused else LOADS
 
 
 def main() -> None:
