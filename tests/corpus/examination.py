@@ -128,7 +128,9 @@ class Corpus:
 
     def major(self) -> int:
         """Return the major version of the session's transformers."""
-        return int(self._python("-c", "import transformers; print(transformers.__version__)").partition(".")[0])
+        code = "import importlib.metadata; print(importlib.metadata.version('transformers'))"
+        done = subprocess.run([self.session, "-c", code], capture_output=True, text=True, check=True)
+        return int(done.stdout.partition(".")[0])
 
     def _python(self, *words: str, given: str = "") -> str:
         done = subprocess.run(
