@@ -19,7 +19,8 @@
 #                modules and every source of the libraries
 #   make scorecard
 #                how often the doctor is right about directories after public reports, and a bare load on the same ones;
-#                others with RIVALS='--rival NAME=COMMAND'
+#                others with RIVALS='--rival NAME=COMMAND'; SESSION=PYTHON judges for sessions that run there, such as
+#                those with transformers 4.57
 #   make paths-score
 #                precision and recall of the finder of paths, on a tree like its first users', seen from two machines
 #   make fuzz    a million mutated inputs for the readers of foreign bytes, guided by coverage (atheris)
@@ -87,7 +88,7 @@ soak: $(VENV)/.dev
 	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/paths/find/test_foreign_sources.py
 
 scorecard: $(VENV)/.dev
-	$(RUN)/python -m tests.corpus.scorecard $(RIVALS)
+	$(RUN)/python -m tests.corpus.scorecard $(RIVALS) $(if $(SESSION),--session $(SESSION))
 
 paths-score: $(VENV)/.dev
 	@$(RUN)/python -m tests.paths.users_tree.score

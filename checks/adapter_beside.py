@@ -1,4 +1,4 @@
-"""A whole model and an adapter in one directory: a session gets both, one on the other."""
+"""A whole model and an adapter that a session gets both, one on the other: in one directory, or merged before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.library_source import takes_own_weights
-from sage_doctor.readers.merge_record import RECORD
+from sage_doctor.readers.merge_record import RECORD, merged_adapters
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable, shell_quote
 
@@ -60,3 +60,29 @@ def _base_elsewhere(model: Model) -> str | None:
         here = (model.location.node.device, model.location.node.inode)
         return None if same == here else str(found.path)
     return place.text if place is not None and place.form != "repository" else None
+
+
+@check("static", after=LOCATED, kinds=["adapter"])
+def check_adapter_not_merged(model: Model) -> Iterator[Finding]:
+    """The base does not hold the adapter already, by the record of its merge.
+
+    Only where there is such a record is the adapter's file read; its hash is kept.
+    """
+    base, weights = model.base.model, model.adapter_weights
+    known = merged_adapters(base.path) if base is not None and base.tree.is_file(RECORD) else ()
+    if base is None or weights.name is None or not known:
+        raise NotApplicable(f"its base has no {RECORD} that names an adapter")
+    from sage_doctor.facts.hashing import hash_files  # reads a whole file
+
+    cache = model.host.cache_dir / "hashes.json"
+    (digest,) = hash_files([(model.path / weights.name, "sha256")], cache=cache).values()
+    if any(entry.get("sha256") == digest for entry in known):
+        yield finding(
+            "adapter-already-merged",
+            f"the base {printable(str(base.path))} holds this adapter already, as its {RECORD} says",
+            evidence={"base": str(base.path), "sha256": str(digest)},
+            fix=Fix(
+                summary="Run that model without the adapter, or name the base that the adapter was trained on.",
+                commands=(f"sage-doctor check {shell_quote(base.path)}",),
+            ),
+        )

@@ -51,13 +51,13 @@ def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
     trained = sorted(
         t.tensor.name
         for t in lora_tensors(model.tensors.values())
-        if t.module.rpartition(".")[2] in embeddings and not any(p.isdigit() for p in t.module.split("."))
+        if _is_one(t.module, embeddings) and not any(p.isdigit() for p in t.module.split("."))
     )
     embedding = embedding_tensor(base.tensors)
     shared = base.config.tied_embeddings
     if shared is None:
         outputs = embeddings - {embedding.name.removesuffix(".weight").rpartition(".")[2] if embedding else ""}
-        heads = (n for n in base.tensors if n.removesuffix(".weight").rpartition(".")[2] in outputs)
+        heads = (n for n in base.tensors if _is_one(n.removesuffix(".weight"), outputs))
         shared = embedding is not None and not any(heads)
     unties = any(f".{leaf}." in trained[0] for leaf in vocabulary_layers(base.tensors)) if trained else False
     if trained and shared:
@@ -73,8 +73,14 @@ def check_adapter_embeddings(model: Model) -> Iterator[Finding]:
 
 
 def _tied(base: Model) -> frozenset[str]:
-    """Return the last parts of the names of output layers that the session's class ties (whisper's `proj_out`)."""
+    """Return the names, from its top, of what the session's class ties (`proj_out`, `lm_head.out_proj`)."""
     kind, places = base.config.model_type, base.host.session.site_packages
     known = read_model_class(places, kind, next(iter(base.config.architectures), "")) if kind else None
     tied = known.tied if known is not None else {}
-    return frozenset(n.removesuffix(".weight").rpartition(".")[2] for n in tied if n.endswith(".weight") and "." in n)
+    return frozenset(n.removesuffix(".weight") for n in tied if n.endswith(".weight"))
+
+
+def _is_one(module: str, names: frozenset[str]) -> bool:
+    """Return whether a module has one of these names, whatever it is a part of."""
+    parts = module.split(".")
+    return any(".".join(parts[i:]) in names for i in range(len(parts)))

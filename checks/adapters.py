@@ -13,7 +13,9 @@ from sage_doctor.facts.wholeness import summary
 from sage_doctor.findings.access import unreadable, unreadable_file
 from sage_doctor.findings.adapter_directories import inner_adapter, other_layout
 from sage_doctor.findings.hub import dangling_blobs, unresolved
+from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.missing_base import base_missing, base_unset, name_it
+from sage_doctor.findings.nearby import weights_nearby, with_nearby
 from sage_doctor.findings.reach import base_out_of_reach
 from sage_doctor.findings.restore import bring_back, lfs_pull
 from sage_doctor.findings.volumes import not_mounted
@@ -59,7 +61,7 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
             evidence={"file": "adapter_config.json", "line": file.line},
             fix=lfs_pull(model, ["adapter_config.json"])
             if file.lfs_pointer
-            else bring_back(model, ["adapter_config.json"]),
+            else corrected(model, "adapter_config.json", file.line, bring_back(model, ["adapter_config.json"])),
         )
 
 
@@ -205,14 +207,17 @@ def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
         return
     defects = own_defects(base)
     if defects:
+        near = weights_nearby(base) if base.weights.form == "none" else None
+        fix = Fix(
+            summary="Check the base on its own; its finding says how to repair it.",
+            commands=(f"sage-doctor check {shell_quote(base.path)}",),
+        )
         yield finding(
             "adapter-base-broken",
-            f"the base model {printable(str(base.path))} is broken: {summary(defects)}",
-            evidence={"base": str(base.path)},
-            fix=Fix(
-                summary="Check the base on its own; its finding says how to repair it.",
-                commands=(f"sage-doctor check {shell_quote(base.path)}",),
-            ),
+            f"the base model {printable(str(base.path))} is broken: {summary(defects)}"
+            + (f"; there is {near.what}, which a loader does not take" if near is not None else ""),
+            evidence={"base": str(base.path), **({"files": list(near.files[:50])} if near is not None else {})},
+            fix=with_nearby(fix, near),
         )
 
 

@@ -11,6 +11,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.model_source import auto_class
 from sage_doctor.facts.weights import escapes
+from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.restore import companions_back, lfs_pull
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.subjects.model import Model
@@ -44,7 +45,9 @@ def check_generation_config(model: Model) -> Iterator[Finding]:
             evidence={"file": "generation_config.json", "line": file.line},
             fix=lfs_pull(model, ["generation_config.json"])
             if file.lfs_pointer
-            else companions_back(model, ["generation_config.json"]),
+            else corrected(
+                model, "generation_config.json", file.line, companions_back(model, ["generation_config.json"])
+            ),
         )
 
 
@@ -60,8 +63,8 @@ def check_processor(model: Model) -> Iterator[Finding]:
     if not present:
         yield finding(
             "processor-missing",
-            f"{speaks} takes images, but there is neither preprocessor_config.json nor processor_config.json: "
-            f"AutoProcessor cannot make its {named}",
+            f"{speaks} takes images or the like beside text, but there is neither preprocessor_config.json nor "
+            f"processor_config.json: AutoProcessor cannot make its {named}",
             evidence={"class": speaks, "processor": named},
             fix=companions_back(model, list(_PROCESSORS[:2])),
         )
@@ -75,7 +78,9 @@ def check_processor(model: Model) -> Iterator[Finding]:
             f"{file.where}: {printable(file.problem)}: AutoProcessor cannot make its {named}",
             severity="error",
             evidence={"file": name, "line": file.line},
-            fix=lfs_pull(model, [name]) if file.lfs_pointer else companions_back(model, [n for n, _ in broken]),
+            fix=lfs_pull(model, [name])
+            if file.lfs_pointer
+            else corrected(model, name, file.line, companions_back(model, [n for n, _ in broken])),
         )
 
 

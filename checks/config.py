@@ -10,6 +10,7 @@ from sage_doctor.facts.config import impossible_sizes, names_timm
 from sage_doctor.facts.custom_code import code_references, missing_modules
 from sage_doctor.facts.library_source import knows_model_type
 from sage_doctor.findings.config_sizes import size_mismatches
+from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
 from sage_doctor.readers.repo_id import is_repo_id
@@ -52,7 +53,8 @@ def check_config(model: Model) -> Iterator[Finding]:
             else companions_back(model, ["config.json"]),
         )
     elif file.problem:
-        fix = lfs_pull(model, ["config.json"]) if file.lfs_pointer else companions_back(model, ["config.json"])
+        back = companions_back(model, ["config.json"])
+        fix = lfs_pull(model, ["config.json"]) if file.lfs_pointer else corrected(model, "config.json", file.line, back)
         yield finding(
             "config-invalid",
             f"{file.where}: {printable(file.problem)}",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.library_source import knows_quantizer
+from sage_doctor.facts.library_source import knows_quantizer, refuses_null_quantization
 from sage_doctor.facts.quantization import is_left_over
 from sage_doctor.facts.rope import rope_faults
 from sage_doctor.findings.restore import companions_back
@@ -35,9 +35,47 @@ _PLAIN = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
 def check_quantization(model: Model) -> Iterator[Finding]:
     """The quantisation that config.json names is that of the weights, and one that the session knows."""
     method = quantization_method(model)
+    values, session = model.config_file.value or {}, model.host.session
+    if values.get("quantization_config", ...) is None and refuses_null_quantization(session.site_packages):
+        version = printable(session.packages.get("transformers") or "", limit=40)
+        yield finding(
+            "config-invalid",
+            f"config.json has quantization_config: null, with which the session's transformers {version} fails "
+            "('NoneType' object has no attribute 'to_dict')",
+            evidence={"file": "config.json", "installed": version},
+            fix=Fix(
+                summary="Remove quantization_config from config.json; transformers 5 does not mind it.",
+                commands=(_without(model, "quantization_config"),),
+            ),
+        )
+        return
+    dtypes = {t.dtype for t in model.tensors.values()}
+    if isinstance(values.get("quantization"), Mapping) and "U32" in dtypes:
+        yield finding(
+            "config-type-unknown",
+            "the weights are quantised by MLX (quantization in config.json), which transformers does not read",
+            evidence={"file": "config.json", "quantization": str(values["quantization"])[:200]},
+            fix=Fix(
+                summary="Run it with mlx-lm (mlx_lm.generate --model), or fetch the version of the model that is not "
+                "quantised."
+            ),
+        )
+        return
+    stated = values.get("quantization_config")
+    if isinstance(stated, Mapping) and not any(map(stated.get, ("quant_method", "load_in_4bit", "load_in_8bit"))):
+        yield finding(
+            "config-invalid",
+            "config.json has a quantization_config without quant_method, which transformers refuses to load",
+            evidence={"file": "config.json"},
+            fix=Fix(
+                summary="If the weights are not quantised, remove quantization_config from config.json. If they are, "
+                "write the method that they were quantised with as its quant_method.",
+                commands=(_without(model, "quantization_config"),) if not dtypes - set(_PLAIN) else (),
+            ),
+        )
+        return
     if method is None:
         raise NotApplicable("config.json names no quantisation")
-    dtypes = {t.dtype for t in model.tensors.values()}
     named = str(quantization(model).get("quant_method") or method)
     shown = printable(named, limit=60)
     if is_left_over(method, model.tensors.values()):

@@ -152,6 +152,7 @@ def check_numbers(model: Model, notes: Notes) -> Iterator[Finding]:
 
     nonfinite: list[tuple[str, TensorScan]] = []
     blank: list[tuple[str, TensorScan]] = []
+    cut: list[tuple[str, TensorScan]] = []
     files = [(n, h) for n, h in _weight_files(model) if h is not None]
     if not files:
         raise NotApplicable("there are no safetensors to read")
@@ -168,8 +169,10 @@ def check_numbers(model: Model, notes: Notes) -> Iterator[Finding]:
                 raise
             yield failure
             return
-        nonfinite += [(name, r) for r in results if r.nonfinite]
+        nonfinite += [(name, r) for r in results if r.nonfinite and not _is_open_bound(r)]
         blank += [(name, r) for r in _cut_tail(results)]
+        last = next((r for r in reversed(results) if not r.all_zero), None)
+        cut += [(name, last)] if last is not None and _ends_within(model, name, last) else []
     if nonfinite:
         name, worst = max(nonfinite, key=lambda item: item[1].nonfinite)
         yield finding(
@@ -183,12 +186,26 @@ def check_numbers(model: Model, notes: Notes) -> Iterator[Finding]:
     if model.kind == "adapter" and model.adapter_config.peft_type != "LORA":
         lost = _lost_modules(model, {r.name for _, r in blank})
         suspicious = [(n, r) for n, r in suspicious if r.name.rpartition(".")[0] in lost]
+        suspicious = blank if len(blank) == len(model.tensors) else suspicious  # zeros alone are no training of any
+    if cut and not suspicious:
+        name, within = cut[0]
+        yield finding(
+            "weights-all-zero",
+            f"{printable(name)} ends in zeros that begin within a row of {printable(within.name)}, its last matrix: "
+            "there the download stopped",
+            evidence={"tensors": [r.name for _, r in cut][:50], "files": sorted({n for n, _ in cut})},
+            fix=bring_back(model, sorted({n for n, _ in cut})),
+        )
     if suspicious:
         names = [r.name for _, r in suspicious]
         yield finding(
             "weights-all-zero",
-            f"the file ends in zeros: {len(names)} weight matrices contain nothing else "
-            f"({join_limited([printable(n) for n in names], most=2)})",
+            (
+                "all its tensors are zeros"
+                if len(names) == len(model.tensors)
+                else f"the file ends in zeros: {len(names)} weight matrices contain nothing else"
+            )
+            + f" ({join_limited([printable(n) for n in names], most=2)})",
             evidence={"tensors": names[:50], "files": sorted({n for n, _ in suspicious})},
             fix=bring_back(model, sorted({n for n, _ in suspicious})),
         )
@@ -214,6 +231,11 @@ def check_adapter_trained(model: Model) -> Iterator[Finding]:
         )
 
 
+def _is_open_bound(result: TensorScan) -> bool:
+    """Return whether a tensor is one bound that clamps nothing: infinity is its value before calibration (gemma4)."""
+    return result.elements == result.inf == 1 and result.name.endswith(("_min", "_max"))
+
+
 def _cut_tail(results: list[TensorScan]) -> list[TensorScan]:
     """Return the tensors of zeros at the end of a file, last first, where a cut download left them.
 
@@ -223,6 +245,22 @@ def _cut_tail(results: list[TensorScan]) -> list[TensorScan]:
     tail = list(itertools.takewhile(lambda r: r.all_zero, reversed(results)))
     before = results[-len(tail) - 1] if len(tail) < len(results) else None
     return tail if before is None or before.ends_in_zero or not before.known else []
+
+
+def _ends_within(model: Model, name: str, last: TensorScan) -> bool:
+    """Return whether the zeros at a file's end begin within a row of the last tensor with others, and fill a row.
+
+    Rows may be zero from their beginning (a vocabulary that was padded), and so may the ends of all rows.
+    """
+    from sage_doctor.readers.tensor_scan import trailing_zeros
+
+    tensor = model.tensors.get(last.name)
+    if tensor is None or not last.ends_in_zero or last.all_zero or not _must_not_be_zero(model, last):
+        return False
+    row = (tensor.end - tensor.start) // max(1, tensor.shape[0])
+    zeros = trailing_zeros(model.path / name, tensor.start, tensor.end)
+    size = row // max(1, last.elements // max(1, tensor.shape[0]))
+    return zeros > row and zeros % row >= size
 
 
 def _lost_modules(model: Model, zero: Collection[str]) -> list[str]:

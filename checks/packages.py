@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
-from sage_doctor.facts.library_source import accepted_formats, names_tokenizer_class
+from sage_doctor.facts.library_source import accepted_formats
+from sage_doctor.facts.library_tokenizers import class_of_like_name, knows_tokenizer_class
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.environment import outdated_environment
 from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, taken_by_files, unmet
@@ -98,22 +99,27 @@ def check_tokenizer_understood(model: Model, host: Host) -> Iterator[Finding]:
     if not values or installed is None or satisfies(installed, "<5") is not True:
         raise NotApplicable("transformers 5 reads the configurations of earlier ones")
     name, extra = values.get("tokenizer_class"), values.get("extra_special_tokens")
-    what = ""
-    # Only classes that transformers 5 brought: what else is unknown here may be code of the model's own.
-    if isinstance(name, str) and name.endswith("Backend") and not names_tokenizer_class(session.site_packages, name):
+    known = not isinstance(name, str) or "auto_map" in values or knows_tokenizer_class(session.site_packages, name)
+    what, by, cure = "", "was saved by transformers 5", '"tokenizer_class": "PreTrainedTokenizerFast"'
+    if isinstance(name, str) and known is False:
         what = f"it does not have the class {printable(name, limit=60)}"
+        if not name.endswith("Backend"):  # those of transformers 5
+            by = "names a class that only transformers 5 passes over"
+            cure = (
+                f'"tokenizer_class": "{class_of_like_name(session.site_packages, name) or "PreTrainedTokenizerFast"}"'
+            )
     elif isinstance(extra, list):
         what = "it takes extra_special_tokens as an object, not as a list"
     if what:
+        renamed = ", and rename extra_special_tokens to additional_special_tokens" if isinstance(extra, list) else ""
         yield finding(
             "package-version",
-            f"tokenizer_config.json was saved by transformers 5: the session's transformers "
-            f"{printable(installed, limit=40)} cannot load the tokenizer ({what})",
+            f"tokenizer_config.json {by}: the session's transformers {printable(installed, limit=40)} cannot load the "
+            f"tokenizer ({what})",
             evidence={"package": "transformers", "installed": installed, "file": "tokenizer_config.json"},
             fix=Fix(
                 summary="Upgrade transformers in the sessions' environment to 5 or newer; or write "
-                '"tokenizer_class": "PreTrainedTokenizerFast" into tokenizer_config.json, and rename '
-                "extra_special_tokens to additional_special_tokens.",
+                f"{cure} into tokenizer_config.json{renamed}.",
                 commands=(
                     f"{shell_quote(session.executable)} -m pip install --upgrade {shell_quote('transformers>=5')}",
                 ),

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.embeddings import EMBEDDING_NAMES, embedding_tensor
-from sage_doctor.facts.model_source import ModelClass, auto_class, is_renamed, read_model_class, ties_by_default
+from sage_doctor.facts.model_source import (
+    ModelClass,
+    auto_class,
+    is_renamed,
+    read_model_class,
+    text_part_ties,
+    ties_by_default,
+)
 from sage_doctor.facts.tensor_names import Wrapped, find_wrapped, saved_from_peft
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.readers.pickle_names import PickleNames, read_pickle_names
@@ -200,14 +207,16 @@ def check_output_layer(model: Model) -> Iterator[Finding]:
             ),
         )
         return
+    text_part = isinstance((model.config_file.value or {}).get("text_config"), dict)
+    inside = "text_config of " if text_part and text_part_ties(model.host.session.site_packages) else ""
     yield finding(
         "weights-keys-missing",
         f"{output} is missing, and config.json says that it does not share the values of {printable(embedding.name)} "
         "(tie_word_embeddings: false): it would be random numbers",
         evidence=evidence,
         fix=Fix(
-            summary='If it was trained with tied embeddings, write "tie_word_embeddings": true into config.json: '
-            "the output layer then is the embedding. If it was not, fetch the weights again.",
+            summary='If it was trained with tied embeddings, write "tie_word_embeddings": true into '
+            f"{inside}config.json: the output layer then is the embedding. If it was not, fetch the weights again.",
             commands=(f"grep -n tie_word_embeddings {shell_quote(model.path / 'config.json')}",),
         ),
     )
@@ -238,14 +247,16 @@ def _speaking_class(model: Model) -> tuple[ModelClass | None, str]:
 def _tied(model: Model) -> bool | None:
     """Return whether output and embedding share their values; None where that is not certain.
 
-    Which part of a nested configuration decides differs between classes and releases: one that ties is enough.
+    Which part of a nested configuration decides differs between classes and releases. Where the session's does not
+    ask the text part alone, one that ties is enough.
     """
-    values = model.config_file.value or {}
+    values, sites = model.config_file.value or {}, model.host.session.site_packages
     text = values.get("text_config")
+    parts = (values,) if not isinstance(text, dict) else (text,) if text_part_ties(sites) else (values, text)
     told = []
-    for part in (values, text) if isinstance(text, dict) else (values,):
+    for part in parts:
         kind, stated = part.get("model_type"), part.get("tie_word_embeddings")
-        default = ties_by_default(model.host.session.site_packages, kind) if isinstance(kind, str) else None
+        default = ties_by_default(sites, kind) if isinstance(kind, str) else None
         if default is None and part is values and not isinstance(text, dict):
             return None  # the class decides by itself, whatever is written
         told.append(stated if isinstance(stated, bool) else default)

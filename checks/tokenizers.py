@@ -18,6 +18,7 @@ from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.library_tokenizers import needs_merges, takes_text
 from sage_doctor.facts.model_source import pads_its_embedding
 from sage_doctor.findings.candidates import as_candidates
+from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.misnamed import tokenizer_nearby
 from sage_doctor.findings.nearby import weights_nearby
 from sage_doctor.findings.restore import companions_back, lfs_pull
@@ -95,7 +96,9 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
             "tokenizer-invalid",
             f"{where}: {printable(first.message)}",
             evidence={"files": names, "line": first.line},
-            fix=lfs_pull(model, names) if first.lfs_pointer else companions_back(model, names),
+            fix=lfs_pull(model, names)
+            if first.lfs_pointer
+            else corrected(model, first.file, first.line, companions_back(model, names)),
         )
         return
     if (

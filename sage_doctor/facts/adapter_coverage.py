@@ -124,7 +124,9 @@ def absent_saved(values: Mapping[str, Any], held: Iterable[str], stored: Iterabl
     """
     names = values.get("modules_to_save")
     wanted = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
-    mine, theirs = list(held), list(stored)
+    theirs = list(stored)
+    # `0.lm_head` is that of a list of modules around the model, and no load looks for it.
+    mine = [m for m in held if not m[:1].isdigit() or any(t[:1].isdigit() for t in theirs)]
     return [
         n for n in wanted
         if not any(_is_within(m, n) for m in mine)

@@ -207,14 +207,10 @@ def accepted_formats(site_packages: Sequence[Path]) -> frozenset[str] | None:
     return None
 
 
-def names_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | None:
-    """Return whether the installed transformers knows a tokenizer class; None where that cannot be read."""
-    texts = [
-        _text(p / f"transformers/{n}") for p in site_packages for n in (f"{_AUTO}/tokenization_auto.py", "__init__.py")
-    ]
-    if not any(texts):
-        return None
-    return any(re.search(rf"\b{re.escape(name)}(?:Fast)?\b", text) for text in texts)
+def refuses_null_quantization(site_packages: Sequence[Path]) -> bool:
+    """Return whether the installed transformers fails where `quantization_config` is there and null, as 4.57 does."""
+    texts = [_text(p / "transformers/configuration_utils.py") for p in site_packages]
+    return any("self.quantization_config.to_dict()" in t and "quantization_config is not None" not in t for t in texts)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.readers.tree import read_tree
 from sage_doctor.system.small_text import read_text
 
 # What a task is called whose models read or write text: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and its like.
@@ -37,6 +38,31 @@ def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str
     if any(map(_of_text, tasks)) or _tokenizer_class(site_packages, model_type):
         return True
     return None if "text" in re.split(r"[_-]", model_type) else False
+
+
+def knows_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | None:
+    """Return whether the installed transformers has a tokenizer class; None where that cannot be read."""
+    named = re.compile(rf"\b{re.escape(name)}(?:Fast)?\b")
+    for site_dir in site_packages:
+        places = (_auto(site_dir, "tokenization_auto"), site_dir / "transformers/__init__.py")
+        if not any(map(_text, places)):
+            continue
+        if any(named.search(_text(p)) for p in places):
+            return True
+        # Classes of old models are in no table. Hundreds of files, read for a name that is hardly ever there.
+        models = site_dir / "transformers/models"
+        folders = [models / n for n in sorted(read_tree(models).names)]
+        folders += [models / "deprecated" / n for n in sorted(read_tree(models / "deprecated").names)]
+        sources = (f / n for f in folders for n in sorted(read_tree(f).names) if n.startswith("tokenization_"))
+        return any(named.search(_text(p)) for p in sources)
+    return None
+
+
+def class_of_like_name(site_packages: Sequence[Path], name: str) -> str | None:
+    """Return the installed transformers' tokenizer class that differs from a name in upper and lower case only."""
+    tables = (_text(_auto(p, "tokenization_auto")) for p in site_packages)
+    found = (re.search(rf'"({re.escape(name)})"', table, re.IGNORECASE) for table in tables)
+    return next((m[1] for m in found if m is not None and m[1] != name), None)
 
 
 def _of_text(task: str) -> bool:

@@ -142,7 +142,8 @@ _MADE = re.compile(r"^ +self\.(\w+)\s*=\s*nn\.(?:Linear|Embedding|Parameter)\(.*
 def kept_in_float32(site_packages: tuple[Path, ...], model_type: str, *, half: bool) -> tuple[str, ...]:
     """Return expressions for the names of tensors that a load keeps in float32, whatever 16 bits the rest has.
 
-    `half` says that these are float16: more is kept then than beside bfloat16.
+    `half` says that these are float16: more is kept then than beside bfloat16. All classes of the source count, as in
+    the library: a model keeps what each of its parts does.
     """
     source = model_source(site_packages, model_type)
     stated = [_literal(names) for strict, names in _KEPT.findall(source) if strict or half]
@@ -174,6 +175,12 @@ def ties_by_default(site_packages: tuple[Path, ...], model_type: str) -> bool | 
         return stated[0] == "True" if len(set(stated)) == 1 else None
     # Before 5 the base class ties; in 5 a class that has no such field does not.
     return None if "tie_word_embeddings" in body else not _is_dataclass(body)
+
+
+def text_part_ties(site_packages: tuple[Path, ...]) -> bool:
+    """Return whether a load asks a nested text configuration alone if output and embedding are tied, as in 4.57."""
+    asked = re.compile(r"""get_text_config\(decoder=True\),\s*["']tie_word_embeddings["']""")
+    return any(asked.search(_text(p / "transformers/modeling_utils.py")) for p in site_packages)
 
 
 def _is_dataclass(body: str) -> bool:

@@ -26,7 +26,7 @@ PACKAGES = (
     "torch", "transformers", "peft", "safetensors", "accelerate", "tokenizers", "huggingface_hub", "numpy",
     "sentencepiece", "tiktoken", "protobuf", "bitsandbytes", "auto_gptq", "gptqmodel", "autoawq",
     "compressed_tensors", "optimum", "optimum-quanto", "torchao", "hqq", "aqlm", "eetq", "vptq", "auto-round",
-    "fbgemm-gpu-genai", "flash_attn", "triton", "kernels", "jinja2", "sage-doctor",
+    "fbgemm-gpu-genai", "amd-quark", "flash_attn", "triton", "kernels", "jinja2", "sage-doctor",
 )  # fmt: skip
 # What these ask of each other is what breaks: an upgrade of one of them alone.
 RELATED = ("transformers", "peft", "accelerate", "tokenizers", "huggingface_hub", "bitsandbytes")

@@ -210,6 +210,13 @@ DECLARATIONS = declare(
         remediation="Move adapter_config.json and adapter_model.* out of the directory.",
     ),
     Declaration(
+        code="adapter-already-merged",
+        severity="warning",
+        title="The adapter's base holds it already",
+        cause="A session that puts the adapter on this base applies it twice. The base's own record names the adapter.",
+        remediation="Run the base without the adapter, or name the base that the adapter was trained on.",
+    ),
+    Declaration(
         code="adapter-init-mutates-base",
         severity="warning",
         title="The adapter's initialisation changes the base",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sage_doctor.subjects.model import Model
 
 
+_MATRIX = 2
 # A classifier of one thing each, and the last matrix of its head, which has a row for each label.
 _CLASSIFIER = re.compile(r"\w+For(?:Sequence|Token|Image|Audio|Video)Classification")
 _HEADS = ("classifier.weight", "score.weight", "classifier.out_proj.weight", "classification_head.out_proj.weight")
@@ -39,6 +40,9 @@ def size_mismatches(model: Model, tensors: Mapping[str, Tensor]) -> Iterator[tup
     yield from _labels(model, tensors)
     layers = layer_count(tensors)
     if not config.layers or not layers or config.nested or layers in layers_named(values):
+        return
+    # A list of convolutions (`decoder.layers` of mimi) is not what a config counts: no part of it has a matrix.
+    if not any(layer_count([n]) == layers and len(t.shape) == _MATRIX for n, t in tensors.items()):
         return
     if layers < config.layers or layers > config.layers + config.extra_layers:
         yield f"{config.layers} layers, but the weights hold {layers}", f"layer {layers - 1}"

@@ -213,16 +213,16 @@ def _earlier_frameworks(model: Model) -> Nearby | None:
     return None
 
 
-def _bin_shards(model: Model) -> Nearby | None:
-    names = [n for n in sorted(model.tree.names) if re.fullmatch(r"pytorch_model-\d{5}-of-\d{5}\.bin", n)]
-    if not names:
-        return None
-    return Nearby(
-        what=join_limited(names),
-        how=f"{len(names)} .bin shard(s) are here, but not their index: copy pytorch_model.bin.index.json from their "
-        "source.",
-        files=tuple(names),
-    )
+def _shards_without_index(model: Model) -> Nearby | None:
+    for pattern, index in (
+        (r"pytorch_model-\d{5}-of-\d{5}\.bin", "pytorch_model.bin.index.json"),
+        (r"[\w.-]+-\d{5}-of-\d{5}\.safetensors", "model.safetensors.index.json"),  # torchtune's ft-model-…
+    ):
+        names = [n for n in sorted(model.tree.names) if re.fullmatch(pattern, n, re.ASCII) and not program_of([n])]
+        if names:
+            how = f"{len(names)} shard(s) are here, but not their index: copy {index} from their source."
+            return Nearby(what=join_limited(names), how=how, files=tuple(names))
+    return None
 
 
 def _pickles(model: Model) -> Nearby | None:
@@ -275,7 +275,7 @@ def _below(model: Model) -> Nearby | None:
 
 _LOOKS: tuple[Callable[[Model], Nearby | None], ...] = (
     _index_under_another_name,
-    _bin_shards,
+    _shards_without_index,
     _other_name,
     _zero_shards,
     _fsdp_shards,

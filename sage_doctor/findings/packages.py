@@ -138,6 +138,7 @@ _QUANTIZERS: Mapping[str, tuple[str, ...]] = {
     "bitsandbytes_8bit": ("bitsandbytes",),
     "gptq": ("gptqmodel", "auto-gptq"),
     "awq": ("gptqmodel", "autoawq"),
+    "quark": ("amd-quark",),
     "compressed-tensors": ("compressed-tensors",),
     "hqq": ("hqq",),
     "quanto": ("optimum-quanto",),

@@ -6,7 +6,7 @@ transformers opens none of these, so that a directory with nothing else is no br
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,6 +50,11 @@ PROGRAMS: Final = (
     Program(name="NeMo", form="NeMo", pattern=r".+\.nemo"),
     Program(name="MNN", form="MNN", pattern=r".+\.mnn"),
     Program(name="RKLLM", form="RKLLM", pattern=r".+\.rk(?:llm|nn)"),
+    Program(
+        name="diffusers",
+        form="LoRA or pipeline",
+        pattern=r"pytorch_lora_weights\.(?:safetensors|bin)|model_index\.json",
+    ),
     Program(name="DeepSpeed", form="ZeRO", pattern=r"global_step\d+|zero_to_fp32\.py"),
     Program(name="torch.distributed", form="FSDP", pattern=r"pytorch_model_fsdp_\d+|.+\.distcp"),
 )
@@ -86,9 +91,11 @@ def _configured_for_another(path: Path, names: set[str]) -> bool:
     """Return whether the configuration is one of pyannote, flair, timm, MLX … but none of transformers."""
     if "config.json" not in names:
         return any(n.endswith((".yaml", ".yml")) for n in names) and "tokenizer_config.json" not in names
+    config = read_json_object(path / "config.json", most=1 << 24).value
+    if config is not None and isinstance(config.get("quantization"), Mapping) and "bits" in config["quantization"]:
+        return True  # MLX's own, which leaves the rest as it was
     if names & {"tokenizer.json", "tokenizer_config.json"}:
         return False  # transformers writes these, so that the model type is lost
-    config = read_json_object(path / "config.json", most=1 << 24).value
     return config is not None and not {"model_type", "architectures"} & config.keys()
 
 

@@ -181,3 +181,22 @@ def _count(bits: Bits, shifted: Bits, layout: _Layout) -> tuple[int, int, int]:
         return 0, 0, zero
     inf = int(np.count_nonzero(shifted == layout.infinity)) if layout.infinity is not None else 0
     return int(np.count_nonzero(shifted >= layout.nan)), inf, zero
+
+
+def trailing_zeros(path: Path, begin: int, end: int) -> int:
+    """Return how many of a file's bytes before `end` are zeros, down to `begin`. Raises `UnreadableFile`."""
+    found = 0
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while end > begin:
+                start = max(begin, end - _BLOCK)
+                file.seek(start)
+                raw = file.read(end - start)
+                kept = len(raw.rstrip(b"\0"))
+                found += len(raw) - kept
+                if kept:
+                    break
+                end = start
+    except OSError as error:
+        raise UnreadableFile(os.strerror(error.errno or 0).lower()) from error
+    return found

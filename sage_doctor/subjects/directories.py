@@ -12,9 +12,17 @@ from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.facts.library_source import takes_own_weights
 from sage_doctor.manifest import ModelPath, find_manifest
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.readers.other_programs import is_for_another_program
+from sage_doctor.readers.other_programs import is_for_another_program, program_of
 from sage_doctor.readers.repo_id import is_snapshot
-from sage_doctor.readers.tree import WEIGHTS, find_model_directories, is_model_directory, names_modules, read_tree
+from sage_doctor.readers.safetensors_header import read_header
+from sage_doctor.readers.tree import (
+    TOKENIZER_FILES,
+    WEIGHTS,
+    find_model_directories,
+    is_model_directory,
+    names_modules,
+    read_tree,
+)
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
 from sage_doctor.system.location import locate
@@ -23,6 +31,15 @@ from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
 
 _MERGED = re.compile(r"(?:^|[^a-z])merged?(?:[^a-z]|$)", re.IGNORECASE)
+# What may lie beside a tokenizer that is kept alone.
+_BESIDE = re.compile(
+    r"added_tokens\.json|chat_template\.\w+|generation_config\.json|\.gitattributes|(?:README|LICENSE|NOTICE)[\w.]*",
+    re.ASCII,
+)
+_OF_PICTURES = re.compile(
+    r"(?:lora_)?(?:unet|te\d?|text_encoder(?:_\d)?|transformer|lycoris)[._].*(?:lora|hada|lokr)", re.ASCII
+)
+_MOST_HEADERS = 20
 MOST_TO_REPAIR = 200
 MOST_TO_EXAMINE = 500
 
@@ -121,16 +138,29 @@ def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
 def _merely_lies_there(path: Path) -> bool:
     """Return whether a directory that was come across is no model that transformers is meant to load from there.
 
-    That is one of another program, or what the Hugging Face cache keeps of a repository besides its current model: an
-    earlier snapshot, or the configuration and tokenizer alone, which somebody asked for alone.
+    That is one of another program, a tokenizer that somebody keeps alone, or what the Hugging Face cache keeps of a
+    repository besides its current model: an earlier snapshot, or configuration and tokenizer, asked for alone.
     """
-    if is_for_another_program(path, read_tree(path).names):
+    names = read_tree(path).names
+    if is_for_another_program(path, names) or all(n in TOKENIZER_FILES or _BESIDE.fullmatch(n) for n in names):
         return True
     if not is_snapshot(path):
         return False
     from sage_doctor.facts.hub_snapshots import is_leftover  # noqa: PLC0415 - most runs never ask the cache
 
     return is_leftover(path)
+
+
+def why_no_model(path: Path) -> str:
+    """Return what a directory without a model holds instead, or why it is out of reach; empty if unknown."""
+    names = read_tree(path).names
+    program = program_of(names)
+    if program is not None:
+        return f"what is there is for {program.name} ({program.form}), and not loaded by transformers"
+    files = sorted(n for n in names if n.endswith(".safetensors"))[:_MOST_HEADERS]
+    if any(_OF_PICTURES.match(t) for n in files for t in read_header(path / n).tensors):
+        return "what is there is a LoRA for pictures (diffusers, ComfyUI, kohya), and not loaded by transformers"
+    return why_not_written(path)
 
 
 def kind_of(path: Path) -> ModelKind:

@@ -15,12 +15,11 @@ from sage_doctor.manifest.names import nearest
 from sage_doctor.manifest.narrowing import for_role, for_targets
 from sage_doctor.report import Level
 from sage_doctor.subjects.declared import declared
-from sage_doctor.subjects.directories import from_directories, path_like, target_path
+from sage_doctor.subjects.directories import from_directories, path_like, target_path, why_no_model
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.order import in_order
 from sage_doctor.subjects.service import Service, choose_services
-from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -149,7 +148,7 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
             else "; name a model directory, let `sage-doctor init DIR` write a sage-doctor.toml, or see how it works "
             "with `sage-doctor demo`"
         )
-        apart = next(filter(None, (why_not_written(target_path(t, home, cwd)) for t in targets)), "")
+        apart = next(filter(None, (why_no_model(target_path(t, home, cwd)) for t in targets)), "")
         hint = f"; {printable(apart)}" if apart else hint
         raise NothingSelected(f"no model directory at or below {where}{hint}")
     ordered = in_order(models)

@@ -12,6 +12,7 @@ import collections
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -107,10 +108,40 @@ def compare(model_class: Any, base: Path, adapter: Path, out: Path) -> str:
     return f"differs: {len(unlike)} of {len(theirs)} tensors: {', '.join(unlike[:3])}" if unlike else "equal"
 
 
+def speaks_of_a_tie(said: str, model_class: Any, base: Path) -> bool:
+    """Return whether something was said of a layer whose weight the model as it runs does share with another."""
+    named = re.search(r"base_model\.model\.(\S+)\.lora_", said)
+    if "adapter-tied-embeddings" not in said or named is None:
+        return False
+    model = model_class.from_pretrained(base, dtype="auto")
+    weight = model.get_submodule(named[1]).weight
+    return sum(p is weight for _, p in model.named_parameters(remove_duplicate=False)) > 1
+
+
+def outcomes(model_type: str, name: str, place: Path) -> list[tuple[str, str, list[str]]]:
+    """Return what was adapted, what came of the merge and what was said of the sound adapter, for each adapter."""
+    base, adapter, out = (place / part for part in ("base", "adapter", "out"))
+    shutil.rmtree(base, ignore_errors=True)
+    model_class = stored_base(model_type, name, base)
+    if isinstance(model_class, str):
+        return [("", model_class, [])]
+    found = []
+    for modules in targets(model_type):
+        shutil.rmtree(adapter, ignore_errors=True)
+        shutil.rmtree(out, ignore_errors=True)
+        if stored_adapter(model_class, base, adapter, modules):
+            said = [s for s in alarms(adapter, "static") if not speaks_of_a_tie(s, model_class, base)]
+            found.append((str(modules), compare(model_class, base, adapter, out), said))
+        else:
+            found.append((str(modules), "unadapted", []))
+    return found
+
+
 def main() -> int:
     """Return 1 where a merge differs from PEFT's, or something was said of a sound adapter."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="model types (default: all)")
+    parser.add_argument("--json", help="write what came of each here, and leave out what is there already")
     given = parser.parse_args()
     os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
     import torch
@@ -121,39 +152,27 @@ def main() -> int:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    count: collections.Counter[str] = collections.Counter()
+    kept = Path(given.json) if given.json else None
+    done = json.loads(kept.read_text()) if kept and kept.exists() else {}
     with tempfile.TemporaryDirectory() as made:
-        place = Path(made)
         os.environ.update(HOME=made, XDG_STATE_HOME=f"{made}/state", HF_HOME=f"{made}/hf")
         for model_type, name in tiny.classes():
-            if given.names and model_type not in given.names:
+            if f"{model_type} {name}" in done or (given.names and model_type not in given.names):
                 continue
-            base, adapter, out = (place / part for part in ("base", "adapter", "out"))
-            shutil.rmtree(base, ignore_errors=True)
             with contextlib.redirect_stderr(open(os.devnull, "w")):
-                model_class = stored_base(model_type, name, base)
-            for modules in targets(model_type) if not isinstance(model_class, str) else [None]:
-                said: list[str] = []
-                outcome = model_class
-                if modules is not None:
-                    shutil.rmtree(adapter, ignore_errors=True)
-                    shutil.rmtree(out, ignore_errors=True)
-                    with contextlib.redirect_stderr(open(os.devnull, "w")):
-                        outcome = "unadapted"
-                        if stored_adapter(model_class, base, adapter, modules):
-                            said = alarms(adapter, "static")
-                            outcome = compare(model_class, base, adapter, out)
-                count[outcome.partition(":")[0]] += 1
-                count["alarms"] += bool(said)
-                if outcome.startswith(("refused", "differs")):
-                    print(f"{model_type} {name} {modules}: {outcome}"[:500], flush=True)
-                for line in said:
-                    print(f"{model_type} {name} {modules}: {line}"[:400], flush=True)
-    compared = sum(n for what, n in count.items() if what not in (*OUTSIDE, "alarms"))
+                found = done[f"{model_type} {name}"] = outcomes(model_type, name, Path(made))
+            for modules, outcome, said in found:
+                for line in ([outcome] if outcome.startswith(("refused", "differs")) else []) + said:
+                    print(f"{model_type} {name} {modules}: {line}"[:500], flush=True)
+            if kept:
+                kept.write_text(json.dumps(done, indent=1))
+    count = collections.Counter(outcome.partition(":")[0] for found in done.values() for _, outcome, _ in found)
+    alarmed = sum(bool(said) for found in done.values() for _, _, said in found)
+    compared = sum(n for what, n in count.items() if what not in OUTSIDE)
     outside = ", ".join(f"{count[what]} {what}" for what in OUTSIDE)
     print(f"{compared} merges: {count['equal']} equal to PEFT's, {count['refused']} refused, {count['differs']} differ")
-    print(f"{count['alarms']} alarms about sound adapters; not compared: {outside}")
-    return int(bool(count["differs"] or count["alarms"]))
+    print(f"{alarmed} alarms about sound adapters; not compared: {outside}")
+    return int(bool(count["differs"] or alarmed))
 
 
 if __name__ == "__main__":

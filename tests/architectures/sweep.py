@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="model types (default: all)")
     parser.add_argument("--levels", default="load", help="comma-separated: static, integrity, load")
-    parser.add_argument("--json", help="write what was said of each here")
+    parser.add_argument("--json", help="write what was said of each here, and leave out what is there already")
     given = parser.parse_args()
     os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
     import torch
@@ -48,14 +48,17 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     sage_doctor.probe.run_probe = forked
-    said: dict[str, list[str]] = {}
-    unbuilt = []
+    earlier = json.loads(Path(given.json).read_text()) if given.json and Path(given.json).exists() else {}
+    said: dict[str, list[str]] = earlier.get("said", {})
+    unbuilt = earlier.get("unbuilt", [])
     with tempfile.TemporaryDirectory() as place:
         os.environ.update(HOME=place, XDG_STATE_HOME=f"{place}/state", HF_HOME=f"{place}/hf")
         for model_type, name in tiny.classes():
             if given.names and model_type not in given.names:
                 continue
             folder = Path(place) / f"{model_type}-{name}"
+            if folder.name in said or folder.name in unbuilt:
+                continue
             with contextlib.redirect_stderr(open(os.devnull, "w")):
                 model = tiny.build(model_type, name)
                 try:

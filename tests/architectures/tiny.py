@@ -15,6 +15,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers.models.auto import modeling_auto
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 VOCABULARY = 128
 MOST_PARAMETERS = 20_000_000
@@ -106,8 +107,8 @@ def attempts(kind: Any) -> Iterator[Any]:
 
 def build(model_type: str, name: str) -> Any:
     """Return a tiny random model of a class, or None where none of the attempts can be built."""
-    model_class = getattr(transformers, name)
     try:
+        model_class = getattr(transformers, name)  # the tables name some that are not there
         kind = model_class.config_class or transformers.CONFIG_MAPPING[model_type]
         tries = list(attempts(kind))
     except Exception:  # noqa: BLE001 - hundreds of classes, each with its own way to refuse
@@ -137,10 +138,12 @@ def save(model: Any, folder: Path) -> None:
     """Save a model as people have it: with the tokenizer or the processor that its kind has."""
     model.save_pretrained(folder)
     text = type(model.config) in transformers.TOKENIZER_MAPPING or model.main_input_name == "input_ids"
+    named = model.input_modalities
+    text = text or (not isinstance(named, str) and "text" in named) or "text" in model.config.model_type.split("_")
     if text or model.can_generate() or type(model).__name__.endswith("ForCTC"):
         rows = getattr(model.config.get_text_config(), "vocab_size", None) or VOCABULARY
         inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(min(96, rows))}, unk_token="w0"))
         inner.pre_tokenizer = pre_tokenizers.Whitespace()
         transformers.PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="w0").save_pretrained(folder)
-    if model.main_input_name != "input_ids" or hasattr(model.config, "vision_config"):
+    if model.main_input_name != "input_ids" or model.config.model_type in PROCESSOR_MAPPING_NAMES:
         (folder / "preprocessor_config.json").write_text(json.dumps({"processor_class": "none"}))

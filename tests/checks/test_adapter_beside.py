@@ -1,11 +1,12 @@
 """A whole model and an adapter in one directory."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.model_directories import write_adapter, write_full
+from tests.model_directories import ADAPTER, write_adapter, write_full, write_json
 
 from .cases import SESSION, Bench, Case, Cases
 
@@ -23,6 +24,28 @@ def with_transformers(bench: Bench, line: str) -> None:
     source.parent.mkdir(parents=True)
     source.write_text(f"{line}\n")
     bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
+
+
+def on_a_merged_base(bench: Bench, digest: str = "") -> None:
+    base = write_full(bench.root / "base")
+    file = write_adapter(bench.here, base) / ADAPTER
+    digest = digest or hashlib.sha256(file.read_bytes()).hexdigest()
+    write_json(base / "sage-doctor-merge.json", {"merged_before": [{"path": "/far/away", "sha256": digest}]})
+
+
+@CASES.finds("check_adapter_not_merged", "adapter-already-merged", "holds this adapter already", severity="warning")
+def merged_before(bench: Bench) -> None:
+    on_a_merged_base(bench)
+
+
+@CASES.passes("check_adapter_not_merged")
+def on_a_merge_of_another(bench: Bench) -> None:
+    on_a_merged_base(bench, "0" * 64)
+
+
+@CASES.skips("check_adapter_not_merged", "names an adapter")
+def on_a_base_that_is_no_merge(bench: Bench) -> None:
+    write_adapter(bench.here, write_full(bench.root / "base"))
 
 
 @CASES.skips("check_adapter_beside_weights", "not a whole model and an adapter")

@@ -56,6 +56,12 @@ def no_magnitude(bench: Bench) -> None:
 
 
 @CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "modules_to_save names what it has no tensors for")
+def head_of_a_list_of_modules(bench: Bench) -> None:
+    folder = healthy(bench, modules_to_save=["lm_head"])
+    write_tensors(folder / ADAPTER, {**LORA, "base_model.model.0.lm_head.weight": (WIDTH, WIDTH)})
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "modules_to_save names what it has no tensors for")
 def no_head(bench: Bench) -> None:
     healthy(bench, modules_to_save=["lm_head"])
 

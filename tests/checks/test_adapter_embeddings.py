@@ -75,9 +75,8 @@ def a_tied_embedding_saved_whole(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {**LORA, f"{PREFIX}{EMBEDDING}.weight": (VOCABULARY, WIDTH)})
 
 
-@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "proj_out", severity="warning")
-def lora_on_a_tied_layer_that_the_class_names(bench: Bench) -> None:
-    lora = {f"{PREFIX}proj_out.lora_A.weight": (RANK, WIDTH), f"{PREFIX}proj_out.lora_B.weight": (VOCABULARY, RANK)}
+def with_lora_on_a_class(bench: Bench, module: str, tied: str) -> None:
+    lora = {f"{PREFIX}{module}.lora_A.weight": (RANK, WIDTH), f"{PREFIX}{module}.lora_B.weight": (VOCABULARY, RANK)}
     write_tensors(write_adapter(bench.here, bench.root / "base") / ADAPTER, {**LORA, **lora})
     write_full(bench.root / "base", model_type="whisper", architectures=["WhisperForConditionalGeneration"])
     site = bench.root / "site-packages"
@@ -85,9 +84,19 @@ def lora_on_a_tied_layer_that_the_class_names(bench: Bench) -> None:
     (site / "transformers" / "models" / "whisper" / "__init__.py").write_text("")
     (site / "transformers" / "models" / "whisper" / "modeling_whisper.py").write_text(
         "class WhisperForConditionalGeneration(P):\n"
-        '    _tied_weights_keys = {"proj_out.weight": "model.decoder.embed_tokens.weight"}\n'
+        f'    _tied_weights_keys = {{"{tied}.weight": "model.decoder.embed_tokens.weight"}}\n'
     )
     bench.session = replace(SESSION, site_packages=(site,))
+
+
+@CASES.finds("check_adapter_embeddings", "adapter-tied-embeddings", "proj_out", severity="warning")
+def lora_on_a_tied_layer_that_the_class_names(bench: Bench) -> None:
+    with_lora_on_a_class(bench, "proj_out", "proj_out")
+
+
+@CASES.passes("check_adapter_embeddings")
+def lora_on_another_layer_of_its_last_name(bench: Bench) -> None:
+    with_lora_on_a_class(bench, "encoder.head.attention.out_proj", "lm_head.out_proj")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -277,6 +277,12 @@ def base_without_weights(bench: Bench) -> None:
     (bench.root / "base" / MODEL).unlink()
 
 
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "there is llama.Q4_K_M.gguf, which a loader does not")
+def base_that_is_a_gguf(bench: Bench) -> None:
+    base_without_weights(bench)
+    (bench.root / "base" / "llama.Q4_K_M.gguf").write_bytes(b"GGUF")
+
+
 @CASES.finds("check_adapter_base_sound", "adapter-base-broken", f"{INDEX} cannot be used")
 def base_with_a_broken_index(bench: Bench) -> None:
     write_adapter(bench.here, write_sharded(bench.root / "base"))

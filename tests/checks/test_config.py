@@ -1,5 +1,9 @@
 """`config.json`."""
 
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,6 +188,29 @@ def code_of_another_repository(bench: Bench) -> None:
 @CASES.finds("check_custom_code_present", "custom-code-missing", "which is not the name of a repository")
 def code_of_no_repository(bench: Bench) -> None:
     of_its_own_code(bench, "../own--modeling_own.Own")
+
+
+@pytest.mark.parametrize(
+    "spoil, cure",
+    [
+        (lambda raw: b"\xef\xbb\xbf" + raw, "again without the byte-order mark"),
+        (lambda raw: raw.decode().encode("utf-16"), "again as UTF-8"),
+        (lambda raw: raw[:-1] + b",\n}", "by hand at line 2 or just before"),
+        (lambda raw: raw[:-9], "Copy it from"),
+        (lambda raw: b"\xef\xbb\xbf" + raw[:-9], "Copy it from"),
+    ],
+)
+def test_slips_have_a_cure_of_their_own(tmp_path: Path, spoil: Callable[[bytes], bytes], cure: str) -> None:
+    bench = Bench(root=tmp_path)
+    file = write_full(bench.here) / "config.json"
+    whole = file.read_bytes()
+    file.write_bytes(spoil(whole))
+    (found,) = bench.run("check_config").findings
+    assert cure in found.fix.summary
+    if "again" in cure:
+        words = shlex.split(found.fix.commands[0])
+        subprocess.run([sys.executable, *words[1:]], check=True)
+        assert file.read_bytes() == whole
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

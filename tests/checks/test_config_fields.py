@@ -55,6 +55,30 @@ def left_over(bench: Bench) -> None:
     asking(bench, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
 
 
+@CASES.finds("check_quantization", "config-invalid", "has quantization_config: null, with which")
+def null_in_version_4(bench: Bench) -> None:
+    asking(bench, quantization_config=None)
+    (bench.root / "site-packages" / "transformers" / "configuration_utils.py").write_text(
+        "self.quantization_config.to_dict() if not isinstance(self.quantization_config, dict) else {}"
+    )
+
+
+@CASES.skips("check_quantization", "names no quantisation")
+def null_in_version_5(bench: Bench) -> None:
+    asking(bench, quantization_config=None)
+
+
+@CASES.finds("check_quantization", "config-type-unknown", "quantised by MLX")
+def of_mlx(bench: Bench) -> None:
+    path = asking(bench, quantization={"group_size": 32, "bits": 4}) / MODEL
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"U32"'))
+
+
+@CASES.finds("check_quantization", "config-invalid", "without quant_method")
+def of_no_method(bench: Bench) -> None:
+    asking(bench, quantization_config={"bits": 4})
+
+
 @CASES.skips("check_quantization", "names no quantisation")
 def of_neither_width(bench: Bench) -> None:
     asking(bench, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": False})

@@ -15,6 +15,7 @@ from tests.model_directories import (
     LORA,
     MODEL,
     WEIGHTS,
+    WIDTH,
     write_adapter,
     write_cached,
     write_full,
@@ -139,6 +140,11 @@ def infinite_numbers(bench: Bench) -> None:
     write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=float("inf"))
 
 
+@CASES.passes("check_numbers")
+def bounds_before_calibration(bench: Bench) -> None:
+    write_tensors(write_full(bench.here) / MODEL, {"a.input_max": (), "a.output_min": (1,)}, fill=float("inf"))
+
+
 @CASES.finds("check_numbers", "weights-all-zero", "2 weight matrices")
 def never_filled(bench: Bench) -> None:
     write_tensors(write_full(bench.here) / MODEL, WEIGHTS, fill=0.0)
@@ -161,6 +167,33 @@ def saved_as_zeros(bench: Bench) -> None:
 @CASES.finds("check_numbers", "weights-all-zero", "1 weight matrices")
 def cut_within_a_tensor(bench: Bench) -> None:
     ending_in(bench, LAST + 8)
+
+
+def with_zeros_in_the_last_matrix(bench: Bench, zeros: int) -> None:
+    path = write_full(bench.here) / MODEL
+    write_tensors(path, {"model.layers.0.mlp.up_proj.weight": (8, 8)})
+    path.write_bytes(path.read_bytes()[:-zeros] + bytes(zeros))
+
+
+@CASES.finds("check_numbers", "weights-all-zero", "begin within a row of model.layers.0.mlp.up_proj.weight")
+def cut_within_a_row(bench: Bench) -> None:
+    with_zeros_in_the_last_matrix(bench, 2 * 32 + 8)
+
+
+@CASES.passes("check_numbers")
+def rows_of_zeros(bench: Bench) -> None:
+    with_zeros_in_the_last_matrix(bench, 2 * 32)
+
+
+@CASES.passes("check_numbers")
+def a_row_that_ends_in_zeros(bench: Bench) -> None:
+    with_zeros_in_the_last_matrix(bench, 24)
+
+
+@CASES.finds("check_numbers", "weights-all-zero", "all its tensors are zeros")
+def zeros_of_another_type_alone(bench: Bench) -> None:
+    scales = {"base_model.model.model.layers.0.mlp.up_proj.ia3_l": (WIDTH, 1)}
+    write_tensors(write_adapter(bench.here, "org/name", peft_type="IA3") / ADAPTER, scales, fill=0.0)
 
 
 @CASES.passes("check_numbers")

@@ -259,6 +259,19 @@ def class_of_version_5(bench: Bench) -> None:
     of_version_4(bench)
 
 
+@CASES.finds("check_tokenizer_understood", "package-version", "it does not have the class LLaMATokenizer")
+def class_that_no_version_has(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer_config.json", tokenizer_class="LLaMATokenizer")
+    of_version_4(bench)
+
+
+@CASES.passes("check_tokenizer_understood")
+def class_of_the_models_own_code(bench: Bench) -> None:
+    own = {"AutoTokenizer": ["tokenization_acme.AcmeTokenizer", None]}
+    edit_json(write_full(bench.here) / "tokenizer_config.json", tokenizer_class="AcmeTokenizer", auto_map=own)
+    of_version_4(bench)
+
+
 @CASES.finds("check_tokenizer_understood", "package-version", "extra_special_tokens as an object")
 def list_of_version_5(bench: Bench) -> None:
     edit_json(write_full(bench.here) / "tokenizer_config.json", extra_special_tokens=["<a>"])

@@ -48,6 +48,14 @@ def untied_and_left_out(bench: Bench) -> None:
     renamed(bench, "", tie_word_embeddings=False)
 
 
+@CASES.finds("check_output_layer", "weights-keys-missing", "tie_word_embeddings: false")
+def untied_by_the_text_part(bench: Bench) -> None:
+    renamed(bench, "", tie_word_embeddings=True, text_config={"model_type": "llama", "tie_word_embeddings": False})
+    (bench.root / "site-packages" / "transformers" / "modeling_utils.py").write_text(
+        'if getattr(self.config.get_text_config(decoder=True), "tie_word_embeddings", True):'
+    )
+
+
 @CASES.finds("check_output_layer", "weights-keys-missing", "lm_head.weight is missing")
 def untied_by_default(bench: Bench) -> None:
     renamed(bench, "")

@@ -78,12 +78,14 @@ def alone(cases: Iterable[Case]) -> list[Case]:
 class Corpus:
     """The directories of the corpus below `root`, and what the doctor said about each.
 
-    The doctor is that of `checkout`, run by `python`. What builds the directories is this checkout's own.
+    The doctor is that of `checkout`, run by `python`. What builds the directories is this checkout's own. `session` is
+    the Python whose transformers and PEFT save and load the models; where it is another one, the doctor is told of it.
     """
 
     root: Path
     checkout: Path = CHECKOUT
     python: str = sys.executable
+    session: str = sys.executable
 
     @property
     def warm(self) -> Path:
@@ -124,9 +126,15 @@ class Corpus:
         told: dict[str, str] = json.loads(self._python(str(HERE / "truth.py"), given=json.dumps(folders)))
         return told
 
+    def major(self) -> int:
+        """Return the major version of the session's transformers."""
+        code = "import importlib.metadata; print(importlib.metadata.version('transformers'))"
+        done = subprocess.run([self.session, "-c", code], capture_output=True, text=True, check=True)
+        return int(done.stdout.partition(".")[0])
+
     def _python(self, *words: str, given: str = "") -> str:
         done = subprocess.run(
-            [self.warm, "-W", "ignore", *words],
+            [self.warm if self.session == sys.executable else self.session, "-W", "ignore", *words],
             env={**self.environment(), "PYTHONPATH": str(HERE)},
             input=given,
             capture_output=True,
@@ -202,6 +210,11 @@ class Corpus:
         """Return the run of `sage-doctor check` with `words`, whose report and streams are kept under `name`."""
         place = self.root / "runs"
         place.mkdir(exist_ok=True)
+        if self.session != sys.executable and "-m" not in words:
+            manifest = self.root / "session.toml"
+            said = f'schema = 1\n[machines.here]\nmatch.hostname = "*"\npython = {json.dumps(self.session)}\n'
+            manifest.write_text(said, encoding="utf-8")
+            words = ["-m", str(manifest), *words]
         return {
             "words": ["check", "-l", level, "-o", f"json:{place / name}.json", *words],
             "cwd": str(cwd),

@@ -8,6 +8,7 @@ import pytest
 
 from sage_doctor.errors import ManifestError, NothingSelected, UsageError
 from sage_doctor.subjects.selection import Request, Selection, select
+from tests.model_directories import write_tensors, write_tokenizer
 
 MANIFEST = """
 schema = 1
@@ -235,6 +236,26 @@ def test_the_working_directory_where_there_is_no_manifest(ask: Ask, tmp_path: Pa
     with pytest.raises(NothingSelected, match=r"no model directory at or below \.; .*sage-doctor demo") as caught:
         ask(cwd=tmp_path / "empty")
     assert caught.value.exit_code == 3
+
+
+def test_a_directory_without_a_model_says_what_it_holds(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g/m.Q4_K_M.gguf").touch()
+    with pytest.raises(NothingSelected, match=r"what is there is for llama\.cpp \(GGUF\)"):
+        ask("./g", cwd=tmp_path)
+    lora = {"lora_unet_mid_block_proj.lora_down.weight": (2, 2)}
+    (tmp_path / "style").mkdir()
+    write_tensors(tmp_path / "style/mine.safetensors", lora)
+    with pytest.raises(NothingSelected, match="a LoRA for pictures"):
+        ask("./style", cwd=tmp_path)
+
+
+def test_a_tokenizer_alone_in_a_tree_of_models_is_needed_by_no_one(ask: Ask, tmp_path: Path) -> None:
+    make_model(tmp_path / "zoo/whole")
+    (tmp_path / "zoo/words").mkdir()
+    write_tokenizer(tmp_path / "zoo/words")
+    found = ask("./zoo", cwd=tmp_path)
+    assert {m.name: m.required for m in found.models} == {"whole": True, "words": False}
 
 
 @pytest.mark.parametrize("target", ["./absent", "a/b", "~/absent"])

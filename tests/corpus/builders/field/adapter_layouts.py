@@ -161,7 +161,12 @@ def _both(bench: Bench, base: str) -> Path:
     return folder
 
 
-@TABLE.error("adapter-left-beside-weights", shows=f"no model at its base; {BOTH}", source="huggingface/peft#1381")
+@TABLE.error(
+    "adapter-left-beside-weights",
+    shows=f"no model at its base; {BOTH}",
+    source="huggingface/peft#1381",
+    shows_4="HFValidationError: the base is asked for",
+)
 def merged_over_the_adapter(bench: Bench) -> None:
     """`merge_and_unload().save_pretrained()` into the adapter's directory; the base is not on this machine."""
     _both(bench, "/data/models/llama-base")
@@ -174,7 +179,9 @@ def merged_over_the_adapter_beside_its_base(bench: Bench) -> None:
 
 
 @TABLE.healthy(
-    shows="no model is asked of the hub: transformers takes the directory", source="huggingface/transformers#43746"
+    shows="no model is asked of the hub: transformers takes the directory",
+    source="huggingface/transformers#43746",
+    shows_4="OSError: it is asked of the hub",
 )
 def a_model_with_its_own_adapter(bench: Bench) -> None:
     """Granite Speech: the adapter names the repository it lies in."""

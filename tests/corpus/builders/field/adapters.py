@@ -105,7 +105,7 @@ def distributed_inside(bench: Bench) -> None:
     _named(bench, PREFIX, f"{PREFIX}module.")
 
 
-@TABLE.error("adapter-keys-unmatched", shows=NOTHING, source="Lightning-AI/pytorch-lightning#17798")
+@TABLE.error("adapter-keys-unmatched", shows=NOTHING, source="Lightning-AI/pytorch-lightning#16526")
 def of_lightning(bench: Bench) -> None:
     """Lightning's strategy keeps the model below `_forward_module`."""
     _named(bench, PREFIX, f"_forward_module.{PREFIX}")
@@ -270,7 +270,7 @@ def ia3_of_another_width(bench: Bench) -> None:
     tensors.pack(path, wide)
 
 
-@TABLE.error("adapter-shape-mismatch", shows=MISFIT, source="huggingface/peft#838")
+@TABLE.error("adapter-shape-mismatch", shows=MISFIT, source="hiyouga/ChatGLM-Efficient-Tuning#383")
 def prompt_of_another_width(bench: Bench) -> None:
     """Virtual tokens of a model of another hidden size."""
     tensors.pack(bench.copy("prompt-tuning") / ADAPTER, {"prompt_embeddings": _numbers(4, 64)})
@@ -312,7 +312,7 @@ def tied_layers_saved_whole(bench: Bench) -> None:
     _with(folder, model__embed_tokens__weight=rows, lm_head__weight=rows)
 
 
-@TABLE.healthy(shows="loads", source="huggingface/peft#1750")
+@TABLE.healthy(shows="loads", source="huggingface/peft#2777")
 def tied_head_saved_whole(bench: Bench) -> None:
     """The output layer alone."""
     folder = bench.copy("lora-tied-base")
@@ -320,7 +320,7 @@ def tied_head_saved_whole(bench: Bench) -> None:
     _with(folder, lm_head__weight=_numbers(128, WIDTH))
 
 
-@TABLE.healthy(shows="loads", source="huggingface/peft#2244")
+@TABLE.healthy(shows="loads", source="huggingface/peft#1147")
 def embeddings_saved_of_the_same_size(bench: Bench) -> None:
     """`save_embedding_layers=True` without a resize."""
     same = _numbers(TOKENS, WIDTH)
@@ -352,15 +352,20 @@ def configuration_of_unsloth(bench: Bench) -> None:
     )
 
 
-@TABLE.healthy(shows="loads", source="huggingface/peft#1806")
+@TABLE.healthy(shows="loads", source="huggingface/peft#1474")
 def magnitudes_of_an_earlier_release(bench: Bench) -> None:
     """DoRA's vectors without `.weight`."""
     _named(bench, "lora_magnitude_vector.weight", "lora_magnitude_vector", "lora-dora")
 
 
-@TABLE.healthy(shows="loads", source="huggingface/transformers#42491")
+@TABLE.error(
+    "adapter-keys-unmatched",
+    shows="loads, but without the experts",
+    shows_4="loads",
+    source="huggingface/transformers#42491",
+)
 def experts_of_transformers_4(bench: Bench) -> None:
-    """LoRA on each expert, which transformers 5 keeps as one parameter: it renames and stacks them."""
+    """LoRA on each expert, which transformers 5 keeps as one parameter: PEFT 0.21 converts this type's names alone."""
     leaves = {"gate_proj": (32, 16), "up_proj": (32, 16), "down_proj": (16, 32)}
     places = {f"model.layers.{n}.mlp.experts.{e}.{x}": s for n in (0, 1) for e in (0, 1) for x, s in leaves.items()}
     shared = {f"model.layers.{n}.mlp.shared_expert.{x}": s for n in (0, 1) for x, s in leaves.items()}
@@ -401,7 +406,7 @@ def with_the_base_s_configuration(bench: Bench) -> None:
         shutil.copy(bench.stock / "llama" / name, folder / name)
 
 
-@TABLE.healthy(shows="loads", source="huggingface/peft#2237")
+@TABLE.healthy(shows="loads", source="huggingface/peft#3306")
 def with_biases(bench: Bench) -> None:
     """`lora_bias=True`: a bias beside each B."""
     folder = bench.copy("lora-bias")

@@ -76,10 +76,44 @@ def bitsandbytes_of_neither_width(bench: Bench) -> None:
     edit_json(_halved(bench), quantization_config={**_NF4, "load_in_4bit": False})
 
 
-@TABLE.healthy(source="unslothai/unsloth#1601", shows="loads")
+@TABLE.healthy(
+    source="unslothai/unsloth#1601",
+    shows="loads",
+    shows_4="AttributeError: 'NoneType' object has no attribute 'to_dict'",
+)
 def quantisation_of_null(bench: Bench) -> None:
     """The key is there, and holds nothing."""
     edit_json(_halved(bench), quantization_config=None)
+
+
+_PACKED = {"group_size": 32, "bits": 4}
+
+
+@TABLE.error(
+    "config-type-unknown",
+    source="transformers 5.23, quantizers/auto.py",
+    shows="ValueError: The model's quantization config",
+)
+def quantised_by_mlx(bench: Bench) -> None:
+    """mlx_lm.convert -q: packed numbers, and the sizes of their groups under two keys."""
+    path = bench.copy() / MODEL
+    stored = tensors.unpack(path)
+    packed = {
+        k: ("U32", [s[0], s[1] // 8], bytes(s[0] * s[1] // 2)) if len(s) == 2 else (d, s, raw)
+        for k, (d, s, raw) in stored.items()
+    }
+    tensors.pack(path, packed)
+    edit_json(path.with_name("config.json"), quantization=_PACKED, quantization_config=_PACKED)
+
+
+@TABLE.error(
+    "config-invalid",
+    source="transformers 5.23, quantizers/auto.py",
+    shows="ValueError: The model's quantization config",
+)
+def quantisation_without_a_method(bench: Bench) -> None:
+    """What is left of a quantisation that somebody took out by hand."""
+    edit_json(bench.copy() / "config.json", quantization_config={})
 
 
 @TABLE.error("config-invalid", source="GaiZhenbiao/Phi3V-Finetuning#12", shows="AssertionError: Padding_idx must be")
@@ -165,7 +199,12 @@ def _rope(bench: Bench, name: str, value: dict[str, Any], **more: Any) -> None:
     )
 
 
-@TABLE.error("config-invalid", source="ROCm/aiter#4742", shows="KeyError: Missing required keys in `rope_parameters`")
+@TABLE.error(
+    "config-invalid",
+    source="ROCm/aiter#4742",
+    shows="KeyError: Missing required keys in `rope_parameters`",
+    shows_4="loads",
+)
 def positions_of_long_ago(bench: Bench) -> None:
     """Phi-3's `su` of April 2024."""
     factors = {"short_factor": [1.0] * 4, "long_factor": [1.1] * 4}

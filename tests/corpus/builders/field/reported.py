@@ -152,7 +152,7 @@ def merged_by_mergekit(bench: Bench) -> None:
     (folder / "README.md").write_text("---\nbase_model: []\ntags: [mergekit]\n---\n")
 
 
-@TABLE.healthy(source="oobabooga/textgen#697")
+@TABLE.healthy(source="oobabooga/textgen#697", shows_4="ValueError: Tokenizer class LLaMATokenizer does not exist")
 def tokenizer_class_of_march_2023(bench: Bench) -> None:
     """LLaMATokenizer was renamed before it was released; tokenizer.json is all that is needed today."""
     edit_json(bench.copy() / "tokenizer_config.json", tokenizer_class="LLaMATokenizer")

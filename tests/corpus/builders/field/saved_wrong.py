@@ -105,10 +105,10 @@ def lightning_strategy(bench: Bench) -> None:
     _renamed(bench, "_forward_module.")
 
 
-@TABLE.error(_KEYS, source="FareedKhan-dev/train-llm-from-scratch#36", shows=_MISSING)
+@TABLE.error(_KEYS, source="yongzhuo/chatglm-maths#5", shows=_MISSING)
 def policy_of_an_agent(bench: Bench) -> None:
-    """A trainer that holds several models saves the one under its own name for it."""
-    _renamed(bench, "policy.")
+    """Saved with the value head of a PPO trainer around it."""
+    _renamed(bench, "pretrained_model.")
 
 
 @TABLE.error(_KEYS, source="facebookresearch/dinov2#544", shows=_MISSING)
@@ -119,7 +119,7 @@ def with_a_value_head(bench: Bench) -> None:
     tensors.pack(path, {**inner, "v_head.summary.weight": ("F32", [1, 32], bytes(128))})
 
 
-@TABLE.error(_KEYS, source="Lightning-AI/pytorch-lightning#16526", shows=_MISSING)
+@TABLE.error(_KEYS, source="huggingface/transformers#9209", shows=_MISSING)
 def prefix_twice(bench: Bench) -> None:
     """A LightningModule keeps the model as `self.model`, which begins with `model.` itself."""
     _renamed(bench, "model.")
@@ -197,7 +197,7 @@ def head_left_out(bench: Bench) -> None:
     edit_json(path.with_name("config.json"), drop=("tie_word_embeddings",))
 
 
-@TABLE.error(_KEYS, source="huggingface/transformers#35141", shows=_MISSING)
+@TABLE.error(_KEYS, source="huggingface/transformers#11903", shows=_MISSING)
 def tied_says_untied_gpt2(bench: Bench) -> None:
     """The same with the names of another architecture."""
     edit_json(bench.copy("gpt2") / "config.json", tie_word_embeddings=False)
@@ -292,7 +292,7 @@ def headless_and_asked(bench: Bench) -> None:
     write_headless_role(bench)
 
 
-@TABLE.error("weights-all-zero", level="integrity", source="huggingface/huggingface_hub#1498", shows="loads silently")
+@TABLE.error("weights-all-zero", level="integrity", source="paiml/aprender#2337", shows="loads silently")
 def preallocated_and_cut(bench: Bench) -> None:
     """The download had reserved its space and stopped after a third."""
     path = bench.copy("olmo2") / MODEL
@@ -301,7 +301,7 @@ def preallocated_and_cut(bench: Bench) -> None:
     tensors.write(path, json.dumps(header, separators=(",", ":")), data[:keep] + bytes(len(data) - keep))
 
 
-@TABLE.healthy(level="integrity", also=("weights-unverified",), source="huggingface/transformers#31155", shows="loads")
+@TABLE.healthy(level="integrity", also=("weights-unverified",), source="TencentARC/LLaMA-Pro#28", shows="loads")
 def zero_at_initialisation(bench: Bench) -> None:
     """A matrix that is zero before training, in the midst of a whole file."""
     path = bench.copy("stablelm") / MODEL

@@ -52,25 +52,25 @@ def sentencepiece_that_nothing_reads(bench: Bench) -> None:
     (bench.copy() / "tokenizer.model").write_text(_REFUSED, encoding="utf-8")
 
 
-@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44313", shows="JSONDecodeError")
+@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44313", shows="JSONDecodeError", shows_4="loads")
 def special_tokens_refused(bench: Bench) -> None:
     """special_tokens_map.json of a server."""
     (bench.copy() / "special_tokens_map.json").write_text(_REFUSED, encoding="utf-8")
 
 
-@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44313", shows="JSONDecodeError")
+@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44313", shows="JSONDecodeError", shows_4="loads")
 def added_tokens_empty(bench: Bench) -> None:
     """The disk was full."""
     (bench.copy() / "added_tokens.json").write_bytes(b"")
 
 
-@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44313", shows="JSONDecodeError")
+@TABLE.error("tokenizer-invalid", source="huggingface/transformers#44313", shows="JSONDecodeError", shows_4="loads")
 def added_tokens_pointer(bench: Bench) -> None:
     """`*.json filter=lfs`, and no pull."""
     (bench.copy("mistral") / "added_tokens.json").write_text(POINTER, encoding="utf-8")
 
 
-@TABLE.error("tokenizer-invalid", source="huggingface/transformers#47110", shows="AttributeError")
+@TABLE.error("tokenizer-invalid", source="huggingface/transformers#47110", shows="AttributeError", shows_4="loads")
 def special_tokens_a_list(bench: Bench) -> None:
     """JSON, but no object."""
     (bench.copy() / "special_tokens_map.json").write_text("[]", encoding="utf-8")
@@ -98,6 +98,7 @@ def vocabulary_refused(bench: Bench) -> None:
     "tokenizer-invalid",
     source="ThilinaRajapakse/simpletransformers#873",
     shows="Exception: the files of a pair cannot be read",
+    shows_4="loads silently, without its merges",
 )
 def merges_refused(bench: Bench) -> None:
     """merges.txt of a pair is the server's answer."""
@@ -199,7 +200,11 @@ def templates_by_name(bench: Bench) -> None:
     edit_json(folder / "tokenizer_config.json", chat_template=named)
 
 
-@TABLE.healthy(source="huggingface/transformers#47553", shows="loads")
+@TABLE.healthy(
+    source="huggingface/transformers#47553",
+    shows="loads",
+    shows_4="ValueError: Tokenizer class TokenizersBackend does not exist",
+)
 def saved_by_version_5(bench: Bench) -> None:
     """Names and forms of transformers 5, for a session that has it."""
     config = bench.copy() / "tokenizer_config.json"
