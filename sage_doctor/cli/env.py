@@ -25,9 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one fact a line."""
-    from sage_doctor.cli.history import host_of  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
 
-    host = host_of(options.manifest)
+    host = this_host(options.manifest)
     session, machine = host.session, host.machine
     facts = {
         "sage-doctor": __version__,

@@ -41,9 +41,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the history, or accept what is new. Raises `DoctorError` if it cannot be read or written."""
-    from sage_doctor.history.listing import Wanted, listing  # noqa: PLC0415 - --help needs no SQLite
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.history.listing import Wanted, listing  # noqa: PLC0415 - nor SQLite
 
-    host = host_of(options.manifest)
+    host = this_host(options.manifest)
     manifest = host.manifest
     if (
         options.name is not None
@@ -71,17 +72,6 @@ def run(options: argparse.Namespace) -> int:
             head=("machine", "subject", "name", "median", "runs", "range"),
         )
     return 0
-
-
-def host_of(manifest: str | None) -> Host:
-    """Return this host with the manifest in use, if there is one. Raises `ManifestError`."""
-    from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415
-    from sage_doctor.subjects.host import Host  # noqa: PLC0415
-
-    cwd = Path(os.getcwd())
-    found = cwd / manifest if manifest is not None else find_manifest(cwd, os.environ)
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    return Host(cwd=cwd, home=home, environ=os.environ, manifest=load_for_host(found) if found is not None else None)
 
 
 def file_of(host: Host) -> Path:
