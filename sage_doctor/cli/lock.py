@@ -30,7 +30,12 @@ Entries = Mapping[str, "LockedModel"]
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="models (by name, directory or hf:org/name) or roles; default: what this machine's roles need")
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="models (by name, directory or hf:org/name) or roles; default: what this machine's roles need",
+    )
     add_manifest(parser)
     parser.add_argument(
         "--check", action="store_true", help="compare with the lock and print differences; change nothing"

@@ -154,7 +154,8 @@ def test_two_bases_are_never_guessed(doctor: Doctor, disputed: Path) -> None:
     assert (disputed / "sage-doctor.toml").read_text() == before.replace(
         'path = "stance"\n', 'path = "stance"\nbase = "small"\n'
     )
-    assert "--base was not used" in doctor("fix", "stance", "-l", "static", "--base", "small", cwd=disputed).err
+    again = doctor("fix", "stance", "-l", "static", "--base", "small", cwd=disputed)
+    assert "small is its base in the manifest already" in again.out
 
 
 @pytest.mark.parametrize("answer,code", [(b"2\ny\n", 0), (b"\n", 1), (b"3\n", 1), (b"2\nn\n", 1), (b"\x04", 1)])
