@@ -22,6 +22,7 @@ BLOCK = 1 << 13
 _OVERLAP = 1 << 12  # longer than what any pattern spans
 _MOST_LINE = 2_000
 _BEFORE, _AFTER = 3_000, 500
+_LEAST_TYPED = 10
 _MOST_QUOTED = 50  # occurrences that are quotations, before a window is taken for one
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
@@ -74,6 +75,17 @@ def recognise(parts: Iterable[bytes]) -> list[Recognised]:
             if old is None or one.order < old.order:
                 found[one.known.code] = one
     return sorted(found.values(), key=lambda r: r.order)
+
+
+def shortened(text: str) -> list[Recognised]:
+    """Return what the beginning of a message, or a part of it, may mean: somebody typed it, and not all of it."""
+    said = b" ".join(text.lower().encode("utf-8", "replace").split()).strip(b".:\"' ")
+    if len(said) < _LEAST_TYPED:
+        return []
+    known = dict.fromkeys(p.declaration for p in patterns() if said in p.phrase)
+    return [
+        Recognised(known=one, sure=False, number=1, line=text.strip(), around=text, letters=len(said)) for one in known
+    ]
 
 
 def _windows(parts: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
