@@ -18,6 +18,9 @@ from sage_doctor.text import format_bytes, printable
 _PREFIXES = ("HF_", "TRANSFORMERS_", "SAGE_", "CUDA_", "PYTORCH_", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 
+EXAMPLES = (("env", "paste it into a bug report"),)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_manifest(parser)

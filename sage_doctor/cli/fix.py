@@ -38,13 +38,21 @@ _RESULTS = {
 }
 
 
+EXAMPLES = (
+    ("fix --dry-run", "what would be done, and what needs an option"),
+    ("fix MODEL", "repair one model, asking before each change"),
+    ("fix ADAPTER --base BASE", "name the base of an adapter, or replace it"),
+    ("fix --rewrite-paths", "make scripts work on every machine"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "targets",
         nargs="*",
         metavar="TARGET",
-        help="models or roles of the manifest, or directories; with --rewrite-paths also scripts",
+        help="models or roles of the manifest, directories, hf:org/name; with --rewrite-paths also scripts",
     )
     add_manifest(parser)
     parser.add_argument(
@@ -52,12 +60,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="show the plans, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument(
+    bases = parser.add_argument_group("bases of adapters")
+    bases.add_argument(
         "--write-config",
         action="store_true",
         help="set an adapter's base in adapter_config.json instead of the manifest (the old file is kept)",
     )
-    parser.add_argument(
+    bases.add_argument(
         "--base",
         action="append",
         default=[],
@@ -65,15 +74,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the base of an adapter, in place of one that is there: a model of the manifest, a directory, or "
         "hf:org/name (repeatable)",
     )
-    parser.add_argument(
+    allowed = parser.add_argument_group("permissions")
+    allowed.add_argument(
         "--rewrite-paths",
         action="store_true",
         help="rewrite paths of other machines in scripts to work on every machine (shows the change first)",
     )
-    parser.add_argument(
+    allowed.add_argument(
         "--allow-dirty", action="store_true", help="rewrite paths although the work tree has uncommitted changes"
     )
-    parser.add_argument(
+    allowed.add_argument(
         "--allow-delete",
         action="store_true",
         help="merge although the old directory contains what cannot be carried over; the plan lists it",

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sage_doctor.cli.help_page import Renamed
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.render.table import Row, write_table
@@ -24,12 +25,21 @@ _PATH_CHARS = 300
 _STYLE = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "unknown": "magenta"}
 
 
+EXAMPLES = (
+    ("history", "the last runs, and what was measured"),
+    ("history MODEL --limit 100", "of one model"),
+    ("history --accept MODEL", "it is slower on purpose: the newest run is the new normal"),
+    ("history calibrate", "budgets from what was measured"),
+)
+SEE = "See also `sage-doctor history accept --help` and `sage-doctor history calibrate --help`."
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.epilog = "See also `sage-doctor history accept --help` and `sage-doctor history calibrate --help`."
     parser.add_argument("name", nargs="?", metavar="MODEL|ROLE", help="show only its runs")
     add_manifest(parser)
-    parser.add_argument("-n", "--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")
+    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")
+    parser.add_argument("-n", dest="limit", action=Renamed, new="--limit", type=_count, default=20)
     parser.add_argument(
         "-f", "--format", dest="history_format", choices=("terminal", "json"), default="terminal", help="text or JSON"
     )

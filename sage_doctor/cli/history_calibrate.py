@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from sage_doctor.history.calibration import Proposal
 
 
+EXAMPLES = (
+    ("history calibrate", "budgets for all models"),
+    ("history calibrate MODEL >> sage-doctor.toml", "append that of one"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("names", nargs="*", metavar="MODEL", help="models of the manifest (default: all)")

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from sage_doctor.subjects.selection import Selection
 
 
+EXAMPLES = (
+    ("list", "the models of the manifest"),
+    ("list ~/models", "what is below a directory"),
+    ("list -f json", "for a program"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from sage_doctor.merge import MergeOutcome, Step
 
 
+EXAMPLES = (
+    ("merge ADAPTER --out DIR --dry-run", "the plan: what is read, written and needed"),
+    ("merge ADAPTER --out DIR", "onto the base that the manifest or the adapter names"),
+    ("merge ./adapter --base hf:org/name --out DIR", "onto a base of the Hugging Face cache"),
+)
+SEE = "A merged model of the manifest is made again, by its recipe, with `sage-doctor fix MODEL`."
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("adapter", metavar="ADAPTER", help="the adapter: a model of the manifest or a directory")
@@ -34,20 +42,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the base: a model of the manifest, a directory, or hf:org/name (default: the manifest's word for it, "
         "else what the adapter's configuration leads to)",
     )
-    parser.add_argument(
+    result = parser.add_argument_group("the result")
+    result.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the result (default: that of the base)"
     )
-    parser.add_argument(
+    result.add_argument(
         "--dequantize",
         action="store_true",
         help="dequantize a quantized base; the plan shows what is lost",
     )
-    parser.add_argument(
+    result.add_argument(
         "--allow-delete",
         action="store_true",
         help="delete what is in the replaced directory and cannot be carried over; the plan lists it",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show the plan, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
     parser.add_argument(
         "--wait",

@@ -8,7 +8,7 @@ import re
 from sage_doctor.manifest import durations
 
 
-def add_manifest(parser: argparse.ArgumentParser) -> None:
+def add_manifest(parser: argparse._ActionsContainer) -> None:
     """Declare the option that names the manifest."""
     parser.add_argument(
         "-m",
@@ -18,14 +18,14 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_outputs(parser: argparse.ArgumentParser) -> None:
+def add_outputs(parser: argparse._ActionsContainer) -> None:
     """Declare the option that names files for the report."""
     parser.add_argument(
         "-o", "--output", metavar="FORMAT:PATH", action="append", default=[], help="write the report to a file as well"
     )
 
 
-def add_history(parser: argparse.ArgumentParser) -> None:
+def add_history(parser: argparse._ActionsContainer) -> None:
     """Declare the option that leaves the history out."""
     parser.add_argument(
         "--no-history",

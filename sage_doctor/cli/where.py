@@ -10,6 +10,12 @@ from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import ModelNotFound
 from sage_doctor.text import printable, shell_quote
 
+EXAMPLES = (
+    ("where MODEL", "its directory, if it is all there"),
+    ("where hf:org/name", "its snapshot in the Hugging Face cache"),
+)
+SEE = "Exits with 1 if the model is not complete: `path=$(sage-doctor where MODEL) || exit` is safe in a script."
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
