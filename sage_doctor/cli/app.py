@@ -50,6 +50,7 @@ COMMANDS = (
     "history accept",
     "history calibrate",
     "demo",
+    "completion",
 )
 # Those that only look. What changes the disk is not left behind halfway; `check` and `gate` keep their own time.
 BOUNDED = frozenset({"list", "where", "env", "paths"})

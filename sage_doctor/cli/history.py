@@ -75,11 +75,8 @@ def run(options: argparse.Namespace) -> int:
         [_run(one) for one in found["runs"]], head=("started", "machine", "command", "level", "verdict", "problems")
     )
     if found["measurements"]:
-        sys.stdout.write("\nmeasurements of runs without errors:\n")
-        write_table(
-            [_measurement(one) for one in found["measurements"]],
-            head=("machine", "subject", "name", "median", "runs", "range"),
-        )
+        sys.stdout.write("\nmeasured in runs without errors:\n")
+        _write_measurements(found["measurements"])
     return 0
 
 
@@ -122,17 +119,20 @@ def _run(one: dict[str, Any]) -> Row:
     return started, _machine(one), f"{one['verb']} {targets}", one["level"], (verdict, _STYLE.get(verdict, "")), named
 
 
-def _measurement(one: dict[str, Any]) -> Row:
-    least, most, newest = (_number(one[key], one["unit"]) for key in ("least", "most", "newest"))
-    budget = f", budget {_number(one['budget'], one['unit'])}" if "budget" in one else ""
-    return (
-        _machine(one),
-        printable(one["subject"], limit=_PATH_CHARS),
-        printable(one["name"], limit=40),
-        _number(one["median"], one["unit"]),
-        str(one["runs"]),
-        f"{least} to {most}, newest {newest}{budget}",
-    )
+def _write_measurements(measured: list[dict[str, Any]]) -> None:
+    """Write a table of them; columns that say nothing here are left out: one machine, no budget."""
+    head = ("machine", "model", "metric", "n", "median", "min", "max", "last", "budget")
+    rows = [_measurement(one) for one in measured]
+    several, budgets = len({row[0] for row in rows}) > 1, any(row[-1] for row in rows)
+    shown = slice(0 if several else 1, None if budgets else -1)
+    write_table([row[shown] for row in rows], head=head[shown])
+
+
+def _measurement(one: dict[str, Any]) -> tuple[str, ...]:
+    values = [_number(one[key], one["unit"]) for key in ("median", "least", "most", "newest")]
+    name, subject = printable(one["name"], limit=40), printable(one["subject"], limit=_PATH_CHARS)
+    budget = _number(one["budget"], one["unit"]) if "budget" in one else ""
+    return _machine(one), subject, name, str(one["runs"]), *values, budget
 
 
 def _machine(row: dict[str, Any]) -> str:
