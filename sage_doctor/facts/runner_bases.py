@@ -40,7 +40,7 @@ def loads_in(script: Path) -> list[AdapterLoad]:
 def _loads(tree: ast.Module) -> Iterator[AdapterLoad]:
     known = _assigned(tree)
     for node in ast.walk(tree):
-        if not _is_peft_load(node):
+        if not isinstance(node, ast.Call) or not _is_peft_load(node):
             continue
         words = [*node.args, *(k.value for k in node.keywords if k.arg in ("model", "model_id"))]
         if len(words) < 2:
@@ -67,14 +67,10 @@ def _assigned(tree: ast.Module) -> Mapping[str, ast.expr]:
     return {name: values[0] for name, values in found.items() if len(values) == 1}
 
 
-def _is_call(node: ast.AST, method: str) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
-
-
-def _is_peft_load(node: ast.AST) -> bool:
-    if not _is_call(node, "from_pretrained"):
+def _is_peft_load(node: ast.Call) -> bool:
+    if not isinstance(node.func, ast.Attribute) or node.func.attr != "from_pretrained":
         return False
-    owner = node.func.value  # type: ignore[attr-defined]
+    owner = node.func.value
     name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
     return name in _PEFT
 

@@ -78,7 +78,7 @@ def fitting_bases(model: Model) -> list[Path]:
 def runner_bases(model: Model) -> list[tuple[Path, str]]:
     """Return the bases onto which the manifest's runners load this adapter, where those are here, and who says so."""
     loras = lora_tensors(model.tensors.values())
-    found = {}
+    found: dict[Path, str] = {}
     for script, base, adapter in _loads(model):
         if _is(model, adapter) and (path := _here(model, base)) is not None and could_be_base(path, loras):
             found.setdefault(path, f"the model that {script.name} loads it onto")
@@ -114,4 +114,7 @@ def _here(model: Model, text: str) -> Path | None:
 
 
 def _distinct(paths: Iterable[Path]) -> list[Path]:
-    return list({os.path.realpath(p): p for p in reversed(list(paths))}.values())[::-1]
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())

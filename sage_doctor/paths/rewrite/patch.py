@@ -57,9 +57,11 @@ def how_to_take(found: Suggestions, manifest: str | None = None) -> str:
 
     `manifest` is the one that was named with --manifest.
     """
-    option = f"--manifest {shell_quote(os.path.abspath(manifest))} " if manifest is not None else ""
-    files = " ".join(map(shell_quote, found.files))
-    return f"sage-doctor paths --patch {option}{files} | git -C {shell_quote(found.top)} apply" if found.patch else ""
+    if not found.patch:
+        return ""
+    options = [] if manifest is None else ["--manifest", os.path.abspath(manifest)]
+    words = " ".join(shell_quote(word) for word in (*options, *found.files))
+    return f"sage-doctor paths --patch {words} | git -C {shell_quote(found.top)} apply"
 
 
 def plan_all(host: Host, found: Sequence[ScannedFile]) -> list[FileEdits]:

@@ -75,7 +75,9 @@ def _given(model: Model, text: str) -> Path:
     if not base.found:
         if base.hub is None:
             raise RepairRefused(f"{shown} ({printable(str(base.path))}) is not on this machine.")
-        raise RepairRefused(f"{shown} is not in the Hugging Face cache. First: `hf download {base.hub.repo_id}`.")
+        raise RepairRefused(
+            f"{shown} is not in the Hugging Face cache. First: `hf download {shell_quote(base.hub.repo_id)}`."
+        )
     if os.path.realpath(base.path) == os.path.realpath(model.path):
         raise RepairRefused(f"{shown} is the adapter itself. Name the model it was trained on.")
     if "adapter_config.json" in base.tree.names:
