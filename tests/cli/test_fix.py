@@ -229,7 +229,7 @@ def test_what_no_repair_mends_is_said_to_remain(doctor: Doctor, tmp_path: Path) 
     (write_full(tmp_path / "model") / MODEL).unlink()
     done = doctor("fix", "./model", "--yes")
     assert done.code == 1
-    assert "No automatic fix available: 1 by hand.\n  model: weights-missing. " in done.out  # and what hands do
+    assert "0 of 1 can be fixed automatically. 1: by hand.\n  model: weights-missing. " in done.out  # and what hands do
     assert "still failing weights-missing" in done.out
 
 
