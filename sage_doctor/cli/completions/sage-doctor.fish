@@ -135,6 +135,7 @@ complete -c sage-doctor -n '_shtab_sage_doctor_using install' -l session-unit -x
 complete -c sage-doctor -n '_shtab_sage_doctor_using install' -l on-boot -d 'check after a reboot (default without --every and --session-unit)'
 complete -c sage-doctor -n '_shtab_sage_doctor_using install' -l every -x -d 'check every 30m or 6h, or at 03:30,15:30'
 complete -c sage-doctor -n '_shtab_sage_doctor_using install' -l timeout -x -d 'deadline of each gate run'
+complete -c sage-doctor -n '_shtab_sage_doctor_using install' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'let each gate write its report there; {role} in PATH is its role'
 complete -c sage-doctor -n '_shtab_sage_doctor_using install' -l user -d 'install for your user (default, unless you are root)'
 complete -c sage-doctor -n '_shtab_sage_doctor_using install' -l system -d 'install for the machine (default for root)'
 complete -c sage-doctor -n '_shtab_sage_doctor_using install' -l run-as -x -d 'with --system: the user that runs the gate (default: who called sudo)'

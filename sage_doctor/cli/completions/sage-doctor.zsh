@@ -160,6 +160,7 @@ _shtab_sage_doctor_install_options=(
   "--on-boot[check after a reboot (default without --every and --session-unit)]"
   "--every[check every 30m or 6h, or at 03\:30,15\:30]:SCHEDULE:"
   "--timeout[deadline of each gate run]:TIME:"
+  "*"{-o,--output}"[let each gate write its report there\; \{role\} in PATH is its role]:FORMAT:PATH:_files"
   "--user[install for your user (default, unless you are root)]"
   "--system[install for the machine (default for root)]"
   "--run-as[with --system\: the user that runs the gate (default\: who called sudo)]:USER:"
