@@ -49,7 +49,7 @@ def _prospects(result: RepairReport, width: int) -> list[str]:
     if scripts:
         words.append(f"{len(scripts)}: `--rewrite-paths`.")
     if bases:
-        options = [f"`--base {shell_quote(f.subject)}=BASE`" for f in bases]
+        options = [f"`--base {'' if f.subject == '.' else shell_quote(f.subject) + '='}BASE`" for f in bases]
         words.append(f"{len(bases)}: {join_limited(options, most=5)}.")
     if by_hand:
         words.append(f"{len(by_hand)}: by hand.")

@@ -14,6 +14,7 @@ from sage_doctor.facts.base_fit import could_be_base
 from sage_doctor.facts.bases import NEAR_BY, SAME_TAIL, SIMILAR, WRITTEN_DOWN, Candidate, names_a_repository
 from sage_doctor.facts.runner_bases import loads_in
 from sage_doctor.facts.runners import find_runners
+from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.model import Model
 
 _MOST_FITTING = 8
@@ -59,16 +60,17 @@ def known_bases(model: Model) -> list[Path]:
 def fitting_bases(model: Model) -> list[Path]:
     """Return the whole models here whose sizes the adapter fits, for a person to choose from: none of them is proven.
 
-    Sizes were compared by the names of the weights. The manifest's models come first. `init` asks with them, too.
+    Sizes were compared by the names of the weights. The manifest's models come first; merged models are left out.
+    `init` may ask with them as well.
     """
     loras = lora_tensors(model.tensors.values())
     if not loras:
         return []
-    declared = [m.path for m in model.siblings.values() if m is not model and m.kind != "adapter" and m.found]
+    declared = [m.path for m in model.siblings.values() if m is not model and m.kind == "full" and m.found]
     others = (*model.host.nearby_models, *(c.snapshot for c in model.host.cached_models))
     fitting = []
     for path in _distinct([*declared, *others]):
-        if path != model.path and could_be_base(path, loras, surely=True):
+        if path != model.path and not is_merged(path) and could_be_base(path, loras, surely=True):
             fitting.append(path)
             if len(fitting) == _MOST_FITTING:
                 break
