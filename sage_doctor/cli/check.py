@@ -37,7 +37,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-l", "--level", choices=LEVELS, help="how deep to check (default: generate; static for directories)"
     )
     output = parser.add_argument_group("output")
-    output.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="format on standard output")
+    output.add_argument(
+        "-f",
+        "--format",
+        choices=FORMATS,
+        default="terminal",
+        metavar="FORMAT",
+        help=f"format on standard output: {', '.join(FORMATS)} (default: terminal)",
+    )
     add_outputs(output)
     detail = output.add_mutually_exclusive_group()
     detail.add_argument(

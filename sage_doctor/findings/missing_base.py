@@ -70,11 +70,11 @@ def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
     if model.base.hub is not None and model.base.place is not None and names_a_repository(model.base.place):
         return _from_hub(model, model.base.hub, candidates)
     elsewhere = repository_in(model.base.text or "")
-    if elsewhere is not None and not any(c["likely"] for c in candidates):
+    if elsewhere is not None and not any(c.get("likely", True) for c in candidates):
         return _from_another_cache(model, *elsewhere)
     by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
-    likely = [c for c in candidates if c["likely"]]
-    best = likely[0]["path"] if likely else None
+    likely = [c for c in candidates if c.get("likely", True)]
+    best = candidates[0]["path"] if candidates else None
     choices = known_bases(model)
     where = where_it_may_be(likely) if likely else _fitting(model, [Path(c["path"]) for c in candidates])
     sure = len(choices) == 1
@@ -90,10 +90,11 @@ def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
         )
         return with_repair(fix, model, "set-base", "--write-config") if sure else fix
     known = by_path.get(best or "")
-    value = known or best or "NAME-OR-PATH"
+    shown = printable(known or best or "NAME-OR-PATH")
+    value = f'"{shown}"' if likely or not candidates else "…"
     fix = Fix(
         summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
-        f'base = "{printable(value)}".{where} Matching shapes do not prove that it is the right base.',
+        f"base = {value}.{where} Matching shapes do not prove that it is the right base.",
         commands=(f"sage-doctor check {shell_quote(known)}",) if known else copy_commands(candidates),
     )
     # Several are a question that the repair asks.

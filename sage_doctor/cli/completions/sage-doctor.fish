@@ -62,7 +62,7 @@ complete -c sage-doctor -n '_shtab_sage_doctor_using; and test $_shtab_sage_doct
 complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s h -l help -d 'show this help message and exit'
 complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s m -l manifest -xka "(__fish_complete_path (commandline -ct))" -d 'the manifest (default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST)'
 complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s l -l level -xka "static integrity load generate" -d 'how deep to check (default: generate; static for directories)'
-complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s f -l format -xka "github json junit markdown nagios prometheus terminal" -d 'format on standard output'
+complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s f -l format -xka "github json junit markdown nagios prometheus terminal" -d 'format on standard output: github, json, junit, markdown, nagios, prometheus, terminal (default: terminal)'
 complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write the report to a file as well'
 complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s v -l verbose -d 'show every subject, skipped checks, information and evidence'
 complete -c sage-doctor -n '_shtab_sage_doctor_using check' -s q -l quiet -d 'show the verdict only'

@@ -41,7 +41,7 @@ _shtab_sage_doctor_check_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   {-m,--manifest}"[the manifest (default\: the nearest sage-doctor.toml upwards, else \$SAGE_DOCTOR_MANIFEST)]:FILE:_files"
   {-l,--level}"[how deep to check (default\: generate\; static for directories)]:level:(static integrity load generate)"
-  {-f,--format}"[format on standard output]:format:(github json junit markdown nagios prometheus terminal)"
+  {-f,--format}"[format on standard output\: github, json, junit, markdown, nagios, prometheus, terminal (default\: terminal)]:FORMAT:(github json junit markdown nagios prometheus terminal)"
   "*"{-o,--output}"[write the report to a file as well]:FORMAT:PATH:_files"
   {-v,--verbose}"[show every subject, skipped checks, information and evidence]"
   {-q,--quiet}"[show the verdict only]"
