@@ -104,6 +104,7 @@ complete -c sage-doctor -n '_shtab_sage_doctor_using fix; and test $_shtab_sage_
 complete -c sage-doctor -n '_shtab_sage_doctor_using; and test $_shtab_sage_doctor_npos -eq 0' -a init -d 'Find the models, scripts and machines below directories, and write or complete the manifest.'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s h -l help -d 'show this help message and exit'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s m -l manifest -xka "(__fish_complete_path (commandline -ct))" -d 'the manifest to write or complete (default: the one in use here, else ./sage-doctor.toml)'
+complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s a -l all -d 'add every model that is found, not only those that scripts load'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s n -l dry-run -d 'show what would be written and write nothing'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s y -l yes -d 'do not ask; write guesses as marked comments'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init; and test $_shtab_sage_doctor_npos -ge 0' -ka "(__fish_complete_directories)" -d 'where to look (default: the working directory)'

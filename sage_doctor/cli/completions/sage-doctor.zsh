@@ -144,6 +144,7 @@ _shtab_sage_doctor_history_defaults_added=0
 _shtab_sage_doctor_init_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   {-m,--manifest}"[the manifest to write or complete (default\: the one in use here, else .\/sage-doctor.toml)]:FILE:_files"
+  {-a,--all}"[add every model that is found, not only those that scripts load]"
   {-n,--dry-run}"[show what would be written and write nothing]"
   {-y,--yes}"[do not ask\; write guesses as marked comments]"
   "(*)::where to look (default\: the working directory):_files -/"
