@@ -23,6 +23,9 @@
 #                those with transformers 4.57
 #   make paths-score
 #                precision and recall of the finder of paths, on a tree like its first users', seen from two machines
+#   make completions
+#                what shells complete, written again after a change of commands or options
+#   make man     the manual page, as build/sage-doctor.1
 #   make fuzz    a million mutated inputs for the readers of foreign bytes, guided by coverage (atheris)
 #   make consumers
 #                what actionlint, pre-commit, pip, Jenkins' JUnit schema, promtool and shellcheck say of the action, the
@@ -39,7 +42,8 @@ RUN    := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE $(VENV)/bin
 PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 PARTS  := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint docs measure screenshots bench architectures merge-architectures soak scorecard paths-score fuzz consumers clean
+.PHONY: help demo test check lint docs measure screenshots bench architectures merge-architectures soak scorecard \
+	paths-score completions man fuzz consumers clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -92,6 +96,13 @@ scorecard: $(VENV)/.dev
 
 paths-score: $(VENV)/.dev
 	@$(RUN)/python -m tests.paths.users_tree.score
+
+completions: $(VENV)/.dev
+	$(RUN)/python -m sage_doctor.cli.completions
+
+man: $(VENV)/.dev
+	mkdir -p build
+	$(RUN)/python -m sage_doctor.cli.completions man build/sage-doctor.1
 
 fuzz: $(VENV)/.dev
 	$(PIP) atheris

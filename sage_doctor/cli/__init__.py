@@ -68,21 +68,34 @@ def _notes() -> list[str]:
     return list(trust.passed_over()) if trust is not None else []
 
 
-def _handle_signals() -> None:
-    """Treat SIGTERM like an interrupt, so that the probe is stopped as well.
+class _Interrupt:
+    """The handler of SIGINT and SIGTERM: both end the command in the same way, so that the probe is stopped as well.
 
     Further signals within a second are ignored (pressed twice, or sent by terminal and parent): they would interrupt
     the cleanup.
     """
-    last = -math.inf
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal last
+    def __init__(self) -> None:
+        self._last = -math.inf
+        self._announced = False
+
+    def announce(self) -> None:
+        """Say on a terminal that the signal has arrived: what runs may need a moment to end, or defer the signal."""
+        if not self._announced and os.isatty(2):
+            self._announced = True
+            os.write(2, b"\rstopping\x1b[K\n" if os.environ.get("TERM") != "dumb" else b"\nstopping\n")
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        """Raise `KeyboardInterrupt`."""
         now = time.monotonic()
-        if now - last >= _SAME_INTERRUPT_S:
-            last = now
+        if now - self._last >= _SAME_INTERRUPT_S:
+            self._last = now
+            self.announce()
             raise KeyboardInterrupt
 
+
+def _handle_signals() -> None:
+    interrupt = _Interrupt()
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell does for background jobs
         signal.signal(signal.SIGINT, interrupt)

@@ -14,12 +14,15 @@ from collections.abc import Mapping
 from typing import NoReturn, Protocol, cast
 
 from sage_doctor import __version__
+from sage_doctor.cli.help_page import HelpPage, description, epilog, examples, summary
 from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.text import printable
 
 
 class Command(Protocol):
-    """What a module of this package offers."""
+    """What a module of this package offers; also `EXAMPLES` for its help, pairs of words and what they do."""
+
+    __doc__: str | None
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's options."""
@@ -48,12 +51,21 @@ COMMANDS = (
     "history accept",
     "history calibrate",
     "demo",
+    "completion",
 )
 # Those that only look. What changes the disk is not left behind halfway; `check` and `gate` keep their own time.
 BOUNDED = frozenset({"list", "where", "env", "paths"})
 # The old spellings, which work in 0.1 only.
 RENAMED = {"accept": "history accept", "calibrate": "history calibrate"}
 PREFIX = "SAGE_DOCTOR_"
+EPILOG = "Without a command, `check` runs. Every option has a variable: SAGE_DOCTOR_LEVEL=static stands for -l static."
+EXAMPLES = (
+    ("", "check what this machine's roles need"),
+    ("check ./model", "check a directory; no manifest is needed"),
+    ("init", "write a manifest"),
+    ("fix --dry-run", "what can be repaired here"),
+    ("help fix", "the options and examples of a command"),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -107,17 +119,22 @@ def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
     parser = Parser(
         prog="sage-doctor",
         description="Check whether this machine can run its local models now; if not, say why and repair it.",
-        epilog="Without a command, `check` runs: `sage-doctor` alone checks what this machine's roles need.",
+        epilog=f"{EPILOG}\n\n{examples(EXAMPLES)}",
+        formatter_class=HelpPage,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sage-doctor {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name in COMMANDS if only is None else (only,):
         module = command(name)
-        words = (module.__doc__ or "").partition(": ")[2].partition("\n")[0].rstrip(".")
-        summary = words[:1].upper() + words[1:]
-        words = summary.replace("%", "%%")
-        parsed = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+        parsed = commands.add_parser(
+            name,
+            help=summary(module).replace("%", "%%"),
+            description=description(module).replace("%", "%%"),
+            epilog=epilog(module).replace("%", "%%"),
+            formatter_class=HelpPage,
+            allow_abbrev=False,
+        )
         module.add_options(parsed)
         parsed.take_defaults(environ)
     return parser

@@ -17,34 +17,54 @@ from sage_doctor.render import FORMATS
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import EXIT_UNKNOWN, LEVELS, Report, nagios_status
 
+EXAMPLES = (
+    ("check", "what this machine's roles need, down to generating"),
+    ("check -l static", "names, headers and configurations only: about a second"),
+    ("check MODEL ./directory", "some models, by name or directory"),
+    ("check hf:org/name", "a repository in the Hugging Face cache"),
+    ("check -o junit:report.xml", "write a report for CI as well"),
+    ("check -l integrity --jobs 4", "hash and scan all weights, four at a time"),
+)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="models or roles of the manifest, or directories")
+    parser.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="models or roles of the manifest, directories, hf:org/name"
+    )
     add_manifest(parser)
     parser.add_argument(
         "-l", "--level", choices=LEVELS, help="how deep to check (default: generate; static for directories)"
     )
-    parser.add_argument("-f", "--format", choices=FORMATS, default="terminal", help="format on standard output")
-    add_outputs(parser)
-    add_open(parser)
-    detail = parser.add_mutually_exclusive_group()
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-f",
+        "--format",
+        choices=FORMATS,
+        default="terminal",
+        metavar="FORMAT",
+        help=f"format on standard output: {', '.join(FORMATS)} (default: terminal)",
+    )
+    add_outputs(output)
+    add_open(output)
+    detail = output.add_mutually_exclusive_group()
     detail.add_argument(
         "-v", "--verbose", action="store_true", help="show every subject, skipped checks, information and evidence"
     )
     detail.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
-    parser.add_argument(
+    output.add_argument(
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
-    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
-    parser.add_argument(
+    limits = parser.add_argument_group("how it runs")
+    limits.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
+    limits.add_argument(
         "--timeout",
         type=duration,
         metavar="TIME",
         help="deadline of the whole run (default: 10m for level static, 4h for all others)",
     )
     for option, what in (("--select", "report only these"), ("--ignore", "do not report these")):
-        parser.add_argument(
+        output.add_argument(
             option,
             action="extend",
             type=_codes,
@@ -52,7 +72,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             metavar="CODE[,CODE]",
             help=f"{what}: finding codes, or the words that codes begin with",
         )
-    add_history(parser)
+    add_history(limits)
 
 
 def run(options: argparse.Namespace) -> int:

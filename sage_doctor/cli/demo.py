@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import argparse
 
+EXAMPLES = (
+    ("demo", "takes a minute or two; needs the extra `demo`"),
+    ("demo --directory /tmp/demo", "keep what it makes"),
+)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""

@@ -18,6 +18,9 @@ from sage_doctor.text import format_bytes, printable
 _PREFIXES = ("HF_", "TRANSFORMERS_", "SAGE_", "CUDA_", "PYTORCH_", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 
+EXAMPLES = (("env", "paste it into a bug report"),)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_manifest(parser)
@@ -25,9 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one fact a line."""
-    from sage_doctor.cli.history import host_of  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
 
-    host = host_of(options.manifest)
+    host = this_host(options.manifest)
     session, machine = host.session, host.machine
     facts = {
         "sage-doctor": __version__,

@@ -1,14 +1,19 @@
-"""`sage-doctor explain`: explain a finding code, or find in a log every cause that is known."""
+"""`sage-doctor explain`: explain a finding code, or find in a log or an error text every cause that is known.
+
+What a log shows is told newest first, each with the line that was recognised. Exits with 3 if nothing is recognised.
+"""
 
 from __future__ import annotations
 
 import argparse
 import codecs
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings import catalogue
@@ -20,6 +25,13 @@ from sage_doctor.text import join_limited, printable
 if TYPE_CHECKING:
     from sage_doctor.findings.recognition import Recognised
 
+EXAMPLES = (
+    ("explain weights-truncated", "what a finding means, and what to do"),
+    ("explain session.log", "what a log shows"),
+    ('explain "CUDA out of memory"', "an error message"),
+    ("explain < session.log", "standard input"),
+    ("explain --list", "every finding code"),
+)
 _PART = 1 << 20
 MOST_ENTRIES = 10
 _MOST_SHOWN = 400
@@ -31,22 +43,92 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "code",
         nargs="?",
         default="-",
-        metavar="CODE|FILE",
-        help="a finding code, a log to read, or - to read one from standard input",
+        metavar="CODE|FILE|TEXT",
+        help="a finding code, a log to read, an error message in quotes, or - for standard input (the default)",
+    )
+    parser.add_argument("--list", dest="list_codes", action="store_true", help="list every finding code")
+    parser.add_argument(
+        "-f", "--format", dest="explain_format", choices=("terminal", "json"), default="terminal", help="text or JSON"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print why and fix. Raises `UsageError` for an unknown code, `DoctorError` for a text that is not recognised."""
-    out = Writer(screen_of(sys.stdout))
+    as_json = options.explain_format == "json"
+    if options.list_codes:
+        if options.code != "-":
+            raise UsageError("--list lists all finding codes and takes no CODE, FILE or TEXT")
+        _list_codes(as_json=as_json)
+        return 0
     known = catalogue.find(options.code)
+    causes, others = ([], []) if known is not None else _causes(_recognised(options.code))
+    if as_json:
+        said = _json(known) if known is not None else {"recognised": [c.to_json() for c in (*causes, *others)]}
+        sys.stdout.write(json.dumps(said, indent=2) + "\n")
+        return 0
+    out = Writer(screen_of(sys.stdout))
     if known is not None:
         _entry(out, known)
     else:
-        _explain(out, _parts(options.code))
+        _show(out, causes, others)
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(out.read().encode(encoding, "backslashreplace").decode(encoding))
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """A line of a log with its likeliest cause, and others that the same line may mean."""
+
+    line: Recognised
+    others: tuple[Declaration, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cause as JSON values."""
+        return {
+            **_json(self.line.known),
+            "sure": self.line.sure,
+            "line": self.line.number,
+            "text": printable(self.line.line, limit=_MOST_SHOWN),
+            "alternatives": [d.code for d in self.others],
+        }
+
+
+def _json(known: Declaration) -> dict[str, Any]:
+    return {
+        "code": known.code,
+        "severity": known.severity,
+        "title": known.title,
+        "why": known.cause,
+        "fix": known.remediation,
+    }
+
+
+def _list_codes(*, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"findings": [_json(d) for d in catalogue.declarations()]}, indent=2) + "\n")
+        return
+    from sage_doctor.render.table import write_table  # noqa: PLC0415 - only here
+
+    for number, (title, family) in enumerate(catalogue.families()):
+        sys.stdout.write(("\n" if number else "") + f"{title}\n")
+        write_table([(f"  {d.code}", d.severity, d.title) for d in family])
+
+
+def _recognised(text: str) -> list[Recognised]:
+    """Return what is recognised in a file, a text or standard input. Raises `DoctorError` where that is nothing."""
+    from sage_doctor.findings.recognition import recognise, shortened  # noqa: PLC0415 - compiles hundreds of patterns
+
+    is_text = text != "-" and any(c.isspace() for c in text) and not os.path.exists(text)
+    parts = [text.encode("utf-8", "surrogateescape")] if is_text else _parts(text)
+    found = recognise(parts) or (shortened(text) if is_text else [])
+    if not found:
+        raise DoctorError(
+            "no known error recognised in this text. `sage-doctor check` examines the files and the machine "
+            "themselves. If that finds nothing either, report it with the log from its first error on and the output "
+            "of `sage-doctor env` and `sage-doctor check --format json`"
+        )
+    return found
 
 
 def _parts(name: str) -> Iterator[bytes]:
@@ -70,7 +152,7 @@ def _refuse(name: str, error: Exception) -> None:
     try:
         catalogue.get(name)
     except ValueError as unknown:
-        raise UsageError(f"{printable(str(unknown))}, and no such file here") from error
+        raise UsageError(f"{printable(str(unknown))}, and no such file here; --list lists the codes") from error
 
 
 def _read(stream: BinaryIO) -> Iterator[bytes]:
@@ -81,75 +163,70 @@ def _read(stream: BinaryIO) -> Iterator[bytes]:
         yield part if decoder is None else decoder.decode(part).encode("utf-8", "replace")
 
 
-def _explain(out: Writer, parts: Iterator[bytes]) -> None:
-    from sage_doctor.cli.named_models import models_of  # noqa: PLC0415 - explaining a code looks at no model
-    from sage_doctor.findings.recognition import recognise  # noqa: PLC0415 - compiles hundreds of patterns
+def _causes(found: list[Recognised]) -> tuple[list[Cause], list[Cause]]:
+    """Return the causes, newest first, and what else was recognised and counts less.
 
-    found = recognise(parts)
-    if not found:
-        raise DoctorError(
-            "no known error recognised in this text. `sage-doctor check` examines the files and the machine "
-            "themselves. If that finds nothing either, report it with the log from its first error on, the versions "
-            "of the programs in it, and the output of `sage-doctor check --format json`"
-        )
+    A line with several possible causes counts only where no line in the text is sure.
+    """
+    lines: dict[int, list[Recognised]] = {}
+    for one in found:
+        lines.setdefault(one.number, []).append(one)
+    newest = [
+        Cause(line=first, others=tuple(other.known for other in others))
+        for _, (first, *others) in sorted(lines.items(), reverse=True)
+    ]
+    sure = [c for c in newest if c.line.sure]
+    return (sure, [c for c in newest if not c.line.sure]) if sure else (newest, [])
+
+
+def _show(out: Writer, causes: list[Cause], others: list[Cause]) -> None:
+    from sage_doctor.cli.named_models import models_of  # noqa: PLC0415 - explaining a code looks at no model
+
     models = models_of(Path.cwd(), os.environ)
-    causes, others = _causes(found)
-    for cause, also in causes[:MOST_ENTRIES]:
+    if len(causes) > 1:
+        out.text(f"{len(causes)} known errors, the newest first:")
+    for cause in causes[:MOST_ENTRIES]:
         out.blank()
-        _entry(out, cause.known, cause, also, models)
+        _entry(out, cause.line.known, cause, models)
     if len(causes) > MOST_ENTRIES:
+        rest = [c.line.known.code for c in causes[MOST_ENTRIES:]]
         out.blank()
-        out.text(
-            f"and {len(causes) - MOST_ENTRIES} more: {join_limited([c.known.code for c, _ in causes[MOST_ENTRIES:]])}"
-        )
+        out.text(f"and {len(rest)} more: {join_limited(rest)}")
     if others:
         out.blank()
         out.text(
             "Also in the text, and perhaps only a consequence: "
-            + join_limited([f"{o.known.code} (line {o.number})" for o in others])
+            + join_limited([f"{c.line.known.code} (line {c.line.number})" for c in others])
         )
 
 
-def _causes(found: list[Recognised]) -> tuple[list[tuple[Recognised, list[str]]], list[Recognised]]:
-    """Return each line's likeliest cause with the codes that it may also mean, and what else was recognised.
-
-    A line with several possible causes counts only where no line in the text is sure.
-    """
-    lines: dict[int, tuple[Recognised, list[str]]] = {}
-    for one in found:
-        if one.number in lines:
-            lines[one.number][1].append(one.known.code)
-        else:
-            lines[one.number] = (one, [])
-    causes = [entry for entry in lines.values() if entry[0].sure]
-    unsure = [entry for entry in lines.values() if not entry[0].sure]
-    return (causes, [one for one, _ in unsure]) if causes else (unsure, [])
-
-
 def _entry(
-    out: Writer,
-    known: Declaration,
-    cause: Recognised | None = None,
-    also: list[str] | None = None,
-    models: Mapping[str, Path] | None = None,
+    out: Writer, known: Declaration, cause: Cause | None = None, models: Mapping[str, Path] | None = None
 ) -> None:
     out.text(f"{known.code} ({known.severity}): {known.title}")
     out.blank()
     if cause is not None:
-        out.text(printable(cause.line, limit=_MOST_SHOWN), head=f"line {cause.number}: ", indent=2, after=5)
+        line = cause.line
+        out.text(printable(line.line, limit=_MOST_SHOWN), head=f"line {line.number}: ", indent=2, after=5)
     out.text(known.cause, head="why: ", indent=2, after=5)
     out.text(known.remediation, head="fix: ", indent=2, after=5)
     if cause is not None:
-        _looked_at(out, cause, models or {})
-    if also:
-        out.text(join_limited(also), head="or: ", indent=2, after=5)
+        _looked_at(out, cause.line, models or {})
+    if cause is not None and cause.others:
+        others = [f"{d.code} ({d.title})" for d in cause.others]
+        out.text(
+            f"this line has {len(others) + 1} known causes, of which one applies; the others: {join_limited(others)}",
+            head="or: ",
+            indent=2,
+            after=4,
+        )
 
 
-def _looked_at(out: Writer, cause: Recognised, models: Mapping[str, Path]) -> None:
+def _looked_at(out: Writer, line: Recognised, models: Mapping[str, Path]) -> None:
     from sage_doctor.cli.named_models import looked_up  # noqa: PLC0415 - only where a log was read
 
     home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    said, command = looked_up(cause.line, cause.around, models, home=home)
+    said, command = looked_up(line.line, line.around, models, home=home)
     for sentence in said:
         out.text(sentence, head="here: ", indent=2, after=5)
     if command:

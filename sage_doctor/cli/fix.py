@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.errors import UsageError
 from sage_doctor.render import screen_of
 from sage_doctor.render.progress import live_progress
-from sage_doctor.report import LEVELS, Finding, Report
+from sage_doctor.report import LEVELS
 from sage_doctor.text import join_limited, printable, shell_quote, wrap
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from sage_doctor.repairs.repair_report import Attempt, RepairReport
     from sage_doctor.subjects.selection import Request
 
-_MOST_BY_HAND = 20
 _WIDEST = 100
 _RESULTS = {
     "planned": "planned",
@@ -40,13 +38,21 @@ _RESULTS = {
 }
 
 
+EXAMPLES = (
+    ("fix --dry-run", "what would be done, and what needs an option"),
+    ("fix MODEL", "repair one model, asking before each change"),
+    ("fix ADAPTER --base BASE", "name the base of an adapter, or replace it"),
+    ("fix --rewrite-paths", "make scripts work on every machine"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "targets",
         nargs="*",
         metavar="TARGET",
-        help="models or roles of the manifest, or directories; with --rewrite-paths also scripts",
+        help="models or roles of the manifest, directories, hf:org/name; with --rewrite-paths also scripts",
     )
     add_manifest(parser)
     parser.add_argument(
@@ -54,27 +60,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="show the plans, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument(
+    bases = parser.add_argument_group("bases of adapters")
+    bases.add_argument(
         "--write-config",
         action="store_true",
         help="set an adapter's base in adapter_config.json instead of the manifest (the old file is kept)",
     )
-    parser.add_argument(
+    bases.add_argument(
         "--base",
         action="append",
         default=[],
         metavar="[ADAPTER=]BASE",
-        help="the base of an adapter: a model of the manifest or a directory (repeatable)",
+        help="the base of an adapter, in place of one that is there: a model of the manifest, a directory, or "
+        "hf:org/name (repeatable)",
     )
-    parser.add_argument(
+    allowed = parser.add_argument_group("permissions")
+    allowed.add_argument(
         "--rewrite-paths",
         action="store_true",
         help="rewrite paths of other machines in scripts to work on every machine (shows the change first)",
     )
-    parser.add_argument(
+    allowed.add_argument(
         "--allow-dirty", action="store_true", help="rewrite paths although the work tree has uncommitted changes"
     )
-    parser.add_argument(
+    allowed.add_argument(
         "--allow-delete",
         action="store_true",
         help="merge although the old directory contains what cannot be carried over; the plan lists it",
@@ -85,7 +94,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Repair, show the result, and return the exit code of the report after."""
     outputs = outputs_of(options)
-    from sage_doctor.repairs.repair_session import SET_BASE, RepairCallbacks, RepairOptions, journal_of, run_repairs  # noqa: PLC0415 - --help needs no pytest
+    from sage_doctor.cli.fix_summary import summary  # noqa: PLC0415
+    from sage_doctor.repairs.asked_bases import SET_BASE  # noqa: PLC0415 - --help needs no pytest
+    from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, journal_of, run_repairs  # noqa: PLC0415
     from sage_doctor.subjects.directories import refuse_crowds  # noqa: PLC0415
     from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 
@@ -121,10 +132,10 @@ def run(options: argparse.Namespace) -> int:
         )
         result = run_repairs(request, callbacks, options=allowed, journal=journal)
     if options.base and not any(a.repair == SET_BASE for a in result.attempts):
-        sys.stderr.write("--base was not used: no adapter here needs a base\n")
+        sys.stderr.write("--base was not used: name the adapter it is for, --base ADAPTER=BASE\n")
     if options.rewrite_paths:
         _show_suggestions(request, result, files)
-    _show_summary(result)
+    _say(*summary(result, _width()))
     _discard_backups(backups, result, journal)
     write_outputs(result.after, outputs)
     return result.after.exit_code
@@ -155,7 +166,7 @@ def _show_suggestions(request: Request, result: RepairReport, files: frozenset[P
     for found in suggestions_of(select(request).host, only=sorted(files) or None):
         if found.patch:
             _say(f"rewrite-paths: {join_limited([os.path.relpath(p, found.top) for p in found.files], most=5)}")
-            _say(*suggested_lines(found.lines, how_to_take(found), _width(), after=False), "")
+            _say(*suggested_lines(found.lines, how_to_take(found, request.manifest), _width(), after=False), "")
 
 
 def _bases(values: Sequence[str]) -> dict[str, str]:
@@ -249,52 +260,3 @@ def _show_attempt(attempt: Attempt) -> None:
     for line in text.splitlines():
         _say(*wrap(printable(line, limit=1000), _width(), first="  ", after="    "))
     _say("")
-
-
-def _show_summary(result: RepairReport) -> None:
-    before, after = result.before, result.after
-    if not result.attempts:
-        _say(f"No automatic fix available: {_not_automatic(result)}." if result.remaining else "Nothing to fix.")
-        for finding in result.remaining[:_MOST_BY_HAND]:
-            text = f"{_name(finding, after)}: {finding.code}. {printable(finding.fix.summary, limit=600)}"
-            _say(*wrap(text, _width(), first="  ", after="    "))
-        _say("")
-    if result.dry_run:
-        _say(f"Nothing was changed. Found {_counted(result.remaining)} (level {after.level}).")
-        return
-    _say(f"before   {before.verdict}: {_counted([f for f in before.findings if f.severity != 'info'])}")
-    rows = [("fixed", f) for f in result.fixed]
-    rows += [("new" if result.is_new(f) else "still failing", f) for f in result.remaining]
-    for label, finding in rows:
-        text = f"{finding.code} ({_name(finding, before)})"
-        _say(*wrap(text, _width(), first=f"  {label:<14}", after=" " * 16))
-    _say(f"after    {after.verdict}: {_counted(result.remaining)}, level {after.level}, exit code {after.exit_code}")
-    if result.remaining:
-        _say("next     sage-doctor check")
-
-
-def _name(finding: Finding, report: Report) -> str:
-    """Return what people call the subject of a finding."""
-    return printable(report.titles.get(finding.subject, finding.subject), limit=200)
-
-
-def _not_automatic(result: RepairReport) -> str:
-    """Return what the remaining findings need instead of a repair: `2 need --rewrite-paths, 1 by hand`."""
-    needs = Counter(_option_needed(f) for f in result.remaining)
-    words = [f"{n} need{'s' if n == 1 else ''} {option}" for option, n in needs.items() if option]
-    return ", ".join([*words, *([f"{needs['']} by hand"] if needs[""] else [])])
-
-
-def _option_needed(finding: Finding) -> str:
-    if finding.fix.repair == "rewrite-paths":
-        return "--rewrite-paths"
-    from sage_doctor.repairs.registry import all_repairs  # noqa: PLC0415 - --help needs none of it
-
-    return "--base" if finding.code in all_repairs()["set-base"].codes else ""
-
-
-def _counted(findings: list[Finding] | tuple[Finding, ...]) -> str:
-    errors = sum(f.severity == "error" for f in findings)
-    warnings = len(findings) - errors
-    parts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
-    return " and ".join(parts) or "no problems"

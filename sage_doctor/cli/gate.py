@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.cli.help_page import Renamed
 from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
 from sage_doctor.cli.standard_streams import lost_output
 from sage_doctor.errors import DoctorError, UsageError
@@ -21,6 +22,13 @@ from sage_doctor.gate.request import GateRequest
 from sage_doctor.gate.supervision import decide_until_open
 from sage_doctor.report import LEVELS
 
+EXAMPLES = (
+    ("gate ROLE", "may a session of this role start now?"),
+    ("gate ROLE -- python run.py", "start it if so, in place of this process"),
+    ("gate ROLE --wait 10m -- ./session.sh", "wait until it may start"),
+    ("gate ROLE -q --on-change", "for cron: mail only what is news"),
+)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
@@ -28,22 +36,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("role", metavar="ROLE", help="a role of this machine")
     add_manifest(parser)
     parser.add_argument("-l", "--level", choices=LEVELS, default="generate", help="how deep (default: generate)")
-    parser.add_argument(
+    limits = parser.add_argument_group("time and recorded results")
+    limits.add_argument(
         "--timeout",
         type=duration,
         metavar="TIME",
         help="deadline of the whole decision (default: the manifest's, or 2m)",
     )
-    parser.add_argument("--stage-timeout", type=duration, metavar="TIME", help="deadline of one stage of a load")
-    parser.add_argument(
+    limits.add_argument("--stage-timeout", type=duration, metavar="TIME", help="deadline of one stage of a load")
+    limits.add_argument(
         "--max-age",
         type=duration,
         metavar="TIME",
         help="maximum age of a recorded result (default: the manifest's, or 24h)",
     )
-    parser.add_argument("--no-cache", action="store_true", help="ignore recorded results and check again")
-    parser.add_argument("--fresh", action="store_true", help=argparse.SUPPRESS)  # the old name, in 0.1 only
-    parser.add_argument(
+    limits.add_argument("--no-cache", action="store_true", help="ignore recorded results and check again")
+    limits.add_argument("--fresh", dest="no_cache", action=Renamed, new="--no-cache", nargs=0, default=False)
+    limits.add_argument(
         "--wait", type=duration, metavar="TIME", help="if not open, ask again until it is, for this long"
     )
     parser.add_argument(
@@ -52,13 +61,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-blocked", metavar="CMD", help="run this if the gate is not open; does not change the exit code"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing if the gate is open")
-    parser.add_argument(
+    output = parser.add_argument_group("output")
+    output.add_argument("-q", "--quiet", action="store_true", help="print nothing if the gate is open")
+    output.add_argument(
         "--on-change", action="store_true", help="print nothing if the verdict is the same as last time"
     )
-    parser.add_argument("-f", "--format", choices=("line", "json"), default="line", help="format on standard output")
-    add_outputs(parser)
-    add_history(parser)
+    output.add_argument("-f", "--format", choices=("line", "json"), default="line", help="format on standard output")
+    add_outputs(output)
+    add_history(limits)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,8 +76,6 @@ def run(options: argparse.Namespace) -> int:
     outputs = _outputs(options)
     program = _program(options)
     on_blocked = _on_blocked(options)
-    if options.fresh:
-        sys.stderr.write("sage-doctor: `--fresh` is now `--no-cache`; the old name will be removed in 0.2\n")
     output = GateOutput(quiet=options.quiet, aside=options.started is not None or options.format == "json")
     request = GateRequest(
         role=options.role,
@@ -77,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         timeout_s=options.timeout,
         stage_s=options.stage_timeout,
         max_age_s=options.max_age,
-        fresh=options.no_cache or options.fresh,
+        fresh=options.no_cache,
         fail_on=options.fail_on,
         on_change=options.on_change,
         history=options.history,

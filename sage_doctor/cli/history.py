@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sage_doctor.cli.help_page import Renamed
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.render.table import Row, write_table
@@ -25,12 +25,21 @@ _PATH_CHARS = 300
 _STYLE = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "unknown": "magenta"}
 
 
+EXAMPLES = (
+    ("history", "the last runs, and what was measured"),
+    ("history MODEL --limit 100", "of one model"),
+    ("history --accept MODEL", "it is slower on purpose: the newest run is the new normal"),
+    ("history calibrate", "budgets from what was measured"),
+)
+SEE = "See also `sage-doctor history accept --help` and `sage-doctor history calibrate --help`."
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.epilog = "See also `sage-doctor history accept --help` and `sage-doctor history calibrate --help`."
     parser.add_argument("name", nargs="?", metavar="MODEL|ROLE", help="show only its runs")
     add_manifest(parser)
-    parser.add_argument("-n", "--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")
+    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")
+    parser.add_argument("-n", dest="limit", action=Renamed, new="--limit", type=_count, default=20)
     parser.add_argument(
         "-f", "--format", dest="history_format", choices=("terminal", "json"), default="terminal", help="text or JSON"
     )
@@ -41,9 +50,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the history, or accept what is new. Raises `DoctorError` if it cannot be read or written."""
-    from sage_doctor.history.listing import Wanted, listing  # noqa: PLC0415 - --help needs no SQLite
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.history.listing import Wanted, listing  # noqa: PLC0415 - nor SQLite
 
-    host = host_of(options.manifest)
+    host = this_host(options.manifest)
     manifest = host.manifest
     if (
         options.name is not None
@@ -65,23 +75,9 @@ def run(options: argparse.Namespace) -> int:
         [_run(one) for one in found["runs"]], head=("started", "machine", "command", "level", "verdict", "problems")
     )
     if found["measurements"]:
-        sys.stdout.write("\nmeasurements of runs without errors:\n")
-        write_table(
-            [_measurement(one) for one in found["measurements"]],
-            head=("machine", "subject", "name", "median", "runs", "range"),
-        )
+        sys.stdout.write("\nmeasured in runs without errors:\n")
+        _write_measurements(found["measurements"])
     return 0
-
-
-def host_of(manifest: str | None) -> Host:
-    """Return this host with the manifest in use, if there is one. Raises `ManifestError`."""
-    from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415
-    from sage_doctor.subjects.host import Host  # noqa: PLC0415
-
-    cwd = Path(os.getcwd())
-    found = cwd / manifest if manifest is not None else find_manifest(cwd, os.environ)
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    return Host(cwd=cwd, home=home, environ=os.environ, manifest=load_for_host(found) if found is not None else None)
 
 
 def file_of(host: Host) -> Path:
@@ -123,17 +119,20 @@ def _run(one: dict[str, Any]) -> Row:
     return started, _machine(one), f"{one['verb']} {targets}", one["level"], (verdict, _STYLE.get(verdict, "")), named
 
 
-def _measurement(one: dict[str, Any]) -> Row:
-    least, most, newest = (_number(one[key], one["unit"]) for key in ("least", "most", "newest"))
-    budget = f", budget {_number(one['budget'], one['unit'])}" if "budget" in one else ""
-    return (
-        _machine(one),
-        printable(one["subject"], limit=_PATH_CHARS),
-        printable(one["name"], limit=40),
-        _number(one["median"], one["unit"]),
-        str(one["runs"]),
-        f"{least} to {most}, newest {newest}{budget}",
-    )
+def _write_measurements(measured: list[dict[str, Any]]) -> None:
+    """Write a table of them; columns that say nothing here are left out: one machine, no budget."""
+    head = ("machine", "model", "metric", "n", "median", "min", "max", "last", "budget")
+    rows = [_measurement(one) for one in measured]
+    several, budgets = len({row[0] for row in rows}) > 1, any(row[-1] for row in rows)
+    shown = slice(0 if several else 1, None if budgets else -1)
+    write_table([row[shown] for row in rows], head=head[shown])
+
+
+def _measurement(one: dict[str, Any]) -> tuple[str, ...]:
+    values = [_number(one[key], one["unit"]) for key in ("median", "least", "most", "newest")]
+    name, subject = printable(one["name"], limit=40), printable(one["subject"], limit=_PATH_CHARS)
+    budget = _number(one["budget"], one["unit"]) if "budget" in one else ""
+    return _machine(one), subject, name, str(one["runs"]), *values, budget
 
 
 def _machine(row: dict[str, Any]) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sage_doctor.manifest import Manifest, StateSpec
 
 
+EXAMPLES = (("history accept STATE", "the counter was reset on purpose"),)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("state", metavar="STATE", help="a state of the manifest, the NAME of [state.NAME]")

@@ -9,13 +9,18 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.history import host_of
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
 from sage_doctor.text import format_number, printable
 
 if TYPE_CHECKING:
     from sage_doctor.history.calibration import Proposal
+
+
+EXAMPLES = (
+    ("history calibrate", "budgets for all models"),
+    ("history calibrate MODEL >> sage-doctor.toml", "append that of one"),
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +31,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the proposals. Raises `DoctorError` without a manifest, for an unknown model or an unreadable history."""
-    from sage_doctor.history import series_of  # noqa: PLC0415 - --help needs no SQLite
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.history import series_of  # noqa: PLC0415 - nor SQLite
     from sage_doctor.history.calibration import LEAST_RUNS, propose  # noqa: PLC0415
     from sage_doctor.manifest.quoting import key  # noqa: PLC0415
 
-    host = host_of(options.manifest)
+    host = this_host(options.manifest)
     series = series_of(host)
     manifest = host.manifest
     if series is None or manifest is None:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from sage_doctor.init.questions import OpenQuestion
 
 
+EXAMPLES = (
+    ("init", "find what is below this directory, and ask"),
+    ("init --dry-run ~/models ~/project", "what would be written"),
+    ("init --yes", "do not ask; guesses become comments"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("targets", nargs="*", metavar="DIR", help="where to look (default: the working directory)")

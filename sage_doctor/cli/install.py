@@ -28,6 +28,14 @@ _DECLINED: Final = 1
 _KEPT: Final = 3
 
 
+EXAMPLES = (
+    ("install systemd --dry-run", "what would be written"),
+    ("install systemd --session-unit raising.service", "sessions start only if their role is healthy"),
+    ("install cron --every 6h", "check every six hours and after a reboot"),
+    ("install systemd --uninstall", "take it back"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("scheduler", choices=SCHEDULERS, metavar="SCHEDULER", help="cron, systemd or launchd")

@@ -19,17 +19,29 @@ if TYPE_CHECKING:
     from sage_doctor.subjects.selection import Selection
 
 
+EXAMPLES = (
+    ("list", "the models of the manifest"),
+    ("list ~/models", "what is below a directory"),
+    ("list -f json", "for a program"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "targets", nargs="*", metavar="TARGET", help="models, roles or directories (default: all models)"
     )
     add_manifest(parser)
-    parser.add_argument("-f", "--format", dest="list_format", choices=("terminal", "json"), default="terminal")
+    parser.add_argument("--names", action="store_true", help="print only the names of models and roles, one a line")
+    parser.add_argument(
+        "-f", "--format", dest="list_format", choices=("terminal", "json"), default="terminal", help="text or JSON"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the table. Raises `DoctorError` where there is nothing to list."""
+    if options.names:
+        return _print_names(options.manifest)
     from sage_doctor.render.table import write_table  # noqa: PLC0415 - --help needs no manifest
     from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
 
@@ -51,6 +63,16 @@ def run(options: argparse.Namespace) -> int:
         for row in rows
     ]
     write_table(table, head=("name", "kind", "size", "dtype", "needed by", "files"))
+    return 0
+
+
+def _print_names(manifest: str | None) -> int:
+    """Print what completion offers; nothing is read but the manifest."""
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415
+
+    found = this_host(manifest).manifest
+    for name in (*found.models, *found.services, *found.roles) if found is not None else ():
+        sys.stdout.write(f"{printable(name)}\n")
     return 0
 
 

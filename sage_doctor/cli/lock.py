@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.help_page import Renamed
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import live_progress
@@ -28,9 +29,22 @@ if TYPE_CHECKING:
 Entries = Mapping[str, "LockedModel"]
 
 
+EXAMPLES = (
+    ("lock", "record what this machine's roles need"),
+    ("lock --check", "what has changed since?"),
+    ("lock MODEL", "record one model again, after a change on purpose"),
+    ("lock --diff other/sage-doctor.lock", "compare with another machine's"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("targets", nargs="*", metavar="ROLE|MODEL", help="default: what this machine's roles need")
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="models (by name, directory or hf:org/name) or roles; default: what this machine's roles need",
+    )
     add_manifest(parser)
     parser.add_argument(
         "--check", action="store_true", help="compare with the lock and print differences; change nothing"
@@ -38,12 +52,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", metavar="OTHER", help="compare this lock with another one; reads no model")
     parser.add_argument("--prune", action="store_true", help="remove models that are not here or not in the manifest")
     parser.add_argument(
-        "-o",
-        "--output",
-        dest="lock_file",  # SAGE_DOCTOR_OUTPUT names files for reports
-        metavar="FILE",
-        help="the lock file (default: sage-doctor.lock beside the manifest)",
+        "--lock-file", metavar="FILE", help="the lock file (default: sage-doctor.lock beside the manifest)"
     )
+    parser.add_argument("-o", "--output", dest="lock_file", action=Renamed, new="--lock-file")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.options import duration_or_zero
+from sage_doctor.cli.options import add_manifest, duration_or_zero
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import live_progress
 from sage_doctor.text import format_bytes, printable, shell_quote
@@ -21,32 +21,42 @@ if TYPE_CHECKING:
     from sage_doctor.merge import MergeOutcome, Step
 
 
+EXAMPLES = (
+    ("merge ADAPTER --out DIR --dry-run", "the plan: what is read, written and needed"),
+    ("merge ADAPTER --out DIR", "onto the base that the manifest or the adapter names"),
+    ("merge ./adapter --base hf:org/name --out DIR", "onto a base of the Hugging Face cache"),
+)
+SEE = "A merged model of the manifest is made again, by its recipe, with `sage-doctor fix MODEL`."
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="the adapter's directory")
+    parser.add_argument("adapter", metavar="ADAPTER", help="the adapter: a model of the manifest or a directory")
+    add_manifest(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="directory of the merged model, replaced in one step"
     )
     parser.add_argument(
         "--base",
-        type=Path,
-        metavar="DIR",
-        help="the base's directory (default: from the adapter's configuration)",
+        metavar="BASE",
+        help="the base: a model of the manifest, a directory, or hf:org/name (default: the manifest's word for it, "
+        "else what the adapter's configuration leads to)",
     )
-    parser.add_argument(
+    result = parser.add_argument_group("the result")
+    result.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the result (default: that of the base)"
     )
-    parser.add_argument(
+    result.add_argument(
         "--dequantize",
         action="store_true",
         help="dequantize a quantized base; the plan shows what is lost",
     )
-    parser.add_argument(
+    result.add_argument(
         "--allow-delete",
         action="store_true",
         help="delete what is in the replaced directory and cannot be carried over; the plan lists it",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show the plan, change nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before replacing a directory")
     parser.add_argument(
         "--wait",
@@ -59,14 +69,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, show, ask before replacing a directory, and merge. Raises `MergeRefused` and `UsageError`."""
-    from sage_doctor.merge import apply, plan_merge  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.merge.target import require_deletable  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.cli.merge_inputs import plan_named  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.merge.elsewhere import apply_with  # noqa: PLC0415
+    from sage_doctor.merge.target import require_deletable  # noqa: PLC0415
+    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415
 
-    plan = plan_merge(
-        options.adapter, options.out, base=options.base, dtype=options.dtype, dequantize=options.dequantize
-    )
+    plan, python = plan_named(options)
     sys.stdout.write(f"{plan}\n")
+    if python is not None:
+        sys.stdout.write(f"{'runs in':9} {printable(str(python))}: this Python has no torch\n")
     if options.dry_run:
         return 0
     require_deletable(plan.present, allow_delete=options.allow_delete)
@@ -79,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
         def on_progress(step: Step) -> None:
             progress.update(step.activity, step.done, step.total)
 
-        outcome = apply(
+        outcome = apply_with(
+            python,
             plan,
             progress=on_progress,
             wait_s=options.wait,

@@ -8,7 +8,7 @@ import re
 from sage_doctor.manifest import durations
 
 
-def add_manifest(parser: argparse.ArgumentParser) -> None:
+def add_manifest(parser: argparse._ActionsContainer) -> None:
     """Declare the option that names the manifest."""
     parser.add_argument(
         "-m",
@@ -18,19 +18,19 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_outputs(parser: argparse.ArgumentParser) -> None:
+def add_outputs(parser: argparse._ActionsContainer) -> None:
     """Declare the option that names files for the report."""
     parser.add_argument(
         "-o", "--output", metavar="FORMAT:PATH", action="append", default=[], help="write the report to a file as well"
     )
 
 
-def add_open(parser: argparse.ArgumentParser) -> None:
+def add_open(parser: argparse._ActionsContainer) -> None:
     """Declare the option that shows the page."""
     parser.add_argument("--open", action="store_true", help="show the page of `-o html:FILE` in a browser")
 
 
-def add_history(parser: argparse.ArgumentParser) -> None:
+def add_history(parser: argparse._ActionsContainer) -> None:
     """Declare the option that leaves the history out."""
     parser.add_argument(
         "--no-history",

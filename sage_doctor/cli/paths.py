@@ -34,6 +34,13 @@ _SHOWN = {
 }
 
 
+EXAMPLES = (
+    ("paths", "those of runners and of [lint] paths"),
+    ("paths script.py", "those of one script"),
+    ("paths --patch | git apply", "apply what is suggested, after a look at it"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("files", nargs="*", metavar="FILE", help="files (default: the runners and [lint] paths)")

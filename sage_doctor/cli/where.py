@@ -7,31 +7,35 @@ import os
 import sys
 
 from sage_doctor.cli.options import add_manifest
-from sage_doctor.errors import ModelNotFound, UsageError
+from sage_doctor.errors import ModelNotFound
 from sage_doctor.text import printable, shell_quote
+
+EXAMPLES = (
+    ("where MODEL", "its directory, if it is all there"),
+    ("where hf:org/name", "its snapshot in the Hugging Face cache"),
+)
+SEE = "Exits with 1 if the model is not complete: `path=$(sage-doctor where MODEL) || exit` is safe in a script."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("model", metavar="MODEL", help="a model of the manifest")
+    parser.add_argument("model", metavar="MODEL", help="a model of the manifest, a directory, or hf:org/name")
     add_manifest(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the path as raw bytes. Raises `ModelNotFound` (exit 1) if the model is not all there."""
-    from sage_doctor.subjects.completeness import why_not_loadable  # noqa: PLC0415 - --help needs no manifest
-    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
+    from sage_doctor.subjects.completeness import why_not_loadable  # noqa: PLC0415
+    from sage_doctor.subjects.named import find_named  # noqa: PLC0415
 
     wanted = options.model
-    request = Request(targets=(wanted,), manifest=options.manifest, level="static", cwd=os.getcwd())
-    selection = select(request)
-    service = next((s for s in selection.services if s.name == wanted), None)
+    host = this_host(options.manifest, wanted)
+    service = host.manifest.services.get(wanted) if host.manifest is not None else None
     if service is not None:
-        sys.stdout.write(f"{service.spec.url}\n")
+        sys.stdout.write(f"{service.url}\n")
         return 0
-    found = next((m for m in selection.models if m.name == wanted and m.spec is not None), None)
-    if found is None:
-        raise UsageError(f"model {printable(wanted)} not found in a manifest; name one with --manifest")
+    found = find_named(wanted, host)
     missing = why_not_loadable(found)
     if missing:
         what = printable(missing, limit=600)

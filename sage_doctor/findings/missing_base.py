@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.facts.bases import names_a_repository
+from sage_doctor.findings.base_options import base_candidates, known_bases
 from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
 from sage_doctor.findings.fetching import copy_from_elsewhere
 from sage_doctor.findings.making import finding
-from sage_doctor.findings.repairability import base_choices
 from sage_doctor.findings.restore import download_command, with_repair
 from sage_doctor.readers.repo_id import repository_in
 from sage_doctor.report import Finding, Fix
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 def base_unset(model: Model) -> Finding:
     """Return the finding of an adapter that names no base."""
-    candidates = as_candidates(model.base_candidates(None)[:8])
+    candidates = as_candidates(base_candidates(model)[:8])
     return finding(
         "adapter-base-unset",
         "adapter_config.json names no base model (base_model_name_or_path)",
@@ -37,7 +39,7 @@ def base_missing(model: Model, sharing: Sequence[Model]) -> Finding:
     """Return the finding of a base that is not on this machine; `sharing` are all adapters that need it."""
     base = model.base
     text = base.text or ""
-    candidates = as_candidates(model.base_candidates(text)[:8])
+    candidates = as_candidates(base_candidates(model)[:8])
     tried = [str(p) for p in base.place.tried] if base.place is not None else []
     if base.place is not None and base.place.form == "repository":
         how = "is neither a directory here nor in the Hugging Face cache"
@@ -69,12 +71,13 @@ def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
     if model.base.hub is not None and model.base.place is not None and names_a_repository(model.base.place):
         return _from_hub(model, model.base.hub, candidates)
     elsewhere = repository_in(model.base.text or "")
-    if elsewhere is not None and not any(c["likely"] for c in candidates):
+    if elsewhere is not None and not any(c.get("likely", True) for c in candidates):
         return _from_another_cache(model, *elsewhere)
     by_path = {str(m.path): m.name for m in model.siblings.values() if m.spec is not None}
+    likely = [c for c in candidates if c.get("likely", True)]
     best = candidates[0]["path"] if candidates else None
-    where = where_it_may_be(candidates)
-    choices = base_choices(model)
+    choices = known_bases(model)
+    where = where_it_may_be(likely) if likely else _fitting(model, [Path(c["path"]) for c in candidates])
     sure = len(choices) == 1
     if model.spec is None:
         fix = Fix(
@@ -88,14 +91,34 @@ def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
         )
         return with_repair(fix, model, "set-base", "--write-config") if sure else fix
     known = by_path.get(best or "")
-    value = known or best or "NAME-OR-PATH"
+    shown = printable(known or best or "NAME-OR-PATH")
+    value = f'"{shown}"' if likely or not candidates else "…"
     fix = Fix(
         summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
-        f'base = "{printable(value)}".{where} Matching shapes do not prove that it is the right base.',
+        f"base = {value}.{where} Matching shapes do not prove that it is the right base.",
         commands=(f"sage-doctor check {shell_quote(known)}",) if known else copy_commands(candidates),
     )
     # Several are a question that the repair asks.
     return with_repair(fix, model, "set-base") if choices and model.spec.base is None else fix
+
+
+def _fitting(model: Model, fitting: Sequence[Path]) -> str:
+    """Return a sentence with the models here that the adapter fits; it starts with a space."""
+    if not fitting:
+        return where_it_may_be([])
+    by_path = {os.path.realpath(m.path): m.name for m in model.siblings.values() if m.spec is not None}
+    names = [by_path.get(os.path.realpath(p), str(p)) for p in fitting]
+    target = shell_quote(model.name if model.spec is not None else str(model.path))
+    option = "" if model.spec is not None else " --write-config"
+    if len(names) == 1:
+        return (
+            f" The only model here that this adapter fits is {printable(names[0])}; confirm, then "
+            f"`sage-doctor fix {target}{option} --base {shell_quote(names[0])}`."
+        )
+    return (
+        f" Models here that this adapter fits: {join_limited(names, most=5)}; confirm one, then "
+        f"`sage-doctor fix {target}{option} --base BASE`."
+    )
 
 
 def _from_hub(model: Model, hub: HubFacts, candidates: list[dict[str, Any]]) -> Fix:

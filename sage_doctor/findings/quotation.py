@@ -15,7 +15,9 @@ from typing import Literal
 _MOST_BEFORE = 2_000
 
 # How lines of documents, comments, replies and listings begin. A shell that is a login shell calls itself `-bash`.
-_MARKED = re.compile(rb"(#|//|/\*|\*\s|[->|]\s|\d{1,3}[.)]\s|\.\.\s|\+|<!--)")
+_MARKED = re.compile(
+    rb"(#|//|/\*|\*\s|[->|]\s|\d{1,3}[.)]\s|\.\.\s|\+|<!--|(?i:user|human|prompt|question|q|you)\s?[:>]\s)"
+)
 # `grep -n`: file, number and text without a blank between them, and any line of source code except the warning that
 # Python gives there. A file that is itself a log is what it says; file, line and column are a compiler's.
 _GREP = re.compile(
@@ -73,6 +75,11 @@ _CODE = re.compile(
 _MOST_QUOTED = 20_000
 _FENCE = re.compile(rb"^(```|~~~)([^\n]{0,80})$", re.MULTILINE)
 _STRING = re.compile(rb"[=(,\[]\s?[rfbRFB]{0,2}(\"\"\"|\x27\x27\x27)")
+# A turn of a chat that is not the model's or a tool's, as templates write it: what a person asked about an error.
+_TURN = re.compile(
+    rb"<\|(?:im_start|start_header_id)\|>(?:user|system)\b|<start_of_turn>user\b|<\|user\|>|\[INST\]", re.IGNORECASE
+)
+_TURN_END = re.compile(rb"<\|(?:im_end|eot_id|end|assistant|im_start)\|>|<end_of_turn>|\[/INST\]|</s>", re.IGNORECASE)
 _HUNK = re.compile(rb"^@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@", re.MULTILINE)
 
 
@@ -117,11 +124,14 @@ def fenced_ranges(plain: bytes, kind: TextKind) -> list[tuple[int, int]]:
 
 
 def quoted_ranges(plain: bytes) -> list[tuple[int, int]]:
-    """Return where a text quotes whole lines as a program does: in a string of many lines, in a diff."""
+    """Return where a text quotes whole lines as a program does: in a string of many lines, a diff, a person's turn."""
     found = []
     for match in _STRING.finditer(plain):
         end = plain.find(match[1], match.end(), match.end() + _MOST_QUOTED)
         found += [(match.start(), end)] if end >= 0 else []
+    for match in _TURN.finditer(plain):
+        ended = _TURN_END.search(plain, match.end(), match.end() + _MOST_QUOTED)
+        found += [(match.start(), ended.start())] if ended is not None else []
     for match in _HUNK.finditer(plain):
         rest = plain[match.end() : match.end() + _MOST_QUOTED].split(b"\n")
         lines = rest[: 1 + sum(1 if count is None else int(count) for count in match.groups())]

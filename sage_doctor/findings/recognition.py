@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 
@@ -22,6 +22,8 @@ BLOCK = 1 << 13
 _OVERLAP = 1 << 12  # longer than what any pattern spans
 _MOST_LINE = 2_000
 _BEFORE, _AFTER = 3_000, 500
+_LEAST_TYPED = 10
+_MOST_MATCHES = 1_000  # of one message in a window
 _MOST_QUOTED = 50  # occurrences that are quotations, before a window is taken for one
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]")
@@ -38,11 +40,12 @@ _MOST_WORD = re.compile(rb"\S{500}(?=\S)")
 
 @dataclass(frozen=True, kw_only=True)
 class Recognised:
-    """A known error in a text: what it is, and the first line that says so."""
+    """A known error in a text: what it is, and the newest line that says so."""
 
     known: Declaration
     sure: bool  # the line is characteristic of it; otherwise it has likelier causes as well
     number: int  # of the line, from one
+    first: int  # the number of the first line that says so
     line: str
     around: str  # the text before it, and some after it
     letters: int  # of the message that are always the same: how specific it is
@@ -50,7 +53,7 @@ class Recognised:
     @property
     def order(self) -> tuple[bool, int, int]:
         """Sort by this: what is sure, in order of the text; of one line, what says most of the message."""
-        return not self.sure, self.number, -self.letters
+        return not self.sure, self.first, -self.letters
 
 
 def search(text: str) -> tuple[Declaration, ...]:
@@ -71,9 +74,28 @@ def recognise(parts: Iterable[bytes]) -> list[Recognised]:
             break
         for one in _in_window(window, number, kind, found):
             old = found.get(one.known.code)
-            if old is None or one.order < old.order:
-                found[one.known.code] = one
+            found[one.known.code] = one if old is None else _newest(old, one)
     return sorted(found.values(), key=lambda r: r.order)
+
+
+def shortened(text: str) -> list[Recognised]:
+    """Return what the beginning of a message, or a part of it, may mean: somebody typed it, and not all of it."""
+    said = b" ".join(text.lower().encode("utf-8", "replace").split()).strip(b".:\"' ")
+    if len(said) < _LEAST_TYPED:
+        return []
+    known = dict.fromkeys(p.declaration for p in patterns() if said in p.phrase)
+    return [
+        Recognised(known=one, sure=False, number=1, first=1, line=text.strip(), around=text, letters=len(said))
+        for one in known
+    ]
+
+
+def _newest(old: Recognised, one: Recognised) -> Recognised:
+    """Return the later of two lines that say the same: what is sure counts before what is not."""
+    if old.sure != one.sure:
+        return old if old.sure else one
+    later = one if (one.number, one.letters) >= (old.number, old.letters) else old
+    return replace(later, first=min(old.first, one.first))
 
 
 def _windows(parts: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -112,24 +134,34 @@ def _in_window(window: bytes, number: int, kind: TextKind, found: dict[str, Reco
     if not wanted:
         return
     quoted, fenced = quoted_ranges(plain), fenced_ranges(plain, kind)
+
+    def said(pattern: MessagePattern, match: re.Match[bytes]) -> tuple[int, int] | None:
+        """Return where a message is and where its line begins, None for a quotation."""
+        at = match.start("said") if pattern.has_said else match.start()
+        start = max(plain.rfind(b"\n", 0, at), plain.rfind(INNER_END, 0, at)) + 1
+        if _within(quoted, at) or is_quoted(plain[start:at]):
+            return None
+        if (kind == "document" or _within(fenced, at)) and not is_copied(plain, start, at):
+            return None
+        return at, start
+
     for pattern in wanted:
-        for match in islice(_matches(pattern.compiled, lowered), _MOST_QUOTED):
-            at = match.start("said") if pattern.has_said else match.start()
-            start = max(plain.rfind(b"\n", 0, at), plain.rfind(INNER_END, 0, at)) + 1
-            if _within(quoted, at) or is_quoted(plain[start:at]):
-                continue
-            if (kind == "document" or _within(fenced, at)) and not is_copied(plain, start, at):
-                continue
-            place, line = _line_of(window, plain, start)
-            yield Recognised(
-                known=pattern.declaration,
-                sure=pattern.sure,
-                number=number + place,
-                line=line,
-                around=plain[max(0, at - _BEFORE) : at + _AFTER].decode("utf-8", "replace"),
-                letters=pattern.letters,
-            )
-            break
+        matches = list(islice(_matches(pattern.compiled, lowered), _MOST_MATCHES))
+        first = next(filter(None, (said(pattern, m) for m in matches[:_MOST_QUOTED])), None)
+        last = next(filter(None, (said(pattern, m) for m in matches[: -_MOST_QUOTED - 1 : -1])), first)
+        if last is None:
+            continue
+        at, start = last
+        place, line = _line_of(window, plain, start)
+        yield Recognised(
+            known=pattern.declaration,
+            sure=pattern.sure,
+            number=number + place,
+            first=number + (place if first in (None, last) else _line_of(window, plain, first[1])[0]),
+            line=line,
+            around=plain[max(0, at - _BEFORE) : at + _AFTER].decode("utf-8", "replace"),
+            letters=pattern.letters,
+        )
 
 
 def _matches(compiled: re.Pattern[bytes], text: bytes) -> Iterator[re.Match[bytes]]:
@@ -141,9 +173,9 @@ def _matches(compiled: re.Pattern[bytes], text: bytes) -> Iterator[re.Match[byte
 
 
 def _settled(pattern: MessagePattern, found: dict[str, Recognised]) -> bool:
-    """Whether a further match could say nothing new: the code was seen in an earlier window."""
+    """Whether a further match could say nothing: a line was sure, and this one would not be."""
     old = found.get(pattern.declaration.code)
-    return old is not None and (old.sure or not pattern.sure)
+    return old is not None and old.sure and not pattern.sure
 
 
 def _within(ranges: list[tuple[int, int]], at: int) -> bool:

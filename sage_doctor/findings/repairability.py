@@ -9,10 +9,8 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.facts.bases import SAME_TAIL, WRITTEN_DOWN
 from sage_doctor.facts.weights import expected_shards, read_weights, whole_set
 from sage_doctor.facts.wholeness import directory_defects, summary, weight_defects
 from sage_doctor.readers.safetensors_header import Header, read_header
@@ -26,24 +24,6 @@ if TYPE_CHECKING:
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-
-def base_choices(model: Model) -> list[Path]:
-    """Return the directories known to be this adapter's base by their origin: one is an answer, more are a question.
-
-    What a person wrote down counts first (a merge recipe), then the directory that the adapter's own words lead to,
-    then one with the same trailing path of two parts or more. A similar name is no origin, and neither are shapes.
-    """
-    base = model.base
-    place = base.place
-    found = [] if base.model is not None else model.base_candidates(base.text)
-    written = [c.path for c in found if c.rank == WRITTEN_DOWN]
-    if not written and place is not None and place.found is None and place.beside is not None:
-        written = [place.beside]
-    if not written and base.text is not None:
-        tail = Path(base.text.lstrip("./")).parts[-2:]
-        written = [c.path for c in found if c.rank == SAME_TAIL and len(tail) == 2 and c.path.parts[-2:] == tail]
-    return list({os.path.realpath(p): p for p in written}.values())
 
 
 def shard_headers(model: Model) -> dict[str, Header]:

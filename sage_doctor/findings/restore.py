@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def with_repair(fix: Fix, model: Model, repair: str, *words: str) -> Fix:
     """Return the fix with the repair that does it, and the command that calls for it in front of all others."""
-    subject = model.name if model.spec is not None else str(model.path)
+    subject = model.name if model.spec is not None or model.reference.hub is not None else str(model.path)
     command = " ".join(["sage-doctor fix", shell_quote(subject), *words])
     return dataclasses.replace(fix, repair=repair, commands=(command, *fix.commands))
 

@@ -8,14 +8,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
-from sage_doctor.gate.decision import Decision, sentence
+from sage_doctor.gate.decision import Decision
 from sage_doctor.manifest.durations import format_duration
 from sage_doctor.text import BYTES, format_activity, printable
 
 _LEVELS: Final = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # sd-daemon(3)
 _BY_STATE: Final = {"open": "info", "blocked": "error", "unknown": "error"}
-# A decision that is made sooner says everything at once; a longer one says what it finds as it finds it.
-_PATIENCE_S: Final = 3.0
 
 
 class GateOutput:
@@ -28,19 +26,12 @@ class GateOutput:
     def __init__(self, *, quiet: bool, aside: bool) -> None:
         self._quiet = quiet
         self._aside = aside
-        self._began = time.monotonic()
-        self._held: list[Mapping[str, Any]] = []
+        self._found = ""
         self._drawn = 0
-        self._activity, self._text, self._since = "", "", self._began
+        self._activity, self._text, self._since = "", "", 0.0
 
     def stage(self, activity: str, done: int = 0, total: int = 0, unit: str = BYTES) -> None:
-        """Show what is done now, on a terminal only."""
-        if time.monotonic() - self._began > _PATIENCE_S:
-            if self._held:
-                self._draw("")
-            for finding in self._held:
-                self._line(sys.stderr, "error", f"found: {sentence(finding)}")
-            self._held.clear()
+        """Show what is done now, on a terminal only; with the last error, which the verdict will tell in full."""
         if activity != self._activity:
             self._activity, self._since = activity, time.monotonic()
         self._text = format_activity(activity, done, total, unit)
@@ -51,11 +42,11 @@ class GateOutput:
         if self._quiet or not self._text:
             return
         lasted = int(time.monotonic() - self._since)
-        self._draw(printable(self._text, limit=66) + (f" · {format_duration(lasted)}" if lasted else ""))
+        self._draw(printable(self._text + self._found, limit=76) + (f" · {format_duration(lasted)}" if lasted else ""))
 
     def found(self, finding: Mapping[str, Any]) -> None:
-        """Take an error that was found, to print it if the decision takes long."""
-        self._held.append(finding)
+        """Take an error that was found, to show it beside the stages that follow."""
+        self._found = f" (found: {finding['subject']}: {finding['code']})"
 
     def waiting(self, decision: Decision, pause_s: float) -> None:
         """Print why there is another attempt, and when."""
@@ -66,6 +57,10 @@ class GateOutput:
         """Print the decision, and below it what helps."""
         self._draw("")
         level = _BY_STATE[decision.state]
+        if decision.usage:  # no verdict: nothing was examined
+            for line in (decision.reason, *decision.details):
+                self._line(sys.stderr, level, f"sage-doctor: {line}")
+            return
         if decision.news and not (self._quiet and decision.state == "open"):
             self._line(sys.stderr if self._aside else sys.stdout, level, decision.line())
             for line in decision.details:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import could_be_base
-from sage_doctor.findings.repairability import base_choices
+from sage_doctor.findings.base_options import known_bases
 from sage_doctor.init.models import recorded_ingredients
 from sage_doctor.init.names import identifying_tail
 from sage_doctor.subjects.model import Model
@@ -46,7 +46,7 @@ def base_of(model: Model, models: Mapping[str, Model], loaded_onto: tuple[str, s
             return BaseLink(name=name, why=f"named in its {model.base.source}", sure=True)
     if loaded_onto is not None:
         return BaseLink(name=loaded_onto[0], why=f"{loaded_onto[1]} loads it onto that", sure=True)
-    choices = base_choices(model)
+    choices = known_bases(model)
     if len(choices) == 1 and os.path.realpath(choices[0]) in real:
         return BaseLink(name=real[os.path.realpath(choices[0])], why="what its adapter_config.json leads to", sure=True)
     loras = lora_tensors(model.tensors.values())

@@ -13,7 +13,9 @@ from sage_doctor.lock.parse import read_lock
 from sage_doctor.manifest import Manifest, find_manifest, load_for_host
 from sage_doctor.manifest.names import nearest
 from sage_doctor.subjects.declared import models_of
+from sage_doctor.subjects.directories import path_like
 from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.named import find_named
 from sage_doctor.text import join_limited, shell_quote
 
 
@@ -49,7 +51,7 @@ def read_scope(
     lock = cwd / output if output is not None else manifest.directory / LOCK_NAME
     models = models_of(manifest)
     locked = read_lock(lock)
-    asked = _asked(targets, manifest, locked or {})
+    asked = _asked(targets, manifest, locked or {}, models)
     if targets:
         wanted = asked & models.keys()
     else:
@@ -66,7 +68,21 @@ def read_scope(
     )
 
 
-def _asked(targets: Sequence[str], manifest: Manifest, locked: Mapping[str, LockedModel]) -> set[str]:
+def _at_place(target: str, models: Mapping[str, Model]) -> str:
+    """Return the name of the manifest's model in a directory or repository. Raises `UsageError` where it has none."""
+    model = find_named(target, next(iter(models.values())).host, models)
+    if model.name not in models:
+        add = shell_quote(str(model.path)) if model.found else "DIR"
+        raise UsageError(
+            f"{shell_quote(target)} is no model of the manifest, and a lock records those; "
+            f"`sage-doctor init {add}` adds it"
+        )
+    return model.name
+
+
+def _asked(
+    targets: Sequence[str], manifest: Manifest, locked: Mapping[str, LockedModel], models: Mapping[str, Model]
+) -> set[str]:
     found: set[str] = set()
     for target in targets:
         if target in manifest.roles:
@@ -75,6 +91,8 @@ def _asked(targets: Sequence[str], manifest: Manifest, locked: Mapping[str, Lock
             found.add(target)
         elif target in manifest.services:
             raise UsageError(f"{shell_quote(target)} is a service: it has no files here to lock")
+        elif path_like(target) and models:
+            found.add(_at_place(target, models))
         else:
             names = [*manifest.models, *manifest.unavailable_here, *manifest.roles]
             near = nearest(target, names)

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sage_doctor.facts.adapter_coverage import HEADED, absent_outer, absent_saved, lacks_head, uncovered_modules
+from sage_doctor.facts.adapters import lora_tensors
+from sage_doctor.facts.base_fit import excluded
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
@@ -80,6 +82,7 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
+        _require_sizes(base, modules)
         names = _by_library(base, plain, rules, custom=custom)
     kind = read_config_facts(base.config).model_type or ""
     running: dict[str, str] = {}
@@ -108,6 +111,17 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
         untied=tie is not None and tie.touched and len(plans) > len(base.tensors),
         vocabulary=_vocabulary(base, plans),
     )
+
+
+def _require_sizes(base: BaseModel, modules: Mapping[str, ModuleParts]) -> None:
+    """Raise `MergeRefused` where sizes exclude the base: that is known long before the library is imported."""
+    loras = lora_tensors([p.tensor for m in modules.values() for p in m.parts.values()])
+    why = excluded(base.config, {n: p.tensor for n, p in base.tensors.items()}, loras)
+    if why:
+        raise unmatched(
+            f"{printable(str(base.path))} cannot be the base of this adapter: {why}",
+            "Take the base that this adapter was trained on (--base).",
+        )
 
 
 def _uncovered(

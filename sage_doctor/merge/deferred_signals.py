@@ -18,8 +18,8 @@ _HELD = (signal.SIGINT, signal.SIGTERM)
 class DeferredSignals:
     """A block in which signals are handled only when `raise_pending` is called, or when the block is left.
 
-    Signals without a Python handler stay as they are; so does everything outside the main thread,
-    where Python never raises an interrupt.
+    A handler that has a method `announce` is told at once that its signal came. Signals without a Python handler stay
+    as they are; so does everything outside the main thread, where Python never raises an interrupt.
     """
 
     def __init__(self) -> None:
@@ -49,6 +49,9 @@ class DeferredSignals:
 
     def _defer(self, number: int, _: FrameType | None) -> None:
         self._pending.append(number)
+        announce = getattr(self._handlers.get(number), "announce", None)
+        if announce is not None:
+            announce()
 
     def _restore(self) -> None:
         try:

@@ -40,9 +40,12 @@ def estimate(plans: list[TensorPlan], others: int) -> ResourceEstimate:
     return ResourceEstimate(disk_bytes=nbytes + _DISK_SLACK, memory_bytes=memory, seconds=seconds)
 
 
-def require_resources(needs: ResourceEstimate, target: Path) -> None:
-    """Raise `MergeRefused` if torch, disk space or memory is missing, or the directory cannot be written to."""
-    if importlib.util.find_spec("torch") is None:
+def require_resources(needs: ResourceEstimate, target: Path, *, torch: bool = True) -> None:
+    """Raise `MergeRefused` if disk space or memory is missing, or the directory cannot be written to.
+
+    `torch` asks for that as well: in this interpreter.
+    """
+    if torch and importlib.util.find_spec("torch") is None:
         raise refused(
             f"merging needs torch, which is not installed in sage-doctor's Python ({printable(sys.executable)})",
             "Install sage-doctor in the sessions' environment and merge from there, or torch (the build for this "

@@ -31,6 +31,7 @@ from sage_doctor.system.path_info import PathInfo, inspect_path
 from sage_doctor.text import format_bytes, join_limited, printable
 
 DTYPES = ("float32", "bfloat16", "float16")
+_ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +153,13 @@ def plan_merge(
     dtype: str | None = None,
     dequantize: bool = False,
     search: BaseSearch | None = None,
+    python: Path | None = None,
 ) -> MergePlan:
     """Return the plan of merging `adapter` into its base as the model directory `target`. Changes nothing.
 
     `base` names the base; without it, it is found by provenance. `dtype` converts the floating tensors; None keeps
-    the base's own. `dequantize` allows a quantised base to become plain. Raises `MergeRefused` if the merge would
+    the base's own. `dequantize` allows a quantised base to become plain. `python` is the interpreter that the plan will
+    be carried out in (`elsewhere.apply_with`), None for this one. Raises `MergeRefused` if the merge would
     not be faithful or cannot be done here.
     """
     adapter = Path(adapter).absolute()
@@ -166,6 +169,11 @@ def plan_merge(
     if inspect_path(adapter).kind != "directory":
         raise refused(f"{printable(str(adapter))} is not a directory", "Name the adapter's directory.")
     tree = read_tree(adapter)
+    if "adapter_config.json" not in tree.names and {"config.json", *_ADAPTER_WEIGHTS} & tree.names == {"config.json"}:
+        raise refused(
+            f"{printable(str(adapter))} is a full model, not an adapter: there is nothing to merge",
+            "Name the adapter's directory, and this as its base with --base.",
+        )
     config = read_adapter_config(tree)
     rules = read_rules(config)
     weights, modules = adapter_parts.read_parts(tree)
@@ -216,7 +224,7 @@ def plan_merge(
         unfit_tokenizer=unfit,
         merged_before=before,
     )
-    require_resources(plan.needs, target)
+    require_resources(plan.needs, target, torch=python is None)
     return plan
 
 

@@ -14,17 +14,25 @@ from sage_doctor.repairs.backup import unused_name
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.child import Child
-from sage_doctor.system.file_steps import Applied, all_of, write_file
+from sage_doctor.system.file_steps import Applied, all_of, rename, write_file
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import format_duration, printable, shell_quote
 
 # Other frameworks' weights, which a session never opens.
 IGNORED = ("*.h5", "*.msgpack", "*.onnx", "onnx/*", "*.ot", "*.gguf", "original/*", "openvino/*", "coreml/*")
 DEADLINE_S = 24 * 3600.0  # huggingface_hub has deadlines of its own for a connection that hangs
-SCRIPT = (
-    "import json,sys; from huggingface_hub import snapshot_download as d; a=json.loads(sys.argv[1]); "
-    "print(d(a['repo'],revision=a['revision'],cache_dir=a['cache'],ignore_patterns=a['ignored']))"
-)
+# The hub is asked first: where it cannot be reached, `snapshot_download` returns what is cached, and says nothing.
+SCRIPT = """import json, sys
+asked = json.loads(sys.argv[1])
+try:
+    from huggingface_hub import HfApi, snapshot_download
+    HfApi().repo_info(asked["repo"], revision=asked["revision"], timeout=30)
+    snapshot_download(
+        asked["repo"], revision=asked["revision"], cache_dir=asked["cache"], ignore_patterns=asked["ignored"]
+    )
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: " + " ".join(str(error).split()))
+"""
 
 
 def fetch(model: Model, hub: HubFacts, on_progress: OnProgress) -> Applied:
@@ -51,9 +59,14 @@ def download(python: str, request: dict[str, object], folder: Path, kept: Path, 
     """Download, and write the script `kept` that removes what was fetched. Raises `DoctorError` if it fails."""
     before, refs = _listing(folder), _refs(folder)
     _download(python, request, on_progress)
-    added = sorted(_listing(folder) - before, key=lambda p: (-len(p.parts), p))
+    after = _listing(folder)
+    halves = _completed(before - after, after - before)
+    added = sorted(after - before - halves.keys(), key=lambda p: (-len(p.parts), p))
 
     def rollback() -> None:
+        for whole, half in halves.items():
+            with contextlib.suppress(DoctorError):
+                rename(whole, half)
         for path in added:
             with contextlib.suppress(OSError):
                 if path.is_dir() and not path.is_symlink():
@@ -65,14 +78,24 @@ def download(python: str, request: dict[str, object], folder: Path, kept: Path, 
                 write_file(path, raw)
 
     def write_undo() -> Applied:
-        return write_file(kept, _undo_script(str(request["repo"]), added, refs).encode())
+        return write_file(kept, _undo_script(str(request["repo"]), added, halves, refs).encode())
 
     return all_of([lambda: Applied(rollback=rollback), write_undo])
 
 
-def _undo_script(repo: str, added: list[Path], refs: dict[Path, bytes]) -> str:
+def _completed(gone: set[Path], added: set[Path]) -> dict[Path, Path]:
+    """Return the part files that were there before, by the file that a download made of each.
+
+    A part that holds the whole file is resumed like any other: with the old name nothing of it is lost.
+    """
+    parts = (p for p in sorted(gone) if p.name.endswith(".incomplete"))
+    return {whole: p for p in parts if (whole := p.with_name(p.name.partition(".")[0])) in added}
+
+
+def _undo_script(repo: str, added: list[Path], halves: dict[Path, Path], refs: dict[Path, bytes]) -> str:
     """Return a script that removes what a download added, and gives the refs that it moved their old commit."""
     lines = ["#!/bin/sh", f"# Takes the download of {printable(repo)} back: removes what it added, and nothing else."]
+    lines += [f"mv -f {shell_quote(whole)} {shell_quote(half)}" for whole, half in halves.items()]
     for path in added:
         directory = path.is_dir() and not path.is_symlink()
         lines.append(f"{'rmdir' if directory else 'rm -f'} {shell_quote(path)}")

@@ -176,6 +176,7 @@ FilePlanner = Callable[[FileRepairContext], Plan]
 class Repair:
     """What the decorator records. `after` names the repairs that run first if both are needed.
 
+    `disproved_by` are codes that would show the change to be wrong: one that appears after it on the same subject.
     `plan_files` is set for a file repair, which gets all its findings in one repository at once.
     """
 
@@ -185,16 +186,26 @@ class Repair:
     after: tuple[str, ...]
     plan: Planner
     plan_files: FilePlanner | None = None
+    disproved_by: frozenset[str] = frozenset()
 
 
-def repair(*, name: str, codes: Iterable[str], after: Iterable[str] = ()) -> Callable[[Planner], Planner]:
+def repair(
+    *, name: str, codes: Iterable[str], after: Iterable[str] = (), disproved_by: Iterable[str] = ()
+) -> Callable[[Planner], Planner]:
     """Make a function a repair. Raises `TypeError` if it has no docstring: that is the repair's title."""
 
     def decorate(function: Planner) -> Planner:
         title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
         if not title:
             raise TypeError(f"repair {name} has no docstring; its first line is the repair's title")
-        made = Repair(name=name, title=title, codes=frozenset(codes), after=tuple(after), plan=function)
+        made = Repair(
+            name=name,
+            title=title,
+            codes=frozenset(codes),
+            after=tuple(after),
+            plan=function,
+            disproved_by=frozenset(disproved_by),
+        )
         setattr(function, ATTRIBUTE, made)
         return function
 

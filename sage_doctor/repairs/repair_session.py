@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.errors import DoctorError
+from sage_doctor.findings.base_options import known_bases
 from sage_doctor.findings.many import about, each_file
-from sage_doctor.findings.repairability import base_choices
+from sage_doctor.repairs.asked_bases import SET_BASE, asked_bases, refuse_unknown_adapters
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
 from sage_doctor.repairs.repair import (
@@ -34,14 +35,13 @@ from sage_doctor.suite.examine import examine
 from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.state_directory import state_directory
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import printable, shell_quote
 
 Consent = Callable[[Plan], bool]
 
 # Few repairs fix what only a load shows: models are loaded only at the end, unless a level was asked for.
 DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
-SET_BASE = "set-base"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,30 +112,24 @@ class _RepairSession:
         self.attempts: list[Attempt] = []
 
     def run(self) -> RepairReport:
-        self._check_base_options()
+        models = select(self.request).models if self.options.bases else ()
+        refuse_unknown_adapters(models, self.options.bases)
         before = state = self._examine(self.request.level or "static")
         self.without_base = {f.subject for f in before.findings if f.code in self.repairs[SET_BASE].codes}
         tried: set[tuple[str, str, str]] = set()
-        while (found := self._next(state, tried)) is not None:
+        asked = asked_bases(models, self.options.bases, before, self.without_base)
+        while (found := next(asked, None) or self._next(state, tried)) is not None:
             group = self._named(group_by_repository(found, state.findings, self._repair(found)))
             tried |= {_key(f) for f in group}
             attempt, state = self._attempt(found, state, group)
             self.attempts.append(attempt)
             self.callbacks.on_outcome(attempt)
-        changed = any(a.status == "repaired" for a in self.attempts)
-        deeper = self.level != self.request.level
+        # Scripts are no models: after a change of theirs alone, none is loaded.
+        changed = any(a.status == "repaired" and self.repairs[a.repair].plan_files is None for a in self.attempts)
+        deeper = self.level != self.request.level and not (self.options.rewrite_paths and not changed)
         if changed or (deeper and not self.options.dry_run and before.exit_code != EXIT_UNHEALTHY):
             state = self._examine(self.level)
         return RepairReport(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.options.dry_run)
-
-    def _check_base_options(self) -> None:
-        """Raise `UsageError` if a base is given for an unknown adapter."""
-        known = {m.name for m in select(self.request).models if m.kind == "adapter"} if self.options.bases else set()
-        for name in sorted(set(self.options.bases) - known - {""}):
-            raise UsageError(
-                f"--base {printable(name)}=…: adapter not found among the targets "
-                f"(adapters: {join_limited(sorted(known)) or 'none'})"
-            )
 
     def _examine(self, level: Level) -> Report:
         request = dataclasses.replace(self.request, level=level)
@@ -174,6 +168,8 @@ class _RepairSession:
         made = self.repairs.get(finding.fix.repair or "")
         if made is not None and made.plan_files is not None and not self._may_rewrite(finding):
             return None
+        if made is not None and made.plan_files is None and self.options.files and not self.request.targets:
+            return None  # only scripts were named
         return made if made is not None and finding.code in made.codes else None
 
     def _may_rewrite(self, finding: Finding) -> bool:
@@ -181,7 +177,9 @@ class _RepairSession:
         return self.options.rewrite_paths and (not named or any(Path(f) in named for _, f, _ in each_file(finding)))
 
     def _named(self, group: tuple[Finding, ...]) -> tuple[Finding, ...]:
-        """Return the findings without those about files that were not named."""
+        """Return the findings without those about files that were not named; what is about a model stays."""
+        if (made := self._repair(group[0])) is not None and made.plan_files is None:
+            return group
         return tuple(about(f, self.options.files) for f in group if not self.options.files or self._may_rewrite(f))
 
     def _attempt(self, finding: Finding, state: Report, group: tuple[Finding, ...]) -> tuple[Attempt, Report]:
@@ -229,7 +227,10 @@ class _RepairSession:
         try:
             after = self._examine(level)
             files = self.repairs[attempt.repair].plan_files is not None
-            failure = files_failure(group, state, after) if files else verification_failure(finding, state, after)
+            disproof = self.repairs[attempt.repair].disproved_by
+            failure = (
+                files_failure(group, state, after) if files else verification_failure(finding, state, after, disproof)
+            )
         except BaseException:
             applied.rollback()
             self.journal.append("interrupted", key)
@@ -265,7 +266,7 @@ class _RepairSession:
     def _base_for(self, finding: Finding, model: Model) -> str | None:
         """Return the adapter's base as the user names it: by `--base`, or now if there are several candidates."""
         base = self._base_option(finding)
-        if base is None and not self.options.dry_run and len(choices := base_choices(model)) > 1:
+        if base is None and not self.options.dry_run and len(choices := known_bases(model)) > 1:
             chosen = self.callbacks.choose(model.name, choices)
             return None if chosen is None else str(chosen)
         if base is not None and finding.subject not in self.options.bases and len(self.without_base) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from sage_doctor.findings.many import each_file
@@ -72,12 +72,16 @@ def files_outcome(group: Iterable[Finding], after: Report) -> str:
     return "; ".join(t for t in (done, some) if t)
 
 
-def verification_failure(finding: Finding, before: Report, after: Report) -> str:
+def verification_failure(finding: Finding, before: Report, after: Report, disproved_by: Collection[str] = ()) -> str:
     """Return why a repair failed verification, or an empty text if it passed.
 
-    The check that reported the finding must complete without it, and no check of the same subject that passed before
-    may fail now.
+    The check that reported the finding must complete without it, no check of the same subject that passed before may
+    fail now, and none of the codes in `disproved_by` may be new there.
     """
+    known = {(f.code, f.subject) for f in before.findings}
+    for found in after.findings:
+        if found.code in disproved_by and found.subject == finding.subject and (found.code, found.subject) not in known:
+            return f"{found.code} was not found before: {found.message}"
     for found in after.findings:
         if (found.code, found.subject) == (finding.code, finding.subject):
             return f"{found.code} is still found: {found.message}"

@@ -20,6 +20,8 @@ def own_defects(model: Model) -> tuple[Defect, ...]:
 def why_not_whole(model: Model) -> str:
     """Return what keeps the model's own directory from being whole, empty where nothing does."""
     if not model.found:
+        if model.hub is not None:
+            return f"{model.hub.repo_id} is not in the Hugging Face cache"
         apart = why_not_written(model.path)
         return f"nothing is at {model.reference.text}" + (f": {apart}" if apart else "")
     return summary(own_defects(model))

@@ -11,9 +11,10 @@ from pathlib import Path
 from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.facts.library_source import takes_own_weights
 from sage_doctor.manifest import ModelPath, find_manifest
+from sage_doctor.manifest.locations import InvalidLocation, model_path
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.other_programs import is_for_another_program, program_of
-from sage_doctor.readers.repo_id import is_snapshot
+from sage_doctor.readers.repo_id import is_repo_id, is_snapshot
 from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.tree import (
     TOKENIZER_FILES,
@@ -42,6 +43,7 @@ _OF_PICTURES = re.compile(
 _MOST_HEADERS = 20
 MOST_TO_REPAIR = 200
 MOST_TO_EXAMINE = 500
+HUB = "hf:"
 
 
 def refuse_crowds(targets: Sequence[str], *, manifest: object, cwd: Path, environ: Mapping[str, str]) -> None:
@@ -60,8 +62,8 @@ def refuse_crowds(targets: Sequence[str], *, manifest: object, cwd: Path, enviro
 
 
 def path_like(target: str) -> bool:
-    """Return whether a target can only be a path, not a name."""
-    return "/" in target or target in (".", "..") or target.startswith("~")
+    """Return whether a target can only be a path or an `hf:` reference, not a name."""
+    return "/" in target or target in (".", "..") or target.startswith(("~", HUB))
 
 
 def target_path(target: str, host_home: Path, cwd: Path) -> Path:
@@ -78,25 +80,18 @@ def from_directories(targets: Iterable[str], host: Host) -> tuple[list[Model], s
     """Return the model directories at or below the targets, named by their path below the target, and what was cut.
 
     With more than one target the names start with it, so that no two are alike. The text is empty where all that is
-    there was found.
+    there was found. A target `hf:org/name` is that repository in the Hugging Face cache.
     """
     targets = list(targets)
     models: dict[str, Model] = {}
     cut = ""
     for target in targets:
+        if target.startswith(HUB):
+            models[target] = hub_model(target, host, models)
+            continue
         root = target_path(target, host.home, host.cwd)
-        node = inspect_path(root)
-        if node.kind == "missing":
-            near = locate(root, home=host.home).near
-            if path_like(target):
-                apart = why_not_written(root)
-                if apart:
-                    raise UsageError(f"there is nothing at {shell_quote(target)}: {printable(apart)}")
-                hint = f"; did you mean {shell_quote(str(near[0]))}?" if near else ""
-                raise UsageError(f"there is nothing at {shell_quote(target)}{hint}")
-            hint = f"; did you mean {shell_quote(near[0].name)}?" if near else ""
-            raise UnknownTarget(f"no model, role or directory named {shell_quote(target)}{hint}")
-        named = _named(root, found_directory=node.kind == "directory")
+        require_there(target, root, host)
+        named = _named(root, found_directory=inspect_path(root).kind == "directory")
         if len(models) + len(named) > MOST_TO_EXAMINE:
             cut = (
                 f"there are more than {MOST_TO_EXAMINE:,} model directories at and below {printable(target)}, and the "
@@ -106,11 +101,41 @@ def from_directories(targets: Iterable[str], host: Host) -> tuple[list[Model], s
         for relative, path in named:
             name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
             required = relative == "." or not _merely_lies_there(path)
-            models[name] = _model_at(path, name, host, models, required=required)
+            models[name] = model_at(path, name, host, models, required=required)
     return list(models.values()), cut
 
 
-def _model_at(path: Path, name: str, host: Host, models: Mapping[str, Model], *, required: bool) -> Model:
+def require_there(target: str, path: Path, host: Host) -> None:
+    """Raise `UsageError` where nothing is at the path of a target, with what it may have been meant for."""
+    if inspect_path(path).kind != "missing":
+        return
+    if path_like(target):
+        if is_repo_id(target) and any(c.repo_id == target for c in host.cached_models):
+            raise UsageError(f"there is nothing at {shell_quote(target)}; did you mean {shell_quote(HUB + target)}?")
+        apart = why_not_written(path)
+        if apart:
+            raise UsageError(f"there is nothing at {shell_quote(target)}: {printable(apart)}")
+    near = locate(path, home=host.home).near
+    if path_like(target):
+        hint = f"; did you mean {shell_quote(str(near[0]))}?" if near else ""
+        raise UsageError(f"there is nothing at {shell_quote(target)}{hint}")
+    hint = f"; did you mean {shell_quote(near[0].name)}?" if near else ""
+    raise UnknownTarget(f"no model, role or directory named {shell_quote(target)}{hint}")
+
+
+def hub_model(target: str, host: Host, models: Mapping[str, Model]) -> Model:
+    """Return the model that an `hf:` reference stands for, cached or not. Raises `UsageError` for another text."""
+    try:
+        reference = model_path(host.cwd, target)
+    except InvalidLocation as bad:
+        raise UsageError(f"{shell_quote(target)} {bad}") from bad
+    model = Model(name=target, kind="full", host=host, reference=reference, siblings=models)
+    if model.found:
+        model.kind = kind_of(model.path)
+    return model
+
+
+def model_at(path: Path, name: str, host: Host, models: Mapping[str, Model], *, required: bool) -> Model:
     """Return the model in a directory.
 
     One that holds a whole model and an adapter is an adapter where that leads to a base elsewhere. Otherwise

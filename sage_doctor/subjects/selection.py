@@ -164,7 +164,7 @@ def select(request: Request, environ: Mapping[str, str] | None = None) -> Select
 def _manifest(request: Request, cwd: Path, environ: Mapping[str, str]) -> Manifest | None:
     if request.manifest is not None:
         return load_for_host(cwd / request.manifest)
-    if request.targets and all(t in (".", "..") or "/" in t for t in request.targets):
+    if request.targets and all(path_like(t) for t in request.targets):
         return None
     found = find_manifest(cwd, environ)
     return load_for_host(found) if found is not None else None

@@ -20,9 +20,10 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import handed_over
+from sage_doctor.suite.load_time import IMPORTS_S, too_short
 from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_lock import file_lock
-from sage_doctor.text import BYTES, printable
+from sage_doctor.text import BYTES, format_duration, printable
 
 if TYPE_CHECKING:
     from sage_doctor.probe import Device, ProbeOutcome, ProbeRequest
@@ -69,11 +70,13 @@ class ModelProber:
         self._on_progress = on_progress
         self._outcomes: dict[str, ProbeOutcome] = {}
         self._devices: dict[str, DeviceProbe] = {}
+        self._too_short: dict[str, str] = {}
 
     def __call__(self, model: Model) -> ProbeOutcome:
         """Return how loading (and at level generate, generating with) this model went. Never raises for the model.
 
-        Raises `NotApplicable` where memory is short and a service stands in: no second copy may be loaded then.
+        Raises `NotApplicable` where memory is short and a service stands in: no second copy may be loaded then, and
+        `DoctorError` where the run's deadline left too little time for a load.
         """
         reason = handed_over(model)
         if reason is not None:
@@ -81,6 +84,8 @@ class ModelProber:
         if model.name not in self._outcomes:
             with self._memory_for(model):
                 self._outcomes[model.name] = self._run(model)
+        if self._too_short.get(model.name):
+            raise DoctorError(self._too_short[model.name])
         return self._outcomes[model.name]
 
     def examined(self, host: Host, device: str) -> DeviceProbe:
@@ -113,13 +118,18 @@ class ModelProber:
     def _examine(self, host: Host, device: str) -> DeviceProbe:
         from sage_doctor.probe import ProbeRequest, run_probe  # noqa: PLC0415
 
+        left_s = self._left()
         outcome = run_probe(
             ProbeRequest(level="device", device=None if device == BEST else device),
             python=host.python or Path(sys.executable),
-            deadline_s=min(DEVICE_DEADLINE_S, self._left()),
+            deadline_s=min(DEVICE_DEADLINE_S, left_s),
             stage_s=self._request.stage_s,
             on_progress=self._told_of("this machine"),
         )
+        if outcome.ending == "deadline" and outcome.duration_s >= left_s and left_s < IMPORTS_S:
+            raise DoctorError(
+                f"the deadline left {format_duration(left_s)} to examine the device, which is too short to tell"
+            )
         seen: Device | None = outcome.device
         return DeviceProbe(
             finding=device_finding(host, device, outcome),
@@ -134,14 +144,17 @@ class ModelProber:
     def _run(self, model: Model) -> ProbeOutcome:
         from sage_doctor.probe import run_probe  # noqa: PLC0415 - a static run needs no probe, and no time for it
 
-        python = model.host.python or Path(sys.executable)
-        return run_probe(
+        python, left_s = model.host.python or Path(sys.executable), self._left()
+        outcome = run_probe(
             self._request_for(model),
             python=python,
-            deadline_s=self._left(),
+            deadline_s=left_s,
             stage_s=self._request.stage_s,
             on_progress=self._told_of(printable(model.title, limit=60)),
         )
+        if outcome.ending == "deadline" and outcome.duration_s >= left_s:
+            self._too_short[model.name] = too_short(model, left_s)
+        return outcome
 
     def _told_of(self, title: str) -> OnProgress:
         """Return what passes the stages of a probe on, in words."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor import __version__
-from tests.model_directories import write_full
+from tests.model_directories import write_cached, write_full
 
 from .conftest import ROOT, Doctor
 
@@ -49,6 +49,29 @@ def test_where_does_not_name_a_model_that_is_not_all_there(doctor: Doctor, manif
     done = doctor("where", "m")
     assert (done.code, done.out) == (1, "")
     assert "sage-doctor check m" in done.err
+
+
+def test_a_model_is_named_by_name_directory_or_repository(
+    doctor: Doctor, manifest: Path, environment: dict[str, str]
+) -> None:
+    snapshot = write_cached(Path(environment["HOME"]) / ".cache/huggingface/hub", "org/name")
+    for words, path in (("./here", manifest / "here"), ("hf:org/name", snapshot)):
+        assert doctor("where", words).out == f"{path}\n"
+    assert "✔ org/name@" in doctor("check", "hf:org/name", "-l", "static").out
+    assert doctor("lock", "./here").out.startswith("new  m\n")
+    for command in ("check", "where"):
+        assert doctor(command, "hf:org/absent", *(["-l", "static"] if command == "check" else [])).code == 1
+        assert "hf:org/name" in doctor(command, "org/name").err  # what was meant
+        assert doctor(command, "hf:a/b/c").code == 2
+    assert "`sage-doctor init DIR` adds it" in doctor("lock", "hf:org/absent").err
+
+
+def test_a_merge_says_what_is_no_adapter(doctor: Doctor) -> None:
+    for word in ("m", "./here"):
+        done = doctor("merge", word, "--out", "out")
+        assert done.code == 1
+        assert "is a full model, not an adapter: there is nothing to merge" in done.err
+    assert "did you mean" in doctor("merge", "gon", "--out", "out").err
 
 
 def test_list_tells_what_each_model_is_and_whether_it_is_whole(doctor: Doctor) -> None:
@@ -144,10 +167,31 @@ def test_explain_reads_a_file_and_shows_the_line_it_went_by(doctor: Doctor, tmp_
     )
     done = doctor("explain", str(log))
     assert done.code == 0
-    heads = [line for line in done.out.splitlines() if line and not line.startswith(" ")]
-    assert [h.split()[0] for h in heads] == ["package-missing", "disk-insufficient"]
+    first, *heads = [line for line in done.out.splitlines() if line and not line.startswith(" ")]
+    assert first == "2 known errors, the newest first:"
+    assert [h.split()[0] for h in heads] == ["disk-insufficient", "package-missing"]
     assert "line 3: ModuleNotFoundError: No module named 'peft'" in done.out
     assert doctor("explain", "session.log", cwd=tmp_path).out == done.out
+
+
+def test_explain_takes_a_message_also_its_beginning(doctor: Doctor) -> None:
+    assert doctor("explain", "ModuleNotFoundError: No module named 'peft'").out.startswith("package-missing")
+    assert doctor("explain", "CUDA out of memory").out.startswith("load-out-of-memory")
+    assert doctor("explain", "all is well").code == 3
+    question = "<|im_start|>user\nRuntimeError: CUDA out of memory. Tried to allocate 2 GiB<|im_end|>"
+    assert doctor("explain", question).code == 3
+
+
+def test_explain_lists_the_codes_and_speaks_json(doctor: Doctor) -> None:
+    listed = json.loads(doctor("explain", "--list", "-f", "json").out)["findings"]
+    known = json.loads(doctor("explain", "weights-empty", "-f", "json").out)
+    assert known in listed
+    assert known.keys() == {"code", "severity", "title", "why", "fix"}
+    assert all(f"  {one['code']} " in doctor("explain", "--list").out for one in listed[:3])
+    (found,) = json.loads(doctor("explain", "SafetensorError: header too small", "-f", "json").out)["recognised"]
+    assert (found["code"], found["line"], found["text"]) == ("weights-empty", 1, "SafetensorError: header too small")
+    assert found["alternatives"] in ([], ["weights-header-invalid"])
+    assert doctor("explain", "weights-empty", "--list").code == 2
 
 
 def test_explain_reads_what_powershell_wrote(doctor: Doctor, tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def test_a_fix_shows_it_where_there_is_nothing_else_to_do(checkout: Path) -> Non
     heading = "rewrite-paths: scripts/run.py\n  suggested  NOT applied; review it, then apply it:\n"
     assert heading in done.stdout, done.stderr
     assert '    +LOG = os.fsencode(Path(__file__).resolve().parents[1] / "zoo/m")\n' in done.stdout
-    assert f"  apply      sage-doctor paths --patch | git -C {checkout} apply\n" in done.stdout
+    how = f"sage-doctor paths --patch {checkout}/scripts/run.py | git -C {checkout} apply"
+    assert f"  apply      {how}\n" in done.stdout
     assert (checkout / "scripts/run.py").read_text() == 'LOG = b"/home/sprout/hrm/zoo/m"\n'
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sage_doctor.findings.recognition import search
+from sage_doctor.findings.recognition import recognise, search
 
 HUB = "Repo id must be in the form 'repo_name' or 'namespace/repo_name':"
 
@@ -205,3 +205,13 @@ def test_wraps_colours_and_case_do_not_matter() -> None:
 @pytest.mark.parametrize("text", ["", "all is well", "Session 21 finished: 40 turns, model answered", "\x00\udcff"])
 def test_what_is_no_known_error_is_not_recognised(text: str) -> None:
     assert search(text) == ()
+
+
+def test_the_newest_line_is_told_and_the_first_decides_the_order() -> None:
+    again, other = "safetensors_rust.SafetensorError: header too small", "OSError: [Errno 28] No space left on device"
+    found = recognise([f"{again} (1)\n{other}\nok\n{again} (2)\n".encode()])
+    told = {one.known.code: one for one in reversed(found) if one.sure}
+    empty, full = told["weights-empty"], told["disk-insufficient"]
+    assert (empty.number, empty.first, empty.line) == (4, 1, f"{again} (2)")
+    assert (full.number, full.first) == (2, 2)
+    assert found.index(empty) < found.index(full)

@@ -126,3 +126,17 @@ def run_again(place: Path, shared: Request) -> DeviceProbe:
     one, other = (ModelProber(selection, request).examined(selection.host, "cuda") for _ in range(2))
     assert one == other
     return one
+
+
+def test_a_deadline_too_short_for_a_load_says_what_loads_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sage_doctor.suite import load_time
+
+    write_full(tmp_path / "one")
+    manifest = tmp_path / "sage-doctor.toml"
+    manifest.write_text('schema = 1\n[models.one]\nkind = "full"\npath = "one"\n')
+    (model,) = select(Request(manifest=str(manifest), cwd=str(tmp_path)), {"HOME": str(tmp_path)}).models
+    assert "no load of it has been timed here yet" in load_time.too_short(model, 5.0)
+    assert load_time.too_short(model, 60.0) == ""
+    monkeypatch.setattr(load_time, "_measured", lambda _model: 50.0)
+    assert "earlier loads took 50 s" in load_time.too_short(model, 60.0)
+    assert load_time.too_short(model, 131.0) == ""

@@ -52,9 +52,16 @@ def _named(name: bytes) -> bytes:
     return b'"' + b"".join(signs) + b'"'
 
 
-def how_to_take(found: Suggestions) -> str:
-    """Return the command that applies a reviewed patch; an empty text if there is none."""
-    return f"sage-doctor paths --patch | git -C {shell_quote(found.top)} apply" if found.patch else ""
+def how_to_take(found: Suggestions, manifest: str | None = None) -> str:
+    """Return the command that applies a reviewed patch, wherever it is typed; an empty text if there is none.
+
+    `manifest` is the one that was named with --manifest.
+    """
+    if not found.patch:
+        return ""
+    options = [] if manifest is None else ["--manifest", os.path.abspath(manifest)]
+    words = " ".join(shell_quote(word) for word in (*options, *found.files))
+    return f"sage-doctor paths --patch {words} | git -C {shell_quote(found.top)} apply"
 
 
 def plan_all(host: Host, found: Sequence[ScannedFile]) -> list[FileEdits]:

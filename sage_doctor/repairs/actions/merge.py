@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
-from sage_doctor.merge import MergePlan, Step, apply, plan_merge
+from sage_doctor.merge import MergePlan, Step, plan_merge
+from sage_doctor.merge.elsewhere import apply_with
 from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.merge.target import require_deletable
 from sage_doctor.repairs.backup import backup_path
 from sage_doctor.repairs.hub_download import endpoint, fetch
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.subjects.merge_python import merge_python
 from sage_doctor.subjects.recipe import base_to_download, recipe_places
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied, all_of
@@ -60,7 +62,8 @@ def plan_merge_again(context: RepairContext) -> Plan:
             "Add merge = { base = …, adapter = … } to its table, or copy the weights from another machine."
         )
     base, adapter = places
-    merge = plan_merge(adapter, model.path, base=base)
+    python = merge_python(model.host)
+    merge = plan_merge(adapter, model.path, base=base, python=python)
     require_deletable(merge.present, allow_delete=context.allow_delete)
     kept = backup_path(merge.target)
     cache = model.host.cache_dir / "hashes.json"
@@ -76,10 +79,11 @@ def plan_merge_again(context: RepairContext) -> Plan:
         disk_bytes=merge.needs.disk_bytes,
         memory_bytes=merge.needs.memory_bytes,
         seconds=merge.needs.seconds,
+        runs=f"the merge, in {python}" if python is not None else None,
         unchanged="base and adapter",
         undo="the old directory is kept until the new one is verified, then deleted",
         kept=str(kept) if merge.replaces else None,
-        apply=lambda on_progress: _apply(merge, kept, cache, on_progress),
+        apply=lambda on_progress: _apply(merge, python, kept, cache, on_progress),
     )
 
 
@@ -92,9 +96,11 @@ def _after_download(context: RepairContext, hub: HubFacts, adapter: Path) -> Pla
             base = resolve_hub(hub.folder.parent, hub.repo_id, hub.revision).snapshot
             if base is None:
                 raise RepairRefused(f"{hub.repo_id} was downloaded, and is not in the cache")
-            plan = plan_merge(adapter, model.path, base=base)
+            python = merge_python(model.host)
+            plan = plan_merge(adapter, model.path, base=base, python=python)
             require_deletable(plan.present, allow_delete=context.allow_delete)
-            return _apply(plan, backup_path(plan.target), model.host.cache_dir / "hashes.json", on_progress)
+            cache = model.host.cache_dir / "hashes.json"
+            return _apply(plan, python, backup_path(plan.target), cache, on_progress)
 
         return all_of([lambda: fetch(model, hub, on_progress), merge])
 
@@ -119,7 +125,7 @@ def _contents(merge: MergePlan) -> list[str]:
     return [", ".join([weights, *names]), *(f"  {word} {files}" for word, files in merge.fate())]
 
 
-def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: OnProgress) -> Applied:
+def _apply(merge: MergePlan, python: Path | None, kept: Path, cache: Path, on_progress: OnProgress) -> Applied:
     before = inspect_path(merge.target).inode
 
     def report(step: Step) -> None:
@@ -127,7 +133,7 @@ def _apply(merge: MergePlan, kept: Path, cache: Path, on_progress: OnProgress) -
 
     keep = kept if merge.replaces else None
     try:
-        apply(merge, progress=report, hash_cache=cache, allow_delete=True, keep=keep)
+        apply_with(python, merge, progress=report, hash_cache=cache, allow_delete=True, keep=keep)
     except BaseException:
         if merge.replaces and inspect_path(kept).inode == before:  # replaced already, but not verified
             _restore(kept, merge.target)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.findings.many import each_file
 from sage_doctor.paths.find.files import repository, uncommitted
-from sage_doctor.paths.rewrite.patch import how_to_take, plan_all, suggestions, unified_diff
+from sage_doctor.paths.rewrite.patch import Suggestions, plan_all, suggestions, unified_diff
 from sage_doctor.paths.rewrite.plan import MOST_BYTES
 from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.rewrite.session_imports import lost_imports
@@ -63,6 +63,7 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     patch = b"".join(unified_diff(start, c.path, c.old, c.new) for c in changes)
     kept = unused_name(host, "patches", "rewrite-paths-{}.patch")
     maybe = suggestions(everything, start, done=True)
+    rest = kept.with_name(kept.name.replace("rewrite", "suggested"))
     done = {c.path for c in changes}
     count = sum(len(p.edits) for p in planned if p.path in done)
     first = context.findings[0]
@@ -74,7 +75,7 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
         f"{join_limited([c.path.name for c in changes], most=10)} "
         f"to work on every machine" + (" (all files or none)" if len(changes) > 1 else ""),
         reads=tuple(str(c.path) for c in changes),
-        writes=(*(str(c.path) for c in changes), f"{kept} (the change as a patch)"),
+        writes=(*(str(c.path) for c in changes), f"{kept} (the change as a patch)", *_of_suggestions(rest, maybe)),
         write_bytes=sum(len(c.new) for c in changes) + len(patch),
         seconds=1.0,
         runs="the sessions' interpreter, to check the scripts' imports; no script is run",
@@ -83,9 +84,13 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
         seen=tuple(c.seen for c in changes),
         diff=tuple(patch.decode("utf-8", "replace").splitlines()),
         suggests=maybe.lines,
-        suggests_how=how_to_take(maybe),
-        apply=lambda _on_progress: _apply(host, changes, kept, patch),
+        suggests_how=f"git -C {shell_quote(start)} apply {shell_quote(rest)}",
+        apply=lambda _on_progress: _apply(host, changes, {kept: patch, rest: maybe.patch}),
     )
+
+
+def _of_suggestions(path: Path, found: Suggestions) -> list[str]:
+    return [f"{path} (what is suggested after it)"] if found.patch else []
 
 
 def _refuse_dirty(top: Path | None, files: Sequence[Path], context: FileRepairContext) -> None:
@@ -105,14 +110,15 @@ def _refuse_dirty(top: Path | None, files: Sequence[Path], context: FileRepairCo
         )
 
 
-def _apply(host: Host, changes: Sequence[_Change], kept: Path, patch: bytes) -> Applied:
-    """Write all files or none; refuse if the change breaks an import."""
+def _apply(host: Host, changes: Sequence[_Change], patches: Mapping[Path, bytes]) -> Applied:
+    """Write all files and patches or none; refuse if the change breaks an import."""
     before, after = [(c.path, c.old) for c in changes], [(c.path, c.new) for c in changes]
     reason = lost_imports(before, after, python=host.python, environ=host.environ)
     if reason:
         raise DoctorError(f"{printable(reason)}; nothing was changed")
     steps = [lambda c=c: write_file(c.path, c.new, seen=c.seen) for c in changes]
-    return all_of([lambda: write_file(kept, patch), *steps])
+    kept = [lambda p=p, data=data: write_file(p, data) for p, data in patches.items() if data]
+    return all_of([*kept, *steps])
 
 
 def _read(path: Path) -> bytes:

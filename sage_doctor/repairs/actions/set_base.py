@@ -1,6 +1,7 @@
 """Sets an adapter's base in the manifest, or in adapter_config.json with `--write-config`.
 
-It adds one line to the manifest and keeps its layout; all other values are compared before and after.
+It adds one line to the manifest, or replaces the value in it, and keeps its layout; all other values are compared
+before and after.
 """
 
 from __future__ import annotations
@@ -14,19 +15,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.errors import DoctorError
+from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.facts.adapters import lora_tensors
+from sage_doctor.facts.base_fit import why_not_base
+from sage_doctor.findings.base_options import base_candidates, fitting_bases, known_bases
 from sage_doctor.findings.candidates import table
-from sage_doctor.findings.repairability import base_choices
 from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.readers.tree import read_tree
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.named import find_named
 from sage_doctor.system.file_steps import backup_name, undo_write, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.system.seen import see
-from sage_doctor.text import printable
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,6 +39,7 @@ else:
 MOST_BYTES = 1 << 20
 CONFIG = "adapter_config.json"
 _PATH_KEY = re.compile(r"""^(?P<before>[ \t]*(?:(?:"[^"\n]*"|'[^'\n]*'|[A-Za-z0-9_-]+)[ \t]*\.[ \t]*)*)path[ \t]*=""")
+_BASE = re.compile(r"""\bbase["']?[ \t]*=[ \t]*("(?:[^"\\\n]|\\.)*"|'[^'\n]*')""")
 _INLINE_PATH = re.compile(r"""\bpath[ \t]*=[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*')""")
 
 
@@ -43,11 +47,12 @@ _INLINE_PATH = re.compile(r"""\bpath[ \t]*=[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*
     name="set-base",
     codes=["adapter-base-missing", "adapter-base-unset", "adapter-base-relative"],
     after=["download"],
+    disproved_by=["adapter-shape-mismatch", "adapter-keys-unmatched", "adapter-base-broken"],
 )
 def plan_set_base(context: RepairContext) -> Plan:
     """Sets an adapter's base in the manifest, or with --write-config in adapter_config.json."""
     model = context.model
-    choices = base_choices(model) if context.base is None else [_given(model, context.base)]
+    choices = known_bases(model) if context.base is None else [_given(model, context.base)]
     if len(choices) != 1:
         raise RepairRefused(_question(model, choices))
     if context.write_config:
@@ -62,29 +67,43 @@ def plan_set_base(context: RepairContext) -> Plan:
 
 def _given(model: Model, text: str) -> Path:
     """Return the directory that the user named as the base. Raises `RepairRefused` if it cannot be one."""
-    named = model.siblings.get(text)
-    path = named.path if named is not None and named.found else model.host.cwd / os.path.expanduser(text)
-    shown = printable(str(path))
-    if os.path.realpath(path) == os.path.realpath(model.path):
+    try:
+        base = find_named(text, model.host, model.siblings)
+    except UsageError as error:
+        raise RepairRefused(f"{error}. Nothing was changed.") from error
+    shown = printable(text)
+    if not base.found:
+        if base.hub is None:
+            raise RepairRefused(f"{shown} ({printable(str(base.path))}) is not on this machine.")
+        raise RepairRefused(
+            f"{shown} is not in the Hugging Face cache. First: `hf download {shell_quote(base.hub.repo_id)}`."
+        )
+    if os.path.realpath(base.path) == os.path.realpath(model.path):
         raise RepairRefused(f"{shown} is the adapter itself. Name the model it was trained on.")
-    tree = read_tree(path)
-    if "adapter_config.json" in tree.names:
+    if "adapter_config.json" in base.tree.names:
         raise RepairRefused(f"{shown} is an adapter. Merge it into its own base first, and name the result.")
-    if "config.json" not in tree.names:
-        what = "has no config.json" if inspect_path(path).kind == "directory" else "is not a directory"
-        raise RepairRefused(f"{shown} {what}, and the manifest has no model of that name. Nothing was changed.")
-    return path
+    if "config.json" not in base.tree.names:
+        what = "has no config.json" if inspect_path(base.path).kind == "directory" else "is not a directory"
+        raise RepairRefused(f"{shown} {what}. Nothing was changed.")
+    misfit = why_not_base(base.path, lora_tensors(model.tensors.values()))
+    if misfit:
+        raise RepairRefused(f"{shown} cannot be its base: {misfit}. Nothing was changed.")
+    return base.path
 
 
 def _question(model: Model, choices: list[Path]) -> str:
+    name = shell_quote(model.name)
     if not choices:
+        fitting = [_value(model, p) for p in fitting_bases(model)[:5]]
+        only = "the only model here that it fits is" if len(fitting) == 1 else "models here that it fits are"
+        known = f"; {only} {join_limited(fitting)}: confirm, then" if fitting else ". Then"
         return (
-            "no local model is known to be its base (matching shapes do not prove it). "
-            f"Use --base DIR, or write base = … under {table(model.name)} in the manifest."
+            "no local model is known to be its base (matching shapes do not prove it)"
+            f"{known} `sage-doctor fix {name} --base {shell_quote(fitting[0]) if len(fitting) == 1 else 'BASE'}`"
         )
     options = "".join(f"\n  base = {_string(_value(model, path))}" for path in choices)
     return (
-        f"several models may be its base. Use --base DIR, or write one of these under "
+        f"several models may be its base. Use --base BASE, or write one of these under "
         f"{table(model.name)} in the manifest:{options}"
     )
 
@@ -95,6 +114,9 @@ def _value(model: Model, path: Path) -> str:
     for other in model.siblings.values():
         if other.spec is not None and other is not model and other.found and os.path.realpath(other.path) == real:
             return other.name
+    cached = next((c for c in model.host.cached_models if os.path.realpath(c.snapshot) == real), None)
+    if cached is not None:
+        return f"hf:{cached.repo_id}"
     manifest = model.host.manifest
     if manifest is not None and path.is_relative_to(manifest.path.parent):
         return "./" + str(path.relative_to(manifest.path.parent))
@@ -115,7 +137,9 @@ def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
     there = see(path)
     old = _read(path)
     value = _value(model, base)
-    new = insert_base(old, model.name, value)
+    new = with_base(old, model.name, value)
+    if new == old:
+        raise RepairRefused(f"{value} is its base in the manifest already.")
     if new is None:
         raise RepairRefused(
             f"{printable(str(path))}: the base cannot be added without changing something else. "
@@ -124,7 +148,7 @@ def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
     return Plan(
         repair="set-base",
         subject=context.finding.subject,
-        code=context.finding.code,
+        code="" if context.finding.evidence.get("asked") else context.finding.code,
         action=f"set the base of {model.name} in the manifest: {value} ({_origin(context, base)})",
         reads=(str(path),),
         writes=(str(path),),
@@ -141,7 +165,7 @@ def _origin(context: RepairContext, base: Path) -> str:
     if context.base is not None:
         return "given by --base"
     model, real = context.model, os.path.realpath(base)
-    found = next((c for c in model.base_candidates(model.base.text) if os.path.realpath(c.path) == real), None)
+    found = next((c for c in base_candidates(model) if os.path.realpath(c.path) == real), None)
     return found.why if found is not None else "the path in the adapter's configuration"
 
 
@@ -162,18 +186,25 @@ def _diff(name: str, old: str, new: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def insert_base(text: str, model: str, base: str) -> str | None:
-    """Return the manifest with the model's base set and all else unchanged, or None if that is not possible.
-
-    An existing base is never changed.
-    """
+def with_base(text: str, model: str, base: str) -> str | None:
+    """Return the manifest with the model's base set and all else unchanged, or None if that is not possible."""
     wanted = _parsed(text)
     models = wanted.get("models") if wanted is not None else None
     own = models.get(model) if isinstance(models, dict) else None
-    if wanted is None or not isinstance(own, dict) or "base" in own:
+    if wanted is None or not isinstance(own, dict):
         return None
+    attempts = _replacements if "base" in own else _attempts
     own["base"] = base
-    return next((new for new in _attempts(text, model, base) if _parsed(new) == wanted), None)
+    return next((new for new in attempts(text, model, base) if _parsed(new) == wanted), None)
+
+
+def _replacements(text: str, model: str, base: str) -> Iterator[str]:
+    """Yield the text with the value of `base` in its line replaced; the caller takes the first valid one."""
+    lines = text.splitlines(keepends=True)
+    at = locate_keys(text).of(("models", model, "base"))
+    line = lines[at - 1] if at <= len(lines) else ""
+    for found in _BASE.finditer(line):
+        yield "".join([*lines[: at - 1], line[: found.start(1)], _string(base), line[found.end(1) :], *lines[at:]])
 
 
 def _attempts(text: str, model: str, base: str) -> Iterator[str]:
@@ -225,7 +256,7 @@ def _in_config(context: RepairContext, base: Path) -> Plan:
     return Plan(
         repair="set-base",
         subject=context.finding.subject,
-        code=context.finding.code,
+        code="" if context.finding.evidence.get("asked") else context.finding.code,
         action=f"set the base of the adapter in {CONFIG}: {base} ({_origin(context, base)})",
         reads=(str(path),),
         writes=(str(path), f"{backup} (the old file)"),

@@ -98,8 +98,12 @@ def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path:
     assert (
         shown.index("+MODEL = str(ROOT")
         < shown.index("NOT applied; review it, then apply it after the change above")
-        < shown.index(f"sage-doctor paths --patch | git -C {checkout} apply")
+        < shown.index(f"git -C {checkout} apply {tmp_path}/state/sage-doctor/patches/suggested-paths-1.patch")
     )
+    suggested = str(tmp_path / "state/sage-doctor/patches/suggested-paths-1.patch")
+    git(checkout, "apply", suggested)  # the command that is shown
+    assert "+" + (checkout / "scripts/two.py").read_text().splitlines()[-1] in attempt.plan.suggests
+    git(checkout, "apply", "-R", suggested)
     assert [f.subject for f in result.fixed] == ["scripts/one.py"]
     patch = tmp_path / "state/sage-doctor/patches/rewrite-paths-1.patch"
     git(checkout, "apply", "-R", str(patch))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.repairs.actions.set_base import insert_base
+from sage_doctor.repairs.actions.set_base import with_base
 from sage_doctor.repairs.repair import Plan
 from tests.model_directories import MODEL, write_adapter, write_full
 from tests.repairs.conftest import Fixer, contents
@@ -155,13 +155,26 @@ def test_a_person_who_is_asked_decides(fixer: Fixer) -> None:
     assert tomllib.loads(path.read_text())["models"]["stance-v2.1"]["base"] == "other"
 
 
-def test_an_answer_with_other_shapes_is_found_out_by_the_checks(fixer: Fixer) -> None:
-    disputed(fixer)
+def test_an_answer_with_other_shapes_is_refused(fixer: Fixer) -> None:
+    path = disputed(fixer)
+    before = path.read_text()
     wrong = {f"model.layers.0.self_attn.{n}_proj.weight": (6, 6) for n in "qkv"}
     write_full(fixer.root / "wrong", tensors=wrong)
-    done = fixer(*STANCE, bases={"": "wrong"})
-    assert done.after.exit_code == 1
-    assert {f.code for f in done.remaining} & {"adapter-shape-mismatch", "adapter-base-mismatch"}, done.remaining
+    (attempt,) = fixer(*STANCE, bases={"": "wrong"}).attempts
+    assert attempt.status == "refused"
+    assert "wrong cannot be its base: the adapter's " in attempt.reason
+    assert path.read_text() == before
+
+
+def test_an_answer_replaces_one_that_is_there(fixer: Fixer) -> None:
+    path = disputed(fixer)
+    assert [a.status for a in fixer(*STANCE, bases={"": "small"}).attempts] == ["repaired"]
+    assert 'base = "small"\nprompt' in path.read_text()
+    done = fixer(*STANCE, bases={"stance-v2.1": "./other"})
+    assert [(a.repair, a.status) for a in done.attempts] == [("set-base", "repaired")]
+    assert 'base = "other"\nprompt' in path.read_text()  # by its name in the manifest
+    (again,) = fixer(*STANCE, bases={"": "other"}).attempts
+    assert (again.status, again.reason) == ("refused", "other is its base in the manifest already.")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +182,7 @@ def test_an_answer_with_other_shapes_is_found_out_by_the_checks(fixer: Fixer) ->
     [
         ("stance-v2.1", "the adapter itself"),
         ("./stance", "the adapter itself"),
-        ("nowhere", "is not a directory"),
+        ("nowhere", "no model or directory named nowhere"),
         ("empty", "has no config.json"),
         ("second", "is an adapter"),
     ],
@@ -279,7 +292,7 @@ WAYS = {
 @pytest.mark.parametrize("text", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("base", ["small", 'odd "name" \\ with\tall', "ünï/π \U0001f600", "{zoo}/x", "\x7f"])
 def test_the_line_fits_every_way_of_writing_a_table(text: str, base: str) -> None:
-    new = insert_base(text, "a", base)
+    new = with_base(text, "a", base)
     assert new is not None
     wanted = tomllib.loads(text.removeprefix("\ufeff"))
     wanted["models"]["a"]["base"] = base
@@ -293,10 +306,18 @@ def test_the_line_fits_every_way_of_writing_a_table(text: str, base: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ['[models.a]\npath = "x"\nbase = "y"\n', '[models.b]\npath = "x"\n', "models = 3\n", "[["]
+    "text,new",
+    [
+        ('[models.a]\npath = "x"\nbase = "y" # z\n', '[models.a]\npath = "x"\nbase = "small" # z\n'),
+        ("[models]\na = {path='x', base='y'}\n", "[models]\na = {path='x', base=\"small\"}\n"),
+        ('models.a.base = "y"\n', 'models.a.base = "small"\n'),
+        ('[models.b]\npath = "x"\n', None),
+        ("models = 3\n", None),
+        ("[[", None),
+    ],
 )
-def test_no_line_is_written_over_a_base_or_without_a_table(text: str) -> None:
-    assert insert_base(text, "a", "small") is None
+def test_a_base_is_replaced_and_no_line_is_written_without_a_table(text: str, new: str | None) -> None:
+    assert with_base(text, "a", "small") == new
 
 
 def test_an_unreadable_manifest_raises_what_a_person_can_read(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The completion scripts, and what writes them."""
