@@ -18,6 +18,12 @@ from sage_doctor.report import Report
 from sage_doctor.report.comparison import Comparison
 from sage_doctor.text import join_limited
 
+EXAMPLES = (
+    ("report thor.json sprout.json", "which machine can run which role now"),
+    ("report thor.json sprout.json -f html", "the same as a page"),
+    ("report thor.json -f markdown", "one saved report in another format"),
+)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""

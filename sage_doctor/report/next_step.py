@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sage_doctor.report.values import Finding, Report
 from sage_doctor.text import printable, shell_operand
 
+_LOOKS = ("ls ", "sage-doctor check ")  # they change nothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class NextStep:
@@ -25,7 +27,7 @@ def next_step(report: Report) -> NextStep | None:
     found = next((of for severity in ("error", "warning") if (of := _of(report, severity))), [])
     for finding in found:
         command = next(iter(commands_of(finding)), "")
-        if command and not command.startswith("ls "):
+        if command and not command.startswith(_LOOKS):
             return NextStep(what=finding.fix.summary or finding.message, command=command)
     if found:
         explain = f"sage-doctor explain {shell_operand(found[0].code)}"

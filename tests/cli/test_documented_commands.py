@@ -30,7 +30,7 @@ def commands(page: Path) -> Iterator[str]:
         match = LINE.match(line)
         found = [match[1]] if match is not None else INLINE.findall(line)
         for text in found:
-            plain = re.split(r"\s{2,}|\s#\s| \| | && |; ", text)[0]  # without the remark, and what it is piped into
+            plain = re.split(r"\s{2,}|\s#\s| \| | && |; | > ", text)[0]  # without the remark, and where it is written
             yield re.sub(r"\[([^\]]*)\]|[()…<>]", r"\1", plain).strip()
 
 
