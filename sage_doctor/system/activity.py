@@ -33,7 +33,7 @@ def sender(send: Callable[[str, Any], None]) -> OnProgress:
 
 
 class Meter:
-    """Adds up the bytes that several threads have dealt with, and tells the sum a few times a second."""
+    """Adds up the bytes that several threads have dealt with, and tells the sum at first and a few times a second."""
 
     def __init__(self, on_progress: OnProgress, activity: str, total: int) -> None:
         self._on_progress = on_progress
@@ -41,6 +41,7 @@ class Meter:
         self._done, self._total = 0, total
         self._lock = threading.Lock()
         self._next = time.monotonic() + _PAUSE_S
+        on_progress(activity, 0, total, BYTES)
 
     def __call__(self, count: int) -> None:
         """Take so many bytes more."""

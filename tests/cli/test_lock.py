@@ -264,6 +264,7 @@ def test_a_hostile_model_directory_writes_nothing_odd(doctor: Doctor, place: Pat
 def test_progress_goes_to_a_terminal_and_leaves_no_trace(place: Path, environment: dict[str, str]) -> None:
     """Standard output is a pipe meanwhile, and gets what it gets without a terminal."""
     master, slave = pty.openpty()
+    os.set_blocking(master, False)
     words = [sys.executable, "-m", "sage_doctor"]
     for command in (["lock"], ["check", "-l", "integrity"]):
         done = subprocess.run(
