@@ -55,12 +55,12 @@ class Progress:
         with self._lock:
             if not self.enabled:
                 return
+            shown = printable(format_activity(activity, done, total, unit), limit=1000)
             if self._display is None:
                 self._display = _display(self._stream, self._results)
-                self._display.add_task("", total=None)
+                self._display.add_task(shown, total=None)
                 self._display.start()
             task = self._display.task_ids[0]
-            shown = printable(format_activity(activity, done, total, unit), limit=1000)
             if activity != self._activity:
                 self._activity = activity
                 self._display.tasks[0].start_time = self._display.get_time()  # `reset` would draw as well
