@@ -97,7 +97,7 @@ def take_inventory(
     proposed = [named.models_of(role) for role in roles_of(launchers, code, roots)]
     proposed = [r for r in proposed if r.models or r.candidates or any(x.is_started for x in r.launchers)]
     _add_roles(found, proposed, manifest)
-    everything = everything or not any(r.models for r in (*found.roles, *_started(manifest)))
+    everything = everything or not (any(r.models for r in found.roles) or any(r.models for r in _started(manifest)))
     _choose(found, named, everything=everything)
     confirm_guesses(found.new, found.bases, found.merges, ask)
     _add_machines(found, starters, code, manifest, environ, home)
@@ -142,8 +142,9 @@ def _covered(manifest: Manifest | None) -> frozenset[str]:
 
 def _started(manifest: Manifest | None) -> list[RoleSpec]:
     """Return the manifest's roles whose scripts were found: what these load is declared."""
-    roles = manifest.roles.values() if manifest is not None else ()
-    return [r for r in roles if any(find_runners(g, manifest.directory) for g in r.runners)]
+    if manifest is None:
+        return []
+    return [r for r in manifest.roles.values() if any(find_runners(g, manifest.directory) for g in r.runners)]
 
 
 def _add_roles(found: Inventory, proposed: Sequence[RoleFound], manifest: Manifest | None) -> None:
@@ -273,6 +274,7 @@ def _remark(found: Inventory, code: Code) -> None:
         )
     if code.truncated:
         found.remarks.append("not everything was searched, there are too many files: name narrower directories")
+    found.remarks += code.remarks
     for name in found.new:
         model = found.models[name]
         if model.kind == "merged" and found.merges.get(name) is None and is_merged(model.path):

@@ -52,7 +52,7 @@ def _of_role(report: Report, role: RoleInfo) -> Readiness:
     if why:
         return Readiness(role=role.name, state="unknown", why=why)
     ignored = [f for f in report.suppressed if is_error_where_needed(f) and f.subject not in named]
-    return Readiness(role=role.name, state="ready", why=f"suppressed: {_told(report, ignored)}" if ignored else "")
+    return Readiness(role=role.name, state="ready", why=f"{_told(report, ignored)} suppressed" if ignored else "")
 
 
 def _of_other_role(report: Report, role: RoleInfo) -> Readiness:
