@@ -35,6 +35,11 @@ class Subject:
     answer: str | None = None
 
     @property
+    def ignored(self) -> list[Finding]:
+        """The suppressed findings that say that it does not work."""
+        return [f for f in self.suppressed if is_error_where_needed(f)]
+
+    @property
     def state(self) -> SubjectState:
         """The subject's state: certain problems come before unknown ones."""
         severities = {f.severity for f in self.findings}
@@ -47,7 +52,7 @@ class Subject:
             return "warning"
         if any(f.evidence.get("needed_here") is False for f in self.findings):
             return "info"  # a problem, but no role here needs it
-        if any(is_error_where_needed(f) for f in self.suppressed):
+        if self.ignored:
             return "info"  # a problem that somebody ignores
         if any(is_blocked(c) for c in self.checks):
             return "skipped"  # the checks that ran passed; the rest could not run

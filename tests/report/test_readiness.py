@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from sage_doctor.render import Screen, nagios, prometheus, terminal
+from sage_doctor.render import Screen, markdown, nagios, prometheus, terminal
 from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Report, RoleInfo
 from sage_doctor.report.model_comparison import model_rows
 from sage_doctor.report.readiness import answer, readiness
@@ -108,5 +108,6 @@ def test_an_error_that_is_ignored_makes_nothing_whole() -> None:
     screen = Screen(width=80, color=False, unicode=True)
     assert "i base     suppressed: weights-missing" in terminal.render(report, screen)
     assert "OK - healthy, 3 examined, level generate, 3 suppressed" in nagios.render(report, screen)
+    assert "| i | base | `weights-missing` suppressed |" in markdown.render(report, screen)
     metrics = prometheus.render(report, screen)
     assert [n for n in ("base", "adapter", "other") if f'subject="{n}"}} 1' in metrics] == ["adapter"]

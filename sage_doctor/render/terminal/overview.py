@@ -95,8 +95,8 @@ def _said_of(subject: Subject) -> str:
     if subject.state == "unknown":
         return "not decided: a check failed to run"
     if first is None:
-        ignored = list(dict.fromkeys(f.code for f in subject.suppressed)) if subject.state == "info" else []
-        if ignored:
+        ignored = list(dict.fromkeys(f.code for f in subject.ignored))
+        if ignored and subject.state == "info":
             return f"suppressed: {printable(join_limited(ignored, most=2), limit=200)}"
         blocked = next((c.reason or "" for c in subject.checks if is_blocked(c)), "")
         cause = printable(blocked.removeprefix(BLOCKED), limit=100)
