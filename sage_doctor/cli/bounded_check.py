@@ -166,7 +166,8 @@ def _examine_and_record(
         from sage_doctor.render.terminal.overview import line_of  # noqa: PLC0415 - at a terminal only
 
         name = outcomes[0].result.subject
-        line = line_of(titles.get(name, name), [o.result for o in outcomes], [f for o in outcomes for f in o.findings])
+        found, ignored = ([f for o in outcomes for f in getattr(o, of)] for of in ("findings", "suppressed"))
+        line = line_of(titles.get(name, name), [o.result for o in outcomes], found, ignored)
         if line is not None:
             send("subject", line)
 

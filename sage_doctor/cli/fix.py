@@ -252,7 +252,7 @@ def _show_attempt(attempt: Attempt) -> None:
         _say(*attempt.plan.lines(_width(), os.getcwd()), "")
         return
     if attempt.plan is None:
-        _say(f"{attempt.repair}: {printable(attempt.finding.subject, limit=200)}")
+        _say(f"{attempt.repair}: {printable(attempt.title, limit=200)}")
     reason = attempt.reason
     if attempt.status == "declined":
         reason = "declined" if sys.stdin.isatty() else "no terminal to ask at; --yes applies it"

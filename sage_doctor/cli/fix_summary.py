@@ -49,7 +49,9 @@ def _prospects(result: RepairReport, width: int) -> list[str]:
     if scripts:
         words.append(f"{len(scripts)}: `--rewrite-paths`.")
     if bases:
-        options = [f"`--base {'' if f.subject == '.' else shell_quote(f.subject) + '='}BASE`" for f in bases]
+        how = "--write-config --base" if result.in_config else "--base"
+        titles = [result.before.titles.get(f.subject, f.subject) for f in bases]
+        options = [f"`{how} {shell_quote(t) + '=' if len(problems) > 1 else ''}BASE`" for t in dict.fromkeys(titles)]
         words.append(f"{len(bases)}: {join_limited(options, most=5)}.")
     if by_hand:
         words.append(f"{len(by_hand)}: by hand.")

@@ -88,7 +88,9 @@ def _row(model: Model, selection: Selection) -> dict[str, Any]:
     from sage_doctor.subjects.completeness import why_not_loadable  # noqa: PLC0415
 
     manifest = selection.host.manifest
-    roles = [name for name in manifest.needed_roles() if model.name in manifest.roles[name].models] if manifest else []
+    manifest = manifest.whole or manifest if manifest is not None else None
+    needed = manifest.needed_roles() if manifest is not None else ()
+    roles = [name for name in needed if manifest and model.name in manifest.loaded_by(manifest.roles[name])]
     headers = []
     if model.found:
         headers = (

@@ -12,6 +12,7 @@ from typing import Any
 from sage_doctor.facts.adapters import LoraTensor
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import largest_named, read_config_facts
+from sage_doctor.facts.embeddings import embedding_mismatches
 from sage_doctor.facts.weights import read_weights
 from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.readers.json_object import read_json_object
@@ -26,13 +27,16 @@ _MOST_COMPARED = 64
 def could_be_base(path: Path, loras: Sequence[LoraTensor], *, surely: bool = False) -> bool:
     """Return whether the model at `path` is whole, no adapter, and of the sizes of these LoRA tensors.
 
-    `surely` asks that sizes were compared: by the weights' names, not by what config.json says of the width alone.
+    `surely` asks that sizes were compared: by the weights' names, not by what config.json says of the width alone,
+    and that the two do not contradict each other.
     """
     tree = read_tree(path)
     if tree.has("adapter_config.json") or directory_defects(tree):
         return False
     values, tensors = _read(path)
     if surely and not any(BaseModules(tensors).find(t.module) for t in _matrices(loras)):
+        return False
+    if surely and any(embedding_mismatches(read_config_facts(values), values, tensors)):
         return False
     return not excluded(values, tensors, loras)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from sage_doctor.facts.config import ConfigFacts, sizes_named
 from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.text import printable
 
 # The names under which the libraries' architectures store the token embedding, most common first.
 EMBEDDING_NAMES = (
@@ -29,6 +32,21 @@ def embedding_tensor(tensors: Mapping[str, Tensor]) -> Tensor | None:
         if found:
             return min(found, key=lambda t: (len(t.name), t.name))
     return None
+
+
+def embedding_mismatches(
+    config: ConfigFacts, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Iterator[tuple[str, str]]:
+    """Yield where the token embedding does not have the sizes of config.json (`values`), and its name."""
+    embedding = embedding_tensor(tensors)
+    if embedding is None or config.quantized:
+        return
+    rows, width = embedding.shape
+    if config.vocab_size and rows != config.vocab_size and rows not in sizes_named(values, part="vocab"):
+        yield f"vocab_size {config.vocab_size}, but {printable(embedding.name)} has {rows} rows", embedding.name
+    other_widths = sizes_named(values, part="embed") | sizes_named(values, part="dim")
+    if config.hidden_size and width != config.hidden_size and width not in other_widths:
+        yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
 
 
 def vocabulary_layers(tensors: Mapping[str, Tensor]) -> frozenset[str]:

@@ -14,6 +14,7 @@ from sage_doctor.facts.base_fit import could_be_base
 from sage_doctor.facts.bases import NEAR_BY, SAME_TAIL, SIMILAR, WRITTEN_DOWN, Candidate, names_a_repository
 from sage_doctor.facts.runner_bases import loads_in
 from sage_doctor.facts.runners import find_runners
+from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
 from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.model import Model
 
@@ -74,7 +75,8 @@ def fitting_bases(model: Model) -> list[Path]:
             fitting.append(path)
             if len(fitting) == _MOST_FITTING:
                 break
-    return fitting
+    # An adapter may bring a tokenizer of its own, but a base without one is seldom meant.
+    return sorted(fitting, key=lambda p: not any(map(read_tree(p).has, TOKENIZER_FILES)))
 
 
 def runner_bases(model: Model) -> list[tuple[Path, str]]:
@@ -89,6 +91,7 @@ def runner_bases(model: Model) -> list[tuple[Path, str]]:
 
 def _loads(model: Model) -> Iterator[tuple[Path, str, str]]:
     manifest = model.host.manifest
+    manifest = manifest.whole or manifest if manifest is not None else None  # what loads it counts, asked for or not
     for role in manifest.roles.values() if manifest is not None else ():
         for pattern in role.runners:
             for script in find_runners(pattern, manifest.directory)[:_MOST_RUNNERS]:  # type: ignore[union-attr]

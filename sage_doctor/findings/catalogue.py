@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from typing import Final
 
 from sage_doctor.findings.declaration import DECLARED, Declaration
 
+_MOST_NEAR: Final = 3
 # The files that declare codes, in the order a diagnosis goes: of two equally likely entries the earlier one is shown.
 _FAMILIES: Final = (
     "paths",
@@ -56,11 +58,18 @@ def find(code: str) -> Declaration | None:
     return DECLARED.get(code)
 
 
+def nearest_codes(word: str, codes: Iterable[str]) -> list[str]:
+    """Return the codes that a word may be meant for: those that hold it (`base-missing`), else the one most like it."""
+    known = list(codes)
+    held = [code for code in known if f"-{word}-" in f"-{code}-"] if word else []
+    return held[:_MOST_NEAR] or difflib.get_close_matches(word, known, n=1)
+
+
 def get(code: str) -> Declaration:
     """Return the declaration of a finding code. Raises `ValueError` with a suggestion if there is none."""
     known = find(code)
     if known is None:
-        near = difflib.get_close_matches(code, DECLARED, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest_codes(code, DECLARED)
+        hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
         raise ValueError(f"no finding code {code!r} in the catalogue{hint}")
     return known

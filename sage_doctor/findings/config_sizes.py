@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from sage_doctor.facts.config import layers_named, sizes_named
-from sage_doctor.facts.embeddings import embedding_tensor, layer_count
+from sage_doctor.facts.config import layers_named
+from sage_doctor.facts.embeddings import embedding_mismatches, layer_count
 from sage_doctor.text import printable
 
 if TYPE_CHECKING:
@@ -28,15 +28,7 @@ def size_mismatches(model: Model, tensors: Mapping[str, Tensor]) -> Iterator[tup
     """
     config = model.config
     values = model.config_file.value or {}
-    embedding = embedding_tensor(tensors)
-    if embedding is not None and not config.quantized:
-        rows, width = embedding.shape
-        other_rows = sizes_named(values, part="vocab")
-        if config.vocab_size and rows != config.vocab_size and rows not in other_rows:
-            yield f"vocab_size {config.vocab_size}, but {printable(embedding.name)} has {rows} rows", embedding.name
-        other_widths = sizes_named(values, part="embed") | sizes_named(values, part="dim")
-        if config.hidden_size and width != config.hidden_size and width not in other_widths:
-            yield f"hidden size {config.hidden_size}, but {printable(embedding.name)} is {width} wide", embedding.name
+    yield from embedding_mismatches(config, values, tensors)
     yield from _labels(model, tensors)
     layers = layer_count(tensors)
     if not config.layers or not layers or config.nested or layers in layers_named(values):

@@ -45,20 +45,27 @@ def _one(group: list[Finding]) -> Finding:
 
 def each_file(finding: Finding) -> Iterator[tuple[str, str, int]]:
     """Yield subject, file and count of what a finding is about: of each file where it is about many."""
-    files = finding.evidence.get("files")
-    for data in files if isinstance(files, list) else ():
+    files = _files(finding)
+    for data in files or ():
         yield str(data["path"]), str(data["file"]), _count(data)
-    if not isinstance(files, list):
+    if files is None:
         yield finding.subject, str(finding.evidence.get("file", finding.subject)), _count(finding.evidence)
 
 
 def about(finding: Finding, files: Collection[Path]) -> Finding:
     """Return a finding about many files as one about these alone, if there are any."""
-    known = finding.evidence.get("files")
-    if not files or not isinstance(known, list):
+    known = _files(finding)
+    if not files or known is None:
         return finding
     kept = [data for data in known if Path(str(data["file"])) in files]
     return dataclasses.replace(finding, evidence={**finding.evidence, "files": kept})
+
+
+def _files(finding: Finding) -> list[dict[str, Any]] | None:
+    """Return the findings that were told as one; None for any other, whose `files` may be names or a number."""
+    files = finding.evidence.get("files")
+    told = isinstance(files, list) and all(isinstance(f, dict) and {"path", "file"} <= f.keys() for f in files)
+    return files if told else None
 
 
 def _count(evidence: Any) -> int:

@@ -17,7 +17,6 @@ from sage_doctor.errors import UsageError
 from sage_doctor.findings import catalogue
 from sage_doctor.manifest import Manifest
 from sage_doctor.manifest.ignored import require_known
-from sage_doctor.manifest.names import nearest
 from sage_doctor.system.small_text import read_text
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import shell_quote
@@ -69,8 +68,9 @@ def suppression_of(select: Sequence[str], ignore: Sequence[str], manifest: Manif
     for option, selectors in (("--select", select), ("--ignore", ignore)):
         for selector in selectors:
             if not any(_longest([selector], code) for code in codes):
-                near = nearest(selector, codes)
-                hint = f"did you mean {shell_quote(near)}?" if near else "`sage-doctor explain --list` lists them"
+                words = [code.rsplit("-", n)[0] for code in codes for n in range(code.count("-") + 1)]
+                near = catalogue.nearest_codes(selector[:100], dict.fromkeys(words))
+                hint = f"did you mean {shell_quote(near[0])}?" if near else "`sage-doctor explain --list` lists them"
                 raise UsageError(f"{option}: no finding code is or begins with {shell_quote(selector)}; {hint}")
     if manifest is not None:
         require_known(manifest, codes)

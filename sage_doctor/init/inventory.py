@@ -19,7 +19,7 @@ from sage_doctor.init.role_models import NamedModels
 from sage_doctor.init.roles import RoleFound, find_launchers, roles_of
 from sage_doctor.launchers.code import Code, read_code
 from sage_doctor.launchers.starters import Starter, read_starters
-from sage_doctor.manifest import Manifest, ModelPath
+from sage_doctor.manifest import Manifest, ModelPath, RoleSpec
 from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.host import Host
@@ -97,6 +97,7 @@ def take_inventory(
     proposed = [named.models_of(role) for role in roles_of(launchers, code, roots)]
     proposed = [r for r in proposed if r.models or r.candidates or any(x.is_started for x in r.launchers)]
     _add_roles(found, proposed, manifest)
+    everything = everything or not (any(r.models for r in found.roles) or any(r.models for r in _started(manifest)))
     _choose(found, named, everything=everything)
     confirm_guesses(found.new, found.bases, found.merges, ask)
     _add_machines(found, starters, code, manifest, environ, home)
@@ -139,6 +140,13 @@ def _covered(manifest: Manifest | None) -> frozenset[str]:
     return frozenset(os.path.realpath(p) for g in globs for p in find_runners(g, manifest.directory))
 
 
+def _started(manifest: Manifest | None) -> list[RoleSpec]:
+    """Return the manifest's roles whose scripts were found: what these load is declared."""
+    if manifest is None:
+        return []
+    return [r for r in manifest.roles.values() if any(find_runners(g, manifest.directory) for g in r.runners)]
+
+
 def _add_roles(found: Inventory, proposed: Sequence[RoleFound], manifest: Manifest | None) -> None:
     """Propose roles, unless the manifest has none: they would narrow what is needed."""
     if manifest is not None and not manifest.roles:
@@ -161,7 +169,7 @@ def _choose(found: Inventory, named: NamedModels, *, everything: bool) -> None:
     """Choose the models that get an entry: those that roles name, and what they are built on; else all of them."""
     models = named.models
     wanted = [n for role in found.roles for n in (*role.models, *role.candidates)]
-    if everything or not any(role.models for role in found.roles):
+    if everything:
         wanted = [*wanted, *models]
 
     def base(name: str) -> BaseLink | None:
@@ -266,6 +274,7 @@ def _remark(found: Inventory, code: Code) -> None:
         )
     if code.truncated:
         found.remarks.append("not everything was searched, there are too many files: name narrower directories")
+    found.remarks += code.remarks
     for name in found.new:
         model = found.models[name]
         if model.kind == "merged" and found.merges.get(name) is None and is_merged(model.path):

@@ -17,6 +17,7 @@ from sage_doctor.launchers.source import Source
 from sage_doctor.launchers.starters import Starter, homes_in
 from sage_doctor.launchers.uses import ModelUse, models_loaded
 from sage_doctor.system.small_text import read_text
+from sage_doctor.text import join_limited, printable
 
 MOST_ROLES: Final = 8
 MOST_RUNNERS: Final = 20
@@ -85,7 +86,13 @@ def find_launchers(
     named = [p for p in meant if p in started or _RUNS.search(p.name)] or meant
     found = []
     sources: dict[Path, Source | None] = {}
-    for path in [p for p in named if os.path.realpath(p) not in covered][:MOST_PARSED]:
+    asked = [p for p in named if os.path.realpath(p) not in covered]
+    if len(asked) > MOST_PARSED:
+        code.remarks.append(
+            f"read {MOST_PARSED} of {len(asked):,} scripts that may start sessions, the others not: name narrower "
+            "directories"
+        )
+    for path in asked[:MOST_PARSED]:
         uses = [
             use
             for options in started.get(path, {(): None})
@@ -104,6 +111,9 @@ def find_launchers(
                     homes=tuple(homes),
                 )
             )
+    broken = [printable(p.name, limit=100) for p in asked[:MOST_PARSED] if p in sources and sources[p] is None]
+    if broken:
+        code.remarks.append(f"left out, not valid Python: {join_limited(broken, most=3)}")
     return found
 
 
@@ -126,6 +136,8 @@ def roles_of(launchers: Iterable[Launcher], code: Code, roots: Sequence[Path]) -
     for launcher in launchers:
         name = _role_name(launcher.path, roots)
         groups[f"{name}-{launcher.only}" if launcher.only else name].append(launcher)
+    if len(groups) > MOST_ROLES:
+        code.remarks.append(f"proposed the {MOST_ROLES} largest of {len(groups)} roles: name narrower directories")
     largest = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_ROLES]
     return [
         RoleFound(name=name, launchers=tuple(found), runners=tuple(_runners(found, code))) for name, found in largest

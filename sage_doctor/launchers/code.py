@@ -58,13 +58,15 @@ class PythonFile:
 class Code:
     """What was read. `texts` are the shell scripts, units and jobs.
 
-    `unreadable` directories could not be listed; `truncated` says that a limit ended the search.
+    `unreadable` directories could not be listed; `truncated` says that a limit ended the search. `remarks` tell people
+    which scripts were left out.
     """
 
     python: dict[Path, PythonFile] = field(default_factory=dict)
     texts: dict[Path, str] = field(default_factory=dict)
     unreadable: list[Path] = field(default_factory=list)
     truncated: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     @cached_property
     def by_name(self) -> dict[str, list[Path]]:

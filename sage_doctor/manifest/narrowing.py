@@ -54,5 +54,5 @@ def _narrowed(manifest: Manifest, roles: list[str]) -> Manifest:
         heartbeats={k: spec for k, spec in manifest.heartbeats.items() if any(map(spec.concerns, roles))},
         states={k: spec for k, spec in manifest.states.items() if any(map(spec.concerns, roles))},
         lint=LintSpec(),
-        narrowed=True,
+        whole=manifest.whole or manifest,
     )

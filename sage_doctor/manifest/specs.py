@@ -163,11 +163,12 @@ class Manifest:
 
     `unavailable_here` names the models that are only on other machines, with the reason: no role of this machine
     needs them and their path uses a variable that has no value here. They are not in `models`, but roles of other
-    machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top level
-    and of the machine that matched; a model's own are in `ModelSpec.requires`. `narrowed` says that only some roles, or
-    none, are looked at (`for_role`, `for_targets`). `services` are the models that are reached over HTTP.
-    `ignore` are the finding codes that are not reported of anything, those of a model of that one.
-    `heartbeats` and `states` are those that concern this machine. `renamed` says which keys have a former name.
+    machines may name them; `model` looks up safely. `requires` are the package requirements (PEP 508) of the top
+    level and of the machine that matched; a model's own are in `ModelSpec.requires`. `whole` is the manifest before
+    it was narrowed to some roles, or none (`for_role`, `for_targets`), None where it was not. `services` are the
+    models that are reached over HTTP. `ignore` are the finding codes that are not reported of anything, those of a
+    model of that one. `heartbeats` and `states` are those that concern this machine. `renamed` says which keys have
+    a former name.
     """
 
     path: Path
@@ -184,7 +185,7 @@ class Manifest:
     check_paths: tuple[Path, ...] = ()
     ignore: tuple[str, ...] = ()
     unavailable_here: Mapping[str, str] = field(default_factory=dict)
-    narrowed: bool = False
+    whole: Manifest | None = None
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
     heartbeats: Mapping[str, HeartbeatSpec] = field(default_factory=dict)
     states: Mapping[str, StateSpec] = field(default_factory=dict)
@@ -229,7 +230,7 @@ class Manifest:
     @property
     def all_models_required(self) -> bool:
         """Whether every model is needed, because nothing says which machine needs which."""
-        return not self.narrowed and (not self.machines or not self.roles)
+        return self.whole is None and (not self.machines or not self.roles)
 
     def needed_roles(self) -> tuple[str, ...]:
         """Return the roles of this machine; every role where no machine matched."""

@@ -15,6 +15,7 @@ from sage_doctor.findings import catalogue
 from sage_doctor.render import Screen
 from sage_doctor.report import MACHINE, CheckResult, Finding, Measurement, Report
 from sage_doctor.report.comparison import Comparison
+from sage_doctor.report.subjects import is_error_where_needed
 from sage_doctor.text import MOST_COMMAND, join_limited, printable
 
 _MOST_ROWS = 200
@@ -97,18 +98,22 @@ def compare(comparison: Comparison, _screen: Screen) -> str:
 
 def _table(report: Report) -> list[str]:
     findings, checks = _by_subject(report.findings), _by_subject(report.checks)
+    suppressed = _by_subject(f for f in report.suppressed if is_error_where_needed(f))
     measurements = _by_subject(report.measurements)
     rows = []
-    for subject in dict.fromkeys((*checks, *findings)):
+    for subject in dict.fromkeys((*checks, *findings, *suppressed)):
         found = [f for f in findings[subject] if f.severity != "info"]
         unneeded = [f for f in findings[subject] if f.evidence.get("needed_here") is False]
         stuck = [c for c in checks[subject] if c.status == "error"]
-        if subject == MACHINE and not found and not stuck:
+        hidden = suppressed[subject]
+        if subject == MACHINE and not found and not stuck and not hidden:
             continue
-        mark = _MARKS[found[0].severity if found else "unknown" if stuck else "info" if unneeded else "pass"]
+        told = "info" if unneeded or hidden else "pass"
+        mark = _MARKS[found[0].severity if found else "unknown" if stuck else told]
         what = ", ".join(f"`{code}`" for code in dict.fromkeys(_code(f) for f in found or unneeded))
         what += " (no role here needs it)" if unneeded and not found else ""
         what = what or (f"{stuck[0].id} failed to run" if stuck else "")
+        what = what or ", ".join(f"`{code}` suppressed" for code in dict.fromkeys(map(_code, hidden)))
         measured = ", ".join(f"{m.name} {m.value:g} {m.unit}" for m in measurements[subject])
         rows.append(f"| {mark} | {_text(report.titles.get(subject, subject))} | {what} | {_text(measured)} |")
     more = [f"| | and {len(rows) - _MOST_ROWS} more | | |"] if len(rows) > _MOST_ROWS else []

@@ -48,7 +48,8 @@ def _first(report: Report) -> str:
         what, more = f"{stuck[0].id} failed to run on {stuck[0].subject}", ""
     else:
         count = len({c.subject for c in report.checks} - {MACHINE})
-        what, more = f"{report.verdict}, {count} examined, level {report.level}", ""
+        ignored = f", {len(report.suppressed)} suppressed" if report.suppressed else ""
+        what, more = f"{report.verdict}, {count} examined, level {report.level}{ignored}", ""
     return _fitted(status, what, more)
 
 

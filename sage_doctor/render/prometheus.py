@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from sage_doctor.render import Screen
 from sage_doctor.report import MACHINE, SEVERITIES, Report
+from sage_doctor.report.subjects import is_error_where_needed
 from sage_doctor.text import printable
 
 _VERDICTS = ("healthy", "degraded", "unhealthy", "unknown")
@@ -36,6 +37,9 @@ def render(report: Report, _screen: Screen) -> str:
             worst[finding.subject] = 0
         elif finding.evidence.get("severity_where_needed") == "error":  # not ready, and nobody is to be woken for it
             worst.pop(finding.subject, None)
+    for finding in report.suppressed:
+        if is_error_where_needed(finding) and worst.get(finding.subject):
+            del worst[finding.subject]
     counted = Counter((f.code, f.severity) for f in report.findings)
     ready = [({**machine, "subject": name}, float(value)) for name, value in worst.items() if name != MACHINE]
     lines = [

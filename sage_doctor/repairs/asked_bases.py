@@ -36,11 +36,22 @@ def asked_bases(
             )
 
 
-def refuse_unknown_adapters(models: Sequence[Model], bases: Mapping[str, str]) -> None:
-    """Raise `UsageError` if a base is given for an adapter that is not among the models."""
-    known = {m.name for m in models if m.kind == "adapter"}
-    for name in sorted(set(bases) - known - {""}):
-        raise UsageError(
-            f"--base {printable(name)}=…: adapter not found among the targets "
-            f"(adapters: {join_limited(sorted(known)) or 'none'})"
-        )
+def bases_by_name(models: Sequence[Model], bases: Mapping[str, str]) -> dict[str, str]:
+    """Return the bases by the names of their adapters, which people may call by their titles.
+
+    Raises `UsageError` if a base is given for an adapter that is not among the models, or twice for one.
+    """
+    adapters = [m for m in models if m.kind == "adapter"]
+    known = {m.title: m.name for m in adapters} | {m.name: m.name for m in adapters} | {"": ""}
+    found: dict[str, str] = {}
+    for name, base in bases.items():
+        if name not in known:
+            titles = [printable(m.title, limit=200) for m in adapters]
+            raise UsageError(
+                f"--base {printable(name)}=…: adapter not found among the targets "
+                f"(adapters: {join_limited(sorted(titles)) or 'none'})"
+            )
+        if known[name] in found:
+            raise UsageError(f"--base {printable(name)}=…: the adapter has two bases")
+        found[known[name]] = base
+    return found

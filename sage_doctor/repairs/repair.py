@@ -41,12 +41,13 @@ class RepairRefused(DoctorError):
 class Plan:
     """What a repair will do. `lines` shows it to a person; `apply` does it and needs nothing else.
 
-    `reads` and `writes` are paths or short phrases with them, `diff` is the change of a text file. Sizes are bytes:
-    `write_bytes` is what is written, `disk_bytes` and `memory_bytes` are what must be free. `seen` is what the plan
-    relies on: it is compared again right before the change. `kept` is where the old state stays until the change is
-    verified; None if it is kept in memory, or permanently beside the new state. `undo_commands`, in this order,
-    restore exactly the old state later; `undo` says what they do, or how else it is done. `suggests` is a change to
-    review and apply by hand after this one, and `suggests_how` is the command that applies it.
+    `title` is what people call the subject, where that is another name. `reads` and `writes` are paths or short
+    phrases with them, `diff` is the change of a text file. Sizes are bytes: `write_bytes` is what is written,
+    `disk_bytes` and `memory_bytes` are what must be free. `seen` is what the plan relies on: it is compared again
+    right before the change. `kept` is where the old state stays until the change is verified; None if it is kept in
+    memory, or permanently beside the new state. `undo_commands`, in this order, restore exactly the old state
+    later; `undo` says what they do, or how else it is done. `suggests` is a change to review and apply by hand
+    after this one, and `suggests_how` is the command that applies it.
     """
 
     repair: str
@@ -58,6 +59,7 @@ class Plan:
     unchanged: str
     undo: str = ""
     undo_commands: tuple[str, ...] = ()
+    title: str = ""
     seen: tuple[Seen, ...] = ()
     read_bytes: int = 0
     write_bytes: int = 0
@@ -100,7 +102,7 @@ class Plan:
             ("unchanged", self.unchanged),
             ("undo", self.undo),
         ]
-        lines = [f"{self.repair}: {printable(self.subject, limit=200)}"]
+        lines = [f"{self.repair}: {printable(self.title or self.subject, limit=200)}"]
         before = ""
         for label, text in rows:
             if text:

@@ -14,23 +14,31 @@ RepairStatus = Literal["planned", "declined", "refused", "failed", "rolled-back"
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One repair of one finding, and its result. `plan` is None if none could be made; `reason` says why."""
+    """One repair of one finding, and its result. `plan` is None if none could be made; `reason` says why.
+
+    `title` is what people call the finding's subject.
+    """
 
     finding: Finding
     repair: str
     status: RepairStatus
     plan: Plan | None = None
     reason: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepairReport:
-    """The reports before and after, and every attempt in order."""
+    """The reports before and after, and every attempt in order.
+
+    `in_config` is whether a base can be written only into the adapter's configuration, with `--write-config`.
+    """
 
     before: Report
     after: Report
     attempts: tuple[Attempt, ...]
     dry_run: bool = False
+    in_config: bool = False
 
     @property
     def fixed(self) -> tuple[Finding, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError
 from sage_doctor.findings.base_options import known_bases
 from sage_doctor.findings.many import about, each_file
-from sage_doctor.repairs.asked_bases import SET_BASE, asked_bases, refuse_unknown_adapters
+from sage_doctor.repairs.asked_bases import SET_BASE, asked_bases, bases_by_name
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
 from sage_doctor.repairs.repair import (
@@ -112,12 +112,13 @@ class _RepairSession:
         self.attempts: list[Attempt] = []
 
     def run(self) -> RepairReport:
-        models = select(self.request).models if self.options.bases else ()
-        refuse_unknown_adapters(models, self.options.bases)
+        selection = select(self.request)
+        models = selection.models if self.options.bases else ()
+        self.bases = bases_by_name(models, self.options.bases)
         before = state = self._examine(self.request.level or "static")
         self.without_base = {f.subject for f in before.findings if f.code in self.repairs[SET_BASE].codes}
         tried: set[tuple[str, str, str]] = set()
-        asked = asked_bases(models, self.options.bases, before, self.without_base)
+        asked = asked_bases(models, self.bases, before, self.without_base)
         while (found := next(asked, None) or self._next(state, tried)) is not None:
             group = self._named(group_by_repository(found, state.findings, self._repair(found)))
             tried |= {_key(f) for f in group}
@@ -129,7 +130,13 @@ class _RepairSession:
         deeper = self.level != self.request.level and not (self.options.rewrite_paths and not changed)
         if changed or (deeper and not self.options.dry_run and before.exit_code != EXIT_UNHEALTHY):
             state = self._examine(self.level)
-        return RepairReport(before=before, after=state, attempts=tuple(self.attempts), dry_run=self.options.dry_run)
+        return RepairReport(
+            before=before,
+            after=state,
+            attempts=tuple(self.attempts),
+            dry_run=self.options.dry_run,
+            in_config=not any(m.spec is not None for m in selection.models),
+        )
 
     def _examine(self, level: Level) -> Report:
         request = dataclasses.replace(self.request, level=level)
@@ -154,7 +161,7 @@ class _RepairSession:
         return dataclasses.replace(finding, fix=dataclasses.replace(finding.fix, repair=name))
 
     def _base_option(self, finding: Finding) -> str | None:
-        return self.options.bases.get(finding.subject, self.options.bases.get(""))
+        return self.bases.get(finding.subject, self.bases.get(""))
 
     def _merge_inputs(self, waiting: list[Finding]) -> set[str]:
         """Return the models that others are to be merged from: they must be healthy although no role needs them."""
@@ -186,11 +193,13 @@ class _RepairSession:
         """Plan, ask, apply and verify. Return the attempt and the report that holds after it."""
         repair = self._repair(finding)
         assert repair is not None  # `_next` chose it
-        attempt = Attempt(finding=finding, repair=repair.name, status="refused")
+        title = state.titles.get(finding.subject, finding.subject)
+        attempt = Attempt(finding=finding, repair=repair.name, status="refused", title=title)
         try:
             plan = self._plan(repair, finding, group)
         except (DoctorError, OSError) as error:
             return dataclasses.replace(attempt, reason=str(error)), state
+        plan = dataclasses.replace(plan, title=state.titles.get(plan.subject, ""))
         attempt = dataclasses.replace(attempt, plan=plan)
         if self.options.dry_run:
             return dataclasses.replace(attempt, status="planned"), state
@@ -269,7 +278,7 @@ class _RepairSession:
         if base is None and not self.options.dry_run and len(choices := known_bases(model)) > 1:
             chosen = self.callbacks.choose(model.name, choices)
             return None if chosen is None else str(chosen)
-        if base is not None and finding.subject not in self.options.bases and len(self.without_base) > 1:
+        if base is not None and finding.subject not in self.bases and len(self.without_base) > 1:
             raise RepairRefused(
                 f"--base {printable(base)} is ambiguous: {len(self.without_base)} adapters need a base. "
                 f"Write --base {shell_quote(model.name)}={shell_quote(base)}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
-from sage_doctor.report.subjects import Subject, subjects_of
+from sage_doctor.report.subjects import Subject, is_error_where_needed, subjects_of
 from sage_doctor.report.values import ModelInfo, Report
 from sage_doctor.text import format_bytes, printable, shell_quote
 
@@ -88,9 +88,7 @@ def _cell(subject: Subject | None, info: ModelInfo | None, *, declared: bool) ->
         return ModelCell(state="missing", info=info)
     if subject is None:
         return ModelCell(state="unknown", words="not in the report", info=info)
-    wrong = next(
-        (f for f in subject.findings if "error" in (f.severity, f.evidence.get("severity_where_needed"))), None
-    )
+    wrong = next((f for f in (*subject.findings, *subject.suppressed) if is_error_where_needed(f)), None)
     if wrong is not None:
         return ModelCell(state="broken", words=printable(wrong.code, limit=100), info=info)
     if not any(c.status in ("pass", "warn", "fail") for c in subject.checks) or subject.state == "unknown":

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from sage_doctor.report.subjects import is_error_where_needed
 from sage_doctor.report.values import CheckResult, Finding, Report, RoleInfo
 from sage_doctor.text import join_limited, printable
 
@@ -48,7 +49,10 @@ def _of_role(report: Report, role: RoleInfo) -> Readiness:
     if stuck:
         return Readiness(role=role.name, state="unknown", why=_failed_to_run(report, stuck[0]))
     why = _unexamined(report, role)
-    return Readiness(role=role.name, state="unknown" if why else "ready", why=why)
+    if why:
+        return Readiness(role=role.name, state="unknown", why=why)
+    ignored = [f for f in report.suppressed if is_error_where_needed(f) and f.subject not in named]
+    return Readiness(role=role.name, state="ready", why=f"{_told(report, ignored)} suppressed" if ignored else "")
 
 
 def _of_other_role(report: Report, role: RoleInfo) -> Readiness:
@@ -56,9 +60,7 @@ def _of_other_role(report: Report, role: RoleInfo) -> Readiness:
     if role.elsewhere:
         return Readiness(role=role.name, state="blocked", here=False, why=_lacks(role))
     errors = [
-        f
-        for f in report.findings
-        if f.subject in role.models and "error" in (f.severity, f.evidence.get("severity_where_needed"))
+        f for f in (*report.findings, *report.suppressed) if f.subject in role.models and is_error_where_needed(f)
     ]
     if errors:
         return Readiness(role=role.name, state="blocked", here=False, why=_told(report, errors), finding=errors[0])

@@ -17,6 +17,11 @@ def is_blocked(check: CheckResult) -> bool:
     return check.status == "skip" and (check.reason or "").startswith(BLOCKED)
 
 
+def is_error_where_needed(finding: Finding) -> bool:
+    """Return whether a finding says that its subject does not work, needed here or not."""
+    return "error" in (finding.severity, finding.evidence.get("severity_where_needed"))
+
+
 @dataclass(kw_only=True)
 class Subject:
     """Everything about one subject, in the report's order. `title` is what people call it."""
@@ -25,8 +30,14 @@ class Subject:
     title: str
     checks: list[CheckResult] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    suppressed: list[Finding] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     answer: str | None = None
+
+    @property
+    def ignored(self) -> list[Finding]:
+        """The suppressed findings that say that it does not work."""
+        return [f for f in self.suppressed if is_error_where_needed(f)]
 
     @property
     def state(self) -> SubjectState:
@@ -41,6 +52,8 @@ class Subject:
             return "warning"
         if any(f.evidence.get("needed_here") is False for f in self.findings):
             return "info"  # a problem, but no role here needs it
+        if self.ignored:
+            return "info"  # a problem that somebody ignores
         if any(is_blocked(c) for c in self.checks):
             return "skipped"  # the checks that ran passed; the rest could not run
         return "healthy" if statuses & {"pass", "warn", "fail"} else "skipped"
@@ -57,6 +70,8 @@ def subjects_of(report: Report) -> list[Subject]:
         of(check.subject).checks.append(check)
     for finding in report.findings:
         of(finding.subject).findings.append(finding)
+    for finding in report.suppressed:
+        of(finding.subject).suppressed.append(finding)
     for measurement in report.measurements:
         of(measurement.subject).measurements.append(measurement)
     for name, answer in report.answers.items():

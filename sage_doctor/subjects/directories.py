@@ -102,6 +102,8 @@ def from_directories(targets: Iterable[str], host: Host) -> tuple[list[Model], s
             name = relative if len(targets) == 1 else os.path.normpath(os.path.join(target, relative))
             required = relative == "." or not _merely_lies_there(path)
             models[name] = model_at(path, name, host, models, required=required)
+            if len(targets) == len(named) == 1 and relative != ".":  # `model` below what was asked for says little
+                models[name].called = os.path.join(root.name, relative)
     return list(models.values()), cut
 
 

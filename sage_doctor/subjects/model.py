@@ -77,6 +77,7 @@ class Model:
         self.required = required
         self.siblings: Mapping[str, Model] = siblings if siblings is not None else {}
         self.served_by: str | None = None
+        self.called: str | None = None
 
     def __repr__(self) -> str:
         """Return what a debugger shows."""
@@ -85,8 +86,8 @@ class Model:
     @property
     def title(self) -> str:
         """What people call it: a directory by its own name, a snapshot of the hub's cache by its repository."""
-        if self.spec is not None:
-            return self.name
+        if self.spec is not None or self.called is not None:
+            return self.called or self.name
         place = os.path.abspath(self.path)
         commit = os.path.basename(place)
         repository = os.path.basename(os.path.dirname(os.path.dirname(place)))

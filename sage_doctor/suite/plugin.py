@@ -18,6 +18,7 @@ import pytest
 
 from sage_doctor.check import CheckSpec, Finding, Notes, spec_of
 from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.manifest.problems import shown_path
 from sage_doctor.report import LEVELS, Level, at_least
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection
@@ -192,6 +193,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.user_properties.append((LEVEL_PROPERTY, spec.level))
     kept.sort(key=lambda pair: pair[0])
     items[:] = [item for _, item in kept] + [item for item in items if _spec(item) is None]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a function that is called as a check and is not declared as one: pytest would run it, and nobody know."""
+    if item.config.getoption("--sage-request") is not None and _spec(item) is None:
+        place = f"{shown_path(item.path)}:{(item.location[1] or 0) + 1}"
+        pytest.fail(f'{place}: {item.name} is not declared as a check: write @check("static") above it', pytrace=False)
 
 
 def _spec(item: pytest.Item) -> CheckSpec | None:

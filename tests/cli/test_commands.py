@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor import __version__
-from tests.model_directories import write_cached, write_full
+from tests.model_directories import write_adapter, write_cached, write_full
 
 from .conftest import ROOT, Doctor
 
@@ -82,6 +82,27 @@ def test_list_tells_what_each_model_is_and_whether_it_is_whole(doctor: Doctor) -
     lines = doctor("list").out.splitlines()
     assert lines[0].split() == ["name", "kind", "size", "dtype", "needed", "by", "files"]
     assert [line.split()[0] for line in lines[1:]] == ["gone", "m"]
+
+
+def test_a_base_is_needed_by_the_roles_of_its_adapters(doctor: Doctor, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "a", write_full(tmp_path / "b"))
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[roles.talk]\nmodels = ["a"]\n[models.a]\nkind = "adapter"\npath = "a"\nbase = "b"\n'
+        '[models.b]\nkind = "full"\npath = "b"\n'
+    )
+    rows = json.loads(doctor("list", "-f", "json", cwd=tmp_path).out)["models"]
+    assert {row["name"]: row["needed_by"] for row in rows} == {"a": ["talk"], "b": ["talk"]}
+    (row,) = json.loads(doctor("list", "b", "-f", "json", cwd=tmp_path).out)["models"]
+    assert row["needed_by"] == ["talk"]
+
+
+@pytest.mark.parametrize(
+    "words", [("explain", "base-missing"), ("check", "--select", "base-missing"), ("check", "--ignore", "base-mising")]
+)
+def test_a_part_of_a_code_is_answered_with_the_code(doctor: Doctor, words: tuple[str, ...]) -> None:
+    done = doctor(*words)
+    assert done.code == 2
+    assert "adapter-base-missing" in done.err
 
 
 def test_list_takes_directories(doctor: Doctor, tmp_path: Path) -> None:

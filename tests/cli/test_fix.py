@@ -362,3 +362,18 @@ def test_an_interrupt_leaves_the_old_state_and_exits_with_130(start: Start, inci
     assert contents(incident / "merged") == before
     assert [p.name for p in incident.iterdir() if p.name.startswith(".")] == []
     assert journal(tmp_path)[-1] == "interrupted"
+
+
+def test_an_adapter_is_called_and_named_as_the_screen_has_it(doctor: Doctor, tmp_path: Path) -> None:
+    write_full(tmp_path / "zoo/base")
+    write_adapter(tmp_path / "zoo/stance-v1/model", "./final_model")
+    assert "✘ stance-v1/model" in doctor("check", "zoo/stance-v1").out
+    hint = doctor("fix", "--dry-run", "zoo/stance-v1").out
+    assert "1: `--write-config --base BASE`" in hint
+    for name in ("stance-v1/model", "model"):
+        done = doctor("fix", "--dry-run", "--write-config", "zoo/stance-v1", "--base", f"{name}=zoo/base")
+        assert done.out.startswith("set-base: stance-v1/model\n"), done.err
+    alone = doctor("fix", "--dry-run", "--write-config", "zoo/stance-v1/model", "--base", "model=zoo/base")
+    assert alone.out.startswith("set-base: model\n"), alone.err
+    wrong = doctor("fix", "--dry-run", "zoo/stance-v1/model", "--base", "stnce=zoo/base")
+    assert (wrong.code, "(adapters: model)" in wrong.err) == (2, True)

@@ -64,6 +64,7 @@ def test_the_demos_tree_gives_the_findings_of_the_manifest_written_by_hand(docto
 
 def test_a_second_run_has_nothing_to_add(doctor: Doctor, place: Path) -> None:
     write_full(place / "qwen2.5-0.5b")
+    write_full(place / "of-no-script")
     (place / "run_session.py").write_text(RUNNER.format("/home/sprout/zoo/qwen2.5-0.5b"))
     assert doctor("init", "--yes", cwd=place).code == 0
     first = (place / "sage-doctor.toml").read_bytes()
@@ -72,6 +73,19 @@ def test_a_second_run_has_nothing_to_add(doctor: Doctor, place: Path) -> None:
     done = doctor("init", "--yes", cwd=place)
     assert (done.code, (place / "sage-doctor.toml").read_bytes()) == (0, first)
     assert "nothing to add" in done.out
+    assert "left out 1 model that no launcher names: of-no-script (--all adds them)" in done.err
+    assert "[models.of-no-script]" in doctor("init", "--dry-run", "--all", cwd=place).out
+
+
+def test_scripts_that_are_left_out_are_told(doctor: Doctor, place: Path) -> None:
+    write_full(place / "m")
+    for number in range(301):
+        (place / f"run_{number:03}.py").write_text(RUNNER.format("m"))
+    (place / "run_000.py").write_text(RUNNER.format("m") + "def broken(:\n")
+    done = doctor("init", "--dry-run", cwd=place)
+    assert done.code == 0
+    assert "read 300 of 301 scripts that may start sessions, the others not: name narrower directories" in done.err
+    assert "left out, not valid Python: run_000.py" in done.err
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

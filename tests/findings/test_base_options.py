@@ -23,6 +23,7 @@ def adapter(root: Path, base: str | None, *, runner: bool = False) -> Model:
     write_full(root / "zoo/small")
     write_full(root / "zoo/large")
     write_full(root / "zoo/other", tensors=WRONG, hidden_size=6)
+    write_full(root / "zoo/contradicts-itself", hidden_size=6)
     write_adapter(root / "zoo/stance", base)
     (root / "run.py").write_text(RUNNER if runner else "")
     tables = "".join(f'[models.{n}]\nkind = "full"\npath = "zoo/{n}"\n' for n in ("small", "large", "other"))

@@ -36,3 +36,17 @@ def test_one_of_many_can_be_asked_for() -> None:
     (one,) = told_as_one(found(n) for n in range(9))
     assert [s for s, _, _ in each_file(about(one, {Path("/x/7.py")}))] == ["7.py"]
     assert about(found(1), {Path("/x/7.py")}) == found(1)
+
+
+def test_evidence_that_names_files_is_about_no_many() -> None:
+    names = Finding(
+        code="hub-blob-missing",
+        severity="error",
+        subject="m",
+        check="",
+        message="",
+        evidence={"files": ["a", "b"]},
+        fix=Fix(summary=""),
+    )
+    assert list(each_file(names)) == [("m", "m", 0)]
+    assert about(names, {Path("/x/7.py")}) == names

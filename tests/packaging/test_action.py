@@ -94,6 +94,7 @@ def test_a_broken_machine_fails_with_an_annotation_and_its_reports_all_the_same(
     assert "`path-missing`" in done.summary
     assert done.uploaded is None
     assert not list(checkout.rglob("owned"))
+    assert "named --version" in run(checkout, targets="--version").out  # a target, never an option
 
 
 def test_wrong_usage_is_an_annotation_too(checkout: Path) -> None:

@@ -6,8 +6,11 @@ import dataclasses
 
 import pytest
 
+from sage_doctor.render import Screen, markdown, nagios, prometheus, terminal
 from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Report, RoleInfo
+from sage_doctor.report.model_comparison import model_rows
 from sage_doctor.report.readiness import answer, readiness
+from sage_doctor.report.subjects import subjects_of
 from tests.render import sample_reports as reports
 
 
@@ -91,3 +94,20 @@ def test_a_report_without_roles_is_judged_by_its_verdict() -> None:
     assert [r.state for r in readiness(two)] == ["unknown", "unknown"]
     nothing = dataclasses.replace(well, machine=dataclasses.replace(well.machine, roles=()))
     assert answer(nothing).sentence == "Yes: everything checked on thor is in order"
+
+
+def test_an_error_that_is_ignored_makes_nothing_whole() -> None:
+    """Its owner accepts it: the role runs, and says so. No face calls the model whole, or ready, or silently fine."""
+    hidden = (failed("base"), failed("other", "info", needed_here=False, severity_where_needed="error"))
+    report = dataclasses.replace(made(), suppressed=(*hidden, failed("adapter", "warning")))
+    raising, analysis = readiness(report)
+    assert (raising.state, raising.why) == ("ready", "weights-missing (base) suppressed")
+    assert (analysis.state, analysis.why) == ("blocked", "weights-missing (other)")
+    assert {s.name: s.state for s in subjects_of(report)} == {"base": "info", "adapter": "healthy", "other": "info"}
+    assert [row.cells[0].state for row in model_rows([report])] == ["broken", "complete", "broken"]
+    screen = Screen(width=80, color=False, unicode=True)
+    assert "i base     suppressed: weights-missing" in terminal.render(report, screen)
+    assert "OK - healthy, 3 examined, level generate, 3 suppressed" in nagios.render(report, screen)
+    assert "| i | base | `weights-missing` suppressed |" in markdown.render(report, screen)
+    metrics = prometheus.render(report, screen)
+    assert [n for n in ("base", "adapter", "other") if f'subject="{n}"}} 1' in metrics] == ["adapter"]

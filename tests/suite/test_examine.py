@@ -275,6 +275,16 @@ def test_a_file_of_checks_that_cannot_be_read_is_unknown(look_at: Examine, own: 
     assert status(report, "weights.weights_whole", "m") == ("pass", None)
 
 
+@pytest.mark.parametrize("argument", ["model", ""])
+def test_a_function_that_is_not_declared_as_a_check_is_told(look_at: Examine, own: Path, argument: str) -> None:
+    (own / "mine.py").write_text(f'{HEAD}def check_it({argument}):\n    """It."""\n')
+    report = look_at(manifest=CHECKED)
+    (told,) = (c.reason or "" for c in report.checks if c.status == "error")
+    line = HEAD.count("\n") + 1
+    assert told.endswith(f'mine.py:{line}: check_it is not declared as a check: write @check("static") above it')
+    assert (report.verdict, report.exit_code) == ("unknown", 3)
+
+
 @pytest.mark.parametrize("error", [OSError, SystemExit])
 def test_own_fixtures_that_cannot_be_read_are_unknown(look_at: Examine, own: Path, error: type[BaseException]) -> None:
     (own / "conftest.py").write_text(f"raise {error.__name__}('the fixtures are gone')\n")

@@ -116,7 +116,7 @@ def report_page(report: Report) -> dict[str, Any]:
 def _row(subject: Subject) -> Row:
     return Row(
         subject=subject,
-        word=_WORDS[subject.state],
+        word="suppressed" if subject.state == "info" and subject.ignored else _WORDS[subject.state],
         cells=tuple(_cell([c for c in subject.checks if c.level == level]) for level in LEVELS),
         passed=tuple(c.id for c in subject.checks if c.status == "pass"),
         others=tuple(c for c in subject.checks if c.status != "pass"),

@@ -56,12 +56,14 @@ def _together(out: Writer, state: SubjectState, what: str, members: list[Subject
     out.text(f"{out.mark(state)} {len(members)} {what}: {names}", after=2, style=out.style(state))
 
 
-def line_of(title: str, checks: list[CheckResult], findings: list[Finding]) -> tuple[str, str, str, str] | None:
+def line_of(
+    title: str, checks: list[CheckResult], findings: list[Finding], suppressed: list[Finding]
+) -> tuple[str, str, str, str] | None:
     """Return the line of a subject that is done: its mark, the same in ASCII, its style, and what is said.
 
     None where there is nothing to tell.
     """
-    subject = Subject(name=checks[0].subject, title=title, checks=checks, findings=findings)
+    subject = Subject(name=checks[0].subject, title=title, checks=checks, findings=findings, suppressed=suppressed)
     if subject.name == MACHINE and subject.state == "healthy":
         return None
     return *MARKS[subject.state], f"{printable(title, limit=300)}  {_said_of(subject)}".rstrip()
@@ -93,6 +95,9 @@ def _said_of(subject: Subject) -> str:
     if subject.state == "unknown":
         return "not decided: a check failed to run"
     if first is None:
+        ignored = list(dict.fromkeys(f.code for f in subject.ignored))
+        if ignored and subject.state == "info":
+            return f"suppressed: {printable(join_limited(ignored, most=2), limit=200)}"
         blocked = next((c.reason or "" for c in subject.checks if is_blocked(c)), "")
         cause = printable(blocked.removeprefix(BLOCKED), limit=100)
         return f"not fully examined ({cause})" if subject.state == "skipped" and cause else ""
