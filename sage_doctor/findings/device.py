@@ -36,7 +36,7 @@ DECLARATIONS = declare(
             *(r"device kernel image is invalid", r"sm_\d{2,3} is not compatible with the current PyTorch"),
             *(r"hipErrorNoBinaryForGpu: ", r"guarantee\(false && .hipErrorNoBinaryForGpu: "),
             r"rocBLAS error: Cannot read \S{1,300}: Illegal seek for GPU arch",
-            *(r"HIP error: invalid device function", r"ptxas fatal ?: Value 'sm_\w{2,8}' is not defined for option"),
+            *(r"(CUDA|HIP|ROCm) error: invalid device function", r"ptxas fatal ?: Value 'sm_\w{2,8}' is not defined"),
         ),
     ),
     Declaration(

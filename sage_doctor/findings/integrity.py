@@ -29,7 +29,7 @@ DECLARATIONS = declare(
         cause="Training, conversion or merging produced them, often by overflow in 16 bits. Sampling fails on them; "
         "greedy generation 'succeeds' and repeats one token.",
         remediation="Fetch or build the model again. If the source has the same values, the source is broken.",
-        shows=(r"probability tensor contains either `inf`, `nan` or element < 0",),
+        may_show=(r"probability tensor contains either `inf`, `nan` or element < 0",),
     ),
     Declaration(
         code="weights-all-zero",

@@ -30,6 +30,7 @@ DECLARATIONS = declare(
             r"not enough memory: you tried to allocate",
             r"\[Errno 12\] Cannot allocate memory",
             r"Cannot allocate memory$",
+            r"^LLVM ERROR: out of memory",
             r"model requires more system memory .{0,60}?than is available",
             r"To serve at least one request with the models?'?s max seq len",
             r"The model's max seq len \(\d{1,9}\) is larger than the maximum number of tokens",

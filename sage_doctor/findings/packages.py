@@ -27,7 +27,7 @@ DECLARATIONS = declare(
         "only from NVIDIA's index.",
         shows=(
             r"ModuleNotFoundError: No module named '[\w-]{1,80}'",
-            r"No module named '?(torch|transformers|peft|accelerate|safetensors|tokenizers|triton|bitsandbytes)\b",
+            r"No module named '?(torch|transformers|peft|accelerate|safetensors|tokenizers|bitsandbytes)\b",
             r"requires the \S{1,60} library but it was not found",
             r"You need to have sentencepiece installed",
             r"ImportError: .{0,200}? requires",
@@ -91,7 +91,7 @@ DECLARATIONS = declare(
             *(r"Your transformers version is too old", r"The \w{1,40} version should be >="),
             r"PyTorch SDPA requirements in Transformers are not met",
             r"requires transformers >= \S{1,20}\. Please upgrade",
-            r"'\w{1,80}Config' object has no attribute '\w{1,80}'",
+            r"'(\w{1,80}Config|MatmulLtState)' object has no attribute '\w{1,80}'",
             r"module '\w{1,40}' has no attribute '\w{1,60}'",
             r"partially initialized module '\S{1,60}' has no attribute",
             r"operator torchvision::nms does not exist",

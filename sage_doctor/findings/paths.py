@@ -125,11 +125,11 @@ DECLARATIONS = declare(
     Declaration(
         code="config-type-unknown",
         severity="error",
-        title="The sessions' transformers does not know this model",
-        cause="The model is newer than the transformers that sessions run with, or its type is misspelt in "
+        title="The program that loads the model does not know its type",
+        cause="The model is newer than the transformers or the server that loads it, or its type is misspelt in "
         "config.json.",
-        remediation="Upgrade transformers in the sessions' environment. On Jetson use `--no-deps`, so that pip does "
-        "not replace torch.",
+        remediation="Upgrade the program that the message is from. For transformers do so in the sessions' "
+        "environment; on Jetson use `--no-deps`, so that pip does not replace torch.",
         shows=(
             r"Transformers does not recognize this architecture\. This could be because",
             (
@@ -143,6 +143,7 @@ DECLARATIONS = declare(
                 r"'(qwen|llama|gemma|mistral|mixtral|phi|smollm|granite|olmo|deepseek|glm|gpt_|internlm|ernie|falcon|cohere)\w{0,40}'"
             ),
             r"unknown model architecture: '",
+            r"ValueError: Model type … not supported\.",
             r"is not a registered model in the Transformers library",
             r"Error: unsupported architecture \"",
             r"Model architectures .{1,300}? are not supported for now",

@@ -131,6 +131,7 @@ DECLARATIONS = declare(
             *(r"Some parameters are on the meta device", r"Expected all tensors to be on the same device"),
             *(r"All input tensors need to be on the same GPU", r"Input tensors need to be on the same GPU"),
             r"Placeholder storage has not been allocated on MPS device",
+            r"indices should be either on … or on the same device as the indexed tensor",
             r"You are attempting to load an? .{1,40}? model with a device_map that contains a (CPU|cpu)",
         ),
     ),
@@ -170,10 +171,8 @@ DECLARATIONS = declare(
         cause="The weights are broken, or 16-bit numbers overflow on this device.",
         remediation="Run `sage-doctor check --level integrity` on the weights. If they are fine, try bfloat16 or "
         "float32.",
-        may_show=(
-            r"probability tensor contains either `inf`, `nan` or element < 0",
-            r"device-side assert triggered",
-        ),
+        shows=(r"probability tensor contains either `inf`, `nan` or element < 0",),
+        may_show=(r"device-side assert triggered",),
     ),
     Declaration(
         code="generate-degenerate",

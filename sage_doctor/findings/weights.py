@@ -61,7 +61,7 @@ DECLARATIONS = declare(
             *(
                 r"invalid load key, '<'",
                 r"invalid magic characters: '.{0,40}?', expected 'GGUF'",
-                r"gguf_init_from_file: invalid magic character",
+                r"gguf_init_from_file: invalid magic (character|number)",
             ),
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
             r"file in archive is not in a subdirectory",

@@ -152,7 +152,7 @@ FIRST = [
         "NotImplementedError: Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead",
         "params-not-materialised",
     ),
-    ("RuntimeError: probability tensor contains either `inf`, `nan` or element < 0", "weights-nonfinite"),
+    ("RuntimeError: probability tensor contains either `inf`, `nan` or element < 0", "generate-nonfinite"),
     ("_pickle.UnpicklingError: Weights only load failed. In PyTorch 2.6, we changed", "weights-pickle-only"),
     # transformers 4
     (
