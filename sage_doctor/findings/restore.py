@@ -75,7 +75,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
 def copy_model(model: Model, names: Sequence[str]) -> Fix | None:
     """Return the fix that copies a model from another machine of the manifest, None where none is said to have it."""
     copy = copy_from_elsewhere(model, names)
-    return copy if copy is None or model.kind == "adapter" else with_repair(copy, model, "copy-model")
+    return with_repair(copy, model, "copy-model") if copy is not None else None
 
 
 def _cached_at(path: Path) -> HubFacts | None:

@@ -54,8 +54,8 @@ def plan_copy(
     `machine` is the only one to ask; by default each that the manifest says has it, until one can give it. Asks them
     over ssh and writes nothing. Raises `RepairRefused` and `DoctorError`.
     """
-    if model.kind == "adapter" or model.hub is not None or model.spec is None or model.host.manifest is None:
-        raise RepairRefused("only full and merged models that the manifest has in a directory are copied.")
+    if model.hub is not None or model.spec is None or model.host.manifest is None:
+        raise RepairRefused("only models that the manifest has in a directory are copied; `hf:` ones are downloaded.")
     require_programs("ssh", "rsync")
     if not model.path.parent.is_dir():
         raise RepairRefused(f"{printable(str(model.path.parent))} is not a directory. Make or mount it first.")

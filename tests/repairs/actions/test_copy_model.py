@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from sage_doctor.cli import app
-from sage_doctor.repairs import transfer
-from tests.model_directories import MODEL, write_full, write_tensors
+from sage_doctor.errors import UsageError
+from tests.model_directories import MODEL, write_adapter, write_full, write_tensors
 from tests.repairs.conftest import Fixer, contents
 from tests.repairs.sshd import Sshd, remote_program, running
 
 ROOT = Path(__file__).resolve().parents[3]
+KILLS = min(50, int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "2")))  # `make soak` sets more
 MANIFEST = """schema = 1
 [vars]
 zoo = "{here}/zoo of thor"
@@ -32,10 +34,12 @@ match.hostname = "thor"
 roles = ["talk"]
 [machines.{name}]
 match.hostname = "{host}"
-roles = ["talk"]
+roles = ["talk", "stand"]
 vars = {{ zoo = "{there}" }}
 [roles.talk]
 models = ["merged"]
+[roles.stand]
+models = ["stance"]
 [models.merged]
 kind = "merged"
 path = "{{zoo}}/merged"
@@ -43,6 +47,7 @@ merge = {{ base = "small", adapter = "stance" }}
 [models.stance]
 kind = "adapter"
 path = "{{zoo}}/stance"
+base = "small"
 [models.small]
 kind = "full"
 path = "{{zoo}}/base"
@@ -57,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def there(server: Sshd, tmp_path: Path, fixer: Fixer, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The model on sprout, with blanks, quotes and a line end in names; thor has an empty zoo. Returns its directory."""
+    """The model on sprout, with blanks, quotes and a line end in names; thor has none. Returns its directory."""
     monkeypatch.setenv("PATH", f"{server.clients}:{os.environ['PATH']}")
     monkeypatch.setenv("SAGE_MACHINE", "thor")
     healthy(server, "")
@@ -215,12 +220,39 @@ def test_a_disk_that_fills_up_is_left_as_it_was(fixer: Fixer, there: Path, monke
         [attempt] = fixer("talk").attempts
         assert "free; the copy needs 2.0 MB more" in attempt.reason
         usage = shutil.disk_usage(target.parent)
-        monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage._replace(free=1 << 40))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1 << 40))
         [attempt] = fixer("talk").attempts
         assert "was full before everything had arrived" in attempt.reason
         assert os.listdir(target.parent) == []
     finally:
         subprocess.run(["umount", str(target.parent)], check=True)
+
+
+def test_sync_brings_the_models_of_a_role_and_copies_nothing_twice(
+    fixer: Fixer, there: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    zoo = fixer.root / "zoo of thor"
+    write_adapter(there.parent / "stance", write_full(there.parent / "base"))
+    monkeypatch.chdir(fixer.root)
+    assert app.run(["sync", "stand", "--from", "sprout"]) == 1
+    assert "no terminal to ask at; --yes applies it" in capfd.readouterr().out
+    assert os.listdir(zoo) == []
+    assert app.run(["sync", "stand", "--from", "sprout", "--yes"]) == 0
+    assert capfd.readouterr().out.count("copied (verified)") == 2
+    assert {n: (zoo / n).read_bytes() for n in ("stance/adapter_model.safetensors", f"base/{MODEL}")} == {
+        n: (there.parent / n).read_bytes() for n in ("stance/adapter_model.safetensors", f"base/{MODEL}")
+    }
+    write_adapter(there.parent / "stance", there.parent / "base", r=1)
+    assert app.run(["sync", "stand", "--from", "sprout", "--yes"]) == 1
+    said = " ".join(capfd.readouterr().out.split())
+    assert "sync: small here already, with the same hashes" in said
+    assert "adapter_config.json here differs from sprout, and nothing says which is right" in said
+    (there / "config.json").write_text("{")  # over there it is not whole: what was copied is taken back
+    assert app.run(["sync", "merged", "--from", "sprout", "--yes"]) == 1
+    assert "rolled back: config-invalid" in capfd.readouterr().out
+    assert sorted(os.listdir(zoo)) == ["base", "stance"]
+    with pytest.raises(UsageError, match="not a machine of the manifest"):
+        app.run(["sync", "stand", "--from=-oProxyCommand=x"])
 
 
 def test_a_copy_that_was_killed_goes_on(fixer: Fixer, server: Sshd, there: Path, tmp_path: Path) -> None:
@@ -238,29 +270,44 @@ def test_a_copy_that_was_killed_goes_on(fixer: Fixer, server: Sshd, there: Path,
     slow.chmod(0o755)
     command = [sys.executable, "-m", "sage_doctor", "fix", "talk", "--yes", "-l", "static"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state")}
+    old = sorted(os.listdir(target.parent))
     try:
-        for mark in (2_000_000, 5_000_000):
-            process = subprocess.Popen(
-                command,
-                cwd=fixer.root,
-                env={**environ, "SLOW": "1"},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.STDOUT,
-            )
+        for number in range(KILLS):
+            began = _arrived(target)
+            process = _start(command, fixer.root, {**environ, "SLOW": "1"})
+            mark = max(began + 1, (number + 1) * 6_000_000 // KILLS)
             until = time.monotonic() + 60
             while _arrived(target) < mark and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.02)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            _kill(process)
             assert not target.exists()
             assert _arrived(target) >= mark
         log.write_text("")
         done = subprocess.run(command, cwd=fixer.root, env=environ, capture_output=True, text=True, check=False)
+        assert "fixed (verified)" in done.stdout, done.stdout + done.stderr
+        sent = sum(int(line.split()[3]) for line in log.read_text().splitlines() if line.endswith(MODEL))
+        assert 0 < sent < size - 4_000_000
+        new = contents(target)
+        for _ in range(KILLS // 2 - 1):  # at any moment: also while it is compared, exchanged and checked
+            shutil.rmtree(target)
+            process = _start(command, fixer.root, environ)
+            time.sleep(random.uniform(0.3, 3.0))
+            _kill(process)
+            assert not target.exists() or contents(target) == new
+            subprocess.run(command, cwd=fixer.root, env=environ, capture_output=True, check=False)
+            assert contents(target) == new
+        assert sorted(os.listdir(target.parent)) == [*old, target.name]
     finally:
         slow.unlink()
-    assert "fixed (verified)" in done.stdout or "rolled back" in done.stdout, done.stdout + done.stderr
-    sent = sum(int(line.split()[3]) for line in log.read_text().splitlines() if line.endswith(MODEL))
-    assert 0 < sent < size - 4_000_000
+
+
+def _start(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=cwd, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def _arrived(target: Path) -> int:
