@@ -30,14 +30,15 @@ _RESULTS = {
 }
 
 
+EXAMPLES = (
+    ("sync talk --from sprout --dry-run", "what would be copied for the role talk"),
+    ("sync talk --from sprout", "copy it, asking before each model"),
+    ("sync MODEL --from sprout --allow-delete", "take sprout's files where they differ"),
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = (
-        "example:\n"
-        "  sage-doctor sync talk --from sprout --dry-run   show what would be copied\n"
-        "  sage-doctor sync talk --from sprout             show each plan and ask"
-    )
     parser.add_argument("targets", nargs="+", metavar="ROLE", help="roles or models of the manifest")
     parser.add_argument(
         "--from", dest="source", required=True, metavar="MACHINE", help="the machine of the manifest that has them"
