@@ -181,7 +181,7 @@ def _failed(transfer: Transfer, done: ChildResult) -> DoctorError:
     if inspect_path(staging).kind == "directory":
         kept = f" What has arrived is kept in {shell_quote(staging)}; the next attempt goes on from there."
     return DoctorError(
-        f"rsync from {transfer.source.shown} failed: {printable(why, limit=300)}. Nothing was changed.{kept}"
+        f"{transfer.source.shown} could not be copied: {printable(why, limit=300)}. Nothing was changed.{kept}"
     )
 
 
