@@ -116,7 +116,10 @@ def _source(model: Model, machine: str | None) -> tuple[RemoteModel, str]:
             return found, said
         refusals.append(f"{place.machine}: {said}")
     if not refusals:
-        raise RepairRefused("the manifest names no other machine whose roles need it. Copy it by hand.")
+        raise RepairRefused(
+            "the manifest does not say where another machine has it: a role of that machine must need it, and its path "
+            "there must be known (one below the manifest's directory is not). Copy it by hand."
+        )
     raise RepairRefused("no machine can give it now. " + " ".join(f"{r.rstrip('.')}." for r in refusals))
 
 

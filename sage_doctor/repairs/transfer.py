@@ -22,6 +22,7 @@ from sage_doctor.facts.hashing import hash_files
 from sage_doctor.merge.deferred_signals import DeferredSignals
 from sage_doctor.merge.staging import atomic_swap, locked
 from sage_doctor.merge.target import Present, carry_over, read_present
+from sage_doctor.repairs.arriving_hashes import hashes_while_arriving
 from sage_doctor.repairs.backup import backup_path
 from sage_doctor.repairs.remote_model import RemoteModel
 from sage_doctor.repairs.replacement import drop, restore
@@ -78,11 +79,12 @@ def apply(transfer: Transfer, on_progress: OnProgress) -> Applied:
     try:
         with DeferredSignals() as interrupts, locked(target, pause=interrupts.raise_pending):
             _open(transfer)
-            _receive(transfer, on_progress, interrupts.raise_pending)
+            with hashes_while_arriving(staging, transfer.to_send) as arrived:
+                _receive(transfer, on_progress, interrupts.raise_pending)
             present = _unchanged(transfer)
             kept = (*present.kept, *sorted(transfer.here))
             carry_over(dataclasses.replace(present, kept=kept), staging, lambda *_: interrupts.raise_pending())
-            _verify(transfer, on_progress, interrupts.raise_pending)
+            _verify(transfer, arrived, on_progress, interrupts.raise_pending)
             os.chmod(staging, inspect_path(target).mode & 0o777 if present.exists else 0o755)
             interrupts.raise_pending()  # the last moment at which an interrupt undoes everything
             replaced = atomic_swap(staging, target)
@@ -185,10 +187,12 @@ def _failed(transfer: Transfer, done: ChildResult) -> DoctorError:
     )
 
 
-def _verify(transfer: Transfer, on_progress: OnProgress, check: Callable[[], None]) -> None:
-    """Flush the new files and compare each with its hash. Raises `DoctorError`; files that differ are deleted."""
+def _verify(transfer: Transfer, arrived: Mapping[str, str], on_progress: OnProgress, check: Callable[[], None]) -> None:
+    """Flush the new files and compare each with its hash. Raises `DoctorError`; files that differ are deleted.
+
+    `arrived` are hashes that were computed on arrival; one that is as expected is not computed again.
+    """
     paths = {name: transfer.staging / name for name in transfer.hashes}
-    total = sum(transfer.source.sizes[n] for n in paths)
     for name in transfer.to_send:
         check()
         node = inspect_path(paths[name])
@@ -204,9 +208,10 @@ def _verify(transfer: Transfer, on_progress: OnProgress, check: Callable[[], Non
             os.fsync(handle)
         finally:
             os.close(handle)
-    meter = Meter(on_progress, "comparing hashes", total)
-    found = hash_files([(p, "sha256") for p in paths.values()], cache=transfer.cache, progress=meter)
-    wrong = [n for n, p in paths.items() if found[p, "sha256"] != transfer.hashes[n]]
+    left = {n: p for n, p in paths.items() if arrived.get(n) != transfer.hashes[n]}
+    meter = Meter(on_progress, "comparing hashes", sum(transfer.source.sizes[n] for n in left))
+    found = hash_files([(p, "sha256") for p in left.values()], cache=transfer.cache, progress=meter)
+    wrong = [n for n, p in left.items() if found[p, "sha256"] != transfer.hashes[n]]
     for name in wrong:
         paths[name].unlink(missing_ok=True)
     if wrong:
