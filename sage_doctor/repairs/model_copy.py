@@ -27,7 +27,7 @@ from sage_doctor.repairs.transfer import Transfer
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.ssh import require_programs
-from sage_doctor.text import join_limited, printable
+from sage_doctor.text import join_limited, printable, shell_quote
 
 _BYTES_S = 50e6  # of an ordinary network
 _LOCK = LOCK_NAME
@@ -90,7 +90,8 @@ def plan_copy(
         network=True,
         runs=f"rsync and ssh, as {found.host} is configured in your ~/.ssh/config",
         unchanged=_unchanged(present, found),
-        undo="the old directory is kept until the new one is verified, then deleted",
+        undo="the old directory is kept until the new one is verified, then deleted" if present.exists else "",
+        undo_commands=() if present.exists else (f"rm -r {shell_quote(model.path)}",),
         kept=str(job.staging) if present.exists else None,
         apply=lambda on_progress: transfer.apply(job, on_progress),
     )

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from sage_doctor.repairs.arriving_hashes import hashes_while_arriving
+
+
+def came(found: Mapping[str, str], name: str) -> bool:
+    """Wait for a hash, twenty seconds at most."""
+    until = time.monotonic() + 20
+    while name not in found and time.monotonic() < until:
+        time.sleep(0.01)
+    return name in found
 
 
 def test_each_new_file_is_hashed_as_it_grows_and_what_does_not_come_is_left_out(tmp_path: Path) -> None:
@@ -15,14 +25,11 @@ def test_each_new_file_is_hashed_as_it_grows_and_what_does_not_come_is_left_out(
     sizes = {"new": 300_000, "below/empty": 0, "old": 3, "cut": 10, "never": 5, "elsewhere": 1, "link": 1}
     with hashes_while_arriving(tmp_path, sizes) as found:
         with open(tmp_path / "new", "wb", buffering=0) as file:
-            for part in parts:
-                file.write(part)
-        while "new" not in found:
-            pass
+            file.writelines(parts)
+        assert came(found, "new")
         (tmp_path / "below").mkdir()
         (tmp_path / "below" / "empty").touch()
-        while "below/empty" not in found:
-            pass
+        assert came(found, "below/empty")
         (tmp_path / "link").symlink_to("/etc/passwd")
         (tmp_path / "cut").write_bytes(b"123")
     assert found == {"new": hashlib.sha256(b"".join(parts)).hexdigest(), "below/empty": hashlib.sha256().hexdigest()}
