@@ -51,6 +51,7 @@ def sync(
         asked = dataclasses.replace(request, targets=(name,))
         model = next(m for m in select(asked).models if m.name == name)  # as it is now
         outcome = SyncOutcome(model=name, status="here")
+        callbacks.on_progress(f"{printable(name, limit=60)}: asking {printable(machine, limit=60)}")
         try:
             plan = plan_copy(model, repair=NAME, code="", allow_delete=allow_delete, machine=machine)
         except (DoctorError, OSError) as error:

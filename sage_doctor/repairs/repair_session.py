@@ -187,6 +187,7 @@ class _RepairSession:
         repair = self._repair(finding)
         assert repair is not None  # `_next` chose it
         attempt = Attempt(finding=finding, repair=repair.name, status="refused")
+        self.callbacks.on_progress(f"{printable(finding.subject, limit=60)}: planning {repair.name}")
         try:
             plan = self._plan(repair, finding, group)
         except (DoctorError, OSError) as error:
