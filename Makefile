@@ -15,7 +15,7 @@
 #   make merge-architectures
 #                a LoRA on each of them, merged here and by PEFT and compared bit for bit after a load (half an hour)
 #   make soak    two hundred merges killed at random moments, where `make test` kills twenty-five; a hundred of `fix` and
-#                of the gate, fifty of `lock`, `init` and `install`; and the paths in scripts, with thousands of made-up
+#                of the gate, fifty of `lock`, `init`, `install` and of a copy over ssh; and the paths in scripts, with thousands of made-up
 #                modules and every source of the libraries
 #   make scorecard
 #                how often the doctor is right about directories after public reports, and a bare load on the same ones;
@@ -87,7 +87,7 @@ merge-architectures: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(RUN)/python -W ignore -m tests.architectures.merges
 
 soak: $(VENV)/.dev
-	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py tests/cli/test_kill_sweep.py
+	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py tests/cli/test_kill_sweep.py tests/repairs/actions/test_copy_model.py
 	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/paths/rewrite/test_properties.py
 	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/paths/find/test_foreign_sources.py
 

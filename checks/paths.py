@@ -12,7 +12,7 @@ from sage_doctor.findings.access import unreadable, unreadable_file, with_modes
 from sage_doctor.findings.candidates import as_candidates, copy_commands, where_it_may_be
 from sage_doctor.findings.fetching import copy_from_elsewhere
 from sage_doctor.findings.repairability import why_not_modes
-from sage_doctor.findings.restore import merge_commands, with_repair
+from sage_doctor.findings.restore import copy_model, merge_commands, with_repair
 from sage_doctor.findings.volumes import is_empty, not_mounted
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
@@ -141,7 +141,7 @@ def _missing(model: Model) -> Finding:
     empty = is_empty(location.existing)  # as a mount point is whose server has gone, and any directory may be
     perhaps = f"If a disk or a server is usually mounted at {printable(str(location.existing))}, mount it. "
     what_now = f"{perhaps}Otherwise c{what_now[1:]}" if empty else what_now
-    copy = copy_from_elsewhere(model, ())
+    copy = copy_from_elsewhere(model, ()) if empty or near else copy_model(model, ())
     where = where_it_may_be(evidence["candidates"]) if near or copy is None else ""
     if copy is None:
         fix = Fix(summary=f"{what_now}, or bring the model here.{where}", commands=copy_commands(near))

@@ -99,17 +99,21 @@ def _index() -> str:
 def finding_pages() -> Iterator[tuple[str, str]]:
     """Yield the path and the text of each finding's page."""
     texts = _logged()
-    repairs = {code: name for name, repair in all_repairs().items() for code in sorted(repair.codes)}
+    repairs: dict[str, list[str]] = defaultdict(list)
+    for name, repair in all_repairs().items():
+        for code in repair.codes:
+            repairs[code].append(name)
     codes = {d.code for _, known in families() for d in known}
     for title, known in families():
         for one in known:
-            yield f"findings/{one.code}.md", _page(one, title, texts[one.code], repairs.get(one.code, ""), codes)
+            yield f"findings/{one.code}.md", _page(one, title, texts[one.code], repairs[one.code], codes)
 
 
-def _page(one: Declaration, family: str, texts: list[tuple[str, str]], repair: str, codes: set[str]) -> str:
+def _page(one: Declaration, family: str, texts: list[tuple[str, str]], repairs: list[str], codes: set[str]) -> str:
     more = MORE.get(family, "")
     related = [c for c in dict.fromkeys(_CODE.findall(f"{one.cause} {one.remediation}")) if c in codes - {one.code}]
     logs = "\n".join(f"{text}\n" for _, text in texts)
+    ways = " or ".join(f"[{name}](../repairs.md#{name})" for name in repairs)
     sources = ", ".join(dict.fromkeys(source for source, _ in texts))
     parts = [
         f"# {one.code}\n\n**{one.title}** · {one.severity} by default · [{family}](../findings.md#{one.code})\n",
@@ -119,9 +123,7 @@ def _page(one: Declaration, family: str, texts: list[tuple[str, str]], repair: s
         if texts
         else "",
         f"\n## How to fix it\n\n{one.remediation}\n",
-        f"\n`sage-doctor fix` can often do it: [{repair}](../repairs.md#{repair}) shows its plan first.\n"
-        if repair
-        else "",
+        f"\n`sage-doctor fix` can often do it: {ways} shows its plan first.\n" if repairs else "",
         _SILENCE.format(code=one.code),
         f"\n## More\n\n- `sage-doctor explain {one.code}` prints this at the terminal.\n",
         f"- [More about it](../{more})\n" if more else "",

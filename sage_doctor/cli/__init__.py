@@ -30,15 +30,18 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         from sage_doctor.cli.app import run  # noqa: PLC0415 - errors of the import are reported as well
 
-        code = run(sys.argv[1:] if arguments is None else arguments)
+        try:
+            code = run(sys.argv[1:] if arguments is None else arguments)
+        except KeyboardInterrupt:
+            _ignore_signals()  # the next one may come right here, if ending took a second: it is caught below
+            raise
         sys.stdout.flush()
         lost = lost_output()
         if lost is not None:
             sys.stderr.write(f"sage-doctor: {lost}\n")
             code = code or EXIT_UNKNOWN
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a second signal during exit would kill the process
+        _ignore_signals()
         sys.stderr.write("interrupted\n")
         code = EXIT_INTERRUPTED
     except DoctorError as error:
@@ -99,6 +102,17 @@ def _handle_signals() -> None:
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell does for background jobs
         signal.signal(signal.SIGINT, interrupt)
+
+
+def _ignore_signals() -> None:
+    """Ignore further signals: a second one during exit would kill the process."""
+    while True:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+        except KeyboardInterrupt:  # it came before it was ignored; the next one is, for a second
+            continue
+        return
 
 
 def _shown(text: str) -> str:

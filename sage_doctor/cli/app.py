@@ -37,6 +37,7 @@ COMMANDS = (
     "check",
     "gate",
     "fix",
+    "sync",
     "init",
     "lock",
     "merge",

@@ -33,7 +33,7 @@ def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
     def hear(kind: str, value: Any) -> None:
         if kind == "refused":
             refusals.append(from_message(value))
-        else:
+        elif kind in ("out", "said"):
             stream = sys.stdout if kind == "out" else sys.stderr
             stream.flush()
             stream.buffer.write(value.encode("latin-1"))

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_manifest, add_outputs
 from sage_doctor.cli.outputs import outputs_of, write_outputs
+from sage_doctor.cli.plan_dialogue import confirmed, say, say_result, width
 from sage_doctor.errors import UsageError
-from sage_doctor.render import screen_of
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS
-from sage_doctor.text import join_limited, printable, shell_quote, wrap
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.repairs.backup import Backup
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sage_doctor.repairs.repair_report import Attempt, RepairReport
     from sage_doctor.subjects.selection import Request
 
-_WIDEST = 100
 _RESULTS = {
     "planned": "planned",
     "declined": "skipped",
@@ -109,8 +108,8 @@ def run(options: argparse.Namespace) -> int:
 
         def consent(plan: Plan) -> bool:
             progress.close()
-            _say(*plan.lines(_width(), os.getcwd()))
-            return options.yes or _confirmed(plan)
+            say(*plan.lines(width(), os.getcwd()))
+            return options.yes or confirmed(plan)
 
         def on_outcome(attempt: Attempt) -> None:
             progress.close()
@@ -135,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stderr.write("--base was not used: name the adapter it is for, --base ADAPTER=BASE\n")
     if options.rewrite_paths:
         _show_suggestions(request, result, files)
-    _say(*summary(result, _width()))
+    say(*summary(result, width()))
     _discard_backups(backups, result, journal)
     write_outputs(result.after, outputs)
     return result.after.exit_code
@@ -165,8 +164,8 @@ def _show_suggestions(request: Request, result: RepairReport, files: frozenset[P
 
     for found in suggestions_of(select(request).host, only=sorted(files) or None):
         if found.patch:
-            _say(f"rewrite-paths: {join_limited([os.path.relpath(p, found.top) for p in found.files], most=5)}")
-            _say(*suggested_lines(found.lines, how_to_take(found, request.manifest), _width(), after=False), "")
+            say(f"rewrite-paths: {join_limited([os.path.relpath(p, found.top) for p in found.files], most=5)}")
+            say(*suggested_lines(found.lines, how_to_take(found, request.manifest), width(), after=False), "")
 
 
 def _bases(values: Sequence[str]) -> dict[str, str]:
@@ -186,24 +185,13 @@ def _chosen(adapter: str, choices: Sequence[Path]) -> Path | None:
     """Ask which of several directories is an adapter's base. Without a terminal the answer is None."""
     if not sys.stdin.isatty():
         return None
-    _say(f"Which base was {printable(adapter, limit=200)} trained on? Matching shapes do not prove it.")
-    _say(*(f"  {number}  {printable(str(path), limit=1000)}" for number, path in enumerate(choices, 1)))
+    say(f"Which base was {printable(adapter, limit=200)} trained on? Matching shapes do not prove it.")
+    say(*(f"  {number}  {printable(str(path), limit=1000)}" for number, path in enumerate(choices, 1)))
     sys.stderr.write(f"Which one? [1-{len(choices)}, Enter to skip] ")
     sys.stderr.flush()
     answer = sys.stdin.readline().strip()
     valid = answer.isascii() and answer.isdigit() and 0 < int(answer) <= len(choices)
     return choices[int(answer) - 1] if valid else None
-
-
-def _say(*lines: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()
-
-
-def _width() -> int:
-    return max(40, min(screen_of(sys.stdout).width, _WIDEST))
 
 
 def _report_unfinished(journal: Journal) -> list[Backup]:
@@ -239,24 +227,10 @@ def _discard_backups(backups: list[Backup], result: RepairReport, journal: Journ
         sys.stderr.write(f"{deleted if why is None else backup.kept_message(why)}\n")
 
 
-def _confirmed(plan: Plan) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write(f"Apply {plan.repair}? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
 def _show_attempt(attempt: Attempt) -> None:
     if attempt.status == "planned" and attempt.plan is not None:
-        _say(*attempt.plan.lines(_width(), os.getcwd()), "")
+        say(*attempt.plan.lines(width(), os.getcwd()), "")
         return
     if attempt.plan is None:
-        _say(f"{attempt.repair}: {printable(attempt.title, limit=200)}")
-    reason = attempt.reason
-    if attempt.status == "declined":
-        reason = "declined" if sys.stdin.isatty() else "no terminal to ask at; --yes applies it"
-    text = f"{_RESULTS[attempt.status]}: {reason}" if reason else _RESULTS[attempt.status]
-    for line in text.splitlines():
-        _say(*wrap(printable(line, limit=1000), _width(), first="  ", after="    "))
-    _say("")
+        say(f"{attempt.repair}: {printable(attempt.title, limit=200)}")
+    say_result(_RESULTS[attempt.status], attempt.reason, declined=attempt.status == "declined")

@@ -58,7 +58,7 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
     waits = _after_base(model)
     if waits is not None:
         return waits
-    copy = copy_from_elsewhere(model, names)
+    copy = copy_model(model, names)
     if copy is not None:
         return copy
     if inspect_path(model.path / ".git").kind != "missing":
@@ -70,6 +70,12 @@ def bring_back(model: Model, names: Sequence[str]) -> Fix:
     return Fix(
         summary=f"Copy it{how_much(model, names)} from a machine that has the model; rsync -a keeps dates and modes."
     )
+
+
+def copy_model(model: Model, names: Sequence[str]) -> Fix | None:
+    """Return the fix that copies a model from another machine of the manifest, None where none is said to have it."""
+    copy = copy_from_elsewhere(model, names)
+    return with_repair(copy, model, "copy-model") if copy is not None else None
 
 
 def _cached_at(path: Path) -> HubFacts | None:
@@ -95,7 +101,14 @@ def _after_base(model: Model) -> Fix | None:
     if base is None or base.found:
         return None
     sibling = model.siblings.get(base.name)
-    copy = (copy_from_elsewhere(sibling, ()) if sibling is not None else None) or copy_from_elsewhere(model, ())
+    whole = copy_model(model, ())
+    if whole is not None:
+        return dataclasses.replace(
+            whole,
+            summary=f"{whole.summary} Or bring its base, {printable(base.name)} of the merge recipe, to "
+            f"{printable(str(base.path))}; `sage-doctor fix` then merges it again.",
+        )
+    copy = copy_from_elsewhere(sibling, ()) if sibling is not None else None
     return Fix(
         summary=f"Bring its base, {printable(base.name)} of the merge recipe, to {printable(str(base.path))} first; "
         "`sage-doctor fix` then merges it again. Or copy the model from a machine that has it.",

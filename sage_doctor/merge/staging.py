@@ -65,7 +65,7 @@ def _busy(note: str, target: Path) -> DoctorError:
     said = holder if isinstance(holder, dict) else {}
     who = f"process {printable(str(said.get('pid', '?')))} on {printable(str(said.get('host', '?')))}"
     return refused(
-        f"another merge into {printable(str(target))} is running: {who}",
+        f"another merge or copy into {printable(str(target))} is running: {who}",
         "Wait until it has ended, or choose another --out.",
     )
 

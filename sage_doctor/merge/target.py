@@ -90,7 +90,7 @@ def read_present(target: Path, *, written: frozenset[str], tokenizer: bool) -> P
             raise _undeletable(target / name, "is a directory where the merge writes a file")
         if name == _OWN:
             continue
-        if why := _why_lost(name, str(kind)):
+        if why := _why_lost(name, str(kind), written):
             deleted[name] = why
         elif kind != "directory" and _is_replaced(name, model):
             replaced.append(name)
@@ -107,11 +107,13 @@ def read_present(target: Path, *, written: frozenset[str], tokenizer: bool) -> P
     )
 
 
-def _why_lost(name: str, kind: str) -> str:
+def _why_lost(name: str, kind: str, written: frozenset[str]) -> str:
     """Return why an entry cannot be carried over, or an empty text."""
     if kind not in ("file", "link", "directory"):
         return kind
-    return "loaders would apply it on top of the merged model" if _ADAPTER.match(name) else ""
+    if _ADAPTER.match(name) and name not in written:  # what is written may be an adapter that is copied
+        return "loaders would apply it on top of the model"
+    return ""
 
 
 def _is_replaced(name: str, model: frozenset[str]) -> bool:

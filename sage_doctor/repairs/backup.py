@@ -25,9 +25,13 @@ from sage_doctor.text import printable, shell_quote
 _NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-(?P<inode>[0-9a-f]{1,16})")
 
 
-def backup_path(target: Path) -> Path:
-    """Return where a repair keeps the directory that it replaces. The name holds its inode: another is never taken."""
-    return target.parent / f".{target.name}.sage-fix-{os.getpid()}-{inspect_path(target).inode:x}"
+def backup_path(target: Path, *, process: int | None = None) -> Path:
+    """Return where a repair keeps the directory that it replaces. The name holds its inode: another is never taken.
+
+    The name also holds the process, by default this one; 0 gives the same name in every process.
+    """
+    number = os.getpid() if process is None else process
+    return target.parent / f".{target.name}.sage-fix-{number}-{inspect_path(target).inode:x}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -195,6 +195,7 @@ class _RepairSession:
         assert repair is not None  # `_next` chose it
         title = state.titles.get(finding.subject, finding.subject)
         attempt = Attempt(finding=finding, repair=repair.name, status="refused", title=title)
+        self.callbacks.on_progress(f"{printable(title, limit=60)}: planning {repair.name}")
         try:
             plan = self._plan(repair, finding, group)
         except (DoctorError, OSError) as error:

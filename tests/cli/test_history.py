@@ -159,7 +159,7 @@ from sage_doctor.subjects.selection import Request
 targets = tuple(w for w in sys.argv[1:] if not w.startswith("-"))
 request = Request(targets=targets, cwd=os.getcwd(), level="static", history="--no-history" not in sys.argv)
 kinds = []
-_examine(request, 1, "error", None, lambda kind, value: kinds.append(kind))
+_examine(request, 1, "error", None, lambda kind, value: kinds.append(kind), lines=False)
 assert "report" in kinds, kinds
 print("sqlite3" in sys.modules, file=sys.__stderr__)
 """

@@ -56,6 +56,9 @@ CALLS = {
     "history": [["history", "-m", "{manifest}"]],
     "history accept": [["history", "accept", "s", "-m", "{manifest}", "--yes"]],
     "history calibrate": [["history", "calibrate", "-m", "{manifest}"]],
+    "completion": [["completion", "bash"]],
+    "report": [["report", "config.json"]],  # not one: it is read as a stranger's all the same
+    "sync": [["sync", "r", "--from", "there", "-m", "{manifest}", "--dry-run"]],
     "demo": [["demo", "--help"]],  # the whole takes long, and works in a directory of its own
 }
 

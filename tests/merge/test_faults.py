@@ -312,7 +312,7 @@ except MergeRefused as error:
 def test_a_target_that_cannot_be_written_is_said_by_the_plan(place: Path) -> None:
     said = on_own_disk(place, READ_ONLY, after='mount -o remount,ro "$2"')
 
-    assert "disk cannot be written to" in said[0]
+    assert "disk is on a read-only file system" in said[0]
     assert "Choose another --out" in said[1]
 
 

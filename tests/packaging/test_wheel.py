@@ -43,8 +43,10 @@ def test_wheel_holds_every_file_of_the_package(names: set[str]) -> None:
 
 
 def test_wheel_holds_nothing_outside_the_package(names: set[str], wheel: Path) -> None:
-    info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
-    assert {name.split("/")[0] for name in names} == {"sage_doctor", info}
+    """Only what a shell completes lies outside, where shells look for it."""
+    of = "-".join(wheel.name.split("-")[:2])
+    assert {name.split("/")[0] for name in names} == {"sage_doctor", f"{of}.dist-info", f"{of}.data"}
+    assert {name.split("/")[2] for name in names if name.startswith(f"{of}.data/data/")} == {"share"}
     assert not [name for name in names if "__pycache__" in name or "/test_" in name]
 
 

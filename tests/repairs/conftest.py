@@ -17,8 +17,10 @@ from sage_doctor.repairs.repair import Plan
 from sage_doctor.repairs.repair_report import RepairReport
 from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions
 from sage_doctor.subjects.selection import Request
+from tests.repairs import sshd
 
 collect_ignore = [] if shutil.which("git-lfs") else ["actions/test_lfs_pull.py"]
+collect_ignore += [] if sshd.CAN_RUN else ["actions/test_copy_model.py"]
 
 
 def contents(directory: Path) -> dict[str, str]:

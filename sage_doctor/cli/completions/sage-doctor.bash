@@ -5,11 +5,12 @@
 #    source ~/.local/share/bash_completion/sage-doctor
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sage_doctor_subparsers=(check gate fix init lock merge install paths explain list report where env history demo completion)
+_shtab_sage_doctor_subparsers=(check gate fix sync init lock merge install paths explain list report where env history demo completion)
 
 _shtab_sage_doctor_check_option_strings=(-h --help -m --manifest -l --level -f --format -o --output --open -v --verbose -q --quiet --fail-on -j --jobs --timeout --select --ignore --no-history)
 _shtab_sage_doctor_gate_option_strings=(-h --help -m --manifest -l --level --timeout --stage-timeout --max-age --no-cache --wait --fail-on --on-blocked -q --quiet --on-change -f --format -o --output --no-history)
 _shtab_sage_doctor_fix_option_strings=(-h --help -m --manifest -l --level -n --dry-run -y --yes --write-config --base --rewrite-paths --allow-dirty --allow-delete -o --output)
+_shtab_sage_doctor_sync_option_strings=(-h --help --from -m --manifest -n --dry-run -y --yes --allow-delete)
 _shtab_sage_doctor_init_option_strings=(-h --help -m --manifest -a --all -n --dry-run -y --yes)
 _shtab_sage_doctor_lock_option_strings=(-h --help -m --manifest --check --diff --prune --lock-file)
 _shtab_sage_doctor_merge_option_strings=(-h --help -m --manifest --out --base --dtype --dequantize --allow-delete -n --dry-run -y --yes --wait)
@@ -41,6 +42,9 @@ _shtab_sage_doctor_fix___manifest_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_fix___base_COMPGEN=_sage_doctor_names
 _shtab_sage_doctor_fix__o_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_fix___output_COMPGEN=_shtab_compgen_files
+_shtab_sage_doctor_sync_pos_0_COMPGEN=_sage_doctor_names
+_shtab_sage_doctor_sync__m_COMPGEN=_shtab_compgen_files
+_shtab_sage_doctor_sync___manifest_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_init_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_sage_doctor_init__m_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_init___manifest_COMPGEN=_shtab_compgen_files
@@ -104,7 +108,7 @@ _shtab_sage_doctor_report___format_choices=(github html json junit markdown nagi
 _shtab_sage_doctor_history__f_choices=(terminal json)
 _shtab_sage_doctor_history___format_choices=(terminal json)
 _shtab_sage_doctor_completion_pos_0_choices=(bash zsh fish)
-_shtab_sage_doctor_pos_0_choices=(check gate fix init lock merge install paths explain list report where env history demo completion)
+_shtab_sage_doctor_pos_0_choices=(check gate fix sync init lock merge install paths explain list report where env history demo completion)
 
 _shtab_sage_doctor_check_pos_0_nargs='*'
 _shtab_sage_doctor_check__h_nargs=0
@@ -133,6 +137,14 @@ _shtab_sage_doctor_fix___write_config_nargs=0
 _shtab_sage_doctor_fix___rewrite_paths_nargs=0
 _shtab_sage_doctor_fix___allow_dirty_nargs=0
 _shtab_sage_doctor_fix___allow_delete_nargs=0
+_shtab_sage_doctor_sync_pos_0_nargs=+
+_shtab_sage_doctor_sync__h_nargs=0
+_shtab_sage_doctor_sync___help_nargs=0
+_shtab_sage_doctor_sync__n_nargs=0
+_shtab_sage_doctor_sync___dry_run_nargs=0
+_shtab_sage_doctor_sync__y_nargs=0
+_shtab_sage_doctor_sync___yes_nargs=0
+_shtab_sage_doctor_sync___allow_delete_nargs=0
 _shtab_sage_doctor_init_pos_0_nargs='*'
 _shtab_sage_doctor_init__h_nargs=0
 _shtab_sage_doctor_init___help_nargs=0

@@ -50,8 +50,8 @@ function _shtab_sage_doctor_using
   test "$_shtab_sage_doctor_cmdpath" = "$argv"
 end
 
-set -g _shtab_sage_doctor_commands check gate fix init lock merge install paths explain list report where env history demo completion
-set -g _shtab_sage_doctor_opts_with_value --base --diff --directory --dtype --every --fail-on --format --ignore --jobs --level --limit --lock-file --manifest --max-age --on-blocked --out --output --role --run-as --select --session-unit --stage-timeout --timeout --wait -f -j -l -m -o
+set -g _shtab_sage_doctor_commands check gate fix sync init lock merge install paths explain list report where env history demo completion
+set -g _shtab_sage_doctor_opts_with_value --base --diff --directory --dtype --every --fail-on --format --from --ignore --jobs --level --limit --lock-file --manifest --max-age --on-blocked --out --output --role --run-as --select --session-unit --stage-timeout --timeout --wait -f -j -l -m -o
 
 complete -c sage-doctor -e
 complete -c sage-doctor -f
@@ -104,6 +104,14 @@ complete -c sage-doctor -n '_shtab_sage_doctor_using fix' -l allow-dirty -d 'rew
 complete -c sage-doctor -n '_shtab_sage_doctor_using fix' -l allow-delete -d 'merge although the old directory contains what cannot be carried over; the plan lists it'
 complete -c sage-doctor -n '_shtab_sage_doctor_using fix' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write the report to a file as well'
 complete -c sage-doctor -n '_shtab_sage_doctor_using fix; and test $_shtab_sage_doctor_npos -ge 0' -ka "(sage-doctor list --names 2>/dev/null; __fish_complete_directories)" -d 'models or roles of the manifest, directories, hf:org/name; with --rewrite-paths also scripts'
+complete -c sage-doctor -n '_shtab_sage_doctor_using; and test $_shtab_sage_doctor_npos -eq 0' -a sync -d 'Copy a role'"'"'s models from another machine of the manifest, over ssh.'
+complete -c sage-doctor -n '_shtab_sage_doctor_using sync' -s h -l help -d 'show this help message and exit'
+complete -c sage-doctor -n '_shtab_sage_doctor_using sync' -l from -x -d 'the machine of the manifest that has them'
+complete -c sage-doctor -n '_shtab_sage_doctor_using sync' -s m -l manifest -xka "(__fish_complete_path (commandline -ct))" -d 'the manifest (default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST)'
+complete -c sage-doctor -n '_shtab_sage_doctor_using sync' -s n -l dry-run -d 'show the plans, change nothing'
+complete -c sage-doctor -n '_shtab_sage_doctor_using sync' -s y -l yes -d 'do not ask'
+complete -c sage-doctor -n '_shtab_sage_doctor_using sync' -l allow-delete -d 'take the other machine'"'"'s files where they differ and nothing says which are right'
+complete -c sage-doctor -n '_shtab_sage_doctor_using sync; and test $_shtab_sage_doctor_npos -ge 0' -ka "(sage-doctor list --names 2>/dev/null; __fish_complete_directories)" -d 'roles or models of the manifest'
 complete -c sage-doctor -n '_shtab_sage_doctor_using; and test $_shtab_sage_doctor_npos -eq 0' -a init -d 'Find the models, scripts and machines below directories, and write or complete the manifest.'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s h -l help -d 'show this help message and exit'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s m -l manifest -xka "(__fish_complete_path (commandline -ct))" -d 'the manifest to write or complete (default: the one in use here, else ./sage-doctor.toml)'

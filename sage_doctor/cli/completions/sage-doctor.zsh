@@ -25,6 +25,7 @@ _shtab_sage_doctor_commands() {
     merge:'Merge an adapter into its base: bit-exact, in little memory, safe to kill at any time.'
     paths:'List hard-coded paths of other machines in scripts, units and configuration.'
     report:'Show one saved report in another format, or those of several machines side by side.'
+    sync:'Copy a role'"'"'s models from another machine of the manifest, over ssh.'
     where:'Print the path of a model on this machine, or the URL of a service, for shell scripts.'
   )
   _describe 'sage-doctor commands' _commands
@@ -245,6 +246,19 @@ _shtab_sage_doctor_report_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_sage_doctor_report_defaults_added=0
 
+_shtab_sage_doctor_sync_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--from[the machine of the manifest that has them]:MACHINE:"
+  {-m,--manifest}"[the manifest (default\: the nearest sage-doctor.toml upwards, else \$SAGE_DOCTOR_MANIFEST)]:FILE:_files"
+  {-n,--dry-run}"[show the plans, change nothing]"
+  {-y,--yes}"[do not ask]"
+  "--allow-delete[take the other machine\'s files where they differ and nothing says which are right]"
+  "(*):roles or models of the manifest:_sage_doctor_names"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sage_doctor_sync_defaults_added=0
+
 _shtab_sage_doctor_where_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   {-m,--manifest}"[the manifest (default\: the nearest sage-doctor.toml upwards, else \$SAGE_DOCTOR_MANIFEST)]:FILE:_files"
@@ -288,6 +302,7 @@ _shtab_sage_doctor() {
         merge) _arguments -C -s $_shtab_sage_doctor_merge_options ;;
         paths) _arguments -C -s $_shtab_sage_doctor_paths_options ;;
         report) _arguments -C -s $_shtab_sage_doctor_report_options ;;
+        sync) _arguments -C -s $_shtab_sage_doctor_sync_options ;;
         where) _arguments -C -s $_shtab_sage_doctor_where_options ;;
       esac
   esac

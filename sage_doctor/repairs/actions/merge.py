@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 
 from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
 from sage_doctor.merge import MergePlan, Step, plan_merge
 from sage_doctor.merge.elsewhere import apply_with
-from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.merge.target import require_deletable
 from sage_doctor.repairs.backup import backup_path
 from sage_doctor.repairs.hub_download import endpoint, fetch
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.replacement import OF_WEIGHTS, drop, restore
 from sage_doctor.subjects.merge_python import merge_python
 from sage_doctor.subjects.recipe import base_to_download, recipe_places
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied, all_of
 from sage_doctor.system.path_info import inspect_path
 
-CODES = (
-    "path-missing",
-    "weights-missing",
-    "weights-truncated",
-    "weights-oversized",
-    "weights-empty",
-    "weights-lfs-pointer",
-    "weights-not-safetensors",
-    "weights-header-invalid",
-    "weights-shape-mismatch",
-    "weights-unreadable",
-    "weights-hash-mismatch",
-    "weights-nonfinite",
-    "weights-all-zero",
-    "shard-missing",
-    "shard-index-missing",
-    "shard-index-invalid",
-    "shard-index-mismatch",
-    "load-keys-mismatched",
-    "params-not-materialised",
-)
-
 
 @repair(
     name="merge",
-    codes=CODES,
+    codes=OF_WEIGHTS,
     after=["set-base", "download", "write-ref", "lfs-pull", "fix-modes", "quarantine-weights"],
 )
 def plan_merge_again(context: RepairContext) -> Plan:
@@ -136,18 +113,8 @@ def _apply(merge: MergePlan, python: Path | None, kept: Path, cache: Path, on_pr
         apply_with(python, merge, progress=report, hash_cache=cache, allow_delete=True, keep=keep)
     except BaseException:
         if merge.replaces and inspect_path(kept).inode == before:  # replaced already, but not verified
-            _restore(kept, merge.target)
+            restore(kept, merge.target)
         raise
     if not merge.replaces:
         return Applied(rollback=lambda: shutil.rmtree(merge.target))
-    return Applied(rollback=lambda: _restore(kept, merge.target), commit=lambda: _drop(kept))
-
-
-def _restore(kept: Path, target: Path) -> None:
-    if atomic_swap(kept, target):
-        _drop(kept)
-
-
-def _drop(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        shutil.rmtree(path)
+    return Applied(rollback=lambda: restore(kept, merge.target), commit=lambda: drop(kept))

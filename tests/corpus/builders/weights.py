@@ -219,7 +219,9 @@ def tokenizer_and_config_only(bench: Bench) -> None:
     _model(bench).unlink()
 
 
-@TABLE.error("weights-missing", shows="ValueError: Unrecognized model in …. Should have a `model_type` key")
+@TABLE.error(
+    "weights-missing", shows="ValueError: Unrecognized model in …. Should have a `model_type` key", in_tree=False
+)
 def tokenizer_only(bench: Bench) -> None:
     """The incident: a merged model of which only the tokenizer arrived. One cause: the model was never copied."""
     path = _model(bench)

@@ -1,0 +1,130 @@
+"""Copying the models of a role from one machine: plan, consent, copy, verification by the checks, one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.manifest import Manifest
+from sage_doctor.repairs.journal import Journal
+from sage_doctor.repairs.model_copy import plan_copy
+from sage_doctor.repairs.repair import Plan
+from sage_doctor.repairs.repair_session import RepairCallbacks
+from sage_doctor.report import Report
+from sage_doctor.subjects.model import Model
+from sage_doctor.subjects.selection import Request, Selection, select
+from sage_doctor.suite.examine import examine
+from sage_doctor.system.file_steps import Applied
+from sage_doctor.text import join_limited, printable
+
+NAME = "sync"
+
+SyncStatus = Literal["here", "planned", "declined", "refused", "failed", "rolled-back", "copied"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncOutcome:
+    """What became of one model. `here` means that every file is here already; `reason` says why it was not copied."""
+
+    model: str
+    status: SyncStatus
+    plan: Plan | None = None
+    reason: str = ""
+
+
+def sync(
+    request: Request,
+    machine: str,
+    callbacks: RepairCallbacks,
+    *,
+    journal: Journal,
+    dry_run: bool = False,
+    allow_delete: bool = False,
+) -> Iterator[SyncOutcome]:
+    """Copy the models that are asked for, one after the other, and give what became of each. Raises `UsageError`."""
+    selection = select(request)
+    _require_machine(selection.host.manifest, machine)
+    for name in _names(selection):
+        asked = dataclasses.replace(request, targets=(name,))
+        model = next(m for m in select(asked).models if m.name == name)  # as it is now
+        outcome = SyncOutcome(model=name, status="here")
+        callbacks.on_progress(f"{printable(name, limit=60)}: asking {printable(machine, limit=60)}")
+        try:
+            plan = plan_copy(model, repair=NAME, code="", allow_delete=allow_delete, machine=machine)
+        except (DoctorError, OSError) as error:
+            yield dataclasses.replace(outcome, status="refused", reason=str(error))
+            continue
+        outcome = dataclasses.replace(outcome, plan=plan)
+        if plan is None:
+            yield outcome
+        elif dry_run:
+            yield dataclasses.replace(outcome, status="planned")
+        elif not callbacks.consent(plan):
+            yield dataclasses.replace(outcome, status="declined")
+        else:
+            yield _copy(request, model, outcome, plan, callbacks, journal)
+
+
+def _names(selection: Selection) -> list[str]:
+    """Return the models that are asked for, each after the base that the manifest names for it."""
+    manifest = selection.host.manifest
+    names: list[str] = []
+    for model in selection.models:
+        base = manifest.model_for_base(model.spec) if manifest is not None and model.spec is not None else None
+        names += [base.name, model.name] if base is not None else [model.name]
+    return list(dict.fromkeys(names))
+
+
+def _require_machine(manifest: Manifest | None, machine: str) -> None:
+    known = list(manifest.machines) if manifest is not None else []
+    hosts = [h for m in manifest.machines.values() for h in m.hostname] if manifest is not None else []
+    if machine not in (*known, *hosts):
+        shown = printable(machine, limit=80)
+        raise UsageError(f"--from {shown}: not a machine of the manifest (machines: {join_limited(known) or 'none'})")
+
+
+def _copy(
+    request: Request, model: Model, outcome: SyncOutcome, plan: Plan, callbacks: RepairCallbacks, journal: Journal
+) -> SyncOutcome:
+    key = journal.begin(repair=NAME, subject=model.name, writes=plan.writes, kept=plan.kept)
+    try:
+        applied = plan.apply(callbacks.on_progress)
+    except (DoctorError, OSError) as error:
+        journal.append("failed", key, reason=str(error))
+        return dataclasses.replace(outcome, status="failed", reason=str(error))
+    except BaseException:
+        journal.append("interrupted", key)
+        raise
+    try:
+        why = _failure(request, model.name, callbacks)
+    except BaseException:
+        applied.rollback()
+        journal.append("interrupted", key)
+        raise
+    return _settle(outcome, applied, why, key, journal)
+
+
+def _settle(outcome: SyncOutcome, applied: Applied, why: str, key: str, journal: Journal) -> SyncOutcome:
+    if not why:
+        journal.append("repaired", key)
+        applied.commit()
+        return dataclasses.replace(outcome, status="copied")
+    try:
+        applied.rollback()
+    except (DoctorError, OSError) as error:
+        why = f"{why}; it could not be rolled back: {error}"
+        journal.append("failed", key, reason=why)
+        return dataclasses.replace(outcome, status="failed", reason=why)
+    journal.append("rolled-back", key, reason=why)
+    return dataclasses.replace(outcome, status="rolled-back", reason=why)
+
+
+def _failure(request: Request, name: str, callbacks: RepairCallbacks) -> str:
+    """Return which error the checks find in the copied model, at level `static`; empty if none."""
+    asked = dataclasses.replace(request, targets=(name,), level="static")
+    report: Report = examine(asked, on_progress=callbacks.on_progress)
+    found = next((f for f in report.findings if f.subject == name and f.severity == "error"), None)
+    return f"{found.code}: {found.message}" if found is not None else ""
