@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+import sage_doctor
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +61,20 @@ def base_of(zoo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callab
         return made[key]
 
     return base
+
+
+Doctor = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def doctor(warm_python: Path) -> Doctor:
+    """Run `sage-doctor` with these words, where it and what it starts find torch imported."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "PYTHONPATH": str(Path(sage_doctor.__file__).parents[1])}
+        return subprocess.run(
+            [str(warm_python), "-m", "sage_doctor", *map(str, arguments)],
+            capture_output=True, text=True, cwd=cwd, env=environ, timeout=120, check=False,
+        )  # fmt: skip
+
+    return run

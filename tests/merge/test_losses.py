@@ -13,7 +13,8 @@ import pytest
 
 from sage_doctor.merge import MergeRefused, apply, plan_merge
 from sage_doctor.readers.merge_record import RECORD, merge_losses
-from tests.merge.test_outcome import doctor, scale
+from tests.merge.conftest import Doctor
+from tests.merge.test_outcome import scale
 from tests.merge.test_plan import set_config
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -48,7 +49,7 @@ def _with(adapter: Path, name: str, shape: tuple[int, ...]) -> None:
     save_file({**load_file(path), name: torch.ones(shape)}, path)
 
 
-def test_a_layer_without_tensors_is_named_before_and_after(pair: Make, tmp_path: Path) -> None:
+def test_a_layer_without_tensors_is_named_before_and_after(pair: Make, doctor: Doctor, tmp_path: Path) -> None:
     _, adapter = pair()
     edit(adapter, lambda n, t: None if "layers.1." in n else t)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,25 +15,9 @@ import pytest
 import sage_doctor
 from sage_doctor.demo import smollm2
 from sage_doctor.merge import MergeRefused, apply, plan_merge
+from tests.merge.conftest import Doctor
 
 DEMO = Path(sage_doctor.__file__).parent / "demo/adapter"
-
-
-Doctor = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def doctor(warm_python: Path) -> Doctor:
-    """Run `sage-doctor` with these words, where it and what it starts find torch imported."""
-
-    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        environ = {**os.environ, "PYTHONPATH": str(Path(sage_doctor.__file__).parents[1])}
-        return subprocess.run(
-            [str(warm_python), "-m", "sage_doctor", *map(str, arguments)],
-            capture_output=True, text=True, cwd=cwd, env=environ, timeout=120, check=False,
-        )  # fmt: skip
-
-    return run
 
 
 @pytest.fixture
