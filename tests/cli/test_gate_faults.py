@@ -61,8 +61,9 @@ def test_hung_loads_are_decided_by_the_deadline(start: Start, tmp_path: Path) ->
     took = time.monotonic() - began
     time.sleep(0.2)
     for name, (here, gate, said) in ended.items():
-        assert gate.returncode == 1, (name, said)
-        assert said.startswith(b"blocked: talk: m0: "), name
+        # `unknown` where the deadline may have been too short for any load; neither opens.
+        assert gate.returncode in (1, 3), (name, said)
+        assert said.startswith((b"blocked: talk: m0: ", b"unknown: talk: m0: ")), name
         assert not alive(int((here / "pid").read_text())), name
     assert took < 12 + LATER_S
 

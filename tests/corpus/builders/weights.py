@@ -219,9 +219,7 @@ def tokenizer_and_config_only(bench: Bench) -> None:
     _model(bench).unlink()
 
 
-@TABLE.error(
-    "weights-missing", shows="ValueError: Unrecognized model in …. Should have a `model_type` key", in_tree=False
-)
+@TABLE.error("weights-missing", shows="ValueError: Unrecognized model in …. Should have a `model_type` key")
 def tokenizer_only(bench: Bench) -> None:
     """The incident: a merged model of which only the tokenizer arrived. One cause: the model was never copied."""
     path = _model(bench)
