@@ -13,6 +13,7 @@ from sage_doctor.facts.config import largest_named
 from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor, vocabulary_layers
 from sage_doctor.facts.library_source import learns_a_prompt, renames_tensors, renamings, tensor_prefix
 from sage_doctor.facts.model_source import auto_class, read_model_class
+from sage_doctor.findings.adapters import WITH_BASE
 from sage_doctor.findings.missing_base import other_base
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.subjects.model import Model
@@ -21,29 +22,11 @@ from sage_doctor.text import join_limited, printable, shell_quote
 ORDER = 112  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
-WITH_BASE = (
-    "check_path",
-    "check_hub",
-    "check_hub_blobs",
-    "check_adapter_config",
-    "check_adapter_weights",
-    "check_weights_readable",
-    "check_adapter_keys",
-    "check_adapter_patterns",
-    "check_adapter_targets",
-    "check_adapter_base",
-    "check_adapter_base_sound",
-    "check_weights_present",
-    "check_weights_whole",
-    "check_shards_present",
-    "check_shard_index",
-    "check_config",
-)
 MATRIX = 2
 OF_TASK = {"CAUSAL_LM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"}
 
 
-@check("static", after=(*WITH_BASE, "check_adapter_rank"), kinds=ADAPTER)
+@check("static", after=(*WITH_BASE, "check_adapter_targets", "check_adapter_rank"), kinds=ADAPTER)
 def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
     """The base has the modules that the adapter changes."""
     base = _base_with_header(model)
@@ -68,7 +51,11 @@ def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
         yield _foreign_modules(model, base, modules, lacking, of=len(named), misfit=misfit)
 
 
-@check("static", after=(*WITH_BASE, "check_adapter_rank", "check_adapter_targets_in_base"), kinds=ADAPTER)
+@check(
+    "static",
+    after=(*WITH_BASE, "check_adapter_targets", "check_adapter_rank", "check_adapter_targets_in_base"),
+    kinds=ADAPTER,
+)
 def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
     """The adapter's tensors have the shapes of the base's."""
     base = _base_with_header(model)

@@ -9,6 +9,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_coverage import absent_outer, absent_parts, absent_saved, lacks_head, uncovered_modules
 from sage_doctor.facts.adapters import PREFIX, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
+from sage_doctor.findings.adapters import WITH_BASE
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
@@ -17,30 +18,16 @@ ORDER = 114  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
 COMPLETE = "Copy the complete adapter from its training run; one process of several may have saved only its part. "
-WITH_BASE = (
-    "check_path",
-    "check_hub",
-    "check_hub_blobs",
-    "check_adapter_config",
-    "check_adapter_weights",
-    "check_weights_readable",
-    "check_adapter_keys",
-    "check_adapter_patterns",
+FITTING = (
+    *WITH_BASE,
     "check_adapter_targets",
     "check_adapter_rank",
-    "check_adapter_base",
-    "check_adapter_base_sound",
     "check_adapter_targets_in_base",
     "check_adapter_fits_base",
-    "check_weights_present",
-    "check_weights_whole",
-    "check_shards_present",
-    "check_shard_index",
-    "check_config",
 )
 
 
-@check("static", after=WITH_BASE, kinds=ADAPTER)
+@check("static", after=FITTING, kinds=ADAPTER)
 def check_adapter_complete(model: Model) -> Iterator[Finding]:
     """The adapter has tensors for all modules that its configuration names."""
     base, config = model.base.model, model.adapter_config

@@ -10,29 +10,13 @@ from sage_doctor.facts.adapter_coverage import WITHOUT_OUTPUT
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.embeddings import embedding_tensor, vocabulary_layers
 from sage_doctor.facts.model_source import read_model_class
+from sage_doctor.findings.adapters import WITH_BASE
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import printable
 
 ORDER = 113  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
-WITH_BASE = (
-    "check_path",
-    "check_hub",
-    "check_hub_blobs",
-    "check_adapter_config",
-    "check_adapter_weights",
-    "check_weights_readable",
-    "check_adapter_keys",
-    "check_adapter_patterns",
-    "check_adapter_base",
-    "check_adapter_base_sound",
-    "check_weights_present",
-    "check_weights_whole",
-    "check_shards_present",
-    "check_shard_index",
-    "check_config",
-)
 
 
 @check("static", after=WITH_BASE, kinds=ADAPTER)

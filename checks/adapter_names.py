@@ -14,7 +14,7 @@ from sage_doctor.text import printable
 
 ORDER = 116  # of the check files: causes before consequences
 
-WITH_BASE = (
+BEFORE = (
     *("check_path", "check_hub", "check_hub_blobs", "check_adapter_config", "check_adapter_weights"),
     *("check_weights_readable", "check_adapter_keys", "check_adapter_patterns", "check_adapter_targets"),
     *("check_adapter_rank", "check_adapter_base", "check_adapter_base_sound", "check_adapter_targets_in_base"),
@@ -22,7 +22,7 @@ WITH_BASE = (
 )
 
 
-@check("static", after=WITH_BASE, kinds=("adapter",))
+@check("static", after=BEFORE, kinds=("adapter",))
 def check_adapter_modules_run(model: Model) -> Iterator[Finding]:
     """The session's class has the adapter's modules under the names that they had in training."""
     base, sites = model.base.model, model.host.session.site_packages
