@@ -22,11 +22,12 @@ from sage_doctor.text import join_limited, printable, shell_quote
 ORDER = 112  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
+BEFORE = (*WITH_BASE, "check_adapter_targets", "check_adapter_rank")
 MATRIX = 2
 OF_TASK = {"CAUSAL_LM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"}
 
 
-@check("static", after=(*WITH_BASE, "check_adapter_targets", "check_adapter_rank"), kinds=ADAPTER)
+@check("static", after=BEFORE, kinds=ADAPTER)
 def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
     """The base has the modules that the adapter changes."""
     base = _base_with_header(model)
@@ -51,11 +52,7 @@ def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
         yield _foreign_modules(model, base, modules, lacking, of=len(named), misfit=misfit)
 
 
-@check(
-    "static",
-    after=(*WITH_BASE, "check_adapter_targets", "check_adapter_rank", "check_adapter_targets_in_base"),
-    kinds=ADAPTER,
-)
+@check("static", after=(*BEFORE, "check_adapter_targets_in_base"), kinds=ADAPTER)
 def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
     """The adapter's tensors have the shapes of the base's."""
     base = _base_with_header(model)

@@ -18,7 +18,7 @@ ORDER = 114  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
 COMPLETE = "Copy the complete adapter from its training run; one process of several may have saved only its part. "
-FITTING = (
+BEFORE = (
     *WITH_BASE,
     "check_adapter_targets",
     "check_adapter_rank",
@@ -27,7 +27,7 @@ FITTING = (
 )
 
 
-@check("static", after=FITTING, kinds=ADAPTER)
+@check("static", after=BEFORE, kinds=ADAPTER)
 def check_adapter_complete(model: Model) -> Iterator[Finding]:
     """The adapter has tensors for all modules that its configuration names."""
     base, config = model.base.model, model.adapter_config

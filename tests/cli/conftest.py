@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,22 @@ class Done:
 
 
 Doctor = Callable[..., Done]
+DOCTOR = (sys.executable, "-m", "sage_doctor")
+
+
+def answered(answer: bytes, *command: str | Path, cwd: Path, env: Mapping[str, str]) -> Done:
+    """Run a command whose standard input is a terminal, at which somebody types this."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        os.write(ours, answer)
+        out, err = process.communicate(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 @pytest.fixture
@@ -52,7 +69,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproce
 
     def run(*words: str | bytes, cwd: Path = tmp_path, **changes: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "sage_doctor", *words],
+            [*DOCTOR, *words],
             cwd=cwd,
             env={**environment, **changes},
             stdin=subprocess.DEVNULL,

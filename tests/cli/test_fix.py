@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import pytest
 
 from tests.model_directories import INDEX, MODEL, write_adapter, write_full, write_sharded
 
-from .conftest import ROOT, Doctor
+from .conftest import DOCTOR, ROOT, Doctor, answered
 
 SCHEMA = json.loads((ROOT / "sage_doctor" / "schemas" / "report.schema.json").read_text())
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -111,25 +110,11 @@ def test_with_yes_it_is_done_and_the_report_after_decides(doctor: Doctor, tmp_pa
 def test_a_person_at_a_terminal_is_asked(
     environment: Mapping[str, str], sharded: Path, tmp_path: Path, answer: bytes, code: int
 ) -> None:
-    ours, theirs = pty.openpty()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sage_doctor", "fix", "./model"],
-            cwd=tmp_path,
-            env={**environment},
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        os.write(ours, answer)
-        out, err = process.communicate(timeout=60)
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert process.returncode == code, err
-    assert b"Apply rebuild-index? [y/N]" in err
+    done = answered(answer, *DOCTOR, "fix", "./model", cwd=tmp_path, env=environment)
+    assert done.code == code, done
+    assert "Apply rebuild-index? [y/N]" in done.err
     assert (sharded / INDEX).exists() == (code == 0)
-    assert b"rebuild-index" in out
+    assert "rebuild-index" in done.out
 
 
 @pytest.fixture
@@ -162,25 +147,11 @@ def test_two_bases_are_never_guessed(doctor: Doctor, disputed: Path) -> None:
 def test_a_person_at_a_terminal_is_asked_which_base(
     environment: Mapping[str, str], disputed: Path, answer: bytes, code: int
 ) -> None:
-    ours, theirs = pty.openpty()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sage_doctor", "fix", "stance", "-l", "static"],
-            cwd=disputed,
-            env={**environment},
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        os.write(ours, answer)
-        out, err = process.communicate(timeout=60)
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert process.returncode == code, (out, err)
-    assert b"Which base was stance trained on?" in out
-    assert b"Which one? [1-2" in err
-    second = next(line for line in out.decode().splitlines() if line.startswith("  2  "))
+    done = answered(answer, *DOCTOR, "fix", "stance", "-l", "static", cwd=disputed, env=environment)
+    assert done.code == code, done
+    assert "Which base was stance trained on?" in done.out
+    assert "Which one? [1-2" in done.err
+    second = next(line for line in done.out.splitlines() if line.startswith("  2  "))
     named = "small" if second.endswith("/base") else "large"
     assert (f'base = "{named}"\n' in (disputed / "sage-doctor.toml").read_text()) == (code == 0)
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import ROOT, Doctor
+from .conftest import DOCTOR, ROOT, Doctor, answered
 
 MANIFEST = """
 schema = 1
@@ -83,24 +79,12 @@ def test_a_person_is_asked(
 ) -> None:
     assert doctor("check", "-l", "static").code == 0
     count(repository, 41)
-    ours, theirs = pty.openpty()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sage_doctor", "history", "accept", "identity"],
-            cwd=repository,
-            env={**environment, "PYTHONPATH": str(ROOT)},
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        os.write(ours, answer)
-        out, err = process.communicate(timeout=60)
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert (process.returncode, highest(repository)) == (code, value)
-    assert b"41; recorded highest value: 43 (" in out
-    assert b"Accept the lower value? [y/N]" in err
+    done = answered(
+        answer, *DOCTOR, "history", "accept", "identity", cwd=repository, env={**environment, "PYTHONPATH": str(ROOT)}
+    )
+    assert (done.code, highest(repository)) == (code, value)
+    assert "41; recorded highest value: 43 (" in done.out
+    assert "Accept the lower value? [y/N]" in done.err
 
 
 def test_a_higher_value_needs_no_consent(doctor: Doctor, repository: Path) -> None:

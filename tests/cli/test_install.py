@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Doctor, Done
+from .conftest import Doctor, Done, answered
 
 MANIFEST = """schema = 1
 [machines.here]
@@ -208,20 +207,6 @@ def test_a_file_where_the_units_should_go(install: Doctor, tab: Path) -> None:
 def test_a_person_at_a_terminal_is_asked(
     environment: Mapping[str, str], tab: Path, tmp_path: Path, answer: bytes, code: int
 ) -> None:
-    ours, theirs = pty.openpty()
-    try:
-        process = subprocess.Popen(
-            [tmp_path / "bin" / "sage-doctor", "install", "cron"],
-            cwd=tmp_path,
-            env={**environment},
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        os.write(ours, answer)
-        _, err = process.communicate(timeout=60)
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert b"Apply these changes? [y/N]" in err
-    assert (process.returncode, tab.exists()) == (code, code == 0)
+    done = answered(answer, tmp_path / "bin" / "sage-doctor", "install", "cron", cwd=tmp_path, env=environment)
+    assert "Apply these changes? [y/N]" in done.err
+    assert (done.code, tab.exists()) == (code, code == 0)
