@@ -28,7 +28,6 @@ HEADED = {
 }
 WITHOUT_OUTPUT = frozenset({*HEADED, "FEATURE_EXTRACTION"})
 _HEADS = frozenset({"score", "classifier", "classification_head", "qa_outputs", "logits_proj"})
-LORA_PARTS = frozenset({"A", "B", "embedding_A", "embedding_B", "magnitude_vector"})
 
 
 def is_targeted(values: Mapping[str, Any], patterns: AdapterPatterns, module: str) -> bool:
@@ -177,7 +176,7 @@ def _is_within(module: str, name: str) -> bool:
 def absent_parts(values: Mapping[str, Any], parts: Mapping[str, Iterable[str]]) -> list[str]:
     """Return the tensors that a module's other ones need: the second matrix of a pair, the magnitude of a DoRA.
 
-    `parts` maps modules to the parts of `LORA_PARTS` that the adapter holds for them.
+    `parts` maps modules to the parts that the adapter holds for them: A, B, embedding_A, embedding_B, magnitude_vector.
     """
     found = []
     for module, held in parts.items():

@@ -83,11 +83,10 @@ class HubFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class CachedModel:
-    """A model in the cache. `size` is that of the files of `snapshot`, in bytes; `commits` are all there are."""
+    """A model in the cache. `size` is that of the files of `snapshot`, in bytes."""
 
     repo_id: str
     commit: str
-    commits: tuple[str, ...]
     snapshot: Path
     size: int
 
@@ -268,7 +267,6 @@ def list_cached_models(root: Path) -> tuple[CachedModel, ...]:
             CachedModel(
                 repo_id=repo_id,
                 commit=facts.commit,
-                commits=facts.snapshots,
                 snapshot=facts.snapshot,
                 size=sum(facts.files.values()),
             )

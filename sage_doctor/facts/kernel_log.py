@@ -13,7 +13,7 @@ from sage_doctor.system.child import run
 
 # NVRM: Xid (PCI:0000:01:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.
 _XID = re.compile(r"NVRM: Xid \((?:PCI:)?(?P<device>[0-9A-Fa-f:.]{4,20})\): (?P<number>\d{1,4})(?:, *(?P<text>.*))?")
-_PREFIX = re.compile(r"^(?P<priority>\d+),\d+,(?P<usec>\d+),[^;]*;")
+_PREFIX = re.compile(r"^(?P<priority>\d+),\d+,\d+,[^;]*;")
 _USER = 8  # priorities from here on are of what programs wrote into /dev/kmsg: only the kernel has facility 0
 _RECORD = 8192  # the longest record of the kernel is shorter
 _MOST_RECORDS = 200_000
@@ -23,12 +23,11 @@ _COMMAND_S = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Xid:
-    """One Xid: its number, the PCI address, the driver's words, and the seconds from boot where they are known."""
+    """One Xid: its number, the PCI address, and the driver's words."""
 
     number: int
     device: str
     text: str
-    at_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,5 +85,4 @@ def _xids(lines: Iterator[str] | list[str]) -> Iterator[Xid]:
             number=int(match["number"]),
             device=match["device"],
             text=(match["text"] or "").strip(),
-            at_s=int(stamp["usec"]) / 1e6 if stamp else None,
         )

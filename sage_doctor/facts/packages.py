@@ -139,11 +139,6 @@ class Inspection:
             self._child.kill()
 
 
-def inspect_interpreter(python: Path | None, *, timeout_s: float = 10) -> InterpreterFacts:
-    """Return the facts about the interpreter at `python`; None is the one that runs this. Never raises."""
-    return start_inspection(python, timeout_s=timeout_s).result()
-
-
 def start_inspection(python: Path | None, *, timeout_s: float = 10, also: Iterable[str] = ()) -> Inspection:
     """Begin an inspection and return at once. Its deadline, in seconds, counts from here.
 

@@ -71,11 +71,6 @@ def saved_from_peft(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return mine, matrices
 
 
-def without_peft(name: str) -> str:
-    """Return the name that a tensor of a model wrapped by PEFT has in the model alone."""
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
-
-
 def find_wrapped(
     names: Collection[str], known: ModelClass | None, is_renamed: Callable[[str], bool] = lambda _: False
 ) -> Wrapped | None:

@@ -32,7 +32,6 @@ class _Layout(NamedTuple):
     size: int
     infinity: int | None = None
     nan: int | None = None
-    signed: bool = True
 
 
 _LAYOUTS: Mapping[str, _Layout] = {
@@ -42,15 +41,15 @@ _LAYOUTS: Mapping[str, _Layout] = {
     "BF16": _Layout(2, 0x7F80 << 1, (0x7F80 << 1) + 1),
     "F8_E5M2": _Layout(1, 0x7C << 1, (0x7C << 1) + 1),
     "F8_E4M3": _Layout(1, None, 0x7F << 1),  # the "fn" variant: no infinities, one NaN
-    "BOOL": _Layout(1, signed=False),
-    "U8": _Layout(1, signed=False),
-    "I8": _Layout(1, signed=False),
-    "U16": _Layout(2, signed=False),
-    "I16": _Layout(2, signed=False),
-    "U32": _Layout(4, signed=False),
-    "I32": _Layout(4, signed=False),
-    "U64": _Layout(8, signed=False),
-    "I64": _Layout(8, signed=False),
+    "BOOL": _Layout(1),
+    "U8": _Layout(1),
+    "I8": _Layout(1),
+    "U16": _Layout(2),
+    "I16": _Layout(2),
+    "U32": _Layout(4),
+    "I32": _Layout(4),
+    "U64": _Layout(8),
+    "I64": _Layout(8),
 }
 
 

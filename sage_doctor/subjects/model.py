@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sage_doctor.facts.adapter_layouts import AdapterLayout, read_layout
 from sage_doctor.facts.adapters import (
@@ -268,10 +268,6 @@ class Model:
         listed = {m.path for m in self.siblings.values() if m.spec is not None} if text is None else set()
         found = self.candidates(text or self.path.name)
         return [c for c in found if (c.rank <= SAME_NAME or c.path in listed) and could_be_base(c.path, loras)]
-
-    def describe(self) -> dict[str, Any]:
-        """Return what a report says of this model's identity."""
-        return {"path": str(self.path), "kind": self.kind}
 
 
 def _is_whole_model(path: Path) -> bool:

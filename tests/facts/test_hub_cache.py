@@ -155,7 +155,7 @@ def test_cached_models(tmp_path: Path) -> None:
     (tmp_path / "models--..--x/snapshots" / COMMIT).mkdir(parents=True)
     (tmp_path / "models--empty").mkdir()
     (model,) = list_cached_models(tmp_path)
-    assert (model.repo_id, model.commit, model.commits) == (REPO, COMMIT, (COMMIT,))
+    assert (model.repo_id, model.commit) == (REPO, COMMIT)
     assert (model.snapshot, model.size) == (folder / "snapshots" / COMMIT, 9)
     assert list_cached_models(tmp_path / "absent") == ()
 
@@ -165,4 +165,4 @@ def test_cached_model_without_a_ref_is_its_newest_snapshot(tmp_path: Path) -> No
     cache(tmp_path, OTHER, ref=None)
     os.utime(folder / "snapshots" / COMMIT, (1, 1))
     (model,) = list_cached_models(tmp_path)
-    assert (model.commit, model.commits) == (OTHER, (COMMIT, OTHER))
+    assert model.commit == OTHER

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.facts.packages import PACKAGES, inspect_interpreter, start_inspection
+from sage_doctor.facts.packages import PACKAGES, InterpreterFacts, start_inspection
 from tests.probe.stand_in_torch import write_metadata, write_torch
 
 
@@ -33,6 +33,10 @@ def program(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o755)
     return path
+
+
+def inspect_interpreter(python: Path | None, *, timeout_s: float = 10) -> InterpreterFacts:
+    return start_inspection(python, timeout_s=timeout_s).result()
 
 
 def test_own_interpreter() -> None:

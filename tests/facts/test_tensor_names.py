@@ -1,7 +1,7 @@
 import pytest
 
 from sage_doctor.facts.model_source import ModelClass
-from sage_doctor.facts.tensor_names import find_wrapped, saved_from_peft, without_peft
+from sage_doctor.facts.tensor_names import find_wrapped, saved_from_peft
 
 LLAMA = ModelClass(
     name="LlamaForCausalLM",
@@ -53,5 +53,4 @@ def test_names_of_peft() -> None:
         ["base_model.model.a.base_layer.weight", "base_model.model.a.lora_A.default.weight"]
     )
     assert (len(mine), matrices) == (2, ["base_model.model.a.lora_A.default.weight"])
-    assert without_peft(mine[0]) == "a.weight"
     assert saved_from_peft(NAMES) == ([], [])

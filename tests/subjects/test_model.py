@@ -53,7 +53,6 @@ def test_a_whole_model(examine: Examine, tmp_path: Path) -> None:
     assert model.tensors == {}
     assert model.depends_on() == []
     assert model.tokenizer_model is model
-    assert model.describe() == {"path": str(tmp_path / "zoo/one"), "kind": "full"}
     assert repr(model) == f"Model('one', full, '{tmp_path}/zoo/one')"
 
 
