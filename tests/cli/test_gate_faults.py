@@ -56,16 +56,15 @@ def test_hung_loads_are_decided_by_the_deadline(start: Start, tmp_path: Path) ->
         here = tmp_path / name.replace(" ", "-")
         python = write_interpreter(here / "env", probe=f"echo $$ > {here}/pid; {behaviour}")
         where = {"cwd": write_site(here / "site", python), "STATE_DIRECTORY": str(here / "state")}
-        gates[name] = here, start("gate", "talk", "--timeout", "12s", **where)
+        gates[name] = here, start("gate", "talk", "--timeout", "8s", **where)
     ended = {name: (here, gate, gate.communicate(timeout=60)[0]) for name, (here, gate) in gates.items()}
     took = time.monotonic() - began
     time.sleep(0.2)
     for name, (here, gate, said) in ended.items():
-        # `unknown` where the deadline may have been too short for any load; neither opens.
-        assert gate.returncode in (1, 3), (name, said)
-        assert said.startswith((b"blocked: talk: m0: ", b"unknown: talk: m0: ")), name
+        assert gate.returncode == 3, (name, said)  # no load was ever timed here: so short a deadline proves nothing
+        assert said.startswith(b"unknown: talk: m0: load.loads: the deadline left "), (name, said)
         assert not alive(int((here / "pid").read_text())), name
-    assert took < 12 + LATER_S
+    assert took < 8 + LATER_S
 
 
 def test_a_hung_load_is_decided_by_the_deadline_of_its_stage(doctor: Doctor, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def alone(cases: Iterable[Case]) -> list[Case]:
     chosen: dict[tuple[str, ...], Case] = {}
     for case in cases:
         family = case.name.partition("/")[0]
-        if case.source or not case.in_tree or family == "special" or case.level != "static":
+        if case.source or not case.in_tree or case.among_many or family == "special" or case.level != "static":
             chosen[(case.name,)] = case
         elif case.outcome != "healthy":
             chosen.setdefault((family, *case.codes), case)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Outcome = Literal["healthy", "error", "warning"]
+Outcome = Literal["healthy", "error", "warning", "info"]
 TOOK_THE_BAIT = "executed-code-of-a-model"  # the file that code hidden in a model directory would leave behind
 
 
@@ -50,7 +50,8 @@ class Case:
     differs.
     `target` is examined (relative to `here`), unless `manifest`: then `here` holds a `sage-doctor.toml`.
     `subject` is what the finding is about when the directory is examined alone. `in_tree`: it can be one of many
-    below a single target.
+    below a single target; `among_many` is the outcome there, where it is another than that of a directory that is
+    named.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Case:
     target: str = "."
     manifest: bool = False
     in_tree: bool = True
+    among_many: Outcome | None = None
     root_only: bool = False
     exits: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
