@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_manifest, add_outputs
 from sage_doctor.cli.outputs import outputs_of, write_outputs
-from sage_doctor.cli.plan_dialogue import confirmed, say, say_result, width
+from sage_doctor.cli.plan_dialogue import confirmed, say, show_attempt, width
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from sage_doctor.repairs.repair import Plan
     from sage_doctor.repairs.repair_report import Attempt, RepairReport
     from sage_doctor.subjects.selection import Request
-
-_RESULTS = {
-    "planned": "planned",
-    "declined": "skipped",
-    "refused": "not possible",
-    "failed": "failed",
-    "rolled-back": "rolled back",
-    "repaired": "fixed (verified)",
-}
-
 
 EXAMPLES = (
     ("fix --dry-run", "what would be done, and what needs an option"),
@@ -113,7 +103,8 @@ def run(options: argparse.Namespace) -> int:
 
         def on_outcome(attempt: Attempt) -> None:
             progress.close()
-            _show_attempt(attempt)
+            who = f"{attempt.repair}: {printable(attempt.title, limit=200)}"
+            show_attempt(who, attempt.plan, attempt.status, attempt.reason)
 
         def choose(adapter: str, choices: Sequence[Path]) -> Path | None:
             progress.close()
@@ -225,12 +216,3 @@ def _discard_backups(backups: list[Backup], result: RepairReport, journal: Journ
             journal.append("noted", backup.key)
         deleted = f"deleted {printable(str(backup.path))}: backup of an earlier fix, no longer needed"
         sys.stderr.write(f"{deleted if why is None else backup.kept_message(why)}\n")
-
-
-def _show_attempt(attempt: Attempt) -> None:
-    if attempt.status == "planned" and attempt.plan is not None:
-        say(*attempt.plan.lines(width(), os.getcwd()), "")
-        return
-    if attempt.plan is None:
-        say(f"{attempt.repair}: {printable(attempt.title, limit=200)}")
-    say_result(_RESULTS[attempt.status], attempt.reason, declined=attempt.status == "declined")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,16 @@ if TYPE_CHECKING:
     from sage_doctor.repairs.repair import Plan
 
 _WIDEST = 100
+_RESULTS = {
+    "planned": "planned",
+    "here": "here already, with the same hashes",
+    "declined": "skipped",
+    "refused": "not possible",
+    "failed": "failed",
+    "rolled-back": "rolled back",
+    "repaired": "fixed (verified)",
+    "copied": "copied (verified)",
+}
 
 
 def say(*lines: str) -> None:
@@ -36,10 +47,16 @@ def confirmed(plan: Plan) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def say_result(word: str, reason: str, *, declined: bool = False) -> None:
-    """Print how it ended, indented, and an empty line."""
-    if declined:
+def show_attempt(who: str, plan: Plan | None, status: str, reason: str) -> None:
+    """Print the plan of what is only planned, else how it ended; `who` is named where no plan was shown before."""
+    if status == "planned" and plan is not None:
+        say(*plan.lines(width(), os.getcwd()), "")
+        return
+    if plan is None:
+        say(who)
+    if status == "declined":
         reason = "declined" if sys.stdin.isatty() else "no terminal to ask at; --yes applies it"
+    word = _RESULTS[status]
     for line in (f"{word}: {reason}" if reason else word).splitlines():
         say(*wrap(printable(line, limit=1000), width(), first="  ", after="    "))
     say("")

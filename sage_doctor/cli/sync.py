@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sage_doctor.cli.options import add_manifest
-from sage_doctor.cli.plan_dialogue import confirmed, say, say_result, width
+from sage_doctor.cli.plan_dialogue import confirmed, say, show_attempt, width
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY
 from sage_doctor.text import printable
@@ -19,16 +19,6 @@ from sage_doctor.text import printable
 if TYPE_CHECKING:
     from sage_doctor.repairs.model_sync import SyncOutcome
     from sage_doctor.repairs.repair import Plan
-
-_RESULTS = {
-    "here": "here already, with the same hashes",
-    "declined": "skipped",
-    "refused": "not possible",
-    "failed": "failed",
-    "rolled-back": "rolled back",
-    "copied": "copied (verified)",
-}
-
 
 EXAMPLES = (
     ("sync talk --from sprout --dry-run", "what would be copied for the role talk"),
@@ -78,17 +68,9 @@ def run(options: argparse.Namespace) -> int:
             allow_delete=options.allow_delete,
         ):
             progress.close()
-            _show(outcome)
+            who = f"sync: {printable(outcome.model, limit=200)}"
+            show_attempt(who, outcome.plan, outcome.status, outcome.reason)
             done.append(outcome)
     if not done:
         say("No model of this machine is meant by that.")
     return EXIT_HEALTHY if done and all(o.status in ("here", "copied") for o in done) else EXIT_UNHEALTHY
-
-
-def _show(outcome: SyncOutcome) -> None:
-    if outcome.status == "planned" and outcome.plan is not None:
-        say(*outcome.plan.lines(width(), os.getcwd()), "")
-        return
-    if outcome.plan is None:
-        say(f"sync: {printable(outcome.model, limit=200)}")
-    say_result(_RESULTS[outcome.status], outcome.reason, declined=outcome.status == "declined")
