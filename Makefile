@@ -51,7 +51,7 @@ demo: $(VENV)/.demo
 	@$(RUN)/sage-doctor demo
 
 test: lint
-	$(RUN)/python -m pytest -q -n 2 --dist worksteal
+	$(RUN)/python -m pytest -q -rs -n 2 --dist worksteal
 
 check: $(VENV)/.dev
 	@test -n '$(FILE)' || { echo "say which file: make check FILE=checks/weights.py" >&2; exit 2; }

@@ -50,7 +50,7 @@ def test_an_annotation_says_which_machine_and_what_to_type() -> None:
 def test_a_script_is_named_by_its_absolute_path_and_a_long_command_is_left_out() -> None:
     first = reports.incident().findings[0]
     fix = dataclasses.replace(first.fix, commands=("cp " + "x" * 3_000,))
-    evidence = {"lines": [7], "file": "/work/a,b: 100%/run.py"}
+    evidence = {"lines": [7], "file": "/srv/a,b: 100%/run.py"}
     found = commands(reports.report([], [dataclasses.replace(first, evidence=evidence, fix=fix)]))
     assert found[0][1] == {"file": evidence["file"], "line": "7", "title": "adapter-base-missing on thor"}
     assert "xxx" not in found[0][2]
