@@ -6,20 +6,17 @@ Sizes exclude a base and never prove one: a base and all that was fine-tuned fro
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import could_be_base
 from sage_doctor.facts.bases import NEAR_BY, SAME_TAIL, SIMILAR, WRITTEN_DOWN, Candidate, names_a_repository
-from sage_doctor.facts.runner_bases import loads_in
-from sage_doctor.facts.runners import find_runners
 from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
 from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.model import Model
 
 _MOST_FITTING = 8
-_MOST_RUNNERS = 50
 
 
 def base_candidates(model: Model) -> list[Candidate]:
@@ -83,19 +80,10 @@ def runner_bases(model: Model) -> list[tuple[Path, str]]:
     """Return the bases onto which the manifest's runners load this adapter, where those are here, and who says so."""
     loras = lora_tensors(model.tensors.values())
     found: dict[Path, str] = {}
-    for script, base, adapter in _loads(model):
+    for script, base, adapter in model.host.adapter_loads:
         if _is(model, adapter) and (path := _here(model, base)) is not None and could_be_base(path, loras):
             found.setdefault(path, f"the model that {script.name} loads it onto")
     return list(found.items())
-
-
-def _loads(model: Model) -> Iterator[tuple[Path, str, str]]:
-    manifest = model.host.manifest
-    manifest = manifest.whole or manifest if manifest is not None else None  # what loads it counts, asked for or not
-    for role in manifest.roles.values() if manifest is not None else ():
-        for pattern in role.runners:
-            for script in find_runners(pattern, manifest.directory)[:_MOST_RUNNERS]:  # type: ignore[union-attr]
-                yield from ((script, load.base, load.adapter) for load in loads_in(script))
 
 
 def _is(model: Model, text: str) -> bool:

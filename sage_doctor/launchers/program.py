@@ -38,13 +38,15 @@ class Origin:
 class Program:
     """A script with the project's modules that it imports, started with the options `given`.
 
-    `read_config` gives the content of a file as an expression.
+    `read_config` gives the content of a file as an expression. `defaults_hold`: what a default says (of an option, the
+    environment, a parameter or field that nobody passes) is what a run has; else it may have something else as well.
     """
 
     main: Source
     modules: dict[Path, Source]
     given: Mapping[str, str]
     read_config: Callable[[Origin], ast.expr | None] = lambda _: None
+    defaults_hold: bool = True
     _busy: set[ast.AST] = field(default_factory=set)
     _steps: int = 0
 
@@ -156,7 +158,7 @@ class Program:
             else:
                 known = False
         if not calls:
-            return ([(default, source)], True) if default is not None else ([], False)
+            return ([(default, source)], self.defaults_hold) if default is not None else ([], False)
         return found, known
 
     def _of_attribute(self, node: ast.Attribute, source: Source) -> tuple[list[Origin], bool]:
@@ -183,7 +185,7 @@ class Program:
             return [Origin(ast.Constant(value=self.given[node.attr]), self.main)], True
         defaults = [keyword(call, "default") or NOTHING for call in options]
         # An option that must be given has no value that the code knows; one without a default is often filled later.
-        return self._all([(d, where) for d in defaults], known=bool(options))
+        return self._all([(d, where) for d in defaults], known=bool(options) and self.defaults_hold)
 
     def _field(self, owner: ast.ClassDef, name: str, source: Source) -> tuple[list[Origin], bool]:
         """Return an attribute's value: what methods assign, what calls pass for a field, or the class's own."""
@@ -193,17 +195,19 @@ class Program:
         calls = [(c, s) for s in (self.main, *self.modules.values()) for c in s.calls.get(owner.name, ())]
         passed = [(v, s) for c, s in calls if (v := keyword(c, name)) is not None]
         values = [(v, source) for v in source.assigned.get((owner, name), ())]
-        return self._all(passed or values, known=bool(passed or values))
+        return self._all(passed or values, known=bool(passed) or (bool(values) and self.defaults_hold))
 
     def _of_call(self, node: ast.Call, source: Source) -> tuple[list[Origin], bool]:
         name = called_name(node.func)
         if isinstance(node.func, ast.Attribute) and name in SAME and not isinstance(node.func.value, ast.Constant):
             return self.origins(node.func.value, source)
         if name in ("getenv", "get", "pop", "setdefault"):
-            environment = name == "getenv" or "environ" in ast.dump(node.func)
+            names = (called_name(n) for n in ast.walk(node.func) if isinstance(n, ast.expr))
+            environment = name == "getenv" or any("environ" in n for n in names)
             default = node.args[1] if len(node.args) > 1 else keyword(node, "default")
             if environment:
-                return self.origins(default, source) if default is not None else ([], False)
+                known = default is not None and self.defaults_hold
+                return self._all([(default, source)] if default is not None else [], known=known)
             if isinstance(node.func, ast.Attribute) and node.args:
                 return self._entries(node.func.value, node.args[0], default or NOTHING, source)
         definition = self.definition(name, source) if isinstance(node.func, ast.Name) else self._method(node, source)

@@ -25,7 +25,8 @@ _NAMED: Final = ("pretrained_model_name_or_path", "model", "model_name", "model_
 class ModelUse:
     """One call that loads a model, and the texts that it may be given.
 
-    `known` says that there are no others than `texts`. `adapter` is True where PEFT loads it, onto one of `bases`.
+    `known` says that there are no others than `texts`. `adapter` is True where PEFT loads it, onto one of `bases`:
+    empty where there may be others than the code names.
     """
 
     texts: tuple[str, ...]
@@ -42,11 +43,12 @@ def models_loaded(
     roots: tuple[Path, ...],
     options: Mapping[str, str] | None = None,
     sources: dict[Path, Source | None] | None = None,
+    defaults_hold: bool = True,
 ) -> list[ModelUse]:
     """Return the loads of a script and of what it imports, one level deep; none where it loads no model.
 
     `options` are those of the command line that starts it: they count instead of the defaults. `sources` keeps what was
-    parsed for the next script.
+    parsed for the next script. Without `defaults_hold`, what is only a default is not all that a run may load.
     """
     parsed = sources if sources is not None else {}
     main = _source(script, code, parsed)
@@ -54,7 +56,7 @@ def models_loaded(
         return []
     paths = list(dict.fromkeys(path for path, _ in main.imports.values()))[:_MOST_MODULES]
     modules = {p: s for p in paths if p != script and (s := _source(p, code, parsed)) is not None}
-    program = Program(main=main, modules=modules, given=options or {})
+    program = Program(main=main, modules=modules, given=options or {}, defaults_hold=defaults_hold)
     values = Values(program, home, roots)
     program.read_config = values.config
     loads = [(call, main) for call in _loads(main.parents)]
@@ -129,14 +131,17 @@ def _uses(loads: list[tuple[ast.Call, Source]], program: Program, values: Values
             continue
         texts, known = values.texts(argument, source)
         under: tuple[str, ...] = ()
-        for origin in program.origins(below, source)[0] if below is not None else []:
+        onto, sure = program.origins(below, source) if below is not None else ([], True)
+        for origin in onto:
             if isinstance(origin.node, ast.Call) and called_name(origin.node.func) == "from_pretrained":
                 base = _arguments(origin.node, adapter=False)[0]
-                named = values.texts(base, origin.source)[0] if base is not None else ()
+                named, complete = values.texts(base, origin.source) if base is not None else ((), False)
+                sure = sure and complete
                 if set(named) != set(texts):  # `from_pretrained(BASE or MODEL)` loads the model itself
                     under += named
                     bases.add(origin.node)
-        found[call] = ModelUse(texts=texts, known=known, adapter=adapter, bases=tuple(dict.fromkeys(under)))
+        under = tuple(dict.fromkeys(under)) if sure else ()
+        found[call] = ModelUse(texts=texts, known=known, adapter=adapter, bases=under)
     return list(dict.fromkeys(use for call, use in found.items() if call not in bases))
 
 

@@ -1,6 +1,7 @@
 """The texts that an expression may have in a run of a script: paths and names of repositories, as far as the code says.
 
-A path from `__file__` or from `Path.home()` is the one that it is on this machine.
+A path from `__file__` or from `Path.home()` is the one that it is on this machine. One whose start is computed starts
+with `…`: its end still tells.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_COMPUTED: Final = "…"
 _MOST_TEXT: Final = 1024
 _MOST_DEPTH: Final = 12
 _JOINING: Final = frozenset({"join", "joinpath", "Path", "PurePath", "PosixPath"})
@@ -107,8 +109,10 @@ class Values:
         return (), False
 
     def _joined(self, parts: list[ast.expr], source: Source, depth: int, between: str) -> tuple[tuple[str, ...], bool]:
-        """Return every way to join the parts; nothing where one of them is not known at all."""
+        """Return every way to join the parts; nothing where one behind the first is not known at all."""
         each = [self.texts(p, source, depth) for p in parts]
+        if between and len(parts) > 1 and not each[0][0]:
+            each[0] = (_COMPUTED,), True
         joined = islice(product(*(texts for texts, _ in each)), MOST_VALUES)
         texts = [os.path.join(*t) if between else "".join(t) for t in joined]
         return tuple(dict.fromkeys(texts)), all(known and bool(texts) for texts, known in each)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HISTORY = "history.sqlite3"  # in the state directory
 MOST_NEIGHBOURS = 200
 MOST_DIRECTORIES = 5000
+_MOST_RUNNERS = 50  # of one pattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,29 @@ class Host:
         from sage_doctor.facts.hub_cache import list_cached_models  # noqa: PLC0415 - likewise
 
         return list_cached_models(self.hub_cache_dir)
+
+    @cached_property
+    def adapter_loads(self) -> tuple[tuple[Path, str, str], ...]:
+        """Script, base and adapter, as its code names them, where a runner loads an adapter onto one base.
+
+        All runners of the manifest count, whatever was asked for; one that may be given another base says nothing.
+        """
+        from sage_doctor.facts.runners import find_runners  # noqa: PLC0415 - only where a base is sought
+        from sage_doctor.launchers.code import Code  # noqa: PLC0415
+        from sage_doctor.launchers.uses import models_loaded  # noqa: PLC0415
+
+        if self.manifest is None:
+            return ()
+        manifest = self.manifest.whole or self.manifest
+        patterns = dict.fromkeys(pattern for role in manifest.roles.values() for pattern in role.runners)
+        scripts = [s for p in patterns for s in find_runners(p, manifest.directory)[:_MOST_RUNNERS]]
+        roots = (manifest.directory,)
+        return tuple(
+            (script, use.bases[0], use.texts[0])
+            for script in dict.fromkeys(scripts)
+            for use in models_loaded(script, Code(), home=self.home, roots=roots, defaults_hold=False)
+            if use.known and len(use.texts) == 1 and len(use.bases) == 1
+        )
 
     @property
     def python(self) -> Path | None:

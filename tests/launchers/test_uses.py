@@ -73,6 +73,21 @@ FORMS = {
     "def (": [],
 }  # fmt: skip
 
+# An adapter's load → the adapter, and the base where the code names one and no other.
+ONTO = {
+    "m = PeftModel.from_pretrained(M.from_pretrained('B'), 'A')": ("A", "B"),
+    "B = path = 'B'\nb = M.from_pretrained(B).to('cuda')\nm = PeftModel.from_pretrained(b, 'A')": ("A", "B"),
+    "b = M.from_pretrained('B', dtype='auto')\nb.eval()\nm = peft.PeftModel.from_pretrained(b, 'A')": ("A", "B"),
+    "B = '/b'\ndef load():\n    b = M.from_pretrained(B)\n    return PeftModel.from_pretrained(b, A)\nA = '/a'": ("/a", "/b"),
+    "PeftModel.from_pretrained(model=M.from_pretrained(resolve('b')), model_id=str(Path('/z') / 's' / 'a'))": ("/z/s/a", "b"),
+    "PeftModel.from_pretrained(M.from_pretrained(os.path.join(ROOT, 'zoo', 'b')), Path(sys.argv[1]) / 'zoo/a')": ("…/zoo/a", "…/zoo/b"),
+    "for b in BASES:\n    m = PeftModel.from_pretrained(M.from_pretrained(b), 'A')": ("A",),
+    "B = 'x' if sys.argv[1:] else os.environ['B']\nm = PeftModel.from_pretrained(M.from_pretrained(B), 'A')": ("A",),
+    "b = 'x'\nb = 'y'\nm = PeftModel.from_pretrained(M.from_pretrained(b), 'A')": ("A", "x", "y"),
+    "m = PeftModel.from_pretrained(M.from_pretrained(f'{sys.argv[1]}/b'), 'A')": ("A",),
+    "m = PeftModel.from_pretrained(PeftModel.from_pretrained(M.from_pretrained('x'), 'B'), 'A')": ("A",),
+}  # fmt: skip
+
 
 def said(uses: list[ModelUse], root: Path) -> list[str | None]:
     """Return the texts of all uses, a None where there may be others."""
@@ -96,15 +111,34 @@ def test_every_form_is_followed(tmp_path: Path) -> None:
     assert found == FORMS
 
 
-@pytest.mark.parametrize("way", ["M.from_pretrained(BASE).to('cuda')", "M.from_pretrained(model_path, torch_dtype=1)"])
-def test_what_an_adapter_is_loaded_onto_is_its_base_and_no_model_of_the_role(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("form", ONTO)
+def test_what_an_adapter_is_loaded_onto_is_its_base_and_no_model_of_the_role(tmp_path: Path, form: str) -> None:
     script = tmp_path / "run.py"
-    script.write_text(
-        LOAD + "from peft import PeftModel\nBASE = model_path = 'org/base'\n"
-        f"b = {way}\nmodel = PeftModel.from_pretrained(b, 'zoo/adapter')\n"
-    )
+    script.write_text("import os, sys, peft\nfrom peft import PeftModel\n" + LOAD + form + "\n")
     uses = models_loaded(script, read_code([tmp_path]), home=tmp_path, roots=(tmp_path,))
-    assert uses == [ModelUse(texts=("zoo/adapter",), known=True, adapter=True, bases=("org/base",))]
+    assert uses == [ModelUse(texts=ONTO[form][:1], known=True, adapter=True, bases=ONTO[form][1:])]
+
+
+DEFAULTS = [
+    "import argparse\np = argparse.ArgumentParser()\np.add_argument('--base', default='B')\nB = p.parse_args().base",
+    "B = os.environ.get('BASE', 'B')",
+    "def load(base='B'):\n    return PeftModel.from_pretrained(M.from_pretrained(base), 'A')\nB = 'B'",
+    "class C:\n    base: str = 'B'\nB = C().base",
+]
+
+
+@pytest.mark.parametrize("form", DEFAULTS)
+def test_a_default_is_not_all_that_a_run_may_load(tmp_path: Path, form: str) -> None:
+    script = tmp_path / "run.py"
+    load = "" if "def " in form else "\nm = PeftModel.from_pretrained(M.from_pretrained(B), 'A')"
+    script.write_text("import os\nfrom peft import PeftModel\n" + LOAD + form + load + "\n")
+
+    def bases(*, defaults_hold: bool) -> list[tuple[str, ...]]:
+        code, roots = read_code([tmp_path]), (tmp_path,)
+        return [u.bases for u in models_loaded(script, code, home=tmp_path, roots=roots, defaults_hold=defaults_hold)]
+
+    assert bases(defaults_hold=True) == [("B",)]
+    assert bases(defaults_hold=False) == [()]
 
 
 def test_the_options_of_a_command_line_count_instead_of_defaults(tmp_path: Path) -> None:
