@@ -19,6 +19,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 # `=` first is a program's path to zsh; what is not ASCII is quoted.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+:,./=-]*")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", re.ASCII)
 # A backtick marks commands in sentences, and the replacement character stands for bytes that are not known any more.
 _NEVER_QUOTED = frozenset("`\ufffd")
 _SAFE_IN_PRINTF = frozenset(string.ascii_letters + string.digits + " _@+:,./=-")
@@ -77,6 +78,11 @@ def shell_operand(word: object) -> str:
     """Return `word` as `shell_quote` does, behind `--` where a program would take it for an option."""
     quoted = shell_quote(word)
     return f"-- {quoted}" if quoted != "-" and not isinstance(word, os.PathLike) and str(word)[:1] == "-" else quoted
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether a text is a name of a host that no program takes for an option, a port, a user or a path."""
+    return _HOST.fullmatch(text) is not None
 
 
 def wrap(text: str, width: int, *, first: str = "", after: str = "") -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,11 +9,10 @@ from typing import Final, Literal
 
 from sage_doctor.report.subjects import Subject, is_error_where_needed, subjects_of
 from sage_doctor.report.values import ModelInfo, Report
-from sage_doctor.text import format_bytes, printable, shell_quote
+from sage_doctor.text import format_bytes, is_host_name, printable, shell_quote
 
 ModelState = Literal["complete", "broken", "missing", "unknown"]
 
-_HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _DIGITS: Final = 12  # of a digest that is shown
 _WHOLE: Final = frozenset({"healthy", "warning"})
 
@@ -169,7 +167,7 @@ def _command(report: Report, source: ModelCell, target: ModelCell) -> tuple[str 
     if target.info is None:
         return None, "the manifest does not say where it belongs on that machine"
     old, new = (_directory(c.info.path) for c in (source, target) if c.info is not None)
-    if _HOST.fullmatch(host) is None or not old.startswith("/") or not new.startswith("/"):
+    if not is_host_name(host) or not old.startswith("/") or not new.startswith("/"):
         return None, "its report does not say where it is in a way that a command could use"
     if ("/models--" in old) != ("/models--" in new):
         return None, "one copy is in the Hugging Face cache and the other is not"

@@ -7,21 +7,18 @@ configuration. BatchMode: where ssh would ask for a password or whether a host i
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from typing import Final
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.child import ChildResult, run
-from sage_doctor.text import printable
+from sage_doctor.text import is_host_name, printable
 
 CONNECT_S: Final = 15
 SSH: Final = (
     *("ssh", "-T", "-a", "-x", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}"),
     *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ClearAllForwardings=yes"),
 )
-# A name that no program takes for an option, a port, a user or a path.
-_HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", re.ASCII)
 _FAILED: Final = 255  # ssh's own exit code where it did not get there
 
 
@@ -31,7 +28,7 @@ class Unreachable(DoctorError):
 
 def why_not_host(host: str) -> str:
     """Return why a name cannot be a host to log in to, or an empty text."""
-    if _HOST.fullmatch(host):
+    if is_host_name(host):
         return ""
     return f"{printable(host, limit=80)} is not a host name: letters, digits, `.`, `_` and `-`, no `-` in front"
 
