@@ -74,7 +74,7 @@ def check_adapter_not_merged(model: Model) -> Iterator[Finding]:
         raise NotApplicable(f"its base has no {RECORD} that names an adapter")
     from sage_doctor.facts.hashing import hash_files  # reads a whole file
 
-    cache = model.host.cache_dir / "hashes.json"
+    cache = model.host.hash_cache
     (digest,) = hash_files([(model.path / weights.name, "sha256")], cache=cache).values()
     if any(entry.get("sha256") == digest for entry in known):
         yield finding(

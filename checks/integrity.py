@@ -64,7 +64,7 @@ def check_hashes(model: Model, notes: Notes) -> Iterator[Finding]:
             ),
         )
         return
-    cache = model.host.cache_dir / "hashes.json"
+    cache = model.host.hash_cache
     meter = Meter(notes.progress, "hashing", sum(inspect_path(model.path / n).size for n in known))
     hashes = hash_files([(model.path / n, k.algorithm) for n, k in known.items()], cache=cache, progress=meter)
     wrong = []

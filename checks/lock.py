@@ -34,7 +34,7 @@ def check_lock(model: Model, notes: Notes) -> Iterator[Finding]:
     old = locked.get(model.name)
     if old is None:
         raise NotApplicable(f"{LOCK_NAME} does not have it")
-    (found,) = compare([model], locked, cache=model.host.cache_dir / "hashes.json", on_progress=notes.progress)
+    (found,) = compare([model], locked, cache=model.host.hash_cache, on_progress=notes.progress)
     if found.now is None:
         raise DoctorError(f"it could not be compared with {LOCK_NAME}: {found.why}")
     own = [c for c in found.changes if c.of == "weights"]

@@ -207,9 +207,9 @@ def _report_unfinished(journal: Journal) -> list[Backup]:
 
 def _discard_backups(backups: list[Backup], result: RepairReport, journal: Journal) -> None:
     """Delete the backups of killed runs whose new state is verified, and report each."""
-    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415 - hardly ever needed
+    from sage_doctor.system.state_directory import hash_cache  # noqa: PLC0415 - hardly ever needed
 
-    cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
+    cache = hash_cache(os.environ, Path(os.path.expanduser("~")))
     for backup in backups:
         why = backup.discard(result.after.findings, cache)
         if why is None:

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_doctor.cli.merge_inputs import plan_named  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.merge.elsewhere import apply_with  # noqa: PLC0415
     from sage_doctor.merge.target import require_deletable  # noqa: PLC0415
-    from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415
+    from sage_doctor.system.state_directory import hash_cache  # noqa: PLC0415
 
     plan, python = plan_named(options)
     sys.stdout.write(f"{plan}\n")
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     if plan.replaces and not options.yes and not _agreed(plan.target):
         return 0
     sys.stdout.flush()
-    cache = cache_directory(os.environ, Path(os.path.expanduser("~"))) / "hashes.json"
+    cache = hash_cache(os.environ, Path(os.path.expanduser("~")))
     with _without_gc(), live_progress() as progress:
 
         def on_progress(step: Step) -> None:

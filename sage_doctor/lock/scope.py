@@ -64,7 +64,7 @@ def read_scope(
         named=frozenset(asked),
         known=frozenset({*manifest.models, *manifest.unavailable_here}),
         elsewhere=manifest.unavailable_here,
-        cache=next((m.host.cache_dir / "hashes.json" for m in models.values()), None),
+        cache=next((m.host.hash_cache for m in models.values()), None),
     )
 
 

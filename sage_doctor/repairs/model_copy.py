@@ -30,7 +30,6 @@ from sage_doctor.system.ssh import require_programs
 from sage_doctor.text import join_limited, printable, shell_quote
 
 _BYTES_S = 50e6  # of an ordinary network
-_LOCK = LOCK_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ def plan_copy(
         hashes=known.hashes,
         here=here,
         present=present,
-        cache=model.host.cache_dir / "hashes.json",
+        cache=model.host.hash_cache,
     )
     if len(here) == len(known.hashes):
         return None
@@ -137,7 +136,7 @@ def _require_same(model: Model, found: RemoteModel) -> None:
     locked = entry_of(model)
     wrong = [n for n, f in locked.files.items() if found.sizes.get(n) != f.size] if locked is not None else []
     if wrong:
-        raise RepairRefused(f"it has another version than {_LOCK} says ({join_limited(wrong, most=3)})")
+        raise RepairRefused(f"it has another version than {LOCK_NAME} says ({join_limited(wrong, most=3)})")
 
 
 def _present(model: Model, found: RemoteModel) -> Present:
@@ -151,7 +150,7 @@ def _known(model: Model, found: RemoteModel, present: Present) -> tuple[_Known, 
     """Return the hashes that the new files must have, and the files that are here with them already."""
     locked = entry_of(model)
     hashes = {n: f.sha256 for n, f in locked.files.items()} if locked is not None else {}
-    sources = dict.fromkeys(hashes, f"by {_LOCK}")
+    sources = dict.fromkeys(hashes, f"by {LOCK_NAME}")
     for name, sha256 in found.recorded.items():
         if name in found.sizes and name not in hashes:
             hashes[name], sources[name] = sha256, f"by the merge's record on {found.machine}"
@@ -161,7 +160,7 @@ def _known(model: Model, found: RemoteModel, present: Present) -> tuple[_Known, 
     files = [
         n for n in hashes if present.entries.get(n, ("",))[0] == "file" and present.entries[n][2] == found.sizes[n]
     ]
-    cache = model.host.cache_dir / "hashes.json"
+    cache = model.host.hash_cache
     sums = hash_files([(model.path / n, "sha256") for n in files], cache=cache)
     here = frozenset(n for n in files if sums[model.path / n, "sha256"] == hashes[n])
     return _Known(hashes=hashes, sources=sources), here

@@ -79,6 +79,13 @@ class Host:
         return cache_directory(self.environ, self.home)
 
     @property
+    def hash_cache(self) -> Path:
+        """The file that remembers hashes."""
+        from sage_doctor.system.state_directory import hash_cache  # noqa: PLC0415 - likewise
+
+        return hash_cache(self.environ, self.home)
+
+    @property
     def history_file(self) -> Path | None:
         """The file of the history of runs; None for directories without a manifest, and where it is switched off."""
         if self.manifest is None or self.root is not None or not self.history_enabled:

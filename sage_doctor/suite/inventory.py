@@ -26,7 +26,7 @@ def model_infos(selection: Selection) -> tuple[ModelInfo, ...]:
     What is not read within `MOST_SECONDS` is left out.
     """
     until = time.monotonic() + MOST_SECONDS
-    hashes = KnownHashes(selection.host.cache_dir / "hashes.json")
+    hashes = KnownHashes(selection.host.hash_cache)
     found = []
     for model in selection.models:
         path = os.path.abspath(model.path)

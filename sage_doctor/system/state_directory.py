@@ -22,6 +22,11 @@ def cache_directory(environ: Mapping[str, str], home: Path) -> Path:
     return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor"
 
 
+def hash_cache(environ: Mapping[str, str], home: Path) -> Path:
+    """Return the file that remembers hashes of files, by their fingerprints."""
+    return cache_directory(environ, home) / "hashes.json"
+
+
 def alive(pid: object) -> bool:
     """Return whether a process of that number runs on this machine; what is no number is none."""
     if type(pid) is not int or pid <= 0:

@@ -43,7 +43,7 @@ def plan_merge_again(context: RepairContext) -> Plan:
     merge = plan_merge(adapter, model.path, base=base, python=python)
     require_deletable(merge.present, allow_delete=context.allow_delete)
     kept = backup_path(merge.target)
-    cache = model.host.cache_dir / "hashes.json"
+    cache = model.host.hash_cache
     return Plan(
         repair="merge",
         subject=finding.subject,
@@ -76,7 +76,7 @@ def _after_download(context: RepairContext, hub: HubFacts, adapter: Path) -> Pla
             python = merge_python(model.host)
             plan = plan_merge(adapter, model.path, base=base, python=python)
             require_deletable(plan.present, allow_delete=context.allow_delete)
-            cache = model.host.cache_dir / "hashes.json"
+            cache = model.host.hash_cache
             return _apply(plan, python, backup_path(plan.target), cache, on_progress)
 
         return all_of([lambda: fetch(model, hub, on_progress), merge])
