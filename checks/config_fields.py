@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.library_source import knows_quantizer, refuses_null_quantization
-from sage_doctor.facts.quantization import is_left_over
+from sage_doctor.facts.layer_types import layer_type_faults
+from sage_doctor.facts.library_source import knows_model_type, knows_quantizer, refuses_null_quantization
+from sage_doctor.facts.quantization import PLAIN, is_left_over, stored_quantized
 from sage_doctor.facts.rope import rope_faults
 from sage_doctor.findings.restore import companions_back
 from sage_doctor.subjects.model import Model
@@ -28,7 +29,9 @@ _SHORT = {
     "fp32": "float32",
     "half": "float16",
 }
-_PLAIN = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
+
+# What quantising programs write beside config.json: AutoGPTQ, AutoAWQ, ModelOpt.
+_SIDECARS = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
 
 
 @check("static", after=BEFORE, kinds=FULL)
@@ -70,12 +73,13 @@ def check_quantization(model: Model) -> Iterator[Finding]:
             fix=Fix(
                 summary="If the weights are not quantised, remove quantization_config from config.json. If they are, "
                 "write the method that they were quantised with as its quant_method.",
-                commands=(_without(model, "quantization_config"),) if not dtypes - set(_PLAIN) else (),
+                commands=(_without(model, "quantization_config"),) if not dtypes - set(PLAIN) else (),
             ),
         )
         return
     if method is None:
-        raise NotApplicable("config.json names no quantisation")
+        yield from _unstated(model)
+        return
     named = str(quantization(model).get("quant_method") or method)
     shown = printable(named, limit=60)
     if is_left_over(method, model.tensors.values()):
@@ -93,7 +97,7 @@ def check_quantization(model: Model) -> Iterator[Finding]:
         return
     known = knows_quantizer(model.host.session.site_packages, method)
     # What it does not know it passes over with a warning: plain weights load all the same.
-    if known is False and dtypes - set(_PLAIN):
+    if known is False and dtypes - set(PLAIN):
         version = model.host.session.packages.get("transformers") or "installed"
         yield finding(
             "config-type-unknown",
@@ -106,6 +110,38 @@ def check_quantization(model: Model) -> Iterator[Finding]:
                 "the method.",
             ),
         )
+
+
+def _unstated(model: Model) -> Iterator[Finding]:
+    """Yield what is wrong where weights are quantised and config.json does not say so: a load reads them as numbers."""
+    kind, names = stored_quantized(model.tensors)
+    known = knows_model_type(model.host.session.site_packages, model.config.model_type or "")
+    if not names or model.config.auto_map or known is False:  # code of its own may read them
+        raise NotApplicable("config.json names no quantisation, and the weights are not quantised")
+    kept = next((n for n in _SIDECARS if model.tree.is_file(n)), None)
+    back = companions_back(model, ["config.json"])
+    told = f"{kept} beside it says how they were quantised: w" if kept else f"{back.summary} Or w"
+    yield finding(
+        "config-invalid",
+        f"the weights are quantised ({kind}: {printable(names[0], limit=120)} and {len(names) - 1} more), and "
+        "config.json has no quantization_config: a load leaves layers random, or takes packed values for the weights",
+        evidence={"file": "config.json", "tensors": names[:50], "stated_in": kept},
+        fix=Fix(
+            summary=f"{told}rite it into config.json as quantization_config, with the quant_method.",
+            commands=(_into_config(model, kept),) if kept == "quantize_config.json" else back.commands,
+        ),
+    )
+
+
+def _into_config(model: Model, name: str) -> str:
+    """Return the command that puts AutoGPTQ's settings where transformers reads them."""
+    code = (
+        "import json, sys; c, q = sys.argv[1:]; v = json.load(open(c)); "
+        'v["quantization_config"] = {**json.load(open(q)), "quant_method": "gptq"}; '
+        'json.dump(v, open(c, "w"), indent=2)'
+    )
+    paths = (shell_quote(model.path / n) for n in ("config.json", name))
+    return " ".join((shell_quote(model.host.session.executable), "-c", shell_quote(code), *paths))
 
 
 def _kinds(dtypes: set[str]) -> str:
@@ -160,5 +196,22 @@ def check_rotary_positions(model: Model) -> Iterator[Finding]:
             fix=Fix(
                 summary="Take config.json from the model's current revision, or write the setting as the session's "
                 "transformers wants it. " + companions_back(model, ["config.json"]).summary
+            ),
+        )
+
+
+@check("static", after=BEFORE, kinds=FULL)
+def check_layer_types(model: Model) -> Iterator[Finding]:
+    """The list of layer types in config.json has an entry for each layer."""
+    faults = list(layer_type_faults(model.host.session.site_packages, model.config_file.value or {}))
+    if faults:
+        version = model.host.session.packages.get("transformers") or "installed"
+        yield finding(
+            "config-invalid",
+            f"config.json: {faults[0]}; transformers {printable(version, limit=40)} refuses to load it",
+            evidence={"file": "config.json", "problems": faults, "transformers": version},
+            fix=Fix(
+                summary="If layers were taken out or added, write layer_types for the layers that the weights have. "
+                + companions_back(model, ["config.json"]).summary
             ),
         )

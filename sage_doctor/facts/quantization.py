@@ -22,6 +22,15 @@ _STATE: Final = (
     *(".codebooks", ".codes"),
 )
 
+PLAIN: Final = ("F64", "F32", "F16", "BF16", "I64", "BOOL")
+# What a quantisation calls the values of a layer, what it stores beside them, and which it is.
+_PACKED: Final = {
+    "qweight": (("scales", "qzeros"), "GPTQ or AWQ"),
+    "weight_packed": (("weight_scale",), "compressed-tensors"),
+    "W_q": (("scale", "zero"), "HQQ"),
+}
+_SCALES: Final = ("weight_scale", "weight_scale_inv", "scales", "SCB", "weight.absmax")
+
 
 def method_of(settings: Mapping[str, Any]) -> str | None:
     """Return the method that a quantization_config states, as transformers names it; None where it states none."""
@@ -43,3 +52,37 @@ def is_left_over(method: str | None, tensors: Iterable[Tensor]) -> bool:
     held = list(tensors)
     quantised = any(t.dtype in _STORED[method] or t.name.endswith(_STATE) or ".quant_state." in t.name for t in held)
     return bool(held) and not quantised
+
+
+def stored_quantized(tensors: Mapping[str, Tensor]) -> tuple[str, list[str]]:
+    """Return which quantisation the names and types of tensors show, and the tensors that hold its values.
+
+    Both are empty where nothing is quantised, or where numbers of few bits have no scale beside them: a load casts
+    those as they are.
+    """
+    kinds, found = [], []
+    for name, tensor in tensors.items():
+        if name.endswith("_blocks") and f"{name[:-7]}_scales" in tensors:
+            kinds.append("MXFP4")
+            found.append(name)
+            continue
+        layer, _, part = name.rpartition(".")
+        beside, kind = _PACKED.get(part, (_SCALES, ""))
+        if not any(f"{layer}.{scale}" in tensors for scale in beside):
+            continue
+        if part in _PACKED:
+            kinds.append(kind)
+        elif part == "weight" and tensor.dtype not in PLAIN:
+            kinds.append(_kind_of(layer, tensor, tensors))
+        else:
+            continue
+        found.append(name)
+    return (kinds[0] if kinds else ""), found
+
+
+def _kind_of(layer: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> str:
+    if f"{layer}.SCB" in tensors or f"{layer}.weight.absmax" in tensors:
+        return "bitsandbytes"
+    if tensor.dtype == "U32":
+        return "MLX"
+    return "FP8" if tensor.dtype.startswith("F8") else f"{tensor.dtype} with scales"

@@ -24,7 +24,7 @@ _MODEL_TYPES = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
 _MOST_CACHED = 200
 _MOST_SPECIAL = 1000
 _WORTH_CACHING = 1 << 18  # bytes; smaller ones are parsed faster than looked up
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,9 @@ def _parsed(file: JsonFile) -> TokenizerJson:
     if kind is not None and kind not in _MODEL_TYPES:
         return TokenizerJson(problem=f"its model is of the type {kind!r}, which tokenizers do not know")
     merges = model.get("merges")
+    wrong = _wrong_merge(model, merges) if kind in (None, "BPE") and isinstance(merges, list) else ""
+    if wrong:
+        return TokenizerJson(problem=wrong)
     facts = TokenizerJson(merges_as_pairs=isinstance(merges, list) and bool(merges) and isinstance(merges[0], list))
     highest = max([*_in_vocabulary(model.get("vocab")), *_in_added(file.value.get("added_tokens"))], default=None)
     if highest is None:
@@ -120,6 +123,31 @@ def _parsed(file: JsonFile) -> TokenizerJson:
     if len(beyond) > _MOST_SPECIAL:
         top, beyond = highest[0], {}
     return replace(facts, highest_id=highest[0], highest_token=highest[1], highest_plain=top, special=beyond)
+
+
+def _wrong_merge(model: Mapping[str, Any], merges: list[Any]) -> str:
+    """Return what is wrong with the first merge that the library refuses; empty where it takes all.
+
+    tokenizers/src/models/bpe/serialization.rs: all pairs or all texts, a text has exactly one space, and both parts and
+    what they make are tokens (what a prefix takes away is left to the library).
+    """
+    vocab = model.get("vocab")
+    known = vocab if isinstance(vocab, Mapping) and not model.get("continuing_subword_prefix") else None
+    paired = bool(merges) and isinstance(merges[0], list)
+    for number, merge in enumerate(merges, start=1):
+        if not paired and isinstance(merge, str):
+            if merge.startswith("#version"):
+                continue
+            parts = merge.split(" ")
+        else:
+            parts = merge if paired and isinstance(merge, list) and all(isinstance(p, str) for p in merge) else []
+        if len(parts) != 2:
+            form = "a pair of tokens" if paired else "two tokens with one space between them"
+            return f"merge {number} of {len(merges)} is {str(merge)[:60]!r}, not {form}: tokenizers refuse the file"
+        if known is not None and not (parts[0] in known and parts[1] in known and parts[0] + parts[1] in known):
+            lacking = next(t for t in (*parts, "".join(parts)) if t not in known)
+            return f"merge {number} of {len(merges)} needs the token {lacking[:60]!r}, which is not in the vocabulary"
+    return ""
 
 
 def _special(values: Mapping[str, Any]) -> dict[str, int]:
