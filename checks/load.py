@@ -98,11 +98,11 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
             "load-keys-mismatched",
             f"{keys.mismatched_total} tensor(s) of {where} have another shape than the model{shown}",
             evidence={"tensors": [m.name for m in keys.mismatched]},
-            fix=bring_back(model, ["config.json"]),
+            fix=_belonging_together(model),
         )
     if keys.missing.total:
         yield _missing(model, keys, where)
-    if keys.unexpected.total:
+    elif keys.unexpected.total:  # beside missing ones it is the other half of one cause
         yield finding(
             "weights-keys-unexpected",
             f"{keys.unexpected.total} tensor(s) of {where} match no parameter: "
@@ -117,6 +117,15 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
     yield from _adapter_keys(model, outcome)
 
 
+def _belonging_together(model: Model) -> Fix:
+    """Return the fix of weights and a config.json that do not fit: nobody knows yet which of the two was replaced."""
+    back = bring_back(model, ["config.json"])
+    summary = (
+        f"config.json and the weights are not of one model: find out which of the two was replaced. {back.summary}"
+    )
+    return dataclasses.replace(back, summary=summary)
+
+
 def _missing(model: Model, keys: Keys, where: str) -> Finding:
     names = join_limited(list(keys.missing.names), most=3)
     owner = model.base.model if model.kind == "adapter" else model
@@ -126,6 +135,11 @@ def _missing(model: Model, keys: Keys, where: str) -> Finding:
         "architecture. " + bring_back(model, ["model.safetensors"]).summary,
     )
     told = f"{keys.missing.total} parameter(s) are not in {where}: {names}"
+    evidence = _evidence(keys.missing, keys.model_class)
+    if keys.unexpected.total:
+        others = join_limited(list(keys.unexpected.names), most=3)
+        told += f"; {keys.unexpected.total} tensor(s) there match no parameter: {others}"
+        evidence["unexpected"] = list(keys.unexpected.names)
     if own.endswith("Model") and own != keys.model_class:
         told = (
             f"{where} are those of {printable(own)}, which has no head, and a session that asks it loads "
@@ -135,7 +149,7 @@ def _missing(model: Model, keys: Keys, where: str) -> Finding:
             summary=f"Save the model from {keys.model_class}, with its head. A model that is only meant to embed needs "
             "no prompt in the manifest."
         )
-    return finding("weights-keys-missing", told, evidence=_evidence(keys.missing, keys.model_class), fix=fix)
+    return finding("weights-keys-missing", told, evidence=evidence, fix=fix)
 
 
 def _unused(model: Model, keys: Keys, where: str) -> Iterator[Finding]:

@@ -88,6 +88,7 @@ def write_library(place: Path, *, asks_for_format: bool = False) -> Path:
         "models/llama/configuration_llama.py": _CONFIGURATION,
         "models/auto/auto_mappings.py": _AUTO,
         "models/auto/configuration_auto.py": "",
+        "configuration_utils.py": "class PreTrainedConfig:\n    def validate_layer_type(self): ...\n",
         "models/auto/modeling_auto.py": _AUTO_MODELS,
         "models/auto/tokenization_auto.py": '("llama", "LlamaTokenizer")\n',
         "modeling_layers.py": _LAYERS,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.findings.device import device_finding
+from sage_doctor.readers.tree import module_paths, names_modules
 from sage_doctor.report import Finding, at_least, finding_from_json
 from sage_doctor.subjects.device import BEST, devices_to_examine, session_device
 from sage_doctor.subjects.host import Host
@@ -23,6 +24,7 @@ from sage_doctor.subjects.service import handed_over
 from sage_doctor.suite.load_time import IMPORTS_S, too_short
 from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_lock import file_lock
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import BYTES, format_duration, printable
 
 if TYPE_CHECKING:
@@ -61,6 +63,14 @@ class DeviceProbe:
     memory_free: int = 0
 
 
+def _only_vectors(model: Model) -> str | None:
+    """Return why transformers loads nothing of a sentence-transformers model, or None where it does."""
+    if not names_modules(model.tree):
+        return None
+    configured = [p for p in module_paths(model.tree) if inspect_path(model.path / p / "config.json").kind != "missing"]
+    return None if configured else "none of its modules is a transformer; sentence-transformers loads it by itself"
+
+
 class ModelProber:
     """Hands out the outcome of each model's probe, running it when it is first asked for."""
 
@@ -75,10 +85,11 @@ class ModelProber:
     def __call__(self, model: Model) -> ProbeOutcome:
         """Return how loading (and at level generate, generating with) this model went. Never raises for the model.
 
-        Raises `NotApplicable` where memory is short and a service stands in: no second copy may be loaded then, and
-        `DoctorError` where the run's deadline left too little time for a load.
+        Raises `NotApplicable` where memory is short and a service stands in: no second copy may be loaded then; and for
+        a table of vectors, of which transformers loads nothing. Raises `DoctorError` where the run's deadline left too
+        little time for a load.
         """
-        reason = handed_over(model)
+        reason = handed_over(model) or _only_vectors(model)
         if reason is not None:
             raise NotApplicable(reason)
         if model.name not in self._outcomes:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.corpus.builders import tensors
 from tests.library_sources import write_library
 from tests.model_directories import MODEL, write_full
 
@@ -48,6 +49,35 @@ def dtype_with_its_module(bench: Bench) -> None:
 @CASES.finds("check_dtype", "config-invalid", 'dtype is "auto"')
 def dtype_of_a_call(bench: Bench) -> None:
     asking(bench, dtype="auto")
+
+
+PROJECTION = "model.layers.0.mlp.up_proj.weight"
+
+
+def in_eight_bits(bench: Bench, **scales: tuple[str, list[int], bytes]) -> None:
+    path = asking(bench) / MODEL
+    whole = {name: tensor for name, tensor in tensors.unpack(path).items() if name != PROJECTION}
+    tensors.pack(path, {**whole, PROJECTION: ("F8_E4M3", [4, 4], bytes(16)), **scales})
+
+
+@CASES.finds("check_quantization", "config-invalid", f"quantised (FP8: {PROJECTION} and 0 more)")
+def quantised_and_not_said(bench: Bench) -> None:
+    in_eight_bits(bench, **{f"{PROJECTION}_scale_inv": ("F32", [1, 1], bytes(4))})
+
+
+@CASES.skips("check_quantization", "names no quantisation")
+def numbers_of_eight_bits(bench: Bench) -> None:
+    in_eight_bits(bench)
+
+
+@CASES.finds("check_layer_types", "config-invalid", "layer_types names 3 layers, and num_hidden_layers is 2")
+def layer_types_of_another_length(bench: Bench) -> None:
+    asking(bench, num_hidden_layers=2, layer_types=["full_attention"] * 3)
+
+
+@CASES.passes("check_layer_types")
+def layer_types_of_each_layer(bench: Bench) -> None:
+    asking(bench, num_hidden_layers=2, layer_types=["full_attention"] * 2)
 
 
 @CASES.finds("check_quantization", "config-invalid", "quantised (bitsandbytes), but they are plain F32")

@@ -28,7 +28,7 @@ SPEC = importlib.util.find_spec("transformers")
 LIBRARY = (Path(str(SPEC.origin)).parents[1],) if SPEC is not None else ()
 CASES = Cases()
 PROMPTED = '[models.m]\nkind = "full"\npath = "here"\nprompt = "Who are you?"\n'
-PAIRS = {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "b"]]}
+PAIRS = {"type": "BPE", "vocab": {"ab": 0, "a": 1, "b": 2}, "merges": [["a", "b"]]}
 
 
 def with_tokenizers(bench: Bench, version: str) -> None:

@@ -8,7 +8,7 @@ from sage_doctor.facts.chat_template import ChatTemplate
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.readers.tree import read_tree
 
-FAST: dict[str, Any] = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 7}, "merges": [["a", "b"]]}}
+FAST: dict[str, Any] = {"model": {"type": "BPE", "vocab": {"a": 0, "ab": 1, "b": 7}, "merges": [["a", "b"]]}}
 
 
 def read(directory: Path, **files: Any) -> TokenizerFacts:

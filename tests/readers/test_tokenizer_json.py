@@ -1,5 +1,9 @@
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
 
 from sage_doctor.readers.tokenizer_json import TokenizerJson, read_tokenizer_json
 
@@ -10,7 +14,7 @@ def write(path: Path, **model: object) -> Path:
 
 
 def test_the_highest_id_is_in_the_vocabulary_or_among_the_added_tokens(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.json", type="BPE", vocab={"x": 0, "y": 9}, merges=["x y"])
+    path = write(tmp_path / "a.json", type="BPE", vocab={"x": 0, "xy": 1, "y": 9}, merges=["x y"])
     assert read_tokenizer_json(path) == TokenizerJson(highest_id=9, highest_token="y", highest_plain=9)
     path = write(tmp_path / "b.json", type="WordLevel", vocab={"x": 0})
     assert read_tokenizer_json(path) == TokenizerJson(highest_id=3, highest_token="<end>", highest_plain=3)
@@ -19,7 +23,27 @@ def test_the_highest_id_is_in_the_vocabulary_or_among_the_added_tokens(tmp_path:
 
 
 def test_merges_as_pairs_are_told(tmp_path: Path) -> None:
-    assert read_tokenizer_json(write(tmp_path / "a.json", vocab={"x": 0}, merges=[["x", "x"]])).merges_as_pairs
+    assert read_tokenizer_json(write(tmp_path / "a.json", vocab={"x": 0, "xx": 1}, merges=[["x", "x"]])).merges_as_pairs
+
+
+@pytest.mark.parametrize(
+    "merges",
+    [
+        [], ["a b"], ["#version: 0.2", "a b"], [["a", "b"]], ["a b b"], ["ab"], ["a  b"], [["a", "b", "c"]], [["ab"]],
+        ["a b", ["a", "b"]], [["a", "b"], "a b"], ["a z"], ["b a"], [["b", "a"]], [1], [["a", " b"]], [["a", None]],
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_merges_are_refused_where_the_library_refuses_them(tmp_path: Path, merges: list[Any]) -> None:
+    vocab = {"a": 0, "b": 1, "ab": 2, " b": 3, "a b": 4}
+    path = write(tmp_path / "a.json", type="BPE", vocab=vocab, merges=merges)
+    value = json.loads(path.read_text())
+    try:
+        tokenizers.Tokenizer.from_str(json.dumps({"version": "1.0", **value, "added_tokens": []}))
+        refused = False
+    except Exception:  # noqa: BLE001 (the library raises nothing narrower)
+        refused = True
+    assert bool(read_tokenizer_json(path).problem) == refused
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:

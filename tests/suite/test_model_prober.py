@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from sage_doctor.report import MACHINE, Report
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.suite.model_prober import DeviceProbe, ModelProber
-from tests.model_directories import write_full
+from tests.model_directories import write_full, write_tensors
 from tests.probe.stand_in_torch import write_metadata, write_torch
 
 TWO = """
@@ -140,3 +141,17 @@ def test_a_deadline_too_short_for_a_load_says_what_loads_took(tmp_path: Path, mo
     monkeypatch.setattr(load_time, "_measured", lambda _model: 50.0)
     assert "earlier loads took 50 s" in load_time.too_short(model, 60.0)
     assert load_time.too_short(model, 131.0) == ""
+
+
+def test_a_table_of_vectors_is_not_loaded(machine: Path) -> None:
+    (machine / "one/0_StaticEmbedding").mkdir(parents=True)
+    write_tensors(machine / "one/0_StaticEmbedding/model.safetensors", {"embedding.weight": (4, 2)})
+    (machine / "one/0_StaticEmbedding/tokenizer.json").write_text("{}")
+    kind = "sentence_transformers.models.StaticEmbedding"
+    (machine / "one/modules.json").write_text(json.dumps([{"path": "0_StaticEmbedding", "type": kind}]))
+    report = examine(Request(targets=("one",), level="load", cwd=str(machine)))
+    loading = next(c for c in report.checks if c.id.endswith("check_loads"))
+    assert (loading.status, loading.reason) == (
+        "skip",
+        "none of its modules is a transformer; sentence-transformers loads it by itself",
+    )
