@@ -13,7 +13,7 @@ from sage_doctor.readers.versions import read_requirement
 from sage_doctor.subjects.device import devices_to_examine
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.service import handed_over
+from sage_doctor.subjects.service import why_not_loaded
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import printable, shell_quote
 
@@ -51,7 +51,7 @@ def check_interpreter(host: Host) -> Iterator[Finding]:
 @check("load", after=["check_interpreter"])
 def check_packages(host: Host, models: list[Model]) -> Iterator[Finding]:
     """The sessions' interpreter has the packages that loading these models takes."""
-    loaded = [m for m in models if handed_over(m) is None]
+    loaded = [m for m in models if why_not_loaded(m) is None]
     if not loaded:
         raise NotApplicable("no model is loaded here" + (": services answer" if models else ""))
     if host.session.problem is not None:

@@ -17,7 +17,7 @@ from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
-from sage_doctor.subjects.service import handed_over
+from sage_doctor.subjects.service import why_not_loaded
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -36,7 +36,7 @@ _NOT_FOUND = "not found in the base model. Please check the target modules"
 @check("load", after=["*"])
 def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> Iterator[Finding]:
     """The model loads in the sessions' interpreter, within its budget."""
-    reason = handed_over(model)
+    reason = why_not_loaded(model)
     if reason is not None:  # what loading takes does not matter then
         raise NotApplicable(reason)
     blocked = blocking_code(host, model) or probe.broken_device(model)

@@ -21,7 +21,7 @@ from sage_doctor.subjects.needs import (
     swap_for,
     weight_bytes,
 )
-from sage_doctor.subjects.service import handed_over
+from sage_doctor.subjects.service import why_not_loaded
 from sage_doctor.suite.model_prober import DeviceProbe, ModelProber
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import format_bytes, printable
@@ -82,7 +82,7 @@ def check_memory_free(model: Model, host: Host, probe: ModelProber, ask: Service
         if service is not None:
             trouble = ask.failure(ask.service(service))
             if trouble is None:
-                raise NotApplicable(handed_over(model) or "")
+                raise NotApplicable(why_not_loaded(model) or "")
             instead = f"; the service {printable(service, limit=80)}, which stands in for it, fails: {trouble.message}"
         yield _short(host, need, free, swap, instead, service=service)
 

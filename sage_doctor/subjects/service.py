@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sage_doctor.manifest import Manifest, ServiceSpec
+from sage_doctor.readers.tree import module_paths, names_modules
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import shortage
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes, printable, remember_secret
 
 
@@ -46,8 +48,16 @@ class Service:
         return key
 
 
-def handed_over(model: Model) -> str | None:
-    """Return why a service is asked instead of loading this model, or None where the model itself is loaded."""
+def why_not_loaded(model: Model) -> str | None:
+    """Return why this model is not loaded, or None where it is.
+
+    A service is asked instead where memory is short; and of a sentence-transformers model without a transformer, such
+    as a table of vectors, transformers loads nothing.
+    """
+    if names_modules(model.tree):
+        parts = (inspect_path(model.path / p / "config.json").kind for p in module_paths(model.tree))
+        if all(kind == "missing" for kind in parts):
+            return "none of its modules is a transformer; sentence-transformers loads it by itself"
     if model.served_by is None:
         return None
     short = shortage(model)

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, cast
 
 from sage_doctor.errors import DoctorError, NotApplicable
 from sage_doctor.findings.device import device_finding
-from sage_doctor.readers.tree import module_paths, names_modules
 from sage_doctor.report import Finding, at_least, finding_from_json
 from sage_doctor.subjects.device import BEST, devices_to_examine, session_device
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Request, Selection
-from sage_doctor.subjects.service import handed_over
+from sage_doctor.subjects.service import why_not_loaded
 from sage_doctor.suite.load_time import IMPORTS_S, too_short
 from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_lock import file_lock
-from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import BYTES, format_duration, printable
 
 if TYPE_CHECKING:
@@ -63,14 +61,6 @@ class DeviceProbe:
     memory_free: int = 0
 
 
-def _only_vectors(model: Model) -> str | None:
-    """Return why transformers loads nothing of a sentence-transformers model, or None where it does."""
-    if not names_modules(model.tree):
-        return None
-    configured = [p for p in module_paths(model.tree) if inspect_path(model.path / p / "config.json").kind != "missing"]
-    return None if configured else "none of its modules is a transformer; sentence-transformers loads it by itself"
-
-
 class ModelProber:
     """Hands out the outcome of each model's probe, running it when it is first asked for."""
 
@@ -89,7 +79,7 @@ class ModelProber:
         a table of vectors, of which transformers loads nothing. Raises `DoctorError` where the run's deadline left too
         little time for a load.
         """
-        reason = handed_over(model) or _only_vectors(model)
+        reason = why_not_loaded(model)
         if reason is not None:
             raise NotApplicable(reason)
         if model.name not in self._outcomes:

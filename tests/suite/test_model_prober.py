@@ -150,7 +150,7 @@ def test_a_table_of_vectors_is_not_loaded(machine: Path) -> None:
     kind = "sentence_transformers.models.StaticEmbedding"
     (machine / "one/modules.json").write_text(json.dumps([{"path": "0_StaticEmbedding", "type": kind}]))
     report = examine(Request(targets=("one",), level="load", cwd=str(machine)))
-    loading = next(c for c in report.checks if c.id.endswith("check_loads"))
+    loading = next(c for c in report.checks if c.id == "load.loads")
     assert (loading.status, loading.reason) == (
         "skip",
         "none of its modules is a transformer; sentence-transformers loads it by itself",
