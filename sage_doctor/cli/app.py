@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NoReturn, Protocol, cast
 
 from sage_doctor import __version__
@@ -73,9 +74,18 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises its errors as `UsageError` and takes its defaults from the environment."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise `UsageError` with the usage line."""
-        usage = " ".join(self.format_usage().split())
-        raise UsageError(f"{printable(message, limit=500)}\n{usage}")
+        """Raise `UsageError` with the nearest value that there is, and where the options are listed."""
+        chosen = re.fullmatch(r"(.*invalid choice: '(.*)' )\(choose from (.*)\)", message)
+        near = _nearest(chosen[2], chosen[3].replace("'", "").split(", ")) if chosen else None
+        told = f"{chosen[1]}(did you mean {near}?)" if chosen and near else message
+        raise UsageError(f"{printable(told, limit=500)}\n`{self.prog} --help` lists the options")
+
+    def unrecognized(self, words: list[str]) -> NoReturn:
+        """Raise `UsageError` for words that are no options, with the option most like the first."""
+        options = [o for action in self._actions for o in action.option_strings if len(o) > 2]
+        first = next((w.partition("=")[0] for w in words if w.startswith("-")), "")
+        near = _nearest(first, options)
+        self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {near}?" if near else ""))
 
     def take_defaults(self, environ: Mapping[str, str]) -> None:
         """Let SAGE_DOCTOR_LEVEL stand for --level, and so on. Raises `UsageError` for an invalid value."""
@@ -117,6 +127,11 @@ def command(name: str) -> Command:
 
 def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
     """Return the parser of the whole command line, or of one command `only`, which is faster."""
+    return _build(environ, only)[0]
+
+
+def _build(environ: Mapping[str, str], only: str | None) -> tuple[Parser, dict[str, Parser]]:
+    parsers: dict[str, Parser] = {}
     parser = Parser(
         prog="sage-doctor",
         description="Check whether this machine can run its local models now; if not, say why and repair it.",
@@ -138,7 +153,8 @@ def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
         )
         module.add_options(parsed)
         parsed.take_defaults(environ)
-    return parser
+        parsers[name] = parsed
+    return parser, parsers
 
 
 def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
@@ -147,13 +163,13 @@ def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
     first = arguments[0] if arguments else None
     named = first in COMMANDS or first in ("-h", "--help", "--version")
     words, started = _split(arguments) if first == "gate" else (arguments, None)
-    parser = build_parser(os.environ if environ is None else environ, only=first if first in COMMANDS else None)
+    parser, commands = _build(os.environ if environ is None else environ, only=first if first in COMMANDS else None)
     try:
         options, rest = parser.parse_known_args(words if named else ["check", *words])
     except SystemExit as leave:  # --help and --version
         return int(leave.code or 0)
     if rest and (any(text.startswith("-") for text in rest) or not hasattr(options, "targets")):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        commands.get(options.command, parser).unrecognized(rest)
     if rest:
         options.targets += rest  # argparse ends a list of words at the first option
     options.started = started
@@ -165,16 +181,16 @@ def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
 
         return run_in_time(lambda: chosen.run(options))
     except UnknownTarget as error:
-        near = _nearest_command(first) if not named else None
+        near = _nearest(first or "", COMMANDS) if not named else None
         if near is None:
             raise
         raise UnknownTarget(f"{error}; did you mean the command `{near}`?") from error
 
 
-def _nearest_command(word: str | None) -> str | None:
-    from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    from sage_doctor.manifest.names import nearest  # noqa: PLC0415 - only after a mistake
 
-    return next(iter(get_close_matches(word or "", COMMANDS, n=1)), None)
+    return nearest(word, known)
 
 
 def _without_help(arguments: list[str]) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,8 +32,20 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     if not _in_repository(model):
         return bring_back(model, names)
     # A plain `git lfs pull` would run what the repository's configuration names; the repair does not.
-    what = f"Let Git LFS fetch the files{how_much(model, names)}; git-lfs must be installed."
-    return with_repair(Fix(summary=what), model, "lfs-pull")
+    what = f"Let Git LFS fetch the files{how_much(model, names)}."
+    fix = with_repair(Fix(summary=what), model, "lfs-pull")
+    if shutil.which("git-lfs") is not None:
+        return fix
+    install = next((c for c in ("apt-get", "dnf", "brew", "pacman") if shutil.which(c)), None)
+    flag = "-S" if install == "pacman" else "install"
+    return dataclasses.replace(
+        fix,
+        summary=f"Install git-lfs, then let it fetch the files{how_much(model, names)}.",
+        commands=(
+            *([f"{'' if install == 'brew' else 'sudo '}{install} {flag} git-lfs"] if install else []),
+            *fix.commands,
+        ),
+    )
 
 
 def _in_repository(model: Model) -> bool:

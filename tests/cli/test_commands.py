@@ -131,6 +131,20 @@ def test_a_misspelt_command_is_answered_with_the_nearest(doctor: Doctor, typed: 
     assert f"did you mean the command `{meant}`?" in done.err
 
 
+@pytest.mark.parametrize(
+    "words, meant",
+    [
+        ("check --lvel static", "--level"), ("--levle=static", "--level"), ("gate --timout 3 talk", "--timeout"),
+        ("check -l statik", "static"), ("check -f jsn", "json"), ("completion bach", "bash"), ("install crn", "cron"),
+        ("check --fail-on eror", "error"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_option_or_value_is_answered_with_the_nearest(doctor: Doctor, words: str, meant: str) -> None:
+    done = doctor(*words.split())
+    assert (done.code, done.out) == (2, "")
+    assert f"did you mean {meant}?" in done.err
+
+
 def test_where_knows_no_such_model(doctor: Doctor, manifest: Path) -> None:
     done = doctor("where", "nothing-like-it", cwd=manifest)
     assert (done.code, done.out) == (2, "")
