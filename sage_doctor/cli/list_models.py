@@ -6,17 +6,21 @@ Reads names and headers only. The models of the manifest, or those at or below t
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
-from sage_doctor.text import format_bytes, join_limited, printable
+from sage_doctor.text import format_bytes, format_duration, join_limited, printable
 
 if TYPE_CHECKING:
+    from sage_doctor.readers.safetensors_header import Header
     from sage_doctor.subjects.model import Model
     from sage_doctor.subjects.selection import Selection
+    from sage_doctor.system.path_info import PathInfo
 
 
 EXAMPLES = (
@@ -47,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
 
     request = Request(targets=tuple(options.targets), manifest=options.manifest, level="static", cwd=os.getcwd())
     selection = select(request)
-    rows = [_row(model, selection) for model in sorted(_models(selection, options.targets), key=lambda m: m.title)]
+    last = _last_results(selection)
+    models = sorted(_models(selection, options.targets), key=lambda m: m.title)
+    rows = [{**_row(model, selection), "last_result": last.get(model.name)} for model in models]
     if options.list_format == "json":
         sys.stdout.write(json.dumps({"models": rows}, indent=2) + "\n")
         return 0
@@ -58,12 +64,38 @@ def run(options: argparse.Namespace) -> int:
             format_bytes(row["bytes"]) if row["bytes"] else "-",
             ", ".join(row["dtypes"]) or "-",
             printable(join_limited(row["needed_by"], most=4)) or "-",
+            *([_told(row["last_result"])] if last else []),
             ("whole", "green") if not row["problem"] else (printable(row["problem"], limit=300), "red"),
         )
         for row in rows
     ]
-    write_table(table, head=("name", "kind", "size", "dtype", "needed by", "files"))
+    result = ("last result",) if last else ()
+    write_table(table, head=("name", "kind", "size", "dtype", "needed by", *result, "files"))
     return 0
+
+
+def _last_results(selection: Selection) -> dict[str, dict[str, Any]]:
+    """Return what the history says of each model: when it was last examined, how deep, and what was found."""
+    from sage_doctor.history import series_of  # noqa: PLC0415
+
+    series = series_of(selection.host)
+    if series is None:
+        return {}
+    from sage_doctor.history.listing import last_results  # noqa: PLC0415
+
+    return {
+        name: {"at": dt.datetime.fromtimestamp(r.at, dt.timezone.utc).isoformat(timespec="seconds"),
+               "level": r.level, "code": r.code}
+        for name, r in last_results(series).items()
+    }  # fmt: skip
+
+
+def _told(result: dict[str, Any] | None) -> tuple[str, str]:
+    if result is None:
+        return "-", ""
+    passed = time.time() - dt.datetime.fromisoformat(result["at"]).timestamp()
+    when = f"{format_duration(passed)} ago" if passed >= 0 else result["at"]
+    return f"{printable(result['code'] or 'healthy', limit=60)} ({printable(result['level'], limit=20)}, {when})", ""
 
 
 def _print_names(manifest: str | None) -> int:
@@ -91,17 +123,18 @@ def _row(model: Model, selection: Selection) -> dict[str, Any]:
     manifest = manifest.whole or manifest if manifest is not None else None
     needed = manifest.needed_roles() if manifest is not None else ()
     roles = [name for name in needed if manifest and model.name in manifest.loaded_by(manifest.roles[name])]
-    headers = []
+    files: list[tuple[PathInfo | None, Header | None]] = []
     if model.found:
-        headers = (
-            [model.adapter_weights.header] if model.kind == "adapter" else [file.header for file in model.weights.files]
+        own = model.adapter_weights
+        files = (
+            [(own.node, own.header)] if model.kind == "adapter" else [(f.node, f.header) for f in model.weights.files]
         )
-    tensors = [t for header in headers if header is not None for t in header.tensors.values()]
+    tensors = [t for _, header in files if header is not None for t in header.tensors.values()]
     return {
         "name": model.title,
         "kind": model.kind,
         "path": str(model.path),
-        "bytes": sum(t.end - t.start for t in tensors),
+        "bytes": sum(node.size for node, _ in files if node is not None and node.kind == "file"),
         "dtypes": sorted({t.dtype for t in tensors}),
         "needed_by": roles,
         "problem": why_not_loadable(model),

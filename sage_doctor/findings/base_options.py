@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sage_doctor.facts.adapters import lora_tensors
-from sage_doctor.facts.base_fit import could_be_base
+from sage_doctor.facts.base_fit import could_be_base, why_not_base
 from sage_doctor.facts.bases import NEAR_BY, SAME_TAIL, SIMILAR, WRITTEN_DOWN, Candidate, names_a_repository
 from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
 from sage_doctor.subjects.directories import is_merged
@@ -41,7 +41,7 @@ def known_bases(model: Model) -> list[Path]:
 
     What a person wrote down counts first (a merge recipe, or a runner that loads the adapter onto it), then the
     directory that the adapter's own words lead to, then one with the same trailing path of two parts or more. A similar
-    name is no origin, and neither are shapes.
+    name is no origin, and neither are shapes; but one whose shapes exclude it is no answer, whoever names it.
     """
     base = model.base
     place = base.place
@@ -52,7 +52,8 @@ def known_bases(model: Model) -> list[Path]:
     if not written and base.text is not None:
         tail = Path(base.text.lstrip("./")).parts[-2:]
         written = [c.path for c in found if c.rank == SAME_TAIL and len(tail) == 2 and c.path.parts[-2:] == tail]
-    return _distinct(written)
+    loras = lora_tensors(model.tensors.values())
+    return [p for p in _distinct(written) if not why_not_base(p, loras)]
 
 
 def fitting_bases(model: Model) -> list[Path]:

@@ -96,10 +96,19 @@ def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:
     fix = Fix(
         summary=f"Name the base that this adapter was trained on, in the manifest under {table(model.name)}: "
         f"base = {value}.{where} Matching shapes do not prove that it is the right base.",
-        commands=(f"sage-doctor check {shell_quote(known)}",) if known else copy_commands(candidates),
+        commands=_naming(model, candidates, known),
     )
     # Several are a question that the repair asks.
     return with_repair(fix, model, "set-base") if choices and model.spec.base is None else fix
+
+
+def _naming(model: Model, candidates: Sequence[dict[str, Any]], known: str | None) -> tuple[str, ...]:
+    """Return the commands that go with the candidates: none of several that merely fit comes first."""
+    if known is None:
+        return copy_commands(candidates)
+    if candidates[0].get("likely", True):
+        return (f"sage-doctor check {shell_quote(known)}",)
+    return (f"sage-doctor fix {shell_quote(model.name)} --base {shell_quote(known)}",) if len(candidates) == 1 else ()
 
 
 def _fitting(model: Model, fitting: Sequence[Path]) -> str:

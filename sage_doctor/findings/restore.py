@@ -36,16 +36,20 @@ def lfs_pull(model: Model, names: Sequence[str]) -> Fix:
     fix = with_repair(Fix(summary=what), model, "lfs-pull")
     if shutil.which("git-lfs") is not None:
         return fix
-    install = next((c for c in ("apt-get", "dnf", "brew", "pacman") if shutil.which(c)), None)
-    flag = "-S" if install == "pacman" else "install"
     return dataclasses.replace(
         fix,
         summary=f"Install git-lfs, then let it fetch the files{how_much(model, names)}.",
-        commands=(
-            *([f"{'' if install == 'brew' else 'sudo '}{install} {flag} git-lfs"] if install else []),
-            *fix.commands,
-        ),
+        commands=(*_installing("git-lfs"), *fix.commands),
     )
+
+
+def _installing(package: str) -> list[str]:
+    """Return the command that installs a package of this system; none where its package manager is not known."""
+    manager = next((c for c in ("apt-get", "dnf", "brew", "pacman") if shutil.which(c)), None)
+    if manager is None:
+        return []
+    root = "" if manager == "brew" or os.geteuid() == 0 else "sudo "
+    return [f"{root}{manager} {'-S' if manager == 'pacman' else 'install'} {package}"]
 
 
 def _in_repository(model: Model) -> bool:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sage_doctor.errors import DoctorError
 from sage_doctor.history import store
 from sage_doctor.history.baseline import usual
-from sage_doctor.history.runs import plain
+from sage_doctor.history.runs import Series, plain
 
 _MOST_VALUES: Final = 500  # the newest of each measurement, for its median
+_MOST_RUNS: Final = 50  # that are looked through for the last result of each model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,42 @@ def listing(path: Path, wanted: Wanted) -> dict[str, Any]:
         return {"history": str(path), "runs": runs, "measurements": _measurements(connection, wanted)}
 
     return store.read(path, ask, {"history": str(path), "runs": [], "measurements": []})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastResult:
+    """What the newest run that examined a model said of it: its worst finding's code, None for none worth a warning."""
+
+    at: float  # seconds since 1970
+    level: str
+    code: str | None
+
+
+def last_results(series: Series) -> dict[str, LastResult]:
+    """Return the newest result of each model of a manifest on this machine, from runs that recorded what they examined.
+
+    Never raises for what the file holds.
+    """
+
+    def ask(connection: sqlite3.Connection) -> dict[str, LastResult]:
+        found: dict[str, LastResult] = {}
+        runs = connection.execute(
+            "SELECT runs.id, at, level, body FROM runs JOIN snapshots ON digest = snapshot WHERE machine = ? AND"
+            " hostname = ? AND manifest = ? ORDER BY runs.id DESC LIMIT ?",
+            (*series.of_machine, _MOST_RUNS),
+        ).fetchall()
+        for run, at, level, body in runs:
+            told = connection.execute("SELECT subject, code FROM findings WHERE run = ? AND severity != 'info' ORDER BY"
+                                      " severity = 'warning', rowid", (run,)).fetchall()  # fmt: skip
+            codes = dict(reversed(told))
+            for name in json.loads(body)["models"]:
+                found.setdefault(name, LastResult(at=float(at), level=level, code=codes.get(name)))
+        return found
+
+    try:
+        return store.read(series.path, ask, {})
+    except (DoctorError, ValueError, TypeError, KeyError, RecursionError):
+        return {}  # the next run says what is wrong with the file
 
 
 def _query(wanted: Wanted) -> tuple[str, Mapping[str, Any]]:

@@ -84,6 +84,18 @@ def test_list_tells_what_each_model_is_and_whether_it_is_whole(doctor: Doctor) -
     assert [line.split()[0] for line in lines[1:]] == ["gone", "m"]
 
 
+def test_list_tells_the_last_result_of_each_model(doctor: Doctor, tmp_path: Path) -> None:
+    write_full(tmp_path / "b")
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[models.gone]\nkind = "full"\npath = "gone"\n[models.b]\nkind = "full"\npath = "b"\n'
+    )
+    assert "last result" not in doctor("list", cwd=tmp_path).out
+    doctor("check", "gone", "b", "-l", "static", cwd=tmp_path)
+    rows = json.loads(doctor("list", "-f", "json", cwd=tmp_path).out)["models"]
+    assert {row["name"]: row["last_result"]["code"] for row in rows} == {"gone": "path-missing", "b": None}
+    assert "path-missing (static, " in doctor("list", cwd=tmp_path).out
+
+
 def test_a_base_is_needed_by_the_roles_of_its_adapters(doctor: Doctor, tmp_path: Path) -> None:
     write_adapter(tmp_path / "a", write_full(tmp_path / "b"))
     (tmp_path / "sage-doctor.toml").write_text(

@@ -16,7 +16,6 @@ _STATES: tuple[SubjectState, ...] = ("healthy", "skipped", "info", "warning", "u
 _MOST_LINES = 18  # of all; if there are more, each state gets
 _MOST_OF_STATE = 12
 _WORDS = {"healthy": "healthy", "skipped": "not examined", "unhealthy": "with other errors", "warning": "with warnings"}
-_WIDEST_NAME = 28
 _ANSWER_CHARS = 300
 
 
@@ -24,7 +23,7 @@ def draw_overview(out: Writer, subjects: list[Subject]) -> None:
     """Write the lines. Many subjects of which the same is said share one; of too many, those of a state do."""
     shown = [s for s in subjects if s.name != MACHINE or s.findings or s.state == "unknown" or out.verbose]
     shown.sort(key=lambda s: (_STATES.index(s.state), s.name != MACHINE))
-    pad = min(max((len(printable(s.title, limit=300)) for s in shown), default=0), _WIDEST_NAME)
+    pad = min(max((len(printable(s.title, limit=300)) for s in shown), default=0), out.widest_name)
     alike: dict[tuple[SubjectState, str], list[Subject]] = {}
     for subject in shown:
         alike.setdefault((subject.state, _said_of(subject)), []).append(subject)

@@ -18,7 +18,7 @@ _STYLE = {
 }
 _MEANING = {
     0: "no problems found",
-    1: "a required model or session will not run",
+    1: "a model or session will not run",
     2: "nothing was checked",
     3: "inconclusive",
     130: "interrupted",

@@ -40,6 +40,11 @@ class Writer:
         self.dot = " · " if screen.unicode else " - "
         self.verbose = screen.detail == "verbose"
 
+    @property
+    def widest_name(self) -> int:
+        """How many columns names may take before what is said of them."""
+        return self._width * 2 // 5
+
     def draft(self) -> Writer:
         """Return an empty writer for the same screen, for what is added once it is known to fit."""
         return Writer(self._screen)
