@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TypeVar
 
 from sage_doctor.findings import catalogue
 from sage_doctor.render import Screen
-from sage_doctor.report import MACHINE, CheckResult, Finding, Measurement, Report
+from sage_doctor.report import MACHINE, Finding, Report
 from sage_doctor.report.comparison import Comparison
-from sage_doctor.report.subjects import is_error_where_needed
+from sage_doctor.report.subjects import Subject, SubjectState, subjects_of
 from sage_doctor.text import MOST_COMMAND, join_limited, printable
 
 _MOST_ROWS = 200
 _MOST_BYTES = 900_000  # GitHub shows no step's summary of more than 1 MiB
-_MARKS = {"error": "❌", "warning": "⚠️", "info": "i", "pass": "✅", "unknown": "❔"}
+_MARKS = {"error": "❌", "warning": "⚠️"}
+_OF_SUBJECT: dict[SubjectState, str] = {
+    "healthy": "✅",
+    "unhealthy": "❌",
+    "warning": "⚠️",
+    "info": "i",
+    "unknown": "❔",
+    "skipped": "·",
+}
 _STATES = {
     "ready": "✅",
     "blocked": "❌",
@@ -30,7 +36,6 @@ _STATES = {
     "broken": "❌",
     "missing": "–",
 }
-_Told = TypeVar("_Told", Finding, CheckResult, Measurement)
 
 
 def render(report: Report, _screen: Screen) -> str:
@@ -97,34 +102,21 @@ def compare(comparison: Comparison, _screen: Screen) -> str:
 
 
 def _table(report: Report) -> list[str]:
-    findings, checks = _by_subject(report.findings), _by_subject(report.checks)
-    suppressed = _by_subject(f for f in report.suppressed if is_error_where_needed(f))
-    measurements = _by_subject(report.measurements)
-    rows = []
-    for subject in dict.fromkeys((*checks, *findings, *suppressed)):
-        found = [f for f in findings[subject] if f.severity != "info"]
-        unneeded = [f for f in findings[subject] if f.evidence.get("needed_here") is False]
-        stuck = [c for c in checks[subject] if c.status == "error"]
-        hidden = suppressed[subject]
-        if subject == MACHINE and not found and not stuck and not hidden:
-            continue
-        told = "info" if unneeded or hidden else "pass"
-        mark = _MARKS[found[0].severity if found else "unknown" if stuck else told]
-        what = ", ".join(f"`{code}`" for code in dict.fromkeys(_code(f) for f in found or unneeded))
-        what += " (no role here needs it)" if unneeded and not found else ""
-        what = what or (f"{stuck[0].id} failed to run" if stuck else "")
-        what = what or ", ".join(f"`{code}` suppressed" for code in dict.fromkeys(map(_code, hidden)))
-        measured = ", ".join(f"{m.name} {m.value:g} {m.unit}" for m in measurements[subject])
-        rows.append(f"| {mark} | {_text(report.titles.get(subject, subject))} | {what} | {_text(measured)} |")
+    rows = [_row(s) for s in subjects_of(report) if s.name != MACHINE or s.state not in ("healthy", "skipped")]
     more = [f"| | and {len(rows) - _MOST_ROWS} more | | |"] if len(rows) > _MOST_ROWS else []
     return ["| | subject | findings | measured |", "| --- | --- | --- | --- |", *rows[:_MOST_ROWS], *more]
 
 
-def _by_subject(values: Iterable[_Told]) -> dict[str, list[_Told]]:
-    found: dict[str, list[_Told]] = defaultdict(list)
-    for value in values:
-        found[value.subject].append(value)
-    return found
+def _row(subject: Subject) -> str:
+    found = [f for f in subject.findings if f.severity != "info"]
+    unneeded = [f for f in subject.findings if f.evidence.get("needed_here") is False]
+    what = ", ".join(f"`{code}`" for code in dict.fromkeys(_code(f) for f in found or unneeded))
+    what += " (no role here needs it)" if unneeded and not found else ""
+    stuck = next((c for c in subject.checks if c.status == "error"), None)
+    what = what or (f"{stuck.id} failed to run" if stuck is not None else "")
+    what = what or ", ".join(f"`{code}` suppressed" for code in dict.fromkeys(map(_code, subject.ignored)))
+    measured = ", ".join(f"{m.name} {m.value:g} {m.unit}" for m in subject.measurements)
+    return f"| {_OF_SUBJECT[subject.state]} | {_text(subject.title)} | {what} | {_text(measured)} |"
 
 
 def _cause(report: Report, findings: list[Finding]) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from sage_doctor.render import Screen
 from sage_doctor.report import MACHINE, SEVERITIES, Report
-from sage_doctor.report.subjects import is_error_where_needed
+from sage_doctor.report.subjects import Subject, is_error_where_needed, subjects_of
 from sage_doctor.text import printable
 
 _VERDICTS = ("healthy", "degraded", "unhealthy", "unknown")
@@ -27,21 +27,9 @@ Samples = Iterable[tuple[Mapping[str, str], float]]
 def render(report: Report, _screen: Screen) -> str:
     """Return the metrics, ending with a newline."""
     machine = {"machine": report.machine.name, "roles": ",".join(report.machine.roles)}
-    worst: dict[str, int] = {}
-    for check in report.checks:
-        worst.setdefault(check.subject, 1)
-        if check.status == "error":
-            worst[check.subject] = 0
-    for finding in report.findings:
-        if finding.severity == "error":
-            worst[finding.subject] = 0
-        elif finding.evidence.get("severity_where_needed") == "error":  # not ready, and nobody is to be woken for it
-            worst.pop(finding.subject, None)
-    for finding in report.suppressed:
-        if is_error_where_needed(finding) and worst.get(finding.subject):
-            del worst[finding.subject]
     counted = Counter((f.code, f.severity) for f in report.findings)
-    ready = [({**machine, "subject": name}, float(value)) for name, value in worst.items() if name != MACHINE]
+    told = [(s.name, _ready(s)) for s in subjects_of(report) if s.name != MACHINE]
+    ready = [({**machine, "subject": name}, float(value)) for name, value in told if value is not None]
     lines = [
         *_metric(
             "verdict", "The verdict of the last run: 1 for the one that holds.",
@@ -66,6 +54,16 @@ def render(report: Report, _screen: Screen) -> str:
         if f"sage_doctor_{name}" not in taken:
             lines += _metric(name, about, [({**machine, "subject": s}, value) for s, value in samples.items()])
     return "\n".join(lines) + "\n"
+
+
+def _ready(subject: Subject) -> bool | None:
+    """Return whether a subject works, None where nobody is to be woken for it or not enough was examined to say."""
+    if subject.state in ("unhealthy", "unknown"):
+        return False
+    told = (*subject.findings, *subject.suppressed)
+    if subject.state == "skipped" or (subject.state == "info" and any(map(is_error_where_needed, told))):
+        return None
+    return True
 
 
 def _measured(report: Report) -> dict[str, tuple[str, dict[str, float]]]:

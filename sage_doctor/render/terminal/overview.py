@@ -69,7 +69,7 @@ def line_of(
 
 
 def _first(subject: Subject) -> Finding | None:
-    return next((f for f in subject.findings if subject.state not in ("healthy", "unknown")), None)
+    return next((f for f in subject.findings if subject.state not in ("healthy", "unknown", "skipped")), None)
 
 
 def _line(out: Writer, subject: Subject, pad: int) -> None:
