@@ -39,6 +39,8 @@ COMMANDS = (
     "gate",
     "fix",
     "sync",
+    "fleet check",
+    "fleet install",
     "init",
     "lock",
     "merge",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import UsageError
-from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.readers.json_object import JsonFile, parse_json_object, read_json_object
 from sage_doctor.report import SCHEMA_VERSION, Report
 from sage_doctor.text import printable
 
@@ -34,7 +34,17 @@ def read_reports(paths: Sequence[Path]) -> list[tuple[str, Report]]:
 
 
 def _read(path: Path) -> Report:
-    file = read_json_object(path, most=MOST_BYTES)
+    return _report(read_json_object(path, most=MOST_BYTES))
+
+
+def read_report(raw: bytes) -> Report:
+    """Return the report that another machine sent. Raises `UsageError` whose text says why it is none."""
+    if len(raw) > MOST_BYTES:
+        raise UsageError(f": {len(raw):,} bytes; a report has at most {MOST_BYTES:,}")
+    return _report(parse_json_object("the report", raw))
+
+
+def _report(file: JsonFile) -> Report:
     if file.value is None:
         line = f":{file.line}" if file.line else ""
         raise UsageError(f"{line}: {'no such file' if file.missing else file.problem}")

@@ -28,7 +28,7 @@ _OTHERS = {"progress", "table"}
 
 _MODULES = {m.name.removesuffix("_format"): m.name for m in pkgutil.iter_modules(__path__) if m.name not in _OTHERS}
 FORMATS: Final = tuple(sorted(_MODULES))
-COMPARING: Final = ("html", "markdown", "terminal")  # formats that can show several reports side by side
+COMPARING: Final = ("html", "json", "markdown", "terminal")  # formats that can show several reports side by side
 
 DEFAULT_WIDTH: Final = 80  # without a terminal: mails, journals, log files
 

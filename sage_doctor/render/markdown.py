@@ -73,6 +73,7 @@ def compare(comparison: Comparison, _screen: Screen) -> str:
     rule = "| --- " * (len(machines) + 1) + "|"
     told = [f"{m.report.verdict}, {m.age}{', **stale**' if m.stale else ''}" for m in machines]
     lines = ["## sage-doctor: machines side by side", "", f"| | {labels} |", rule, f"| report | {' | '.join(told)} |"]
+    silent = [f"- **{_text(s.label)}**: {s.state}, {_text(s.why)}" for s in comparison.silent[:_MOST_ROWS]]
     for role in comparison.roles:
         states = [
             f"{c.state}{' (stale)' * m.stale} {c.why}" if c else "" for m, c in zip(machines, role.cells, strict=True)
@@ -84,6 +85,7 @@ def compare(comparison: Comparison, _screen: Screen) -> str:
         lines.append(f"| {_text(model.name)} | {' | '.join(cells)} |")
     if len(comparison.models) > _MOST_ROWS:
         lines.append(f"| and {len(comparison.models) - _MOST_ROWS} more {'|' * len(machines)} |")
+    lines += ["", *silent] if silent else []
     for difference in comparison.differences[:_MOST_ROWS]:
         values = ", ".join(f"{label} {value}" for label, value in difference.values)
         lines += ["", f"- **{_text(difference.model)}** is not the same everywhere, {difference.what}: {_text(values)}"]

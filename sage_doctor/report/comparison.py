@@ -32,6 +32,15 @@ class MachineReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Silence:
+    """A machine that was asked and gave no report: it is unreachable, unknown, or has no doctor (not installed)."""
+
+    label: str
+    state: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoleRow:
     """One role on all machines, in their order; None where a report does not know it. `sentence` is the answer."""
 
@@ -55,6 +64,7 @@ class Comparison:
     copies: tuple[Copy, ...]
     passed_over: tuple[str, ...]
     exit_code: int
+    silent: tuple[Silence, ...] = ()
 
     @property
     def unsure(self) -> tuple[str, ...]:
@@ -63,12 +73,23 @@ class Comparison:
         return tuple(row.name for row in self.models if not row.sure and row.name not in different)
 
 
-def compare(reports: Iterable[tuple[str, Report]], *, now: float, max_age_s: float) -> Comparison:
-    """Return the reports side by side, by the name of their files. `now` is in seconds since 1970."""
+def compare(
+    reports: Iterable[tuple[str, Report]],
+    *,
+    now: float,
+    max_age_s: float,
+    silent: tuple[Silence, ...] = (),
+    by_source: bool = False,
+) -> Comparison:
+    """Return the reports side by side, by the name of their files. `now` is in seconds since 1970.
+
+    `silent` are machines that were asked as well. With `by_source` a report is called by its source, the host that was
+    asked, and no two of them are of one machine.
+    """
     newest: dict[tuple[str, str], tuple[str, Report]] = {}
     passed_over = []
     for source, report in reports:
-        key = (report.machine.name, report.machine.hostname)
+        key = (source, "") if by_source else (report.machine.name, report.machine.hostname)
         other = newest.get(key)
         if other is not None and _unix(other[1].started_at) > _unix(report.started_at):
             passed_over.append(source)
@@ -78,10 +99,11 @@ def compare(reports: Iterable[tuple[str, Report]], *, now: float, max_age_s: flo
         newest[key] = (source, report)
     names = [name for name, _ in newest]
     machines = tuple(
-        _machine(source, report, now, max_age_s, alone=names.count(report.machine.name) == 1)
+        _machine(source, report, now, max_age_s, alone=names.count(report.machine.name) == 1, by_source=by_source)
         for source, report in newest.values()
     )
     labels = [m.label for m in machines]
+    unsure = [EXIT_UNKNOWN] if silent else []
     shown = [m.report for m in machines]
     models = model_rows(shown)
     roles = tuple(_role(role, machines) for role in dict.fromkeys(r.role for m in machines for r in m.roles))
@@ -92,15 +114,18 @@ def compare(reports: Iterable[tuple[str, Report]], *, now: float, max_age_s: flo
         differences=differences(models, labels),
         copies=copies(models, shown, labels, [m.stale for m in machines]),
         passed_over=tuple(passed_over),
-        exit_code=_worst([r.exit_code for r in roles] or [m.report.exit_code for m in machines]),
+        exit_code=_worst([r.exit_code for r in roles] or [*unsure, *(m.report.exit_code for m in machines)]),
+        silent=silent,
     )
 
 
-def _machine(source: str, report: Report, now: float, max_age_s: float, *, alone: bool) -> MachineReport:
+def _machine(
+    source: str, report: Report, now: float, max_age_s: float, *, alone: bool, by_source: bool
+) -> MachineReport:
     age_s = now - _unix(report.started_at)
     name, host = printable(report.machine.name, limit=100), printable(report.machine.hostname, limit=100)
     return MachineReport(
-        label=name if alone else f"{name} ({host})",
+        label=printable(source, limit=100) if by_source else name if alone else f"{name} ({host})",
         source=source,
         report=report,
         age=f"{format_duration(age_s)} ago" if age_s >= -_AHEAD_S else "dated in the future",

@@ -43,7 +43,7 @@ def test_several_are_laid_side_by_side_and_written_as_a_page(
     assert run(["report", thor, sprout, "--max-age", "5200w", "-o", f"html:{page}"], {}) == 0
     assert "runs on sprout" in capsys.readouterr().out
     assert "runs on sprout" in page.read_text()
-    with pytest.raises(UsageError, match="html, markdown, terminal, not as junit"):
+    with pytest.raises(UsageError, match="html, json, markdown, terminal, not as junit"):
         run(["report", thor, sprout, "-f", "junit"], {})
 
 

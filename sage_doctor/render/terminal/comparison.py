@@ -23,12 +23,15 @@ _MOST_COPIES: Final = 20
 
 def draw_comparison(out: Writer, comparison: Comparison) -> None:
     """Write machines, roles, models that are not the same everywhere, and what to copy."""
-    out.text(f"sage-doctor report{out.dot}{counted(len(comparison.machines), 'machine')}", style="bold")
+    machines = len(comparison.machines) + len(comparison.silent)
+    out.text(f"sage-doctor report{out.dot}{counted(machines, 'machine')}", style="bold")
     out.blank()
     for machine in comparison.machines:
         told = [machine.report.verdict, machine.age, f"level {machine.report.level}"]
         head = f"{machine.label}: {joined(told, out.dot)}"
         out.text(f"{head}{out.dot}stale: run the check again there" if machine.stale else head, after=4)
+    for silence in comparison.silent:
+        out.text(f"{silence.label}: {silence.state}: {silence.why}", after=4, style=out.style("unknown"))
     if comparison.passed_over:
         out.text(f"older reports of the same machines, not used: {join_limited(list(comparison.passed_over))}")
     for role in comparison.roles:

@@ -1,0 +1,76 @@
+"""Runs one play on hosts with ansible-runner: forks, connections and deadlines are Ansible's."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sage_doctor.cli.fleet.inventory import as_inventory, environment
+from sage_doctor.errors import DoctorError
+from sage_doctor.text import printable
+
+CONNECT_S = 10  # to reach a host at all
+OnResult = Callable[[str, str, Mapping[str, Any]], None]  # host, event, what the task returned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play:
+    """Tasks or roles for the hosts of an inventory. `forks` hosts are asked at a time."""
+
+    inventory: str
+    hosts: str = "all"
+    tasks: Sequence[Mapping[str, Any]] = ()
+    roles: Sequence[Any] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    forks: int = 10
+    check: bool = False
+    facts: bool = False
+
+
+def run_play(play: Play, on_result: OnResult) -> None:
+    """Run it, and call `on_result` with each task's result as it comes.
+
+    Raises `DoctorError` where Ansible itself does not start, and `KeyboardInterrupt` once it has stopped.
+    """
+    import ansible_runner  # noqa: PLC0415 - only `fleet` needs it
+
+    heard = False
+
+    def on_event(event: Mapping[str, Any]) -> bool:
+        nonlocal heard
+        data = event.get("event_data") or {}
+        name = str(event.get("event"))
+        if name in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
+            heard = True
+            on_result(str(data.get("host")), name, data.get("res") or {})
+        return False  # no file of the event is kept
+
+    body: dict[str, Any] = {"hosts": "all", "gather_facts": play.facts, "any_errors_fatal": False}
+    if play.tasks:
+        body["tasks"] = list(play.tasks)
+    if play.roles:
+        body["roles"] = list(play.roles)
+    options = [f"--limit={play.hosts}"] if play.hosts != "all" else []
+    options += ["--check", "--diff"] if play.check else []
+    with tempfile.TemporaryDirectory(prefix="sage-doctor-fleet-", ignore_cleanup_errors=True) as place:
+        done = ansible_runner.run(
+            private_data_dir=place,
+            inventory=as_inventory(play.inventory),
+            playbook=[body],
+            extravars=dict(play.variables),
+            forks=play.forks,
+            cmdline=" ".join(options) or None,
+            envvars={**environment(), "ANSIBLE_TIMEOUT": str(CONNECT_S)},
+            quiet=True,
+            event_handler=on_event,
+        )
+        if done.status == "canceled":
+            raise KeyboardInterrupt
+        if not heard and done.rc not in (0, None):
+            said = ""
+            with contextlib.suppress(OSError):
+                said = done.stdout.read()[-2000:]
+            raise DoctorError(f"ansible-playbook failed: {printable(' '.join(said.split()), limit=600)}")

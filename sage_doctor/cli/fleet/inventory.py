@@ -1,0 +1,106 @@
+"""The hosts of an Ansible inventory, as Ansible itself reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sage_doctor.errors import UsageError
+from sage_doctor.system.child import run
+from sage_doctor.text import join_limited, printable
+
+MOST_HOSTS: Final = 2000
+_PATIENCE_S: Final = 120.0  # an inventory may be a program that asks a cloud
+COLLECTIONS: Final = Path(__file__).parents[2]  # of the package: `ansible_collections` is in it
+
+
+def require_ansible() -> None:
+    """Raise `UsageError` where ansible-runner or ansible-core is not installed beside this Python."""
+    try:
+        import ansible  # noqa: F401, PLC0415
+        import ansible_runner  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"other machines are reached with Ansible, which is not installed here ({error.name}): "
+            "pip install 'sage-doctor[fleet]'"
+        ) from error
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for Ansible's programs: those of this Python first, our collection, and no colours."""
+    programs = os.path.dirname(sys.executable)
+    collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", os.path.expanduser("~/.ansible/collections"))
+    return {
+        "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}",
+        "ANSIBLE_COLLECTIONS_PATH": f"{COLLECTIONS}:{collections}",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_NOCOWS": "1",
+        "ANSIBLE_SSH_USETTY": "0",  # a terminal would mix what is said on the two streams
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+        "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        "ANSIBLE_INTERPRETER_PYTHON": os.environ.get("ANSIBLE_INTERPRETER_PYTHON", "auto_silent"),
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        "LC_ALL": os.environ.get("LC_ALL", "C.UTF-8"),
+    }
+
+
+def read_hosts(inventory: str, limit: str | None = None) -> list[str]:
+    """Return the names of the hosts in an inventory (a file, a directory, a program, or `a,b,`), in its order.
+
+    Raises `UsageError` where it cannot be read, holds nobody, or names a host that ssh would take for an option.
+    """
+    if "," not in inventory and not os.path.exists(inventory):
+        raise UsageError(f"no inventory at {printable(inventory)}: name a file, or hosts as `thor,sprout`")
+    words = ["ansible-inventory", "-i", as_inventory(inventory), "--list"] + (["--limit", limit] if limit else [])
+    done = run(
+        [os.path.join(os.path.dirname(sys.executable), words[0]), *words[1:]],
+        timeout_s=_PATIENCE_S,
+        env={**os.environ, **environment()},
+        cwd=Path.cwd(),
+    )
+    value = _parsed(done.out) if done is not None else None
+    if value is None:
+        said = (done.err if done is not None else b"").decode("utf-8", "replace").strip().splitlines()
+        raise UsageError(
+            f"{printable(inventory)}: not an inventory{': ' if said else ''}{printable(' '.join(said[-2:]), limit=400)}"
+        )
+    hosts = list(dict.fromkeys(_hosts_of(value)))
+    if not hosts:
+        raise UsageError(f"{printable(inventory)}: no hosts" + (f" match {printable(limit)}" if limit else ""))
+    if len(hosts) > MOST_HOSTS:
+        raise UsageError(f"{printable(inventory)}: {len(hosts):,} hosts; at most {MOST_HOSTS:,}")
+    known = value.get("_meta", {}).get("hostvars", {})
+    odd = [h for h in hosts if any(t.startswith("-") for t in (h, *_addresses(known.get(h))))]
+    if odd:
+        raise UsageError(f"{printable(inventory)}: ssh would take {join_limited(odd)} for an option; nothing was run")
+    return hosts
+
+
+def as_inventory(text: str) -> str:
+    """Return what Ansible takes for an inventory: a path made absolute, or hosts with a comma at the end."""
+    return os.path.abspath(text) if os.path.exists(text) else f"{text.rstrip(',')},"
+
+
+def _parsed(raw: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(raw[raw.index(b"{") :])
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _hosts_of(value: Mapping[str, Any]) -> list[str]:
+    groups = [g for name, g in value.items() if name != "_meta" and isinstance(g, dict)]
+    return [h for g in groups for h in g.get("hosts", []) if isinstance(h, str)]
+
+
+def _addresses(values: Any) -> Sequence[str]:
+    table = values if isinstance(values, dict) else {}
+    return [str(table[k]) for k in ("ansible_host", "ansible_ssh_host", "ansible_user") if k in table]
+
+
+__all__ = ["MOST_HOSTS", "as_inventory", "environment", "read_hosts", "require_ansible"]

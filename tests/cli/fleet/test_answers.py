@@ -1,0 +1,39 @@
+"""What a host's result means, whatever its login shell prints before the report."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sage_doctor.cli.fleet.answers import BEGIN, Answer, exit_code_of, missing_answer, read_answer
+from tests.render import sample_reports
+
+
+def sent(**result: Any) -> Answer:
+    return read_answer("thor", result.pop("event", "runner_on_ok"), result, 60)
+
+
+@pytest.mark.parametrize("before", ["", "Welcome to thor\n{not json}\n"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_the_report_is_what_follows_its_line(before: str, ends: str) -> None:
+    text = f"{before}{BEGIN}\n{json.dumps(sample_reports.healthy().to_json())}\n".replace("\n", ends)
+    found = sent(rc=0, stdout=text).report
+    assert found is not None
+    assert found.verdict == "healthy"
+
+
+def test_what_is_no_report_is_unknown_and_what_it_says_is_made_printable() -> None:
+    for text in (f"{BEGIN}\n{{}}", f"{BEGIN}\n\x1b[2J", f"{BEGIN}\n{{" + "[" * 100_000, "{}"):
+        answer = sent(rc=0, stdout=text, stderr="\x1b]0;owned\x07")
+        assert answer.silence is not None
+        assert answer.silence.state == "unknown"
+        assert "\x1b" not in answer.silence.why
+
+
+def test_the_worst_host_decides() -> None:
+    well = Answer(host="a", report=sample_reports.healthy())
+    assert exit_code_of([well]) == 0
+    assert exit_code_of([well, missing_answer("b", "gone")]) == 3
+    assert exit_code_of([]) == 3
