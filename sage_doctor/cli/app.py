@@ -59,7 +59,7 @@ COMMANDS = (
 )
 # Those that only look. What changes the disk is not left behind halfway; `check` and `gate` keep their own time.
 BOUNDED = frozenset({"list", "where", "env", "paths"})
-# The old spellings, which work in 0.1 only.
+# The old spellings, which work in 0.2 only.
 RENAMED = {"accept": "history accept", "calibrate": "history calibrate"}
 PREFIX = "SAGE_DOCTOR_"
 EPILOG = "Without a command, `check` runs. Every option has a variable: SAGE_DOCTOR_LEVEL=static stands for -l static."
@@ -207,7 +207,7 @@ def _with_whole_command(arguments: list[str]) -> list[str]:
     new = RENAMED.get(arguments[0]) if arguments else None
     if new is None:
         return arguments
-    sys.stderr.write(f"sage-doctor: `{arguments[0]}` is now `{new}`; the old name will be removed in 0.2\n")
+    sys.stderr.write(f"sage-doctor: `{arguments[0]}` is now `{new}`; the old name works in 0.2 only\n")
     return [new, *arguments[1:]]
 
 

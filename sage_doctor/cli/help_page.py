@@ -78,5 +78,5 @@ class Renamed(argparse.Action):
     ) -> None:
         """Store the value, and say what the option is called now."""
         del parser
-        sys.stderr.write(f"sage-doctor: `{option_string}` is now `{self.new}`; the old name will be removed in 0.2\n")
+        sys.stderr.write(f"sage-doctor: `{option_string}` is now `{self.new}`; the old name works in 0.2 only\n")
         setattr(namespace, self.dest, True if self.nargs == 0 else values)

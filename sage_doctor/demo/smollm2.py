@@ -54,15 +54,17 @@ def converted() -> Path:
     Raises `DoctorError` where the package or what converts it is missing, or the conversion fails.
     """
     target = cache_root() / NAME
-    if is_whole(target):
-        return target
-    gguf = find_gguf()
-    missing = [name for name in ("torch", "transformers", "gguf", "jinja2") if find_spec(name) is None]
+    made = is_whole(target)
+    needed = ("torch", "transformers", "peft", "libcst", *(() if made else ("gguf", "jinja2")))
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise DoctorError(
             f"the demo needs {', '.join(missing)}\n"
             f"  next: {shell_quote(sys.executable)} -m pip install 'sage-doctor[demo]'   (or run `make demo`)"
         )
+    if made:
+        return target
+    gguf = find_gguf()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{NAME}.", dir=target.parent))
     try:

@@ -291,5 +291,5 @@ def test_budgets_are_proposed_as_toml_that_the_manifest_takes(doctor: Doctor, ma
 def test_the_old_spelling_works_and_says_so(doctor: Doctor, old: str, new: str) -> None:
     before, after = doctor(old, "m"), doctor(*new.split(), "m")
     assert (before.code, before.out) == (after.code, after.out)
-    notice = f"sage-doctor: `{old}` is now `{new}`; the old name will be removed in 0.2\n"
+    notice = f"sage-doctor: `{old}` is now `{new}`; the old name works in 0.2 only\n"
     assert before.err == notice + after.err
