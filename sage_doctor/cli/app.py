@@ -42,6 +42,7 @@ COMMANDS = (
     "fleet check",
     "fleet install",
     "init",
+    "setup",
     "lock",
     "merge",
     "install",

@@ -79,11 +79,18 @@ def read_text(path: Path) -> str | None:
 
 def added(inventory: Inventory, path: Path, old: str | None) -> Addition:
     """Return the manifest with new tables for what was found. Raises `ManifestError` if nothing can be added."""
-    blocks = new_tables(inventory)
+    return appended(path, old, new_tables(inventory))
+
+
+def appended(path: Path, old: str | None, blocks: Sequence[str], heading: str = _HEADING) -> Addition:
+    """Return the manifest with these tables at its end, below a comment that says who wrote them.
+
+    Raises `ManifestError` if it would not be valid on this host.
+    """
     if not blocks:
         return Addition(path=path, old=old, new=old or "")
     _hold_against_schema(blocks)
-    new = _joined(old, blocks)
+    new = _joined(old, blocks, heading)
     try:
         parse_for_host(new.removeprefix("\ufeff"), path)
     except ManifestError as error:
@@ -100,13 +107,13 @@ def _hold_against_schema(blocks: Sequence[str]) -> None:
         raise DoctorError(f"nothing was written: the new tables do not fit the manifest's schema: {shown}")
 
 
-def _joined(old: str | None, blocks: Sequence[str]) -> str:
+def _joined(old: str | None, blocks: Sequence[str], heading: str) -> str:
     text = "\n".join(blocks)
     if old is None:
         return text
     end = "\r\n" if "\r\n" in old else "\n"
     gap = "" if not old or old.endswith("\n") else end
-    return old + gap + (f"\n{_HEADING}{text}" if old.strip() else text).replace("\n", end)
+    return old + gap + (f"\n{heading}{text}" if old.strip() else text).replace("\n", end)
 
 
 def _explained(old: str | None, path: Path, error: ManifestError) -> ManifestError:

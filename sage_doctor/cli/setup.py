@@ -1,0 +1,242 @@
+"""`sage-doctor setup`: set up this machine: its entry in the manifest, what its roles lack, the gate, and a check.
+
+Each step is one of the other commands (init, sync, fix, install, check) and can be run by itself. A second run finds
+done what was done; after an interrupt, run it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_doctor.cli.options import add_manifest, add_outputs
+from sage_doctor.errors import ManifestError, UsageError
+from sage_doctor.report import EXIT_HEALTHY, LEVELS
+from sage_doctor.text import join_limited, printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.init.new_machine import Known, NewMachine
+    from sage_doctor.manifest import Manifest
+
+EXAMPLES = (
+    ("setup", "ask what is not known, then do it step by step"),
+    ("setup --dry-run", "what would be done"),
+    ("setup --yes --role raising --from sprout --gate systemd", "without questions"),
+)
+_HEADING = "# Written by `sage-doctor setup`.\n"
+_STEPS = ("machine", "models", "gate", "check")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_manifest(parser)
+    machine = parser.add_argument_group("this machine, where the manifest does not know it")
+    machine.add_argument("--machine", metavar="NAME", help="its name (default: the hostname), or one that is there")
+    machine.add_argument(
+        "--role", action="append", default=[], metavar="ROLE", help="what it runs (default: every role)"
+    )
+    machine.add_argument("--python", metavar="PATH", help="the Python of its sessions")
+    machine.add_argument("--var", action="append", default=[], metavar="NAME=PATH",
+                         help="where something is here, such as zoo=/data/models")  # fmt: skip
+    parser.add_argument(
+        "--from", dest="source", metavar="MACHINE", help="copy models from this machine first, over ssh"
+    )
+    parser.add_argument("--gate", choices=("systemd", "cron", "launchd", "none"), help="schedule the gate of the roles")
+    parser.add_argument("-l", "--level", choices=LEVELS, help="level of the check at the end (default: generate)")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show what would be done, change nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    add_outputs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do the steps in order, and return the exit code of the check at the end. Raises `DoctorError`."""
+    step = _STEPS[0]
+    try:
+        _step(step)
+        manifest = _manifest(options)
+        if manifest is None:  # a dry run of a machine that is not there yet ends here
+            return EXIT_HEALTHY
+        step = _STEPS[1]
+        _step(step)
+        _models(options, manifest)
+        step = _STEPS[2]
+        _step(step)
+        _gate(options, manifest)
+        step = _STEPS[3]
+        _step(step)
+        return _do("check", *_level(options), *_words("-o", options.output))
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"sage-doctor: interrupted in step {step}; what was done before stays. Go on: sage-doctor setup\n"
+        )
+        raise
+
+
+def _step(name: str) -> None:
+    sys.stdout.write(f"\n{_STEPS.index(name) + 1}/{len(_STEPS)} {name}\n")
+    sys.stdout.flush()
+
+
+def _do(*words: str) -> int:
+    """Run another command as a person would, and return its exit code."""
+    from sage_doctor.cli.app import run as run_command  # noqa: PLC0415 - the commands are modules beside this one
+
+    sys.stdout.write(f"$ sage-doctor {' '.join(map(shell_quote, words))}\n")
+    sys.stdout.flush()
+    return run_command(list(words))
+
+
+def _words(option: str, values: list[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
+
+
+def _level(options: argparse.Namespace) -> list[str]:
+    named = ["-m", options.manifest] if options.manifest else []
+    return [*named, *(["-l", options.level] if options.level else [])]
+
+
+def _consent(options: argparse.Namespace) -> list[str]:
+    named = ["-m", options.manifest] if options.manifest else []
+    return [*named, *(["--dry-run"] if options.dry_run else ["--yes"] if options.yes else [])]
+
+
+def _manifest(options: argparse.Namespace) -> Manifest | None:
+    """Return the manifest in which this host is a machine, written first where there is none or it is not in it."""
+    from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415 - --help needs none of it
+
+    path = Path(options.manifest) if options.manifest else find_manifest(Path.cwd(), os.environ)
+    if path is None:
+        code = _do("init", *_consent(options))
+        path = find_manifest(Path.cwd(), os.environ)
+        if path is None:
+            if options.dry_run and code == EXIT_HEALTHY:
+                return None
+            raise UsageError("there is no manifest yet; write one with `sage-doctor init`, or name one with -m")
+    known = _known(path)
+    if options.machine in known.machines:
+        os.environ["SAGE_MACHINE"] = options.machine
+        name = shell_quote(options.machine)
+        _say(f"this is {printable(options.machine)}; set SAGE_MACHINE={name} for sessions as well")
+    try:
+        manifest = load_for_host(path)
+    except ManifestError:
+        if not known.machines:
+            raise
+    else:
+        if manifest.machine is not None or not known.machines:
+            name = f"machine {manifest.machine.name}" if manifest.machine is not None else "one manifest for every host"
+            _say(f"{printable(str(path))}: {printable(name)}")
+            return manifest
+    return _with_machine(options, path, known)
+
+
+def _known(path: Path) -> Known:
+    from sage_doctor.init.new_machine import read_known  # noqa: PLC0415
+    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
+    from sage_doctor.manifest.load import read_manifest_text  # noqa: PLC0415
+
+    try:
+        return read_known(read_manifest_text(path))
+    except ValueError:
+        load_for_host(path)  # says what is wrong, with its line
+        raise
+
+
+def _with_machine(options: argparse.Namespace, path: Path, known: Known) -> Manifest | None:
+    """Append this host's table, once it was shown and agreed to, and return the manifest with it."""
+    from sage_doctor.init.additions import appended, read_text  # noqa: PLC0415
+    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
+
+    quiet = options.yes or options.dry_run
+    addition = appended(path, read_text(path), [_asked(options, path, known, quiet=quiet).table()], _HEADING)
+    _say(f"{printable(str(path))} has {join_limited(list(known.machines), most=8)}, and not this host:", "")
+    _say(*addition.diff())
+    if options.dry_run:
+        return None
+    if not quiet and not _agreed(f"Write this to {printable(str(path))}?"):
+        raise UsageError("nothing was written; SAGE_MACHINE=NAME says that this host is a machine that is there")
+    addition.write()
+    return load_for_host(path)
+
+
+def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool) -> NewMachine:
+    """Return this host's table: what options say, else what a person answers, else the proposal."""
+    from sage_doctor.init.new_machine import proposed, unknown_roles  # noqa: PLC0415
+
+    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
+    new = proposed(known, path, os.environ, home)
+    said = dict(text.partition("=")[::2] for text in options.var)
+    odd = [name for name in said if name not in new.variables]
+    if odd:
+        raise UsageError(
+            f"--var {printable(odd[0])}: no machine sets it; they set {join_limited(list(new.variables)) or 'none'}"
+        )
+    wrong = unknown_roles(known, options.role)
+    if wrong:
+        raise UsageError(f"--role {printable(wrong[0])}: roles are {join_limited(list(known.roles))}")
+    variables = {
+        name: said.get(name) or _answer(f"where {name} is here", value, quiet=quiet)
+        for name, value in new.variables.items()
+    }
+    roles = options.role or _answer("its roles", " ".join(new.roles), quiet=quiet).split()
+    wrong = unknown_roles(known, roles)
+    if wrong:
+        raise UsageError(f"role {printable(wrong[0])}: roles are {join_limited(list(known.roles))}")
+    return dataclasses.replace(
+        new,
+        name=options.machine or _answer("the name of this machine", new.name, quiet=quiet),
+        roles=tuple(roles),
+        python=options.python
+        or _answer("the Python of its sessions, if not this one", new.python or "", quiet=quiet)
+        or None,
+        variables=variables,
+    )
+
+
+def _models(options: argparse.Namespace, manifest: Manifest) -> None:
+    """Bring what the roles lack: copied from the machine that was named, then by the repairs, in their own order."""
+    if options.source:
+        roles = manifest.machine.roles if manifest.machine is not None else tuple(manifest.roles)
+        _do("sync", *roles, "--from", options.source, *_consent(options))
+    _do("fix", *_consent(options), "-l", "static")
+
+
+def _gate(options: argparse.Namespace, manifest: Manifest) -> None:
+    if not manifest.roles:
+        _say("no role is declared: there is nothing to let in")
+        return
+    choice = options.gate or (
+        "none"
+        if options.yes or options.dry_run
+        else _answer("the gate: systemd, cron, launchd or none", "none", quiet=False)
+    )
+    if choice == "none":
+        _say("not scheduled; `sage-doctor gate ROLE -- CMD …` works without, `sage-doctor install` schedules it")
+        return
+    _do("install", choice, *_consent(options))
+
+
+def _answer(question: str, proposal: str, *, quiet: bool) -> str:
+    """Return what a person answers; an empty line, or nobody to ask, takes the proposal."""
+    if quiet or not sys.stdin.isatty():
+        return proposal
+    sys.stderr.write(f"{question} [{printable(proposal, limit=200)}]: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() or proposal
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was written: there is no terminal to ask at; --yes consents")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        sys.stdout.write(f"{line}\n")

@@ -1,0 +1,107 @@
+"""A machine that the manifest does not know yet: what its table needs, and the table itself."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sage_doctor.init.machines import environment_beside
+from sage_doctor.init.names import name_of
+from sage_doctor.manifest.quoting import key, string, strings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_HOME = re.compile(r"(?:/home|/Users)/[^/]+|/root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMachine:
+    """A table to be: `variables` are those that other machines set and this one lacks, with a value for here."""
+
+    name: str
+    hostname: str
+    roles: tuple[str, ...] = ()
+    python: str | None = None
+    home: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def table(self) -> str:
+        """Return the table as TOML."""
+        lines = [
+            f"[machines.{key(self.name)}]",
+            f"match.hostname = {string(glob.escape(self.hostname))}",
+            f"roles = {strings(self.roles)}",
+        ]
+        lines += [f"home = {string(self.home)}"] if self.home else []
+        lines += [f"python = {string(self.python)}"] if self.python else []
+        lines += [f"vars.{key(name)} = {string(value)}" for name, value in self.variables.items()]
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a manifest says of machines, whether or not it can be used on this host."""
+
+    machines: Mapping[str, Mapping[str, Any]]
+    roles: tuple[str, ...]
+    variables: frozenset[str]
+
+    def suggested(self, home: Path) -> dict[str, str]:
+        """Return the variables that only machines set, each with the first machine's value moved to this home."""
+        found: dict[str, str] = {}
+        for machine in self.machines.values():
+            values = machine.get("vars")
+            for name, value in values.items() if isinstance(values, dict) else ():
+                if name not in self.variables and isinstance(value, str):
+                    found.setdefault(name, _at_home(value, machine.get("home"), home))
+        return found
+
+
+def read_known(text: str) -> Known:
+    """Return what the text of a manifest says. Raises `ValueError` where it is no TOML."""
+    data = tomllib.loads(text)
+    machines, roles, variables = (
+        t if isinstance(t := data.get(k), dict) else {} for k in ("machines", "roles", "vars")
+    )
+    return Known(
+        machines={name: m for name, m in machines.items() if isinstance(m, dict)},
+        roles=tuple(roles),
+        variables=frozenset(variables),
+    )
+
+
+def proposed(known: Known, manifest: Path, environ: Mapping[str, str], home: Path) -> NewMachine:
+    """Return the table to propose for this host: its own name, every role, and places below this home."""
+    hostname = os.uname().nodename.lower().partition(".")[0] or "localhost"
+    name = name_of(environ.get("SAGE_MACHINE") or hostname)
+    while name in known.machines:
+        name += "-2"
+    return NewMachine(
+        name=name,
+        hostname=hostname,
+        roles=known.roles,
+        home=str(home) if any(m.get("home") for m in known.machines.values()) else None,
+        python=environment_beside(manifest.parent),
+        variables=known.suggested(home),
+    )
+
+
+def unknown_roles(known: Known, asked: Sequence[str]) -> list[str]:
+    """Return which of these the manifest does not have."""
+    return [role for role in asked if role not in known.roles]
+
+
+def _at_home(value: str, theirs: object, home: Path) -> str:
+    """Return a path below another machine's home as one below this home; any other as it is."""
+    match = _HOME.match(value)
+    start = theirs if isinstance(theirs, str) and value.startswith(f"{theirs}/") else match[0] if match else ""
+    return f"{home}{value[len(start) :]}" if start else value
