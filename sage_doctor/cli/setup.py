@@ -197,8 +197,30 @@ def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool
     )
 
 
+def _places(options: argparse.Namespace, manifest: Manifest) -> None:
+    """Make the directories that models will be in, once agreed; never on a disk that is declared and not mounted."""
+    paths = [manifest.models[name].path.path for name in manifest.required() if name in manifest.models]
+    missing = [place for place in sorted({p.parent for p in paths if p is not None}) if not place.exists()]
+    if not missing:
+        return
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415
+    from sage_doctor.findings.volumes import lacking_volume  # noqa: PLC0415
+
+    host = this_host(options.manifest)
+    for place in missing:
+        lacking = lacking_volume(host, str(place))
+        if lacking is not None:
+            _say(f"{printable(str(place))}: {lacking.message}")
+        elif options.dry_run:
+            _say(f"would make the directory {printable(str(place))}")
+        elif options.yes or _agreed(f"Make the directory {printable(str(place))}?"):
+            place.mkdir(parents=True, exist_ok=True)
+            _say(f"made the directory {printable(str(place))}")
+
+
 def _models(options: argparse.Namespace, manifest: Manifest) -> None:
     """Bring what the roles lack: copied from the machine that was named, then by the repairs, in their own order."""
+    _places(options, manifest)
     if options.source:
         roles = manifest.machine.roles if manifest.machine is not None else tuple(manifest.roles)
         _do("sync", *roles, "--from", options.source, *_consent(options))

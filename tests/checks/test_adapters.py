@@ -347,7 +347,7 @@ def test_the_base_is_named_in_the_manifest_by_the_name_it_has_there(tmp_path: Pa
     assert "The only model here that this adapter fits is qwen; confirm, then `sage-doctor fix a --base qwen`." in (
         found.fix.summary
     )
-    assert found.fix.commands == ("sage-doctor check qwen",)
+    assert found.fix.commands == ("sage-doctor fix a --base qwen",)
 
 
 def fix_of(bench: Bench) -> tuple[str, str]:

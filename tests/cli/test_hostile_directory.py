@@ -34,6 +34,7 @@ SETTINGS = {
     "setup.cfg": "[tool:pytest]\naddopts = -p evil\n",
     "python._pth": "import evil\n",
     "pyvenv.cfg": "home = .\n",
+    "ansible.cfg": "[defaults]\ncallback_plugins = .\nstdout_callback = evil\nstrategy_plugins = .\nstrategy = evil\n",
 }
 # Each command with what makes it do its work: {out} and {manifest} lie elsewhere, and are the user's own.
 CALLS = {
@@ -59,6 +60,9 @@ CALLS = {
     "completion": [["completion", "bash"]],
     "report": [["report", "config.json"]],  # not one: it is read as a stranger's all the same
     "sync": [["sync", "r", "--from", "there", "-m", "{manifest}", "--dry-run"]],
+    "fleet check": [["fleet", "check", "-i", "nobody.invalid,", "-l", "static"]],
+    "fleet install": [["fleet", "install", "-i", "nobody.invalid,", "--check"]],
+    "setup": [["setup", "-m", "{manifest}", "-l", "static", "--dry-run"]],
     "demo": [["demo", "--help"]],  # the whole takes long, and works in a directory of its own
 }
 

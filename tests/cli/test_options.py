@@ -13,8 +13,9 @@ from sage_doctor.errors import UsageError
 TIMES = [
     ("check", "--timeout"), ("gate", "--timeout"), ("gate", "--stage-timeout"), ("gate", "--max-age"),
     ("gate", "--wait"), ("merge", "--wait"), ("install", "--timeout"), ("report", "--max-age"),
+    ("fleet check", "--timeout"),
 ]  # fmt: skip
-NEEDED = {"report": ["f"], "gate": ["r"], "merge": ["a", "--out", "o"], "install": ["cron"]}
+NEEDED = {"report": ["f"], "fleet check": ["-i", "x"], "gate": ["r"], "merge": ["a", "--out", "o"], "install": ["cron"]}
 
 
 def options() -> Iterator[tuple[str, argparse.Action]]:

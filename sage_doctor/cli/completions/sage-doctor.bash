@@ -5,13 +5,14 @@
 #    source ~/.local/share/bash_completion/sage-doctor
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sage_doctor_subparsers=(check gate fix sync init lock merge install paths explain list report where env history demo completion)
+_shtab_sage_doctor_subparsers=(check gate fix sync init setup lock merge install paths explain list report where env history demo completion)
 
 _shtab_sage_doctor_check_option_strings=(-h --help -m --manifest -l --level -f --format -o --output --open -v --verbose -q --quiet --fail-on -j --jobs --timeout --select --ignore --no-history)
 _shtab_sage_doctor_gate_option_strings=(-h --help -m --manifest -l --level --timeout --stage-timeout --max-age --no-cache --wait --fail-on --on-blocked -q --quiet --on-change -f --format -o --output --no-history)
 _shtab_sage_doctor_fix_option_strings=(-h --help -m --manifest -l --level -n --dry-run -y --yes --write-config --base --rewrite-paths --allow-dirty --allow-delete -o --output)
 _shtab_sage_doctor_sync_option_strings=(-h --help --from -m --manifest -n --dry-run -y --yes --allow-delete)
 _shtab_sage_doctor_init_option_strings=(-h --help -m --manifest -a --all -n --dry-run -y --yes)
+_shtab_sage_doctor_setup_option_strings=(-h --help -m --manifest --machine --role --python --var --from --gate -l --level -n --dry-run -y --yes -o --output)
 _shtab_sage_doctor_lock_option_strings=(-h --help -m --manifest --check --diff --prune --lock-file)
 _shtab_sage_doctor_merge_option_strings=(-h --help -m --manifest --out --base --dtype --dequantize --allow-delete -n --dry-run -y --yes --wait)
 _shtab_sage_doctor_install_option_strings=(-h --help --role -m --manifest --session-unit --on-boot --every --timeout -o --output --user --system --run-as -n --dry-run -y --yes --uninstall)
@@ -48,6 +49,11 @@ _shtab_sage_doctor_sync___manifest_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_init_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_sage_doctor_init__m_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_init___manifest_COMPGEN=_shtab_compgen_files
+_shtab_sage_doctor_setup__m_COMPGEN=_shtab_compgen_files
+_shtab_sage_doctor_setup___manifest_COMPGEN=_shtab_compgen_files
+_shtab_sage_doctor_setup___role_COMPGEN=_sage_doctor_names
+_shtab_sage_doctor_setup__o_COMPGEN=_shtab_compgen_files
+_shtab_sage_doctor_setup___output_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_lock_pos_0_COMPGEN=_sage_doctor_names
 _shtab_sage_doctor_lock__m_COMPGEN=_shtab_compgen_files
 _shtab_sage_doctor_lock___manifest_COMPGEN=_shtab_compgen_files
@@ -95,6 +101,9 @@ _shtab_sage_doctor_gate__f_choices=(line json)
 _shtab_sage_doctor_gate___format_choices=(line json)
 _shtab_sage_doctor_fix__l_choices=(static integrity load generate)
 _shtab_sage_doctor_fix___level_choices=(static integrity load generate)
+_shtab_sage_doctor_setup___gate_choices=(systemd cron launchd none)
+_shtab_sage_doctor_setup__l_choices=(static integrity load generate)
+_shtab_sage_doctor_setup___level_choices=(static integrity load generate)
 _shtab_sage_doctor_merge___dtype_choices=(float32 bfloat16 float16)
 _shtab_sage_doctor_install_pos_0_choices=(cron systemd launchd)
 _shtab_sage_doctor_paths__f_choices=(terminal json)
@@ -108,7 +117,7 @@ _shtab_sage_doctor_report___format_choices=(github html json junit markdown nagi
 _shtab_sage_doctor_history__f_choices=(terminal json)
 _shtab_sage_doctor_history___format_choices=(terminal json)
 _shtab_sage_doctor_completion_pos_0_choices=(bash zsh fish)
-_shtab_sage_doctor_pos_0_choices=(check gate fix sync init lock merge install paths explain list report where env history demo completion)
+_shtab_sage_doctor_pos_0_choices=(check gate fix sync init setup lock merge install paths explain list report where env history demo completion)
 
 _shtab_sage_doctor_check_pos_0_nargs='*'
 _shtab_sage_doctor_check__h_nargs=0
@@ -154,6 +163,12 @@ _shtab_sage_doctor_init__n_nargs=0
 _shtab_sage_doctor_init___dry_run_nargs=0
 _shtab_sage_doctor_init__y_nargs=0
 _shtab_sage_doctor_init___yes_nargs=0
+_shtab_sage_doctor_setup__h_nargs=0
+_shtab_sage_doctor_setup___help_nargs=0
+_shtab_sage_doctor_setup__n_nargs=0
+_shtab_sage_doctor_setup___dry_run_nargs=0
+_shtab_sage_doctor_setup__y_nargs=0
+_shtab_sage_doctor_setup___yes_nargs=0
 _shtab_sage_doctor_lock_pos_0_nargs='*'
 _shtab_sage_doctor_lock__h_nargs=0
 _shtab_sage_doctor_lock___help_nargs=0

@@ -50,8 +50,8 @@ function _shtab_sage_doctor_using
   test "$_shtab_sage_doctor_cmdpath" = "$argv"
 end
 
-set -g _shtab_sage_doctor_commands check gate fix sync init lock merge install paths explain list report where env history demo completion
-set -g _shtab_sage_doctor_opts_with_value --base --diff --directory --dtype --every --fail-on --format --from --ignore --jobs --level --limit --lock-file --manifest --max-age --on-blocked --out --output --role --run-as --select --session-unit --stage-timeout --timeout --wait -f -j -l -m -o
+set -g _shtab_sage_doctor_commands check gate fix sync init setup lock merge install paths explain list report where env history demo completion
+set -g _shtab_sage_doctor_opts_with_value --base --diff --directory --dtype --every --fail-on --format --from --gate --ignore --jobs --level --limit --lock-file --machine --manifest --max-age --on-blocked --out --output --python --role --run-as --select --session-unit --stage-timeout --timeout --var --wait -f -j -l -m -o
 
 complete -c sage-doctor -e
 complete -c sage-doctor -f
@@ -119,6 +119,19 @@ complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s a -l all -d 'add e
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s n -l dry-run -d 'show what would be written and write nothing'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init' -s y -l yes -d 'do not ask; write guesses as marked comments'
 complete -c sage-doctor -n '_shtab_sage_doctor_using init; and test $_shtab_sage_doctor_npos -ge 0' -ka "(__fish_complete_directories)" -d 'where to look (default: the working directory)'
+complete -c sage-doctor -n '_shtab_sage_doctor_using; and test $_shtab_sage_doctor_npos -eq 0' -a setup -d 'Set up this machine: its entry in the manifest, what its roles lack, the gate, and a check.'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -s h -l help -d 'show this help message and exit'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -s m -l manifest -xka "(__fish_complete_path (commandline -ct))" -d 'the manifest (default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST)'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -l machine -x -d 'its name (default: the hostname), or one that is there'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -l role -xka "(sage-doctor list --names 2>/dev/null; __fish_complete_directories)" -d 'what it runs (default: every role)'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -l python -x -d 'the Python of its sessions'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -l var -x -d 'where something is here, such as zoo=/data/models'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -l from -x -d 'copy models from this machine first, over ssh'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -l gate -xka "systemd cron launchd none" -d 'schedule the gate of the roles'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -s l -l level -xka "static integrity load generate" -d 'level of the check at the end (default: generate)'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -s n -l dry-run -d 'show what would be done, change nothing'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -s y -l yes -d 'do not ask'
+complete -c sage-doctor -n '_shtab_sage_doctor_using setup' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write the report to a file as well'
 complete -c sage-doctor -n '_shtab_sage_doctor_using; and test $_shtab_sage_doctor_npos -eq 0' -a lock -d 'Record each model'"'"'s files and hashes, and later report which models have changed.'
 complete -c sage-doctor -n '_shtab_sage_doctor_using lock' -s h -l help -d 'show this help message and exit'
 complete -c sage-doctor -n '_shtab_sage_doctor_using lock' -s m -l manifest -xka "(__fish_complete_path (commandline -ct))" -d 'the manifest (default: the nearest sage-doctor.toml upwards, else $SAGE_DOCTOR_MANIFEST)'

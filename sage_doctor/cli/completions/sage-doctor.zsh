@@ -25,6 +25,7 @@ _shtab_sage_doctor_commands() {
     merge:'Merge an adapter into its base: bit-exact, in little memory, safe to kill at any time.'
     paths:'List hard-coded paths of other machines in scripts, units and configuration.'
     report:'Show one saved report in another format, or those of several machines side by side.'
+    setup:'Set up this machine: its entry in the manifest, what its roles lack, the gate, and a check.'
     sync:'Copy a role'"'"'s models from another machine of the manifest, over ssh.'
     where:'Print the path of a model on this machine, or the URL of a service, for shell scripts.'
   )
@@ -246,6 +247,24 @@ _shtab_sage_doctor_report_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_sage_doctor_report_defaults_added=0
 
+_shtab_sage_doctor_setup_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  {-m,--manifest}"[the manifest (default\: the nearest sage-doctor.toml upwards, else \$SAGE_DOCTOR_MANIFEST)]:FILE:_files"
+  "--machine[its name (default\: the hostname), or one that is there]:NAME:"
+  "*--role[what it runs (default\: every role)]:ROLE:_sage_doctor_names"
+  "--python[the Python of its sessions]:PATH:"
+  "*--var[where something is here, such as zoo\=\/data\/models]:NAME=PATH:"
+  "--from[copy models from this machine first, over ssh]:MACHINE:"
+  "--gate[schedule the gate of the roles]:gate:(systemd cron launchd none)"
+  {-l,--level}"[level of the check at the end (default\: generate)]:level:(static integrity load generate)"
+  {-n,--dry-run}"[show what would be done, change nothing]"
+  {-y,--yes}"[do not ask]"
+  "*"{-o,--output}"[write the report to a file as well]:FORMAT:PATH:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sage_doctor_setup_defaults_added=0
+
 _shtab_sage_doctor_sync_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--from[the machine of the manifest that has them]:MACHINE:"
@@ -302,6 +321,7 @@ _shtab_sage_doctor() {
         merge) _arguments -C -s $_shtab_sage_doctor_merge_options ;;
         paths) _arguments -C -s $_shtab_sage_doctor_paths_options ;;
         report) _arguments -C -s $_shtab_sage_doctor_report_options ;;
+        setup) _arguments -C -s $_shtab_sage_doctor_setup_options ;;
         sync) _arguments -C -s $_shtab_sage_doctor_sync_options ;;
         where) _arguments -C -s $_shtab_sage_doctor_where_options ;;
       esac

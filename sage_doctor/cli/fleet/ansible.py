@@ -63,7 +63,7 @@ def run_play(play: Play, on_result: OnResult) -> None:
             extravars=dict(play.variables),
             forks=play.forks,
             cmdline=" ".join(options) or None,
-            envvars={**environment(), "ANSIBLE_TIMEOUT": str(CONNECT_S)},
+            envvars={**environment(play.inventory), "ANSIBLE_TIMEOUT": str(CONNECT_S)},
             quiet=True,
             event_handler=on_event,
         )

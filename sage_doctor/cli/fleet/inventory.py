@@ -30,11 +30,18 @@ def require_ansible() -> None:
         ) from error
 
 
-def environment() -> dict[str, str]:
-    """Return the environment for Ansible's programs: those of this Python first, our collection, and no colours."""
+def environment(inventory: str) -> dict[str, str]:
+    """Return the environment for Ansible's programs: those of this Python first, our collection, and no colours.
+
+    An `ansible.cfg` beside the inventory counts. One in the working directory, where Ansible itself looks, does not: it
+    names programs to run, and a person may stand in a model's directory.
+    """
     programs = os.path.dirname(sys.executable)
     collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", os.path.expanduser("~/.ansible/collections"))
+    beside = os.path.join(os.path.dirname(os.path.abspath(inventory)), "ansible.cfg")
+    own = {"ANSIBLE_CONFIG": beside} if os.path.exists(inventory) and os.path.isfile(beside) else {}
     return {
+        **({} if "ANSIBLE_CONFIG" in os.environ else own),
         "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_COLLECTIONS_PATH": f"{COLLECTIONS}:{collections}",
         "ANSIBLE_NOCOLOR": "1",
@@ -59,8 +66,8 @@ def read_hosts(inventory: str, limit: str | None = None) -> list[str]:
     done = run(
         [os.path.join(os.path.dirname(sys.executable), words[0]), *words[1:]],
         timeout_s=_PATIENCE_S,
-        env={**os.environ, **environment()},
-        cwd=Path.cwd(),
+        env={**os.environ, **environment(inventory)},
+        cwd=Path("/"),
     )
     value = _parsed(done.out) if done is not None else None
     if value is None:
