@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from sage_doctor.subjects.model import Model
 
 
+_JOIN = (
+    "from safetensors.torch import load_file, save_file; "
+    "save_file({{k: v for f in {shards} for k, v in load_file(f).items()}}, 'adapter_model.safetensors', "
+    "metadata={{'format': 'pt'}})"
+)
+
+
 def other_layout(model: Model, layout: AdapterLayout, code: str) -> Finding:
     """Return the one finding for a directory that is laid out in another way than PEFT lays out an adapter."""
     path, values = shell_quote(model.path), model.adapter_config.file.value or {}
@@ -42,11 +49,21 @@ def other_layout(model: Model, layout: AdapterLayout, code: str) -> Finding:
         summary = "Rename the file." if one else "Find out which file is right, and rename it."
         source, target = model.path / layout.names[-1], model.path / "adapter_model.safetensors"
         commands = (f"mv -n {shell_quote(source)} {shell_quote(target)}",) if one else ()
+    elif layout.kind == "sharded":
+        text = f"the adapter's tensors are in {len(layout.names)} shards ({names}), and PEFT reads one file alone"
+        summary = "Join them into adapter_model.safetensors."
+        commands = (f"cd {path} && python -c {shell_quote(_JOIN.format(shards=layout.names))}",)
+    elif layout.kind == "gguf":
+        text = f"the adapter is there for llama.cpp ({names}), whose format PEFT cannot load"
+        restored = bring_back(model, ["adapter_model.safetensors"])
+        summary = f"Fetch adapter_model.safetensors, of which it was converted. {restored.summary}"
+        commands = restored.commands
     else:
         last = shell_quote(model.path / layout.names[-1])
         text = f"this is the directory of a training run; its adapters are in directories below it: {names}"
         summary = f"Name the adapter's own directory; the last one is {printable(layout.names[-1])}."
-        commands = (f"sage-doctor check {last}", f"sage-doctor merge {last}")
+        out = shell_quote(f"{model.path / layout.names[-1]}-merged")
+        commands = (f"sage-doctor check {last}", f"sage-doctor merge {last} --out {out}")
     return finding(
         code,
         text,
