@@ -49,7 +49,7 @@ def foreign_name(text: str) -> ForeignName | None:
         repository = f"{cached[1]}/{cached[2].replace('___', '.')}"
         return ForeignName(
             what=f"is a place in ModelScope's cache and stands for {printable(repository)} there",
-            advice="Download it with ModelScope, which puts it into its cache on this machine, and name that directory.",
+            advice="Download it with ModelScope, which puts it into its cache here, and name that directory.",
             commands=(f"modelscope download --model {shell_quote(repository)}",),
         )
     if _WINDOWS.match(text):

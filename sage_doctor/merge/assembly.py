@@ -84,12 +84,7 @@ def apply_module(
             "Copy adapter_model.safetensors from the training run again.",
         )
     if "weight" in module.parts:
-        if not form and rules.names_target(module.name) and not rules.saves_whole(module.name):
-            raise unmatched(
-                f"the adapter holds the whole weight of {shown}, which its configuration targets with a LoRA: PEFT ignores "
-                "it",
-                "Save the adapter again with PeftModel.save_pretrained().",
-            )
+        _require_read(module, rules)
         _replace(assembly, weight, assembly.consume(module.parts["weight"]), shown)
     if form & {"A", "embedding_A"}:
         if not rules.targets(module.name):
@@ -113,6 +108,17 @@ def apply_module(
             raise _misfit(shown, location.shape, assembly.plans[bias].shape)
         scaling = rules.scaling(module.name, module.parts["A"].shape[0])
         assembly.plans[bias] = replace(assembly.plans[bias], bias=BiasDelta(b=location, scaling=scaling))
+
+
+def _require_read(module: ModuleParts, rules: MergeRules) -> None:
+    """Raise `MergeRefused` for a whole weight that a load ignores: a LoRA alone is looked for in its place."""
+    alone = module.parts.keys() <= {"weight", "bias"}
+    if alone and rules.names_target(module.name) and not rules.saves_whole(module.name):
+        raise unmatched(
+            f"the adapter holds the whole weight of {printable(module.name)}, which its configuration targets with a "
+            "LoRA: PEFT ignores it",
+            "Save the adapter again with PeftModel.save_pretrained().",
+        )
 
 
 def _replace(assembly: Assembly, name: str, location: TensorLocation, shown: str) -> None:

@@ -168,8 +168,8 @@ def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[Mer
         yield refused(f"{config.file.where}: {printable(problem)}", "Restore the adapter's configuration.")
     if isinstance(values.get("enable_lora"), list):
         yield refused(
-            "the adapter's matrices are those of a MergedLinear layer of PEFT 0.2 (enable_lora), which no later release "
-            "has",
+            "the adapter's matrices are those of a MergedLinear layer of PEFT 0.2 (enable_lora), which no later "
+            "release has",
             "Merge it with the release that it was trained with, in an environment of its own.",
         )
     if values.get("layer_replication"):
