@@ -43,7 +43,7 @@ def foreign_name(text: str) -> ForeignName | None:
     if text.lower().endswith(".gguf") or re.fullmatch(r"[\w.-]+/[\w.-]+-GGUF", text, re.IGNORECASE):
         return _gguf()
     if (ollama := _OLLAMA.fullmatch(text) or _OF_OLLAMA.fullmatch(text)) is not None and not _WINDOWS.match(text):
-        return _ollama(ollama["name"])
+        return _ollama(ollama["name"], text.removeprefix("ollama/"))
     cached = _MODELSCOPE.search(text)
     if cached is not None:
         repository = f"{cached[1]}/{cached[2].replace('___', '.')}"
@@ -93,7 +93,7 @@ def _gguf() -> ForeignName:
     )
 
 
-def _ollama(name: str) -> ForeignName:
+def _ollama(name: str, tagged: str) -> ForeignName:
     hub = name.removeprefix("hf.co/").removeprefix("huggingface.co/")
     if hub != name and is_repo_id(hub):
         return ForeignName(
@@ -103,5 +103,5 @@ def _ollama(name: str) -> ForeignName:
     return ForeignName(
         what="is a name of Ollama's, whose models transformers does not read",
         advice="Name the model on the Hugging Face hub that it was made from; Ollama says which it is.",
-        commands=(f"ollama show {shell_quote(name)}",),
+        commands=(f"ollama show {shell_quote(tagged)}",),
     )
