@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from sage_doctor.findings.candidates import table
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 _JOIN = (
     "from safetensors.torch import load_file, save_file; "
-    "save_file({{k: v for f in {shards} for k, v in load_file(f).items()}}, 'adapter_model.safetensors', "
-    "metadata={{'format': 'pt'}})"
+    'save_file({{k: v for f in {shards} for k, v in load_file(f).items()}}, "adapter_model.safetensors", '
+    'metadata={{"format": "pt"}})'
 )
 
 
@@ -52,7 +53,7 @@ def other_layout(model: Model, layout: AdapterLayout, code: str) -> Finding:
     elif layout.kind == "sharded":
         text = f"the adapter's tensors are in {len(layout.names)} shards ({names}), and PEFT reads one file alone"
         summary = "Join them into adapter_model.safetensors."
-        commands = (f"cd {path} && python -c {shell_quote(_JOIN.format(shards=layout.names))}",)
+        commands = (f"cd {path} && python -c {shell_quote(_JOIN.format(shards=json.dumps(layout.names)))}",)
     elif layout.kind == "gguf":
         text = f"the adapter is there for llama.cpp ({names}), whose format PEFT cannot load"
         restored = bring_back(model, ["adapter_model.safetensors"])

@@ -121,8 +121,8 @@ DECLARATIONS = declare(
         code="adapter-shape-mismatch",
         severity="error",
         title="The adapter's shapes do not match its base",
-        cause="The adapter was trained on a model of another size, vocabulary or number of labels, or its matrices were "
-        "saved in another layout.",
+        cause="The adapter was trained on a model of another size, vocabulary or number of labels, or its matrices "
+        "were saved in another layout.",
         remediation="Find the base it was trained on. A wrong base is far more often the cause than a damaged adapter.",
         shows=(
             r"size mismatch for \S{0,300}lora_\w{1,40}\S{0,100}: copying a param with shape",

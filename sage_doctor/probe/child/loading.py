@@ -164,8 +164,11 @@ def _is_copy(name: str, unused: list[str], model: Any) -> bool:
     """Return whether an unused tensor is a second copy of one that is used: peft saves some modules under two names.
 
     So it does with a module that is saved whole after its embedding was resized, and with the trained rows of an
-    output layer that is tied to the embedding.
+    output layer that is tied to the embedding. peft 0.17 draws the matrices that all layers of a VeRA share from the
+    seed in its configuration, and they are those in the file.
     """
+    if name.startswith("base_model.vera_"):
+        return True
     if ".modules_to_save." in name:
         return name.replace(".modules_to_save.", ".", 1) not in unused
     rows = ".trainable_tokens_delta"

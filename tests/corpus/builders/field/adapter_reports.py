@@ -128,6 +128,20 @@ def rows_added_and_a_tokenizer_with_them(bench: Bench) -> None:
     _rows_alone(bench.copy("lora-rows-added"))
 
 
+@TABLE.warning("adapter-shape-mismatch", level="load", shows="loads", source="huggingface/peft#2376")
+def rows_saved_twice(bench: Bench) -> None:
+    """With its tokenizer it loads; the rows of the tied output layer are in the file as well, and not used."""
+    bench.copy("lora-rows-added-tied")
+
+
+@TABLE.warning(
+    "adapter-shape-mismatch", level="load", shows="RuntimeError: Error(s) in loading", source="huggingface/peft#554"
+)
+def more_labels_than_the_base(bench: Bench) -> None:
+    """A session that states num_labels loads it."""
+    bench.copy("lora-labels")
+
+
 @TABLE.healthy(shows="loads", source="huggingface/peft#2777")
 def tied_layers_saved_together(bench: Bench) -> None:
     """`ensure_weight_tying` with modules_to_save: both layers are one and stay so."""
