@@ -148,7 +148,7 @@ def tied_layers_saved_together(bench: Bench) -> None:
     bench.copy("lora-saved-together")
 
 
-@TABLE.healthy(shows="loads", source="huggingface/peft#2944")
+@TABLE.healthy(shows="loads", source="huggingface/peft#2944", also=("adapter-config-newer",))  # for PEFT 0.17
 def tying_asked_of_a_base_without_it(bench: Bench) -> None:
     """`ensure_weight_tying` where nothing is tied: PEFT says so and goes on."""
     edit_json(bench.copy("lora") / CONFIG, ensure_weight_tying=True)
@@ -234,7 +234,9 @@ def no_targets_for_this_base(bench: Bench) -> None:
     edit_json(bench.copy("lora") / CONFIG, target_modules=None, base_model_name_or_path=str(bench.stock / "olmo2"))
 
 
-@TABLE.error("adapter-targets-missing", shows="NoMatchingPeftModuleError", source="huggingface/peft#377")
+@TABLE.error(
+    "adapter-targets-missing", shows="NoMatchingPeftModuleError", shows_4="ValueError", source="huggingface/peft#377"
+)
 def names_of_t5_on_bert(bench: Bench) -> None:
     """`q` and `v`, out of T5's guide."""
     edit_json(bench.copy("lora-t5") / CONFIG, base_model_name_or_path=str(bench.stock / "bert"), task_type="TOKEN_CLS")
@@ -271,7 +273,7 @@ _beside_its_configuration("converted_for_llama_cpp", "adapter-f16.gguf", GGUF, "
 _beside_its_configuration("converted_for_an_old_llama_cpp", "ggml-adapter-model.bin", b"algg\1\0", "ollama/ollama#4825")
 
 
-@TABLE.error("adapter-weights-missing", shows=NO_FILE, source="axolotl-ai-cloud/axolotl#1391", shows_4="ValueError")
+@TABLE.error("adapter-weights-missing", shows=NO_FILE, source="axolotl-ai-cloud/axolotl#1391")
 def merged_shards_of_a_run(bench: Bench) -> None:
     """The base's shards and the adapter's configuration at the top, the adapter in the last checkpoint."""
     folder = bench.copy("llama-sharded")
