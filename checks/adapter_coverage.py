@@ -68,7 +68,9 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
         yield _incomplete(model, lost, "modules_to_save names what it has no tensors for, and PEFT fails to load that")
         return
     lost = uncovered_modules(values, config.patterns, joined, stored, base.config_file.value or {})
-    lost += absent_outer(values, config.patterns, held, stored, tied=tied)
+    saved = values.get("modules_to_save")
+    read = {*parts, *(map(str, saved) if isinstance(saved, list) else ())}  # PEFT ignores what is whole and targeted
+    lost += absent_outer(values, config.patterns, read, stored, tied=tied)
     if lost:
         one = len(lost) == 1
         what = "a module that it targets has" if one else f"{len(lost)} modules that it targets have"

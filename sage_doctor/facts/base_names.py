@@ -40,8 +40,9 @@ def foreign_name(text: str) -> ForeignName | None:
     address = _ADDRESS.fullmatch(text)
     if address is not None:
         return _address(address[1].lower(), address[2])
-    if text.lower().endswith(".gguf") or re.fullmatch(r"[\w.-]+/[\w.-]+-GGUF", text, re.IGNORECASE):
-        return _gguf()
+    of_gguf = re.fullmatch(r"[\w.-]+/[\w.-]+-GGUF", text, re.IGNORECASE) is not None
+    if of_gguf or text.lower().endswith(".gguf"):
+        return _gguf("is, by its name, a repository of GGUF files" if of_gguf else "is a GGUF file")
     if (ollama := _OLLAMA.fullmatch(text) or _OF_OLLAMA.fullmatch(text)) is not None and not _WINDOWS.match(text):
         return _ollama(ollama["name"], text.removeprefix("ollama/"))
     cached = _MODELSCOPE.search(text)
@@ -85,9 +86,9 @@ def _address(host: str, rest: str) -> ForeignName:
     )
 
 
-def _gguf() -> ForeignName:
+def _gguf(what: str) -> ForeignName:
     return ForeignName(
-        what="is a GGUF model, on which PEFT cannot put an adapter",
+        what=f"{what}, on which PEFT cannot put an adapter",
         advice=f"Name {_ORIGINAL}. With llama.cpp, convert the adapter for it (convert_lora_to_gguf.py --base ORIGINAL "
         "ADAPTER) and give it to llama-server as --lora.",
     )
@@ -101,7 +102,7 @@ def _ollama(name: str, tagged: str) -> ForeignName:
             advice=f"Ollama runs GGUF models, on which PEFT cannot put an adapter: name {_ORIGINAL}.",
         )
     return ForeignName(
-        what="is a name of Ollama's, whose models transformers does not read",
-        advice="Name the model on the Hugging Face hub that it was made from; Ollama says which it is.",
+        what="has the form of Ollama's names, whose models transformers does not read",
+        advice="Name the model on the Hugging Face hub that it was made from; Ollama shows its architecture and size.",
         commands=(f"ollama show {shell_quote(tagged)}",),
     )

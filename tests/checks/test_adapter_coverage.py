@@ -81,10 +81,19 @@ def embedding_without_tensors(bench: Bench) -> None:
     healthy(bench, target_modules=["q_proj", "embed_tokens"])
 
 
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "model.embed_tokens")
+def embedding_whole_that_peft_ignores(bench: Bench) -> None:
+    whole = {"base_model.model.model.embed_tokens.weight": WEIGHTS["model.embed_tokens.weight"]}
+    write_tensors(healthy(bench, target_modules=["q_proj", "embed_tokens"]) / ADAPTER, {**LORA, **whole})
+
+
 @CASES.passes("check_adapter_complete")
 def embedding_saved_whole_instead(bench: Bench) -> None:
     whole = {"base_model.model.model.embed_tokens.weight": WEIGHTS["model.embed_tokens.weight"]}
-    write_tensors(healthy(bench, target_modules=["q_proj", "embed_tokens"]) / ADAPTER, {**LORA, **whole})
+    write_tensors(
+        healthy(bench, target_modules=["q_proj", "embed_tokens"], modules_to_save=["embed_tokens"]) / ADAPTER,
+        {**LORA, **whole},
+    )
 
 
 @CASES.passes("check_adapter_complete")

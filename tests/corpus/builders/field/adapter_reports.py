@@ -297,6 +297,15 @@ def its_matrices_stripped(bench: Bench) -> None:
     tensors.pack(bench.copy("lora") / ADAPTER, {f"{PREFIX}{n}": t for n, t in held.items()})
 
 
+@TABLE.error("adapter-keys-unmatched", shows="loads, but its embedding is the base's", source="arcee-ai/mergekit#521")
+def embedding_whole_and_targeted(bench: Bench) -> None:
+    """PEFT looks for a LoRA of the embedding, and its whole weight matches nothing."""
+    folder = bench.copy("lora")
+    whole = {f"{PREFIX}model.embed_tokens.weight": tensors.unpack(bench.stock / "llama" / MODEL)["lm_head.weight"]}
+    tensors.pack(folder / ADAPTER, {**tensors.unpack(folder / ADAPTER), **whole})
+    edit_json(folder / CONFIG, target_modules=["q_proj", "v_proj", "embed_tokens"])
+
+
 @TABLE.error("adapter-keys-unmatched", shows="loads, but base behaviour", source="huggingface/peft#1337")
 def wrapped_twice(bench: Bench) -> None:
     """`get_peft_model` of a PeftModel."""
