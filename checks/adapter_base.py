@@ -7,11 +7,24 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_coverage import is_targeted
-from sage_doctor.facts.adapters import UNMERGEABLE, LoraTensor, adapted_modules, lora_tensors, saved_modules
+from sage_doctor.facts.adapters import (
+    UNMERGEABLE,
+    LoraTensor,
+    adapted_modules,
+    lora_tensors,
+    rows_trained,
+    saved_modules,
+)
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import largest_named
 from sage_doctor.facts.embeddings import OUTPUT_NAMES, embedding_tensor, vocabulary_layers
-from sage_doctor.facts.library_source import learns_a_prompt, renames_tensors, renamings, tensor_prefix
+from sage_doctor.facts.library_source import (
+    default_lora_targets,
+    learns_a_prompt,
+    renames_tensors,
+    renamings,
+    tensor_prefix,
+)
 from sage_doctor.facts.model_source import auto_class, read_model_class
 from sage_doctor.findings.adapters import WITH_BASE
 from sage_doctor.findings.missing_base import other_base
@@ -32,12 +45,23 @@ def check_adapter_targets_in_base(model: Model) -> Iterator[Finding]:
     """The base has the modules that the adapter changes."""
     base = _base_with_header(model)
     config = model.adapter_config
+    places = model.host.session.site_packages
+    kind, chosen = base.config.model_type, config.target_modules is not None or config.target_parameters
+    known = default_lora_targets(places) if config.peft_type == "LORA" and not chosen else None
+    if known is not None and kind is not None and kind not in known:
+        yield finding(
+            "adapter-targets-missing",
+            f"adapter_config.json names no target_modules, and PEFT has no default for a base of type "
+            f"{printable(kind)}",
+            evidence={"model_type": kind},
+            fix=Fix(summary="Write the names of the modules that it was trained on into target_modules."),
+        )
+        return
     named = _modules(model)
     modules = BaseModules(base.tensors)
     doubtful = [m for m in named if modules.find(m) is None and not config.adapts_parameters(m)]
     if (config.values or {}).get("layer_replication"):
         return
-    places = model.host.session.site_packages
     values = base.config_file.value or {}
     renamed = renames_tensors(places, values) if doubtful or any(modules.is_outer(m) for m in named) else None
     if not doubtful:
@@ -76,10 +100,12 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
         if module.rpartition(".")[2] in embeddings and (found := _same_or_tied(modules, module, base)) is not None:
             wrong += [] if tensor.shape == found.shape else [(module, tensor, found)]
     if not wrong:
+        yield from _rows_beyond(model, base)
         return
     rows = [(t, b) for m, t, b in wrong if m.rpartition(".")[2] in embeddings and _other_rows(t, b)]
     if len(rows) == len(wrong):
-        yield _resized(model, *rows[0])
+        tensor, found = rows[0]
+        yield _resized(model, tensor, found, tensor.shape[1] if "embedding_A" in tensor.name else tensor.shape[0])
         return
     module, tensor, found = next(w for w in wrong if (w[1], w[2]) not in rows)
     yield _misfit(model, tensor, f"the base's {printable(found.name)} is {_shape(found.shape)}", len(wrong))
@@ -222,22 +248,35 @@ def _foreign_modules(
     )
 
 
-def _resized(model: Model, tensor: Tensor, found: Tensor) -> Finding:
-    """Return the finding for an embedding or output layer of another number of tokens than the base has."""
-    rows = tensor.shape[1] if "embedding_A" in tensor.name else tensor.shape[0]
+def _rows_beyond(model: Model, base: Model) -> Iterator[Finding]:
+    """Tell of trained rows that the base's embedding does not have, where the adapter holds no embedding of its own."""
+    rows, found = rows_trained(model.adapter_config.values or {}), embedding_tensor(base.tensors)
+    tensor = next((t for n, t in model.tensors.items() if "trainable_tokens_delta" in n), None)
+    if tensor is not None and found is not None and rows > found.shape[0]:
+        yield _resized(model, tensor, found, rows, whole=False)
+
+
+def _resized(model: Model, tensor: Tensor, found: Tensor, rows: int, *, whole: bool = True) -> Finding:
+    """Return the finding for an embedding or output layer of another number of tokens than the base has.
+
+    `whole` says that the adapter holds all of its rows, so that a merge can take them.
+    """
     have = found.shape[0]
     words = "tokens were added in training" if rows > have else "the vocabulary was cut in training"
     own = model.tokenizer.highest_id
     loads = own is not None and own + 1 == rows
+    merged = shell_quote(f"{model.path}-merged")
     alone = " AutoPeftModel does that by itself, by the tokenizer beside the adapter." if loads else ""
     return finding(
         "adapter-shape-mismatch",
-        f"{printable(tensor.name)} has {rows} rows, the base's {printable(found.name)} has {have}: {words}",
+        f"{printable(tensor.name)} {'has' if whole else 'is for'} {rows} rows, the base's {printable(found.name)} has "
+        f"{have}: {words}",
         severity="warning" if loads else None,
         evidence={"tensors": [tensor.name], "rows": rows, "base_rows": have},
         fix=Fix(
-            summary=f"Call resize_token_embeddings({rows}) on the base before the adapter is put on it, or merge the "
-            f"two.{alone}",
-            commands=(f"sage-doctor merge {shell_quote(model.path)}",),
+            summary=f"Call resize_token_embeddings({rows}) on the base before the adapter is put on it"
+            + (", or merge the two." if whole else ".")
+            + alone,
+            commands=(f"sage-doctor merge {shell_quote(model.path)} --out {merged}",) if whole else (),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
@@ -9,6 +10,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_coverage import absent_outer, absent_parts, absent_saved, lacks_head, uncovered_modules
 from sage_doctor.facts.adapters import PREFIX, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
+from sage_doctor.facts.config import label_count
 from sage_doctor.findings.adapters import WITH_BASE
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
@@ -17,6 +19,10 @@ from sage_doctor.text import join_limited, printable
 ORDER = 114  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
+OF_LABELS = {
+    "SEQ_CLS": "AutoPeftModelForSequenceClassification",
+    "TOKEN_CLS": "AutoPeftModelForTokenClassification",
+}
 COMPLETE = "Copy the complete adapter from its training run; one process of several may have saved only its part. "
 BEFORE = (
     *WITH_BASE,
@@ -62,11 +68,41 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
         yield _incomplete(model, lost, "modules_to_save names what it has no tensors for, and PEFT fails to load that")
         return
     lost = uncovered_modules(values, config.patterns, joined, stored, base.config_file.value or {})
-    lost += absent_outer(values, config.patterns, held, stored, tied=tied)
+    saved = values.get("modules_to_save")
+    read = {*parts, *(map(str, saved) if isinstance(saved, list) else ())}  # PEFT ignores what is whole and targeted
+    lost += absent_outer(values, config.patterns, read, stored, tied=tied)
     if lost:
         one = len(lost) == 1
         what = "a module that it targets has" if one else f"{len(lost)} modules that it targets have"
         yield _incomplete(model, lost, f"{what} no tensors and {'stays' if one else 'stay'} as in the base")
+
+
+@check("static", after=(*BEFORE, "check_adapter_complete"), kinds=ADAPTER)
+def check_adapter_labels(model: Model) -> Iterator[Finding]:
+    """The base's configuration has as many labels as the head that the adapter brings.
+
+    A session that states num_labels loads both; one that leaves it to AutoPeftModel gets the base's own number.
+    """
+    base, task = model.base.model, str((model.adapter_config.values or {}).get("task_type"))
+    if base is None or task not in OF_LABELS:
+        raise NotApplicable("only adapters that classify on a base that is here have labels to compare")
+    held = saved_modules(model.tensors.values())
+    head = next((t for m, t in held.items() if re.search(r"(^|\.)(score|classifier(\.out_proj)?)$", m)), None)
+    stated = label_count(base.config_file.value or {})
+    if head is None or not head.shape or head.shape[0] == stated:
+        return
+    labels = head.shape[0]
+    yield finding(
+        "adapter-shape-mismatch",
+        f"{printable(head.name)} is for {labels} label(s), and the base's configuration has {stated}: "
+        f"{OF_LABELS[task]} refuses it unless it is told the number",
+        severity="warning",
+        evidence={"tensors": [head.name], "labels": labels, "base_labels": stated},
+        fix=Fix(
+            summary=f"Load it with the number: {OF_LABELS[task]}.from_pretrained(…, num_labels={labels}), or "
+            f"num_labels={labels} where the base is loaded."
+        ),
+    )
 
 
 def _incomplete(model: Model, names: list[str], why: str, advice: str = "") -> Finding:

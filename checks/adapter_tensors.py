@@ -9,7 +9,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapter_patterns import UnboundedPattern
-from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, lora_tensors, rank_of, wrapper_in
+from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, LoraTensor, lora_tensors, rank_of, wrapper_in
 from sage_doctor.facts.library_source import learns_a_prompt, tensor_prefix
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
@@ -19,6 +19,7 @@ ORDER = 110  # of the check files: causes before consequences
 
 _LORA = re.compile(r"\.lora_[AB]\.")
 ADAPTER = ("adapter",)
+OF_MERGED_LINEAR = 3  # dimensions of its lora_B
 OWN = (
     "check_path",
     "check_hub",
@@ -169,7 +170,13 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
         and (stated := config.rank_for(lora.module)) is not None
         and actual != stated
     ]
-    if wrong:
+    turned = [lora for lora, actual, stated in wrong if stated < actual and stated in lora.tensor.shape]
+    if isinstance((config.values or {}).get("enable_lora"), list):
+        if any(len(lora.tensor.shape) == OF_MERGED_LINEAR for lora in lora_tensors(model.tensors.values())):
+            yield _of_merged_linear(model)
+    elif wrong and len(turned) == len(wrong):
+        yield _turned(turned, wrong[0][2])
+    elif wrong:
         lora, actual, stated = wrong[0]
         yield finding(
             "adapter-rank-mismatch",
@@ -181,3 +188,37 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
                 + bring_back(model, ["adapter_config.json"]).summary,
             ),
         )
+
+
+def _of_merged_linear(model: Model) -> Finding:
+    """Return the finding of a LoRA on a part of a joined layer, which PEFT had until 0.2."""
+    return finding(
+        "adapter-shape-mismatch",
+        "adapter_config.json sets enable_lora: its matrices are those of a MergedLinear layer of PEFT 0.2, which no "
+        "later release loads",
+        evidence={"enable_lora": (model.adapter_config.values or {}).get("enable_lora")},
+        fix=Fix(
+            summary="Merge it with the release that it was trained with (peft 0.2, in an environment of its own), or "
+            "train it again."
+        ),
+    )
+
+
+def _turned(loras: list[LoraTensor], rank: int) -> Finding:
+    """Return the finding of matrices whose rank is on the side where PEFT has inputs or outputs."""
+    first = loras[0].tensor
+    parts = {lora.part for lora in loras}
+    exchanged = (
+        " (mlx-lm's, whose matrices are transposed), or that lora_A and lora_B are exchanged" if len(parts) > 1 else ""
+    )
+    return finding(
+        "adapter-shape-mismatch",
+        f"{printable(first.name)} is {'×'.join(str(n) for n in first.shape)}, with the rank {rank} on the side where "
+        f"PEFT has its {'inputs' if loras[0].part == 'A' else 'outputs'} ({len(loras)} tensors in all)",
+        evidence={"tensors": [lora.tensor.name for lora in loras[:50]], "rank": rank, "count": len(loras)},
+        fix=Fix(
+            summary="PEFT keeps lora_A as rank × inputs and lora_B as outputs × rank. These matrices show that the "
+            f"adapter was converted from another layout{exchanged}: convert it again, "
+            + ("or transpose or exchange them as its converter should have." if exchanged else "or transpose them.")
+        ),
+    )

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
+from sage_doctor.facts.adapter_problems import config_problem
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
-from sage_doctor.facts.library_source import knows_peft_type, learns_a_prompt, unknown_lora_fields
-from sage_doctor.facts.quantization import is_left_over
+from sage_doctor.facts.library_source import learns_a_prompt, unknown_lora_fields
+from sage_doctor.facts.quantization import is_left_over, is_of_mlx
 from sage_doctor.facts.wholeness import summary
 from sage_doctor.findings.access import unreadable, unreadable_file
 from sage_doctor.findings.adapter_directories import inner_adapter, other_layout
@@ -30,6 +31,8 @@ ORDER = 100  # of the check files: causes before consequences
 ADAPTER = ("adapter",)
 LOCATED = ("check_path", "check_hub", "check_hub_blobs")
 OWN = (*LOCATED, "check_adapter_config", "check_adapter_weights")
+# Fields that no release since 0.3 reads: who saved it, and how PEFT 0.2 called what fan_in_fan_out and bias say now.
+NOTES = frozenset({"peft_version", "enable_lora", "merge_weights"})
 OF_OTHERS = ("mlx", "adapter-hub", "model-config")  # whose directories have no configuration that PEFT can read
 
 
@@ -53,7 +56,7 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
             fix=bring_back(model, ["adapter_config.json"]),
         )
         return
-    problem = _config_problem(model)
+    problem = config_problem(config, model.host.session.site_packages)
     if problem:
         yield finding(
             "adapter-config-invalid",
@@ -63,24 +66,6 @@ def check_adapter_config(model: Model) -> Iterator[Finding]:
             if file.lfs_pointer
             else corrected(model, "adapter_config.json", file.line, bring_back(model, ["adapter_config.json"])),
         )
-
-
-def _config_problem(model: Model) -> str | None:
-    config = model.adapter_config
-    if config.file.problem or config.file.missing:
-        return config.file.problem
-    if config.peft_type is None:
-        return "it names no peft_type"
-    if knows_peft_type(model.host.session.site_packages, config.peft_type) is False:
-        return f"peft_type {config.peft_type!r} is unknown to the session's peft"
-    if config.peft_type == "LORA" and not _positive(config.values or {}, "r"):
-        return "r is not a positive whole number"
-    return None
-
-
-def _positive(values: object, key: str) -> bool:
-    value = values.get(key, 8) if isinstance(values, dict) else None
-    return type(value) is int and value > 0
 
 
 @check("static", after=LOCATED, kinds=ADAPTER)
@@ -173,7 +158,13 @@ def _sharing(model: Model) -> list[Model]:
     if model.spec is not None:
         return [model]
     others = [m for m in model.siblings.values() if m.kind == "adapter" and m.spec is None and m.found]
-    same = [m for m in others if m.base.text == model.base.text and m.base.model is None and not _config_problem(m)]
+    same = [
+        m
+        for m in others
+        if m.base.text == model.base.text
+        and m.base.model is None
+        and not config_problem(m.adapter_config, m.host.session.site_packages)
+    ]
     return same if model in same else [model]
 
 
@@ -186,6 +177,14 @@ def check_adapter_base_sound(model: Model) -> Iterator[Finding]:
         return
     if base is None or model.siblings.get(base.name) is base:
         raise NotApplicable("the base is examined as a model of its own")
+    if is_of_mlx(base.config_file.value or {}, base.tensors.values()):
+        yield finding(
+            "adapter-base-broken",
+            f"the base {printable(str(base.path))} is quantised by MLX, which transformers does not read",
+            evidence={"base": str(base.path)},
+            fix=Fix(summary="Name the model that it was converted from as the base; mlx_lm.convert left it as it was."),
+        )
+        return
     method = quantization_method(base)
     if is_left_over(method, base.tensors.values()):
         file = base.path / "config.json"
@@ -264,7 +263,7 @@ def check_adapter_config_known(model: Model) -> Iterator[Finding]:
     config = model.adapter_config
     if config.peft_type != "LORA":
         raise NotApplicable("only LoRA's fields are known here")
-    said = [f for f in config.fields if (config.values or {}).get(f) not in (None, False, {}, [])]
+    said = [f for f in config.fields - NOTES if (config.values or {}).get(f) not in (None, False, {}, [])]
     unknown = unknown_lora_fields(model.host.session.site_packages, said)
     if unknown is None:
         raise NotApplicable("the session's peft could not be read")

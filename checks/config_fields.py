@@ -9,7 +9,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.layer_types import layer_type_faults
 from sage_doctor.facts.library_source import knows_model_type, knows_quantizer, refuses_null_quantization
-from sage_doctor.facts.quantization import PLAIN, is_left_over, stored_quantized
+from sage_doctor.facts.quantization import PLAIN, is_left_over, is_of_mlx, stored_quantized
 from sage_doctor.facts.rope import rope_faults
 from sage_doctor.findings.restore import companions_back
 from sage_doctor.subjects.model import Model
@@ -53,7 +53,7 @@ def check_quantization(model: Model) -> Iterator[Finding]:
         )
         return
     dtypes = {t.dtype for t in model.tensors.values()}
-    if isinstance(values.get("quantization"), Mapping) and "U32" in dtypes:
+    if is_of_mlx(values, model.tensors.values()):
         yield finding(
             "config-type-unknown",
             "the weights are quantised by MLX (quantization in config.json), which transformers does not read",

@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.adapters import lora_tensors
+from sage_doctor.facts.adapters import lora_tensors, rows_trained
 from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.chat_template import template_fault
 from sage_doctor.facts.config import additional_rows, names_timm
@@ -137,9 +137,10 @@ def _older(version: str, than: Version) -> bool:
 
 
 def _grown(adapter: Model) -> int:
-    """Return how many tokens an adapter's LoRA of the embedding is for: a base with fewer rows is told otherwise."""
+    """Return how many tokens an adapter's embedding is for: a base with fewer rows is told otherwise."""
     loras = lora_tensors(adapter.tensors.values())
-    return max((t.tensor.shape[1] for t in loras if t.part == "embedding_A" and len(t.tensor.shape) > 1), default=0)
+    found = [t.tensor.shape[1] for t in loras if t.part == "embedding_A" and len(t.tensor.shape) > 1]
+    return max([*found, rows_trained(adapter.adapter_config.values or {})])
 
 
 @check("static", after=("*",))

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from sage_doctor.cli.this_host import this_host
+from sage_doctor.findings.adapter_directories import other_layout
 from sage_doctor.merge import BaseSearch, MergePlan, plan_merge
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.subjects.host import Host
@@ -23,6 +24,7 @@ def plan_named(options: argparse.Namespace) -> tuple[MergePlan, Path | None]:
     host = this_host(options.manifest, *named)
     adapter = find_named(options.adapter, host)
     _require_adapter(adapter, options.adapter)
+    _require_layout(adapter)
     found = [_given(options.base, host)] if options.base is not None else _recorded(adapter)
     python = merge_python(host)
     plan = plan_merge(
@@ -52,6 +54,20 @@ def _require_adapter(model: Model, text: str) -> None:
         f"{printable(text)} is a {model.kind} model, not an adapter: there is nothing to merge",
         f"Name the adapter, and this as its base: sage-doctor merge ADAPTER --base {name} --out DIR",
     )
+
+
+def _require_layout(adapter: Model) -> None:
+    """Raise `MergeRefused` for a directory that holds no adapter as PEFT lays it out, with what it is."""
+    shown = printable(str(adapter.path))
+    if adapter.adapter_layout is not None:
+        found = other_layout(adapter, adapter.adapter_layout, "adapter-config-missing")
+        commands = [c for c in found.fix.commands if not c.startswith("sage-doctor check")]
+        raise refused(f"{shown}: {found.message}", "\n".join([found.fix.summary, *commands]))
+    if adapter.adapter_config.file.missing and adapter.adapter_weights.name is None:
+        raise refused(
+            f"{shown} holds no adapter: it has neither adapter_config.json nor adapter_model.safetensors",
+            "Name the directory that the adapter was saved to.",
+        )
 
 
 def _given(text: str, host: Host) -> tuple[Path, str]:

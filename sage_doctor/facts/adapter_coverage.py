@@ -41,8 +41,15 @@ def is_targeted(values: Mapping[str, Any], patterns: AdapterPatterns, module: st
     if isinstance(wanted, str) and wanted != "all-linear":
         return patterns.matches("target_modules", module)
     if isinstance(wanted, list):
-        return patterns.matches("target_modules", module) and _in_layers(values, patterns, module, wanted)
+        if patterns.matches("target_modules", module):
+            return _in_layers(values, patterns, module, wanted)
+        return bool(values.get("ensure_weight_tying")) and _is_outer(module) and any(_is_outer(str(w)) for w in wanted)
     return True  # `all-linear`, or the library's own list for this model type
+
+
+def _is_outer(module: str) -> bool:
+    """Return whether a module is an embedding or an output layer: with one, PEFT may target what it is tied to."""
+    return module.rpartition(".")[2] in _OUTER and not _NUMBER.search(f".{module}.")
 
 
 def _in_layers(values: Mapping[str, Any], patterns: AdapterPatterns, module: str, wanted: list[Any]) -> bool:

@@ -16,13 +16,17 @@ from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.system.path_info import inspect_path
 
-LayoutKind = Literal["mlx", "adapter-hub", "model-config", "run", "renamed"]
+LayoutKind = Literal["mlx", "adapter-hub", "model-config", "run", "renamed", "sharded", "gguf"]
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _MOST_ENTRIES = 2000  # directories and files that are looked at
 _MOST_HEADERS = 20
 _MLX_KEYS = frozenset({"fine_tune_type", "lora_parameters", "adapter_path"})
 _MLX_FILES = frozenset({"adapters.safetensors", "adapters.npz"})
 _HUB_KEYS = frozenset({"config_id", "model_class", "model_name"})
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.safetensors")
+_CONVERTED = re.compile(r"\.gguf$|^ggml-adapter-model\.bin$")  # as llama.cpp's converters name them
+_INNER = ("adapter", "adapters", "default", "lora", "policy")
+_STEP = re.compile(r"checkpoint-\d{1,12}")
 _TENSORS = re.compile(r"\.lora_(?:A|B|embedding_[AB])(?:\.|$)")
 
 
@@ -55,7 +59,11 @@ def read_layout(tree: Tree, config: Mapping[str, Any] | None) -> AdapterLayout |
             return AdapterLayout(kind="mlx", names=tuple(sorted(own)))
         renamed = _with_lora_tensors(tree)
         if renamed and tree.has(CONFIG):
-            return AdapterLayout(kind="renamed", names=renamed)
+            shards = len(renamed) > 1 and all(_SHARD.fullmatch(n) for n in renamed)
+            return AdapterLayout(kind="sharded" if shards else "renamed", names=renamed)
+        converted = tuple(sorted(n for n in tree.names if _CONVERTED.search(n)))
+        if converted and tree.has(CONFIG):
+            return AdapterLayout(kind="gguf", names=converted)
     below = adapters_below(tree)
     return AdapterLayout(kind="run", names=below) if below else None
 
@@ -76,7 +84,8 @@ def adapters_below(tree: Tree) -> tuple[str, ...]:
     for name in sorted(tree.names)[:_MOST_ENTRIES]:
         if name.startswith(".") or inspect_path(tree.path / name).kind != "directory":
             continue
-        for place in (Path(name), *(Path(name) / n for n in ("adapter", "adapters", "default", "lora", "policy"))):
+        steps = sorted(n for n in read_tree(tree.path / name).names if _STEP.fullmatch(n))[:_MOST_ENTRIES]
+        for place in (Path(name), *(Path(name) / n for n in (*_INNER, *steps))):
             names = read_tree(tree.path / place).names
             if CONFIG in names and {WEIGHTS, "adapter_model.bin"} & names:
                 found.append(str(place))

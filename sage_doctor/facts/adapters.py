@@ -34,7 +34,7 @@ _INSIDE = re.compile(r"(?:^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapp
 _OUTSIDE = re.compile(r"^(?:base_model\.model\.)?(module)\.(?:module\.)*(?:base_model\.|model\.|transformer\.)")
 _LORA_PARTS = frozenset({"A", "B", "embedding_A", "embedding_B"})
 # How PEFT writes the weight of a module that it saves whole, or of one below a LoRA.
-_SAVED = re.compile(r"(?:\.(?:base_layer|original_module|modules_to_save(?:\.[^.]+)?))?\.weight$")
+_SAVED = re.compile(r"(?:\.token_adapter)?(?:\.(?:base_layer|original_module|modules_to_save(?:\.[^.]+)?))?\.weight$")
 MUTATING_INITS = ("pissa", "olora", "loftq", "corda", "lora_ga")
 UNMERGEABLE = frozenset(
     {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "POLY", "XLORA"}
@@ -184,6 +184,13 @@ def saved_modules(tensors: Iterable[Tensor]) -> dict[str, Tensor]:
         if name != tensor.name and name.endswith(".weight") and ".lora_" not in name:
             found[_SAVED.sub("", name)] = tensor
     return found
+
+
+def rows_trained(values: Mapping[str, Any]) -> int:
+    """Return how many rows an embedding must have for the tokens whose rows were trained by themselves, 0 for none."""
+    said = values.get("trainable_token_indices") or values.get("token_indices")
+    lists = list(said.values()) if isinstance(said, dict) else [said]
+    return max((n + 1 for rows in lists if isinstance(rows, list) for n in rows if type(n) is int), default=0)
 
 
 def rank_of(lora: LoraTensor) -> int | None:

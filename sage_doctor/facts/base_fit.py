@@ -13,6 +13,7 @@ from sage_doctor.facts.adapters import LoraTensor
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import largest_named, read_config_facts
 from sage_doctor.facts.embeddings import embedding_mismatches
+from sage_doctor.facts.quantization import is_of_mlx
 from sage_doctor.facts.weights import read_weights
 from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.readers.json_object import read_json_object
@@ -25,7 +26,7 @@ _MOST_COMPARED = 64
 
 
 def could_be_base(path: Path, loras: Sequence[LoraTensor], *, surely: bool = False) -> bool:
-    """Return whether the model at `path` is whole, no adapter, and of the sizes of these LoRA tensors.
+    """Return whether the model at `path` is whole, no adapter, none of MLX's, and of the sizes of these LoRA tensors.
 
     `surely` asks that sizes were compared: by the weights' names, not by what config.json says of the width alone,
     and that the two do not contradict each other.
@@ -34,6 +35,8 @@ def could_be_base(path: Path, loras: Sequence[LoraTensor], *, surely: bool = Fal
     if tree.has("adapter_config.json") or directory_defects(tree):
         return False
     values, tensors = _read(path)
+    if is_of_mlx(values, tensors.values()):
+        return False
     if surely and not any(BaseModules(tensors).find(t.module) for t in _matrices(loras)):
         return False
     if surely and any(embedding_mismatches(read_config_facts(values), values, tensors)):

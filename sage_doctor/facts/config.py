@@ -133,6 +133,14 @@ def additional_rows(config: Mapping[str, Any]) -> int:
     return max((v for s in sources if type(v := s.get("additional_vocab_size")) is int), default=0)
 
 
+def label_count(config: Mapping[str, Any]) -> int:
+    """Return how many labels transformers gives a classifier of this configuration: 2 where it names none."""
+    named, said = config.get("id2label"), config.get("num_labels")
+    if type(said) is int:
+        return said
+    return len(named) if isinstance(named, dict) else 2
+
+
 def names_timm(config: Mapping[str, Any]) -> bool:
     """Return whether a config is one of timm, which transformers wraps (its `is_timm_config_dict`)."""
     return "pretrained_cfg" in config

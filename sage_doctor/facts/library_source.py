@@ -75,6 +75,30 @@ def knows_peft_type(site_packages: Sequence[Path], peft_type: str) -> bool | Non
     return None if known is None else peft_type in known
 
 
+def refuses_task_type(site_packages: Sequence[Path], task_type: str) -> bool:
+    """Return whether the installed peft refuses an adapter's `task_type`; those before 0.14 take any."""
+    types = [p / "peft/utils/peft_types.py" for p in site_packages]
+    if _says(types, rf"""=\s*["']{re.escape(task_type)}["']"""):
+        return False
+    if not _says([p / "peft/config.py" for p in site_packages], r"Invalid task type"):
+        return False
+    for path in types:
+        module = parse_file(path)
+        tasks = class_values(module, "TaskType") if module is not None else frozenset()
+        if tasks:
+            return task_type not in tasks
+    return False
+
+
+def default_lora_targets(site_packages: Sequence[Path]) -> frozenset[str] | None:
+    """Return the model types for which peft itself knows what a LoRA is put on; None where that cannot be read."""
+    for site_dir in site_packages:
+        module = parse_file(site_dir / "peft/utils/constants.py")
+        if module is not None:
+            return mapping_keys(module, "TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING") or None
+    return None
+
+
 def renames_tensors(site_packages: Sequence[Path], config: Mapping[str, Any]) -> bool | None:
     """Return whether the installed transformers may rename the tensors of a model with this config while it loads.
 

@@ -41,6 +41,11 @@ def method_of(settings: Mapping[str, Any]) -> str | None:
     return method if isinstance(method, str) and method and method != "bitsandbytes" else None
 
 
+def is_of_mlx(config: Mapping[str, Any], tensors: Iterable[Tensor]) -> bool:
+    """Return whether weights are quantised by MLX, which has a key of its own in config.json."""
+    return isinstance(config.get("quantization"), Mapping) and any(t.dtype == "U32" for t in tensors)
+
+
 def is_left_over(method: str | None, tensors: Iterable[Tensor]) -> bool:
     """Return whether weights of a quantisation by `method` are not quantised at all.
 

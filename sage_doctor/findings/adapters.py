@@ -121,7 +121,8 @@ DECLARATIONS = declare(
         code="adapter-shape-mismatch",
         severity="error",
         title="The adapter's shapes do not match its base",
-        cause="The adapter was trained on a model of another size, or with another vocabulary.",
+        cause="The adapter was trained on a model of another size, vocabulary or number of labels, or its matrices "
+        "were saved in another layout.",
         remediation="Find the base it was trained on. A wrong base is far more often the cause than a damaged adapter.",
         shows=(
             r"size mismatch for \S{0,300}lora_\w{1,40}\S{0,100}: copying a param with shape",
@@ -193,8 +194,8 @@ DECLARATIONS = declare(
         code="adapter-tied-embeddings",
         severity="warning",
         title="The adapter trains an embedding that the base ties",
-        cause="In the base, input embedding and output layer are one tensor, and the adapter puts a LoRA on one of the "
-        "two. PEFT merges it into both, so that the merged and the unmerged model answer differently.",
+        cause="In the base, input embedding and output layer are one tensor, and the adapter puts a LoRA on it. "
+        "PEFT merges it into both, so that the merged and the unmerged model answer differently.",
         remediation="Run it as an adapter, or merge with `sage-doctor merge`, which writes both tensors or refuses.",
         shows=(
             r"Model (with|has) `tie_word_embeddings=True` and .{0,200}? part of the adapter",

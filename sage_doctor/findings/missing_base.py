@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sage_doctor.facts.base_names import ForeignName, foreign_name
 from sage_doctor.facts.bases import names_a_repository
 from sage_doctor.findings.base_options import base_candidates, known_bases
 from sage_doctor.findings.candidates import as_candidates, copy_commands, table, where_it_may_be
@@ -41,7 +43,10 @@ def base_missing(model: Model, sharing: Sequence[Model]) -> Finding:
     text = base.text or ""
     candidates = as_candidates(base_candidates(model)[:8])
     tried = [str(p) for p in base.place.tried] if base.place is not None else []
-    if base.place is not None and base.place.form == "repository":
+    foreign = foreign_name(text)
+    if foreign is not None:
+        how = foreign.what
+    elif base.place is not None and base.place.form == "repository":
         how = "is neither a directory here nor in the Hugging Face cache"
     elif base.place is not None and base.place.form == "absolute":
         theirs = foreign_home(base.place.tried[0], model.host.home, model.host.other_homes)
@@ -59,8 +64,17 @@ def base_missing(model: Model, sharing: Sequence[Model]) -> Finding:
         "adapter-base-missing",
         f"the base model {printable(text)} {how}{needed}",
         evidence={"base": text, "named_by": base.source, "tried": tried, "candidates": candidates, **many},
-        fix=name_it(model, candidates),
+        fix=name_it(model, candidates) if foreign is None else _by_another_name(model, foreign, candidates),
     )
+
+
+def _by_another_name(model: Model, foreign: ForeignName, candidates: list[dict[str, Any]]) -> Fix:
+    """Return the fix for a name that is none for transformers; what a recipe or a manifest leads to comes first."""
+    likely = [c for c in candidates if c.get("likely", True)]
+    if likely or model.spec is not None or recipe_base(model) is not None:
+        fix = name_it(model, candidates)
+        return dataclasses.replace(fix, summary=f"{foreign.advice} {fix.summary}")
+    return Fix(summary=f"{foreign.advice} The name stands in adapter_config.json.", commands=foreign.commands)
 
 
 def name_it(model: Model, candidates: list[dict[str, Any]]) -> Fix:

@@ -23,7 +23,7 @@ _LORA = re.compile(
 )
 _ROWS = re.compile(r"^(?P<module>.+?)(?:\.token_adapter)?\.trainable_tokens_delta$")
 _WHOLE = re.compile(
-    r"^(?P<module>.+?)(?P<form>\.base_layer|\.modules_to_save|\.original_module)?\.(?P<what>weight|bias)$"
+    r"^(?P<module>.+?)(?:\.token_adapter)?(?P<form>\.base_layer|\.modules_to_save|\.original_module)?\.(?P<what>weight|bias)$"
 )
 _COPY_BLOCK = 1 << 22
 

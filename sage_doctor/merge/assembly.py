@@ -84,6 +84,7 @@ def apply_module(
             "Copy adapter_model.safetensors from the training run again.",
         )
     if "weight" in module.parts:
+        _require_read(module, rules)
         _replace(assembly, weight, assembly.consume(module.parts["weight"]), shown)
     if form & {"A", "embedding_A"}:
         if not rules.targets(module.name):
@@ -107,6 +108,17 @@ def apply_module(
             raise _misfit(shown, location.shape, assembly.plans[bias].shape)
         scaling = rules.scaling(module.name, module.parts["A"].shape[0])
         assembly.plans[bias] = replace(assembly.plans[bias], bias=BiasDelta(b=location, scaling=scaling))
+
+
+def _require_read(module: ModuleParts, rules: MergeRules) -> None:
+    """Raise `MergeRefused` for a whole weight that a load ignores: a LoRA alone is looked for in its place."""
+    alone = module.parts.keys() <= {"weight", "bias"}
+    if alone and rules.names_target(module.name) and not rules.saves_whole(module.name):
+        raise unmatched(
+            f"the adapter holds the whole weight of {printable(module.name)}, which its configuration targets with a "
+            "LoRA: PEFT ignores it",
+            "Save the adapter again with PeftModel.save_pretrained().",
+        )
 
 
 def _replace(assembly: Assembly, name: str, location: TensorLocation, shown: str) -> None:
@@ -137,8 +149,16 @@ def _low_rank(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: 
             f"{shown} is a convolution: sage-doctor does not merge a LoRA for one",
             "PEFT's own merge_and_unload() can, with the whole model in memory; or run base and adapter together.",
         )
+    rank = rules.rank(module.name)
+    if (rank < a.shape[0] and rank in a.shape) or (rank < b.shape[-1] and rank in b.shape):
+        raise unmatched(
+            f"the LoRA of {shown} has its rank, {rank}, on the side of inputs and outputs ({_size(a.shape)}, "
+            f"{_size(b.shape)}): its matrices are transposed or exchanged",
+            "PEFT keeps lora_A as rank × inputs and lora_B as outputs × rank: convert the adapter again so.",
+        )
     if len(a.shape) != MATRIX or len(b.shape) != MATRIX or len(plan.shape) != MATRIX or a.shape[0] != b.shape[1]:
-        raise refused(f"{shown} is not a matrix with a LoRA of two matrices ({_size(a.shape)}, {_size(b.shape)})")
+        what = f"{shown} is not a matrix with a LoRA of two matrices ({_size(a.shape)}, {_size(b.shape)})"
+        raise refused(what) if len(plan.shape) != MATRIX else unmatched(what, "Restore the adapter's weights.")
     if rules.flag("use_dora") != (magnitude is not None):
         raise unmatched(
             f"use_dora and the adapter's tensors for {shown} contradict each other",
@@ -199,7 +219,12 @@ def _rows(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: Merg
     ):
         raise _misfit(shown, location.shape, (len(indices), *plan.shape[1:]))
     if any(n >= plan.shape[0] for n in indices):
-        raise unmatched(f"the adapter trains row {max(indices)} of {shown}, which has {plan.shape[0]} rows")
+        raise unmatched(
+            f"the adapter trains row {max(indices)} of {shown}, which has {plan.shape[0]} rows: tokens were added in "
+            "training, and the adapter does not hold the layers that they were added to",
+            "Save it again where it was trained, with save_pretrained(…, save_embedding_layers=True), or save the "
+            "resized base there and name it with --base.",
+        )
     return Rows(values=location, indices=indices)
 
 

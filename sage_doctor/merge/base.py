@@ -10,7 +10,16 @@ from typing import Any
 
 from sage_doctor.facts.adapters import AdapterConfig, lora_tensors
 from sage_doctor.facts.base_fit import could_be_base
-from sage_doctor.facts.bases import SAME_NAME, SAME_TAIL, Candidate, candidates_for, names_a_repository, resolve_base
+from sage_doctor.facts.base_names import foreign_name
+from sage_doctor.facts.bases import (
+    SAME_NAME,
+    SAME_TAIL,
+    Candidate,
+    ResolvedBase,
+    candidates_for,
+    names_a_repository,
+    resolve_base,
+)
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.hub_cache import cache_root, list_cached_models, resolve_hub
 from sage_doctor.facts.quantization import is_left_over, method_of
@@ -91,10 +100,20 @@ def find_base(
         if len({os.path.realpath(c.path) for c in certain}) == 1:
             return certain[0].path, certain[0].why
         candidates = certain or candidates
-        if not certain and names_a_repository(resolved):
-            raise _not_downloaded(text, candidates)
+        if not certain:
+            _require_reachable(text, resolved, candidates)
     what = f"the base {printable(text)!r} was not found" if text else "the base is uncertain"
     raise _question(what, [p for p, _ in search.named] or [c.path for c in candidates])
+
+
+def _require_reachable(text: str, resolved: ResolvedBase, candidates: list[Candidate]) -> None:
+    """Raise `MergeRefused` where the base's name itself says where it is to be had, or what it is instead."""
+    foreign = foreign_name(text)
+    if foreign is not None:
+        advice = f"{foreign.advice} Or name the base with --base DIR."
+        raise refused(f"the base {printable(text)} {foreign.what}", "\n".join([advice, *foreign.commands]))
+    if names_a_repository(resolved):
+        raise _not_downloaded(text, candidates)
 
 
 def _not_downloaded(repo_id: str, candidates: list[Candidate]) -> MergeRefused:
@@ -126,7 +145,7 @@ def read_base(path: Path, why: str) -> BaseModel:
     shown = printable(str(path))
     if path.suffix == ".gguf" or _only_gguf(path):
         raise refused(
-            f"the base {shown} is a GGUF file, which only other runtimes load",
+            f"the base {shown} is a GGUF model, which a merge does not read",
             "Load it with transformers (from_pretrained with gguf_file=…), save the result, and name that with --base.",
         )
     if inspect_path(path).kind != "directory":

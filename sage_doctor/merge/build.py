@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sage_doctor.facts.adapter_coverage import HEADED, absent_outer, absent_saved, lacks_head, uncovered_modules
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import excluded
-from sage_doctor.facts.config import read_config_facts
+from sage_doctor.facts.config import label_count, read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
@@ -186,14 +186,20 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
         raise refused(
             f"{join_limited(heads)} is the head of the adapter's task ({rules.values['task_type']}), and the base has "
             "none: the merged model would be of another class than its base",
-            "Run sessions on base and adapter together, or merge with PEFT: AutoPeftModelFor….from_pretrained(DIR)"
-            ".merge_and_unload().",
+            "Run sessions on base and adapter together, or merge with PEFT: AutoPeftModelFor….from_pretrained(DIR"
+            f"{_labels(base, modules[heads[0]])}).merge_and_unload().",
         )
     raise unmatched(
         f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "
         f"{join_limited(lost, most=3)}",
         _other_names(lost, stored),
     )
+
+
+def _labels(base: BaseModel, head: ModuleParts) -> str:
+    """Return what a load has to be told where the head is for another number of labels than the base has."""
+    rows = head.parts["weight"].shape[0]
+    return f", num_labels={rows}" if rows != label_count(base.config) else ""
 
 
 def _other_names(lost: list[str], stored: Mapping[str, Tensor]) -> str:

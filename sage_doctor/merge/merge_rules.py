@@ -13,6 +13,7 @@ from typing import Any
 
 from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapter_patterns import AdapterPatterns, UnboundedPattern
+from sage_doctor.facts.adapter_problems import config_problem
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
 from sage_doctor.facts.library_source import learns_a_prompt
 from sage_doctor.merge.refusal import MergeRefused, refused
@@ -67,7 +68,7 @@ class MergeRules:
         `rank` is the one its matrices have. Raises `MergeRefused` if the configuration states another: then
         configuration and weights come from two trainings, and neither is known to be right.
         """
-        stated = self._pattern("rank_pattern", module, self.values.get("r", 8))
+        stated = self.rank(module)
         if stated != rank:
             raise refused(
                 f"the adapter's matrices for {printable(module)} have rank {rank}, its configuration states "
@@ -79,6 +80,13 @@ class MergeRules:
             raise refused("lora_alpha is not a number", "Restore the configuration that belongs to these weights.")
         return float(alpha / math.sqrt(rank) if self.flag("use_rslora") else alpha / rank)
 
+    def rank(self, module: str) -> int:
+        """Return the rank that the configuration states for a module."""
+        stated = self._pattern("rank_pattern", module, self.values.get("r", 8))
+        if type(stated) is not int:
+            raise refused("rank_pattern holds what is no whole number", "Restore the adapter's configuration.")
+        return stated
+
     def _pattern(self, field: str, module: str, default: Any) -> Any:
         """Return what the first matching pattern of `rank_pattern` or `alpha_pattern` says, as PEFT looks it up."""
         pattern = self.patterns.first(field, module)
@@ -87,6 +95,10 @@ class MergeRules:
     def targets(self, module: str) -> bool:
         """Return whether PEFT would put a LoRA on this module, as far as the configuration alone tells."""
         return is_targeted(self.values, self.patterns, module)
+
+    def names_target(self, module: str) -> bool:
+        """Return whether the configuration's own list of modules names this one: PEFT surely puts a LoRA on it."""
+        return isinstance(self.values.get("target_modules"), list) and self.targets(module)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -150,6 +162,15 @@ def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[Mer
             "Run sessions on base and adapter together, or merge it with PEFT, which supports most types:\n"
             f"{_by_peft(config)}\n"
             "That needs memory for the whole model and does not copy the tokenizer.",
+        )
+    problem = config_problem(config, own_packages())
+    if problem:
+        yield refused(f"{config.file.where}: {printable(problem)}", "Restore the adapter's configuration.")
+    if isinstance(values.get("enable_lora"), list):
+        yield refused(
+            "the adapter's matrices are those of a MergedLinear layer of PEFT 0.2 (enable_lora), which no later "
+            "release has",
+            "Merge it with the release that it was trained with, in an environment of its own.",
         )
     if values.get("layer_replication"):
         yield refused("the adapter repeats layers of its base (layer_replication): shared weights would be corrupted")

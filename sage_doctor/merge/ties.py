@@ -70,8 +70,9 @@ def resolve_tie(
     Keys are running module names, values stored tensors. If the layers are untied, a tensor for the
     output layer is added to the plans. `output_name` gives its name where the adapter does not touch that layer.
     """
+    _drop_copied_rows(tie, assembly)
     modules = [m for m in (tie.input, tie.output) if m is not None]
-    if all(m.parts.keys() & {"A", "embedding_A", "weight", "rows"} == {"rows"} for m in modules):
+    if all("rows" in m.parts and not m.parts.keys() - {"rows", "weight"} for m in modules):
         if tie.output is not None or tie.output_stored is not None:
             raise refused("rows of a shared embedding were trained, and its second copy is stored or trained as well")
         return {m.name: tie.stored for m in modules}  # PEFT runs both layers with the new rows
@@ -80,8 +81,6 @@ def resolve_tie(
         raise refused("rows of a shared embedding were trained beside another change of it")
     if whole and _remains_tied(tie, rules):
         return _keep_tied(tie, assembly)
-    if rules.flag("ensure_weight_tying"):
-        raise refused("the adapter was trained with ensure_weight_tying on a shared embedding")
     output = tie.output_stored or (f"{tie.output.name}.weight" if tie.output is not None else output_name())
     original = _original(tie, assembly, rules)
     assembly.plans[tie.stored] = original
@@ -92,6 +91,17 @@ def resolve_tie(
     if tie.output is not None:
         found[tie.output.name] = output
     return found
+
+
+def _drop_copied_rows(tie: EmbeddingTie, assembly: Assembly) -> None:
+    """Leave out trained rows of the output layer that are those of the embedding: PEFT saves both, and loads one."""
+    if tie.input is None or tie.output is None or "rows" not in tie.input.parts:
+        return
+    mine, theirs = tie.input.parts, tie.output.parts
+    if mine.keys() == theirs.keys() and all(same_bytes(mine[part], theirs[part]) for part in mine):
+        for part in list(theirs):
+            assembly.consume(theirs.pop(part))
+        tie.output = None
 
 
 def _original(tie: EmbeddingTie, assembly: Assembly, rules: MergeRules) -> TensorPlan:

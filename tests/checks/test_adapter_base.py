@@ -229,6 +229,22 @@ def trained_without_the_head_and_run_so(bench: Bench) -> None:
     with_classes(bench)
 
 
+@CASES.finds("check_adapter_targets_in_base", "adapter-targets-missing", "no default for a base of type llama")
+def targets_left_to_a_peft_that_has_none(bench: Bench) -> None:
+    healthy(bench, target_modules=None)
+    constants = bench.root / "site-packages" / "peft" / "utils" / "constants.py"
+    constants.parent.mkdir(parents=True)
+    constants.write_text('TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING = {"t5": ["q", "v"]}\n')
+    bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
+
+
+@CASES.finds("check_adapter_fits_base", "adapter-shape-mismatch", "is for 9999 rows")
+def rows_trained_that_the_base_has_not(bench: Bench) -> None:
+    folder = healthy(bench, trainable_token_indices=[1, 9998])
+    rows = {f"{PREFIX}model.embed_tokens.token_adapter.trainable_tokens_delta": (2, WIDTH)}
+    write_tensors(folder / ADAPTER, {**LORA, **rows})
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)

@@ -81,10 +81,19 @@ def embedding_without_tensors(bench: Bench) -> None:
     healthy(bench, target_modules=["q_proj", "embed_tokens"])
 
 
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "model.embed_tokens")
+def embedding_whole_that_peft_ignores(bench: Bench) -> None:
+    whole = {"base_model.model.model.embed_tokens.weight": WEIGHTS["model.embed_tokens.weight"]}
+    write_tensors(healthy(bench, target_modules=["q_proj", "embed_tokens"]) / ADAPTER, {**LORA, **whole})
+
+
 @CASES.passes("check_adapter_complete")
 def embedding_saved_whole_instead(bench: Bench) -> None:
     whole = {"base_model.model.model.embed_tokens.weight": WEIGHTS["model.embed_tokens.weight"]}
-    write_tensors(healthy(bench, target_modules=["q_proj", "embed_tokens"]) / ADAPTER, {**LORA, **whole})
+    write_tensors(
+        healthy(bench, target_modules=["q_proj", "embed_tokens"], modules_to_save=["embed_tokens"]) / ADAPTER,
+        {**LORA, **whole},
+    )
 
 
 @CASES.passes("check_adapter_complete")
@@ -102,6 +111,33 @@ def head_of_the_task_absent(bench: Bench) -> None:
 def head_of_the_task_in_the_base(bench: Bench) -> None:
     healthy(bench, task_type="SEQ_CLS")
     write_full(bench.root / "base", architectures=["LlamaForSequenceClassification"])
+
+
+def of_classes(bench: Bench, labels: int, **config: Any) -> Path:
+    folder = healthy(bench, task_type="SEQ_CLS", **config)
+    write_tensors(folder / ADAPTER, {**LORA, "base_model.model.score.weight": (labels, WIDTH)})
+    return folder
+
+
+@CASES.passes("check_adapter_labels")
+def as_many_labels_as_a_base_has_by_itself(bench: Bench) -> None:
+    of_classes(bench, 2)
+
+
+@CASES.passes("check_adapter_labels")
+def as_many_labels_as_the_base_says(bench: Bench) -> None:
+    of_classes(bench, 3)
+    write_full(bench.root / "base", id2label={"0": "a", "1": "b", "2": "c"})
+
+
+@CASES.finds("check_adapter_labels", "adapter-shape-mismatch", "is for 5 label(s), and", severity="warning")
+def more_labels_than_the_base(bench: Bench) -> None:
+    of_classes(bench, 5)
+
+
+@CASES.skips("check_adapter_labels", "only adapters that classify")
+def without_labels(bench: Bench) -> None:
+    healthy(bench)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

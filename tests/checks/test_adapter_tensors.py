@@ -158,6 +158,31 @@ def modules_that_the_configuration_does_not_target(bench: Bench) -> None:
     healthy(bench, target_modules=["k_proj"])
 
 
+@CASES.finds("check_adapter_rank", "adapter-shape-mismatch", "on the side where PEFT has its inputs (2 tensors in all)")
+def matrices_transposed(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {n: s[::-1] for n, s in LORA.items()})
+
+
+@CASES.finds(
+    "check_adapter_rank", "adapter-shape-mismatch", "on the side where PEFT has its outputs (1 tensors in all)"
+)
+def one_matrix_transposed(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {n: s[::-1] if "lora_B" in n else s for n, s in LORA.items()})
+
+
+@CASES.finds("check_adapter_rank", "adapter-shape-mismatch", "MergedLinear layer of PEFT 0.2")
+def matrices_of_a_joined_layer(bench: Bench) -> None:
+    folder = healthy(bench, enable_lora=[True, False, True])
+    write_tensors(folder / ADAPTER, {n: (*s, 1) if "lora_B" in n else s for n, s in LORA.items()})
+
+
+@CASES.passes("check_adapter_targets")
+def targets_that_are_tied_to_others(bench: Bench) -> None:
+    folder = healthy(bench, target_modules=["q_proj", "embed_tokens"], ensure_weight_tying=True)
+    head = {f"{PREFIX}lm_head.lora_A.weight": (RANK, WIDTH), f"{PREFIX}lm_head.lora_B.weight": (9, RANK)}
+    write_tensors(folder / ADAPTER, {**LORA, **head})
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.corpus.builders.tensors import pack
 from tests.model_directories import (
     ADAPTER,
     CONFIG,
@@ -331,6 +332,51 @@ def unmergeable_and_wanted(bench: Bench) -> None:
         '[models.m]\nkind = "merged"\npath = "merged"\nmerge = { base = "b", adapter = "a" }\n',
         "a",
     )
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "lora_alpha is not a number")
+def scale_of_nothing(bench: Bench) -> None:
+    healthy(bench, lora_alpha=None)
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "modules_to_save is the text 'lm_head'")
+def saved_modules_as_text(bench: Bench) -> None:
+    healthy(bench, modules_to_save="lm_head")
+
+
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "task_type 'CUASAL_LM' is unknown")
+def task_misspelt(bench: Bench) -> None:
+    with_peft(bench)
+    path = bench.root / "site-packages" / "peft"
+    with (path / "utils" / "peft_types.py").open("a") as file:
+        file.write('class TaskType(str, enum.Enum):\n    CAUSAL_LM = "CAUSAL_LM"\n')
+    with (path / "config.py").open("a") as file:
+        file.write('    def __post_init__(self):\n        raise ValueError("Invalid task type")\n')
+    healthy(bench, task_type="CUASAL_LM")
+
+
+@CASES.passes("check_adapter_config")
+def task_that_an_early_peft_does_not_look_at(bench: Bench) -> None:
+    with_peft(bench)
+    healthy(bench, task_type="CUASAL_LM")
+
+
+@CASES.passes("check_adapter_config_known")
+def fields_that_nothing_reads(bench: Bench) -> None:
+    with_peft(bench)
+    healthy(bench, peft_version="0.99.0", enable_lora=[True], merge_weights=True)
+
+
+@CASES.finds("check_adapter_base_sound", "adapter-base-broken", "quantised by MLX")
+def base_quantised_by_mlx(bench: Bench) -> None:
+    healthy(bench)
+    base = write_full(bench.root / "base", quantization={"group_size": 64, "bits": 4})
+    pack(base / MODEL, {f"{PROJECTION}.weight": ("U32", [8, 8], bytes(256))})
+
+
+@CASES.finds("check_adapter_base", "adapter-base-missing", "is a web address")
+def base_by_its_address(bench: Bench) -> None:
+    healthy(bench, base_model_name_or_path="https://huggingface.co/a/b")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -74,6 +74,19 @@ def test_a_merge_says_what_is_no_adapter(doctor: Doctor) -> None:
     assert "did you mean" in doctor("merge", "gon", "--out", "out").err
 
 
+def test_a_merge_says_what_a_directory_is_instead(doctor: Doctor, tmp_path: Path) -> None:
+    """A training run names its last checkpoint, with a command that can be typed; an empty directory has none."""
+    run, empty = tmp_path / "run", tmp_path / "empty"
+    for step in (9, 10):
+        write_adapter(run / f"checkpoint-{step}", "./base")
+    empty.mkdir()
+    done = doctor("merge", str(run), "--out", "out")
+    assert done.code == 1
+    assert "directory of a training run" in done.err
+    assert f"sage-doctor merge {run}/checkpoint-10 --out {run}/checkpoint-10-merged" in done.err
+    assert "holds no adapter" in doctor("merge", str(empty), "--out", "out").err
+
+
 def test_list_tells_what_each_model_is_and_whether_it_is_whole(doctor: Doctor) -> None:
     rows = {row["name"]: row for row in json.loads(doctor("list", "-f", "json").out)["models"]}
     assert rows["m"]["kind"] == "full"

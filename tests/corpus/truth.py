@@ -46,9 +46,15 @@ def _adapter(folder: Path) -> str:
 
     config = peft.PeftConfig.from_pretrained(str(folder))
     name = config.base_model_name_or_path
-    tasks = {"SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM", "SEQ_CLS": "AutoModelForSequenceClassification", "": ""}
+    tasks = {
+        "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
+        "SEQ_CLS": "AutoModelForSequenceClassification",
+        "TOKEN_CLS": "AutoModelForTokenClassification",
+        "FEATURE_EXTRACTION": "AutoModel",
+        "": str((config.auto_mapping or {}).get("base_model_class", "AutoModelForImageTextToText")),
+    }
     auto = tasks.get(str(config.task_type or "").removeprefix("TaskType."), "AutoModelForCausalLM")
-    base = getattr(transformers, auto or "AutoModelForImageTextToText").from_pretrained(name)
+    base = getattr(transformers, auto).from_pretrained(name)
     if (folder / "tokenizer.json").exists():
         base.resize_token_embeddings(len(transformers.AutoTokenizer.from_pretrained(folder)))
     with warnings.catch_warnings(record=True) as said:

@@ -61,6 +61,72 @@ def test_a_resized_shared_embedding_stays_shared(zoo: ModuleType, base_of: Calla
     assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter, grow=100)) == []
 
 
+def _as_saved(adapter: Path) -> None:
+    """Make what an output layer shares with its embedding the same in the file, as training and PEFT do."""
+    from safetensors.torch import load_file, save_file
+
+    held = load_file(adapter / "adapter_model.safetensors")
+    for name in [n for n in held if ".lm_head." in n]:
+        twin = name.replace(".lm_head.", ".model.embed_tokens.")
+        for mine, theirs in (("lora_A.weight", "lora_embedding_B"), ("lora_B.weight", "lora_embedding_A")):
+            twin = twin.replace(mine, theirs)
+        if twin in held:
+            held[name] = held[twin].T.contiguous() if "lora_" in name else held[twin].clone()
+    save_file(held, adapter / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("kind", ["llama-tied", "gemma2"])
+@pytest.mark.parametrize("field", ["target_modules", "modules_to_save"])
+def test_layers_that_were_trained_together(
+    field: str, kind: str, zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """`ensure_weight_tying`: both layers run with what one of them was given."""
+    options: dict[str, Any] = {"target_modules": QV, "ensure_weight_tying": True}
+    options[field] = [*(QV if field == "target_modules" else ()), "embed_tokens"]
+    base = base_of(kind, "float32")
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options, same=True)
+    _as_saved(adapter)
+
+    plan = plan_merge(adapter, tmp_path / "merged")
+    apply(plan)
+
+    assert plan.untied == (field == "target_modules")
+    together, merged = zoo.logits(base, adapter), zoo.logits(tmp_path / "merged")
+    assert (together - merged).abs().max() < 1e-4
+    assert (zoo.logits(base) - merged).abs().max() > 1e-3
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("kind", ["llama", "llama-tied"])
+def test_rows_of_added_tokens_are_pefts(
+    kind: str, zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = {"target_modules": QV, "trainable_token_indices": [1, 96, 97, 98, 99]}
+    base = base_of(kind)
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options, grow=100, same=True)
+    _as_saved(adapter)
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    assert json.loads((tmp_path / "merged/config.json").read_text())["vocab_size"] == 100
+    assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter, grow=100)) == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_rows_without_the_layers_that_they_were_added_to_are_refused(
+    zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = {"target_modules": QV, "trainable_token_indices": [95]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base_of("llama"), options)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "trainable_token_indices": [96]}))
+
+    with pytest.raises(MergeRefused, match="tokens were added in training") as refusal:
+        plan_merge(adapter, tmp_path / "merged")
+    assert "--base" in refusal.value.next_step
+
+
 @pytest.mark.usefixtures("quiet")
 def test_two_tensors_for_one_shared_embedding_are_refused(
     zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path

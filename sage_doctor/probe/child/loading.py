@@ -154,10 +154,27 @@ def load_adapter(reporter: Reporter, peft: Any, base: Any, directory: str) -> An
         # Older peft lists every base parameter as missing; those of the adapter carry its name.
         own = [k for k in results[-1].missing_keys if ".default" in k and not any(s in k for s in shared)]
         missing = [k.replace(".default", "", 1) for k in own]
-        unexpected = list(results[-1].unexpected_keys)
+        unexpected = [k for k in results[-1].unexpected_keys if not _is_copy(k, results[-1].unexpected_keys, model)]
     kind = str(getattr(config.peft_type, "value", config.peft_type))
     reporter.send("adapter", peft_type=kind, missing=bounded(missing), unexpected=bounded(unexpected))
     return model
+
+
+def _is_copy(name: str, unused: list[str], model: Any) -> bool:
+    """Return whether an unused tensor is a second copy of one that is used: peft saves some modules under two names.
+
+    So it does with a module that is saved whole after its embedding was resized, and with the trained rows of an
+    output layer that is tied to the embedding. peft 0.17 draws the matrices that all layers of a VeRA share from the
+    seed in its configuration, and they are those in the file.
+    """
+    if name.startswith("base_model.vera_"):
+        return True
+    if ".modules_to_save." in name:
+        return name.replace(".modules_to_save.", ".", 1) not in unused
+    rows = ".trainable_tokens_delta"
+    if rows not in name or not getattr(model.config, "tie_word_embeddings", False):
+        return False
+    return any(n.replace(".default", "") not in unused for n, _ in model.named_parameters() if rows in n)
 
 
 def report_loaded(reporter: Reporter, model: Any, seconds: float, import_seconds: float) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 from collections.abc import Mapping
@@ -17,7 +18,10 @@ from . import tokens
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How one stock adapter is made. `config` is a class of peft, `vocab` a size to which the base is resized."""
+    """How one stock adapter is made. `config` is a class of peft, `vocab` a size to which the base is resized.
+
+    `extra` is given to the load of the base.
+    """
 
     base: str
     values: Mapping[str, Any]
@@ -52,6 +56,23 @@ TRAININGS: Mapping[str, Training] = {
     "lora-resized": Training(
         base="llama", values={**_QV, "modules_to_save": ["embed_tokens", "lm_head"]}, vocab=tokens.SIZE + 4
     ),
+    # The same by rows: PEFT saves the grown layers as well, those of a tied base twice.
+    "lora-rows-added": Training(
+        base="llama",
+        values={**_QV, "trainable_token_indices": list(range(tokens.SIZE, tokens.SIZE + 4))},
+        vocab=tokens.SIZE + 4,
+    ),
+    "lora-rows-added-tied": Training(
+        base="qwen2-tied-padded", values={**_QV, "trainable_token_indices": [128, 129, 130, 131]}, vocab=132
+    ),
+    # Both layers get the LoRA of one: PEFT's own merge adds it to their weight twice.
+    "lora-tied-together": Training(
+        base="qwen2-tied-padded",
+        values={"r": 4, "target_modules": ["q_proj", "embed_tokens"], "ensure_weight_tying": True},
+    ),
+    "lora-saved-together": Training(
+        base="qwen2-tied-padded", values={**_QV, "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}
+    ),
     "lora-conv1d": Training(base="gpt2", values={"r": 2, "target_modules": ["c_attn"], "fan_in_fan_out": True}),
     # The base's stored names lack the `transformer.` that every key of the adapter carries.
     "lora-conv1d-bare": Training(base="gpt2-bare", values={"r": 2, "target_modules": ["c_attn"]}),
@@ -76,6 +97,42 @@ TRAININGS: Mapping[str, Training] = {
         auto="AutoModelForSequenceClassification",
         task="SEQ_CLS",
     ),
+    "lora-labels": Training(
+        base="bert",
+        values={"r": 2, "target_modules": ["query"]},
+        auto="AutoModelForSequenceClassification",
+        task="SEQ_CLS",
+        extra={"num_labels": 3},
+    ),
+    "lora-reward": Training(
+        base="llama",
+        values=_QV,
+        auto="AutoModelForSequenceClassification",
+        task="SEQ_CLS",
+        extra={"num_labels": 1},
+    ),
+    "lora-tags": Training(
+        base="bert",
+        values={"r": 2, "target_modules": ["query"]},
+        auto="AutoModelForTokenClassification",
+        task="TOKEN_CLS",
+        extra={"num_labels": 5},
+    ),
+    "lora-features": Training(
+        base="bert", values={"r": 2, "target_modules": ["query"]}, auto="AutoModel", task="FEATURE_EXTRACTION"
+    ),
+    "lora-norms": Training(base="llama", values={**_QV, "modules_to_save": ["input_layernorm", "norm"]}),
+    "lora-default-targets": Training(base="llama", values={"r": 2}),
+    "oft": Training(base="llama", config="OFTConfig", values={"oft_block_size": 4, "target_modules": ["q_proj"]}),
+    "adalora": Training(
+        base="llama",
+        config="AdaLoraConfig",
+        values={"init_r": 4, "target_r": 2, "total_step": 100, "target_modules": ["q_proj"]},
+    ),
+    "ln-tuning": Training(base="llama", config="LNTuningConfig", values={}),
+    "vera-unsaved": Training(
+        base="llama", config="VeraConfig", values={"r": 4, "target_modules": ["q_proj"], "save_projection": False}
+    ),
     "loha": Training(base="llama", config="LoHaConfig", values={"r": 2, "target_modules": ["q_proj"]}),
     "ia3": Training(
         base="llama",
@@ -96,10 +153,12 @@ def build(destination: Path, names: tuple[str, ...] = tuple(TRAININGS)) -> None:
     for name in names:
         plan, folder = TRAININGS[name], destination / name
         torch.manual_seed(len(name))
-        base = getattr(transformers, plan.auto).from_pretrained(destination / plan.base)
+        base = getattr(transformers, plan.auto).from_pretrained(destination / plan.base, **plan.extra)
         if plan.vocab:
             base.resize_token_embeddings(plan.vocab)
-        config = getattr(peft, plan.config)(task_type=plan.task, **plan.values)
+        kind = getattr(peft, plan.config)
+        known = {f.name for f in dataclasses.fields(kind)}  # an older peft has fewer
+        config = kind(task_type=plan.task, **{k: v for k, v in plan.values.items() if k in known})
         model = peft.get_peft_model(base, config)
         with torch.no_grad():
             for parameter in model.parameters():
