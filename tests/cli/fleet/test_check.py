@@ -63,3 +63,8 @@ def test_a_limit_asks_only_those(fleet: Fleet) -> None:
 def test_wrong_usage_runs_nothing(words: tuple[str, ...], why: str) -> None:
     with pytest.raises(UsageError, match=why.replace("{", "").replace("(", ".")):
         told("fleet check", *words)
+
+
+def test_what_one_host_lacks_and_another_has_is_told(fleet: Fleet) -> None:
+    (copy,) = fleet.answer["copies"]
+    assert (copy["model"], copy["source"], copy["target"]) == ("m", "healthy", "ill")
