@@ -106,7 +106,8 @@ def compare(
     unsure = [EXIT_UNKNOWN] if silent else []
     shown = [m.report for m in machines]
     models = model_rows(shown)
-    roles = tuple(_role(role, machines) for role in dict.fromkeys(r.role for m in machines for r in m.roles))
+    quiet = [s.label for s in silent]
+    roles = tuple(_role(role, machines, quiet) for role in dict.fromkeys(r.role for m in machines for r in m.roles))
     return Comparison(
         machines=machines,
         roles=roles,
@@ -134,13 +135,13 @@ def _machine(
     )
 
 
-def _role(role: str, machines: Sequence[MachineReport]) -> RoleRow:
+def _role(role: str, machines: Sequence[MachineReport], silent: Sequence[str]) -> RoleRow:
     cells = tuple(next((r for r in m.roles if r.role == role), None) for m in machines)
     known = [(m, cell) for m, cell in zip(machines, cells, strict=True) if cell is not None]
     ready = [m.label for m, cell in known if cell.state == "ready" and not m.stale]
     old = [m.label for m, cell in known if cell.state == "ready" and m.stale]
     possible = [m.label for m, cell in known if cell.state == "possible"]
-    unknown = [m.label for m, cell in known if cell.state == "unknown" and cell.here]
+    unknown = [*(m.label for m, cell in known if cell.state == "unknown" and cell.here), *silent]
     if ready:
         return RoleRow(role=role, cells=cells, exit_code=EXIT_HEALTHY, sentence=f"runs on {join_limited(ready)}")
     told = [f"ran on {join_limited(old)} when its report was written"] if old else []

@@ -11,7 +11,7 @@ import pytest
 
 from sage_doctor.render import COMPARING, render
 from sage_doctor.report import MachineInfo, ModelInfo, Report, RoleInfo
-from sage_doctor.report.comparison import Comparison, compare
+from sage_doctor.report.comparison import Comparison, Silence, compare
 from tests.render import sample_reports as reports
 
 from .test_readiness import failed
@@ -158,3 +158,12 @@ def test_what_a_copy_would_not_mend_is_not_copied() -> None:
     (copy,) = side_by_side(torn, machine("b", model("m"))).copies
     assert copy.command is not None
     assert "--backup --suffix=.replaced" in copy.command
+
+
+def test_a_role_that_runs_nowhere_is_not_known_where_a_machine_gave_no_report() -> None:
+    quiet = Silence(label="gone", state="unreachable", why="no route to host")
+    thor = machine("thor", model("merged", nbytes=0, weights=None), errors=("merged",))
+    (alone,) = side_by_side(thor).roles
+    (both,) = compare([("thor.json", thor)], now=NOW, max_age_s=DAY, silent=(quiet,)).roles
+    assert (alone.sentence, alone.exit_code) == ("runs on none of these machines", 1)
+    assert (both.sentence, both.exit_code) == ("not known on gone", 3)
