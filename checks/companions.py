@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.model_source import auto_class
+from sage_doctor.facts.model_source import auto_class, knows_image_processor
 from sage_doctor.facts.weights import escapes
 from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.restore import companions_back, lfs_pull
@@ -24,6 +24,12 @@ ORDER = 95  # of the check files: causes before consequences
 FULL = ("full", "merged")
 LOCATED = ("check_path", "check_hub", "check_hub_blobs", "check_weights_present", "check_config")
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+# What the classes of an Auto mapping take beside text, or instead of it.
+_TAKES = (
+    ("images or the like beside text", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"),
+    ("sound", "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES"),
+    ("sound", "MODEL_FOR_CTC_MAPPING_NAMES"),
+)
 _PARTS = "modules.json"
 _MOST_BYTES = 1 << 20
 
@@ -53,19 +59,19 @@ def check_generation_config(model: Model) -> Iterator[Finding]:
 
 @check("static", after=LOCATED, kinds=FULL)
 def check_processor(model: Model) -> Iterator[Finding]:
-    """A model that takes images has the configuration of its processor."""
+    """A model that takes images or sound has the configuration of its processor."""
     sites, kind = model.host.session.site_packages, model.config.model_type or ""
-    speaks = auto_class(sites, "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES", kind)
+    takes = next((what for what, table in _TAKES if auto_class(sites, table, kind) in model.config.architectures), None)
     named = auto_class(sites, "PROCESSOR_MAPPING_NAMES", kind)
-    if named is None or speaks is None or speaks not in model.config.architectures:
-        raise NotApplicable("its class takes no images beside text")
+    if named is None or takes is None:
+        raise NotApplicable("its class takes no images or sound")
     present = [n for n in _PROCESSORS if model.tree.has(n)]
     if not present:
         yield finding(
             "processor-missing",
-            f"{speaks} takes images or the like beside text, but there is neither preprocessor_config.json nor "
-            f"processor_config.json: AutoProcessor cannot make its {named}",
-            evidence={"class": speaks, "processor": named},
+            f"{printable(model.config.architectures[0], limit=80)} takes {takes}, but there is neither "
+            f"preprocessor_config.json nor processor_config.json: AutoProcessor cannot make its {named}",
+            evidence={"class": model.config.architectures[0], "processor": named},
             fix=companions_back(model, list(_PROCESSORS[:2])),
         )
         return
@@ -82,6 +88,28 @@ def check_processor(model: Model) -> Iterator[Finding]:
             if file.lfs_pointer
             else corrected(model, name, file.line, companions_back(model, [n for n, _ in broken])),
         )
+        return
+    yield from _unknown_processor(model, {n: f.value or {} for n, f in files})
+
+
+def _unknown_processor(model: Model, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Yield the finding of an image processor that the session's transformers does not have."""
+    for name, values in files.items():
+        inner = values.get("image_processor")
+        part = inner if isinstance(inner, Mapping) else values
+        wanted = part.get("image_processor_type")
+        if not isinstance(wanted, str) or part.get("auto_map") or values.get("auto_map"):
+            continue
+        if knows_image_processor(model.host.session.site_packages, wanted) is False:
+            version = printable(model.host.session.packages.get("transformers") or "installed", limit=40)
+            yield finding(
+                "processor-missing",
+                f"{name} names the image processor {printable(wanted, limit=80)}, which the session's transformers "
+                f"({version}) does not have: AutoProcessor fails",
+                evidence={"file": name, "image_processor_type": wanted, "transformers": version},
+                fix=companions_back(model, [name]),
+            )
+            return
 
 
 @check("static", after=LOCATED, kinds=FULL)

@@ -53,10 +53,23 @@ CONFIG_MAPPING_NAMES = OrderedDict([("llama", "LlamaConfig"), ("llava", "LlavaCo
 PROCESSOR_MAPPING_NAMES = OrderedDict(
     [
         ("llava", "LlavaProcessor"),
+        ("whisper", "WhisperProcessor"),
+    ]
+)
+"""
+_IMAGES = """
+IMAGE_PROCESSOR_MAPPING_NAMES = OrderedDict(
+    [
+        ("llava", ("CLIPImageProcessor", "CLIPImageProcessorFast")),
     ]
 )
 """
 _AUTO_MODELS = """
+MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES = OrderedDict(
+    [
+        ("whisper", "WhisperForConditionalGeneration"),
+    ]
+)
 MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = OrderedDict(
     [
         ("llama", "LlamaForCausalLM"),
@@ -91,6 +104,7 @@ def write_library(place: Path, *, asks_for_format: bool = False) -> Path:
         "configuration_utils.py": "class PreTrainedConfig:\n    def validate_layer_type(self): ...\n",
         "models/auto/modeling_auto.py": _AUTO_MODELS,
         "models/auto/tokenization_auto.py": '("llama", "LlamaTokenizer")\n',
+        "models/auto/image_processing_auto.py": _IMAGES,
         "modeling_layers.py": _LAYERS,
         "modeling_rope_utils.py": _ROPE,
         "modeling_utils.py": _FORMAT if asks_for_format else "def load_state_dict(): ...\n",

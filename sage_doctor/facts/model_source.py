@@ -52,11 +52,23 @@ def auto_class(site_packages: Sequence[Path], mapping: str, model_type: str) -> 
     return found[1] if found else None
 
 
+def knows_image_processor(site_packages: Sequence[Path], name: str) -> bool | None:
+    """Return whether the session's transformers has an image processor of this name; None where that cannot be read.
+
+    `…Fast` and, since 5, `…Pil` are the same processor in another implementation.
+    """
+    table = "".join(_table(p, "IMAGE_PROCESSOR_MAPPING_NAMES") for p in site_packages)
+    if not table:
+        return None
+    return re.search(rf"""["']{re.escape(name.removesuffix("Fast"))}(?:Fast|Pil)?["']""", table) is not None
+
+
 @functools.cache
 def _table(site_dir: Path, mapping: str) -> str:
     """Return the text of the tables whose name ends in `mapping`: 5.x has generated ones, and some by hand."""
     folder = site_dir / _MODELS / "auto"
-    names = ("auto_mappings.py", "configuration_auto.py", "modeling_auto.py", "processing_auto.py")
+    stems = ("auto_mappings", "configuration_auto", "modeling_auto", "processing_auto", "image_processing_auto")
+    names = [f"{stem}.py" for stem in stems]
     pattern = re.compile(rf"^ *(?:MISSING_)?{mapping}\b[^\n]*=.*?^ *\)$", re.MULTILINE | re.DOTALL)
     return "\n".join(part for name in names for part in pattern.findall(_text(folder / name)))
 

@@ -61,6 +61,28 @@ def processor_gone(bench: Bench) -> None:
     seeing(bench)
 
 
+@CASES.finds(
+    "check_processor",
+    "processor-missing",
+    "which the session's transformers (5.23.0) does not have",
+    severity="warning",
+)
+def processor_of_another_release(bench: Bench) -> None:
+    write_json(seeing(bench) / "preprocessor_config.json", {"image_processor_type": "LlavaNewImageProcessor"})
+
+
+@CASES.passes("check_processor")
+def processor_in_another_implementation(bench: Bench) -> None:
+    write_json(seeing(bench) / "preprocessor_config.json", {"image_processor_type": "CLIPImageProcessorFast"})
+
+
+@CASES.finds("check_processor", "processor-missing", "WhisperForConditionalGeneration takes sound", severity="warning")
+def hearing_without_a_feature_extractor(bench: Bench) -> None:
+    place = bench.root / "site-packages"
+    bench.session = replace(SESSION, site_packages=(write_library(place),))
+    write_full(bench.here, model_type="whisper", architectures=["WhisperForConditionalGeneration"])
+
+
 @CASES.finds("check_processor", "processor-missing", "processor_config.json: empty")
 def processor_empty(bench: Bench) -> None:
     (seeing(bench) / "processor_config.json").write_bytes(b"")

@@ -271,6 +271,20 @@ def processor_left_behind(bench: Bench) -> None:
     (bench.copy("llava") / "processor_config.json").unlink()
 
 
+@TABLE.warning("processor-missing", source="melMass/comfy_mtb#252", shows="loads")
+def ears_left_behind(bench: Bench) -> None:
+    """The same of a model that hears: AutoProcessor and pipeline fail, from_pretrained of the model does not."""
+    (bench.copy("whisper") / "preprocessor_config.json").unlink()
+
+
+@TABLE.warning("processor-missing", source="unslothai/unsloth#1747", shows="loads")
+def processor_of_a_class_that_went(bench: Bench) -> None:
+    """Saved by a release whose image processor had another name."""
+    folder = bench.copy("llava")
+    (folder / "processor_config.json").unlink()
+    write_json(folder / "preprocessor_config.json", {"image_processor_type": "LlavaOlderImageProcessor"})
+
+
 @TABLE.error("processor-missing", source="LLaVA-VL/LLaVA-NeXT#20", shows="loads")
 def processor_damaged(bench: Bench) -> None:
     """The file is a page that a server sent."""
