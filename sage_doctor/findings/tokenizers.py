@@ -89,8 +89,8 @@ DECLARATIONS = declare(
         code="processor-missing",
         severity="warning",
         title="The processor of images or sound is missing",
-        cause="The model takes images or sound, and what prepares them is described in files of its own, which trainers "
-        "often leave out of what they save. Where it takes text as well, text alone works.",
+        cause="The model takes images or sound, and what prepares them is in files of its own, which trainers often "
+        "leave out of what they save. Where it takes text as well, text alone works.",
         remediation="Copy preprocessor_config.json, and processor_config.json if there is one, from the base model.",
         shows=(
             r"Can't load (image processor|feature extractor|processor|video processor) for '",

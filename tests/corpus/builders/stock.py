@@ -186,6 +186,7 @@ RECIPES: Mapping[str, Recipe] = {
         files={
             "vocab.json": '{"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "E": 5, "T": 6}',
             "tokenizer_config.json": '{"do_lower_case": false, "word_delimiter_token": "|"}',
+            "preprocessor_config.json": '{"feature_extractor_type": "Wav2Vec2FeatureExtractor"}',
         },
     ),
     # whisper-large-v3-turbo (32 layers against 4), distilbart-cnn-12-6, distil-large-v3 and their kin.
