@@ -46,6 +46,7 @@ _INI = Path(__file__).with_name("suite.ini")
 _LEFT_OUT = (
     *("cacheprovider", "terminal", "faulthandler", "junitxml", "doctest", "pastebin", "unittest", "stepwise"),
     *("debugging", "warnings", "logging", "unraisableexception", "threadexception", "setuponly", "setupplan"),
+    *("legacypath", "subtests"),
 )
 _UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTEST_DEBUG")
 

@@ -285,6 +285,27 @@ def test_a_function_that_is_not_declared_as_a_check_is_told(look_at: Examine, ow
     assert (report.verdict, report.exit_code) == ("unknown", 3)
 
 
+def test_of_our_own_files_pytest_sees_what_concerns_something_and_what_is_not_declared(
+    look_at: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = tmp_path / "checks"
+    checks.mkdir()
+    sound = '@check("static")\ndef check_sound(model):\n    """It."""\n'
+    adapters = '@check("static", kinds=["adapter"])\ndef check_adapters(adapter):\n    """It."""\n'
+    deep = '@check("load")\ndef check_deep(machine):\n    """It."""\n'
+    (checks / "ours.py").write_text(f"{HEAD}ORDER = 1\n{sound}{adapters}{deep}def check_it(): ...\n")
+    for module in ("plugin", "examine"):
+        monkeypatch.setattr(f"sage_doctor.suite.{module}.CHECKS", checks)
+    seen: list[str] = []
+    monkeypatch.setattr(
+        "sage_doctor.suite.examine.Collector.pytest_runtest_logstart", lambda _self, nodeid: seen.append(nodeid)
+    )
+    write_full(tmp_path / "m")
+    report = look_at("m")
+    assert [name.rpartition("::")[2] for name in seen] == ["check_sound[0]", "check_it"]
+    assert [(c.id, c.status) for c in report.checks if c.status == "error"] == [("ours.it", "error")]
+
+
 @pytest.mark.parametrize("error", [OSError, SystemExit])
 def test_own_fixtures_that_cannot_be_read_are_unknown(look_at: Examine, own: Path, error: type[BaseException]) -> None:
     (own / "conftest.py").write_text(f"raise {error.__name__}('the fixtures are gone')\n")
