@@ -94,6 +94,7 @@ def run_warm(
 
 def _serve(place: str, owner: int, modules: list[str]) -> None:
     """Import, then fork for each connection."""
+    import gc
     import importlib
     import shutil
 
@@ -103,6 +104,8 @@ def _serve(place: str, owner: int, modules: list[str]) -> None:
         found = importlib.import_module(name)
         if function:
             getattr(found, function)()
+    gc.collect()
+    gc.freeze()  # or the first collection of a fork copies every page that it shares with the others
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)
         listening.listen(64)
