@@ -52,6 +52,10 @@ def warm_up() -> None:
         write_full(Path(place) / "model")
         examine(Request(targets=("model",), level="static", cwd=place))
     text._learned = False  # the secrets of an environment that is not the forks'
+
+
+def leave_garbage() -> None:
+    """Collect no garbage in forks: a run is short, and a collection would copy every page that is shared."""
     gc.collect()
     gc.freeze()
-    gc.disable()  # a run is short, and a collection would copy every page that it shares with the others
+    gc.disable()

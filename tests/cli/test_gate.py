@@ -205,20 +205,20 @@ def test_warnings_keep_sessions_out_where_that_is_asked(doctor: Doctor, site: Pa
     assert strict.out.startswith("blocked: talk: m0: ")
 
 
-def test_two_gates_at_once_load_once(start: Start, tmp_path: Path) -> None:
+def test_two_gates_at_once_load_once(begin: Start, tmp_path: Path) -> None:
     python = write_interpreter(tmp_path / "env", pause="import time; time.sleep(1.5)")
     site = write_site(tmp_path / "site", python)
-    gates = [start("gate", "talk", cwd=site) for _ in range(5)]
+    gates = [begin("gate", "talk", cwd=site) for _ in range(5)]
     ended = [g.communicate(timeout=60) for g in gates]
     assert [g.returncode for g in gates] == [0] * 5, ended
     assert loads(python) == 1
 
 
-def test_a_second_gate_takes_a_red_result_that_it_waited_for(start: Start, tmp_path: Path) -> None:
+def test_a_second_gate_takes_a_red_result_that_it_waited_for(begin: Start, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     python = write_interpreter(tmp_path / "env", probe=f"echo x >> {calls}; sleep 1.5; kill -SEGV $$")
     site = write_site(tmp_path / "site", python)
-    gates = [start("gate", "talk", cwd=site) for _ in range(3)]
+    gates = [begin("gate", "talk", cwd=site) for _ in range(3)]
     ended = [g.communicate(timeout=60) for g in gates]
     assert [g.returncode for g in gates] == [1] * 3, ended
     assert calls.read_text() == "x\n"
@@ -345,25 +345,25 @@ def test_something_else_runs_where_sessions_are_kept_out_and_its_code_is_not_the
     assert "could not be started" in doctor("gate", "talk", "--on-blocked", "/no/such", cwd=site).err
 
 
-def test_a_gate_that_waited_holds_the_result_to_its_own_strictness(start: Start, tmp_path: Path) -> None:
+def test_a_gate_that_waited_holds_the_result_to_its_own_strictness(begin: Start, tmp_path: Path) -> None:
     python = write_interpreter(tmp_path / "env", pause="import time; time.sleep(3)")
     site = write_site(tmp_path / "site", python)
     (site / "zoo" / "m0" / "modeling_own.py").write_text("")  # a warning
-    mild = start("gate", "talk", cwd=site)
+    mild = begin("gate", "talk", cwd=site)
     while not loads(python):
         time.sleep(0.02)
-    strict = start("gate", "talk", "--fail-on", "warning", cwd=site)
+    strict = begin("gate", "talk", "--fail-on", "warning", cwd=site)
     ended = [g.communicate(timeout=60) for g in (mild, strict)]
     assert (mild.returncode, strict.returncode) == (0, 1), ended
 
 
-def test_a_change_beside_the_runners_keeps_nobody_out(start: Start, tmp_path: Path) -> None:
+def test_a_change_beside_the_runners_keeps_nobody_out(begin: Start, tmp_path: Path) -> None:
     python = write_interpreter(tmp_path / "env", pause="import time; time.sleep(2)")
     site = write_site(tmp_path / "site", python)
     manifest = site / "sage-doctor.toml"
     manifest.write_text(manifest.read_text().replace('models = ["m0"]', 'models = ["m0"]\nrunners = ["run_*.py"]'))
     (site / "run_one.py").write_text("print(1)\n")
-    gate = start("gate", "talk", cwd=site)
+    gate = begin("gate", "talk", cwd=site)
     while not loads(python):
         time.sleep(0.02)
     (site / "session.log").write_text("another session goes on\n")
@@ -371,11 +371,11 @@ def test_a_change_beside_the_runners_keeps_nobody_out(start: Start, tmp_path: Pa
     assert gate.returncode == 0, said
 
 
-def test_waiting_ends_when_the_role_is_well_again(start: Start, site: Path) -> None:
+def test_waiting_ends_when_the_role_is_well_again(begin: Start, site: Path) -> None:
     weights = site / "zoo" / "m0" / MODEL
     kept = weights.read_bytes()
     weights.unlink()
-    process = start("gate", "talk", "--wait", "60s", cwd=site)
+    process = begin("gate", "talk", "--wait", "60s", cwd=site)
     assert process.stderr is not None
     first = process.stderr.readline()
     weights.write_bytes(kept)
