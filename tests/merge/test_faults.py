@@ -85,11 +85,11 @@ def rest(place: Path) -> list[str]:
     ],
 )
 def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(
-    place: Path, count: int, name: str, start: str, request: pytest.FixtureRequest
+    place: Path, count: int, name: str, start: str, warm_python: Path
 ) -> None:
-    python = sys.executable if start == "cold" else str(request.getfixturevalue("warm_python"))
+    interpreter = [sys.executable] if start == "cold" else []
     done = subprocess.run(
-        [python, LOOP, place, str(count), name, start],
+        [warm_python, LOOP, place, str(count), name, *interpreter],
         capture_output=True, text=True, timeout=60 + 10 * count, check=False,
     )  # fmt: skip
 
