@@ -30,6 +30,7 @@ from sage_doctor.report import (
     conclude,
 )
 from sage_doctor.subjects.selection import Request, Selection, select
+from sage_doctor.suite import plugin
 from sage_doctor.suite.inventory import model_infos, role_infos
 from sage_doctor.suite.plugin import LEVEL_PROPERTY, PROPERTY, Shared
 from sage_doctor.suite.run import CheckOutcome
@@ -193,12 +194,26 @@ def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Share
         ),
         "--continue-on-collection-errors",
         *(word for name in _LEFT_OUT for word in ("-p", f"no:{name}")),
-        *("-p", "sage_doctor.suite.plugin", f"--sage-request={json.dumps(request.to_json())}"),
+        f"--sage-request={json.dumps(request.to_json())}",
         "--noconftest",  # pytest would import those of every directory above; the plugin loads those beside the checks
     ]
-    plugins: list[object] = [collector, shared]
+    plugins: list[object] = [
+        collector,
+        shared,
+        plugin,
+    ]  # by its name, pytest would look through all entry points for it
     if jobs > 1:
-        arguments += ["-p", "xdist.plugin", "--tx", workers(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
+        arguments += [
+            "-p",
+            "sage_doctor.suite.plugin",
+            "-p",
+            "xdist.plugin",
+            "--tx",
+            workers(jobs),
+            "--dist",
+            "loadscope",
+            "--max-worker-restart=0",
+        ]
         plugins.append(GroupScheduler(selection))
     with _own_environment(), _own_output():
         pytest.main(arguments, plugins=plugins)
