@@ -181,39 +181,16 @@ def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Share
     manifest = selection.host.manifest
     own = [str(p) for p in manifest.check_paths] if manifest is not None else []
     arguments = [
-        str(CHECKS),
-        *own,
-        *(
-            "-c",
-            str(_INI),
-            "--rootdir",
-            str(CHECKS.parent),
-            "--import-mode=importlib",
-            "--assert=plain",
-            "--capture=no",
-        ),
-        "--continue-on-collection-errors",
+        *(str(CHECKS), *own, "-c", str(_INI), "--rootdir", str(CHECKS.parent)),
+        *("--import-mode=importlib", "--assert=plain", "--capture=no", "--continue-on-collection-errors"),
         *(word for name in _LEFT_OUT for word in ("-p", f"no:{name}")),
         f"--sage-request={json.dumps(request.to_json())}",
         "--noconftest",  # pytest would import those of every directory above; the plugin loads those beside the checks
     ]
-    plugins: list[object] = [
-        collector,
-        shared,
-        plugin,
-    ]  # by its name, pytest would look through all entry points for it
+    plugins: list[object] = [collector, shared, plugin]  # for a name, pytest would look through all entry points
     if jobs > 1:
-        arguments += [
-            "-p",
-            "sage_doctor.suite.plugin",
-            "-p",
-            "xdist.plugin",
-            "--tx",
-            workers(jobs),
-            "--dist",
-            "loadscope",
-            "--max-worker-restart=0",
-        ]
+        arguments += ["-p", plugin.__name__, "-p", "xdist.plugin", "--tx", workers(jobs)]
+        arguments += ["--dist", "loadscope", "--max-worker-restart=0"]
         plugins.append(GroupScheduler(selection))
     with _own_environment(), _own_output():
         pytest.main(arguments, plugins=plugins)
