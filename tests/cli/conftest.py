@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.gate.stand_in import write_interpreter, write_site
 from tests.warm_python import run_warm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +62,18 @@ def environment(tmp_path: Path) -> dict[str, str]:
     home.mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """An interpreter in which every model loads and answers."""
+    return write_interpreter(tmp_path / "env")
+
+
+@pytest.fixture
+def site(tmp_path: Path, python: Path) -> Path:
+    """A manifest whose role `talk` is in good health."""
+    return write_site(tmp_path / "site", python)
 
 
 @pytest.fixture
