@@ -92,7 +92,7 @@ merge-architectures: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(RUN)/python -W ignore -m tests.architectures.merges
 
 soak: $(VENV)/.dev
-	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_faults.py tests/cli/test_kill_sweep.py tests/repairs/actions/test_copy_model.py
+	SAGE_DOCTOR_TEST_KILLS=200 $(RUN)/python -m pytest -q tests/merge/test_interrupts.py tests/cli/test_kill_sweep.py tests/repairs/actions/test_copy_model.py
 	SAGE_DOCTOR_TEST_EXAMPLES=2000 $(RUN)/python -m pytest -q tests/paths/rewrite/test_properties.py
 	SAGE_DOCTOR_TEST_SOURCES=1000000 $(RUN)/python -m pytest -q tests/paths/find/test_foreign_sources.py
 

@@ -75,9 +75,20 @@ def warm_doctor(shared_directory: Path, tmp_path_factory: pytest.TempPathFactory
         if mark:
             kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
             home = str(tmp_path_factory.mktemp("warm-home"))
-            start_warm_python(
-                folder, "tests.warm_doctor:warm_up", environ={**kept, "HOME": home, "PYTHONPATH": str(ROOT)}
-            )
+            environ = {**kept, "HOME": home, "PYTHONPATH": str(ROOT)}
+            start_warm_python(folder, "tests.warm_doctor:warm_up", "tests.warm_doctor:leave_garbage", environ=environ)
+            mark.touch()
+    return folder / "python"
+
+
+@pytest.fixture(scope="session")
+def warm_merging_doctor(shared_directory: Path, warm_python: Path) -> Path:
+    """A `warm_doctor` that has imported torch as well, for commands that merge: one for all. It is itself a fork."""
+    folder = shared_directory / "warm-merging-doctor"
+    with once(shared_directory, "warm-merging-doctor-started") as mark:
+        if mark:
+            environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+            start_warm_python(folder, "tests.warm_doctor:warm_up", environ=environ, interpreter=warm_python)
             mark.touch()
     return folder / "python"
 

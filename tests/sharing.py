@@ -16,6 +16,7 @@ LONG: tuple[str | tuple[str, ...], ...] = (
     ("tests/demo/test_walk.py", "tests/services/test_transformers_serve.py"),
     "tests/cli/test_gate_faults.py",
     "tests/cli/test_gate.py",
+    "tests/cli/test_gate_results.py",
     "tests/repairs/",
     "tests/cli/test_fix.py",
     (

@@ -32,10 +32,12 @@ _MOST_FILES = 64
 _OUT_OF_THE_WAY = 200  # above every descriptor that a program is started with
 
 
-def warm_python(folder: Path, *modules: str, environ: Mapping[str, str]) -> Path:
+def warm_python(
+    folder: Path, *modules: str, environ: Mapping[str, str], interpreter: str | Path = sys.executable
+) -> Path:
     """Start a server that has imported `modules` and called `module:function`; returns the program, `folder/python`.
 
-    It serves all workers of a test run, and ends soon after that.
+    It serves all workers of a test run, and ends soon after that. `interpreter` may be such a program itself.
     """
     import shlex
     import subprocess
@@ -47,7 +49,7 @@ def warm_python(folder: Path, *modules: str, environ: Mapping[str, str]) -> Path
     owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-W", "ignore", __file__, "serve", place, str(owner), *modules],
+            [interpreter, "-W", "ignore", __file__, "serve", place, str(owner), *modules],
             env=dict(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -94,6 +96,7 @@ def run_warm(
 
 def _serve(place: str, owner: int, modules: list[str]) -> None:
     """Import, then fork for each connection."""
+    import gc
     import importlib
     import shutil
 
@@ -103,6 +106,8 @@ def _serve(place: str, owner: int, modules: list[str]) -> None:
         found = importlib.import_module(name)
         if function:
             getattr(found, function)()
+    gc.collect()
+    gc.freeze()  # or the first collection of a fork copies every page that it shares with the others
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)
         listening.listen(64)

@@ -8,6 +8,7 @@ user's cache for the next demo.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import sys
@@ -111,9 +112,14 @@ def _convert_in_child(gguf: Path, out: Path) -> None:
 
 def convert(gguf: Path, out: Path) -> None:
     """Write the model of a GGUF file into an existing directory as bfloat16 safetensors, with its tokenizer."""
+    import gguf as gguf_library
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    # transformers reads the whole file three times, for configuration, weights and tokenizer, and makes the table of
+    # all names again for each of 400 modules: two thirds of the time.
+    for function in ("GGUFReader", "get_tensor_name_map"):
+        setattr(gguf_library, function, functools.cache(getattr(gguf_library, function)))
     model = AutoModelForCausalLM.from_pretrained(
         str(gguf.parent),
         gguf_file=gguf.name,

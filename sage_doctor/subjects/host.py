@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.facts.machine import MachineFacts, read_machine
 from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspection
+from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.manifest import Manifest
-from sage_doctor.readers.tree import find_model_directories
+from sage_doctor.readers.tree import find_model_directories, read_tree
 from sage_doctor.readers.versions import read_requirement
 from sage_doctor.system.mounts import MountTable, read_mounts
 from sage_doctor.system.state_directory import state_directory
@@ -193,3 +194,12 @@ class Host:
                 if len(found) >= MOST_NEIGHBOURS:
                     return tuple(found)
         return tuple(found)
+
+    @cached_property
+    def whole_nearby_models(self) -> tuple[Path, ...]:
+        """Those of `nearby_models` that are no adapters and lack nothing: what a missing base may be."""
+        return tuple(
+            p
+            for p in self.nearby_models
+            if not (tree := read_tree(p)).has("adapter_config.json") and not directory_defects(tree)
+        )

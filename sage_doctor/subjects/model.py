@@ -21,7 +21,6 @@ from sage_doctor.facts.bases import SAME_NAME, Candidate, ResolvedBase, candidat
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.facts.weights import Weights, read_weights
-from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.manifest import ModelPath, ModelSpec
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Tensor
@@ -239,7 +238,7 @@ class Model:
             for m in self.siblings.values()
             if m is not self and m.kind != "adapter" and m.found and m.weights.form != "none"
         ]
-        found = [p for p in self.host.nearby_models if p != self.path and _is_whole_model(p)]
+        found = [p for p in self.host.whole_nearby_models if p != self.path]
         cached = [(c.repo_id, c.snapshot) for c in self.host.cached_models]
         named = [
             (base.path, f"the base in the merge recipe of {m.name}")
@@ -268,8 +267,3 @@ class Model:
         listed = {m.path for m in self.siblings.values() if m.spec is not None} if text is None else set()
         found = self.candidates(text or self.path.name)
         return [c for c in found if (c.rank <= SAME_NAME or c.path in listed) and could_be_base(c.path, loras)]
-
-
-def _is_whole_model(path: Path) -> bool:
-    tree = read_tree(path)
-    return not tree.has("adapter_config.json") and not directory_defects(tree)

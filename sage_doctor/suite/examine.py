@@ -30,6 +30,7 @@ from sage_doctor.report import (
     conclude,
 )
 from sage_doctor.subjects.selection import Request, Selection, select
+from sage_doctor.suite import plugin
 from sage_doctor.suite.inventory import model_infos, role_infos
 from sage_doctor.suite.plugin import LEVEL_PROPERTY, PROPERTY, Shared
 from sage_doctor.suite.run import CheckOutcome
@@ -46,6 +47,7 @@ _INI = Path(__file__).with_name("suite.ini")
 _LEFT_OUT = (
     *("cacheprovider", "terminal", "faulthandler", "junitxml", "doctest", "pastebin", "unittest", "stepwise"),
     *("debugging", "warnings", "logging", "unraisableexception", "threadexception", "setuponly", "setupplan"),
+    *("legacypath", "subtests"),
 )
 _UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTEST_DEBUG")
 
@@ -179,25 +181,16 @@ def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Share
     manifest = selection.host.manifest
     own = [str(p) for p in manifest.check_paths] if manifest is not None else []
     arguments = [
-        str(CHECKS),
-        *own,
-        *(
-            "-c",
-            str(_INI),
-            "--rootdir",
-            str(CHECKS.parent),
-            "--import-mode=importlib",
-            "--assert=plain",
-            "--capture=no",
-        ),
-        "--continue-on-collection-errors",
+        *(str(CHECKS), *own, "-c", str(_INI), "--rootdir", str(CHECKS.parent)),
+        *("--import-mode=importlib", "--assert=plain", "--capture=no", "--continue-on-collection-errors"),
         *(word for name in _LEFT_OUT for word in ("-p", f"no:{name}")),
-        *("-p", "sage_doctor.suite.plugin", f"--sage-request={json.dumps(request.to_json())}"),
+        f"--sage-request={json.dumps(request.to_json())}",
         "--noconftest",  # pytest would import those of every directory above; the plugin loads those beside the checks
     ]
-    plugins: list[object] = [collector, shared]
+    plugins: list[object] = [collector, shared, plugin]  # for a name, pytest would look through all entry points
     if jobs > 1:
-        arguments += ["-p", "xdist.plugin", "--tx", workers(jobs), "--dist", "loadscope", "--max-worker-restart=0"]
+        arguments += ["-p", plugin.__name__, "-p", "xdist.plugin", "--tx", workers(jobs)]
+        arguments += ["--dist", "loadscope", "--max-worker-restart=0"]
         plugins.append(GroupScheduler(selection))
     with _own_environment(), _own_output():
         pytest.main(arguments, plugins=plugins)

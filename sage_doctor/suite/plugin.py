@@ -10,7 +10,7 @@ import inspect
 import json
 import math
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from sage_doctor.subjects.selection import Request, Selection
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.own_checks import is_own, load_file, register_conftest
-from sage_doctor.suite.pytest_internals import OwnModule, parameters_of
+from sage_doctor.suite.pytest_internals import OwnModule, SuiteModule, parameters_of
 from sage_doctor.suite.run import CheckOutcome, Run
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.suite.suite_files import CHECKS, FIXTURES
@@ -128,10 +128,25 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Load a user's own checks without what lies above their directory."""
-    if parent.config.getoption("--sage-request") is None or module_path.parent == CHECKS:
+    """Load a user's own checks without what lies above their directory, and of ours those that concern something."""
+    if parent.config.getoption("--sage-request") is None:
         return None
-    return OwnModule.from_parent(parent, path=module_path)
+    if module_path.parent != CHECKS:
+        return OwnModule.from_parent(parent, path=module_path)
+    module = SuiteModule.from_parent(parent, path=module_path)
+    module.wanted = functools.partial(_concerns_something, _run_of(parent.config).selection)
+    return module
+
+
+def _concerns_something(selection: Selection, found: Callable[..., object]) -> bool:
+    """Return whether a check runs on anything selected. What is not declared as one is still to be refused."""
+    spec = spec_of(found)
+    if spec is None:
+        return True
+    if not at_least(selection.level, spec.level):
+        return False
+    kind = _subject_type(_required_parameters(found))
+    return kind is None or any(_concerned(selection, spec, kind))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -141,18 +156,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names both.
     """
     spec = spec_of(metafunc.function)
-    names = set(metafunc.fixturenames)
-    if spec is None or not {"model", "adapter", "service"} & names:
+    kind = _subject_type(metafunc.fixturenames)
+    if spec is None or kind is None:
         return
-    name, kind = ("service", Service) if "service" in names else ("model", Model)
-    selection = _run_of(metafunc.config).selection
-    chosen = [
-        (n, s)
-        for n, s in enumerate(selection.subjects)
-        if isinstance(s, kind) and concerns(spec, s, selection.level, deep=s.name in selection.load_targets)
-    ]
+    chosen = list(_concerned(_run_of(metafunc.config).selection, spec, kind))
+    name = "service" if kind is Service else "model"
     # The id is the subject's position: names from a disk may be anything, and reports are matched by it.
     metafunc.parametrize(name, [s for _, s in chosen], indirect=True, ids=[str(n) for n, _ in chosen])
+
+
+def _subject_type(parameters: Iterable[str]) -> type[Model | Service] | None:
+    """Return what a check with these parameters runs once for, or None where it is about the machine."""
+    names = {"model", "adapter", "service"}.intersection(parameters)
+    return None if not names else Service if "service" in names else Model
+
+
+def _concerned(
+    selection: Selection, spec: CheckSpec, kind: type[Model | Service]
+) -> Iterator[tuple[int, Model | Service]]:
+    """Yield the subjects that a check runs on, each with its position."""
+    for n, subject in enumerate(selection.subjects):
+        if isinstance(subject, kind) and concerns(
+            spec, subject, selection.level, deep=subject.name in selection.load_targets
+        ):
+            yield n, subject
 
 
 def concerns(spec: CheckSpec, subject: Model | Service, level: Level, *, deep: bool) -> bool:

@@ -16,6 +16,23 @@ import pytest
 from sage_doctor.suite.own_checks import load_beside, place_of
 
 
+class SuiteModule(pytest.Module):
+    """A file of the suite, of which pytest is shown what `wanted` takes: it looks at every name in a module.
+
+    What it would see otherwise are a thousand imported names, and checks of which it makes items only to skip them.
+    """
+
+    wanted: Callable[[Any], bool]
+
+    def _getobj(self) -> ModuleType:
+        whole = super()._getobj()  # type: ignore[no-untyped-call]
+        shown = ModuleType(whole.__name__)
+        shown.__dict__.update(
+            (k, v) for k, v in vars(whole).items() if k == "ORDER" or (k.startswith("check_") and self.wanted(v))
+        )
+        return shown
+
+
 class OwnModule(pytest.Module):
     """A file of checks, loaded without what lies above its directory. pytest asks a collector for it by `_getobj`."""
 

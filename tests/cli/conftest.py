@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.gate.stand_in import write_interpreter, write_site
 from tests.warm_python import run_warm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,12 +65,41 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """An interpreter in which every model loads and answers."""
+    return write_interpreter(tmp_path / "env")
+
+
+@pytest.fixture
+def site(tmp_path: Path, python: Path) -> Path:
+    """A manifest whose role `talk` is in good health."""
+    return write_site(tmp_path / "site", python)
+
+
+@pytest.fixture
 def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subprocess.Popen[bytes]]:
     """Start `sage-doctor` with these words."""
 
     def run(*words: str | bytes, cwd: Path = tmp_path, **changes: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [*DOCTOR, *words],
+            cwd=cwd,
+            env={**environment, **changes},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    return run
+
+
+@pytest.fixture
+def begin(warm_doctor: Path, tmp_path: Path, environment: dict[str, str]) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start `sage-doctor` as `start` does, where it is left to end by itself: in a fork of a Python that has it."""
+
+    def run(*words: str, cwd: Path = tmp_path, **changes: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [warm_doctor, "-m", "sage_doctor", *words],
             cwd=cwd,
             env={**environment, **changes},
             stdin=subprocess.DEVNULL,
@@ -93,12 +123,19 @@ def doctor(
         if any(name.startswith("PYTHON") for name in changes):
             process = start(*words, cwd=cwd, **changes)
             out, err = process.communicate(timeout=60)
-            code = process.returncode
-        else:
-            ended = run_warm(warm_doctor, ("-m", "sage_doctor", *words), cwd=cwd, env={**environment, **changes})
-            code, out, err = ended.returncode, ended.stdout, ended.stderr
-        done = Done(code, out.decode(errors="replace"), err.decode(errors="replace"))
-        assert "Traceback" not in done.out + done.err
-        return done
+            return _done(process.returncode, out, err)
+        return warm_run(warm_doctor, *words, cwd=cwd, env={**environment, **changes})
 
     return run
+
+
+def warm_run(program: Path, *words: str | bytes, cwd: Path, env: Mapping[str, str]) -> Done:
+    """Run `sage-doctor` with these words to its end in a fork of a warm Python."""
+    ended = run_warm(program, ("-m", "sage_doctor", *words), cwd=cwd, env=env)
+    return _done(ended.returncode, ended.stdout, ended.stderr)
+
+
+def _done(code: int, out: bytes, err: bytes) -> Done:
+    done = Done(code, out.decode(errors="replace"), err.decode(errors="replace"))
+    assert "Traceback" not in done.out + done.err
+    return done

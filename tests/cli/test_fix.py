@@ -17,7 +17,7 @@ import pytest
 
 from tests.model_directories import INDEX, MODEL, write_adapter, write_full, write_sharded
 
-from .conftest import DOCTOR, ROOT, Doctor, answered
+from .conftest import ROOT, Doctor, Done, answered, warm_run
 
 SCHEMA = json.loads((ROOT / "sage_doctor" / "schemas" / "report.schema.json").read_text())
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -41,6 +41,16 @@ DROPPED = (1, 2, 3)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER: what l
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(directory.iterdir()) if p.is_file()}
+
+
+@pytest.fixture
+def doctor(warm_merging_doctor: Path, tmp_path: Path, environment: dict[str, str]) -> Doctor:
+    """Run `sage-doctor` with these words to its end, in a fork of a Python that has imported it, and torch."""
+
+    def run(*words: str | bytes, cwd: Path = tmp_path, **changes: str) -> Done:
+        return warm_run(warm_merging_doctor, *words, cwd=cwd, env={**environment, **changes})
+
+    return run
 
 
 @pytest.fixture
@@ -108,9 +118,9 @@ def test_with_yes_it_is_done_and_the_report_after_decides(doctor: Doctor, tmp_pa
 
 @pytest.mark.parametrize("answer,code", [(b"y\n", 0), (b"yes\n", 0), (b"n\n", 1), (b"\n", 1), (b"\x04", 1)])
 def test_a_person_at_a_terminal_is_asked(
-    environment: Mapping[str, str], sharded: Path, tmp_path: Path, answer: bytes, code: int
+    environment: Mapping[str, str], warm_doctor: Path, sharded: Path, tmp_path: Path, answer: bytes, code: int
 ) -> None:
-    done = answered(answer, *DOCTOR, "fix", "./model", cwd=tmp_path, env=environment)
+    done = answered(answer, warm_doctor, "-m", "sage_doctor", "fix", "./model", cwd=tmp_path, env=environment)
     assert done.code == code, done
     assert "Apply rebuild-index? [y/N]" in done.err
     assert (sharded / INDEX).exists() == (code == 0)
@@ -145,9 +155,10 @@ def test_two_bases_are_never_guessed(doctor: Doctor, disputed: Path) -> None:
 
 @pytest.mark.parametrize("answer,code", [(b"2\ny\n", 0), (b"\n", 1), (b"3\n", 1), (b"2\nn\n", 1), (b"\x04", 1)])
 def test_a_person_at_a_terminal_is_asked_which_base(
-    environment: Mapping[str, str], disputed: Path, answer: bytes, code: int
+    environment: Mapping[str, str], warm_doctor: Path, disputed: Path, answer: bytes, code: int
 ) -> None:
-    done = answered(answer, *DOCTOR, "fix", "stance", "-l", "static", cwd=disputed, env=environment)
+    words = (warm_doctor, "-m", "sage_doctor", "fix", "stance", "-l", "static")
+    done = answered(answer, *words, cwd=disputed, env=environment)
     assert done.code == code, done
     assert "Which base was stance trained on?" in done.out
     assert "Which one? [1-2" in done.err

@@ -171,9 +171,9 @@ def test_a_gate_killed_at_any_moment_leaves_no_wrong_result(start: Start, doctor
 # -- many at once, and clocks -----------------------------------------------------------------------------------------
 
 
-def test_fifty_gates_at_once_load_once(start: Start, tmp_path: Path) -> None:
+def test_fifty_gates_at_once_load_once(begin: Start, tmp_path: Path) -> None:
     site = site_with(tmp_path, pause="import time; time.sleep(1)")
-    gates = [start("gate", "talk", cwd=site) for _ in range(50)]
+    gates = [begin("gate", "talk", cwd=site) for _ in range(50)]
     ended = [g.communicate(timeout=120) for g in gates]
     assert [g.returncode for g in gates] == [0] * 50, ended
     assert loads(tmp_path / "env" / "python") == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import DOCTOR, ROOT, Doctor, answered
+from .conftest import ROOT, Doctor, answered
 
 MANIFEST = """
 schema = 1
@@ -75,13 +75,18 @@ def test_from_the_finding_to_health(doctor: Doctor, repository: Path) -> None:
 
 @pytest.mark.parametrize("answer, code, value", [(b"y\n", 0, 41), (b"\n", 3, 43), (b"no\n", 3, 43)])
 def test_a_person_is_asked(
-    doctor: Doctor, repository: Path, environment: dict[str, str], answer: bytes, code: int, value: int
+    doctor: Doctor,
+    repository: Path,
+    warm_doctor: Path,
+    environment: dict[str, str],
+    answer: bytes,
+    code: int,
+    value: int,
 ) -> None:
     assert doctor("check", "-l", "static").code == 0
     count(repository, 41)
-    done = answered(
-        answer, *DOCTOR, "history", "accept", "identity", cwd=repository, env={**environment, "PYTHONPATH": str(ROOT)}
-    )
+    words = ("-m", "sage_doctor", "history", "accept", "identity")
+    done = answered(answer, warm_doctor, *words, cwd=repository, env={**environment, "PYTHONPATH": str(ROOT)})
     assert (done.code, highest(repository)) == (code, value)
     assert "41; recorded highest value: 43 (" in done.out
     assert "Accept the lower value? [y/N]" in done.err

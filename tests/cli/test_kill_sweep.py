@@ -23,7 +23,7 @@ from tests.gate.stand_in import alive, below, write_interpreter, write_site
 from tests.install.conftest import CRONTAB, write_program
 from tests.model_directories import INDEX, MODEL, write_adapter, write_full, write_sharded
 
-from .conftest import ROOT
+from .conftest import ROOT, warm_run
 
 KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "4"))
 MANIFEST = """schema = 1
@@ -104,18 +104,22 @@ class World:
         write_program(self.root / "programs", "systemctl", "exit 0\n")  # no manager runs here: only the files are held
         (self.root / "programs" / "tab").write_text("0 4 * * * the-users-own\n")
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start the doctor."""
-        environ = {
+    @property
+    def environ(self) -> dict[str, str]:
+        """The user's environment."""
+        return {
             "PATH": f"{self.root / 'programs'}:/usr/bin:/bin",
             "HOME": str(self.root / "home"),
             "PYTHONPATH": str(ROOT),
             "PYTHONUTF8": "1",
         }
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start the doctor."""
         return subprocess.Popen(
             [sys.executable, "-m", "sage_doctor", *words],
             cwd=self.root / "site",
-            env=environ,
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -136,7 +140,7 @@ class World:
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_a_kill_leaves_each_file_old_or_new(tmp_path: Path, name: str) -> None:
+def test_a_kill_leaves_each_file_old_or_new(tmp_path: Path, warm_merging_doctor: Path, name: str) -> None:
     sweep = SWEEPS[name]
     world = World(tmp_path / "world")
     world.build(sweep)
@@ -162,9 +166,8 @@ def test_a_kill_leaves_each_file_old_or_new(tmp_path: Path, name: str) -> None:
         }
         assert not torn, (count, torn)
         assert all(p in world.state() for p in old if p in new), (count, "a file that both states have is gone")
-        process = world.start(*sweep.words)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, (count, said.decode())
+        done = warm_run(warm_merging_doctor, *sweep.words, cwd=world.root / "site", env=world.environ)
+        assert done.code == 0, (count, done)
         after = world.state()
         assert {p: c for p, c in after.items() if not _volatile(p)} == {
             p: c for p, c in new.items() if not _volatile(p)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.model_directories import write_full
+from tests.warm_python import run_warm
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = """schema = 1
@@ -33,17 +34,26 @@ LOG = f"/home/sprout/hrm/zoo/{BIN}"
 '''
 
 
-def paths(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    (directory / "home").mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(directory / "home"), "SAGE_MACHINE": "here"}
-    return subprocess.run(
-        [sys.executable, "-m", "sage_doctor", "paths", *words],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+Doctor = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def doctor(warm_doctor: Path) -> Doctor:
+    """Run `sage-doctor` in a directory, on the machine `here`."""
+
+    def run(directory: Path, *words: str, home: str = "home") -> subprocess.CompletedProcess[str]:
+        (directory / home).mkdir(exist_ok=True)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(directory / home), "SAGE_MACHINE": "here"}
+        done = run_warm(warm_doctor, ("-m", "sage_doctor", *words), cwd=directory, env=environment)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def paths(doctor: Doctor) -> Doctor:
+    """Run `sage-doctor paths` in a directory."""
+    return lambda directory, *words: doctor(directory, "paths", *words)
 
 
 @pytest.fixture
@@ -55,7 +65,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_a_run_would_take_is_listed_with_how_to_write_it(checkout: Path) -> None:
+def test_what_a_run_would_take_is_listed_with_how_to_write_it(paths: Doctor, checkout: Path) -> None:
     done = paths(checkout)
     assert done.returncode == 1, done.stderr
     assert "scripts/run.py:2:9: found here: /home/sprout/hrm/zoo/m\n" in done.stdout
@@ -69,7 +79,7 @@ def test_what_a_run_would_take_is_listed_with_how_to_write_it(checkout: Path) ->
     )
 
 
-def test_a_program_reads_it_too(checkout: Path) -> None:
+def test_a_program_reads_it_too(paths: Doctor, checkout: Path) -> None:
     done = paths(checkout, "-f", "json", "--all", "scripts/run.py")
     said = json.loads(done.stdout)
     assert [(p["line"], p["class"], p["certain"]) for p in said["paths"]] == [
@@ -77,17 +87,17 @@ def test_a_program_reads_it_too(checkout: Path) -> None:
     ]
 
 
-def test_nothing_wrong_is_0(checkout: Path) -> None:
+def test_nothing_wrong_is_0(paths: Doctor, checkout: Path) -> None:
     (checkout / "scripts/run.py").write_text("print()\n", encoding="utf-8")
     done = paths(checkout)
     assert (done.returncode, done.stdout) == (0, "1 file read; paths: none\n")
 
 
-def test_a_file_that_is_not_there_is_wrong_usage(checkout: Path) -> None:
+def test_a_file_that_is_not_there_is_wrong_usage(paths: Doctor, checkout: Path) -> None:
     assert paths(checkout, "nowhere.py").returncode == 2
 
 
-def test_what_is_only_suggested_is_a_patch_for_git(checkout: Path) -> None:
+def test_what_is_only_suggested_is_a_patch_for_git(paths: Doctor, checkout: Path) -> None:
     (checkout / "scripts/run.sh").write_text("#!/bin/sh\nls /home/sprout/hrm/zoo/m\n", encoding="utf-8")
     done = paths(checkout, "--patch", "scripts/run.py", "scripts/run.sh")
     assert (done.returncode, done.stderr) == (0, "")
@@ -105,13 +115,13 @@ def test_what_is_only_suggested_is_a_patch_for_git(checkout: Path) -> None:
     assert "no suggestions" in again.stderr
 
 
-def test_a_shell_script_is_listed_with_the_line_that_it_needs(checkout: Path) -> None:
+def test_a_shell_script_is_listed_with_the_line_that_it_needs(paths: Doctor, checkout: Path) -> None:
     (checkout / "run.sh").write_text("#!/bin/sh\nls '/home/sprout/hrm/zoo/m'\n", encoding="utf-8")
     done = paths(checkout, "run.sh")
     assert '    suggested  "$repo_root/zoo/m"\n    with       repo_root=$(CDPATH= cd -- ' in done.stdout
 
 
-def test_patches_of_two_repositories_are_not_mixed(checkout: Path) -> None:
+def test_patches_of_two_repositories_are_not_mixed(paths: Doctor, checkout: Path) -> None:
     for name in ("a", "b"):
         (checkout / name / ".git").mkdir(parents=True)
         (checkout / name / "run.sh").write_text("#!/bin/sh\nls /home/sprout/hrm/zoo/m\n", encoding="utf-8")
@@ -121,11 +131,9 @@ def test_patches_of_two_repositories_are_not_mixed(checkout: Path) -> None:
     assert "+++ b/run.sh\n" in paths(checkout, "--patch", "a/run.sh").stdout
 
 
-def test_a_fix_shows_it_where_there_is_nothing_else_to_do(checkout: Path) -> None:
+def test_a_fix_shows_it_where_there_is_nothing_else_to_do(doctor: Doctor, checkout: Path) -> None:
     (checkout / "scripts/run.py").write_text('LOG = b"/home/sprout/hrm/zoo/m"\n', encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(checkout), "SAGE_MACHINE": "here"}
-    words = [sys.executable, "-m", "sage_doctor", "fix", "--rewrite-paths", "--dry-run", "--level", "static"]
-    done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    done = doctor(checkout, "fix", "--rewrite-paths", "--dry-run", "--level", "static", home=".")
     heading = "rewrite-paths: scripts/run.py\n  suggested  NOT applied; review it, then apply it:\n"
     assert heading in done.stdout, done.stderr
     assert '    +LOG = os.fsencode(Path(__file__).resolve().parents[1] / "zoo/m")\n' in done.stdout
@@ -135,7 +143,7 @@ def test_a_fix_shows_it_where_there_is_nothing_else_to_do(checkout: Path) -> Non
 
 
 def test_what_this_machine_starts_by_itself_is_read_where_that_is_asked_for(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Doctor, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (checkout / "scripts/run.py").write_text("print()\n", encoding="utf-8")
     units = checkout / "home/.config/systemd/user"

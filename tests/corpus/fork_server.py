@@ -67,9 +67,10 @@ def ended(pid: int) -> int | None:
 def main() -> None:
     """Read jobs, run each, write exit codes."""
     sys.path[:1] = sys.argv[1:3]  # the doctor's checkout, and where these tests are; not this file's directory
-    from tests.warm_doctor import warm_up
+    from tests.warm_doctor import leave_garbage, warm_up
 
     warm_up()
+    leave_garbage()
     codes = []
     for job in json.load(sys.stdin):
         pid = os.fork()

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import tomllib
@@ -32,13 +31,13 @@ UNIT += "ExecStart=/usr/bin/python3 sage/raising/scripts/run_session_primary.py\
 class Machine:
     """A home with a checkout, in which the page's commands are typed."""
 
-    def __init__(self, root: Path, name: str, user: str) -> None:
+    def __init__(self, root: Path, name: str, user: str, python: Path) -> None:
         self.name, self.home = name, root / "home" / user
         self.checkout = self.home / CHECKOUT
         self.checkout.parent.mkdir(parents=True)
         programs = root / "bin"
         programs.mkdir(exist_ok=True)
-        (programs / "sage-doctor").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sage_doctor "$@"\n')
+        (programs / "sage-doctor").write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -m sage_doctor "$@"\n')
         (programs / "sage-doctor").chmod(0o755)
         self.environ = {
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -65,8 +64,9 @@ def lines_of(title: str) -> list[str]:
     return [line.strip() for line in section.splitlines() if line.startswith("    ")]
 
 
-def test_what_the_page_says_is_what_happens(tmp_path: Path) -> None:
-    thor, sprout = Machine(tmp_path, "thor", "dp"), Machine(tmp_path, "sprout", "sprout")
+def test_what_the_page_says_is_what_happens(tmp_path: Path, warm_doctor: Path) -> None:
+    thor = Machine(tmp_path, "thor", "dp", warm_doctor)
+    sprout = Machine(tmp_path, "sprout", "sprout", warm_doctor)
     scripts = thor.checkout / "sage/raising/scripts"
     scripts.mkdir(parents=True)
     (thor.checkout / "sage/units").mkdir()

@@ -123,7 +123,10 @@ def test_doctor_without_a_report_is_said_to_have_none(tmp_path: Path, hollow_mod
         walk._doctor(it, lambda _line: None, "check")
 
 
-def test_session_on_a_hollow_model_fails_with_the_line_that_is_shown(tmp_path: Path, hollow_model: Path) -> None:
+def test_session_on_a_hollow_model_fails_with_the_line_that_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hollow_model: Path, warm_python: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(warm_python))
     it = incident.write_incident(tmp_path, hollow_model)
     screen: list[str] = []
     code, last = walk._session(it, it.runners[0], screen.append)
@@ -145,12 +148,15 @@ def test_who_has_no_model_yet_is_told_that_it_is_made(
     assert (tmp_path / "thor").is_dir()
 
 
-def test_demo_comes_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_cache: Path, warm_python: Path) -> None:
+def test_demo_comes_true(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_cache: Path, warm_merging_doctor: Path
+) -> None:
     """With the model converted: the incident is broken, diagnosed, cured, and the session answers.
 
-    A dozen processes of it load torch; here they find it loaded. `make demo` takes the interpreter itself.
+    A dozen processes of it load torch and the doctor; here they find them loaded. `make demo` takes the interpreter
+    itself.
     """
-    monkeypatch.setattr(sys, "executable", str(warm_python))
+    monkeypatch.setattr(sys, "executable", str(warm_merging_doctor))
     monkeypatch.setenv("XDG_CACHE_HOME", str(demo_cache))
     monkeypatch.setenv("SAGE_DOCTOR_MANIFEST", "/nowhere/of/the/users.toml")
     screen: list[str] = []

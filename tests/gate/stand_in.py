@@ -44,6 +44,17 @@ tell("generation", token_ids=[1, 2, 3, 4], text="I am here.", ended_by_eos=True,
 tell("stage", name="done")
 """
 
+# Says what the safetensors library says of files that it opens, without importing numpy.
+_LIBRARY = r"""
+import hashlib, json, struct, sys
+print(json.dumps({"version": "0.6.2"}), flush=True)
+for path in json.load(sys.stdin):
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    names = sorted(set(header) - {"__metadata__"})
+    print(json.dumps({"names": hashlib.sha256(json.dumps(names).encode("ascii")).hexdigest()}), flush=True)
+"""
+
 
 def write_interpreter(directory: Path, *, probe: str | None = None, pause: str = "") -> Path:
     """Return a new interpreter in `directory`.
@@ -54,10 +65,14 @@ def write_interpreter(directory: Path, *, probe: str | None = None, pause: str =
     directory.mkdir(parents=True)
     script = directory / "probe_stand_in.py"
     script.write_text(_WELL.replace("PAUSE", pause))
-    behaviour = probe if probe is not None else f'exec "{sys.executable}" "{script}" "$@"'
+    library = directory / "library_stand_in.py"
+    library.write_text(_LIBRARY)
+    behaviour = probe if probe is not None else f'exec "{sys.executable}" -I -S "{script}" "$@"'
     python = directory / "python"
     python.write_text(
-        f'#!/bin/sh\ncase "$*" in\n*probe/script.py*) {behaviour} ;;\n*) exec "{sys.executable}" "$@" ;;\nesac\n'
+        f'#!/bin/sh\ncase "$*" in\n*probe/script.py*) {behaviour} ;;\n'
+        f'*/safetensors_library.py) exec "{sys.executable}" -I -S "{library}" ;;\n'
+        f'*) exec "{sys.executable}" "$@" ;;\nesac\n'
     )
     python.chmod(0o755)
     return python

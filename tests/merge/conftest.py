@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from types import ModuleType
 import pytest
 
 import sage_doctor
+
+from .older_model import write_older_model
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +81,22 @@ def doctor(warm_python: Path) -> Doctor:
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture(scope="module")
+def parts(zoo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base of some 30 MB in shards with an adapter for it."""
+    root = tmp_path_factory.mktemp("parts")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zoo.make_wide(root / "base", root / "adapter")
+    return root
+
+
+@pytest.fixture
+def place(parts: Path, tmp_path: Path) -> Path:
+    """A directory with `base`, `adapter` and an older `merged`."""
+    for name in ("base", "adapter"):
+        shutil.copytree(parts / name, tmp_path / name, copy_function=os.link)
+    write_older_model(tmp_path)
+    return tmp_path

@@ -1,13 +1,14 @@
-"""Kill a merge at random moments, many times: `kill_loop.py DIRECTORY COUNT [SIGNAL] [warm|cold]`.
+"""Kill a merge at random moments, many times: `kill_loop.py DIRECTORY COUNT [SIGNAL] [PYTHON]`.
 
 DIRECTORY holds `base`, `adapter` and `merged`, the latter an older model that the merge replaces. Every kill is of a
-process that has torch already and has just begun to merge, so that all of its time is the merge's own; or, `cold`, of
-one that does what it does before and beside importing torch. After each, what lies at `merged` must be one of the two
+process that has torch already and has just begun to merge, so that all of its time is the merge's own; or of a command
+that PYTHON runs, which has torch to import yet. After each, what lies at `merged` must be one of the two
 models, every byte of it. Prints one line of JSON.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -57,10 +58,10 @@ def in_child(root: Path) -> int:
     return pid
 
 
-def in_command(root: Path) -> int:
+def in_command(python: str, root: Path) -> int:
     words = ["merge", "adapter", "--base", "base", "--out", "merged", "--yes"]
     devnull = os.open(os.devnull, os.O_WRONLY)
-    return subprocess.Popen([sys.executable, "-m", "sage_doctor", *words], cwd=root, stdout=devnull).pid
+    return subprocess.Popen([python, "-m", "sage_doctor", *words], cwd=root, stdout=devnull).pid
 
 
 def main(root: Path, count: int, number: int, start: Callable[[Path], int]) -> None:
@@ -92,5 +93,5 @@ def main(root: Path, count: int, number: int, start: Callable[[Path], int]) -> N
 
 if __name__ == "__main__":
     given = dict(enumerate(sys.argv))
-    begin = in_command if given.get(4) == "cold" else in_child
+    begin = functools.partial(in_command, given[4]) if 4 in given else in_child
     main(Path(sys.argv[1]), int(sys.argv[2]), getattr(signal, given.get(3, "SIGKILL")), begin)

@@ -1,11 +1,10 @@
-"""What may happen to a merge, done to real merges: kills, full disks, changing sources, others at the same time."""
+"""What may happen to a merge, done to real merges: full disks, changing sources, others at the same time."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import errno
-import json
 import os
 import resource
 import shutil
@@ -14,147 +13,24 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.merge import MergeCancelled, MergePlan, MergeRefused, Step, apply, plan_merge
+from sage_doctor.merge import MergeRefused, Step, apply
 from sage_doctor.merge.leftovers import StagingRecord, remove_leftovers
-from sage_doctor.merge.staging import create_staging_dir, lock_path, locked
+from sage_doctor.merge.staging import lock_path, locked
 from sage_doctor.system.path_info import inspect_path
 
-KILLS = int(os.environ.get("SAGE_DOCTOR_TEST_KILLS", "25"))
-LOOP = Path(__file__).with_name("kill_loop.py")
-OLD = "an older model\n"
-OLD_FILES = ("config.json", "model.safetensors", "README.md", "runs/log")  # the last two are carried over
-
-
-@pytest.fixture(scope="module")
-def parts(zoo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base of some 30 MB in shards with an adapter for it."""
-    root = tmp_path_factory.mktemp("parts")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        zoo.make_wide(root / "base", root / "adapter")
-    return root
-
-
-@pytest.fixture
-def place(parts: Path, tmp_path: Path) -> Path:
-    """A directory with `base`, `adapter` and an older `merged`."""
-    for name in ("base", "adapter"):
-        shutil.copytree(parts / name, tmp_path / name, copy_function=os.link)
-    (tmp_path / "merged/runs").mkdir(parents=True)
-    for name in OLD_FILES:
-        (tmp_path / "merged" / name).write_text(OLD)
-    return tmp_path
+from .older_model import is_old, planned, rest
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
     assert not [t for t in threading.enumerate() if t.name.startswith("sage-merge")]
-
-
-def planned(place: Path, **options: Any) -> MergePlan:
-    return plan_merge(place / "adapter", options.pop("target", place / "merged"), base=place / "base", **options)
-
-
-def is_old(place: Path) -> bool:
-    merged = place / "merged"
-    files = {str(p.relative_to(merged)): p.read_bytes() for p in merged.rglob("*") if p.is_file()}
-    return files == dict.fromkeys(OLD_FILES, OLD.encode())
-
-
-def rest(place: Path) -> list[str]:
-    return sorted(n for n in os.listdir(place) if n.startswith("."))
-
-
-@pytest.mark.parametrize(
-    "count, name, start",
-    [
-        (KILLS, "SIGKILL", "warm"),
-        (KILLS // 6, "SIGKILL", "cold"),
-        (KILLS // 3, "SIGINT", "warm"),
-        (3, "SIGTERM", "warm"),
-    ],
-)
-def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new(
-    place: Path, count: int, name: str, start: str, request: pytest.FixtureRequest
-) -> None:
-    python = sys.executable if start == "cold" else str(request.getfixturevalue("warm_python"))
-    done = subprocess.run(
-        [python, LOOP, place, str(count), name, start],
-        capture_output=True, text=True, timeout=60 + 10 * count, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
-    assert seen["differ"]
-    assert seen["torn"] == 0
-    assert seen["old"] > 0
-    assert seen["rest"] == [], "the run after a kill clears up"
-    assert seen["left_over"] == 0 or name == "SIGKILL", "an interrupted merge clears up after itself"
-
-
-def command(place: Path, *, before: Path | None = None) -> subprocess.Popen[str]:
-    """Start the merge as a command, which has torch to import yet; `before` is where Python looks first."""
-    paths = [str(before)] if before is not None else []
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, *sys.path]), "XDG_CACHE_HOME": str(place)}
-    words = ["merge", place / "adapter", "--base", place / "base", "--out", place / "merged", "--yes"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "sage_doctor", *map(str, words)],
-        env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.6])
-def test_an_interrupt_while_torch_is_imported_leaves_nothing(place: Path, after_s: float) -> None:
-    process = command(place)
-    deadline = time.monotonic() + 60
-    while not any(n.startswith(".merged.sage-merge-") for n in rest(place)) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-
-    assert process.returncode in (130, 0), said
-    assert is_old(place) == (process.returncode == 130)
-    assert rest(place) == []
-    assert "Traceback" not in said
-
-
-def test_interrupts_without_end_end_it(place: Path) -> None:
-    process = command(place)
-    deadline = time.monotonic() + 60
-    while not any(n.startswith(".merged.sage-merge-") for n in rest(place)) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    while process.poll() is None and time.monotonic() < deadline:
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.003)
-    _, said = process.communicate(timeout=60)
-
-    assert process.returncode == 130, said
-    assert is_old(place)
-    assert [n for n in rest(place) if not n.endswith(".lock")] == []
-    assert "Traceback" not in said
-
-
-def test_a_torch_that_cannot_be_imported_is_said_and_changes_nothing(place: Path, tmp_path: Path) -> None:
-    (tmp_path / "broken" / "torch").mkdir(parents=True)
-    (tmp_path / "broken" / "torch" / "__init__.py").write_text("raise ImportError('libfoo.so.1: no such file')")
-    process = command(place, before=tmp_path / "broken")
-    _, said = process.communicate(timeout=60)
-
-    assert process.returncode == 3, said
-    assert "torch is installed but cannot be imported (ImportError: libfoo.so.1: no such file)" in said
-    assert is_old(place)
-    assert rest(place) == []
 
 
 def test_an_input_that_cannot_be_hashed_ends_the_merge(place: Path) -> None:
@@ -168,52 +44,6 @@ def test_an_input_that_cannot_be_hashed_ends_the_merge(place: Path) -> None:
 
     assert is_old(place)
     assert rest(place) == []
-
-
-def test_an_interrupt_as_soon_as_there_is_a_staging_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(path: Path, target: Path, *, keep: bool) -> None:
-        create_staging_dir(path, target, keep=keep)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sage_doctor.merge.run.create_staging_dir", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        apply(planned(place))
-
-    assert is_old(place)
-    assert rest(place) == []
-
-
-def test_an_interrupt_between_two_renames_takes_the_first_one_back(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.rename
-
-    def unknown(*_: object) -> None:
-        raise OSError(errno.ENOSYS, "no exchange")
-
-    def rename(one: Path, other: Path) -> None:
-        real(one, other)
-        if str(other).endswith("-replaced"):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("sage_doctor.merge.staging._exchange", unknown)
-    monkeypatch.setattr("os.rename", rename)
-    with pytest.raises(KeyboardInterrupt):
-        apply(planned(place))
-
-    assert is_old(place)
-    assert rest(place) == []
-
-
-def test_a_cancelled_merge_leaves_no_trace(place: Path) -> None:
-    steps: list[Step] = []
-
-    with pytest.raises(MergeCancelled):
-        apply(planned(place), progress=steps.append, cancel=lambda: len(steps) > 3)
-
-    assert is_old(place)
-    assert rest(place) == []
-    assert 0 < steps[-1].done < steps[-1].total
 
 
 @pytest.fixture

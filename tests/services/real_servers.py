@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from sage_doctor.report import Finding
+from sage_doctor.suite import service_prober
 from tests.checks.cases import Bench
 
 # It ends with this process, however that ends: then its input is closed.
@@ -50,8 +52,11 @@ class RealServer:
             assert time.monotonic() < until
             time.sleep(0.1)
 
-    def findings(self, model: str, *, budget: str = "load_s = 15") -> list[Finding]:
-        """Return what the checks find, each in the order of a run; none is asked after one that found an error."""
+    def findings(self, model: str, *, budget: str = "load_s = 15", list_s: float = 10.0) -> list[Finding]:
+        """Return what the checks find, each in the order of a run; none is asked after one that found an error.
+
+        `list_s` is how long a list of models may take: one that was stopped never answers.
+        """
         for check in CHECKS:
             self._asked += 1
             root = self._root / str(self._asked)
@@ -59,15 +64,16 @@ class RealServer:
             bench = Bench(root=root)
             text = f'[models.s]\nkind = "service"\nurl = "{self.url}"\nmodel = "{model}"\n'
             bench.manifest(f"{text}max_new_tokens = 6\nbudget = {{ {budget} }}\n", "s")
-            outcome = bench.run(check)
+            with mock.patch.object(service_prober, "_LIST_S", list_s):
+                outcome = bench.run(check)
             assert outcome.result.status != "error", outcome.result.reason
             if outcome.findings:
                 return list(outcome.findings)
         return []
 
-    def codes(self, model: str, *, budget: str = "load_s = 15") -> list[str]:
+    def codes(self, model: str, *, budget: str = "load_s = 15", list_s: float = 10.0) -> list[str]:
         """Return the codes of what the checks find."""
-        return [f.code for f in self.findings(model, budget=budget)]
+        return [f.code for f in self.findings(model, budget=budget, list_s=list_s)]
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def test_from_its_start_to_its_end(server: RealServer) -> None:
     assert 'model = "smol"' in ignored.fix.summary
 
     server.signal(signal.SIGSTOP)
-    assert server.codes("tiny") == ["service-hung"]
+    assert server.codes("tiny", list_s=1.5) == ["service-hung"]
     server.signal(signal.SIGCONT)
     assert server.codes("tiny") == []
 

@@ -42,7 +42,7 @@ def test_from_its_start_to_its_end(server: RealServer, model: Path) -> None:
     assert "Server is pinned to" in missing.message
 
     server.signal(signal.SIGSTOP)
-    assert server.codes(str(model)) == ["service-hung"]
+    assert server.codes(str(model), list_s=1.5) == ["service-hung"]
     server.signal(signal.SIGCONT)
     assert server.codes(str(model)) == []
 

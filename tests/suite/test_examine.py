@@ -6,15 +6,13 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sage_doctor.report import Finding, Report
-from sage_doctor.subjects.selection import Request
-from sage_doctor.suite.examine import examine
 from tests.model_directories import (
     ADAPTER,
     MODEL,
@@ -25,25 +23,7 @@ from tests.model_directories import (
     write_sharded,
 )
 
-Examine = Callable[..., Report]
-
-
-@pytest.fixture
-def look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
-    """Examine targets, or the models of a manifest given as its text, below the test's own directory."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    for name in list(os.environ):
-        if name.startswith(("SAGE_", "PYTEST_ADDOPTS", "PYTEST_PLUGINS")):
-            monkeypatch.delenv(name)
-
-    def run(*targets: str, manifest: str | None = None, jobs: int = 1, **request: Any) -> Report:
-        if manifest is not None:
-            (tmp_path / "sage-doctor.toml").write_text("schema = 1\n" + manifest, encoding="utf-8")
-            request["manifest"] = "sage-doctor.toml"
-        return examine(Request(targets=targets, cwd=str(tmp_path), **{"level": "static", **request}), jobs=jobs)
-
-    return run
+from .conftest import CHECKED, HEAD, Examine, found, status
 
 
 def test_a_directory_of_far_too_many_models_is_examined_in_part(
@@ -56,15 +36,6 @@ def test_a_directory_of_far_too_many_models_is_examined_in_part(
     assert {c.subject for c in report.checks} - {"machine"} == {"a", "b"}
     assert (report.verdict, report.exit_code) == ("unknown", 3)
     assert "more than 2 model directories at and below zoo" in str(status(report, "scan", "machine"))
-
-
-def found(report: Report, subject: str) -> list[str]:
-    return [f.code for f in report.findings if f.subject == subject and f.severity != "info"]
-
-
-def status(report: Report, check: str, subject: str) -> tuple[str, str | None]:
-    (result,) = [c for c in report.checks if c.id == check and c.subject == subject]
-    return result.status, result.reason
 
 
 def timeless(report: Report) -> Mapping[str, Any]:
@@ -181,137 +152,25 @@ def test_findings_are_ordered_by_severity_then_cause(look_at: Examine, tmp_path:
     assert [(f.severity, f.subject) for f in report.findings] == [("error", "b"), ("warning", "a")]
 
 
-# -- checks of one's own ----------------------------------------------------------------------------------------------
-
-HEAD = "from sage_doctor.check import Fix, check, finding\nfrom sage_doctor.errors import NotApplicable\n"
-CHECKED = '[checks]\npaths = ["own"]\n[models.m]\nkind = "full"\npath = "m"\n[models.a]\nkind = "adapter"\npath = "a"\n'
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """The directory of a user's own checks, with two healthy models beside it."""
-    write_adapter(tmp_path / "a", write_full(tmp_path / "m"))
-    (tmp_path / "own").mkdir()
-    return tmp_path / "own"
-
-
-def test_own_checks_stand_beside_ours(look_at: Examine, own: Path) -> None:
-    (own / "provenance.py").write_text(
-        HEAD
-        + '@check("static", after=["check_path"])\ndef check_licence(model, notes):\n    """A licence is there."""\n'
-        '    notes.measure("names", len(model.tree.names), "files")\n'
-        '    if not model.tree.has("LICENSE"):\n'
-        '        yield finding("acme-no-licence", str(model.path), severity="warning", fix=Fix(summary="ask"))\n'
-        '@check("static", kinds=["adapter"])\ndef check_rank(adapter):\n    """The rank is even."""\n'
-        "    assert adapter.adapter_config.rank % 2 == 0\n"
-        '@check("static", kinds=["adapter"])\ndef check_no_use(model):\n    """Never."""\n'
-        '    raise NotApplicable("not today")\n'
-        '@check("static")\ndef check_host(host, machine, session, models):\n    """The host has a name."""\n'
-        "    assert host.machine is machine and session is host.session and len(models) == 2\n"
-    )
-    (own.parent / "a" / "LICENSE").touch()
-    report = look_at(manifest=CHECKED)
-    assert found(report, "m") == ["acme-no-licence"]
-    assert found(report, "a") == []
-    assert (report.verdict, report.exit_code) == ("degraded", 0)
-    assert status(report, "provenance.licence", "m")[0] == "warn"
-    assert status(report, "provenance.rank", "a") == ("pass", None)
-    assert status(report, "provenance.no_use", "a") == ("skip", "not today")
-    assert status(report, "provenance.host", "machine") == ("pass", None)
-    assert {m.subject for m in report.measurements if m.name == "names"} == {"m", "a"}
-
-
-def test_own_checks_block_and_are_blocked(look_at: Examine, own: Path) -> None:
-    (own / "mine.py").write_text(
-        HEAD + '@check("static")\ndef check_first(model):\n    """First."""\n'
-        '    yield finding("acme-bad", "bad", severity="error", fix=Fix(summary="mend"))\n'
-        '@check("static", after=["check_first"])\ndef check_second(model):\n    """Second."""\n    raise SystemExit\n'
-    )
-    report = look_at(manifest=CHECKED)
-    assert found(report, "m") == ["acme-bad"]
-    assert status(report, "mine.second", "m") == ("skip", "blocked by acme-bad")
-
-
-@pytest.mark.parametrize(
-    "body,reason",
-    [
-        ("    raise ZeroDivisionError('one / nothing')\n", "ZeroDivisionError: one / nothing"),
-        ("    raise ValueError('\\x1b[31mred\\udcff')\n", "ValueError: "),
-        ("    raise SystemExit(7)\n", "SystemExit"),
-        ("    yield 7\n", "int, not a finding"),
-        ("    notes.measure('x', float('nan'), 's')\n", "not a number"),
-        ("    yield finding('acme-no-severity', 'x', fix=Fix(summary='y'))\n", "give its severity"),
-        ("    import pytest; pytest.fail('no')\n", "no"),
-        (
-            "    yield finding('acme-e', 'x', severity='error', evidence={'p': model.path}, fix=Fix(summary='y'))\n",
-            "JSON",
-        ),
-        ("    yield finding('acme-e', 'x', severity='fatal', fix=Fix(summary='y'))\n", "fatal"),
-    ],
-)
-def test_a_check_that_fails_itself_is_unknown_and_not_healthy(
-    look_at: Examine, own: Path, body: str, reason: str
+def test_of_our_own_files_pytest_sees_what_concerns_something_and_what_is_not_declared(
+    look_at: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (own / "mine.py").write_text(f'{HEAD}@check("static")\ndef check_it(model, notes):\n    """It."""\n{body}')
-    report = look_at(manifest=CHECKED)
-    result = status(report, "mine.it", "m")
-    assert result[0] == "error", result
-    assert reason in (result[1] or ""), result
-    assert (result[1] or "").isprintable()
-    assert (report.verdict, report.exit_code) == ("unknown", 3)
-    assert status(report, "weights.weights_whole", "m") == ("pass", None)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["def broken(:\n", "raise OSError('when imported')\n", "import nothing_of_that_name\n", "raise SystemExit(0)\n"],
-)
-def test_a_file_of_checks_that_cannot_be_read_is_unknown(look_at: Examine, own: Path, text: str) -> None:
-    (own / "mine.py").write_text(text)
-    report = look_at(manifest=CHECKED, level="integrity")
-    (result,) = [c for c in report.checks if c.status == "error"]
-    assert (result.id, result.subject, result.level) == ("mine", "machine", "integrity")
-    assert (report.verdict, report.exit_code) == ("unknown", 3)
-    assert status(report, "weights.weights_whole", "m") == ("pass", None)
-
-
-@pytest.mark.parametrize("argument", ["model", ""])
-def test_a_function_that_is_not_declared_as_a_check_is_told(look_at: Examine, own: Path, argument: str) -> None:
-    (own / "mine.py").write_text(f'{HEAD}def check_it({argument}):\n    """It."""\n')
-    report = look_at(manifest=CHECKED)
-    (told,) = (c.reason or "" for c in report.checks if c.status == "error")
-    line = HEAD.count("\n") + 1
-    assert told.endswith(f'mine.py:{line}: check_it is not declared as a check: write @check("static") above it')
-    assert (report.verdict, report.exit_code) == ("unknown", 3)
-
-
-@pytest.mark.parametrize("error", [OSError, SystemExit])
-def test_own_fixtures_that_cannot_be_read_are_unknown(look_at: Examine, own: Path, error: type[BaseException]) -> None:
-    (own / "conftest.py").write_text(f"raise {error.__name__}('the fixtures are gone')\n")
-    (own / "mine.py").write_text(f'{HEAD}@check("static")\ndef check_it(model):\n    """It."""\n')
-    report = look_at(manifest=CHECKED)
-    assert "the fixtures are gone" in " ".join(str(c.reason) for c in report.checks if c.status == "error")
-    assert report.exit_code == 3
-
-
-def test_a_fixture_that_is_not_there_is_unknown(look_at: Examine, own: Path) -> None:
-    (own / "mine.py").write_text(f'{HEAD}@check("static")\ndef check_it(no_such_thing):\n    """It."""\n')
-    report = look_at(manifest=CHECKED, level="integrity")
-    assert status(report, "mine.it", "machine")[0] == "error"
-    assert "no_such_thing" in str(status(report, "mine.it", "machine")[1])
-    assert {c.level for c in report.checks if c.id == "mine.it"} == {"static"}
-    assert report.exit_code == 3
-
-
-def test_own_fixtures_and_a_neighbour_module(look_at: Examine, own: Path) -> None:
-    (own / "conftest.py").write_text("import pytest\n@pytest.fixture\ndef limit():\n    return 3\n")
-    (own / "mine.py").write_text(
-        f'{HEAD}@check("static")\ndef check_it(model, limit):\n    """It."""\n'
-        '    yield finding("acme-limit", str(limit), severity="warning", fix=Fix(summary="y"))\n'
+    checks = tmp_path / "checks"
+    checks.mkdir()
+    sound = '@check("static")\ndef check_sound(model):\n    """It."""\n'
+    adapters = '@check("static", kinds=["adapter"])\ndef check_adapters(adapter):\n    """It."""\n'
+    deep = '@check("load")\ndef check_deep(machine):\n    """It."""\n'
+    (checks / "ours.py").write_text(f"{HEAD}ORDER = 1\n{sound}{adapters}{deep}def check_it(): ...\n")
+    for module in ("plugin", "examine"):
+        monkeypatch.setattr(f"sage_doctor.suite.{module}.CHECKS", checks)
+    seen: list[str] = []
+    monkeypatch.setattr(
+        "sage_doctor.suite.examine.Collector.pytest_runtest_logstart", lambda _self, nodeid: seen.append(nodeid)
     )
-    report = look_at(manifest=CHECKED)
-    assert [f.message for f in report.findings if f.subject == "m"] == ["3"]
-    assert report.exit_code == 0
+    write_full(tmp_path / "m")
+    report = look_at("m")
+    assert [name.rpartition("::")[2] for name in seen] == ["check_sound[0]", "check_it"]
+    assert [(c.id, c.status) for c in report.checks if c.status == "error"] == [("ours.it", "error")]
 
 
 # -- the deadline -----------------------------------------------------------------------------------------------------
@@ -429,48 +288,6 @@ def test_every_finding_says_what_to_do(look_at: Examine, tmp_path: Path) -> None
     report = look_at("tree")
     assert report.findings
     assert all(f.fix.summary and quiet(f) for f in report.findings)
-
-
-@pytest.mark.parametrize("jobs", [0, 2])
-@pytest.mark.parametrize("package", [False, True])
-def test_nothing_above_a_users_own_checks_is_imported(look_at: Examine, own: Path, *, jobs: int, package: bool) -> None:
-    for upper in (own.parent, own.parent.parent):
-        for name in ("conftest.py", "__init__.py"):
-            (upper / name).write_text(
-                f"open({str(own / 'sprung')!r}, 'w').write(__file__)\nimport nothing_of_that_name\n"
-            )
-    (own / "deeper").mkdir()
-    (own / "limits.py").write_text("LIMIT = 3\n")
-    (own / "conftest.py").write_text(
-        "import pytest\nfrom .limits import LIMIT\n@pytest.fixture\ndef limit():\n    return LIMIT\n"
-    )
-    (own / "deeper" / "conftest.py").write_text(
-        "import pytest\n@pytest.fixture\ndef more(limit):\n    return limit + 1\n"
-    )
-    if package:
-        (own / "__init__.py").write_text("HERE = 5\n")
-    for path, asked in ((own / "mine.py", "limit"), (own / "deeper" / "ours.py", "more")):
-        path.write_text(
-            f'{HEAD}@check("static")\ndef check_it(model, {asked}):\n    """It."""\n'
-            f'    yield finding("acme-{asked}", str({asked}), severity="warning", fix=Fix(summary="y"))\n'
-        )
-    try:
-        report = look_at(manifest=CHECKED, jobs=jobs)
-        assert not (own / "sprung").exists(), (own / "sprung").read_text()
-    finally:
-        (own.parent.parent / "conftest.py").unlink()
-        (own.parent.parent / "__init__.py").unlink()
-    said = {(f.code, f.message) for f in report.findings if f.subject == "m"}
-    assert {("acme-limit", "3"), ("acme-more", "4")} <= said, report
-    assert report.exit_code == 0
-
-
-def test_one_file_of_own_checks_brings_the_fixtures_beside_it(look_at: Examine, own: Path) -> None:
-    test_own_fixtures_and_a_neighbour_module(look_at, own)
-    (own / "other.py").write_text("raise OSError('not asked for')\n")
-    report = look_at(manifest=CHECKED.replace('"own"', '"own/mine.py"'))
-    assert [f.message for f in report.findings if f.subject == "m"] == ["3"]
-    assert report.exit_code == 0
 
 
 TWO_ROLES = """
