@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
@@ -63,12 +63,16 @@ class ScannedFile:
         """The paths of this machine that a run needs and that do not exist.
 
         If the file does not say whether it needs one, it counts if the same tail exists elsewhere: then it was moved.
+        What a script computes below a directory that is missing itself is not told again.
         """
-        return [
+        found = [
             (r, c)
             for r, c in self._used
             if c.origin == "gone" and (r.need == "needed" or (r.need == "unknown" and r.text in self.elsewhere))
         ]
+        texts = {r.text.rstrip("/") for r, _ in found}
+        below = {r.text for r, _ in found if any(str(u) in texts for u in PurePosixPath(r.text).parents)}
+        return [(r, c) for r, c in found if r.form != "computed" or r.text not in below]
 
     @property
     def _used(self) -> list[tuple[PathReference, ClassifiedPath]]:
@@ -190,7 +194,7 @@ def scan(
     path_map = host_path_map(host, include_system=include_system)
     scripts = [read_script(p, path_map, directory=directory) for p in dict.fromkeys(paths)]
     for script in [s for s in scripts if s.path in runners]:
-        for path in named_configurations(script, directory):
+        for path in named_configurations(script, directory, path_map):
             runners[path] = tuple(dict.fromkeys((*runners.get(path, ()), *runners[script.path])))
             if path not in paths:
                 paths.append(path)

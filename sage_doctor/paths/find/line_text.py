@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,7 @@ from sage_doctor.paths.find.words import need_of_name
 CONFIGURATION = frozenset({".json", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".env"})
 _DOCUMENTS = frozenset({".md", ".rst", ".adoc", ".html"})
 # Files that programs write: nothing is started with the paths in them.
-_DATA = frozenset(
-    {".log", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".out", ".err", ".ipynb", ".lock", ".patch", ".diff"}
-)
+_DATA = frozenset({".log", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".out", ".err", ".lock", ".patch", ".diff"})
 _DATA_DIRECTORIES = frozenset(
     {
         "archive", "archives", "attic", "backup", "backups", "cache", "caches", "checkpoints", "data", "history",
@@ -34,6 +33,8 @@ _MADE_IN_IMAGE = re.compile(
     re.MULTILINE,
 )
 _REMARK = re.compile(r"\s[#;]")
+# What a compose file takes from the host: the first half of a volume, and the values of these keys.
+_FROM_HOST = re.compile(r"^\s*-?\s*(?:(?:source|context|env_file|file|path|device)\s*:\s*)?[\"']?\Z")
 _ARCHIVE_DIRECTORIES = frozenset({"archive", "archives", "attic", "backup", "backups", "old", "deprecated"})
 
 
@@ -115,6 +116,14 @@ def _in_sentence(line: str, start: int) -> bool:
         return False
     words = line[opened + 1 : start]
     return re.search(r"\S\s+\S*$", words) is not None and not re.search(r"(^|\s)(-|cd |exec )", words)
+
+
+def compose_references(text: str, path_map: PathMap) -> Iterator[PathReference]:
+    """Yield the paths of a compose file. What is not the host's part of a volume is the container's."""
+    lines = text.splitlines()
+    for found in text_references(text, path_map, "use"):
+        ours = not found.used or _FROM_HOST.search(lines[found.line - 1][: found.column])
+        yield found if ours else dataclasses.replace(found, usage="data")
 
 
 def docker_references(text: str, path_map: PathMap) -> Iterator[PathReference]:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from sage_doctor.paths.find.line_text import CONFIGURATION, text_usage
+from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Language, Script
 from sage_doctor.system.path_info import inspect_path
 
@@ -31,10 +32,13 @@ def configuration_names(raw: bytes, language: Language) -> tuple[str, ...]:
     return tuple(found)[:_MOST]
 
 
-def named_configurations(script: Script, directory: Path) -> list[Path]:
-    """Return the configuration files below `directory` that a script names, from its own place or from `directory`."""
+def named_configurations(script: Script, directory: Path, path_map: PathMap) -> list[Path]:
+    """Return the configuration files below `directory` that a script names, from its own place or from `directory`.
+
+    One that it names by another machine's path counts where it is found here.
+    """
     found: dict[Path, None] = {}
-    absolute = [Path(r.text) for r in script.references if r.used]
+    absolute = [path_map.classify(r.text).target or Path(r.text) for r in script.references if r.used]
     relative = [start / name for name in script.configurations for start in (script.path.parent, directory)]
     for path in (Path(os.path.normpath(p)) for p in [*absolute, *relative]):
         wanted = path.suffix.lower() in CONFIGURATION or path.name == ".env"

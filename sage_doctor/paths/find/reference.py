@@ -17,7 +17,9 @@ ReferenceForm = Literal[
 # it. `unknown`: the file does not say.
 Need = Literal["needed", "created", "optional", "unknown"]
 ValueType = Literal["str", "Path", "bytes"]
-Language = Literal["python", "shell", "unit", "crontab", "plist", "configuration", "dockerfile", "text", "unknown"]
+Language = Literal[
+    "python", "shell", "notebook", "unit", "crontab", "plist", "configuration", "dockerfile", "text", "unknown"
+]
 
 USED: frozenset[UsageKind] = frozenset({"use", "fallback"})
 

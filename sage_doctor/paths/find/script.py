@@ -7,12 +7,19 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from sage_doctor.paths.find.line_text import CONFIGURATION, docker_references, text_references, text_usage
+from sage_doctor.paths.find.line_text import (
+    CONFIGURATION,
+    compose_references,
+    docker_references,
+    text_references,
+    text_usage,
+)
 from sage_doctor.paths.find.named_files import configuration_names
+from sage_doctor.paths.find.notebook import notebook_references
 from sage_doctor.paths.find.ownership import stated_machine
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.python_script import python_references
-from sage_doctor.paths.find.reference import Language, PathReference, Script
+from sage_doctor.paths.find.reference import Language, Need, PathReference, Script
 from sage_doctor.paths.find.shell_script import shell_references
 from sage_doctor.paths.find.unit_file import (
     UNIT_SUFFIXES,
@@ -26,6 +33,7 @@ from sage_doctor.text import format_bytes
 MOST_BYTES = 2 * 1024 * 1024
 _START = 4096
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh", "ash"})
+_COMPOSE = re.compile(r"^(?:docker-)?compose\b.*\.ya?ml$")
 _MODELINE = re.compile(rb"^#!\s*(?P<program>/\S+)(?:\s+(?P<rest>[^\r\n]*))?")
 
 
@@ -78,19 +86,21 @@ def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, exe
 
 
 def _without_made(found: Sequence[PathReference]) -> Iterator[PathReference]:
-    """Yield the references; what a script makes in one place it does not need in another."""
-    made = {r.text.rstrip("/") for r in found if r.need == "created"}
+    """Yield the references; what a script makes or looks for in one place, it does not need below that in another."""
+    known: dict[str, Need] = {r.text.rstrip("/"): r.need for r in found if r.need in ("created", "optional")}
     for reference in found:
-        upper = [reference.text, *map(str, PurePosixPath(reference.text).parents)] if made else []
-        mine = reference.need == "needed" and any(u in made for u in upper)
-        yield dataclasses.replace(reference, need="created") if mine else reference
+        upper = [reference.text, *map(str, PurePosixPath(reference.text).parents)] if known else []
+        above = next((known[u] for u in upper if u in known), None) if reference.need == "needed" else None
+        yield dataclasses.replace(reference, need=above) if above is not None else reference
 
 
 def _references(script: Script, raw: bytes, path_map: PathMap, directory: Path) -> tuple[list[PathReference], str]:
     if script.language == "python":
         return python_references(raw, path_map, script.path), ""
     if script.language == "shell":
-        return shell_references(raw, path_map)
+        return shell_references(raw, path_map, script.path)
+    if script.language == "notebook":
+        return notebook_references(raw, path_map)
     if script.language == "plist":
         return plist_references(raw, path_map), ""
     text = raw.decode("utf-8", "replace")
@@ -100,10 +110,10 @@ def _references(script: Script, raw: bytes, path_map: PathMap, directory: Path) 
         return crontab_references(text, path_map), ""
     if script.language == "dockerfile":
         return list(docker_references(text, path_map)), ""
+    if script.language == "configuration" and _COMPOSE.search(script.path.name.lower()):
+        return list(compose_references(text, path_map)), ""
     usage = text_usage(script.path, directory)
     problem = "its language is unknown" if script.language == "unknown" else ""
-    if script.path.suffix.lower() == ".ipynb":
-        problem = "the cells of a notebook are not read"
     return list(text_references(text, path_map, "data" if problem else usage)), problem
 
 
@@ -125,6 +135,8 @@ def _language(path: Path, program: str, raw: bytes) -> Language:
         return "python"
     if suffix in (".sh", ".bash") or program in _SHELLS:
         return "shell"
+    if suffix == ".ipynb":
+        return "notebook"
     if suffix in UNIT_SUFFIXES:
         return "unit"
     if suffix == ".plist":
@@ -133,7 +145,7 @@ def _language(path: Path, program: str, raw: bytes) -> Language:
         return "dockerfile"
     if "crontab" in name or suffix in (".cron", ".crontab"):
         return "crontab"
-    if suffix in CONFIGURATION or name == ".env":
+    if suffix in CONFIGURATION or name in (".env", "makefile", "gnumakefile", "justfile"):
         return "configuration"
-    textual = suffix in (".md", ".rst", ".txt", ".log", ".jsonl", ".csv", ".html", ".adoc", ".tsv", ".ipynb", ".out")
+    textual = suffix in (".md", ".rst", ".txt", ".log", ".jsonl", ".csv", ".html", ".adoc", ".tsv", ".out")
     return "text" if textual and not raw.startswith(b"#!") else "unknown"

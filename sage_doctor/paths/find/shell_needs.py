@@ -1,22 +1,21 @@
-"""Whether a shell script needs a path to exist, and the values of words with `$HOME`, `~` and its variables."""
+"""Whether a shell script needs a path to exist: the path is followed through variables to the commands that use it."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sage_doctor.paths.find.folding import DEEPEST, Origin
 from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.shell_values import ShellValues
 from sage_doctor.paths.find.words import need_of_name, strongest
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 _MOST_USES = 200
-WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
 _WITHIN_A_WORD = frozenset({"string", "concatenation", "expansion", "string_content", "simple_expansion"})
 _STARTING = frozenset(
     {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"}
@@ -30,9 +29,7 @@ _CREATING = frozenset(
     | {"curl", "git", "dd", "chmod", "chown"}
 )
 _COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp"})
-_LOOKING = frozenset(
-    {"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff", "echo", "printf"}
-)
+_LOOKING = frozenset({"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff"})
 _FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
@@ -48,10 +45,10 @@ class _Command(NamedTuple):
 
 
 class ShellNeeds:
-    """One script: its words and the variables that it sets once."""
+    """One script. `values` are those of its words."""
 
-    def __init__(self, root: Node, home: Path) -> None:
-        self._root, self._home = root, home
+    def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
+        self.values = ShellValues(root, home, script)
         self._commands: dict[int, _Command] = {}
 
     def need_of(self, node: Node) -> Need:
@@ -62,71 +59,16 @@ class ShellNeeds:
         need = strongest(found)
         return need if need != "unknown" else strongest({need_of_name(n) for n in names})
 
-    def value(self, node: Node, depth: int = 0) -> tuple[str, Origin] | None:
-        """Return the text of a word and what it comes from; None if it depends on anything else."""
-        text = (node.text or b"").decode("utf-8", "replace")
-        if depth > DEEPEST:
-            return None
-        if node.type == "raw_string":
-            return text[1:-1], ""
-        if node.type == "string_content":
-            return text, ""
-        if node.type == "word" or is_home_in_test(node):
-            if text == "~" or text.startswith("~/"):
-                return (f"{self._home}{text[1:]}", "home") if not re.search(r"[*?\[\\{]", text) else None
-            return (text, "") if not re.search(r"[*?\[\\{]", text) else None
-        if node.type in ("simple_expansion", "expansion"):
-            return self._variable(node, depth)
-        if node.type not in ("string", "concatenation"):
-            return None
-        parts = [self.value(c, depth + 1) for c in node.children if c.type != '"']
-        if None in parts:
-            return None
-        origins = {p[1] for p in parts if p is not None}
-        origin: Origin = "home" if "home" in origins else "name" if "name" in origins else ""
-        return "".join(p[0] for p in parts if p is not None), origin
-
-    def _variable(self, node: Node, depth: int) -> tuple[str, Origin] | None:
-        names = [c for c in node.children if c.type == "variable_name"]
-        if len(names) != 1 or len(node.children) > (2 if node.type == "simple_expansion" else 3):
-            return None
-        name = (names[0].text or b"").decode("utf-8", "replace")
-        if name == "HOME":
-            return str(self._home), "home"
-        assigned = self._assigned.get(name)
-        value = assigned.child_by_field_name("value") if assigned is not None else None
-        found = self.value(value, depth + 1) if value is not None else None
-        return (found[0], found[1] or "name") if found is not None and found[0].startswith("/") else None
-
-    @cached_property
-    def _nodes(self) -> list[Node]:
-        found, waiting = [], [self._root]
-        while waiting:
-            node = waiting.pop()
-            found.append(node)
-            waiting += node.children
-        return found
-
-    @cached_property
-    def _assigned(self) -> dict[str, Node]:
-        """The assignments of variables that are set once."""
-        counts: Counter[str] = Counter()
-        found: dict[str, Node] = {}
-        for node in self._nodes:
-            if node.type == "variable_assignment":
-                name = (node.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
-                counts[name] += 1
-                found[name] = node
-            elif node.type == "for_statement":
-                counts.update((c.text or b"").decode() for c in node.children if c.type == "variable_name")
-            elif node.type == "command" and (node.text or b"").startswith((b"read ", b"getopts ", b"mapfile ")):
-                counts.update((node.text or b"").decode("utf-8", "replace").split())
-        return {name: node for name, node in found.items() if counts[name] == 1}
+    def is_tried(self, redirect: Node) -> bool:
+        """Return whether a here-document's command may fail: another way follows, or a test is before it."""
+        kinds = [c.type for c in redirect.children]
+        other = "||" in kinds and not _ends(redirect.children[kinds.index("||") + 1])
+        return other or self._or_optional(redirect) == "optional"
 
     @cached_property
     def _uses(self) -> dict[str, list[Node]]:
         found: dict[str, list[Node]] = defaultdict(list)
-        for node in self._nodes:
+        for node in self.values.nodes:
             if node.type in ("simple_expansion", "expansion"):
                 for child in node.children:
                     if child.type == "variable_name":
@@ -136,7 +78,7 @@ class ShellNeeds:
     @cached_property
     def _parents(self) -> dict[int, Node]:
         """Every node's parent: a node's own is looked for from the top each time."""
-        return {child.id: node for node in self._nodes for child in node.children}
+        return {child.id: node for node in self.values.nodes for child in node.children}
 
     def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
         parent = self._parents.get(node.id)
@@ -189,7 +131,7 @@ class ShellNeeds:
         option = re.match(r"(--?[\w-]+)=", texts[position])
         if position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
             found.add(command.need)
-        elif program in _CREATING:
+        elif program in _CREATING or _is_made(texts, first, position):
             found.add("created")
         elif program in _LOOKING:
             found |= {command.need} - {"needed"}
@@ -254,9 +196,14 @@ def _is_started(program: str, texts: list[str], arguments: list[int], position: 
     return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
 
 
-def is_home_in_test(node: Node) -> bool:
-    """Return whether a node is `~/…` within a test, which the grammar takes for an operator and a word."""
-    return node.type == "unary_expression" and (node.text or b"").startswith(b"~/")
+def _is_made(texts: list[str], first: int, position: int) -> bool:
+    """Return whether a command makes what a word names: an environment, a build directory, a download."""
+    words = [t.rpartition("/")[2] for t in texts[first:position]]
+    if words[1:3] == ["-m", "venv"] or words[1:3] == ["-m", "virtualenv"] or words[:1] == ["virtualenv"]:
+        return True
+    if words[:2] == ["uv", "venv"] or (words[:1] == ["cmake"] and words[-1:] in (["-B"], ["--build"], ["--install"])):
+        return True
+    return words[-1:] in (["--local-dir"], ["--local_dir"], ["--prefix"], ["--target"])
 
 
 def _ends(node: Node) -> bool:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sage_doctor.paths.find.here_document import document_references
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Need, PathReference, UsageKind
-from sage_doctor.paths.find.shell_needs import WORDS, ShellNeeds, condition_of, is_home_in_test
+from sage_doctor.paths.find.shell_elsewhere import binds, foreign_words, is_second_half
+from sage_doctor.paths.find.shell_needs import ShellNeeds, condition_of
+from sage_doctor.paths.find.shell_values import WORDS, is_home_in_test
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -45,20 +49,20 @@ def shell_parser() -> Parser | None:
         return None
 
 
-def shell_references(raw: bytes, path_map: PathMap) -> tuple[list[PathReference], str]:
+def shell_references(raw: bytes, path_map: PathMap, file: Path | None = None) -> tuple[list[PathReference], str]:
     """Return the references of a script, and why they are uncertain (empty if they are certain)."""
     parser = shell_parser()
     if parser is None:
         return list(_by_lines(raw, path_map)), UNVERIFIED
     root = parser.parse(raw).root_node
     problem = "parts of it are not valid shell syntax" if root.has_error else ""
-    return list(_by_grammar(root, path_map, raw)), problem
+    return list(_by_grammar(root, path_map, raw, file)), problem
 
 
-def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathReference]:
+def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) -> Iterator[PathReference]:
     # A path in a string or word may be cut by expansions: only its constant start is looked at.
     columns = _Columns(raw)
-    needs = ShellNeeds(root, path_map.home)
+    needs = ShellNeeds(root, path_map.home, file)
     names = b"|".join([_IDENTITY, *sorted({re.escape(m[1]) for m in _NAMED_IDENTITY.finditer(raw)})])
     identity = re.compile(rb"\b(" + names + rb")\b")
     waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
@@ -70,14 +74,12 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathRefer
         )
         if computed is not None:
             yield computed
+        held = _held(place, needs, path_map)
+        if held is not None:
+            yield from held
+            continue
         if node.type in _LEAVES and not node.named_child_count:
-            for reference in _in_text(place, usage, path_map, columns):
-                placed = path_map.classify(reference.text)
-                if placed.exists or (not reference.used and placed.origin != "gone"):
-                    yield reference
-                else:
-                    need = needs.need_of(node)
-                    yield dataclasses.replace(reference, usage=_as_needed(place, reference.usage, need), need=need)
+            yield from (_with_need(r, place, needs, path_map) for r in _in_text(place, usage, path_map, columns))
             continue
         children = node.children
         if node.type == "command" and children and children[0].text in _PRINTING_COMMANDS:
@@ -89,12 +91,16 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes) -> Iterator[PathRefer
         guarded = node.type == "if_statement" and _asks_machine(node, path_map, identity)
         by_machine = node.type == "case_statement" and identity.search(children[1].text or b"") is not None
         condition = condition_of(node) if guarded else None
-        in_command = node.type == "command" or (place.in_command and node.type != "variable_assignment")
+        command = node.type == "command"
+        in_command = command or (place.in_command and node.type != "variable_assignment")
+        foreign = foreign_words(node) if command else ()
+        pairs = binds(node) if command else place.pairs
         for child in reversed(children):
             env_program = (guarded and child.type != "if") or by_machine
             below = _stronger(usage, "detection") if env_program else usage
+            below = _stronger(below, "data") if child.id in foreign else below
             branch = env_program and child.id != condition
-            waiting.append(_Place(child, below, node, in_command, in_test, place.for_machine or branch))
+            waiting.append(_Place(child, below, node, in_command, in_test, place.for_machine or branch, pairs))
 
 
 def _computed(
@@ -110,15 +116,17 @@ def _computed(
     text = node.text or b""
     if b"$" not in text and not text.startswith(b"~/"):
         return None
-    found = needs.value(node)
+    found = needs.values.value(node)
+    if found is not None and place.pairs:
+        found = (found[0].partition(":")[0], found[1])
     if found is None or not found[1] or found[0].rstrip("/") == str(path_map.home) or re.search(r"\s", found[0]):
         return None
     origin = path_map.classify(found[0]).origin
     alone = node.type == "string" and node.named_child_count == 1  # the variable itself, whose value is told elsewhere
-    if origin not in ("here", "gone") or (found[1] == "name" and (origin == "here" or alone)):
+    if origin not in ("here", "gone") or (found[1] != "home" and (origin == "here" or alone)):
         return None
     need = needs.need_of(node) if origin == "gone" else "unknown"
-    usage = _as_needed(place, usage, need)
+    usage = _stronger(_as_needed(place, usage, need), "fallback" if found[1] == "default" else "use")
     line = node.start_point[0] + 1
     return PathReference(
         text=found[0], line=line, column=columns.of(node), end_line=line, usage=usage, form="computed", need=need
@@ -128,7 +136,8 @@ def _computed(
 class _Place(NamedTuple):
     """A node on the way down. What is around it says the rest; a node's own parent is slow to ask for.
 
-    `in_test` is whether a test is around it, `for_machine` whether a branch is that only some machines take.
+    `in_test` is whether a test is around it, `for_machine` whether a branch is that only some machines take, `pairs`
+    whether words of its command may be pairs of a path here and one elsewhere.
     """
 
     node: Node
@@ -137,6 +146,7 @@ class _Place(NamedTuple):
     in_command: bool
     in_test: bool = False
     for_machine: bool = False
+    pairs: bool = False
 
 
 class _Columns:
@@ -163,6 +173,32 @@ def _node_usage(node: Node, usage: UsageKind) -> UsageKind:
     if node.type == "expansion":
         return _stronger(usage, "fallback")
     return usage
+
+
+def _held(place: _Place, needs: ShellNeeds, path_map: PathMap) -> list[PathReference] | None:
+    """Return the references of a here-document that is a program; what is only tried there is not needed."""
+    redirect = place.parent
+    found = None
+    if place.node.type == "heredoc_body" and redirect is not None:
+        found = document_references(redirect, place.node, path_map)
+    if found is None or redirect is None:
+        return None
+    tried = needs.is_tried(redirect)
+    return [
+        dataclasses.replace(
+            r, usage=_stronger(place.usage, r.usage), need="optional" if tried and r.need == "needed" else r.need
+        )
+        for r in found
+    ]
+
+
+def _with_need(reference: PathReference, place: _Place, needs: ShellNeeds, path_map: PathMap) -> PathReference:
+    """Return a reference with what the script needs of it; asked only for what is not there."""
+    placed = path_map.classify(reference.text)
+    if placed.exists or (not reference.used and placed.origin != "gone"):
+        return reference
+    need = needs.need_of(place.node)
+    return dataclasses.replace(reference, usage=_as_needed(place, reference.usage, need), need=need)
 
 
 def _as_needed(place: _Place, usage: UsageKind, need: Need) -> UsageKind:
@@ -199,7 +235,9 @@ def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Colum
             line, column = line + between.count("\n"), -between.rindex("\n") - 1
         first, at, column = False, match.start(), column + len(between)
         path = spaced or match[0]
-        yield PathReference(text=path, line=line, column=column, end_line=line, usage=usage, form="words")
+        apart = place.pairs and is_second_half(text[: match.start()])
+        kind = _stronger(usage, "data") if apart else usage
+        yield PathReference(text=path, line=line, column=column, end_line=line, usage=kind, form="words")
         if spaced:
             return
 

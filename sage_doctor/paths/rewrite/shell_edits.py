@@ -55,6 +55,8 @@ def plan_shell_edits(
     roots = script_roots(program, path, context)
     if not re.search(r"^#(SBATCH|PBS|BSUB|\$ )", text, re.MULTILINE):  # a batch system runs a copy of the script
         roots += computed_roots(text, path, context)
+    if context.home is not None and not re.search(r"\bHOME=", text):
+        roots.append(ShellRoot(name="HOME", path=context.home))
     lines = text.split("\n")
     found = [_edit(o, p, program, lines, roots) for o, p in wanted]
     made: list[Edit] = []
@@ -80,6 +82,8 @@ def _edit(
         return None
     for known in roots:
         if known.from_byte > byte or not target.is_relative_to(known.path):
+            continue
+        if known.name == "HOME" and not (classified.exists and classified.local_root == known.path):
             continue
         root = root_in(reference, target, known.path)
         if root is None:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.paths.find.folding import DEEPEST
+from sage_doctor.paths.find.script_location import Located, located
 from sage_doctor.paths.rewrite.file_edits import RewriteContext
 from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_SELF = re.compile(r"\$(?:0|\{0\}|BASH_SOURCE|\{BASH_SOURCE(?:\[0\])?(?::-\$(?:0|\{0\}))?\})")
-_NAME = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
-_NOISE = re.compile(r"[\"']| --(?= )|CDPATH=(?= cd )|\s*&?[12]?>\s*/dev/null|\s*2>&1")
+_ASKED = re.compile(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)")
 _SETTING = r"(?:for|select|read|unset|local|declare|typeset|mapfile|readarray|getopts|printf)\b[^\n;]*\b{}\b"
 
 
@@ -36,21 +34,21 @@ class ShellRoot:
     defines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Known:
-    path: str
-    whole: bool  # absolute, whatever the working directory
-
-
 def script_roots(program: Node, script: Path, context: RewriteContext) -> list[ShellRoot]:
     """Return the variables of a script that hold a directory: set once, at the top level, from its own location."""
     text = (program.text or b"").decode("utf-8", "replace")
-    known: dict[str, _Known] = {}
+    known: dict[str, Located] = {}
+    models = {name: path for path, name in context.models.items()}
     found: list[ShellRoot] = []
+
+    def lookup(word: str) -> Located | None:
+        asked = _ASKED.fullmatch(word)
+        directory = models.get(asked[1]) if asked is not None else None
+        return Located(str(directory), whole=True) if directory is not None else known.get(word)
+
     for assignment in _assignments(program):
         name, _, value = (assignment.text or b"").decode("utf-8", "replace").partition("=")
-        clean = re.sub(r"\$\(\s+", "$(", re.sub(r"\s+\)", ")", _NOISE.sub("", value).strip()))
-        directory = _value(re.sub(r"\s+", " ", clean), script, known, {n: p for p, n in context.models.items()})
+        directory = located(value, script, lookup)
         if directory is None:
             continue
         if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
@@ -101,34 +99,3 @@ def _assignments(program: Node) -> Iterator[Node]:
         for node in [first, *(first.children if first.type == "declaration_command" else ())]:
             if node.type == "variable_assignment":
                 yield node
-
-
-def _value(
-    text: str, script: Path, known: Mapping[str, _Known], models: Mapping[str, Path], depth: int = 0
-) -> _Known | None:
-    """Return the path that a value without quotation marks evaluates to; None if it depends on anything else."""
-    if depth > DEEPEST:
-        return None
-
-    def inner(part: str) -> _Known | None:
-        return _value(part.strip(), script, known, models, depth + 1)
-
-    if _SELF.fullmatch(text):
-        return _Known(str(script), whole=False)
-    if (match := _NAME.fullmatch(text)) is not None:
-        return known.get(match[1] or match[2])
-    if (match := re.fullmatch(r"\$\(cd (.+?) && pwd(?: -P)?\)", text)) is not None:
-        found = inner(match[1])
-        return _Known(os.path.normpath(found.path), whole=True) if found is not None else None
-    if (match := re.fullmatch(r"\$\((?:readlink -[fe]|realpath) (.+)\)", text)) is not None:
-        found = inner(match[1])
-        return _Known(os.path.realpath(found.path), whole=True) if found is not None else None
-    if (match := re.fullmatch(r"\$\(dirname (.+)\)", text)) is not None and (found := inner(match[1])) is not None:
-        return _Known(os.path.dirname(found.path), whole=found.whole)
-    if (match := re.fullmatch(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)", text)) is not None:
-        directory = models.get(match[1])
-        return _Known(str(directory), whole=True) if directory is not None else None
-    if (match := re.fullmatch(r"(\$\(.*\)|\$\{?\w+\}?)/([\w./-]+)", text)) is not None:
-        found = inner(match[1])
-        return _Known(os.path.join(found.path, match[2]), whole=found.whole) if found is not None else None
-    return None

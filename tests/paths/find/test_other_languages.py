@@ -148,6 +148,13 @@ def test_a_launchd_job(tmp_path: Path, known: PathMap) -> None:
         ("a.log", "loading /home/sprout/x/y\n", "data"),
         ("a.md", "`/home/sprout/x/y`\n", "documentation"),
         ("Dockerfile", "COPY /home/sprout/x/y /app\n", "use"),
+        ("Makefile", "run:\n\tpython main.py --model_name_or_path /home/sprout/x/y\n", "use"),
+        ("Makefile", "run:\n\t# python main.py --model /home/sprout/x/y\n", "documentation"),
+        ("docker-compose.yml", "volumes:\n  - /home/sprout/x/y:/models:ro\n", "use"),
+        ("compose.yaml", "volumes:\n  - type: bind\n    source: /home/sprout/x/y\n", "use"),
+        ("docker-compose.yml", "volumes:\n  - ./cache:/home/sprout/x/y\n", "data"),
+        ("docker-compose.prod.yml", "command: --model /home/sprout/x/y\n", "data"),
+        ("compose.yaml", "environment:\n  HF_HOME: /home/sprout/x/y\n", "data"),
         ("a.unknown", "/home/sprout/x/y\n", "data"),
     ],
 )
@@ -290,11 +297,6 @@ def test_what_is_started_or_ends_the_script_where_it_is_missing_is_needed(
 def test_a_variable_below_the_home_is_no_machine_s_name(tmp_path: Path, known: PathMap) -> None:
     text = 'X="$HOME/ai"\nif [ -d "$X" ]; then cd /home/sprout/x/y; fi\n'
     assert "use" in [o.usage for o in read(tmp_path, known, "a.sh", text).references if o.text == "/home/sprout/x/y"]
-
-
-def test_the_cells_of_a_notebook_are_not_read(tmp_path: Path, known: PathMap) -> None:
-    script = read(tmp_path, known, "a.ipynb", '{"cells": [{"source": ["m = \'/home/sprout/x/y\'"]}]}')
-    assert script.problem == "the cells of a notebook are not read"
 
 
 def test_first_lines(tmp_path: Path, known: PathMap) -> None:

@@ -39,7 +39,11 @@ def planned(root: Path, text: str, *, models: dict[Path, str] | None = None, com
     classified = tuple((o, known.classify(o.text)) for o in read.references)
     seen = ScannedFile(script=read, subject="run.sh", roles=("r",), classified=classified)
     world = RewriteContext(
-        directory=checkout, models=models or {}, command=command, manifest=checkout / "sage-doctor.toml"
+        directory=checkout,
+        models=models or {},
+        command=command,
+        manifest=checkout / "sage-doctor.toml",
+        home=home,
     )
     return plan_edits(seen, world)
 
@@ -139,6 +143,15 @@ def test_a_model_that_lies_elsewhere_is_asked_for(tmp_path: Path) -> None:
     again = planned(tmp_path, plan.path.read_text() + "ls /home/sprout/models/ext\n", models={model: "ext"})
     assert suggested(again)[0].decode().endswith('\nls "$ext_dir"\n')
     assert planned(tmp_path, text, models={model: "ext"}).suggestions == ()  # no shell would find the command
+
+
+def test_what_both_homes_have_starts_from_the_home(tmp_path: Path) -> None:
+    home, _ = lay_out(tmp_path)
+    (home / "models/q").mkdir(parents=True)
+    text = "#!/bin/bash\nenv echo /home/sprout/models/q\nM=${M:-/home/sprout/models/q}\nls /home/sprout/models/none\n"
+    plan = planned(tmp_path, text)
+    assert [e.source for e in plan.suggestions] == ['"$HOME"/models/q', '"$HOME"/models/q']
+    assert planned(tmp_path, text.replace("env", "HOME=/x env")).suggestions == ()
 
 
 def test_once_applied_the_same_line_serves_the_next(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ SHELL = {
     "redirect": "date > <<thor:stamp|created>>\nsort < <<thor:missing-input|needed>>",
     "tee": "OUT=<<thor:phase2.txt|created>>\ndate | tee -a $OUT",
     "tolerated": "tail -5 <<thor:session_3.txt|optional>> 2>/dev/null || echo none",
-    "made_if_missing": 'VENV="<<thor:venvs/new|optional>>"\nif [ ! -d "$VENV" ]; then python3 -m venv "$VENV"; fi',
+    "made_if_missing": 'VENV="<<thor:venvs/new|created>>"\nif [ ! -d "$VENV" ]; then python3 -m venv "$VENV"; fi',
     "demanded": 'ENV_DIR=<<thor:venvs/wanted|needed>>\nif [ ! -d "$ENV_DIR" ]; then\n  echo "missing"\n  exit 1\nfi',
     "by_hostname": 'case "$(hostname)" in\n  sprout) cd <<sprout:ai-workspace/none|words>> ;;\n'
     "  thor) cd <<thor:ai-workspace/none|words>> ;;\nesac",

@@ -1,0 +1,83 @@
+"""Here-documents of a shell script that are programs or configuration: `python3 - <<'PY'`, `cat > run.yaml <<EOF`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from sage_doctor.paths.find.line_text import CONFIGURATION, start_of, text_references
+from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.python_script import python_references
+from sage_doctor.paths.find.reference import PathReference
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_PYTHON = re.compile(r"(?:python|pypy)[\d.]*|\$\{?\w*PY\w*\}?", re.IGNORECASE)
+_WITH_A_VALUE = re.compile(r"-[bBdEhiIOqsSuvVx]*[WX]")
+_HOME = re.compile(r"\$HOME\b|\$\{HOME\}")
+_OTHER_MACHINE = frozenset({"ssh", "docker", "podman", "kubectl", "nerdctl"})  # they run it elsewhere
+_TO_FILE = re.compile(r"(?<![\d&])>>?\s*[\"']?([^\s\"'<>|&;]+)")
+_TEE = re.compile(r"\btee\s+(?:-a\s+)?[\"']?([^\s\"']+)")
+
+
+def document_references(redirect: Node, body: Node, path_map: PathMap) -> list[PathReference] | None:
+    """Return the references of a here-document, None if it is a text, or not a valid program.
+
+    `redirect` is the node that begins with `<<`. Needs are the program's own.
+    """
+    language = _language(redirect)
+    if not language:
+        return None
+    raw = body.text or b""
+    start = next(((c.text or b"") for c in redirect.children if c.type == "heredoc_start"), b"")
+    expanded = not start.startswith((b"'", b'"', b"\\"))
+    text = raw.decode("utf-8", "replace")
+    text = _HOME.sub(str(path_map.home), text) if expanded else text
+    if language == "configuration":
+        found: Iterator[PathReference] = text_references(text, path_map, "use")
+    else:
+        try:
+            found = iter(python_references(text.encode(), path_map))
+        except (ValueError, RecursionError):
+            return None
+    above = body.start_point[0]
+    return [
+        dataclasses.replace(
+            r, text=start_of(r.text) if expanded else r.text, line=r.line + above, end_line=r.end_line + above
+        )
+        for r in found
+    ]
+
+
+def _language(redirect: Node) -> Literal["python", "configuration", ""]:
+    statement = redirect.parent
+    command = statement.children[0] if statement is not None else None
+    if statement is None or command is None or command.type != "command":
+        return ""
+    words = [(c.text or b"").decode("utf-8", "replace").strip("\"'") for c in command.children]
+    names = [w.rpartition("/")[2] for w in words]
+    if any(n in _OTHER_MACHINE for n in names):
+        return ""
+    if names[:1] == ["cat"] or "tee" in names:
+        line = (statement.text or b"").split(b"\n", 1)[0].decode("utf-8", "replace")
+        target = _TEE.search(line) or _TO_FILE.search(line)
+        suffix = PurePosixPath(target[1]).suffix.lower() if target is not None else ""
+        return "python" if suffix == ".py" else "configuration" if suffix in CONFIGURATION else ""
+    program = next((i for i, n in enumerate(names) if _PYTHON.fullmatch(n)), None)
+    if program is None:
+        return ""
+    rest = iter(words[program + 1 :])
+    for word in rest:
+        if word == "-":
+            return "python"
+        if not word.startswith("-"):
+            return ""  # the here-document is that script's input
+        if _WITH_A_VALUE.fullmatch(word):
+            next(rest, None)
+        elif word in ("-c", "-m"):
+            return ""
+    return "python"

@@ -1,0 +1,49 @@
+"""Words of a shell's commands that are no paths of this machine: other machines', containers', and patterns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_REMOTE = frozenset({"ssh", "sshpass", "mosh", "sftp"})
+_CONTAINERS = frozenset({"docker", "podman", "nerdctl", "kubectl"})
+_WITHIN = frozenset({"run", "exec", "create"})  # their arguments belong to the container
+_HOST_OPTIONS = frozenset({"-v", "--volume", "--mount", "--env-file", "--cidfile", "-i", "-F", "--label-file"})
+_SEARCHING = frozenset({"grep", "egrep", "fgrep", "rg", "pgrep", "pkill"})
+_SUBSTITUTION = re.compile(r"[\"']?(?:\d+|\$)?[sy]([|#,/@!%:+~]).*\1")
+_CONTAINER_HALF = re.compile(r"(?::|\b(?:target|dst|destination)=)\Z")
+
+
+def foreign_words(command: Node) -> Collection[int]:
+    """Return the ids of a command's words that name nothing of this machine, whatever is at such a path here."""
+    words = [c for c in command.children if c.type != "variable_assignment"]
+    texts = [(w.text or b"").decode("utf-8", "replace") for w in words]
+    names = [t.strip("\"'").rpartition("/")[2] for t in texts]
+    program = next((i for i, n in enumerate(names) if n in _REMOTE or n in _CONTAINERS), None)
+    if program is not None and (names[program] in _REMOTE or _WITHIN & set(names[program + 1 : program + 3])):
+        ours = {
+            i
+            for i, text in enumerate(texts)
+            if i <= program or texts[i - 1] in _HOST_OPTIONS or text.partition("=")[0] in _HOST_OPTIONS
+        }
+        return {w.id for i, w in enumerate(words) if i not in ours}
+    if names[:1] in (["sed"], ["perl"]):
+        return {w.id for w, text in zip(words, texts, strict=True) if _SUBSTITUTION.match(text)}
+    if names and names[0] in _SEARCHING:
+        return {w.id for w in [w for w, t in zip(words, texts, strict=True) if not t.startswith("-")][1:2]}
+    return ()
+
+
+def binds(command: Node) -> bool:
+    """Whether a command's words may be pairs of a path here and one elsewhere: `-v HERE:THERE`, `HOST:THERE`."""
+    names = {(c.text or b"").decode("utf-8", "replace").rpartition("/")[2] for c in command.children}
+    return bool(names & (_CONTAINERS | {"scp", "rsync"}))
+
+
+def is_second_half(before: str) -> bool:
+    """Whether what a path is preceded by makes it the part of a pair that is elsewhere."""
+    return _CONTAINER_HALF.search(before) is not None

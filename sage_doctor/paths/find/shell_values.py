@@ -1,0 +1,112 @@
+"""The values of a shell script's words: with `$HOME`, `~`, its variables, and its own place."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sage_doctor.paths.find.folding import DEEPEST
+from sage_doctor.paths.find.script_location import Located, located
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
+# What a word's value comes from, the one first that says most about it: a default, the user's home, the script's own
+# place, another variable.
+ShellOrigin = Literal["default", "home", "file", "name", ""]
+_ORIGINS: tuple[ShellOrigin, ...] = ("default", "home", "file", "name", "")
+_WITH_DEFAULT = 5  # nodes of `${NAME:-DEFAULT}`
+
+
+class ShellValues:
+    """One script: its words, and the variables that it sets once."""
+
+    def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
+        self._root, self._home, self._script = root, home, script
+
+    def value(self, node: Node, depth: int = 0) -> tuple[str, ShellOrigin] | None:
+        """Return the text of a word and what it comes from; None if it depends on anything else."""
+        text = (node.text or b"").decode("utf-8", "replace")
+        if depth > DEEPEST:
+            return None
+        if node.type == "raw_string":
+            return text[1:-1], ""
+        if node.type == "string_content":
+            return text, ""
+        if node.type == "word" or is_home_in_test(node):
+            if text == "~" or text.startswith("~/"):
+                return (f"{self._home}{text[1:]}", "home") if not re.search(r"[*?\[\\{]", text) else None
+            return (text, "") if not re.search(r"[*?\[\\{]", text) else None
+        if node.type in ("simple_expansion", "expansion"):
+            return self._variable(node, depth)
+        if node.type == "command_substitution" and self._script is not None:
+            place = located(text, self._script, lambda name: self._located(name, depth))
+            return (place.path, "file") if place is not None and place.whole else None
+        if node.type not in ("string", "concatenation"):
+            return None
+        parts = [self.value(c, depth + 1) for c in node.children if c.type != '"']
+        if None in parts:
+            return None
+        origins = {p[1] for p in parts if p is not None}
+        origin: ShellOrigin = next((o for o in _ORIGINS if o in origins), "")
+        return "".join(p[0] for p in parts if p is not None), origin
+
+    def _variable(self, node: Node, depth: int) -> tuple[str, ShellOrigin] | None:
+        """Return the value of `$NAME`, or of `${NAME:-DEFAULT}` if nothing else is known of it."""
+        names = [c for c in node.children if c.type == "variable_name"]
+        default = node.children[3] if len(node.children) == _WITH_DEFAULT and node.children[2].type == ":-" else None
+        plain = len(node.children) <= (2 if node.type == "simple_expansion" else 3)
+        if len(names) != 1 or not (plain or default is not None):
+            return None
+        name = (names[0].text or b"").decode("utf-8", "replace")
+        if name == "HOME":
+            return str(self._home), "home"
+        if default is not None:
+            found = self.value(default, depth + 1)
+            return (found[0], "default") if found is not None and found[0].startswith("/") else None
+        return self._named(name, depth)
+
+    def _named(self, name: str, depth: int) -> tuple[str, ShellOrigin] | None:
+        assigned = self._assigned.get(name)
+        value = assigned.child_by_field_name("value") if assigned is not None else None
+        found = self.value(value, depth + 1) if value is not None else None
+        return (found[0], found[1] or "name") if found is not None and found[0].startswith("/") else None
+
+    def _located(self, name: str, depth: int) -> Located | None:
+        found = self._named(name, depth + 1)
+        return Located(found[0], whole=True) if found is not None else None
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """Every node of the script."""
+        found, waiting = [], [self._root]
+        while waiting:
+            node = waiting.pop()
+            found.append(node)
+            waiting += node.children
+        return found
+
+    @cached_property
+    def _assigned(self) -> dict[str, Node]:
+        """The assignments of variables that are set once."""
+        counts: Counter[str] = Counter()
+        found: dict[str, Node] = {}
+        for node in self.nodes:
+            if node.type == "variable_assignment":
+                name = (node.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
+                counts[name] += 1
+                found[name] = node
+            elif node.type == "for_statement":
+                counts.update((c.text or b"").decode() for c in node.children if c.type == "variable_name")
+            elif node.type == "command" and (node.text or b"").startswith((b"read ", b"getopts ", b"mapfile ")):
+                counts.update((node.text or b"").decode("utf-8", "replace").split())
+        return {name: node for name, node in found.items() if counts[name] == 1}
+
+
+def is_home_in_test(node: Node) -> bool:
+    """Return whether a node is `~/…` within a test, which the grammar takes for an operator and a word."""
+    return node.type == "unary_expression" and (node.text or b"").startswith(b"~/")
