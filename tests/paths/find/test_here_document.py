@@ -1,6 +1,6 @@
 """Here-documents that are programs or configuration, as launch scripts of public repositories have them.
 
-Forms after Horizon-Private-Server/horizon-uya-bot on GitHub (llm/04_merge.sh merges an adapter within `python3 <<EOF`), and
+Forms after Horizon-Private-Server/horizon-uya-bot on GitHub (llm/04_merge.sh merges within `python3 <<EOF`), and
 scripts that write a LLaMA-Factory or AutoTrain configuration before they start the training.
 """
 

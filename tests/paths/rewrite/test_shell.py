@@ -142,7 +142,8 @@ def test_a_model_that_lies_elsewhere_is_asked_for(tmp_path: Path) -> None:
     assert output(plan.path, environ={"PATH": f"{command.parent}:{os.environ['PATH']}"}) == "here\n"
     again = planned(tmp_path, plan.path.read_text() + "ls /home/sprout/models/ext\n", models={model: "ext"})
     assert suggested(again)[0].decode().endswith('\nls "$ext_dir"\n')
-    assert planned(tmp_path, text, models={model: "ext"}).suggestions == ()  # no shell would find the command
+    (alone,) = planned(tmp_path, text, models={model: "ext"}).suggestions  # no shell would find the command
+    assert alone.source == '"$HOME"/models/ext/config.json'
 
 
 def test_what_both_homes_have_starts_from_the_home(tmp_path: Path) -> None:
