@@ -66,6 +66,7 @@ DECLARATIONS = declare(
         shows=(
             r"the request exceeds the available context size",
             r"request \(\d{1,9} tokens\) exceeds the available context size",
+            r"Input length \(\d{1,9} tokens\) exceeds the maximum allowed length",
             r"This model's maximum context length is \d{1,9} tokens",
             r"is longer than the maximum model length of \d{1,9}",
             r"the prompt is longer than the context length",

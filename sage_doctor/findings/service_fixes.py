@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sage_doctor.report import Fix
@@ -22,9 +23,16 @@ _FIXES = {
     "more at once (Ollama: OLLAMA_NUM_PARALLEL, OLLAMA_MAX_QUEUE), or raise the limit of the key.",
     "silent": "Restart it. If it hangs again, see what it waits for: its log, the accelerator, a queue of other "
     "requests. Raise load_s and first_token_ms in its budget only if it is known to be that slow.",
+    "slow": "See what slows it down: other processes on the accelerator or the CPU, swap, layers of the model that "
+    "are on the CPU (its log says how many). If it is as fast as it can be, correct tokens_per_s in its budget.",
     "error": "Look at the service's log: memory, a model file, or a prompt that its chat template cannot take. "
     "`sage-doctor explain -` may recognise the message.",
 }
+
+# Ollama, vLLM and llama.cpp, asked to generate with a model that makes embeddings.
+_NO_TEXT = re.compile(
+    r"does not support (?:generate|chat)\b|does not support (?:Chat )?Completions API|without `--embeddings?`"
+)
 
 
 def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
@@ -56,10 +64,19 @@ def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
         return Fix(summary=_about_key(service))
     if trouble.kind == "missing":
         return _other_model(service, trouble)
-    known = _known_cause(trouble.message) if trouble.kind == "error" else None
+    if trouble.kind == "error":
+        return Fix(summary=_about_error(trouble.message))
+    hung = trouble.kind == "slow" and service.spec.budget.tokens_per_s is None  # nothing says how fast it should be
+    return Fix(summary=_FIXES["silent" if hung else trouble.kind])
+
+
+def _about_error(message: str) -> str:
+    known = _known_cause(message)
     if known is not None:
-        return Fix(summary=f"{known.remediation} `sage-doctor explain {known.code}` says why.")
-    return Fix(summary=_FIXES["silent" if trouble.kind == "slow" else trouble.kind])
+        return f"{known.remediation} `sage-doctor explain {known.code}` says why."
+    if _NO_TEXT.search(message):
+        return "It is a model for embeddings, or was started as one. Name one that generates text."
+    return _FIXES["error"]
 
 
 def _known_cause(message: str) -> Declaration | None:

@@ -83,6 +83,7 @@ DECLARATIONS = declare(
             r"tokenizer\.chat_template is not set",
             r"default chat template is no longer allowed",
             r"As of transformers v4\.44, default chat template",
+            r"Template error: template not found",
         ),
     ),
     Declaration(

@@ -58,7 +58,7 @@ class Reply:
             self.arrived = time.monotonic()
             self._received += len(chunk)
             if self._received > MOST_BYTES:
-                raise ServiceError("foreign", f"sends more than {MOST_BYTES:,} bytes without end", bytes=self._received)
+                raise ServiceError("foreign", f"sends more than {MOST_BYTES:,} bytes", bytes=self._received)
             if not chunk:
                 if self._response.length:
                     raise ServiceError("error", _CUT_OFF, bytes=self._received)
@@ -74,7 +74,7 @@ class Reply:
             raise ServiceError("foreign", "sends something that is not compressed as it says") from error
         self._received += len(plain)
         if self._unpack.unconsumed_tail:
-            raise ServiceError("foreign", f"sends more than {MOST_BYTES:,} bytes without end", bytes=self._received)
+            raise ServiceError("foreign", f"sends more than {MOST_BYTES:,} bytes", bytes=self._received)
         return plain
 
     def body(self) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 _IGNORES_NAMES = {"llamacpp": "llama.cpp", "koboldcpp": "KoboldCpp", "sglang": "SGLang", "me": "llama-cpp-python"}
 # Takes any name while one model is loaded, refuses it while there are more, and lists both kinds alike.
 _LM_STUDIO = "organization_owner"
+# Text-generation-webui answers with what is loaded, and lists other names: those of its files, or of OpenAI's models.
+_TEXT_GENERATION_WEBUI = "user"
 # What `mlx_lm.server` calls the model it was started with; its list has the Hugging Face cache.
 _MLX_DEFAULT = "default_model"
 _OLLAMA_OWNER = "library"
@@ -84,7 +86,7 @@ def shows_when_asked(models: Sequence[ListedModel], name: str) -> bool:
     names = [n for model in models for n in model.names]
     if name.startswith(("/", "./", "../")) and not any(n.startswith("/") for n in names):
         return True
-    if name == _MLX_DEFAULT or any(m.owner == _LM_STUDIO for m in models):
+    if name == _MLX_DEFAULT or any(m.owner in (_LM_STUDIO, _TEXT_GENERATION_WEBUI) for m in models):
         return True
     folded = ollama_name(name)
     return any(ollama_name(n) == folded or ("*" in n and fnmatch.fnmatchcase(name, n)) for n in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from sage_doctor.services.endpoint import Endpoint, ServiceError
@@ -18,7 +19,10 @@ _ABOUT_A_KEY = re.compile(r"\bapi.?key\b|\btoken\b|\bauth|\bcredential|\blog.?in
 # Envoy, Traefik, HAProxy and nginx, where they answer 503 in the place of what is behind them.
 _PROXY = re.compile(r"\bupstream\b|\bno available server\b|\bno server is available\b", re.IGNORECASE)
 _PROXIES = re.compile(r"nginx|openresty|envoy|haproxy|traefik|cloudflare", re.IGNORECASE)
+# LiteLLM's router (HTTP 429) after the servers behind it failed, which it leaves alone for a while.
+_NONE_BEHIND = re.compile(r"\bno (?:healthy )?deployments? available\b", re.IGNORECASE)
 _OLLAMA_PORT = 11434
+_OLLAMAS_DOMAINS = (".localhost", ".local", ".internal")
 # Of Cloudflare: 520-523 and 525-530 did not reach the server behind it, 524 got no answer from it.
 _GATEWAY = {502, *range(520, 524), *range(525, 531)}
 _GATEWAY_TIMEOUT = {504, 524}
@@ -46,6 +50,9 @@ def raise_for_status(reply: Reply, endpoint: Endpoint, path: str) -> None:
         raise ServiceError("gateway", message, status=status, proxy=reply.server)
     if status == 503 and _LOADING.search(text):
         raise ServiceError("loading", f"is still loading its model (HTTP {status}{told})", status=status)
+    if _NONE_BEHIND.search(text):
+        message = f"is behind a proxy that has no working server left to pass requests on to (HTTP {status}{told})"
+        raise ServiceError("gateway", message, status=status, proxy=reply.server)
     if status == 429 or _BUSY.search(text):
         raise ServiceError("busy", f"takes no more requests now (HTTP {status}{told})", status=status)
     if _PROXY.search(body) or _PROXIES.search(reply.server + ("" if text != "a web page" else body)):
@@ -62,7 +69,8 @@ def _refusal(reply: Reply, endpoint: Endpoint) -> ServiceError:
         # Ollama passes requests for the models of its cloud on; those need an account, and no key is sent to it.
         message = f"runs this model in Ollama's cloud, and is not signed in there (HTTP {status})"
         return ServiceError("refused", message, status=status, reason="signin")
-    if status == 403 and not text and (endpoint.api == "ollama" or endpoint.port == _OLLAMA_PORT):
+    ollama = endpoint.api == "ollama" or endpoint.port == _OLLAMA_PORT
+    if status == 403 and not text and ollama and not is_ollamas_own(endpoint.host):
         # Bound to loopback it answers only to names of its own machine; it never asks for a key.
         message = f"refuses requests for the host {printable(endpoint.host, limit=100)} (HTTP {status})"
         return ServiceError("refused", message, status=status, reason="host")
@@ -74,3 +82,15 @@ def _refusal(reply: Reply, endpoint: Endpoint) -> ServiceError:
         return ServiceError("key", f"refuses to answer {asked} (HTTP {status})", status=status)
     told = f": {text}" if text else ", and does not say why"
     return ServiceError("refused", f"refuses the request (HTTP {status}){told}", status=status)
+
+
+def is_ollamas_own(host: str) -> bool:
+    """Return whether Ollama accepts requests for this host wherever it listens, as its server's source says.
+
+    Those are private addresses and local names; its own host name is not known here.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(_OLLAMAS_DOMAINS)
+    return address.is_loopback or address.is_private or address.is_unspecified

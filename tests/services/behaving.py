@@ -339,6 +339,8 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-hub": listing({"id": "Qwen/Qwen2.5-0.5B", "owned_by": "Qwen"}),
     "list-lmstudio": listing(*({"id": n, "owned_by": "organization_owner"} for n in ("qwen", "gemma"))),
     "list-lmstudio-one": listing(*({"id": n, "owned_by": "organization_owner"} for n in ("qwen", "gemma"))),
+    # github.com/oobabooga/text-generation-webui: what OpenAI's clients look for, whatever is loaded
+    "list-textgen": listing(*({"id": n, "owned_by": "user"} for n in ("gpt-3.5-turbo", "text-embedding-ada-002"))),
     "list-mlx": listing({"id": "mlx-community/Qwen2.5-0.5B-Instruct-4bit"}),
     "list-ollama": listing({"id": "tiny:latest", "owned_by": "library"}),
     "list-litellm": listing({"id": "gpt-4", "owned_by": "openai"}, {"id": "ti*", "owned_by": "openai"}),
@@ -355,6 +357,11 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-502": refusal(502, NGINX),
     "list-504": refusal(504, NGINX.replace("502 Bad Gateway", "504 Gateway Time-out")),
     "list-522": refusal(522, "error code: 522"),
+    # LiteLLM after the server behind it failed: github.com/BerriAI/litellm/issues/5764
+    "list-cooldown": lambda h, _: h.json(
+        {"error": {"message": "No deployments available for selected model, Try again in 60 seconds.", "code": "429"}},
+        429,
+    ),
     "list-429": refusal(429, {"error": {"message": "Rate limit reached for requests"}}),
     "list-maintenance": refusal(503, NGINX),
     "list-403": refusal(403, ""),

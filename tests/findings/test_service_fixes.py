@@ -1,0 +1,47 @@
+"""What is advised for a service that failed: texts as the servers send them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sage_doctor.findings.service_fixes import service_fix
+from sage_doctor.services import ServiceFailure
+
+
+def advice(kind: Any, message: str, tokens_per_s: float | None = None, **evidence: str) -> str:
+    service: Any = SimpleNamespace(spec=SimpleNamespace(budget=SimpleNamespace(tokens_per_s=tokens_per_s)))
+    return service_fix(service, ServiceFailure(kind=kind, message=message, evidence=evidence)).summary
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'answers the prompt with HTTP 400: "tiny" does not support generate',  # Ollama
+        'answers the prompt with HTTP 400: "tiny" does not support chat',
+        "answers the prompt with HTTP 400: The model does not support Chat Completions API",  # vLLM
+        "answers the prompt with HTTP 501: This server does not support completions. Start it without `--embeddings`",
+    ],
+)
+def test_a_model_for_embeddings_is_told_as_one(message: str) -> None:
+    assert advice("error", message).startswith("It is a model for embeddings")
+
+
+def test_what_the_message_means_goes_first() -> None:
+    assert "chat_template.jinja" in advice("error", "answers with HTTP 422: Template error: template not found")
+    assert "Shorten the prompt" in advice(
+        "error", "answers: Input length (5000 tokens) exceeds the maximum allowed length (4090 tokens). Use a shorter"
+    )
+
+
+def test_a_slow_service_need_not_be_restarted() -> None:
+    assert "slows it down" in advice("slow", "was still generating", 5.0)
+    assert "Restart it" in advice("slow", "was still generating")
+
+
+def test_a_host_that_ollama_refuses_is_told() -> None:
+    said = advice("refused", "refuses requests for the host sage.example (HTTP 403)", reason="host")
+    assert "OLLAMA_HOST=0.0.0.0" in said
+    assert "key" not in said
