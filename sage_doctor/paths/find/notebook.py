@@ -14,8 +14,10 @@ from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.find.shell_script import shell_references
 
 # What the kernel takes out before Python reads a line: commands, magics, and questions about objects.
-_COMMAND = re.compile(r"(?P<before>\s*(?:[\w, ]+=\s*)?)(?:!!?|%(?=cd\b))(?P<command>.*)")
-_MAGIC = re.compile(r"(?P<before>\s*(?:[\w, ]+=\s*)?)(?:%\w|\?{1,2}[\w.]+\s*$|[\w.]+\?{1,2}\s*$).*")
+_COMMAND = re.compile(r"(?P<before>\s*(?:[\w, ]+=\s*)?)(?:!!?|%?(?=cd\s))(?P<command>.*)")
+_MAGIC = re.compile(
+    r"(?P<before>\s*(?:[\w, ]+=\s*)?)(?:%\w|\?{1,2}[\w.]+\s*$|[\w.]+\?{1,2}\s*$|(?:pip|conda|ls|cat|mkdir|rm|cp)\s).*"
+)
 _SHELL_CELLS = ("%%bash", "%%sh", "%%script")
 _PYTHON_CELLS = ("%%time", "%%capture", "%%prun")
 

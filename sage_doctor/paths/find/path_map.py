@@ -29,7 +29,7 @@ _SYSTEM = re.compile(_SYSTEM_ROOTS)
 _NEEDLES = (
     *(b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root", b"/mnt/"),
     *(b"~/", b"'~'", b'"~"', b".home(", b"HOME"),  # a home that is asked for at run time
-    *(b"__file__", b"BASH_SOURCE", b"dirname"),  # the file's own place
+    *(b"BASH_SOURCE", b"dirname"),  # the place of a shell script
 )
 
 # Blanks within names, and nothing that belongs to a command line or a sentence.

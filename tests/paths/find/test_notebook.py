@@ -32,7 +32,7 @@ CELLS: list[dict[str, Any]] = [
     },
     {"cell_type": "code", "metadata": {}, "outputs": [], "source": "model = load_model(MODEL_PATH)\n"},
     {"cell_type": "code", "metadata": {}, "outputs": [], "source": ["!vllm serve \\\n", "  --model /home/sprout/m"]},
-    {"cell_type": "code", "metadata": {}, "outputs": [], "source": ["%cd /home/sprout/checkout\n", "x = 5\n"]},
+    {"cell_type": "code", "metadata": {}, "outputs": [], "source": ["pip install x\n", "cd /home/sprout/checkout\n"]},
     {
         "cell_type": "code",
         "metadata": {},

@@ -33,4 +33,21 @@ SHELL = {
     "export": "export SAGE_MODEL=<<thor:models/none|needed>>\nexport HF_HOME=<<thor:hf-cache|created>>",
     "base_and_rest": 'ROOT="<<thor:ai-workspace/HRM|needed>>"\ncd <<thor:ai-workspace/HRM/gone-dir|needed|"$ROOT/gone-dir">>',
     "drive": "cd <<cbp:/mnt/c/exe/projects/ai-agents/HRM|needed>>",
+    # After launch scripts of public repositories.
+    "held_python": "python3 - <<'PY'\nfrom transformers import AutoTokenizer\n"
+    'AutoTokenizer.from_pretrained("<<thor:models/none|needed>>")\nPY',
+    "held_python_other": '"$PYTHON" - "$1" <<PY\nimport sys\nsys.path.insert(0, "<<sprout:ai-workspace/HRM/sage|needed>>")\nPY',
+    "held_configuration": "cat > run.yaml <<EOF\nmodel_name_or_path: <<sprout:ai-workspace/HRM/zoo/m|needed>>\n"
+    "output_dir: <<thor:out/new|created>>\nEOF",
+    "held_text": "cat <<EOF\nsee <<sprout:ai-workspace/HRM/zoo/m|words>>\nEOF",
+    "by_ssh": 'ssh sprout "cd <<sprout:ai-workspace/none|words>> && ./run.sh"',
+    "in_container": "docker run \\\n  -v <<sprout:models/none|created>>:/models \\\n  -v ./m:<<sprout:models/none|words>> \\\n"
+    "  vllm --model <<sprout:models/none/q|words>>",
+    "substitution": "sed -i 's|<<sprout:ai-workspace/none|words>>|x|g' conf.yaml",
+    "own_place": 'HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"\n'
+    'source <<~:ai-workspace/HRM/runners/venv/bin/activate|needed|"$HERE/venv/bin/activate">>',
+    "own_place_made": 'HERE="$(cd "$(dirname "$0")" && pwd)"\npython3 -m venv "$HERE/venv"\n'
+    'source <<~:ai-workspace/HRM/runners/venv/bin/activate|made|"$HERE/venv/bin/activate">>',
+    "default_and_below": 'D="${D:-$HOME/ai-workspace/HRM}"\nF=<<~:ai-workspace/HRM/none.json|default|"$D/none.json">>\n'
+    'if [[ ! -f "$F" ]]; then echo "no $F"; exit 1; fi',
 }
