@@ -36,6 +36,7 @@ _IDENTITY = rb"hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME"
 _NAMED_IDENTITY = re.compile(
     rb"\b(\w+)=[\"']?(?:\$\(|`|\$\{?)[^\n]{0,60}?\b(?:" + _IDENTITY + rb")\b[^/\n]{0,40}$", re.MULTILINE
 )
+_LAST_BACKSLASH = re.compile(rb"\\(?=\n\s*\Z|\Z)")
 
 
 def shell_parser() -> Parser | None:
@@ -49,12 +50,22 @@ def shell_parser() -> Parser | None:
         return None
 
 
+def parse_shell(parser: Parser, raw: bytes) -> Node:
+    """Return the syntax tree of a script. What the grammar stumbles over and a shell does not becomes blanks."""
+    lines = _LAST_BACKSLASH.sub(b" ", raw).split(b"\n")
+    for number, line in enumerate(lines):
+        before, mark, after = line.partition(b"<<")  # a here-document, whose line the grammar ends at `2>&1`
+        if mark and b"2>&1" in after:
+            lines[number] = before + mark + after.replace(b"2>&1", b"    ")
+    return parser.parse(b"\n".join(lines)).root_node
+
+
 def shell_references(raw: bytes, path_map: PathMap, file: Path | None = None) -> tuple[list[PathReference], str]:
     """Return the references of a script, and why they are uncertain (empty if they are certain)."""
     parser = shell_parser()
     if parser is None:
         return list(_by_lines(raw, path_map)), UNVERIFIED
-    root = parser.parse(raw).root_node
+    root = parse_shell(parser, raw)
     problem = "parts of it are not valid shell syntax" if root.has_error else ""
     return list(_by_grammar(root, path_map, raw, file)), problem
 

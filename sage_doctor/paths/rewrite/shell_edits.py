@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.reference import PathReference
-from sage_doctor.paths.find.shell_script import UNVERIFIED, shell_parser
+from sage_doctor.paths.find.shell_script import UNVERIFIED, parse_shell, shell_parser
 from sage_doctor.paths.rewrite.file_edits import (
     UNQUOTED_PATH,
     Edit,
@@ -46,7 +46,7 @@ def plan_shell_edits(
     parser = shell_parser()
     if parser is None:
         raise ValueError(UNVERIFIED)
-    program = parser.parse(raw).root_node
+    program = parse_shell(parser, raw)
     if program.has_error:
         raise ValueError("parts of it are not valid shell syntax")
     if b"\r" in raw:

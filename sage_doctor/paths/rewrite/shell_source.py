@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.paths.find.shell_script import UNVERIFIED, shell_parser
+from sage_doctor.paths.find.shell_script import UNVERIFIED, parse_shell, shell_parser
 from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def shell_rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     parser = shell_parser()
     if parser is None:
         raise DoctorError(UNVERIFIED)
-    old = parser.parse(planned.raw).root_node
+    old = parse_shell(parser, planned.raw)
     lines = planned.raw.decode("utf-8").split("\n")
     for edit in sorted(edits, key=lambda e: e.span, reverse=True):
         line, column, end_line, end_column = edit.span
@@ -36,7 +36,7 @@ def shell_rewritten(planned: FileEdits, edits: Sequence[Edit]) -> bytes:
     first = next((c.start_point[0] for c in old.children if c.type != "comment"), 0)
     lines[first:first] = defined
     data = "\n".join(lines).encode("utf-8")
-    new = parser.parse(data).root_node
+    new = parse_shell(parser, data)
     extra = parser.parse("\n".join(defined).encode()).root_node
     if new.has_error or _shape(new) != _shape(old) + _shape(extra):
         raise DoctorError(f"{planned.path}: more than the planned paths would change, so it is left alone")

@@ -43,6 +43,7 @@ def told(text: str, tmp_path: Path, known: PathMap) -> list[tuple[int, str, str,
         '"$PYTHON_BIN" - <<PY',
         "uv run python -W ignore - <<PY",
         "A=b python3 - <<'PY' | tee log",
+        "A=b python3 - <<'PY' 2>&1 | tee log",
         "x=$(python3 - <<'PY'",
     ],
 )

@@ -78,6 +78,12 @@ def test_a_shell_script_line_by_line_is_unverified(
     assert {"asked", "test"} <= set(found["detection"])
 
 
+def test_a_backslash_at_the_end_breaks_no_script(tmp_path: Path, known: PathMap) -> None:
+    script = read(tmp_path, known, "run.sh", "python train.py \\\n  --model /home/sprout/x/y \\\n\n")
+    assert script.problem == ""
+    assert [(r.text, r.line) for r in script.references] == [("/home/sprout/x/y", 2)]
+
+
 def test_a_broken_shell_script_is_said_to_be_one(tmp_path: Path, known: PathMap) -> None:
     script = read(tmp_path, known, "run.sh", "if [ ; then\n((( /home/sprout/x\n")
     assert "not valid shell syntax" in script.problem
