@@ -24,12 +24,12 @@ _TO_FILE = re.compile(r"(?<![\d&])>>?\s*[\"']?([^\s\"'<>|&;]+)")
 _TEE = re.compile(r"\btee\s+(?:-a\s+)?[\"']?([^\s\"']+)")
 
 
-def document_references(redirect: Node, body: Node, path_map: PathMap) -> list[PathReference] | None:
+def document_references(statement: Node, redirect: Node, body: Node, path_map: PathMap) -> list[PathReference] | None:
     """Return the references of a here-document, None if it is a text, or not a valid program.
 
-    `redirect` is the node that begins with `<<`. Needs are the program's own.
+    `redirect` is the node that begins with `<<`, in a `statement`. Needs are the program's own.
     """
-    language = _language(redirect)
+    language = _language(statement)
     if not language:
         return None
     raw = body.text or b""
@@ -53,10 +53,9 @@ def document_references(redirect: Node, body: Node, path_map: PathMap) -> list[P
     ]
 
 
-def _language(redirect: Node) -> Literal["python", "configuration", ""]:
-    statement = redirect.parent
-    command = statement.children[0] if statement is not None else None
-    if statement is None or command is None or command.type != "command":
+def _language(statement: Node) -> Literal["python", "configuration", ""]:
+    command = statement.children[0]
+    if command.type != "command":
         return ""
     words = [(c.text or b"").decode("utf-8", "replace").strip("\"'") for c in command.children]
     names = [w.rpartition("/")[2] for w in words]

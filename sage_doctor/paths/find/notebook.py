@@ -14,10 +14,10 @@ from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.find.shell_script import shell_references
 
 # What the kernel takes out before Python reads a line: commands, magics, and questions about objects.
-_COMMAND = re.compile(r"(?P<before>\s*(?:[\w, ]+=\s*)?)(?:!!?|%?(?=cd\s))(?P<command>.*)")
-_MAGIC = re.compile(
-    r"(?P<before>\s*(?:[\w, ]+=\s*)?)(?:%\w|\?{1,2}[\w.]+\s*$|[\w.]+\?{1,2}\s*$|(?:pip|conda|ls|cat|mkdir|rm|cp)\s).*"
-)
+_BEFORE = r"(?P<before>[ \t]*(?:\w[\w, ]*=[ \t]*)?)"
+_COMMAND = re.compile(_BEFORE + r"(?:!!?|%?(?=cd\s))(?P<command>.*)")
+_MAGIC = re.compile(_BEFORE + r"(?:%\w|\?{1,2}[\w.]+\s*$|[\w.]+\?{1,2}\s*$|(?:pip|conda|ls|cat|mkdir|rm|cp|mv)\s).*")
+_MOST_MISSED = 20  # cells that are not found in the file's lines; each is looked for in all of them
 _SHELL_CELLS = ("%%bash", "%%sh", "%%script")
 _PYTHON_CELLS = ("%%time", "%%capture", "%%prun")
 
@@ -54,13 +54,15 @@ def _code_cells(raw: bytes) -> Iterator[tuple[list[str], list[int]]]:
         raise ValueError("it is not a notebook of format 4")  # noqa: TRY004 - the file's content, not an argument
     if _language(data.get("metadata")) not in ("", "python"):
         raise ValueError("its cells are not in Python")
-    text, at = raw.decode("utf-8", "replace").split("\n"), 0
+    text, at, missed = raw.decode("utf-8", "replace").split("\n"), 0, 0
     for cell in cells:
         source = cell.get("source") if isinstance(cell, dict) else None
         pieces: list[Any] = source if isinstance(source, list) else [source]
         if not all(isinstance(p, str) for p in pieces):
             continue
-        at = next((i for i in range(at, len(text)) if _begins(text, i, pieces)), at)
+        found = next((i for i in range(at, len(text)) if _begins(text, i, pieces)), -1) if missed < _MOST_MISSED else -1
+        missed += found < 0
+        at = found if found >= 0 else at
         apart = text[at].rstrip().endswith("[")  # a line of the file for each line of the source
         code = "".join(pieces).split("\n")
         if cell.get("cell_type") == "code":

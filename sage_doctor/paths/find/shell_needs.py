@@ -75,15 +75,10 @@ class ShellNeeds:
                         found[(child.text or b"").decode("utf-8", "replace")].append(node)
         return found
 
-    @cached_property
-    def _parents(self) -> dict[int, Node]:
-        """Every node's parent: a node's own is looked for from the top each time."""
-        return {child.id: node for node in self.values.nodes for child in node.children}
-
     def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
-        parent = self._parents.get(node.id)
+        parent = self.values.parents.get(node.id)
         while parent is not None and parent.type in _WITHIN_A_WORD:
-            node, parent = parent, self._parents.get(parent.id)
+            node, parent = parent, self.values.parents.get(parent.id)
         if parent is None:
             return
         if parent.type == "variable_assignment":
@@ -150,7 +145,7 @@ class ShellNeeds:
 
     def _or_optional(self, node: Node) -> Need:
         """Return `needed`; `optional` for a command that is only tried: a test is before it, or another way follows."""
-        child, parent = node, self._parents.get(node.id)
+        child, parent = node, self.values.parents.get(node.id)
         while parent is not None and parent.type not in ("program", "function_definition"):
             if parent.type == "redirected_statement" and re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b""):
                 return "optional"
@@ -164,17 +159,17 @@ class ShellNeeds:
                 condition = parent.child_by_field_name("condition")
                 if child.id == condition_of(parent) or _FILE_TEST.search((condition and condition.text) or b""):
                     return "optional"
-            child, parent = parent, self._parents.get(parent.id)
+            child, parent = parent, self.values.parents.get(parent.id)
         return "needed"
 
     def _tested(self, node: Node) -> set[Need]:
         """Return what a test says: a script that ends where the path is missing needs it."""
-        child, parent = node, self._parents.get(node.id)
+        child, parent = node, self.values.parents.get(node.id)
         negated = False
         while parent is not None and parent.type not in ("list", "if_statement", "while_statement"):
             test = parent.type in ("test_command", "unary_expression") and b"!" in (parent.text or b"")[:6]
             negated = negated or test or parent.type == "negated_command"
-            child, parent = parent, self._parents.get(parent.id)
+            child, parent = parent, self.values.parents.get(parent.id)
         if parent is None:
             return {"optional"}
         if parent.type == "list" and len(parent.children) > 2 and not negated:

@@ -29,6 +29,7 @@ _LEAVES = frozenset(
     {"word", "string_content", "raw_string", "ansi_c_string", "heredoc_body", "heredoc_content", "comment"}
 )
 _FEWEST_WORDS = 8
+_PAIR_MARK = 16  # characters in which what marks the second half of a pair is found
 _PROSE = re.compile(r"\b(?:the|and|to|in|is|with|for|from|of|you|your|then|that|was)\s")
 _PRINTING_COMMANDS = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
 _TEST_COMMANDS = frozenset({b"test", b"[", b"[["})
@@ -191,7 +192,8 @@ def _held(place: _Place, needs: ShellNeeds, path_map: PathMap) -> list[PathRefer
     redirect = place.parent
     found = None
     if place.node.type == "heredoc_body" and redirect is not None:
-        found = document_references(redirect, place.node, path_map)
+        statement = needs.values.parents.get(redirect.id)
+        found = document_references(statement, redirect, place.node, path_map) if statement is not None else None
     if found is None or redirect is None:
         return None
     tried = needs.is_tried(redirect)
@@ -246,7 +248,7 @@ def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Colum
             line, column = line + between.count("\n"), -between.rindex("\n") - 1
         first, at, column = False, match.start(), column + len(between)
         path = spaced or match[0]
-        apart = place.pairs and is_second_half(text[: match.start()])
+        apart = place.pairs and is_second_half(text[max(0, match.start() - _PAIR_MARK) : match.start()])
         kind = _stronger(usage, "data") if apart else usage
         yield PathReference(text=path, line=line, column=column, end_line=line, usage=kind, form="words")
         if spaced:

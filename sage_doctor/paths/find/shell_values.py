@@ -19,6 +19,8 @@ WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
 # place, another variable.
 ShellOrigin = Literal["default", "home", "file", "name", ""]
 _ORIGINS: tuple[ShellOrigin, ...] = ("default", "home", "file", "name", "")
+_LONGEST_VALUE = 4096
+_LONGEST_COMMAND = 400
 _WITH_DEFAULT = 5  # nodes of `${NAME:-DEFAULT}`
 
 
@@ -27,6 +29,7 @@ class ShellValues:
 
     def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
         self._root, self._home, self._script = root, home, script
+        self._known: dict[str, tuple[str, ShellOrigin] | None] = {}
 
     def value(self, node: Node, depth: int = 0) -> tuple[str, ShellOrigin] | None:
         """Return the text of a word and what it comes from; None if it depends on anything else."""
@@ -43,7 +46,7 @@ class ShellValues:
             return (text, "") if not re.search(r"[*?\[\\{]", text) else None
         if node.type in ("simple_expansion", "expansion"):
             return self._variable(node, depth)
-        if node.type == "command_substitution" and self._script is not None:
+        if node.type == "command_substitution" and self._script is not None and len(text) <= _LONGEST_COMMAND:
             place = located(text, self._script, lambda name: self._located(name, depth))
             return (place.path, "file") if place is not None and place.whole else None
         if node.type not in ("string", "concatenation"):
@@ -53,7 +56,8 @@ class ShellValues:
             return None
         origins = {p[1] for p in parts if p is not None}
         origin: ShellOrigin = next((o for o in _ORIGINS if o in origins), "")
-        return "".join(p[0] for p in parts if p is not None), origin
+        whole = "".join(p[0] for p in parts if p is not None)
+        return (whole, origin) if len(whole) <= _LONGEST_VALUE else None
 
     def _variable(self, node: Node, depth: int) -> tuple[str, ShellOrigin] | None:
         """Return the value of `$NAME`, or of `${NAME:-DEFAULT}` if nothing else is known of it."""
@@ -71,10 +75,14 @@ class ShellValues:
         return self._named(name, depth)
 
     def _named(self, name: str, depth: int) -> tuple[str, ShellOrigin] | None:
-        assigned = self._assigned.get(name)
-        value = assigned.child_by_field_name("value") if assigned is not None else None
-        found = self.value(value, depth + 1) if value is not None else None
-        return (found[0], found[1] or "name") if found is not None and found[0].startswith("/") else None
+        if name not in self._known:
+            self._known[name] = None  # while it is asked for: a variable that comes from itself has no value
+            assigned = self._assigned.get(name)
+            value = assigned.child_by_field_name("value") if assigned is not None else None
+            found = self.value(value, depth + 1) if value is not None else None
+            if found is not None and found[0].startswith("/"):
+                self._known[name] = (found[0], found[1] or "name")
+        return self._known[name]
 
     def _located(self, name: str, depth: int) -> Located | None:
         found = self._named(name, depth + 1)
@@ -89,6 +97,11 @@ class ShellValues:
             found.append(node)
             waiting += node.children
         return found
+
+    @cached_property
+    def parents(self) -> dict[int, Node]:
+        """Every node's parent: a node's own is looked for from the top each time."""
+        return {child.id: node for node in self.nodes for child in node.children}
 
     @cached_property
     def _assigned(self) -> dict[str, Node]:

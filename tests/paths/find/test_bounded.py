@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -26,6 +27,7 @@ known = build_path_map(home=Path("/nowhere/me"), own_roots=[path.parent], other_
 found = read_script(path, known, directory=path.parent).references
 print(len({known.classify(r.text).origin for r in found}), len(found))
 """
+CELL = {"cell_type": "code", "source": "open('/home/sprout/x')"}
 FILES = {
     "a.json": "{" + ", ".join(f'"k{n}": "{p}"' for n, p in enumerate(PATHS)) + "}",
     "a.yaml": f"x: [{', '.join(PATHS)}]\n",
@@ -45,6 +47,16 @@ FILES = {
     "a.plist": "<plist><dict><key>ProgramArguments</key><array>"
     + "".join(f"<string>{p}</string>\n" for p in PATHS)
     + "</array></dict></plist>",
+    "programs.sh": "#!/bin/sh\n" + "python3 - <<E\nopen('/home/sprout/x')\nE\n" * 3_000,
+    "doubled.sh": "#!/bin/sh\ncd /home/sprout\n"
+    + "".join(f'A{n}="/x$A{n + 1}$A{n + 1}"\n' for n in range(60))
+    + 'A60="$HOME"\ncat "$A0"\n',
+    "nested.sh": "#!/bin/sh\ncd /home/sprout\nA=" + '"$(dirname ' * 2_000 + "$0" + ')"' * 2_000 + "\n",
+    "volumes.sh": f"#!/bin/sh\ndocker run -v {':'.join(PATHS)}\n",
+    "lost.ipynb": '{"cells": [\n'
+    + ",\n".join(['{"cell_type": "code", "sourc\\u0065": "x"}'] * 20_000 + [json.dumps(CELL)])
+    + "\n]}",
+    "blanks.ipynb": json.dumps({"cells": [{**CELL, "source": " " * 900_000 + "?\n" + "a, " * 300_000 + "\n"}, CELL]}),
     "deep.ini": "x=/home/sprout" + "/a" * 900_000,
 }
 
