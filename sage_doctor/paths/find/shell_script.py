@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sage_doctor.paths.find.batch_job import directive_references
 from sage_doctor.paths.find.here_document import document_references
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
@@ -77,6 +78,7 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
     needs = ShellNeeds(root, path_map.home, file)
     names = b"|".join([_IDENTITY, *sorted({re.escape(m[1]) for m in _NAMED_IDENTITY.finditer(raw)})])
     identity = re.compile(rb"\b(" + names + rb")\b")
+    first = next((c.start_byte for c in root.children if c.type != "comment"), len(raw))
     waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
     while waiting:
         place = waiting.pop()
@@ -90,6 +92,13 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
         if held is not None:
             yield from held
             continue
+        if node.type == "comment" and node.start_byte < first:
+            directive = directive_references(
+                (node.text or b"").decode("utf-8", "replace"), node.start_point[0] + 1, path_map
+            )
+            if directive is not None:
+                yield from directive
+                continue
         if node.type in _LEAVES and not node.named_child_count:
             yield from (_with_need(r, place, needs, path_map) for r in _in_text(place, usage, path_map, columns))
             continue
