@@ -192,7 +192,7 @@ def scan(
         found, complete = find_files(directory, manifest.lint.paths, manifest.lint.ignore)
         paths += [p for p in found if p not in runners and p.name not in _MANIFESTS]
     path_map = host_path_map(host, include_system=include_system)
-    scripts = [read_script(p, path_map, directory=directory) for p in dict.fromkeys(paths)]
+    scripts = [read_script(p, path_map, directory=directory, runner=p in runners) for p in dict.fromkeys(paths)]
     for script in [s for s in scripts if s.path in runners]:
         for path in named_configurations(script, directory, path_map):
             runners[path] = tuple(dict.fromkeys((*runners.get(path, ()), *runners[script.path])))

@@ -29,8 +29,8 @@ _SYSTEM = re.compile(_SYSTEM_ROOTS)
 _NEEDLES = (
     *(b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root", b"/mnt/"),
     *(b"~/", b"'~'", b'"~"', b".home(", b"HOME"),  # a home that is asked for at run time
-    *(b"BASH_SOURCE", b"dirname"),  # the place of a shell script
 )
+_OWN_PLACE = (b"__file__", b"BASH_SOURCE", b"dirname")
 
 # Blanks within names, and nothing that belongs to a command line or a sentence.
 _PATH_WITH_BLANKS = re.compile(r"(?:/[^/\s'\"`:;<>|&$*?\\]+(?: [^/\s'\"`:;<>|&$*?\\\-][^/\s'\"`:;<>|&$*?\\]*)*)+/?")
@@ -90,9 +90,13 @@ class PathMap:
     def _needles(self) -> tuple[bytes, ...]:
         return (*_NEEDLES, *(os.fsencode(root) for root in self._all_roots()))
 
-    def may_occur_in(self, raw: bytes) -> bool:
-        """Whether a file could name a machine's path at all. Most files need no further look."""
-        return self.include_system or any(needle in raw for needle in self._needles)
+    def may_occur_in(self, raw: bytes, *, own_place: bool = False) -> bool:
+        """Whether a file could name a machine's path at all, or with `own_place` compute one from where it is.
+
+        Most files need no further look.
+        """
+        needles = (*self._needles, *_OWN_PLACE) if own_place else self._needles
+        return self.include_system or any(needle in raw for needle in needles)
 
     def _all_roots(self) -> list[str]:
         return [

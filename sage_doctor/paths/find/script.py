@@ -37,20 +37,30 @@ _COMPOSE = re.compile(r"^(?:docker-)?compose\b.*\.ya?ml$")
 _MODELINE = re.compile(rb"^#!\s*(?P<program>/\S+)(?:\s+(?P<rest>[^\r\n]*))?")
 
 
-def read_script(path: Path, path_map: PathMap, *, directory: Path) -> Script:
+def read_script(path: Path, path_map: PathMap, *, directory: Path, runner: bool = False) -> Script:
     """Return a file's language and references. One that cannot name any machine's path is not parsed.
 
-    `directory` is the tree it belongs to: a file is recognised as data by its directories below that.
+    `directory` is the tree it belongs to: a file is recognised as data by its directories below that. What a `runner`
+    computes from its own place alone is found as well; in other files nothing follows from it.
     """
     node = inspect_path(path)
     try:
         raw = read_start(path, MOST_BYTES + 1)
     except UnreadableFile as error:
         return Script(path=path, language="unknown", problem=f"it cannot be read: {error}")
-    return read_text(path, raw, path_map, directory=directory, executable=bool(node.mode & 0o111))
+    executable = bool(node.mode & 0o111)
+    return read_text(path, raw, path_map, directory=directory, executable=executable, runner=runner)
 
 
-def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, executable: bool = False) -> Script:
+def read_text(
+    path: Path,
+    raw: bytes,
+    path_map: PathMap,
+    *,
+    directory: Path,
+    executable: bool = False,
+    runner: bool = False,
+) -> Script:
     """Return a text's language and references, as `read_script` does. `path` is its name and need not exist."""
     first = raw[:_START].split(b"\n", 1)[0]
     program, env_program = _interpreter(first)
@@ -76,7 +86,7 @@ def read_text(path: Path, raw: bytes, path_map: PathMap, *, directory: Path, exe
         configurations=configuration_names(raw, script.language),
     )
     # A unit needs its programs, wherever they are; in all other files only machines' paths matter.
-    if not unit and not path_map.may_occur_in(raw):
+    if not unit and not path_map.may_occur_in(raw, own_place=runner):
         return script
     try:
         found, problem = _references(script, raw, path_map, directory)
