@@ -46,6 +46,7 @@ TESTING = frozenset(
 )  # fmt: skip
 COPYING = frozenset({"copy", "copy2", "copyfile", "copytree", "move", "replace", "link"})
 _EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
+_MOST_STATEMENTS = 50
 OPENING = frozenset({"open", "fdopen", "gzopen"})
 _SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
 
@@ -55,6 +56,22 @@ def opens_to_write(call: ast.Call) -> bool:
     mode = next((k.value for k in call.keywords if k.arg == "mode"), None)
     values = [a.value for a in ([mode] if mode is not None else call.args) if isinstance(a, ast.Constant)]
     return any(isinstance(v, str) and len(v) <= 3 and set(v) & set("wax") for v in values)
+
+
+def tests_for_a_file(test: ast.expr) -> bool:
+    """Whether a condition asks if a file is there."""
+    return any(isinstance(n, ast.Call) and called_name(n.func) in TESTING for n in ast.walk(test))
+
+
+def is_alternative(statement: ast.stmt | ast.expr, above: ast.AST | None) -> bool:
+    """Whether an assignment gives a name one of two values, by a test for a file: then neither is needed for sure."""
+    if not isinstance(above, ast.If) or not isinstance(statement, ast.Assign):
+        return False
+    if len(above.body) + len(above.orelse) > _MOST_STATEMENTS or not tests_for_a_file(above.test):
+        return False
+    wanted = ast.dump(statement.targets[0])
+    both = [[s for s in branch if isinstance(s, ast.Assign)] for branch in (above.body, above.orelse)]
+    return all(any(ast.dump(s.targets[0]) == wanted for s in branch) for branch in both)
 
 
 def goes_on(handler: ast.ExceptHandler) -> bool:

@@ -20,7 +20,9 @@ from sage_doctor.paths.find.calls import (
     SAME_PATH,
     TESTING,
     goes_on,
+    is_alternative,
     opens_to_write,
+    tests_for_a_file,
     what_a_branch_says,
 )
 from sage_doctor.paths.find.folding import called_name
@@ -115,6 +117,9 @@ class NeedAnalysis:
                 node = self._in_call(node, parent, trail)
             elif isinstance(parent, (ast.Dict, ast.List)):
                 node = self._in_display(node, parent, trail)
+            elif isinstance(parent, ast.IfExp) and node is not parent.test and tests_for_a_file(parent.test):
+                trail.found.add("optional")
+                node = parent
             elif parent is not None:
                 node = self._in_statement(node, parent, trail)
             else:
@@ -178,6 +183,8 @@ class NeedAnalysis:
         """Return where the path goes on, if not by a name that it gets."""
         if isinstance(parent, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
             targets: Sequence[ast.expr] = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
+            if is_alternative(parent, self._parents.get(parent)):
+                trail.found.add("optional")
             self._bound(targets, trail)
             return parent if isinstance(parent, ast.NamedExpr) else None
         if isinstance(parent, (ast.For, ast.AsyncFor, ast.comprehension)):

@@ -93,4 +93,9 @@ PYTHON = {
     '        print("missing")\n        return None\n    return open(P)',
     "words": '"""Made on <<sprout:ai-workspace/HRM|words>>."""\nprint("see <<thor:nowhere|words>>")  # <<sprout:x|words>>',
     "prompt": 'PROMPT = """You live in <<thor:nowhere/at/all|words>>\nand remember it."""',
+    "one_or_the_other": 'a = Path(__file__).parents[1] / "zoo/m"\nb = "<<thor:models/other|optional>>"\n'
+    "m = str(a) if a.exists() else b\nAutoModelForCausalLM.from_pretrained(m)",
+    "one_or_the_other_in_branches": 'if os.path.isdir("<<~:ai-workspace/HRM/zoo/m|words>>"):\n    m = "<<~:ai-workspace/HRM/zoo/m|words>>"\n'
+    'else:\n    m = "<<thor:models/other|optional>>"\nAutoModelForCausalLM.from_pretrained(m)',
+    "own_place_gone": 'M = Path(__file__).resolve().parents[1] / "zoo"\nAutoModelForCausalLM.from_pretrained(<<~:ai-workspace/HRM/zoo/none|needed|M / "none">>)',
 }  # fmt: skip
