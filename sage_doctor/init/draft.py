@@ -49,7 +49,7 @@ def _with_comment(line: str, remark: str) -> str:
 def _this_host(inventory: Inventory) -> str:
     host = inventory.host
     assert host is not None  # the caller has looked
-    match = f"match.hostname = {string(glob.escape(host.hostname))}"
+    match = hostname_line(host.hostname)
     mine = [r.name for r in inventory.roles if inventory.is_run_here(r)]
     python = (
         _with_comment(f"python = {string(host.python)}", f"{CHECK}: the Python that runs the sessions")
@@ -69,6 +69,11 @@ def _this_host(inventory: Inventory) -> str:
     )
 
 
+def hostname_line(hostname: str) -> str:
+    """Return the line by which a machine is recognised; what a pattern would mean otherwise is escaped."""
+    return f"match.hostname = {string(glob.escape(hostname))}"
+
+
 def _other(inventory: Inventory, number: int) -> str:
     """Return another machine's table. It has the roles that its units, scripts and paths speak of, else none."""
     other = inventory.others[number]
@@ -82,7 +87,7 @@ def _other(inventory: Inventory, number: int) -> str:
     return _lines(
         f"# Named in {printable(where, limit=200)}, line {other.line}",
         f"[machines.{key(other.name)}]",
-        _with_comment(f"match.hostname = {string(glob.escape(other.name))}", f"{CHECK}: what `hostname` prints there"),
+        _with_comment(hostname_line(other.name), f"{CHECK}: what `hostname` prints there"),
         (roles if its else _with_comment(roles, f"{CHECK}: nothing in the code says which"))
         if inventory.roles and inventory.is_new
         else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sage_doctor.init.draft import hostname_line
 from sage_doctor.init.machines import environment_beside
 from sage_doctor.init.names import name_of
 from sage_doctor.manifest.quoting import key, string, strings
@@ -38,7 +38,7 @@ class NewMachine:
         """Return the table as TOML."""
         lines = [
             f"[machines.{key(self.name)}]",
-            f"match.hostname = {string(glob.escape(self.hostname))}",
+            hostname_line(self.hostname),
             f"roles = {strings(self.roles)}",
         ]
         lines += [f"home = {string(self.home)}"] if self.home else []
