@@ -9,6 +9,7 @@ import argparse
 import codecs
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ EXAMPLES = (
     ("explain < session.log", "standard input"),
     ("explain --list", "every finding code"),
 )
+# A log from a mail or an issue, with a mark before each of its lines: a log all the same. One such line is a reply.
+_FORWARDED = re.compile(rb"^> ?", re.MULTILINE)
+_LEAST_FORWARDED = 3
 _PART = 1 << 20
 MOST_ENTRIES = 10
 _MOST_SHOWN = 400
@@ -156,6 +160,15 @@ def _refuse(name: str, error: Exception) -> None:
 
 
 def _read(stream: BinaryIO) -> Iterator[bytes]:
+    forwarded = False
+    for number, part in enumerate(_decoded(stream)):
+        if number == 0:
+            lines = [line for line in part.splitlines() if line.strip()]
+            forwarded = len(lines) >= _LEAST_FORWARDED and all(line.startswith(b">") for line in lines)
+        yield _FORWARDED.sub(b"", part) if forwarded else part
+
+
+def _decoded(stream: BinaryIO) -> Iterator[bytes]:
     decoder = None
     for number, part in enumerate(iter(lambda: stream.read(_PART), b"")):
         if number == 0 and part.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes logs

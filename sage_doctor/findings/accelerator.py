@@ -25,8 +25,6 @@ DECLARATIONS = declare(
         shows=(
             *(r"Torch not compiled with CUDA enabled", r"Torch not compiled with MPS enabled"),
             r"PyTorch was compiled without CUDA support",
-            r"Method '\w{1,80}' not available in CPU-only version of bitsandbytes",
-            r"The installed version of bitsandbytes was compiled without GPU support",
             r"Attempting to deserialize object on a CUDA device but torch\.cuda\.is_available\(\) is False",
         ),
     ),

@@ -62,6 +62,9 @@ DECLARATIONS = declare(
             r"cuDNN version incompatibility: PyTorch was compiled",
             r"ld: cannot find -l\w{1,40}",
             r"Failed to load CPU-only bitsandbytes library",
+            # It falls back on its library for the CPU where it has none for this CUDA, or torch sees no GPU.
+            r"Method '\w{1,80}' not available in CPU-only version of bitsandbytes",
+            r"The installed version of bitsandbytes was compiled without GPU support",
         ),
     ),
 )

@@ -64,6 +64,8 @@ DECLARATIONS = declare(
                 r"gguf_init_from_file: invalid magic (character|number)",
             ),
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
+            # llama.cpp of 2023, given a file of an older format
+            r"unknown \(magic, version\) combination: ",
             r"file in archive is not in a subdirectory",
         ),
         may_show=(r"header too large", r"HeaderTooLarge"),

@@ -254,6 +254,14 @@ def test_explain_lists_the_codes_and_speaks_json(doctor: Doctor) -> None:
     assert doctor("explain", "weights-empty", "--list").code == 2
 
 
+def test_explain_reads_a_log_that_was_forwarded_and_not_a_reply(doctor: Doctor, tmp_path: Path) -> None:
+    lines = ["Traceback (most recent call last):", '  File "run.py", line 3, in <module>', "EOFError: Ran out of input"]
+    (tmp_path / "mail").write_text("".join(f"> {line}\n" for line in lines))
+    assert doctor("explain", "mail").out.startswith("weights-empty (error): ")
+    (tmp_path / "reply").write_text(f"> {lines[-1]}\nThis is what I saw.\n")
+    assert doctor("explain", "reply").code == 3
+
+
 def test_explain_reads_what_powershell_wrote(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "log").write_text("ModuleNotFoundError: No module named 'peft'\n", encoding="utf-16")
     assert doctor("explain", "./log", cwd=tmp_path).out.startswith("package-missing")
