@@ -108,6 +108,7 @@ DECLARATIONS = declare(
             r"Unexpected UTF-8 BOM",
             r"Padding_idx must be within num_embeddings",
             r"Missing required keys in `rope_(parameters|scaling)`",
+            r"rope_scaling should have a 'rope_type' key",
             r"(hidden_size|embed_dim) must be divisible by (num_heads|`?num_attention_heads)",
             r"The embed_dim \(\d{1,9}\) is not a multiple of the number of attention heads",
             r"The hidden size \(\d{1,9}\) is not a multiple of the number of attention heads",

@@ -422,6 +422,7 @@ WIDER = {"model.embed_tokens.weight": (16, 40), f"{PROJECTION}.weight": (40, 40)
 
 @pytest.mark.parametrize("base", ["Qwen/Qwen2.5-0.5B", "/home/elsewhere/zoo/qwen2.5-0.5b/base"])
 def test_only_what_can_be_the_base_is_offered(base: str, tmp_path: Path) -> None:
+    tmp_path = tmp_path / "far" / "from" / "other-tests"  # models near by are looked at
     bench = Bench(root=tmp_path, target=str(tmp_path), subject="here")
     write_adapter(bench.here, base)
     write_full(tmp_path / "zoo" / "qwen2.5-0.5b" / "base-instruct")
