@@ -187,31 +187,25 @@ def check_dtype(model: Model) -> Iterator[Finding]:
 def check_rotary_positions(model: Model) -> Iterator[Finding]:
     """The session's transformers has the rotary positions that config.json asks for."""
     faults = list(rope_faults(model.host.session.site_packages, model.config_file.value or {}))
-    if faults:
-        version = model.host.session.packages.get("transformers") or "installed"
-        yield finding(
-            "config-invalid",
-            f"config.json: {faults[0]}; transformers {printable(version, limit=40)} refuses to load it",
-            evidence={"file": "config.json", "problems": faults, "transformers": version},
-            fix=Fix(
-                summary="Take config.json from the model's current revision, or write the setting as the session's "
-                "transformers wants it. " + companions_back(model, ["config.json"]).summary
-            ),
-        )
+    advice = "Take config.json from the model's current revision, or write the setting as the session's transformers "
+    yield from _refused(model, faults, f"{advice}wants it.")
 
 
 @check("static", after=BEFORE, kinds=FULL)
 def check_layer_types(model: Model) -> Iterator[Finding]:
     """The list of layer types in config.json has an entry for each layer."""
     faults = list(layer_type_faults(model.host.session.site_packages, model.config_file.value or {}))
+    advice = "If layers were taken out or added, write layer_types for the layers that the weights have."
+    yield from _refused(model, faults, advice)
+
+
+def _refused(model: Model, faults: list[str], advice: str) -> Iterator[Finding]:
+    """Yield the finding of what a load refuses in config.json; none without faults."""
     if faults:
         version = model.host.session.packages.get("transformers") or "installed"
         yield finding(
             "config-invalid",
             f"config.json: {faults[0]}; transformers {printable(version, limit=40)} refuses to load it",
             evidence={"file": "config.json", "problems": faults, "transformers": version},
-            fix=Fix(
-                summary="If layers were taken out or added, write layer_types for the layers that the weights have. "
-                + companions_back(model, ["config.json"]).summary
-            ),
+            fix=Fix(summary=f"{advice} {companions_back(model, ['config.json']).summary}"),
         )
