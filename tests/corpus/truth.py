@@ -34,7 +34,7 @@ def _model(folder: Path) -> str:
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     named = getattr(transformers, (config.architectures or [""])[0], transformers.AutoModelForCausalLM)
     _, info = named.from_pretrained(folder, output_loading_info=True)
-    if not (folder / "preprocessor_config.json").exists():
+    if not (folder / "preprocessor_config.json").exists() or (folder / "tokenizer_config.json").exists():
         transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     lost = {kind: sorted(names) for kind, names in info.items() if names}
     return f"{LOADS}, but {lost}" if lost else LOADS

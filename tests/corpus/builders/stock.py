@@ -231,6 +231,7 @@ RECIPES: Mapping[str, Recipe] = {
             "input_feat_per_channel": 8,
             "conv_channels": 16,
         },
+        files={"preprocessor_config.json": '{"feature_extractor_type": "Speech2TextFeatureExtractor"}'},
     ),
     "vision-encoder-decoder": Recipe(
         model_type="vision-encoder-decoder",
