@@ -82,7 +82,6 @@ DECLARATIONS = declare(
             r"\w{1,40}\.\w{1,40} size changed, may indicate binary incompatibility",
             r"numpy\.core\.multiarray failed to import",
             r"module compiled against (API|ABI) version",
-            r"`rope_scaling` must be a dictionary",
             r"Tokenizer class \S{1,80} does not exist or is not currently imported",
             r"Tokenizer class \S{1,80} is not currently imported",
             r"FlashAttention\d? requires at least version",
@@ -92,8 +91,7 @@ DECLARATIONS = declare(
             r"PyTorch SDPA requirements in Transformers are not met",
             r"requires transformers >= \S{1,20}\. Please upgrade",
             r"'(\w{1,80}Config|MatmulLtState)' object has no attribute '\w{1,80}'",
-            # transformers 4.57.2 with a tokenizer in a directory: another release does it
-            r"'dict' object has no attribute 'model_type'",
+            r"'dict' object has no attribute 'model_type'",  # 4.57.2, with a tokenizer in a directory
             r"module '\w{1,40}' has no attribute '\w{1,60}'",
             r"partially initialized module '\S{1,60}' has no attribute",
             r"operator torchvision::nms does not exist",
@@ -101,7 +99,7 @@ DECLARATIONS = declare(
             r"Found an incompatible version of \w{1,40}\. Found version ",
             r"AttributeError: '\w{0,20}Cache' object has no attribute '",
             *(
-                r"`?rope_scaling`? must be a dictionary with two fields",
+                r"`?rope_scaling`? must be a dictionary",
                 r"Unsloth: Please file a bug report! Error patching",
             ),
             r"__init__\(\) got an unexpected keyword argument 'load_in_[48]bit'",

@@ -45,8 +45,10 @@ DECLARATIONS = declare(
         shows=(
             *(r"header too large", r"HeaderTooLarge", r"version https://git-lfs\.github\.com/spec/v1"),
             *(r"Unsupported operand 118", r"invalid load key, 'v'"),
-            r"You seem to have cloned a repository without having git-lfs installed",
-            r"invalid magic characters: 'vers', expected 'GGUF'",
+            *(
+                r"cloned a repository without having git-lfs installed",
+                r"invalid magic characters: 'vers', expected 'GGUF'",
+            ),
         ),
     ),
     Declaration(
@@ -64,8 +66,7 @@ DECLARATIONS = declare(
                 r"gguf_init_from_file: invalid magic (character|number)",
             ),
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
-            # llama.cpp of 2023, given a file of an older format
-            r"unknown \(magic, version\) combination: ",
+            r"unknown \(magic, version\) combination: ",  # llama.cpp of 2023, given an older format
             r"file in archive is not in a subdirectory",
         ),
         may_show=(r"header too large", r"HeaderTooLarge"),
