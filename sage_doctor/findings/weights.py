@@ -45,10 +45,8 @@ DECLARATIONS = declare(
         shows=(
             *(r"header too large", r"HeaderTooLarge", r"version https://git-lfs\.github\.com/spec/v1"),
             *(r"Unsupported operand 118", r"invalid load key, 'v'"),
-            *(
-                r"cloned a repository without having git-lfs installed",
-                r"invalid magic characters: 'vers', expected 'GGUF'",
-            ),
+            r"cloned a repository without having git-lfs installed",
+            r"invalid magic characters: 'vers', expected 'GGUF'",
         ),
     ),
     Declaration(
@@ -60,11 +58,9 @@ DECLARATIONS = declare(
         remediation="Delete the file and fetch it again. Its first line shows what the server sent instead.",
         shows=(
             *(r"invalid header start", r"InvalidHeaderStart", r"InvalidHeader", r"invalid UTF-8 in header"),
-            *(
-                r"invalid load key, '<'",
-                r"invalid magic characters: '.{0,40}?', expected 'GGUF'",
-                r"gguf_init_from_file: invalid magic (character|number)",
-            ),
+            r"invalid load key, '<'",
+            r"invalid magic characters: '.{0,40}?', expected 'GGUF'",
+            r"gguf_init_from_file: invalid magic (character|number)",
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
             r"unknown \(magic, version\) combination: ",  # llama.cpp of 2023, given an older format
             r"file in archive is not in a subdirectory",
