@@ -55,8 +55,9 @@ help:
 demo: $(VENV)/.demo
 	@$(RUN)/sage-doctor demo
 
+# More workers than cores: many tests wait for a deadline, a server or a lock.
 test: lint
-	$(RUN)/python -m pytest -q -rs -n 2 --dist worksteal
+	$(RUN)/python -m pytest -q -rs -n 4 --dist worksteal
 
 check: $(VENV)/.dev
 	@test -n '$(FILE)' || { echo "say which file: make check FILE=checks/weights.py" >&2; exit 2; }
