@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +45,13 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Fleet:
-    """What one `fleet check` of all hosts printed; `answer` is its JSON."""
+    """What one `fleet check` of all hosts printed; `answer` is its JSON. `environ` reaches the hosts again."""
 
     code: int
     answer: dict[str, Any]
     progress: str
     inventory: Path
+    environ: Mapping[str, str]
 
     def silence(self, host: str) -> tuple[str, str]:
         """Return the state of a host without a report, and why."""
@@ -58,10 +59,13 @@ class Fleet:
         return found["state"], found["why"]
 
 
-def told(*words: str) -> tuple[int, str, str]:
-    """Run the command line in this process, and return its exit code and what it printed."""
+def told(*words: str, environ: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Run the command line in this process with these variables, and return its exit code and what it printed."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        for name, value in (environ or {}).items():
+            patch.setenv(name, value)
+        patch.setattr(fleet_check, "_GRACE_S", 5.0)
         code = app.run(list(words), {})
     return code, out.getvalue(), err.getvalue()
 
@@ -74,12 +78,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     (root / "ill.toml").write_text(MANIFEST.format(path="gone"))
     inventory = root / "hosts.ini"
     inventory.write_text("".join(f"{name} {words.format(root=root)}\n" for name, words in HOSTS.items()))
-    with sshd.running(root / "sshd") as server, pytest.MonkeyPatch.context() as patch:
+    with sshd.running(root / "sshd") as server:
         for name, text in PROGRAMS.items():
             sshd.remote_program(server, name, text)
-        patch.setenv("PATH", f"{server.clients}:{os.environ['PATH']}")
-        patch.setenv("HOME", str(root))
-        patch.setenv("ANSIBLE_SSH_ARGS", "-o ControlMaster=no")
-        patch.setattr(fleet_check, "_GRACE_S", 5.0)
-        code, out, err = told("fleet check", "-i", str(inventory), "-l", "static", "-f", "json", "--timeout", "3s")
-        yield Fleet(code=code, answer=json.loads(out), progress=err, inventory=inventory)
+        path = f"{server.clients}:{os.environ['PATH']}"
+        environ = {"PATH": path, "HOME": str(root), "ANSIBLE_SSH_ARGS": "-o ControlMaster=no"}
+        words = ("fleet check", "-i", str(inventory), "-l", "static", "-f", "json", "--timeout", "3s")
+        code, out, err = told(*words, environ=environ)
+        yield Fleet(code=code, answer=json.loads(out), progress=err, inventory=inventory, environ=environ)

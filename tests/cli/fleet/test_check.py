@@ -44,7 +44,8 @@ def test_each_host_is_told_as_it_answers_and_the_slow_one_last(fleet: Fleet) -> 
 
 
 def test_a_limit_asks_only_those(fleet: Fleet) -> None:
-    code, out, _ = told("fleet check", "-i", str(fleet.inventory), "--limit", "dead", "-l", "static")
+    words = ("fleet check", "-i", str(fleet.inventory), "--limit", "dead", "-l", "static")
+    code, out, _ = told(*words, environ=fleet.environ)
     assert code == 3
     assert "dead: unreachable" in out
     assert "healthy" not in out
