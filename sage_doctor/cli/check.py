@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from sage_doctor.cli.options import add_history, add_manifest, add_open, add_outputs, duration
+from sage_doctor.cli.options import add_history, add_manifest, add_open, add_outputs, duration, number_to
 from sage_doctor.cli.outputs import deliver, exit_code, outputs_of
 from sage_doctor.errors import DoctorError
 from sage_doctor.render import FORMATS
@@ -56,7 +56,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fail-on", choices=("error", "warning", "never"), default="error", help="what exits with 1 (default: error)"
     )
     limits = parser.add_argument_group("how it runs")
-    limits.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="parallel workers (default: 1)")
+    limits.add_argument(
+        "-j",
+        "--jobs",
+        type=number_to(256, "a number of workers"),
+        default=1,
+        metavar="N",
+        help="parallel workers (default: 1)",
+    )
     limits.add_argument(
         "--timeout",
         type=duration,
@@ -127,9 +134,3 @@ def _codes(text: str) -> list[str]:
     if not codes:
         raise argparse.ArgumentTypeError(f"{text!r} names no finding code")
     return codes
-
-
-def _jobs(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 256:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 1 to 256")
-    return int(text)

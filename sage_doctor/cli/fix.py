@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import say
 from sage_doctor.cli.options import add_manifest, add_outputs
 from sage_doctor.cli.outputs import outputs_of, write_outputs
-from sage_doctor.cli.plan_dialogue import confirmed, say, show_attempt, width
+from sage_doctor.cli.plan_dialogue import confirmed, show_attempt, width
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import LEVELS

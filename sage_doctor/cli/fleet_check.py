@@ -13,12 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sage_doctor.cli.options import add_open, add_outputs, duration
-from sage_doctor.cli.outputs import deliver, exit_code, outputs_of
-from sage_doctor.errors import UsageError
+from sage_doctor.cli.options import add_hosts, add_open, add_outputs, duration, number_to
+from sage_doctor.cli.outputs import deliver, exit_code, outputs_of, refuse_single
 from sage_doctor.render import COMPARING
 from sage_doctor.report import LEVELS
-from sage_doctor.text import format_duration, join_limited, printable
+from sage_doctor.text import format_duration, printable
 
 if TYPE_CHECKING:
     from sage_doctor.cli.fleet.answers import Answer
@@ -30,7 +29,6 @@ EXAMPLES = (
 )
 # Quiet hosts are not asked for ever: the doctor there has the deadline, and its Python and ssh this much more.
 _GRACE_S = 15.0
-_MOST_FORKS = 200
 # A login shell may find less than a person's does. The line before the report is there for what such a shell prints.
 _SCRIPT = (
     'PATH="$PATH:$HOME/.local/bin:/opt/sage-doctor/bin:/usr/local/bin"; command -v "$1" >/dev/null 2>&1 || exit 127; '
@@ -40,15 +38,18 @@ _SCRIPT = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("-i", "--inventory", required=True, metavar="INVENTORY",
-                        help="an Ansible inventory, or hosts as `thor,sprout`")  # fmt: skip
-    parser.add_argument("--limit", metavar="PATTERN", help="only hosts that match, as Ansible's --limit")
+    add_hosts(parser)
     parser.add_argument("--role", metavar="ROLE", help="a role to check (default: each machine's own)")
     parser.add_argument("-l", "--level", choices=LEVELS, default="generate", help="how deep to look")
     parser.add_argument("--timeout", type=duration, default=600.0, metavar="TIME",
                         help="deadline of each host (default: 10m)")  # fmt: skip
     parser.add_argument(
-        "-j", "--jobs", type=_forks, default=10, metavar="N", help="hosts asked at a time (default: 10)"
+        "-j",
+        "--jobs",
+        type=number_to(200, "a number"),
+        default=10,
+        metavar="N",
+        help="hosts asked at a time (default: 10)",
     )
     parser.add_argument("-f", "--format", choices=COMPARING, default="terminal", help="format on standard output")
     add_outputs(parser)
@@ -61,27 +62,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask the hosts, show what they answered, and return the exit code. Raises `UsageError` and `DoctorError`."""
     outputs = outputs_of(options)
-    refused = [name for name in dict(outputs) if name not in COMPARING]
-    if refused:
-        raise UsageError(f"several machines are shown as {join_limited(list(COMPARING))}, not as {refused[0]}")
+    refuse_single(options, outputs)
     from sage_doctor.cli.fleet.inventory import read_hosts, require_ansible  # noqa: PLC0415 - --help needs no Ansible
 
     require_ansible()
     hosts = read_hosts(options.inventory, options.limit)
     answers = _ask(options, hosts)
-    from sage_doctor.cli.fleet.answers import exit_code_of  # noqa: PLC0415
-    from sage_doctor.report.comparison import compare  # noqa: PLC0415
+    from sage_doctor.report.comparison import compare, worst  # noqa: PLC0415
 
     reports = [(a.host, a.report) for a in answers if a.report is not None]
     silent = tuple(a.silence for a in answers if a.silence is not None)
     shown = compare(reports, now=time.time(), max_age_s=86400.0, silent=silent, by_source=True)
-    return exit_code(exit_code_of(answers), deliver(shown, options, outputs))
+    return exit_code(worst(a.exit_code for a in answers), deliver(shown, options, outputs))
 
 
 def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
     """Return the hosts' answers in the inventory's order, telling each on standard error as it comes."""
     from sage_doctor.cli.fleet.ansible import Play, run_play  # noqa: PLC0415
-    from sage_doctor.cli.fleet.answers import missing_answer, read_answer  # noqa: PLC0415
+    from sage_doctor.cli.fleet.answers import read_answer, silent  # noqa: PLC0415
 
     answers: dict[str, Answer] = {}
     began = time.monotonic()
@@ -92,7 +90,7 @@ def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
 
     play = Play(
         inventory=options.inventory,
-        hosts=options.limit or "all",
+        limit=options.limit,
         tasks=[
             {
                 "name": "sage-doctor check",
@@ -105,18 +103,17 @@ def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
         forks=options.jobs,
     )
     run_play(play, on_result)
-    return [answers.get(host) or missing_answer(host, "Ansible told nothing of it") for host in hosts]
+    return [answers.get(host) or silent(host, "unknown", "Ansible told nothing of it") for host in hosts]
 
 
 def _command(options: argparse.Namespace) -> str:
     """Return what is run on each host, in any shell; a host's own variables may name the program and the manifest."""
     from sage_doctor.cli.fleet.answers import BEGIN  # noqa: PLC0415
+    from sage_doctor.cli.fleet.inventory import refuse_templates  # noqa: PLC0415
 
     words = ["check", *([options.role] if options.role else []), "-l", options.level, "-f", "json"]
     words += ["--fail-on", options.fail_on, "--timeout", f"{options.timeout:.0f}s"]
-    odd = [w for w in words if "{{" in w or "{%" in w]
-    if odd:
-        raise UsageError(f"{printable(odd[0])}: Ansible would take this for a template")
+    refuse_templates(words)
     program = "{{ sage_doctor_command | default('sage-doctor') | quote }}"
     manifest = "{% if sage_doctor_manifest is defined %} -m {{ sage_doctor_manifest | quote }}{% endif %}"
     return f"sh -c {shlex.quote(_SCRIPT.format(begin=BEGIN))} sh {program} {shlex.join(words)}{manifest}"
@@ -130,9 +127,3 @@ def _tell(answer: Answer, passed_s: float, done: int, all_: int) -> None:
     line = f"[{done}/{all_}] {printable(answer.host, limit=100)}: {told} · {format_duration(passed_s)}"
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-
-
-def _forks(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST_FORKS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_FORKS}")
-    return int(text)

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sage_doctor.cli.dialogue import say
+from sage_doctor.cli.options import add_hosts
 from sage_doctor.errors import UsageError
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNKNOWN
 from sage_doctor.text import printable
@@ -29,9 +31,7 @@ _MOST_SHOWN = 20
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("-i", "--inventory", required=True, metavar="INVENTORY",
-                        help="an Ansible inventory, or hosts as `thor,sprout`")  # fmt: skip
-    parser.add_argument("--limit", metavar="PATTERN", help="only hosts that match, as Ansible's --limit")
+    add_hosts(parser)
     parser.add_argument("--source", default="sage-doctor", metavar="WHAT",
                         help="a wheel here, or what pip takes there (default: sage-doctor)")  # fmt: skip
     parser.add_argument("--home", metavar="DIR", help="the environment on each host (default: /opt/sage-doctor)")
@@ -75,13 +75,14 @@ def run(options: argparse.Namespace) -> int:
     variables |= {"sage_doctor_home": options.home} if options.home else {}
     variables |= {"sage_doctor_gate": options.gate} if options.gate else {}
     from sage_doctor.cli.fleet.ansible import Play, run_play  # noqa: PLC0415 - --help needs no Ansible
-    from sage_doctor.cli.fleet.inventory import read_hosts, require_ansible  # noqa: PLC0415
+    from sage_doctor.cli.fleet.inventory import read_hosts, refuse_templates, require_ansible  # noqa: PLC0415
 
     require_ansible()
+    refuse_templates(list(variables.values()))
     hosts = read_hosts(options.inventory, options.limit)
     play = Play(
         inventory=options.inventory,
-        hosts=options.limit or "all",
+        limit=options.limit,
         roles=[{"role": "sage_doctor.fleet.doctor"}],
         variables=variables,
         check=options.check,
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     told = _Told()
     run_play(play, told)
     for host in hosts:
-        sys.stdout.write(f"{printable(host, limit=100)}: {told.of(host, only_checked=options.check)}\n")
+        say(f"{printable(host, limit=100)}: {told.of(host, only_checked=options.check)}")
     return EXIT_UNKNOWN if told.failed or set(hosts) - told.heard else EXIT_HEALTHY
 
 
@@ -98,8 +99,6 @@ def _source(text: str) -> str:
     source = os.path.abspath(text) if text.endswith(".whl") else text
     if source.endswith(".whl") and not os.path.isfile(source):
         raise UsageError(f"--source {printable(text)}: no such file")
-    if "{{" in source or "{%" in source:
-        raise UsageError(f"--source {printable(source)}: Ansible would take this for a template")
     return source
 
 

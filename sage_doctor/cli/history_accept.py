@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import agreed
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -81,9 +82,7 @@ def _state_of(options: argparse.Namespace) -> tuple[Manifest, StateSpec, str]:
 def _ask() -> None:
     if not sys.stdin.isatty():
         raise DoctorError("nothing was changed: no terminal to ask at; use --yes")
-    sys.stderr.write("Accept the lower value? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not agreed("Accept the lower value?"):
         raise DoctorError("nothing was changed")
 
 

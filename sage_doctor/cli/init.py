@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.system.mounts import why_not_written
 from sage_doctor.text import printable, shell_quote
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         _remark(inventory)
         sys.stdout.write(f"nothing to add: {printable(str(path))} already has everything that was found\n")
         return 0
-    _say(*addition.diff(), "")
+    say(*addition.diff(), "")
     _remark(inventory)
     if options.dry_run:
         return 0
@@ -104,20 +105,16 @@ def _written(addition: Addition, *, yes: bool) -> int:
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nothing was written: there is no terminal to ask at; --yes consents")
-        sys.stderr.write(f"Write this to {shown}? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not agreed(f"Write this to {shown}?"):
             sys.stderr.write("nothing was written\n")
             return 0
     addition.write()
     marks = addition.new.count("check this") - (addition.old or "").count("check this")
-    _say(f"written  {shown}")
+    say(f"written  {shown}")
     if marks > (addition.old is None):
-        _say(
-            f"next     review what is marked `check this` in {shell_quote(addition.path)}, then run: sage-doctor check"
-        )
+        say(f"next     review what is marked `check this` in {shell_quote(addition.path)}, then run: sage-doctor check")
     else:
-        _say("next     sage-doctor check")
+        say("next     sage-doctor check")
     return 0
 
 
@@ -144,9 +141,3 @@ def _ask(question: OpenQuestion) -> str | None:
 def _remark(inventory: Inventory) -> None:
     for text in inventory.remarks:
         sys.stderr.write(f"note     {printable(text, limit=500)}\n")
-
-
-def _say(*lines: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.cli.options import add_manifest, duration
 from sage_doctor.errors import UsageError
 from sage_doctor.text import printable, shell_quote
@@ -102,47 +103,32 @@ def _carry_out(installation: Installation, options: argparse.Namespace) -> int:
             if options.uninstall
             else "already installed, nothing to do"
         )
-        _say(*kept, done)
+        say(*kept, done)
         _say_rest(installation)
         return code
-    _say(*installation.lines(), *kept)
+    say(*installation.lines(), *kept)
     if options.dry_run:
-        _say("Nothing was changed.")
+        say("Nothing was changed.")
         return code
-    if not options.yes and not _agreed():
+    if not options.yes and not agreed("Apply these changes?"):
         reason = "" if sys.stdin.isatty() else ": no terminal to ask at; use --yes"
-        _say(f"Nothing was changed{reason}.")
+        say(f"Nothing was changed{reason}.")
         return _DECLINED
     installation.apply()
-    _say("removed" if options.uninstall else "installed")
+    say("removed" if options.uninstall else "installed")
     _say_rest(installation)
     if not options.uninstall:
-        _say(*installation.advice)
+        say(*installation.advice)
     return code
 
 
 def _say_rest(installation: Installation) -> None:
     """Print the commands to run by hand if the scheduler is not reachable from here."""
     if installation.commands and not installation.reachable:
-        _say(
+        say(
             "the scheduler is not reachable from here; run these where it is:",
             *(f"  {c}" for c in installation.commands),
         )
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write("Apply these changes? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _say(*lines: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()
 
 
 def _account(options: argparse.Namespace, *, system: bool) -> tuple[str, Path]:

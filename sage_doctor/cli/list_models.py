@@ -11,12 +11,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
 from sage_doctor.text import format_bytes, format_duration, join_limited, printable
 
 if TYPE_CHECKING:
+    from sage_doctor.history.listing import LastResult
     from sage_doctor.readers.safetensors_header import Header
     from sage_doctor.subjects.model import Model
     from sage_doctor.subjects.selection import Selection
@@ -53,9 +55,12 @@ def run(options: argparse.Namespace) -> int:
     selection = select(request)
     last = _last_results(selection)
     models = sorted(_models(selection, options.targets), key=lambda m: m.title)
-    rows = [{**_row(model, selection), "last_result": last.get(model.name)} for model in models]
+    rows = [_row(model, selection) for model in models]
+    results = [last.get(model.name) for model in models]
     if options.list_format == "json":
-        sys.stdout.write(json.dumps({"models": rows}, indent=2) + "\n")
+        told = [r and {"at": _when(r), "level": r.level, "code": r.code} for r in results]
+        listed = [{**row, "last_result": result} for row, result in zip(rows, told, strict=True)]
+        sys.stdout.write(json.dumps({"models": listed}, indent=2) + "\n")
         return 0
     table = [
         (
@@ -64,17 +69,17 @@ def run(options: argparse.Namespace) -> int:
             format_bytes(row["bytes"]) if row["bytes"] else "-",
             ", ".join(row["dtypes"]) or "-",
             printable(join_limited(row["needed_by"], most=4)) or "-",
-            *([_told(row["last_result"])] if last else []),
+            *([_told(result)] if last else []),
             ("whole", "green") if not row["problem"] else (printable(row["problem"], limit=300), "red"),
         )
-        for row in rows
+        for row, result in zip(rows, results, strict=True)
     ]
-    result = ("last result",) if last else ()
-    write_table(table, head=("name", "kind", "size", "dtype", "needed by", *result, "files"))
+    column = ("last result",) if last else ()
+    write_table(table, head=("name", "kind", "size", "dtype", "needed by", *column, "files"))
     return 0
 
 
-def _last_results(selection: Selection) -> dict[str, dict[str, Any]]:
+def _last_results(selection: Selection) -> Mapping[str, LastResult]:
     """Return what the history says of each model: when it was last examined, how deep, and what was found."""
     from sage_doctor.history import series_of  # noqa: PLC0415
 
@@ -83,19 +88,19 @@ def _last_results(selection: Selection) -> dict[str, dict[str, Any]]:
         return {}
     from sage_doctor.history.listing import last_results  # noqa: PLC0415
 
-    return {
-        name: {"at": dt.datetime.fromtimestamp(r.at, dt.timezone.utc).isoformat(timespec="seconds"),
-               "level": r.level, "code": r.code}
-        for name, r in last_results(series).items()
-    }  # fmt: skip
+    return last_results(series)
 
 
-def _told(result: dict[str, Any] | None) -> tuple[str, str]:
+def _when(result: LastResult) -> str:
+    return dt.datetime.fromtimestamp(result.at, dt.timezone.utc).isoformat(timespec="seconds")
+
+
+def _told(result: LastResult | None) -> tuple[str, str]:
     if result is None:
         return "-", ""
-    passed = time.time() - dt.datetime.fromisoformat(result["at"]).timestamp()
-    when = f"{format_duration(passed)} ago" if passed >= 0 else result["at"]
-    return f"{printable(result['code'] or 'healthy', limit=60)} ({printable(result['level'], limit=20)}, {when})", ""
+    passed = time.time() - result.at
+    when = f"{format_duration(passed)} ago" if passed >= 0 else _when(result)
+    return f"{printable(result.code or 'healthy', limit=60)} ({printable(result.level, limit=20)}, {when})", ""
 
 
 def _print_names(manifest: str | None) -> int:

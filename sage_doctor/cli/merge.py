@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import agreed
 from sage_doctor.cli.options import add_manifest, duration_or_zero
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import live_progress
@@ -118,9 +119,7 @@ def _without_gc() -> Iterator[None]:
 def _agreed(target: Path) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(f"{printable(str(target))} exists already; use --yes to replace it")
-    sys.stderr.write(f"Replace {printable(str(target))}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+    if agreed(f"Replace {printable(str(target))}?"):
         return True
     sys.stderr.write("Nothing was changed.\n")
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 
 from sage_doctor.manifest import durations
 
@@ -30,6 +31,18 @@ def add_open(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--open", action="store_true", help="show the page of `-o html:FILE` in a browser")
 
 
+def add_hosts(parser: argparse._ActionsContainer) -> None:
+    """Declare the options that name other machines."""
+    parser.add_argument(
+        "-i",
+        "--inventory",
+        required=True,
+        metavar="INVENTORY",
+        help="an Ansible inventory, or hosts as `thor,sprout`",
+    )
+    parser.add_argument("--limit", metavar="PATTERN", help="only hosts that match, as Ansible's --limit")
+
+
 def add_history(parser: argparse._ActionsContainer) -> None:
     """Declare the option that leaves the history out."""
     parser.add_argument(
@@ -38,6 +51,17 @@ def add_history(parser: argparse._ActionsContainer) -> None:
         action="store_false",
         help="neither ask earlier runs nor write this one down (SAGE_DOCTOR_HISTORY=0)",
     )
+
+
+def number_to(most: int, what: str) -> Callable[[str], int]:
+    """Return what reads a whole number from 1 to `most`; `what` names it where it is none."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from 1 to {most}")
+        return int(text)
+
+    return read
 
 
 def duration(text: str) -> float:

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.render import FORMATS, Detail, prepare, render, write
+from sage_doctor.render import COMPARING, FORMATS, Detail, prepare, render, write
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNKNOWN, Report
 from sage_doctor.report.comparison import Comparison
 from sage_doctor.system.atomic_write import atomic_write
-from sage_doctor.text import printable
+from sage_doctor.text import join_limited, printable
 
 _PAGE = "report.html"  # in the cache directory, where --open has no file to write it to
 
@@ -26,6 +26,13 @@ def outputs_of(options: argparse.Namespace) -> list[tuple[str, Path]]:
         if name in FORMATS:
             prepare(name)
     return outputs
+
+
+def refuse_single(options: argparse.Namespace, outputs: list[tuple[str, Path]]) -> None:
+    """Raise `UsageError` for a format that was asked for and cannot show several reports side by side."""
+    refused = [name for name in (options.format, *dict(outputs)) if name not in COMPARING]
+    if refused:
+        raise UsageError(f"several reports are shown as {join_limited(list(COMPARING))}, not as {refused[0]}")
 
 
 def write_outputs(report: Report | Comparison, outputs: list[tuple[str, Path]]) -> None:

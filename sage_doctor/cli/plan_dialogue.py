@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.render import screen_of
 from sage_doctor.text import printable, wrap
 
@@ -25,14 +26,6 @@ _RESULTS = {
 }
 
 
-def say(*lines: str) -> None:
-    """Print lines, whatever the terminal's encoding."""
-    encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()
-
-
 def width() -> int:
     """Return the columns that plans are shown in."""
     return max(40, min(screen_of(sys.stdout).width, _WIDEST))
@@ -40,11 +33,7 @@ def width() -> int:
 
 def confirmed(plan: Plan) -> bool:
     """Ask whether a plan is to be applied. Without a terminal the answer is no."""
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write(f"Apply {plan.repair}? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return agreed(f"Apply {plan.repair}?")
 
 
 def show_attempt(who: str, plan: Plan | None, status: str, reason: str) -> None:

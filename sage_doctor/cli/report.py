@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 
 from sage_doctor.cli.options import add_open, add_outputs, duration
-from sage_doctor.cli.outputs import deliver, exit_code, outputs_of
-from sage_doctor.errors import UsageError
-from sage_doctor.render import COMPARING, FORMATS
+from sage_doctor.cli.outputs import deliver, exit_code, outputs_of, refuse_single
+from sage_doctor.render import FORMATS
 from sage_doctor.report import Report
 from sage_doctor.report.comparison import Comparison
-from sage_doctor.text import join_limited
 
 EXAMPLES = (
     ("report thor.json sprout.json", "which machine can run which role now"),
@@ -51,8 +49,6 @@ def run(options: argparse.Namespace) -> int:
     if len(read) > 1:
         from sage_doctor.report.comparison import compare  # noqa: PLC0415
 
-        refused = [name for name in (options.format, *dict(outputs)) if name not in COMPARING]
-        if refused:
-            raise UsageError(f"several reports are shown as {join_limited(list(COMPARING))}, not as {refused[0]}")
+        refuse_single(options, outputs)
         shown = compare(read, now=time.time(), max_age_s=options.max_age)
     return exit_code(shown.exit_code, deliver(shown, options, outputs))

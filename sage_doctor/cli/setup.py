@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.cli.options import add_manifest, add_outputs
-from sage_doctor.errors import ManifestError, UsageError
+from sage_doctor.errors import DoctorError, ManifestError, UsageError
 from sage_doctor.report import EXIT_HEALTHY, LEVELS
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -54,21 +55,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do the steps in order, and return the exit code of the check at the end. Raises `DoctorError`."""
-    step = _STEPS[0]
+    step = ""
     try:
-        _step(step)
+        step = _step("machine")
         manifest = _manifest(options)
         if manifest is None:  # a dry run of a machine that is not there yet ends here
             return EXIT_HEALTHY
-        step = _STEPS[1]
-        _step(step)
+        step = _step("models")
         _models(options, manifest)
-        step = _STEPS[2]
-        _step(step)
+        step = _step("gate")
         _gate(options, manifest)
-        step = _STEPS[3]
-        _step(step)
-        return _do("check", *_level(options), *_words("-o", options.output))
+        step = _step("check")
+        level = ["-l", options.level] if options.level else []
+        return _do("check", *_named(options), *level, *(w for text in options.output for w in ("-o", text)))
     except KeyboardInterrupt:
         sys.stderr.write(
             f"sage-doctor: interrupted in step {step}; what was done before stays. Go on: sage-doctor setup\n"
@@ -76,32 +75,25 @@ def run(options: argparse.Namespace) -> int:
         raise
 
 
-def _step(name: str) -> None:
-    sys.stdout.write(f"\n{_STEPS.index(name) + 1}/{len(_STEPS)} {name}\n")
-    sys.stdout.flush()
+def _step(name: str) -> str:
+    say("", f"{_STEPS.index(name) + 1}/{len(_STEPS)} {name}")
+    return name
 
 
 def _do(*words: str) -> int:
     """Run another command as a person would, and return its exit code."""
     from sage_doctor.cli.app import run as run_command  # noqa: PLC0415 - the commands are modules beside this one
 
-    sys.stdout.write(f"$ sage-doctor {' '.join(map(shell_quote, words))}\n")
-    sys.stdout.flush()
+    say(f"$ sage-doctor {' '.join(map(shell_quote, words))}")
     return run_command(list(words))
 
 
-def _words(option: str, values: list[str]) -> list[str]:
-    return [word for value in values for word in (option, value)]
-
-
-def _level(options: argparse.Namespace) -> list[str]:
-    named = ["-m", options.manifest] if options.manifest else []
-    return [*named, *(["-l", options.level] if options.level else [])]
+def _named(options: argparse.Namespace) -> list[str]:
+    return ["-m", options.manifest] if options.manifest else []
 
 
 def _consent(options: argparse.Namespace) -> list[str]:
-    named = ["-m", options.manifest] if options.manifest else []
-    return [*named, *(["--dry-run"] if options.dry_run else ["--yes"] if options.yes else [])]
+    return [*_named(options), *(["--dry-run"] if options.dry_run else ["--yes"] if options.yes else [])]
 
 
 def _manifest(options: argparse.Namespace) -> Manifest | None:
@@ -120,7 +112,7 @@ def _manifest(options: argparse.Namespace) -> Manifest | None:
     if options.machine in known.machines:
         os.environ["SAGE_MACHINE"] = options.machine
         name = shell_quote(options.machine)
-        _say(f"this is {printable(options.machine)}; set SAGE_MACHINE={name} for sessions as well")
+        say(f"this is {printable(options.machine)}; set SAGE_MACHINE={name} for sessions as well")
     try:
         manifest = load_for_host(path)
     except ManifestError:
@@ -129,7 +121,7 @@ def _manifest(options: argparse.Namespace) -> Manifest | None:
     else:
         if manifest.machine is not None or not known.machines:
             name = f"machine {manifest.machine.name}" if manifest.machine is not None else "one manifest for every host"
-            _say(f"{printable(str(path))}: {printable(name)}")
+            say(f"{printable(str(path))}: {printable(name)}")
             return manifest
     return _with_machine(options, path, known)
 
@@ -153,19 +145,22 @@ def _with_machine(options: argparse.Namespace, path: Path, known: Known) -> Mani
 
     quiet = options.yes or options.dry_run
     addition = appended(path, read_text(path), [_asked(options, path, known, quiet=quiet).table()], _HEADING)
-    _say(f"{printable(str(path))} has {join_limited(list(known.machines), most=8)}, and not this host:", "")
-    _say(*addition.diff())
+    say(f"{printable(str(path))} has {join_limited(list(known.machines), most=8)}, and not this host:", "")
+    say(*addition.diff())
     if options.dry_run:
         return None
-    if not quiet and not _agreed(f"Write this to {printable(str(path))}?"):
-        raise UsageError("nothing was written; SAGE_MACHINE=NAME says that this host is a machine that is there")
+    if not quiet:
+        if not sys.stdin.isatty():
+            raise UsageError("nothing was written: there is no terminal to ask at; --yes consents")
+        if not agreed(f"Write this to {printable(str(path))}?"):
+            raise UsageError("nothing was written; SAGE_MACHINE=NAME says that this host is a machine that is there")
     addition.write()
     return load_for_host(path)
 
 
 def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool) -> NewMachine:
     """Return this host's table: what options say, else what a person answers, else the proposal."""
-    from sage_doctor.init.new_machine import proposed, unknown_roles  # noqa: PLC0415
+    from sage_doctor.init.new_machine import proposed  # noqa: PLC0415
 
     home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
     new = proposed(known, path, os.environ, home)
@@ -175,17 +170,14 @@ def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool
         raise UsageError(
             f"--var {printable(odd[0])}: no machine sets it; they set {join_limited(list(new.variables)) or 'none'}"
         )
-    wrong = unknown_roles(known, options.role)
+    roles = options.role or _answer("its roles", " ".join(new.roles), quiet=quiet).split()
+    wrong = [role for role in roles if role not in known.roles]
     if wrong:
         raise UsageError(f"--role {printable(wrong[0])}: roles are {join_limited(list(known.roles))}")
     variables = {
         name: said.get(name) or _answer(f"where {name} is here", value, quiet=quiet)
         for name, value in new.variables.items()
     }
-    roles = options.role or _answer("its roles", " ".join(new.roles), quiet=quiet).split()
-    wrong = unknown_roles(known, roles)
-    if wrong:
-        raise UsageError(f"role {printable(wrong[0])}: roles are {join_limited(list(known.roles))}")
     return dataclasses.replace(
         new,
         name=options.machine or _answer("the name of this machine", new.name, quiet=quiet),
@@ -210,12 +202,16 @@ def _places(options: argparse.Namespace, manifest: Manifest) -> None:
     for place in missing:
         lacking = lacking_volume(host, str(place))
         if lacking is not None:
-            _say(f"{printable(str(place))}: {lacking.message}")
+            say(f"{printable(str(place))}: {lacking.message}")
         elif options.dry_run:
-            _say(f"would make the directory {printable(str(place))}")
-        elif options.yes or _agreed(f"Make the directory {printable(str(place))}?"):
-            place.mkdir(parents=True, exist_ok=True)
-            _say(f"made the directory {printable(str(place))}")
+            say(f"would make the directory {printable(str(place))}")
+        elif options.yes or agreed(f"Make the directory {printable(str(place))}?"):
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = os.strerror(error.errno or 0).lower()
+                raise DoctorError(f"{printable(str(place))} cannot be made: {why}") from error
+            say(f"made the directory {printable(str(place))}")
 
 
 def _models(options: argparse.Namespace, manifest: Manifest) -> None:
@@ -229,7 +225,7 @@ def _models(options: argparse.Namespace, manifest: Manifest) -> None:
 
 def _gate(options: argparse.Namespace, manifest: Manifest) -> None:
     if not manifest.roles:
-        _say("no role is declared: there is nothing to let in")
+        say("no role is declared: there is nothing to let in")
         return
     choice = options.gate or (
         "none"
@@ -237,7 +233,7 @@ def _gate(options: argparse.Namespace, manifest: Manifest) -> None:
         else _answer("the gate: systemd, cron, launchd or none", "none", quiet=False)
     )
     if choice == "none":
-        _say("not scheduled; `sage-doctor gate ROLE -- CMD …` works without, `sage-doctor install` schedules it")
+        say("not scheduled; `sage-doctor gate ROLE -- CMD …` works without, `sage-doctor install` schedules it")
         return
     _do("install", choice, *_consent(options))
 
@@ -249,16 +245,3 @@ def _answer(question: str, proposal: str, *, quiet: bool) -> str:
     sys.stderr.write(f"{question} [{printable(proposal, limit=200)}]: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() or proposal
-
-
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError("nothing was written: there is no terminal to ask at; --yes consents")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        sys.stdout.write(f"{line}\n")

@@ -10,8 +10,9 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import say
 from sage_doctor.cli.options import add_manifest
-from sage_doctor.cli.plan_dialogue import confirmed, say, show_attempt, width
+from sage_doctor.cli.plan_dialogue import confirmed, show_attempt, width
 from sage_doctor.render.progress import live_progress
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY
 from sage_doctor.text import printable

@@ -65,27 +65,20 @@ def stored_quantized(tensors: Mapping[str, Tensor]) -> tuple[str, list[str]]:
     Both are empty where nothing is quantised, or where numbers of few bits have no scale beside them: a load casts
     those as they are.
     """
-    kinds, found = [], []
-    for name, tensor in tensors.items():
-        if name.endswith("_blocks") and f"{name[:-7]}_scales" in tensors:
-            kinds.append("MXFP4")
-            found.append(name)
-            continue
-        layer, _, part = name.rpartition(".")
-        beside, kind = _PACKED.get(part, (_SCALES, ""))
-        if not any(f"{layer}.{scale}" in tensors for scale in beside):
-            continue
-        if part in _PACKED:
-            kinds.append(kind)
-        elif part == "weight" and tensor.dtype not in PLAIN:
-            kinds.append(_kind_of(layer, tensor, tensors))
-        else:
-            continue
-        found.append(name)
-    return (kinds[0] if kinds else ""), found
+    found = {name: kind for name, tensor in tensors.items() if (kind := _kind_of(name, tensor, tensors))}
+    return next(iter(found.values()), ""), list(found)
 
 
-def _kind_of(layer: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> str:
+def _kind_of(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> str:
+    """Return which quantisation this tensor holds values of, by what is beside it; empty where it holds none."""
+    layer, _, part = name.rpartition(".")
+    if part.endswith("_blocks"):
+        return "MXFP4" if f"{name.removesuffix('_blocks')}_scales" in tensors else ""
+    beside, kind = _PACKED.get(part, (_SCALES, ""))
+    if not any(f"{layer}.{scale}" in tensors for scale in beside):
+        return ""
+    if kind or part != "weight" or tensor.dtype in PLAIN:
+        return kind
     if f"{layer}.SCB" in tensors or f"{layer}.weight.absmax" in tensors:
         return "bitsandbytes"
     if tensor.dtype == "U32":

@@ -83,11 +83,11 @@ def this_host(environ: Mapping[str, str], home: Path, directory: Path, named: Se
         name=name,
         hostname=hostname,
         home=str(home) if home != Path("/") and home.is_absolute() and can_be_written(home) else None,
-        python=environment_beside(directory) or there,
+        python=_environment(directory) or there,
     )
 
 
-def environment_beside(directory: Path) -> str | None:
+def _environment(directory: Path) -> str | None:
     """Return the interpreter of a virtual environment beside the manifest that sessions could run in."""
     for name in (".venv", "venv"):
         libraries = directory / name / "lib"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sage_doctor.init.draft import hostname_line
-from sage_doctor.init.machines import environment_beside
-from sage_doctor.init.names import name_of
+from sage_doctor.init.machines import this_host
 from sage_doctor.manifest.quoting import key, string, strings
+from sage_doctor.system.location import foreign_home
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-_HOME = re.compile(r"(?:/home|/Users)/[^/]+|/root")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,27 +77,21 @@ def read_known(text: str) -> Known:
 
 def proposed(known: Known, manifest: Path, environ: Mapping[str, str], home: Path) -> NewMachine:
     """Return the table to propose for this host: its own name, every role, and places below this home."""
-    hostname = os.uname().nodename.lower().partition(".")[0] or "localhost"
-    name = name_of(environ.get("SAGE_MACHINE") or hostname)
+    host = this_host(environ, home, manifest.parent, ())
+    name = host.name
     while name in known.machines:
         name += "-2"
     return NewMachine(
         name=name,
-        hostname=hostname,
+        hostname=host.hostname,
         roles=known.roles,
-        home=str(home) if any(m.get("home") for m in known.machines.values()) else None,
-        python=environment_beside(manifest.parent),
+        home=host.home if any(m.get("home") for m in known.machines.values()) else None,
+        python=host.python,
         variables=known.suggested(home),
     )
 
 
-def unknown_roles(known: Known, asked: Sequence[str]) -> list[str]:
-    """Return which of these the manifest does not have."""
-    return [role for role in asked if role not in known.roles]
-
-
 def _at_home(value: str, theirs: object, home: Path) -> str:
     """Return a path below another machine's home as one below this home; any other as it is."""
-    match = _HOME.match(value)
-    start = theirs if isinstance(theirs, str) and value.startswith(f"{theirs}/") else match[0] if match else ""
-    return f"{home}{value[len(start) :]}" if start else value
+    start = foreign_home(Path(value), home, [theirs] if isinstance(theirs, str) else [])
+    return f"{home}{value[len(start) :]}" if start is not None else value

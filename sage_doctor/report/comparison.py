@@ -115,7 +115,7 @@ def compare(
         differences=differences(models, labels),
         copies=copies(models, shown, labels, [m.stale for m in machines]),
         passed_over=tuple(passed_over),
-        exit_code=_worst([r.exit_code for r in roles] or [*unsure, *(m.report.exit_code for m in machines)]),
+        exit_code=worst([r.exit_code for r in roles] or [*unsure, *(m.report.exit_code for m in machines)]),
         silent=silent,
     )
 
@@ -153,8 +153,10 @@ def _role(role: str, machines: Sequence[MachineReport], silent: Sequence[str]) -
     return RoleRow(role=role, cells=cells, exit_code=code, sentence="; ".join(told) or "runs on none of these machines")
 
 
-def _worst(codes: Sequence[int]) -> int:
-    return next((c for c in (EXIT_UNHEALTHY, EXIT_UNKNOWN) if c in codes), EXIT_HEALTHY)
+def worst(codes: Iterable[int]) -> int:
+    """Return 1 where one of these exit codes is 1, else 3 where one is, else 0."""
+    given = set(codes)
+    return next((c for c in (EXIT_UNHEALTHY, EXIT_UNKNOWN) if c in given), EXIT_HEALTHY)
 
 
 def _unix(text: str) -> float:

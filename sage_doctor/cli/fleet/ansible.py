@@ -18,16 +18,15 @@ OnResult = Callable[[str, str, Mapping[str, Any]], None]  # host, event, what th
 
 @dataclass(frozen=True, kw_only=True)
 class Play:
-    """Tasks or roles for the hosts of an inventory. `forks` hosts are asked at a time."""
+    """Tasks or roles for the hosts of an inventory that `limit` matches. `forks` hosts are asked at a time."""
 
     inventory: str
-    hosts: str = "all"
+    limit: str | None = None
     tasks: Sequence[Mapping[str, Any]] = ()
     roles: Sequence[Any] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     forks: int = 10
     check: bool = False
-    facts: bool = False
 
 
 def run_play(play: Play, on_result: OnResult) -> None:
@@ -48,13 +47,7 @@ def run_play(play: Play, on_result: OnResult) -> None:
             on_result(str(data.get("host")), name, data.get("res") or {})
         return False  # no file of the event is kept
 
-    body: dict[str, Any] = {"hosts": "all", "gather_facts": play.facts, "any_errors_fatal": False}
-    if play.tasks:
-        body["tasks"] = list(play.tasks)
-    if play.roles:
-        body["roles"] = list(play.roles)
-    options = [f"--limit={play.hosts}"] if play.hosts != "all" else []
-    options += ["--check", "--diff"] if play.check else []
+    body = {"hosts": "all", "gather_facts": False, "tasks": list(play.tasks), "roles": list(play.roles)}
     with tempfile.TemporaryDirectory(prefix="sage-doctor-fleet-", ignore_cleanup_errors=True) as place:
         done = ansible_runner.run(
             private_data_dir=place,
@@ -62,7 +55,8 @@ def run_play(play: Play, on_result: OnResult) -> None:
             playbook=[body],
             extravars=dict(play.variables),
             forks=play.forks,
-            cmdline=" ".join(options) or None,
+            limit=play.limit,
+            cmdline="--check --diff" if play.check else None,
             envvars={**environment(play.inventory), "ANSIBLE_TIMEOUT": str(CONNECT_S)},
             quiet=True,
             event_handler=on_event,

@@ -33,49 +33,35 @@ class Answer:
 
     @property
     def exit_code(self) -> int:
-        """What this host alone would end with."""
-        return self.report.exit_code if self.report is not None else EXIT_UNKNOWN
+        """What this host alone would end with; a code that no finished check has is not known."""
+        code = self.report.exit_code if self.report is not None else EXIT_UNKNOWN
+        return code if code in (EXIT_HEALTHY, EXIT_UNHEALTHY) else EXIT_UNKNOWN
 
 
-def exit_code_of(answers: list[Answer]) -> int:
-    """Return 1 where a host is unhealthy, else 3 where something is not known of one, else 0."""
-    codes = {a.exit_code for a in answers}
-    if EXIT_UNHEALTHY in codes:
-        return EXIT_UNHEALTHY
-    return EXIT_UNKNOWN if codes - {EXIT_HEALTHY} or not answers else EXIT_HEALTHY
+def silent(host: str, state: str, why: str) -> Answer:
+    """Return the answer of a host that gave no report: it is in this state, for this reason."""
+    found = Silence(label=printable(host, limit=100), state=state, why=printable(why, limit=300))
+    return Answer(host=host, silence=found)
 
 
 def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: float) -> Answer:
     """Return what Ansible's result of a host means. What a host sends is foreign: validated, and never trusted."""
     said = _last(result.get("msg"))
     if event == "runner_on_unreachable" or result.get("unreachable") is True:
-        return _silent(host, "unreachable", NOISE.sub("", said) or "ssh found nobody there")
-    code, text = result.get("rc"), str(result.get("stdout") or "")
+        return silent(host, "unreachable", NOISE.sub("", said) or "ssh found nobody there")
+    code, text = result.get("rc"), str(result.get("stdout") or "").replace("\r\n", "\n")
     _, begun, sent = text.partition(f"{BEGIN}\n")
-    if not begun and "\r\n" in text:
-        _, begun, sent = text.replace("\r\n", "\n").partition(f"{BEGIN}\n")
     if code == NOT_INSTALLED and not begun:
-        return _silent(host, "not installed", "no sage-doctor on its PATH; sage-doctor fleet install puts it there")
+        return silent(host, "not installed", "no sage-doctor on its PATH; sage-doctor fleet install puts it there")
     if "{" in sent:
         try:
             return Answer(host=host, report=read_report(sent[sent.index("{") :].encode("utf-8", "replace")))
         except UsageError as error:
-            return _silent(host, "unknown", str(error).removeprefix(": ").splitlines()[0])
+            return silent(host, "unknown", str(error).removeprefix(": ").splitlines()[0])
     if said.startswith(("Timed out", "Task failed: Timed out")) or (code is None and "timed out" in said.lower()):
-        return _silent(host, "unknown", f"no answer within {within_s:.0f} s")
+        return silent(host, "unknown", f"no answer within {within_s:.0f} s")
     told = _last(result.get("stderr")) or said or "it sent no report"
-    return _silent(host, "unknown", f"{told} (exit code {code})" if isinstance(code, int) else told)
-
-
-def _silent(host: str, state: str, why: str) -> Answer:
-    return Answer(
-        host=host, silence=Silence(label=printable(host, limit=100), state=state, why=printable(why, limit=300))
-    )
-
-
-def missing_answer(host: str, why: str) -> Answer:
-    """Return the answer of a host of which nothing was heard at all."""
-    return _silent(host, "unknown", why)
+    return silent(host, "unknown", f"{told} (exit code {code})" if isinstance(code, int) else told)
 
 
 def _last(text: Any) -> str:

@@ -87,6 +87,13 @@ def read_hosts(inventory: str, limit: str | None = None) -> list[str]:
     return hosts
 
 
+def refuse_templates(words: Sequence[str]) -> None:
+    """Raise `UsageError` for a word in which Ansible would see something to work out."""
+    odd = next((w for w in words if "{{" in w or "{%" in w), None)
+    if odd is not None:
+        raise UsageError(f"{printable(odd)}: Ansible would take this for a template")
+
+
 def as_inventory(text: str) -> str:
     """Return what Ansible takes for an inventory: a path made absolute, or hosts with a comma at the end."""
     return os.path.abspath(text) if os.path.exists(text) else f"{text.rstrip(',')},"
@@ -108,6 +115,3 @@ def _hosts_of(value: Mapping[str, Any]) -> list[str]:
 def _addresses(values: Any) -> Sequence[str]:
     table = values if isinstance(values, dict) else {}
     return [str(table[k]) for k in ("ansible_host", "ansible_ssh_host", "ansible_user") if k in table]
-
-
-__all__ = ["MOST_HOSTS", "as_inventory", "environment", "read_hosts", "require_ansible"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.cli.fleet.answers import BEGIN, Answer, exit_code_of, missing_answer, read_answer
+from sage_doctor.cli.fleet.answers import BEGIN, Answer, read_answer, silent
+from sage_doctor.report.comparison import worst
 from tests.render import sample_reports
 
 
@@ -34,6 +35,5 @@ def test_what_is_no_report_is_unknown_and_what_it_says_is_made_printable() -> No
 
 def test_the_worst_host_decides() -> None:
     well = Answer(host="a", report=sample_reports.healthy())
-    assert exit_code_of([well]) == 0
-    assert exit_code_of([well, missing_answer("b", "gone")]) == 3
-    assert exit_code_of([]) == 3
+    assert worst([well.exit_code]) == 0
+    assert worst([well.exit_code, silent("b", "unknown", "gone").exit_code]) == 3
