@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -56,41 +56,44 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+def _started_once(
+    shared_directory: Path,
+    name: str,
+    *modules: str,
+    environ: Mapping[str, str],
+    interpreter: Path | str = sys.executable,
+) -> Path:
+    """Return the program of a server that the first worker to need it starts."""
+    folder = shared_directory / name
+    with once(shared_directory, f"{name}-started") as mark:
+        if mark:
+            start_warm_python(folder, *modules, environ=environ, interpreter=interpreter)
+            mark.touch()
+    return folder / "python"
+
+
 @pytest.fixture(scope="session")
 def warm_python(shared_directory: Path) -> Path:
     """A Python, offline, that has imported torch, transformers and PEFT already: one for all workers."""
-    folder = shared_directory / "warm"
-    with once(shared_directory, "warm-started") as mark:
-        if mark:
-            start_warm_python(folder, "torch", "transformers", "peft", environ={**os.environ, "HF_HUB_OFFLINE": "1"})
-            mark.touch()
-    return folder / "python"
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    return _started_once(shared_directory, "warm", "torch", "transformers", "peft", environ=environ)
 
 
 @pytest.fixture(scope="session")
 def warm_doctor(shared_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python that has imported the doctor and its checks already, with nothing of the real home: one for all."""
-    folder = shared_directory / "warm-doctor"
-    with once(shared_directory, "warm-doctor-started") as mark:
-        if mark:
-            kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-            home = str(tmp_path_factory.mktemp("warm-home"))
-            environ = {**kept, "HOME": home, "PYTHONPATH": str(ROOT)}
-            start_warm_python(folder, "tests.warm_doctor:warm_up", "tests.warm_doctor:leave_garbage", environ=environ)
-            mark.touch()
-    return folder / "python"
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    environ = {**kept, "HOME": str(tmp_path_factory.mktemp("warm-home")), "PYTHONPATH": str(ROOT)}
+    ready = ("tests.warm_doctor:warm_up", "tests.warm_doctor:leave_garbage")
+    return _started_once(shared_directory, "warm-doctor", *ready, environ=environ)
 
 
 @pytest.fixture(scope="session")
 def warm_merging_doctor(shared_directory: Path, warm_python: Path) -> Path:
     """A `warm_doctor` that has imported torch as well, for commands that merge: one for all. It is itself a fork."""
-    folder = shared_directory / "warm-merging-doctor"
-    with once(shared_directory, "warm-merging-doctor-started") as mark:
-        if mark:
-            environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-            start_warm_python(folder, "tests.warm_doctor:warm_up", environ=environ, interpreter=warm_python)
-            mark.touch()
-    return folder / "python"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ready = "tests.warm_doctor:warm_up"
+    return _started_once(shared_directory, "warm-merging-doctor", ready, environ=environ, interpreter=warm_python)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,12 @@ def site(tmp_path: Path, python: Path) -> Path:
     return write_site(tmp_path / "site", python)
 
 
-@pytest.fixture
-def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subprocess.Popen[bytes]]:
-    """Start `sage-doctor` with these words."""
-
-    def run(*words: str | bytes, cwd: Path = tmp_path, **changes: str) -> subprocess.Popen[bytes]:
+def _starter(
+    program: Sequence[str | Path], place: Path, environment: Mapping[str, str]
+) -> Callable[..., subprocess.Popen[bytes]]:
+    def run(*words: str | bytes, cwd: Path = place, **changes: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*DOCTOR, *words],
+            [*program, *words],
             cwd=cwd,
             env={**environment, **changes},
             stdin=subprocess.DEVNULL,
@@ -91,23 +90,18 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproce
         )
 
     return run
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start `sage-doctor` with these words."""
+    return _starter(DOCTOR, tmp_path, environment)
 
 
 @pytest.fixture
 def begin(warm_doctor: Path, tmp_path: Path, environment: dict[str, str]) -> Callable[..., subprocess.Popen[bytes]]:
     """Start `sage-doctor` as `start` does, where it is left to end by itself: in a fork of a Python that has it."""
-
-    def run(*words: str, cwd: Path = tmp_path, **changes: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [warm_doctor, "-m", "sage_doctor", *words],
-            cwd=cwd,
-            env={**environment, **changes},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    return run
+    return _starter([warm_doctor, "-m", "sage_doctor"], tmp_path, environment)
 
 
 @pytest.fixture

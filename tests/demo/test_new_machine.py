@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,16 +43,6 @@ models = ["introspective"]
 kind = "full"
 path = "{{home}}/zoo/introspective"
 """
-
-
-def _can_enter() -> bool:
-    words = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "true"]
-    return (
-        shutil.which("unshare") is not None and subprocess.run(words, capture_output=True, check=False).returncode == 0
-    )
-
-
-pytestmark = pytest.mark.skipif(not (sshd.CAN_RUN and _can_enter()), reason="needs sshd, rsync and a mount namespace")
 
 
 @pytest.fixture
