@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Need, PathReference
 
-_DIRECTIVE = re.compile(r"#(SBATCH|PBS|BSUB|\$)\s")
+DIRECTIVE = re.compile(r"^#(SBATCH|PBS|BSUB|\$)\s", re.MULTILINE)
 _OPTION = re.compile(r"(--?[\w-]+)[=\s]*[\"']?\Z")
 _ENTERED = frozenset({"-D", "--chdir", "--workdir", "-d", "-wd", "-cwd"})
 # SLURM and Grid Engine make no directory for these: a job whose log cannot be opened fails before its first line.
@@ -20,7 +20,7 @@ _LONGEST_OPTION = 40
 
 def directive_references(comment: str, line: int, path_map: PathMap) -> Iterator[PathReference] | None:
     """Return the references of a directive, None for an ordinary comment."""
-    directive = _DIRECTIVE.match(comment)
+    directive = DIRECTIVE.match(comment)
     return _references(comment, line, path_map, directive[1] in _STRICT) if directive is not None else None
 
 

@@ -12,6 +12,7 @@ from sage_doctor.paths.find.line_text import CONFIGURATION, start_of, text_refer
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.python_script import python_references
 from sage_doctor.paths.find.reference import PathReference
+from sage_doctor.paths.find.shell_elsewhere import ELSEWHERE
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*|\$\{?\w*PY\w*\}?", re.IGNORECASE)
 _WITH_A_VALUE = re.compile(r"-[bBdEhiIOqsSuvVx]*[WX]")
 _HOME = re.compile(r"\$HOME\b|\$\{HOME\}")
-_OTHER_MACHINE = frozenset({"ssh", "docker", "podman", "kubectl", "nerdctl"})  # they run it elsewhere
 _TO_FILE = re.compile(r"(?<![\d&])>>?\s*[\"']?([^\s\"'<>|&;]+)")
 _TEE = re.compile(r"\btee\s+(?:-a\s+)?[\"']?([^\s\"']+)")
 
@@ -59,7 +59,7 @@ def _language(statement: Node) -> Literal["python", "configuration", ""]:
         return ""
     words = [(c.text or b"").decode("utf-8", "replace").strip("\"'") for c in command.children]
     names = [w.rpartition("/")[2] for w in words]
-    if any(n in _OTHER_MACHINE for n in names):
+    if any(n in ELSEWHERE for n in names):
         return ""
     if names[:1] == ["cat"] or "tee" in names:
         line = (statement.text or b"").split(b"\n", 1)[0].decode("utf-8", "replace")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _REMOTE = frozenset({"ssh", "sshpass", "mosh", "sftp"})
 _CONTAINERS = frozenset({"docker", "podman", "nerdctl", "kubectl"})
+ELSEWHERE = _REMOTE | _CONTAINERS  # what they are told to run, they run elsewhere
 _WITHIN = frozenset({"run", "exec", "create"})  # their arguments belong to the container
 _HOST_OPTIONS = frozenset({"-v", "--volume", "--mount", "--env-file", "--cidfile", "-i", "-F", "--label-file"})
 _SEARCHING = frozenset({"grep", "egrep", "fgrep", "rg", "pgrep", "pkill"})
@@ -23,7 +24,7 @@ def foreign_words(command: Node) -> Collection[int]:
     words = [c for c in command.children if c.type != "variable_assignment"]
     texts = [(w.text or b"").decode("utf-8", "replace") for w in words]
     names = [t.strip("\"'").rpartition("/")[2] for t in texts]
-    program = next((i for i, n in enumerate(names) if n in _REMOTE or n in _CONTAINERS), None)
+    program = next((i for i, n in enumerate(names) if n in ELSEWHERE), None)
     if program is not None and (names[program] in _REMOTE or _WITHIN & set(names[program + 1 : program + 3])):
         ours = {
             i

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.paths.find.batch_job import DIRECTIVE
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.find.shell_script import UNVERIFIED, parse_shell, shell_parser
@@ -53,7 +54,7 @@ def plan_shell_edits(
         raise ValueError("a shell cannot read its line ends")
     text = raw.decode("utf-8")
     roots = script_roots(program, path, context)
-    if not re.search(r"^#(SBATCH|PBS|BSUB|\$ )", text, re.MULTILINE):  # a batch system runs a copy of the script
+    if not DIRECTIVE.search(text):  # a batch system runs a copy of the script
         roots += computed_roots(text, path, context)
     if context.home is not None and not re.search(r"\bHOME=", text):
         roots.append(ShellRoot(name="HOME", path=context.home))
