@@ -6,6 +6,8 @@ only if SAGE_DOCTOR_DEBUG is set.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import math
 import os
 import signal
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     open_standard_streams()
     _handle_signals()
+    _collect_seldom()
     try:
         from sage_doctor.cli.app import run  # noqa: PLC0415 - errors of the import are reported as well
 
@@ -63,6 +66,12 @@ def main(arguments: list[str] | None = None) -> None:
     for note in _notes():
         sys.stderr.write(f"sage-doctor: {_shown(note)}\n")
     sys.exit(code)
+
+
+def _collect_seldom() -> None:
+    """Let imports and a short run make no garbage collector run: it takes a twentieth of a static check."""
+    gc.set_threshold(50_000, 20, 20)
+    atexit.register(gc.freeze)  # the interpreter collects once more at its end
 
 
 def _notes() -> list[str]:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import atexit
-import contextlib
-import gc
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     cache = hash_cache(os.environ, Path(os.path.expanduser("~")))
-    with _without_gc(), live_progress() as progress:
+    with live_progress() as progress:
 
         def on_progress(step: Step) -> None:
             progress.update(step.activity, step.done, step.total)
@@ -101,19 +97,6 @@ def run(options: argparse.Namespace) -> int:
         )
     _report(outcome)
     return 0
-
-
-@contextlib.contextmanager
-def _without_gc() -> Iterator[None]:
-    """Disable garbage collection: with torch loaded it takes 0.8 s, and this process ends soon."""
-    collected = gc.isenabled()
-    gc.disable()
-    atexit.register(gc.freeze)  # the interpreter collects once more at exit
-    try:
-        yield
-    finally:
-        if collected:
-            gc.enable()
 
 
 def _agreed(target: Path) -> bool:

@@ -6,13 +6,16 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.render import COMPARING, FORMATS, Detail, prepare, render, write
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNKNOWN, Report
-from sage_doctor.report.comparison import Comparison
 from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.text import join_limited, printable
+
+if TYPE_CHECKING:
+    from sage_doctor.report.comparison import Comparison
 
 _PAGE = "report.html"  # in the cache directory, where --open has no file to write it to
 

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sage_doctor.facts.model_source import model_source
-from sage_doctor.system.small_text import read_text
+from sage_doctor.readers.python_source import source_text
 
-_MOST_BYTES = 4 * 1024 * 1024
 _TEXT = r"""r?"((?:[^"\\]|\\.)*)\""""
 _CALL = re.compile(
     rf"WeightRenaming\(\s*(?:source_patterns=)?{_TEXT},\s*(?:target_patterns=)?{_TEXT},?\s*\)", re.DOTALL
@@ -86,4 +85,4 @@ def unconverted_modules(site_packages: tuple[Path, ...], model_type: str) -> re.
 
 @functools.cache
 def _text(site_packages: tuple[Path, ...], name: str) -> str:
-    return "".join(read_text(p / name, most=_MOST_BYTES) or "" for p in site_packages)
+    return "".join(source_text(p / name) for p in site_packages)

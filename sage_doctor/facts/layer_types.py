@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.model_source import config_source
-from sage_doctor.system.small_text import read_text
+from sage_doctor.readers.python_source import source_text
 
 
 def layer_type_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) -> Iterator[str]:
@@ -28,5 +28,5 @@ def layer_type_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]
 
 
 def _compared(site_packages: tuple[Path, ...], source: str) -> bool:
-    shared = [read_text(p / "transformers/configuration_utils.py", most=1 << 20) or "" for p in site_packages]
+    shared = [source_text(p / "transformers/configuration_utils.py") for p in site_packages]
     return "layer_type_validation(self.layer_types" in source or any("def validate_layer_type(" in t for t in shared)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sage_doctor.readers.python_source import class_fields, class_values, mapping_keys, parse_file
+from sage_doctor.readers.python_source import class_fields, class_values, mapping_keys, parse_file, source_text
 from sage_doctor.system.small_text import read_text
 
 TorchAccelerator = Literal["cuda", "rocm", "cpu"]
@@ -45,17 +45,12 @@ def _assigned(text: str, name: str) -> str | None:
     return match[1] if match else None
 
 
-@functools.cache
-def _text(path: Path) -> str:
-    return read_text(path, most=4 * 1024 * 1024) or ""
-
-
 def _says(paths: Iterable[Path], pattern: str) -> bool:
     """Return whether one of the sources holds a line that looks right.
 
     Parsing a source as Python takes twenty times as long, and has to be done only where nothing looks right.
     """
-    return any(re.search(pattern, _text(p), re.MULTILINE) for p in paths)
+    return any(re.search(pattern, source_text(p), re.MULTILINE) for p in paths)
 
 
 def knows_model_type(site_packages: Sequence[Path], model_type: str) -> bool | None:
@@ -160,7 +155,7 @@ def model_types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
 
 def _renamings(site_packages: Sequence[Path]) -> str:
     """Return the source in which the installed transformers lists what it renames; empty where there is none."""
-    return "".join(_text(p / "transformers/conversion_mapping.py") for p in site_packages)
+    return "".join(source_text(p / "transformers/conversion_mapping.py") for p in site_packages)
 
 
 def takes_own_weights(site_packages: Sequence[Path]) -> bool | None:
@@ -169,7 +164,7 @@ def takes_own_weights(site_packages: Sequence[Path]) -> bool | None:
     Older releases load the base that the adapter names instead. None where that cannot be read.
     """
     sources = [p / "transformers/integrations/peft.py" for p in site_packages]
-    if not any(map(_text, sources)):
+    if not any(map(source_text, sources)):
         return None
     return _says(sources, r"os\.path\.join\(pretrained_model_name_or_path, CONFIG_NAME\)")
 
@@ -177,7 +172,7 @@ def takes_own_weights(site_packages: Sequence[Path]) -> bool | None:
 def tensor_prefix(site_packages: Sequence[Path], peft_type: str) -> str | None:
     """Return how the installed peft begins the names of this type's tensors (`ia3_`); None where it does not say."""
     for site_dir in site_packages:
-        source = _text(site_dir / "peft/tuners" / peft_type.lower() / "__init__.py")
+        source = source_text(site_dir / "peft/tuners" / peft_type.lower() / "__init__.py")
         call = re.search(r"register_peft_method\(([^)]*)\)", source)
         if call is not None:
             said = re.search(r"""\bprefix\s*=\s*["'](\w+)["']""", call[1])
@@ -196,8 +191,10 @@ def learns_a_prompt(site_packages: Sequence[Path], peft_type: str) -> bool:
 def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) -> list[str] | None:
     """Return which of these fields the installed peft's `LoraConfig` does not accept; None where it cannot be read."""
     # The classes LoraConfig is made of; others beside them have fields of their own.
-    lora = "".join(_text(p / "peft/tuners/lora/config.py").partition("class LoraConfig")[2] for p in site_packages)
-    base = "".join(_text(p / "peft/config.py").partition("class PromptLearningConfig")[0] for p in site_packages)
+    lora = "".join(
+        source_text(p / "peft/tuners/lora/config.py").partition("class LoraConfig")[2] for p in site_packages
+    )
+    base = "".join(source_text(p / "peft/config.py").partition("class PromptLearningConfig")[0] for p in site_packages)
     doubtful = [f for f in fields if not re.search(rf"^\s+{re.escape(f)}\s*:", f"{lora}\n{base}", re.MULTILINE)]
     if not lora or not base:
         return None
@@ -224,7 +221,7 @@ def accepted_formats(site_packages: Sequence[Path]) -> frozenset[str] | None:
     Releases before 5 refuse a file that has metadata and none of these in it.
     """
     for site_dir in site_packages:
-        text = _text(site_dir / "transformers/modeling_utils.py")
+        text = source_text(site_dir / "transformers/modeling_utils.py")
         if text:
             asked = re.search(r"""metadata\.get\(["']format["']\) not in \[([^\]]*)\]""", text)
             return frozenset(re.findall(r"""["'](\w+)["']""", asked[1])) if asked else None
@@ -233,7 +230,7 @@ def accepted_formats(site_packages: Sequence[Path]) -> frozenset[str] | None:
 
 def refuses_null_quantization(site_packages: Sequence[Path]) -> bool:
     """Return whether the installed transformers fails where `quantization_config` is there and null, as 4.57 does."""
-    texts = [_text(p / "transformers/configuration_utils.py") for p in site_packages]
+    texts = [source_text(p / "transformers/configuration_utils.py") for p in site_packages]
     return any("self.quantization_config.to_dict()" in t and "quantization_config is not None" not in t for t in texts)
 
 

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.readers.python_source import source_text
 from sage_doctor.readers.tree import read_tree
-from sage_doctor.system.small_text import read_text
 
 # What a task is called whose models read or write text: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and its like.
 _OF_TEXT = frozenset(("LM", "TEXT", "SEQ", "SEQUENCE", "QUESTION", "TOKEN", "CHOICE", "SENTENCE", "SHOT", "RETRIEVAL"))
 _SPEECH_TO_LETTERS = "CTC"
-_MOST = 4 * 1024 * 1024
 
 
 def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str) -> bool | None:
@@ -45,22 +44,22 @@ def knows_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | No
     named = re.compile(rf"\b{re.escape(name)}(?:Fast)?\b")
     for site_dir in site_packages:
         places = (_auto(site_dir, "tokenization_auto"), site_dir / "transformers/__init__.py")
-        if not any(map(_text, places)):
+        if not any(map(source_text, places)):
             continue
-        if any(named.search(_text(p)) for p in places):
+        if any(named.search(source_text(p)) for p in places):
             return True
         # Classes of old models are in no table. Hundreds of files, read for a name that is hardly ever there.
         models = site_dir / "transformers/models"
         folders = [models / n for n in sorted(read_tree(models).names)]
         folders += [models / "deprecated" / n for n in sorted(read_tree(models / "deprecated").names)]
         sources = (f / n for f in folders for n in sorted(read_tree(f).names) if n.startswith("tokenization_"))
-        return any(named.search(_text(p)) for p in sources)
+        return any(named.search(source_text(p)) for p in sources)
     return None
 
 
 def class_of_like_name(site_packages: Sequence[Path], name: str) -> str | None:
     """Return the installed transformers' tokenizer class that differs from a name in upper and lower case only."""
-    tables = (_text(_auto(p, "tokenization_auto")) for p in site_packages)
+    tables = (source_text(_auto(p, "tokenization_auto")) for p in site_packages)
     found = (re.search(rf'"({re.escape(name)})"', table, re.IGNORECASE) for table in tables)
     return next((m[1] for m in found if m is not None and m[1] != name), None)
 
@@ -82,20 +81,15 @@ def needs_merges(site_packages: Sequence[Path], model_type: str, kind: str | Non
     plain = name.removesuffix("Fast")
     named = re.compile(rf"^class {re.escape(plain)}(?:Fast)?\(", re.MULTILINE)
     for site_dir in site_packages:
-        table = _text(_auto(site_dir, "tokenization_auto"))
+        table = source_text(_auto(site_dir, "tokenization_auto"))
         owners = re.findall(rf'\(\s*"([\w-]+)",\s*\(?\s*"{re.escape(plain)}"', table)
         for folder in (part.replace("-", "_") for part in dict.fromkeys((model_type, *owners))):
             if not re.fullmatch(r"\w+", folder):  # a configuration may name any path
                 continue
-            text = _text(site_dir / f"transformers/models/{folder}/tokenization_{folder}.py")
+            text = source_text(site_dir / f"transformers/models/{folder}/tokenization_{folder}.py")
             if named.search(text):
                 return "merges" in text
     return None
-
-
-@functools.cache
-def _text(path: Path) -> str:
-    return read_text(path, most=_MOST) or ""
 
 
 @functools.cache
@@ -103,7 +97,7 @@ def _tables(site_packages: tuple[Path, ...]) -> dict[str, str]:
     """Return task → the text of its table of model types and classes, without the table of bare models."""
     for site_dir in site_packages:
         parts = re.split(
-            r"^MODEL_FOR_(\w+)_MAPPING_NAMES\b", _text(_auto(site_dir, "modeling_auto")), flags=re.MULTILINE
+            r"^MODEL_FOR_(\w+)_MAPPING_NAMES\b", source_text(_auto(site_dir, "modeling_auto")), flags=re.MULTILINE
         )
         if len(parts) > 1:
             return {task: text.partition("\n)\n")[0] for task, text in zip(parts[1::2], parts[2::2], strict=True)}
@@ -112,7 +106,7 @@ def _tables(site_packages: tuple[Path, ...]) -> dict[str, str]:
 
 def _tokenizer_class(site_packages: Sequence[Path], model_type: str) -> str | None:
     for site_dir in site_packages:
-        text = _text(_auto(site_dir, "tokenization_auto")).partition("TOKENIZER_MAPPING_NAMES")[2]
+        text = source_text(_auto(site_dir, "tokenization_auto")).partition("TOKENIZER_MAPPING_NAMES")[2]
         found = re.search(rf'\(\s*"{re.escape(model_type)}",\s*\(?\s*"(\w+)"', text)
         if found:
             return found[1]

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sage_doctor.readers.python_source import source_text
 from sage_doctor.system.path_info import inspect_path
-from sage_doctor.system.small_text import read_text
 
 _MODELS = "transformers/models"
-_MOST_BYTES = 4 * 1024 * 1024
 # An embedding of the vocabulary that is given the padding token: torch refuses an index beyond its rows.
 _PADDED = re.compile(
     r"Embedding\(\s*(?:self\.|config\.)?vocab_size,[^()]*?,\s*(?:padding_idx\s*=\s*)?"
@@ -38,11 +37,6 @@ class ModelClass:
     base_prefix: str = ""
     base_parts: frozenset[str] = frozenset()
     tied: Mapping[str, str] = field(default_factory=dict)
-
-
-@functools.cache
-def _text(path: Path) -> str:
-    return read_text(path, most=_MOST_BYTES) or ""
 
 
 def auto_class(site_packages: Sequence[Path], mapping: str, model_type: str) -> str | None:
@@ -70,7 +64,13 @@ def _table(site_dir: Path, mapping: str) -> str:
     stems = ("auto_mappings", "configuration_auto", "modeling_auto", "processing_auto", "image_processing_auto")
     names = [f"{stem}.py" for stem in stems]
     pattern = re.compile(rf"^ *(?:MISSING_)?{mapping}\b[^\n]*=.*?^ *\)$", re.MULTILINE | re.DOTALL)
-    return "\n".join(part for name in names for part in pattern.findall(_text(folder / name)))
+    found: list[str] = []
+    for name in names:
+        text = source_text(folder / name)
+        start = text.find(mapping)  # an expression takes ten times as long to find nothing
+        if start >= 0:
+            found += pattern.findall(text, text.rfind("\n", 0, start) + 1)
+    return "\n".join(found)
 
 
 @functools.cache
@@ -93,19 +93,19 @@ def _package(site_packages: tuple[Path, ...], name: str) -> Path | None:
 def model_source(site_packages: tuple[Path, ...], model_type: str) -> str:
     """Return the text of the module with a model type's classes; empty where it is not known."""
     folder = model_folder(site_packages, model_type)
-    return _text(folder / f"modeling_{folder.name}.py") if folder is not None else ""
+    return source_text(folder / f"modeling_{folder.name}.py") if folder is not None else ""
 
 
 def config_source(site_packages: tuple[Path, ...], model_type: str) -> str:
     """Return the text of the module with a model type's configuration; empty where it is not known."""
     folder = model_folder(site_packages, model_type)
-    return _text(folder / f"configuration_{folder.name}.py") if folder is not None else ""
+    return source_text(folder / f"configuration_{folder.name}.py") if folder is not None else ""
 
 
 @functools.cache
 def read_model_class(site_packages: tuple[Path, ...], model_type: str, name: str) -> ModelClass | None:
     """Return what the source says of the class `name`; None where it is not where its model type's classes are."""
-    shared = "".join(_text(p / "transformers/modeling_layers.py") for p in site_packages)
+    shared = "".join(source_text(p / "transformers/modeling_layers.py") for p in site_packages)
     return _read(model_source(site_packages, model_type), shared, name, _DEEP)
 
 
@@ -192,7 +192,7 @@ def ties_by_default(site_packages: tuple[Path, ...], model_type: str) -> bool | 
 def text_part_ties(site_packages: tuple[Path, ...]) -> bool:
     """Return whether a load asks a nested text configuration alone if output and embedding are tied, as in 4.57."""
     asked = re.compile(r"""get_text_config\(decoder=True\),\s*["']tie_word_embeddings["']""")
-    return any(asked.search(_text(p / "transformers/modeling_utils.py")) for p in site_packages)
+    return any(asked.search(source_text(p / "transformers/modeling_utils.py")) for p in site_packages)
 
 
 def _is_dataclass(body: str) -> bool:
@@ -202,4 +202,4 @@ def _is_dataclass(body: str) -> bool:
 def is_renamed(site_packages: tuple[Path, ...], part: str) -> bool:
     """Return whether the table of old names, which a load of transformers 5 renames, speaks of a component."""
     quoted = re.compile(rf"""["'][\^(]*{re.escape(part)}\b""")
-    return any(quoted.search(_text(p / "transformers/conversion_mapping.py")) for p in site_packages)
+    return any(quoted.search(source_text(p / "transformers/conversion_mapping.py")) for p in site_packages)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sage_doctor.system.small_text import read_text
 
 _MOST_BYTES = 4 * 1024 * 1024
+
+
+@functools.cache
+def source_text(path: Path) -> str:
+    """Return the text of a Python file of at most 4 MB; empty where there is none."""
+    return read_text(path, most=_MOST_BYTES) or ""
 
 
 def parse_file(path: Path) -> ast.Module | None:

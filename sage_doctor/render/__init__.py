@@ -15,11 +15,13 @@ import pkgutil
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Final, Literal, TextIO, cast
 
 from sage_doctor.errors import UsageError
 from sage_doctor.report import Report
-from sage_doctor.report.comparison import Comparison
+
+if TYPE_CHECKING:
+    from sage_doctor.report.comparison import Comparison
 
 __all__ = ["COMPARING", "FORMATS", "Detail", "Screen", "prepare", "render", "screen_of", "write"]
 
@@ -74,9 +76,8 @@ def render(
         raise UsageError(f"unknown format {format!r}{hint}")
     module = importlib.import_module(f"{__name__}.{name}")
     screen = Screen(width=width or DEFAULT_WIDTH, color=color, unicode=unicode, detail=detail)
-    if isinstance(report, Comparison):
-        return cast("str", module.compare(report, screen))
-    return cast("str", module.render(report, screen))
+    shown = module.render if isinstance(report, Report) else module.compare
+    return cast("str", shown(report, screen))
 
 
 def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Screen:

@@ -7,18 +7,21 @@ are on their own lines and are never wrapped, cut or decorated.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sage_doctor.render import Screen
 from sage_doctor.render.terminal.changes import draw_changes
-from sage_doctor.render.terminal.comparison import draw_comparison
 from sage_doctor.render.terminal.findings import draw_findings, draw_suppressed
 from sage_doctor.render.terminal.overview import draw_overview
 from sage_doctor.render.terminal.verdict import draw_verdict
 from sage_doctor.render.terminal.wording import joined
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import Report
-from sage_doctor.report.comparison import Comparison
 from sage_doctor.report.subjects import subjects_of
 from sage_doctor.text import format_bytes, join_limited, printable
+
+if TYPE_CHECKING:
+    from sage_doctor.report.comparison import Comparison
 
 _MOST_LINES = 40  # without -v: a screen
 
@@ -42,6 +45,8 @@ def render(report: Report, screen: Screen) -> str:
 
 def compare(comparison: Comparison, screen: Screen) -> str:
     """Return several reports side by side."""
+    from sage_doctor.render.terminal.comparison import draw_comparison  # noqa: PLC0415 - most reports are one
+
     out = Writer(screen)
     draw_comparison(out, comparison)
     return out.read()
