@@ -9,7 +9,9 @@ from typing import Any
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.model_source import auto_class, knows_image_processor
+from sage_doctor.facts.generation import generation_faults
+from sage_doctor.facts.library_tokenizers import tasks_of
+from sage_doctor.facts.model_source import auto_class, has_image_processor, knows_image_processor
 from sage_doctor.facts.weights import escapes
 from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.restore import companions_back, lfs_pull
@@ -30,13 +32,15 @@ _TAKES = (
     ("sound", "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES"),
     ("sound", "MODEL_FOR_CTC_MAPPING_NAMES"),
 )
+# What the tasks are called whose models take images alone.
+_SEEN = frozenset({"IMAGE", "SEGMENTATION", "DETECTION", "DEPTH", "VIDEO"})
 _PARTS = "modules.json"
 _MOST_BYTES = 1 << 20
 
 
 @check("static", after=LOCATED, kinds=FULL)
 def check_generation_config(model: Model) -> Iterator[Finding]:
-    """generation_config.json is a JSON object, where there is one."""
+    """generation_config.json is a JSON object that `generate` takes, where there is one."""
     file = read_json_object(model.path / "generation_config.json", most=_MOST_BYTES)
     if file.missing:
         raise NotApplicable("there is none")
@@ -55,6 +59,16 @@ def check_generation_config(model: Model) -> Iterator[Finding]:
                 model, "generation_config.json", file.line, companions_back(model, ["generation_config.json"])
             ),
         )
+        return
+    faults = list(generation_faults(file.value or {}))
+    if faults:
+        yield finding(
+            "config-invalid",
+            f"generation_config.json: {printable(faults[0], limit=200)}; generate() raises with it",
+            severity="warning",
+            evidence={"file": "generation_config.json", "problems": faults},
+            fix=Fix(summary="Write the value as it is expected, or take the line out of generation_config.json."),
+        )
 
 
 @check("static", after=LOCATED, kinds=FULL)
@@ -63,6 +77,8 @@ def check_processor(model: Model) -> Iterator[Finding]:
     sites, kind = model.host.session.site_packages, model.config.model_type or ""
     takes = next((what for what, table in _TAKES if auto_class(sites, table, kind) in model.config.architectures), None)
     named = auto_class(sites, "PROCESSOR_MAPPING_NAMES", kind)
+    if takes is None and named is None and _sees(model):
+        takes, named = "images", "image processor"
     if named is None or takes is None:
         raise NotApplicable("its class takes no images or sound")
     present = [n for n in _PROCESSORS if model.tree.has(n)]
@@ -90,6 +106,13 @@ def check_processor(model: Model) -> Iterator[Finding]:
         )
         return
     yield from _unknown_processor(model, {n: f.value or {} for n, f in files})
+
+
+def _sees(model: Model) -> bool:
+    """Return whether a model takes images and nothing else, and transformers has what prepares them."""
+    sites = model.host.session.site_packages
+    words = {w for task in tasks_of(sites, next(iter(model.config.architectures), "")) for w in task.split("_")}
+    return bool(words & _SEEN) and "TEXT" not in words and has_image_processor(sites, model.config.model_type or "")
 
 
 def _unknown_processor(model: Model, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:

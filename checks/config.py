@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.config import impossible_sizes, names_timm
-from sage_doctor.facts.custom_code import code_references, missing_modules
+from sage_doctor.facts.custom_code import CodeReference, code_references, missing_modules
 from sage_doctor.facts.library_source import knows_model_type
+from sage_doctor.facts.library_tokenizers import knows_tokenizer_class
+from sage_doctor.facts.model_source import knows_processor
 from sage_doctor.findings.config_sizes import size_mismatches
 from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
+from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.readers.tree import names_modules
+from sage_doctor.report import Severity
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -110,21 +114,49 @@ def check_config_type(model: Model) -> Iterator[Finding]:
 
 @check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
 def check_custom_code_present(model: Model) -> Iterator[Finding]:
-    """The Python files that a model of its own type is made of are there."""
-    references = list(code_references((model.config_file.value or {}).get("auto_map")))
-    known = knows_model_type(model.host.session.site_packages, model.config.model_type or "")
-    if not references or known is not False:  # a type that transformers has loads without them
-        raise NotApplicable("no model code of its own is needed")
+    """The Python files that a model of its own type, its tokenizer and its processor are made of are there."""
+    wanted = list(_code_wanted(model))
+    if not wanted:
+        raise NotApplicable("no code of its own is needed")
+    for file, references, severity in wanted:
+        found = _code_missing(model, file, references, severity)
+        if found is not None:
+            yield found
+            return
+
+
+def _code_wanted(model: Model) -> Iterator[tuple[str, list[CodeReference], Severity]]:
+    """Yield each file that names code, what it names, and how bad it is if that is not there.
+
+    What transformers has under that name it loads without them.
+    """
+    sites, tokenizer = model.host.session.site_packages, model.tokenizer
+    values = model.config_file.value or {}
+    references = list(code_references(values.get("auto_map")))
+    if references and knows_model_type(sites, model.config.model_type or "") is False:
+        yield "config.json", references, "error"
+    references = [r for r in code_references(tokenizer.config.get("auto_map")) if r.auto == "AutoTokenizer"]
+    if references and knows_tokenizer_class(sites, tokenizer.tokenizer_class or "") is False:
+        yield "tokenizer_config.json", references, "error"
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        values = (read_json_object(model.path / name, most=1 << 20).value or {}) if model.tree.has(name) else {}
+        references = [r for r in code_references(values.get("auto_map")) if r.auto == "AutoProcessor"]
+        kind = values.get("processor_class")
+        if references and isinstance(kind, str) and knows_processor(sites, kind) is False:
+            yield name, references, "warning"
+
+
+def _code_missing(model: Model, file: str, references: list[CodeReference], severity: Severity) -> Finding | None:
     missing = missing_modules(model.tree, references)
     if missing:
-        yield finding(
+        return finding(
             "custom-code-missing",
-            f"config.json names classes in {join_limited([printable(n) for n in missing])}, which "
+            f"{file} names classes in {join_limited([printable(n) for n in missing])}, which "
             f"{'is' if len(missing) == 1 else 'are'} not beside it; trust_remote_code=True does not help",
-            evidence={"missing": missing[:50], "auto_map": list(model.config.auto_map)},
+            severity=severity,
+            evidence={"file": file, "missing": missing[:50], "auto_map": [r.auto for r in references][:50]},
             fix=bring_back(model, missing),
         )
-        return
     for reference in references:
         if reference.repository is None:
             continue
@@ -140,18 +172,19 @@ def check_custom_code_present(model: Model) -> Iterator[Finding]:
                 continue
             where = f"which is not in the local cache ({printable(str(model.host.hub_cache_dir))})"
             commands = (f"hf download {shell_quote(reference.repository)} {shell_quote(reference.file)}",)
-        yield finding(
+        return finding(
             "custom-code-missing",
-            f"config.json takes {printable(reference.auto)} from {printable(reference.file)} of {repository}, {where}; "
+            f"{file} takes {printable(reference.auto)} from {printable(reference.file)} of {repository}, {where}; "
             "trust_remote_code=True does not help a session that is offline",
-            evidence={"repository": reference.repository, "file": reference.file},
+            severity=severity,
+            evidence={"file": reference.file, "repository": reference.repository},
             fix=Fix(
                 summary="Download the code while there is a network, pinned to a revision that you have read, or copy "
-                "the .py files beside config.json and take the repository's name out of auto_map.",
+                f"the .py files beside {file} and take the repository's name out of auto_map.",
                 commands=commands,
             ),
         )
-        return
+    return None
 
 
 @check("static", after=(*LOCATED, "check_custom_code_present"))

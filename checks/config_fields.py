@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.config_types import activation_faults, type_faults
 from sage_doctor.facts.layer_types import layer_type_faults
 from sage_doctor.facts.library_source import knows_model_type, knows_quantizer, refuses_null_quantization
 from sage_doctor.facts.quantization import PLAIN, is_left_over, is_of_mlx, stored_quantized
 from sage_doctor.facts.rope import rope_faults
-from sage_doctor.findings.restore import companions_back
+from sage_doctor.findings.restore import companions_back, without
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import quantization, quantization_method
 from sage_doctor.text import printable, shell_quote
@@ -48,7 +49,7 @@ def check_quantization(model: Model) -> Iterator[Finding]:
             evidence={"file": "config.json", "installed": version},
             fix=Fix(
                 summary="Remove quantization_config from config.json; transformers 5 does not mind it.",
-                commands=(_without(model, "quantization_config"),),
+                commands=(without(model, "config.json", "quantization_config"),),
             ),
         )
         return
@@ -73,7 +74,7 @@ def check_quantization(model: Model) -> Iterator[Finding]:
             fix=Fix(
                 summary="If the weights are not quantised, remove quantization_config from config.json. If they are, "
                 "write the method that they were quantised with as its quant_method.",
-                commands=(_without(model, "quantization_config"),) if not dtypes - set(PLAIN) else (),
+                commands=(without(model, "config.json", "quantization_config"),) if not dtypes - set(PLAIN) else (),
             ),
         )
         return
@@ -91,7 +92,7 @@ def check_quantization(model: Model) -> Iterator[Finding]:
             fix=Fix(
                 summary="Remove quantization_config from config.json: these weights then load as they are. Installing "
                 "the quantisation's package would not help.",
-                commands=(_without(model, "quantization_config"),),
+                commands=(without(model, "config.json", "quantization_config"),),
             ),
         )
         return
@@ -148,16 +149,6 @@ def _kinds(dtypes: set[str]) -> str:
     return ", ".join(sorted(dtypes & {"F64", "F32", "F16", "BF16"})) or "numbers"
 
 
-def _without(model: Model, key: str) -> str:
-    code = (
-        f'import json, sys; p = sys.argv[1]; v = json.load(open(p)); v.pop("{key}", 0); '
-        'json.dump(v, open(p, "w"), indent=2)'
-    )
-    return (
-        f"{shell_quote(model.host.session.executable)} -c {shell_quote(code)} {shell_quote(model.path / 'config.json')}"
-    )
-
-
 @check("static", after=BEFORE, kinds=FULL)
 def check_dtype(model: Model) -> Iterator[Finding]:
     """The dtype that config.json names is one of torch."""
@@ -197,6 +188,16 @@ def check_layer_types(model: Model) -> Iterator[Finding]:
     faults = list(layer_type_faults(model.host.session.site_packages, model.config_file.value or {}))
     advice = "If layers were taken out or added, write layer_types for the layers that the weights have."
     yield from _refused(model, faults, advice)
+
+
+@check("static", after=(*BEFORE, "check_config_possible"), kinds=FULL)
+def check_config_values(model: Model) -> Iterator[Finding]:
+    """The values in config.json are of the types that its class takes, and its activations are known."""
+    sites, values = model.host.session.site_packages, model.config_file.value or {}
+    faults = [*type_faults(sites, values), *activation_faults(sites, values)]
+    yield from _refused(
+        model, faults, "Write the value as it is expected (12 as 12.0 for a float, no quotation marks around a number)."
+    )
 
 
 def _refused(model: Model, faults: list[str], advice: str) -> Iterator[Finding]:

@@ -68,7 +68,7 @@ def check_weights_understood(model: Model, host: Host) -> Iterator[Finding]:
     if accepted is None:
         raise NotApplicable("the session's transformers asks for no metadata")
     headers = [(f.name, f.header.metadata) for f in model.weights.files if f.header is not None]
-    refused = [name for name, metadata in headers if metadata and metadata.get("format") not in accepted]
+    refused = [name for name, metadata in headers if metadata is not None and metadata.get("format") not in accepted]
     if refused:
         version = session.version_of("transformers")
         code = (

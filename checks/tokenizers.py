@@ -15,17 +15,23 @@ from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.chat_template import template_fault
 from sage_doctor.facts.config import additional_rows, names_timm
 from sage_doctor.facts.embeddings import embedding_tensor
-from sage_doctor.facts.library_tokenizers import needs_merges, takes_text
-from sage_doctor.facts.model_source import pads_its_embedding
+from sage_doctor.facts.library_tokenizers import (
+    knows_tokenizer_class,
+    methods_named,
+    needs_merges,
+    takes_text,
+    vocabulary_files,
+)
+from sage_doctor.facts.model_source import is_class_of_another_library, pads_its_embedding
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.misnamed import tokenizer_nearby
 from sage_doctor.findings.nearby import weights_nearby
-from sage_doctor.findings.restore import companions_back, lfs_pull
+from sage_doctor.findings.restore import companions_back, lfs_pull, without
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.tree import TOKENIZER_FILES, names_modules, read_tree
 from sage_doctor.subjects.model import Model
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import join_limited, printable, shell_quote
 
 ORDER = 90  # of the check files: causes before consequences
 
@@ -35,7 +41,7 @@ LOCATED = (*PLACED, "check_weights_present", "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")
 
 
-@check("static", after=PLACED, kinds=FULL)
+@check("static", after=(*PLACED, "check_custom_code_present"), kinds=FULL)
 def check_tokenizer(model: Model) -> Iterator[Finding]:
     """There is a tokenizer beside the weights."""
     if names_modules(model.tree):
@@ -46,8 +52,16 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
         raise NotApplicable("models of timm take no text")
     if model.tokenizer.source is None:
         kind, names = model.config.model_type or "", model.config.architectures
-        if takes_text(model.host.session.site_packages, kind, next(iter(names), "")) is False:
+        sites, own = model.host.session.site_packages, model.tokenizer
+        if takes_text(sites, kind, next(iter(names), "")) is False:
             raise NotApplicable(f"{printable(next(iter(names), kind), limit=60)} takes no text")
+        if names and is_class_of_another_library(sites, kind, names[0]):
+            raise NotApplicable(f"{printable(names[0], limit=60)} is not a class of transformers: its library knows")
+        if "auto_map" in own.config and knows_tokenizer_class(sites, own.tokenizer_class or "") is False:
+            raise NotApplicable("code of its own reads the tokenizer")
+        files = vocabulary_files(sites, kind, own.tokenizer_class)
+        if files is not None and (not files or any(map(model.tree.is_file, files))):
+            raise NotApplicable("its class reads other files, or none")
         back = companions_back(model, ["tokenizer.json", "tokenizer_config.json"])
         near = tokenizer_nearby(model)
         donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
@@ -111,6 +125,20 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
             "merges.txt: not there, and vocab.json alone does not tell how words are split",
             evidence={"files": ["merges.txt"], "line": 0},
             fix=companions_back(model, ["merges.txt"]),
+        )
+        return
+    clash = methods_named(model.host.session.site_packages, facts.config)
+    if clash:
+        yield finding(
+            "tokenizer-invalid",
+            f"tokenizer_config.json: {printable(clash[0])} is a method of every tokenizer, and a load refuses it as a "
+            f"setting ({printable(clash[0])} conflicts with the method)",
+            evidence={"files": ["tokenizer_config.json"], "line": 0, "keys": clash},
+            fix=Fix(
+                summary=f"Take {join_limited(clash)} out of tokenizer_config.json; older releases of transformers "
+                "passed over it.",
+                commands=(without(model, "tokenizer_config.json", clash[0]),) if len(clash) == 1 else (),
+            ),
         )
         return
     version = model.host.session.packages.get("tokenizers")

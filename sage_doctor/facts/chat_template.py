@@ -29,6 +29,15 @@ _MARKER = "QmlyZHMgc2luZw"
 _CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _STATEMENT = re.compile(r"\{%[-+]?\s*(end)?(if|for|macro|filter|call|generation)\b")
 _ROLES = re.compile(r"""role\b['"]?\]?\s*(?:==|in)\s*[\[(]?\s*['"](\w{1,40})['"]""")
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+_FILTER = re.compile(r"\|\s*(\w+)")
+# Filters of jinja2 that templates often have; one with another is rendered.
+_FILTERS = frozenset(
+    {
+        "default", "first", "int", "items", "join", "last", "length", "list", "lower", "map", "rejectattr", "replace",
+        "selectattr", "string", "tojson", "trim", "upper",
+    }
+)  # fmt: skip
 # What other programs call the user. A template for them gets nothing from a session that speaks as transformers does.
 _STANDARD = frozenset({"assistant", "system", "tool", "developer"})
 _USERS = frozenset({"human", "Human", "User", "USER", "prompter", "instruction"})
@@ -132,7 +141,8 @@ def _is_plain(text: str, tags: list[str]) -> bool:
     balanced = all(n == counts[("end" if not end else "", word)] for (end, word), n in counts.items())
     inside = " ".join(tags)
     roles = _ROLES.findall(inside)
-    return balanced and "content" in inside and (not roles or "user" in roles)
+    known = _FILTERS.issuperset(_FILTER.findall(_QUOTED.sub("", inside)))
+    return balanced and known and "content" in inside and (not roles or "user" in roles)
 
 
 def _rendered(text: str, config: Mapping[str, Any], python: Path | None) -> TemplateFault | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sage_doctor.facts.library_source import knows_model_type
@@ -28,7 +28,7 @@ def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str
     tables = _tables(tuple(site_packages))
     if not tables or not knows_model_type(site_packages, model_type):
         return None
-    own = {task for task, text in tables.items() if architecture and f'"{architecture}"' in text}
+    own = tasks_of(site_packages, architecture)
     if own:
         return any(task == _SPEECH_TO_LETTERS or _of_text(task) for task in own)
     tasks = {task for task, text in tables.items() if f'"{model_type}"' in text}
@@ -37,6 +37,12 @@ def takes_text(site_packages: Sequence[Path], model_type: str, architecture: str
     if any(map(_of_text, tasks)) or _tokenizer_class(site_packages, model_type):
         return True
     return None if "text" in re.split(r"[_-]", model_type) else False
+
+
+def tasks_of(site_packages: Sequence[Path], architecture: str) -> set[str]:
+    """Return the tasks that transformers lists a class for, as `IMAGE_CLASSIFICATION`; none for a class it lacks."""
+    tables = _tables(tuple(site_packages)).items()
+    return {task for task, text in tables if architecture and f'"{architecture}"' in text}
 
 
 def knows_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | None:
@@ -64,6 +70,16 @@ def class_of_like_name(site_packages: Sequence[Path], name: str) -> str | None:
     return next((m[1] for m in found if m is not None and m[1] != name), None)
 
 
+def methods_named(site_packages: Sequence[Path], names: Iterable[str]) -> list[str]:
+    """Return which of the names in a tokenizer's configuration are methods of its class: a load refuses those."""
+    text = "".join(source_text(p / "transformers/tokenization_utils_base.py") for p in site_packages)
+    if "conflicts with the method" not in text:
+        return []
+    # A property stands behind its decorator.
+    methods = set(re.findall(r"(?<!@property\n)^    def (\w+)\(\s*(?:self|cls)\b", text, re.MULTILINE))
+    return sorted(methods.intersection(names))
+
+
 def _of_text(task: str) -> bool:
     """Whether models of a task read or write tokens.
 
@@ -75,12 +91,28 @@ def _of_text(task: str) -> bool:
 
 def needs_merges(site_packages: Sequence[Path], model_type: str, kind: str | None) -> bool | None:
     """Return whether the tokenizer that a directory names, or else its model's, reads merges.txt; None if unknown."""
-    name = kind or _tokenizer_class(site_packages, model_type)
-    if not name:
-        return None
-    plain = name.removesuffix("Fast")
+    found = _source(site_packages, model_type, kind)
+    return None if found is None else "merges" in found[1]
+
+
+def vocabulary_files(site_packages: Sequence[Path], model_type: str, kind: str | None) -> frozenset[str] | None:
+    """Return the files that the tokenizer a directory names, or else its model's, is made of.
+
+    Empty for one that spells bytes or characters and has no vocabulary; None where that is not known.
+    """
+    name, text = _source(site_packages, model_type, kind) or ("", "")
+    table = re.search(r"^VOCAB_FILES_NAMES = \{(.*?)\}", text, re.MULTILINE | re.DOTALL)
+    if table:
+        return frozenset(re.findall(r""":\s*["']([^"']+)["']""", table[1])) - {"tokenizer_config.json"}
+    plain = re.search(rf"^class {re.escape(name)}\(PreTrainedTokenizer\)", text, re.MULTILINE) if name else None
+    return frozenset() if plain and "vocab_files_names" not in text else None
+
+
+def _source(site_packages: Sequence[Path], model_type: str, kind: str | None) -> tuple[str, str] | None:
+    """Return the tokenizer that a directory names, or else its model's, and its module; None if that is not found."""
+    plain = (kind or _tokenizer_class(site_packages, model_type) or "").removesuffix("Fast")
     named = re.compile(rf"^class {re.escape(plain)}(?:Fast)?\(", re.MULTILINE)
-    for site_dir in site_packages:
+    for site_dir in site_packages if plain else ():
         table = source_text(_auto(site_dir, "tokenization_auto"))
         owners = re.findall(rf'\(\s*"([\w-]+)",\s*\(?\s*"{re.escape(plain)}"', table)
         for folder in (part.replace("-", "_") for part in dict.fromkeys((model_type, *owners))):
@@ -88,7 +120,7 @@ def needs_merges(site_packages: Sequence[Path], model_type: str, kind: str | Non
                 continue
             text = source_text(site_dir / f"transformers/models/{folder}/tokenization_{folder}.py")
             if named.search(text):
-                return "merges" in text
+                return plain, text
     return None
 
 

@@ -57,6 +57,18 @@ def knows_image_processor(site_packages: Sequence[Path], name: str) -> bool | No
     return re.search(rf"""["']{re.escape(name.removesuffix("Fast"))}(?:Fast|Pil)?["']""", table) is not None
 
 
+def has_image_processor(site_packages: Sequence[Path], model_type: str) -> bool:
+    """Return whether an Auto mapping of the session's transformers has an image processor for a model type."""
+    table = "".join(_table(p, "IMAGE_PROCESSOR_MAPPING_NAMES") for p in site_packages)
+    return re.search(rf"""\(\s*["']{re.escape(model_type)}["'],\s*[({{]""", table) is not None
+
+
+def knows_processor(site_packages: Sequence[Path], name: str) -> bool | None:
+    """Return whether the session's transformers has a processor of this name; None where that cannot be read."""
+    table = "".join(_table(p, "PROCESSOR_MAPPING_NAMES") for p in site_packages)
+    return f'"{name}"' in table if table else None
+
+
 @functools.cache
 def _table(site_dir: Path, mapping: str) -> str:
     """Return the text of the tables whose name ends in `mapping`: 5.x has generated ones, and some by hand."""
@@ -100,6 +112,20 @@ def config_source(site_packages: tuple[Path, ...], model_type: str) -> str:
     """Return the text of the module with a model type's configuration; empty where it is not known."""
     folder = model_folder(site_packages, model_type)
     return source_text(folder / f"configuration_{folder.name}.py") if folder is not None else ""
+
+
+@functools.cache
+def activations(site_packages: tuple[Path, ...]) -> frozenset[str]:
+    """Return the names of the activations that the session's transformers has; empty where it cannot be read."""
+    texts = "".join(_text(p / "transformers/activations.py") for p in site_packages)
+    table = re.search(r"^ACT2CLS = \{(.*?)^\}", texts, re.MULTILINE | re.DOTALL)
+    return frozenset(re.findall(r"""^ +["']([\w-]+)["']:""", table[1], re.MULTILINE)) if table else frozenset()
+
+
+def is_class_of_another_library(site_packages: tuple[Path, ...], model_type: str, name: str) -> bool:
+    """Return whether the module of a model type has no class of this name, in whatever case it is written."""
+    source = model_source(site_packages, model_type)
+    return bool(source) and re.search(rf"^class {re.escape(name)}\b", source, re.MULTILINE | re.IGNORECASE) is None
 
 
 @functools.cache

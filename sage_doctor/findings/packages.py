@@ -262,7 +262,7 @@ def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     names = model.tree.names
     # Without any configuration no tokenizer class is chosen: Meta's own download has a tiktoken file of that name.
     if "tokenizer.json" not in names and names & {"config.json", "tokenizer_config.json", "adapter_config.json"}:
-        if "tokenizer.model" in names or "spiece.model" in names:
+        if names & {"tokenizer.model", "spiece.model", "spm_char.model"}:
             yield "its tokenizer (a SentencePiece file without tokenizer.json)", ("sentencepiece",)
         if any(n.endswith(".tiktoken") for n in names):
             yield "its tokenizer (a tiktoken file without tokenizer.json)", ("tiktoken",)

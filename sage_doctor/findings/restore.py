@@ -159,3 +159,12 @@ def companions_back(model: Model, names: Sequence[str]) -> Fix:
         return bring_back(model, names)
     fix = Fix(summary="Copy it from the base and adapter it was merged from, or merge it again.")
     return with_repair(Fix(summary=fix.summary, commands=merge_commands(model)), model, "copy-tokenizer")
+
+
+def without(model: Model, file: str, key: str) -> str:
+    """Return the command that takes a key out of a JSON file of the model's."""
+    code = (
+        f'import json, sys; p = sys.argv[1]; v = json.load(open(p)); v.pop("{key}", 0); '
+        'json.dump(v, open(p, "w"), indent=2)'
+    )
+    return f"{shell_quote(model.host.session.executable)} -c {shell_quote(code)} {shell_quote(model.path / file)}"

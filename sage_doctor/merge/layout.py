@@ -55,7 +55,7 @@ def lay_out(base: BaseModel, plans: Mapping[str, TensorPlan]) -> tuple[WeightsOu
             p.name in stored and (p.dtype, p.shape) == (stored[p.name].dtype, stored[p.name].shape) for p in wanted
         )
         added = new if number == len(base.weights.files) - 1 else []
-        head = _own_head(file.header) if same and not added else _head([*wanted, *added], file.header.metadata)
+        head = _own_head(file.header) if same and not added else _head([*wanted, *added], file.header.metadata or {})
         at = len(head)
         slots = []
         for plan in [*wanted, *added]:

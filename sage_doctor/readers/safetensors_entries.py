@@ -56,8 +56,8 @@ class InvalidHeader(Exception):
         self.problem = HeaderProblem(code=code, message=message, evidence=evidence)
 
 
-def parse_entries(raw: bytes) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """Return tensor entries, metadata and the names that stand twice. Raises `InvalidHeader`."""
+def parse_entries(raw: bytes) -> tuple[dict[str, Any], dict[str, str] | None, list[str]]:
+    """Return tensor entries, metadata (None without it) and the names that stand twice. Raises `InvalidHeader`."""
     try:
         entries = parse_strictly(raw)
         if not isinstance(entries, dict):
@@ -74,9 +74,9 @@ def parse_entries(raw: bytes) -> tuple[dict[str, Any], dict[str, str], list[str]
     return entries, metadata, duplicates
 
 
-def _metadata(value: object) -> dict[str, str]:
+def _metadata(value: object) -> dict[str, str] | None:
     if value is None:
-        return {}
+        return None
     if not isinstance(value, dict) or not all(isinstance(v, str) for _, v in pairs_of(value)):
         raise InvalidHeader("weights-header-invalid", "the header's __metadata__ is not a map of texts")
     refuse_odd(value)

@@ -27,12 +27,15 @@ _LARGE_HEADER: Final = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a safetensors file holds. Where `problem` is set, `tensors` may be empty or incomplete."""
+    """What a safetensors file holds. Where `problem` is set, `tensors` may be empty or incomplete.
+
+    `metadata` is None where there is none, which transformers 4 takes; an empty one it refuses.
+    """
 
     path: str
     size: int
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] | None = None
     problem: HeaderProblem | None = None
 
 

@@ -25,14 +25,9 @@ TOKENIZER_FILES = frozenset(
         "spm.model", "vocab.json", "vocab.txt", "merges.txt", "tekken.json", "special_tokens_map.json",
     }
 )  # fmt: skip
-# `.no_exist` of the Hugging Face cache remembers, by empty files, which names a repository does not have.
 _NO_DISKS = frozenset({"/dev", "/proc", "/sys"})  # of a walk from the root
-_PASSED_OVER = frozenset(
-    {
-        ".git", "__pycache__", "node_modules", "site-packages", "dist-packages", ".cache", "blobs", ".no_exist",
-        ".locks",
-    }
-)  # fmt: skip
+# A directory that is hidden is a program's own: a download's, a repository's, `.no_exist` of the Hugging Face cache.
+_PASSED_OVER = re.compile(r"\..*|__pycache__|node_modules|(?:site|dist)-packages|blobs", re.DOTALL)
 # What a load can begin with: without one of these a directory below a model is a part of it (original, onnx).
 _LOADABLE = re.compile(
     r"adapter_config\.json|adapter_model\.(?:safetensors|bin)|(?:model|pytorch_model)(?:-\d{5}-of-\d{5})?"
@@ -140,7 +135,7 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
     found: dict[Path, _Above] = {}
     for listing in walk.listings():
         path, tree = Path(listing.path), Tree(path=Path(listing.path), names=listing.names)
-        below = [e for e in listing.below if e.path not in _NO_DISKS and e.name not in _PASSED_OVER]
+        below = [e for e in listing.below if e.path not in _NO_DISKS and not _PASSED_OVER.fullmatch(e.name)]
         listing.below = [e for e in below if not _of_another_kind(e.name)]
         if "model_index.json" in tree.names:  # a diffusers pipeline: not loaded through transformers
             listing.below.clear()
@@ -148,7 +143,8 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
         if is_model_directory(tree) and not _is_part_of(path, tree, found):
             found[path] = _Above(weights=_has_weights(tree), modules=bool(module_paths(tree)))
             yield path
-        linked += [Path(e.path) for e in listing.files if e.name not in _PASSED_OVER and _leads_to_a_directory(e)]
+        links = (e for e in listing.files if not _PASSED_OVER.fullmatch(e.name))
+        linked += [Path(e.path) for e in links if _leads_to_a_directory(e)]
     seen = walk.seen
     for path in sorted(linked):
         node = inspect_path(path)
