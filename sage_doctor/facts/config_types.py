@@ -11,6 +11,9 @@ from sage_doctor.facts.model_source import activations, config_source, model_sou
 
 _CLASS = re.compile(r"^@strict\nclass (\w+)\([^)]*\):\n((?:[ \t].*\n|\n)*)", re.MULTILINE)
 _FIELD = re.compile(r"^    (\w+): ([^=\n]+?) = ", re.MULTILINE)
+# The configurations that a class makes of values in it: `"vision_config": SubConfigSpec(config_class=…`, or the class.
+_HELD = re.compile(r"^    sub_configs(?:_defaults)? = \{(?:[^\n]*\}$|.*?^    \}$)", re.MULTILINE | re.DOTALL)
+_MADE = re.compile(r'"(\w+)":\s*(?:SubConfigSpec\(\s*config_class=)?([A-Z]\w+)')
 _SCALARS: Mapping[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float,),
@@ -51,7 +54,7 @@ def activation_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]
 def _parts(
     site_packages: tuple[Path, ...], config: Mapping[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
-    """Yield a config and those that its class makes of values in it (`sub_configs`).
+    """Yield a config and those that its class makes of values in it (`sub_configs_defaults`).
 
     Each with where it is, the source of its class (empty where it is no strict one) and its model type.
     """
@@ -60,8 +63,8 @@ def _parts(
         return
     own, classes = _class_of(site_packages, kind)
     yield "", config, own, kind
-    held = re.search(r"^    sub_configs = \{([^}]*)\}", own, re.MULTILINE)
-    for name, made in re.findall(r'"(\w+)": (\w+)', held[1]) if held else ():
+    held = _HELD.search(own)
+    for name, made in _MADE.findall(held[0]) if held else ():
         inner = config.get(name)
         if isinstance(inner, Mapping):
             named = inner.get("model_type")

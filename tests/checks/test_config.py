@@ -160,7 +160,7 @@ def of_its_own_code(bench: Bench, reference: str) -> Path:
     return write_full(bench.here, model_type="homegrown", auto_map={"AutoModel": reference})
 
 
-@CASES.skips("check_custom_code_present", "no model code")
+@CASES.skips("check_custom_code_present", "no code of its own")
 def no_code(bench: Bench) -> None:
     write_full(bench.here)
 

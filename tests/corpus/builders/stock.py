@@ -133,6 +133,13 @@ RECIPES: Mapping[str, Recipe] = {
         moe_intermediate_size=16,
         first_k_dense_replace=1,
     ),
+    "gpt_oss": _text(
+        "gpt_oss",
+        head_dim=8,
+        num_local_experts=2,
+        num_experts_per_tok=1,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
     "gpt_neox": _text("gpt_neox"),
     "opt": _text("opt", ffn_dim=64, word_embed_proj_dim=16, tie_word_embeddings=True),
     "falcon": _text("falcon", alibi=False, new_decoder_architecture=False, multi_query=True),
@@ -166,6 +173,14 @@ RECIPES: Mapping[str, Recipe] = {
         auto="AutoModelForPreTraining",
         tokenizer=tokens.write_word_pieces,
         values={**_VISION, "vocab_size": tokens.SIZE, "max_position_embeddings": 64},
+    ),
+    # It reads characters, by hashes: no vocabulary.
+    "canine": Recipe(
+        model_type="canine",
+        auto="AutoModel",
+        tokenizer=None,
+        values={**_VISION, "max_position_embeddings": 64, "num_hash_buckets": 64, "upsampling_kernel_size": 4},
+        files={"tokenizer_config.json": '{"tokenizer_class": "CanineTokenizer"}'},
     ),
     "vit": Recipe(
         model_type="vit",
