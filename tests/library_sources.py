@@ -14,6 +14,7 @@ class LlamaModel(LlamaPreTrainedModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
         self.layers = nn.ModuleList([])
         self.norm = LlamaRMSNorm(config.hidden_size)
+        self.act_fn = ACT2FN[config.hidden_act]
         rope_init_fn = ROPE_INIT_FUNCTIONS[self.rope_type]
 
 class LlamaForCausalLM(LlamaPreTrainedModel, GenerationMixin):
@@ -26,9 +27,19 @@ class LlamaForCausalLM(LlamaPreTrainedModel, GenerationMixin):
 class LlamaForSequenceClassification(GenericForSequenceClassification, LlamaPreTrainedModel): ...
 """
 _CONFIGURATION = """
+@strict
 class LlamaConfig(PreTrainedConfig):
     model_type = "llama"
+    rms_norm_eps: float = 1e-6
+    attention_dropout: int | float | None = 0.0
+    rope_parameters: RopeParameters | dict | None = None
     tie_word_embeddings: bool = False
+"""
+_ACTIVATIONS = """
+ACT2CLS = {
+    "gelu": GELUActivation,
+    "silu": nn.SiLU,
+}
 """
 _LAYERS = """
 class GenericForSequenceClassification:
@@ -99,6 +110,7 @@ def write_library(place: Path, *, asks_for_format: bool = False) -> Path:
         "models/llama/__init__.py": "",
         "models/llama/modeling_llama.py": _MODELING,
         "models/llama/configuration_llama.py": _CONFIGURATION,
+        "activations.py": _ACTIVATIONS,
         "models/auto/auto_mappings.py": _AUTO,
         "models/auto/configuration_auto.py": "",
         "configuration_utils.py": "class PreTrainedConfig:\n    def validate_layer_type(self): ...\n",

@@ -1,5 +1,6 @@
 """Small files beside the weights."""
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.model_directories import POINTER, write_full, write_json
 
 from .cases import SESSION, Bench, Case, Cases
 
+SPEC = importlib.util.find_spec("transformers")
+LIBRARY = (Path(str(SPEC.origin)).parents[1],) if SPEC is not None else ()
 CASES = Cases()
 
 
@@ -36,6 +39,38 @@ def generation(bench: Bench) -> None:
     write_json(write_full(bench.here) / "generation_config.json", {"do_sample": True})
 
 
+@CASES.passes("check_generation_config")
+def generation_with_rules_off(bench: Bench) -> None:
+    values = {"do_sample": True, "temperature": 1, "top_k": 0, "repetition_penalty": 1, "eos_token_id": [1, 2]}
+    write_json(write_full(bench.here) / "generation_config.json", values)
+
+
+@CASES.passes("check_generation_config")
+def generation_that_does_not_sample(bench: Bench) -> None:
+    values = {"do_sample": False, "temperature": 0.0, "top_k": -1}
+    write_json(write_full(bench.here) / "generation_config.json", values)
+
+
+@CASES.finds("check_generation_config", "config-invalid", "temperature is 0.0", severity="warning")
+def generation_without_warmth(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "generation_config.json", {"do_sample": True, "temperature": 0.0})
+
+
+@CASES.finds("check_generation_config", "config-invalid", "top_k is -1", severity="warning")
+def generation_of_vllm(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "generation_config.json", {"do_sample": True, "top_k": -1})
+
+
+@CASES.finds("check_generation_config", "config-invalid", "repetition_penalty is '1.1'", severity="warning")
+def generation_with_a_text(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "generation_config.json", {"repetition_penalty": "1.1"})
+
+
+@CASES.finds("check_generation_config", "config-invalid", "pad_token_id is '<pad>'", severity="warning")
+def generation_with_a_token(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "generation_config.json", {"pad_token_id": "<pad>"})
+
+
 @CASES.finds("check_generation_config", "config-invalid", "passes over it silently", severity="warning")
 def generation_empty(bench: Bench) -> None:
     (write_full(bench.here) / "generation_config.json").write_bytes(b"")
@@ -54,6 +89,12 @@ def generation_list(bench: Bench) -> None:
 @CASES.passes("check_processor")
 def processor(bench: Bench) -> None:
     write_json(seeing(bench) / "preprocessor_config.json", {})
+
+
+@CASES.finds("check_processor", "processor-missing", "takes images, but", severity="warning")
+def image_processor_gone(bench: Bench) -> None:
+    bench.session = replace(SESSION, site_packages=LIBRARY)
+    write_full(bench.here, model_type="vit", architectures=["ViTForImageClassification"])
 
 
 @CASES.finds("check_processor", "processor-missing", "cannot make its LlavaProcessor", severity="warning")

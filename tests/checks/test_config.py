@@ -1,5 +1,6 @@
 """`config.json`."""
 
+import importlib.util
 import shlex
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from tests.model_directories import (
     edit_json,
     write_adapter,
     write_full,
+    write_json,
 )
 
 from .cases import SESSION, Bench, Case, Cases
 
+SPEC = importlib.util.find_spec("transformers")
+LIBRARY = (Path(str(SPEC.origin)).parents[1],) if SPEC is not None else ()
 CASES = Cases()
 
 
@@ -163,6 +167,31 @@ def of_its_own_code(bench: Bench, reference: str) -> Path:
 @CASES.skips("check_custom_code_present", "no code of its own")
 def no_code(bench: Bench) -> None:
     write_full(bench.here)
+
+
+def with_its_own(bench: Bench, name: str, **values: object) -> None:
+    bench.session = replace(SESSION, site_packages=LIBRARY)
+    write_json(write_full(bench.here) / name, values)
+
+
+@CASES.finds(
+    "check_custom_code_present", "custom-code-missing", "tokenizer_config.json names classes in tokenization_own"
+)
+def code_of_the_tokenizer_gone(bench: Bench) -> None:
+    own = {"AutoTokenizer": ["tokenization_own.OwnTokenizer", None]}
+    with_its_own(bench, "tokenizer_config.json", tokenizer_class="OwnTokenizer", auto_map=own)
+
+
+@CASES.skips("check_custom_code_present", "no code of its own")
+def code_of_a_known_tokenizer(bench: Bench) -> None:
+    own = {"AutoTokenizer": ["tokenization_own.LlamaTokenizer", None]}
+    with_its_own(bench, "tokenizer_config.json", tokenizer_class="LlamaTokenizer", auto_map=own)
+
+
+@CASES.finds("check_custom_code_present", "custom-code-missing", "classes in processing_own.py", severity="warning")
+def code_of_the_processor_gone(bench: Bench) -> None:
+    own = {"AutoProcessor": "processing_own.OwnProcessor"}
+    with_its_own(bench, "preprocessor_config.json", processor_class="OwnProcessor", auto_map=own)
 
 
 @CASES.passes("check_custom_code_present")

@@ -51,6 +51,31 @@ def dtype_of_a_call(bench: Bench) -> None:
     asking(bench, dtype="auto")
 
 
+@CASES.passes("check_config_values")
+def values_of_their_types(bench: Bench) -> None:
+    asking(bench, rms_norm_eps=1e-5, attention_dropout=0, rope_parameters={}, hidden_act="silu", unheard_of="1")
+
+
+@CASES.finds("check_config_values", "config-invalid", "rms_norm_eps is '1e-6', where float is expected")
+def number_as_a_text(bench: Bench) -> None:
+    asking(bench, rms_norm_eps="1e-6")
+
+
+@CASES.finds("check_config_values", "config-invalid", "rms_norm_eps is 1, where float is expected")
+def number_without_a_point(bench: Bench) -> None:
+    asking(bench, rms_norm_eps=1)
+
+
+@CASES.finds("check_config_values", "config-invalid", "attention_dropout is True, where int | float | None is expected")
+def true_for_a_number(bench: Bench) -> None:
+    asking(bench, attention_dropout=True)
+
+
+@CASES.finds("check_config_values", "config-invalid", "hidden_act is 'swiglu', an activation that it does not have")
+def activation_unknown(bench: Bench) -> None:
+    asking(bench, hidden_act="swiglu")
+
+
 PROJECTION = "model.layers.0.mlp.up_proj.weight"
 
 

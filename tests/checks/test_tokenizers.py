@@ -54,6 +54,40 @@ def pictures(bench: Bench) -> None:
     without_tokenizer(bench, "vit", "ViTForImageClassification")
 
 
+@CASES.skips("check_tokenizer", "ChronosBoltModelForForecasting is not a class of transformers")
+def class_of_another_library(bench: Bench) -> None:
+    without_tokenizer(bench, "t5", "ChronosBoltModelForForecasting")
+
+
+@CASES.skips("check_tokenizer", "its class reads other files, or none")
+def characters(bench: Bench) -> None:
+    without_tokenizer(bench, "canine", "CanineModel")
+
+
+@CASES.skips("check_tokenizer", "its class reads other files, or none")
+def pieces_under_another_name(bench: Bench) -> None:
+    without_tokenizer(bench, "speecht5", "SpeechT5ForTextToSpeech")
+    (bench.here / "spm_char.model").write_bytes(b"\x0a\x0e")
+
+
+@CASES.finds("check_tokenizer", "tokenizer-missing", "no tokenizer files")
+def pieces_gone(bench: Bench) -> None:
+    without_tokenizer(bench, "speecht5", "SpeechT5ForTextToSpeech")
+
+
+@CASES.skips("check_tokenizer", "code of its own reads the tokenizer")
+def code_reads_it(bench: Bench) -> None:
+    without_tokenizer(bench, "llama", "LlamaForCausalLM")
+    own = {"AutoTokenizer": ["tokenization_own.OwnTokenizer", None]}
+    write_json(bench.here / "tokenizer_config.json", {"tokenizer_class": "OwnTokenizer", "auto_map": own})
+
+
+@CASES.finds("check_tokenizer_readable", "tokenizer-invalid", "add_special_tokens is a method of every tokenizer")
+def setting_that_is_a_method(bench: Bench) -> None:
+    write_json(write_full(bench.here) / "tokenizer_config.json", {"add_special_tokens": True, "model_max_length": 9})
+    bench.session = replace(SESSION, site_packages=LIBRARY)
+
+
 @CASES.skips("check_tokenizer", "ASTForAudioClassification takes no text")
 def sounds(bench: Bench) -> None:
     without_tokenizer(bench, "audio-spectrogram-transformer", "ASTForAudioClassification")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.facts.library_tokenizers import needs_merges, takes_text
+from sage_doctor.facts.library_tokenizers import methods_named, needs_merges, takes_text, vocabulary_files
 
 SPEC = importlib.util.find_spec("transformers")
 INSTALLED = (Path(str(SPEC.origin)).parents[1],) if SPEC is not None else ()
@@ -64,3 +64,27 @@ def test_which_tokenizers_read_merges(model_type: str, kind: str | None, wanted:
 def test_nothing_is_known_without_the_library(tmp_path: Path) -> None:
     assert takes_text((tmp_path,), "vit", "ViTModel") is None
     assert needs_merges((tmp_path,), "marian", None) is None
+
+
+@pytest.mark.parametrize(
+    "model_type, kind, wanted",
+    [
+        ("speecht5", None, {"spm_char.model"}),
+        ("llama", "SpeechT5Tokenizer", {"spm_char.model"}),
+        ("fsmt", None, {"vocab-src.json", "vocab-tgt.json", "merges.txt"}),
+        ("wav2vec2", "Wav2Vec2CTCTokenizer", {"vocab.json"}),
+        ("canine", None, set()),
+        ("t5", "ByT5Tokenizer", set()),
+        ("bart", "BartTokenizer", None),
+        ("somebodys_own", "SomebodysTokenizer", None),
+        ("../../etc", "SomebodysTokenizer", None),
+    ],
+)
+def test_what_a_tokenizer_is_made_of(model_type: str, kind: str | None, wanted: set[str] | None) -> None:
+    assert vocabulary_files(INSTALLED, model_type, kind) == wanted
+
+
+def test_settings_that_are_methods() -> None:
+    asked = ("add_special_tokens", "pad", "all_special_ids", "padding_side", "vocab_size", "model_max_length")
+    assert methods_named(INSTALLED, asked) == ["add_special_tokens", "pad"]
+    assert methods_named((), asked) == []

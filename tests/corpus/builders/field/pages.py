@@ -57,7 +57,12 @@ def _spelled(bench: Bench) -> Path:
     return folder
 
 
-@TABLE.error("package-missing", source="https://huggingface.co/microsoft/speecht5_tts/tree/main", shows="ImportError")
+@TABLE.error(
+    "package-missing",
+    source="https://huggingface.co/microsoft/speecht5_tts/tree/main",
+    shows="ImportError",
+    shows_4="loads",
+)
 def speech_in_pieces(bench: Bench) -> None:
     """spm_char.model is the whole tokenizer, and SentencePiece reads it."""
     touch(_spelled(bench), "spm_char.model", raw=b"\x0a\x0e\x0a\x05<unk>" + bytes(40))
@@ -69,9 +74,7 @@ def speech_without_pieces(bench: Bench) -> None:
     _spelled(bench)
 
 
-@TABLE.healthy(
-    source="https://huggingface.co/amazon/chronos-bolt-tiny/tree/main", shows="loads, but as no class of transformers"
-)
+@TABLE.healthy(source="https://huggingface.co/amazon/chronos-bolt-tiny/tree/main", shows="no model itself")
 def forecaster(bench: Bench) -> None:
     """A T5 of Chronos' own class reads numbers: there is no tokenizer."""
     edit_json(without(bench.copy("t5"), *_TOKENIZER) / "config.json", architectures=["ChronosBoltModelForForecasting"])
