@@ -44,11 +44,10 @@ def activation_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]
     """Yield a sentence for each activation that a model's source looks up by its name, and that is not known."""
     known = activations(site_packages)
     for where, part, _, kind in _parts(site_packages, config):
-        source = model_source(site_packages, kind) if known else ""
-        for field in sorted(set(re.findall(r"ACT2FN\[(?:self\.)?config\.(\w+)\]", source))):
-            value = part.get(field)
-            if isinstance(value, str) and value not in known:
-                yield f"{where}{field} is {value!r}, an activation that it does not have"
+        odd = {k: v for k, v in part.items() if "act" in k and isinstance(v, str) and v not in known}
+        source = model_source(site_packages, kind) if known and odd else ""
+        for field in sorted(odd.keys() & set(re.findall(r"ACT2FN\[(?:self\.)?config\.(\w+)\]", source))):
+            yield f"{where}{field} is {odd[field]!r}, an activation that it does not have"
 
 
 def _parts(

@@ -75,9 +75,9 @@ def methods_named(site_packages: Sequence[Path], names: Iterable[str]) -> list[s
     text = "".join(source_text(p / "transformers/tokenization_utils_base.py") for p in site_packages)
     if "conflicts with the method" not in text:
         return []
+    found = [n for n in names if f"\n    def {n}(" in text]
     # A property stands behind its decorator.
-    methods = set(re.findall(r"(?<!@property\n)^    def (\w+)\(\s*(?:self|cls)\b", text, re.MULTILINE))
-    return sorted(methods.intersection(names))
+    return sorted(n for n in found if f"@property\n    def {n}(" not in text)
 
 
 def _of_text(task: str) -> bool:

@@ -117,7 +117,7 @@ def config_source(site_packages: tuple[Path, ...], model_type: str) -> str:
 @functools.cache
 def activations(site_packages: tuple[Path, ...]) -> frozenset[str]:
     """Return the names of the activations that the session's transformers has; empty where it cannot be read."""
-    texts = "".join(_text(p / "transformers/activations.py") for p in site_packages)
+    texts = "".join(source_text(p / "transformers/activations.py") for p in site_packages)
     table = re.search(r"^ACT2CLS = \{(.*?)^\}", texts, re.MULTILINE | re.DOTALL)
     return frozenset(re.findall(r"""^ +["']([\w-]+)["']:""", table[1], re.MULTILINE)) if table else frozenset()
 

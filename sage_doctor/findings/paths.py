@@ -176,8 +176,8 @@ DECLARATIONS = declare(
         code="custom-code-missing",
         severity="error",
         title="The model's own Python code is missing",
-        cause="The architecture, the tokenizer or the processor is not part of transformers: its classes are in .py files "
-        "that were not copied, or in another repository, which was never downloaded.",
+        cause="The architecture, the tokenizer or the processor is not part of transformers: its classes are in .py "
+        "files that were not copied, or in another repository, which was never downloaded.",
         remediation="Copy the .py files from where the model comes from, beside config.json; or download the "
         "repository that auto_map names, once, while there is a network.",
         shows=(
