@@ -10,7 +10,8 @@ from sage_doctor.facts.library_source import accepted_formats
 from sage_doctor.facts.library_tokenizers import class_of_like_name, knows_tokenizer_class
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.environment import outdated_environment
-from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, taken_by_files, unmet
+from sage_doctor.findings.file_packages import taken_by_files
+from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, unmet
 from sage_doctor.readers.versions import Needed, satisfies
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
@@ -46,8 +47,10 @@ def check_model_packages(model: Model, host: Host) -> Iterator[Finding]:
         yield from unmet(session, model.spec.requires, f"the manifest's table of {printable(model.name, limit=60)}")
     base = model.base.model if model.kind == "adapter" else None
     of_base = taken_by_files(base) if base is not None and model.siblings.get(base.name) is not base else ()
+    told = set()
     for what, alternatives in (*taken_by_files(model), *((f"its base: {w}", a) for w, a in of_base)):
-        if all(session.version_of(name) is None for name in alternatives):
+        if what not in told and all(session.version_of(name) is None for name in alternatives):
+            told.add(what)
             needed = Needed(name=alternatives[0], versions="", marker="")
             yield lacking(session, needed, what, alternatives=alternatives)
 

@@ -30,6 +30,7 @@ BEFORE = (
     *("check_shards_present", "check_weights_whole", "check_shard_index_matches", "check_config"),
 )
 NAMES = ("check_tensor_names", "check_tensors_filled")
+_FLAT = "flat_param"  # what torch's FlatParameter is called
 _NEVER_HOLLOW = (*EMBEDDING_NAMES, "lm_head.weight")
 
 
@@ -122,6 +123,17 @@ def _from_wrapper(model: Model, wrapped: Wrapped) -> Finding:
     seen = printable(wrapped.seen, limit=120)
     by = f" (left by {wrapped.tool})" if wrapped.tool else ""
     example = wrapped.names[0]
+    if example.endswith(_FLAT):
+        return finding(
+            "weights-keys-missing",
+            f"{len(wrapped.names)} tensor(s) are FSDP's flat parameters ({printable(example, limit=160)}): the values "
+            "of many layers in one row, under a name that no loader looks for; it fills the model with random numbers",
+            evidence={"prefix": wrapped.seen, "tensors": list(wrapped.names[:50])},
+            fix=Fix(
+                summary="Save it again from the training run, with StateDictType.FULL_STATE_DICT (in accelerate "
+                "fsdp_state_dict_type: FULL_STATE_DICT). Renaming does not help: where a layer ends is not in there."
+            ),
+        )
     return finding(
         "weights-keys-missing",
         f"{len(wrapped.names)} tensors have {seen!r} in their names{by}: a loader looks for "

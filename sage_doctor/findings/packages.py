@@ -132,23 +132,6 @@ _HARMLESS = frozenset(
         *("jinja2", "kernels", "packaging", "tqdm", "pyyaml", "requests", "regex", "filelock", "einops"),
     }
 )
-# What config.json's quant_method takes; one of the alternatives is enough (releases of transformers ask for others).
-_QUANTIZERS: Mapping[str, tuple[str, ...]] = {
-    "bitsandbytes_4bit": ("bitsandbytes",),
-    "bitsandbytes_8bit": ("bitsandbytes",),
-    "gptq": ("gptqmodel", "auto-gptq"),
-    "awq": ("gptqmodel", "autoawq"),
-    "quark": ("amd-quark",),
-    "compressed-tensors": ("compressed-tensors",),
-    "hqq": ("hqq",),
-    "quanto": ("optimum-quanto",),
-    "torchao": ("torchao",),
-    "aqlm": ("aqlm",),
-    "eetq": ("eetq", "kernels"),
-    "vptq": ("vptq",),
-    "auto-round": ("auto-round",),
-    "fbgemm_fp8": ("fbgemm-gpu-genai", "kernels"),
-}
 # Pairs that do not import together although neither's metadata says so.
 _BREAKS = (
     ("peft", "<0.18", "transformers", ">=5", "peft before 0.18 imports names that transformers 5 no longer has"),
@@ -245,27 +228,6 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
             ),
         ),
     )
-
-
-def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield what the model's files need: a sentence, and the packages of which one is enough."""
-    from sage_doctor.facts.quantization import is_left_over  # noqa: PLC0415 - only where a model states one
-    from sage_doctor.subjects.needs import quantization_method  # noqa: PLC0415 - reads the model
-
-    method = quantization_method(model)
-    if method is not None and method in _QUANTIZERS and not is_left_over(method, model.tensors.values()):
-        shown = printable(method.removesuffix("_4bit").removesuffix("_8bit"))
-        yield f"its quantisation ({shown})", _QUANTIZERS[method]
-    values = model.config_file.value or {}
-    if values.get("_attn_implementation") == "flash_attention_2":
-        yield "the attention its config.json asks for (flash_attention_2)", ("flash-attn", "kernels")
-    names = model.tree.names
-    # Without any configuration no tokenizer class is chosen: Meta's own download has a tiktoken file of that name.
-    if "tokenizer.json" not in names and names & {"config.json", "tokenizer_config.json", "adapter_config.json"}:
-        if names & {"tokenizer.model", "spiece.model", "spm_char.model"}:
-            yield "its tokenizer (a SentencePiece file without tokenizer.json)", ("sentencepiece",)
-        if any(n.endswith(".tiktoken") for n in names):
-            yield "its tokenizer (a tiktoken file without tokenizer.json)", ("tiktoken",)
 
 
 def config_is_newer(model: Model) -> Finding | None:

@@ -130,6 +130,27 @@ def quantised_by_gptq(bench: Bench) -> None:
     write_tensors(bench.here / MODEL, {**WEIGHTS, "model.layers.0.mlp.up_proj.qweight": (2,)})
 
 
+def by_gptq_of_a_library(bench: Bench, **packages: str | None) -> None:
+    quantised(bench, {"quant_method": "gptq", "bits": 4}, **packages)
+    write_tensors(bench.here / MODEL, {**WEIGHTS, "model.layers.0.mlp.up_proj.qweight": (2,)})
+    bench.session = replace(bench.session, site_packages=(write_library(bench.root / "site-packages"),))
+
+
+@CASES.finds("check_model_packages", "package-missing", "its quantisation (gptq) needs gptqmodel, which is not")
+def quantised_by_gptq_of_today(bench: Bench) -> None:
+    by_gptq_of_a_library(bench, auto_gptq="0.7.1", optimum="2.0")
+
+
+@CASES.finds("check_model_packages", "package-missing", "its quantisation (gptq) needs optimum, which is not")
+def quantised_by_gptq_without_optimum(bench: Bench) -> None:
+    by_gptq_of_a_library(bench, gptqmodel="5.0")
+
+
+@CASES.passes("check_model_packages")
+def quantised_by_gptq_with_both(bench: Bench) -> None:
+    by_gptq_of_a_library(bench, gptqmodel="5.0", optimum="2.0")
+
+
 @CASES.passes("check_model_packages")
 def quantised_by_gptq_with_the_older_package(bench: Bench) -> None:
     quantised(bench, {"quant_method": "gptq", "bits": 4}, auto_gptq="0.7.1")

@@ -88,6 +88,12 @@ def unknown_class(bench: Bench) -> None:
     renamed(bench, "policy.", architectures=["HomegrownForCausalLM"])
 
 
+@CASES.finds("check_tensor_names", "weights-keys-missing", "1 tensor(s) are FSDP's flat parameters")
+def flat_parameters(bench: Bench) -> None:
+    renamed(bench, "")
+    write_tensors(bench.here / MODEL, {"_fsdp_wrapped_module.flat_param": (64,)})
+
+
 @CASES.finds("check_tensor_names", "weights-keys-missing", "saved from a model that PEFT still wraps")
 def wrapped_by_peft(bench: Bench) -> None:
     renamed(bench, "base_model.model.")

@@ -119,7 +119,8 @@ def test_links(tmp_path: Path) -> None:
 
 
 def test_passed_over(tmp_path: Path) -> None:
-    for name in (".git", "node_modules", ".cache", "venv/lib/python3/site-packages", "__pycache__"):
+    hidden = (".git", ".cache", "._____temp", ".hf_metadata", ".ipynb_checkpoints")
+    for name in (*hidden, "node_modules", "venv/lib/python3/site-packages", "__pycache__"):
         model(tmp_path / name / "model")
     assert found(tmp_path) == []
     assert found(tmp_path / ".cache") == ["model"]  # unless it is what was asked for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.corpus.builders.case import Bench, Table, edit_json, write_json
 from tests.corpus.builders.field.pages import without, write_mxfp4
-from tests.corpus.builders.field.quantised import _of, _packed
+from tests.corpus.builders.field.quantised import _gptq, _of, _packed
 
 TABLE = Table("field-edits", in_tree=False)
 _REFUSED = "StrictDataclassFieldValidationError: Validation error for field"
@@ -182,3 +182,14 @@ def compressed_tensors_whole(bench: Bench) -> None:
         },
     )
     edit_json(folder / "config.json", quantization_config=stated)
+
+
+@TABLE.error(
+    "package-missing",
+    source="https://huggingface.co/TheBloke/Llama-2-7B-Chat-GPTQ/tree/main",
+    shows="ImportError: Loading a GPTQ quantized model",
+)
+def gptq(bench: Bench) -> None:
+    """GPTQ as config.json says: it needs optimum and gptqmodel, of which one is told at a time."""
+    stated = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False}
+    edit_json(_packed(bench, _gptq) / "config.json", quantization_config=stated)

@@ -1,0 +1,67 @@
+"""The packages that a model's files need: of its quantisation, its attention and its tokenizer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from sage_doctor.readers.python_source import source_text
+from sage_doctor.text import printable
+
+if TYPE_CHECKING:
+    from sage_doctor.subjects.model import Model
+
+# What config.json's quant_method takes; one of the alternatives is enough (releases of transformers ask for others).
+_QUANTIZERS: Mapping[str, tuple[str, ...]] = {
+    "bitsandbytes_4bit": ("bitsandbytes",),
+    "bitsandbytes_8bit": ("bitsandbytes",),
+    "gptq": ("gptqmodel", "auto-gptq"),
+    "awq": ("gptqmodel", "autoawq"),
+    "quark": ("amd-quark",),
+    "compressed-tensors": ("compressed-tensors",),
+    "hqq": ("hqq",),
+    "quanto": ("optimum-quanto",),
+    "torchao": ("torchao",),
+    "aqlm": ("aqlm",),
+    "eetq": ("eetq", "kernels"),
+    "vptq": ("vptq",),
+    "auto-round": ("auto-round",),
+    "fbgemm_fp8": ("fbgemm-gpu-genai", "kernels"),
+}
+
+
+def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what the model's files need: a sentence, and the packages of which one is enough."""
+    from sage_doctor.facts.quantization import is_left_over  # noqa: PLC0415 - only where a model states one
+    from sage_doctor.subjects.needs import quantization_method  # noqa: PLC0415 - reads the model
+
+    method = quantization_method(model)
+    if method is not None and method in _QUANTIZERS and not is_left_over(method, model.tensors.values()):
+        shown = printable(method.removesuffix("_4bit").removesuffix("_8bit"))
+        for alternatives in _of_quantizer(model, method):
+            yield f"its quantisation ({shown})", alternatives
+    values = model.config_file.value or {}
+    if values.get("_attn_implementation") == "flash_attention_2":
+        yield "the attention its config.json asks for (flash_attention_2)", ("flash-attn", "kernels")
+    names = model.tree.names
+    # Without any configuration no tokenizer class is chosen: Meta's own download has a tiktoken file of that name.
+    if "tokenizer.json" not in names and names & {"config.json", "tokenizer_config.json", "adapter_config.json"}:
+        if names & {"tokenizer.model", "spiece.model", "spm_char.model"}:
+            yield "its tokenizer (a SentencePiece file without tokenizer.json)", ("sentencepiece",)
+        if any(n.endswith(".tiktoken") for n in names):
+            yield "its tokenizer (a tiktoken file without tokenizer.json)", ("tiktoken",)
+
+
+def _of_quantizer(model: Model, method: str) -> Iterator[tuple[str, ...]]:
+    """Yield the packages that a quantisation needs: of the known ones, those that the sessions' transformers asks for.
+
+    AWQ is read by autoawq before transformers 5 and by gptqmodel since; GPTQ goes through optimum as well.
+    """
+    stem = re.sub(r"_[48]bit$", "", method)
+    sites = model.host.session.site_packages
+    text = "".join(source_text(p / f"transformers/quantizers/quantizer_{stem}.py") for p in sites)
+    asked = {n for n in _QUANTIZERS[method] if f"pip install {n}" in text}
+    yield tuple(n for n in _QUANTIZERS[method] if not asked or n in asked)
+    if "is_optimum_available()" in text:
+        yield ("optimum",)
