@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
@@ -15,6 +16,7 @@ from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, u
 from sage_doctor.readers.versions import Needed, satisfies
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
 ORDER = 120  # of the check files: causes before consequences
@@ -111,6 +113,9 @@ def check_tokenizer_understood(model: Model, host: Host) -> Iterator[Finding]:
             cure = (
                 f'"tokenizer_class": "{class_of_like_name(session.site_packages, name) or "PreTrainedTokenizerFast"}"'
             )
+    elif model.tree.has("tokenizer.json") and (file := _file_elsewhere(values.get("tokenizer_file"))):
+        by, cure = "names a file of another machine", ""
+        what = f"it reads {printable(file, limit=120)}, which is not there"
     elif isinstance(extra, list):
         what = "it takes extra_special_tokens as an object, not as a list"
     if what:
@@ -121,13 +126,19 @@ def check_tokenizer_understood(model: Model, host: Host) -> Iterator[Finding]:
             f"tokenizer ({what})",
             evidence={"package": "transformers", "installed": installed, "file": "tokenizer_config.json"},
             fix=Fix(
-                summary="Upgrade transformers in the sessions' environment to 5 or newer; or write "
-                f"{cure} into tokenizer_config.json{renamed}.",
+                summary="Upgrade transformers in the sessions' environment to 5 or newer; or "
+                + (f"write {cure} into tokenizer_config.json{renamed}." if cure else "take tokenizer_file out of it."),
                 commands=(
                     f"{shell_quote(session.executable)} -m pip install --upgrade {shell_quote('transformers>=5')}",
                 ),
             ),
         )
+
+
+def _file_elsewhere(named: object) -> str:
+    """Return the path that a setting names where it is absolute and not there; else empty."""
+    absolute = isinstance(named, str) and Path(named).is_absolute()
+    return str(named) if absolute and inspect_path(str(named)).kind != "file" else ""
 
 
 def _listed(host: Host) -> InterpreterFacts:

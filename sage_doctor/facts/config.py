@@ -90,6 +90,8 @@ def impossible_sizes(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {value!r}, where a whole number is expected"
         elif isinstance(value, int) and (value < 0 or (value == 0 and name not in _LAYERS)):
             yield f"{name} is {value}"
+    if isinstance(source.get("tie_word_embeddings"), str):  # before transformers 5 any text ties
+        yield f"tie_word_embeddings is {source['tie_word_embeddings']!r}, where true or false is expected"
     hidden, heads = _first(source, _HIDDEN), _first(source, _HEADS)
     kv_heads = _first(source, ("num_key_value_heads", "num_kv_heads"))
     stated_head_size = any(source.get(n) is not None for n in _HEAD_SIZES)

@@ -73,6 +73,9 @@ def class_of_like_name(site_packages: Sequence[Path], name: str) -> str | None:
 def methods_named(site_packages: Sequence[Path], names: Iterable[str]) -> list[str]:
     """Return which of the names in a tokenizer's configuration are methods of its class: a load refuses those."""
     text = "".join(source_text(p / "transformers/tokenization_utils_base.py") for p in site_packages)
+    text = re.split(r"^class (?:SpecialTokensMixin|PreTrainedTokenizerBase)\b", text, maxsplit=1, flags=re.MULTILINE)[
+        -1
+    ]
     if "conflicts with the method" not in text:
         return []
     found = [n for n in names if f"\n    def {n}(" in text]

@@ -169,6 +169,11 @@ def no_code(bench: Bench) -> None:
     write_full(bench.here)
 
 
+@CASES.finds("check_config_possible", "config-invalid", "tie_word_embeddings is 'false', where true or false")
+def tied_by_a_text(bench: Bench) -> None:
+    write_full(bench.here, tie_word_embeddings="false")
+
+
 def with_its_own(bench: Bench, name: str, **values: object) -> None:
     bench.session = replace(SESSION, site_packages=LIBRARY)
     write_json(write_full(bench.here) / name, values)

@@ -299,6 +299,19 @@ def list_of_version_5(bench: Bench) -> None:
     of_version_4(bench)
 
 
+@CASES.finds("check_tokenizer_understood", "package-version", "it reads /content/tokenizer.json, which is not there")
+def file_of_another_machine(bench: Bench) -> None:
+    edit_json(write_full(bench.here) / "tokenizer_config.json", tokenizer_file="/content/tokenizer.json")
+    of_version_4(bench)
+
+
+@CASES.passes("check_tokenizer_understood")
+def file_of_this_machine(bench: Bench) -> None:
+    folder = write_full(bench.here)
+    edit_json(folder / "tokenizer_config.json", tokenizer_file=str(folder / "tokenizer.json"))
+    of_version_4(bench)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)
