@@ -50,8 +50,8 @@ DECLARATIONS = declare(
         code="runner-path-missing",
         severity="error",
         title="A runner needs a path that does not exist",
-        cause="The path is in this machine's own home or checkout, and nothing is there: it was moved, renamed, "
-        "deleted or never brought here, and the script still uses it.",
+        cause="It was moved, renamed, deleted or never brought here, or its disk is not mounted; the script still uses "
+        "it.",
         remediation="Write the path that is right now, or bring the files there. In the checkout, a path relative to "
         'the file (`Path(__file__).resolve().parents[N] / "…"`) survives a renamed directory.',
         may_show=(
