@@ -83,7 +83,10 @@ DECLARATIONS = declare(
         cause="A loader has no model to put the adapter on.",
         remediation="Name the base in the manifest (`base = …`). Take the one the adapter was trained on: matching "
         "shapes do not prove it, because a base and its fine-tuned versions have the same ones.",
-        shows=(r"Repo id must be a string, not <class 'NoneType'>",),
+        shows=(
+            r"Repo id must be a string, not <class 'NoneType'>",
+            r"\bNone is not a local folder and is not a valid model identifier",
+        ),
         may_show=(r"We couldn't connect to 'https://huggingface\.co'",),
     ),
     Declaration(

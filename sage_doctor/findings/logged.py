@@ -20,6 +20,27 @@ DECLARATIONS = declare(
         ),
     ),
     Declaration(
+        code="service-option-invalid",
+        severity="error",
+        title="An option of the service does not fit model or machine",
+        cause="The command that starts the service asks for what this model, this machine or this version of the "
+        "service cannot do: too many GPUs to split it over, another quantisation, a longer context, an unknown option.",
+        remediation="Change or remove the option that the message names, where the service is started.",
+        shows=(
+            r"Total number of attention heads \(\d{1,9}\) must be divisible by tensor parallel size",
+            r"User-specified max_model_len \(\d{1,9}\) is greater than the derived",
+            r"(input|output) size is not aligned with the quantized weight shape",
+            r"(GGUF quantization hasn't supported|BitsAndBytes models with) tensor parallelism",
+            r"BitAndBytes quantization with TP or PP is not supported",
+            r"Quantization method specified in the model config \(\S{1,60}\) does not match the quantization method",
+            r"World size \(\d{1,6}\) is larger than the number of available GPUs",
+            *(
+                r"error: invalid argument: -",
+                r"(api_server\.py|vllm|launch_server\.py): error: unrecognized arguments: ",
+            ),
+        ),
+    ),
+    Declaration(
         code="model-class-mismatch",
         severity="error",
         title="The session's class does not fit the model",
@@ -29,11 +50,11 @@ DECLARATIONS = declare(
         "transformers in the sessions' environment.",
         shows=(
             r"Unrecognized configuration class .{1,300}? for this kind of AutoModel: \w{1,80}",
-            r"Unrecognized configuration class .{1,300}? to build an AutoTokenizer",
             r"The model class you are passing has a `config_class` attribute that is not consistent",
             r"Cannot infer the auto class from the config",
             r"Expected target PEFT class: \w{1,80}, but you have asked for: ",
         ),
+        may_show=(r"Unrecognized configuration class .{1,300}? to build an AutoTokenizer",),
     ),
     Declaration(
         code="dtype-unsupported",
@@ -88,6 +109,8 @@ DECLARATIONS = declare(
             r"Cannot access gated repo for url",
             r"Access to model \S{1,200} is restricted",
             r"Repository Not Found for url: ",
+            # transformers says so where the hub has answered 401 or 404. A relative path looks the same.
+            r"(?<![^\s:])[\w-][\w.-]{0,95}/[\w.-]{1,96} is not a local folder and is not a valid model identifier",
             r"401 Client Error\W",
             r"403 Client Error\W",
             r"Revision Not Found for url: ",
@@ -239,7 +262,6 @@ DECLARATIONS = declare(
             r"\[Errno 11\] Resource temporarily unavailable",
             r"fork: (retry: )?Resource temporarily unavailable",
             r"unable to allocate shared memory\(shm\) for file",
-            r"failed to mlock \d{1,20}-byte buffer",
             r"OpenBLAS blas_thread_init: pthread_create failed",
         ),
     ),

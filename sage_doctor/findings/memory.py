@@ -29,7 +29,10 @@ DECLARATIONS = declare(
         shows=(
             r"not enough memory: you tried to allocate",
             r"\[Errno 12\] Cannot allocate memory",
-            r"Cannot allocate memory$",
+            r"(?<!bytes\): )Cannot allocate memory$",  # but for llama.cpp's mlock, without which it goes on
+            # An automatic device map that had to put parts on the disk.
+            *(r"please (pass along|provide) an `offload_folder`", r"we need an `offload_dir` to dispatch this model"),
+            r"The current `device_map` had weights offloaded to the disk",
             r"^LLVM ERROR: out of memory",
             r"model requires more system memory .{0,60}?than is available",
             r"To serve at least one request with the models?'?s max seq len",

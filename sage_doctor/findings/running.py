@@ -44,15 +44,20 @@ DECLARATIONS = declare(
         shows=(
             *(r"^Segmentation fault( \(core dumped\))?$", r"Segmentation fault \(core dumped\)"),
             r"Fatal Python error: (Segmentation fault|Bus error|Illegal instruction|Aborted)",
-            *(r"(Bus error|Illegal instruction|Aborted) \(core dumped\)", r"^Bus error$"),
-            *(r"^Illegal instruction$", r"^Aborted$", r"\w{1,60}\[\d{1,9}\]: segfault at"),
+            *(r"(Bus error|Illegal instruction) \(core dumped\)", r"^Bus error$"),
+            *(r"^Illegal instruction$", r"\w{1,60}\[\d{1,9}\]: segfault at"),
             *(r"\w{1,60}\[\d{1,9}\] trap invalid opcode ip:", r"double free or corruption"),
-            r"Main process exited, code=dumped, status=",
-            *(r"terminate called after throwing an instance of", r"GGML_ASSERT\(.{1,300}?\) failed"),
-            *(r"died from signal \d{1,2}", r"exited with exitcode -\d{1,2}", r"to shutdown with signal (4|6|7|8|11)\b"),
-            *(r"died with <Signals\.SIG\w{1,8}: \d{1,2}>", r"exitcode: -\d{1,2} \(pid: "),
+            *(r"GGML_ASSERT\(.{1,300}?\) failed", r"to shutdown with signal (4|6|7|8|11)\b"),
+            *(r"died from signal (?!6\b)\d{1,2}", r"exited with exitcode -(?!6\b)\d{1,2}"),
+            *(r"died with <Signals\.SIG(?!ABRT)\w{1,8}: \d{1,2}>", r"exitcode: -(?!6\b)\d{1,2} \(pid: "),
         ),
-        may_show=(r"Segmentation fault", r"Bus error", r"Illegal instruction", r"GGML_ASSERT: "),
+        # Who aborts has said why before.
+        may_show=(
+            *(r"Segmentation fault", r"Bus error", r"Illegal instruction", r"GGML_ASSERT: ", r"^Aborted$"),
+            *(r"Aborted \(core dumped\)", r"terminate called after throwing an instance of", r"died from signal 6\b"),
+            *(r"exited with exitcode -6\b", r"exitcode: -6 \(pid: ", r"died with <Signals\.SIGABRT: "),
+            r"Main process exited, code=dumped, status=",
+        ),
     ),
     Declaration(
         code="load-out-of-memory",
@@ -113,12 +118,9 @@ DECLARATIONS = declare(
         remediation="Check the weights for missing tensors, and load without `device_map` if memory suffices.",
         shows=(
             *(r"Cannot copy out of meta tensor", r"Tensor on device meta is not on the expected device"),
-            r"is on the meta device because (they were|it was) offloaded",
-            r"is on the meta device, we need a `value` to put in",
-            r"The current `device_map` had weights offloaded to the disk",
+            r"is on the meta device(, we need a `value` to put in| because (they were|it was) offloaded)",
             r"You can't move a model that has some modules offloaded",
-            *(r"Tensor\.item\(\) cannot be called on meta tensors", r"please pass along an `offload_folder`"),
-            *(r"we need an `offload_dir` to dispatch this model", r"doesn't have any device set"),
+            *(r"Tensor\.item\(\) cannot be called on meta tensors", r"doesn't have any device set"),
         ),
     ),
     Declaration(
@@ -128,12 +130,12 @@ DECLARATIONS = declare(
         cause="The accelerator had no room, and the library put parameters on the CPU, or the inputs are there.",
         remediation="Free the accelerator's memory, name the device explicitly, and move inputs: `x.to(model.device)`.",
         shows=(
-            *(r"Some parameters are on the meta device", r"Expected all tensors to be on the same device"),
-            *(r"All input tensors need to be on the same GPU", r"Input tensors need to be on the same GPU"),
+            *(r"Expected all tensors to be on the same device", r"Input tensors need to be on the same GPU"),
             r"Placeholder storage has not been allocated on MPS device",
             r"indices should be either on … or on the same device as the indexed tensor",
             r"You are attempting to load an? .{1,40}? model with a device_map that contains a (CPU|cpu)",
         ),
+        may_show=(r"Some parameters are on the meta device",),  # a warning
     ),
     Declaration(
         code="model-not-generative",

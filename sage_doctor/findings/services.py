@@ -150,8 +150,6 @@ DECLARATIONS = declare(
             r"exiting due to model loading error",
             r"model failed to load, this may be due to resource limitations",
             r"POST predict: Post .{1,80}?: EOF",
-            r"Total number of attention heads \(\d{1,9}\) must be divisible by tensor parallel size",
-            r"User-specified max_model_len \(\d{1,9}\) is greater than the derived",
         ),
     ),
 )

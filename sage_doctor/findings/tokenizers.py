@@ -14,6 +14,7 @@ DECLARATIONS = declare(
         remediation="Copy the tokenizer files from the model this one was made from.",
         shows=(
             r"Can't load tokenizer for '",
+            r"Unrecognized configuration class .{1,300}? to build an AutoTokenizer",
             r"Couldn't instantiate the backend tokenizer",
             r"Can't load a .{0,60}?tokenizer from '",
             r"cannot find tokenizer vocab in model file",
