@@ -47,7 +47,7 @@ DECLARATIONS = declare(
             r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]",
             *(r"nvidia-container-cli: initialization error", r"Current node has no \w{1,12} available"),
             r"CUDA driver initialization failed, you might not have a CUDA gpu",
-            r"Failed to initialize NVML: Unknown Error",
+            *(r"Failed to initialize NVML: Unknown Error", r"cuda driver library init failure: \d"),
         ),
     ),
     Declaration(

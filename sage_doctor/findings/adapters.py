@@ -189,7 +189,12 @@ DECLARATIONS = declare(
             r"Missing key\(s\) in state_dict: \"base_model\.model\.",
             r"Unexpected key\(s\) in state_dict: \"base_model\.model\.",
             r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
-            r"… is unsupported LoRA weight",
+            *(r"… is unsupported LoRA weight", r"lora key not loaded: "),
+            # Of diffusers.
+            *(
+                r"Invalid LoRA checkpoint\. Make sure all LoRA param",
+                r"`(original|old)_state_dict` should be (empty )?at",
+            ),
         ),
         may_show=(r"KeyError: '[\w.]{1,200}\.weight'",),
     ),

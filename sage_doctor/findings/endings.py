@@ -30,7 +30,10 @@ DECLARATIONS = declare(
             r"Watchdog timeout \(limit \S{1,20}\)!",
             r"process was signaled to shutdown with signal (9|15)\b",
         ),
-        may_show=(r"Main process exited, code=killed, status=(9/KILL|15/TERM)",),
+        may_show=(
+            r"Main process exited, code=killed, status=(9/KILL|15/TERM)",
+            *(r"exited with code 1(37|43)\b", r"exit code:? 1(37|43)\b"),
+        ),
     ),
     Declaration(
         code="library-unloadable",

@@ -31,7 +31,7 @@ DECLARATIONS = declare(
             r"User-specified max_model_len \(\d{1,9}\) is greater than the derived",
             r"(input|output) size is not aligned with the quantized weight shape",
             r"(GGUF quantization hasn't supported|BitsAndBytes models with) tensor parallelism",
-            r"BitAndBytes quantization with TP or PP is not supported",
+            *(r"BitAndBytes quantization with TP or PP is not supported", r"LoRA is not enabled\. Use --enable-lora"),
             r"Quantization method specified in the model config \(\S{1,60}\) does not match the quantization method",
             r"World size \(\d{1,6}\) is larger than the number of available GPUs",
             *(

@@ -22,7 +22,7 @@ DECLARATIONS = declare(
         title="A package is missing in the sessions' environment",
         cause="The package is not installed in the interpreter that runs sessions; it may be installed in another one.",
         remediation="Install the package with that interpreter: `PYTHON -m pip install NAME`. On Jetson install torch "
-        "only from NVIDIA's index.",
+        "only from NVIDIA's index. A header file (.h) comes with the system's packages, such as python3-dev.",
         shows=(
             r"ModuleNotFoundError: No module named '[\w-]{1,80}'",
             r"No module named '?(torch|transformers|peft|accelerate|safetensors|tokenizers|bitsandbytes)\b",
@@ -62,7 +62,7 @@ DECLARATIONS = declare(
             r"No package metadata was found for",
             r"llama-server binary not found",
             r"Please install \S{1,60} (library|with|via|by) ",
-            *(r"Failed to find C compiler\. Please specify", r"fatal error: Python\.h: No such file or directory"),
+            *(r"Failed to find C compiler\. Please specify", r"fatal error: \S{1,100}\.h: No such file or directory"),
             r"Cannot instantiate this tokenizer from a slow version",
         ),
     ),
@@ -87,7 +87,7 @@ DECLARATIONS = declare(
             *(r"bitsandbytes version is wrong", r"You have a version of `bitsandbytes` that is not compatible"),
             *(r"Your transformers version is too old", r"The \w{1,40} version should be >="),
             r"PyTorch SDPA requirements in Transformers are not met",
-            r"requires transformers >= \S{1,20}\. Please upgrade",
+            *(r"requires transformers >= \S{1,20}\. Please upgrade", r"requires a newer version of Ollama"),
             # A plain PretrainedConfig has what the file has.
             r"'(?!PreTrainedConfig')(\w{1,80}Config|MatmulLtState)' object has no attribute '\w{1,80}'",
             r"AttributeError: type object '\w{1,80}' has no attribute '",
@@ -131,7 +131,14 @@ DECLARATIONS = declare(
             r"Native support for nf4 .{0,40}?was removed",
             r"\S{1,80} is required for a normal functioning of this module, but found",
         ),
-        may_show=(r"unexpectedly reached end of file",),  # of llama.cpp
+        may_show=(
+            r"unexpectedly reached end of file",  # of llama.cpp
+            (
+                r"(site|dist)-packages[^\n\"]{1,300}\.py\", line \d[^\n]{1,200}\n[^\n]{1,300}\n[^\w]{0,300}"
+                r"(?P<said>AttributeError: '(?!(NoneType|str|dict|list|tuple|int|float|bool|Tensor|PreTrainedConfig)')"
+                r"\w{1,80}' object has no attribute ')"
+            ),
+        ),
     ),
 )
 

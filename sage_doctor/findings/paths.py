@@ -138,7 +138,7 @@ DECLARATIONS = declare(
                 r"The checkpoint you are trying to load has model type `\S{1,80}` but Transformers does not "
                 r"recognize"
             ),
-            r"Unrecognized model identifier: \S{1,80} Should contain one of",
+            r"Unrecognized model identifier(:| in) \S{1,300} Should contains? one of",
             r"Unrecognized model type for subconfig: \S{1,80} Should contain one of",
             (
                 r"KeyError: "
@@ -156,7 +156,7 @@ DECLARATIONS = declare(
             r"Unknown quantization method: \S{1,80} Must be one of",
             r"unsupported model format$",
         ),
-        may_show=(r"KeyError: '[a-z0-9_]{2,40}'$",),
+        may_show=(r"CONFIG_MAPPING.{0,1500}?(?P<said>KeyError: '[a-z0-9_]{2,40}'$)",),
     ),
     Declaration(
         code="custom-code",

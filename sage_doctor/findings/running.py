@@ -73,7 +73,7 @@ DECLARATIONS = declare(
             *(r"NVML_SUCCESS == .{0,60}? INTERNAL ASSERT FAILED", r"NvMapMemAlloc\w{0,40}: \d{1,12} error 12"),
             *(r"MemoryError$", r"MemoryError:\x20", r"Out of memory: Killed process"),
             *(r"… invoked oom-killer: ", r"oom-kill:constraint=", r"Memory cgroup out of memory"),
-            *(r"Failed with result 'oom-kill'", r"OOMKilled", r"MPS backend out of memory"),
+            *(r"Failed with result 'oom-kill'", r"OOMKilled", r"MPS backend out of memory", r"Invalid buffer size: \d"),
             *(r"kIOGPUCommandBufferCallbackErrorOutOfMemory", r"^Killed$", r"line \d{1,6}: \d{1,9} Killed "),
             *(r"^\[\d{1,4}\]\+? Killed ", r"cudaMalloc failed: out of memory"),
             *(r"failed to allocate compute buffers", r"unable to allocate \S{1,20} buffer"),
@@ -83,10 +83,10 @@ DECLARATIONS = declare(
             *(r"CUBLAS_STATUS_ALLOC_FAILED", r"std::bad_alloc"),
             r"Some modules are dispatched on the CPU or the disk\. Make sure you have enough GPU RAM",
             *(r"RESOURCE_EXHAUSTED: Out of memory", r"failed to allocate memory$"),
-            r"A process of this unit has been killed by the OOM killer",
-            r"Detected \d{1,6} oom_kill events? in",
+            *(r"A process of this unit has been killed by the OOM killer", r"Detected \d{1,6} oom_kill events? in"),
             r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Killed",
         ),
+        may_show=(r"exited with code 137\b", r"exit code:? 137\b"),  # SIGKILL, in a container
     ),
     Declaration(
         code="load-timeout",

@@ -107,6 +107,6 @@ DECLARATIONS = declare(
         cause="The model is more than its weights: modules.json names directories for pooling and other layers, which "
         "a copy of the files alone leaves out.",
         remediation="Copy the whole directory (`rsync -a`, `cp -r`), or download the model again.",
-        shows=(r"No such file or directory: .{0,300}?\d_(Pooling|Dense|LayerNorm|CNN|LSTM)",),
+        shows=(r"No such file or directory: .{0,300}?(\d_(Pooling|Dense|LayerNorm|CNN|LSTM)|[/\\]modules\.json)",),
     ),
 )

@@ -19,7 +19,7 @@ DECLARATIONS = declare(
             r"… does not appear to have a file named (pytorch_model\.bin|model\.safetensors)",
             *(r"Can't load the model for '", r"Cannot find any model weights with `"),
             *(r"No model weights found in: `", r"… is not a folder containing a `\.index\.json` file or a"),
-            r"Neither a state dict nor checkpoint files were found",
+            *(r"Neither a state dict nor checkpoint files were found", r"Unable to open file 'model\.bin' in model '"),
         ),
     ),
     Declaration(
@@ -51,7 +51,7 @@ DECLARATIONS = declare(
             r"invalid magic characters: '.{0,40}?', expected 'GGUF'",
             r"gguf_init_from_file: invalid magic (character|number)",
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
-            r"file in archive is not in a subdirectory",
+            *(r"file in archive is not in a subdirectory", r"Unable to instantiate model: Model format not supported"),
         ),
         may_show=(r"header too large", r"HeaderTooLarge", r"unknown \(magic, version\) combination: "),
     ),
@@ -130,7 +130,7 @@ DECLARATIONS = declare(
         remediation="Fetch the shards that the finding lists; the others need not be fetched again.",
         shows=(
             r"No such file or directory:? .{0,400}?-\d{5}-of-\d{5}\.(safetensors|bin)",
-            r"… does not appear to have a file named \S{1,200}-\d{5}-of-\d{5}\.",
+            r"… does not appear to have (a file named \S{1,200}-\d{5}-of-\d{5}\.|files named \()",
             (
                 r"… does not appear to have a file named \S{1,200} which is required according to the "
                 r"checkpoint index"
@@ -220,6 +220,7 @@ DECLARATIONS = declare(
                 r"mat1 and mat2 shapes cannot be multiplied",
             ),
             *(
+                r"assert (param_data|loaded_weight)\.shape.{0,300}?(?P<said>AssertionError)",
                 r"Attempted to load weight \(.{0,100}?\) into parameter \(",
                 r"Expected shape \(.{1,60}?\) but received shape",
             ),
@@ -247,7 +248,7 @@ DECLARATIONS = declare(
             *(r"newly initialized: \[", r"… \| MISSING \|"),
             *(r"Following weights were not initialized from checkpoint", r"missing tensor '"),
             r"tensor '\S{1,200}' (not found|is missing from model)",
-            *(r"RuntimeError: weight \S{1,200} does not exist", r"Missing \d{1,6} parameters: "),
+            *(r"RuntimeError: weight \S{1,200} does not exist", r"ValueError: Missing \d{1,6} parameters: "),
             r"This checkpoint seem corrupted\. The tied weights mapping",
             r"Missing key\(s\) in state_dict: \"(?!base_model)",
         ),
