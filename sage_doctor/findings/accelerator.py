@@ -37,7 +37,7 @@ DECLARATIONS = declare(
         "`render`). A reboot helps if the device is gone.",
         shows=(
             *(r"No CUDA GPUs are available", r"Found no NVIDIA driver on your system"),
-            *(r"no CUDA-capable device is detected", r"CUDA unknown error"),
+            *(r"no CUDA-capable device is detected", r"CUDA unknown error", r"Torch is not able to use GPU"),
             *(r"NVRM: No NVIDIA (GPU|PCI devices) found", r"No NVIDIA devices probed", r"fallen off the bus"),
             *(r"Failed to infer device type", r"No devices were found$", r"No GPU found\. A GPU is needed"),
             *(r"No GPU or XPU found\. A GPU or XPU is needed", r"GPU is required to (run|quantize)"),
@@ -46,9 +46,10 @@ DECLARATIONS = declare(
             r"Unable to determine the device handle for GPU\S{0,40}: ",
             r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]",
             *(r"nvidia-container-cli: initialization error", r"Current node has no \w{1,12} available"),
-            r"CUDA driver initialization failed, you might not have a CUDA gpu",
+            *(r"CUDA driver initialization failed, you might not have", r"The NVIDIA Driver was not detected"),
             *(r"Failed to initialize NVML: Unknown Error", r"cuda driver library init failure: \d"),
         ),
+        may_show=(r"Unexpected error from cudaGetDeviceCount\(\)",),
     ),
     Declaration(
         code="driver-not-loaded",

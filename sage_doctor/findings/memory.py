@@ -28,7 +28,7 @@ DECLARATIONS = declare(
         remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap.",
         shows=(
             r"not enough memory: you tried to allocate",
-            r"\[Errno 12\] Cannot allocate memory",
+            *(r"\[Errno 12\] Cannot allocate memory", r"The paging file is too small for this operation"),
             r"(?<!bytes\): )Cannot allocate memory$",  # but for llama.cpp's mlock, without which it goes on
             # An automatic device map that had to put parts on the disk.
             *(r"please (pass along|provide) an `offload_folder`", r"we need an `offload_dir` to dispatch this model"),
@@ -37,7 +37,6 @@ DECLARATIONS = declare(
             r"model requires more system memory .{0,60}?than is available",
             r"To serve at least one request with the models?'?s max seq len",
             r"The model's max seq len \(\d{1,9}\) is larger than the maximum number of tokens",
-            r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Bus error",
             r"(?<!Possibly )too large swap space",
             r"not enough space in the (buffer to allocate|context's memory pool \()",
             r"cannot meet free memory target",

@@ -52,7 +52,11 @@ DECLARATIONS = declare(
                 r"Error parsing line b.{1,80}? in \S{1,300}\.model",
             ),
             r"load_tiktoken_bpe.{0,400}?(?P<said>ValueError: not enough values to unpack)",
-            r"Couldn't build proto file into descriptor pool",
+            *(r"Couldn't build proto file into descriptor pool", r"Cannot find a working triton installation"),
+            *(
+                r"At least one of TensorFlow 2\.0 or PyTorch should be",
+                r"Models won't be available and only tokenizers",
+            ),
             *(r"bitsandbytes is not (installed|available, please)", r"Please install bitsandbytes>=\S{1,20} (via|to)"),
             r"Attempting to load a safetensors file but safetensors is not installed",
             r"you need to install the hf_xet package",
@@ -64,6 +68,14 @@ DECLARATIONS = declare(
             r"Please install \S{1,60} (library|with|via|by) ",
             *(r"Failed to find C compiler\. Please specify", r"fatal error: \S{1,100}\.h: No such file or directory"),
             r"Cannot instantiate this tokenizer from a slow version",
+        ),
+        # A name that is only there if a package is.
+        may_show=(
+            (
+                r"(site|dist)-packages[^\n\"]{1,300}\.py\", line \d[^\n]{1,200}\n[^\n]{1,300}\n[^\w]{0,300}"
+                r"(?P<said>NameError: name '\w{1,80}' is not defined)"
+            ),
+            r"NameError: name 'init_empty_weights' is not defined",
         ),
     ),
     Declaration(
@@ -87,6 +99,11 @@ DECLARATIONS = declare(
             *(r"bitsandbytes version is wrong", r"You have a version of `bitsandbytes` that is not compatible"),
             *(r"Your transformers version is too old", r"The \w{1,40} version should be >="),
             r"PyTorch SDPA requirements in Transformers are not met",
+            *(
+                r"Descriptors cannot (not )?be created directly",
+                r"No operator found for `memory_efficient_attention_forward`",
+            ),
+            r"This CTranslate2 package was not compiled with CUDA support",
             *(r"requires transformers >= \S{1,20}\. Please upgrade", r"requires a newer version of Ollama"),
             # A plain PretrainedConfig has what the file has.
             r"'(?!PreTrainedConfig')(\w{1,80}Config|MatmulLtState)' object has no attribute '\w{1,80}'",
@@ -133,6 +150,7 @@ DECLARATIONS = declare(
         ),
         may_show=(
             r"unexpectedly reached end of file",  # of llama.cpp
+            r"xFormers can't load C\+\+/CUDA extensions",
             (
                 r"(site|dist)-packages[^\n\"]{1,300}\.py\", line \d[^\n]{1,200}\n[^\n]{1,300}\n[^\w]{0,300}"
                 r"(?P<said>AttributeError: '(?!(NoneType|str|dict|list|tuple|int|float|bool|Tensor|PreTrainedConfig)')"

@@ -22,7 +22,7 @@ DECLARATIONS = declare(
             r"failed to open GGUF file '.{1,400}?' \(No such file or directory\)",
             r"Invalid repository ID or local directory specified: '[/~.]",
             r"failed to open \S{1,300}\.gguf: No such file",
-            r"unable to open file <.{1,400}?> in read-only mode: No such file",
+            *(r"unable to open file <.{1,400}?> in read-only mode: No such file", r"NO_SUCHFILE : Load model from "),
         ),
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name'",
@@ -74,7 +74,7 @@ DECLARATIONS = declare(
         remediation="Give the session's user read permission on the files and search permission (x) on every directory "
         "above them.",
         shows=(
-            r"\[Errno 13\] Permission denied",
+            *(r"\[Errno 13\] Permission denied", r"\[WinError 5\] Access is denied"),
             r"PermissionError at .{1,400}? when downloading",
             r"failed to open GGUF file '.{1,400}?' \(Permission denied\)",
             r"open .{1,400}?: permission denied",

@@ -1,20 +1,8 @@
-"""Loading the model and letting it answer: how a probe that did not complete becomes a finding."""
+"""What may happen while a model is loaded and answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from sage_doctor.findings.declaration import Declaration, declare
-from sage_doctor.findings.device import STAGES, device_finding
-from sage_doctor.findings.endings import crash_advice, ended_from_outside, raise_group_limit, within_group
-from sage_doctor.findings.making import finding
-from sage_doctor.findings.memory import held_by
-from sage_doctor.report import Finding, Fix
-from sage_doctor.text import printable, shell_quote
-
-if TYPE_CHECKING:
-    from sage_doctor.probe import ProbeOutcome
-    from sage_doctor.subjects.model import Model
 
 TITLE = "Loading and generating"
 DECLARATIONS = declare(
@@ -47,6 +35,10 @@ DECLARATIONS = declare(
             *(r"(Bus error|Illegal instruction) \(core dumped\)", r"^Bus error$"),
             *(r"^Illegal instruction$", r"\w{1,60}\[\d{1,9}\]: segfault at"),
             *(r"\w{1,60}\[\d{1,9}\] trap invalid opcode ip:", r"double free or corruption"),
+            # macOS's shell, PyCharm, containers, Windows.
+            r"zsh: (segmentation fault|illegal hardware instruction|bus error) ",
+            *(r"Process finished with exit code 139\b", r"Process finished with exit code -\d{10} \(0xC0000005"),
+            *(r"exited with code 139\b", r"exit status 0xc0000005\b", r"exit status 0xc000001d\b"),
             *(r"GGML_ASSERT\(.{1,300}?\) failed", r"to shutdown with signal (4|6|7|8|11)\b"),
             *(r"died from signal (?!6\b)\d{1,2}", r"exited with exitcode -(?!6\b)\d{1,2}"),
             *(r"died with <Signals\.SIG(?!ABRT)\w{1,8}: \d{1,2}>", r"exitcode: -(?!6\b)\d{1,2} \(pid: "),
@@ -56,7 +48,8 @@ DECLARATIONS = declare(
             *(r"Segmentation fault", r"Bus error", r"Illegal instruction", r"GGML_ASSERT: ", r"^Aborted$"),
             *(r"Aborted \(core dumped\)", r"terminate called after throwing an instance of", r"died from signal 6\b"),
             *(r"exited with exitcode -6\b", r"exitcode: -6 \(pid: ", r"died with <Signals\.SIGABRT: "),
-            r"Main process exited, code=dumped, status=",
+            *(r"Main process exited, code=dumped, status=", r"exit status 0xc0000409\b", r"zsh: abort "),
+            r"Process finished with exit code -\d{10} \(0xC0000409",
         ),
     ),
     Declaration(
@@ -72,6 +65,12 @@ DECLARATIONS = declare(
             *(r"DefaultCPUAllocator: can't allocate memory", r"unable to mmap memory: you tried to mmap"),
             *(r"NVML_SUCCESS == .{0,60}? INTERNAL ASSERT FAILED", r"NvMapMemAlloc\w{0,40}: \d{1,12} error 12"),
             *(r"MemoryError$", r"MemoryError:\x20", r"Out of memory: Killed process"),
+            *(
+                r"Unable to allocate [\d.]{1,9} [KMGT]iB for an array",
+                r"ErrorOutOfDeviceMemory",
+                r"ErrorOutOfHostMemory",
+            ),
+            *(r"zsh: killed ", r"Process finished with exit code 137", r"process has terminated: signal: killed"),
             *(r"… invoked oom-killer: ", r"oom-kill:constraint=", r"Memory cgroup out of memory"),
             *(r"Failed with result 'oom-kill'", r"OOMKilled", r"MPS backend out of memory", r"Invalid buffer size: \d"),
             *(r"kIOGPUCommandBufferCallbackErrorOutOfMemory", r"^Killed$", r"line \d{1,6}: \d{1,9} Killed "),
@@ -134,6 +133,7 @@ DECLARATIONS = declare(
             r"Placeholder storage has not been allocated on MPS device",
             r"indices should be either on … or on the same device as the indexed tensor",
             r"You are attempting to load an? .{1,40}? model with a device_map that contains a (CPU|cpu)",
+            r"Found modules on cpu/disk\. Using Exllama",
         ),
         may_show=(r"Some parameters are on the meta device",),  # a warning
     ),
@@ -173,7 +173,10 @@ DECLARATIONS = declare(
         cause="The weights are broken, or 16-bit numbers overflow on this device.",
         remediation="Run `sage-doctor check --level integrity` on the weights. If they are fine, try bfloat16 or "
         "float32.",
-        shows=(r"probability tensor contains either `inf`, `nan` or element < 0",),
+        shows=(
+            *(r"probability tensor contains either `inf`, `nan` or element < 0", r"A tensor with NaNs was produced"),
+            r"A tensor with all NaNs was produced",
+        ),
         may_show=(r"device-side assert triggered",),
     ),
     Declaration(
@@ -191,110 +194,3 @@ DECLARATIONS = declare(
         remediation="Check that the adapter was saved after training, and that its tensor names match its base.",
     ),
 )
-
-
-GENERATION = frozenset({"tokenizer", "forward", "warm-up", "generate"})
-_MOST_TAIL = 2000
-
-
-def in_generation(outcome: ProbeOutcome) -> bool:
-    """Whether the probe ended after the model was loaded: the load is then no cause."""
-    return outcome.stage in GENERATION and outcome.loaded is not None
-
-
-def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]) -> Finding:
-    """Return the one finding for a probe that did not complete. `act` is what it was doing."""
-    from sage_doctor.subjects.device import session_device  # noqa: PLC0415 - only where something is wrong
-
-    evidence = {
-        "ending": outcome.ending,
-        "stage": outcome.stage,
-        "where": list(outcome.where),
-        "seconds": outcome.duration_s,
-        "output": outcome.output_tail[-_MOST_TAIL:],
-    }
-    doing = "loading it" if act == "load" else "generating"
-    if outcome.stage in STAGES:
-        # Examined once already for all models; a device may break, or fill up, between that and this load.
-        broken = device_finding(model.host, session_device(model.host, model), outcome)
-        if broken is not None:
-            return broken
-    outside = ended_from_outside(model.host, outcome, doing, evidence)
-    if outside is not None:
-        return outside
-    stage = printable(outcome.stage or "start")
-    message = printable(outcome.message, limit=600, keep="\n")
-    if outcome.ending == "deadline":
-        abandoned = (
-            f" Process {outcome.abandoned_pid} is stuck in the kernel and could not be killed."
-            if outcome.abandoned_pid
-            else ""
-        )
-        return finding(
-            "load-timeout" if act == "load" else "generate-timeout",
-            f"{doing} hung in stage {stage} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was "
-            f"stopped.{abandoned}",
-            evidence=evidence,
-            fix=Fix(
-                summary="See what the machine is waiting for: a disk or driver that does not answer, or swap. Raise "
-                "--timeout only if the model is known to be slow.",
-                commands=("vmstat 1 5", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
-            ),
-        )
-    if outcome.ending == "signal":
-        return finding(
-            "load-crashed" if act == "load" else "generate-failed",
-            f"the interpreter crashed while {doing}: {message}",
-            evidence={**evidence, "signal": outcome.signal},
-            fix=crash_advice(outcome),
-        )
-    if outcome.ending == "out-of-memory":
-        on_device = outcome.device is not None and outcome.device.used.startswith("cuda")
-        return finding(
-            "load-out-of-memory",
-            f"memory ran out while {doing}{within_group(model.host)}: {message}",
-            evidence={**evidence, **(held_by(model.host) if on_device else {})},
-            fix=Fix(
-                summary=raise_group_limit(model.host)
-                + "End other processes that hold memory (a daemon may have the model loaded already), declare a "
-                "smaller dtype, or run it on a larger machine.",
-                commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
-            ),
-        )
-    if outcome.ending == "import-error":
-        python = shell_quote(model.host.session.executable)
-        return finding(
-            "package-missing",
-            f"the sessions' interpreter cannot import what loading needs: {message}",
-            evidence=evidence,
-            fix=Fix(
-                summary="Install or repair that package in the sessions' environment.",
-                commands=(f"{python} -m pip check",),
-            ),
-        )
-    if outcome.ending == "spawn-failed":
-        return finding(
-            "interpreter-missing",
-            f"the sessions' interpreter does not start: {message}",
-            evidence=evidence,
-            fix=Fix(summary="Correct python = … in the manifest."),
-        )
-    if outcome.ending == "protocol":
-        return finding(
-            "probe-protocol",
-            f"the probe ended in stage {stage} without a result: {message}",
-            evidence=evidence,
-            fix=Fix(
-                summary="Run a session by hand and look at its output: something in its environment may end the "
-                "process (a sitecustomize, a library that calls exit)."
-            ),
-        )
-    return finding(
-        "load-failed" if act == "load" else "generate-failed",
-        f"{doing} failed in stage {stage}: {message}",
-        evidence=evidence,
-        fix=Fix(
-            summary="`sage-doctor explain -` may recognise this message. Look for what changed since it last worked: "
-            "packages, files, configuration."
-        ),
-    )

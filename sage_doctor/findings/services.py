@@ -30,7 +30,7 @@ DECLARATIONS = declare(
             r"Failed to establish a new connection: .{0,40}?Connection refused",
             r"Failed to connect to .{1,200}? port \d{1,5}.{0,60}?(Connection refused|Could not connect)",
             r"dial tcp .{1,80}?: connect: connection refused",
-            r"could not connect to ollama server",
+            *(r"could not connect to ollama (server|app)", r"connect ECONNREFUSED \S", r"\[WinError 10061\]"),
             r"All connection attempts failed$",
             r"APIConnectionError: Connection error",
             r"Cannot connect to host \S{1,200}:\d{1,5} ssl:.{1,40}?\[Connect call failed",
@@ -109,7 +109,7 @@ DECLARATIONS = declare(
         remediation="Restart the service. If it hangs again, look at the accelerator and its driver.",
         shows=(
             r"Read timed out\. \(read timeout=",
-            r"ReadTimeout:\x20",
+            *(r"ReadTimeout:\x20", r"APITimeoutError: Request timed out"),
             r"timed out waiting for (llama runner|llama-server|server) to start",
             r"RPC call to \w{1,60} timed out",
             r"Timed out waiting for engines to send ?initial message",

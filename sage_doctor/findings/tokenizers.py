@@ -13,7 +13,7 @@ DECLARATIONS = declare(
         cause="The model loads, but text cannot be turned into tokens.",
         remediation="Copy the tokenizer files from the model this one was made from.",
         shows=(
-            r"Can't load tokenizer for '",
+            *(r"Can't load tokenizer for '", r"Not found: \".{1,300}?\": No such file or directory Error #2"),
             r"Unrecognized configuration class .{1,300}? to build an AutoTokenizer",
             r"Couldn't instantiate the backend tokenizer",
             r"Can't load a .{0,60}?tokenizer from '",
