@@ -36,11 +36,11 @@ DECLARATIONS = declare(
         remediation="Check the driver, and that the session's user can open the device files (groups `video` and "
         "`render`). A reboot helps if the device is gone.",
         shows=(
-            *(r"No CUDA GPUs are available", r"Found no NVIDIA driver on your system"),
+            *(r"No CUDA GPUs are available", r"Found no NVIDIA driver on your system", r"Insufficient nvidia\.com/gpu"),
             *(r"no CUDA-capable device is detected", r"CUDA unknown error", r"Torch is not able to use GPU"),
             *(r"NVRM: No NVIDIA (GPU|PCI devices) found", r"No NVIDIA devices probed", r"fallen off the bus"),
-            *(r"Failed to infer device type", r"No devices were found$", r"No GPU found\. A GPU is needed"),
-            *(r"No GPU or XPU found\. A GPU or XPU is needed", r"GPU is required to (run|quantize)"),
+            *(r"Failed to infer device type", r"No devices were found$", r"unknown or invalid runtime name: nvidia"),
+            *(r"No GPU (or XPU )?found\. A GPU (or XPU )?is needed", r"GPU is required to (run|quantize)"),
             r"with a model not initialized on GPU and with no GPU available",
             *(r"CUDA error: invalid device ordinal", r"NvRmMemInitNvmap failed with No such file or directory"),
             r"Unable to determine the device handle for GPU\S{0,40}: ",
@@ -49,7 +49,7 @@ DECLARATIONS = declare(
             *(r"CUDA driver initialization failed, you might not have", r"The NVIDIA Driver was not detected"),
             *(r"Failed to initialize NVML: Unknown Error", r"cuda driver library init failure: \d"),
         ),
-        may_show=(r"Unexpected error from cudaGetDeviceCount\(\)",),
+        may_show=(r"Unexpected error from cudaGetDeviceCount\(\)", r"User provided device_type of 'cuda', but CUDA"),
     ),
     Declaration(
         code="driver-not-loaded",
@@ -95,8 +95,7 @@ DECLARATIONS = declare(
         "for it.",
         shows=(
             *(r"The NVIDIA driver on your system is too old", r"CUDA driver version is insufficient"),
-            r"Driver/library version mismatch",
-            r"system has unsupported display driver / cuda driver combination",
+            *(r"Driver/library version mismatch", r"system has unsupported display driver / cuda driver combination"),
             *(r"forward compatibility was attempted on non supported HW", r"NVRM: API mismatch: the client"),
             r"the provided PTX was compiled with an unsupported toolchain",
             *(r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", r"Error 804: forward compatibility"),

@@ -12,7 +12,7 @@ DECLARATIONS = declare(
         title="adapter_config.json is missing",
         cause="The weights of an adapter do not say what kind of adapter it is, or which base it needs.",
         remediation="Copy adapter_config.json from where the adapter was trained.",
-        shows=(r"Can't find 'adapter_config\.json' at '",),
+        shows=(r"Can't find 'adapter_config\.json' at '", r"Entry Not Found for url: \S{1,300}/adapter_config\.json"),
     ),
     Declaration(
         code="adapter-config-invalid",
@@ -190,6 +190,7 @@ DECLARATIONS = declare(
             r"Unexpected key\(s\) in state_dict: \"base_model\.model\.",
             r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
             *(r"… is unsupported LoRA weight", r"lora key not loaded: "),
+            *(r"LoRA version mismatch for ", r"Failed to match keys when loading Lora"),
             # Of diffusers.
             *(
                 r"Invalid LoRA checkpoint\. Make sure all LoRA param",

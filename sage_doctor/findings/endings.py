@@ -25,7 +25,7 @@ DECLARATIONS = declare(
         remediation="Find out what ended it, and raise its limit or let it alone. The model and the packages need no "
         "repair.",
         shows=(
-            r"CPU time limit exceeded",
+            *(r"CPU time limit exceeded", r"CANCELLED AT \S{1,40} DUE TO TIME LIMIT"),
             r"start operation timed out\. Terminating",
             r"Watchdog timeout \(limit \S{1,20}\)!",
             r"process was signaled to shutdown with signal (9|15)\b",
@@ -58,7 +58,7 @@ DECLARATIONS = declare(
             ),
             *(r"\[WinError (126|127|182|193|1114)\]", r"exit status 0xc0000135\b", r"exit status 0xc0000139\b"),
             r"Library \S{1,100}\.(dll|so)\S{0,20} is not found or cannot be loaded",
-            r"failed to load MLX dynamic library",
+            *(r"failed to load MLX dynamic library", r"Shared library with base name '\w{1,40}' not found"),
             r"CUDA SETUP: (Setup Failed|CUDA detection failed|Problem: The main issue|Something unexpected happened)",
             r"runtime libraries were not found in the LD_LIBRARY_PATH",
             r"SETUP ERROR: Missing dependency: \S{1,200}",

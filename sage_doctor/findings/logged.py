@@ -13,10 +13,8 @@ DECLARATIONS = declare(
         cause="llama.cpp's server answers 503 with this message until the model is in memory. It is no fault.",
         remediation="Wait, and ask again. If it never ends, look at the service's log for the load's own error.",
         shows=(
-            r"\"message\\?\" ?: ?\\?\"Loading model\\?\"",
-            r"503 .{0,60}?Loading model$",
-            r"\ALoading model\s?\Z",
-            r"'message': 'Loading model'",
+            *(r"\"message\\?\" ?: ?\\?\"Loading model\\?\"", r"503 .{0,60}?Loading model$"),
+            *(r"\ALoading model\s?\Z", r"'message': 'Loading model'"),
         ),
     ),
     Declaration(
@@ -33,7 +31,11 @@ DECLARATIONS = declare(
             r"(GGUF quantization hasn't supported|BitsAndBytes models with) tensor parallelism",
             *(r"BitAndBytes quantization with TP or PP is not supported", r"LoRA is not enabled\. Use --enable-lora"),
             r"Quantization method specified in the model config \(\S{1,60}\) does not match the quantization method",
-            r"World size \(\d{1,6}\) is larger than the number of available GPUs",
+            *(
+                r"World size \(\d{1,6}\) is larger than the number of available GPUs",
+                r"Consider reducing tensor_parallel_size",
+            ),
+            *(r"number of required GPUs exceeds the total number of available", r"ArgumentValidation\(\"`max_"),
             *(
                 r"error: invalid argument: -",
                 r"(api_server\.py|vllm|launch_server\.py): error: unrecognized arguments: ",
@@ -68,7 +70,10 @@ DECLARATIONS = declare(
             r"\"\w{1,80}\" not implemented for '\w{1,40}'",
             r"Bfloat16 is only supported on GPUs with compute capability",
             r"(expected )?mat1 and mat2 (must|to) have the same dtype, but got",
-            r"expected scalar type \w{1,20} but found \w{1,20}",
+            *(
+                r"expected scalar type \w{1,20} but found",
+                r"Input type \(\S{1,20}\) and bias type \(\S{1,20}\) should be the",
+            ),
             r"FP8 quantized models is only supported on GPUs with compute capability",
             r"The model type '?\w{1,60}'? does not support float16",
             r"is not supported for quantization method \w{1,40}\. Supported dtypes",
@@ -90,10 +95,12 @@ DECLARATIONS = declare(
             r"request \(\d{1,9} tokens\) exceeds the available context size",
             r"Input length \(\d{1,9} tokens\) exceeds the maximum allowed length",
             r"This model's maximum context length is \d{1,9} tokens",
-            r"is longer than the maximum model length of \d{1,9}",
-            r"the prompt is longer than the context length",
+            *(r"is longer than the maximum model length of \d{1,9}", r"the prompt is longer than the context length"),
             r"Context size has been exceeded",
             r"input length of input_ids is \d{1,9}, but `max_length` is set to",
+        ),
+        may_show=(
+            r"The size of tensor a \(\d{3,6}\) must match the size of tensor b \((512|514|1024|2048|4096|8192)\)",
         ),
     ),
     Declaration(
@@ -105,17 +112,13 @@ DECLARATIONS = declare(
         remediation="Check the name. Accept the model's terms on its page, and log in as the session's user: `hf auth "
         "login`, or HF_TOKEN in the unit.",
         shows=(
-            r"You are trying to access a gated repo",
-            r"… is a gated repository\. Make sure to request access",
-            r"Cannot access gated repo for url",
-            r"Access to model \S{1,200} is restricted",
+            *(r"You are trying to access a gated repo", r"… is a gated repository\. Make sure to request access"),
+            *(r"Cannot access gated repo for url", r"Access to model \S{1,200} is restricted"),
             r"Repository Not Found for url: ",
             # transformers says so where the hub has answered 401 or 404. A relative path looks the same.
             r"(?<![^\s:])[\w-][\w.-]{0,95}/[\w.-]{1,96} is not a local folder and is not a valid model identifier",
-            r"401 Client Error\W",
-            r"403 Client Error\W",
-            r"Revision Not Found for url: ",
-            r"is not a valid git identifier \(branch name, tag name or commit id\)",
+            *(r"401 Client Error\W", r"403 Client Error\W"),
+            *(r"Revision Not Found for url: ", r"is not a valid git identifier \(branch name, tag name or commit id\)"),
             *(r"Invalid (username or password|user token)\.", r"Token is required \(`token=True`\)"),
         ),
     ),
@@ -150,8 +153,7 @@ DECLARATIONS = declare(
             r"Failed to set up mount namespacing",
             r"Main process exited, code=exited, status=(216/GROUP|217/USER|218/\w{1,20}|226/NAMESPACE|238/\w{1,20})",
             r"\(code=exited, status=(216/GROUP|217/USER|218/CAPABILITIES|226/NAMESPACE|238/\w{1,20})\)",
-            r"Unit \S{1,120} has a bad unit file setting",
-            r"Service has no ExecStart=, ",
+            *(r"Unit \S{1,120} has a bad unit file setting", r"Service has no ExecStart=, "),
         ),
     ),
     Declaration(
@@ -199,8 +201,7 @@ DECLARATIONS = declare(
         remediation="Merge neighbouring messages of one role, and put the system's text into the first message of the "
         "user. Files and machine need no repair.",
         shows=(
-            r"Conversation roles must alternate user",
-            r"System role not supported",
+            *(r"Conversation roles must alternate user", r"System role not supported"),
             r"Only user(, system|, assistant| and assistant).{0,60}? roles are supported",
         ),
     ),
@@ -233,19 +234,24 @@ DECLARATIONS = declare(
         "SSL_CERT_FILE for a proxy's certificate, in the unit; offline, set HF_HUB_OFFLINE=1.",
         shows=(
             r"\[Errno -[235]\] (Temporary failure in name resolution|Name or service not known|No address associated)",
-            r"Temporary failure in name resolution",
-            r"Failed to resolve '\S{1,200}'",
+            *(r"Temporary failure in name resolution", r"Failed to resolve '\S{1,200}'"),
             *(r"\[Errno 101\] Network is unreachable", r"\[Errno 11001\] getaddrinfo failed"),
-            r"getaddrinfo (ENOTFOUND|EAI_AGAIN)",
-            r"\[Errno 113\] No route to host",
-            r"certificate verify failed: ",
-            r"x509: certificate signed by unknown authority",
+            *(
+                r"getaddrinfo (ENOTFOUND|EAI_AGAIN)",
+                r"Connection broken: IncompleteRead",
+                r"net/http: TLS handshake timeout",
+            ),
+            *(r"dial tcp \S{1,60}: i/o timeout", r"\[Errno 113\] No route to host"),
+            *(r"certificate verify failed: ", r"x509: certificate signed by unknown authority"),
             r"dial tcp: lookup \S{1,200}.{0,60}?: (no such host|server misbehaving)",
             r"\[Errno 110\] Connection timed out",
             r"HTTPSConnectionPool\(host='\S{0,60}(huggingface|hf)\.co', port=443\): Read timed out\. \(read timeout=",
             r"Couldn't reach https?://\S{1,200}",
         ),
-        may_show=(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
+        may_show=(
+            *(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
+            r"\[Errno 104\] Connection reset by peer",
+        ),
     ),
     Declaration(
         code="limit-reached",
@@ -256,9 +262,8 @@ DECLARATIONS = declare(
         remediation="Compare `ulimit -a` there with a shell where it works. Raise it in the unit (LimitNOFILE=, "
         "LimitNPROC=, TasksMax=) or the container (--ulimit, --shm-size).",
         shows=(
-            r"\[Errno 24\] Too many open files",
-            r"Too many open files (\(24\)|\(os error 24\))",
-            r"\[Errno 23\] Too many open files in system",
+            *(r"\[Errno 24\] Too many open files", r"Too many open files\. Communication with the workers"),
+            *(r"Too many open files (\(24\)|\(os error 24\))", r"\[Errno 23\] Too many open files in system"),
             r"too many open files$",
             r"RuntimeError: can't start new thread",
             r"\[Errno 11\] Resource temporarily unavailable",

@@ -30,6 +30,7 @@ DECLARATIONS = declare(
             r"not enough memory: you tried to allocate",
             *(r"\[Errno 12\] Cannot allocate memory", r"The paging file is too small for this operation"),
             r"(?<!bytes\): )Cannot allocate memory$",  # but for llama.cpp's mlock, without which it goes on
+            r"Not enough memory to handle \d{1,9} (prefill|max|total) tokens",
             # An automatic device map that had to put parts on the disk.
             *(r"please (pass along|provide) an `offload_folder`", r"we need an `offload_dir` to dispatch this model"),
             r"The current `device_map` had weights offloaded to the disk",
@@ -52,7 +53,12 @@ DECLARATIONS = declare(
         cause="A download, a merge or the sessions' own output does not fit on the disk.",
         remediation="Free disk space. The finding says how much is needed, and where.",
         shows=(
-            r"No space left on device",
+            *(
+                r"No space left on device",
+                r"There is not enough space on the disk",
+                r"PytorchStreamWriter failed writing file",
+            ),
+            r"The node was low on resource: ephemeral-storage",
             r"enforce fail at inline_container\.cc:\d{1,5}\] ?\. unexpected pos",
             r"Not enough free disk space to download",
             r"Disk quota exceeded",

@@ -52,6 +52,7 @@ DECLARATIONS = declare(
                 r"Error parsing line b.{1,80}? in \S{1,300}\.model",
             ),
             r"load_tiktoken_bpe.{0,400}?(?P<said>ValueError: not enough values to unpack)",
+            r"local variable 'sentencepiece_model_pb2'",
             *(r"Couldn't build proto file into descriptor pool", r"Cannot find a working triton installation"),
             *(
                 r"At least one of TensorFlow 2\.0 or PyTorch should be",
@@ -103,8 +104,17 @@ DECLARATIONS = declare(
                 r"Descriptors cannot (not )?be created directly",
                 r"No operator found for `memory_efficient_attention_forward`",
             ),
+            *(
+                r"ContextualVersionConflict: \(",
+                r"RuntimeError: Numpy is not available",
+                r"was removed in the NumPy 2\.0 release",
+            ),
+            r"'_OpNamespace' '\w{1,40}' object has no attribute",
             r"This CTranslate2 package was not compiled with CUDA support",
-            *(r"requires transformers >= \S{1,20}\. Please upgrade", r"requires a newer version of Ollama"),
+            *(
+                r"requires transformers >= \S{1,20}\. Please upgrade",
+                r"The model you are attempting to pull requires a newer",
+            ),
             # A plain PretrainedConfig has what the file has.
             r"'(?!PreTrainedConfig')(\w{1,80}Config|MatmulLtState)' object has no attribute '\w{1,80}'",
             r"AttributeError: type object '\w{1,80}' has no attribute '",
@@ -142,7 +152,7 @@ DECLARATIONS = declare(
             *(
                 r"this format is no longer supported",
                 r"un(known|recognized) tensor type \d",
-                r"has invalid ggml type \d",
+                r"tensor '.{1,200}?' has invalid ggml type",
             ),
             *(r"unknown \(magic, version\) combination: ", r"error loading model hyperparameters: (key not|invalid)"),
             r"Native support for nf4 .{0,40}?was removed",

@@ -75,6 +75,7 @@ DECLARATIONS = declare(
             *(r"Failed with result 'oom-kill'", r"OOMKilled", r"MPS backend out of memory", r"Invalid buffer size: \d"),
             *(r"kIOGPUCommandBufferCallbackErrorOutOfMemory", r"^Killed$", r"line \d{1,6}: \d{1,9} Killed "),
             *(r"^\[\d{1,4}\]\+? Killed ", r"cudaMalloc failed: out of memory"),
+            r"CUDA error 2 at \S{1,200}: out of memory",
             *(r"failed to allocate compute buffers", r"unable to allocate \S{1,20} buffer"),
             *(r"failed to allocate \S{1,20} buffer of size \d", r"failed to allocate buffer for kv cache"),
             r"Device memory allocation of size \d{1,20} failed",
@@ -85,7 +86,11 @@ DECLARATIONS = declare(
             *(r"A process of this unit has been killed by the OOM killer", r"Detected \d{1,6} oom_kill events? in"),
             r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Killed",
         ),
-        may_show=(r"exited with code 137\b", r"exit code:? 137\b"),  # SIGKILL, in a container
+        may_show=(
+            r"Failed to create llama_context",
+            r"exited with code 137\b",
+            r"exit code:? 137\b",
+        ),  # SIGKILL, in a container
     ),
     Declaration(
         code="load-timeout",
@@ -133,7 +138,8 @@ DECLARATIONS = declare(
             r"Placeholder storage has not been allocated on MPS device",
             r"indices should be either on … or on the same device as the indexed tensor",
             r"You are attempting to load an? .{1,40}? model with a device_map that contains a (CPU|cpu)",
-            r"Found modules on cpu/disk\. Using Exllama",
+            *(r"Found modules on cpu/disk\. Using Exllama", r"Input type \(\S{1,40}Tensor\) and weight type \("),
+            r"module must have its parameters and buffers on device",
         ),
         may_show=(r"Some parameters are on the meta device",),  # a warning
     ),

@@ -57,6 +57,7 @@ DECLARATIONS = declare(
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",
             *(r"No such file or directory: '/(home|Users)/", r"\[Errno 2\] No such file or directory: ['\x22]"),
+            r"No such file or directory \(os error 2\)",
             r"\[WinError [23]\] The system cannot find the (file|path) specified",
             r"cd: /\S{1,300}: No such file or directory",
             r": line \d{1,6}: /\S{1,300}: No such file or directory",

@@ -122,7 +122,8 @@ DECLARATIONS = declare(
         title="The service answers with an error",
         cause="The service answers, but with an error instead of what the model says. Some services send the error "
         "message as if it were an answer.",
-        remediation="Look at the service's log, and paste its message into `sage-doctor explain -`.",
+        remediation="The reason stands further up in the service's log, or in the log of the process that it started: "
+        "paste that into `sage-doctor explain -`.",
         may_show=(
             r"llama runner process has terminated",
             r"llama-server process has terminated",
@@ -131,7 +132,8 @@ DECLARATIONS = declare(
             r"model runner has unexpectedly stopped",
             r"EngineCore encountered (an issue|a fatal error)",
             r"Engine core initialization failed",
-            r"ShardCannotStart",
+            *(r"ShardCannotStart", r"AsyncEngineDeadError: ", r"MQEngineDeadError: "),
+            r"see the ollama server logs for details",
             r"unable to load model",
             r"EngineCore failed to start",
             r"Engine core proc .{1,60}? died unexpectedly",

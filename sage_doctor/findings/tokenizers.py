@@ -108,5 +108,6 @@ DECLARATIONS = declare(
         "a copy of the files alone leaves out.",
         remediation="Copy the whole directory (`rsync -a`, `cp -r`), or download the model again.",
         shows=(r"No such file or directory: .{0,300}?(\d_(Pooling|Dense|LayerNorm|CNN|LSTM)|[/\\]modules\.json)",),
+        may_show=(r"No sentence-transformers model found with name",),
     ),
 )

@@ -19,6 +19,7 @@ DECLARATIONS = declare(
             r"… does not appear to have a file named (pytorch_model\.bin|model\.safetensors)",
             *(r"Can't load the model for '", r"Cannot find any model weights with `"),
             *(r"No model weights found in: `", r"… is not a folder containing a `\.index\.json` file or a"),
+            r"No safetensors found in ",
             r"Could not find the quantized model in \.pt or \.safetensors format",
             *(r"Neither a state dict nor checkpoint files were found", r"Unable to open file 'model\.bin' in model '"),
         ),
@@ -34,7 +35,10 @@ DECLARATIONS = declare(
         shows=(
             *(r"header too large", r"HeaderTooLarge", r"version https://git-lfs\.github\.com/spec/v1"),
             *(r"Unsupported operand 118", r"invalid load key, 'v'"),
-            r"cloned a repository without having git-lfs installed",
+            *(
+                r"cloned a repository without having git-lfs installed",
+                r"external filter 'git-lfs filter-process' failed",
+            ),
             r"invalid magic characters: 'vers', expected 'GGUF'",
         ),
     ),
@@ -106,6 +110,7 @@ DECLARATIONS = declare(
             *(r"invalid JSON in header", r"invalid header deserialization", r"invalid offset for tensor"),
             r"invalid shape, data type, or offset for tensor",
             *(r"overflow computing buffer size from shape and/or element type", r"ValidationOverflow"),
+            r"safetensors.torch\.py.{0,400}?(?P<said>RuntimeError: shape '\[.{1,60}?\]' is invalid for input of size)",
             r"The safetensors archive passed at .{1,400}? does not contain the valid metadata",
             *(r"Incompatible safetensors file\. File metadata is not", r"Invalid torchao safetensors metadata"),
         ),
@@ -267,7 +272,7 @@ DECLARATIONS = declare(
         shows=(
             *(r"Some weights of the model checkpoint at .{1,400}? were not used", r"… \| UNEXPECTED \|"),
             *(r"wrong number of tensors; expected \d{1,9}, got", r"Received \d{1,6} parameters not in model"),
-            r"unknown tensor '\S{0,200}' in model file",
+            *(r"unknown tensor '\S{0,200}' in model file", r"There is no module or parameter named '\S{1,200}' in \w"),
             r"Unexpected key\(s\) in state_dict: \"(?!base_model)",
         ),
     ),
