@@ -27,7 +27,7 @@ DECLARATIONS = declare(
         remediation="Install a build of torch that supports this GPU; on Jetson that is NVIDIA's own.",
         shows=(
             *(r"no kernel image is available for execution", r"FlashAttention only supports Ampere GPUs or newer"),
-            r"is not compatible with the current PyTorch installation",
+            *(r"is not compatible with the current PyTorch", r"CUDA kernel \S{1,60} has no device code compatible"),
             r"which is of (cuda|compute) capability .{0,300}?(no longer supports this GPU|hardware CC)",
             r"No published PyTorch CUDA builds for release \S{1,30} support this GPU",
             r"FlashAttention\d? requires compute capability >= \S{1,6}, but found",

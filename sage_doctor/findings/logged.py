@@ -251,6 +251,7 @@ DECLARATIONS = declare(
         may_show=(
             *(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
             r"\[Errno 104\] Connection reset by peer",
+            r"read: connection reset by peer",
         ),
     ),
     Declaration(

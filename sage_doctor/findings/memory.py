@@ -24,8 +24,9 @@ DECLARATIONS = declare(
         code="memory-insufficient",
         severity="error",
         title="Not enough memory for the model",
-        cause="On machines where CPU and GPU share their memory, everything else that runs counts too.",
-        remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap.",
+        cause="The model needs more than is free. Where CPU and GPU share memory, everything else that runs counts.",
+        remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap. With `device_map`,"
+        " `offload_folder=` lets transformers keep on disk what does not fit, which is slow.",
         shows=(
             r"not enough memory: you tried to allocate",
             *(r"\[Errno 12\] Cannot allocate memory", r"The paging file is too small for this operation"),

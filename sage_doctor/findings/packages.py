@@ -160,7 +160,7 @@ DECLARATIONS = declare(
         ),
         may_show=(
             r"unexpectedly reached end of file",  # of llama.cpp
-            r"xFormers can't load C\+\+/CUDA extensions",
+            *(r"xFormers can't load C\+\+/CUDA extensions", r"Error building extension '"),
             (
                 r"(site|dist)-packages[^\n\"]{1,300}\.py\", line \d[^\n]{1,200}\n[^\n]{1,300}\n[^\w]{0,300}"
                 r"(?P<said>AttributeError: '(?!(NoneType|str|dict|list|tuple|int|float|bool|Tensor|PreTrainedConfig)')"

@@ -21,7 +21,7 @@ DECLARATIONS = declare(
             r"… is not a local folder or a valid repository name",
             r"failed to open GGUF file '.{1,400}?' \(No such file or directory\)",
             r"Invalid repository ID or local directory specified: '[/~.]",
-            r"failed to open \S{1,300}\.gguf: No such file",
+            r"(failed to open|\b(stat|open)) \S{1,300}\.gguf: [Nn]o such file",
             *(r"unable to open file <.{1,400}?> in read-only mode: No such file", r"NO_SUCHFILE : Load model from "),
             r"Model path does not exist: ",
         ),

@@ -133,7 +133,7 @@ DECLARATIONS = declare(
             r"EngineCore encountered (an issue|a fatal error)",
             r"Engine core initialization failed",
             *(r"ShardCannotStart", r"AsyncEngineDeadError: ", r"MQEngineDeadError: "),
-            r"see the ollama server logs for details",
+            *(r"see the ollama server logs for details", r"rpc error: code = \w{1,20} desc = "),
             r"unable to load model",
             r"EngineCore failed to start",
             r"Engine core proc .{1,60}? died unexpectedly",
