@@ -50,8 +50,8 @@ DECLARATIONS = declare(
         code="runner-path-missing",
         severity="error",
         title="A runner needs a path that does not exist",
-        cause="What was there was moved, renamed, deleted or never brought to this machine or container, or its disk is "
-        "not mounted; the program still asks for it.",
+        cause="What was there was moved, renamed, deleted or never brought to this machine or container, or its disk "
+        "is not mounted; the program still asks for it.",
         remediation="Write the path that is right now, or bring the files there. In the checkout, a path relative to "
         'the file (`Path(__file__).resolve().parents[N] / "…"`) survives a renamed directory.',
         may_show=(
