@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sage_doctor.facts.runners import find_runners
+from sage_doctor.facts.runners import find_runners, find_runners_and_directories
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
@@ -161,6 +161,22 @@ def _named_runners(host: Host) -> frozenset[Path]:
     roles = [manifest.roles[r] for r in manifest.needed_roles()] if manifest is not None else []
     patterns = [p for role in roles for p in role.runners if not set(p) & set("*?[")]
     return frozenset(Path(os.path.normpath(manifest.directory / p)) for p in patterns if manifest is not None)
+
+
+def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
+    """Return what decides how this machine's roles' runners are judged: files with a text, and what has to be there.
+
+    The files are the runners and the configurations that they name, and the directories in which another runner may
+    come to lie; the others are the paths in them.
+    """
+    manifest = host.manifest
+    patterns = [p for r in manifest.needed_roles() for p in manifest.roles[r].runners] if manifest is not None else []
+    if manifest is None or not patterns:
+        return [], []
+    directories = [d for p in patterns for d in find_runners_and_directories(p, manifest.directory)[1]]
+    files = [seen for seen in scan(host, lint=False).files if seen.roles]
+    named = {r.text for seen in files for r, _ in seen.classified if r.used and not seen.owner}
+    return [*directories, *(seen.script.path for seen in files)], [Path(text) for text in sorted(named)]
 
 
 def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:
