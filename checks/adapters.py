@@ -18,9 +18,8 @@ from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.missing_base import base_missing, base_unset, name_it
 from sage_doctor.findings.nearby import weights_nearby, with_nearby
 from sage_doctor.findings.reach import base_out_of_reach
-from sage_doctor.findings.restore import bring_back, lfs_pull
+from sage_doctor.findings.restore import bring_back, broken_header, lfs_pull
 from sage_doctor.findings.volumes import not_mounted
-from sage_doctor.findings.weights import broken_header
 from sage_doctor.subjects.completeness import own_defects
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import quantization_method

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.budgets import over
-from sage_doctor.findings.running import ended_badly, in_generation
+from sage_doctor.findings.failed_loads import ended_badly, in_generation
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
 from sage_doctor.suite.model_prober import ModelProber

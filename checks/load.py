@@ -11,9 +11,9 @@ from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.findings.accelerator import LOOK_AT_TORCH
 from sage_doctor.findings.budgets import over
 from sage_doctor.findings.environment import blocking_code
+from sage_doctor.findings.failed_loads import ended_badly, in_generation
 from sage_doctor.findings.missing_base import other_base
 from sage_doctor.findings.restore import bring_back
-from sage_doctor.findings.running import ended_badly, in_generation
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model

@@ -11,8 +11,8 @@ from sage_doctor.facts.library_source import accepted_formats
 from sage_doctor.facts.library_tokenizers import class_of_like_name, knows_tokenizer_class
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.environment import outdated_environment
-from sage_doctor.findings.file_packages import taken_by_files
-from sage_doctor.findings.packages import config_is_newer, conflicts, lacking, unmet
+from sage_doctor.findings.model_packages import config_is_newer, taken_by_files
+from sage_doctor.findings.packages import conflicts, lacking, unmet
 from sage_doctor.readers.versions import Needed, satisfies
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model

@@ -15,9 +15,8 @@ from sage_doctor.findings.hub import cache_folder, is_cache_folder, snapshot_wit
 from sage_doctor.findings.misnamed import misnamed, rename_commands
 from sage_doctor.findings.nearby import weights_nearby, with_nearby
 from sage_doctor.findings.repairability import INDEX, set_without_index
-from sage_doctor.findings.restore import bring_back, merge_commands
+from sage_doctor.findings.restore import bring_back, broken_header, merge_commands
 from sage_doctor.findings.shards import index_back, orphaned_index, two_sets
-from sage_doctor.findings.weights import broken_header
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.readers.tree import names_modules

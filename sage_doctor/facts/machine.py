@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sage_doctor.facts.accelerator import AcceleratorKind, AcceleratorSign, NvidiaDriver, read_nvidia, read_signs
-from sage_doctor.system.child import run
+from sage_doctor.system.boot import boot_id
 from sage_doctor.system.memory import HostMemory, read_darwin_memory, read_memory
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_line, read_text
@@ -78,7 +78,7 @@ def read_machine(root: Path = Path("/")) -> MachineFacts:
         kernel=kernel,
         architecture=read_line(root / "proc/sys/kernel/arch") or platform.machine(),
         platform=_os_name(root) or platform.system(),
-        boot_id=read_line(root / "proc/sys/kernel/random/boot_id"),
+        boot_id=boot_id(root),
         device_tree_model=read_line(root / "proc/device-tree/model")
         or read_line(root / "sys/firmware/devicetree/base/model"),
         l4t=_l4t(tegra),
@@ -104,13 +104,12 @@ def _l4t(line: str) -> str | None:
 def _read_darwin() -> MachineFacts:
     architecture = platform.machine()
     signs = (AcceleratorSign(kind="mps", source="Apple silicon", is_device=True),) if architecture == "arm64" else ()
-    session = run(["sysctl", "-n", "kern.bootsessionuuid"], timeout_s=2)
     return MachineFacts(
         hostname=platform.node(),
         kernel=platform.release(),
         architecture=architecture,
         platform=f"macOS {platform.mac_ver()[0]}".strip(),
-        boot_id=(session.out.decode("ascii", "replace").strip() or None) if session else None,
+        boot_id=boot_id(),
         device_tree_model=None,
         l4t=None,
         is_wsl=False,

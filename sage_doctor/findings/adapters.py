@@ -12,7 +12,7 @@ DECLARATIONS = declare(
         title="adapter_config.json is missing",
         cause="The weights of an adapter do not say what kind of adapter it is, or which base it needs.",
         remediation="Copy adapter_config.json from where the adapter was trained.",
-        shows=(r"Can't find 'adapter_config\.json' at '",),
+        shows=(r"Can't find 'adapter_config\.json' at '", r"Entry Not Found for url: \S{1,300}/adapter_config\.json"),
     ),
     Declaration(
         code="adapter-config-invalid",
@@ -83,7 +83,10 @@ DECLARATIONS = declare(
         cause="A loader has no model to put the adapter on.",
         remediation="Name the base in the manifest (`base = …`). Take the one the adapter was trained on: matching "
         "shapes do not prove it, because a base and its fine-tuned versions have the same ones.",
-        shows=(r"Repo id must be a string, not <class 'NoneType'>",),
+        shows=(
+            r"Repo id must be a string, not <class 'NoneType'>",
+            r"\bNone is not a local folder and is not a valid model identifier",
+        ),
         may_show=(r"We couldn't connect to 'https://huggingface\.co'",),
     ),
     Declaration(
@@ -186,7 +189,13 @@ DECLARATIONS = declare(
             r"Missing key\(s\) in state_dict: \"base_model\.model\.",
             r"Unexpected key\(s\) in state_dict: \"base_model\.model\.",
             r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
-            r"… is unsupported LoRA weight",
+            *(r"… is unsupported LoRA weight", r"lora key not loaded: "),
+            *(r"LoRA version mismatch for ", r"Failed to match keys when loading Lora"),
+            # Of diffusers.
+            *(
+                r"Invalid LoRA checkpoint\. Make sure all LoRA param",
+                r"`(original|old)_state_dict` should be (empty )?at",
+            ),
         ),
         may_show=(r"KeyError: '[\w.]{1,200}\.weight'",),
     ),

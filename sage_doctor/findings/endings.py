@@ -25,12 +25,15 @@ DECLARATIONS = declare(
         remediation="Find out what ended it, and raise its limit or let it alone. The model and the packages need no "
         "repair.",
         shows=(
-            r"CPU time limit exceeded",
+            *(r"CPU time limit exceeded", r"CANCELLED AT \S{1,40} DUE TO TIME LIMIT"),
             r"start operation timed out\. Terminating",
             r"Watchdog timeout \(limit \S{1,20}\)!",
             r"process was signaled to shutdown with signal (9|15)\b",
         ),
-        may_show=(r"Main process exited, code=killed, status=(9/KILL|15/TERM)",),
+        may_show=(
+            r"Main process exited, code=killed, status=(9/KILL|15/TERM)",
+            *(r"exited with code 1(37|43)\b", r"exit code:? 1(37|43)\b"),
+        ),
     ),
     Declaration(
         code="library-unloadable",
@@ -46,8 +49,17 @@ DECLARATIONS = declare(
             r"libcudart functions unavailable",
             r"…: undefined symbol: ",
             r"version `\w{1,20}_[\d.]{1,12}' not found \(required by",
-            r"Could not load library \S{1,200}\.so",
-            r"Unable to load any of \{lib",
+            r"Could not load (this )?library:? \S{1,200}\.(so|dll)",
+            *(r"Unable to load any of \{lib\w{1,40}\.so", r"Cannot load symbol cudnn\w{1,60}"),
+            # macOS and Windows.
+            *(
+                r"dlopen\(.{1,400}?\): (Library not loaded|Symbol not found)",
+                r"DLL load failed( while importing \S{1,80})?: ",
+            ),
+            *(r"\[WinError (126|127|182|193|1114)\]", r"exit status 0xc0000135\b", r"exit status 0xc0000139\b"),
+            r"Library \S{1,100}\.(dll|so)\S{0,20} is not found or cannot be loaded",
+            *(r"failed to load MLX dynamic library", r"Shared library with base name '\w{1,40}' not found"),
+            r"CUDA SETUP: (Setup Failed|CUDA detection failed|Problem: The main issue|Something unexpected happened)",
             r"runtime libraries were not found in the LD_LIBRARY_PATH",
             r"SETUP ERROR: Missing dependency: \S{1,200}",
             r"CUDA Setup failed despite (CUDA|GPU) being available",
@@ -64,7 +76,11 @@ DECLARATIONS = declare(
             r"Failed to load CPU-only bitsandbytes library",
             # It falls back on its library for the CPU where it has none for this CUDA, or torch sees no GPU.
             r"Method '\w{1,80}' not available in CPU-only version of bitsandbytes",
+        ),
+        # Warnings: what fails may be something else.
+        may_show=(
             r"The installed version of bitsandbytes was compiled without GPU support",
+            r"CUDA[ _]SETUP: WARNING! lib\w{1,20}\.so not found",
         ),
     ),
 )

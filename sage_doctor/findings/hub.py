@@ -83,6 +83,10 @@ DECLARATIONS = declare(
         "for may still be missing.",
         remediation="Run `hf download` for the model again, which continues it; or delete the file if no download is "
         "running.",
+        shows=(
+            r"416 Client Error: Requested Range Not Satisfiable",
+            r"416 Client Error: Range Not Satisfiable for url",
+        ),
     ),
 )
 

@@ -24,17 +24,21 @@ DECLARATIONS = declare(
         code="memory-insufficient",
         severity="error",
         title="Not enough memory for the model",
-        cause="On machines where CPU and GPU share their memory, everything else that runs counts too.",
-        remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap.",
+        cause="The model needs more than is free. Where CPU and GPU share memory, everything else that runs counts.",
+        remediation="End other processes, use a smaller dtype or model, or add swap as a stopgap. With `device_map`,"
+        " `offload_folder=` lets transformers keep on disk what does not fit, which is slow.",
         shows=(
             r"not enough memory: you tried to allocate",
-            r"\[Errno 12\] Cannot allocate memory",
-            r"Cannot allocate memory$",
+            *(r"\[Errno 12\] Cannot allocate memory", r"The paging file is too small for this operation"),
+            r"(?<!bytes\): )Cannot allocate memory$",  # but for llama.cpp's mlock, without which it goes on
+            r"Not enough memory to handle \d{1,9} (prefill|max|total) tokens",
+            # An automatic device map that had to put parts on the disk.
+            *(r"please (pass along|provide) an `offload_folder`", r"we need an `offload_dir` to dispatch this model"),
+            r"The current `device_map` had weights offloaded to the disk",
             r"^LLVM ERROR: out of memory",
             r"model requires more system memory .{0,60}?than is available",
             r"To serve at least one request with the models?'?s max seq len",
             r"The model's max seq len \(\d{1,9}\) is larger than the maximum number of tokens",
-            r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Bus error",
             r"(?<!Possibly )too large swap space",
             r"not enough space in the (buffer to allocate|context's memory pool \()",
             r"cannot meet free memory target",
@@ -50,7 +54,12 @@ DECLARATIONS = declare(
         cause="A download, a merge or the sessions' own output does not fit on the disk.",
         remediation="Free disk space. The finding says how much is needed, and where.",
         shows=(
-            r"No space left on device",
+            *(
+                r"No space left on device",
+                r"There is not enough space on the disk",
+                r"PytorchStreamWriter failed writing file",
+            ),
+            r"The node was low on resource: ephemeral-storage",
             r"enforce fail at inline_container\.cc:\d{1,5}\] ?\. unexpected pos",
             r"Not enough free disk space to download",
             r"Disk quota exceeded",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from sage_doctor.facts.rope import ignored_before_5
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
 from sage_doctor.readers.versions import Needed, applies, plain_name, read_requirement, satisfies
@@ -14,7 +13,6 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.packages import InterpreterFacts
-    from sage_doctor.subjects.model import Model
 
 TITLE = "Packages"
 DECLARATIONS = declare(
@@ -24,7 +22,7 @@ DECLARATIONS = declare(
         title="A package is missing in the sessions' environment",
         cause="The package is not installed in the interpreter that runs sessions; it may be installed in another one.",
         remediation="Install the package with that interpreter: `PYTHON -m pip install NAME`. On Jetson install torch "
-        "only from NVIDIA's index.",
+        "only from NVIDIA's index. A header file (.h) comes with the system's packages, such as python3-dev.",
         shows=(
             r"ModuleNotFoundError: No module named '[\w-]{1,80}'",
             r"No module named '?(torch|transformers|peft|accelerate|safetensors|tokenizers|bitsandbytes)\b",
@@ -37,10 +35,8 @@ DECLARATIONS = declare(
             r"This modeling file requires the following packages that were not found in your environment",
             r"PackageNotFoundError:\x20",
             r"The '\S{1,80}' distribution was not found and is required by",
-            r"Using `.{1,60}?` quantization requires",
-            r"Using `.{1,60}?` \S{1,20} quantization requires",
+            r"Using `.{1,60}?` (\S{1,20} )?quantiz(ation|ed models) requires",
             r"Loading an? .{1,60}? quantized model requires",
-            r"Using `.{1,60}?` quantized models requires",
             r"Using `low_cpu_mem_usage=True` or a `device_map` requires Accelerate",
             r"Using a `device_map`.{0,160}? requires `accelerate`",
             r"Using `load_in_8bit=True` requires Accelerate",
@@ -50,10 +46,19 @@ DECLARATIONS = declare(
             r"Please install torch and gguf",
             r"Please make sure you have `sentencepiece` installed",
             r"`?sentencepiece`? .{0,40}?installed in order to use this tokenizer",
-            r"Couldn't build proto file into descriptor pool",
-            r"bitsandbytes is not installed",
-            r"Please install bitsandbytes>=\S{1,20} (via|to)",
-            r"bitsandbytes is not available, please install it",
+            # Without sentencepiece, transformers reads its file as one of tiktoken.
+            *(
+                r"Converting from (SentencePiece and )?Tiktoken failed",
+                r"Error parsing line b.{1,80}? in \S{1,300}\.model",
+            ),
+            r"load_tiktoken_bpe.{0,400}?(?P<said>ValueError: not enough values to unpack)",
+            r"local variable 'sentencepiece_model_pb2'",
+            *(r"Couldn't build proto file into descriptor pool", r"Cannot find a working triton installation"),
+            *(
+                r"At least one of TensorFlow 2\.0 or PyTorch should be",
+                r"Models won't be available and only tokenizers",
+            ),
+            *(r"bitsandbytes is not (installed|available, please)", r"Please install bitsandbytes>=\S{1,20} (via|to)"),
             r"Attempting to load a safetensors file but safetensors is not installed",
             r"you need to install the hf_xet package",
             r"hf_transfer' package is not available in your environment",
@@ -62,8 +67,16 @@ DECLARATIONS = declare(
             r"No package metadata was found for",
             r"llama-server binary not found",
             r"Please install \S{1,60} (library|with|via|by) ",
-            *(r"Failed to find C compiler\. Please specify", r"fatal error: Python\.h: No such file or directory"),
+            *(r"Failed to find C compiler\. Please specify", r"fatal error: \S{1,100}\.h: No such file or directory"),
             r"Cannot instantiate this tokenizer from a slow version",
+        ),
+        # A name that is only there if a package is.
+        may_show=(
+            (
+                r"(site|dist)-packages[^\n\"]{1,300}\.py\", line \d[^\n]{1,200}\n[^\n]{1,300}\n[^\w]{0,300}"
+                r"(?P<said>NameError: name '\w{1,80}' is not defined)"
+            ),
+            r"NameError: name 'init_empty_weights' is not defined",
         ),
     ),
     Declaration(
@@ -71,39 +84,59 @@ DECLARATIONS = declare(
         severity="error",
         title="A package has the wrong version",
         cause="The installed version does not support what is asked of it, or two installed packages are incompatible.",
-        remediation="Install the version that the finding names, with `--no-deps` if torch is the vendor's build.",
+        remediation="Install the version that the message names, with `--no-deps` if torch is the vendor's build. A "
+        "program that does not know a file's format is older or newer than the file: upgrade it, or convert the file.",
         shows=(
             r"ImportError: \S{1,80} ?[<>=!~]=?.{0,80}? is required for",
             r"ImportError: cannot import name '",
             r"Disabling PyTorch because PyTorch >= \S{1,20} is required",
             r"A module that was compiled using NumPy 1\.x cannot be run in",
-            r"numpy\.dtype size changed, may indicate binary incompatibility",
-            r"numpy\.ufunc size changed, may indicate binary incompatibility",
             r"\w{1,40}\.\w{1,40} size changed, may indicate binary incompatibility",
             r"numpy\.core\.multiarray failed to import",
             r"module compiled against (API|ABI) version",
-            r"Tokenizer class \S{1,80} does not exist or is not currently imported",
-            r"Tokenizer class \S{1,80} is not currently imported",
+            r"Tokenizer class \S{1,80} (does not exist or )?is not currently imported",
             r"FlashAttention\d? requires at least version",
             r"you need flash_attn package version to be greater or equal",
             *(r"bitsandbytes version is wrong", r"You have a version of `bitsandbytes` that is not compatible"),
             *(r"Your transformers version is too old", r"The \w{1,40} version should be >="),
             r"PyTorch SDPA requirements in Transformers are not met",
-            r"requires transformers >= \S{1,20}\. Please upgrade",
-            r"'(\w{1,80}Config|MatmulLtState)' object has no attribute '\w{1,80}'",
+            *(
+                r"Descriptors cannot (not )?be created directly",
+                r"No operator found for `memory_efficient_attention_forward`",
+            ),
+            *(
+                r"ContextualVersionConflict: \(",
+                r"RuntimeError: Numpy is not available",
+                r"was removed in the NumPy 2\.0 release",
+            ),
+            r"'_OpNamespace' '\w{1,40}' object has no attribute",
+            r"This CTranslate2 package was not compiled with CUDA support",
+            *(
+                r"requires transformers >= \S{1,20}\. Please upgrade",
+                r"The model you are attempting to pull requires a newer",
+            ),
+            # A plain PretrainedConfig has what the file has.
+            r"'(?!PreTrainedConfig')(\w{1,80}Config|MatmulLtState)' object has no attribute '\w{1,80}'",
+            r"AttributeError: type object '\w{1,80}' has no attribute '",
+            r"Can't get attribute '\w{1,80}' on <module '(?!__main__)",
+            # One package calls another with what that does not take.
+            (
+                r"(site|dist)-packages[^\n\"]{1,300}\.py\", line \d[^\n]{1,200}\n[^\n]{1,300}\n[^\w]{0,300}"
+                r"(?P<said>TypeError: (?!\w{0,60}Config\.)\S{1,120}\(\) got an unexpected keyword argument "
+                r"'(?!_name_or_path))"
+            ),
             r"'dict' object has no attribute 'model_type'",  # 4.57.2, with a tokenizer in a directory
-            r"module '\w{1,40}' has no attribute '\w{1,60}'",
+            r"module '[\w.]{1,80}' has no attribute '\w{1,60}'",
             r"partially initialized module '\S{1,60}' has no attribute",
             r"operator torchvision::nms does not exist",
             r"ModuleNotFoundError: No module named '(?!transformers_modules)[\w-]{1,80}\.[\w.]{1,80}'",
-            r"Found an incompatible version of \w{1,40}\. Found version ",
+            r"Found an incompatible version of [\w-]{1,40}\. Found version ",
             r"AttributeError: '\w{0,20}Cache' object has no attribute '",
             *(
                 r"`?rope_scaling`? must be a dictionary",
                 r"Unsloth: Please file a bug report! Error patching",
             ),
             r"__init__\(\) got an unexpected keyword argument 'load_in_[48]bit'",
-            r"AttributeError: module 'torch\.[\w.]{1,80}' has no attribute '",
             r"Failed to import transformers\.\S{1,120} because of the following error",
             (
                 r"resize_state_dict_by_rank_pattern.{0,600}?(?P<said>AttributeError: 'int' object has no "
@@ -115,8 +148,24 @@ DECLARATIONS = declare(
             r"Requested (CUDA|ROCm) version: ",
             r"bitsandbytes: failed to load backend",
             *(r"failed to load model: this GGUF file version", r"Unsupported GGUF version"),
+            # llama.cpp, older or newer than the file.
+            *(
+                r"this format is no longer supported",
+                r"un(known|recognized) tensor type \d",
+                r"tensor '.{1,200}?' has invalid ggml type",
+            ),
+            *(r"unknown \(magic, version\) combination: ", r"error loading model hyperparameters: (key not|invalid)"),
             r"Native support for nf4 .{0,40}?was removed",
             r"\S{1,80} is required for a normal functioning of this module, but found",
+        ),
+        may_show=(
+            r"unexpectedly reached end of file",  # of llama.cpp
+            *(r"xFormers can't load C\+\+/CUDA extensions", r"Error building extension '"),
+            (
+                r"(site|dist)-packages[^\n\"]{1,300}\.py\", line \d[^\n]{1,200}\n[^\n]{1,300}\n[^\w]{0,300}"
+                r"(?P<said>AttributeError: '(?!(NoneType|str|dict|list|tuple|int|float|bool|Tensor|PreTrainedConfig)')"
+                r"\w{1,80}' object has no attribute ')"
+            ),
         ),
     ),
 )
@@ -226,37 +275,5 @@ def _apart(session: InterpreterFacts, said: str, name: str, version: str, *, sev
                 f"{shell_quote(session.executable)} -m pip check",
                 f"{shell_quote(session.executable)} -m pip install --dry-run --upgrade transformers peft tokenizers",
             ),
-        ),
-    )
-
-
-def config_is_newer(model: Model) -> Finding | None:
-    """Return what config.json says that an older transformers silently ignores, or None.
-
-    A version in itself is no reason to worry. Releases from 5 on write what rotary positions are made of where earlier
-    ones do not look; those compute with the defaults of their class instead, and no message says so.
-    """
-    values = model.config_file.value or {}
-    session = model.host.session
-    installed = session.version_of("transformers")
-    if installed is None or satisfies(installed, "<5") is not True:
-        return None
-    text = values.get("text_config")
-    parts = (values, text) if isinstance(text, Mapping) else (values,)
-    ignored = next((i for part in parts if (i := ignored_before_5(session.site_packages, part))), None)
-    if ignored is None:
-        return None
-    instead, theta = ignored
-    saved = values.get("transformers_version")
-    return finding(
-        "package-version",
-        f"config.json was saved by transformers {printable(str(saved or '5 or newer'), limit=40)}: the sessions' "
-        f"transformers {printable(installed, limit=40)} does not read its rope_parameters, and would silently compute "
-        f"positions {instead}",
-        evidence={"installed": installed, "saved_by": saved, "rope_theta": theta},
-        fix=Fix(
-            summary="Upgrade transformers in the sessions' environment to 5 or newer, or write rope_theta (and "
-            "rope_scaling, if rope_type is not default) beside rope_parameters in config.json as well.",
-            commands=(f"{shell_quote(session.executable)} -m pip install --upgrade {shell_quote('transformers>=5')}",),
         ),
     )

@@ -21,12 +21,13 @@ DECLARATIONS = declare(
             r"… is not a local folder or a valid repository name",
             r"failed to open GGUF file '.{1,400}?' \(No such file or directory\)",
             r"Invalid repository ID or local directory specified: '[/~.]",
-            r"failed to open \S{1,300}\.gguf: No such file",
-            r"unable to open file <.{1,400}?> in read-only mode: No such file",
+            r"(failed to open|\b(stat|open)) \S{1,300}\.gguf: [Nn]o such file",
+            *(r"unable to open file <.{1,400}?> in read-only mode: No such file", r"NO_SUCHFILE : Load model from "),
+            r"Model path does not exist: ",
         ),
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name'",
-            r"Repo id must use alphanumeric chars",
+            *(r"Repo id must use alphanumeric chars", r"Incorrect path_or_model_id: '"),
             r"Can't load the configuration of '/",
             r"Can't load the model for '/",
             r"Cannot find any model weights with `/",
@@ -74,7 +75,7 @@ DECLARATIONS = declare(
         remediation="Give the session's user read permission on the files and search permission (x) on every directory "
         "above them.",
         shows=(
-            r"\[Errno 13\] Permission denied",
+            *(r"\[Errno 13\] Permission denied", r"\[WinError 5\] Access is denied"),
             r"PermissionError at .{1,400}? when downloading",
             r"failed to open GGUF file '.{1,400}?' \(Permission denied\)",
             r"open .{1,400}?: permission denied",
@@ -92,6 +93,10 @@ DECLARATIONS = declare(
             r"Unrecognized model in .{1,400}? Should have a `model_type` key",
             r"… does not appear to have a file named config\.json",
             r"Invalid repository ID or local directory specified: '",
+            *(
+                r"Error no file named (config|model_index)\.json found",
+                r"Entry Not Found for url: \S{1,300}/config\.json",
+            ),
         ),
         may_show=(r"Can't load the configuration of '", r"No supported config format found in "),
     ),
@@ -137,7 +142,7 @@ DECLARATIONS = declare(
                 r"The checkpoint you are trying to load has model type `\S{1,80}` but Transformers does not "
                 r"recognize"
             ),
-            r"Unrecognized model identifier: \S{1,80} Should contain one of",
+            r"Unrecognized model identifier(:| in) \S{1,300} Should contains? one of",
             r"Unrecognized model type for subconfig: \S{1,80} Should contain one of",
             (
                 r"KeyError: "
@@ -146,7 +151,7 @@ DECLARATIONS = declare(
             r"unknown model architecture: '",
             r"ValueError: Model type … not supported\.",
             r"is not a registered model in the Transformers library",
-            r"Error: unsupported architecture \"",
+            r"unsupported architecture( \\?\"|$)",
             r"Model architectures .{1,300}? are not supported for now",
             r"Model architectures .{1,300}? failed to be inspected",
             r"GGUF model with architecture \S{1,80} is not supported yet",
@@ -155,7 +160,7 @@ DECLARATIONS = declare(
             r"Unknown quantization method: \S{1,80} Must be one of",
             r"unsupported model format$",
         ),
-        may_show=(r"KeyError: '[a-z0-9_]{2,40}'$",),
+        may_show=(r"CONFIG_MAPPING.{0,1500}?(?P<said>KeyError: '[a-z0-9_]{2,40}'$)",),
     ),
     Declaration(
         code="custom-code",

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.findings.fetching import copy_from_elsewhere, how_much
+from sage_doctor.findings.making import finding
+from sage_doctor.findings.misnamed import renamed_weights
 from sage_doctor.readers.repo_id import is_snapshot
-from sage_doctor.report import Fix
+from sage_doctor.report import Finding, Fix
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
+    from sage_doctor.readers.safetensors_header import Header
     from sage_doctor.subjects.model import Model
 
 
@@ -168,3 +171,24 @@ def without(model: Model, file: str, key: str) -> str:
         'json.dump(v, open(p, "w"), indent=2)'
     )
     return f"{shell_quote(model.host.session.executable)} -c {shell_quote(code)} {shell_quote(model.path / file)}"
+
+
+def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding:
+    """Return the finding for files that are not complete safetensors files: the first one's, naming the others."""
+    name, header = broken[0]
+    problem = header.problem
+    assert problem is not None  # the caller chose files with a problem
+    more = f", and {len(others)} more file(s) are broken" if (others := [n for n, _ in broken[1:]]) else ""
+    fix = bring_back(model, [n for n, _ in broken])
+    if problem.code == "weights-lfs-pointer":
+        fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])
+    elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
+        fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
+    elif problem.code == "weights-not-safetensors":
+        fix = renamed_weights(model.tree, name, problem.evidence["content"]) or fix
+    return finding(
+        problem.code,
+        f"{printable(name)}: {printable(problem.message)}{more}",
+        evidence={"file": name, **problem.evidence, **({"also_broken": others[:50]} if others else {})},
+        fix=fix,
+    )

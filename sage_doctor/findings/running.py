@@ -1,20 +1,8 @@
-"""Loading the model and letting it answer: how a probe that did not complete becomes a finding."""
+"""What may happen while a model is loaded and answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from sage_doctor.findings.declaration import Declaration, declare
-from sage_doctor.findings.device import STAGES, device_finding
-from sage_doctor.findings.endings import crash_advice, ended_from_outside, raise_group_limit, within_group
-from sage_doctor.findings.making import finding
-from sage_doctor.findings.memory import held_by
-from sage_doctor.report import Finding, Fix
-from sage_doctor.text import printable, shell_quote
-
-if TYPE_CHECKING:
-    from sage_doctor.probe import ProbeOutcome
-    from sage_doctor.subjects.model import Model
 
 TITLE = "Loading and generating"
 DECLARATIONS = declare(
@@ -44,15 +32,25 @@ DECLARATIONS = declare(
         shows=(
             *(r"^Segmentation fault( \(core dumped\))?$", r"Segmentation fault \(core dumped\)"),
             r"Fatal Python error: (Segmentation fault|Bus error|Illegal instruction|Aborted)",
-            *(r"(Bus error|Illegal instruction|Aborted) \(core dumped\)", r"^Bus error$"),
-            *(r"^Illegal instruction$", r"^Aborted$", r"\w{1,60}\[\d{1,9}\]: segfault at"),
+            *(r"(Bus error|Illegal instruction) \(core dumped\)", r"^Bus error$"),
+            *(r"^Illegal instruction$", r"\w{1,60}\[\d{1,9}\]: segfault at"),
             *(r"\w{1,60}\[\d{1,9}\] trap invalid opcode ip:", r"double free or corruption"),
-            r"Main process exited, code=dumped, status=",
-            *(r"terminate called after throwing an instance of", r"GGML_ASSERT\(.{1,300}?\) failed"),
-            *(r"died from signal \d{1,2}", r"exited with exitcode -\d{1,2}", r"to shutdown with signal (4|6|7|8|11)\b"),
-            *(r"died with <Signals\.SIG\w{1,8}: \d{1,2}>", r"exitcode: -\d{1,2} \(pid: "),
+            # macOS's shell, PyCharm, containers, Windows.
+            r"zsh: (segmentation fault|illegal hardware instruction|bus error) ",
+            *(r"Process finished with exit code 139\b", r"Process finished with exit code -\d{10} \(0xC0000005"),
+            *(r"exited with code 139\b", r"exit status 0xc0000005\b", r"exit status 0xc000001d\b"),
+            *(r"GGML_ASSERT\(.{1,300}?\) failed", r"to shutdown with signal (4|6|7|8|11)\b"),
+            *(r"died from signal (?!6\b)\d{1,2}", r"exited with exitcode -(?!6\b)\d{1,2}"),
+            *(r"died with <Signals\.SIG(?!ABRT)\w{1,8}: \d{1,2}>", r"exitcode: -(?!6\b)\d{1,2} \(pid: "),
         ),
-        may_show=(r"Segmentation fault", r"Bus error", r"Illegal instruction", r"GGML_ASSERT: "),
+        # Who aborts has said why before.
+        may_show=(
+            *(r"Segmentation fault", r"Bus error", r"Illegal instruction", r"GGML_ASSERT: ", r"^Aborted$"),
+            *(r"Aborted \(core dumped\)", r"terminate called after throwing an instance of", r"died from signal 6\b"),
+            *(r"exited with exitcode -6\b", r"exitcode: -6 \(pid: ", r"died with <Signals\.SIGABRT: "),
+            *(r"Main process exited, code=dumped, status=", r"exit status 0xc0000409\b", r"zsh: abort "),
+            r"Process finished with exit code -\d{10} \(0xC0000409",
+        ),
     ),
     Declaration(
         code="load-out-of-memory",
@@ -67,10 +65,17 @@ DECLARATIONS = declare(
             *(r"DefaultCPUAllocator: can't allocate memory", r"unable to mmap memory: you tried to mmap"),
             *(r"NVML_SUCCESS == .{0,60}? INTERNAL ASSERT FAILED", r"NvMapMemAlloc\w{0,40}: \d{1,12} error 12"),
             *(r"MemoryError$", r"MemoryError:\x20", r"Out of memory: Killed process"),
+            *(
+                r"Unable to allocate [\d.]{1,9} [KMGT]iB for an array",
+                r"ErrorOutOfDeviceMemory",
+                r"ErrorOutOfHostMemory",
+            ),
+            *(r"zsh: killed ", r"Process finished with exit code 137", r"process has terminated: signal: killed"),
             *(r"… invoked oom-killer: ", r"oom-kill:constraint=", r"Memory cgroup out of memory"),
-            *(r"Failed with result 'oom-kill'", r"OOMKilled", r"MPS backend out of memory"),
+            *(r"Failed with result 'oom-kill'", r"OOMKilled", r"MPS backend out of memory", r"Invalid buffer size: \d"),
             *(r"kIOGPUCommandBufferCallbackErrorOutOfMemory", r"^Killed$", r"line \d{1,6}: \d{1,9} Killed "),
             *(r"^\[\d{1,4}\]\+? Killed ", r"cudaMalloc failed: out of memory"),
+            r"CUDA error 2 at \S{1,200}: out of memory",
             *(r"failed to allocate compute buffers", r"unable to allocate \S{1,20} buffer"),
             *(r"failed to allocate \S{1,20} buffer of size \d", r"failed to allocate buffer for kv cache"),
             r"Device memory allocation of size \d{1,20} failed",
@@ -78,10 +83,14 @@ DECLARATIONS = declare(
             *(r"CUBLAS_STATUS_ALLOC_FAILED", r"std::bad_alloc"),
             r"Some modules are dispatched on the CPU or the disk\. Make sure you have enough GPU RAM",
             *(r"RESOURCE_EXHAUSTED: Out of memory", r"failed to allocate memory$"),
-            r"A process of this unit has been killed by the OOM killer",
-            r"Detected \d{1,6} oom_kill events? in",
+            *(r"A process of this unit has been killed by the OOM killer", r"Detected \d{1,6} oom_kill events? in"),
             r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Killed",
         ),
+        may_show=(
+            r"Failed to create llama_context",
+            r"exited with code 137\b",
+            r"exit code:? 137\b",
+        ),  # SIGKILL, in a container
     ),
     Declaration(
         code="load-timeout",
@@ -113,12 +122,9 @@ DECLARATIONS = declare(
         remediation="Check the weights for missing tensors, and load without `device_map` if memory suffices.",
         shows=(
             *(r"Cannot copy out of meta tensor", r"Tensor on device meta is not on the expected device"),
-            r"is on the meta device because (they were|it was) offloaded",
-            r"is on the meta device, we need a `value` to put in",
-            r"The current `device_map` had weights offloaded to the disk",
+            r"is on the meta device(, we need a `value` to put in| because (they were|it was) offloaded)",
             r"You can't move a model that has some modules offloaded",
-            *(r"Tensor\.item\(\) cannot be called on meta tensors", r"please pass along an `offload_folder`"),
-            *(r"we need an `offload_dir` to dispatch this model", r"doesn't have any device set"),
+            *(r"Tensor\.item\(\) cannot be called on meta tensors", r"doesn't have any device set"),
         ),
     ),
     Declaration(
@@ -128,12 +134,14 @@ DECLARATIONS = declare(
         cause="The accelerator had no room, and the library put parameters on the CPU, or the inputs are there.",
         remediation="Free the accelerator's memory, name the device explicitly, and move inputs: `x.to(model.device)`.",
         shows=(
-            *(r"Some parameters are on the meta device", r"Expected all tensors to be on the same device"),
-            *(r"All input tensors need to be on the same GPU", r"Input tensors need to be on the same GPU"),
+            *(r"Expected all tensors to be on the same device", r"Input tensors need to be on the same GPU"),
             r"Placeholder storage has not been allocated on MPS device",
             r"indices should be either on … or on the same device as the indexed tensor",
             r"You are attempting to load an? .{1,40}? model with a device_map that contains a (CPU|cpu)",
+            *(r"Found modules on cpu/disk\. Using Exllama", r"Input type \(\S{1,40}Tensor\) and weight type \("),
+            r"module must have its parameters and buffers on device",
         ),
+        may_show=(r"Some parameters are on the meta device",),  # a warning
     ),
     Declaration(
         code="model-not-generative",
@@ -171,7 +179,10 @@ DECLARATIONS = declare(
         cause="The weights are broken, or 16-bit numbers overflow on this device.",
         remediation="Run `sage-doctor check --level integrity` on the weights. If they are fine, try bfloat16 or "
         "float32.",
-        shows=(r"probability tensor contains either `inf`, `nan` or element < 0",),
+        shows=(
+            *(r"probability tensor contains either `inf`, `nan` or element < 0", r"A tensor with NaNs was produced"),
+            r"A tensor with all NaNs was produced",
+        ),
         may_show=(r"device-side assert triggered",),
     ),
     Declaration(
@@ -189,110 +200,3 @@ DECLARATIONS = declare(
         remediation="Check that the adapter was saved after training, and that its tensor names match its base.",
     ),
 )
-
-
-GENERATION = frozenset({"tokenizer", "forward", "warm-up", "generate"})
-_MOST_TAIL = 2000
-
-
-def in_generation(outcome: ProbeOutcome) -> bool:
-    """Whether the probe ended after the model was loaded: the load is then no cause."""
-    return outcome.stage in GENERATION and outcome.loaded is not None
-
-
-def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]) -> Finding:
-    """Return the one finding for a probe that did not complete. `act` is what it was doing."""
-    from sage_doctor.subjects.device import session_device  # noqa: PLC0415 - only where something is wrong
-
-    evidence = {
-        "ending": outcome.ending,
-        "stage": outcome.stage,
-        "where": list(outcome.where),
-        "seconds": outcome.duration_s,
-        "output": outcome.output_tail[-_MOST_TAIL:],
-    }
-    doing = "loading it" if act == "load" else "generating"
-    if outcome.stage in STAGES:
-        # Examined once already for all models; a device may break, or fill up, between that and this load.
-        broken = device_finding(model.host, session_device(model.host, model), outcome)
-        if broken is not None:
-            return broken
-    outside = ended_from_outside(model.host, outcome, doing, evidence)
-    if outside is not None:
-        return outside
-    stage = printable(outcome.stage or "start")
-    message = printable(outcome.message, limit=600, keep="\n")
-    if outcome.ending == "deadline":
-        abandoned = (
-            f" Process {outcome.abandoned_pid} is stuck in the kernel and could not be killed."
-            if outcome.abandoned_pid
-            else ""
-        )
-        return finding(
-            "load-timeout" if act == "load" else "generate-timeout",
-            f"{doing} hung in stage {stage} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was "
-            f"stopped.{abandoned}",
-            evidence=evidence,
-            fix=Fix(
-                summary="See what the machine is waiting for: a disk or driver that does not answer, or swap. Raise "
-                "--timeout only if the model is known to be slow.",
-                commands=("vmstat 1 5", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
-            ),
-        )
-    if outcome.ending == "signal":
-        return finding(
-            "load-crashed" if act == "load" else "generate-failed",
-            f"the interpreter crashed while {doing}: {message}",
-            evidence={**evidence, "signal": outcome.signal},
-            fix=crash_advice(outcome),
-        )
-    if outcome.ending == "out-of-memory":
-        on_device = outcome.device is not None and outcome.device.used.startswith("cuda")
-        return finding(
-            "load-out-of-memory",
-            f"memory ran out while {doing}{within_group(model.host)}: {message}",
-            evidence={**evidence, **(held_by(model.host) if on_device else {})},
-            fix=Fix(
-                summary=raise_group_limit(model.host)
-                + "End other processes that hold memory (a daemon may have the model loaded already), declare a "
-                "smaller dtype, or run it on a larger machine.",
-                commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
-            ),
-        )
-    if outcome.ending == "import-error":
-        python = shell_quote(model.host.session.executable)
-        return finding(
-            "package-missing",
-            f"the sessions' interpreter cannot import what loading needs: {message}",
-            evidence=evidence,
-            fix=Fix(
-                summary="Install or repair that package in the sessions' environment.",
-                commands=(f"{python} -m pip check",),
-            ),
-        )
-    if outcome.ending == "spawn-failed":
-        return finding(
-            "interpreter-missing",
-            f"the sessions' interpreter does not start: {message}",
-            evidence=evidence,
-            fix=Fix(summary="Correct python = … in the manifest."),
-        )
-    if outcome.ending == "protocol":
-        return finding(
-            "probe-protocol",
-            f"the probe ended in stage {stage} without a result: {message}",
-            evidence=evidence,
-            fix=Fix(
-                summary="Run a session by hand and look at its output: something in its environment may end the "
-                "process (a sitecustomize, a library that calls exit)."
-            ),
-        )
-    return finding(
-        "load-failed" if act == "load" else "generate-failed",
-        f"{doing} failed in stage {stage}: {message}",
-        evidence=evidence,
-        fix=Fix(
-            summary="`sage-doctor explain -` may recognise this message. Look for what changed since it last worked: "
-            "packages, files, configuration."
-        ),
-    )

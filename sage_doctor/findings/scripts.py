@@ -50,13 +50,15 @@ DECLARATIONS = declare(
         code="runner-path-missing",
         severity="error",
         title="A runner needs a path that does not exist",
-        cause="The path is in this machine's own home or checkout, and nothing is there: it was moved, renamed, "
-        "deleted or never brought here, and the script still uses it.",
+        cause="What was there was moved, renamed, deleted or never brought to this machine or container, or its disk "
+        "is not mounted; the program still asks for it.",
         remediation="Write the path that is right now, or bring the files there. In the checkout, a path relative to "
         'the file (`Path(__file__).resolve().parents[N] / "…"`) survives a renamed directory.',
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",
-            r"No such file or directory: '/(home|Users)/",
+            *(r"No such file or directory: '/(home|Users)/", r"\[Errno 2\] No such file or directory: ['\x22]"),
+            r"No such file or directory \(os error 2\)",
+            r"\[WinError [23]\] The system cannot find the (file|path) specified",
             r"cd: /\S{1,300}: No such file or directory",
             r": line \d{1,6}: /\S{1,300}: No such file or directory",
         ),

@@ -13,7 +13,8 @@ DECLARATIONS = declare(
         cause="The model loads, but text cannot be turned into tokens.",
         remediation="Copy the tokenizer files from the model this one was made from.",
         shows=(
-            r"Can't load tokenizer for '",
+            *(r"Can't load tokenizer for '", r"Not found: \".{1,300}?\": No such file or directory Error #2"),
+            r"Unrecognized configuration class .{1,300}? to build an AutoTokenizer",
             r"Couldn't instantiate the backend tokenizer",
             r"Can't load a .{0,60}?tokenizer from '",
             r"cannot find tokenizer vocab in model file",
@@ -106,6 +107,7 @@ DECLARATIONS = declare(
         cause="The model is more than its weights: modules.json names directories for pooling and other layers, which "
         "a copy of the files alone leaves out.",
         remediation="Copy the whole directory (`rsync -a`, `cp -r`), or download the model again.",
-        shows=(r"No such file or directory: .{0,300}?\d_(Pooling|Dense|LayerNorm|CNN|LSTM)",),
+        shows=(r"No such file or directory: .{0,300}?(\d_(Pooling|Dense|LayerNorm|CNN|LSTM)|[/\\]modules\.json)",),
+        may_show=(r"No sentence-transformers model found with name",),
     ),
 )

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from sage_doctor.findings.declaration import Declaration, declare
-from sage_doctor.findings.making import finding
-from sage_doctor.findings.misnamed import renamed_weights
-from sage_doctor.findings.restore import bring_back, lfs_pull
-from sage_doctor.report import Finding, Fix
-from sage_doctor.text import printable
-
-if TYPE_CHECKING:
-    from sage_doctor.readers.safetensors_header import Header
-    from sage_doctor.subjects.model import Model
 
 TITLE = "Weights"
 DECLARATIONS = declare(
@@ -27,11 +15,13 @@ DECLARATIONS = declare(
         remediation="Build the weights with `sage-doctor merge` if the model is a merge; otherwise copy them from a "
         "machine that has them, or download them.",
         shows=(
-            r"Error no file named .{1,300}?found in directory",
+            r"Error no file named (?!\S{1,80}\.json).{1,300}?found in directory",
             r"… does not appear to have a file named (pytorch_model\.bin|model\.safetensors)",
             *(r"Can't load the model for '", r"Cannot find any model weights with `"),
             *(r"No model weights found in: `", r"… is not a folder containing a `\.index\.json` file or a"),
-            r"Neither a state dict nor checkpoint files were found",
+            r"No safetensors found in ",
+            r"Could not find the quantized model in \.pt or \.safetensors format",
+            *(r"Neither a state dict nor checkpoint files were found", r"Unable to open file 'model\.bin' in model '"),
         ),
     ),
     Declaration(
@@ -45,7 +35,10 @@ DECLARATIONS = declare(
         shows=(
             *(r"header too large", r"HeaderTooLarge", r"version https://git-lfs\.github\.com/spec/v1"),
             *(r"Unsupported operand 118", r"invalid load key, 'v'"),
-            r"cloned a repository without having git-lfs installed",
+            *(
+                r"cloned a repository without having git-lfs installed",
+                r"external filter 'git-lfs filter-process' failed",
+            ),
             r"invalid magic characters: 'vers', expected 'GGUF'",
         ),
     ),
@@ -55,17 +48,17 @@ DECLARATIONS = declare(
         title="The file is not what its name says",
         cause="The file is an HTML page, a text, an archive or another weights format. The usual reason is a download "
         "that saved a login or error page.",
-        remediation="Delete the file and fetch it again. Its first line shows what the server sent instead.",
+        remediation="Delete the file and fetch it again, in the format that the program loads (GGUF for llama.cpp). "
+        "Its first line shows what the server sent instead.",
         shows=(
             *(r"invalid header start", r"InvalidHeaderStart", r"InvalidHeader", r"invalid UTF-8 in header"),
             r"invalid load key, '<'",
             r"invalid magic characters: '.{0,40}?', expected 'GGUF'",
             r"gguf_init_from_file: invalid magic (character|number)",
             *(r"invalid file magic$", r"Invalid magic number; corrupt file\?"),
-            r"unknown \(magic, version\) combination: ",  # llama.cpp of 2023, given an older format
-            r"file in archive is not in a subdirectory",
+            *(r"file in archive is not in a subdirectory", r"Unable to instantiate model: Model format not supported"),
         ),
-        may_show=(r"header too large", r"HeaderTooLarge"),
+        may_show=(r"header too large", r"HeaderTooLarge", r"unknown \(magic, version\) combination: "),
     ),
     Declaration(
         code="weights-empty",
@@ -91,7 +84,8 @@ DECLARATIONS = declare(
             r"PytorchStreamReader failed finding central directory",
             r"tensor '.{1,200}?' data is not within the file bounds, (model|file) is corrupted or incomplete",
             r"tensor .{1,200}? offset\+size \(\d{1,20}\) exceeds file size",
-            r"unexpected EOF, expected \d{1,20} more bytes. The file might be corrupted",
+            r"INVALID_PROTOBUF : Load model from .{1,300}? ?failed: ?Protobuf parsing failed",
+            *(r"unexpected EOF, expected \d{1,20} more bytes. The file might", r"unexpectedly reached end of file"),
         ),
         may_show=(r"Unable to load weights from (pytorch )?checkpoint file for '",),
     ),
@@ -116,6 +110,7 @@ DECLARATIONS = declare(
             *(r"invalid JSON in header", r"invalid header deserialization", r"invalid offset for tensor"),
             r"invalid shape, data type, or offset for tensor",
             *(r"overflow computing buffer size from shape and/or element type", r"ValidationOverflow"),
+            r"safetensors.torch\.py.{0,400}?(?P<said>RuntimeError: shape '\[.{1,60}?\]' is invalid for input of size)",
             r"The safetensors archive passed at .{1,400}? does not contain the valid metadata",
             *(r"Incompatible safetensors file\. File metadata is not", r"Invalid torchao safetensors metadata"),
         ),
@@ -142,7 +137,7 @@ DECLARATIONS = declare(
         remediation="Fetch the shards that the finding lists; the others need not be fetched again.",
         shows=(
             r"No such file or directory:? .{0,400}?-\d{5}-of-\d{5}\.(safetensors|bin)",
-            r"… does not appear to have a file named \S{1,200}-\d{5}-of-\d{5}\.",
+            r"… does not appear to have (a file named \S{1,200}-\d{5}-of-\d{5}\.|files named \()",
             (
                 r"… does not appear to have a file named \S{1,200} which is required according to the "
                 r"checkpoint index"
@@ -156,7 +151,7 @@ DECLARATIONS = declare(
         title="The index of the shards is missing",
         cause="A loader looks for the index, not for the shards, and reports that there are no weights.",
         remediation="Rebuild the index from the shards' headers with `sage-doctor fix`, or copy it from the source.",
-        may_show=(r"Error no file named .{1,300}?found in directory",),
+        may_show=(r"Error no file named (?!\S{1,80}\.json).{1,300}?found in directory",),
         shows=(r"Can't find a checkpoint index \(",),
     ),
     Declaration(
@@ -227,8 +222,15 @@ DECLARATIONS = declare(
                 r"are newly initialized because the shapes did not match"
             ),
             r"Trying to set a tensor of shape .{1,120}? in .{1,200}? \(which has shape",
-            *(r"tensor '.{1,200}?' has wrong shape; expected", r"mat1 and mat2 shapes cannot be multiplied"),
-            r"Attempted to load weight \(.{0,100}?\) into parameter \(",
+            *(
+                r"tensor '.{1,200}?' has wrong (shape; expected|size in model file)",
+                r"mat1 and mat2 shapes cannot be multiplied",
+            ),
+            *(
+                r"assert (param_data|loaded_weight)\.shape.{0,300}?(?P<said>AssertionError)",
+                r"Attempted to load weight \(.{0,100}?\) into parameter \(",
+                r"Expected shape \(.{1,60}?\) but received shape",
+            ),
         ),
     ),
     Declaration(
@@ -251,11 +253,9 @@ DECLARATIONS = declare(
         shows=(
             r"Some weights of \S{1,100} were not initialized from the model checkpoint",
             *(r"newly initialized: \[", r"… \| MISSING \|"),
-            *(
-                r"Following weights were not initialized from checkpoint",
-                r"missing tensor '",
-                r"create_tensor: tensor '\S{1,200}' not found",
-            ),
+            *(r"Following weights were not initialized from checkpoint", r"missing tensor '"),
+            r"tensor '\S{1,200}' (not found|is missing from model)",
+            *(r"RuntimeError: weight \S{1,200} does not exist", r"ValueError: Missing \d{1,6} parameters: "),
             r"This checkpoint seem corrupted\. The tied weights mapping",
             r"Missing key\(s\) in state_dict: \"(?!base_model)",
         ),
@@ -271,29 +271,9 @@ DECLARATIONS = declare(
         "head that you do not use.",
         shows=(
             *(r"Some weights of the model checkpoint at .{1,400}? were not used", r"… \| UNEXPECTED \|"),
-            r"wrong number of tensors; expected \d{1,9}, got \d{1,9}",
+            *(r"wrong number of tensors; expected \d{1,9}, got", r"Received \d{1,6} parameters not in model"),
+            *(r"unknown tensor '\S{0,200}' in model file", r"There is no module or parameter named '\S{1,200}' in \w"),
             r"Unexpected key\(s\) in state_dict: \"(?!base_model)",
         ),
     ),
 )
-
-
-def broken_header(model: Model, broken: Sequence[tuple[str, Header]]) -> Finding:
-    """Return the finding for files that are not complete safetensors files: the first one's, naming the others."""
-    name, header = broken[0]
-    problem = header.problem
-    assert problem is not None  # the caller chose files with a problem
-    more = f", and {len(others)} more file(s) are broken" if (others := [n for n, _ in broken[1:]]) else ""
-    fix = bring_back(model, [n for n, _ in broken])
-    if problem.code == "weights-lfs-pointer":
-        fix = lfs_pull(model, [n for n, h in broken if h.problem and h.problem.code == "weights-lfs-pointer"])
-    elif problem.code == "weights-not-safetensors" and problem.evidence.get("content") == "a GGUF model":
-        fix = Fix(summary="Rename it to .gguf and load it with gguf_file=…, or fetch the safetensors version.")
-    elif problem.code == "weights-not-safetensors":
-        fix = renamed_weights(model.tree, name, problem.evidence["content"]) or fix
-    return finding(
-        problem.code,
-        f"{printable(name)}: {printable(problem.message)}{more}",
-        evidence={"file": name, **problem.evidence, **({"also_broken": others[:50]} if others else {})},
-        fix=fix,
-    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sage_doctor
+from sage_doctor.system.boot import boot_id
 from sage_doctor.system.fingerprint import fingerprint
 from sage_doctor.system.small_text import read_line, read_text
 from sage_doctor.text import is_secret_name
@@ -119,16 +120,6 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         if name in now and before.get(name) != now[name]:
             return words
     return None
-
-
-def boot_id() -> str | None:
-    """Return what names this boot of the machine, None where the system does not tell."""
-    found = read_line(Path("/proc/sys/kernel/random/boot_id"))
-    if found is None and sys.platform == "darwin":
-        from sage_doctor.facts.machine import read_machine  # noqa: PLC0415 - asks a program; Linux has a file
-
-        return read_machine().boot_id
-    return found
 
 
 def since_boot_s() -> float:

@@ -12,7 +12,7 @@ from sage_doctor.gate.environment import EnvironmentFingerprint, import_places, 
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
-from sage_doctor.system.fingerprint import MOST_FILES, TooMany, Watched, fingerprint_files, fingerprint_tree
+from sage_doctor.system.fingerprint import MOST_FILES, TooMany, Watched, fingerprint_files, fingerprint_tree, presence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class InputSnapshot:
 
 def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
     """Return the files as they are now."""
-    from sage_doctor.facts.runners import find_runners_and_directories  # noqa: PLC0415 - parses scripts; only roles with runners need it
+    from sage_doctor.paths.scan import dependencies  # noqa: PLC0415 - parses scripts; only roles with runners need it
 
     manifest = context.manifest
     session = selection.host.session
@@ -53,9 +53,8 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
     if session.prefix is not None:  # where the interpreter is a script or a link, what it leads to
         places += [os.path.join(session.prefix, "pyvenv.cfg"), os.path.join(session.prefix, "bin", "python3")]
     role: list[Path] = [manifest.path, manifest.directory / LOCK_NAME]
-    for pattern in manifest.roles[context.gate_request.role].runners:
-        runners, directories = find_runners_and_directories(pattern, manifest.directory)
-        role += [*runners, *directories]
+    read, named = dependencies(selection.host) if manifest.roles[context.gate_request.role].runners else ([], [])
+    role += read
     files: dict[str, Watched | None] = {}
     for model in selection.models:
         try:
@@ -65,9 +64,9 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
     return InputSnapshot(
         environment=context.environment,
         packages=fingerprint_files(places),
-        role=fingerprint_files(role[:MOST_FILES]),
+        role={**presence(named[:MOST_FILES]), **fingerprint_files(role[:MOST_FILES])},
         models=files,
-        complete=len(role) <= MOST_FILES and all(found is not None for found in files.values()),
+        complete=len(role) + len(named) <= MOST_FILES and all(found is not None for found in files.values()),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sage_doctor.facts.runners import find_runners
+from sage_doctor.facts.runners import find_runners, find_runners_and_directories
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
@@ -162,6 +163,22 @@ def _named_runners(host: Host) -> frozenset[Path]:
     return frozenset(Path(os.path.normpath(manifest.directory / p)) for p in patterns if manifest is not None)
 
 
+def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
+    """Return what decides how this machine's roles' runners are judged: files with a text, and what has to be there.
+
+    The files are the runners and the configurations that they name, and the directories in which another runner may
+    come to lie; the others are the paths in them.
+    """
+    manifest = host.manifest
+    patterns = [p for r in manifest.needed_roles() for p in manifest.roles[r].runners] if manifest is not None else []
+    if manifest is None or not patterns:
+        return [], []
+    directories = [d for p in patterns for d in find_runners_and_directories(p, manifest.directory)[1]]
+    files = [seen for seen in scan(host, lint=False).files if seen.roles]
+    named = {r.text for seen in files for r, _ in seen.classified if r.used and not seen.owner}
+    return [*directories, *(seen.script.path for seen in files)], [Path(text) for text in sorted(named)]
+
+
 def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:
     """Whether another machine of the manifest has one of these roles."""
     manifest = host.manifest
@@ -192,15 +209,21 @@ def scan(
         found, complete = find_files(directory, manifest.lint.paths, manifest.lint.ignore)
         paths += [p for p in found if p not in runners and p.name not in _MANIFESTS]
     path_map = host_path_map(host, include_system=include_system)
-    scripts = [read_script(p, path_map, directory=directory, runner=p in runners) for p in dict.fromkeys(paths)]
+    anywhere = dataclasses.replace(path_map, anywhere=True)  # what a session needs, it needs wherever that is
+    scripts = [
+        read_script(p, anywhere if p in runners else path_map, directory=directory, runner=p in runners)
+        for p in dict.fromkeys(paths)
+    ]
     for script in [s for s in scripts if s.path in runners]:
         for path in named_configurations(script, directory, path_map):
             runners[path] = tuple(dict.fromkeys((*runners.get(path, ()), *runners[script.path])))
             if path not in paths:
                 paths.append(path)
-                scripts.append(read_script(path, path_map, directory=directory))
+                scripts.append(read_script(path, anywhere, directory=directory))
     outside = _read_installed(installed, path_map, directory) if installed is not None else []
-    path_map.learn_roots(r.text for s in (*scripts, *outside) for r in s.references if r.used)
+    used = [r.text for s in (*scripts, *outside) for r in s.references if r.used]
+    for known in (path_map, anywhere):
+        known.learn_roots(used)
 
     explicit = _named_runners(host)
     own_name = manifest.machine.name if manifest is not None and manifest.machine is not None else None
@@ -209,7 +232,8 @@ def scan(
     roots = {name: machine_roots({name: (m.home, m.vars)}) for name, m in machines.items()}
 
     def scanned(script: Script, subject: str, *, installed: bool = False) -> ScannedFile:
-        classified = tuple((r, path_map.classify(r.text)) for r in script.references)
+        known = anywhere if script.path in runners else path_map
+        classified = tuple((r, known.classify(r.text)) for r in script.references)
         gone = [r.text for r, c in classified if r.used and c.origin == "gone" and r.need in ("needed", "unknown")]
         ours = installed or script.path in explicit
         return ScannedFile(

@@ -31,7 +31,7 @@ class Fingerprint(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode)
 
 
-# A file's fingerprint, of a link its own behind it. None: nothing there.
+# A file's fingerprint, of a link its own behind it. None: nothing there. Empty: something, whatever it is.
 Identity = list[int] | None
 Watched = dict[str, Identity]
 
@@ -59,6 +59,11 @@ def fingerprint_files(paths: Iterable[Path | str]) -> Watched:
     return {name: fingerprint(name) for name in (os.fspath(p) for p in paths)}
 
 
+def presence(paths: Iterable[Path | str]) -> Watched:
+    """Return of each path only whether something is there now: sessions may write in it."""
+    return {name: None if found is None else [] for name, found in fingerprint_files(paths).items()}
+
+
 def fingerprint_tree(directory: Path) -> Watched:
     """Return the identities of a directory and everything below it, through links as well. Raises `TooMany`.
 
@@ -82,7 +87,7 @@ def changed(watched: Mapping[str, Identity], *, most: int = 5) -> list[tuple[str
     found = []
     for path, before in watched.items():
         now = fingerprint(path)
-        if now != before:
+        if now != before and (before != [] or now is None):
             found.append((path, _became(before, now)))
             if len(found) >= most:
                 break

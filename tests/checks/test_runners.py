@@ -82,6 +82,111 @@ def default_that_is_gone(bench: Bench) -> None:
     runner(bench, f'def main(model="{bench.root}/zoo/gone"):\n    open(model)\n')
 
 
+NEEDED_ANYWHERE = {
+    "run.py": (
+        'A.from_pretrained("/data/models/gone")',
+        'MODEL = "/mnt/nas/gone"\nA.from_pretrained(MODEL)',
+        'open("/srv/prompts/gone.txt").read()',
+        'subprocess.run(["python", "/workspace/gone.py", "--model", "/models/gone"])',
+        'subprocess.run("cd /workspace/gone && python run.py", shell=True)',
+        'p.add_argument("--model", default="/data/models/gone")\nA.from_pretrained(p.parse_args().model)',
+    ),
+    "run.sh": (
+        "cd /data/gone || exit 1",
+        "source /opt/venvs/gone/bin/activate",
+        "vllm serve /data/models/gone --port 8001",
+        "python scripts/run.py --model-path=/mnt/models/gone",
+        "ROOT=/data/gone\npython $ROOT/run.py",
+        "docker run -v /data/in:/models image --model /models/x; /opt/gone/bin/llama-server --version",
+    ),
+}
+
+
+@pytest.mark.parametrize("name, text", [(n, t) for n, texts in NEEDED_ANYWHERE.items() for t in texts])
+def test_what_a_runner_needs_it_needs_wherever_that_is(name: str, text: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    runner(bench, f"{text}\n", name)
+    found = bench.run("check_runners").findings
+    assert [(f.code, f.subject) for f in found] == [("runner-path-missing", f"scripts/{name}")], text
+
+
+# Addresses, other machines' and containers' paths, what is made, tried or looked for, and what follows a variable.
+NOT_NEEDED_ANYWHERE = {
+    "run.py": """
+import json, os, re, requests, shutil, subprocess
+from pathlib import Path
+BASE = os.environ.get("BASE", "http://localhost:8000")
+MODELS = "/v1/models"
+MODEL_PATH = "/v1/models"
+model_endpoint = "/api/generate"
+INPUT = "/v1/completions"
+@app.get("/v1/models")
+def models():
+    return requests.get(BASE + "/v1/models").json()
+@app.post("/api/chat/completions")
+def chat(model="/models/default"):
+    return requests.post(f"{BASE}/v1/chat/completions", json={"model": "/models/served-name"}).json()
+app.mount("/static/files", object())
+DATA = os.getenv("DATA_DIR", "/data/sessions")
+Path("/data/out/x").mkdir(parents=True, exist_ok=True)
+with open("/data/out/x/log.txt", "w") as f: f.write("")
+if os.path.exists("/data/optional/config.json"):
+    json.load(open("/data/optional/config.json"))
+for cand in ("/data/models", "/mnt/models/qwen", "/workspace/models"):
+    if Path(cand).is_dir():
+        break
+subprocess.run(["docker", "run", "-v", "/data/in:/models", "image", "--model", "/models/qwen"])
+subprocess.run(["docker", "exec", "c", "python", "/app/run.py"])
+subprocess.run(["ssh", "host", "python", "/data/remote/run.py"])
+subprocess.run("ssh host 'cd /data/remote && python /data/remote/run.py'", shell=True)
+shutil.copyfile(own_directory() + "/template/run.sh", tmp_dir + "/run.sh")
+s = "use /data/models/x to load"
+print("/data/models/x is missing")
+try:
+    cfg = open("/config/app/settings.json").read()
+except FileNotFoundError:
+    cfg = ""
+x = json.loads('{"a":"/x/y"}')
+os.environ.setdefault("HF_HOME", "/data/hf/home")
+output_dir = "/data/train/out"
+""",
+    "run.sh": """
+cat "$ROOT/data/x/file"
+source "$ROOT/venv/bin/activate"
+cd "$(dirname "$0")/models/qwen" || exit 1
+curl -s http://localhost:8000/v1/models
+curl -s "$BASE/v1/models" | jq .
+docker run --rm -v /data/in:/models image vllm serve /models/qwen --tokenizer /models/tok
+docker exec c bash -c "source /opt/venv/bin/activate && python /app/run.py"
+podman run img python /app/run.py --model /models/x
+apptainer exec --bind /data:/data img.sif python /app/x.py --model /models/q
+ssh host "cd /data/remote && python /data/remote/run.py"
+kubectl exec pod -- python /app/run.py
+rsync -a /data/none/ host:/data/other/ 2>/dev/null || true
+mkdir -p /data/out/logs && cd /data/out/logs
+[ -d /data/venv/x ] && source /data/venv/x/bin/activate
+if [ -f /opt/conda/etc/profile.d/conda.sh ]; then . /opt/conda/etc/profile.d/conda.sh; fi
+for d in /data/models /mnt/models/q; do [ -d "$d" ] && MODEL=$d; done
+python -m venv /data/venvs/new && source /data/venvs/new/bin/activate
+hf download org/name --local-dir /data/models/new
+python run.py --model /data/models/new --output-dir /data/out/o
+git clone https://x /data/src/proj && cd /data/src/proj
+echo "set /data/models/x"
+sed -i 's#/data/old/a#/data/new/b#' "$ROOT/x"
+vllm serve org/name --served-model-name /models/served
+export PATH=/data/bin/x:$PATH
+""",
+}
+
+
+@pytest.mark.parametrize("name", NOT_NEEDED_ANYWHERE)
+def test_what_is_no_path_of_this_machine_or_not_needed_is_no_finding(name: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    runner(bench, NOT_NEEDED_ANYWHERE[name], name)
+    found = bench.run("check_runners").findings
+    assert found == ()
+
+
 @CASES.passes("check_runners")
 def what_a_runner_makes(bench: Bench) -> None:
     runner(bench, f'OUT = "{bench.root}/results/x"\nopen(OUT, "w")\n')

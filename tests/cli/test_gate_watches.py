@@ -93,6 +93,28 @@ def test_a_runner_in_a_new_directory_is_noticed(doctor: Doctor, tmp_path: Path) 
     assert STILL not in doctor(*GATE, cwd=site).out
 
 
+def test_what_a_runner_needs_is_watched_and_what_is_in_it_is_not(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    (site / "runs").mkdir()
+    needed = site / "zoo/needed"
+    needed.mkdir()
+    (site / "runs/session.sh").write_text(f"#!/bin/sh\ncd {needed}\n")
+    (site / "runs/run.yaml").write_text("seed: 1\n")
+    (site / "runs/session.py").write_text('CONFIG = "runs/run.yaml"\n')
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text().replace("[models.m0]", 'runners = ["runs/session.*"]\n[models.m0]', 1))
+    assert doctor(*GATE, cwd=site).code == 0
+    (needed / "written by a session").touch()
+    assert STILL in doctor(*GATE, cwd=site).out
+    shutil.rmtree(needed)
+    done = doctor(*GATE, cwd=site)
+    assert (done.code, "runner-path-missing" in done.out) == (1, True)
+    needed.mkdir()
+    assert doctor(*GATE, cwd=site).code == 0
+    (site / "runs/run.yaml").write_text(f"model_path: {site}/zoo/gone\n")
+    assert doctor(*GATE, cwd=site).code == 1
+
+
 def test_a_library_that_would_be_found_first_is_noticed(
     doctor: Doctor, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -1,6 +1,8 @@
 """What somebody pastes from the report of a fault is understood as the log in it; a document that quotes is not.
 
 The files are `NAME.CODE.md`: how people report faults to the projects, and the code that their text is about.
+`explain_threads.txt` has what people posted in public threads, shortened: `%% CODE | URL | the cause the thread found`,
+then the text; `-` for a cause of which no code tells.
 """
 
 from __future__ import annotations
@@ -10,9 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from sage_doctor.cli.explain import _causes
 from sage_doctor.findings.recognition import recognise, search
 
 REPORTS = sorted((Path(__file__).parent / "explain_reports").glob("*.md"))
+THREADS = [
+    (*head.split(" | "), text)
+    for head, _, text in (
+        thread.partition("\n")
+        for thread in (Path(__file__).parent / "explain_threads.txt").read_text(encoding="utf-8").split("%% ")[1:]
+    )
+]
 ERROR = "ModuleNotFoundError: No module named 'peft'"
 TRACEBACK = f'Traceback (most recent call last):\n  File "run.py", line 3, in <module>\n    import peft\n{ERROR}'
 
@@ -22,6 +32,19 @@ TRACEBACK = f'Traceback (most recent call last):\n  File "run.py", line 3, in <m
 def test_a_report_leads_to_its_cause(report: Path, end: str) -> None:
     text = report.read_text(encoding="utf-8").replace("\n", end)
     assert [e.code for e in search(text)][:1] == [report.stem.split(".")[1]]
+
+
+def test_there_are_many_threads() -> None:
+    assert len({url for _, url, _, _ in THREADS}) >= 140
+    assert sum(code == "-" for code, *_ in THREADS) >= 20
+
+
+@pytest.mark.parametrize(
+    "code, text", [(t[0], t[3]) for t in THREADS], ids=[t[1].partition(".com/")[2] for t in THREADS]
+)
+def test_what_people_posted_leads_to_the_cause_that_their_thread_found(code: str, text: str) -> None:
+    causes, _ = _causes(recognise([text.encode()]))
+    assert (causes[0].line.known.code if causes else "-") == code
 
 
 def test_a_report_quotes_what_is_in_its_code() -> None:

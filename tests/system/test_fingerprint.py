@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.system import fingerprint as module
-from sage_doctor.system.fingerprint import TooMany, changed, fingerprint, fingerprint_files, fingerprint_tree
+from sage_doctor.system.fingerprint import TooMany, changed, fingerprint, fingerprint_files, fingerprint_tree, presence
 
 
 def test_what_is_not_there_has_no_identity(tmp_path: Path) -> None:
@@ -31,6 +31,18 @@ def test_a_link_is_known_by_itself_and_by_what_it_leads_to(tmp_path: Path) -> No
     assert changed(before) == []
     (tmp_path / "b").write_text("longer")
     assert changed(before) == [(str(link), "has another size")]
+
+
+def test_presence_is_all_that_may_be_asked_for(tmp_path: Path) -> None:
+    before = presence([tmp_path / "a", tmp_path / "b"])
+    assert before == {str(tmp_path / "a"): None, str(tmp_path / "b"): None}
+    (tmp_path / "a").mkdir()
+    before = presence([tmp_path / "a"])
+    (tmp_path / "a" / "x").touch()
+    assert changed(before) == []
+    (tmp_path / "a" / "x").unlink()
+    (tmp_path / "a").rmdir()
+    assert changed(before) == [(str(tmp_path / "a"), "is gone")]
 
 
 def test_everything_below_is_watched_through_links_as_well(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ SAME_PATH = frozenset(
 READING = frozenset(
     {
         "from_pretrained", "read_text", "read_bytes", "read_json", "read_csv", "read_parquet", "read_yaml", "load",
-        "safe_load", "loads", "load_file", "load_model", "load_dataset", "load_adapter", "load_state_dict",
+        "safe_load", "load_file", "load_model", "load_dataset", "load_adapter", "load_state_dict",
         "load_checkpoint", "load_tokenizer", "load_from_disk", "loadtxt", "safe_open", "from_file", "from_json",
         "from_single_file", "iterdir", "listdir", "scandir", "chdir", "stat", "lstat", "getsize", "run", "Popen",
         "call", "check_call", "check_output", "execv", "execvp", "execve", "system", "popen", "create_subprocess_exec",

@@ -65,7 +65,7 @@ def text_references(text: str, path_map: PathMap, usage: UsageKind) -> Iterator[
     """Yield the paths of a text. A comment, and a sentence that mentions a path, are documentation."""
     for number, line in enumerate(text.splitlines(), 1):
         quoting = None
-        for match in path_map.pattern.finditer(line):
+        for match in path_map.wide_pattern.finditer(line):
             found: UsageKind = usage
             if usage == "use":
                 quoting = quoting or Quoting(line)

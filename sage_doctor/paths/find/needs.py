@@ -54,12 +54,12 @@ class NeedAnalysis:
     def __init__(self, analysis: UsageAnalysis) -> None:
         self._parents, self._nodes = analysis.parents, analysis.nodes
 
-    def need_of(self, node: ast.AST) -> Need:
-        """Return whether the program needs the path that is the value of `node`."""
+    def need_of(self, node: ast.AST, *, by_name: bool = True) -> Need:
+        """Return whether the program needs the path that is the value of `node`; `by_name` if only names say so."""
         trail = _Trail()
         self._follow(node, trail)
         need = strongest(trail.found)
-        if need != "unknown" or trail.several:
+        if need != "unknown" or trail.several or not by_name:
             return need
         return strongest({need_of_name(n) for n in trail.names})
 

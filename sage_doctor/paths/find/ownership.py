@@ -54,11 +54,12 @@ def owner_of(
         return ""
     if unit and named:
         return min(named)
-    written = [r.text for r, c in classified if r.used and c.origin != "external" and r.form != "computed"]
+    rooted = [(r, c) for r, c in classified if r.used and r.form != "computed" and c.local_root is not None]
+    written = [r.text for r, c in rooted] + [r.text for r, c in classified if r.used and c.origin == "foreign"]
     for name in sorted(named):
         if all(any(text == root or text.startswith(f"{root}/") for root in roots_of[name]) for text in written):
             return name
-    if any(r.used and c.origin in ("here", "gone") and r.form != "computed" for r, c in classified):
+    if any(c.origin in ("here", "gone") for _, c in rooted):
         return ""
     if unit:
         return _of_unit(script, roots, homes.get(own), others)

@@ -15,7 +15,8 @@ from sage_doctor.system.location import foreign_home
 from sage_doctor.system.path_info import inspect_path
 
 # `mappable`: another machine's, found here under another root. `foreign`: another machine's, not found here.
-# `here`: below a root of this machine, and it exists. `gone`: below one, and missing. `external`: all other paths.
+# `here`: below a root of this machine, and it exists. `gone`: below one, and missing; with `anywhere`, below any.
+# `external`: all other paths.
 PathOrigin = Literal["mappable", "foreign", "gone", "here", "external"]
 
 HOMES = (
@@ -26,6 +27,11 @@ HOMES = (
 _DRIVE = re.compile(r"/mnt/[a-z](?=/|$)")  # a drive of Windows, as WSL mounts it
 _SYSTEM_ROOTS = r"/(?:bin|boot|dev|etc|lib\w*|opt|proc|run|sbin|snap|srv|sys|tmp|usr|var|nix|private|System|Library)\b"
 _SYSTEM = re.compile(_SYSTEM_ROOTS)
+# Where people put models, environments and data outside homes: anywhere that is not the system's own.
+_ANYWHERE = (
+    r"/(?!(?:bin|boot|dev|etc|lib\w*|proc|run|sbin|snap|sys|tmp|usr|var|nix|private|System|Library)/)"
+    r"\w[\w.-]*(?=/[^/\s])"
+)
 _NEEDLES = (
     *(b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root", b"/mnt/"),
     *(b"~/", b"'~'", b'"~"', b".home(", b"HOME"),  # a home that is asked for at run time
@@ -64,7 +70,8 @@ class PathMap:
 
     `own_roots` are directories of this machine, the manifest's first; `other_roots` are homes and directories of other
     machines, as their tables in the manifest say. `counterparts` are those of them that this machine has too: a home
-    and a home, a variable and the same variable. `include_system` finds the system's paths as well.
+    and a home, a variable and the same variable. `include_system` finds the system's paths as well, `anywhere` those
+    below any other directory.
     """
 
     home: Path
@@ -73,18 +80,28 @@ class PathMap:
     counterparts: tuple[tuple[str, Path], ...] = ()
     machine_names: frozenset[str] = frozenset()
     include_system: bool = False
+    anywhere: bool = False
     _existence: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches a path of any machine, to its end, within a text."""
+        return _path_below(self._roots)
+
+    @cached_property
+    def wide_pattern(self) -> re.Pattern[str]:
+        """Matches what `pattern` does and, with `anywhere`, paths below other directories."""
+        return _path_below([*self._roots, _ANYWHERE]) if self.anywhere else self.pattern
+
+    @cached_property
+    def _roots(self) -> list[str]:
+        """Expressions for the directories that `pattern` finds paths below, the longest first."""
         known = [re.escape(root) for root in self._all_roots() if not re.match(HOMES, root)]
-        roots = "|".join(
-            [*sorted(known, key=len, reverse=True), HOMES, *([_SYSTEM_ROOTS] if self.include_system else [])]
-        )
-        return re.compile(
-            rf"(?<![\w.~/$}}\\-])(?:{roots})(?=[/\\\s'\"`:;,)(\]\[}}{{<>|&$%*?]|$)[^\s'\"`:;,)(\]\[<>|&]*"
-        )
+        return [*sorted(known, key=len, reverse=True), HOMES, *([_SYSTEM_ROOTS] if self.include_system else [])]
+
+    def first(self, text: str) -> re.Match[str] | None:
+        """Return the first path of a machine in a text; where it has none, with `anywhere`, the first of all others."""
+        return self.pattern.search(text) or self.wide_pattern.search(text)
 
     @cached_property
     def _needles(self) -> tuple[bytes, ...]:
@@ -96,7 +113,7 @@ class PathMap:
         Most files need no further look.
         """
         needles = (*self._needles, *_OWN_PLACE) if own_place else self._needles
-        return self.include_system or any(needle in raw for needle in needles)
+        return self.include_system or self.anywhere or any(needle in raw for needle in needles)
 
     def _all_roots(self) -> list[str]:
         return [
@@ -130,7 +147,8 @@ class PathMap:
             own = next((r for r in roots if len(r.parts) > 1 and path.is_relative_to(r)), None)
             there = self._exists(path)
             if own is None:
-                return ClassifiedPath(origin="external", exists=there)
+                lost = self.anywhere and not there and re.match(_ANYWHERE, text) is not None
+                return ClassifiedPath(origin="gone" if lost else "external", exists=there)
             return ClassifiedPath(
                 origin="here" if there else "gone",
                 target=path,
@@ -161,10 +179,15 @@ class PathMap:
         It is one if the path exists. Otherwise a slash must follow the blanks, and no word may be one of a sentence;
         where the text may be a `command` it never is one.
         """
-        if " " not in text or self.pattern.match(text) is None or _PATH_WITH_BLANKS.fullmatch(text) is None:
+        if " " not in text or self.wide_pattern.match(text) is None or _PATH_WITH_BLANKS.fullmatch(text) is None:
             return False
         upper = text.rstrip("/").rpartition("/")[0]
         return self.classify(text).exists or (not command and " " in upper and _SENTENCE_WORDS.search(text) is None)
+
+    def may_be_route(self, text: str) -> bool:
+        """Whether a text may be part of an address (`/v1/models`) as well as a path: nothing here begins as it does."""
+        placed = self.classify(text)
+        return placed.origin == "gone" and placed.local_root is None and not self._exists(Path(*Path(text).parts[:2]))
 
     def _foreign(self, text: str) -> str | None:
         text = _posix(text)
@@ -208,6 +231,13 @@ def machine_roots(machines: Mapping[str, tuple[str | None, Mapping[str, str]]]) 
         found += [home] if home else []
         found += [v.rstrip("/") for v in variables.values() if v.startswith("/")]
     return found
+
+
+def _path_below(roots: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?<![\w.~/$}}\\-])(?:{'|'.join(roots)})"
+        r"(?=[/\\\s'\"`:;,)(\]\[}{<>|&$%*?]|$)[^\s'\"`:;,)(\]\[<>|&]*"
+    )
 
 
 def _posix(text: str) -> str:

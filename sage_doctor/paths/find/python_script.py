@@ -18,6 +18,7 @@ from sage_doctor.paths.find.folding import Folded, Folding, names_a_user
 from sage_doctor.paths.find.needs import NeedAnalysis
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
+from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
 from sage_doctor.paths.find.usages import Usage, UsageAnalysis
 
 _PATH_PARTS = frozenset({"/", "/home", "home", "/home/", "/Users", "Users", "/Users/"})
@@ -91,11 +92,14 @@ def _with_needs(
         written.add(reference.text)
         placed = path_map.classify(reference.text)
         if reference.used and not placed.exists:
-            reference = dataclasses.replace(reference, need=needs.need_of(node))  # noqa: PLW2901
+            need = needs.need_of(node, by_name=not path_map.may_be_route(reference.text))
+            reference = dataclasses.replace(reference, need=need)  # noqa: PLW2901
         elif reference.usage == "detection" and placed.origin == "gone":
             test = needs.demanding_test(node)
             if test is not None and analysis.usage_of(test).kind == "use":  # no branch that only some machines take
                 reference = dataclasses.replace(reference, usage="use", need="needed")  # noqa: PLW2901
+            elif test is None and placed.local_root is None:
+                reference = dataclasses.replace(reference, need=needs.need_of(node, by_name=False))  # noqa: PLW2901
         references.append(reference)
     return references
 
@@ -126,7 +130,7 @@ def _add_computed(
         if start is None or not start.computed:
             return
         whole, folded = folding.widest(node, computed=True)
-    if whole in found or isinstance(whole, ast.Name) or "\n" in folded.text:
+    if found.get(whole) is not None or isinstance(whole, ast.Name) or "\n" in folded.text:
         return
     classified = analysis.path_map.classify(folded.text)
     if folded.text == str(analysis.path_map.home):
@@ -139,16 +143,20 @@ def _add_computed(
 
 def _names_path(node: ast.Constant, path_map: PathMap) -> bool:
     text = node.value.decode("utf-8", "replace") if isinstance(node.value, bytes) else str(node.value)
-    return text in _PATH_PARTS or path_map.pattern.search(text) is not None
+    return text in _PATH_PARTS or path_map.first(text) is not None
 
 
 def _of_expression(whole: ast.expr, folded: Folded, analysis: UsageAnalysis, lines: list[str]) -> PathReference | None:
     """Return the path of a constant expression; None where it holds none, or is a part of an f-string."""
-    match = analysis.path_map.pattern.search(folded.text)
+    match = analysis.path_map.first(folded.text)
     parent = analysis.parents.get(whole)
     if match is None or isinstance(parent, ast.JoinedStr):
         return None
+    if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add) and whole is parent.right and not match.start():
+        return None  # what precedes it is only known at run time
     usage = analysis.usage_of(whole)
+    if usage.shell and runs_elsewhere(folded.text[: match.start()]):
+        usage = dataclasses.replace(usage, kind="data")
     spaced = analysis.path_map.is_path_with_blanks(folded.text, command=usage.shell)
     form, kind, path = _form(whole, parent, folded, match, usage, spaced=spaced)
     return _reference(whole, lines, path, kind, form, folded)
@@ -158,7 +166,7 @@ def _of_f_string(
     node: ast.JoinedStr, part: ast.expr, folded: Folded, analysis: UsageAnalysis, lines: list[str]
 ) -> PathReference | None:
     """Return the path of an f-string: its constant start is a path, or a part of it is text that mentions one."""
-    match = analysis.path_map.pattern.search(folded.text)
+    match = analysis.path_map.first(folded.text)
     if match is None or (match.start() == 0 and node.values[0] is not part):
         return None  # what precedes it is only known at run time
     usage = analysis.usage_of(node)

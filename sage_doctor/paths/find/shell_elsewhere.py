@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_REMOTE = frozenset({"ssh", "sshpass", "mosh", "sftp"})
-_CONTAINERS = frozenset({"docker", "podman", "nerdctl", "kubectl"})
+_REMOTE = frozenset({"ssh", "sshpass", "mosh", "sftp", "pdsh", "clush", "chroot", "nsenter", "bwrap", "wsl", "wsl.exe"})
+_CONTAINERS = frozenset(
+    {"docker", "docker-compose", "podman", "nerdctl", "kubectl", "apptainer", "singularity", "enroot", "flatpak"}
+    | {"distrobox", "toolbox", "lxc", "incus"}
+)
 ELSEWHERE = _REMOTE | _CONTAINERS  # what they are told to run, they run elsewhere
-_WITHIN = frozenset({"run", "exec", "create"})  # their arguments belong to the container
-_HOST_OPTIONS = frozenset({"-v", "--volume", "--mount", "--env-file", "--cidfile", "-i", "-F", "--label-file"})
+_WITHIN = frozenset({"run", "exec", "create", "start", "enter", "shell"})  # their arguments belong to the container
+_HOST_OPTIONS = frozenset(
+    {"-v", "--volume", "--mount", "--env-file", "--cidfile", "-i", "-F", "--label-file", "-B", "--bind"}
+)
 _SEARCHING = frozenset({"grep", "egrep", "fgrep", "rg", "pgrep", "pkill"})
 _SUBSTITUTION = re.compile(r"[\"']?(?:\d+|\$)?[sy]([|#,/@!%:+~]).*\1")
 _CONTAINER_HALF = re.compile(r"(?::|\b(?:target|dst|destination)=)\Z")
@@ -37,6 +42,12 @@ def foreign_words(command: Node) -> Collection[int]:
     if names and names[0] in _SEARCHING:
         return {w.id for w in [w for w, t in zip(words, texts, strict=True) if not t.startswith("-")][1:2]}
     return ()
+
+
+def runs_elsewhere(before: str) -> bool:
+    """Whether a command line, as far as a path in it, starts a program that works elsewhere."""
+    words = [w.strip("\"'").rpartition("/")[2] for w in before.split()]
+    return any(w in _REMOTE or (w in _CONTAINERS and _WITHIN & set(words[i + 1 :])) for i, w in enumerate(words))
 
 
 def binds(command: Node) -> bool:

@@ -51,13 +51,13 @@ class ShellNeeds:
         self.values = ShellValues(root, home, script)
         self._commands: dict[int, _Command] = {}
 
-    def need_of(self, node: Node) -> Need:
-        """Return whether the script needs the path that is in `node`."""
+    def need_of(self, node: Node, *, by_name: bool = True) -> Need:
+        """Return whether the script needs the path that is in `node`; `by_name` if only names of variables say so."""
         found: set[Need] = set()
         names: set[str] = set()
         self._follow(node, found, names, set())
         need = strongest(found)
-        return need if need != "unknown" else strongest({need_of_name(n) for n in names})
+        return need if need != "unknown" or not by_name else strongest({need_of_name(n) for n in names})
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""

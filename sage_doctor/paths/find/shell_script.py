@@ -146,7 +146,7 @@ def _computed(
     alone = node.type == "string" and node.named_child_count == 1  # the variable itself, whose value is told elsewhere
     if origin not in ("here", "gone") or (found[1] != "home" and (origin == "here" or alone)):
         return None
-    need = needs.need_of(node) if origin == "gone" else "unknown"
+    need = needs.need_of(node, by_name=not path_map.may_be_route(found[0])) if origin == "gone" else "unknown"
     usage = _stronger(_as_needed(place, usage, need), "fallback" if found[1] == "default" else "use")
     line = node.start_point[0] + 1
     return PathReference(
@@ -219,7 +219,7 @@ def _with_need(reference: PathReference, place: _Place, needs: ShellNeeds, path_
     placed = path_map.classify(reference.text)
     if placed.exists or (not reference.used and placed.origin != "gone"):
         return reference
-    need = needs.need_of(place.node)
+    need = needs.need_of(place.node, by_name=not path_map.may_be_route(reference.text))
     return dataclasses.replace(reference, usage=_as_needed(place, reference.usage, need), need=need)
 
 
@@ -249,7 +249,10 @@ def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Colum
         usage = _stronger(usage, "documentation")  # a prompt, or a message
     spaced = _spaced(place, text, path_map)
     line, first, column, at = node.start_point[0] + 1, True, 0, 0
-    for match in path_map.pattern.finditer(text):
+    follows = _follows_value(place)  # its start is only known at run time
+    for match in path_map.wide_pattern.finditer(text):
+        if follows and match.start() == 0:
+            continue
         between = text[at : match.start()]
         if first:
             column = columns.of(node)
@@ -262,6 +265,12 @@ def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Colum
         yield PathReference(text=path, line=line, column=column, end_line=line, usage=kind, form="words")
         if spaced:
             return
+
+
+def _follows_value(place: _Place) -> bool:
+    """Return whether a text goes on from a variable or a command's output, as in `"$ROOT/models"`."""
+    before = place.node.prev_sibling if place.parent is not None and place.parent.type in WORDS else None
+    return before is not None and before.type in ("simple_expansion", "expansion", "command_substitution")
 
 
 def _spaced(place: _Place, text: str, path_map: PathMap) -> str:
@@ -285,5 +294,5 @@ def _by_lines(raw: bytes, path_map: PathMap) -> Iterator[PathReference]:
             usage = "documentation"
         elif re.match(r"(if|elif|while|test|case|\[)\b|\[|.*\)\s*$", words) or re.search(r"\[\s|\btest\s", words):
             usage = "detection"
-        for match in path_map.pattern.finditer(line):
+        for match in path_map.wide_pattern.finditer(line):
             yield PathReference(text=start_of(match[0]), line=number, column=match.start(), usage=usage)

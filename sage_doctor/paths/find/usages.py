@@ -10,6 +10,7 @@ from functools import cached_property
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import ReferenceForm, UsageKind
+from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
 
 _QUERY_FUNCTIONS = frozenset(
     {
@@ -187,7 +188,8 @@ class UsageAnalysis:
             above = self.parents.get(parent)
             named = above.targets if isinstance(above, ast.Assign) else []
             machine_names = {t.id for t in named if isinstance(t, ast.Name)} | {f"#{id(parent)}"}
-            if machine_names & self._probed_lists or self._roots_in(parent.elts) > 1:
+            command = " ".join(e.value for e in parent.elts if isinstance(e, ast.Constant) and isinstance(e.value, str))
+            if machine_names & self._probed_lists or self._roots_in(parent.elts) > 1 or runs_elsewhere(command):
                 return "detection"
         return "use"
 

@@ -26,12 +26,15 @@ _WRITTEN = frozenset(
         "temporary", "tmp", "tmpdir", "trace", "traces", "transcript", "transcripts", "work", "workdir",
     }
 )  # fmt: skip
+_NAMING = frozenset({"alias", "endpoint", "route", "served", "uri", "url"})  # what is at such a place is no path
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def need_of_name(name: str) -> Need:
     """Return what a name says: `created` before `needed`, because what a program makes may be named after its input."""
     found = {w.lower() for w in _WORD.findall(name)}
+    if found & _NAMING:
+        return "unknown"
     return "created" if found & _WRITTEN else "needed" if found & _READ else "unknown"
 
 

@@ -183,7 +183,7 @@ FORMS = [
         write='?subprocess.run(f"cd {HRM_ROOT}/zoo && ls", shell=True)',
     ),
     _form("command line with braces", 'os.system("ls $S/zoo/{a,b}")', write='?os.system(f"ls {HRM_ROOT}/zoo/{{a,b}}")'),
-    _form("command line for another machine", 'os.system("ssh sprout ls $S/zoo")'),
+    _form("command line for another machine", 'os.system("ssh sprout ls $S/zoo")', "data"),
     _form("os.system", 'os.system("ls $S/zoo")', write='?os.system(f"ls {HRM_ROOT}/zoo")'),
     _form("option with =", 'p = ["--model=$S/zoo/m"]', write='?p = [f"--model={HRM_ROOT}/zoo/m"]'),
     _form(

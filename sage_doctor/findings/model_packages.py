@@ -1,4 +1,4 @@
-"""The packages that a model's files need: of its quantisation, its attention and its tokenizer."""
+"""What a model's files ask of the packages in the sessions' interpreter."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from sage_doctor.facts.rope import ignored_before_5
+from sage_doctor.findings.making import finding
 from sage_doctor.readers.python_source import source_text
-from sage_doctor.text import printable
+from sage_doctor.readers.versions import satisfies
+from sage_doctor.report import Finding, Fix
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.subjects.model import Model
@@ -65,3 +69,35 @@ def _of_quantizer(model: Model, method: str) -> Iterator[tuple[str, ...]]:
     yield tuple(n for n in _QUANTIZERS[method] if not asked or n in asked)
     if "is_optimum_available()" in text:
         yield ("optimum",)
+
+
+def config_is_newer(model: Model) -> Finding | None:
+    """Return what config.json says that an older transformers silently ignores, or None.
+
+    A version in itself is no reason to worry. Releases from 5 on write what rotary positions are made of where earlier
+    ones do not look; those compute with the defaults of their class instead, and no message says so.
+    """
+    values = model.config_file.value or {}
+    session = model.host.session
+    installed = session.version_of("transformers")
+    if installed is None or satisfies(installed, "<5") is not True:
+        return None
+    text = values.get("text_config")
+    parts = (values, text) if isinstance(text, Mapping) else (values,)
+    ignored = next((i for part in parts if (i := ignored_before_5(session.site_packages, part))), None)
+    if ignored is None:
+        return None
+    instead, theta = ignored
+    saved = values.get("transformers_version")
+    return finding(
+        "package-version",
+        f"config.json was saved by transformers {printable(str(saved or '5 or newer'), limit=40)}: the sessions' "
+        f"transformers {printable(installed, limit=40)} does not read its rope_parameters, and would silently compute "
+        f"positions {instead}",
+        evidence={"installed": installed, "saved_by": saved, "rope_theta": theta},
+        fix=Fix(
+            summary="Upgrade transformers in the sessions' environment to 5 or newer, or write rope_theta (and "
+            "rope_scaling, if rope_type is not default) beside rope_parameters in config.json as well.",
+            commands=(f"{shell_quote(session.executable)} -m pip install --upgrade {shell_quote('transformers>=5')}",),
+        ),
+    )

@@ -1,0 +1,122 @@
+"""How a probe that did not load the model, or got no answer from it, becomes a finding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sage_doctor.findings.device import STAGES, device_finding
+from sage_doctor.findings.endings import crash_advice, ended_from_outside, raise_group_limit, within_group
+from sage_doctor.findings.making import finding
+from sage_doctor.findings.memory import held_by
+from sage_doctor.report import Finding, Fix
+from sage_doctor.text import printable, shell_quote
+
+if TYPE_CHECKING:
+    from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.subjects.model import Model
+
+GENERATION = frozenset({"tokenizer", "forward", "warm-up", "generate"})
+_MOST_TAIL = 2000
+
+
+def in_generation(outcome: ProbeOutcome) -> bool:
+    """Whether the probe ended after the model was loaded: the load is then no cause."""
+    return outcome.stage in GENERATION and outcome.loaded is not None
+
+
+def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]) -> Finding:
+    """Return the one finding for a probe that did not complete. `act` is what it was doing."""
+    from sage_doctor.subjects.device import session_device  # noqa: PLC0415 - only where something is wrong
+
+    evidence = {
+        "ending": outcome.ending,
+        "stage": outcome.stage,
+        "where": list(outcome.where),
+        "seconds": outcome.duration_s,
+        "output": outcome.output_tail[-_MOST_TAIL:],
+    }
+    doing = "loading it" if act == "load" else "generating"
+    if outcome.stage in STAGES:
+        # Examined once already for all models; a device may break, or fill up, between that and this load.
+        broken = device_finding(model.host, session_device(model.host, model), outcome)
+        if broken is not None:
+            return broken
+    outside = ended_from_outside(model.host, outcome, doing, evidence)
+    if outside is not None:
+        return outside
+    stage = printable(outcome.stage or "start")
+    message = printable(outcome.message, limit=600, keep="\n")
+    if outcome.ending == "deadline":
+        abandoned = (
+            f" Process {outcome.abandoned_pid} is stuck in the kernel and could not be killed."
+            if outcome.abandoned_pid
+            else ""
+        )
+        return finding(
+            "load-timeout" if act == "load" else "generate-timeout",
+            f"{doing} hung in stage {stage} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was "
+            f"stopped.{abandoned}",
+            evidence=evidence,
+            fix=Fix(
+                summary="See what the machine is waiting for: a disk or driver that does not answer, or swap. Raise "
+                "--timeout only if the model is known to be slow.",
+                commands=("vmstat 1 5", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
+            ),
+        )
+    if outcome.ending == "signal":
+        return finding(
+            "load-crashed" if act == "load" else "generate-failed",
+            f"the interpreter crashed while {doing}: {message}",
+            evidence={**evidence, "signal": outcome.signal},
+            fix=crash_advice(outcome),
+        )
+    if outcome.ending == "out-of-memory":
+        on_device = outcome.device is not None and outcome.device.used.startswith("cuda")
+        return finding(
+            "load-out-of-memory",
+            f"memory ran out while {doing}{within_group(model.host)}: {message}",
+            evidence={**evidence, **(held_by(model.host) if on_device else {})},
+            fix=Fix(
+                summary=raise_group_limit(model.host)
+                + "End other processes that hold memory (a daemon may have the model loaded already), declare a "
+                "smaller dtype, or run it on a larger machine.",
+                commands=("free -h", "ps -eo pid,user,rss,comm --sort=-rss | head"),
+            ),
+        )
+    if outcome.ending == "import-error":
+        python = shell_quote(model.host.session.executable)
+        return finding(
+            "package-missing",
+            f"the sessions' interpreter cannot import what loading needs: {message}",
+            evidence=evidence,
+            fix=Fix(
+                summary="Install or repair that package in the sessions' environment.",
+                commands=(f"{python} -m pip check",),
+            ),
+        )
+    if outcome.ending == "spawn-failed":
+        return finding(
+            "interpreter-missing",
+            f"the sessions' interpreter does not start: {message}",
+            evidence=evidence,
+            fix=Fix(summary="Correct python = … in the manifest."),
+        )
+    if outcome.ending == "protocol":
+        return finding(
+            "probe-protocol",
+            f"the probe ended in stage {stage} without a result: {message}",
+            evidence=evidence,
+            fix=Fix(
+                summary="Run a session by hand and look at its output: something in its environment may end the "
+                "process (a sitecustomize, a library that calls exit)."
+            ),
+        )
+    return finding(
+        "load-failed" if act == "load" else "generate-failed",
+        f"{doing} failed in stage {stage}: {message}",
+        evidence=evidence,
+        fix=Fix(
+            summary="`sage-doctor explain -` may recognise this message. Look for what changed since it last worked: "
+            "packages, files, configuration."
+        ),
+    )
