@@ -18,8 +18,9 @@ from sage_doctor.report.comparison import Silence
 from sage_doctor.report.verdict import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
 from sage_doctor.text import printable
 
-BEGIN: Final = "sage-doctor report begins"  # what a login shell prints stands before it
-NOT_INSTALLED: Final = 127  # of a shell that finds no such command
+BEGIN: Final = "sage-doctor report begins"  # on both streams; a banner and what a login shell prints stand before it
+NOT_INSTALLED: Final = 69  # 127 would also be a login shell that finds nothing
+TIMED_OUT: Final = 124  # of `timeout` there
 NOISE: Final = re.compile(r"^(?:Task failed: |Failed to connect to the host via ssh: |ssh: )+")
 
 
@@ -46,21 +47,23 @@ def silent(host: str, state: str, why: str) -> Answer:
 
 def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: float) -> Answer:
     """Return what Ansible's result of a host means. What a host sends is foreign: validated, and never trusted."""
-    said = _last(result.get("msg"))
+    said = NOISE.sub("", _last(result.get("msg")))
     if event == "runner_on_unreachable" or result.get("unreachable") is True:
-        return silent(host, "unreachable", NOISE.sub("", said) or "ssh found nobody there")
-    code, text = result.get("rc"), str(result.get("stdout") or "").replace("\r\n", "\n")
-    _, begun, sent = text.partition(f"{BEGIN}\n")
+        return silent(host, "unreachable", said or "ssh found nobody there")
+    code, out, errors = result.get("rc"), result.get("stdout"), str(result.get("stderr") or "")
+    noise, begun, sent = str(out or "").replace("\r\n", "\n").partition(f"{BEGIN}\n")
     if code == NOT_INSTALLED and not begun:
-        return silent(host, "not installed", "no sage-doctor on its PATH; sage-doctor fleet install puts it there")
+        return silent(host, "not installed", f"{_last(errors)}; sage-doctor fleet install installs it")
     if "{" in sent:
         try:
             return Answer(host=host, report=read_report(sent[sent.index("{") :].encode("utf-8", "replace")))
         except UsageError as error:
-            return silent(host, "unknown", str(error).removeprefix(": ").splitlines()[0])
-    if said.startswith(("Timed out", "Task failed: Timed out")) or (code is None and "timed out" in said.lower()):
+            return silent(host, "unknown", f"its report{str(error).splitlines()[0]}")
+    if (code is None and "timed out" in said.lower()) or (begun and code == TIMED_OUT):
         return silent(host, "unknown", f"no answer within {within_s:.0f} s")
-    told = _last(result.get("stderr")) or said or "it sent no report"
+    # Without our line it is the login shell that spoke: on its standard output, for a banner is on the other stream.
+    told = (_last(errors.rpartition(BEGIN)[2]) if begun else _last(noise) or _last(errors)) or said
+    told = told or "it sent no report"
     return silent(host, "unknown", f"{told} (exit code {code})" if isinstance(code, int) else told)
 
 

@@ -31,6 +31,7 @@ HOSTS = {
     "bare": "ansible_host=sprout sage_doctor_command=no-such-doctor",
     "dead": "ansible_host=mute",
     "refused": "ansible_host=stranger",
+    "newcomer": "ansible_host=newcomer",
 }
 MANIFEST = 'schema = 1\n[roles.talk]\nmodels = ["m"]\n[models.m]\nkind = "full"\npath = "{path}"\n'
 DOCTOR = f'cd / && PYTHONPATH={Path(__file__).parents[3]} exec {sys.executable} -m sage_doctor "$@"\n'

@@ -33,6 +33,22 @@ def test_what_is_no_report_is_unknown_and_what_it_says_is_made_printable() -> No
         assert "\x1b" not in answer.silence.why
 
 
+def test_a_reason_is_neither_the_banner_nor_what_a_shell_printed_before() -> None:
+    banner = "*** Property of the lab ***\n"
+    closed = sent(rc=1, stdout="This account is currently not available.\n", stderr=banner)  # nologin's words
+    assert closed.silence is not None
+    assert (closed.silence.state, closed.silence.why) == (
+        "unknown",
+        "This account is currently not available. (exit code 1)",
+    )
+    killed = sent(rc=137, stdout=f"Welcome\n{BEGIN}\n", stderr=f"{banner}{BEGIN}\n", msg="non-zero return code")
+    assert killed.silence is not None
+    assert killed.silence.why == "non-zero return code (exit code 137)"
+    shell = sent(rc=127, stderr=f"{banner}fish: Unknown command: sh\n")
+    assert shell.silence is not None
+    assert shell.silence.state == "unknown"
+
+
 def test_the_worst_host_decides() -> None:
     well = Answer(host="a", report=sample_reports.healthy())
     assert worst([well.exit_code]) == 0
