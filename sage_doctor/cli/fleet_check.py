@@ -17,6 +17,7 @@ from sage_doctor.cli.options import add_hosts, add_open, add_outputs, duration, 
 from sage_doctor.cli.outputs import deliver, exit_code, outputs_of, refuse_single
 from sage_doctor.render import COMPARING
 from sage_doctor.report import LEVELS
+from sage_doctor.system.ssh import FIND_DOCTOR
 from sage_doctor.text import format_duration, printable
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ EXAMPLES = (
 # there is one, and Ansible gives up here as much later again.
 _GRACE_S = 15.0
 _MOST_BYTES = 8 << 20  # of a report of a thousand models; Ansible takes minutes for ten times that
-# A login shell may find less than a person's does. The lines before the report and the errors are there for what ssh
-# and such a shell print. The exit code takes the way round `head`.
+# The lines before the report and the errors are there for what ssh and a login shell print. The exit code takes the way
+# round `head`.
 _SCRIPT = (
-    'PATH="$PATH:$HOME/.local/bin:/opt/sage-doctor/bin:/usr/local/bin"; command -v "$1" >/dev/null 2>&1 || '
+    f'{FIND_DOCTOR}; command -v "$1" >/dev/null 2>&1 || '
     '{{ echo "no $1 found there" >&2; exit {absent}; }}; echo "{begin}"; echo "{begin}" >&2; '
     'command -v timeout >/dev/null 2>&1 && set -- timeout -k 5 {limit:.0f} "$@"; exec 4>&1; '
     'exit "$( {{ {{ "$@" 4>&-; echo $? >&3; }} | head -c {most} >&4; }} 3>&1 )"'

@@ -19,6 +19,8 @@ SSH: Final = (
     *("ssh", "-T", "-a", "-x", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}"),
     *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ClearAllForwardings=yes"),
 )
+# A login without a terminal finds less than a person's does: where pipx and `fleet install` put a doctor.
+FIND_DOCTOR: Final = 'PATH="$PATH:$HOME/.local/bin:/opt/sage-doctor/bin:/usr/local/bin"'
 _FAILED: Final = 255  # ssh's own exit code where it did not get there
 
 

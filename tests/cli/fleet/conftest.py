@@ -19,7 +19,8 @@ from sage_doctor.cli import app, fleet_check
 from tests.model_directories import write_full
 from tests.repairs import sshd
 
-collect_ignore = [] if sshd.CAN_RUN and importlib.util.find_spec("ansible_runner") else ["test_check.py"]
+_ANSIBLE = importlib.util.find_spec("ansible_runner") is not None
+collect_ignore = [*([] if sshd.CAN_RUN and _ANSIBLE else ["test_check.py"]), *([] if _ANSIBLE else ["test_install.py"])]
 
 HOSTS = {
     "healthy": "ansible_host=sprout sage_doctor_command=doctor sage_doctor_manifest={root}/well.toml",
