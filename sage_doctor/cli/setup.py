@@ -22,6 +22,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.init.new_machine import Known, NewMachine
     from sage_doctor.manifest import Manifest
+    from sage_doctor.manifest.specs import MachineSpec
 
 EXAMPLES = (
     ("setup", "ask what is not known, then do it step by step"),
@@ -69,9 +70,8 @@ def run(options: argparse.Namespace) -> int:
         level = ["-l", options.level] if options.level else []
         return _do("check", *_named(options), *level, *(w for text in options.output for w in ("-o", text)))
     except KeyboardInterrupt:
-        sys.stderr.write(
-            f"sage-doctor: interrupted in step {step}; what was done before stays. Go on: sage-doctor setup\n"
-        )
+        again = " ".join(["sage-doctor setup", *map(shell_quote, _named(options))])
+        sys.stderr.write(f"sage-doctor: interrupted in step {step}; what was done before stays. Go on: {again}\n")
         raise
 
 
@@ -109,21 +109,44 @@ def _manifest(options: argparse.Namespace) -> Manifest | None:
                 return None
             raise UsageError("there is no manifest yet; write one with `sage-doctor init`, or name one with -m")
     known = _known(path)
+    if options.source is not None and options.source not in known.hosts:
+        machines = join_limited(list(known.machines)) or "none"
+        raise UsageError(f"--from {printable(options.source)}: not a machine of the manifest (machines: {machines})")
     if options.machine in known.machines:
-        os.environ["SAGE_MACHINE"] = options.machine
-        name = shell_quote(options.machine)
-        say(f"this is {printable(options.machine)}; set SAGE_MACHINE={name} for sessions as well")
+        _be(options.machine)
     try:
         manifest = load_for_host(path)
     except ManifestError:
         if not known.machines:
             raise
-    else:
-        if manifest.machine is not None or not known.machines:
-            name = f"machine {manifest.machine.name}" if manifest.machine is not None else "one manifest for every host"
-            say(f"{printable(str(path))}: {printable(name)}")
-            return manifest
-    return _with_machine(options, path, known)
+        return _with_machine(options, path, known)
+    machine = manifest.machine
+    if known.machines and (machine is None or options.machine not in (None, machine.name)):
+        return _with_machine(options, path, known, twin=machine)
+    name = f"machine {machine.name}" if machine is not None else "one manifest for every host"
+    _require_same(options, machine, f"{printable(str(path))}: {printable(name)}")
+    say(f"{printable(str(path))}: {printable(name)}")
+    return manifest
+
+
+def _be(machine: str) -> None:
+    """Take this host for a machine that its hostname does not tell, and say so."""
+    os.environ["SAGE_MACHINE"] = machine
+    say(f"this is {printable(machine)}; set SAGE_MACHINE={shell_quote(machine)} for sessions as well")
+
+
+def _require_same(options: argparse.Namespace, machine: MachineSpec | None, where: str) -> None:
+    """Raise `UsageError` for an answer that is not what the manifest says: what is there, a person changes."""
+    said = dict(text.partition("=")[::2] for text in options.var)
+    differs = {
+        "--machine": options.machine is not None and machine is None,
+        "--role": bool(options.role) and (machine is None or set(options.role) != set(machine.roles)),
+        "--python": options.python is not None and (machine is None or Path(options.python) != machine.python),
+        "--var": any(machine is None or machine.vars.get(name) != value for name, value in said.items()),
+    }
+    odd = [option for option, is_other in differs.items() if is_other]
+    if odd:
+        raise UsageError(f"{where} is there already, and says something else than {join_limited(odd)}; edit it")
 
 
 def _known(path: Path) -> Known:
@@ -138,13 +161,23 @@ def _known(path: Path) -> Known:
         raise
 
 
-def _with_machine(options: argparse.Namespace, path: Path, known: Known) -> Manifest | None:
-    """Append this host's table, once it was shown and agreed to, and return the manifest with it."""
+def _with_machine(
+    options: argparse.Namespace, path: Path, known: Known, twin: MachineSpec | None = None
+) -> Manifest | None:
+    """Append this host's table, once it was shown and agreed to, and return the manifest with it.
+
+    `twin` is another machine that this host's name fits: then `SAGE_MACHINE` alone tells the new one.
+    """
     from sage_doctor.init.additions import appended, read_text  # noqa: PLC0415
     from sage_doctor.manifest import load_for_host  # noqa: PLC0415
 
     quiet = options.yes or options.dry_run
-    addition = appended(path, read_text(path), [_asked(options, path, known, quiet=quiet).table()], _HEADING)
+    new = _asked(options, path, known, quiet=quiet)
+    if twin is not None:
+        new = dataclasses.replace(new, hostname=None)
+        say(f"machine {printable(twin.name)} has this hostname too")
+        _be(new.name)
+    addition = appended(path, read_text(path), [new.table()], _HEADING)
     say(f"{printable(str(path))} has {join_limited(list(known.machines), most=8)}, and not this host:", "")
     say(*addition.diff())
     if options.dry_run:
