@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import os
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -222,12 +223,16 @@ def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool
     )
 
 
-def _places(options: argparse.Namespace, manifest: Manifest) -> None:
-    """Make the directories that models will be in, once agreed; never on a disk that is declared and not mounted."""
+def _places(options: argparse.Namespace, manifest: Manifest) -> set[Path]:
+    """Make the directories that models will be in, once agreed, and return those that were made.
+
+    None is made on a disk that is declared and not mounted.
+    """
     paths = [manifest.models[name].path.path for name in manifest.required() if name in manifest.models]
     missing = [place for place in sorted({p.parent for p in paths if p is not None}) if not place.exists()]
+    made: set[Path] = set()
     if not missing:
-        return
+        return made
     from sage_doctor.cli.this_host import this_host  # noqa: PLC0415
     from sage_doctor.findings.volumes import lacking_volume  # noqa: PLC0415
 
@@ -245,14 +250,26 @@ def _places(options: argparse.Namespace, manifest: Manifest) -> None:
                 why = os.strerror(error.errno or 0).lower()
                 raise DoctorError(f"{printable(str(place))} cannot be made: {why}") from error
             say(f"made the directory {printable(str(place))}")
+            made.add(place)
+    return made
 
 
 def _models(options: argparse.Namespace, manifest: Manifest) -> None:
     """Bring what the roles lack: copied from the machine that was named, then by the repairs, in their own order."""
-    _places(options, manifest)
+    from sage_doctor.manifest.other_machines import elsewhere  # noqa: PLC0415
+
+    made = _places(options, manifest)
+    wanted: dict[str, list[str]] = defaultdict(list)  # what is copied from which machine
     if options.source:
-        roles = manifest.machine.roles if manifest.machine is not None else tuple(manifest.roles)
-        _do("sync", *roles, "--from", options.source, *_consent(options))
+        wanted[options.source] += manifest.machine.roles if manifest.machine is not None else manifest.roles
+    else:  # the repairs bring nothing into an empty directory, which may be a mount point; those here are none
+        for name in manifest.required():
+            place = next(elsewhere(manifest, name), None)
+            path = manifest.models[name].path.path if name in manifest.models else None
+            if place is not None and path is not None and path.parent in made:
+                wanted[place.machine].append(name)
+    for machine, names in wanted.items():
+        _do("sync", *names, "--from", machine, *_consent(options))
     _do("fix", *_consent(options), "-l", "static")
 
 

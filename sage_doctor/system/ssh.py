@@ -61,7 +61,7 @@ def run_there(host: str, script: str, *, timeout_s: float) -> tuple[int, bytes]:
         raise DoctorError("ssh is not installed. Install it (`apt install openssh-client`), then try again.")
     _, found, said = done.out.partition(mark.encode())
     if done.code is None or done.code == _FAILED or not found:
-        raise Unreachable(f"ssh {host} failed: {_why(done, timeout_s)}. Try: ssh {host} true")
+        raise Unreachable(f"ssh {host} failed: {_why(done, timeout_s)}. Try `ssh {host} true`")
     return done.code, said
 
 

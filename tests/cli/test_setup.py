@@ -98,6 +98,20 @@ def test_wrong_usage_writes_nothing(doctor: Doctor, checkout: Path, words: tuple
     assert (checkout / "sage-doctor.toml").read_text() == MANIFEST
 
 
+def test_models_are_asked_for_where_a_machine_has_them(doctor: Doctor, checkout: Path) -> None:
+    (checkout.parent / "zoo").rename(checkout.parent / "taken away")
+    ssh = checkout.parent / "bin/ssh"  # nobody answers
+    ssh.parent.mkdir()
+    ssh.write_text("#!/bin/sh\nexit 255\n")
+    ssh.chmod(0o755)
+    words = ("setup", "-l", "static", "--yes", "--role", "talk")
+    path = f"{ssh.parent}:{os.environ['PATH']}"
+    done = doctor(*words, cwd=checkout, HOME=str(checkout.parent), PATH=path)
+    assert done.code == 1
+    assert "$ sage-doctor sync merged --from thor --yes" in done.out + done.err
+    assert os.listdir(checkout.parent / "zoo") == []
+
+
 def test_a_second_machine_of_one_hostname_is_told_by_its_name_alone(doctor: Doctor, checkout: Path) -> None:
     theirs = MANIFEST.replace("thor-of-nobody", HOST).replace("/home/dp", str(checkout.parent))
     (checkout / "sage-doctor.toml").write_text(theirs)
