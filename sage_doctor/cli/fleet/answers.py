@@ -62,9 +62,15 @@ def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: floa
     if (code is None and "timed out" in said.lower()) or (begun and code == TIMED_OUT):
         return silent(host, "unknown", f"no answer within {within_s:.0f} s")
     # Without our line it is the login shell that spoke: on its standard output, for a banner is on the other stream.
-    told = (_last(errors.rpartition(BEGIN)[2]) if begun else _last(noise) or _last(errors)) or said
+    told = (_reason(errors.rpartition(BEGIN)[2]) if begun else _last(noise) or _last(errors)) or said
     told = told or "it sent no report"
     return silent(host, "unknown", f"{told} (exit code {code})" if isinstance(code, int) else told)
+
+
+def _reason(errors: str) -> str:
+    """Return what a doctor says first of an error, before its advice; of anything else the last line."""
+    own = next((line for line in errors.splitlines() if line.startswith("sage-doctor: ")), None)
+    return _last(own if own is not None else errors)
 
 
 def _last(text: Any) -> str:

@@ -38,7 +38,7 @@ MANIFEST = 'schema = 1\n[roles.talk]\nmodels = ["m"]\n[models.m]\nkind = "full"\
 DOCTOR = f'cd / && PYTHONPATH={Path(__file__).parents[3]} exec {sys.executable} -m sage_doctor "$@"\n'
 PROGRAMS = {
     "doctor": DOCTOR,
-    "old-doctor": "echo 'sage-doctor: unrecognized arguments: --fail-on' >&2; exit 2\n",
+    "old-doctor": "printf 'sage-doctor: unrecognized arguments: --fail-on\\nsage-doctor: see --help\\n' >&2; exit 2\n",
     "newer-doctor": """echo '{"schema_version": 99}'\n""",
     "hung-doctor": "sleep 30\n",
     "talking-doctor": "echo Segmentation fault >&2; exit 139\n",
