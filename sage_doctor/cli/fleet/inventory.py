@@ -17,7 +17,7 @@ from sage_doctor.text import join_limited, printable
 MOST_HOSTS: Final = 2000
 _PATIENCE_S: Final = 120.0  # an inventory may be a program that asks a cloud
 _PART: Final = re.compile(r"\n\n|\n(?=\[?(?:WARNING|ERROR))")  # of what Ansible says
-_LABEL: Final = re.compile(r"^\[?(?:WARNING|ERROR)[\]!]:?[ *]*")
+_LABEL: Final = re.compile(r"^\[?(?:WARNING|ERROR)[\]!]?:?[ *]*")
 _ORIGIN: Final = re.compile(r"Origin: \S+:\d+")
 COLLECTIONS: Final = Path(__file__).parents[2]  # of the package: `ansible_collections` is in it
 
@@ -77,7 +77,7 @@ def read_hosts(inventory: str, limit: str | None = None) -> list[str]:
     )
     value = _parsed(done.out) if done is not None and done.code == 0 else None
     if value is None:
-        raise UsageError(f"{printable(inventory)}: not an inventory: {_why_not(done)}")
+        raise UsageError(f"{printable(inventory)}: Ansible read no inventory: {_why_not(done)}")
     hosts = list(dict.fromkeys(_hosts_of(value)))
     if not hosts:
         raise UsageError(f"{printable(inventory)}: no hosts" + (f" match {printable(limit)}" if limit else ""))
@@ -109,7 +109,7 @@ def _why_not(done: ChildResult | None) -> str:
     if done.timed_out:
         return f"no answer within {_PATIENCE_S:.0f} s"
     said = done.err.decode("utf-8", "replace").strip()
-    parts = [_LABEL.sub("", part) for part in _PART.split(said)]
+    parts = [_LABEL.sub("", part.partition("Traceback")[0]) for part in _PART.split(said)]
     told = dict.fromkeys([parts[0], *_ORIGIN.findall(said)[:1], parts[-1]])
     return printable(" ".join(" ".join(told).split()) or "Ansible gave no reason", limit=600)
 

@@ -80,7 +80,7 @@ def test_wrong_usage_runs_nothing(words: tuple[str, ...], why: str) -> None:
 def test_an_inventory_of_which_a_part_cannot_be_read_asks_nobody(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("all:\n  hosts:\n  thor\n   x: [\n")
     (tmp_path / "b.ini").write_text("sprout\n")
-    with pytest.raises(UsageError, match=r"not an inventory: Failed to parse .* could not find expected .*a.yml"):
+    with pytest.raises(UsageError, match=r"read no inventory: Failed to parse .* could not find expected .*a.yml"):
         told("fleet check", "-i", str(tmp_path))
 
 
