@@ -61,8 +61,9 @@ def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: floa
             return silent(host, "unknown", f"its report{str(error).splitlines()[0]}")
     if (code is None and "timed out" in said.lower()) or (begun and code == TIMED_OUT):
         return silent(host, "unknown", f"no answer within {within_s:.0f} s")
-    # Without our line it is the login shell that spoke: on its standard output, for a banner is on the other stream.
-    told = (_reason(errors.rpartition(BEGIN)[2]) if begun else _last(noise) or _last(errors)) or said
+    # Without our line it is ssh's banner, a login shell or sudo that spoke, on either stream.
+    spoke = [line for line in (_last(errors), _last(noise)) if line]
+    told = (_reason(errors.rpartition(BEGIN)[2]) if begun else " · ".join(spoke)) or said
     told = told or "it sent no report"
     return silent(host, "unknown", f"{told} (exit code {code})" if isinstance(code, int) else told)
 
