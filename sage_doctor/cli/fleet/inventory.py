@@ -67,7 +67,9 @@ def read_hosts(inventory: str, limit: str | None = None) -> list[str]:
     Raises `UsageError` where it cannot be read, holds nobody, or names a host that ssh would take for an option.
     """
     if "," not in inventory and not os.path.exists(inventory):
-        raise UsageError(f"no inventory at {printable(inventory)}: name a file, or hosts as `thor,sprout`")
+        raise UsageError(
+            f"no inventory at {printable(inventory)}: name a file, or hosts as `thor,sprout` (one as `thor,`)"
+        )
     words = ["ansible-inventory", "-i", as_inventory(inventory), "--list"] + (["--limit", limit] if limit else [])
     done = run(
         [os.path.join(os.path.dirname(sys.executable), words[0]), *words[1:]],
