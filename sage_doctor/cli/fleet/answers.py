@@ -47,9 +47,11 @@ def silent(host: str, state: str, why: str) -> Answer:
 
 def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: float) -> Answer:
     """Return what Ansible's result of a host means. What a host sends is foreign: validated, and never trusted."""
-    said = NOISE.sub("", _last(result.get("msg")))
+    told_by_ansible = str(result.get("msg") or "")  # with what ssh and the host wrote as errors
+    lost = "the connection was lost during the check" if BEGIN in told_by_ansible else ""
+    said = NOISE.sub("", _last(told_by_ansible.rpartition(BEGIN)[2]))
     if event == "runner_on_unreachable" or result.get("unreachable") is True:
-        return silent(host, "unreachable", said or "ssh found nobody there")
+        return silent(host, "unreachable", said or lost or "ssh found nobody there")
     code, out, errors = result.get("rc"), result.get("stdout"), str(result.get("stderr") or "")
     noise, begun, sent = str(out or "").replace("\r\n", "\n").partition(f"{BEGIN}\n")
     if code == NOT_INSTALLED and not begun:

@@ -50,6 +50,13 @@ def test_a_reason_is_the_doctors_own_or_all_that_was_said_instead() -> None:
     assert shell.silence.state == "unknown"
 
 
+def test_a_connection_that_is_lost_is_told_as_that() -> None:
+    # What Ansible makes of a killed sshd: its sentence, then what the host wrote as errors.
+    lost = sent(event="runner_on_unreachable", msg=f"Failed to connect to the host via ssh: banner\n{BEGIN}")
+    assert lost.silence is not None
+    assert (lost.silence.state, lost.silence.why) == ("unreachable", "the connection was lost during the check")
+
+
 def test_the_worst_host_decides() -> None:
     well = Answer(host="a", report=sample_reports.healthy())
     assert worst([well.exit_code]) == 0
