@@ -17,6 +17,7 @@ from sage_doctor.cli.options import add_hosts, add_open, add_outputs, duration, 
 from sage_doctor.cli.outputs import deliver, exit_code, outputs_of, refuse_single
 from sage_doctor.render import COMPARING
 from sage_doctor.report import LEVELS
+from sage_doctor.system.ssh import FIND_DOCTOR
 from sage_doctor.text import format_duration, printable
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ EXAMPLES = (
     ("fleet check -i thor,sprout --role raising", "one role, on two machines, without an inventory"),
     ("fleet check -i hosts.ini -l static -f html > fleet.html", "files only, as a page"),
 )
-# Quiet hosts are not asked for ever: the doctor there has the deadline, and its Python and ssh this much more.
+# Quiet hosts are not asked for ever: the doctor there has the deadline, `timeout` ends it there so much later, where
+# there is one, and Ansible gives up here as much later again.
 _GRACE_S = 15.0
-# A login shell may find less than a person's does. The line before the report is there for what such a shell prints.
+_MOST_BYTES = 8 << 20  # of a report of a thousand models; Ansible takes minutes for ten times that
+# The lines before the report and the errors are there for what ssh and a login shell print. The exit code takes the way
+# round `head`.
 _SCRIPT = (
-    'PATH="$PATH:$HOME/.local/bin:/opt/sage-doctor/bin:/usr/local/bin"; command -v "$1" >/dev/null 2>&1 || exit 127; '
-    'echo "{begin}"; exec "$@"'
+    f'{FIND_DOCTOR}; command -v "$1" >/dev/null 2>&1 || '
+    '{{ echo "no $1 found there" >&2; exit {absent}; }}; echo "{begin}"; echo "{begin}" >&2; '
+    'command -v timeout >/dev/null 2>&1 && set -- timeout -k 5 {limit:.0f} "$@"; exec 4>&1; '
+    'exit "$( {{ {{ "$@" 4>&-; echo $? >&3; }} | head -c {most} >&4; }} 3>&1 )"'
 )
 
 
@@ -95,7 +101,7 @@ def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
             {
                 "name": "sage-doctor check",
                 "ansible.builtin.raw": _command(options),
-                "timeout": int(options.timeout + _GRACE_S),
+                "timeout": int(options.timeout + 2 * _GRACE_S),
                 "changed_when": False,
                 "check_mode": False,
             }
@@ -108,7 +114,7 @@ def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
 
 def _command(options: argparse.Namespace) -> str:
     """Return what is run on each host, in any shell; a host's own variables may name the program and the manifest."""
-    from sage_doctor.cli.fleet.answers import BEGIN  # noqa: PLC0415
+    from sage_doctor.cli.fleet.answers import BEGIN, NOT_INSTALLED  # noqa: PLC0415
     from sage_doctor.cli.fleet.inventory import refuse_templates  # noqa: PLC0415
 
     words = ["check", *([options.role] if options.role else []), "-l", options.level, "-f", "json"]
@@ -116,7 +122,8 @@ def _command(options: argparse.Namespace) -> str:
     refuse_templates(words)
     program = "{{ sage_doctor_command | default('sage-doctor') | quote }}"
     manifest = "{% if sage_doctor_manifest is defined %} -m {{ sage_doctor_manifest | quote }}{% endif %}"
-    return f"sh -c {shlex.quote(_SCRIPT.format(begin=BEGIN))} sh {program} {shlex.join(words)}{manifest}"
+    script = _SCRIPT.format(begin=BEGIN, absent=NOT_INSTALLED, limit=options.timeout + _GRACE_S, most=_MOST_BYTES)
+    return f"sh -c {shlex.quote(script)} sh {program} {shlex.join(words)}{manifest}"
 
 
 def _tell(answer: Answer, passed_s: float, done: int, all_: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -105,8 +106,13 @@ def _source(text: str) -> str:
 def _reason(event: str, result: Mapping[str, Any]) -> str:
     from sage_doctor.cli.fleet.answers import NOISE  # noqa: PLC0415
 
-    text = str(result.get("stderr") or result.get("msg") or "failed").strip().splitlines()
-    said = printable(NOISE.sub("", " ".join(text[-1].split()) if text else "failed"), limit=300)
+    last = str(result.get("stderr") or result.get("module_stderr") or "").strip().splitlines()[-1:]
+    # Debian's Python says on standard output, in many lines, that python3-venv is missing.
+    text = " ".join(last) or str(result.get("stdout") or "")
+    if not text.strip():  # where a program is not there at all, only the command tells which
+        words = result.get("cmd") or ""
+        text = f"{result.get('msg') or 'failed'} {words if isinstance(words, str) else shlex.join(map(str, words))}"
+    said = printable(NOISE.sub("", " ".join(text.split())), limit=400)
     return f"unreachable: {said}" if event == "runner_on_unreachable" else said
 
 

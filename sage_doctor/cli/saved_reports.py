@@ -50,9 +50,12 @@ def _report(file: JsonFile) -> Report:
         raise UsageError(f"{line}: {'no such file' if file.missing else file.problem}")
     version = file.value.get("schema_version")
     if type(version) is int and version > SCHEMA_VERSION:
+        doctor = file.value.get("doctor")
+        theirs = doctor.get("version") if isinstance(doctor, dict) else None
+        to = f" to {printable(theirs, limit=40)}" if isinstance(theirs, str) else ""
         raise UsageError(
             f": written by a newer sage-doctor (report schema {version}, this one reads {SCHEMA_VERSION})\n"
-            "  next: upgrade sage-doctor here, or run the check there with this version"
+            f"  next: upgrade sage-doctor here{to}, or run the check there with this version"
         )
     problem = _problem(file.value)
     if problem:

@@ -7,20 +7,20 @@ done what was done; after an interrupt, run it again.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.cli.options import add_manifest, add_outputs
-from sage_doctor.errors import DoctorError, ManifestError, UsageError
+from sage_doctor.cli.setup_machine import answer, machine_of
+from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.report import EXIT_HEALTHY, LEVELS
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.init.new_machine import Known, NewMachine
     from sage_doctor.manifest import Manifest
 
 EXAMPLES = (
@@ -28,7 +28,6 @@ EXAMPLES = (
     ("setup --dry-run", "what would be done"),
     ("setup --yes --role raising --from sprout --gate systemd", "without questions"),
 )
-_HEADING = "# Written by `sage-doctor setup`.\n"
 _STEPS = ("machine", "models", "gate", "check")
 
 
@@ -69,9 +68,8 @@ def run(options: argparse.Namespace) -> int:
         level = ["-l", options.level] if options.level else []
         return _do("check", *_named(options), *level, *(w for text in options.output for w in ("-o", text)))
     except KeyboardInterrupt:
-        sys.stderr.write(
-            f"sage-doctor: interrupted in step {step}; what was done before stays. Go on: sage-doctor setup\n"
-        )
+        again = " ".join(["sage-doctor setup", *map(shell_quote, _named(options))])
+        sys.stderr.write(f"sage-doctor: interrupted in step {step}; what was done before stays. Go on: {again}\n")
         raise
 
 
@@ -98,7 +96,7 @@ def _consent(options: argparse.Namespace) -> list[str]:
 
 def _manifest(options: argparse.Namespace) -> Manifest | None:
     """Return the manifest in which this host is a machine, written first where there is none or it is not in it."""
-    from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.manifest import find_manifest  # noqa: PLC0415 - --help needs none of it
 
     path = Path(options.manifest) if options.manifest else find_manifest(Path.cwd(), os.environ)
     if path is None:
@@ -108,93 +106,19 @@ def _manifest(options: argparse.Namespace) -> Manifest | None:
             if options.dry_run and code == EXIT_HEALTHY:
                 return None
             raise UsageError("there is no manifest yet; write one with `sage-doctor init`, or name one with -m")
-    known = _known(path)
-    if options.machine in known.machines:
-        os.environ["SAGE_MACHINE"] = options.machine
-        name = shell_quote(options.machine)
-        say(f"this is {printable(options.machine)}; set SAGE_MACHINE={name} for sessions as well")
-    try:
-        manifest = load_for_host(path)
-    except ManifestError:
-        if not known.machines:
-            raise
-    else:
-        if manifest.machine is not None or not known.machines:
-            name = f"machine {manifest.machine.name}" if manifest.machine is not None else "one manifest for every host"
-            say(f"{printable(str(path))}: {printable(name)}")
-            return manifest
-    return _with_machine(options, path, known)
+    return machine_of(options, path)
 
 
-def _known(path: Path) -> Known:
-    from sage_doctor.init.new_machine import read_known  # noqa: PLC0415
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
-    from sage_doctor.manifest.load import read_manifest_text  # noqa: PLC0415
+def _places(options: argparse.Namespace, manifest: Manifest) -> set[Path]:
+    """Make the directories that models will be in, once agreed, and return those that were made.
 
-    try:
-        return read_known(read_manifest_text(path))
-    except ValueError:
-        load_for_host(path)  # says what is wrong, with its line
-        raise
-
-
-def _with_machine(options: argparse.Namespace, path: Path, known: Known) -> Manifest | None:
-    """Append this host's table, once it was shown and agreed to, and return the manifest with it."""
-    from sage_doctor.init.additions import appended, read_text  # noqa: PLC0415
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
-
-    quiet = options.yes or options.dry_run
-    addition = appended(path, read_text(path), [_asked(options, path, known, quiet=quiet).table()], _HEADING)
-    say(f"{printable(str(path))} has {join_limited(list(known.machines), most=8)}, and not this host:", "")
-    say(*addition.diff())
-    if options.dry_run:
-        return None
-    if not quiet:
-        if not sys.stdin.isatty():
-            raise UsageError("nothing was written: there is no terminal to ask at; --yes consents")
-        if not agreed(f"Write this to {printable(str(path))}?"):
-            raise UsageError("nothing was written; SAGE_MACHINE=NAME says that this host is a machine that is there")
-    addition.write()
-    return load_for_host(path)
-
-
-def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool) -> NewMachine:
-    """Return this host's table: what options say, else what a person answers, else the proposal."""
-    from sage_doctor.init.new_machine import proposed  # noqa: PLC0415
-
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    new = proposed(known, path, os.environ, home)
-    said = dict(text.partition("=")[::2] for text in options.var)
-    odd = [name for name in said if name not in new.variables]
-    if odd:
-        raise UsageError(
-            f"--var {printable(odd[0])}: no machine sets it; they set {join_limited(list(new.variables)) or 'none'}"
-        )
-    roles = options.role or _answer("its roles", " ".join(new.roles), quiet=quiet).split()
-    wrong = [role for role in roles if role not in known.roles]
-    if wrong:
-        raise UsageError(f"--role {printable(wrong[0])}: roles are {join_limited(list(known.roles))}")
-    variables = {
-        name: said.get(name) or _answer(f"where {name} is here", value, quiet=quiet)
-        for name, value in new.variables.items()
-    }
-    return dataclasses.replace(
-        new,
-        name=options.machine or _answer("the name of this machine", new.name, quiet=quiet),
-        roles=tuple(roles),
-        python=options.python
-        or _answer("the Python of its sessions, if not this one", new.python or "", quiet=quiet)
-        or None,
-        variables=variables,
-    )
-
-
-def _places(options: argparse.Namespace, manifest: Manifest) -> None:
-    """Make the directories that models will be in, once agreed; never on a disk that is declared and not mounted."""
+    None is made on a disk that is declared and not mounted.
+    """
     paths = [manifest.models[name].path.path for name in manifest.required() if name in manifest.models]
     missing = [place for place in sorted({p.parent for p in paths if p is not None}) if not place.exists()]
+    made: set[Path] = set()
     if not missing:
-        return
+        return made
     from sage_doctor.cli.this_host import this_host  # noqa: PLC0415
     from sage_doctor.findings.volumes import lacking_volume  # noqa: PLC0415
 
@@ -212,14 +136,26 @@ def _places(options: argparse.Namespace, manifest: Manifest) -> None:
                 why = os.strerror(error.errno or 0).lower()
                 raise DoctorError(f"{printable(str(place))} cannot be made: {why}") from error
             say(f"made the directory {printable(str(place))}")
+            made.add(place)
+    return made
 
 
 def _models(options: argparse.Namespace, manifest: Manifest) -> None:
     """Bring what the roles lack: copied from the machine that was named, then by the repairs, in their own order."""
-    _places(options, manifest)
+    from sage_doctor.manifest.other_machines import elsewhere  # noqa: PLC0415
+
+    made = _places(options, manifest)
+    wanted: dict[str, list[str]] = defaultdict(list)  # what is copied from which machine
     if options.source:
-        roles = manifest.machine.roles if manifest.machine is not None else tuple(manifest.roles)
-        _do("sync", *roles, "--from", options.source, *_consent(options))
+        wanted[options.source] += manifest.machine.roles if manifest.machine is not None else manifest.roles
+    else:  # the repairs bring nothing into an empty directory, which may be a mount point; those here are none
+        for name in manifest.required():
+            place = next(elsewhere(manifest, name), None)
+            path = manifest.models[name].path.path if name in manifest.models else None
+            if place is not None and path is not None and path.parent in made:
+                wanted[place.machine].append(name)
+    for machine, names in wanted.items():
+        _do("sync", *names, "--from", machine, *_consent(options))
     _do("fix", *_consent(options), "-l", "static")
 
 
@@ -230,18 +166,9 @@ def _gate(options: argparse.Namespace, manifest: Manifest) -> None:
     choice = options.gate or (
         "none"
         if options.yes or options.dry_run
-        else _answer("the gate: systemd, cron, launchd or none", "none", quiet=False)
+        else answer("the gate: systemd, cron, launchd or none", "none", quiet=False)
     )
     if choice == "none":
         say("not scheduled; `sage-doctor gate ROLE -- CMD …` works without, `sage-doctor install` schedules it")
         return
     _do("install", choice, *_consent(options))
-
-
-def _answer(question: str, proposal: str, *, quiet: bool) -> str:
-    """Return what a person answers; an empty line, or nobody to ask, takes the proposal."""
-    if quiet or not sys.stdin.isatty():
-        return proposal
-    sys.stderr.write(f"{question} [{printable(proposal, limit=200)}]: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip() or proposal

@@ -21,10 +21,13 @@ else:
 
 @dataclass(frozen=True, kw_only=True)
 class NewMachine:
-    """A table to be: `variables` are those that other machines set and this one lacks, with a value for here."""
+    """A table to be: `variables` are those that other machines set and this one lacks, with a value for here.
+
+    Without `hostname` it is recognised by `SAGE_MACHINE` only.
+    """
 
     name: str
-    hostname: str
+    hostname: str | None
     roles: tuple[str, ...] = ()
     python: str | None = None
     home: str | None = None
@@ -34,7 +37,7 @@ class NewMachine:
         """Return the table as TOML."""
         lines = [
             f"[machines.{key(self.name)}]",
-            hostname_line(self.hostname),
+            *([hostname_line(self.hostname)] if self.hostname is not None else []),
             f"roles = {strings(self.roles)}",
         ]
         lines += [f"home = {string(self.home)}"] if self.home else []
@@ -50,6 +53,16 @@ class Known:
     machines: Mapping[str, Mapping[str, Any]]
     roles: tuple[str, ...]
     variables: frozenset[str]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The machines' names, and the hostnames by which they are recognised."""
+        found = set(self.machines)
+        for machine in self.machines.values():
+            match = machine.get("match")
+            named = match.get("hostname") if isinstance(match, dict) else None
+            found |= {n for n in (named if isinstance(named, list) else [named]) if isinstance(n, str)}
+        return frozenset(found)
 
     def suggested(self, home: Path) -> dict[str, str]:
         """Return the variables that only machines set, each with the first machine's value moved to this home."""

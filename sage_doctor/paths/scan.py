@@ -176,6 +176,7 @@ def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     directories = [d for p in patterns for d in find_runners_and_directories(p, manifest.directory)[1]]
     files = [seen for seen in scan(host, lint=False).files if seen.roles]
     named = {r.text for seen in files for r, _ in seen.classified if r.used and not seen.owner}
+    named |= {seen.script.interpreter for seen in files if seen.script.interpreter is not None}
     return [*directories, *(seen.script.path for seen in files)], [Path(text) for text in sorted(named)]
 
 

@@ -81,8 +81,10 @@ def _names(selection: Selection) -> list[str]:
 def _require_machine(manifest: Manifest | None, machine: str) -> None:
     known = list(manifest.machines) if manifest is not None else []
     hosts = [h for m in manifest.machines.values() for h in m.hostname] if manifest is not None else []
+    shown = printable(machine, limit=80)
+    if manifest is not None and manifest.machine is not None and machine == manifest.machine.name:
+        raise UsageError(f"--from {shown}: this is {shown}; name the machine that has the models")
     if machine not in (*known, *hosts):
-        shown = printable(machine, limit=80)
         raise UsageError(f"--from {shown}: not a machine of the manifest (machines: {join_limited(known) or 'none'})")
 
 

@@ -19,7 +19,7 @@ from sage_doctor.manifest.other_machines import ModelElsewhere
 from sage_doctor.readers.known_hash import is_inside
 from sage_doctor.readers.merge_record import RECORD, merge_hashes
 from sage_doctor.report import MACHINE
-from sage_doctor.system.ssh import CONNECT_S, run_there
+from sage_doctor.system.ssh import CONNECT_S, FIND_DOCTOR, run_there
 from sage_doctor.text import join_limited, printable, shell_quote
 
 _ASK_S: Final = 120.0
@@ -99,11 +99,7 @@ def _recorded(text: str) -> dict[str, str]:
 def health(model: RemoteModel) -> tuple[bool | None, str]:
     """Return whether the doctor over there finds the model healthy, None if that is not known; and a sentence."""
     path = shell_quote(model.path)
-    script = (
-        f"cd {path} || exit {_NO_DIRECTORY}\n"
-        'doctor=$(command -v sage-doctor || echo "$HOME/.local/bin/sage-doctor")\n'
-        f'"$doctor" check -l static -f json {path}; exit'
-    )
+    script = f"cd {path} || exit {_NO_DIRECTORY}\n{FIND_DOCTOR}\nsage-doctor check -l static -f json {path}; exit"
     code, said = run_there(model.host, script, timeout_s=_ASK_S)
     if code in _NO_DOCTOR:
         return None, f"whether it is healthy on {model.machine} is not known: no sage-doctor was found there"

@@ -177,6 +177,8 @@ def _failed(transfer: Transfer, done: ChildResult) -> DoctorError:
         )
     lines = [line for line in said.strip().splitlines() if line and not line.startswith("rsync error:")]
     why = "it took too long" if done.timed_out else (lines or said.strip().splitlines() or ["no reason given"])[-1]
+    if "is your shell clean" in said:
+        why = "the login shell there prints something (in its .bashrc, say), which rsync takes for an answer"
     with contextlib.suppress(OSError):
         os.rmdir(staging)  # nothing has arrived
     kept = ""

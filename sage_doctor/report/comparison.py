@@ -106,14 +106,15 @@ def compare(
     unsure = [EXIT_UNKNOWN] if silent else []
     shown = [m.report for m in machines]
     models = model_rows(shown)
+    unlike = differences(models, labels)
     quiet = [s.label for s in silent]
     roles = tuple(_role(role, machines, quiet) for role in dict.fromkeys(r.role for m in machines for r in m.roles))
     return Comparison(
         machines=machines,
         roles=roles,
         models=models,
-        differences=differences(models, labels),
-        copies=copies(models, shown, labels, [m.stale for m in machines]),
+        differences=unlike,
+        copies=copies(models, shown, labels, [m.stale for m in machines], {d.model for d in unlike}),
         passed_over=tuple(passed_over),
         exit_code=worst([r.exit_code for r in roles] or [*unsure, *(m.report.exit_code for m in machines)]),
         silent=silent,

@@ -123,11 +123,12 @@ def _identities(cells: Sequence[tuple[str, ModelCell]]) -> Mapping[str, list[tup
 
 
 def copies(
-    rows: Iterable[ModelRow], reports: Sequence[Report], labels: Sequence[str], stale: Sequence[bool]
+    rows: Iterable[ModelRow], reports: Sequence[Report], labels: Sequence[str], stale: Sequence[bool], open_: set[str]
 ) -> tuple[Copy, ...]:
     """Return what machines lack of the models that a role needs, and another machine that has it whole.
 
-    The first one does, of those whose report is not stale where there are any.
+    The first one does, of those whose report is not stale where there are any. Of the models in `open_` there are
+    different ones: a person says which is right.
     """
     needed = {n for report in reports for role in report.roles for n in (*role.models, *role.elsewhere)}
     found = []
@@ -138,7 +139,10 @@ def copies(
             continue
         for target, cell in enumerate(row.cells):
             if cell.state == "missing" or (cell.state == "broken" and _has_other_weights(cell, row.cells[source])):
-                command, note = _command(reports[source], row.cells[source], cell)
+                hosts = [reports[i].machine.hostname for i in (source, target)]
+                command, note = _command(hosts, row.cells[source], cell)
+                if row.name in open_:
+                    command, note = None, "its copies are not the same (see above), and which one is right is not known"
                 why = f"broken there: {cell.words}" if cell.state == "broken" else cell.words or "not found there"
                 found.append(
                     Copy(
@@ -161,9 +165,14 @@ def _has_other_weights(cell: ModelCell, source: ModelCell) -> bool:
     return any(a != b for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None)
 
 
-def _command(report: Report, source: ModelCell, target: ModelCell) -> tuple[str | None, str]:
-    """Return the command that copies a model, else why none is known. It deletes nothing and keeps what it replaces."""
-    host = report.machine.hostname
+def _command(hosts: Sequence[str], source: ModelCell, target: ModelCell) -> tuple[str | None, str]:
+    """Return the command that copies a model from the first of two hosts to the second, else why none is known.
+
+    It deletes nothing and keeps what it replaces.
+    """
+    host = hosts[0]
+    if host == hosts[1]:
+        return None, f"both machines have the hostname {printable(host, limit=100)}"
     if target.info is None:
         return None, "the manifest does not say where it belongs on that machine"
     old, new = (_directory(c.info.path) for c in (source, target) if c.info is not None)

@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import os
 import platform
-import shutil
 import sys
 import tempfile
 import time
@@ -169,11 +168,12 @@ def examine(
 @contextlib.contextmanager
 def _run_directory(request: Request) -> Iterator[Request]:
     """Give the run a private directory that its worker processes share."""
-    directory = tempfile.mkdtemp(prefix="sage-doctor-")
-    try:
+    with _private_directory() as directory:
         yield replace(request, run_directory=directory)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _private_directory() -> contextlib.AbstractContextManager[str]:
+    return tempfile.TemporaryDirectory(prefix="sage-doctor-", ignore_cleanup_errors=True)
 
 
 def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Shared) -> None:
@@ -192,7 +192,10 @@ def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Share
         arguments += ["-p", plugin.__name__, "-p", "xdist.plugin", "--tx", workers(jobs)]
         arguments += ["--dist", "loadscope", "--max-worker-restart=0"]
         plugins.append(GroupScheduler(selection))
-    with _own_environment(), _own_output():
+    with _own_environment(), _own_output(), contextlib.ExitStack() as held:
+        if own or jobs > 1:
+            # Or pytest would make its own directory beside those of the user's test runs, and delete the older ones.
+            arguments.append(f"--basetemp={held.enter_context(_private_directory())}/pytest")
         pytest.main(arguments, plugins=plugins)
 
 

@@ -19,6 +19,8 @@ SSH: Final = (
     *("ssh", "-T", "-a", "-x", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}"),
     *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ClearAllForwardings=yes"),
 )
+# A login without a terminal finds less than a person's does: where pipx and `fleet install` put a doctor.
+FIND_DOCTOR: Final = 'PATH="$PATH:$HOME/.local/bin:/opt/sage-doctor/bin:/usr/local/bin"'
 _FAILED: Final = 255  # ssh's own exit code where it did not get there
 
 
@@ -59,7 +61,7 @@ def run_there(host: str, script: str, *, timeout_s: float) -> tuple[int, bytes]:
         raise DoctorError("ssh is not installed. Install it (`apt install openssh-client`), then try again.")
     _, found, said = done.out.partition(mark.encode())
     if done.code is None or done.code == _FAILED or not found:
-        raise Unreachable(f"ssh {host} failed: {_why(done, timeout_s)}. Try: ssh {host} true")
+        raise Unreachable(f"ssh {host} failed: {_why(done, timeout_s)}. Try `ssh {host} true`")
     return done.code, said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -260,6 +261,28 @@ def test_in_parallel_from_the_command_line(doctor: Doctor, tmp_path: Path) -> No
     done = doctor("check", "./tree", "-j", "2", "-f", "json")
     assert (done.code, done.err) == (1, "")
     assert [f["subject"] for f in done.report["findings"]] == ["b"]
+
+
+@pytest.mark.parametrize("words", [("-j", "2"), ()])
+def test_what_test_runs_of_the_user_left_is_not_touched(words: tuple[str, ...], doctor: Doctor, tmp_path: Path) -> None:
+    """pytest deletes its older directories at the end of a run: a doctor that does so takes what it did not make."""
+    write_full(tmp_path / "m")
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks/own.py").write_text(
+        "from sage_doctor.check import check\n@check('static')\ndef check_own(model, tmp_path):\n"
+        "    '''Own.'''\n    (tmp_path / 'x').touch()\n    yield from ()\n"
+    )
+    text = 'schema = 1\n[checks]\npaths = ["checks"]\n[models.m]\nkind = "full"\npath = "m"\n'
+    (tmp_path / "sage-doctor.toml").write_text(text)
+    place = tmp_path / "tmp"
+    for number in range(6):
+        (place / f"pytest-of-{getpass.getuser()}/pytest-{number}").mkdir(parents=True)
+    (place / f"pytest-of-{getpass.getuser()}").chmod(0o700)
+    before = sorted(place.rglob("*"))
+    done = doctor("check", "-l", "static", "-f", "json", *words, TMPDIR=str(place), PYTHONSAFEPATH="1")
+    assert (done.code, done.err) == (0, "")
+    assert "own.own" in [c["id"] for c in done.report["checks"] if c["status"] == "pass"]
+    assert sorted(place.rglob("*")) == before
 
 
 # -- being stopped ----------------------------------------------------------------------------------------------------

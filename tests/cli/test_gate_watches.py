@@ -98,7 +98,9 @@ def test_what_a_runner_needs_is_watched_and_what_is_in_it_is_not(doctor: Doctor,
     (site / "runs").mkdir()
     needed = site / "zoo/needed"
     needed.mkdir()
-    (site / "runs/session.sh").write_text(f"#!/bin/sh\ncd {needed}\n")
+    shell = site / "sh"
+    shell.symlink_to("/bin/sh")
+    (site / "runs/session.sh").write_text(f"#!{shell}\ncd {needed}\n")
     (site / "runs/run.yaml").write_text("seed: 1\n")
     (site / "runs/session.py").write_text('CONFIG = "runs/run.yaml"\n')
     manifest = site / "sage-doctor.toml"
@@ -111,6 +113,8 @@ def test_what_a_runner_needs_is_watched_and_what_is_in_it_is_not(doctor: Doctor,
     assert (done.code, "runner-path-missing" in done.out) == (1, True)
     needed.mkdir()
     assert doctor(*GATE, cwd=site).code == 0
+    shell.unlink()
+    assert STILL not in doctor(*GATE, cwd=site).out
     (site / "runs/run.yaml").write_text(f"model_path: {site}/zoo/gone\n")
     assert doctor(*GATE, cwd=site).code == 1
 

@@ -70,6 +70,7 @@ def test_a_report_of_an_older_doctor_is_read_and_fields_of_a_newer_one_are_passe
         (b"{", ":1: not valid JSON"),
         (b"[" * 100_000, "nested too deep"),
         (b'{"schema_version": 2}', "written by a newer sage-doctor (report schema 2, this one reads 1)"),
+        (b'{"schema_version": 2, "doctor": {"version": "0.9.1"}}', "upgrade sage-doctor here to 0.9.1, or run"),
         (b'{"schema_version": 1}', "not a report of sage-doctor: the top: 'doctor' is a required property"),
         (b'{"schema_version": true}', "not a report"),
         (b'{"runs": []}', "not a report"),

@@ -88,12 +88,40 @@ def test_a_machine_that_is_there_is_named(doctor: Doctor, checkout: Path) -> Non
     [
         (("--yes", "--role", "singing"), "--role singing: roles are talk, other"),
         (("--yes", "--var", "zo=/x"), "--var zo: no machine sets it; they set zoo"),
+        (("--yes", "--from", "nobody"), "--from nobody: not a machine of the manifest (machines: thor)"),
+        (("--yes", "--machine", "thor", "--role", "other", "--var", "zoo=/home/dp/zoo"), "something else than --role;"),
         ((), "there is no terminal to ask at; --yes consents"),
     ],
 )
 def test_wrong_usage_writes_nothing(doctor: Doctor, checkout: Path, words: tuple[str, ...], says: str) -> None:
     assert says in setup(doctor, checkout, *words, code=2)
     assert (checkout / "sage-doctor.toml").read_text() == MANIFEST
+
+
+def test_models_are_asked_for_where_a_machine_has_them(doctor: Doctor, checkout: Path) -> None:
+    (checkout.parent / "zoo").rename(checkout.parent / "taken away")
+    ssh = checkout.parent / "bin/ssh"  # nobody answers
+    ssh.parent.mkdir()
+    ssh.write_text("#!/bin/sh\nexit 255\n")
+    ssh.chmod(0o755)
+    words = ("setup", "-l", "static", "--yes", "--role", "talk")
+    path = f"{ssh.parent}:{os.environ['PATH']}"
+    done = doctor(*words, cwd=checkout, HOME=str(checkout.parent), PATH=path)
+    assert done.code == 1
+    assert "$ sage-doctor sync merged --from thor --yes" in done.out + done.err
+    assert os.listdir(checkout.parent / "zoo") == []
+
+
+def test_a_second_machine_of_one_hostname_is_told_by_its_name_alone(doctor: Doctor, checkout: Path) -> None:
+    theirs = MANIFEST.replace("thor-of-nobody", HOST).replace("/home/dp", str(checkout.parent))
+    (checkout / "sage-doctor.toml").write_text(theirs)
+    for _ in "12":
+        out = setup(doctor, checkout, "--yes", "--machine", "twin", "--role", "talk")
+        assert "set SAGE_MACHINE=twin for sessions as well" in out
+        text = (checkout / "sage-doctor.toml").read_text()
+        assert text.startswith(theirs)
+        own = tomllib.loads(text)["machines"]["twin"]
+        assert (own["roles"], "match" in own, text.count("[machines.")) == (["talk"], False, 2)
 
 
 def test_without_a_manifest_one_is_written_first(doctor: Doctor, checkout: Path) -> None:

@@ -56,6 +56,7 @@ def running(root: Path) -> Iterator[Sshd]:
     (root / "ssh_config").write_text(
         f"Host sprout\n  Port {port}\n  IdentityFile {root}/user\n  {common}"
         f"Host stranger\n  Port {port}\n  IdentityFile {root}/other\n  {common}"
+        f"Host newcomer\n  Port {port}\n  IdentityFile {root}/user\n  HostKeyAlias nobody-knows\n  {common}"
         f"Host mute\n  Port 1\n  IdentityFile {root}/user\n  {common}"
     )
     _program(made.clients / "ssh", f'exec {shutil.which("ssh")} -F {root}/ssh_config "$@"\n')

@@ -151,6 +151,20 @@ def test_a_host_that_would_be_an_option_is_in_no_command() -> None:
     assert copy.command is None
 
 
+def test_which_of_two_different_copies_is_right_is_a_question() -> None:
+    here, other = machine("b", model("m")), machine("c", model("m", weights="ef" * 32))
+    (copy,) = side_by_side(machine("a", model("m", found=False)), here, other).copies
+    assert copy.command is None
+    assert "not the same" in copy.note
+
+
+def test_two_machines_of_one_hostname_are_in_no_command() -> None:
+    lacking = machine("a", model("m", found=False))
+    lacking = dataclasses.replace(lacking, machine=dataclasses.replace(lacking.machine, hostname="b-host"))
+    (copy,) = side_by_side(lacking, machine("b", model("m"))).copies
+    assert (copy.command, copy.note) == (None, "both machines have the hostname b-host")
+
+
 def test_what_a_copy_would_not_mend_is_not_copied() -> None:
     slow = machine("a", model("m"), errors=("m",))  # the same bytes: it is the machine
     assert side_by_side(slow, machine("b", model("m"))).copies == ()

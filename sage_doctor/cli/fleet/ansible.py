@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,14 +34,17 @@ class Play:
 def run_play(play: Play, on_result: OnResult) -> None:
     """Run it, and call `on_result` with each task's result as it comes.
 
-    Raises `DoctorError` where Ansible itself does not start, and `KeyboardInterrupt` once it has stopped.
+    Raises `DoctorError` where Ansible itself does not start. An interrupt ends Ansible's processes here; what they
+    started on the hosts ends by itself.
     """
-    import ansible_runner  # noqa: PLC0415 - only `fleet` needs it
+    from ansible_runner.interface import init_runner  # noqa: PLC0415 - only `fleet` needs it
 
     heard = False
+    leader: int | None = None  # the process of ansible-playbook, which is also its group
 
     def on_event(event: Mapping[str, Any]) -> bool:
-        nonlocal heard
+        nonlocal heard, leader
+        leader = event.get("pid") or leader
         data = event.get("event_data") or {}
         name = str(event.get("event"))
         if name in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
@@ -49,9 +54,9 @@ def run_play(play: Play, on_result: OnResult) -> None:
 
     body = {"hosts": "all", "gather_facts": False, "tasks": list(play.tasks), "roles": list(play.roles)}
     with tempfile.TemporaryDirectory(prefix="sage-doctor-fleet-", ignore_cleanup_errors=True) as place:
-        done = ansible_runner.run(
+        runner = init_runner(
             private_data_dir=place,
-            inventory=as_inventory(play.inventory),
+            inventory=[as_inventory(play.inventory)],  # a text would become a file with one host
             playbook=[body],
             extravars=dict(play.variables),
             forks=play.forks,
@@ -60,11 +65,19 @@ def run_play(play: Play, on_result: OnResult) -> None:
             envvars={**environment(play.inventory), "ANSIBLE_TIMEOUT": str(CONNECT_S)},
             quiet=True,
             event_handler=on_event,
+            cancel_callback=lambda: False,  # else it takes our signal handlers, and hears of them seconds later
         )
-        if done.status == "canceled":
-            raise KeyboardInterrupt
-        if not heard and done.rc not in (0, None):
+        if "ANSIBLE_HOST_KEY_CHECKING" not in os.environ:  # it says no where nobody says anything; Ansible says yes
+            runner.config.env.pop("ANSIBLE_HOST_KEY_CHECKING", None)
+        try:
+            runner.run()
+        except BaseException:
+            if leader is not None:
+                with contextlib.suppress(OSError):
+                    os.killpg(leader, signal.SIGTERM)  # its workers have sessions of their own, and are told by it
+            raise
+        if not heard and runner.rc not in (0, None):
             said = ""
             with contextlib.suppress(OSError):
-                said = done.stdout.read()[-2000:]
+                said = runner.stdout.read()[-2000:]
             raise DoctorError(f"ansible-playbook failed: {printable(' '.join(said.split()), limit=600)}")

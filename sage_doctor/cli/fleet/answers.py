@@ -18,8 +18,9 @@ from sage_doctor.report.comparison import Silence
 from sage_doctor.report.verdict import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
 from sage_doctor.text import printable
 
-BEGIN: Final = "sage-doctor report begins"  # what a login shell prints stands before it
-NOT_INSTALLED: Final = 127  # of a shell that finds no such command
+BEGIN: Final = "sage-doctor report begins"  # on both streams; a banner and what a login shell prints stand before it
+NOT_INSTALLED: Final = 69  # 127 would also be a login shell that finds nothing
+TIMED_OUT: Final = 124  # of `timeout` there
 NOISE: Final = re.compile(r"^(?:Task failed: |Failed to connect to the host via ssh: |ssh: )+")
 
 
@@ -46,22 +47,33 @@ def silent(host: str, state: str, why: str) -> Answer:
 
 def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: float) -> Answer:
     """Return what Ansible's result of a host means. What a host sends is foreign: validated, and never trusted."""
-    said = _last(result.get("msg"))
+    told_by_ansible = str(result.get("msg") or "")  # with what ssh and the host wrote as errors
+    lost = "the connection was lost during the check" if BEGIN in told_by_ansible else ""
+    said = NOISE.sub("", _last(told_by_ansible.rpartition(BEGIN)[2]))
     if event == "runner_on_unreachable" or result.get("unreachable") is True:
-        return silent(host, "unreachable", NOISE.sub("", said) or "ssh found nobody there")
-    code, text = result.get("rc"), str(result.get("stdout") or "").replace("\r\n", "\n")
-    _, begun, sent = text.partition(f"{BEGIN}\n")
+        return silent(host, "unreachable", said or lost or "ssh found nobody there")
+    code, out, errors = result.get("rc"), result.get("stdout"), str(result.get("stderr") or "")
+    noise, begun, sent = str(out or "").replace("\r\n", "\n").partition(f"{BEGIN}\n")
     if code == NOT_INSTALLED and not begun:
-        return silent(host, "not installed", "no sage-doctor on its PATH; sage-doctor fleet install puts it there")
+        return silent(host, "not installed", f"{_last(errors)}; sage-doctor fleet install installs it")
     if "{" in sent:
         try:
             return Answer(host=host, report=read_report(sent[sent.index("{") :].encode("utf-8", "replace")))
         except UsageError as error:
-            return silent(host, "unknown", str(error).removeprefix(": ").splitlines()[0])
-    if said.startswith(("Timed out", "Task failed: Timed out")) or (code is None and "timed out" in said.lower()):
+            return silent(host, "unknown", f"its report{str(error).splitlines()[0]}")
+    if (code is None and "timed out" in said.lower()) or (begun and code == TIMED_OUT):
         return silent(host, "unknown", f"no answer within {within_s:.0f} s")
-    told = _last(result.get("stderr")) or said or "it sent no report"
+    # Without our line it is ssh's banner, a login shell or sudo that spoke, on either stream.
+    spoke = [line for line in (_last(errors), _last(noise)) if line]
+    told = (_reason(errors.rpartition(BEGIN)[2]) if begun else " · ".join(spoke)) or said
+    told = told or "it sent no report"
     return silent(host, "unknown", f"{told} (exit code {code})" if isinstance(code, int) else told)
+
+
+def _reason(errors: str) -> str:
+    """Return what a doctor says first of an error, before its advice; of anything else the last line."""
+    own = next((line for line in errors.splitlines() if line.startswith("sage-doctor: ")), None)
+    return _last(own if own is not None else errors)
 
 
 def _last(text: Any) -> str:

@@ -19,7 +19,8 @@ from sage_doctor.cli import app, fleet_check
 from tests.model_directories import write_full
 from tests.repairs import sshd
 
-collect_ignore = [] if sshd.CAN_RUN and importlib.util.find_spec("ansible_runner") else ["test_check.py"]
+_ANSIBLE = importlib.util.find_spec("ansible_runner") is not None
+collect_ignore = [*([] if sshd.CAN_RUN and _ANSIBLE else ["test_check.py"]), *([] if _ANSIBLE else ["test_install.py"])]
 
 HOSTS = {
     "healthy": "ansible_host=sprout sage_doctor_command=doctor sage_doctor_manifest={root}/well.toml",
@@ -31,12 +32,13 @@ HOSTS = {
     "bare": "ansible_host=sprout sage_doctor_command=no-such-doctor",
     "dead": "ansible_host=mute",
     "refused": "ansible_host=stranger",
+    "newcomer": "ansible_host=newcomer",
 }
 MANIFEST = 'schema = 1\n[roles.talk]\nmodels = ["m"]\n[models.m]\nkind = "full"\npath = "{path}"\n'
 DOCTOR = f'cd / && PYTHONPATH={Path(__file__).parents[3]} exec {sys.executable} -m sage_doctor "$@"\n'
 PROGRAMS = {
     "doctor": DOCTOR,
-    "old-doctor": "echo 'sage-doctor: unrecognized arguments: --fail-on' >&2; exit 2\n",
+    "old-doctor": "printf 'sage-doctor: unrecognized arguments: --fail-on\\nsage-doctor: see --help\\n' >&2; exit 2\n",
     "newer-doctor": """echo '{"schema_version": 99}'\n""",
     "hung-doctor": "sleep 30\n",
     "talking-doctor": "echo Segmentation fault >&2; exit 139\n",

@@ -33,6 +33,30 @@ def test_what_is_no_report_is_unknown_and_what_it_says_is_made_printable() -> No
         assert "\x1b" not in answer.silence.why
 
 
+def test_a_reason_is_the_doctors_own_or_all_that_was_said_instead() -> None:
+    banner = "*** Property of the lab ***\n"
+    closed = sent(rc=1, stdout="This account is currently not available.\n", stderr=banner)  # nologin's words
+    assert closed.silence is not None
+    assert closed.silence.state == "unknown"
+    assert "This account is currently not available. (exit code 1)" in closed.silence.why
+    sudo = sent(rc=127, stdout="hello of .bashrc\n", stderr=f"{banner}bash: line 1: sudo: command not found\n")
+    assert sudo.silence is not None
+    assert "sudo: command not found" in sudo.silence.why
+    killed = sent(rc=137, stdout=f"Welcome\n{BEGIN}\n", stderr=f"{banner}{BEGIN}\n", msg="non-zero return code")
+    assert killed.silence is not None
+    assert killed.silence.why == "non-zero return code (exit code 137)"
+    shell = sent(rc=127, stderr=f"{banner}fish: Unknown command: sh\n")
+    assert shell.silence is not None
+    assert shell.silence.state == "unknown"
+
+
+def test_a_connection_that_is_lost_is_told_as_that() -> None:
+    # What Ansible makes of a killed sshd: its sentence, then what the host wrote as errors.
+    lost = sent(event="runner_on_unreachable", msg=f"Failed to connect to the host via ssh: banner\n{BEGIN}")
+    assert lost.silence is not None
+    assert (lost.silence.state, lost.silence.why) == ("unreachable", "the connection was lost during the check")
+
+
 def test_the_worst_host_decides() -> None:
     well = Answer(host="a", report=sample_reports.healthy())
     assert worst([well.exit_code]) == 0

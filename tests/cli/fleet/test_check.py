@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
 import pytest
 
+from sage_doctor.cli import fleet_check
 from sage_doctor.errors import UsageError
 
 from .conftest import HOSTS, Fleet, told
@@ -24,7 +31,8 @@ def test_an_unhealthy_host_counts_more_than_what_is_not_known(fleet: Fleet) -> N
     [
         ("dead", "unreachable", "Connection refused"),
         ("refused", "unreachable", "Permission denied"),
-        ("bare", "not installed", "no sage-doctor on its PATH"),
+        ("newcomer", "unreachable", "Host key verification failed"),
+        ("bare", "not installed", "no no-such-doctor found there; sage-doctor fleet install"),
         ("old", "unknown", "unrecognized arguments: --fail-on (exit code 2)"),
         ("newer", "unknown", "written by a newer sage-doctor"),
         ("hung", "unknown", "no answer within 8 s"),
@@ -43,12 +51,15 @@ def test_each_host_is_told_as_it_answers_and_the_slow_one_last(fleet: Fleet) -> 
     assert "hung: unknown" in lines[-1]
 
 
-def test_a_limit_asks_only_those(fleet: Fleet) -> None:
-    words = ("fleet check", "-i", str(fleet.inventory), "--limit", "dead", "-l", "static")
+def test_hosts_are_named_without_an_inventory_a_limit_holds_and_no_key_is_learned_by_asking(fleet: Fleet) -> None:
+    words = ("fleet check", "-i", "sprout,mute,stranger", "--limit", "sprout,mute", "-l", "static")
     code, out, _ = told(*words, environ=fleet.environ)
     assert code == 3
-    assert "dead: unreachable" in out
-    assert "healthy" not in out
+    assert "sprout: not installed: no sage-doctor found there" in out
+    assert "mute: unreachable: " in out
+    assert "stranger" not in out
+    known = (fleet.inventory.parent / "sshd/known_hosts").read_text()
+    assert known.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -64,6 +75,34 @@ def test_a_limit_asks_only_those(fleet: Fleet) -> None:
 def test_wrong_usage_runs_nothing(words: tuple[str, ...], why: str) -> None:
     with pytest.raises(UsageError, match=why.replace("{", "").replace("(", ".")):
         told("fleet check", *words)
+
+
+def test_an_inventory_of_which_a_part_cannot_be_read_asks_nobody(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("all:\n  hosts:\n  thor\n   x: [\n")
+    (tmp_path / "b.ini").write_text("sprout\n")
+    with pytest.raises(UsageError, match=r"read no inventory: Failed to parse .* could not find expected .*a.yml"):
+        told("fleet check", "-i", str(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files of Ansible's, left by the way
+def test_an_interrupt_ends_what_runs_here(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_check, "_tell", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    words = ("fleet check", "-i", str(fleet.inventory), "--limit", "bare:hung", "-l", "static")
+    with pytest.raises(KeyboardInterrupt):
+        told(*words, environ=fleet.environ)
+    until = time.monotonic() + 10
+    while _sshs("hung-doctor") and time.monotonic() < until:
+        time.sleep(0.05)
+    assert _sshs("hung-doctor") == []
+
+
+def _sshs(word: str) -> list[str]:
+    """Return the command lines of the ssh clients that hold this word."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if "ssh" in line.split(" ")[0] and word in line]
 
 
 def test_what_one_host_lacks_and_another_has_is_told(fleet: Fleet) -> None:

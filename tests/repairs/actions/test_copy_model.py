@@ -255,6 +255,18 @@ def test_sync_brings_the_models_of_a_role_and_copies_nothing_twice(
     assert sorted(os.listdir(zoo)) == ["about", "base", "stance"]
     with pytest.raises(UsageError, match="not a machine of the manifest"):
         app.run(["sync", "stand", "--from=-oProxyCommand=x"])
+    with pytest.raises(UsageError, match="this is thor; name the machine that has the models"):
+        app.run(["sync", "stand", "--from", "thor"])
+
+
+def test_a_login_shell_that_greets_rsync_is_named(fixer: Fixer, server: Sshd, there: Path) -> None:
+    remote_program(server, "rsync", 'echo Welcome to sprout; exec /usr/bin/rsync "$@"\n')
+    try:
+        [attempt] = fixer("talk").attempts
+    finally:
+        (server.programs / "rsync").unlink()
+    assert (attempt.status, "the login shell there prints something" in attempt.reason) == ("failed", True)
+    assert there.is_dir()
 
 
 def test_a_copy_that_was_killed_goes_on(fixer: Fixer, server: Sshd, there: Path, tmp_path: Path) -> None:
