@@ -15,6 +15,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers.models.auto import modeling_auto
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 VOCABULARY = 128
@@ -145,5 +146,6 @@ def save(model: Any, folder: Path) -> None:
         inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(min(96, rows))}, unk_token="w0"))
         inner.pre_tokenizer = pre_tokenizers.Whitespace()
         transformers.PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="w0").save_pretrained(folder)
-    if model.main_input_name != "input_ids" or model.config.model_type in PROCESSOR_MAPPING_NAMES:
+    prepared = {*PROCESSOR_MAPPING_NAMES, *IMAGE_PROCESSOR_MAPPING_NAMES}  # imagegpt calls its pixels input_ids
+    if model.main_input_name != "input_ids" or model.config.model_type in prepared:
         (folder / "preprocessor_config.json").write_text(json.dumps({"processor_class": "none"}))
