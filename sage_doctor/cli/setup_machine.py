@@ -33,7 +33,7 @@ def machine_of(options: argparse.Namespace, path: Path) -> Manifest | None:
         machines = join_limited(list(known.machines)) or "none"
         raise UsageError(f"--from {printable(options.source)}: not a machine of the manifest (machines: {machines})")
     if options.machine in known.machines:
-        _be(options.machine)
+        _act_as(options.machine)
     try:
         manifest = load_for_host(path)
     except ManifestError:
@@ -49,7 +49,7 @@ def machine_of(options: argparse.Namespace, path: Path) -> Manifest | None:
     return manifest
 
 
-def _be(machine: str) -> None:
+def _act_as(machine: str) -> None:
     """Take this host for a machine that its hostname does not tell, and say so."""
     os.environ["SAGE_MACHINE"] = machine
     say(f"this is {printable(machine)}; set SAGE_MACHINE={shell_quote(machine)} for sessions as well")
@@ -96,7 +96,7 @@ def _with_machine(
     if twin is not None:
         new = dataclasses.replace(new, hostname=None)
         say(f"machine {printable(twin.name)} has this hostname too")
-        _be(new.name)
+        _act_as(new.name)
     addition = appended(path, read_text(path), [new.table()], _HEADING)
     say(f"{printable(str(path))} has {join_limited(list(known.machines), most=8)}, and not this host:", "")
     say(*addition.diff())
