@@ -195,12 +195,11 @@ def test_hostile_names_become_plain_ones_that_lead_to_the_same_place(doctor: Doc
         "{zoo}",
         "~x",
         "-rf",
-        ".dot",
         "machine",
         "k]\n[machines.evil",
         "\u202eq",
     ]
-    for name in odd:
+    for name in (*odd, ".hidden"):
         write_full(place / "zoo" / name)
     done = doctor("init", "--yes", cwd=place)
     assert done.code == 0, done.err
