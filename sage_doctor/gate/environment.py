@@ -28,13 +28,6 @@ _LIBRARIES: Final = (
     *("torch", "transformers", "peft", "tokenizers", "safetensors", "accelerate", "huggingface_hub", "numpy"),
     *("sentencepiece", "tiktoken", "jinja2", "bitsandbytes"),
 )
-# What of them the checks read, so that an edit in place is noticed; an installation leaves its mark in metadata.
-_SOURCES: Final = (
-    *(f"transformers/models/auto/{name}.py" for name in ("auto_mappings", "configuration_auto")),
-    *(f"transformers/{n}.py" for n in ("conversion_mapping", "integrations/peft", "quantizers/auto", "modeling_utils")),
-    *("transformers/configuration_utils.py", "torch/version.py", "peft/config.py", "peft/tuners/lora/config.py"),
-    *(f"peft/utils/{name}.py" for name in ("peft_types", "constants")),
-)
 _METADATA: Final = ((".dist-info", "METADATA"), (".egg-info", "PKG-INFO"))
 _MOST_PATH_FILES: Final = 100
 _MOST_PACKAGES: Final = 2000
@@ -111,31 +104,28 @@ def package_places(site_packages: tuple[Path, ...], version: str | None, home: P
 def import_places(site_packages: Iterable[str], pythonpath: str, libraries: str = "") -> list[str]:
     """Return what else decides which package an import finds, all of it by name; much of it is never there.
 
-    Files that the interpreter runs or reads as it starts, the metadata of packages, what checks read of libraries, and
-    the libraries' names in directories that PYTHONPATH and `.pth` files name. Such a directory is not watched itself:
+    Files that the interpreter runs or reads as it starts, the metadata of packages, and the
+    libraries' names in directories that PYTHONPATH and `.pth` files name. Such a directory is not watched itself:
     it may be where sessions write. `libraries` is LD_LIBRARY_PATH: its directories are watched.
     """
     found = [p for p in libraries.split(os.pathsep) if os.path.isabs(p)]
     more = [p for p in pythonpath.split(os.pathsep) if os.path.isabs(p)]
     for directory in site_packages:
-        found += _judged(directory)
+        found += _metadata(directory)
         found += [os.path.join(directory, f"{name}.py") for name in _AT_START]
         for path in _path_files(directory):
             found.append(path)
             more += [os.path.join(directory, line) for line in _lines(path) if not line.startswith(("import", "#"))]
     for directory in dict.fromkeys(more):
-        found += _judged(directory)
+        found += _metadata(directory)
         for name in (*_AT_START, *_LIBRARIES):
             place = os.path.join(directory, name)
             found += [place, f"{place}.py", os.path.join(place, "__init__.py")]
     return list(dict.fromkeys(found))
 
 
-def _judged(directory: str) -> list[str]:
-    found = [os.path.join(directory, name) for name in _SOURCES]
-    for suffix, file in _METADATA:
-        found += [os.path.join(name, file) for name in _names(directory, suffix)[:_MOST_PACKAGES]]
-    return found
+def _metadata(directory: str) -> list[str]:
+    return [os.path.join(p, file) for suffix, file in _METADATA for p in _names(directory, suffix)[:_MOST_PACKAGES]]
 
 
 def _path_files(directory: str) -> list[str]:

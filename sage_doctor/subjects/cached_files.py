@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sage_doctor.facts.custom_code import code_references
 from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
+from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.subjects.model import Model
 
 
@@ -14,11 +16,16 @@ def cached_files(model: Model) -> Iterator[Path]:
     """Yield them: of the model's own repository, and of those that its `auto_map` takes code from."""
     if model.hub is not None:
         yield from _of(model.hub)
-    for reference in code_references((model.config_file.value or {}).get("auto_map")):
+    for reference in (r for values in _configurations(model) for r in code_references(values.get("auto_map"))):
         if reference.repository is not None:
             hub = resolve_hub(model.host.hub_cache_dir, reference.repository)
             yield from _of(hub)
             yield (hub.snapshot or hub.folder) / reference.file
+
+
+def _configurations(model: Model) -> Iterator[Mapping[str, Any]]:
+    for name in ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json"):
+        yield read_json_object(model.path / name, most=1 << 24).value or {}
 
 
 def _of(hub: HubFacts) -> Iterator[Path]:

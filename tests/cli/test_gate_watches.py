@@ -268,6 +268,27 @@ def test_a_required_package_that_pythonpath_names(doctor: Doctor, tmp_path: Path
     assert doctor(*GATE, **run).code == 1
 
 
+def test_a_source_of_a_library_that_was_edited_in_place(
+    doctor: Doctor, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    site, source = write_site(tmp_path / "site", None), tmp_path / "source"
+    metadata = source / "transformers-5.0.0.dist-info" / "METADATA"
+    table = source / "transformers" / "models" / "auto" / "configuration_auto.py"
+    for path in (metadata, table):
+        path.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 5.0.0\n")
+    (source / "transformers" / "__init__.py").touch()
+    table.write_text('CONFIG_MAPPING_NAMES = {"its_own": "OwnConfig"}\n')
+    config = site / "zoo" / "m0" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "its_own"}))
+    run = {"cwd": site, "PYTHONPATH": f"{source}:{environment['PYTHONPATH']}"}
+    assert doctor(*GATE, **run).code == 0
+    assert STILL in doctor(*GATE, **run).out
+    table.write_text('CONFIG_MAPPING_NAMES = {"bert": "BertConfig"}\n')
+    done = doctor(*GATE, **run)
+    assert (done.code, "config-type-unknown" in done.out) == (1, True)
+
+
 def test_a_manifest_that_is_named_in_two_ways_has_two_results(doctor: Doctor, tmp_path: Path) -> None:
     site = write_site(tmp_path / "site", None)
     (tmp_path / "link").symlink_to(site)

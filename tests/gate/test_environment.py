@@ -53,7 +53,6 @@ def test_what_checks_read_of_packages_is_watched(tmp_path: Path) -> None:
     (own / "x.pth").write_text(f"{named}\n")
     found = import_places([str(own)], "relative", f"{libraries}:")
     assert {str(own / "torch-2.9.dist-info/METADATA"), str(named / "zebra.egg-info/PKG-INFO")} <= set(found)
-    assert {str(p / "transformers/models/auto/configuration_auto.py") for p in (own, named)} <= set(found)
     assert str(libraries) in found
     assert all(p.startswith(str(tmp_path)) for p in found)
 
