@@ -16,7 +16,7 @@ from sage_doctor.subjects.cached_files import cached_files
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.system.fingerprint import MOST_FILES, TooMany, Watched, fingerprint_files, fingerprint_tree, presence
-from sage_doctor.system.path_info import UnreadableFile, read_start
+from sage_doctor.system.path_info import UnreadableFile, exists, read_start
 
 _PATH: Final = re.compile(r"(?<![\w./$}])/[\w.+-][\w./+-]*")
 _MOST_WRAPPER: Final = 16384
@@ -62,8 +62,8 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
     role: list[Path] = [manifest.path, manifest.directory / LOCK_NAME]
     read, named = dependencies(selection.host) if manifest.roles[context.gate_request.role].runners else ([], [])
     role += read
-    if manifest.python is not None:  # where it is a script, what that starts
-        named += [Path(p) for p in _PATH.findall(_first(manifest.python))]
+    if manifest.python is not None:  # where it is a script, what that starts; what it will write is not there yet
+        named += [Path(p) for p in _PATH.findall(_first(manifest.python)) if exists(Path(p))]
     files: dict[str, Watched | None] = {}
     for model in selection.models:
         try:
