@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sage_doctor.readers.python_source import class_fields, class_values, mapping_keys, parse_file, source_text
-from sage_doctor.system.small_text import read_text
 
 TorchAccelerator = Literal["cuda", "rocm", "cpu"]
 
@@ -27,7 +26,7 @@ def torch_build(version: str | None, site_dirs: Sequence[Path]) -> tuple[str | N
     if version is None:
         return None, None
     local = version.partition("+")[2] or None
-    text = next((t for p in site_dirs if (t := read_text(p / "torch/version.py")) is not None), None)
+    text = next((t for p in site_dirs if (t := source_text(p / "torch/version.py"))), None)
     if text is None:
         named = re.match(r"(cpu|cu|rocm)", local or "")
         kinds: dict[str, TorchAccelerator] = {"cpu": "cpu", "cu": "cuda", "rocm": "rocm"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.model_source import config_source, model_source
-from sage_doctor.system.small_text import read_text
+from sage_doctor.readers.python_source import source_text
 from sage_doctor.text import printable
 
 _ORIGINAL = "original_max_position_embeddings"
@@ -84,7 +84,7 @@ def _table(site_packages: tuple[Path, ...]) -> tuple[frozenset[str], Mapping[str
     """Return the types, what each requires, and those whose original length is taken from the model's own."""
     text = ""
     for site_dir in site_packages:
-        text = text or read_text(site_dir / "transformers/modeling_rope_utils.py", most=1 << 20) or ""
+        text = text or source_text(site_dir / "transformers/modeling_rope_utils.py")
     table = re.search(r"^ROPE_INIT_FUNCTIONS\b[^{]*\{([^}]*)\}", text, re.MULTILINE)
     types = frozenset(re.findall(r"""["'](\w+)["']\s*:""", table[1])) if table else frozenset()
     checks = re.findall(

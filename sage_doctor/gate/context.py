@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sage_doctor.gate.environment import EnvironmentFingerprint
 from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, GateRequest
 from sage_doctor.gate.result_cache import ResultCache
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest import Manifest, RoleSpec
 
 OnFinding = Callable[[Mapping[str, Any]], None]
 
@@ -29,16 +29,31 @@ class GateContext:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What a role's record is kept under: the manifest, the machine, and the settings that choose files."""
+        """What a role's record is kept under: the manifest, the machine, and the settings that choose files.
+
+        Where programs are found matters to its runners, not to a load.
+        """
         machine = self.manifest.machine.name if self.manifest.machine else os.uname().nodename
         settings = [f"{name}={value}" for name, value in self.environment["settings"].items()]
-        return (os.path.realpath(self.manifest.path), machine, self.gate_request.role, *settings)
+        settings.append(f"PATH={self.environ.get('PATH', os.defpath)}" if self._role.runners else "")
+        return (str(self.manifest.path), machine, self.gate_request.role, *settings)
+
+    @property
+    def meaning(self) -> str:
+        """A digest of the manifest as it applies here and now: variables of the environment may be in its paths."""
+        import hashlib  # noqa: PLC0415 - not needed for as long as nothing is recorded
+
+        text = repr(replace(self.manifest, whole=None))
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def _role(self) -> RoleSpec:
+        return self.manifest.roles[self.gate_request.role]
 
     @property
     def max_age_s(self) -> float:
         """How long a result is valid, in seconds: as requested, else as the manifest says."""
-        role = self.manifest.roles[self.gate_request.role]
-        stated = (self.gate_request.max_age_s, role.max_age_s, self.manifest.gate.max_age_s)
+        stated = (self.gate_request.max_age_s, self._role.max_age_s, self.manifest.gate.max_age_s)
         return next((age for age in stated if age is not None), DEFAULT_MAX_AGE_S)
 
     @property

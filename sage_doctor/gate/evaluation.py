@@ -159,6 +159,8 @@ def _why_unfit(context: GateContext, body: Mapping[str, Any], watched: Watched, 
     places = {place["path"] for name, place in body["models"].items() if name not in context.manifest.services}
     if not {str(context.manifest.path), *places} <= watched.keys():
         return "the recorded result does not say what it depends on"
+    if body["meaning"] != context.meaning:
+        return "the manifest's variables have other values"
     if body["state"] != "open" and not (red and body["fail_on"] == context.gate_request.fail_on):
         return "the last result was not open"
     if context.gate_request.fail_on == "warning" and body["verdict"] not in ("healthy", "unhealthy"):

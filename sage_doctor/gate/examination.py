@@ -192,6 +192,7 @@ def _record_role(
         "state": decision.state,
         "verdict": report.verdict,
         "fail_on": context.gate_request.fail_on,
+        "meaning": context.meaning,
         "reason": decision.reason,
         "details": list(decision.details),
         "codes": list(decision.codes),
@@ -199,7 +200,7 @@ def _record_role(
         or bool(manifest.check_paths)
         or manifest.watched  # a trace grows old by itself
         or any(s.required for s in selection.services),
-        "memory_needed": max(map(memory_needed, deep)) if deep and at_least(context.gate_request.level, "load") else 0,
+        "memory_needed": max(map(memory_needed, deep), default=0),
         "models": {name: dataclasses.asdict(place) for name, place in decision.models.items()},
         "report": decision.report,
     }

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sage_doctor.gate.context import GateContext
 from sage_doctor.gate.environment import EnvironmentFingerprint, import_places, package_places
 from sage_doctor.lock import LOCK_NAME
+from sage_doctor.subjects.cached_files import cached_files
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.system.fingerprint import MOST_FILES, TooMany, Watched, fingerprint_files, fingerprint_tree, presence
+from sage_doctor.system.path_info import UnreadableFile, exists, read_start
+
+_PATH: Final = re.compile(r"(?<![\w./$}])/[\w.+-][\w./+-]*")
+_MOST_WRAPPER: Final = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +56,14 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
     manifest = context.manifest
     session = selection.host.session
     places = package_places(session.site_packages, session.version, selection.host.home)
-    places += import_places(places, context.environ.get("PYTHONPATH", ""))
+    places += import_places(places, *(context.environ.get(name, "") for name in ("PYTHONPATH", "LD_LIBRARY_PATH")))
     if session.prefix is not None:  # where the interpreter is a script or a link, what it leads to
         places += [os.path.join(session.prefix, "pyvenv.cfg"), os.path.join(session.prefix, "bin", "python3")]
     role: list[Path] = [manifest.path, manifest.directory / LOCK_NAME]
     read, named = dependencies(selection.host) if manifest.roles[context.gate_request.role].runners else ([], [])
     role += read
+    if manifest.python is not None:  # where it is a script, what that starts; what it will write is not there yet
+        named += [Path(p) for p in _PATH.findall(_first(manifest.python)) if exists(Path(p))]
     files: dict[str, Watched | None] = {}
     for model in selection.models:
         try:
@@ -73,11 +82,17 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
 def _files(model: Model) -> Watched:
     """Return the files that decide what loading this model finds; those of an adapter's base are among them."""
     found: Watched = fingerprint_tree(model.path) if model.found else fingerprint_files([model.path])
-    if model.hub is not None:
-        revision = model.reference.revision or "main"
-        found.update(fingerprint_files([model.hub.folder / "refs" / revision, model.hub.folder]))
+    found.update(fingerprint_files(cached_files(model)))
     if model.kind == "adapter" and model.found and model.base.place is not None:  # another place may win the lookup
         found.update(fingerprint_files(model.base.place.tried))
     for base in model.depends_on():
         found.update(_files(base))
     return found
+
+
+def _first(program: Path) -> str:
+    try:
+        start = read_start(program, _MOST_WRAPPER)
+    except UnreadableFile:
+        return ""
+    return start.decode("utf-8", "replace") if start.startswith(b"#!") else ""

@@ -17,6 +17,7 @@ from sage_doctor.gate.memory import is_memory_short
 from sage_doctor.gate.result_cache import CachedResult
 from sage_doctor.gate.reuse import age_s, why_outdated
 from sage_doctor.manifest.durations import format_duration
+from sage_doctor.readers.python_source import sources_looked_at
 from sage_doctor.report import (
     CheckResult,
     FailOn,
@@ -80,8 +81,9 @@ def valid_results(
             max_age_s=context.max_age_s,
             directory=context.directory,
         )
-        same_files = {p: i for p, i in record.watched.items() if p not in inputs.packages}
-        if reason is None and same_files == inputs.models[model.name] and not is_memory_short(memory_needed(model)):
+        files = inputs.models[model.name]  # what is gone of them, `why_outdated` has seen
+        same_files = files is not None and files.items() <= record.watched.items()
+        if reason is None and same_files and not is_memory_short(memory_needed(model)):
             found[model.name] = record
     return found
 
@@ -153,7 +155,7 @@ def make_record(
     """Return a record of what was just found."""
     return CachedResult(
         environment=inputs.environment,
-        watched=watched,
+        watched={**sources_looked_at(), **watched},
         level=context.gate_request.level,
         taken_s=since_boot_s(),
         taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),

@@ -21,7 +21,7 @@ from sage_doctor.system.fingerprint import Watched
 from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 MOST_BYTES: Final = 16 << 20
 
 

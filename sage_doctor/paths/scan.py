@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from sage_doctor.facts.runners import find_runners, find_runners_and_directories
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
-from sage_doctor.paths.find.named_files import named_configurations
+from sage_doctor.paths.find.named_files import configuration_places, named_configurations
 from sage_doctor.paths.find.ownership import owner_of
 from sage_doctor.paths.find.path_map import build_path_map, machine_roots
 from sage_doctor.paths.find.script import read_text
@@ -174,10 +175,16 @@ def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     if manifest is None or not patterns:
         return [], []
     directories = [d for p in patterns for d in find_runners_and_directories(p, manifest.directory)[1]]
-    files = [seen for seen in scan(host, lint=False).files if seen.roles]
-    named = {r.text for seen in files for r, _ in seen.classified if r.used and not seen.owner}
-    named |= {seen.script.interpreter for seen in files if seen.script.interpreter is not None}
-    return [*directories, *(seen.script.path for seen in files)], [Path(text) for text in sorted(named)]
+    files = [seen for seen in scan(host, lint=False, blind=True).files if seen.roles]
+    named = {
+        r.text for seen in files for r, _ in seen.classified if (r.used or r.usage == "detection") and not seen.owner
+    }
+    named |= {str(p) for seen in files for p in configuration_places(seen.script, manifest.directory)}
+    path = host.environ.get("PATH", os.defpath)
+    for script in (seen.script for seen in files):
+        named.add(script.interpreter or "")
+        named.add((script.env_program and shutil.which(script.env_program, path=path)) or "")
+    return [*directories, *(seen.script.path for seen in files)], [Path(text) for text in sorted(named) if text]
 
 
 def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:
@@ -194,12 +201,13 @@ def scan(
     lint: bool,
     only: Iterable[Path] | None = None,
     include_system: bool = False,
+    blind: bool = False,
     installed: Installed | None = None,
 ) -> ScanResult:
     """Read the runners of this machine's roles and, with `lint`, the files that `[lint]` names; or `only` those given.
 
-    `include_system` finds the system's paths as well. What is `installed` is kept only where it names a path of this
-    machine or of a machine that the manifest knows.
+    `include_system` finds the system's paths as well, `blind` those that count only where they are missing. What is
+    `installed` is kept only where it names a path of this machine or of a machine that the manifest knows.
     """
     manifest = host.manifest
     directory = manifest.directory if manifest is not None else host.root or host.cwd
@@ -209,7 +217,7 @@ def scan(
     if lint and manifest is not None and manifest.lint.paths and only is None:
         found, complete = find_files(directory, manifest.lint.paths, manifest.lint.ignore)
         paths += [p for p in found if p not in runners and p.name not in _MANIFESTS]
-    path_map = host_path_map(host, include_system=include_system)
+    path_map = dataclasses.replace(host_path_map(host, include_system=include_system), blind=blind)
     anywhere = dataclasses.replace(path_map, anywhere=True)  # what a session needs, it needs wherever that is
     scripts = [
         read_script(p, anywhere if p in runners else path_map, directory=directory, runner=p in runners)

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sage_doctor.system.fingerprint import Watched, fingerprint
 from sage_doctor.system.small_text import read_text
 
 _MOST_BYTES = 4 * 1024 * 1024
+_looked_at: Watched = {}
+
+
+def sources_looked_at() -> Watched:
+    """Return the Python files that were looked for in this process, as they were right before."""
+    return dict(_looked_at)
 
 
 @functools.cache
 def source_text(path: Path) -> str:
     """Return the text of a Python file of at most 4 MB; empty where there is none."""
-    return read_text(path, most=_MOST_BYTES) or ""
+    return _read(path) or ""
+
+
+def _read(path: Path) -> str | None:
+    name = os.fspath(path)
+    if name not in _looked_at:
+        _looked_at[name] = fingerprint(name)
+    return read_text(path, most=_MOST_BYTES)
 
 
 def parse_file(path: Path) -> ast.Module | None:
     """Return the syntax tree of a Python file; None where there is none, or it is not this Python's syntax."""
-    text = read_text(path, most=_MOST_BYTES)
+    text = _read(path)
     if text is None:
         return None
     try:

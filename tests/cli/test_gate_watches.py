@@ -133,6 +133,171 @@ def test_a_library_that_would_be_found_first_is_noticed(
     assert STILL not in doctor(*GATE, **run).out
 
 
+# -- what checks read outside the models' directories ------------------------------------------------------------------
+
+
+def _manifest(site: Path, old: str, new: str) -> None:
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text().replace(old, new, 1))
+
+
+def _runner(site: Path, text: str) -> Path:
+    runner = site / "runs" / "session.py"
+    runner.parent.mkdir()
+    runner.write_text(text)
+    _manifest(site, "[models.m0]", 'runners = ["runs/session.*"]\n[models.m0]')
+    return runner
+
+
+def _repository(home: Path, name: str) -> Path:
+    """Return the snapshot of a repository in the cache of this home."""
+    commit = "a" * 40
+    folder = home / ".cache" / "huggingface" / "hub" / f"models--{name.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "blobs").mkdir()
+    (folder / "refs" / "main").write_text(commit)
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    return folder / "snapshots" / commit
+
+
+def test_a_variable_in_a_path_that_has_another_value(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    shutil.copytree(site / "zoo", site / "other")
+    os.truncate(site / "other" / "m0" / MODEL, 1000)
+    _manifest(site, '"zoo/m0"', '"{env:ZOO}/m0"')
+    assert doctor(*GATE, cwd=site, ZOO=str(site / "zoo")).code == 0
+    assert STILL in doctor(*GATE, cwd=site, ZOO=str(site / "zoo")).out
+    assert doctor(*GATE, cwd=site, ZOO=str(site / "other")).code == 1
+
+
+def test_a_cache_that_a_variable_in_a_variable_names(doctor: Doctor, tmp_path: Path) -> None:
+    site, home = write_site(tmp_path / "site", None), tmp_path / "home"
+    write_full(_repository(home, "org/m"))
+    _manifest(site, '"zoo/m0"', '"hf:org/m"')
+    run = {"cwd": site, "HF_HOME": "$CACHES/huggingface"}
+    assert doctor(*GATE, **run, CACHES=str(home / ".cache")).code == 0
+    assert STILL in doctor(*GATE, **run, CACHES=str(home / ".cache")).out
+    assert doctor(*GATE, **run, CACHES=str(tmp_path / "nowhere")).code == 1
+
+
+def test_code_in_another_repository_is_watched(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    config = site / "zoo" / "m0" / "config.json"
+    values = {**json.loads(config.read_text()), "model_type": "its_own", "auto_map": {"AutoModel": "org/code--own.Own"}}
+    config.write_text(json.dumps(values))
+    code = _repository(tmp_path / "home", "org/code") / "own.py"
+    code.write_text("class Own: pass\n")
+    assert doctor(*GATE, cwd=site).code == 0
+    assert STILL in doctor(*GATE, cwd=site).out
+    code.unlink()
+    done = doctor(*GATE, cwd=site)
+    assert (done.code, "custom-code-missing" in done.out) == (1, True)
+
+
+def test_a_download_that_was_cut_since(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    snapshot = _repository(tmp_path / "home", "org/m")
+    write_full(snapshot)
+    _manifest(site, '"zoo/m0"', '"hf:org/m"')
+    strict = (*GATE, "--fail-on", "warning")
+    assert doctor(*strict, cwd=site).code == 0
+    assert STILL in doctor(*strict, cwd=site).out
+    (snapshot.parents[1] / "blobs" / ("f" * 64 + ".incomplete")).touch()
+    assert doctor(*strict, cwd=site).code == 1
+
+
+@pytest.mark.parametrize("place", ["configs", "runs/configs"])
+def test_a_configuration_of_a_runner_that_comes_later(doctor: Doctor, tmp_path: Path, place: str) -> None:
+    site = write_site(tmp_path / "site", None)
+    _runner(site, 'CONFIG = "configs/run.yaml"\n')
+    (site / place).mkdir()
+    assert doctor(*GATE, cwd=site).code == 0
+    assert STILL in doctor(*GATE, cwd=site).out
+    (site / place / "run.yaml").write_text(f"model_path: {site}/zoo/gone\n")
+    assert doctor(*GATE, cwd=site).code == 1
+
+
+def test_what_a_runner_reads_beside_itself(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    words = site / "words.txt"
+    words.touch()
+    _runner(site, "from pathlib import Path\nopen(Path(__file__).resolve().parents[1] / 'words.txt').read()\n")
+    assert doctor(*GATE, cwd=site).code == 0
+    words.write_text("what is in it does not count")
+    assert STILL in doctor(*GATE, cwd=site).out
+    words.unlink()
+    assert doctor(*GATE, cwd=site).code == 1
+
+
+def test_the_program_that_a_runner_asks_env_for(doctor: Doctor, tmp_path: Path, environment: dict[str, str]) -> None:
+    site, programs = write_site(tmp_path / "site", None), tmp_path / "programs"
+    programs.mkdir()
+    (programs / "my-python").symlink_to("/bin/sh")
+    _runner(site, "#!/usr/bin/env my-python\n").chmod(0o755)
+    login = {"cwd": site, "PATH": f"{environment['PATH']}:{programs}"}
+    strict = (*GATE, "--fail-on", "warning")
+    assert doctor(*strict, **login).code == 0
+    assert doctor(*strict, cwd=site).code == 1, "cron's PATH has no such program"
+    assert STILL in doctor(*strict, **login).out
+    (programs / "my-python").unlink()
+    assert doctor(*strict, **login).code == 1
+
+
+def test_the_program_behind_a_script_that_is_the_interpreter(doctor: Doctor, tmp_path: Path, python: Path) -> None:
+    script, inner = tmp_path / "wrapped", tmp_path / "inner"
+    inner.symlink_to(python)
+    script.write_text(f'#!/bin/sh\nexec "{inner}" "$@"\n')
+    script.chmod(0o755)
+    site = write_site(tmp_path / "site", script)
+    assert doctor(*GATE, cwd=site).code == 0
+    assert STILL in doctor(*GATE, cwd=site).out
+    inner.unlink()
+    assert doctor(*GATE, cwd=site).code == 1
+
+
+def test_a_required_package_that_pythonpath_names(doctor: Doctor, tmp_path: Path, environment: dict[str, str]) -> None:
+    site, source = write_site(tmp_path / "site", None), tmp_path / "source"
+    metadata = source / "zebra-1.5.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: zebra\nVersion: 1.5\n")
+    _manifest(site, "schema = 1", 'schema = 1\nrequires = ["zebra>=1.2"]')
+    run = {"cwd": site, "PYTHONPATH": f"{environment['PYTHONPATH']}:{source}"}
+    assert doctor(*GATE, **run).code == 0
+    assert STILL in doctor(*GATE, **run).out
+    metadata.write_text("Metadata-Version: 2.1\nName: zebra\nVersion: 1.0\n")
+    assert doctor(*GATE, **run).code == 1
+
+
+def test_a_source_of_a_library_that_was_edited_in_place(
+    doctor: Doctor, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    site, source = write_site(tmp_path / "site", None), tmp_path / "source"
+    metadata = source / "transformers-5.0.0.dist-info" / "METADATA"
+    table = source / "transformers" / "models" / "auto" / "configuration_auto.py"
+    for path in (metadata, table):
+        path.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 5.0.0\n")
+    (source / "transformers" / "__init__.py").touch()
+    table.write_text('CONFIG_MAPPING_NAMES = {"its_own": "OwnConfig"}\n')
+    config = site / "zoo" / "m0" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "its_own"}))
+    run = {"cwd": site, "PYTHONPATH": f"{source}:{environment['PYTHONPATH']}"}
+    assert doctor(*GATE, **run).code == 0
+    assert STILL in doctor(*GATE, **run).out
+    table.write_text('CONFIG_MAPPING_NAMES = {"bert": "BertConfig"}\n')
+    done = doctor(*GATE, **run)
+    assert (done.code, "config-type-unknown" in done.out) == (1, True)
+
+
+def test_a_manifest_that_is_named_in_two_ways_has_two_results(doctor: Doctor, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", None)
+    (tmp_path / "link").symlink_to(site)
+    for way in (site, tmp_path / "link"):
+        assert doctor(*GATE, "-m", str(way / "sage-doctor.toml")).code == 0
+    for way in (site, tmp_path / "link"):
+        assert STILL in doctor(*GATE, "-m", str(way / "sage-doctor.toml")).out
+
+
 # -- whose result it is -----------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,11 @@ def configuration_names(raw: bytes, language: Language) -> tuple[str, ...]:
     return tuple(found)[:_MOST]
 
 
+def configuration_places(script: Script, directory: Path) -> list[Path]:
+    """Return where the configuration files that a script names by relative names would lie."""
+    return [start / name for name in script.configurations for start in (script.path.parent, directory)]
+
+
 def named_configurations(script: Script, directory: Path, path_map: PathMap) -> list[Path]:
     """Return the configuration files below `directory` that a script names, from its own place or from `directory`.
 
@@ -39,8 +44,7 @@ def named_configurations(script: Script, directory: Path, path_map: PathMap) -> 
     """
     found: dict[Path, None] = {}
     absolute = [path_map.classify(r.text).target or Path(r.text) for r in script.references if r.used]
-    relative = [start / name for name in script.configurations for start in (script.path.parent, directory)]
-    for path in (Path(os.path.normpath(p)) for p in [*absolute, *relative]):
+    for path in (Path(os.path.normpath(p)) for p in [*absolute, *configuration_places(script, directory)]):
         wanted = path.suffix.lower() in CONFIGURATION or path.name == ".env"
         if not wanted or _NO_CONFIGURATION.search(path.name.lower()) or not path.is_relative_to(directory):
             continue

@@ -71,7 +71,7 @@ class PathMap:
     `own_roots` are directories of this machine, the manifest's first; `other_roots` are homes and directories of other
     machines, as their tables in the manifest say. `counterparts` are those of them that this machine has too: a home
     and a home, a variable and the same variable. `include_system` finds the system's paths as well, `anywhere` those
-    below any other directory.
+    below any other directory. With `blind`, nothing exists: every path that would be told if it were missing is found.
     """
 
     home: Path
@@ -81,6 +81,7 @@ class PathMap:
     machine_names: frozenset[str] = frozenset()
     include_system: bool = False
     anywhere: bool = False
+    blind: bool = False
     _existence: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -198,6 +199,8 @@ class PathMap:
         return drive[0] if drive is not None and not self._exists(Path(drive[0])) else found
 
     def _exists(self, path: Path) -> bool:
+        if self.blind:
+            return False
         if path not in self._existence:
             self._existence[path] = inspect_path(path).kind != "missing"
         return self._existence[path]

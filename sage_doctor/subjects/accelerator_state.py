@@ -1,0 +1,23 @@
+"""What changes about accelerators while a machine runs: devices come and go, and the driver reports errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sage_doctor.facts.accelerator import read_signs
+
+_BY_PROGRAMS: Final = ("restart-app", "see", "ignore")  # any session may cause those
+
+
+def accelerator_devices() -> list[str]:
+    """Return the signs of an accelerator, each with whether this user may use it."""
+    return [f"{sign.source} {sign.accessible}" for sign in read_signs(Path("/"))]
+
+
+def count_gpu_errors() -> int:
+    """Return how many of the NVIDIA driver's errors (Xid) since this boot are the GPU's own, 0 if the log is closed."""
+    from sage_doctor.facts.kernel_log import read_kernel_log  # noqa: PLC0415 - most machines have no such GPU
+    from sage_doctor.facts.xid_table import XIDS  # noqa: PLC0415 - likewise
+
+    return sum(XIDS.get(xid.number, ("", ""))[1] not in _BY_PROGRAMS for xid in read_kernel_log().xids)
