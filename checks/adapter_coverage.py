@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.adapter_coverage import absent_outer, absent_parts, absent_saved, lacks_head, uncovered_modules
+from sage_doctor.facts.adapter_coverage import (
+    absent_outer,
+    absent_parts,
+    absent_saved,
+    auto_peft_class,
+    lacks_head,
+    uncovered_modules,
+)
 from sage_doctor.facts.adapters import PREFIX, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import label_count
@@ -19,10 +26,7 @@ from sage_doctor.text import join_limited, printable
 ORDER = 114  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
-OF_LABELS = {
-    "SEQ_CLS": "AutoPeftModelForSequenceClassification",
-    "TOKEN_CLS": "AutoPeftModelForTokenClassification",
-}
+OF_LABELS = ("SEQ_CLS", "TOKEN_CLS")
 COMPLETE = "Copy the complete adapter from its training run; one process of several may have saved only its part. "
 BEFORE = (
     *WITH_BASE,
@@ -83,23 +87,23 @@ def check_adapter_labels(model: Model) -> Iterator[Finding]:
 
     A session that states num_labels loads both; one that leaves it to AutoPeftModel gets the base's own number.
     """
-    base, task = model.base.model, str((model.adapter_config.values or {}).get("task_type"))
-    if base is None or task not in OF_LABELS:
+    base, values = model.base.model, model.adapter_config.values or {}
+    if base is None or values.get("task_type") not in OF_LABELS:
         raise NotApplicable("only adapters that classify on a base that is here have labels to compare")
     held = saved_modules(model.tensors.values())
     head = next((t for m, t in held.items() if re.search(r"(^|\.)(score|classifier(\.out_proj)?)$", m)), None)
     stated = label_count(base.config_file.value or {})
     if head is None or not head.shape or head.shape[0] == stated:
         return
-    labels = head.shape[0]
+    labels, loader = head.shape[0], auto_peft_class(values)
     yield finding(
         "adapter-shape-mismatch",
         f"{printable(head.name)} is for {labels} label(s), and the base's configuration has {stated}: "
-        f"{OF_LABELS[task]} refuses it unless it is told the number",
+        f"{loader} refuses it unless it is told the number",
         severity="warning",
         evidence={"tensors": [head.name], "labels": labels, "base_labels": stated},
         fix=Fix(
-            summary=f"Load it with the number: {OF_LABELS[task]}.from_pretrained(…, num_labels={labels}), or "
+            summary=f"Load it with the number: {loader}.from_pretrained(…, num_labels={labels}), or "
             f"num_labels={labels} where the base is loaded."
         ),
     )

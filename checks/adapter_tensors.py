@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_coverage import is_targeted
+from sage_doctor.facts.adapter_effect import is_scaled_to_nothing
 from sage_doctor.facts.adapter_patterns import UnboundedPattern
 from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, LoraTensor, lora_tensors, rank_of, wrapper_in
-from sage_doctor.facts.library_source import learns_a_prompt, tensor_prefix
+from sage_doctor.facts.library_source import learns_a_prompt, tensor_prefix, tensor_words
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
 from sage_doctor.text import join_limited, printable
@@ -20,6 +21,10 @@ ORDER = 110  # of the check files: causes before consequences
 _LORA = re.compile(r"\.lora_[AB]\.")
 ADAPTER = ("adapter",)
 OF_MERGED_LINEAR = 3  # dimensions of its lora_B
+OTHER_RELEASE = (
+    "Load it with the release of peft that it was trained with (peft_version in its configuration, if it says so), or "
+    "train it again."
+)
 OWN = (
     "check_path",
     "check_hub",
@@ -76,6 +81,12 @@ def _of_another_type(model: Model, kind: str, bare: list[str]) -> Iterator[Findi
         why = f"its tensors are those of a LoRA, and adapter_config.json says that it is of type {printable(kind)}"
         restored = bring_back(model, ["adapter_config.json"]).summary
         yield _unmatched(model, loras, why, f"Take configuration and weights from the same checkpoint. {restored}")
+        return
+    parts = {p for n in model.tensors for p in n.split(".") if prefix and p.startswith(prefix)}
+    words = tensor_words(model.host.session.site_packages, kind, prefix) if prefix and parts else frozenset()
+    if words and words.isdisjoint(parts):
+        why = f"the session's peft has no tensors called '{printable(min(parts))}' for the type {printable(kind)}"
+        yield _unmatched(model, [n for n in model.tensors if prefix and f".{prefix}" in n], why, OTHER_RELEASE)
         return
     shared = f"base_model.{kind.lower()}_"  # what all layers of a VeRA or a VB-LoRA have in common
     bare = [n for n in bare if not n.startswith(shared)]
@@ -186,6 +197,21 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
             fix=Fix(
                 summary="Take configuration and weights from the same checkpoint. "
                 + bring_back(model, ["adapter_config.json"]).summary,
+            ),
+        )
+
+
+@check("static", after=(*OWN, "check_adapter_keys"), kinds=ADAPTER)
+def check_adapter_scale(model: Model) -> Iterator[Finding]:
+    """The scale that the adapter's configuration gives its matrices is not zero."""
+    if is_scaled_to_nothing(model.tensors, model.adapter_config.values or {}):
+        yield finding(
+            "adapter-no-effect",
+            "lora_alpha is 0: a session would talk to the base alone",
+            evidence={"file": "adapter_config.json", "lora_alpha": 0},
+            fix=Fix(
+                summary="Write the lora_alpha of its training run into adapter_config.json. (verl's merger writes 0, "
+                "because its checkpoints do not say it.)",
             ),
         )
 

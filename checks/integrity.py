@@ -219,13 +219,10 @@ def check_adapter_trained(model: Model) -> Iterator[Finding]:
     weights = model.adapter_weights
     if weights.header is None:
         raise NotApplicable("there are no safetensors to read")
-    values = model.adapter_config.values or {}
-    if has_no_effect(model.path / str(weights.name), weights.header.tensors, values):
-        zero = values.get("lora_alpha") == 0
-        why = "lora_alpha is 0" if zero else "one matrix of each of its pairs is all zeros, as before training"
+    if has_no_effect(model.path / str(weights.name), weights.header.tensors):
         yield finding(
             "adapter-no-effect",
-            f"{why}: a session would talk to the base alone",
+            "one matrix of each of its pairs is all zeros, as before training: a session would talk to the base alone",
             evidence={"file": weights.name, "tensors": len(weights.header.tensors)},
             fix=bring_back(model, [str(weights.name)]),
         )

@@ -27,7 +27,19 @@ HEADED = {
     "QUESTION_ANS": "ForQuestionAnswering",
 }
 WITHOUT_OUTPUT = frozenset({*HEADED, "FEATURE_EXTRACTION"})
+_TASKS = {
+    **HEADED,
+    "CAUSAL_LM": "ForCausalLM",
+    "SEQ_2_SEQ_LM": "ForSeq2SeqLM",
+    "FEATURE_EXTRACTION": "ForFeatureExtraction",
+}
 _HEADS = frozenset({"score", "classifier", "classification_head", "qa_outputs", "logits_proj"})
+
+
+def auto_peft_class(values: Mapping[str, Any]) -> str:
+    """Return the class of peft that loads an adapter together with its base, by its task or its `auto_mapping`."""
+    task = values.get("task_type") or ("" if values.get("auto_mapping") else "CAUSAL_LM")
+    return f"AutoPeftModel{_TASKS.get(str(task), '')}"
 
 
 def is_targeted(values: Mapping[str, Any], patterns: AdapterPatterns, module: str) -> bool:

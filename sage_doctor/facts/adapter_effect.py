@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.facts.adapters import lora_tensors
+from sage_doctor.facts.adapters import LoraTensor, lora_tensors
 from sage_doctor.readers.safetensors_entries import BITS
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.system.path_info import read_range
@@ -17,23 +17,30 @@ _ZEROS = b"\x00\x80"  # what the last byte of a zero may be: -0.0 has its sign
 _MATRICES = frozenset({"A", "B", "embedding_A", "embedding_B"})
 
 
-def has_no_effect(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> bool:
-    """Return whether every tensor belongs to a LoRA pair whose product is zero. Raises `UnreadableFile`.
+def is_scaled_to_nothing(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> bool:
+    """Return whether the configuration, `values`, gives every pair the scale zero, and there is nothing but pairs."""
+    return values.get("lora_alpha") == 0 and not values.get("alpha_pattern") and bool(_only_pairs(tensors))
 
-    One of its matrices is, or the scale that the configuration, `values`, gives it.
 
-    Whole tensors, rows, biases and magnitudes change the base by themselves. The first block of a file tells in nearly
-    every case.
+def has_no_effect(path: Path, tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether every tensor belongs to a LoRA pair of which one matrix is zero. Raises `UnreadableFile`.
+
+    The first block of a file tells in nearly every case.
     """
-    loras = lora_tensors(tensors.values())
-    if not loras or len(loras) != len(tensors) or any(t.part not in _MATRICES for t in loras):
-        return False
-    if values.get("lora_alpha") == 0 and not values.get("alpha_pattern"):
-        return True
+    loras = _only_pairs(tensors)
     pairs: dict[str, list[Tensor]] = {}
     for lora in sorted(loras, key=lambda t: t.part, reverse=True):  # B is the one that starts with zeros
         pairs.setdefault(f"{lora.module} {lora.part.startswith('embedding')}", []).append(lora.tensor)
-    return all(any(_is_zero(path, t) for t in pair) for pair in pairs.values())
+    return bool(loras) and all(any(_is_zero(path, t) for t in pair) for pair in pairs.values())
+
+
+def _only_pairs(tensors: Mapping[str, Tensor]) -> list[LoraTensor]:
+    """Return the matrices of LoRA pairs, none where others are among the tensors: they change the base by themselves.
+
+    Those are whole tensors, rows, biases and magnitudes.
+    """
+    loras = lora_tensors(tensors.values())
+    return loras if len(loras) == len(tensors) and all(t.part in _MATRICES for t in loras) else []
 
 
 def _is_zero(path: Path, tensor: Tensor) -> bool:

@@ -14,7 +14,6 @@ from functools import cached_property
 from sage_doctor.readers.safetensors_header import Tensor
 
 _NUMBER = re.compile(r"(?P<before>^|.*?\.)(?P<list>[^.\d][^.]*)\.(?P<number>\d{1,9})\.(?P<rest>.+)$")
-_OUTER = ("model.", "transformer.", "language_model.")
 
 
 class BaseModules:
@@ -33,6 +32,14 @@ class BaseModules:
     def parts(self) -> frozenset[str]:
         """Every part between two dots of a stored name."""
         return frozenset(part for name in self._names for part in name.split("."))
+
+    @cached_property
+    def _inner(self) -> dict[str, list[Tensor]]:
+        """The weights by the name of their module without its outermost part."""
+        found: dict[str, list[Tensor]] = {}
+        for name, tensor in self._shapes.items():
+            found.setdefault(name.partition(".")[2], []).append(tensor)
+        return found
 
     @cached_property
     def _layers(self) -> dict[str, set[tuple[str, int]]]:
@@ -58,12 +65,12 @@ class BaseModules:
             shorter = self._shapes.get(".".join(parts[skipped:]))
             if shorter is not None:
                 return shorter
-        longer = [t for outer in _OUTER if (t := self._shapes.get(outer + module))]
+        longer = self._inner.get(module, ())
         return longer[0] if len(longer) == 1 else None
 
     def is_outer(self, module: str) -> bool:
         """Return whether a module has the name of a stored weight but for an outer part that only the latter has."""
-        return module not in self._shapes and any(outer + module in self._shapes for outer in _OUTER)
+        return module not in self._shapes and module in self._inner
 
     def beyond(self, module: str) -> int | None:
         """Return how many layers the base has, where a module lies in one behind the last; None where it does not."""

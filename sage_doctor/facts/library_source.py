@@ -179,6 +179,15 @@ def tensor_prefix(site_packages: Sequence[Path], peft_type: str) -> str | None:
     return None
 
 
+def tensor_words(site_packages: Sequence[Path], peft_type: str, prefix: str) -> frozenset[str]:
+    """Return the words with this prefix in the source of this type's layers: the names of its tensors are among them.
+
+    Empty where it cannot be read.
+    """
+    layers = (source_text(p / "peft/tuners" / peft_type.lower() / "layer.py") for p in site_packages)
+    return frozenset(re.findall(rf"\b{re.escape(prefix)}\w+", "".join(layers)))
+
+
 def learns_a_prompt(site_packages: Sequence[Path], peft_type: str) -> bool:
     """Return whether the installed peft puts trained tokens before the input for this type, and changes no module."""
     configs = [p / "peft/tuners" / peft_type.lower() / "config.py" for p in site_packages]

@@ -12,15 +12,15 @@ from sage_doctor.facts.config import label_count, read_config_facts
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
-from sage_doctor.merge.edits import TensorPlan
+from sage_doctor.merge.edits import TensorLocation, TensorPlan
 from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters, owner_of
 from sage_doctor.merge.library_names import library_view
-from sage_doctor.merge.merge_rules import MergeRules
+from sage_doctor.merge.merge_rules import MergeRules, by_peft
 from sage_doctor.merge.names import NameMap, join
 from sage_doctor.merge.precision import with_float32_kept
 from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
-from sage_doctor.merge.ties import INPUT_NAMES, OUTPUT_NAMES, find_tie, resolve_tie
+from sage_doctor.merge.ties import INPUT_NAMES, OUTPUT_NAMES, find_tie, require_one_reader, resolve_tie
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.text import join_limited, printable
 
@@ -72,13 +72,16 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     total = {p.tensor.name for m in modules.values() for p in m.parts.values()}
     assembly = Assembly(plans=base_plans(base, dtype), unused=set(total))
     rules.ask([*modules, *map(owner_of, modules)])
+    require_one_reader(modules)
     tie = find_tie(base, modules)
     aliases: dict[str, str] = {}
     layers = of_parameters(modules, rules)
     wrapped = {m.name for found in layers.values() for m in found}
     plain = {n: m for n, m in modules.items() if m.name not in wrapped}
     if tie is not None and tie.touched:
-        aliases = resolve_tie(tie, assembly, rules, lambda: _output_name(base, custom=custom))
+        aliases = resolve_tie(
+            tie, assembly, rules, lambda: _output_name(base, custom=custom), lambda: _other_readers(base, custom=custom)
+        )
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
@@ -180,14 +183,20 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
                 f"library splits, joins or ties stored tensors while it loads ({join_limited(missing, most=3)})"
             )
         lost = lost or missing
+    if all("B.bias" in modules[n.rpartition(".")[0]].parts and n.endswith(".bias") for n in lost):
+        raise refused(
+            f"the adapter adds a bias to {len(lost)} layers of its base (lora_bias), which have none to add it to: "
+            f"{join_limited(lost, most=3)}; PEFT does not merge it either"
+        )
     heads = sorted(n for n, m in modules.items() if "weight" in m.parts and m.parts.keys() <= {"weight", "bias"})
     heads = [n for n in heads if f"{n}.weight" in lost and rules.values.get("task_type") in HEADED]
     if heads and all(n.rpartition(".")[0] in heads for n in lost):
+        head = modules[heads[0]].parts["weight"]
         raise refused(
             f"{join_limited(heads)} is the head of the adapter's task ({rules.values['task_type']}), and the base has "
             "none: the merged model would be of another class than its base",
-            "Run sessions on base and adapter together, or merge with PEFT: AutoPeftModelFor….from_pretrained(DIR"
-            f"{_labels(base, modules[heads[0]])}).merge_and_unload().",
+            "Run sessions on base and adapter together, or merge it with PEFT:\n"
+            + by_peft(rules.values, head.path.parent, _labels(base, head)),
         )
     raise unmatched(
         f"{len(lost)} of {len(wanted)} tensors that the adapter changes have no counterpart in the base: "
@@ -196,9 +205,9 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
     )
 
 
-def _labels(base: BaseModel, head: ModuleParts) -> str:
+def _labels(base: BaseModel, head: TensorLocation) -> str:
     """Return what a load has to be told where the head is for another number of labels than the base has."""
-    rows = head.parts["weight"].shape[0]
+    rows = head.shape[0]
     return f", num_labels={rows}" if rows != label_count(base.config) else ""
 
 
@@ -220,6 +229,14 @@ def _output_name(base: BaseModel, *, custom: bool) -> str:
     if output is None:
         raise refused("the embedding is shared with an output layer whose name is unknown")
     return output
+
+
+def _other_readers(base: BaseModel, *, custom: bool) -> list[str]:
+    """Return the embeddings that the base does not store, because they are tied to the one that it does."""
+    stored = {n: p.tensor for n, p in base.tensors.items()}
+    view = library_view(base.path, stored, custom_code=custom)
+    names = view.running - view.stored_of.keys()
+    return sorted(n for n in names if n.removesuffix(".weight").rpartition(".")[2] in INPUT_NAMES)
 
 
 def _vocabulary(base: BaseModel, plans: Mapping[str, TensorPlan]) -> int | None:

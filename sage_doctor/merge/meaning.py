@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.facts.adapter_effect import has_no_effect
+from sage_doctor.facts.adapter_effect import has_no_effect, is_scaled_to_nothing
 from sage_doctor.facts.hashing import hash_file
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.refusal import MergeRefused, refused
@@ -15,18 +15,23 @@ from sage_doctor.text import printable, shell_quote
 
 
 def require_effect(weights: Path, modules: Mapping[str, ModuleParts], values: Mapping[str, Any]) -> None:
-    """Raise `MergeRefused` if every change of the adapter is a product with a matrix of zeros."""
+    """Raise `MergeRefused` if every change of the adapter is a product with a matrix of zeros, or scaled to zero."""
     tensors = {p.tensor.name: p.tensor for m in modules.values() for p in m.parts.values()}
+    if is_scaled_to_nothing(tensors, values):
+        raise MergeRefused(
+            "adapter-no-effect",
+            "the adapter changes nothing: lora_alpha is 0, so the merged model would be its base",
+            "Write the lora_alpha of its training run into adapter_config.json.",
+        )
     try:
-        idle = has_no_effect(weights, tensors, values)
+        idle = has_no_effect(weights, tensors)
     except UnreadableFile as error:
         raise _unreadable(error) from error
     if idle:
-        zero = values.get("lora_alpha") == 0
-        why = "lora_alpha is 0" if zero else "one matrix of each of its pairs is all zeros"
         raise MergeRefused(
             "adapter-no-effect",
-            f"the adapter changes nothing: {why}, so the merged model would be its base",
+            "the adapter changes nothing: one matrix of each of its pairs is all zeros, so the merged model would be "
+            "its base",
             "Copy it from a later checkpoint: it was saved before the first step, or its layers were not trained.",
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sage_doctor.facts.adapter_coverage import is_targeted
+from sage_doctor.facts.adapter_coverage import auto_peft_class, is_targeted
 from sage_doctor.facts.adapter_patterns import AdapterPatterns, UnboundedPattern
 from sage_doctor.facts.adapter_problems import config_problem
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
@@ -141,13 +141,19 @@ def read_rules(config: AdapterConfig) -> MergeRules:
     return MergeRules(peft_type=config.peft_type, values=config.values, patterns=config.patterns)
 
 
-def _by_peft(config: AdapterConfig) -> str:
-    """Return the command with which PEFT merges an adapter into a directory `merged`."""
+def by_peft(values: Mapping[str, Any], adapter: str | os.PathLike[str], options: str = "") -> str:
+    """Return the command with which PEFT merges an adapter's directory into a directory `merged`, and what it costs.
+
+    `options` are further arguments of the load.
+    """
     program = (
-        "import sys, peft; model = peft.AutoPeftModelForCausalLM.from_pretrained(sys.argv[1], torch_dtype='auto'); "
-        "model.merge_and_unload().save_pretrained(sys.argv[2])"
+        f"import sys, peft; model = peft.{auto_peft_class(values)}.from_pretrained(sys.argv[1], torch_dtype='auto'"
+        f"{options}); model.merge_and_unload().save_pretrained(sys.argv[2])"
     )
-    return f'python -c "{program}" {shell_quote(os.path.dirname(config.file.path))} merged'
+    return (
+        f'python -c "{program}" {shell_quote(adapter)} merged\n'
+        "That needs memory for the whole model and does not copy the tokenizer."
+    )
 
 
 def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[MergeRefused]:
@@ -160,8 +166,7 @@ def _obstacles(config: AdapterConfig, values: Mapping[str, Any]) -> Iterator[Mer
         yield refused(
             f"sage-doctor merges adapters of type {' and '.join(MERGEABLE)}; this one is of type {kind}",
             "Run sessions on base and adapter together, or merge it with PEFT, which supports most types:\n"
-            f"{_by_peft(config)}\n"
-            "That needs memory for the whole model and does not copy the tokenizer.",
+            f"{by_peft(values, os.path.dirname(config.file.path))}",
         )
     problem = config_problem(config, own_packages())
     if problem:
@@ -193,8 +198,7 @@ def _of_changed_base(config: AdapterConfig, init: str) -> MergeRefused:
         return refused(
             f"{what}: each load subtracts a part of the base's weights from them before it adds the adapter, which "
             "sage-doctor does not compute",
-            f"Merge it with PEFT, which does:\n{_by_peft(config)}\n"
-            "That needs memory for the whole model and does not copy the tokenizer.",
+            f"Merge it with PEFT, which does:\n{by_peft(config.values or {}, os.path.dirname(config.file.path))}",
         )
     if init.startswith("pissa"):
         return refused(

@@ -6,7 +6,7 @@ Here the two are untied if they differ afterwards, and stay tied if they do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sage_doctor.facts.config import read_config_facts
@@ -17,7 +17,9 @@ from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.merge_rules import MergeRules
 from sage_doctor.merge.refusal import refused
+from sage_doctor.text import printable
 
+SHARED = "shared"  # how the library calls the embedding of an encoder and a decoder, which have it as `embed_tokens`
 OUTPUT_NAMES = frozenset({"lm_head", "embed_out"})
 INPUT_NAMES = frozenset(n.removesuffix(".weight") for n in EMBEDDING_NAMES)
 
@@ -35,6 +37,16 @@ class EmbeddingTie:
     def touched(self) -> bool:
         """Whether the adapter changes either layer."""
         return self.input is not None or self.output is not None
+
+
+def require_one_reader(modules: Mapping[str, ModuleParts]) -> None:
+    """Raise `MergeRefused` if the adapter changes an embedding that an encoder and a decoder read."""
+    name = next((m.name for m in modules.values() if m.leaf == SHARED), None)
+    if name is not None:
+        raise refused(
+            f"the adapter changes {printable(name)}, which encoder and decoder have as their own embedding, and PEFT "
+            "runs these without the change: the merged model has one tensor for all of them and would be another model"
+        )
 
 
 def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts]) -> EmbeddingTie | None:
@@ -63,12 +75,17 @@ def _is_input(module: ModuleParts, stored: str) -> bool:
 
 
 def resolve_tie(
-    tie: EmbeddingTie, assembly: Assembly, rules: MergeRules, output_name: Callable[[], str]
+    tie: EmbeddingTie,
+    assembly: Assembly,
+    rules: MergeRules,
+    output_name: Callable[[], str],
+    other_readers: Callable[[], Collection[str]],
 ) -> dict[str, str]:
     """Resolve a tie that the adapter touches, and return to which stored tensors its modules' weights are applied.
 
     Keys are running module names, values stored tensors. If the layers are untied, a tensor for the
-    output layer is added to the plans. `output_name` gives its name where the adapter does not touch that layer.
+    output layer is added to the plans. `output_name` gives its name where the adapter does not touch that layer, and
+    `other_readers` those of an encoder's and a decoder's copies, which nothing ties any longer.
     """
     _drop_copied_rows(tie, assembly)
     modules = [m for m in (tie.input, tie.output) if m is not None]
@@ -81,10 +98,12 @@ def resolve_tie(
         raise refused("rows of a shared embedding were trained beside another change of it")
     if whole and _remains_tied(tie, rules):
         return _keep_tied(tie, assembly)
+    readers = other_readers() if tie.stored.endswith(f"{SHARED}.weight") else ()
     output = tie.output_stored or (f"{tie.output.name}.weight" if tie.output is not None else output_name())
     original = _original(tie, assembly, rules)
     assembly.plans[tie.stored] = original
-    assembly.plans[output] = replace(original, name=output)
+    for name in (output, *readers):
+        assembly.plans[name] = replace(original, name=name)
     found = {}
     if tie.input is not None:
         found[tie.input.name] = tie.stored

@@ -30,6 +30,7 @@ def healthy(bench: Bench, **config: Any) -> Path:
 
 @CASES.passes("check_adapter_keys")
 @CASES.passes("check_adapter_rank")
+@CASES.passes("check_adapter_scale")
 def whole(bench: Bench) -> None:
     healthy(bench)
 
@@ -54,6 +55,35 @@ def names_with_the_adapters_own(bench: Bench) -> None:
 @CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "'.policy.', the adapter's name")
 def names_with_another_adapters_name(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {n.replace(".weight", ".policy.weight"): s for n, s in LORA.items()})
+
+
+def _of_oft(bench: Bench, tensor: str) -> None:
+    layers = bench.root / "site-packages/peft/tuners/oft"
+    layers.mkdir(parents=True)
+    (layers / "__init__.py").write_text('register_peft_method(name="oft", config_cls=OFTConfig, model_cls=OFTModel)')
+    (layers / "layer.py").write_text('class OFTLayer:\n    adapter_layer_names = ("oft_R",)\n')
+    bench.session = replace(SESSION, site_packages=(bench.root / "site-packages",))
+    write_tensors(healthy(bench, peft_type="OFT") / ADAPTER, {f"{PREFIX}{PROJECTION}.{tensor}": (4, 8)})
+
+
+@CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "the session's peft has no tensors called 'oft_r'")
+def names_of_another_release(bench: Bench) -> None:
+    _of_oft(bench, "oft_r")
+
+
+@CASES.passes("check_adapter_keys")
+def names_of_this_release(bench: Bench) -> None:
+    _of_oft(bench, "oft_R.weight")
+
+
+@CASES.finds("check_adapter_scale", "adapter-no-effect", "lora_alpha is 0")
+def scaled_to_nothing(bench: Bench) -> None:
+    healthy(bench, lora_alpha=0)
+
+
+@CASES.passes("check_adapter_scale")
+def scaled_by_a_pattern(bench: Bench) -> None:
+    healthy(bench, lora_alpha=0, alpha_pattern={"q_proj": 8})
 
 
 @CASES.passes("check_adapter_keys")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.facts.adapter_coverage import absent_parts, absent_saved, uncovered_modules
+from sage_doctor.facts.adapter_coverage import absent_parts, absent_saved, auto_peft_class, uncovered_modules
 from sage_doctor.facts.adapter_patterns import AdapterPatterns
 
 QV = ["q_proj", "v_proj"]
@@ -21,6 +21,16 @@ def uncovered(
     values: Mapping[str, Any], held: Mapping[str, str], base: Mapping[str, tuple[int, ...]], **config: Any
 ) -> list[str]:
     return uncovered_modules(values, AdapterPatterns(values), held, base, config)
+
+
+def test_the_class_of_each_task_is_the_librarys() -> None:
+    import peft
+    from peft.auto import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
+
+    for task, wrapper in MODEL_TYPE_TO_PEFT_MODEL_MAPPING.items():
+        assert getattr(peft, auto_peft_class({"task_type": str(task)}))._target_peft_class is wrapper
+    assert auto_peft_class({"auto_mapping": {"base_model_class": "WhisperForConditionalGeneration"}}) == "AutoPeftModel"
+    assert auto_peft_class({"task_type": None}) == "AutoPeftModelForCausalLM"
 
 
 LLAMA = stored("model.layers", 3, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.up_proj")

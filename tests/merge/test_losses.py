@@ -108,6 +108,19 @@ def test_a_scale_of_zero_is_refused(pair: Make, tmp_path: Path) -> None:
         plan_merge(adapter, tmp_path / "merged")
 
 
+def test_a_bias_for_layers_without_one_is_refused_as_peft_does(
+    zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = base_of("mistral")
+    options = {"target_modules": ["q_proj"], "lora_bias": True}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    with pytest.raises(MergeRefused, match=r"adds a bias to 2 layers of its base .* which have none"):
+        plan_merge(adapter, tmp_path / "merged")
+    with pytest.raises(RuntimeError, match="base layer has no bias"):
+        zoo.merged_by_peft(base, adapter)
+
+
 @pytest.mark.parametrize("name", ["lm_head", "embed_tokens"])
 @pytest.mark.parametrize("kind", ["llama", "llama-tied"])
 def test_an_outer_layer_without_tensors_is_named(kind: str, name: str, pair: Make, tmp_path: Path) -> None:

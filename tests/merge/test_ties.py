@@ -135,3 +135,48 @@ def test_two_tensors_for_one_shared_embedding_are_refused(
 
     with pytest.raises(MergeRefused, match="two different tensors for one shared embedding"):
         plan_merge(adapter, tmp_path / "merged")
+
+
+def _encoder_decoder(folder: Path, kind: str) -> Path:
+    """Save a tiny model of an encoder and a decoder that share an embedding."""
+    import torch
+    import transformers
+
+    sizes = {"vocab_size": 96, "d_model": 32, "pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
+    bart = {f"{p}_{n}": v for p in ("encoder", "decoder") for n, v in (("layers", 1), ("ffn_dim", 48))}
+    bart |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "max_position_embeddings": 64}
+    t5 = {"d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
+    torch.manual_seed(1)
+    config = transformers.AutoConfig.for_model(kind, **sizes, **(t5 if kind == "t5" else bart))
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.normal_(0, 0.3)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_output_layer_leaves_encoder_and_decoder_their_embedding(zoo: ModuleType, tmp_path: Path) -> None:
+    base = _encoder_decoder(tmp_path / "base", "bart")
+    options = {"task_type": "SEQ_2_SEQ_LM", "target_modules": ["q_proj", "lm_head"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options, same=True)
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    together, merged = zoo.logits(base, adapter), zoo.logits(tmp_path / "merged")
+    assert (together - merged).abs().max() < 1e-4
+    assert (zoo.logits(base) - merged).abs().max() > 1e-3
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+@pytest.mark.parametrize("field", ["target_modules", "modules_to_save"])
+def test_an_embedding_of_encoder_and_decoder_is_refused(field: str, kind: str, zoo: ModuleType, tmp_path: Path) -> None:
+    """PEFT wraps `shared` alone, and the two stacks run the weight as it was: no file can hold both."""
+    base = _encoder_decoder(tmp_path / "base", kind)
+    options: dict[str, Any] = {"task_type": "SEQ_2_SEQ_LM", "target_modules": ["q_proj" if kind == "bart" else "q"]}
+    options[field] = [*options.get(field, ()), "shared"]
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    with pytest.raises(MergeRefused, match="which encoder and decoder have as their own embedding"):
+        plan_merge(adapter, tmp_path / "merged")

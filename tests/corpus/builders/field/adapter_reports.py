@@ -88,6 +88,26 @@ def base_quantised_by_mlx(bench: Bench) -> None:
     edit_json(bench.copy("lora") / CONFIG, base_model_name_or_path=str(base))
 
 
+@TABLE.error("adapter-no-effect", shows="loads, but base behaviour", source="verl-project/verl#1821")
+def scaled_to_nothing(bench: Bench) -> None:
+    """Taken out of a checkpoint that does not say its scale."""
+    edit_json(bench.copy("lora") / CONFIG, lora_alpha=0)
+
+
+@TABLE.error("adapter-keys-unmatched", shows="loads, but Found missing", source="hiyouga/LlamaFactory#9014")
+def oft_of_an_older_release(bench: Bench) -> None:
+    """`oft_r`, which PEFT 0.16 replaced with `oft_R`."""
+    tensors.rename(bench.copy("oft") / ADAPTER, lambda n: n.replace("oft_R.weight", "oft_r"))
+
+
+@TABLE.error("adapter-shape-mismatch", shows=MISFIT, source="huggingface/sentence-transformers#3052")
+def tokens_added_to_an_encoder(bench: Bench) -> None:
+    """Its base stores the embedding below `bert.`, and a session of features has no such part."""
+    path = bench.copy("lora-features") / ADAPTER
+    whole = ("F32", [100, 32], bytes(100 * 32 * 4))
+    tensors.pack(path, {**tensors.unpack(path), f"{PREFIX}embeddings.word_embeddings.weight": whole})
+
+
 # Tokens that were added, and trained by their rows.
 
 
