@@ -44,11 +44,26 @@ TESTING = frozenset(
         "iglob", "walk", "is_symlink", "islink",
     }
 )  # fmt: skip
+STARTING = frozenset(
+    {
+        "run", "Popen", "call", "check_call", "check_output", "system", "popen", "getoutput", "getstatusoutput",
+        "create_subprocess_shell", "create_subprocess_exec",
+    }
+)  # fmt: skip
+_STARTERS = frozenset({"subprocess", "sp", "asyncio", "self", "cls", "trio", "anyio"})
 COPYING = frozenset({"copy", "copy2", "copyfile", "copytree", "move", "replace", "link"})
 _EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
 _MOST_STATEMENTS = 50
 OPENING = frozenset({"open", "fdopen", "gzopen"})
 _SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
+
+
+def starts_program(function: ast.expr) -> bool:
+    """Whether what is called can start a program by its command: `run(x)`, `subprocess.run(x)`, not `agent.run(x)`."""
+    name = called_name(function)
+    if not isinstance(function, ast.Attribute) or name not in ("run", "call"):
+        return name in STARTING
+    return called_name(function.value) in _STARTERS
 
 
 def opens_to_write(call: ast.Call) -> bool:
@@ -117,3 +132,13 @@ def ends(statement: ast.stmt) -> bool:
     if not isinstance(call, ast.Call) or called_name(call.func) not in _EXITING:
         return False
     return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value in (0, None))
+
+
+def is_own(function: ast.expr) -> bool:
+    """Whether what is called can be a function of the module: `load(x)` and `self.load(x)`, not `torch.load(x)`."""
+    return isinstance(function, ast.Name) or called_name(getattr(function, "value", function)) in ("self", "cls")
+
+
+def is_truth(call: ast.AST, argument: ast.AST) -> bool:
+    """Whether a call only says if its argument is true: `bool(x.exists())`."""
+    return isinstance(call, ast.Call) and argument in call.args and called_name(call.func) in ("bool", "all", "any")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.shell_elsewhere import foreign_words, names_for_elsewhere
 from sage_doctor.paths.find.shell_values import ShellValues
 from sage_doctor.paths.find.words import need_of_name, strongest
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _MOST_USES = 200
+_LONGEST_TEXT = 4096
 _WITHIN_A_WORD = frozenset({"string", "concatenation", "expansion", "string_content", "simple_expansion"})
 _STARTING = frozenset(
     {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"}
@@ -26,10 +29,13 @@ _ENTERING = frozenset({"cd", "pushd", "source", "."})
 _READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
 _CREATING = frozenset(
     {"mkdir", "touch", "rm", "rmdir", "tee", "mktemp", "truncate", "mkfifo", "install", "logger", "sqlite3", "wget"}
-    | {"curl", "git", "dd", "chmod", "chown"}
+    | {"curl", "git", "dd", "chmod", "chown", "mount", "sshfs", "hf", "huggingface-cli", "modelscope"}
+    | {"aws", "gsutil", "gcloud", "rclone", "s5cmd", "azcopy", "aria2c", "llama-quantize"}
 )
+_MAKING_OPTIONS = ("--local-dir", "--local_dir", "--prefix", "--target", "-o", "-d", "--outfile", "--outdir")
 _COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp"})
 _LOOKING = frozenset({"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff"})
+_OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
 _FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
@@ -50,20 +56,35 @@ class ShellNeeds:
     def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
         self.values = ShellValues(root, home, script)
         self._commands: dict[int, _Command] = {}
+        self._foreign: dict[int, Collection[int]] = {}
 
-    def need_of(self, node: Node, *, by_name: bool = True) -> Need:
-        """Return whether the script needs the path that is in `node`; `by_name` if only names of variables say so."""
+    def need_of(self, node: Node, path: str, *, by_name: bool = True) -> Need:
+        """Return whether the script needs a path that is in `node`; `by_name` if only names of variables say so."""
+        text = (node.text or b"").decode("utf-8", "replace") if node.end_byte - node.start_byte < _LONGEST_TEXT else ""
+        option = _OPTION_BEFORE.search(text.partition(path)[0])
+        if option is not None and (said := need_of_name(option[0])) != "needed":
+            return said  # one of several options in a text
         found: set[Need] = set()
         names: set[str] = set()
         self._follow(node, found, names, set())
         need = strongest(found)
-        return need if need != "unknown" or not by_name else strongest({need_of_name(n) for n in names})
+        return need if found or not by_name else strongest({need_of_name(n) for n in names})
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""
         kinds = [c.type for c in redirect.children]
         other = "||" in kinds and not _ends(redirect.children[kinds.index("||") + 1])
         return other or self._or_optional(redirect) == "optional"
+
+    def foreign_words(self, command: Node) -> Collection[int]:
+        """Return the ids of a command's words that name nothing of this machine."""
+        if command.id not in self._foreign:
+            self._foreign[command.id] = foreign_words(command, self._elsewhere)
+        return self._foreign[command.id]
+
+    @cached_property
+    def _elsewhere(self) -> frozenset[str]:
+        return names_for_elsewhere(self.values.nodes)
 
     @cached_property
     def _uses(self) -> dict[str, list[Node]]:
@@ -96,7 +117,9 @@ class ShellNeeds:
         elif parent.type in ("unary_expression", "test_command", "binary_expression", "negated_command"):
             found |= self._tested(parent)
         elif parent.type == "command":
-            self._in_command(parent, node, found, names)
+            found.add("unknown") if node.id in self.foreign_words(parent) else self._in_command(
+                parent, node, found, names
+            )
 
     def _command(self, node: Node) -> _Command:
         if node.id not in self._commands:
@@ -124,22 +147,21 @@ class ShellNeeds:
         program = texts[first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
         option = re.match(r"(--?[\w-]+)=", texts[position])
-        if position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
+        if program in ("test", "[") or texts[:2] == ["command", "-v"]:
+            found |= self._tested(node)
+        elif position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
             found.add(command.need)
-        elif program in _CREATING or _is_made(texts, first, position):
+        elif program in _CREATING or _is_made(texts[first:position]):
             found.add("created")
         elif program in _LOOKING:
             found |= {command.need} - {"needed"}
-        elif program in ("test", "["):
-            found |= self._tested(node)
         elif program in _COPYING:
             found.add("created" if arguments[-1:] == [position] else command.need)
-        elif _RUNNING.fullmatch(program) and arguments[:1] == [position] and before not in _WITH_VALUES:
-            found.add(command.need)
-        elif option is not None or before.startswith("-"):
+        elif option is not None or (before.startswith("-") and "=" not in before):
             name = option[1] if option is not None else before
             names.add(name)
-            found |= {command.need} if need_of_name(name) == "needed" else set()
+            said = need_of_name(name)
+            found |= {command.need if said == "needed" else said} - {"unknown"}
         elif program in _READING:
             found.add(command.need)
 
@@ -183,6 +205,8 @@ class ShellNeeds:
 
 def _is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
     """Return whether a word is what a launcher starts or a server loads."""
+    if _RUNNING.fullmatch(program) and arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES:
+        return True
     if program in ("torchrun", "accelerate", "deepspeed"):
         return position == next((i for i in arguments if texts[i].endswith(".py")), None)
     if program.startswith("llama-"):
@@ -191,14 +215,24 @@ def _is_started(program: str, texts: list[str], arguments: list[int], position: 
     return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
 
 
-def _is_made(texts: list[str], first: int, position: int) -> bool:
-    """Return whether a command makes what a word names: an environment, a build directory, a download."""
-    words = [t.rpartition("/")[2] for t in texts[first:position]]
+def makes_what_follows(before: str) -> bool:
+    """Return whether a command line, as far as a path in it, makes what is there."""
+    words = re.split(r"[;&|\n]", before)[-1].split()
+    while words and words[0] in _STARTING:
+        words = words[1:]
+    return bool(words) and (words[0].rpartition("/")[2] in _CREATING or _is_made(words))
+
+
+def _is_made(before: list[str]) -> bool:
+    """Return whether a command makes what follows its first words: an environment, a build directory, a download."""
+    words = [t.rpartition("/")[2] for t in before]
     if words[1:3] == ["-m", "venv"] or words[1:3] == ["-m", "virtualenv"] or words[:1] == ["virtualenv"]:
         return True
     if words[:2] == ["uv", "venv"] or (words[:1] == ["cmake"] and words[-1:] in (["-B"], ["--build"], ["--install"])):
         return True
-    return words[-1:] in (["--local-dir"], ["--local_dir"], ["--prefix"], ["--target"])
+    if words[-1:] == ["-p"]:
+        return "create" in words or any(w.endswith(".sh") for w in words[:2])
+    return bool(words) and words[-1] in _MAKING_OPTIONS
 
 
 def _ends(node: Node) -> bool:
@@ -210,7 +244,7 @@ def _ends(node: Node) -> bool:
 
 def _is_test(node: Node) -> bool:
     text = (node.text or b"").lstrip()
-    return text.startswith((b"[", b"test "))
+    return text.startswith((b"[", b"test ", b"command -v", b"which ", b"type ", b"hash "))
 
 
 def condition_of(statement: Node) -> int | None:
