@@ -13,7 +13,7 @@ SAME_PATH = frozenset(
         "Path", "PosixPath", "PurePath", "PurePosixPath", "str", "fspath", "join", "abspath", "expanduser",
         "expandvars", "realpath", "normpath", "resolve", "absolute", "joinpath", "as_posix", "as_uri", "with_name",
         "with_suffix", "format", "strip", "rstrip", "get", "getenv", "list", "tuple", "sorted", "dict", "dirname",
-        "fsencode", "fsdecode", "append", "extend", "quote", "setdefault",
+        "fsencode", "field", "Field", "fsdecode", "append", "extend", "quote", "setdefault",
     }
 )  # fmt: skip
 READING = frozenset(
@@ -25,7 +25,7 @@ READING = frozenset(
         "call", "check_call", "check_output", "execv", "execvp", "execve", "system", "popen", "create_subprocess_exec",
         "create_subprocess_shell", "run_path", "spec_from_file_location", "CDLL", "Llama", "AutoModel", "pipeline",
         "LLM", "SentenceTransformer", "imread", "read", "from_config_file", "from_gguf", "load_lora_weights",
-        "readlink",
+        "readlink", "read_index", "WhisperModel", "InferenceSession", "CrossEncoder", "initialize_config_dir",
     }
 )  # fmt: skip
 CREATING = frozenset(

@@ -19,23 +19,26 @@ if TYPE_CHECKING:
 
 _MOST_USES = 200
 _LONGEST_TEXT = 4096
-_WITHIN_A_WORD = frozenset({"string", "concatenation", "expansion", "string_content", "simple_expansion"})
+_WITHIN_A_WORD = frozenset({"array", "string", "concatenation", "expansion", "string_content", "simple_expansion"})
 _STARTING = frozenset(
-    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"}
+    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf", "numactl"}
+    | {"taskset", "xvfb-run"}
 )
 _RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby|torchrun|accelerate)[\d.]*")
 _WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
+_CONDAS = ("conda", "mamba", "micromamba")
 _ENTERING = frozenset({"cd", "pushd", "source", "."})
 _READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
 _CREATING = frozenset(
     {"mkdir", "touch", "rm", "rmdir", "tee", "mktemp", "truncate", "mkfifo", "install", "logger", "sqlite3", "wget"}
     | {"curl", "git", "dd", "chmod", "chown", "mount", "sshfs", "hf", "huggingface-cli", "modelscope"}
-    | {"aws", "gsutil", "gcloud", "rclone", "s5cmd", "azcopy", "aria2c", "llama-quantize"}
+    | {"aria2c", "llama-quantize"}
 )
 _MAKING_OPTIONS = ("--local-dir", "--local_dir", "--prefix", "--target", "-o", "-d", "--outfile", "--outdir")
-_COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp"})
+_COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp", "aws", "gsutil", "gcloud", "rclone", "s5cmd", "azcopy"})
 _LOOKING = frozenset({"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff"})
 _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
+_BELOW_A_VALUE = re.compile(r"(?:--?[\w-]+=)?[\"']?\$\{?\w+\}?[^\"'}]")  # `$MODEL/results.json` makes no $MODEL
 _FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
@@ -61,14 +64,22 @@ class ShellNeeds:
     def need_of(self, node: Node, path: str, *, by_name: bool = True) -> Need:
         """Return whether the script needs a path that is in `node`; `by_name` if only names of variables say so."""
         text = (node.text or b"").decode("utf-8", "replace") if node.end_byte - node.start_byte < _LONGEST_TEXT else ""
+        word, above = node, self.values.parents.get(node.id)
+        while above is not None and above.type in ("string", "concatenation"):
+            word, above = above, self.values.parents.get(above.id)
+        listed = above is not None and above.type == "array"
+        if listed and word.prev_sibling is not None:
+            text = f"{(word.prev_sibling.text or b'').decode('utf-8', 'replace')} {text}"
         option = _OPTION_BEFORE.search(text.partition(path)[0])
         if option is not None and (said := need_of_name(option[0])) != "needed":
             return said  # one of several options in a text
         found: set[Need] = set()
         names: set[str] = set()
         self._follow(node, found, names, set())
+        if option is not None and not found and any(map(self._is_run, names)):
+            return "needed"
         need = strongest(found)
-        return need if found or not by_name else strongest({need_of_name(n) for n in names})
+        return need if found or listed or not by_name else strongest({need_of_name(n) for n in names})
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""
@@ -92,9 +103,20 @@ class ShellNeeds:
         for node in self.values.nodes:
             if node.type in ("simple_expansion", "expansion"):
                 for child in node.children:
-                    if child.type == "variable_name":
-                        found[(child.text or b"").decode("utf-8", "replace")].append(node)
+                    if child.type in ("variable_name", "subscript"):
+                        name = (child.text or b"").decode("utf-8", "replace").partition("[")[0]
+                        found[name].append(node)
         return found
+
+    def _is_run(self, name: str) -> bool:
+        """Return whether a command gets a variable that is not only printed."""
+        for use in self._uses.get(name, [])[:_MOST_USES]:
+            above: Node | None = use
+            while above is not None and above.type != "command":
+                above = self.values.parents.get(above.id)
+            if above is not None and not (above.text or b"").startswith((b"echo", b"printf")):
+                return True
+        return False
 
     def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
         parent = self.values.parents.get(node.id)
@@ -126,7 +148,9 @@ class ShellNeeds:
             words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
             texts = [(w.text or b"").decode("utf-8", "replace").strip("\"'") for w in words]
             first = 0
-            while first < len(texts) and (texts[first] in _STARTING or (first and re.match(r"-|\d", texts[first]))):
+            while first < len(texts) and (
+                texts[first] in _STARTING or (first and re.match(r"-|\d|\w+=", texts[first]))
+            ):
                 first += 1
             self._commands[node.id] = _Command(
                 texts,
@@ -156,12 +180,14 @@ class ShellNeeds:
         elif program in _LOOKING:
             found |= {command.need} - {"needed"}
         elif program in _COPYING:
-            found.add("created" if arguments[-1:] == [position] else command.need)
+            fetched = any(":" in texts[i] for i in arguments if i < position)
+            found.add("created" if fetched or arguments[-1:] == [position] else command.need)
         elif option is not None or (before.startswith("-") and "=" not in before):
             name = option[1] if option is not None else before
             names.add(name)
             said = need_of_name(name)
-            found |= {command.need if said == "needed" else said} - {"unknown"}
+            if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(texts[position])):
+                found.add(command.need if said == "needed" else said)
         elif program in _READING:
             found.add(command.need)
 
@@ -209,9 +235,11 @@ def _is_started(program: str, texts: list[str], arguments: list[int], position: 
         return True
     if program in ("torchrun", "accelerate", "deepspeed"):
         return position == next((i for i in arguments if texts[i].endswith(".py")), None)
-    if program.startswith("llama-"):
+    if program.startswith("llama-") or texts[position].endswith(".gguf"):
         return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
-    verbs = {"vllm": "serve", "conda": "activate", "mamba": "activate", "micromamba": "activate"}
+    if program in _CONDAS and texts[position - 1] in ("-p", "--prefix"):
+        return "create" not in texts
+    verbs = {"vllm": "serve", "uv": "run", **dict.fromkeys(_CONDAS, "activate")}
     return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
 
 
