@@ -67,19 +67,19 @@ class ShellNeeds:
         word, above = node, self.values.parents.get(node.id)
         while above is not None and above.type in ("string", "concatenation"):
             word, above = above, self.values.parents.get(above.id)
-        listed = above is not None and above.type == "array"
-        if listed and word.prev_sibling is not None:
+        if above is not None and above.type == "array" and word.prev_sibling is not None:
             text = f"{(word.prev_sibling.text or b'').decode('utf-8', 'replace')} {text}"
         option = _OPTION_BEFORE.search(text.partition(path)[0])
         if option is not None and (said := need_of_name(option[0])) != "needed":
             return said  # one of several options in a text
         found: set[Need] = set()
         names: set[str] = set()
-        self._follow(node, found, names, set())
-        if option is not None and not found and any(map(self._is_run, names)):
+        seen: set[str] = set()
+        self._follow(node, found, names, seen)
+        if option is not None and not found and any(map(self._is_run, seen)):
             return "needed"
         need = strongest(found)
-        return need if found or listed or not by_name else strongest({need_of_name(n) for n in names})
+        return need if found or not by_name else strongest({need_of_name(n) for n in names})
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""
@@ -109,14 +109,16 @@ class ShellNeeds:
         return found
 
     def _is_run(self, name: str) -> bool:
-        """Return whether a command gets a variable that is not only printed."""
-        for use in self._uses.get(name, [])[:_MOST_USES]:
-            above: Node | None = use
-            while above is not None and above.type != "command":
-                above = self.values.parents.get(above.id)
-            if above is not None and not (above.text or b"").startswith((b"echo", b"printf")):
-                return True
-        return False
+        """Return whether a command gets a variable in any case, and not only to print it."""
+        return any(self._runs(use) for use in self._uses.get(name, [])[:_MOST_USES])
+
+    def _runs(self, use: Node) -> bool:
+        above: Node | None = use
+        command = None
+        while above is not None and above.type not in ("if_statement", "case_statement"):
+            command = above if above.type == "command" else command
+            above = self.values.parents.get(above.id)
+        return above is None and command is not None and not (command.text or b"").startswith((b"echo", b"printf"))
 
     def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
         parent = self.values.parents.get(node.id)
@@ -126,7 +128,7 @@ class ShellNeeds:
             return
         if parent.type == "variable_assignment":
             name = (parent.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
-            names.add(name)
+            names |= {name} if node.type != "array" else set()
             if name not in seen:
                 seen.add(name)
                 for use in self._uses.get(name, [])[:_MOST_USES]:
