@@ -38,6 +38,8 @@ _MAKING_OPTIONS = ("--local-dir", "--local_dir", "--prefix", "--target", "-o", "
 _COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp", "aws", "gsutil", "gcloud", "rclone", "s5cmd", "azcopy"})
 _LOOKING = frozenset({"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff"})
 _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
+_OPTION = re.compile(r"(--?[\w-]+)=")
+_KEY = re.compile(r"(--?[\w-]+|\+{0,2}\w+(?:\.\w+)+)=")  # `model.path=…`, as Hydra takes it
 _BELOW_A_VALUE = re.compile(r"(?:--?[\w-]+=)?[\"']?\$\{?\w+\}?[^\"'}]")  # `$MODEL/results.json` makes no $MODEL
 _FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
@@ -172,7 +174,7 @@ class ShellNeeds:
             return
         program = texts[first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
-        option = re.match(r"(--?[\w-]+)=", texts[position])
+        option = (_KEY if _RUNNING.fullmatch(program) else _OPTION).match(texts[position])
         if program in ("test", "[") or texts[:2] == ["command", "-v"]:
             found |= self._tested(node)
         elif position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
