@@ -241,7 +241,7 @@ NOT_NEEDED_EITHER = {
         'ARGS=(--model /models/x)\ndocker run img "${ARGS[@]}"',
         'DIRS=(/work/a/x /work/b/x)\nfor d in "${DIRS[@]}"; do [ -d "$d" ] && M=$d; done',
         "helm upgrade x --set args.model=/models/x",
-        "python train.py trainer.output_dir=/data/x/y",
+        "python train.py trainer.output_dir=/data/x/y --model_final_path /data/x/z",
         "unzip m.zip -d /data/m/x\nvllm serve /data/m/x",
         "sudo mount -t nfs h:/e /mnt/nas/x\nvllm serve /mnt/nas/x/m",
         "python convert.py --outfile /data/m/x.gguf\nllama-server -m /data/m/x.gguf",
