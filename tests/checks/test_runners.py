@@ -90,6 +90,8 @@ NEEDED_ANYWHERE = {
         'subprocess.run(["python", "/workspace/gone.py", "--model", "/models/gone"])',
         'subprocess.run("cd /workspace/gone && python run.py", shell=True)',
         'p.add_argument("--model", default="/data/models/gone")\nA.from_pretrained(p.parse_args().model)',
+        'class C:\n    path: Path = field(default_factory=lambda: Path("/data/gone"))\nload(C().path)',
+        'def load(self):\n    path = "/data/gone"\n    return A.load(path)\ndef save(path):\n    open(path, "w")',
     ),
     "run.sh": (
         "cd /data/gone || exit 1",
@@ -97,6 +99,17 @@ NEEDED_ANYWHERE = {
         "vllm serve /data/models/gone --port 8001",
         "python scripts/run.py --model-path=/mnt/models/gone",
         "ROOT=/data/gone\npython $ROOT/run.py",
+        'ARGS=(\n  --model /data/gone\n  --port 1\n)\nvllm serve "${ARGS[@]}"',
+        'ARGS=(--port 1 --model "/data/gone")\nexec vllm serve "${ARGS[@]}"',
+        'ARGS="--model /data/gone --output /data/out"\npython serve.py $ARGS',
+        "env CUDA_VISIBLE_DEVICES=0 numactl -N 0 /opt/gone/bin/python run.py",
+        "conda run -p /opt/envs/gone python run.py",
+        '"$LLAMA" -m /data/gone.gguf -c 4096',
+        "uv run /data/gone.py",
+        "python -m verl.trainer.main_ppo --config-name=x actor.model.path=/data/gone",
+        'python eval.py --model /data/gone --output "/data/gone_results.json"',
+        'MODEL=/data/gone\npython eval.py --model $MODEL --output "${MODEL}_results.json"',
+        "gsutil -m cp -r /data/gone gs://bucket/x",
         "docker run -v /data/in:/models image --model /models/x; /opt/gone/bin/llama-server --version",
     ),
 }
@@ -185,6 +198,70 @@ def test_what_is_no_path_of_this_machine_or_not_needed_is_no_finding(name: str, 
     runner(bench, NOT_NEEDED_ANYWHERE[name], name)
     found = bench.run("check_runners").findings
     assert found == ()
+
+
+# One script each, after launch scripts of public repositories: what is made in another way, what containers and other
+# machines are told through a name, and texts that only look like commands and paths.
+NOT_NEEDED_EITHER = {
+    ".py": (
+        'LORA = Path("/data/loras/x")\nHAS_LORA = bool(NAME and LORA.exists())',
+        'import modal\nimage = modal.Image.debian_slim().env({"FFMPEG_BIN": "/opt/ff/bin/ffmpeg"})',
+        'from modal import App\n@app.function()\ndef f():\n    A.from_pretrained("/models/x/y")',
+        'import docker\nclient.containers.run("img", command=["python", "/app/run.py", "--model", "/models/x"])',
+        'document_path = "path/*/to/*.txt"\nopen(document_path)',
+        'subprocess.run("mkdir -p /data/models/x", shell=True)\nA.from_pretrained("/data/models/x")',
+        'util.exec_command("mkdir -p /data/models/x")\nA.from_pretrained("/data/models/x/y")',
+        'os.system("hf download org/n --local-dir /data/models/x")\nA.from_pretrained("/data/models/x")',
+        'subprocess.run(["git", "clone", "https://x", "/data/src/x"])\nos.chdir("/data/src/x")',
+        'argv = ["docker", "run", "--rm"] + ["img", "python", "/app/x.py"]\nsubprocess.run(argv)',
+        'cmd = ["docker", "run"]\ncmd += ["--model", "/models/x"]\ncmd.extend(["a", "/app/x.py"])\nsubprocess.run(cmd)',
+        'subprocess.run(["srun", "--container-image", img, "python", "/opt/app/run.py", "--model", "/models/x"])',
+        "agent.run(\"Use the tool with endpoint '/api/data' and method 'POST'\")",
+        'conn.run("cd /data/x/y && python /data/x/y.py")',
+        'load(h5["/model/weights/x"])',
+        'if exists("/opt/x/a"):\n    A = 1\nelif os.path.exists("/opt/x/b"):\n    A = 2\nelse:\n    raise OSError',
+        'def route(m): return f"/v1/at/{m}/models"\ndef ask(m): path = route(m)\ndef load(path): open(path)',
+    ),
+    ".sh": (
+        "mkdir -p /data/c/scripts/\ncp -r /data/c/scripts/ x",
+        'cd "$WORKPATH"/docker_compose/amd',
+        'cd $WORKPATH"/docker_compose/amd"',
+        'ARGS=" \\\n  --saved_train_data_path /data/o/x \\\n --steps 3"\nCMD="train.py $ARGS"\npython $CMD',
+        "pytest -v \\\n  --ignore=tests/patched/lora_kernels \\\n  /workspace/x/tests",
+        "srun --container-image=x.sqsh --container-mounts=/fsx:/fsx python /workspace/run.py --model /workspace/m",
+        'ARGS=(--container-image $IMG)\nsrun "${ARGS[@]}" python3 /workspace/x/run.py --config-path=/workspace/x/conf',
+        'DOCKER="docker run --rm img"\n$DOCKER python /app/x.py --model /m/x',
+        'run() { docker exec c "$@"; }\nrun python /app/x.py --model /m/x',
+        "MODEL=/models/x/q\ndocker run -v models:/models img --model $MODEL",
+        "ctr run img c python /app/x.py --model /m/x",
+        "aria2c -d /data/m/x -o f https://h\nllama-server -m /data/m/x/f",
+        "aws s3 sync s3://b/m /data/m/x --exclude '*'\nvllm serve /data/m/x",
+        "cat > compose.yml <<EOF\nservices:\n  a:\n    volumes:\n      - m:/m\n    command: --model /models/x\nEOF",
+        'ARGS="--model /data/m/x"\nif [ "$1" = big ]; then python run.py $ARGS; fi',
+        'ARGS=(--model /models/x)\ndocker run img "${ARGS[@]}"',
+        'DIRS=(/work/a/x /work/b/x)\nfor d in "${DIRS[@]}"; do [ -d "$d" ] && M=$d; done',
+        "helm upgrade x --set args.model=/models/x",
+        "python train.py trainer.output_dir=/data/x/y --model_final_path /data/x/z",
+        "unzip m.zip -d /data/m/x\nvllm serve /data/m/x",
+        "sudo mount -t nfs h:/e /mnt/nas/x\nvllm serve /mnt/nas/x/m",
+        "python convert.py --outfile /data/m/x.gguf\nllama-server -m /data/m/x.gguf",
+        "python convert.py --outtype f16 -o /data/m/x.gguf\nllama-server -m /data/m/x.gguf",
+        "llama-quantize a.gguf /data/m/x.gguf Q4_K_M\nllama-server -m /data/m/x.gguf",
+        "conda create -y -p /opt/envs/x python=3.11\nconda activate /opt/envs/x",
+        "bash Miniconda3.sh -b -p /opt/conda/x\nsource /opt/conda/x/bin/activate",
+        "command -v /opt/v/x/llama-server >/dev/null && /opt/v/x/llama-server -m m",
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", NOT_NEEDED_EITHER)
+def test_what_no_script_of_a_role_needs_is_no_finding(suffix: str, tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    runner(bench, "", f"none{suffix}")
+    for number, text in enumerate(NOT_NEEDED_EITHER[suffix]):
+        (bench.root / "scripts" / f"{number}{suffix}").write_text(f"{text}\n", encoding="utf-8")
+    found = bench.run("check_runners").findings
+    assert [(f.subject, f.message) for f in found] == []
 
 
 @CASES.passes("check_runners")

@@ -13,7 +13,7 @@ SAME_PATH = frozenset(
         "Path", "PosixPath", "PurePath", "PurePosixPath", "str", "fspath", "join", "abspath", "expanduser",
         "expandvars", "realpath", "normpath", "resolve", "absolute", "joinpath", "as_posix", "as_uri", "with_name",
         "with_suffix", "format", "strip", "rstrip", "get", "getenv", "list", "tuple", "sorted", "dict", "dirname",
-        "fsencode", "fsdecode", "append", "extend", "quote", "setdefault",
+        "fsencode", "field", "Field", "fsdecode", "append", "extend", "quote", "setdefault",
     }
 )  # fmt: skip
 READING = frozenset(
@@ -25,7 +25,7 @@ READING = frozenset(
         "call", "check_call", "check_output", "execv", "execvp", "execve", "system", "popen", "create_subprocess_exec",
         "create_subprocess_shell", "run_path", "spec_from_file_location", "CDLL", "Llama", "AutoModel", "pipeline",
         "LLM", "SentenceTransformer", "imread", "read", "from_config_file", "from_gguf", "load_lora_weights",
-        "readlink",
+        "readlink", "read_index", "WhisperModel", "InferenceSession", "CrossEncoder", "initialize_config_dir",
     }
 )  # fmt: skip
 CREATING = frozenset(
@@ -44,11 +44,26 @@ TESTING = frozenset(
         "iglob", "walk", "is_symlink", "islink",
     }
 )  # fmt: skip
+STARTING = frozenset(
+    {
+        "run", "Popen", "call", "check_call", "check_output", "system", "popen", "getoutput", "getstatusoutput",
+        "create_subprocess_shell", "create_subprocess_exec",
+    }
+)  # fmt: skip
+_STARTERS = frozenset({"subprocess", "sp", "asyncio", "self", "cls", "trio", "anyio"})
 COPYING = frozenset({"copy", "copy2", "copyfile", "copytree", "move", "replace", "link"})
 _EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
 _MOST_STATEMENTS = 50
 OPENING = frozenset({"open", "fdopen", "gzopen"})
 _SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
+
+
+def starts_program(function: ast.expr) -> bool:
+    """Whether what is called can start a program by its command: `run(x)`, `subprocess.run(x)`, not `agent.run(x)`."""
+    name = called_name(function)
+    if not isinstance(function, ast.Attribute) or name not in ("run", "call"):
+        return name in STARTING
+    return called_name(function.value) in _STARTERS
 
 
 def opens_to_write(call: ast.Call) -> bool:
@@ -117,3 +132,13 @@ def ends(statement: ast.stmt) -> bool:
     if not isinstance(call, ast.Call) or called_name(call.func) not in _EXITING:
         return False
     return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value in (0, None))
+
+
+def is_own(function: ast.expr) -> bool:
+    """Whether what is called can be a function of the module: `load(x)` and `self.load(x)`, not `torch.load(x)`."""
+    return isinstance(function, ast.Name) or called_name(getattr(function, "value", function)) in ("self", "cls")
+
+
+def is_truth(call: ast.AST, argument: ast.AST) -> bool:
+    """Whether a call only says if its argument is true: `bool(x.exists())`."""
+    return isinstance(call, ast.Call) and argument in call.args and called_name(call.func) in ("bool", "all", "any")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from sage_doctor.paths.find.line_text import CONFIGURATION, start_of, text_references
+from sage_doctor.paths.find.line_text import CONFIGURATION, compose_references, start_of, text_references
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.python_script import python_references
 from sage_doctor.paths.find.reference import PathReference
@@ -21,6 +21,7 @@ _PYTHON = re.compile(r"(?:python|pypy)[\d.]*|\$\{?\w*PY\w*\}?", re.IGNORECASE)
 _WITH_A_VALUE = re.compile(r"-[bBdEhiIOqsSuvVx]*[WX]")
 _HOME = re.compile(r"\$HOME\b|\$\{HOME\}")
 _TO_FILE = re.compile(r"(?<![\d&])>>?\s*[\"']?([^\s\"'<>|&;]+)")
+_CONTAINERS = re.compile(r"^\s*(?:services|apiVersion|containers)\s*:", re.MULTILINE)  # compose, Kubernetes
 _TEE = re.compile(r"\btee\s+(?:-a\s+)?[\"']?([^\s\"']+)")
 
 
@@ -37,8 +38,11 @@ def document_references(statement: Node, redirect: Node, body: Node, path_map: P
     expanded = not start.startswith((b"'", b'"', b"\\"))
     text = raw.decode("utf-8", "replace")
     text = _HOME.sub(str(path_map.home), text) if expanded else text
+    found: Iterator[PathReference]
     if language == "configuration":
-        found: Iterator[PathReference] = text_references(text, path_map, "use")
+        found = (
+            compose_references(text, path_map) if _CONTAINERS.search(text) else text_references(text, path_map, "use")
+        )
     else:
         try:
             found = iter(python_references(text.encode(), path_map))

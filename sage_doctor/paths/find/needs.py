@@ -1,7 +1,7 @@
 """Whether a Python program needs a path to exist: the path is followed through names to the calls that use it.
 
-Names count in the whole module, whatever function they are in. What is passed on to other modules is judged by the
-name of the parameter.
+A function's own variables count within it, all other names in the whole module. What is passed on to other modules is
+judged by the name of the parameter.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 
 from sage_doctor.paths.find.calls import (
     COPYING,
@@ -18,21 +19,27 @@ from sage_doctor.paths.find.calls import (
     OPENING,
     READING,
     SAME_PATH,
+    STARTING,
     TESTING,
     goes_on,
     is_alternative,
+    is_own,
+    is_truth,
     opens_to_write,
+    starts_program,
     tests_for_a_file,
     what_a_branch_says,
 )
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.shell_needs import makes_what_follows
 from sage_doctor.paths.find.usages import UsageAnalysis
 from sage_doctor.paths.find.words import need_of_name, strongest
 
 _DEEPEST = 60
 _MOST_STEPS = 500
 _MOST_USES = 200
+_MOST_WORDS = 40
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _OPTIONS = frozenset({"add_argument", "set_defaults", "add_option"})
 _ASKING = frozenset({"get", "getenv", "setdefault", "pop"})
@@ -52,7 +59,7 @@ class NeedAnalysis:
     """The needs of one module's paths."""
 
     def __init__(self, analysis: UsageAnalysis) -> None:
-        self._parents, self._nodes = analysis.parents, analysis.nodes
+        self._analysis, self._parents, self._nodes = analysis, analysis.parents, analysis.nodes
 
     def need_of(self, node: ast.AST, *, by_name: bool = True) -> Need:
         """Return whether the program needs the path that is the value of `node`; `by_name` if only names say so."""
@@ -157,7 +164,7 @@ class NeedAnalysis:
         if name in COPYING and call.args:
             trail.found.add("created" if node is not call.args[0] else self._or_optional(call))
             return False
-        if name in self._functions and name not in SAME_PATH and _is_own(call.func):
+        if name in self._functions and name not in SAME_PATH and is_own(call.func):
             self._passed(self._functions[name], call, node, keyword, trail)
             return False
         said = need_of_name(keyword) if keyword and name not in OPENING else "unknown"
@@ -175,7 +182,7 @@ class NeedAnalysis:
             trail.found |= self._tested(call)
         elif name in CREATING:
             trail.found.add("created")
-        elif name in READING:
+        elif name in READING and (name not in STARTING or starts_program(call.func)):
             trail.found.add(self._or_optional(call))
         return name in SAME_PATH
 
@@ -211,13 +218,17 @@ class NeedAnalysis:
     def _tested(self, call: ast.Call) -> set[Need]:
         """Return what a test for existence says: a program that ends where the path is missing needs it."""
         node: ast.AST = call
+        parent = self._parents.get(node)
         negated = False
-        while isinstance(parent := self._parents.get(node), (ast.UnaryOp, ast.BoolOp)):
+        while parent is not None and (isinstance(parent, (ast.UnaryOp, ast.BoolOp)) or is_truth(parent, node)):
             negated = negated or (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not))
-            node = parent
+            node, parent = parent, self._parents.get(parent)
         if isinstance(parent, ast.Assert) and node is parent.test:
             return set() if negated else {"needed"}
         if isinstance(parent, ast.If) and node is parent.test:
+            above = self._parents.get(parent)
+            if isinstance(above, ast.If) and parent in above.orelse and tests_for_a_file(above.test):
+                return {"optional"}  # one of several that are tried
             return what_a_branch_says(parent.body if negated else parent.orelse)
         return set() if isinstance(parent, (ast.Call, ast.FormattedValue, ast.Expr)) else {"optional"}
 
@@ -225,17 +236,20 @@ class NeedAnalysis:
         for target in targets:
             for inner in [target, *(target.elts if isinstance(target, (ast.Tuple, ast.List)) else [])]:
                 name = called_name(inner)
+                scope = self._analysis.scope_of(inner) if isinstance(inner, ast.Name) else None
                 if isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Constant):
                     trail.names.add(str(inner.slice.value))
                 elif name:
                     trail.names.add(name)
-                    self._uses(name, trail)
+                    self._uses(name, trail, scope)
 
-    def _uses(self, name: str, trail: _Trail) -> None:
-        if name not in trail.seen:
-            trail.seen.add(name)
+    def _uses(self, name: str, trail: _Trail, scope: ast.AST | None = None) -> None:
+        """Follow the uses of a name; those in the function that it is local to, if it is."""
+        if (name, scope) not in trail.seen:
+            trail.seen.add((name, scope))
             for use in self._loads.get(name, [])[:_MOST_USES]:
-                self._follow(use, trail)
+                if scope is None or isinstance(use, ast.Attribute) or scope in self._analysis.functions_around(use):
+                    self._follow(use, trail)
 
     def _passed(self, parameters: ast.arguments, call: ast.Call, node: ast.AST, keyword: str, trail: _Trail) -> None:
         """Go on with the parameter of a function of this module."""
@@ -254,7 +268,7 @@ class NeedAnalysis:
         for argument, default in pairs:
             if default is node:
                 trail.names.add(argument.arg)
-                self._uses(argument.arg, trail)
+                self._uses(argument.arg, trail, self._parents.get(parameters))
 
     def _returned(self, statement: ast.AST, trail: _Trail) -> None:
         above = self._parents.get(statement)
@@ -275,13 +289,12 @@ class NeedAnalysis:
             if isinstance(before, ast.Constant):
                 trail.names.add(str(option))
             return None
+        words = takewhile(lambda e: e is not node, parent.elts[:_MOST_WORDS])
+        if makes_what_follows(" ".join(str(getattr(w, "value", "")) for w in words)):
+            trail.found.add("created")
+            return None
         if isinstance(option, str) and option.startswith("-") and "=" not in option:
             trail.names.add(option)
             return parent if need_of_name(option) == "needed" else None
         trail.several = len(parent.elts) > 1 and not isinstance(self._parents.get(parent), ast.Call)
         return parent
-
-
-def _is_own(function: ast.expr) -> bool:
-    """Whether what is called can be a function of the module: `load(x)` and `self.load(x)`, not `torch.load(x)`."""
-    return isinstance(function, ast.Name) or called_name(getattr(function, "value", function)) in ("self", "cls")

@@ -19,8 +19,12 @@ from sage_doctor.paths.find.needs import NeedAnalysis
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
+from sage_doctor.paths.find.shell_needs import makes_what_follows
 from sage_doctor.paths.find.usages import Usage, UsageAnalysis
 
+_ELSEWHERE = frozenset(
+    {"modal", "beam", "sky", "cog", "truss", "runpod", "docker", "kubernetes", "fabric", "paramiko", "asyncssh"}
+)
 _PATH_PARTS = frozenset({"/", "/home", "home", "/home/", "/Users", "Users", "/Users/"})
 _COMPUTING = (ast.Constant, ast.Name, ast.Call, ast.Subscript)
 _HOMELY = re.compile(r"~/[^\s*?\[\]{}$%<>|;&]+")  # a path of the user's home, to be expanded
@@ -57,6 +61,8 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
     """Return every path of a machine in a Python file. Raises `ValueError` if it cannot be parsed."""
     module = parse(raw)
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
+    if any(_works_elsewhere(node) for node in module.body):
+        path_map = dataclasses.replace(path_map, anywhere=False)
     analysis = UsageAnalysis(module, path_map)
     folding = Folding(analysis.nodes, analysis.parents, home=path_map.home, file=file)
     found: dict[ast.AST, PathReference | None] = {}  # by the expression or f-string that holds the path
@@ -91,7 +97,7 @@ def _with_needs(
             continue  # a name of what is written elsewhere
         written.add(reference.text)
         placed = path_map.classify(reference.text)
-        if reference.used and not placed.exists:
+        if reference.need == "unknown" and reference.used and not placed.exists:
             need = needs.need_of(node, by_name=not path_map.may_be_route(reference.text))
             reference = dataclasses.replace(reference, need=need)  # noqa: PLW2901
         elif reference.usage == "detection" and placed.origin == "gone":
@@ -102,6 +108,13 @@ def _with_needs(
                 reference = dataclasses.replace(reference, need=needs.need_of(node, by_name=False))  # noqa: PLW2901
         references.append(reference)
     return references
+
+
+def _works_elsewhere(statement: ast.stmt) -> bool:
+    """Whether a statement imports what runs a module's functions or commands in containers or on other machines."""
+    names = [a.name for a in statement.names] if isinstance(statement, ast.Import) else []
+    names += [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
+    return any(n.partition(".")[0] in _ELSEWHERE for n in names)
 
 
 def _present(found: Mapping[ast.AST, PathReference | None]) -> Iterator[tuple[ast.AST, PathReference]]:
@@ -159,7 +172,10 @@ def _of_expression(whole: ast.expr, folded: Folded, analysis: UsageAnalysis, lin
         usage = dataclasses.replace(usage, kind="data")
     spaced = analysis.path_map.is_path_with_blanks(folded.text, command=usage.shell)
     form, kind, path = _form(whole, parent, folded, match, usage, spaced=spaced)
-    return _reference(whole, lines, path, kind, form, folded)
+    found = _reference(whole, lines, path, kind, form, folded)
+    before = folded.text[: match.start()]
+    made = (usage.shell or before.startswith("mkdir ")) and makes_what_follows(before)
+    return dataclasses.replace(found, need="created") if made else found
 
 
 def _of_f_string(

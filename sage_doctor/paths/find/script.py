@@ -99,7 +99,8 @@ def _without_made(found: Sequence[PathReference]) -> Iterator[PathReference]:
     """Yield the references; what a script makes or looks for in one place, it does not need below that in another."""
     known: dict[str, Need] = {r.text.rstrip("/"): r.need for r in found if r.need in ("created", "optional")}
     for reference in found:
-        upper = [reference.text, *map(str, PurePosixPath(reference.text).parents)] if known else []
+        path = PurePosixPath(reference.text)
+        upper = [str(u) for u in (path, *path.parents)] if known else []
         above = next((known[u] for u in upper if u in known), None) if reference.need == "needed" else None
         yield dataclasses.replace(reference, need=above) if above is not None else reference
 

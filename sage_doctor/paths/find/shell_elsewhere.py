@@ -3,32 +3,60 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_REMOTE = frozenset({"ssh", "sshpass", "mosh", "sftp", "pdsh", "clush", "chroot", "nsenter", "bwrap", "wsl", "wsl.exe"})
+_REMOTE = frozenset(
+    {"ssh", "sshpass", "mosh", "sftp", "pdsh", "clush", "chroot", "nsenter", "bwrap", "wsl", "wsl.exe", "ch-run"}
+    | {"shifter"}
+)
 _CONTAINERS = frozenset(
     {"docker", "docker-compose", "podman", "nerdctl", "kubectl", "apptainer", "singularity", "enroot", "flatpak"}
-    | {"distrobox", "toolbox", "lxc", "incus"}
+    | {"distrobox", "toolbox", "lxc", "incus", "oc", "finch", "buildah", "ctr", "crictl", "nvidia-docker", "udocker"}
+    | {"sarus"}
 )
 ELSEWHERE = _REMOTE | _CONTAINERS  # what they are told to run, they run elsewhere
 _WITHIN = frozenset({"run", "exec", "create", "start", "enter", "shell"})  # their arguments belong to the container
 _HOST_OPTIONS = frozenset(
     {"-v", "--volume", "--mount", "--env-file", "--cidfile", "-i", "-F", "--label-file", "-B", "--bind"}
 )
+_NAMING = frozenset({"variable_assignment", "function_definition"})
 _SEARCHING = frozenset({"grep", "egrep", "fgrep", "rg", "pgrep", "pkill"})
 _SUBSTITUTION = re.compile(r"[\"']?(?:\d+|\$)?[sy]([|#,/@!%:+~]).*\1")
+_IN_IMAGE = re.compile(r"--container-(?:image|name)\b")  # options of srun
+_EXPANDED = re.compile(r"[\"']?\$\{?(\w+)(?:\[[@*]\])?\}?[\"']?")
 _CONTAINER_HALF = re.compile(r"(?::|\b(?:target|dst|destination)=)\Z")
 
 
-def foreign_words(command: Node) -> Collection[int]:
-    """Return the ids of a command's words that name nothing of this machine, whatever is at such a path here."""
+def names_for_elsewhere(nodes: Iterable[Node]) -> frozenset[str]:
+    """Return the variables and functions of a script that hold or run what works elsewhere: `DOCKER="docker run x"`."""
+    found = set()
+    for node in nodes:
+        text = (node.text or b"").decode("utf-8", "replace") if node.type in _NAMING else ""
+        name, _, value = text.partition("=" if node.type == "variable_assignment" else "(")
+        passed = node.type == "variable_assignment" or "$@" in text or "$*" in text
+        if passed and runs_elsewhere(value.strip("\"'()")):
+            found.add(name.removeprefix("function").strip().rstrip("+"))
+    return frozenset(found)
+
+
+def foreign_words(command: Node, elsewhere: Collection[str]) -> Collection[int]:
+    """Return the ids of a command's words that name nothing of this machine, whatever is at such a path here.
+
+    `elsewhere` are the script's own names for what works elsewhere.
+    """
     words = [c for c in command.children if c.type != "variable_assignment"]
     texts = [(w.text or b"").decode("utf-8", "replace") for w in words]
     names = [t.strip("\"'").rpartition("/")[2] for t in texts]
+    expanded = [m[1] if (m := _EXPANDED.fullmatch(t)) is not None else "" for t in texts]
+    in_image = names[:1] == ["srun"] and any(
+        _IN_IMAGE.match(t) or e in elsewhere for t, e in zip(texts, expanded, strict=True)
+    )
+    if in_image or (names and (names[0] in elsewhere or expanded[0] in elsewhere)):
+        return {w.id for w in words[1:]}
     program = next((i for i, n in enumerate(names) if n in ELSEWHERE), None)
     if program is not None and (names[program] in _REMOTE or _WITHIN & set(names[program + 1 : program + 3])):
         ours = {
@@ -47,7 +75,8 @@ def foreign_words(command: Node) -> Collection[int]:
 def runs_elsewhere(before: str) -> bool:
     """Whether a command line, as far as a path in it, starts a program that works elsewhere."""
     words = [w.strip("\"'").rpartition("/")[2] for w in before.split()]
-    return any(w in _REMOTE or (w in _CONTAINERS and _WITHIN & set(words[i + 1 :])) for i, w in enumerate(words))
+    elsewhere = any(w in _REMOTE or (w in _CONTAINERS and _WITHIN & set(words[i + 1 :])) for i, w in enumerate(words))
+    return elsewhere or _IN_IMAGE.search(before) is not None
 
 
 def binds(command: Node) -> bool:

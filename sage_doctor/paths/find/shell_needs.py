@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.shell_elsewhere import foreign_words, names_for_elsewhere
 from sage_doctor.paths.find.shell_values import ShellValues
 from sage_doctor.paths.find.words import need_of_name, strongest
 
@@ -16,20 +18,29 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _MOST_USES = 200
-_WITHIN_A_WORD = frozenset({"string", "concatenation", "expansion", "string_content", "simple_expansion"})
+_LONGEST_TEXT = 4096
+_WITHIN_A_WORD = frozenset({"array", "string", "concatenation", "expansion", "string_content", "simple_expansion"})
 _STARTING = frozenset(
-    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf"}
+    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf", "numactl"}
+    | {"taskset", "xvfb-run"}
 )
 _RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby|torchrun|accelerate)[\d.]*")
 _WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
+_CONDAS = ("conda", "mamba", "micromamba")
 _ENTERING = frozenset({"cd", "pushd", "source", "."})
 _READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
 _CREATING = frozenset(
     {"mkdir", "touch", "rm", "rmdir", "tee", "mktemp", "truncate", "mkfifo", "install", "logger", "sqlite3", "wget"}
-    | {"curl", "git", "dd", "chmod", "chown"}
+    | {"curl", "git", "dd", "chmod", "chown", "mount", "sshfs", "hf", "huggingface-cli", "modelscope"}
+    | {"aria2c", "llama-quantize"}
 )
-_COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp"})
+_MAKING_OPTIONS = ("--local-dir", "--local_dir", "--prefix", "--target", "-o", "-d", "--outfile", "--outdir")
+_COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp", "aws", "gsutil", "gcloud", "rclone", "s5cmd", "azcopy"})
 _LOOKING = frozenset({"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff"})
+_OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
+_OPTION = re.compile(r"(--?[\w-]+)=")
+_KEY = re.compile(r"(--?[\w-]+|\+{0,2}\w+(?:\.\w+)+)=")  # `model.path=…`, as Hydra takes it
+_BELOW_A_VALUE = re.compile(r"(?:--?[\w-]+=)?[\"']?\$\{?\w+\}?[^\"'}]")  # `$MODEL/results.json` makes no $MODEL
 _FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
@@ -50,14 +61,27 @@ class ShellNeeds:
     def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
         self.values = ShellValues(root, home, script)
         self._commands: dict[int, _Command] = {}
+        self._foreign: dict[int, Collection[int]] = {}
 
-    def need_of(self, node: Node, *, by_name: bool = True) -> Need:
-        """Return whether the script needs the path that is in `node`; `by_name` if only names of variables say so."""
+    def need_of(self, node: Node, path: str, *, by_name: bool = True) -> Need:
+        """Return whether the script needs a path that is in `node`; `by_name` if only names of variables say so."""
+        text = (node.text or b"").decode("utf-8", "replace") if node.end_byte - node.start_byte < _LONGEST_TEXT else ""
+        word, above = node, self.values.parents.get(node.id)
+        while above is not None and above.type in ("string", "concatenation"):
+            word, above = above, self.values.parents.get(above.id)
+        if above is not None and above.type == "array" and word.prev_sibling is not None:
+            text = f"{(word.prev_sibling.text or b'').decode('utf-8', 'replace')} {text}"
+        option = _OPTION_BEFORE.search(text.partition(path)[0])
+        if option is not None and (said := need_of_name(option[0])) != "needed":
+            return said  # one of several options in a text
         found: set[Need] = set()
         names: set[str] = set()
-        self._follow(node, found, names, set())
+        seen: set[str] = set()
+        self._follow(node, found, names, seen)
+        if option is not None and not found and any(map(self._is_run, seen)):
+            return "needed"
         need = strongest(found)
-        return need if need != "unknown" or not by_name else strongest({need_of_name(n) for n in names})
+        return need if found or not by_name else strongest({need_of_name(n) for n in names})
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""
@@ -65,15 +89,38 @@ class ShellNeeds:
         other = "||" in kinds and not _ends(redirect.children[kinds.index("||") + 1])
         return other or self._or_optional(redirect) == "optional"
 
+    def foreign_words(self, command: Node) -> Collection[int]:
+        """Return the ids of a command's words that name nothing of this machine."""
+        if command.id not in self._foreign:
+            self._foreign[command.id] = foreign_words(command, self._elsewhere)
+        return self._foreign[command.id]
+
+    @cached_property
+    def _elsewhere(self) -> frozenset[str]:
+        return names_for_elsewhere(self.values.nodes)
+
     @cached_property
     def _uses(self) -> dict[str, list[Node]]:
         found: dict[str, list[Node]] = defaultdict(list)
         for node in self.values.nodes:
             if node.type in ("simple_expansion", "expansion"):
                 for child in node.children:
-                    if child.type == "variable_name":
-                        found[(child.text or b"").decode("utf-8", "replace")].append(node)
+                    if child.type in ("variable_name", "subscript"):
+                        name = (child.text or b"").decode("utf-8", "replace").partition("[")[0]
+                        found[name].append(node)
         return found
+
+    def _is_run(self, name: str) -> bool:
+        """Return whether a command gets a variable in any case, and not only to print it."""
+        return any(self._runs(use) for use in self._uses.get(name, [])[:_MOST_USES])
+
+    def _runs(self, use: Node) -> bool:
+        above: Node | None = use
+        command = None
+        while above is not None and above.type not in ("if_statement", "case_statement"):
+            command = above if above.type == "command" else command
+            above = self.values.parents.get(above.id)
+        return above is None and command is not None and not (command.text or b"").startswith((b"echo", b"printf"))
 
     def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
         parent = self.values.parents.get(node.id)
@@ -83,7 +130,7 @@ class ShellNeeds:
             return
         if parent.type == "variable_assignment":
             name = (parent.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
-            names.add(name)
+            names |= {name} if node.type != "array" else set()
             if name not in seen:
                 seen.add(name)
                 for use in self._uses.get(name, [])[:_MOST_USES]:
@@ -96,14 +143,18 @@ class ShellNeeds:
         elif parent.type in ("unary_expression", "test_command", "binary_expression", "negated_command"):
             found |= self._tested(parent)
         elif parent.type == "command":
-            self._in_command(parent, node, found, names)
+            found.add("unknown") if node.id in self.foreign_words(parent) else self._in_command(
+                parent, node, found, names
+            )
 
     def _command(self, node: Node) -> _Command:
         if node.id not in self._commands:
             words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
             texts = [(w.text or b"").decode("utf-8", "replace").strip("\"'") for w in words]
             first = 0
-            while first < len(texts) and (texts[first] in _STARTING or (first and re.match(r"-|\d", texts[first]))):
+            while first < len(texts) and (
+                texts[first] in _STARTING or (first and re.match(r"-|\d|\w+=", texts[first]))
+            ):
                 first += 1
             self._commands[node.id] = _Command(
                 texts,
@@ -123,23 +174,24 @@ class ShellNeeds:
             return
         program = texts[first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
-        option = re.match(r"(--?[\w-]+)=", texts[position])
-        if position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
+        option = (_KEY if _RUNNING.fullmatch(program) else _OPTION).match(texts[position])
+        if program in ("test", "[") or texts[:2] == ["command", "-v"]:
+            found |= self._tested(node)
+        elif position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
             found.add(command.need)
-        elif program in _CREATING or _is_made(texts, first, position):
+        elif program in _CREATING or _is_made(texts[first:position]):
             found.add("created")
         elif program in _LOOKING:
             found |= {command.need} - {"needed"}
-        elif program in ("test", "["):
-            found |= self._tested(node)
         elif program in _COPYING:
-            found.add("created" if arguments[-1:] == [position] else command.need)
-        elif _RUNNING.fullmatch(program) and arguments[:1] == [position] and before not in _WITH_VALUES:
-            found.add(command.need)
-        elif option is not None or before.startswith("-"):
+            fetched = any(":" in texts[i] for i in arguments if i < position)
+            found.add("created" if fetched or arguments[-1:] == [position] else command.need)
+        elif option is not None or (before.startswith("-") and "=" not in before):
             name = option[1] if option is not None else before
             names.add(name)
-            found |= {command.need} if need_of_name(name) == "needed" else set()
+            said = need_of_name(name)
+            if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(texts[position])):
+                found.add(command.need if said == "needed" else said)
         elif program in _READING:
             found.add(command.need)
 
@@ -183,22 +235,36 @@ class ShellNeeds:
 
 def _is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
     """Return whether a word is what a launcher starts or a server loads."""
+    if _RUNNING.fullmatch(program) and arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES:
+        return True
     if program in ("torchrun", "accelerate", "deepspeed"):
         return position == next((i for i in arguments if texts[i].endswith(".py")), None)
-    if program.startswith("llama-"):
+    if program.startswith("llama-") or texts[position].endswith(".gguf"):
         return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
-    verbs = {"vllm": "serve", "conda": "activate", "mamba": "activate", "micromamba": "activate"}
+    if program in _CONDAS and texts[position - 1] in ("-p", "--prefix"):
+        return "create" not in texts
+    verbs = {"vllm": "serve", "uv": "run", **dict.fromkeys(_CONDAS, "activate")}
     return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
 
 
-def _is_made(texts: list[str], first: int, position: int) -> bool:
-    """Return whether a command makes what a word names: an environment, a build directory, a download."""
-    words = [t.rpartition("/")[2] for t in texts[first:position]]
+def makes_what_follows(before: str) -> bool:
+    """Return whether a command line, as far as a path in it, makes what is there."""
+    words = re.split(r"[;&|\n]", before)[-1].split()
+    while words and words[0] in _STARTING:
+        words = words[1:]
+    return bool(words) and (words[0].rpartition("/")[2] in _CREATING or _is_made(words))
+
+
+def _is_made(before: list[str]) -> bool:
+    """Return whether a command makes what follows its first words: an environment, a build directory, a download."""
+    words = [t.rpartition("/")[2] for t in before]
     if words[1:3] == ["-m", "venv"] or words[1:3] == ["-m", "virtualenv"] or words[:1] == ["virtualenv"]:
         return True
     if words[:2] == ["uv", "venv"] or (words[:1] == ["cmake"] and words[-1:] in (["-B"], ["--build"], ["--install"])):
         return True
-    return words[-1:] in (["--local-dir"], ["--local_dir"], ["--prefix"], ["--target"])
+    if words[-1:] == ["-p"]:
+        return "create" in words or any(w.endswith(".sh") for w in words[:2])
+    return bool(words) and words[-1] in _MAKING_OPTIONS
 
 
 def _ends(node: Node) -> bool:
@@ -210,7 +276,7 @@ def _ends(node: Node) -> bool:
 
 def _is_test(node: Node) -> bool:
     text = (node.text or b"").lstrip()
-    return text.startswith((b"[", b"test "))
+    return text.startswith((b"[", b"test ", b"command -v", b"which ", b"type ", b"hash "))
 
 
 def condition_of(statement: Node) -> int | None:

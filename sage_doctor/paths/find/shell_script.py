@@ -17,7 +17,7 @@ from sage_doctor.paths.find.here_document import document_references
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Need, PathReference, UsageKind
-from sage_doctor.paths.find.shell_elsewhere import binds, foreign_words, is_second_half
+from sage_doctor.paths.find.shell_elsewhere import binds, is_second_half
 from sage_doctor.paths.find.shell_needs import ShellNeeds, condition_of
 from sage_doctor.paths.find.shell_values import WORDS, is_home_in_test
 
@@ -33,6 +33,7 @@ _FEWEST_WORDS = 8
 _PAIR_MARK = 16  # characters in which what marks the second half of a pair is found
 _PROSE = re.compile(r"\b(?:the|and|to|in|is|with|for|from|of|you|your|then|that|was)\s")
 _PRINTING_COMMANDS = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
+_VALUES = frozenset({"simple_expansion", "expansion", "command_substitution", "string"})
 _TEST_COMMANDS = frozenset({b"test", b"[", b"[["})
 _IDENTITY = rb"hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME"
 _NAMED_IDENTITY = re.compile(
@@ -73,7 +74,6 @@ def shell_references(raw: bytes, path_map: PathMap, file: Path | None = None) ->
 
 
 def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) -> Iterator[PathReference]:
-    # A path in a string or word may be cut by expansions: only its constant start is looked at.
     columns = _Columns(raw)
     needs = ShellNeeds(root, path_map.home, file)
     names = b"|".join([_IDENTITY, *sorted({re.escape(m[1]) for m in _NAMED_IDENTITY.finditer(raw)})])
@@ -114,7 +114,7 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
         condition = condition_of(node) if guarded else None
         command = node.type == "command"
         in_command = command or (place.in_command and node.type != "variable_assignment")
-        foreign = foreign_words(node) if command else ()
+        foreign = needs.foreign_words(node) if command else ()
         pairs = binds(node) if command else place.pairs
         for child in reversed(children):
             env_program = (guarded and child.type != "if") or by_machine
@@ -146,7 +146,7 @@ def _computed(
     alone = node.type == "string" and node.named_child_count == 1  # the variable itself, whose value is told elsewhere
     if origin not in ("here", "gone") or (found[1] != "home" and (origin == "here" or alone)):
         return None
-    need = needs.need_of(node, by_name=not path_map.may_be_route(found[0])) if origin == "gone" else "unknown"
+    need = needs.need_of(node, found[0], by_name=not path_map.may_be_route(found[0])) if origin == "gone" else "unknown"
     usage = _stronger(_as_needed(place, usage, need), "fallback" if found[1] == "default" else "use")
     line = node.start_point[0] + 1
     return PathReference(
@@ -219,7 +219,7 @@ def _with_need(reference: PathReference, place: _Place, needs: ShellNeeds, path_
     placed = path_map.classify(reference.text)
     if placed.exists or (not reference.used and placed.origin != "gone"):
         return reference
-    need = needs.need_of(place.node, by_name=not path_map.may_be_route(reference.text))
+    need = needs.need_of(place.node, reference.text, by_name=not path_map.may_be_route(reference.text))
     return dataclasses.replace(reference, usage=_as_needed(place, reference.usage, need), need=need)
 
 
@@ -268,9 +268,11 @@ def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Colum
 
 
 def _follows_value(place: _Place) -> bool:
-    """Return whether a text goes on from a variable or a command's output, as in `"$ROOT/models"`."""
-    before = place.node.prev_sibling if place.parent is not None and place.parent.type in WORDS else None
-    return before is not None and before.type in ("simple_expansion", "expansion", "command_substitution")
+    """Return whether a text goes on from a variable or a command's output: `"$ROOT/models"`, `"$ROOT"/models`."""
+    node, before = place.node, place.node.prev_sibling
+    if before is not None and before.type == '"' and place.parent is not None:
+        node, before = place.parent, place.parent.prev_sibling
+    return before is not None and before.type in _VALUES and before.end_byte == node.start_byte
 
 
 def _spaced(place: _Place, text: str, path_map: PathMap) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from sage_doctor.paths.find.calls import starts_program
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import ReferenceForm, UsageKind
@@ -30,12 +31,6 @@ _OUTPUT_FUNCTIONS = frozenset(
 _HELP_KEYWORDS = frozenset(
     {"help", "description", "epilog", "usage", "metavar", "doc", "reason", "message", "msg", "prompt"}
 )
-_COMMAND_FUNCTIONS = frozenset(
-    {
-        "run", "Popen", "call", "check_call", "check_output", "system", "popen", "getoutput", "getstatusoutput",
-        "create_subprocess_shell", "create_subprocess_exec",
-    }
-)  # fmt: skip
 _IDENTITY_FUNCTIONS = frozenset(
     ["gethostname", "getfqdn", "hostname", "node", "uname", "nodename", "getuser", "platform", "getlogin"]
 )
@@ -75,6 +70,23 @@ class UsageAnalysis:
                 self.parents[child] = node
 
     @cached_property
+    def _shared_names(self) -> frozenset[str]:
+        """Variables that functions share with the module or with one another."""
+        return frozenset(n for s in self.nodes if isinstance(s, (ast.Global, ast.Nonlocal)) for n in s.names)
+
+    def scope_of(self, name: ast.Name) -> ast.AST | None:
+        """Return the function that a bound variable is local to, None for one of the module."""
+        return next(self.functions_around(name), None) if name.id not in self._shared_names else None
+
+    def functions_around(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Yield the functions that a node is in, the innermost first."""
+        above = self.parents.get(node)
+        while above is not None:
+            if isinstance(above, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield above
+            above = self.parents.get(above)
+
+    @cached_property
     def _identity_names(self) -> frozenset[str]:
         """Names of variables that hold which machine this is."""
         found = set()
@@ -98,6 +110,17 @@ class UsageAnalysis:
                     found.add(source.id if isinstance(source, ast.Name) else f"#{id(source)}")
         return frozenset(found)
 
+    @cached_property
+    def _elsewhere_names(self) -> frozenset[str]:
+        """Names of command lines that run elsewhere."""
+        found = [n for n in self.nodes if isinstance(n, ast.Assign) and _runs_elsewhere(n.value)]
+        return frozenset(called_name(t) for n in found for t in n.targets)
+
+    def _is_elsewhere(self, before: ast.expr) -> bool:
+        """Whether what a list or text is added to is a command line that runs elsewhere."""
+        before = before.value if isinstance(before, ast.Attribute) and before.attr in ("append", "extend") else before
+        return called_name(before) in self._elsewhere_names or _runs_elsewhere(before)
+
     def usage_of(self, node: ast.AST) -> Usage:
         """Return what the value of an expression is used for."""
         path = []
@@ -116,10 +139,11 @@ class UsageAnalysis:
             return Usage(kind=found)
         if above.kind in ("detection", "documentation"):
             return above
-        name = called_name(parent.func) if isinstance(parent, ast.Call) and node is not parent.func else ""
+        call = parent if isinstance(parent, ast.Call) and node is not parent.func else None
+        name = called_name(call.func) if call is not None else ""
         return Usage(
             kind="fallback" if found == "fallback" else above.kind,
-            shell=above.shell or name in _COMMAND_FUNCTIONS,
+            shell=above.shell or (call is not None and starts_program(call.func)),
             form="argparse" if name in ("add_argument", "set_defaults") else above.form,
         )
 
@@ -137,6 +161,8 @@ class UsageAnalysis:
             return "detection" if env_program else "use"
         if isinstance(parent, ast.keyword):
             return "documentation" if parent.arg in _HELP_KEYWORDS else "fallback" if parent.arg == "default" else "use"
+        if isinstance(parent, ast.Subscript) and node is parent.slice:
+            return "detection"  # a key, as those of HDF5
         if isinstance(parent, ast.Raise) or (isinstance(parent, ast.Assert) and node is parent.msg):
             return "documentation"
         if isinstance(parent, ast.arguments) or (isinstance(parent, ast.BoolOp) and node is not parent.values[0]):
@@ -149,13 +175,17 @@ class UsageAnalysis:
             return "documentation" if node in typed else "use"
         if isinstance(parent, (ast.If, ast.IfExp, ast.While)):
             return "detection" if node is not parent.test and self._asks(parent.test) else "use"
+        if isinstance(parent, ast.AugAssign) and self._is_elsewhere(parent.target):
+            return "detection"
+        if isinstance(parent, ast.BinOp) and node is parent.right and self._is_elsewhere(parent.left):
+            return "detection"
         return "fallback" if isinstance(parent, ast.ExceptHandler) else self._display(node, parent)
 
     def _argument(self, node: ast.AST, call: ast.Call) -> UsageKind:
         if node is call.func:
             return "use"
         name = called_name(call.func)
-        if name in _QUERY_FUNCTIONS:
+        if name in _QUERY_FUNCTIONS or (name in ("append", "extend") and self._is_elsewhere(call.func)):
             return "detection"
         if name in _OUTPUT_FUNCTIONS:
             return "documentation"
@@ -243,3 +273,9 @@ def _texts(node: ast.expr) -> Iterator[str]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
             yield inner.value
+
+
+def _runs_elsewhere(command: ast.expr) -> bool:
+    return isinstance(command, (ast.List, ast.Tuple, ast.Constant, ast.JoinedStr, ast.BinOp)) and runs_elsewhere(
+        " ".join(_texts(command))
+    )

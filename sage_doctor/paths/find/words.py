@@ -18,7 +18,8 @@ _WRITTEN = frozenset(
     {
         "artifact", "artifacts", "backup", "backups", "buffer", "cache", "caches", "checkpoint", "checkpoints", "ckpt",
         "database", "db", "dest", "destination", "dst", "dump", "dumps", "experiment", "experiments", "export",
-        "exports", "fifo", "figure", "figures", "hf", "history", "home", "inbox", "journal", "ledger", "lock", "log",
+        "exports", "fifo", "figure", "figures", "final",
+        "hf", "history", "home", "inbox", "journal", "ledger", "lock", "log",
         "logdir", "logfile", "logging", "logs", "metrics", "new", "offload", "out", "outbox", "outdir", "outfile",
         "output", "outputs", "pid", "pidfile", "plot", "plots", "pythonpath", "record", "records", "recording",
         "report", "reports", "result", "results", "run", "runs", "save", "saved", "scratch", "sentinel", "snapshot",
