@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sage_doctor.readers.python_source import class_fields, class_values, mapping_keys, parse_file, source_text
+from sage_doctor.readers.python_source import (
+    class_fields,
+    class_values,
+    mapping_keys,
+    parse_file,
+    read_source,
+    source_text,
+)
 
 TorchAccelerator = Literal["cuda", "rocm", "cpu"]
 
@@ -26,7 +33,7 @@ def torch_build(version: str | None, site_dirs: Sequence[Path]) -> tuple[str | N
     if version is None:
         return None, None
     local = version.partition("+")[2] or None
-    text = next((t for p in site_dirs if (t := source_text(p / "torch/version.py"))), None)
+    text = next((t for p in site_dirs if (t := read_source(p / "torch/version.py")) is not None), None)
     if text is None:
         named = re.match(r"(cpu|cu|rocm)", local or "")
         kinds: dict[str, TorchAccelerator] = {"cpu": "cpu", "cu": "cuda", "rocm": "rocm"}

@@ -23,10 +23,11 @@ def sources_looked_at() -> Watched:
 @functools.cache
 def source_text(path: Path) -> str:
     """Return the text of a Python file of at most 4 MB; empty where there is none."""
-    return _read(path) or ""
+    return read_source(path) or ""
 
 
-def _read(path: Path) -> str | None:
+def read_source(path: Path) -> str | None:
+    """Return the text of a Python file as it is now, None where there is none; `source_text` remembers it."""
     name = os.fspath(path)
     if name not in _looked_at:
         _looked_at[name] = fingerprint(name)
@@ -35,7 +36,7 @@ def _read(path: Path) -> str | None:
 
 def parse_file(path: Path) -> ast.Module | None:
     """Return the syntax tree of a Python file; None where there is none, or it is not this Python's syntax."""
-    text = _read(path)
+    text = read_source(path)
     if text is None:
         return None
     try:
