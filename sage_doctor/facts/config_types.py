@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -71,6 +72,7 @@ def _parts(
             yield f"{name}.", inner, body, named if isinstance(named, str) else ""
 
 
+@functools.cache
 def _class_of(site_packages: tuple[Path, ...], kind: str) -> tuple[str, dict[str, str]]:
     """Return the source of the class of a model type, and those of all strict ones in its module, by name."""
     classes = dict(_CLASS.findall(config_source(site_packages, kind)))

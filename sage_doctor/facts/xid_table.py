@@ -6,8 +6,11 @@ not here are unused there, or newer than this copy: nothing is said of them but 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
+
+from sage_doctor.facts.kernel_log import Xid
 
 Action = Literal["ignore", "restart-app", "reset", "reboot", "support", "update", "power", "link", "see"]
 
@@ -105,3 +108,12 @@ RECOVERY: Mapping[str, Action] = {
     "gpu reset required": "reset",
     "node reboot required": "reboot",
 }
+BY_PROGRAMS: frozenset[Action] = frozenset({"restart-app", "see", "ignore"})  # any session may cause those
+
+
+def action_of(xid: Xid) -> Action:
+    """Return what NVIDIA says is to be done at once; a number that is not in this copy is for the vendor to explain."""
+    if xid.number == 154:
+        words = re.findall(r"\(([^()]*)\)", xid.text)
+        return RECOVERY.get(words[-1].strip().lower(), "see") if words else "see"
+    return XIDS[xid.number][1] if xid.number in XIDS else "support"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sage_doctor.facts.xid_table import RECOVERY, XIDS, Action
+from sage_doctor.facts.xid_table import BY_PROGRAMS, XIDS, Action, action_of
 from sage_doctor.findings.making import finding
 from sage_doctor.report import Finding, Fix, Severity
 from sage_doctor.text import printable, shell_quote
@@ -21,7 +20,7 @@ _SEVERITY: Mapping[Action, Severity] = {
     "reboot": "error",
     "reset": "error",
     **dict.fromkeys(("power", "link", "update", "support"), "warning"),
-    **dict.fromkeys(("restart-app", "see", "ignore"), "info"),
+    **dict.fromkeys(BY_PROGRAMS, "info"),
 }
 _DO: Mapping[Action, str] = {
     "reboot": "Restart the machine. If it comes back, it is the hardware (power, PCIe slot, riser, the card itself): "
@@ -44,8 +43,8 @@ def xid_finding(host: Host, xids: Sequence[Xid]) -> Finding | None:
     left = _since_recovery(xids)
     if not left:
         return None
-    worst = min(left, key=lambda x: (_WORST.index(_action(x)), x.number != 154, -left.index(x)))
-    action = _action(worst)
+    worst = min(left, key=lambda x: (_WORST.index(action_of(x)), x.number != 154, -left.index(x)))
+    action = action_of(worst)
     count = Counter(x.number for x in left)
     known = worst.number in XIDS
     meaning = XIDS[worst.number][0] if known else "not in this copy of NVIDIA's catalogue"
@@ -78,18 +77,11 @@ def _since_recovery(xids: Sequence[Xid]) -> list[Xid]:
     """Leave out what a GPU has recovered from: the driver says so with Xid 154."""
     left: list[Xid] = []
     for one in xids:
-        if one.number == 154 and _action(one) == "ignore":
+        if one.number == 154 and action_of(one) == "ignore":
             left = [x for x in left if x.device != one.device]
         else:
             left.append(one)
     return left
-
-
-def _action(xid: Xid) -> Action:
-    if xid.number == 154:
-        words = re.findall(r"\(([^()]*)\)", xid.text)
-        return RECOVERY.get(words[-1].strip().lower(), "see") if words else "see"
-    return XIDS[xid.number][1] if xid.number in XIDS else "support"
 
 
 def _commands(host: Host, action: Action, device: str) -> tuple[str, ...]:

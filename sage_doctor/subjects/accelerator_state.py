@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from sage_doctor.facts.accelerator import read_signs
-
-_BY_PROGRAMS: Final = ("restart-app", "see", "ignore")  # any session may cause those
 
 
 def accelerator_devices() -> list[str]:
@@ -18,6 +15,6 @@ def accelerator_devices() -> list[str]:
 def count_gpu_errors() -> int:
     """Return how many of the NVIDIA driver's errors (Xid) since this boot are the GPU's own, 0 if the log is closed."""
     from sage_doctor.facts.kernel_log import read_kernel_log  # noqa: PLC0415 - most machines have no such GPU
-    from sage_doctor.facts.xid_table import XIDS  # noqa: PLC0415 - likewise
+    from sage_doctor.facts.xid_table import BY_PROGRAMS, action_of  # noqa: PLC0415 - likewise
 
-    return sum(XIDS.get(xid.number, ("", ""))[1] not in _BY_PROGRAMS for xid in read_kernel_log().xids)
+    return sum(action_of(xid) not in BY_PROGRAMS for xid in read_kernel_log().xids)
