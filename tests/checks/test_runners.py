@@ -239,7 +239,7 @@ NOT_NEEDED_EITHER = {
         "cat > compose.yml <<EOF\nservices:\n  a:\n    volumes:\n      - m:/m\n    command: --model /models/x\nEOF",
         'ARGS="--model /data/m/x"\nif [ "$1" = big ]; then python run.py $ARGS; fi',
         'ARGS=(--model /models/x)\ndocker run img "${ARGS[@]}"',
-        'DIRS=(/work/a/x /work/b/x)\nfor d in "${DIRS[@]}"; do [ -d "$d" ] && M=$d; done',
+        'DIRS=(/pool/a/x /pool/b/x)\nfor d in "${DIRS[@]}"; do [ -d "$d" ] && M=$d; done',
         "helm upgrade x --set args.model=/models/x",
         "python train.py trainer.output_dir=/data/x/y --model_final_path /data/x/z",
         "unzip m.zip -d /data/m/x\nvllm serve /data/m/x",

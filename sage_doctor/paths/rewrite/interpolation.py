@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from sage_doctor.paths.rewrite.expressions import RootExpression, stands_alone
 from sage_doctor.paths.rewrite.file_edits import UNQUOTED_PATH, Span
 from sage_doctor.paths.rewrite.node_index import NodeIndex
-from sage_doctor.paths.rewrite.shell_edits import ELSEWHERE
+from sage_doctor.paths.rewrite.shell_edits import FOREIGN
 
 _LITERAL = re.compile(
     r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>\"\"\"|'''|"|')(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""", re.DOTALL
 )
 _GAP = re.compile(r"(?:\s|\\\n|#[^\n]*\n)*")
-_ELSEWHERE = re.compile(rf"\b(?:{'|'.join(sorted({*ELSEWHERE, 'scp', 'rsync'}))})\s")
+_FOREIGN = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted({*FOREIGN, 'scp', 'rsync'})))})\s")
 Flat = list[str | tuple[str]]
 
 
@@ -55,7 +55,7 @@ def splice(nodes: NodeIndex, node: ast.expr, segment: str, root: str, start: Roo
         return None
     if nodes.formatted(node):
         return _in_front(nodes, node, literals, root, start)
-    if re.search(r"\s", segment) and (UNQUOTED_PATH.fullmatch(str(start.path)) is None or _ELSEWHERE.search(segment)):
+    if re.search(r"\s", segment) and (UNQUOTED_PATH.fullmatch(str(start.path)) is None or _FOREIGN.search(segment)):
         return None
     if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
         return _of_bytes(nodes, node, literals, root, start)

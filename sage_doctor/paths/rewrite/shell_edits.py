@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.paths.find.batch_job import DIRECTIVE
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.reference import PathReference
+from sage_doctor.paths.find.shell_elsewhere import ELSEWHERE
 from sage_doctor.paths.find.shell_script import UNVERIFIED, parse_shell, shell_parser
 from sage_doctor.paths.rewrite.file_edits import (
     UNQUOTED_PATH,
@@ -28,12 +29,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 # Their arguments are paths of another machine or container, or texts to search for.
-ELSEWHERE = frozenset(
-    {
-        "ssh", "sshpass", "mosh", "sftp", "docker", "podman", "nerdctl", "kubectl", "sed", "grep", "egrep", "fgrep",
-        "rg", "awk", "gawk", "perl", "curl", "wget",
-    }
-)  # fmt: skip
+FOREIGN = ELSEWHERE | {"sed", "grep", "egrep", "fgrep", "rg", "awk", "gawk", "perl", "curl", "wget"}
 _BOTH = frozenset({"scp", "rsync"})
 _SPECIAL = re.compile(r"[$`\"\\!]")
 _GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # it is preceded by what is only known at run time
@@ -154,7 +150,7 @@ def _is_elsewhere(node: Node, before: str) -> bool:
     if above is None:
         return False
     words = [(c.text or b"").decode("utf-8", "replace").rpartition("/")[2] for c in above.children]
-    if any(w in ELSEWHERE for w in words):
+    if any(w in FOREIGN for w in words):
         return True
     return any(w in _BOTH for w in words) and before.endswith(":")
 
