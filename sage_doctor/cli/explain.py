@@ -12,7 +12,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,6 +20,7 @@ from sage_doctor.findings import catalogue
 from sage_doctor.findings.declaration import Declaration
 from sage_doctor.render import screen_of
 from sage_doctor.render.terminal.writer import Writer
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Cause:
     """A line of a log with its likeliest cause, and others that the same line may mean."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from sage_doctor.errors import DoctorError
@@ -20,6 +20,7 @@ from sage_doctor.history import store
 from sage_doctor.history.runs import Series, is_cold, plain, series_of
 from sage_doctor.report import Level, Report
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.frozen import frozen
 
 LEAST_RUNS: Final = 5
 MOST_RUNS: Final = 30
@@ -37,7 +38,7 @@ MEASURED: Final = tuple(_FLOORS)
 _BY_LEVEL: Final = ("peak_memory_gb",)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BaselineStats:
     """Median and median absolute deviation of what was measured in `runs` runs, in the measurement's unit."""
 
@@ -71,7 +72,7 @@ def is_beyond(name: str, value: float, known: BaselineStats) -> bool:
     return value < limit(name, known) if is_rate(name) else value > limit(name, known)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Baseline:
     """What checks may ask of the history: one series' machine and manifest. Asking never raises."""
 

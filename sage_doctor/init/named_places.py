@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sage_doctor.init.models import can_be_written
 from sage_doctor.manifest import ModelPath
 from sage_doctor.readers.repo_id import is_repo_id
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 _HOME: Final = re.compile(r"(?:/home|/Users)/[^/]+/(?P<rest>.+)")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class NamedPlaces:
     """Reads a text as `from_pretrained` does. `directory` is the manifest's; `cached` are the repositories here."""
 

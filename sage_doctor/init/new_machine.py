@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from sage_doctor.init.draft import hostname_line
 from sage_doctor.init.machines import this_host
 from sage_doctor.manifest.quoting import key, string, strings
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import foreign_home
 
 if sys.version_info >= (3, 11):
@@ -19,7 +20,7 @@ else:
     import tomli as tomllib
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class NewMachine:
     """A table to be: `variables` are those that other machines set and this one lacks, with a value for here.
 
@@ -46,7 +47,7 @@ class NewMachine:
         return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Known:
     """What a manifest says of machines, whether or not it can be used on this host."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sage_doctor.init.pairs import BaseLink
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 MOST_QUESTIONS = 6
@@ -13,7 +14,7 @@ NOT_SURE = "not sure: write it as a comment"
 NONE_OF_THEM = "none of them"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class OpenQuestion:
     """A question for a person. `options` are the possible answers; the first one changes nothing."""
 

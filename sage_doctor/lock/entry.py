@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from sage_doctor.system.frozen import frozen
 
 _WEIGHTS = (".safetensors", ".bin")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedFile:
     """One file. `header` is a digest of its tensors' names, types and shapes, None for what is no safetensors file."""
 
@@ -18,7 +20,7 @@ class LockedFile:
     header: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedTensors:
     """All tensors that a load would read, whatever files they are in.
 
@@ -32,7 +34,7 @@ class LockedTensors:
     shapes: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedBase:
     """What an adapter is loaded onto.
 
@@ -45,7 +47,7 @@ class LockedBase:
     weights: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedMerge:
     """What a merged model was made from: names as the manifest's recipe has them, weights as the merge noted them."""
 
@@ -55,7 +57,7 @@ class LockedMerge:
     adapter_weights: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedModel:
     """One model. `repository` and `commit` are those of the hub's cache, None for what lies in a directory."""
 

@@ -14,10 +14,10 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.system.file_lock import LockHeld, file_lock, try_lock
+from sage_doctor.system.frozen import frozen
 
 _LOCK = "ledger.lock"
 _BASELINE = "available"
@@ -25,7 +25,7 @@ _SUFFIX = ".reservation"
 _POLL_S = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Admission:
     """Whether a worker may load; where it may not, the deadline passed.
 

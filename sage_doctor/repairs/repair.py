@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from sage_doctor.errors import DoctorError
@@ -23,6 +23,7 @@ from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.seen import Seen
 from sage_doctor.text import MOST_COMMAND, format_bytes, printable, wrap
 
@@ -37,7 +38,7 @@ class RepairRefused(DoctorError):
     """A repair that is impossible or uncertain here. The text says why and what to do instead; nothing was changed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Plan:
     """What a repair will do. `lines` shows it to a person; `apply` does it and needs nothing else.
 
@@ -142,7 +143,7 @@ def _head(label: str) -> str:
     return "  " + label.ljust(_LABEL)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RepairContext:
     """The input of a repair: the finding, and the model it is about.
 
@@ -158,7 +159,7 @@ class RepairContext:
     allow_delete: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class FileRepairContext:
     """The input of a file repair: all its findings in one repository, and the host they were found on.
 
@@ -174,7 +175,7 @@ Planner = Callable[[RepairContext], Plan]
 FilePlanner = Callable[[FileRepairContext], Plan]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Repair:
     """What the decorator records. `after` names the repairs that run first if both are needed.
 

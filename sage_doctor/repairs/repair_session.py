@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -34,6 +34,7 @@ from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
 
@@ -44,7 +45,7 @@ DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RepairOptions:
     """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
 
@@ -64,7 +65,7 @@ class RepairOptions:
     fail_on: FailOn = "error"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RepairCallbacks:
     """The caller's part: `consent` decides about each plan, `on_outcome` receives each attempt.
 

@@ -13,7 +13,6 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,7 @@ from sage_doctor.repairs.replacement import drop, restore
 from sage_doctor.system.activity import Meter, OnProgress
 from sage_doctor.system.child import ChildResult, run
 from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.ssh import SSH
 from sage_doctor.system.walk import Walk
@@ -47,7 +47,7 @@ RSYNC: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Transfer:
     """What is copied. `hashes` has the sha256 of every file of the new directory, `here` those the old one has already.
 

@@ -75,15 +75,15 @@ class Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep an outcome, or make one for a check that ended before it could report."""
-        texts = [str(value) for name, value in report.user_properties if name == PROPERTY]
+        told = [value for name, value in report.user_properties if name == PROPERTY]
         if report.when == "setup":
             self._levels.update((report.nodeid, v) for n, v in report.user_properties if n == LEVEL_PROPERTY)  # type: ignore[misc]
-        if report.when == "call" and texts:
-            outcome = CheckOutcome.from_text(texts[-1])
+        if report.when == "call" and told:
+            outcome = told[-1] if isinstance(told[-1], CheckOutcome) else CheckOutcome.from_text(str(told[-1]))
             self.outcomes.append(outcome)
             self._on_outcome(outcome)
             self._follow(outcome, getattr(report, "node", None))
-        elif report.failed and not texts:
+        elif report.failed and not told:
             self._add_error(report.nodeid, report.longreprtext)
 
     def _follow(self, outcome: CheckOutcome, worker: object) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sage_doctor.cli.saved_reports import read_report
@@ -16,6 +15,7 @@ from sage_doctor.errors import UsageError
 from sage_doctor.report import Report
 from sage_doctor.report.comparison import Silence
 from sage_doctor.report.verdict import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 BEGIN: Final = "sage-doctor report begins"  # on both streams; a banner and what a login shell prints stand before it
@@ -24,7 +24,7 @@ TIMED_OUT: Final = 124  # of `timeout` there
 NOISE: Final = re.compile(r"^(?:Task failed: |Failed to connect to the host via ssh: |ssh: )+")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Answer:
     """What came of one host: its report, else `silence` says why there is none."""
 
