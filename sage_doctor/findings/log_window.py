@@ -26,7 +26,7 @@ _INNER_ENDS = re.compile(rb" ?\f[ \f]*")
 # How Python draws the exceptions of a group: indented, with a bar, which is the only one unlike in a table.
 _GROUP = re.compile(rb"^[ \t]{2,80}\| {1,80}(?=[^|\n]*$)", re.MULTILINE)
 _CODE_LINE = re.compile(rb"^[ \t]*`([^`\n]{10,})`\.?[ \t]*$", re.MULTILINE)  # a message as pages ask for it
-_LINK = re.compile(rb"\[([^\]\n]{1,400})\]\((?:https?|file|vscode[\w-]{0,40}):[^)\s]{0,800}\)")
+_LINK = re.compile(rb"\[([^\[\]\n]{1,400})\]\((?:https?|file|vscode[\w-]{0,40}):[^)\s]{0,800}\)")
 _SPACES = bytes.maketrans(b"\t\v\r", b"  \n")
 _ONE_LINE = bytes.maketrans(b"\n\v\f", b"   ")
 _MOST_WORD = 500
