@@ -1,7 +1,7 @@
 """`sage-doctor explain`: explain a finding code, or find in a log or an error text every cause that is known.
 
-What a log shows is told newest first, each with the line that was recognised; what merely follows from another line comes
-last. Exits with 3 if nothing is recognised.
+What a log shows is told newest first, each with the line that was recognised; what merely follows from another line
+comes last. Exits with 3 if nothing is recognised.
 """
 
 from __future__ import annotations
