@@ -165,7 +165,7 @@ DECLARATIONS = declare(
             r"No `target_modules` passed but also no `target_parameters` found",
             r"Cannot convert PEFT target\(s\) .{1,200}? without also targeting",
             r"target_modules=.{1,400}? were set but no module was matched",
-            r"Target module .{1,400}? is not supported\. Currently, only",
+            r"Target module .{1,400}? is not supported(\. Currently, only|\.?$)",
             *(r"Target modules .{1,800}? not found in the base model", r"Model .{1,200}? is not supported for LoRA"),
             *(r"Please specify `target_modules` in `peft_config`", r"No modules were targeted for adaptation"),
         ),

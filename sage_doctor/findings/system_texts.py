@@ -44,5 +44,5 @@ def refused(*reasons: str) -> tuple[str, ...]:
     return tuple(
         form
         for reason in reasons
-        for form in (rf"\[Errno \d{{1,5}}\] {reason}", rf"{reason} \((os error )?\d{{1,5}}\)", rf": {reason}$")
+        for form in (rf"\[Errno \d{{1,5}}\] {reason}", rf"{reason} \((os error )?\d{{1,5}}\)", rf"(^|: ){reason}$")
     )

@@ -48,6 +48,7 @@ def test_another_exit_status_means_nothing(form: str, number: str) -> None:
         "Error: {text} (os error {number})",
         'rsync: read errors mapping "/m/x": {text} ({number})',
         "cat: /m/model.safetensors: {text}",
+        "{text}",
         "open /m/model.gguf: {lower}",
     ],
 )
