@@ -54,6 +54,11 @@ def rope_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) -> I
         lacking = sorted(required.get(meant, frozenset()) - given - {"rope_type", "type", "rope_theta"})
         if lacking:
             yield f"{field} of the type {shown!r} lacks {', '.join(lacking)}"
+        texts = sorted(
+            k for k in required.get(meant, frozenset()) - {"rope_type", "type"} if isinstance(one.get(k), str)
+        )
+        if texts:
+            yield f"{field}: {texts[0]} is {one[texts[0]]!r}, where a number is expected"
 
 
 def ignored_before_5(site_packages: tuple[Path, ...], part: Mapping[str, Any]) -> tuple[str, Any] | None:

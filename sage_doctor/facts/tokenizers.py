@@ -170,6 +170,14 @@ def _json_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
     return [_problem(file.problem, name, file.line, lfs=file.lfs_pointer)] if file.problem else []
 
 
+def is_tiktoken(path: Path) -> bool:
+    """Return whether a vocabulary is one of tiktoken, as Llama 3 keeps it under the name tokenizer.model."""
+    try:
+        return _TIKTOKEN.match(read_start(path, 512)) is not None
+    except UnreadableFile:
+        return False
+
+
 def _content_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
     """Return what is wrong with a vocabulary file, as far as its first bytes tell."""
     node = tree.info(name)
