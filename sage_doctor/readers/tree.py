@@ -35,9 +35,7 @@ _LOADABLE = re.compile(
     re.ASCII,
 )
 # Modules of sentence-transformers that hold no model of transformers themselves.
-_WITHOUT_TRANSFORMER = frozenset(
-    {"StaticEmbedding", "SparseStaticEmbedding", "Router", "Asym", "WordEmbeddings", "BoW"}
-)
+WITHOUT_TRANSFORMER = frozenset({"StaticEmbedding", "SparseStaticEmbedding", "Router", "Asym", "WordEmbeddings", "BoW"})
 _TOKENIZER_FOLDER = re.compile(r"(?:(?:nemo_)?tokenizer|processor|feature_extractor)(?:_\d{1,2})?", re.ASCII)
 
 
@@ -105,20 +103,15 @@ def names_modules(tree: Tree) -> bool:
 
     All of its modules lie in directories below it, or the one at the top is a table of vectors or a router.
     """
-    modules = _modules(tree)
-    top = [kind.rpartition(".")[2] for path, kind in modules if path in ("", ".")]
+    modules = read_modules(tree)
+    top = [kind for path, kind in modules if path in ("", ".")]
     if not top:
         return "config.json" not in tree.names and bool(modules)
-    return bool(_WITHOUT_TRANSFORMER.intersection(top))
+    return bool(WITHOUT_TRANSFORMER.intersection(top))
 
 
-def module_paths(tree: Tree) -> tuple[str, ...]:
-    """Return the directories of a sentence-transformers model's modules as its modules.json names them."""
-    return tuple(path for path, _ in _modules(tree))
-
-
-def _modules(tree: Tree) -> list[tuple[str, str]]:
-    """Return path and class of each module that modules.json names."""
+def read_modules(tree: Tree) -> list[tuple[str, str]]:
+    """Return the directory and the class, without its package, of each module that modules.json names."""
     if "modules.json" not in tree.names:
         return []
     try:
@@ -126,7 +119,7 @@ def _modules(tree: Tree) -> list[tuple[str, str]]:
     except (UnreadableFile, ValueError, RecursionError):
         return []
     entries = [m for m in modules if isinstance(m, dict)] if isinstance(modules, list) else []
-    return [(p, str(m.get("type"))) for m in entries if isinstance(p := m.get("path"), str)]
+    return [(p, str(m.get("type")).rpartition(".")[2]) for m in entries if isinstance(p := m.get("path"), str)]
 
 
 def _speaks_of_a_model(tree: Tree) -> bool:
@@ -157,7 +150,7 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
             listing.below.clear()
             continue
         if is_model_directory(tree) and not _is_part_of(path, tree, found):
-            found[path] = _Above(weights=_has_weights(tree), modules=bool(module_paths(tree)))
+            found[path] = _Above(weights=_has_weights(tree), modules=bool(read_modules(tree)))
             yield path
         links = (e for e in listing.files if not _PASSED_OVER.fullmatch(e.name))
         linked += [Path(e.path) for e in links if _leads_to_a_directory(e)]

@@ -57,7 +57,7 @@ def forecaster_of_a_type_unknown(bench: Bench) -> None:
     edit_json(without(bench.copy(), *_TOKENIZER) / "config.json", model_type="tinytimemixer")
 
 
-@TABLE.healthy(source="https://huggingface.co/minishlab/potion-base-8M/tree/main", shows=_OTHERS)
+@TABLE.healthy(level="load", source="https://huggingface.co/minishlab/potion-base-8M/tree/main", shows=_OTHERS)
 def table_of_vectors(bench: Bench) -> None:
     """model2vec: modules.json says that a StaticEmbedding lies at the top."""
     folder = without(bench.copy(), "tokenizer_config.json", "generation_config.json")

@@ -47,7 +47,7 @@ def positions_of_llama_3(bench: Bench) -> None:
 @TABLE.healthy(source="marin-community/marin#7156")
 def base_of_positions_in_both_forms(bench: Bench) -> None:
     """For releases before and since 5."""
-    both = {"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}, "rope_theta": 500000.0}
+    both: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}, "rope_theta": 500000.0}
     edit_json(bench.copy() / "config.json", rope_scaling=None, **both)
 
 
