@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.facts.library_source import takes_own_weights
+from sage_doctor.facts.weights import LOOKUP
 from sage_doctor.manifest import ModelPath, find_manifest
 from sage_doctor.manifest.locations import InvalidLocation, model_path
 from sage_doctor.readers.merge_record import RECORD
@@ -201,8 +202,11 @@ def why_no_model(path: Path) -> str:
 def kind_of(path: Path) -> ModelKind:
     """Return what kind of model a directory holds, as far as the names in it tell."""
     names = read_tree(path).names
-    marks = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
-    return "adapter" if names & marks else "full"
+    if "adapter_config.json" in names:
+        return "adapter"
+    # Without it a load takes the model, where there is one, and passes over an adapter's weights.
+    model = "config.json" in names and any(n in names for n, _ in LOOKUP)
+    return "adapter" if {"adapter_model.safetensors", "adapter_model.bin"} & names and not model else "full"
 
 
 def only_tokenizer(path: Path) -> bool:
