@@ -203,6 +203,66 @@ def added_tokens_within_the_vocabulary(bench: Bench) -> None:
     write_json(bench.copy() / "added_tokens.json", {"<pad>": 0})
 
 
+@TABLE.error(
+    "config-invalid",
+    source="runpod-workers/worker-vllm#195",
+    shows="StrictDataclassFieldValidationError",
+    shows_4="AttributeError",
+)
+def scaling_as_a_text(bench: Bench) -> None:
+    """The object, in quotation marks."""
+    value = '{"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 64}'
+    edit_json(bench.copy() / "config.json", ("rope_parameters",), rope_scaling=value)
+
+
+@TABLE.error("config-invalid", source="huggingface/transformers#18052", shows="AttributeError", shows_4="ValueError")
+def labels_as_a_list(bench: Bench) -> None:
+    """id2label without its numbers."""
+    edit_json(bench.copy("bert") / "config.json", id2label=["no", "yes"])
+
+
+@TABLE.error("config-invalid", source="huggingface/transformers#7559", shows="ValueError: invalid literal for int()")
+def labels_the_other_way_round(bench: Bench) -> None:
+    """What belongs into label2id."""
+    edit_json(bench.copy("bert") / "config.json", id2label={"no": 0, "yes": 1})
+
+
+@TABLE.error("tokenizer-invalid", source="huggingface/lighteval#138", shows="loads; TypeError")
+def length_as_a_text(bench: Bench) -> None:
+    """model_max_length in quotation marks."""
+    edit_json(bench.copy() / "tokenizer_config.json", model_max_length="4096")
+
+
+@TABLE.error("tokenizer-invalid", source="huggingface/text-generation-inference#2774", shows="TypeError")
+def two_ends_of_a_text(bench: Bench) -> None:
+    """A list, as generation_config.json has one of ids."""
+    edit_json(bench.copy() / "tokenizer_config.json", eos_token=["</s>", "<unk>"])
+
+
+@TABLE.error("tokenizer-invalid", source="huggingface/transformers#2523", shows="ValueError: Padding side")
+def side_of_the_padding(bench: Bench) -> None:
+    """A value of another argument."""
+    edit_json(bench.copy() / "tokenizer_config.json", padding_side="max_length")
+
+
+@TABLE.healthy(source="huggingface/transformers#6910")
+def special_tokens_of_one_s_own(bench: Bench) -> None:
+    """A list, a side, and an end of text in the long form."""
+    end = {"__type": "AddedToken", "content": "</s>", **dict.fromkeys(("lstrip", "normalized", "rstrip"), False)}
+    values: dict[str, Any] = {"additional_special_tokens": ["<unk>"], "padding_side": "left"}
+    edit_json(bench.copy() / "tokenizer_config.json", eos_token=end | {"single_word": False}, **values)
+
+
+@TABLE.healthy(source="hiyouga/LlamaFactory#3011")
+def adapter_weights_beside_the_model(bench: Bench) -> None:
+    """adapter_model.safetensors, without adapter_config.json, is not read."""
+    lora = {
+        f"base_model.model.model.layers.0.self_attn.q_proj.lora_{n}.weight": ("F32", shape, bytes(512))
+        for n, shape in (("A", [4, 32]), ("B", [32, 4]))
+    }
+    tensors.pack(bench.copy() / "adapter_model.safetensors", lora)
+
+
 @TABLE.error("tokenizer-missing", source="mudler/LocalAI#4529", shows="ValueError", shows_4="TypeError")
 def tokenizer_in_a_folder(bench: Bench) -> None:
     """Saved as a pipeline keeps it."""
