@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import printable, shell_quote
 
@@ -20,7 +20,7 @@ _DEEP: Final = 2
 _NO_WEIGHTS = re.compile(r"(?:optim|scheduler|rng_state|random_states|scaler)")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Form:
     """One form of weights.
 
@@ -169,7 +169,7 @@ FORMS: Final = (
 _COMPILED = tuple((f, re.compile(rf"(?P<held>(?:[^/]+/)*?)(?:{f.pattern})", re.ASCII)) for f in FORMS)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Checkpoint:
     """Weights in such a form.
 
