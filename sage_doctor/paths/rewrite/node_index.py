@@ -51,24 +51,11 @@ class NodeIndex:
         """Return the expression that an edit replaces."""
         return self._at.get(edit.span)
 
-    def formatted(self, node: ast.expr) -> bool:
+    def is_template(self, node: ast.expr) -> bool:
         """Whether a text is a template: the left side of `%`, or of `.format`."""
         parent = self.parents.get(node)
         percent = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mod) and parent.left is node
         return percent or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "format_map"))
-
-    def filled(self, node: ast.expr) -> ast.expr | None:
-        """Return the expression that fills a template; None if it is passed on unfilled."""
-        parent = self.parents.get(node)
-        if isinstance(parent, ast.BinOp):
-            return parent
-        above = self.parents.get(parent) if parent is not None else None
-        return above if isinstance(above, ast.Call) and above.func is parent else None
-
-    def around(self, outer: ast.expr, node: ast.expr) -> tuple[str, str]:
-        """Return the source of an expression before and after another one in it."""
-        whole, part = self.span(outer), self.span(node)
-        return self._text((*whole[:2], *part[:2])), self._text((*part[2:], *whole[2:]))
 
     def _text(self, span: Span) -> str:
         line, column, end_line, end_column = span
