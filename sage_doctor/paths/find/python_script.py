@@ -63,8 +63,8 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
     if any(_works_elsewhere(node) for node in module.body):
         path_map = dataclasses.replace(path_map, anywhere=False)
-    analysis = UsageAnalysis(module, path_map)
-    folding = Folding(analysis.nodes, analysis.parents, home=path_map.home, file=file)
+    folding = Folding(module, path_map.home, file)
+    analysis = UsageAnalysis(folding, path_map)
     found: dict[ast.AST, PathReference | None] = {}  # by the expression or f-string that holds the path
     for node in analysis.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and _names_path(node, path_map):

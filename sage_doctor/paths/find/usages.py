@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from sage_doctor.paths.find.calls import starts_program
-from sage_doctor.paths.find.folding import called_name
+from sage_doctor.paths.find.folding import Folding, called_name
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import ReferenceForm, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
@@ -53,21 +53,15 @@ _USED = Usage(kind="use")
 
 
 class UsageAnalysis:
-    """One module, with every node's parent."""
+    """One module."""
 
-    def __init__(self, module: ast.Module, path_map: PathMap) -> None:
-        self.module = module
+    def __init__(self, folding: Folding, path_map: PathMap) -> None:
         self.path_map = path_map
-        self.parents: dict[ast.AST, ast.AST] = {}
-        self.nodes: list[ast.AST] = []
+        self.nodes, self.parents = folding.nodes, folding.parents
         self._usages: dict[ast.AST, Usage] = {}
         self._kinds: dict[ast.AST, UsageKind] = {}
         self._keys: dict[ast.Dict, frozenset[ast.AST]] = {}
         self._asking: dict[ast.AST, bool] = {}
-        for node in ast.walk(module):
-            self.nodes.append(node)
-            for child in ast.iter_child_nodes(node):
-                self.parents[child] = node
 
     @cached_property
     def _shared_names(self) -> frozenset[str]:

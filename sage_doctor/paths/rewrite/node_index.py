@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 
+from sage_doctor.paths.find.folding import nodes_and_parents
 from sage_doctor.paths.find.python_script import character_column
 from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.rewrite.expressions import RootExpression
@@ -23,11 +24,9 @@ class NodeIndex:
 
     def __init__(self, module: ast.Module, text: str) -> None:
         self.lines = _LINE.split(text.removeprefix("\ufeff"))
-        self.parents: dict[ast.AST, ast.AST] = {}
+        nodes, self.parents = nodes_and_parents(module)
         self._at: dict[Span, ast.expr] = {}
-        for node in ast.walk(module):
-            for child in ast.iter_child_nodes(node):
-                self.parents[child] = node
+        for node in nodes:
             if isinstance(node, ast.expr) and not isinstance(self.parents.get(node), ast.JoinedStr):
                 self._at.setdefault(self.span(node), node)
 
