@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from sage_doctor.paths.find.script_location import Located, located
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_SETTERS = frozenset({"command", "declaration_command", "unset_command"})
 WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
 # What a word's value comes from, the one first that says most about it: a default, the user's home, the script's own
 # place, another variable.
@@ -21,14 +23,18 @@ ShellOrigin = Literal["default", "home", "file", "name", ""]
 _ORIGINS: tuple[ShellOrigin, ...] = ("default", "home", "file", "name", "")
 _LONGEST_VALUE = 4096
 _LONGEST_COMMAND = 400
+_ASKED = re.compile(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)")
+_NONE: Mapping[str, Path] = {}
+# Commands that set the variables that they name.
+_SETTING = re.compile(rb"(?:read|unset|getopts|mapfile|readarray|select|local|declare|typeset|printf -v)\s")
 _WITH_DEFAULT = 5  # nodes of `${NAME:-DEFAULT}`
 
 
 class ShellValues:
-    """One script: its words, and the variables that it sets once."""
+    """One script: its words, and the variables that it sets once. `models` are what `sage-doctor where` prints."""
 
-    def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
-        self._root, self._home, self._script = root, home, script
+    def __init__(self, root: Node, home: Path, script: Path | None = None, models: Mapping[str, Path] = _NONE) -> None:
+        self._root, self._home, self._script, self._models = root, home, script, models
         self._known: dict[str, tuple[str, ShellOrigin] | None] = {}
 
     def value(self, node: Node, depth: int = 0) -> tuple[str, ShellOrigin] | None:
@@ -72,9 +78,10 @@ class ShellValues:
         if default is not None:
             found = self.value(default, depth + 1)
             return (found[0], "default") if found is not None and found[0].startswith("/") else None
-        return self._named(name, depth)
+        return self.named(name, depth)
 
-    def _named(self, name: str, depth: int) -> tuple[str, ShellOrigin] | None:
+    def named(self, name: str, depth: int = 0) -> tuple[str, ShellOrigin] | None:
+        """Return the path that a variable has wherever it is used, and what it comes from."""
         if name not in self._known:
             self._known[name] = None  # while it is asked for: a variable that comes from itself has no value
             assigned = self._assigned.get(name)
@@ -85,7 +92,10 @@ class ShellValues:
         return self._known[name]
 
     def _located(self, name: str, depth: int) -> Located | None:
-        found = self._named(name, depth + 1)
+        asked = _ASKED.fullmatch(name)
+        if asked is not None and asked[1] in self._models:
+            return Located(str(self._models[asked[1]]), whole=True)
+        found = self.named(name, depth + 1)
         return Located(found[0], whole=True) if found is not None else None
 
     @cached_property
@@ -115,8 +125,8 @@ class ShellValues:
                 found[name] = node
             elif node.type == "for_statement":
                 counts.update((c.text or b"").decode() for c in node.children if c.type == "variable_name")
-            elif node.type == "command" and (node.text or b"").startswith((b"read ", b"getopts ", b"mapfile ")):
-                counts.update((node.text or b"").decode("utf-8", "replace").split())
+            elif node.type in _SETTERS and _SETTING.match(node.text or b""):
+                counts.update(set(re.findall(r"\w+(?!=)\b", (node.text or b"").decode("utf-8", "replace"))))
         return {name: node for name, node in found.items() if counts[name] == 1}
 
 
