@@ -120,9 +120,12 @@ def _counted_as(file: ScannedFile, reference: PathReference, path: ClassifiedPat
 def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
     """Return what the manifest and the host say about this machine's directories and those of others."""
     manifest = host.manifest
+    names = frozenset({host.name, host.machine.hostname, host.machine.hostname.partition(".")[0]}) - {""}
     if manifest is None:
         roots = [host.root or host.cwd]
-        return build_path_map(home=host.home, own_roots=roots, other_roots=(), include_system=include_system)
+        return build_path_map(
+            home=host.home, own_roots=roots, other_roots=(), own_names=names, include_system=include_system
+        )
     machine = manifest.machine
     variables = machine.vars if machine is not None else manifest.vars
     own = {v.rstrip("/") for v in variables.values() if v.startswith("/")}
@@ -140,6 +143,7 @@ def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
         counterparts=same,
         other_roots=[r for r in machine_roots(machines) if r not in own and r != str(host.home)],
         machine_names=manifest.machines,
+        own_names=names,
         include_system=include_system,
     )
 

@@ -49,6 +49,14 @@ def nodes_and_parents(module: ast.Module) -> tuple[list[ast.AST], dict[ast.AST, 
     return nodes, {child: node for node in nodes for child in ast.iter_child_nodes(node)}
 
 
+def defaults_of(parameters: ast.arguments) -> list[tuple[str, ast.expr]]:
+    """Return the parameters that have a default, with it."""
+    positional = [*parameters.posonlyargs, *parameters.args]
+    pairs = [*zip(reversed(positional), reversed(parameters.defaults), strict=False)]
+    pairs += [(a, d) for a, d in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True) if d is not None]
+    return [(a.arg, d) for a, d in pairs]
+
+
 class Folding:
     """The constant expressions of one module, each folded once. `nodes` has every node behind its parent.
 
@@ -79,6 +87,10 @@ class Folding:
                 break
             node, folded = above, found
         return node, folded
+
+    def bound(self, name: str) -> ast.expr | None:
+        """Return the value of a name that the module binds once."""
+        return self._names.get(name)
 
     def is_part(self, node: ast.expr) -> bool:
         """Whether a text is part of a wider expression that has a value of its own."""

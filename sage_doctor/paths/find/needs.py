@@ -30,7 +30,7 @@ from sage_doctor.paths.find.calls import (
     tests_for_a_file,
     what_a_branch_says,
 )
-from sage_doctor.paths.find.folding import called_name
+from sage_doctor.paths.find.folding import called_name, defaults_of
 from sage_doctor.paths.find.reference import Need
 from sage_doctor.paths.find.shell_needs import makes_what_follows
 from sage_doctor.paths.find.usages import UsageAnalysis
@@ -52,6 +52,7 @@ class _Trail:
     found: set[Need] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     seen: set[object] = field(default_factory=set)
+    conditions: set[str] = field(default_factory=set)
     several: bool = False  # one of several candidates: no name says that this one is needed
 
 
@@ -61,14 +62,16 @@ class NeedAnalysis:
     def __init__(self, analysis: UsageAnalysis) -> None:
         self._analysis, self._parents, self._nodes = analysis, analysis.parents, analysis.nodes
 
-    def need_of(self, node: ast.AST, *, by_name: bool = True) -> Need:
-        """Return whether the program needs the path that is the value of `node`; `by_name` if only names say so."""
+    def need_of(self, node: ast.AST, *, by_name: bool = True) -> tuple[Need, str]:
+        """Return whether the program needs the path that is the value of `node`, and under which condition.
+
+        That is empty where it is needed in any case. `by_name` if only names say so.
+        """
         trail = _Trail()
         self._follow(node, trail)
-        need = strongest(trail.found)
-        if need != "unknown" or trail.several or not by_name:
-            return need
-        return strongest({need_of_name(n) for n in trail.names})
+        if trail.found or trail.several or not by_name:
+            return strongest(trail.found), min(trail.conditions, default="")
+        return strongest({need_of_name(n) for n in trail.names}), ""
 
     def demanding_test(self, node: ast.AST) -> ast.Call | None:
         """Return the test for existence that asks for the path in `node` itself and ends the program without it."""
@@ -162,14 +165,14 @@ class NeedAnalysis:
             trail.names.add(str(call.args[0].value))
             return True
         if name in COPYING and call.args:
-            trail.found.add("created" if node is not call.args[0] else self._or_optional(call))
+            trail.found.add("created" if node is not call.args[0] else self._or_optional(call, trail))
             return False
         if name in self._functions and name not in SAME_PATH and is_own(call.func):
             self._passed(self._functions[name], call, node, keyword, trail)
             return False
         said = need_of_name(keyword) if keyword and name not in OPENING else "unknown"
         if said != "unknown":
-            trail.found.add(self._or_optional(call) if said == "needed" else said)
+            trail.found.add(self._or_optional(call, trail) if said == "needed" else said)
             return False
         on_list = isinstance(call.func, ast.Attribute) and name in ("insert", "append", "extend")
         return not on_list and self._goes_through(call, name, trail)
@@ -177,13 +180,13 @@ class NeedAnalysis:
     def _goes_through(self, call: ast.Call, name: str, trail: _Trail) -> bool:
         """Take what the name of a called function says. Return whether its result is the same path."""
         if name in OPENING:
-            trail.found.add("created" if opens_to_write(call) else self._or_optional(call))
+            trail.found.add("created" if opens_to_write(call) else self._or_optional(call, trail))
         elif name in TESTING:
             trail.found |= self._tested(call)
         elif name in CREATING:
             trail.found.add("created")
         elif name in READING and (name not in STARTING or starts_program(call.func)):
-            trail.found.add(self._or_optional(call))
+            trail.found.add(self._or_optional(call, trail))
         return name in SAME_PATH
 
     def _in_statement(self, node: ast.AST, parent: ast.AST, trail: _Trail) -> ast.AST | None:
@@ -204,8 +207,14 @@ class NeedAnalysis:
             return parent
         return None
 
-    def _or_optional(self, node: ast.AST) -> Need:
-        """Return `needed`, or `optional` for what happens below a `try` that has another way."""
+    def _or_optional(self, node: ast.AST, trail: _Trail) -> Need:
+        """Return `needed`, or `optional` for what happens below a `try` that has another way.
+
+        What this machine does not get to says nothing.
+        """
+        branch = self._analysis.branch_of(node)
+        if not branch.taken:
+            return "unknown"
         child, parent = node, self._parents.get(node)
         while parent is not None and not isinstance(parent, (*_FUNCTIONS, ast.Lambda)):
             if isinstance(parent, ast.Try) and child in parent.body and any(map(goes_on, parent.handlers)):
@@ -213,6 +222,7 @@ class NeedAnalysis:
             if isinstance(parent, ast.With) and any("suppress" in ast.dump(i.context_expr) for i in parent.items):
                 return "optional"
             child, parent = parent, self._parents.get(parent)
+        trail.conditions.add(branch.condition)
         return "needed"
 
     def _tested(self, call: ast.Call) -> set[Need]:
@@ -262,13 +272,9 @@ class NeedAnalysis:
             self._uses(name, trail)
 
     def _default(self, parameters: ast.arguments, node: ast.AST, trail: _Trail) -> None:
-        positional = [*parameters.posonlyargs, *parameters.args]
-        pairs = list(zip(reversed(positional), reversed(parameters.defaults), strict=False))
-        pairs += [(a, d) for a, d in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True) if d is not None]
-        for argument, default in pairs:
-            if default is node:
-                trail.names.add(argument.arg)
-                self._uses(argument.arg, trail, self._parents.get(parameters))
+        for name in (name for name, default in defaults_of(parameters) if default is node):
+            trail.names.add(name)
+            self._uses(name, trail, self._parents.get(parameters))
 
     def _returned(self, statement: ast.AST, trail: _Trail) -> None:
         above = self._parents.get(statement)

@@ -97,15 +97,17 @@ def _with_needs(
             continue  # a name of what is written elsewhere
         written.add(reference.text)
         placed = path_map.classify(reference.text)
+        reference = dataclasses.replace(reference, condition=analysis.usage_of(node).condition)  # noqa: PLW2901
         if reference.need == "unknown" and reference.used and not placed.exists:
-            need = needs.need_of(node, by_name=not path_map.may_be_route(reference.text))
-            reference = dataclasses.replace(reference, need=need)  # noqa: PLW2901
+            need, condition = needs.need_of(node, by_name=not path_map.may_be_route(reference.text))
+            condition = reference.condition or condition
+            reference = dataclasses.replace(reference, need=need, condition=condition)  # noqa: PLW2901
         elif reference.usage == "detection" and placed.origin == "gone":
             test = needs.demanding_test(node)
             if test is not None and analysis.usage_of(test).kind == "use":  # no branch that only some machines take
                 reference = dataclasses.replace(reference, usage="use", need="needed")  # noqa: PLW2901
             elif test is None and placed.local_root is None:
-                reference = dataclasses.replace(reference, need=needs.need_of(node, by_name=False))  # noqa: PLW2901
+                reference = dataclasses.replace(reference, need=needs.need_of(node, by_name=False)[0])  # noqa: PLW2901
         references.append(reference)
     return references
 

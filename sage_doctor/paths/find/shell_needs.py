@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.shell_branches import ShellBranches
 from sage_doctor.paths.find.shell_elsewhere import foreign_words, names_for_elsewhere
-from sage_doctor.paths.find.shell_values import ShellValues
+from sage_doctor.paths.find.shell_values import ShellValues, text_of
 from sage_doctor.paths.find.words import need_of_name, strongest
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
 _OPTION = re.compile(r"(--?[\w-]+)=")
 _KEY = re.compile(r"(--?[\w-]+|\+{0,2}\w+(?:\.\w+)+)=")  # `model.path=…`, as Hydra takes it
 _BELOW_A_VALUE = re.compile(r"(?:--?[\w-]+=)?[\"']?\$\{?\w+\}?[^\"'}]")  # `$MODEL/results.json` makes no $MODEL
-_FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
 
@@ -56,32 +57,39 @@ class _Command(NamedTuple):
 
 
 class ShellNeeds:
-    """One script. `values` are those of its words."""
+    """One script. `values` are those of its words, `branches` say what this machine gets to."""
 
-    def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
-        self.values = ShellValues(root, home, script)
+    def __init__(self, root: Node, path_map: PathMap, script: Path | None = None) -> None:
+        self.values = ShellValues(root, path_map.home, script)
+        self.branches = ShellBranches(self.values, path_map)
+        self._conditions: set[str] = set()  # of what was found to be needed
         self._commands: dict[int, _Command] = {}
         self._foreign: dict[int, Collection[int]] = {}
 
-    def need_of(self, node: Node, path: str, *, by_name: bool = True) -> Need:
-        """Return whether the script needs a path that is in `node`; `by_name` if only names of variables say so."""
-        text = (node.text or b"").decode("utf-8", "replace") if node.end_byte - node.start_byte < _LONGEST_TEXT else ""
+    def need_of(self, node: Node, path: str, *, by_name: bool = True) -> tuple[Need, str]:
+        """Return whether the script needs a path that is in `node`, and under which condition.
+
+        That is empty where it is needed in any case. `by_name` if only names of variables say so.
+        """
+        self._conditions.clear()
+        text = text_of(node) if node.end_byte - node.start_byte < _LONGEST_TEXT else ""
         word, above = node, self.values.parents.get(node.id)
         while above is not None and above.type in ("string", "concatenation"):
             word, above = above, self.values.parents.get(above.id)
         if above is not None and above.type == "array" and word.prev_sibling is not None:
-            text = f"{(word.prev_sibling.text or b'').decode('utf-8', 'replace')} {text}"
+            text = f"{text_of(word.prev_sibling)} {text}"
         option = _OPTION_BEFORE.search(text.partition(path)[0])
         if option is not None and (said := need_of_name(option[0])) != "needed":
-            return said  # one of several options in a text
+            return said, ""  # one of several options in a text
         found: set[Need] = set()
         names: set[str] = set()
         seen: set[str] = set()
         self._follow(node, found, names, seen)
         if option is not None and not found and any(map(self._is_run, seen)):
-            return "needed"
-        need = strongest(found)
-        return need if found or not by_name else strongest({need_of_name(n) for n in names})
+            return "needed", ""
+        if found or not by_name:
+            return strongest(found), min(self._conditions, default="")
+        return strongest({need_of_name(n) for n in names}), ""
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""
@@ -106,7 +114,7 @@ class ShellNeeds:
             if node.type in ("simple_expansion", "expansion"):
                 for child in node.children:
                     if child.type in ("variable_name", "subscript"):
-                        name = (child.text or b"").decode("utf-8", "replace").partition("[")[0]
+                        name = text_of(child).partition("[")[0]
                         found[name].append(node)
         return found
 
@@ -129,7 +137,7 @@ class ShellNeeds:
         if parent is None:
             return
         if parent.type == "variable_assignment":
-            name = (parent.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
+            name = text_of(parent).partition("=")[0].rstrip("+")
             names |= {name} if node.type != "array" else set()
             if name not in seen:
                 seen.add(name)
@@ -150,7 +158,7 @@ class ShellNeeds:
     def _command(self, node: Node) -> _Command:
         if node.id not in self._commands:
             words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
-            texts = [(w.text or b"").decode("utf-8", "replace").strip("\"'") for w in words]
+            texts = [text_of(w).strip("\"'") for w in words]
             first = 0
             while first < len(texts) and (
                 texts[first] in _STARTING or (first and re.match(r"-|\d|\w+=", texts[first]))
@@ -207,12 +215,14 @@ class ShellNeeds:
                     return "optional"
                 if child.id == right.id and operator == "&&" and _is_test(left):
                     return "optional"
-            if parent.type in ("if_statement", "while_statement"):
-                condition = parent.child_by_field_name("condition")
-                if child.id == condition_of(parent) or _FILE_TEST.search((condition and condition.text) or b""):
+            if parent.type in ("if_statement", "elif_clause", "while_statement"):
+                then = next((c for c in parent.children if c.type in ("then", "do_group")), None)
+                if then is not None and child.start_byte < then.start_byte:
                     return "optional"
             child, parent = parent, self.values.parents.get(parent.id)
-        return "needed"
+        branch = self.branches.of(node)
+        self._conditions |= {branch.condition} if branch.taken else set()
+        return "needed" if branch.taken else "unknown"
 
     def _tested(self, node: Node) -> set[Need]:
         """Return what a test says: a script that ends where the path is missing needs it."""
@@ -268,7 +278,7 @@ def _is_made(before: list[str]) -> bool:
 
 
 def _ends(node: Node) -> bool:
-    text = (node.text or b"").decode("utf-8", "replace")
+    text = text_of(node)
     if node.type in ("compound_statement", "subshell"):
         return any(map(_ends, node.children))
     return _ENDING.match(text) is not None
@@ -277,9 +287,3 @@ def _ends(node: Node) -> bool:
 def _is_test(node: Node) -> bool:
     text = (node.text or b"").lstrip()
     return text.startswith((b"[", b"test ", b"command -v", b"which ", b"type ", b"hash "))
-
-
-def condition_of(statement: Node) -> int | None:
-    """Return the id of the node that is a statement's condition, or None."""
-    condition = statement.child_by_field_name("condition")
-    return condition.id if condition is not None else None

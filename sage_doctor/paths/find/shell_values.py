@@ -30,6 +30,11 @@ _SETTING = re.compile(rb"(?:read|unset|getopts|mapfile|readarray|select|local|de
 _WITH_DEFAULT = 5  # nodes of `${NAME:-DEFAULT}`
 
 
+def text_of(node: Node) -> str:
+    """Return the source of a node."""
+    return (node.text or b"").decode("utf-8", "replace")
+
+
 class ShellValues:
     """One script: its words, and the variables that it sets once. `models` are what `sage-doctor where` prints."""
 
@@ -39,7 +44,7 @@ class ShellValues:
 
     def value(self, node: Node, depth: int = 0) -> tuple[str, ShellOrigin] | None:
         """Return the text of a word and what it comes from; None if it depends on anything else."""
-        text = (node.text or b"").decode("utf-8", "replace")
+        text = text_of(node)
         if depth > DEEPEST:
             return None
         if node.type == "raw_string":
@@ -72,7 +77,7 @@ class ShellValues:
         plain = len(node.children) <= (2 if node.type == "simple_expansion" else 3)
         if len(names) != 1 or not (plain or default is not None):
             return None
-        name = (names[0].text or b"").decode("utf-8", "replace")
+        name = text_of(names[0])
         if name == "HOME":
             return str(self._home), "home"
         if default is not None:
@@ -84,8 +89,7 @@ class ShellValues:
         """Return the path that a variable has wherever it is used, and what it comes from."""
         if name not in self._known:
             self._known[name] = None  # while it is asked for: a variable that comes from itself has no value
-            assigned = self._assigned.get(name)
-            value = assigned.child_by_field_name("value") if assigned is not None else None
+            value = self.assigned(name)
             found = self.value(value, depth + 1) if value is not None else None
             if found is not None and found[0].startswith("/"):
                 self._known[name] = (found[0], found[1] or "name")
@@ -113,21 +117,30 @@ class ShellValues:
         """Every node's parent: a node's own is looked for from the top each time."""
         return {child.id: node for node in self.nodes for child in node.children}
 
+    def assigned(self, name: str) -> Node | None:
+        """Return the value that a variable is set to, None if it is not set once."""
+        found = self._assigned.get(name)
+        return found.child_by_field_name("value") if found is not None else None
+
+    def is_set(self, name: str) -> bool:
+        """Whether the script sets a variable at all."""
+        return name in self._assigned
+
     @cached_property
-    def _assigned(self) -> dict[str, Node]:
-        """The assignments of variables that are set once."""
+    def _assigned(self) -> dict[str, Node | None]:
+        """The assignment of each variable that is set; None where there are several."""
         counts: Counter[str] = Counter()
         found: dict[str, Node] = {}
         for node in self.nodes:
             if node.type == "variable_assignment":
-                name = (node.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
+                name = text_of(node).partition("=")[0].rstrip("+")
                 counts[name] += 1
                 found[name] = node
             elif node.type == "for_statement":
-                counts.update((c.text or b"").decode() for c in node.children if c.type == "variable_name")
+                counts.update(text_of(c) for c in node.children if c.type == "variable_name")
             elif node.type in _SETTERS and _SETTING.match(node.text or b""):
-                counts.update(set(re.findall(r"\w+(?!=)\b", (node.text or b"").decode("utf-8", "replace"))))
-        return {name: node for name, node in found.items() if counts[name] == 1}
+                counts.update(set(re.findall(r"\w+(?!=)\b", text_of(node))))
+        return {name: found.get(name) if count == 1 else None for name, count in counts.items()}
 
 
 def is_home_in_test(node: Node) -> bool:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from functools import cached_property
 
+from sage_doctor.paths.find.branches import EXISTENCE, Branch, PythonTests, as_condition, in_words
 from sage_doctor.paths.find.calls import starts_program
 from sage_doctor.paths.find.folding import Folding, called_name
 from sage_doctor.paths.find.path_map import PathMap
@@ -37,16 +38,20 @@ _IDENTITY_FUNCTIONS = frozenset(
 _IDENTITY_VARIABLES = frozenset(
     {"HOSTNAME", "SAGE_MACHINE", "MACHINE", "USER", "LOGNAME", "HOST", "COMPUTERNAME", "HOME"}
 )
-_EXISTENCE_FUNCTIONS = frozenset({"exists", "is_dir", "is_file", "isdir", "isfile", "access"})
+_EXISTENCE_FUNCTIONS = EXISTENCE | {"access"}
 
 
 @frozen
 class Usage:
-    """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten."""
+    """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten.
+
+    `condition` is the test of the innermost branch that only a run decides.
+    """
 
     kind: UsageKind
     shell: bool = False
     form: ReferenceForm | None = None
+    condition: str = ""
 
 
 _USED = Usage(kind="use")
@@ -61,7 +66,8 @@ class UsageAnalysis:
         self._usages: dict[ast.AST, Usage] = {}
         self._kinds: dict[ast.AST, UsageKind] = {}
         self._keys: dict[ast.Dict, frozenset[ast.AST]] = {}
-        self._asking: dict[ast.AST, bool] = {}
+        self._tests = PythonTests(folding, path_map)
+        self._branches: dict[tuple[ast.expr, bool], Branch] = {}
 
     @cached_property
     def _shared_names(self) -> frozenset[str]:
@@ -133,13 +139,41 @@ class UsageAnalysis:
             return Usage(kind=found)
         if above.kind in ("detection", "documentation"):
             return above
+        branch = self._branch(node, parent)
+        if not branch.taken:
+            return Usage(kind="detection")
         call = parent if isinstance(parent, ast.Call) and node is not parent.func else None
         name = called_name(call.func) if call is not None else ""
         return Usage(
             kind="fallback" if found == "fallback" else above.kind,
             shell=above.shell or (call is not None and starts_program(call.func)),
             form="argparse" if name in ("add_argument", "set_defaults") else above.form,
+            condition=branch.condition or above.condition,
         )
+
+    def branch_of(self, node: ast.AST) -> Branch:
+        """Return whether this machine gets to the statement that a node is in."""
+        above: ast.AST | None = node
+        while above is not None and not isinstance(above, ast.stmt):
+            above = self.parents.get(above)
+        usage = self.usage_of(above) if above is not None else _USED
+        return Branch(taken=usage.kind != "detection", condition=usage.condition)
+
+    def _branch(self, node: ast.AST, parent: ast.AST) -> Branch:
+        """Return whether this machine takes the branch of its parent that a node is."""
+        if isinstance(parent, ast.match_case) and isinstance(node, ast.stmt):
+            subject = getattr(self.parents[parent], "subject", parent.pattern)
+            return Branch(condition=as_condition(f"{ast.unparse(subject)} is {ast.unparse(parent.pattern)}"))
+        if not isinstance(parent, (ast.If, ast.IfExp)) or node is parent.test:
+            return Branch()
+        wanted = node is parent.body if isinstance(parent, ast.IfExp) else node in parent.body
+        key = (parent.test, wanted)
+        if key not in self._branches:
+            decided = self._tests.decide(parent.test)
+            taken = decided is wanted if decided is not None else not self._asks_machine(parent.test)
+            certain = decided is not None or self._tests.is_default(parent.test, wanted=wanted)
+            self._branches[key] = Branch(taken, "" if certain else in_words(parent.test, wanted=wanted))
+        return self._branches[key]
 
     def _between(self, node: ast.AST, parent: ast.AST) -> UsageKind:
         """Return how a parent uses the child that contains the text."""
@@ -167,8 +201,6 @@ class UsageAnalysis:
         if isinstance(parent, (ast.AnnAssign, ast.arg, ast.FunctionDef)):
             typed = getattr(parent, "annotation", None), getattr(parent, "returns", None)
             return "documentation" if node in typed else "use"
-        if isinstance(parent, (ast.If, ast.IfExp, ast.While)):
-            return "detection" if node is not parent.test and self._asks(parent.test) else "use"
         if isinstance(parent, ast.AugAssign) and self._is_elsewhere(parent.target):
             return "detection"
         if isinstance(parent, ast.BinOp) and node is parent.right and self._is_elsewhere(parent.left):
@@ -225,11 +257,6 @@ class UsageAnalysis:
             if found is not None:
                 roots.add("/".join(text.split("/")[:3]))
         return len(roots)
-
-    def _asks(self, test: ast.expr) -> bool:
-        if test not in self._asking:
-            self._asking[test] = self._asks_machine(test)
-        return self._asking[test]
 
     def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
         """Whether a condition tests which machine this is: by name, by user, or by a home that exists."""

@@ -182,7 +182,10 @@ FORMS = [
     _form("hostname", 'R = "$S" if socket.gethostname() == "sprout" else "x"', "detection"),
     _form("platform", 'if platform.node().startswith("s"):\n    R = "$S"', "detection"),
     _form(
-        "whose home", 'if Path("/home/dp").exists():\n    R = "/home/dp/HRM"\nelse:\n    R = "$S"', *["detection"] * 3
+        "whose home",
+        'if Path("/home/dp").exists():\n    R = "/home/dp/HRM"\nelse:\n    R = "$S"',
+        *["detection", "detection", "mappable"],
+        write='if Path("/home/dp").exists():\n    R = "/home/dp/HRM"\nelse:\n    R = str(HRM_ROOT)',
     ),
     _form("an answer kept", 'ON_SPROUT = os.path.exists("$S")\nR = "$S" if ON_SPROUT else "."', *["detection"] * 2),
     _form("table of machines", 'R = {"sprout": "$S", "thor": "/home/dp/HRM"}[os.environ["M"]]', *["detection"] * 2),
