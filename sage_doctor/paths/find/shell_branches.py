@@ -33,6 +33,7 @@ _GIVEN = re.compile(
     r"|\"?\$#\"? (?:(?P<none>-eq 0|-lt \d+)|-\w+ \d+)) \]\]?"
 )
 _HOSTNAME = re.compile(r"(?:\$\(|`)\s*(?:hostname|uname -n)\b[^/]{0,40}(?:\)|`)")
+_DEFAULT = re.compile(r"\$\{\w+:?-[\"']?([\w.-]+)[\"']?\}")
 _VARIABLE = re.compile(r"\$\{?(\w+)(?:%%\.\*)?\}?")
 _ASKED = {"$(uname)": platform.system(), "$(uname -s)": platform.system(), "$(uname -m)": platform.machine()}
 
@@ -95,6 +96,8 @@ class ShellBranches:
             return above if chosen is not None and chosen.id == item.id else Branch(taken=False)
         if self._asks_machine(word):
             return Branch(taken=False)
+        if any(fnmatchcase(self._default(word), p) for p in patterns[item.id] if p != "*"):
+            return above
         return Branch(condition=as_condition(f"{text_of(word)} is {' or '.join(patterns[item.id])}"))
 
     def _asks_machine(self, test: Node, depth: int = 0) -> bool:
@@ -109,6 +112,14 @@ class ShellBranches:
         ):
             return True
         return text.lstrip().startswith(("[", "test ", "!")) and self._path_map.pattern.search(text) is not None
+
+    def _default(self, word: Node) -> str:
+        """Return what a word is where nothing is given: `${1:-latent}`, also by a variable."""
+        text = text_of(word).strip("\"'")
+        name = _VARIABLE.fullmatch(text)
+        held = self._values.assigned(name[1]) if name is not None else None
+        default = _DEFAULT.fullmatch(text_of(held).strip("\"'") if held is not None else text)
+        return default[1] if default is not None else ""
 
     def _is_default(self, test: Node, *, wanted: bool) -> bool:
         """Whether a branch is for what is not given: `[ -z "$1" ]`, `[ -z "$MODEL" ]`, `[ $# -eq 0 ]`."""

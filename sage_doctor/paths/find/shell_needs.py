@@ -24,11 +24,13 @@ _LONGEST_TEXT = 4096
 _WITHIN_A_WORD = frozenset({"array", "string", "concatenation", "expansion", "string_content", "simple_expansion"})
 _STARTING = frozenset(
     {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf", "numactl"}
-    | {"taskset", "xvfb-run"}
+    | {"taskset", "xvfb-run", "srun", "mpirun", "mpiexec", "xargs", "chrt", "unbuffer", "screen", "caffeinate"}
 )
-_RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby|torchrun|accelerate)[\d.]*")
-_WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
 _CONDAS = ("conda", "mamba", "micromamba")
+_RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby)[\d.]*")
+_LAUNCHING = frozenset({"torchrun", "accelerate", "deepspeed", "uv", "poetry", "pixi", "pdm", "colossalai", *_CONDAS})
+_SCRIPT = re.compile(r"\.(?:py|sh)$")
+_WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
 _ENTERING = frozenset({"cd", "pushd", "source", "."})
 _READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
 _CREATING = frozenset(
@@ -158,19 +160,19 @@ class ShellNeeds:
     def _command(self, node: Node) -> _Command:
         if node.id not in self._commands:
             words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
-            texts = [text_of(w).strip("\"'") for w in words]
-            first = 0
-            while first < len(texts) and (
-                texts[first] in _STARTING or (first and re.match(r"-|\d|\w+=", texts[first]))
-            ):
-                first += 1
-            self._commands[node.id] = _Command(
-                texts,
-                {w.id: i for i, w in enumerate(words)},
-                first,
-                [i for i, t in enumerate(texts) if i > first and not t.startswith("-")],
-                self._or_optional(node),
-            )
+            texts: list[str] = []
+            positions: dict[int, int] = {}
+            for word in words:
+                inner = word.children[0] if word.type == "command_name" else word
+                value = self.values.value(inner) if "$" in text_of(inner) else None
+                whole = value is None or inner.type != "simple_expansion"
+                text = text_of(inner).strip("\"'") if value is None else value[0]
+                texts += [text] if whole else text.split()
+                if whole or " " not in text:
+                    positions[word.id] = len(texts) - 1
+            first = _first_program([t.rpartition("/")[2] for t in texts])
+            arguments = [i for i, t in enumerate(texts) if i > first and not t.startswith("-")]
+            self._commands[node.id] = _Command(texts, positions, first, arguments, self._or_optional(node))
         return self._commands[node.id]
 
     def _in_command(self, node: Node, word: Node, found: set[Need], names: set[str]) -> None:
@@ -180,9 +182,11 @@ class ShellNeeds:
         position = command.positions.get(word.id)
         if position is None:
             return
-        program = texts[first].rpartition("/")[2] if first < len(texts) else ""
+        text = text_of(word).strip("\"'")
+        launcher = position < first and texts[0] in _LAUNCHING
+        program = texts[0 if launcher else first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
-        option = (_KEY if _RUNNING.fullmatch(program) else _OPTION).match(texts[position])
+        option = (_KEY if _RUNNING.fullmatch(program) or _SCRIPT.search(program) else _OPTION).match(text)
         if program in ("test", "[") or texts[:2] == ["command", "-v"]:
             found |= self._tested(node)
         elif position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
@@ -198,7 +202,7 @@ class ShellNeeds:
             name = option[1] if option is not None else before
             names.add(name)
             said = need_of_name(name)
-            if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(texts[position])):
+            if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(text)):
                 found.add(command.need if said == "needed" else said)
         elif program in _READING:
             found.add(command.need)
@@ -243,17 +247,27 @@ class ShellNeeds:
         return {"needed"} if ended else {"optional"}
 
 
+def _first_program(names: list[str]) -> int:
+    """Return which word is the program that a command runs in the end: what a launcher passes on."""
+    passed = next((i for i, n in enumerate(names) if i and (_RUNNING.fullmatch(n) or _SCRIPT.search(n))), None)
+    if passed is not None and names[0] in _STARTING | _LAUNCHING:
+        return passed
+    first = 0
+    while first < len(names) and (names[first] in _STARTING or (first and re.match(r"-|\d|\w+=", names[first]))):
+        first += 1
+    return first
+
+
 def _is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
     """Return whether a word is what a launcher starts or a server loads."""
-    if _RUNNING.fullmatch(program) and arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES:
-        return True
-    if program in ("torchrun", "accelerate", "deepspeed"):
-        return position == next((i for i in arguments if texts[i].endswith(".py")), None)
+    if _RUNNING.fullmatch(program):
+        script = next((i for i in arguments if _SCRIPT.search(texts[i])), None)
+        return position == script or (arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES)
     if program.startswith("llama-") or texts[position].endswith(".gguf"):
         return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
     if program in _CONDAS and texts[position - 1] in ("-p", "--prefix"):
         return "create" not in texts
-    verbs = {"vllm": "serve", "uv": "run", **dict.fromkeys(_CONDAS, "activate")}
+    verbs = {"vllm": "serve", **dict.fromkeys(_CONDAS, "activate")}
     return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.batch_job import directive_references
-from sage_doctor.paths.find.here_document import document_references
+from sage_doctor.paths.find.command_text import opened
+from sage_doctor.paths.find.here_document import argument_references, document_references
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, UsageKind
@@ -65,6 +66,9 @@ def shell_references(raw: bytes, path_map: PathMap, file: Path | None = None) ->
     if parser is None:
         return list(_by_lines(raw, path_map)), UNVERIFIED
     root = parse_shell(parser, raw)
+    whole = opened(root, raw)
+    if whole != raw and (again := parse_shell(parser, whole)).has_error <= root.has_error:
+        root, raw = again, whole
     problem = "parts of it are not valid shell syntax" if root.has_error else ""
     return list(_by_grammar(root, path_map, raw, file)), problem
 
@@ -187,6 +191,8 @@ def _held(place: _Place, needs: ShellNeeds, path_map: PathMap) -> list[PathRefer
     if place.node.type == "heredoc_body" and redirect is not None:
         statement = needs.values.parents.get(redirect.id)
         found = document_references(statement, redirect, place.node, path_map) if statement is not None else None
+    elif place.node.type in ("string", "raw_string") and redirect is not None and redirect.type == "command":
+        found = argument_references(redirect, place.node, path_map)
     if found is None or redirect is None:
         return None
     branch, tried = needs.branches.of(redirect), needs.is_tried(redirect)

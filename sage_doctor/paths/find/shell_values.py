@@ -35,6 +35,16 @@ def text_of(node: Node) -> str:
     return (node.text or b"").decode("utf-8", "replace")
 
 
+def nodes_below(root: Node) -> list[Node]:
+    """Return a node and all below it."""
+    found, waiting = [], [root]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        waiting += node.children
+    return found
+
+
 class ShellValues:
     """One script: its words, and the variables that it sets once. `models` are what `sage-doctor where` prints."""
 
@@ -86,12 +96,12 @@ class ShellValues:
         return self.named(name, depth)
 
     def named(self, name: str, depth: int = 0) -> tuple[str, ShellOrigin] | None:
-        """Return the path that a variable has wherever it is used, and what it comes from."""
+        """Return the value that a variable has wherever it is used, and what it comes from."""
         if name not in self._known:
             self._known[name] = None  # while it is asked for: a variable that comes from itself has no value
             value = self.assigned(name)
             found = self.value(value, depth + 1) if value is not None else None
-            if found is not None and found[0].startswith("/"):
+            if found is not None:
                 self._known[name] = (found[0], found[1] or "name")
         return self._known[name]
 
@@ -100,17 +110,12 @@ class ShellValues:
         if asked is not None and asked[1] in self._models:
             return Located(str(self._models[asked[1]]), whole=True)
         found = self.named(name, depth + 1)
-        return Located(found[0], whole=True) if found is not None else None
+        return Located(found[0], whole=True) if found is not None and found[0].startswith("/") else None
 
     @cached_property
     def nodes(self) -> list[Node]:
         """Every node of the script."""
-        found, waiting = [], [self._root]
-        while waiting:
-            node = waiting.pop()
-            found.append(node)
-            waiting += node.children
-        return found
+        return nodes_below(self._root)
 
     @cached_property
     def parents(self) -> dict[int, Node]:

@@ -214,7 +214,7 @@ def test_what_stands_behind_a_path_is_no_part_of_it(name: str, text: str, tmp_pa
 
 def test_a_path_with_blanks_that_is_there_is_one_wherever_it_stands(tmp_path: Path, known: PathMap) -> None:
     (tmp_path / "hrm/my run").mkdir(parents=True)
-    found = read(tmp_path, known, "a.sh", f'bash -c "{tmp_path}/hrm/my run"\n').references
+    found = read(tmp_path, known, "a.sh", f'start "{tmp_path}/hrm/my run"\n').references
     assert [o.text for o in found] == [f"{tmp_path}/hrm/my run"]
 
 
