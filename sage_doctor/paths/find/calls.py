@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.reference import Need
@@ -34,10 +35,11 @@ CREATING = frozenset(
         "save_file", "savez", "savetxt", "savefig", "to_csv", "to_json", "to_parquet", "to_excel", "FileHandler",
         "RotatingFileHandler", "TimedRotatingFileHandler", "basicConfig", "connect", "SummaryWriter", "symlink",
         "symlink_to", "mkdtemp", "mkstemp", "NamedTemporaryFile", "TemporaryDirectory", "TrainingArguments", "imwrite",
-        "snapshot_download", "hf_hub_download", "urlretrieve", "extractall", "ensure_dir", "rmtree", "rename", "mkfifo",
+        "snapshot_download", "hf_hub_download", "urlretrieve", "extractall", "rmtree", "rename", "mkfifo",
         "dump", "save_to_disk", "push", "disk_usage", "unlink", "remove",
     }
 )  # fmt: skip
+MAKES_DIRECTORY = re.compile(r"(?:create|make|ensure|prepare)\w*(?:dir|folder|path)", re.IGNORECASE)
 TESTING = frozenset(
     {
         "exists", "is_dir", "is_file", "isdir", "isfile", "lexists", "is_mount", "ismount", "access", "glob", "rglob",

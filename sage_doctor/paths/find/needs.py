@@ -16,6 +16,7 @@ from itertools import takewhile
 from sage_doctor.paths.find.calls import (
     COPYING,
     CREATING,
+    MAKES_DIRECTORY,
     OPENING,
     READING,
     SAME_PATH,
@@ -183,7 +184,7 @@ class NeedAnalysis:
             trail.found.add("created" if opens_to_write(call) else self._or_optional(call, trail))
         elif name in TESTING:
             trail.found |= self._tested(call)
-        elif name in CREATING:
+        elif name in CREATING or MAKES_DIRECTORY.search(name):
             trail.found.add("created")
         elif name in READING and (name not in STARTING or starts_program(call.func)):
             trail.found.add(self._or_optional(call, trail))

@@ -106,7 +106,7 @@ class ShellNeeds:
         return self._foreign[command.id]
 
     @cached_property
-    def _elsewhere(self) -> frozenset[str]:
+    def _elsewhere(self) -> dict[str, str]:
         return names_for_elsewhere(self.values.nodes)
 
     @cached_property
