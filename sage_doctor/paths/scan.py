@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path, PurePosixPath
 
-from sage_doctor.facts.runners import find_runners, find_runners_and_directories
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
@@ -21,6 +20,7 @@ from sage_doctor.paths.find.script import read_text
 from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.frozen import frozen
+from sage_doctor.system.globbing import glob_files
 
 # They are meant to name the directories of machines.
 _MANIFESTS = frozenset({"sage-doctor.toml", "sage-doctor.lock"})
@@ -156,7 +156,7 @@ def runners_of(host: Host) -> dict[Path, tuple[str, ...]]:
         return found
     for role in manifest.needed_roles():
         for pattern in manifest.roles[role].runners:
-            for path in find_runners(pattern, manifest.directory):
+            for path in glob_files(pattern, manifest.directory):
                 found[path] = tuple(dict.fromkeys((*found.get(path, ()), role)))
     return found
 
@@ -172,14 +172,11 @@ def _named_runners(host: Host) -> frozenset[Path]:
 def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     """Return what decides how this machine's roles' runners are judged: files with a text, and what has to be there.
 
-    The files are the runners and the configurations that they name, and the directories in which another runner may
-    come to lie; the others are the paths in them.
+    The files are the runners and the configurations that they name; the others are the paths in them.
     """
     manifest = host.manifest
-    patterns = [p for r in manifest.needed_roles() for p in manifest.roles[r].runners] if manifest is not None else []
-    if manifest is None or not patterns:
+    if manifest is None:
         return [], []
-    directories = [d for p in patterns for d in find_runners_and_directories(p, manifest.directory)[1]]
     files = [seen for seen in scan(host, lint=False, blind=True).files if seen.roles]
     named = {
         r.text for seen in files for r, _ in seen.classified if (r.used or r.usage == "detection") and not seen.owner
@@ -189,7 +186,7 @@ def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     for script in (seen.script for seen in files):
         named.add(script.interpreter or "")
         named.add((script.env_program and shutil.which(script.env_program, path=path)) or "")
-    return [*directories, *(seen.script.path for seen in files)], [Path(text) for text in sorted(named) if text]
+    return [seen.script.path for seen in files], [Path(text) for text in sorted(named) if text]
 
 
 def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:

@@ -6,7 +6,7 @@ import ast
 import os
 import platform
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,8 +42,7 @@ def as_condition(text: str) -> str:
     return line if len(line) <= _LONGEST_CONDITION else f"{line[: _LONGEST_CONDITION - 1]}…"
 
 
-def in_words(test: ast.expr, *, wanted: bool) -> str:
-    """Return a test, or its opposite, as the program would write it."""
+def _in_words(test: ast.expr, *, wanted: bool) -> str:
     if not wanted and isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return as_condition(ast.unparse(test.operand))
     return as_condition(ast.unparse(test if wanted else ast.UnaryOp(op=ast.Not(), operand=test)))
@@ -65,10 +64,30 @@ class PythonTests:
 
     def __init__(self, folding: Folding, path_map: PathMap) -> None:
         self._folding, self._path_map = folding, path_map
+        self._branches: dict[tuple[ast.expr, bool], Branch] = {}
         user = frozenset({path_map.home.name})
         self._facts: dict[str, frozenset[str]] = {name: frozenset({value}) for name, value in _PLATFORM.items()}
         self._facts |= dict.fromkeys(_HOSTNAMES, path_map.own_names) | dict.fromkeys(("getuser()", "getlogin()"), user)
         self._variables = dict.fromkeys(MACHINE_VARIABLES, path_map.own_names) | dict.fromkeys(USER_VARIABLES, user)
+
+    def branch(self, node: ast.AST, parent: ast.AST, asks_machine: Callable[[ast.expr], bool]) -> Branch:
+        """Return whether this machine takes the branch of its parent that a node is.
+
+        It does not where a test asks for the machine and cannot be decided.
+        """
+        if isinstance(parent, ast.match_case) and isinstance(node, ast.stmt):
+            subject = getattr(self._folding.parents[parent], "subject", parent.pattern)
+            return Branch(condition=as_condition(f"{ast.unparse(subject)} is {ast.unparse(parent.pattern)}"))
+        if not isinstance(parent, (ast.If, ast.IfExp)) or node is parent.test:
+            return Branch()
+        wanted = node is parent.body if isinstance(parent, ast.IfExp) else node in parent.body
+        key = (parent.test, wanted)
+        if key not in self._branches:
+            decided = self.decide(parent.test)
+            taken = decided is wanted if decided is not None else not asks_machine(parent.test)
+            certain = decided is not None or self.is_default(parent.test, wanted=wanted)
+            self._branches[key] = Branch(taken, "" if certain else _in_words(parent.test, wanted=wanted))
+        return self._branches[key]
 
     def decide(self, test: ast.expr, depth: int = 0) -> bool | None:
         """Return what a test says on this machine; None if only a run knows."""

@@ -29,7 +29,7 @@ READING = frozenset(
         "readlink", "read_index", "WhisperModel", "InferenceSession", "CrossEncoder", "initialize_config_dir",
     }
 )  # fmt: skip
-CREATING = frozenset(
+_CREATING = frozenset(
     {
         "mkdir", "makedirs", "touch", "write", "write_text", "write_bytes", "save", "save_pretrained", "save_model",
         "save_file", "savez", "savetxt", "savefig", "to_csv", "to_json", "to_parquet", "to_excel", "FileHandler",
@@ -39,7 +39,7 @@ CREATING = frozenset(
         "dump", "save_to_disk", "push", "disk_usage", "unlink", "remove",
     }
 )  # fmt: skip
-MAKES_DIRECTORY = re.compile(r"(?:create|make|ensure|prepare)\w*(?:dir|folder|path)", re.IGNORECASE)
+_MAKING = re.compile(r"(?:create|make|ensure|prepare)\w*(?:dir|folder|path)", re.IGNORECASE)
 TESTING = frozenset(
     {
         "exists", "is_dir", "is_file", "isdir", "isfile", "lexists", "is_mount", "ismount", "access", "glob", "rglob",
@@ -58,6 +58,11 @@ _EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
 _MOST_STATEMENTS = 50
 OPENING = frozenset({"open", "fdopen", "gzopen"})
 _SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
+
+
+def creates(name: str) -> bool:
+    """Whether a function makes what it is given, by its name."""
+    return name in _CREATING or _MAKING.search(name) is not None
 
 
 def starts_program(function: ast.expr) -> bool:

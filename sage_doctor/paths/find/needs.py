@@ -15,13 +15,12 @@ from itertools import takewhile
 
 from sage_doctor.paths.find.calls import (
     COPYING,
-    CREATING,
-    MAKES_DIRECTORY,
     OPENING,
     READING,
     SAME_PATH,
     STARTING,
     TESTING,
+    creates,
     goes_on,
     is_alternative,
     is_own,
@@ -33,7 +32,7 @@ from sage_doctor.paths.find.calls import (
 )
 from sage_doctor.paths.find.folding import called_name, defaults_of
 from sage_doctor.paths.find.reference import Need
-from sage_doctor.paths.find.shell_needs import makes_what_follows
+from sage_doctor.paths.find.shell_programs import makes_what_follows
 from sage_doctor.paths.find.usages import UsageAnalysis
 from sage_doctor.paths.find.words import need_of_name, strongest
 
@@ -64,10 +63,7 @@ class NeedAnalysis:
         self._analysis, self._parents, self._nodes = analysis, analysis.parents, analysis.nodes
 
     def need_of(self, node: ast.AST, *, by_name: bool = True) -> tuple[Need, str]:
-        """Return whether the program needs the path that is the value of `node`, and under which condition.
-
-        That is empty where it is needed in any case. `by_name` if only names say so.
-        """
+        """Return whether the program needs the path in `node`, and where only; `by_name` if only names say so."""
         trail = _Trail()
         self._follow(node, trail)
         if trail.found or trail.several or not by_name:
@@ -100,9 +96,8 @@ class NeedAnalysis:
         found: dict[str, ast.arguments] = {}
         for node in self._nodes:
             if isinstance(node, _FUNCTIONS):
-                above = self._parents.get(node)
-                own = isinstance(above, ast.ClassDef) and node.name == "__init__"
-                found[above.name if own and isinstance(above, ast.ClassDef) else node.name] = node.args
+                above = self._parents.get(node) if node.name == "__init__" else None
+                found[above.name if isinstance(above, ast.ClassDef) else node.name] = node.args
         return found
 
     @cached_property
@@ -145,8 +140,7 @@ class NeedAnalysis:
             return above if self._goes_through(above, parent.attr, trail) else None
         call = self._parents[parent] if isinstance(parent, ast.keyword) else parent
         keyword = (parent.arg or "") if isinstance(parent, ast.keyword) else ""
-        if keyword:
-            trail.names.add(keyword)
+        trail.names |= {keyword} - {""}
         if not isinstance(call, ast.Call) or node is call.func:
             return None
         argument = parent if isinstance(parent, ast.keyword) else node
@@ -184,7 +178,7 @@ class NeedAnalysis:
             trail.found.add("created" if opens_to_write(call) else self._or_optional(call, trail))
         elif name in TESTING:
             trail.found |= self._tested(call)
-        elif name in CREATING or MAKES_DIRECTORY.search(name):
+        elif creates(name):
             trail.found.add("created")
         elif name in READING and (name not in STARTING or starts_program(call.func)):
             trail.found.add(self._or_optional(call, trail))
@@ -278,9 +272,7 @@ class NeedAnalysis:
             self._uses(name, trail, self._parents.get(parameters))
 
     def _returned(self, statement: ast.AST, trail: _Trail) -> None:
-        above = self._parents.get(statement)
-        while above is not None and not isinstance(above, _FUNCTIONS):
-            above = self._parents.get(above)
+        above = next(self._analysis.functions_around(statement), None)
         if isinstance(above, _FUNCTIONS):
             trail.names.add(above.name)
             for use in self._loads.get(above.name, [])[:_MOST_USES]:
@@ -293,8 +285,7 @@ class NeedAnalysis:
         before = self._named_by.get(node)
         option = before.value if isinstance(before, ast.Constant) else None
         if isinstance(parent, ast.Dict):
-            if isinstance(before, ast.Constant):
-                trail.names.add(str(option))
+            trail.names |= {str(option)} if isinstance(before, ast.Constant) else set()
             return None
         words = takewhile(lambda e: e is not node, parent.elts[:_MOST_WORDS])
         if makes_what_follows(" ".join(str(getattr(w, "value", "")) for w in words)):

@@ -19,7 +19,7 @@ from sage_doctor.paths.find.needs import NeedAnalysis
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
-from sage_doctor.paths.find.shell_needs import makes_what_follows
+from sage_doctor.paths.find.shell_programs import makes_what_follows
 from sage_doctor.paths.find.usages import Usage, UsageAnalysis
 
 _ELSEWHERE = frozenset(

@@ -13,6 +13,19 @@ from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Need
 from sage_doctor.paths.find.shell_branches import ShellBranches
 from sage_doctor.paths.find.shell_elsewhere import foreign_words, names_for_elsewhere
+from sage_doctor.paths.find.shell_programs import (
+    COPYING,
+    CREATING,
+    ENTERING,
+    LAUNCHING,
+    LOOKING,
+    READING,
+    RUNNING,
+    SCRIPT,
+    first_program,
+    is_made,
+    is_started,
+)
 from sage_doctor.paths.find.shell_values import ShellValues, text_of
 from sage_doctor.paths.find.words import need_of_name, strongest
 
@@ -22,25 +35,6 @@ if TYPE_CHECKING:
 _MOST_USES = 200
 _LONGEST_TEXT = 4096
 _WITHIN_A_WORD = frozenset({"array", "string", "concatenation", "expansion", "string_content", "simple_expansion"})
-_STARTING = frozenset(
-    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf", "numactl"}
-    | {"taskset", "xvfb-run", "srun", "mpirun", "mpiexec", "xargs", "chrt", "unbuffer", "screen", "caffeinate"}
-)
-_CONDAS = ("conda", "mamba", "micromamba")
-_RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby)[\d.]*")
-_LAUNCHING = frozenset({"torchrun", "accelerate", "deepspeed", "uv", "poetry", "pixi", "pdm", "colossalai", *_CONDAS})
-_SCRIPT = re.compile(r"\.(?:py|sh)$")
-_WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
-_ENTERING = frozenset({"cd", "pushd", "source", "."})
-_READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
-_CREATING = frozenset(
-    {"mkdir", "touch", "rm", "rmdir", "tee", "mktemp", "truncate", "mkfifo", "install", "logger", "sqlite3", "wget"}
-    | {"curl", "git", "dd", "chmod", "chown", "mount", "sshfs", "hf", "huggingface-cli", "modelscope"}
-    | {"aria2c", "llama-quantize"}
-)
-_MAKING_OPTIONS = ("--local-dir", "--local_dir", "--prefix", "--target", "-o", "-d", "--outfile", "--outdir")
-_COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp", "aws", "gsutil", "gcloud", "rclone", "s5cmd", "azcopy"})
-_LOOKING = frozenset({"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff"})
 _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
 _OPTION = re.compile(r"(--?[\w-]+)=")
 _KEY = re.compile(r"(--?[\w-]+|\+{0,2}\w+(?:\.\w+)+)=")  # `model.path=…`, as Hydra takes it
@@ -170,7 +164,7 @@ class ShellNeeds:
                 texts += [text] if whole else text.split()
                 if whole or " " not in text:
                     positions[word.id] = len(texts) - 1
-            first = _first_program([t.rpartition("/")[2] for t in texts])
+            first = first_program([t.rpartition("/")[2] for t in texts])
             arguments = [i for i, t in enumerate(texts) if i > first and not t.startswith("-")]
             self._commands[node.id] = _Command(texts, positions, first, arguments, self._or_optional(node))
         return self._commands[node.id]
@@ -183,19 +177,19 @@ class ShellNeeds:
         if position is None:
             return
         text = text_of(word).strip("\"'")
-        launcher = position < first and texts[0] in _LAUNCHING
+        launcher = position < first and texts[0] in LAUNCHING
         program = texts[0 if launcher else first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
-        option = (_KEY if _RUNNING.fullmatch(program) or _SCRIPT.search(program) else _OPTION).match(text)
+        option = (_KEY if RUNNING.fullmatch(program) or SCRIPT.search(program) else _OPTION).match(text)
         if program in ("test", "[") or texts[:2] == ["command", "-v"]:
             found |= self._tested(node)
-        elif position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
+        elif position == first or program in ENTERING or is_started(program, texts, arguments, position):
             found.add(command.need)
-        elif program in _CREATING or _is_made(texts[first:position]):
+        elif program in CREATING or is_made(texts[first:position]):
             found.add("created")
-        elif program in _LOOKING:
+        elif program in LOOKING:
             found |= {command.need} - {"needed"}
-        elif program in _COPYING:
+        elif program in COPYING:
             fetched = any(":" in texts[i] for i in arguments if i < position)
             found.add("created" if fetched or arguments[-1:] == [position] else command.need)
         elif option is not None or (before.startswith("-") and "=" not in before):
@@ -204,7 +198,7 @@ class ShellNeeds:
             said = need_of_name(name)
             if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(text)):
                 found.add(command.need if said == "needed" else said)
-        elif program in _READING:
+        elif program in READING:
             found.add(command.need)
 
     def _or_optional(self, node: Node) -> Need:
@@ -245,50 +239,6 @@ class ShellNeeds:
             )
         ended = parent.type == "if_statement" and negated and any(map(_ends, parent.children))
         return {"needed"} if ended else {"optional"}
-
-
-def _first_program(names: list[str]) -> int:
-    """Return which word is the program that a command runs in the end: what a launcher passes on."""
-    passed = next((i for i, n in enumerate(names) if i and (_RUNNING.fullmatch(n) or _SCRIPT.search(n))), None)
-    if passed is not None and names[0] in _STARTING | _LAUNCHING:
-        return passed
-    first = 0
-    while first < len(names) and (names[first] in _STARTING or (first and re.match(r"-|\d|\w+=", names[first]))):
-        first += 1
-    return first
-
-
-def _is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
-    """Return whether a word is what a launcher starts or a server loads."""
-    if _RUNNING.fullmatch(program):
-        script = next((i for i in arguments if _SCRIPT.search(texts[i])), None)
-        return position == script or (arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES)
-    if program.startswith("llama-") or texts[position].endswith(".gguf"):
-        return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
-    if program in _CONDAS and texts[position - 1] in ("-p", "--prefix"):
-        return "create" not in texts
-    verbs = {"vllm": "serve", **dict.fromkeys(_CONDAS, "activate")}
-    return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
-
-
-def makes_what_follows(before: str) -> bool:
-    """Return whether a command line, as far as a path in it, makes what is there."""
-    words = re.split(r"[;&|\n]", before)[-1].split()
-    while words and words[0] in _STARTING:
-        words = words[1:]
-    return bool(words) and (words[0].rpartition("/")[2] in _CREATING or _is_made(words))
-
-
-def _is_made(before: list[str]) -> bool:
-    """Return whether a command makes what follows its first words: an environment, a build directory, a download."""
-    words = [t.rpartition("/")[2] for t in before]
-    if words[1:3] == ["-m", "venv"] or words[1:3] == ["-m", "virtualenv"] or words[:1] == ["virtualenv"]:
-        return True
-    if words[:2] == ["uv", "venv"] or (words[:1] == ["cmake"] and words[-1:] in (["-B"], ["--build"], ["--install"])):
-        return True
-    if words[-1:] == ["-p"]:
-        return "create" in words or any(w.endswith(".sh") for w in words[:2])
-    return bool(words) and words[-1] in _MAKING_OPTIONS
 
 
 def _ends(node: Node) -> bool:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from functools import cached_property
 
-from sage_doctor.paths.find.branches import EXISTENCE, Branch, PythonTests, as_condition, in_words
+from sage_doctor.paths.find.branches import EXISTENCE, Branch, PythonTests
 from sage_doctor.paths.find.calls import starts_program
 from sage_doctor.paths.find.folding import Folding, called_name
 from sage_doctor.paths.find.path_map import PathMap
@@ -67,7 +67,6 @@ class UsageAnalysis:
         self._kinds: dict[ast.AST, UsageKind] = {}
         self._keys: dict[ast.Dict, frozenset[ast.AST]] = {}
         self._tests = PythonTests(folding, path_map)
-        self._branches: dict[tuple[ast.expr, bool], Branch] = {}
 
     @cached_property
     def _shared_names(self) -> frozenset[str]:
@@ -139,7 +138,7 @@ class UsageAnalysis:
             return Usage(kind=found)
         if above.kind in ("detection", "documentation"):
             return above
-        branch = self._branch(node, parent)
+        branch = self._tests.branch(node, parent, self._asks_machine)
         if not branch.taken:
             return Usage(kind="detection")
         call = parent if isinstance(parent, ast.Call) and node is not parent.func else None
@@ -158,22 +157,6 @@ class UsageAnalysis:
             above = self.parents.get(above)
         usage = self.usage_of(above) if above is not None else _USED
         return Branch(taken=usage.kind != "detection", condition=usage.condition)
-
-    def _branch(self, node: ast.AST, parent: ast.AST) -> Branch:
-        """Return whether this machine takes the branch of its parent that a node is."""
-        if isinstance(parent, ast.match_case) and isinstance(node, ast.stmt):
-            subject = getattr(self.parents[parent], "subject", parent.pattern)
-            return Branch(condition=as_condition(f"{ast.unparse(subject)} is {ast.unparse(parent.pattern)}"))
-        if not isinstance(parent, (ast.If, ast.IfExp)) or node is parent.test:
-            return Branch()
-        wanted = node is parent.body if isinstance(parent, ast.IfExp) else node in parent.body
-        key = (parent.test, wanted)
-        if key not in self._branches:
-            decided = self._tests.decide(parent.test)
-            taken = decided is wanted if decided is not None else not self._asks_machine(parent.test)
-            certain = decided is not None or self._tests.is_default(parent.test, wanted=wanted)
-            self._branches[key] = Branch(taken, "" if certain else in_words(parent.test, wanted=wanted))
-        return self._branches[key]
 
     def _between(self, node: ast.AST, parent: ast.AST) -> UsageKind:
         """Return how a parent uses the child that contains the text."""
