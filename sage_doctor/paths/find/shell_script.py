@@ -17,6 +17,7 @@ from sage_doctor.paths.find.command_text import opened
 from sage_doctor.paths.find.here_document import argument_references, document_references
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.python_script import character_column
 from sage_doctor.paths.find.reference import PathReference, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import binds, is_second_half
 from sage_doctor.paths.find.shell_needs import ShellNeeds
@@ -74,7 +75,7 @@ def shell_references(raw: bytes, path_map: PathMap, file: Path | None = None) ->
 
 
 def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) -> Iterator[PathReference]:
-    columns = _Columns(raw)
+    lines = raw.decode("utf-8", "replace").split("\n")
     needs = ShellNeeds(root, path_map, file)
     first = next((c.start_byte for c in root.children if c.type != "comment"), len(raw))
     waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
@@ -82,7 +83,7 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
         place = waiting.pop()
         node, usage = place.node, _node_usage(place.node, place.usage)
         computed = (
-            _computed(place, usage, needs, path_map, columns) if node.type in WORDS or is_home_in_test(node) else None
+            _computed(place, usage, needs, path_map, lines) if node.type in WORDS or is_home_in_test(node) else None
         )
         if computed is not None:
             yield _judged(computed, place, needs, path_map)
@@ -98,7 +99,7 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
                 yield from directive
                 continue
         if node.type in _LEAVES and not node.named_child_count:
-            yield from (_judged(r, place, needs, path_map) for r in _in_text(place, usage, path_map, columns))
+            yield from (_judged(r, place, needs, path_map) for r in _in_text(place, usage, path_map, lines))
             continue
         children = node.children
         if node.type == "command" and children and children[0].text in _PRINTING_COMMANDS:
@@ -117,7 +118,7 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
 
 
 def _computed(
-    place: _Place, usage: UsageKind, needs: ShellNeeds, path_map: PathMap, columns: _Columns
+    place: _Place, usage: UsageKind, needs: ShellNeeds, path_map: PathMap, lines: list[str]
 ) -> PathReference | None:
     """Return the path of a word that starts from the user's home or from a variable of the script.
 
@@ -140,7 +141,9 @@ def _computed(
         return None
     usage = _stronger(usage, "fallback" if found[1] == "default" else "use")
     line = node.start_point[0] + 1
-    return PathReference(text=found[0], line=line, column=columns.of(node), end_line=line, usage=usage, form="computed")
+    return PathReference(
+        text=found[0], line=line, column=_column(node, lines), end_line=line, usage=usage, form="computed"
+    )
 
 
 class _Place(NamedTuple):
@@ -158,20 +161,8 @@ class _Place(NamedTuple):
     pairs: bool = False
 
 
-class _Columns:
-    """Columns in characters; the grammar counts bytes. Lines are left and never come back to."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._line = self._at = self._column = 0
-
-    def of(self, node: Node) -> int:
-        line = node.start_byte - node.start_point[1]
-        if line != self._line or node.start_byte < self._at:
-            self._line, self._at, self._column = line, line, 0
-        self._column += len(self._raw[self._at : node.start_byte].decode("utf-8", "replace"))
-        self._at = node.start_byte
-        return self._column
+def _column(node: Node, lines: list[str]) -> int:
+    return character_column(lines, node.start_point[0] + 1, node.start_point[1])
 
 
 def _node_usage(node: Node, usage: UsageKind) -> UsageKind:
@@ -228,7 +219,7 @@ def _stronger(one: UsageKind, other: UsageKind) -> UsageKind:
     return max(one, other, key=order.index)
 
 
-def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Columns) -> Iterator[PathReference]:
+def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, lines: list[str]) -> Iterator[PathReference]:
     node = place.node
     text = (node.text or b"").decode("utf-8", "replace")
     if node.type != "comment" and len(text.split()) >= _FEWEST_WORDS and len(_PROSE.findall(text)) > 1:
@@ -241,7 +232,7 @@ def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Colum
             continue
         between = text[at : match.start()]
         if first:
-            column = columns.of(node)
+            column = _column(node, lines)
         if "\n" in between:
             line, column = line + between.count("\n"), -between.rindex("\n") - 1
         first, at, column = False, match.start(), column + len(between)
