@@ -6,7 +6,7 @@ import ast
 import os
 import platform
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,7 @@ EXISTENCE = frozenset({"exists", "is_dir", "is_file", "isdir", "isfile"})
 MACHINE_VARIABLES = frozenset({"HOSTNAME", "SAGE_MACHINE", "MACHINE", "HOST", "COMPUTERNAME"})
 USER_VARIABLES = frozenset({"USER", "LOGNAME"})
 _HOSTNAMES = ("gethostname()", "getfqdn()", "node()", "nodename()")
+_IDENTITIES = frozenset({"hostname", "uname", "platform"})
 _SAME_NAME = frozenset({"lower", "strip", "split", "partition"})
 _PLATFORM = {
     "sys.platform": sys.platform,
@@ -70,7 +71,7 @@ class PythonTests:
         self._facts |= dict.fromkeys(_HOSTNAMES, path_map.own_names) | dict.fromkeys(("getuser()", "getlogin()"), user)
         self._variables = dict.fromkeys(MACHINE_VARIABLES, path_map.own_names) | dict.fromkeys(USER_VARIABLES, user)
 
-    def branch(self, node: ast.AST, parent: ast.AST, asks_machine: Callable[[ast.expr], bool]) -> Branch:
+    def branch(self, node: ast.AST, parent: ast.AST) -> Branch:
         """Return whether this machine takes the branch of its parent that a node is.
 
         It does not where a test asks for the machine and cannot be decided.
@@ -84,10 +85,24 @@ class PythonTests:
         key = (parent.test, wanted)
         if key not in self._branches:
             decided = self.decide(parent.test)
-            taken = decided is wanted if decided is not None else not asks_machine(parent.test)
+            taken = decided is wanted if decided is not None else not self._asks_machine(parent.test)
             certain = decided is not None or self.is_default(parent.test, wanted=wanted)
             self._branches[key] = Branch(taken, "" if certain else _in_words(parent.test, wanted=wanted))
         return self._branches[key]
+
+    def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
+        """Whether a test asks which machine this is: by its name or user, also one that is kept, or by a home."""
+        for node in ast.walk(test):
+            if isinstance(node, (ast.Name, ast.Attribute)):
+                kept = self._folding.bound(node.id) if isinstance(node, ast.Name) and deep else None
+                named = f"{called_name(node)}()" in self._facts or called_name(node) in _IDENTITIES
+                if named or (kept is not None and self._asks_machine(kept, deep=False)):
+                    return True
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                known = node.value in self._variables or node.value in ("HOME", *self._path_map.machine_names)
+                if known or self._path_map.pattern.match(node.value) is not None:
+                    return True
+        return False
 
     def decide(self, test: ast.expr, depth: int = 0) -> bool | None:
         """Return what a test says on this machine; None if only a run knows."""

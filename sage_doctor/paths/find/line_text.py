@@ -43,10 +43,7 @@ def text_usage(path: Path, directory: Path) -> UsageKind:
     suffix = path.suffix.lower()
     if suffix in _DOCUMENTS:
         return "documentation"
-    try:
-        directories = path.relative_to(directory).parts[:-1]
-    except ValueError:
-        directories = path.parts[-3:-1]
+    directories = path.relative_to(directory).parts[:-1] if path.is_relative_to(directory) else path.parts[-3:-1]
     named = _DATA_DIRECTORIES & {p.lower() for p in directories}
     stem = {w for w in re.split(r"[^a-z]+", path.stem.lower()) if w}
     return "data" if suffix in _DATA or (suffix == ".json" and (named or stem & _DATA_DIRECTORIES)) else "use"
@@ -54,10 +51,7 @@ def text_usage(path: Path, directory: Path) -> UsageKind:
 
 def is_archived(path: Path, directory: Path) -> bool:
     """Whether a file is kept for the record: below a directory called archive, attic, backup, old or deprecated."""
-    try:
-        directories = path.relative_to(directory).parts[:-1]
-    except ValueError:
-        return False
+    directories = path.relative_to(directory).parts[:-1] if path.is_relative_to(directory) else ()
     return bool(_ARCHIVE_DIRECTORIES & {p.lower() for p in directories})
 
 

@@ -32,12 +32,6 @@ _OUTPUT_FUNCTIONS = frozenset(
 _HELP_KEYWORDS = frozenset(
     {"help", "description", "epilog", "usage", "metavar", "doc", "reason", "message", "msg", "prompt"}
 )
-_IDENTITY_FUNCTIONS = frozenset(
-    ["gethostname", "getfqdn", "hostname", "node", "uname", "nodename", "getuser", "platform", "getlogin"]
-)
-_IDENTITY_VARIABLES = frozenset(
-    {"HOSTNAME", "SAGE_MACHINE", "MACHINE", "USER", "LOGNAME", "HOST", "COMPUTERNAME", "HOME"}
-)
 _EXISTENCE_FUNCTIONS = EXISTENCE | {"access"}
 
 
@@ -86,15 +80,6 @@ class UsageAnalysis:
             above = self.parents.get(above)
 
     @cached_property
-    def _identity_names(self) -> frozenset[str]:
-        """Names of variables that hold which machine this is."""
-        found = set()
-        for node in self.nodes:
-            if isinstance(node, ast.Assign) and self._asks_machine(node.value, deep=False):
-                found |= {t.id for t in node.targets if isinstance(t, ast.Name)}
-        return frozenset(found)
-
-    @cached_property
     def _probed_lists(self) -> frozenset[str]:
         """Names of lists that are searched for an existing path, and list displays that are."""
         found = set()
@@ -138,7 +123,7 @@ class UsageAnalysis:
             return Usage(kind=found)
         if above.kind in ("detection", "documentation"):
             return above
-        branch = self._tests.branch(node, parent, self._asks_machine)
+        branch = self._tests.branch(node, parent)
         if not branch.taken:
             return Usage(kind="detection")
         call = parent if isinstance(parent, ast.Call) and node is not parent.func else None
@@ -240,31 +225,6 @@ class UsageAnalysis:
             if found is not None:
                 roots.add("/".join(text.split("/")[:3]))
         return len(roots)
-
-    def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
-        """Whether a condition tests which machine this is: by name, by user, or by a home that exists."""
-        asks_disk = False
-        names_home = False
-        for node in ast.walk(test):
-            word = called_name(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
-            if (
-                word in _IDENTITY_FUNCTIONS
-                or (word == "name" and isinstance(node, ast.Attribute) and _is_os(node.value))
-                or (deep and word in self._identity_names)
-            ):
-                return True
-            asks_disk = (
-                asks_disk or word in _EXISTENCE_FUNCTIONS or isinstance(node, ast.Compare) or word == "startswith"
-            )
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if node.value in _IDENTITY_VARIABLES or node.value in self.path_map.machine_names:
-                    return True
-                names_home = names_home or self.path_map.pattern.match(node.value) is not None
-        return asks_disk and names_home
-
-
-def _is_os(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "os"
 
 
 def _checks_existence(node: ast.AST) -> bool:
