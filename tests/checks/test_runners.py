@@ -288,6 +288,8 @@ NOT_NEEDED_EITHER = {
         'LORA = Path("/data/loras/x")\nHAS_LORA = bool(NAME and LORA.exists())',
         'import modal\nimage = modal.Image.debian_slim().env({"FFMPEG_BIN": "/opt/ff/bin/ffmpeg"})',
         'from modal import App\n@app.function()\ndef f():\n    A.from_pretrained("/models/x/y")',
+        'import modal\nM = "/root/models/x"\nA.from_pretrained(M)',
+        'open("F:/work/x/data.json")',
         'import docker\nclient.containers.run("img", command=["python", "/app/run.py", "--model", "/models/x"])',
         'document_path = "path/*/to/*.txt"\nopen(document_path)',
         'subprocess.run("mkdir -p /data/models/x", shell=True)\nA.from_pretrained("/data/models/x")',

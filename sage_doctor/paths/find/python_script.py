@@ -61,7 +61,8 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
     """Return every path of a machine in a Python file. Raises `ValueError` if it cannot be parsed."""
     module = parse(raw)
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
-    if any(_works_elsewhere(node) for node in module.body):
+    elsewhere = any(_works_elsewhere(node) for node in module.body)
+    if elsewhere:
         path_map = dataclasses.replace(path_map, anywhere=False)
     folding = Folding(module, path_map.home, file)
     analysis = UsageAnalysis(folding, path_map)
@@ -82,6 +83,8 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
         elif isinstance(node, _COMPUTING):
             _add_computed(node, folding, analysis, lines, found)
     references = _with_needs(found, analysis, path_map)
+    if elsewhere:  # /root is the home of a container
+        references = [dataclasses.replace(r, usage="data") if r.text.startswith("/root/") else r for r in references]
     return sorted([*references, *_comments(lines, path_map)], key=lambda o: (o.line, o.column))
 
 
