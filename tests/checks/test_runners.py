@@ -128,6 +128,10 @@ NEEDED_ANYWHERE = {
         'PY="python -u"\n$PY /data/gone.py',
         'LAUNCH="accelerate launch --num_processes 8"\n$LAUNCH /data/gone.py',
         'NAME=gone\ncd "/data/$NAME"',
+        "singularity exec --nv -B /data:/data /data/gone.sif python x.py",
+        "python train.py --data_path /data/gone --image_folder /data/gone/images",
+        'F=/data/gone\npython -m verl.trainer.main_ppo data.train_files="$F"',
+        "composer train.py model.path=/data/gone",
     ),
 }
 
@@ -334,6 +338,7 @@ NOT_NEEDED_EITHER = {
         "llama-quantize a.gguf /data/m/x.gguf Q4_K_M\nllama-server -m /data/m/x.gguf",
         "conda create -y -p /opt/envs/x python=3.11\nconda activate /opt/envs/x",
         "bash Miniconda3.sh -b -p /opt/conda/x\nsource /opt/conda/x/bin/activate",
+        "apptainer build /data/new/x.sif x.def",
         "srun --container-image=x bash -c 'cd /workspace/x && python /opt/app/x.py'",
         'ssh host bash -c "cd /data/x/y"',
         "docker exec c python -c \"open('/data/x/y')\"",

@@ -247,7 +247,7 @@ def machine_roots(machines: Mapping[str, tuple[str | None, Mapping[str, str]]]) 
 
 def _path_below(roots: Iterable[str]) -> re.Pattern[str]:
     return re.compile(
-        rf"(?<![\w.~/$}}\\*?%)\]-])(?<!\b[A-Za-z]:)(?:{'|'.join(roots)})"
+        rf"(?<![\w.~/$}}\\*?%)\]-])(?<!^[A-Za-z]:)(?<![\s'\"=(,][A-Za-z]:)(?:{'|'.join(roots)})"
         r"(?=[/\\\s'\"`:;,)(\]\[}{<>|&$%*?]|$)[^\s'\"`:;,)(\]\[<>|&]*"
     )
 

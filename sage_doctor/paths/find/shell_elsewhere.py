@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from sage_doctor.paths.find.shell_values import text_of
+
 if TYPE_CHECKING:
     from tree_sitter import Node
 
@@ -20,6 +22,7 @@ _CONTAINERS = frozenset(
 )
 ELSEWHERE = _REMOTE | _CONTAINERS  # what they are told to run, they run elsewhere
 _WITHIN = frozenset({"run", "exec", "create", "start", "enter", "shell"})  # their arguments belong to the container
+IMAGES = (".sif", ".simg", ".sqsh")  # files of this machine that hold a container
 _HOST_OPTIONS = frozenset(
     {"-v", "--volume", "--mount", "--env-file", "--cidfile", "-i", "-F", "--label-file", "-B", "--bind"}
 )
@@ -38,7 +41,7 @@ def names_for_elsewhere(nodes: Iterable[Node]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for node in nodes:
-        text = (node.text or b"").decode("utf-8", "replace") if node.type in _NAMING else ""
+        text = text_of(node) if node.type in _NAMING else ""
         name, _, value = text.partition("=" if node.type == "variable_assignment" else "(")
         passed = node.type == "variable_assignment" or "$@" in text or "$*" in text
         name, value = name.removeprefix("function").strip().rstrip("+"), value.strip("\"'()")
@@ -56,7 +59,7 @@ def foreign_words(command: Node, elsewhere: Mapping[str, str]) -> Collection[int
     `elsewhere` are the script's own names for what works elsewhere, with the programs that they are like.
     """
     words = [c for c in command.children if c.type != "variable_assignment"]
-    texts = [(w.text or b"").decode("utf-8", "replace") for w in words]
+    texts = [text_of(w) for w in words]
     expanded = [m[1] if (m := _EXPANDED.fullmatch(t)) is not None else "" for t in texts]
     names = [t.strip("\"'").rpartition("/")[2] for t in texts]
     names[:1] = [elsewhere.get(expanded[i] or n, n) for i, n in enumerate(names[:1])]
@@ -70,7 +73,10 @@ def foreign_words(command: Node, elsewhere: Mapping[str, str]) -> Collection[int
         ours = {
             i
             for i, text in enumerate(texts)
-            if i <= program or texts[i - 1] in _HOST_OPTIONS or text.partition("=")[0] in _HOST_OPTIONS
+            if i <= program
+            or texts[i - 1] in _HOST_OPTIONS
+            or text.partition("=")[0] in _HOST_OPTIONS
+            or text.endswith(IMAGES)
         }
         return {w.id for i, w in enumerate(words) if i not in ours}
     if names[:1] in (["sed"], ["perl"]):
@@ -89,7 +95,7 @@ def runs_elsewhere(before: str) -> bool:
 
 def binds(command: Node) -> bool:
     """Whether a command's words may be pairs of a path here and one elsewhere: `-v HERE:THERE`, `HOST:THERE`."""
-    names = {(c.text or b"").decode("utf-8", "replace").rpartition("/")[2] for c in command.children}
+    names = {text_of(c).rpartition("/")[2] for c in command.children}
     return bool(names & (_CONTAINERS | {"scp", "rsync"}))
 
 

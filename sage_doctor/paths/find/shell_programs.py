@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 
+from sage_doctor.paths.find.shell_elsewhere import IMAGES
+
 _STARTING = frozenset(
     {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf", "numactl"}
     | {"taskset", "xvfb-run", "srun", "mpirun", "mpiexec", "xargs", "chrt", "unbuffer", "screen", "caffeinate"}
 )
 _CONDAS = ("conda", "mamba", "micromamba")
 RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby)[\d.]*")
-LAUNCHING = frozenset({"torchrun", "accelerate", "deepspeed", "uv", "poetry", "pixi", "pdm", "colossalai", *_CONDAS})
+LAUNCHING = frozenset(
+    {"torchrun", "accelerate", "deepspeed", "uv", "poetry", "pixi", "pdm", "colossalai", "composer", *_CONDAS}
+)
 SCRIPT = re.compile(r"\.(?:py|sh)$")
 _WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
 ENTERING = frozenset({"cd", "pushd", "source", "."})
@@ -41,6 +45,8 @@ def is_started(program: str, texts: list[str], arguments: list[int], position: i
     if RUNNING.fullmatch(program):
         script = next((i for i in arguments if SCRIPT.search(texts[i])), None)
         return position == script or (arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES)
+    if texts[position].endswith(IMAGES):
+        return not {"build", "pull"} & set(texts)
     if program.startswith("llama-") or texts[position].endswith(".gguf"):
         return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
     if program in _CONDAS and texts[position - 1] in ("-p", "--prefix"):

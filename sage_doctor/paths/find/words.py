@@ -11,6 +11,7 @@ _READ = frozenset(
         "adapter", "adapters", "base", "bin", "binary", "config", "configuration", "dataset", "datasets", "encoder",
         "exe", "executable", "gguf", "input", "inputs", "interpreter", "lora", "loras", "model", "models", "peft",
         "processor", "program", "prompt", "python", "script", "source", "tokenizer", "venv", "vocab", "weights", "zoo",
+        "corpus", "image", "images", "train", "val", "video", "videos",
     }
 )  # fmt: skip
 # What is named so is often made by the program itself, whatever else the name says: `model_output_dir`.
@@ -36,7 +37,8 @@ def need_of_name(name: str) -> Need:
     found = {w.lower() for w in _WORD.findall(name)}
     if found & _NAMING:
         return "unknown"
-    return "created" if found & _WRITTEN else "needed" if found & _READ else "unknown"
+    data = "data" in found and found & {"path", "paths", "file", "files"}
+    return "created" if found & _WRITTEN else "needed" if data or found & _READ else "unknown"
 
 
 def strongest(found: set[Need]) -> Need:
