@@ -17,8 +17,21 @@ _REMOTE = frozenset(
 )
 _CONTAINERS = frozenset(
     {"docker", "docker-compose", "podman", "nerdctl", "kubectl", "apptainer", "singularity", "enroot", "flatpak"}
-    | {"distrobox", "toolbox", "lxc", "incus", "oc", "finch", "buildah", "ctr", "crictl", "nvidia-docker", "udocker"}
-    | {"sarus"}
+    | {
+        "distrobox",
+        "toolbox",
+        "lxc",
+        "incus",
+        "oc",
+        "finch",
+        "buildah",
+        "ctr",
+        "crictl",
+        "nvidia-docker",
+        "udocker",
+        "jetson-containers",
+    }
+    | {"sarus", "jetson-containers"}
 )
 ELSEWHERE = _REMOTE | _CONTAINERS  # what they are told to run, they run elsewhere
 _WITHIN = frozenset({"run", "exec", "create", "start", "enter", "shell"})  # their arguments belong to the container

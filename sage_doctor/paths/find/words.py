@@ -29,13 +29,14 @@ _WRITTEN = frozenset(
     }
 )  # fmt: skip
 _NAMING = frozenset({"alias", "endpoint", "route", "served", "uri", "url"})  # what is at such a place is no path
+_FILE = re.compile(r"\.(?:json|jsonl|csv|txt|parquet|ya?ml|pt|bin|py)$")  # a file's name, not what it is for
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def need_of_name(name: str) -> Need:
     """Return what a name says: `created` before `needed`, because what a program makes may be named after its input."""
     found = {w.lower() for w in _WORD.findall(name)}
-    if found & _NAMING:
+    if found & _NAMING or _FILE.search(name):
         return "unknown"
     data = "data" in found and found & {"path", "paths", "file", "files"}
     return "created" if found & _WRITTEN else "needed" if data or found & _READ else "unknown"
