@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.declaration import Declaration, declare
@@ -173,8 +173,9 @@ def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> 
 
 def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     used = [(o, p) for o, p in seen.broken_paths if o.usage == "use"]
-    first, placed = next(((o, p) for o, p in used if not o.condition), (*used, *seen.broken_paths)[0])
-    sure = bool(seen.roles) and first.usage == "use" and not first.condition and not seen.script.problem
+    certain = surely_used([o for o, _ in used])
+    first, placed = next(((o, p) for o, p in used if o is certain), (*used, *seen.broken_paths)[0])
+    sure = bool(seen.roles) and certain is not None and not seen.script.problem
     severity: Severity = "error" if sure else "warning"
     more = f" ({len(seen.broken_paths)} such paths)" if len(seen.broken_paths) > 1 else ""
     kind = "hard-coded default path" if first.usage == "fallback" else "hard-coded path"
@@ -183,7 +184,7 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     return finding(
         "runner-hardcoded-path",
         f"line {first.line}: {kind} {printable(first.text, limit=300)} of another machine ({whose}){more}{lies}"
-        + used_only(first),
+        + ("" if certain else used_only(first)),
         subject=seen.subject,
         severity=severity,
         evidence={
@@ -200,6 +201,11 @@ def _why(placed: ClassifiedPath) -> str:
     if not placed.certain:
         return "the same trailing path"
     return f"{printable(placed.root, limit=200)} is {printable(str(placed.local_root), limit=200)} here"
+
+
+def surely_used(references: Sequence[PathReference]) -> PathReference | None:
+    """Return the first of these that a run comes to in any case: under no condition, or in both branches of one."""
+    return next((r for r in references if not r.condition or any(map(r.complements, references))), None)
 
 
 def used_only(reference: PathReference) -> str:

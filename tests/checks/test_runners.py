@@ -219,7 +219,11 @@ BRANCHES = {
     "run.py": (
         ('if args.big:\n    A.from_pretrained("/data/gone")', "warning", "; it is used only where args.big"),
         ('M = "/data/gone"\nif args.big:\n    A.from_pretrained(M)', "warning", "; it is used only where args.big"),
-        ('if a:\n    b()\nelif v == 2:\n    A.load("/data/gone")', "warning", "; it is used only where v == 2"),
+        (
+            'if a:\n    b()\nelif v == 2:\n    A.load("/data/gone")',
+            "warning",
+            "; it is used only where not a, and v == 2",
+        ),
         ('if not a:\n    b()\nelse:\n    A.load("/data/gone")', "warning", "; it is used only where a"),
         ('A.load("/data/gone" if big else "x")', "warning", "; it is used only where big"),
         (
@@ -228,6 +232,18 @@ BRANCHES = {
             "; it is used only where kind is 'big'",
         ),
         ('if a:\n    A.load("/data/gone")\nA.load("/data/gone/x")', "error", ""),
+        ('if a:\n    A.load("/data/gone")\nelse:\n    A.load("/data/gone/x")', "error", ""),
+        ('if a or b:\n    A.load("/data/gone")\nelse:\n    A.load("/data/gone/x")', "error", ""),
+        (
+            'if a:\n    if b:\n        A.load("/data/gone")\n    else:\n        A.load("/data/gone/x")',
+            "warning",
+            "; it is used only where a, and b",
+        ),
+        (
+            'if a:\n    c()\nelif b:\n    A.load("/data/gone")\nelse:\n    A.load("/data/gone/x")',
+            "warning",
+            "; it is used only where not a, and b",
+        ),
         ('if __name__ == "__main__":\n    A.load("/data/gone")', "error", ""),
         ('import sys\nif sys.platform == "linux":\n    A.load("/data/gone")', "error", ""),
         ('import os\nif not os.path.exists("/data/none/x"):\n    A.load("/data/gone")', "error", ""),
@@ -239,10 +255,17 @@ BRANCHES = {
     ),
     "run.sh": (
         ('if [ "$1" = big ]; then cd /data/gone; fi', "warning", '; it is used only where [ "$1" = big ]'),
-        ("if a; then b; elif c; then cd /data/gone; fi", "warning", "; it is used only where c"),
+        ("if a; then b; elif c; then cd /data/gone; fi", "warning", "; it is used only where ! a, and c"),
         ("if a; then b; else cd /data/gone; fi", "warning", "; it is used only where ! a"),
         ("M=/data/gone\nif a; then vllm serve $M; fi", "warning", "; it is used only where a"),
         ('case "$1" in\n  a|b) cd /data/gone ;;\nesac', "warning", '; it is used only where "$1" is a or b'),
+        ("if a; then cd /data/gone; else cd /data/gone/x; fi", "error", ""),
+        ("if ! a; then cd /data/gone; else cd /data/gone/x; fi", "error", ""),
+        (
+            "if a; then b; elif c; then cd /data/gone; else cd /data/gone/x; fi",
+            "warning",
+            "; it is used only where ! a, and c",
+        ),
         ("if [ -d /tmp ]; then cd /data/gone; fi", "error", ""),
         ("if [[ ! -d /data/none/x ]]; then cd /data/gone; fi", "error", ""),
         ("if [ -d /data/none/x ]; then a; else cd /data/gone; fi", "error", ""),

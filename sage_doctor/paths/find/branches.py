@@ -43,6 +43,11 @@ def as_condition(text: str) -> str:
     return line if len(line) <= _LONGEST_CONDITION else f"{line[: _LONGEST_CONDITION - 1]}…"
 
 
+def nested(above: str, condition: str) -> str:
+    """Return the condition of what lies in a branch that is itself in another one."""
+    return as_condition(f"{above}, and {condition}") if above and condition else above or condition
+
+
 def _in_words(test: ast.expr, *, wanted: bool) -> str:
     if not wanted and isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return as_condition(ast.unparse(test.operand))

@@ -31,7 +31,7 @@ class PathReference:
 
     `text` is the path with constant parts joined; of a text that continues at run time it is the constant start.
     `key` is the directive of a unit or the key of a configuration, empty elsewhere. `need` is only asked for paths that
-    do not exist. `condition` is the test of the only branch that uses it, in the script's own words, where only a run
+    do not exist. `condition` is that of the only branch that uses it, in the script's own words, where only a run
     decides it.
     """
 
@@ -51,6 +51,11 @@ class PathReference:
     def used(self) -> bool:
         """Whether a run would really use this path."""
         return self.usage in USED
+
+    def complements(self, other: PathReference) -> bool:
+        """Return whether a run that does not meet this one's condition meets the other's, and the other way round."""
+        pairs = ((self.condition, other.condition), (other.condition, self.condition))
+        return any(b in (f"not {a}", f"not ({a})", f"! {a}") for a, b in pairs)
 
 
 @frozen

@@ -14,6 +14,7 @@ from sage_doctor.paths.find.branches import (
     Branch,
     all_of,
     as_condition,
+    nested,
     opposite,
 )
 from sage_doctor.paths.find.path_map import PathMap
@@ -77,7 +78,8 @@ class ShellBranches:
             if decided is None and self._asks_machine(test):
                 return Branch(taken=False)
             if decided is None and not self._is_default(test, wanted=wanted):
-                above = Branch(condition=as_condition(f"{'' if wanted else '! '}{text_of(test)}"))
+                said = as_condition(f"{'' if wanted else '! '}{text_of(test)}")
+                above = Branch(condition=nested(above.condition, said))
             elif decided is not None and decided is not wanted:
                 return Branch(taken=False)
         return above
@@ -98,7 +100,8 @@ class ShellBranches:
             return Branch(taken=False)
         if any(fnmatchcase(self._default(word), p) for p in patterns[item.id] if p != "*"):
             return above
-        return Branch(condition=as_condition(f"{text_of(word)} is {' or '.join(patterns[item.id])}"))
+        said = as_condition(f"{text_of(word)} is {' or '.join(patterns[item.id])}")
+        return Branch(condition=nested(above.condition, said))
 
     def _asks_machine(self, test: Node, depth: int = 0) -> bool:
         """Whether a condition asks for the machine: itself, or by a variable that holds its name, or by a home."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.batch_job import directive_references
+from sage_doctor.paths.find.branches import nested
 from sage_doctor.paths.find.command_text import opened
 from sage_doctor.paths.find.here_document import argument_references, document_references
 from sage_doctor.paths.find.line_text import start_of
@@ -193,7 +194,7 @@ def _held(place: _Place, needs: ShellNeeds, path_map: PathMap) -> list[PathRefer
             r,
             usage=_stronger(above, r.usage),
             need="optional" if tried and r.need == "needed" else r.need,
-            condition=r.condition or branch.condition,
+            condition=nested(branch.condition, r.condition),
         )
         for r in found
     ]

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from functools import cached_property
 
-from sage_doctor.paths.find.branches import EXISTENCE, Branch, PythonTests
+from sage_doctor.paths.find.branches import EXISTENCE, Branch, PythonTests, nested
 from sage_doctor.paths.find.calls import starts_program
 from sage_doctor.paths.find.folding import Folding, called_name
 from sage_doctor.paths.find.path_map import PathMap
@@ -39,7 +39,7 @@ _EXISTENCE_FUNCTIONS = EXISTENCE | {"access"}
 class Usage:
     """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten.
 
-    `condition` is the test of the innermost branch that only a run decides.
+    `condition` is that of the branches that only a run decides.
     """
 
     kind: UsageKind
@@ -132,7 +132,7 @@ class UsageAnalysis:
             kind="fallback" if found == "fallback" else above.kind,
             shell=above.shell or (call is not None and starts_program(call.func)),
             form="argparse" if name in ("add_argument", "set_defaults") else above.form,
-            condition=branch.condition or above.condition,
+            condition=nested(above.condition, branch.condition),
         )
 
     def branch_of(self, node: ast.AST) -> Branch:
