@@ -45,7 +45,7 @@ def stated_sizes(config: AdapterConfig, tensors: Mapping[str, Tensor]) -> dict[s
     """Return what the configuration states of tensors' shapes, as (dimension, size), for types other than LoRA.
 
     As peft 0.21 builds them: AdaLoRA's pruned ranks (`rank_pattern`, a list of booleans for each module), IA3's vectors
-    (a row for the inputs of `feedforward_modules`, a column for outputs), prompts and prefixes. Without what is unknown.
+    (a row for the inputs of `feedforward_modules`, a column for outputs), prompts and prefixes.
     """
     values = config.values or {}
     matrices = [n for n, t in tensors.items() if len(t.shape) == _MATRIX]

@@ -9,6 +9,7 @@ from sage_doctor.facts.adapter_coverage import HEADED, absent_outer, absent_save
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import excluded
 from sage_doctor.facts.config import label_count, read_config_facts
+from sage_doctor.facts.embeddings import OUTPUT_NAMES
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
@@ -20,7 +21,7 @@ from sage_doctor.merge.names import NameMap, join
 from sage_doctor.merge.precision import with_float32_kept
 from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
-from sage_doctor.merge.ties import INPUT_NAMES, OUTPUT_NAMES, find_tie, require_one_reader, resolve_tie
+from sage_doctor.merge.ties import INPUT_NAMES, find_tie, require_one_reader, resolve_tie
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.text import join_limited, printable
 
@@ -79,9 +80,7 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     wrapped = {m.name for found in layers.values() for m in found}
     plain = {n: m for n, m in modules.items() if m.name not in wrapped}
     if tie is not None and tie.touched:
-        aliases = resolve_tie(
-            tie, assembly, rules, lambda: _output_name(base, custom=custom), lambda: _other_readers(base, custom=custom)
-        )
+        aliases = resolve_tie(tie, assembly, rules, lambda: _ties(base, custom=custom))
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
@@ -92,7 +91,13 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     for module in modules.values():
         if not module.parts or module.name in wrapped:
             continue  # the second copy of a shared tensor, or already applied
-        weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
+        own_bias = f"{module.name}.bias" if f"{module.name}.bias" in stored else None
+        weight, bias = (aliases[module.name], own_bias) if module.name in aliases else lookup(names, module)
+        if bias is None and module.parts.keys() & {"bias", "B.bias"}:
+            raise refused(
+                f"the adapter changes a bias of {printable(module.name)}, and the base stores none under that name: it "
+                "has none there, or shares it with another layer"
+            )
         apply_module(assembly, module, weight, bias, rules, kind)
         running |= {weight: f"{module.name}.weight", bias or "": f"{module.name}.bias"}
     uncovered = _uncovered(base, modules, wrapped, names, aliases, rules, tied=tie is not None)
@@ -223,20 +228,11 @@ def _other_names(lost: list[str], stored: Mapping[str, Tensor]) -> str:
     return "Take the base that this adapter was trained on (--base DIR); this one has no such modules."
 
 
-def _output_name(base: BaseModel, *, custom: bool) -> str:
-    stored = {n: p.tensor for n, p in base.tensors.items()}
-    output = library_view(base.path, stored, custom_code=custom).output
-    if output is None:
-        raise refused("the embedding is shared with an output layer whose name is unknown")
-    return output
-
-
-def _other_readers(base: BaseModel, *, custom: bool) -> list[str]:
-    """Return the embeddings that the base does not store, because they are tied to the one that it does."""
+def _ties(base: BaseModel, *, custom: bool) -> dict[str, str | None]:
+    """Return what the base shares and does not store, by running name, and the stored tensor that it shares."""
     stored = {n: p.tensor for n, p in base.tensors.items()}
     view = library_view(base.path, stored, custom_code=custom)
-    names = view.running - view.stored_of.keys()
-    return sorted(n for n in names if n.removesuffix(".weight").rpartition(".")[2] in INPUT_NAMES)
+    return {n: view.stored_of.get(s) for n, s in view.ties.items() if n not in view.stored_of}
 
 
 def _vocabulary(base: BaseModel, plans: Mapping[str, TensorPlan]) -> int | None:
