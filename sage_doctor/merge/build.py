@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import excluded
 from sage_doctor.facts.config import label_count, read_config_facts
 from sage_doctor.facts.embeddings import OUTPUT_NAMES
+from sage_doctor.facts.library_source import model_types
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
@@ -74,19 +76,20 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     assembly = Assembly(plans=base_plans(base, dtype), unused=set(total))
     rules.ask([*modules, *map(owner_of, modules)])
     require_one_reader(modules)
-    tie = find_tie(base, modules)
+    ties = functools.cache(lambda: _ties(base, custom=custom))
+    tie = find_tie(base, modules, ties)
     aliases: dict[str, str] = {}
     layers = of_parameters(modules, rules)
     wrapped = {m.name for found in layers.values() for m in found}
     plain = {n: m for n, m in modules.items() if m.name not in wrapped}
     if tie is not None and tie.touched:
-        aliases = resolve_tie(tie, assembly, rules, lambda: _ties(base, custom=custom))
+        aliases = resolve_tie(tie, assembly, rules, ties)
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
         _require_sizes(base, modules)
         names = _by_library(base, plain, rules, custom=custom)
-    kind = read_config_facts(base.config).model_type or ""
+    kinds = list(model_types(base.config))
     running: dict[str, str] = {}
     for module in modules.values():
         if not module.parts or module.name in wrapped:
@@ -98,7 +101,7 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
                 f"the adapter changes a bias of {printable(module.name)}, and the base stores none under that name: it "
                 "has none there, or shares it with another layer"
             )
-        apply_module(assembly, module, weight, bias, rules, kind)
+        apply_module(assembly, module, weight, bias, rules, kinds)
         running |= {weight: f"{module.name}.weight", bias or "": f"{module.name}.bias"}
     uncovered = _uncovered(base, modules, wrapped, names, aliases, rules, tied=tie is not None)
     if layers:
@@ -229,10 +232,10 @@ def _other_names(lost: list[str], stored: Mapping[str, Tensor]) -> str:
 
 
 def _ties(base: BaseModel, *, custom: bool) -> dict[str, str | None]:
-    """Return what the base shares and does not store, by running name, and the stored tensor that it shares."""
+    """Return what the base shares, by running name, and the stored tensor that it shares: None if it is unknown."""
     stored = {n: p.tensor for n, p in base.tensors.items()}
     view = library_view(base.path, stored, custom_code=custom)
-    return {n: view.stored_of.get(s) for n, s in view.ties.items() if n not in view.stored_of}
+    return {n: view.stored_of.get(s) for n, s in view.ties.items()}
 
 
 def _vocabulary(base: BaseModel, plans: Mapping[str, TensorPlan]) -> int | None:

@@ -6,7 +6,7 @@ Here the two are untied if they differ afterwards, and stay tied if they do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sage_doctor.facts.config import read_config_facts
@@ -54,8 +54,15 @@ def require_one_reader(modules: Mapping[str, ModuleParts]) -> None:
         )
 
 
-def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts]) -> EmbeddingTie | None:
-    """Return the base's tie, or None where its embedding and output layer are two tensors or there is one only."""
+Ties = Callable[[], Mapping[str, str | None]]
+
+
+def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts], library_ties: Ties) -> EmbeddingTie | None:
+    """Return the base's tie, or None where its embedding and output layer are two tensors or there is one only.
+
+    `library_ties` gives the running names of all that the base shares, each with the stored tensor that it shares. It
+    is asked where the adapter touches such a layer, and the source of the base's class does not tell which it is.
+    """
     tensors = {n: p.tensor for n, p in base.tensors.items()}
     embedding = embedding_tensor(tensors)
     heads = [n for n in tensors if _leaf(n) in OUTPUT_NAMES and n.endswith(".weight")]
@@ -65,18 +72,33 @@ def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts]) -> EmbeddingTi
         tied = not heads
     if not tied or embedding is None:
         return None
-    sites, kind = own_packages(), facts.model_type or ""
+    sites, kind, stored = own_packages(), facts.model_type or "", embedding.name
     known = read_model_class(sites, kind, next(iter(facts.architectures), ""))
-    names = {n for n in known.tied if n.endswith(".weight") and _leaf(n) not in INPUT_NAMES} if known else set()
-    leaves = OUTPUT_NAMES | {_leaf(n) for n in names}
+    names = _outputs(known.tied) if known is not None else set()
     weighty = [m for m in modules.values() if m.parts.keys() - {"bias", "B.bias"}]
+    rivals = [n for n, t in tensors.items() if _leaf(n) == _leaf(stored) and len(t.shape) == len(embedding.shape)]
+    asked = known is not None and (not known.tied or len(rivals) > 1)
+    if asked and any(m.leaf in INPUT_NAMES | OUTPUT_NAMES or f"{m.name}.weight" in names for m in weighty):
+        ties = library_ties()
+        names = _outputs(ties)
+        sources = [source for n in names if (source := ties[n]) is not None]
+        if not sources:
+            return None
+        stored = sources[0]
+    leaves = OUTPUT_NAMES | {_leaf(n) for n in names}
+    more = _leaf(stored) == SHARED or any(_leaf(n) not in leaves for n in tied_names(sites, kind))
     return EmbeddingTie(
-        stored=embedding.name,
-        others=_leaf(embedding.name) == SHARED or any(_leaf(n) not in leaves for n in tied_names(sites, kind)),
+        stored=stored,
+        others=asked or more,
         output_stored=next((n for n in (*heads, *names) if n in tensors), None),
-        input=next((m for m in weighty if _is_input(m, embedding.name)), None),
+        input=next((m for m in weighty if _is_input(m, stored, alone=len(rivals) == 1)), None),
         output=next((m for m in weighty if m.leaf in OUTPUT_NAMES or f"{m.name}.weight" in names), None),
     )
+
+
+def _outputs(ties: Iterable[str]) -> set[str]:
+    """Return the weights of output layers among what is tied to something."""
+    return {n for n in ties if n.endswith(".weight") and _leaf(n) not in INPUT_NAMES}
 
 
 def _leaf(tensor: str) -> str:
@@ -84,22 +106,23 @@ def _leaf(tensor: str) -> str:
     return tensor.removesuffix(".weight").rpartition(".")[2]
 
 
-def _is_input(module: ModuleParts, stored: str) -> bool:
-    return module.leaf in INPUT_NAMES and _leaf(stored) == module.leaf
+def _is_input(module: ModuleParts, stored: str, *, alone: bool) -> bool:
+    """Return whether a module has the stored embedding; `alone` says that no other stored tensor is called so."""
+    ours, theirs = f".{module.name}.weight", f".{stored}"
+    return ours.endswith(theirs) or theirs.endswith(ours) or (alone and module.leaf == _leaf(stored) in INPUT_NAMES)
 
 
 def resolve_tie(
     tie: EmbeddingTie,
     assembly: Assembly,
     rules: MergeRules,
-    library_ties: Callable[[], Mapping[str, str | None]],
+    library_ties: Ties,
 ) -> dict[str, str]:
     """Resolve a tie that the adapter touches, and return to which stored tensors its modules' weights are applied.
 
-    Keys are running module names, values stored tensors. If the layers are untied, a tensor for the
-    output layer is added to the plans. `library_ties` gives the names of all that the base shares and does not store,
-    each with the stored tensor that it shares: nothing ties any of them any longer. It is asked only where the adapter
-    does not say the output layer's name, or there may be more than that layer.
+    Keys are running module names, values stored tensors. If the layers are untied, a tensor for the output layer is
+    added to the plans, and for all else that was tied: nothing ties it any longer. `library_ties`, as for `find_tie`,
+    is asked where the adapter does not say the output layer's name, or there may be more than that layer.
     """
     _drop_copied_rows(tie, assembly)
     modules = [m for m in (tie.input, tie.output) if m is not None]
@@ -113,8 +136,9 @@ def resolve_tie(
     if whole and _remains_tied(tie, rules):
         return _keep_tied(tie, assembly)
     output = tie.output_stored or (f"{tie.output.name}.weight" if tie.output is not None else None)
-    ties = library_ties() if output is None or tie.others else {}
-    output = output or next((n for n in ties if _leaf(n) not in INPUT_NAMES and n.endswith(".weight")), None)
+    found = library_ties() if output is None or tie.others else {}
+    ties = {n: stored for n, stored in found.items() if n not in assembly.plans}
+    output = output or next(iter(_outputs(ties)), None)
     if output is None or None in ties.values():
         raise refused("the embedding is shared with an output layer whose name is unknown")
     original = _original(tie, assembly, rules)
@@ -122,12 +146,12 @@ def resolve_tie(
     for name in (output, *(n for n, stored in ties.items() if stored == tie.stored)):
         assembly.plans[name] = replace(original, name=name)
     assembly.plans |= {n: replace(assembly.plans[s], name=n) for n, s in ties.items() if s and s != tie.stored}
-    found = {}
+    aliases = {}
     if tie.input is not None:
-        found[tie.input.name] = tie.stored
+        aliases[tie.input.name] = tie.stored
     if tie.output is not None:
-        found[tie.output.name] = output
-    return found
+        aliases[tie.output.name] = output
+    return aliases
 
 
 def _drop_copied_rows(tie: EmbeddingTie, assembly: Assembly) -> None:

@@ -254,3 +254,80 @@ def test_an_output_layer_of_another_name(zoo: ModuleType, tmp_path: Path) -> Non
     ours, theirs = zoo.load(tmp_path / "merged").state_dict(), zoo.merged_by_peft(base, adapter).state_dict()
     assert ours[embedding].equal(zoo.load(base).state_dict()[embedding])
     assert [n for n in theirs if not theirs[n].equal(ours[n])] == [embedding]
+
+
+def _two_stacks(folder: Path, decoder: str) -> Path:
+    """Save an encoder and a decoder that are models of their own: a BERT, and a BERT or a GPT-2 with its head."""
+    import torch
+    import transformers
+
+    sizes = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    own = {"is_decoder": True, "add_cross_attention": True}
+    kinds = {
+        "bert": transformers.BertConfig(**sizes, **own, intermediate_size=48),
+        "gpt2": transformers.GPT2Config(**sizes, **own, n_inner=32),
+    }
+    encoder = transformers.BertConfig(**sizes, intermediate_size=48)
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(encoder, kinds[decoder])
+    model = transformers.EncoderDecoderModel(config=config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.1)
+    model.save_pretrained(folder)
+    return folder
+
+
+HEAD = "decoder.cls.predictions.decoder.weight"
+WORDS = "decoder.bert.embeddings.word_embeddings"
+STACKS: dict[str, tuple[Mapping[str, Any], list[str]]] = {
+    "both": ({"target_modules": ["query", "word_embeddings"]}, [HEAD]),
+    "decoder": ({"target_modules": ["query", WORDS]}, [HEAD]),
+    "encoder": ({"target_modules": ["query", "encoder.embeddings.word_embeddings"]}, []),
+    "saved": ({"target_modules": ["query"], "modules_to_save": ["word_embeddings"]}, []),
+}
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("name", STACKS)
+def test_of_two_embeddings_of_one_name_the_decoders_is_shared(name: str, zoo: ModuleType, tmp_path: Path) -> None:
+    """PEFT merges a LoRA of the decoder's into its output layer as well, which runs without it."""
+    options, differ = STACKS[name]
+    base = _two_stacks(tmp_path / "base", "bert")
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, {"task_type": "SEQ_2_SEQ_LM", **options}, same=True)
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    merged = zoo.load(tmp_path / "merged")
+    assert zoo.differences(merged, zoo.merged_by_peft(base, adapter)) == differ
+    if differ:
+        assert merged.state_dict()[HEAD].equal(zoo.load(base).state_dict()[f"{WORDS}.weight"])
+
+
+@pytest.mark.usefixtures("quiet")
+def test_transposed_layers_of_a_model_in_a_model(zoo: ModuleType, tmp_path: Path) -> None:
+    """A GPT-2 as decoder: its square weights do not tell that they are transposed."""
+    base = _two_stacks(tmp_path / "base", "gpt2")
+    options = {"task_type": "SEQ_2_SEQ_LM", "target_modules": ["c_proj", "c_fc", "c_attn", "query"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter)) == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_embedding_without_an_output_layer(zoo: ModuleType, tmp_path: Path) -> None:
+    """Nothing is shared in a BERT without its head."""
+    import transformers
+
+    sizes = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    base = tmp_path / "base"
+    transformers.BertModel(transformers.BertConfig(**sizes, intermediate_size=48)).save_pretrained(base)
+    options = {"task_type": "FEATURE_EXTRACTION", "target_modules": ["query", "word_embeddings"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    plan = plan_merge(adapter, tmp_path / "merged")
+    apply(plan)
+
+    assert not plan.untied
+    assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter)) == []
