@@ -123,12 +123,6 @@ def output_layer_of_tinker(bench: Bench) -> None:
     _of_tinker(bench, "lora")
 
 
-@TABLE.healthy(shows="loads", source="huggingface/trl#3060", also=("adapter-auto-class",))
-def vision_and_language_as_a_causal_model(bench: Bench) -> None:
-    """TRL's task: AutoPeftModelForCausalLM has no class for it, and the base's own takes it."""
-    edit_json(bench.copy("lora-vision") / CONFIG, task_type="CAUSAL_LM")
-
-
 @TABLE.healthy(
     shows="loads", source="huggingface/peft#2256", level="load", also=("adapter-unmergeable", "weights-unverified")
 )
