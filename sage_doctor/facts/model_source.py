@@ -188,6 +188,12 @@ def tied_names(site_packages: tuple[Path, ...], model_type: str) -> frozenset[st
     return frozenset(name for text in found for name in _literal(text))
 
 
+def scales_by_its_tie(site_packages: tuple[Path, ...], model_type: str) -> bool:
+    """Return whether a model type scales its outputs where its configuration ties them, as T5 does."""
+    scaled = r"if self\.config\.(?:tie_word_embeddings|scale_decoder_outputs):\n(?: +#.*\n)* +(\w+) = \1 \*"
+    return re.search(scaled, model_source(site_packages, model_type)) is not None
+
+
 def _literal(text: str) -> Mapping[str, str]:
     try:
         value = ast.literal_eval(text)

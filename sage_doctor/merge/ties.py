@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.embeddings import EMBEDDING_NAMES, OUTPUT_NAMES, embedding_tensor
-from sage_doctor.facts.model_source import read_model_class, tied_names
+from sage_doctor.facts.model_source import read_model_class, scales_by_its_tie, tied_names
 from sage_doctor.merge.adapter import ModuleParts, same_bytes
 from sage_doctor.merge.assembly import Assembly
 from sage_doctor.merge.base import BaseModel
@@ -29,11 +29,13 @@ INPUT_NAMES = frozenset(n.removesuffix(".weight") for n in EMBEDDING_NAMES)
 class EmbeddingTie:
     """A base's shared embedding. `stored` is its tensor; the modules are those of the adapter, None if not touched.
 
-    `others` says that the base's class shares more than one output layer: a bias, or embeddings of two stacks.
+    `others` says that the base's class shares more than one output layer: a bias, or embeddings of two stacks. `scaled`
+    says that it scales what it answers by the same setting.
     """
 
     stored: str
     others: bool
+    scaled: bool
     output_stored: str | None
     input: ModuleParts | None
     output: ModuleParts | None
@@ -90,6 +92,7 @@ def find_tie(base: BaseModel, modules: Mapping[str, ModuleParts], library_ties: 
     return EmbeddingTie(
         stored=stored,
         others=asked or more,
+        scaled=scales_by_its_tie(sites, kind),
         output_stored=next((n for n in (*heads, *names) if n in tensors), None),
         input=next((m for m in weighty if _is_input(m, stored, alone=len(rivals) == 1)), None),
         output=next((m for m in weighty if m.leaf in OUTPUT_NAMES or f"{m.name}.weight" in names), None),
@@ -135,6 +138,11 @@ def resolve_tie(
         raise refused("rows of a shared embedding were trained beside another change of it")
     if whole and _remains_tied(tie, rules):
         return _keep_tied(tie, assembly)
+    if tie.scaled:
+        raise refused(
+            "the adapter changes one of two layers that share a weight, and this architecture scales its output only "
+            "while they do (tie_word_embeddings): no merged model would answer as base and adapter together"
+        )
     output = tie.output_stored or (f"{tie.output.name}.weight" if tie.output is not None else None)
     found = library_ties() if output is None or tie.others else {}
     ties = {n: stored for n, stored in found.items() if n not in assembly.plans}

@@ -298,6 +298,8 @@ def test_of_two_embeddings_of_one_name_the_decoders_is_shared(name: str, zoo: Mo
     apply(plan_merge(adapter, tmp_path / "merged"))
 
     merged = zoo.load(tmp_path / "merged")
+    settings = json.loads((tmp_path / "merged/config.json").read_text())
+    assert settings["decoder"]["tie_word_embeddings"] == (name == "encoder")  # 4.57 asks for the decoder's
     assert zoo.differences(merged, zoo.merged_by_peft(base, adapter)) == differ
     if differ:
         assert merged.state_dict()[HEAD].equal(zoo.load(base).state_dict()[f"{WORDS}.weight"])
@@ -331,3 +333,14 @@ def test_an_embedding_without_an_output_layer(zoo: ModuleType, tmp_path: Path) -
 
     assert not plan.untied
     assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter)) == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_output_that_is_scaled_where_it_is_tied_is_refused(zoo: ModuleType, tmp_path: Path) -> None:
+    """T5 multiplies what it answers by a number only while both layers are one."""
+    base = _encoder_decoder(tmp_path / "base", "t5")
+    options = {"task_type": "SEQ_2_SEQ_LM", "target_modules": ["q", "lm_head"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    with pytest.raises(MergeRefused, match="scales its output only while they do"):
+        plan_merge(adapter, tmp_path / "merged")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 from tests.corpus.builders import tensors
 from tests.corpus.builders.case import Bench, Table, edit_json, write_json
@@ -21,7 +22,7 @@ LABELS = "RuntimeError: Error(s) in loading"
 Build = Callable[[Bench], None]
 
 
-def _edited(stock: str, **values: object) -> Build:
+def _edited(stock: str, **values: Any) -> Build:
     def build(bench: Bench) -> None:
         edit_json(bench.copy(stock) / CONFIG, **values)
 
