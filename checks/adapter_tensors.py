@@ -10,6 +10,7 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_coverage import is_targeted
 from sage_doctor.facts.adapter_effect import is_scaled_to_nothing
 from sage_doctor.facts.adapter_patterns import UnboundedPattern
+from sage_doctor.facts.adapter_problems import stated_sizes
 from sage_doctor.facts.adapters import PREFIX, UNMERGEABLE, WRAPPERS, LoraTensor, lora_tensors, rank_of, wrapper_in
 from sage_doctor.facts.library_source import learns_a_prompt, tensor_prefix, tensor_words
 from sage_doctor.findings.restore import bring_back
@@ -151,8 +152,8 @@ def check_adapter_targets(model: Model) -> Iterator[Finding]:
     """The configuration targets the modules that the adapter has tensors for."""
     config = model.adapter_config
     values = config.values or {}
-    if config.peft_type != "LORA" or not isinstance(config.target_modules, tuple) or config.target_parameters:
-        raise NotApplicable("only LoRA's lists of modules are compared here")
+    if config.peft_type != "LORA" or config.target_modules is None or config.target_parameters:
+        raise NotApplicable("only LoRA's targets are compared here")
     modules = dict.fromkeys(t.module for t in lora_tensors(model.tensors.values()))
     idle = [m for m in modules if not is_targeted(values, config.patterns, m)]
     if idle:
@@ -173,7 +174,8 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
     """The adapter's tensors have the ranks that its configuration states."""
     config = model.adapter_config
     if config.peft_type != "LORA":
-        raise NotApplicable("only LoRA has ranks that can be compared here")
+        yield from _of_other_sizes(model)
+        return
     wrong = [
         (lora, actual, stated)
         for lora in lora_tensors(model.tensors.values())
@@ -194,6 +196,25 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
             f"{printable(lora.tensor.name)} has rank {actual}, adapter_config.json states {stated}"
             + (f" ({len(wrong)} tensors in all)" if len(wrong) > 1 else ""),
             evidence={"tensors": [t.tensor.name for t, _, _ in wrong[:50]], "rank": actual, "stated": stated},
+            fix=Fix(
+                summary="Take configuration and weights from the same checkpoint. "
+                + bring_back(model, ["adapter_config.json"]).summary,
+            ),
+        )
+
+
+def _of_other_sizes(model: Model) -> Iterator[Finding]:
+    """Tell of tensors of other types than LoRA that have another size than the configuration states."""
+    stated = stated_sizes(model.adapter_config, model.tensors)
+    wrong = [n for n, (side, size) in stated.items() if model.tensors[n].shape[side] != size]
+    if wrong:
+        side, size = stated[wrong[0]]
+        yield finding(
+            "adapter-rank-mismatch" if model.adapter_config.peft_type == "ADALORA" else "adapter-shape-mismatch",
+            f"{printable(wrong[0])} is {'×'.join(map(str, model.tensors[wrong[0]].shape))}, where adapter_config.json "
+            f"states {size} {'columns' if side else 'rows'}"
+            + (f" ({len(wrong)} tensors in all)" if len(wrong) > 1 else ""),
+            evidence={"tensors": wrong[:50], "count": len(wrong), "stated": size},
             fix=Fix(
                 summary="Take configuration and weights from the same checkpoint. "
                 + bring_back(model, ["adapter_config.json"]).summary,

@@ -8,7 +8,7 @@ from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.adapter_problems import config_problem
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE
-from sage_doctor.facts.library_source import learns_a_prompt, unknown_lora_fields
+from sage_doctor.facts.library_source import learns_a_prompt, unknown_fields
 from sage_doctor.facts.quantization import is_left_over, is_of_mlx
 from sage_doctor.facts.wholeness import summary
 from sage_doctor.findings.access import unreadable, unreadable_file
@@ -260,10 +260,8 @@ def check_adapter_mergeable(model: Model) -> Iterator[Finding]:
 def check_adapter_config_known(model: Model) -> Iterator[Finding]:
     """The session's peft knows every field of the adapter's configuration."""
     config = model.adapter_config
-    if config.peft_type != "LORA":
-        raise NotApplicable("only LoRA's fields are known here")
     said = [f for f in config.fields - NOTES if (config.values or {}).get(f) not in (None, False, {}, [])]
-    unknown = unknown_lora_fields(model.host.session.site_packages, said)
+    unknown = unknown_fields(model.host.session.site_packages, config.peft_type or "", said)
     if unknown is None:
         raise NotApplicable("the session's peft could not be read")
     if unknown:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sage_doctor.facts.adapter_patterns import AdapterPatterns
+from sage_doctor.facts.embeddings import OUTPUT_NAMES
 
 _NUMBER = re.compile(r"(?<=\.)\d{1,9}(?=\.)")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _KV_LEAVES = frozenset({"k_proj", "v_proj"})
 _MATRIX = 2
-OUTPUT_NAMES = frozenset({"lm_head", "embed_out"})
 # Modules outside of the layers: those that sessions of every class build, but for the output layer.
 _OUTER = OUTPUT_NAMES | {"embed_tokens", "wte", "word_embeddings", "embed_in", "shared"}
 # Tasks whose models have a head of their own in place of an output layer, and how the classes of such models end.

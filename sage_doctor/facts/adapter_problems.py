@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sage_doctor.facts.adapters import AdapterConfig
+from sage_doctor.facts.adapters import PREFIX, AdapterConfig
 from sage_doctor.facts.library_source import knows_peft_type, refuses_task_type
+from sage_doctor.readers.safetensors_header import Tensor
+
+_MATRIX = 2
 
 
 def config_problem(config: AdapterConfig, site_packages: Sequence[Path]) -> str | None:
@@ -30,4 +33,43 @@ def config_problem(config: AdapterConfig, site_packages: Sequence[Path]) -> str 
         return "r is not a positive whole number"
     if config.peft_type == "LORA" and type(values.get("lora_alpha", 8)) not in (int, float):
         return "lora_alpha is not a number"
+    fed, targets = values.get("feedforward_modules"), values.get("target_modules")
+    if config.peft_type == "IA3" and isinstance(fed, list) and isinstance(targets, list):
+        others = [m for m in fed if m not in targets]
+        if others:
+            return f"feedforward_modules names {others[0]!r}, which target_modules does not"
     return None
+
+
+def stated_sizes(config: AdapterConfig, tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
+    """Return what the configuration states of tensors' shapes, as (dimension, size), for types other than LoRA.
+
+    As peft 0.21 builds them: AdaLoRA's pruned ranks (`rank_pattern`, a list of booleans for each module), IA3's vectors
+    (a row for the inputs of `feedforward_modules`, a column for outputs), prompts and prefixes.
+    """
+    values = config.values or {}
+    matrices = [n for n, t in tensors.items() if len(t.shape) == _MATRIX]
+    if config.peft_type == "ADALORA":
+        return {n: size for n in matrices if (size := _rank(values, n)) is not None}
+    if config.peft_type == "IA3":
+        fed = values.get("feedforward_modules") or []
+        ends = tuple(m for m in fed if isinstance(m, str))
+        names = [n for n in matrices if ".ia3_l" in n and isinstance(fed, list)]
+        return {n: (0 if n.partition(".ia3_l")[0].endswith(ends) else 1, 1) for n in names}
+    tokens, parts = values.get("num_virtual_tokens"), values.get("num_transformer_submodules")
+    if "prompt_embeddings" not in matrices or type(tokens) is not int or type(parts) is not int:
+        return {}
+    layers, width = values.get("num_layers"), values.get("token_dim")
+    rows = tokens if config.peft_type == "PREFIX_TUNING" else tokens * parts
+    prefix = config.peft_type == "PREFIX_TUNING" and tensors["prompt_embeddings"].shape[0] == rows
+    columns = (1, 2 * layers * width) if prefix and type(layers) is int and type(width) is int else None
+    return {"prompt_embeddings": columns or (0, rows)}
+
+
+def _rank(values: Mapping[str, object], tensor: str) -> tuple[int, int] | None:
+    """Return the side of an AdaLoRA tensor that has the rank, and the rank."""
+    module, _, part = tensor.removeprefix(PREFIX).rpartition(".")
+    rank, patterns = values.get("init_r", 12), values.get("rank_pattern")
+    kept = patterns.get(f"{module}.lora_E") if isinstance(patterns, dict) else None
+    rank = sum(map(bool, kept)) if isinstance(kept, list) else rank
+    return (int(part == "lora_B"), rank) if type(rank) is int and part in ("lora_A", "lora_B", "lora_E") else None

@@ -40,6 +40,13 @@ def class_renamings(site_packages: tuple[Path, ...], model_type: str, name: str)
     return _compiled(_CALL.findall(block[1]), len(re.findall(r"\b[A-Z]\w+\(", block[1]))) if block is not None else ()
 
 
+def peft_may_rename(site_packages: tuple[Path, ...], model_type: str, name: str) -> bool:
+    """Return whether PEFT may convert the names of an adapter's tensors for this class or model type."""
+    text = _text(site_packages, "transformers/conversion_mapping.py")
+    of_type = re.search(rf"""["']{re.escape(model_type)}["']\]?(?::| \+?=)""", text) is not None
+    return of_type or "_checkpoint_conversion_mapping" in _class_source(site_packages, model_type, name)
+
+
 def _class_source(site_packages: tuple[Path, ...], model_type: str, name: str) -> str:
     text = model_source(site_packages, model_type)
     start = text.find(f"\nclass {name}(")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sage_doctor.readers.python_source import (
-    class_fields,
     class_values,
     mapping_keys,
     parse_file,
@@ -22,6 +21,12 @@ TorchAccelerator = Literal["cuda", "rocm", "cpu"]
 _AUTO = "models/auto"
 _TABLES = ("auto_mappings.py", "configuration_auto.py")
 _DEEPEST = 3  # a config in a config
+# The configurations of peft that others are made of, by class, and their files.
+_PEFT_PARENTS = {
+    "LoraConfig": "lora/config.py",
+    "PromptTuningConfig": "prompt_tuning/config.py",
+    "LycorisConfig": "lycoris_utils.py",
+}
 
 
 def torch_build(version: str | None, site_dirs: Sequence[Path]) -> tuple[str | None, TorchAccelerator | None]:
@@ -203,18 +208,20 @@ def learns_a_prompt(site_packages: Sequence[Path], peft_type: str) -> bool:
     )
 
 
-def unknown_lora_fields(site_packages: Sequence[Path], fields: Iterable[str]) -> list[str] | None:
-    """Return which of these fields the installed peft's `LoraConfig` does not accept; None where it cannot be read."""
-    # The classes LoraConfig is made of; others beside them have fields of their own.
-    lora = "".join(
-        source_text(p / "peft/tuners/lora/config.py").partition("class LoraConfig")[2] for p in site_packages
-    )
-    base = "".join(source_text(p / "peft/config.py").partition("class PromptLearningConfig")[0] for p in site_packages)
-    doubtful = [f for f in fields if not re.search(rf"^\s+{re.escape(f)}\s*:", f"{lora}\n{base}", re.MULTILINE)]
-    if not lora or not base:
-        return None
-    known = known_lora_fields(tuple(site_packages)) if doubtful else frozenset()
-    return None if known is None else sorted(f for f in doubtful if f not in known)
+def unknown_fields(site_packages: Sequence[Path], peft_type: str, fields: Iterable[str]) -> list[str] | None:
+    """Return which of these fields the installed peft's configuration of a type lacks; None where it cannot be read."""
+    for site_dir in site_packages:
+        folder = site_dir / "peft/tuners"
+        own = source_text(folder / peft_type.lower() / "config.py")
+        base = source_text(site_dir / "peft/config.py").partition("class PromptLearningConfig")
+        if not own or not base[0]:
+            continue
+        parents = "".join(source_text(folder / n) for c, n in _PEFT_PARENTS.items() if f"({c})" in own)
+        # What LoRA's configuration is made of has fields of its own, which stand before it in its file.
+        texts = [t.partition("class LoraConfig")[2] or t for t in (own, parents)]
+        text = "\n".join([*texts, base[0], base[2] if "Prompt" in own else ""])
+        return sorted(f for f in fields if not re.search(rf"^\s+{re.escape(f)}\s*:", text, re.MULTILINE))
+    return None
 
 
 def knows_quantizer(site_packages: Sequence[Path], method: str) -> bool | None:
@@ -272,17 +279,4 @@ def known_peft_types(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
         types = class_values(module, "PeftType") if module is not None else frozenset()
         if types:
             return types
-    return None
-
-
-@functools.cache
-def known_lora_fields(site_packages: tuple[Path, ...]) -> frozenset[str] | None:
-    """Return the fields that the installed peft's `LoraConfig` accepts; None where they cannot be read."""
-    for site_dir in site_packages:
-        lora, base = parse_file(site_dir / "peft/tuners/lora/config.py"), parse_file(site_dir / "peft/config.py")
-        if lora is None or base is None:
-            continue
-        own = class_fields(lora, "LoraConfig")
-        if own:
-            return own | class_fields(base, "PeftConfig") | class_fields(base, "PeftConfigMixin")
     return None

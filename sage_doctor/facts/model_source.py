@@ -22,6 +22,7 @@ _PADDED = re.compile(
     r"Embedding\(\s*(?:self\.|config\.)?vocab_size,[^()]*?,\s*(?:padding_idx\s*=\s*)?"
     r"(?:self\.padding_idx|(?:config\.)?pad_token_id|padding_idx)\b"
 )
+_TIED = re.compile(r"^ +(?:self\.)?_tied_weights_keys\s*(?::[^=\n]+)?=\s*(\{[^}]*\}|\[[^\]]*\])", re.MULTILINE)
 _DEEP = 4
 
 
@@ -29,15 +30,24 @@ _DEEP = 4
 class ModelClass:
     """One class. `parts` are the first components that its tensors' names may have, those of its base model included.
 
+    `own` are those of the running class, without its base model's; empty where some are named by a program.
     `base_parts` are those of the base model alone, which stand behind `base_prefix`; empty where they are not known.
     `tied` maps the parameters that share their values to where these come from; before transformers 5 that is not told.
     """
 
     name: str
     parts: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
     base_prefix: str = ""
     base_parts: frozenset[str] = frozenset()
     tied: Mapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, module: str) -> bool:
+        """Return whether a model of this class surely has no module of this name."""
+        first, _, rest = module.partition(".")
+        if first == self.base_prefix:
+            return bool(self.base_parts) and rest.partition(".")[0] not in self.base_parts
+        return bool(self.own) and first not in self.own
 
 
 def auto_class(site_packages: Sequence[Path], mapping: str, model_type: str) -> str | None:
@@ -45,6 +55,12 @@ def auto_class(site_packages: Sequence[Path], mapping: str, model_type: str) -> 
     table = "".join(_table(p, mapping) for p in site_packages)
     found = re.search(rf"""\(\s*["']{re.escape(model_type)}["'],\s*["'](\w+)["']""", table)
     return found[1] if found else None
+
+
+def has_auto_class(site_packages: Sequence[Path], mapping: str, model_type: str) -> bool | None:
+    """Return whether an Auto mapping of the session's transformers has a model type; None where it cannot be read."""
+    table = "".join(_table(p, mapping) for p in site_packages)
+    return re.search(rf"""\(\s*["']{re.escape(model_type)}["'],""", table) is not None if table else None
 
 
 def knows_image_processor(site_packages: Sequence[Path], name: str) -> bool | None:
@@ -144,14 +160,16 @@ def _read(text: str, shared: str, name: str, deep: int) -> ModelClass | None:
     body = head[2]
     parts = set(re.findall(r"^ +self\.(\w+)(?:\s*:[^=\n]+)?\s*=(?!=)", body, re.MULTILINE))
     parts |= set(re.findall(r"""^ +self\.(?:add_module|register_parameter)\(\s*["'](\w+)["']""", body, re.MULTILINE))
+    own = set() if re.search(r"setattr\(self|add_module\(\s*f", body) else set(parts)
     prefix = re.search(r"""^ +base_model_prefix\s*(?::\s*str\s*)?=\s*["'](\w*)["']""", body, re.MULTILINE)
     base = prefix[1] if prefix else ""
-    stated = re.search(r"^ +_tied_weights_keys\s*(?::[^=\n]+)?=\s*(\{[^}]*\}|\[[^\]]*\])", body, re.MULTILINE)
+    stated = _TIED.search(body)
     tied = _literal(stated[1]) if stated else {}
     for parent in re.findall(r"\w+", head[1] or ""):
         other = _read(text, shared, parent, deep - 1) or _read(shared, "", parent, deep - 1)
         if other is not None:
             parts |= other.parts - {other.base_prefix}
+            own |= other.own
             base, tied = base or other.base_prefix, tied or other.tied
     held = re.search(rf"^ +self\.{base}\s*=\s*(\w+)[.(]", body, re.MULTILINE) if base else None
     model = _read(text, shared, held[1], deep - 1) if held is not None and held[1] != name else None
@@ -159,7 +177,21 @@ def _read(text: str, shared: str, name: str, deep: int) -> ModelClass | None:
     base_parts = model.base_parts if model is not None else base_parts
     if base:
         parts |= {base, *base_parts}
-    return ModelClass(name=name, parts=frozenset(parts), base_prefix=base, base_parts=base_parts, tied=tied)
+    return ModelClass(
+        name=name, parts=frozenset(parts), own=frozenset(own), base_prefix=base, base_parts=base_parts, tied=tied
+    )
+
+
+def tied_names(site_packages: tuple[Path, ...], model_type: str) -> frozenset[str]:
+    """Return the names of all that any class of a model type's source ties to something."""
+    found = _TIED.findall(model_source(site_packages, model_type))
+    return frozenset(name for text in found for name in _literal(text))
+
+
+def scales_by_its_tie(site_packages: tuple[Path, ...], model_type: str) -> bool:
+    """Return whether a model type scales its outputs where its configuration ties them, as T5 does."""
+    scaled = r"if self\.config\.(?:tie_word_embeddings|scale_decoder_outputs):\n(?: +#.*\n)* +(\w+) = \1 \*"
+    return re.search(scaled, model_source(site_packages, model_type)) is not None
 
 
 def _literal(text: str) -> Mapping[str, str]:

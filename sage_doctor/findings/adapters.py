@@ -197,6 +197,14 @@ DECLARATIONS = declare(
         may_show=(r"KeyError: '[\w.]{1,200}\.weight'",),
     ),
     Declaration(
+        code="adapter-auto-class",
+        severity="info",
+        title="AutoPeftModel does not load this adapter",
+        cause="AutoPeftModel builds the base with the Auto class of the adapter's task, which has no class for a base "
+        "of this type, or one with other modules. TRL saves adapters of models for images and text as CAUSAL_LM.",
+        remediation="Load the base with its own class and put the adapter on it with PeftModel.",
+    ),
+    Declaration(
         code="adapter-tied-embeddings",
         severity="warning",
         title="The adapter trains an embedding that the base ties",

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 def base_unset(model: Model) -> Finding:
     """Return the finding of an adapter that names no base."""
     candidates = as_candidates(base_candidates(model)[:8])
+    said = (model.adapter_config.values or {}).get("base_model_name_or_path")
+    why = "" if isinstance(said, str | None) else ", which is not a text"
     return finding(
         "adapter-base-unset",
-        "adapter_config.json names no base model (base_model_name_or_path)",
+        f"adapter_config.json names no base model (base_model_name_or_path{why})",
         evidence={"file": "adapter_config.json", "candidates": candidates},
         fix=name_it(model, candidates),
     )

@@ -86,8 +86,8 @@ def _by_module(locations: Mapping[str, TensorLocation]) -> dict[str, ModuleParts
             strange.append(name)
     if strange:
         raise unmatched(
-            f"{len(strange)} of {len(locations)} tensors have names or dtypes that PEFT would not load: "
-            f"{join_limited(strange, most=3)}",
+            f"{len(strange)} of {len(locations)} tensors have names that PEFT would not load, or dtypes that a merge "
+            f"does not read: {join_limited(strange, most=3)}",
             "Save the adapter again with PeftModel.save_pretrained().",
         )
     if not modules:

@@ -6,7 +6,7 @@ Every tensor of the adapter goes into exactly one plan, or the merge is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sage_doctor.merge.adapter import ModuleParts, Part
@@ -73,9 +73,12 @@ def needed_names(modules: Mapping[str, ModuleParts]) -> list[str]:
 
 
 def apply_module(
-    assembly: Assembly, module: ModuleParts, weight: str, bias: str | None, rules: MergeRules, kind: str
+    assembly: Assembly, module: ModuleParts, weight: str, bias: str | None, rules: MergeRules, kinds: Sequence[str]
 ) -> None:
-    """Apply one module's parts to the tensors stored as `weight` and `bias`. `kind` is the base's model type."""
+    """Apply one module's parts to the tensors stored as `weight` and `bias`.
+
+    `kinds` are the base's model type and those of the models inside it.
+    """
     form = frozenset(module.parts) - {"weight", "bias"}
     shown = printable(module.name)
     if form not in _FORMS:
@@ -92,7 +95,7 @@ def apply_module(
                 f"the adapter holds a LoRA for {shown}, which its configuration does not target: PEFT ignores it",
                 "Restore the configuration that belongs to these weights.",
             )
-        low_rank = _low_rank(assembly, module, assembly.plans[weight], rules, kind)
+        low_rank = _low_rank(assembly, module, assembly.plans[weight], rules, kinds)
         assembly.plans[weight] = replace(assembly.plans[weight], low_rank=low_rank)
     if "rows" in form:
         assembly.plans[weight] = replace(
@@ -137,7 +140,9 @@ def _size(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape)
 
 
-def _low_rank(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: MergeRules, kind: str) -> LowRank:
+def _low_rank(
+    assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: MergeRules, kinds: Sequence[str]
+) -> LowRank:
     parts = module.parts
     embedding = "embedding_A" in parts
     a = assembly.consume(parts["embedding_A" if embedding else "A"])
@@ -175,7 +180,7 @@ def _low_rank(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: 
         if plan.shape != (in_size, out_size):
             raise _misfit(shown, (in_size, out_size), plan.shape)
     else:
-        layout = _layout(module, (out_size, in_size), plan.shape, rules, kind)
+        layout = _layout(module, (out_size, in_size), plan.shape, rules, kinds)
     if magnitude is not None and magnitude.tensor.elements != out_size:
         raise _misfit(shown, magnitude.shape, (out_size,))
     scaling = rules.scaling(module.name, a.shape[0])
@@ -183,12 +188,12 @@ def _low_rank(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: 
 
 
 def _layout(
-    module: ModuleParts, delta: tuple[int, int], weight: tuple[int, ...], rules: MergeRules, kind: str
+    module: ModuleParts, delta: tuple[int, int], weight: tuple[int, ...], rules: MergeRules, kinds: Sequence[str]
 ) -> Layout:
     """Return the layout of a weight. Its shape tells, unless it is square; then the architecture decides."""
-    transposed = module.leaf in CONV1D.get(kind, frozenset())
+    transposed = any(module.leaf in CONV1D.get(kind, ()) for kind in kinds)
     if delta[0] == delta[1] and weight == delta:
-        if rules.flag("fan_in_fan_out") and not transposed and kind not in CONV1D and not kind:
+        if rules.flag("fan_in_fan_out") and not kinds:
             raise refused(f"it is unknown whether the square weight of {printable(module.name)} is transposed")
         return "conv1d" if transposed else _linear(module)
     if weight == delta and not transposed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,8 @@ from sage_doctor.facts.adapter_coverage import HEADED, absent_outer, absent_save
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import excluded
 from sage_doctor.facts.config import label_count, read_config_facts
+from sage_doctor.facts.embeddings import OUTPUT_NAMES
+from sage_doctor.facts.library_source import model_types
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
@@ -20,7 +23,7 @@ from sage_doctor.merge.names import NameMap, join
 from sage_doctor.merge.precision import with_float32_kept
 from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
-from sage_doctor.merge.ties import INPUT_NAMES, OUTPUT_NAMES, find_tie, require_one_reader, resolve_tie
+from sage_doctor.merge.ties import INPUT_NAMES, find_tie, require_one_reader, resolve_tie
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.text import join_limited, printable
 
@@ -73,27 +76,32 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     assembly = Assembly(plans=base_plans(base, dtype), unused=set(total))
     rules.ask([*modules, *map(owner_of, modules)])
     require_one_reader(modules)
-    tie = find_tie(base, modules)
+    ties = functools.cache(lambda: _ties(base, custom=custom))
+    tie = find_tie(base, modules, ties)
     aliases: dict[str, str] = {}
     layers = of_parameters(modules, rules)
     wrapped = {m.name for found in layers.values() for m in found}
     plain = {n: m for n, m in modules.items() if m.name not in wrapped}
     if tie is not None and tie.touched:
-        aliases = resolve_tie(
-            tie, assembly, rules, lambda: _output_name(base, custom=custom), lambda: _other_readers(base, custom=custom)
-        )
+        aliases = resolve_tie(tie, assembly, rules, ties)
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
     if names is None:
         _require_sizes(base, modules)
         names = _by_library(base, plain, rules, custom=custom)
-    kind = read_config_facts(base.config).model_type or ""
+    kinds = list(model_types(base.config))
     running: dict[str, str] = {}
     for module in modules.values():
         if not module.parts or module.name in wrapped:
             continue  # the second copy of a shared tensor, or already applied
-        weight, bias = (aliases[module.name], None) if module.name in aliases else lookup(names, module)
-        apply_module(assembly, module, weight, bias, rules, kind)
+        own_bias = f"{module.name}.bias" if f"{module.name}.bias" in stored else None
+        weight, bias = (aliases[module.name], own_bias) if module.name in aliases else lookup(names, module)
+        if bias is None and module.parts.keys() & {"bias", "B.bias"}:
+            raise refused(
+                f"the adapter changes a bias of {printable(module.name)}, and the base stores none under that name: it "
+                "has none there, or shares it with another layer"
+            )
+        apply_module(assembly, module, weight, bias, rules, kinds)
         running |= {weight: f"{module.name}.weight", bias or "": f"{module.name}.bias"}
     uncovered = _uncovered(base, modules, wrapped, names, aliases, rules, tied=tie is not None)
     if layers:
@@ -223,20 +231,11 @@ def _other_names(lost: list[str], stored: Mapping[str, Tensor]) -> str:
     return "Take the base that this adapter was trained on (--base DIR); this one has no such modules."
 
 
-def _output_name(base: BaseModel, *, custom: bool) -> str:
-    stored = {n: p.tensor for n, p in base.tensors.items()}
-    output = library_view(base.path, stored, custom_code=custom).output
-    if output is None:
-        raise refused("the embedding is shared with an output layer whose name is unknown")
-    return output
-
-
-def _other_readers(base: BaseModel, *, custom: bool) -> list[str]:
-    """Return the embeddings that the base does not store, because they are tied to the one that it does."""
+def _ties(base: BaseModel, *, custom: bool) -> dict[str, str | None]:
+    """Return what the base shares, by running name, and the stored tensor that it shares: None if it is unknown."""
     stored = {n: p.tensor for n, p in base.tensors.items()}
     view = library_view(base.path, stored, custom_code=custom)
-    names = view.running - view.stored_of.keys()
-    return sorted(n for n in names if n.removesuffix(".weight").rpartition(".")[2] in INPUT_NAMES)
+    return {n: view.stored_of.get(s) for n, s in view.ties.items()}
 
 
 def _vocabulary(base: BaseModel, plans: Mapping[str, TensorPlan]) -> int | None:

@@ -131,11 +131,13 @@ def config_text(
         nested_only = len(parts) > 1 and part is changed
         if vocabulary is not None and ("vocab_size" in part or not nested_only):
             part["vocab_size"] = vocabulary
-        if untied:
-            part["tie_word_embeddings"] = False
         for key in ("dtype", "torch_dtype"):
             if dtype is not None and key in part:
                 part[key] = dtype
+    if untied:  # older releases ask the decoder's own configuration
+        inner = {n: v for n in ("text_config", "decoder") if isinstance(v := changed.get(n), dict)}
+        changed |= {n: {**v, "tie_word_embeddings": False} for n, v in inner.items()}
+        changed["tie_word_embeddings"] = False
     if dtype is not None and not {"dtype", "torch_dtype"} & changed.keys():
         changed["torch_dtype"] = dtype  # every release reads this spelling
     return json.dumps(changed, indent=2, ensure_ascii=False) + "\n"

@@ -94,6 +94,12 @@ def _apply(assembly: Assembly, name: str, layer: ModuleParts, block: ExpertBlock
         raise unmatched(
             f"the adapter's matrices for {shown} are {a.shape} and {b.shape}, which does not fit {block.shape}"
         )
+    if ins == outs and len(block.shape) == 3 and not block.transposed and rules.is_before(0, 19):
+        raise refused(
+            f"the LoRA for {shown} was saved by a peft before 0.19, which had inputs and outputs of such a block the "
+            "other way round, and its square shape does not tell: a newer one loads it as another adapter",
+            "Load and merge it with the peft that it was trained with, in an environment of its own.",
+        )
     if not block.shares:
         raise refused(f"it is unknown which stored tensors make up {shown}")
     scaling = rules.scaling(name, rank)

@@ -26,13 +26,14 @@ _BLOCK = 3  # dimensions of a block of experts
 class LibraryView:
     """What the library makes of a checkpoint. `running` are all names, `stored_of` maps them to stored ones one to one.
 
-    `output` is the running name of the output layer's weight, where it is tied to the embedding. `blocks` are the
-    running parameters of two or three dimensions, in the order in which their modules have them.
+    `ties` maps the running names of what shares its values to those of what it has them from, where
+    `tie_word_embeddings` says so. `blocks` are the running parameters of two or three dimensions, in the order in which
+    their modules have them.
     """
 
     running: frozenset[str]
     stored_of: Mapping[str, str]
-    output: str | None
+    ties: Mapping[str, str]
     blocks: Mapping[str, ExpertBlock]
 
     def names(self, stored: Mapping[str, Tensor]) -> NameMap:
@@ -101,12 +102,11 @@ def _view(base: Path, stored: Mapping[str, Tensor], *, causal: bool) -> LibraryV
             shares = _shares(sorted_names, _converter_of(converters, collected[running][0][0]), stored, shape)
         transposed = len(shape) == _BLOCK and bool(getattr(owner, "is_transposed", False))
         blocks[running] = ExpertBlock(shape=shape, transposed=transposed, shares=shares)
-    tied = getattr(model, "_tied_weights_keys", None)
-    output = next(iter(tied), None) if isinstance(tied, Mapping) else None
+    tied = getattr(model, "all_tied_weights_keys", None)
     return LibraryView(
         running=frozenset(state),
         stored_of={r: s for r, s in stored_of.items() if r not in doubled},
-        output=output,
+        ties=dict(tied) if isinstance(tied, Mapping) else {},
         blocks=blocks,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -57,6 +58,11 @@ class MergeRules:
     def flag(self, name: str) -> bool:
         """Return whether an option is on."""
         return bool(self.values.get(name))
+
+    def is_before(self, *release: int) -> bool:
+        """Return whether a peft before this release saved the adapter: those before 0.18 do not say which they are."""
+        said = re.match(r"(\d+)\.(\d+)", str(self.values.get("peft_version")))
+        return said is None or (int(said[1]), int(said[2])) < release
 
     def is_variant(self, init: str) -> bool:
         """Return whether the adapter was initialised in a way that PEFT merges by an arithmetic of its own."""

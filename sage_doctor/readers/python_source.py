@@ -98,16 +98,5 @@ def class_values(module: ast.Module, name: str) -> frozenset[str]:
     return frozenset(_texts(node.value for node in _body(module, name) if isinstance(node, ast.Assign)))
 
 
-def class_fields(module: ast.Module, name: str) -> frozenset[str]:
-    """Return the annotated names in the body of class `name`: the fields of a dataclass, without class variables."""
-    return frozenset(
-        node.target.id
-        for node in _body(module, name)
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and "ClassVar" not in ast.dump(node.annotation)
-    )
-
-
 def _body(module: ast.Module, name: str) -> list[ast.stmt]:
     return next((n.body for n in module.body if isinstance(n, ast.ClassDef) and n.name == name), [])

@@ -100,6 +100,80 @@ def experts_that_peft_joins_as_well(bench: Bench) -> None:
     adapter_of(bench, EXPERT, "LlamaMoeForCausalLM", "llama_moe")
 
 
+CLASSES = """
+class SeeingPreTrainedModel(P):
+    base_model_prefix = "model"
+
+class SeeingModel(SeeingPreTrainedModel):
+    def __init__(self):
+        self.visual = Tower(1)
+        self.language_model = SeeingTextModel(1)
+
+class SeeingTextModel(SeeingPreTrainedModel):
+    def __init__(self):
+        self.layers = List(1)
+
+class SeeingForConditionalGeneration(SeeingPreTrainedModel):
+    def __init__(self):
+        self.model = SeeingModel(1)
+        self.lm_head = Linear(1)
+
+class SeeingForCausalLM(SeeingPreTrainedModel):
+    def __init__(self):
+        self.model = SeeingTextModel(1)
+        self.lm_head = Linear(1)
+"""
+AUTO, BUILDER = "check_adapter_auto_class", "adapter-auto-class"
+Q = "model.language_model.layers.0.q_proj"
+
+
+def seeing(bench: Bench, module: str = Q, built: str = "", **config: Any) -> None:
+    """Lay out an adapter of a model for images and text; `built` is what AutoModelForCausalLM makes of it."""
+    adapter_of(bench, module, "SeeingForConditionalGeneration", "seeing", **config)
+    models = bench.root / "site-packages/transformers/models"
+    (models / "seeing").mkdir()
+    (models / "seeing" / "__init__.py").write_text("")
+    (models / "seeing" / "modeling_seeing.py").write_text(CLASSES)
+    row = f'        ("seeing", "{built}"),\n' if built else ""
+    (models / "auto").mkdir(exist_ok=True)
+    table = f'MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = OrderedDict(\n    [\n        ("a", "B"),\n{row}    ]\n)\n'
+    (models / "auto" / "modeling_auto.py").write_text(table)
+
+
+@CASES.finds(CHECK, CODE, "none of its modules is in SeeingForConditionalGeneration")
+def named_as_no_class_does(bench: Bench) -> None:
+    seeing(bench, "language_model.model.layers.0.q_proj")
+
+
+@CASES.passes(CHECK)
+@CASES.passes(AUTO)
+def of_the_text_part_that_a_session_builds(bench: Bench) -> None:
+    seeing(bench, "model.layers.0.q_proj.own", "SeeingForCausalLM")
+
+
+@CASES.finds(
+    AUTO, BUILDER, "AutoPeftModelForCausalLM, by its task_type, does not build a base of type seeing", severity="info"
+)
+@CASES.passes(CHECK)
+def of_a_task_without_a_class(bench: Bench) -> None:
+    seeing(bench)
+
+
+@CASES.finds(AUTO, BUILDER, "builds SeeingForCausalLM, which has none of its modules", severity="warning")
+def of_a_task_with_another_class(bench: Bench) -> None:
+    seeing(bench, built="SeeingForCausalLM")
+
+
+@CASES.passes(AUTO)
+def of_a_task_with_the_base_s_class(bench: Bench) -> None:
+    seeing(bench, built="SeeingForConditionalGeneration")
+
+
+@CASES.skips(AUTO, "only a task and a base")
+def of_no_task(bench: Bench) -> None:
+    seeing(bench, task_type=None)
+
+
 @CASES.skips(CHECK, "only LoRA on a base that is here")
 def no_base(bench: Bench) -> None:
     write_adapter(bench.here, "org/name")

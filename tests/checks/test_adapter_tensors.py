@@ -37,7 +37,7 @@ def whole(bench: Bench) -> None:
 
 @CASES.passes("check_adapter_keys")
 @CASES.skips("check_adapter_patterns", "only LoRA")
-@CASES.skips("check_adapter_rank", "only LoRA")
+@CASES.passes("check_adapter_rank")
 def of_another_type(bench: Bench) -> None:
     healthy(bench, peft_type="IA3")
 
@@ -133,6 +133,82 @@ def another_rank(bench: Bench) -> None:
     healthy(bench, r=4)
 
 
+Q = f"{PREFIX}model.layers.0.self_attn.q_proj"
+PRUNED = {f"{Q}.lora_A": (2, WIDTH), f"{Q}.lora_B": (WIDTH, 2), f"{Q}.lora_E": (2, 1)}
+PATTERN = f"{Q.removeprefix(PREFIX)}.lora_E"
+
+
+def _adalora(bench: Bench, **config: Any) -> None:
+    base = write_full(bench.root / "base")
+    write_adapter(bench.here, base, tensors=PRUNED, peft_type="ADALORA", init_r=4, **config)
+
+
+@CASES.passes("check_adapter_rank")
+def pruned(bench: Bench) -> None:
+    _adalora(bench, rank_pattern={PATTERN: [True, False, False, True]})
+
+
+@CASES.finds("check_adapter_rank", "adapter-rank-mismatch", "states 1 rows (3 tensors in all)")
+def pruned_to_another_rank(bench: Bench) -> None:
+    _adalora(bench, rank_pattern={PATTERN: [True, False, False, False]})
+
+
+@CASES.finds("check_adapter_rank", "adapter-rank-mismatch", "states 4 rows")
+def pruned_without_saying_so(bench: Bench) -> None:
+    _adalora(bench, rank_pattern=None)
+
+
+def _ia3(bench: Bench, *shape: int, **config: Any) -> None:
+    base = write_full(bench.root / "base")
+    write_adapter(bench.here, base, tensors={f"{Q}.ia3_l": shape}, peft_type="IA3", **config)
+
+
+@CASES.passes("check_adapter_rank")
+def scaled_inputs(bench: Bench) -> None:
+    _ia3(bench, 1, WIDTH, feedforward_modules=["q_proj"])
+
+
+@CASES.finds("check_adapter_rank", "adapter-shape-mismatch", "states 1 columns")
+def scaled_inputs_that_are_called_outputs(bench: Bench) -> None:
+    _ia3(bench, 1, WIDTH, feedforward_modules=[])
+
+
+def _prompt(bench: Bench, kind: str, *shape: int, **config: Any) -> None:
+    sizes = {"num_virtual_tokens": 4, "num_transformer_submodules": 2, "num_layers": 3, "token_dim": 8, **config}
+    tensors = {"prompt_embeddings": shape}
+    write_adapter(bench.here, write_full(bench.root / "base"), tensors=tensors, peft_type=kind, **sizes)
+
+
+@CASES.passes("check_adapter_rank")
+def prompt_for_two_parts(bench: Bench) -> None:
+    _prompt(bench, "PROMPT_TUNING", 8, 8)
+
+
+@CASES.finds("check_adapter_rank", "adapter-shape-mismatch", "is 4×8, where adapter_config.json states 8 rows")
+def prompt_of_another_length(bench: Bench) -> None:
+    _prompt(bench, "PROMPT_TUNING", 4, 8)
+
+
+@CASES.passes("check_adapter_rank")
+def prefix_for_two_parts(bench: Bench) -> None:
+    _prompt(bench, "PREFIX_TUNING", 4, 48)
+
+
+@CASES.finds("check_adapter_rank", "adapter-shape-mismatch", "states 4 rows")
+def prefix_of_another_length(bench: Bench) -> None:
+    _prompt(bench, "PREFIX_TUNING", 8, 48)
+
+
+@CASES.finds("check_adapter_rank", "adapter-shape-mismatch", "states 48 columns")
+def prefix_for_other_layers(bench: Bench) -> None:
+    _prompt(bench, "PREFIX_TUNING", 4, 64)
+
+
+@CASES.passes("check_adapter_rank")
+def prompt_of_unknown_length(bench: Bench) -> None:
+    _prompt(bench, "P_TUNING", 4, 8, num_transformer_submodules=None)
+
+
 @CASES.finds("check_adapter_rank", "adapter-rank-mismatch", "states 16")
 def another_rank_by_pattern(bench: Bench) -> None:
     healthy(bench, rank_pattern={"q_proj": 16})
@@ -178,9 +254,24 @@ def all_of_its_modules_targeted(bench: Bench) -> None:
     healthy(bench)
 
 
-@CASES.skips("check_adapter_targets", "lists of modules")
+@CASES.passes("check_adapter_targets")
 def targeted_by_an_expression(bench: Bench) -> None:
     healthy(bench, target_modules=".*proj")
+
+
+@CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not target 1 of the 1 modules")
+def an_expression_for_other_modules(bench: Bench) -> None:
+    healthy(bench, target_modules=r".*language_model.*(q|v)_proj")
+
+
+@CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not target 1 of the 1 modules")
+def targets_that_are_excluded(bench: Bench) -> None:
+    healthy(bench, target_modules="all-linear", exclude_modules=r".*layers.*")
+
+
+@CASES.skips("check_adapter_targets", "only LoRA's targets")
+def targets_by_default(bench: Bench) -> None:
+    healthy(bench, target_modules=None)
 
 
 @CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not target 1 of the 1 modules")

@@ -99,6 +99,11 @@ def rank_of_zero(bench: Bench) -> None:
     healthy(bench, r=0)
 
 
+@CASES.finds("check_adapter_config", "adapter-config-invalid", "feedforward_modules names 'fc1'")
+def inputs_that_are_not_targeted(bench: Bench) -> None:
+    healthy(bench, peft_type="IA3", feedforward_modules=["fc1"])
+
+
 @CASES.finds("check_adapter_config_known", "adapter-config-newer", "future_field", severity="warning")
 def field_of_tomorrow(bench: Bench) -> None:
     healthy(bench, future_field=True)

@@ -1,16 +1,17 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from sage_doctor.facts.library_source import (
-    known_lora_fields,
     known_model_types,
     known_peft_types,
     knows_model_type,
     knows_peft_type,
     torch_build,
-    unknown_lora_fields,
+    unknown_fields,
 )
+from tests.warm_python import run_warm
 
 
 def lay(site: Path, name: str, text: str) -> None:
@@ -99,17 +100,31 @@ class PromptLearningConfig(PeftConfig):
     num_virtual_tokens: int = 1
 """
     lay(tmp_path, "peft/tuners/lora/config.py", lora)
-    assert known_lora_fields((tmp_path,)) is None
-    known_lora_fields.cache_clear()
+    said = ["r", "base_model_name_or_path", "brand_new", "num_virtual_tokens"]
+    assert unknown_fields((tmp_path / "absent",), "LORA", said) is None
     lay(tmp_path, "peft/config.py", base)
-    assert known_lora_fields((tmp_path,)) == frozenset(
-        {"r", "init_lora_weights", "auto_mapping", "base_model_name_or_path"}
-    )
-    assert unknown_lora_fields((tmp_path,), ["r", "base_model_name_or_path", "brand_new", "num_virtual_tokens"]) == [
-        "brand_new",
-        "num_virtual_tokens",
-    ]
-    assert unknown_lora_fields((tmp_path / "absent",), ["r"]) is None
+    assert unknown_fields((tmp_path,), "LORA", said) == ["brand_new", "num_virtual_tokens"]
+    assert unknown_fields((tmp_path,), "VERA", said) is None
+    lay(tmp_path, "peft/tuners/adalora/config.py", "class AdaLoraConfig(LoraConfig):\n    target_r: int = 8\n")
+    lay(tmp_path, "peft/tuners/p_tuning/config.py", "class P(PromptLearningConfig):\n    x: int = 8\n")
+    assert unknown_fields((tmp_path,), "ADALORA", ["r", "target_r", "x"]) == ["x"]
+    assert unknown_fields((tmp_path,), "P_TUNING", ["num_virtual_tokens", "r"]) == ["r"]
+
+
+FIELDS = """
+import dataclasses, json, pathlib, peft
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as known
+print(json.dumps([str(pathlib.Path(peft.__file__).parents[1])]))
+print(json.dumps({str(k.value): [f.name for f in dataclasses.fields(c)] for k, c in known.items()}))
+"""
+
+
+def test_every_field_of_peft_is_known(warm_python: Path, tmp_path: Path) -> None:
+    done = run_warm(warm_python, ("-c", FIELDS), cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"})
+    sites, fields = (json.loads(line) for line in done.stdout.splitlines())
+    found = {kind: unknown_fields([Path(s) for s in sites], kind, [*own, "new"]) for kind, own in fields.items()}
+    assert len(found) > 20
+    assert found == {kind: ["new"] for kind in fields}
 
 
 @pytest.mark.parametrize(

@@ -178,3 +178,19 @@ def test_blocks_that_do_not_fit_their_configuration_are_refused(
 
     with pytest.raises(MergeRefused, match=reason):
         plan_merge(adapter, tmp_path / "merged")
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("saved_by", ["0.18.1", None])
+def test_a_square_block_of_an_older_peft_is_refused(
+    saved_by: str | None, zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """peft 0.19 exchanged inputs and outputs: 0.21 loads matrices of 0.18 as those of another adapter."""
+    base = base_of("qwen2_moe")
+    options = {"target_modules": [], "target_parameters": ["mlp.experts.gate_up_proj"], "r": 2}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "peft_version": saved_by}))
+
+    with pytest.raises(MergeRefused, match="saved by a peft before"):
+        plan_merge(adapter, tmp_path / "merged")

@@ -180,3 +180,167 @@ def test_an_embedding_of_encoder_and_decoder_is_refused(field: str, kind: str, z
 
     with pytest.raises(MergeRefused, match="which encoder and decoder have as their own embedding"):
         plan_merge(adapter, tmp_path / "merged")
+
+
+def _masked(folder: Path, kind: str) -> Path:
+    """Save a tiny encoder whose output layer shares its weight with the embedding and its bias with its head."""
+    import torch
+    import transformers
+
+    sizes = {"vocab_size": 96, "hidden_size": 32, "intermediate_size": 48, "max_position_embeddings": 64}
+    config = transformers.AutoConfig.for_model(kind, **sizes, num_hidden_layers=1, num_attention_heads=4)
+    model = transformers.AutoModelForMaskedLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.normal_(1, 0.5)
+    model.save_pretrained(folder)
+    return folder
+
+
+MASKED: dict[str, Mapping[str, Any]] = {
+    "lora-embedding": {"target_modules": ["query", "word_embeddings"]},
+    "saved-embedding": {"target_modules": ["query"], "modules_to_save": ["word_embeddings"]},
+    "lora-output": {"target_modules": ["query", "decoder"]},
+}
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("name", MASKED)
+def test_a_bias_that_is_shared_with_the_embedding_goes_with_it(
+    name: str, kind: str, zoo: ModuleType, tmp_path: Path
+) -> None:
+    """Nothing ties the output layer's bias to its head once the embedding is untied: it has to be stored."""
+    base = _masked(tmp_path / "base", kind)
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, {"task_type": None, **MASKED[name]}, same=True)
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    together, merged = zoo.logits(base, adapter), zoo.logits(tmp_path / "merged")
+    assert (together - merged).abs().max() < 1e-4
+    assert (zoo.logits(base) - merged).abs().max() > 1e-3
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_shared_bias_that_was_trained_is_refused(zoo: ModuleType, tmp_path: Path) -> None:
+    base = _masked(tmp_path / "base", "bert")
+    options = {"task_type": None, "target_modules": ["query"], "modules_to_save": ["decoder"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    with pytest.raises(MergeRefused, match="or shares it with another layer"):
+        plan_merge(adapter, tmp_path / "merged")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_output_layer_of_another_name(zoo: ModuleType, tmp_path: Path) -> None:
+    """Whisper's `proj_out` is tied to the decoder's embedding, which PEFT's merge changes with it."""
+    import transformers
+
+    sizes = {"d_model": 32, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "vocab_size": 96, "num_mel_bins": 8}
+    sizes |= {f"{p}_{n}": v for p in ("encoder", "decoder") for n, v in (("layers", 1), ("attention_heads", 4))}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    config = transformers.WhisperConfig(**sizes, **tokens, max_source_positions=16, max_target_positions=16)
+    base = tmp_path / "base"
+    transformers.WhisperForConditionalGeneration(config).save_pretrained(base)
+    options = {"task_type": None, "target_modules": ["q_proj", "proj_out"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    plan = plan_merge(adapter, tmp_path / "merged")
+    apply(plan)
+
+    assert plan.untied
+    embedding = "model.decoder.embed_tokens.weight"
+    ours, theirs = zoo.load(tmp_path / "merged").state_dict(), zoo.merged_by_peft(base, adapter).state_dict()
+    assert ours[embedding].equal(zoo.load(base).state_dict()[embedding])
+    assert [n for n in theirs if not theirs[n].equal(ours[n])] == [embedding]
+
+
+def _two_stacks(folder: Path, decoder: str) -> Path:
+    """Save an encoder and a decoder that are models of their own: a BERT, and a BERT or a GPT-2 with its head."""
+    import torch
+    import transformers
+
+    sizes = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    own = {"is_decoder": True, "add_cross_attention": True}
+    kinds = {
+        "bert": transformers.BertConfig(**sizes, **own, intermediate_size=48),
+        "gpt2": transformers.GPT2Config(**sizes, **own, n_inner=32),
+    }
+    encoder = transformers.BertConfig(**sizes, intermediate_size=48)
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(encoder, kinds[decoder])
+    model = transformers.EncoderDecoderModel(config=config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.1)
+    model.save_pretrained(folder)
+    return folder
+
+
+HEAD = "decoder.cls.predictions.decoder.weight"
+WORDS = "decoder.bert.embeddings.word_embeddings"
+STACKS: dict[str, tuple[Mapping[str, Any], list[str]]] = {
+    "both": ({"target_modules": ["query", "word_embeddings"]}, [HEAD]),
+    "decoder": ({"target_modules": ["query", WORDS]}, [HEAD]),
+    "encoder": ({"target_modules": ["query", "encoder.embeddings.word_embeddings"]}, []),
+    "saved": ({"target_modules": ["query"], "modules_to_save": ["word_embeddings"]}, []),
+}
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("name", STACKS)
+def test_of_two_embeddings_of_one_name_the_decoders_is_shared(name: str, zoo: ModuleType, tmp_path: Path) -> None:
+    """PEFT merges a LoRA of the decoder's into its output layer as well, which runs without it."""
+    options, differ = STACKS[name]
+    base = _two_stacks(tmp_path / "base", "bert")
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, {"task_type": "SEQ_2_SEQ_LM", **options}, same=True)
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    merged = zoo.load(tmp_path / "merged")
+    settings = json.loads((tmp_path / "merged/config.json").read_text())
+    assert settings["decoder"]["tie_word_embeddings"] == (name == "encoder")  # 4.57 asks for the decoder's
+    assert zoo.differences(merged, zoo.merged_by_peft(base, adapter)) == differ
+    if differ:
+        assert merged.state_dict()[HEAD].equal(zoo.load(base).state_dict()[f"{WORDS}.weight"])
+
+
+@pytest.mark.usefixtures("quiet")
+def test_transposed_layers_of_a_model_in_a_model(zoo: ModuleType, tmp_path: Path) -> None:
+    """A GPT-2 as decoder: its square weights do not tell that they are transposed."""
+    base = _two_stacks(tmp_path / "base", "gpt2")
+    options = {"task_type": "SEQ_2_SEQ_LM", "target_modules": ["c_proj", "c_fc", "c_attn", "query"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter)) == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_embedding_without_an_output_layer(zoo: ModuleType, tmp_path: Path) -> None:
+    """Nothing is shared in a BERT without its head."""
+    import transformers
+
+    sizes = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    base = tmp_path / "base"
+    transformers.BertModel(transformers.BertConfig(**sizes, intermediate_size=48)).save_pretrained(base)
+    options = {"task_type": "FEATURE_EXTRACTION", "target_modules": ["query", "word_embeddings"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    plan = plan_merge(adapter, tmp_path / "merged")
+    apply(plan)
+
+    assert not plan.untied
+    assert zoo.differences(zoo.load(tmp_path / "merged"), zoo.merged_by_peft(base, adapter)) == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_output_that_is_scaled_where_it_is_tied_is_refused(zoo: ModuleType, tmp_path: Path) -> None:
+    """T5 multiplies what it answers by a number only while both layers are one."""
+    base = _encoder_decoder(tmp_path / "base", "t5")
+    options = {"task_type": "SEQ_2_SEQ_LM", "target_modules": ["q", "lm_head"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    with pytest.raises(MergeRefused, match="scales its output only while they do"):
+        plan_merge(adapter, tmp_path / "merged")

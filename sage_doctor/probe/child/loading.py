@@ -14,8 +14,6 @@ from sage_doctor.probe.child.model_class import adapter_classes, base_of, fittin
 from sage_doctor.probe.child.rehearsal import Fit, headers_of, rehearse
 from sage_doctor.probe.child.reporter import Reporter, bounded
 
-PREFIX = "base_model.model."
-
 
 def import_all(reporter: Reporter, wanted: Iterable[str]) -> list[Any]:
     """Import the packages one by one, reporting each version."""
@@ -115,12 +113,9 @@ def _adapter_tensors(path: str) -> dict[str, Any]:
         found = headers_of(path, ["adapter_model.safetensors"])
     except Exception:  # noqa: BLE001 - a pickle, or nothing: peft will say so
         return {}
-    # peft before 0.4 wrote the wrapper's name into the tensor's.
-    return {re.sub(r"\.modules_to_save(?=\.)", "", _without(PREFIX, name)): shape for name, shape in found.items()}
-
-
-def _without(prefix: str, name: str) -> str:
-    return name.removeprefix(prefix)
+    # peft before 0.4 wrote the wrapper's name into the tensor's. What learns a prompt wraps the model once only.
+    outer = re.compile(r"^base_model\.(?:model\.)?|\.modules_to_save(?=\.)")
+    return {outer.sub("", name): shape for name, shape in found.items()}
 
 
 def resize(transformers: Any, model: Any, adapter: str) -> None:

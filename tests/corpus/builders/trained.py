@@ -141,6 +141,13 @@ TRAININGS: Mapping[str, Training] = {
     ),
     "prompt-tuning": Training(base="llama", config="PromptTuningConfig", values={"num_virtual_tokens": 4}),
     "prefix-tuning": Training(base="llama", config="PrefixTuningConfig", values={"num_virtual_tokens": 4}),
+    "prefix-classifier": Training(
+        base="llama",
+        config="PrefixTuningConfig",
+        values={"num_virtual_tokens": 4},
+        auto="AutoModelForSequenceClassification",
+        task="SEQ_CLS",
+    ),
 }
 
 
