@@ -182,7 +182,7 @@ def _examine_and_record(
     )
     recorder = None
     if host.history_file is not None:
-        from sage_doctor.history import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
+        from sage_doctor.history.recorder import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
 
         recorder = RunRecorder(selection, request, verb="check", jobs=jobs)
         report = recorder.explained(report)

@@ -89,7 +89,8 @@ def file_of(host: Host) -> Path:
 
 
 def _accept(host: Host, name: str | None) -> int:
-    from sage_doctor.history import accept, series_of  # noqa: PLC0415
+    from sage_doctor.history.baseline import accept  # noqa: PLC0415
+    from sage_doctor.history.runs import series_of  # noqa: PLC0415
 
     series = series_of(host)
     if series is None or host.manifest is None:

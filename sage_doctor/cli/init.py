@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     """Search, show, ask and write. Raises `ManifestError`, `UsageError` and `NothingSelected`."""
     from sage_doctor.init.additions import added, read_text, target_of  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.init.inventory import take_inventory  # noqa: PLC0415
-    from sage_doctor.manifest import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
+    from sage_doctor.manifest.load import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
 
     cwd = _cwd()
     roots = [_root(cwd, text) for text in options.targets or ["."]]

@@ -22,7 +22,7 @@ from sage_doctor.text import printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.install.installation import Installation
     from sage_doctor.install.order import Order
-    from sage_doctor.manifest import Manifest
+    from sage_doctor.manifest.specs import Manifest
 
 SCHEDULERS: Final = ("cron", "systemd", "launchd")
 _DECLINED: Final = 1
@@ -180,7 +180,7 @@ def _order(options: argparse.Namespace, *, system: bool) -> tuple[Order, Manifes
     from sage_doctor.install.order import Order, carried, chosen_roles, mounts_of  # noqa: PLC0415
     from sage_doctor.install.program import own_program, prove  # noqa: PLC0415
     from sage_doctor.install.schedule import parse_schedule  # noqa: PLC0415
-    from sage_doctor.manifest import FILE_NAME, find_manifest, load_for_host  # noqa: PLC0415
+    from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host  # noqa: PLC0415
     from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415
 
     user, home = _account(options, system=system)

@@ -15,8 +15,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.init.new_machine import Known, NewMachine
-    from sage_doctor.manifest import Manifest
-    from sage_doctor.manifest.specs import MachineSpec
+    from sage_doctor.manifest.specs import MachineSpec, Manifest
 
 _HEADING = "# Written by `sage-doctor setup`.\n"
 
@@ -26,7 +25,7 @@ def machine_of(options: argparse.Namespace, path: Path) -> Manifest | None:
 
     Raises `UsageError`, `ManifestError` and `DoctorError`.
     """
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.manifest.load import load_for_host  # noqa: PLC0415 - --help needs none of it
 
     known = _known(path)
     if options.source is not None and options.source not in known.hosts:
@@ -71,8 +70,7 @@ def _require_same(options: argparse.Namespace, machine: MachineSpec | None, wher
 
 def _known(path: Path) -> Known:
     from sage_doctor.init.new_machine import read_known  # noqa: PLC0415
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
-    from sage_doctor.manifest.load import read_manifest_text  # noqa: PLC0415
+    from sage_doctor.manifest.load import load_for_host, read_manifest_text  # noqa: PLC0415
 
     try:
         return read_known(read_manifest_text(path))
@@ -89,7 +87,7 @@ def _with_machine(
     `twin` is another machine that this host's name fits: then `SAGE_MACHINE` alone tells the new one.
     """
     from sage_doctor.init.additions import appended, read_text  # noqa: PLC0415
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
+    from sage_doctor.manifest.load import load_for_host  # noqa: PLC0415
 
     quiet = options.yes or options.dry_run
     new = _asked(options, path, known, quiet=quiet)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest import find_manifest, load_for_host
+from sage_doctor.manifest.load import find_manifest, load_for_host
 from sage_doctor.subjects.directories import path_like
 from sage_doctor.subjects.host import Host
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from sage_doctor.errors import DoctorError, ManifestError
 from sage_doctor.init.draft import new_tables
 from sage_doctor.init.inventory import Inventory
-from sage_doctor.manifest import parse_for_host
 from sage_doctor.manifest.json_schema import schema_faults
 from sage_doctor.manifest.keys import SCHEMA
+from sage_doctor.manifest.load import parse_for_host
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.toml_lines import locate_keys
 from sage_doctor.system.atomic_write import atomic_write

@@ -19,7 +19,7 @@ from sage_doctor.init.role_models import NamedModels
 from sage_doctor.init.roles import RoleFound, find_launchers, roles_of
 from sage_doctor.launchers.code import Code, read_code
 from sage_doctor.launchers.starters import Starter, read_starters
-from sage_doctor.manifest import Manifest, ModelPath, RoleSpec
+from sage_doctor.manifest.specs import Manifest, ModelPath, RoleSpec
 from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.host import Host

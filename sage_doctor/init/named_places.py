@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.init.models import can_be_written
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.system.path_info import inspect_path
 

@@ -12,7 +12,7 @@ from sage_doctor.init.named_places import NamedPlaces
 from sage_doctor.init.names import free, identifying_tail, is_distinctive, name_of, named_after
 from sage_doctor.init.roles import MOST_CANDIDATES, Launcher, RoleFound
 from sage_doctor.launchers.uses import ModelUse
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.install.order import Order
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.text import join_limited, printable, shell_quote
 
 # They change what a session finds or loads. None is copied: only their owner knows whether sessions are to have them.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.model_copy import plan_copy
 from sage_doctor.repairs.repair import Plan

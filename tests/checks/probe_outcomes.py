@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sage_doctor.probe import (
+from sage_doctor.probe.outcome import (
     Device,
     Forward,
     Generation,

@@ -6,7 +6,7 @@ import pytest
 
 from sage_doctor.demo import incident
 from sage_doctor.errors import UsageError
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
 
 
 def test_merged_model_has_everything_but_its_weights(tmp_path: Path, hollow_model: Path) -> None:

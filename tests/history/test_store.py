@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.history import last_good_run, record, store
+from sage_doctor.history import store
+from sage_doctor.history.runs import last_good_run, record
 from sage_doctor.history.store import MOST_ASIDE
 
 from .runs import SNAPSHOT, finding, report, series, write

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sage_doctor.install.bare_environment import lacking
-from sage_doctor.manifest import Manifest, load_manifest
+from sage_doctor.manifest.load import load_manifest
+from sage_doctor.manifest.specs import Manifest
 
 from .conftest import make_order
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest import Manifest, load_manifest
+from sage_doctor.manifest.load import load_manifest
+from sage_doctor.manifest.specs import Manifest
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

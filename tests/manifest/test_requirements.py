@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import sage_doctor.manifest
-from sage_doctor.manifest import Manifest
 from sage_doctor.manifest.requirements import _USUAL
+from sage_doctor.manifest.specs import Manifest
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.manifest import FILE_NAME, find_manifest, load, trust
+from sage_doctor.manifest import load, trust
+from sage_doctor.manifest.load import FILE_NAME, find_manifest
 from tests.model_directories import write_adapter, write_full, write_json
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")

@@ -10,7 +10,7 @@ import sage_doctor
 from sage_doctor.cli.saved_reports import read_reports
 from sage_doctor.history.listing import Wanted, listing
 from sage_doctor.lock.parse import read_lock
-from sage_doctor.manifest import load_for_host
+from sage_doctor.manifest.load import load_for_host
 from sage_doctor.readers.merge_record import merge_hashes, merged_adapters
 from sage_doctor.render import FORMATS, render
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from sage_doctor.findings.device import device_finding
-from sage_doctor.probe import ProbeOutcome, ProbeRequest, run_probe
+from sage_doctor.probe.handle import run_probe
+from sage_doctor.probe.outcome import ProbeOutcome
+from sage_doctor.probe.protocol import ProbeRequest
 from sage_doctor.report import Finding
 from sage_doctor.subjects.device import BEST
 from sage_doctor.subjects.host import Host

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.probe import Degeneration, ProbeOutcome, ProbeRequest, ShapeMismatch, run_probe
-from sage_doctor.probe.protocol import STAGES
+from sage_doctor.probe.degeneration import Degeneration
+from sage_doctor.probe.handle import run_probe
+from sage_doctor.probe.outcome import ProbeOutcome, ShapeMismatch
+from sage_doctor.probe.protocol import STAGES, ProbeRequest
 
 ENVIRON = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 FULL = {

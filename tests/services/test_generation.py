@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from sage_doctor.services import Endpoint, Generation, ServiceFailure, Timeouts, generate
+from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts
+from sage_doctor.services.generation import Generation, generate
 
 from .behaving import WORDS
 from .running import base

@@ -2,7 +2,7 @@ import json
 import socket
 from pathlib import Path
 
-from sage_doctor.manifest import load_manifest
+from sage_doctor.manifest.load import load_manifest
 from sage_doctor.subjects.host import MOST_NEIGHBOURS, Host
 
 TEXT = """
