@@ -59,9 +59,6 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
     if not steps:
         raise RepairRefused(f"its files already equal those of its base and adapter. {_BY_HAND}")
     return Plan(
-        repair="copy-tokenizer",
-        subject=finding.subject,
-        code=finding.code,
         action=f"copy {len(steps)} file{'' if len(steps) == 1 else 's'} from its base or adapter",
         reads=tuple(str(f.source) for f in files),
         writes=tuple(writes),

@@ -27,7 +27,7 @@ from sage_doctor.system.path_info import inspect_path
 )
 def plan_merge_again(context: RepairContext) -> Plan:
     """Merges a model again from its base and adapter, by the recipe in the manifest."""
-    finding, model = context.finding, context.model
+    model = context.model
     places = recipe_places(model)
     recipe = model.spec.merge if model.spec is not None else None
     waits = base_to_download(model)
@@ -45,9 +45,6 @@ def plan_merge_again(context: RepairContext) -> Plan:
     kept = backup_path(merge.target)
     cache = model.host.hash_cache
     return Plan(
-        repair="merge",
-        subject=finding.subject,
-        code=finding.code,
         action=f"merge {recipe.adapter} into {recipe.base}, tensor by tensor, and replace the directory in one step",
         reads=(f"{base} (the base)", f"{adapter} (the adapter)"),
         read_bytes=sum(n.size for n in merge.inputs.values()),
@@ -82,9 +79,6 @@ def _after_download(context: RepairContext, hub: HubFacts, adapter: Path) -> Pla
         return all_of([lambda: fetch(model, hub, on_progress), merge])
 
     return Plan(
-        repair="merge",
-        subject=context.finding.subject,
-        code=context.finding.code,
         action=f"download {hub.repo_id} from {endpoint()} unless it is here by then, merge {adapter.name} into it, "
         "tensor by tensor, and replace the directory in one step",
         reads=(f"{adapter} (the adapter)",),

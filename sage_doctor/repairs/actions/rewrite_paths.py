@@ -15,7 +15,7 @@ from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
 from sage_doctor.repairs.backup import unused_name
-from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, file_repair
+from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, repair
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.file_steps import Applied, all_of, write_file
 from sage_doctor.system.path_info import UnreadableFile, read_start
@@ -33,7 +33,7 @@ class _Change:
     seen: Seen
 
 
-@file_repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"])
+@repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"], of_files=True)
 def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     """Rewrites paths of other machines in scripts relative to the script's own root, or as calls of `resolve`."""
     host = context.host
@@ -66,11 +66,8 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     rest = kept.with_name(kept.name.replace("rewrite", "suggested"))
     done = {c.path for c in changes}
     count = sum(len(p.edits) for p in planned if p.path in done)
-    first = context.findings[0]
     return Plan(
-        repair="rewrite-paths",
-        subject=first.subject if len(changes) == 1 else f"{len(changes)} files below {start}",
-        code=first.code,
+        subject="" if len(changes) == 1 else f"{len(changes)} files below {start}",
         action=f"rewrite {count} path{'' if count == 1 else 's'} in "
         f"{join_limited([c.path.name for c in changes], most=10)} "
         f"to work on every machine" + (" (all files or none)" if len(changes) > 1 else ""),

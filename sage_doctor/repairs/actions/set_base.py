@@ -146,9 +146,6 @@ def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
             f"Write base = {_string(value)} under {table(model.name)} by hand."
         )
     return Plan(
-        repair="set-base",
-        subject=context.finding.subject,
-        code="" if context.finding.evidence.get("asked") else context.finding.code,
         action=f"set the base of {model.name} in the manifest: {value} ({_origin(context, base)})",
         reads=(str(path),),
         writes=(str(path),),
@@ -254,9 +251,6 @@ def _in_config(context: RepairContext, base: Path) -> Plan:
     data = new.encode("utf-8", "surrogatepass")
     backup = backup_name(path)
     return Plan(
-        repair="set-base",
-        subject=context.finding.subject,
-        code="" if context.finding.evidence.get("asked") else context.finding.code,
         action=f"set the base of the adapter in {CONFIG}: {base} ({_origin(context, base)})",
         reads=(str(path),),
         writes=(str(path), f"{backup} (the old file)"),
