@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.probe.limits import UNLIMITED, ProcessLimits
-from sage_doctor.probe.outcome import ProbeEnding, ProbeOutcome
-from sage_doctor.probe.protocol import ANSWERS
+from sage_doctor.probe.outcome import ANSWERS, ProbeEnding, ProbeOutcome
 from sage_doctor.probe.transcript import Transcript
 
 # What native code prints before it aborts for want of memory; the last is Jetson's driver.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from sage_doctor.probe.degeneration import Degeneration, find_degeneration
 from sage_doctor.probe.limits import UNLIMITED, Limit, ProcessLimits
@@ -198,6 +198,24 @@ class NotApplicable:
     """Why a model was not asked to generate."""
 
     reason: str
+
+
+# The answers by the event that announces them: a field's annotation says how it is read (`protocol`).
+ANSWERS: Final[Mapping[str, type]] = {
+    "packages": Packages,
+    "device": Device,
+    "keys": Keys,
+    "adapter": Adapter,
+    "loaded": Loaded,
+    "memory": ProbeMemory,
+    "prompt": Prompt,
+    "forward": Forward,
+    "effect": Effect,
+    "tokens": Tokens,
+    "generation": Generation,
+    "not-applicable": NotApplicable,
+    "failed": Failure,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -196,7 +196,7 @@ class ModelProber:
             return
         with admit(
             Path(directory), need_bytes=memory_needed(model), available_bytes=available, deadline_s=self._left()
-        ) as admission:
-            if not admission.admitted:
+        ) as admitted:
+            if not admitted:
                 raise DoctorError("other models held the memory until the deadline, so this one was not loaded")
             yield
