@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,8 @@ from typing import Any
 from sage_doctor.init.draft import hostname_line
 from sage_doctor.init.machines import this_host
 from sage_doctor.manifest.quoting import key, string, strings
+from sage_doctor.manifest.toml_text import loads
 from sage_doctor.system.location import foreign_home
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +72,7 @@ class Known:
 
 def read_known(text: str) -> Known:
     """Return what the text of a manifest says. Raises `ValueError` where it is no TOML."""
-    data = tomllib.loads(text)
+    data = loads(text)
     machines, roles, variables = (
         t if isinstance(t := data.get(k), dict) else {} for k in ("machines", "roles", "vars")
     )

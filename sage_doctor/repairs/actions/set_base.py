@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from sage_doctor.findings.base_options import base_candidates, fitting_bases, kn
 from sage_doctor.findings.candidates import table
 from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.manifest.toml_text import loads
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
@@ -30,11 +30,6 @@ from sage_doctor.system.file_steps import backup_name, undo_write, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.system.seen import see
 from sage_doctor.text import join_limited, printable, shell_quote
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MOST_BYTES = 1 << 20
 CONFIG = "adapter_config.json"
@@ -233,7 +228,7 @@ def _with_line(lines: list[str], after: int, new: str) -> str:
 
 def _parsed(text: str) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        return loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
 
