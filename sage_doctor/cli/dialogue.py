@@ -6,10 +6,8 @@ import sys
 
 
 def say(*lines: str) -> None:
-    """Print lines, whatever the terminal's encoding."""
-    encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    """Print lines, at once."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 

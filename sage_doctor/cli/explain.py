@@ -21,6 +21,7 @@ from sage_doctor.findings import catalogue
 from sage_doctor.findings.declaration import Declaration
 from sage_doctor.render import screen_of
 from sage_doctor.render.terminal.writer import Writer
+from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ def run(options: argparse.Namespace) -> int:
         _entry(out, known)
     else:
         _show(out, causes, others)
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(out.read().encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(out.read())
     return 0
 
 
@@ -238,8 +238,7 @@ def _entry(
 def _looked_at(out: Writer, line: Recognised, models: Mapping[str, Path]) -> None:
     from sage_doctor.cli.named_models import looked_up  # noqa: PLC0415 - only where a log was read
 
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    said, command = looked_up(line.line, line.around, models, home=home)
+    said, command = looked_up(line.line, line.around, models, home=home_of(os.environ))
     for sentence in said:
         out.text(sentence, head="here: ", indent=2, after=5)
     if command:

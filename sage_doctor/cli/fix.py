@@ -210,7 +210,7 @@ def _discard_backups(backups: list[Backup], result: RepairReport, journal: Journ
     """Delete the backups of killed runs whose new state is verified, and report each."""
     from sage_doctor.system.state_directory import hash_cache  # noqa: PLC0415 - hardly ever needed
 
-    cache = hash_cache(os.environ, Path(os.path.expanduser("~")))
+    cache = hash_cache(os.environ)
     for backup in backups:
         why = backup.discard(result.after.findings, cache)
         if why is None:

@@ -42,8 +42,7 @@ def run(options: argparse.Namespace) -> int:
     state = read_session_state(spec.path, counter)
     if state.counter is None:
         raise DoctorError(f"{printable(str(spec.path))}: {state.problem}")
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    store = Watermarks(directory=state_directory(os.environ, home))
+    store = Watermarks(directory=state_directory(os.environ))
     key = Counter(str(manifest.path), spec.name, counter)
     before = store.read().marks.get(key)
     what, now = f"{printable(counter)} in {printable(str(spec.path))}", _number(state.counter)

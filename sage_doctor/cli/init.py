@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.cli.dialogue import agreed, say
+from sage_doctor.cli.options import working_directory
 from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.system.mounts import why_not_written
 from sage_doctor.text import printable, shell_quote
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_doctor.init.inventory import take_inventory  # noqa: PLC0415
     from sage_doctor.manifest.load import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
 
-    cwd = _cwd()
+    cwd = working_directory()
     roots = [_root(cwd, text) for text in options.targets or ["."]]
     in_use = nearest_manifest(cwd) or _named_by(os.environ, cwd)
     path = target_of(options.manifest, in_use, cwd, FILE_NAME)
@@ -79,13 +80,6 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return 0
     return _written(addition, yes=options.yes)
-
-
-def _cwd() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise UsageError("the working directory no longer exists; change to another one") from error
 
 
 def _root(cwd: Path, text: str) -> Path:

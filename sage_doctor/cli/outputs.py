@@ -109,7 +109,7 @@ def format_and_path(text: str) -> tuple[str, Path]:
 def _own_page() -> Path:
     from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415
 
-    directory = cache_directory(os.environ, Path(os.environ.get("HOME") or os.path.expanduser("~")))
+    directory = cache_directory(os.environ)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

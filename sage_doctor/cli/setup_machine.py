@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.errors import ManifestError, UsageError
+from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool
     """Return this host's table: what options say, else what a person answers, else the proposal."""
     from sage_doctor.init.new_machine import proposed  # noqa: PLC0415
 
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    new = proposed(known, path, os.environ, home)
+    new = proposed(known, path, os.environ, home_of(os.environ))
     said = dict(text.partition("=")[::2] for text in options.var)
     odd = [name for name in said if name not in new.variables]
     if odd:

@@ -24,6 +24,7 @@ from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable
 
 
@@ -80,7 +81,7 @@ def take_inventory(
     `target` is the manifest's absolute path, `manifest` its present content, None if there is none. Where scripts say
     which models they load, the others are left out, but for `everything`.
     """
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    home = home_of(environ)
     host = Host(cwd=Path.cwd(), home=home, environ=environ, manifest=manifest, root=roots[0])
     code = read_code(roots)
     starters = read_starters(

@@ -72,8 +72,7 @@ class RepairCallbacks:
 
 def journal_of(environ: Mapping[str, str]) -> Journal:
     """Return this user's journal."""
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    return Journal(path=state_directory(environ, home) / FILE_NAME)
+    return Journal(path=state_directory(environ) / FILE_NAME)
 
 
 def _is_problem_where_needed(finding: Finding) -> bool:
