@@ -337,7 +337,7 @@ def test_finding_a_model_costs_no_heavy_import(tmp_path: Path) -> None:
     path.write_text(f"schema = 1\n{MODEL}", encoding="utf-8")
     heavy = {"jsonschema", "difflib", "socket", "subprocess", "torch", "numpy", "rich", "typer"}
     code = (
-        "import sys; from pathlib import Path; from sage_doctor.manifest import load_for_host;"
+        "import sys; from pathlib import Path; from sage_doctor.manifest.load import load_for_host;"
         f"load_for_host(Path({str(path)!r})); print(sorted({heavy!r} & set(sys.modules)))"
     )
     root = Path(sage_doctor.manifest.__file__).parents[2]
