@@ -44,7 +44,7 @@ def test_manifest_is_one_the_doctor_reads_and_says_where_everything_lies(
     assert {name: model.path.path for name, model in manifest.models.items()} == {
         incident.MERGED: it.merged,
         incident.ADAPTER: it.adapter,
-        incident.BASE: it.base,
+        "smollm2": it.base,
     }
     assert manifest.models[incident.ADAPTER].base is None
     assert manifest.roles["raising"].models == (incident.MERGED,)
