@@ -12,7 +12,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -68,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     known = catalogue.find(options.code)
     causes, others = ([], []) if known is not None else _causes(_recognised(options.code))
     if as_json:
-        said = _json(known) if known is not None else {"recognised": [c.to_json() for c in (*causes, *others)]}
+        said = _json(known) if known is not None else {"recognised": [_cause_json(c) for c in (*causes, *others)]}
         sys.stdout.write(json.dumps(said, indent=2) + "\n")
         return 0
     out = Writer(screen_of(sys.stdout))
@@ -80,22 +79,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cause:
-    """A line of a log with its likeliest cause, and others that the same line may mean."""
+Cause = list["Recognised"]  # what a line of a log may mean, the likeliest first
 
-    line: Recognised
-    others: tuple[Declaration, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the cause as JSON values."""
-        return {
-            **_json(self.line.known),
-            "sure": self.line.sure,
-            "line": self.line.number,
-            "text": printable(self.line.line, limit=_MOST_SHOWN),
-            "alternatives": [d.code for d in self.others],
-        }
+def _cause_json(cause: Cause) -> dict[str, Any]:
+    first, *others = cause
+    return {
+        **_json(first.known),
+        "sure": first.sure,
+        "line": first.number,
+        "text": printable(first.line, limit=_MOST_SHOWN),
+        "alternatives": [o.known.code for o in others],
+    }
 
 
 def _json(known: Declaration) -> dict[str, Any]:
@@ -181,15 +176,12 @@ def _causes(found: list[Recognised]) -> tuple[list[Cause], list[Cause]]:
 
     A line with several possible causes counts only where no line in the text is sure.
     """
-    lines: dict[int, list[Recognised]] = {}
+    lines: dict[int, Cause] = {}
     for one in found:
         lines.setdefault(one.number, []).append(one)
-    newest = [
-        Cause(line=first, others=tuple(other.known for other in others))
-        for _, (first, *others) in sorted(lines.items(), reverse=True)
-    ]
-    sure = [c for c in newest if c.line.sure]
-    return (sure, [c for c in newest if not c.line.sure]) if sure else (newest, [])
+    newest = [cause for _, cause in sorted(lines.items(), reverse=True)]
+    sure = [c for c in newest if c[0].sure]
+    return (sure, [c for c in newest if not c[0].sure]) if sure else (newest, [])
 
 
 def _show(out: Writer, causes: list[Cause], others: list[Cause]) -> None:
@@ -200,16 +192,16 @@ def _show(out: Writer, causes: list[Cause], others: list[Cause]) -> None:
         out.text(f"{len(causes)} known errors, the newest first:")
     for cause in causes[:MOST_ENTRIES]:
         out.blank()
-        _entry(out, cause.line.known, cause, models)
+        _entry(out, cause[0].known, cause, models)
     if len(causes) > MOST_ENTRIES:
-        rest = [c.line.known.code for c in causes[MOST_ENTRIES:]]
+        rest = [c[0].known.code for c in causes[MOST_ENTRIES:]]
         out.blank()
         out.text(f"and {len(rest)} more: {join_limited(rest)}")
     if others:
         out.blank()
         out.text(
             "Also in the text, and perhaps only a consequence: "
-            + join_limited([f"{c.line.known.code} (line {c.line.number})" for c in others])
+            + join_limited([f"{c[0].known.code} (line {c[0].number})" for c in others])
         )
 
 
@@ -218,17 +210,17 @@ def _entry(
 ) -> None:
     out.text(f"{known.code} ({known.severity}): {known.title}")
     out.blank()
-    if cause is not None:
-        line = cause.line
+    line, others = (cause[0], cause[1:]) if cause else (None, [])
+    if line is not None:
         out.text(printable(line.line, limit=_MOST_SHOWN), head=f"line {line.number}: ", indent=2, after=5)
     out.text(known.cause, head="why: ", indent=2, after=5)
     out.text(known.remediation, head="fix: ", indent=2, after=5)
-    if cause is not None:
-        _looked_at(out, cause.line, models or {})
-    if cause is not None and cause.others:
-        others = [f"{d.code} ({d.title})" for d in cause.others]
+    if line is not None:
+        _looked_at(out, line, models or {})
+    if others:
+        named = join_limited([f"{o.known.code} ({o.known.title})" for o in others])
         out.text(
-            f"this line has {len(others) + 1} known causes, of which one applies; the others: {join_limited(others)}",
+            f"this line has {len(others) + 1} known causes, of which one applies; the others: {named}",
             head="or: ",
             indent=2,
             after=4,
