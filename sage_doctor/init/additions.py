@@ -18,8 +18,7 @@ from sage_doctor.manifest.json_schema import schema_faults
 from sage_doctor.manifest.keys import SCHEMA
 from sage_doctor.manifest.load import parse_for_host
 from sage_doctor.manifest.problems import shown_path
-from sage_doctor.manifest.toml_lines import locate_keys
-from sage_doctor.manifest.toml_text import loads
+from sage_doctor.manifest.toml_lines import loads, locate_keys
 from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable

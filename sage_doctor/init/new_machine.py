@@ -10,7 +10,7 @@ from typing import Any
 from sage_doctor.init.draft import hostname_line
 from sage_doctor.init.machines import this_host
 from sage_doctor.manifest.quoting import key, string, strings
-from sage_doctor.manifest.toml_text import loads
+from sage_doctor.manifest.toml_lines import loads
 from sage_doctor.system.location import foreign_home
 
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from sage_doctor.errors import ManifestError
 from sage_doctor.manifest.problems import Problems, shown_path
-from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.manifest.toml_lines import TOMLDecodeError, loads, locate_keys
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-loads = tomllib.loads
 
 
 def read_toml_text(path: Path, what: str, most: int) -> str:
@@ -50,7 +42,7 @@ def parse_toml(text: str, path: Path, what: str) -> tuple[dict[str, Any], Proble
         problems.raise_if_any()
     try:
         return loads(text), problems
-    except tomllib.TOMLDecodeError as error:
+    except TOMLDecodeError as error:
         message, at, place = str(error).partition(" (at ")
         words = place.rstrip(")").replace(",", "").split()
         line = int(words[1]) if at and words[:1] == ["line"] else text.rstrip().count("\n") + 1

@@ -20,8 +20,7 @@ from sage_doctor.facts.base_fit import why_not_base
 from sage_doctor.findings.base_options import base_candidates, fitting_bases, known_bases
 from sage_doctor.findings.candidates import table
 from sage_doctor.manifest.quoting import string
-from sage_doctor.manifest.toml_lines import locate_keys
-from sage_doctor.manifest.toml_text import loads
+from sage_doctor.manifest.toml_lines import loads, locate_keys
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.subjects.model import Model
