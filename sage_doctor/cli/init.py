@@ -20,7 +20,7 @@ from sage_doctor.text import printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.init.additions import Addition
     from sage_doctor.init.inventory import Inventory
-    from sage_doctor.init.questions import OpenQuestion
+    from sage_doctor.init.pairs import OpenQuestion
 
 
 EXAMPLES = (

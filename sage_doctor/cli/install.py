@@ -177,8 +177,8 @@ def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
 
 def _order(options: argparse.Namespace, *, system: bool) -> tuple[Order, Manifest]:
     from sage_doctor.facts.hub_cache import cache_root  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.install.bare_environment import own_program, prove  # noqa: PLC0415
     from sage_doctor.install.order import Order, carried, chosen_roles, mounts_of  # noqa: PLC0415
-    from sage_doctor.install.program import own_program, prove  # noqa: PLC0415
     from sage_doctor.install.schedule import parse_schedule  # noqa: PLC0415
     from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host  # noqa: PLC0415
 

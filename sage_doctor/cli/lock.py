@@ -85,7 +85,7 @@ def _compare(choice: LockScope, old: Entries) -> list[Comparison]:
 
 
 def _record(choice: LockScope, *, prune: bool) -> int:
-    from sage_doctor.lock.serialize import lock_text  # noqa: PLC0415
+    from sage_doctor.lock.entry import lock_text  # noqa: PLC0415
     from sage_doctor.system.atomic_write import atomic_write  # noqa: PLC0415
 
     old = choice.locked or {}

@@ -10,12 +10,10 @@ from pathlib import Path
 from sage_doctor.facts.runners import find_runners
 from sage_doctor.init.machines import MachineFound, ThisHost, machines_named, this_host
 from sage_doctor.init.models import MOST_MODELS, can_be_written, find_new_models, kind_at
-from sage_doctor.init.named_places import NamedPlaces
 from sage_doctor.init.names import free, name_all
-from sage_doctor.init.pairs import BaseLink, base_of, ingredients_of
+from sage_doctor.init.pairs import Ask, BaseLink, base_of, confirm_guesses, ingredients_of
 from sage_doctor.init.portable_paths import Portable, shared_root
-from sage_doctor.init.questions import Ask, confirm_guesses
-from sage_doctor.init.role_models import NamedModels
+from sage_doctor.init.role_models import NamedModels, NamedPlaces
 from sage_doctor.init.roles import RoleFound, find_launchers, roles_of
 from sage_doctor.launchers.code import Code, read_code
 from sage_doctor.launchers.starters import Starter, read_starters

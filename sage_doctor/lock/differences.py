@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sage_doctor.lock.entry import LockedModel, holds_weights
-from sage_doctor.lock.serialize import describe_file
+from sage_doctor.lock.entry import LockedModel, describe_file, holds_weights
 from sage_doctor.text import printable
 
 # What a difference is of: the model's own numbers, those of an adapter's base, where it comes from, or the small files

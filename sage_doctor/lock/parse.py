@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sage_doctor.errors import ManifestError, UsageError
-from sage_doctor.lock.entry import LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors
-from sage_doctor.lock.serialize import SCHEMA
+from sage_doctor.lock.entry import SCHEMA, LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors
 from sage_doctor.manifest.problems import Problems, shown, shown_path
 from sage_doctor.manifest.toml_lines import KeyPath
 from sage_doctor.manifest.toml_text import parse_toml, read_toml_text

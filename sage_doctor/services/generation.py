@@ -13,8 +13,7 @@ from sage_doctor.services.dialect import Dialect
 from sage_doctor.services.endpoint import Endpoint, ServiceError, ServiceFailure, Timeouts
 from sage_doctor.services.events import DONE, StreamEvent, parse_event, parse_stream
 from sage_doctor.services.http_request import Reply, error_body, excerpt, http_request
-from sage_doctor.services.statuses import raise_for_status
-from sage_doctor.services.waiting import once_loaded
+from sage_doctor.services.statuses import once_loaded, raise_for_status
 from sage_doctor.text import printable
 
 WARM_UP = "Hi"

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.lock.entry import LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors
+from sage_doctor.lock.entry import LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors, lock_text
 from sage_doctor.lock.parse import LockError, parse_lock, read_lock
-from sage_doctor.lock.serialize import lock_text
 
 A, B = "a" * 64, "b" * 64
 FULL = LockedModel(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sage_doctor.repairs.backup import OF_WEIGHTS
 from sage_doctor.repairs.model_copy import plan_copy
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.replacement import OF_WEIGHTS
 
 OF_OTHERS = (
     "adapter-config-invalid",

@@ -9,10 +9,9 @@ from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
 from sage_doctor.merge import MergePlan, Step, plan_merge
 from sage_doctor.merge.elsewhere import apply_with
 from sage_doctor.merge.target import require_deletable
-from sage_doctor.repairs.backup import backup_path
+from sage_doctor.repairs.backup import OF_WEIGHTS, backup_path, drop, restore
 from sage_doctor.repairs.hub_download import endpoint, fetch
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.replacement import OF_WEIGHTS, drop, restore
 from sage_doctor.subjects.merge_python import merge_python
 from sage_doctor.subjects.recipe import base_to_download, recipe_places
 from sage_doctor.system.activity import OnProgress
