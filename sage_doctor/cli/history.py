@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.help_page import Renamed
-from sage_doctor.cli.options import add_manifest
+from sage_doctor.cli.options import add_manifest, number_to
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.render.table import Row, write_table
 from sage_doctor.text import format_bytes, format_number, join_limited, printable
@@ -38,8 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("name", nargs="?", metavar="MODEL|ROLE", help="show only its runs")
     add_manifest(parser)
-    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")
-    parser.add_argument("-n", dest="limit", action=Renamed, new="--limit", type=_count, default=20)
+    count = number_to(100_000, "a number of runs")
+    parser.add_argument("--limit", type=count, default=20, metavar="N", help="how many runs (default: 20)")
+    parser.add_argument("-n", dest="limit", action=Renamed, new="--limit", type=count, default=20)
     parser.add_argument(
         "-f", "--format", dest="history_format", choices=("terminal", "json"), default="terminal", help="text or JSON"
     )
@@ -143,9 +144,3 @@ def _machine(row: dict[str, Any]) -> str:
 
 def _number(value: float, unit: str) -> str:
     return format_bytes(value) if unit == "bytes" else f"{format_number(value)} {printable(unit, limit=20)}".rstrip()
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs from 1 to 100000")
-    return int(text)

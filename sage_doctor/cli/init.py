@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.dialogue import agreed, say
+from sage_doctor.cli.dialogue import agreed, chosen, say
 from sage_doctor.cli.options import working_directory
 from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.system.mounts import why_not_written
@@ -20,7 +20,6 @@ from sage_doctor.text import printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.init.additions import Addition
     from sage_doctor.init.inventory import Inventory
-    from sage_doctor.init.pairs import OpenQuestion
 
 
 EXAMPLES = (
@@ -54,14 +53,15 @@ def run(options: argparse.Namespace) -> int:
 
     cwd = working_directory()
     roots = [_root(cwd, text) for text in options.targets or ["."]]
-    in_use = nearest_manifest(cwd) or _named_by(os.environ, cwd)
+    named = os.environ.get("SAGE_DOCTOR_MANIFEST")
+    in_use = nearest_manifest(cwd) or (cwd / named if named else None)
     path = target_of(options.manifest, in_use, cwd, FILE_NAME)
     if not path.parent.is_dir():
         raise UsageError(f"no manifest can be written: {printable(str(path.parent))} is not a directory")
     old = read_text(path)
     manifest = load_for_host(path) if old is not None and old.strip() else None
-    quiet = options.yes or options.dry_run or not sys.stdin.isatty()
-    ask = (lambda _: None) if quiet else _ask
+    quiet = options.yes or options.dry_run
+    ask = (lambda _text, _options: None) if quiet else chosen
     inventory = take_inventory(roots, path, manifest, os.environ, ask, everything=options.all)
     if inventory.is_new and not inventory.new:
         _remark(inventory)
@@ -89,11 +89,6 @@ def _root(cwd: Path, text: str) -> Path:
     return path
 
 
-def _named_by(environ: os._Environ[str], cwd: Path) -> Path | None:
-    named = environ.get("SAGE_DOCTOR_MANIFEST")
-    return cwd / named if named else None
-
-
 def _written(addition: Addition, *, yes: bool) -> int:
     shown = printable(str(addition.path))
     if not yes:
@@ -110,26 +105,6 @@ def _written(addition: Addition, *, yes: bool) -> int:
     else:
         say("next     sage-doctor check")
     return 0
-
-
-def _ask(question: OpenQuestion) -> str | None:
-    """Ask for one of the options by its number; an empty line takes the first."""
-    sys.stderr.write(f"{question.text}\n")
-    for number, option in enumerate(question.options, 1):
-        sys.stderr.write(f"  {number}) {printable(option, limit=200)}\n")
-    for _ in range(3):
-        sys.stderr.write("[1] ")
-        sys.stderr.flush()
-        line = sys.stdin.readline()
-        if not line:
-            return None
-        said = line.strip() or "1"
-        if said.isdecimal() and said.isascii() and 1 <= int(said) <= len(question.options):
-            return question.options[int(said) - 1]
-        if said in question.options:
-            return said
-        sys.stderr.write(f"a number from 1 to {len(question.options)}\n")
-    return None
 
 
 def _remark(inventory: Inventory) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,16 +116,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(w for w in re.split(r"[^a-z0-9.]+", text.lower()) if len(w) > 1 and w not in _COMMON)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenQuestion:
-    """A question for a person. `options` are the possible answers; the first one changes nothing."""
-
-    text: str
-    options: tuple[str, ...]
-
-
-# Returns one of the options, or None if nobody answers.
-Ask = Callable[[OpenQuestion], "str | None"]
+# Asks a person a question, and returns one of the options; None if nobody answers.
+Ask = Callable[[str, Sequence[str]], "str | None"]
 
 
 def confirm_guesses(
@@ -149,7 +141,7 @@ def confirm_guesses(
 
 def _confirmed(link: BaseLink, text: str, ask: Ask) -> BaseLink | None:
     """Return the link as a person confirms it; unchanged if nobody is sure, None if it is none of the options."""
-    said = ask(OpenQuestion(text=f"{text} ({link.why})", options=(NOT_SURE, link.name, *link.others, NONE_OF_THEM)))
+    said = ask(f"{text} ({link.why})", (NOT_SURE, link.name, *link.others, NONE_OF_THEM))
     if said is None or said == NOT_SURE:
         return link
     return None if said == NONE_OF_THEM else replace(link, name=said, why="named by you", sure=True)

@@ -42,7 +42,7 @@ def test_every_command_has_help_with_examples_that_are_commands(name: str) -> No
     page = parser.format_help()
     assert "examples:\n  sage-doctor " in page
     assert all(action.help for action in parser._actions)
-    for words, what in command(name).EXAMPLES:  # type: ignore[attr-defined]
+    for words, what in command(name).EXAMPLES:
         assert what
         assert max(len(words), len(what)) < 74
         own = words.split(" > ")[0].split(" >> ")[0].split(" | ")[0].split(" < ")[0].split(" -- ")[0]
