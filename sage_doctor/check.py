@@ -21,6 +21,7 @@ from typing import Any
 from sage_doctor.findings.making import finding
 from sage_doctor.report import LEVELS, Finding, Fix, Level, Measurement
 from sage_doctor.system.activity import OnProgress, ignore
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import BYTES, printable
 
 __all__ = ["CheckSpec", "Finding", "Fix", "Notes", "check", "finding", "spec_of"]
@@ -29,7 +30,7 @@ ATTRIBUTE = "__sage_check__"
 ANY_ERROR = "*"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CheckSpec:
     """What the decorator records: the level, what must have passed before, and the kinds of model it concerns.
 

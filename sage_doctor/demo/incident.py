@@ -8,11 +8,11 @@ runners carry another machine's paths. Only the model is a smaller one.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sage_doctor.errors import UsageError
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import shell_quote
 
 MERGED: Final = "introspective-merged"
@@ -24,7 +24,7 @@ WEIGHTS = "model.safetensors"
 RUNNERS = ("run_session_primary.py", "run_session_identity_anchored.py")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Incident:
     """Where everything lies. `root` is thor's checkout, in which the manifest stands at the top."""
 

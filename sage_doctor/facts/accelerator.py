@@ -9,10 +9,10 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import exists
 from sage_doctor.system.small_text import read_line, read_text
 
@@ -31,7 +31,7 @@ _LIBRARY_PLACES = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class AcceleratorSign:
     """One sign of an accelerator: a device node, or a driver that is loaded (which alone is not a device).
 
@@ -44,7 +44,7 @@ class AcceleratorSign:
     accessible: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class NvidiaDriver:
     """NVIDIA's driver, as files tell.
 

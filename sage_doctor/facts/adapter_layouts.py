@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.tree import Tree, read_tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 LayoutKind = Literal["mlx", "adapter-hub", "model-config", "run", "renamed", "sharded", "gguf"]
@@ -30,7 +30,7 @@ _STEP = re.compile(r"checkpoint-\d{1,12}")
 _TENSORS = re.compile(r"\.lora_(?:A|B|embedding_[AB])(?:\.|$)")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class AdapterLayout:
     """Such a directory. `names` are the files or directories that show what it is, the newest one last."""
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.child import run
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import format_bytes, printable
 
 CPU_S = 2  # of the child: other work on the machine does not shorten it
@@ -47,7 +47,7 @@ class UnboundedPattern(DoctorError):
         super().__init__(f"adapter_config.json: {field}: matching {named} {why}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class _Match:
     """The first pattern of a field that matches a name, by its place among them, and the layer it found."""
 

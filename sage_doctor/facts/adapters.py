@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sage_doctor.facts.adapter_patterns import AdapterPatterns
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import PathInfo
 
 PREFIX = "base_model.model."
@@ -41,7 +42,7 @@ UNMERGEABLE = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class AdapterConfig:
     """What `adapter_config.json` says. Values of an unexpected type count as not stated."""
 
@@ -77,7 +78,7 @@ class AdapterConfig:
         return bool(self.target_parameters) and not self.patterns.matches("target_modules", module)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class AdapterWeights:
     """The adapter's weight file: `name` is what a loader would read, None where there is none."""
 
@@ -87,7 +88,7 @@ class AdapterWeights:
     pickle: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LoraTensor:
     """One LoRA tensor. `module` is the module it adapts, without PEFT's prefix."""
 

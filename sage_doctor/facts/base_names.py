@@ -8,10 +8,10 @@ a repository's name.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.repo_id import is_repo_id
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable, shell_quote
 
@@ -26,7 +26,7 @@ _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 _ORIGINAL = "the model that it was converted from, as its model card says (base_model)"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ForeignName:
     """What such a name is, what to do, and a command that can be typed as it stands, or none."""
 

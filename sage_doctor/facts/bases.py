@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sage_doctor.readers.repo_id import is_repo_id, repository_in
 from sage_doctor.readers.tree import is_model_directory, read_tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import same_tail
 from sage_doctor.system.path_info import inspect_path
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ResolvedBase:
     """A base's name, resolved. `found` is the directory; `beside` is one relative to the adapter, which no loader uses.
 
@@ -34,7 +34,7 @@ class ResolvedBase:
 WRITTEN_DOWN, SAME_TAIL, SAME_NAME, SIMILAR, KNOWN, NEAR_BY = range(6)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Candidate:
     """A directory on this machine that may be the base.
 

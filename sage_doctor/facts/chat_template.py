@@ -11,13 +11,13 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.tree import Tree
 from sage_doctor.system.child import run
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.text import printable
 
@@ -43,7 +43,7 @@ _STANDARD = frozenset({"assistant", "system", "tool", "developer"})
 _USERS = frozenset({"human", "Human", "User", "USER", "prompter", "instruction"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ChatTemplate:
     """The template a session would use, and the file that holds it. `problem` says why the file gives none."""
 
@@ -53,7 +53,7 @@ class ChatTemplate:
     line: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class TemplateFault:
     """What is wrong with a template. `unusual`: other roles get through it, so that it may be meant for these."""
 

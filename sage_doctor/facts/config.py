@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from sage_doctor.system.frozen import frozen
 
 _HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "model_dim")
 _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads")
@@ -30,7 +31,7 @@ _DEEPEST = 3  # a config in a config
 _ROWS_BEYOND = {"mllama": 8, "mllama_text_model": 8, "moshi": 1}
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ConfigFacts:
     """The numbers of the text part of a config; None where it does not state one as a positive integer.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.small_text import read_text
 
 _MODULE = re.compile(r"[A-Za-z_]\w{0,120}(?:\.[A-Za-z_]\w{0,120})*", re.ASCII)
@@ -17,7 +17,7 @@ _MOST_BYTES = 2 << 20
 _MOST_MODULES = 100
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CodeReference:
     """A class that a configuration wants from a file: `repository` is set where that is another one on the hub."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sage_doctor.system.child import run
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.small_text import read_line, read_text
 
 _TOOL = ("nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader,nounits")
@@ -23,7 +24,7 @@ _MOST_FILES = 4096
 _COMPUTE = ("/dev/nvidia-uvm", "/dev/nvmap", "/dev/nvhost-gpu", "/dev/nvgpu/", "/dev/dxg", "/dev/kfd")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Holder:
     """A process that holds the accelerator. `held_bytes` is None where only its open files tell of it."""
 
@@ -33,7 +34,7 @@ class Holder:
     resident_bytes: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Holders:
     """The processes seen, those with most memory first, and how many others could not be looked into."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal
 
 from sage_doctor.readers.known_hash import HubFile, algorithm_of, is_inside, read_hub_listing
 from sage_doctor.readers.repo_id import is_repo_id
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import printable
@@ -24,7 +25,7 @@ _LINK_AS_TEXT = re.compile(rb"(?:\.\.[/\\]){2,12}blobs[/\\]((?:[0-9a-f]{40}|[0-9
 _MOST_LINK = 160  # bytes
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class DanglingLink:
     """A file of the snapshot whose blob is missing: its name in the snapshot, and where its link leads."""
 
@@ -32,7 +33,7 @@ class DanglingLink:
     target: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LinkAsText:
     """A file of the snapshot that holds the path of its blob instead of being a link to it."""
 
@@ -40,7 +41,7 @@ class LinkAsText:
     blob: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class IncompleteDownload:
     """A download that was not finished: `size` bytes have arrived of `expected`, where the latter is known."""
 
@@ -49,7 +50,7 @@ class IncompleteDownload:
     expected: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class HubFacts:
     """One repository in the cache, and the snapshot that an offline load of `revision` would use.
 
@@ -81,7 +82,7 @@ class HubFacts:
         return tuple(sorted(set(self.expected or ()) - there))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CachedModel:
     """A model in the cache. `size` is that of the files of `snapshot`, in bytes."""
 

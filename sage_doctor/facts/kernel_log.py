@@ -6,10 +6,10 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.system.child import run
+from sage_doctor.system.frozen import frozen
 
 # NVRM: Xid (PCI:0000:01:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.
 _XID = re.compile(r"NVRM: Xid \((?:PCI:)?(?P<device>[0-9A-Fa-f:.]{4,20})\): (?P<number>\d{1,4})(?:, *(?P<text>.*))?")
@@ -21,7 +21,7 @@ _MOST_S = 2.0
 _COMMAND_S = 3.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Xid:
     """One Xid: its number, the PCI address, and the driver's words."""
 
@@ -30,7 +30,7 @@ class Xid:
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class KernelLog:
     """The Xids of this boot, oldest first. Where the log cannot be read, `problem` says so and nothing is known."""
 

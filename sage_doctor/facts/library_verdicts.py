@@ -10,19 +10,19 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.readers import safetensors_library
 from sage_doctor.system.child import ChildResult, run
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 DEADLINE_S: Final = 120.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LibraryVerdict:
     """What the library said of one file: why it refuses it, else the digest of its tensors' names."""
 
@@ -30,7 +30,7 @@ class LibraryVerdict:
     names: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LibraryReading:
     """The library that was asked, and its verdicts in the order of the files; after a crash there are no more."""
 

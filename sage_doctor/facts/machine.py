@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import platform
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.facts.accelerator import AcceleratorKind, AcceleratorSign, NvidiaDriver, read_nvidia, read_signs
 from sage_doctor.system.boot import boot_id
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.memory import HostMemory, read_darwin_memory, read_memory
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_line, read_text
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MachineFacts:
     """The host. Text is None where the system does not tell; memory is in bytes."""
 

@@ -9,10 +9,11 @@ import ast
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.readers.python_source import source_text
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 _MODELS = "transformers/models"
@@ -24,7 +25,7 @@ _PADDED = re.compile(
 _DEEP = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelClass:
     """One class. `parts` are the first components that its tensors' names may have, those of its base model included.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.versions import plain_name
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_text
 
@@ -17,7 +17,7 @@ _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)\.dist-info")
 _MOST_ENTRIES = 20_000
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class OldPackages:
     """Packages of another Python. `minor` is that Python (`3.10`), `environment` the virtual one, None elsewhere."""
 
@@ -27,7 +27,7 @@ class OldPackages:
     environment: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class VirtualEnvironment:
     """A virtual environment by its `pyvenv.cfg`: where it is, and the Python it was made with (`3.10.13`)."""
 

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from sage_doctor.errors import DoctorError, system_refusal
 from sage_doctor.facts.library_source import TorchAccelerator, torch_build
 from sage_doctor.readers.versions import plain_name
 from sage_doctor.system.child import Child, ChildResult
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 Problem = Literal["missing", "not-executable", "not-python", "timeout", "failed"]
@@ -82,7 +83,7 @@ print("\n" + marker + json.dumps({
 """
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class InterpreterFacts:
     """A Python interpreter and the packages a session would find in it.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sage_doctor.readers.json_object import JsonFile, read_json_object
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
@@ -18,7 +18,7 @@ _SETTLING_S: Final = 2.0  # what was written this recently may be in the midst o
 _PAUSE_S: Final = 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class SessionState:
     """A state file as read. `problem` says what is wrong with it, `counter` is the number asked for.
 

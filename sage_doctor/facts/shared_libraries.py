@@ -6,9 +6,9 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_text
 
@@ -24,7 +24,7 @@ _SETS = re.compile(r"""^[^#\n]*\bLD_LIBRARY_PATH\s*=\s*["']?(?P<value>[^"'\s;#]+
 _MOST_ENTRIES = 2000
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LibraryPlace:
     """A directory that holds the library; `named_by` is `FILE:LINE` of a login shell's LD_LIBRARY_PATH, or empty."""
 

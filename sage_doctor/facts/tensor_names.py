@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from sage_doctor.facts.model_source import ModelClass
+from sage_doctor.system.frozen import frozen
 
 # Modules that torch.compile, FSDP, activation checkpointing and Lightning Fabric put between others. No model of
 # transformers has a part of such a name.
@@ -22,7 +22,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.]{1,80}")
 _MOST_PARTS = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Wrapped:
     """Tensors that carry names no loader looks for. `strip` turns one into the name that it looks for.
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.signature import describe_content
 from sage_doctor.readers.tokenizer_json import TokenizerJson, read_tokenizer_json
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, read_start
 
 # Any of these sets is enough for a tokenizer to be built from.
@@ -33,7 +34,7 @@ _REFUSALS = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class TokenizerProblem:
     """A tokenizer file that cannot be used."""
 
@@ -43,7 +44,7 @@ class TokenizerProblem:
     lfs_pointer: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class TokenizerFacts:
     """The tokenizer of a directory. `source` is the file it is built from, None where there is none.
 

@@ -6,17 +6,18 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.globbing import Glob, numbering
 from sage_doctor.system.path_info import inspect_path
 
 AHEAD_S: Final = 120.0  # clocks of file servers differ by less
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Trace:
     """One file that a session wrote: its path and its age in seconds, below zero for a date in the future."""
 
@@ -24,7 +25,7 @@ class Trace:
     age_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class SearchGaps:
     """What a search could not look at: directories with the reason, and whether it ended at the bound for entries."""
 
@@ -36,7 +37,7 @@ class SearchGaps:
         return bool(self.unreadable) or self.cut
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Traces:
     """The files that a heartbeat's globs match.
 
@@ -51,7 +52,7 @@ class Traces:
     absent: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class HighestNumber:
     """The file with the highest number in its name, of the `count` paths that a glob matches."""
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Header, Tensor, read_header
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import PathInfo, inspect_path
 
 WeightsFormat = Literal["single", "sharded", "pickle", "pickle-sharded", "none"]
@@ -30,7 +31,7 @@ LOOKUP: tuple[tuple[str, WeightsFormat], ...] = (
 _SHARD = re.compile(r"^(?P<stem>model|pytorch_model)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors$", re.ASCII)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class WeightFile:
     """One file that a load would open: its name in the directory, what lies there, and its header."""
 
@@ -39,7 +40,7 @@ class WeightFile:
     header: Header | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ShardIndex:
     """A shard index as read. `problem` is set where it cannot be used; `line` is where, 0 where unknown.
 
@@ -61,7 +62,7 @@ class ShardIndex:
         return sorted(set(self.weight_map.values()) - set(self.escaping))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Weights:
     """What a load of this directory would read.
 

@@ -7,7 +7,6 @@ ways that only a check finds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from sage_doctor.facts.adapters import AdapterConfig, AdapterWeights, read_adapter_config, read_adapter_weights
@@ -15,13 +14,14 @@ from sage_doctor.facts.weights import Weights, read_weights
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Header, read_stand_in
 from sage_doctor.readers.tree import Tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import PathInfo
 from sage_doctor.text import join_limited, printable
 
 DefectKind = Literal["config", "no-weights", "index", "file-missing", "file-broken", "tensors-missing"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Defect:
     """One thing that a load would miss. `message` is a clause that names the file."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sage_doctor.report import Severity
+from sage_doctor.system.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Declaration:
     """One finding code: a contract that scripts match on, so a code is never renamed.
 

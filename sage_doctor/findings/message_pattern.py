@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sage_doctor.findings.declaration import Declaration
+from sage_doctor.system.frozen import frozen
 
 # Letters in lower case, everything else a blank: what is left are the words of a text.
 _LETTERS: Final = bytes(c if 97 <= c <= 122 else c + 32 if 65 <= c <= 90 else 32 for c in range(256))
@@ -17,7 +17,7 @@ _BOUNDARY: Final = "\1"
 _OPEN: Final = "\0"  # where a word may go on
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MessagePattern:
     """A regular expression for a message, and what is known of any text that it matches."""
 

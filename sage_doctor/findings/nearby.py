@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from sage_doctor.readers.other_programs import program_below, program_of
 from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.tree import Tree, find_model_directories, read_tree
 from sage_doctor.report import Fix
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
@@ -28,7 +29,7 @@ _PICKLES = re.compile(r"(?:.*model.*|.*weights.*|.*checkpoint.*)\.(?:bin|pt|pth|
 _NO_WEIGHTS = re.compile(r"training_args\.bin|(?:optimizer|scheduler|scaler|rng_state|random_states).*", re.ASCII)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Nearby:
     """Something that a loader does not take for the weights. `what` is a phrase, `how` the sentence of the fix."""
 

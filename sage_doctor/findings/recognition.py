@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 
@@ -17,6 +17,7 @@ from sage_doctor.findings.declaration import Declaration
 from sage_doctor.findings.json_lines import INNER_END, unfolded
 from sage_doctor.findings.message_pattern import MessagePattern, words_of
 from sage_doctor.findings.quotation import TextKind, fenced_ranges, is_copied, is_quoted, kind_of_text, quoted_ranges
+from sage_doctor.system.frozen import frozen
 
 BLOCK = 1 << 13
 _OVERLAP = 1 << 12  # longer than what any pattern spans
@@ -38,7 +39,7 @@ _LONG_WORD = re.compile(rb"(?<!\S)\S{501,}")
 _MOST_WORD = re.compile(rb"\S{500}(?=\S)")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Recognised:
     """A known error in a text: what it is, and the newest line that says so."""
 

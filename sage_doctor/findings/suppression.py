@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from sage_doctor.errors import UsageError
 from sage_doctor.findings import catalogue
 from sage_doctor.manifest.ignored import require_known
 from sage_doctor.manifest.specs import Manifest
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.small_text import read_text
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import shell_quote
@@ -25,7 +26,7 @@ _MOST_FILES: Final = 200
 _MOST_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Suppression:
     """The selectors of one run. `of_models` are those that one model ignores, by its name."""
 

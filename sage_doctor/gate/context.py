@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sage_doctor.gate.environment import EnvironmentFingerprint
 from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, GateRequest
 from sage_doctor.gate.result_cache import ResultCache
 from sage_doctor.manifest.specs import Manifest, RoleSpec
+from sage_doctor.system.frozen import frozen
 
 OnFinding = Callable[[Mapping[str, Any]], None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class GateContext:
     """What every step of one decision needs. `until` is a `time.monotonic()`; `started_s` counts from boot."""
 

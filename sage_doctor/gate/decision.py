@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import MOST_COMMAND, printable, shell_operand
 
 GateState = Literal["open", "blocked", "unknown"]
@@ -15,7 +16,7 @@ GateState = Literal["open", "blocked", "unknown"]
 EXITS: Final[Mapping[GateState, int]] = {"open": EXIT_HEALTHY, "blocked": EXIT_UNHEALTHY, "unknown": EXIT_UNKNOWN}
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelLocation:
     """Where a model is: its directory (or a service's address), and that of an adapter's base."""
 
@@ -23,7 +24,7 @@ class ModelLocation:
     base: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Decision:
     """What a gate says. Whatever cannot be decided is `unknown`, and keeps sessions out as `blocked` does.
 

@@ -6,17 +6,17 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_lock import LockHeld, LockUnavailable, file_lock
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockState:
     """How the lock was acquired. `waited` is whether another gate held it; `problem` why there is no lock."""
 

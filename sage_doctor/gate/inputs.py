@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +15,14 @@ from sage_doctor.subjects.cached_files import cached_files
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.system.fingerprint import MOST_FILES, TooMany, Watched, fingerprint_files, fingerprint_tree, presence
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, exists, read_start
 
 _PATH: Final = re.compile(r"(?<![\w./$}])/[\w.+-][\w./+-]*")
 _MOST_WRAPPER: Final = 16384
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class InputSnapshot:
     """The files that results depend on: the sessions' packages, a role's own, and those of its models by name.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from sage_doctor.report import Level
+from sage_doctor.system.frozen import frozen
 
 DEFAULT_TIMEOUT_S: Final = 120.0
 DEFAULT_MAX_AGE_S: Final = 24 * 3600.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class GateRequest:
     """One request to a gate.
 

@@ -11,13 +11,14 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.system.atomic_write import replace_file
 from sage_doctor.system.fingerprint import Watched
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.trust import is_trusted
 from sage_doctor.text import printable
 
@@ -25,7 +26,7 @@ SCHEMA: Final = 3
 MOST_BYTES: Final = 16 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CachedResult:
     """One result and what it depends on.
 

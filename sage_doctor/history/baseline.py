@@ -10,9 +10,8 @@ reads from disk, is compared with other first runs.
 from __future__ import annotations
 
 import sqlite3
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from sage_doctor.errors import DoctorError
@@ -20,6 +19,7 @@ from sage_doctor.history import store
 from sage_doctor.history.runs import Series, is_cold, plain, series_of
 from sage_doctor.report import Level, Report
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.frozen import frozen
 
 LEAST_RUNS: Final = 5
 MOST_RUNS: Final = 30
@@ -37,7 +37,7 @@ MEASURED: Final = tuple(_FLOORS)
 _BY_LEVEL: Final = ("peak_memory_gb",)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BaselineStats:
     """Median and median absolute deviation of what was measured in `runs` runs, in the measurement's unit."""
 
@@ -48,6 +48,8 @@ class BaselineStats:
 
 def usual(values: Sequence[float]) -> BaselineStats:
     """Return what is usual among at least one value."""
+    import statistics  # noqa: PLC0415 - with the fractions it needs, 2 ms of every run
+
     median = statistics.median(values)
     return BaselineStats(median=median, deviation=statistics.median(abs(v - median) for v in values), runs=len(values))
 
@@ -71,7 +73,7 @@ def is_beyond(name: str, value: float, known: BaselineStats) -> bool:
     return value < limit(name, known) if is_rate(name) else value > limit(name, known)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Baseline:
     """What checks may ask of the history: one series' machine and manifest. Asking never raises."""
 

@@ -6,13 +6,13 @@ import math
 import sqlite3
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from sage_doctor.history import store
 from sage_doctor.history.baseline import DEVIATIONS, MEASURED, NORMAL, comparable, is_rate, usual
 from sage_doctor.history.runs import Series
 from sage_doctor.report import Level
+from sage_doctor.system.frozen import frozen
 
 LEAST_RUNS: Final = 5
 MOST_RUNS: Final = 500
@@ -26,7 +26,7 @@ HEADROOM: Final[Mapping[str, float]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Proposal:
     """The budget of one measurement: `value` in its unit, from `runs` runs; None where those are too few."""
 

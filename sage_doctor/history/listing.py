@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +13,13 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.history import store
 from sage_doctor.history.baseline import usual
 from sage_doctor.history.runs import Series, plain
+from sage_doctor.system.frozen import frozen
 
 _MOST_VALUES: Final = 500  # the newest of each measurement, for its median
 _MOST_RUNS: Final = 50  # that are looked through for the last result of each model
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Wanted:
     """What to list: runs of one manifest, or of all; of one name (a model, or a role), or of all; at most `limit`."""
 
@@ -39,7 +39,7 @@ def listing(path: Path, wanted: Wanted) -> dict[str, Any]:
     return store.read(path, ask, {"history": str(path), "runs": [], "measurements": []})
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LastResult:
     """What the newest run that examined a model said of it: its worst finding's code, None for none worth a warning."""
 

@@ -8,7 +8,6 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from sage_doctor.history import store
 from sage_doctor.history.snapshot import Snapshot, digest
 from sage_doctor.report import LEVELS, Report, Verdict
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.frozen import frozen
 
 REGRESSED: Final = "latency-regressed"
 MOST_RUNS: Final = 5000  # of one machine: as many that measured something, and as many that did not
@@ -31,7 +31,7 @@ _LAST_GOOD: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Series:
     """The runs that can be compared with each other: of one manifest and the same targets, on one machine.
 
@@ -56,7 +56,7 @@ class Series:
         return json.dumps(sorted(set(self.targets)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LastGoodRun:
     """The last good run of a series: when it began (seconds since 1970), its verdict, and the machine as it was."""
 

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from sage_doctor.facts.machine import disk_free
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.system.fingerprint import Fingerprint
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.system.small_text import read_line
 from sage_doctor.system.walk import Walk
@@ -32,7 +33,7 @@ _PASSED_OVER: Final = frozenset({"__pycache__"})
 UNKNOWN: Final = -1
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelState:
     """One model's files, by their path below its directory, and its budget. `found` is whether there is a directory."""
 
@@ -58,7 +59,7 @@ class ModelState:
         return cls(path=data["path"], found=data["found"], files=files, budget=dict(data["budget"]))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Snapshot:
     """The machine, the sessions' interpreter, the manifest and the models, as a run saw them.
 

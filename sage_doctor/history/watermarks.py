@@ -11,13 +11,14 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.system.file_lock import file_lock
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.system.trust import why_untrusted
 from sage_doctor.text import printable
@@ -36,7 +37,7 @@ class Counter(NamedTuple):
     counter: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Mark:
     """The highest value of one counter, and when it was recorded (UTC, ISO 8601)."""
 
@@ -44,7 +45,7 @@ class Mark:
     at: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Marks:
     """What is on record. `damage` says why nothing is, where the file holds something else."""
 
@@ -52,7 +53,7 @@ class Marks:
     damage: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Watermarks:
     """The record in a state directory."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError, ManifestError
@@ -20,6 +19,7 @@ from sage_doctor.manifest.load import parse_for_host
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.toml_lines import loads, locate_keys
 from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
@@ -28,7 +28,7 @@ _MOST_BYTES = 1 << 20
 _HEADING = "# Found by `sage-doctor init`.\n"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Addition:
     """A manifest before and after. `old` is None where there was no file."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from sage_doctor.init.models import can_be_written
 from sage_doctor.init.names import name_of
 from sage_doctor.init.roles import Launcher
 from sage_doctor.launchers.starters import Starter, homes_in
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import foreign_home
 from sage_doctor.system.path_info import inspect_path
 
@@ -20,7 +20,7 @@ MOST_MACHINES: Final = 10
 _GENERATED: Final = re.compile(r"[0-9a-f]{12}\Z|localhost\Z|ip-\d")  # containers and clouds name hosts anew each time
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MachineFound:
     """A machine that the code names. `file` and `line` say where; `python` is what its units start scripts with."""
 
@@ -31,7 +31,7 @@ class MachineFound:
     python: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ThisHost:
     """The table to propose for this host. `python` is a virtual environment's, or that of its units."""
 

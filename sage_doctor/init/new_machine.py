@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from sage_doctor.init.draft import hostname_line
 from sage_doctor.init.machines import this_host
 from sage_doctor.manifest.quoting import key, string, strings
 from sage_doctor.manifest.toml_lines import loads
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import foreign_home
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class NewMachine:
     """A table to be: `variables` are those that other machines set and this one lacks, with a value for here.
 
@@ -41,7 +42,7 @@ class NewMachine:
         return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Known:
     """What a manifest says of machines, whether or not it can be used on this host."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sage_doctor.facts.adapters import lora_tensors
@@ -18,6 +18,7 @@ from sage_doctor.findings.base_options import known_bases
 from sage_doctor.init.models import recorded_ingredients
 from sage_doctor.init.names import identifying_tail
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import same_tail
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
@@ -29,7 +30,7 @@ NONE_OF_THEM = "none of them"
 _COMMON = frozenset({"model", "models", "merged", "merge", "adapter", "lora", "final", "base", "fine", "tuned", "the"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BaseLink:
     """The name of the model that another is built on, and why. `others` are alternatives, best first."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.manifest.names import is_variable
+from sage_doctor.system.frozen import frozen
 
 _MARKS = ("hf:", "~")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Portable:
     """How paths are written: relative to the manifest if below it, else with a variable or `{home}`, else absolute.
 

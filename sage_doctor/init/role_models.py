@@ -20,6 +20,7 @@ from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 _HOME: Final = re.compile(r"(?:/home|/Users)/[^/]+/(?P<rest>.+)")
@@ -102,7 +103,7 @@ def _is_same(one: Path, other: Path) -> bool:
     return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class NamedPlaces:
     """Reads a text as `from_pretrained` does. `directory` is the manifest's; `cached` are the repositories here."""
 

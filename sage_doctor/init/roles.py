@@ -6,7 +6,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from sage_doctor.launchers.code import Code
 from sage_doctor.launchers.source import Source
 from sage_doctor.launchers.starters import Starter, homes_in
 from sage_doctor.launchers.uses import ModelUse, models_loaded
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.small_text import read_text
 from sage_doctor.text import join_limited, printable
 
@@ -37,7 +37,7 @@ _NOT_SESSIONS: Final = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Launcher:
     """A script that starts sessions: what it loads, what starts it, and the homes that it names.
 
@@ -52,7 +52,7 @@ class Launcher:
     homes: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RoleFound:
     """A role to propose: `runners` are globs with their directory, `models` names that the code leaves no doubt about.
 

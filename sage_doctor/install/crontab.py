@@ -12,7 +12,6 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from sage_doctor.install.ownership import MARK, Owned, read_owned, stamp
 from sage_doctor.system import child
 from sage_doctor.system.file_lock import file_lock
 from sage_doctor.system.file_steps import Applied, wrap_os_errors, write_file
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
 BEGIN: Final = "# BEGIN "
@@ -64,7 +64,7 @@ def block(order: Order, role: str) -> str:
     return f"{BEGIN}{stamp(body, [role])}\n{body}{END}\n"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CrontabBlock:
     """Our lines as they stand in a crontab, from `start` to `end` (indices of its lines)."""
 

@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +17,13 @@ from sage_doctor.install.ownership import Owned, look_at, stamped
 from sage_doctor.system import child
 from sage_doctor.system.atomic_write import sync_directory
 from sage_doctor.system.file_steps import Applied, all_of, wrap_os_errors, write_file
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable, shell_quote
 
 MANAGER_TIMEOUT_S: Final = 120  # `enable --now` may wait for what it starts
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class PlannedChange:
     """One text that changes: a file, or the crontab. `before` is None for a new one, `after` for a removed one."""
 
@@ -45,7 +45,7 @@ class PlannedChange:
         return [f"{verb} {printable(self.title, limit=1000)}", *(f"  {printable(line)}" for line in body)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Command:
     """A command for the scheduler. `may_fail`: a failure means that there was nothing to do."""
 
@@ -57,7 +57,7 @@ class Command:
         return " ".join(shell_quote(word) for word in self.words)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Installation:
     """All changes of an installation.
 

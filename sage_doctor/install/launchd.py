@@ -6,7 +6,6 @@ import os
 import plistlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from sage_doctor.install.order import Order
 from sage_doctor.install.ownership import look_at
 from sage_doctor.system import child
 from sage_doctor.system.file_steps import Applied, wrap_os_errors
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.globbing import Glob
 from sage_doctor.text import shell_quote
 
@@ -32,7 +32,7 @@ BARE_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _HEADER_LINES: Final = 2  # the XML declaration and the document type come before our comment
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class JobLocation:
     """Where jobs are written, and the domain they are loaded into: `gui/501`, or `system`."""
 

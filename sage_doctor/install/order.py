@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from sage_doctor.errors import UsageError
 from sage_doctor.install.schedule import Schedule
 from sage_doctor.manifest.names import nearest
 from sage_doctor.manifest.specs import Manifest, ModelPath
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable, shell_quote
 
 TIMEOUT_S: Final = 900  # for a run of its own: a large model may load for minutes after a reboot
@@ -25,7 +26,7 @@ _CARRIED = ("SAGE_MACHINE", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", 
 _NAMED_IN_MANIFEST = re.compile(r"\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Order:
     """The complete order.
 

@@ -11,12 +11,12 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from sage_doctor import __version__
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.text import printable
 
@@ -27,7 +27,7 @@ _SAID: Final = "Written by sage-doctor, which leaves it alone once it is edited.
 OwnershipState = Literal["absent", "ours", "edited", "foreign"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Owned:
     """The state of a path. `text` and `body` (without our line) are None if it is not readable as text."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import UsageError
 from sage_doctor.manifest.durations import seconds
 from sage_doctor.system import child
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 Scheduler = Literal["cron", "systemd", "launchd"]
@@ -24,7 +24,7 @@ _CRON = re.compile(
 _CALENDAR = re.compile(r"[A-Za-z0-9*:.,/~_+\- ]{1,200}", re.ASCII)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Schedule:
     """A recurring time. Exactly one of the three is set.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from sage_doctor.install.order import SESSION_TIMEOUT_S, Order
 from sage_doctor.install.ownership import look_at
 from sage_doctor.install.unit_files import drop_in, service, timer, unit_name
 from sage_doctor.system import child
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.globbing import Glob
 from sage_doctor.text import printable, shell_quote
 
@@ -31,7 +31,7 @@ _UNIT = re.compile(r"[A-Za-z0-9:_.\\-][A-Za-z0-9:_.\\@-]{0,240}\.service", re.AS
 _WANTS: Final = "timers.target.wants"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class UnitLocation:
     """The directory of the units, of the machine (`system`) or of the user."""
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.walk import Walk
 
@@ -40,7 +41,7 @@ _LOADS: Final = re.compile(rb"\bfrom_pretrained\b|\bpipeline\(|\bLLM\(")
 _IMPORT: Final = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class PythonFile:
     """What is known of a Python file before it is parsed.
 

@@ -11,11 +11,11 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sage_doctor.launchers.code import SHELL, UNITS, Code
+from sage_doctor.system.frozen import frozen
 
 _MACHINE: Final = re.compile(r"\bSAGE_MACHINE(?:</key>\s*<string>|=[\"']?)([A-Za-z][\w-]{1,31})(?![\w$-])")
 _USER: Final = re.compile(r"^User=([A-Za-z][\w-]*)\s*$", re.MULTILINE)
@@ -45,7 +45,7 @@ _PYTHON: Final = re.compile(r"python[\d.]*\Z")
 _STRING: Final = re.compile(r"<string>([^<]*)</string>")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Starter:
     """A unit, job or shell script that starts scripts of the project. `machine` is empty if it does not say.
 

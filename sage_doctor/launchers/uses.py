@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ from sage_doctor.launchers.program import Program
 from sage_doctor.launchers.source import Function, Source, called_name, keyword
 from sage_doctor.launchers.values import Values
 from sage_doctor.readers.python_source import parse_file
+from sage_doctor.system.frozen import frozen
 
 _MOST_MODULES: Final = 12
 # Parts of a model that are loaded beside it.
@@ -21,7 +21,7 @@ _PARTS: Final = re.compile(r"Tokenizer|Processor|Config|FeatureExtractor", re.IG
 _NAMED: Final = ("pretrained_model_name_or_path", "model", "model_name", "model_id", "model_path")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelUse:
     """One call that loads a model, and the texts that it may be given.
 

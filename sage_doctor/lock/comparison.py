@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from sage_doctor.lock.record import record_models
 from sage_doctor.subjects.completeness import why_not_whole
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.activity import OnProgress, ignore
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.mounts import why_not_written
 from sage_doctor.system.path_info import UnreadableFile
 from sage_doctor.text import printable
@@ -22,7 +23,7 @@ from sage_doctor.text import printable
 DriftState = Literal["same", "changed", "new", "absent", "broken", "unreadable"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Comparison:
     """One model. `now` is what it is here, None if that is unknown; `why` says why, or what is wrong.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from sage_doctor.lock.entry import LockedModel, describe_file, holds_weights
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 # What a difference is of: the model's own numbers, those of an adapter's base, where it comes from, or the small files
@@ -14,7 +14,7 @@ from sage_doctor.text import printable
 Of = Literal["weights", "base", "origin", "files"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Difference:
     """One difference. `files` are the names it concerns."""
 
@@ -23,7 +23,7 @@ class Difference:
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Sides:
     """What the two states are called: `locked` and `here`, or the names of two files."""
 

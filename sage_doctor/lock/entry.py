@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 
 from sage_doctor.manifest.quoting import key, string
+from sage_doctor.system.frozen import frozen
 
 SCHEMA = 1
 _HEAD = """\
@@ -20,7 +21,7 @@ _HEAD = """\
 _WEIGHTS = (".safetensors", ".bin")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedFile:
     """One file. `header` is a digest of its tensors' names, types and shapes, None for what is no safetensors file."""
 
@@ -29,7 +30,7 @@ class LockedFile:
     header: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedTensors:
     """All tensors that a load would read, whatever files they are in.
 
@@ -43,7 +44,7 @@ class LockedTensors:
     shapes: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedBase:
     """What an adapter is loaded onto.
 
@@ -56,7 +57,7 @@ class LockedBase:
     weights: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedMerge:
     """What a merged model was made from: names as the manifest's recipe has them, weights as the merge noted them."""
 
@@ -66,7 +67,7 @@ class LockedMerge:
     adapter_weights: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockedModel:
     """One model. `repository` and `commit` are those of the hub's cache, None for what lies in a directory."""
 

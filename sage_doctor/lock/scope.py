@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import UsageError
@@ -17,10 +16,11 @@ from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.directories import path_like
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.named import find_named
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, shell_quote
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LockScope:
     """`models` are to be recorded or compared; `named` those asked for by name, empty where nothing was asked for.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from sage_doctor.manifest.quoting import header
 from sage_doctor.manifest.raw_models import Fields, read_fields
 from sage_doctor.manifest.tables import RawValue, Table
 from sage_doctor.manifest.variables import Scope, Unresolved
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class HostIdentity:
     """What a manifest asks about this host. `device_tree` is the board's model text, None if there is none."""
 
@@ -32,7 +32,7 @@ class HostIdentity:
         return tuple(dict.fromkeys((full, full.partition(".")[0])))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RawMachine:
     """One machine as written. `roles` is None if the table does not list any."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +11,12 @@ from sage_doctor.manifest.load import read_manifest_text
 from sage_doctor.manifest.machines import HostIdentity
 from sage_doctor.manifest.parse import parse_manifest
 from sage_doctor.manifest.specs import Manifest
+from sage_doctor.system.frozen import frozen
 
 _UNKNOWN_HOME: Final = Path("/\N{REPLACEMENT CHARACTER}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelElsewhere:
     """A model on another machine: the machine's name, the host to reach it by, and the directory there."""
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal, cast
 
 from sage_doctor.errors import UsageError
 from sage_doctor.manifest.names import nearest
 from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
 ModelKind = Literal["full", "merged", "adapter"]
 Api = Literal["openai", "ollama"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Budget:
     """What a model may cost, None where nothing is set: seconds, milliseconds, tokens per second, 10^9 bytes."""
 
@@ -26,7 +27,7 @@ class Budget:
     peak_memory_gb: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelPath:
     """Where a model is. Exactly one of `hub` and `path` is set.
 
@@ -40,7 +41,7 @@ class ModelPath:
     path: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MergeRecipe:
     """How a merged model is rebuilt.
 
@@ -54,7 +55,7 @@ class MergeRecipe:
     adapter_path: ModelPath | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelSpec:
     """One `[models.X]` table with the settings of this machine applied. `line` is where the table starts.
 
@@ -82,7 +83,7 @@ class ModelSpec:
     line: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ServiceSpec:
     """One `[models.X]` table of kind `service`: a model that is reached over HTTP, without a directory here.
 
@@ -103,7 +104,7 @@ class ServiceSpec:
     line: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RoleSpec:
     """One `[roles.X]` table. `runners` are globs with variables filled in, relative ones to the manifest's directory.
 
@@ -120,7 +121,7 @@ class RoleSpec:
     line: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LintSpec:
     """The `[lint]` table: globs of files that are read for paths of one machine, and of those that are left out."""
 
@@ -128,7 +129,7 @@ class LintSpec:
     ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class GateSpec:
     """The `[gate]` table, in seconds: how old a recorded result may be, and how long a gate may take at most."""
 
@@ -136,7 +137,7 @@ class GateSpec:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MachineSpec:
     """One `[machines.X]` table, the manifest's defaults applied.
 
@@ -157,7 +158,7 @@ class MachineSpec:
     line: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Manifest:
     """A valid manifest as it applies to this host. `machine` is the table that matched, if any.
 

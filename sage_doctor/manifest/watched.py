@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from sage_doctor.system.frozen import frozen
 
-@dataclass(frozen=True, kw_only=True)
+
+@frozen
 class HeartbeatSpec:
     """One `[heartbeats.X]` table: what sessions leave behind, and how old the newest of it may be, in seconds.
 
@@ -26,7 +27,7 @@ class HeartbeatSpec:
         return self.roles is None or role in self.roles
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class StateSpec:
     """One `[state.X]` table: a JSON file that sessions hand on.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,12 @@ from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import Tree, read_tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BaseSearch:
     """Where a base is looked for. `named` are paths that somebody recorded for it, each with its source."""
 
@@ -53,7 +53,7 @@ class BaseSearch:
         return cls(cwd=cwd, home=home, environ=os.environ, roots=(cwd, home))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BaseModel:
     """A base that can be merged into. `why` says how it was found.
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.tree import is_model_directory, read_tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 _BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Belongings:
     """The model directory at `path`. `real` and `linked` are real paths; `linked` is where all its weights are."""
 

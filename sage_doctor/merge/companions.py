@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.belongings import Belongings, require_own
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.readers.tree import TOKENIZER_FILES, WEIGHTS, Tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 TEMPLATES = frozenset({"chat_template.jinja", "chat_template.json"})
@@ -32,7 +32,7 @@ _KEPT_TEXT = re.compile(r"^(?:(?:LICEN[SC]E|NOTICE|USE_POLICY).*|.*\.txt)$", re.
 _MOST_BYTES = 1 << 28
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Companion:
     """A file that is copied: its name in the merged model, and its source."""
 

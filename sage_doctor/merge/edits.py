@@ -10,6 +10,7 @@ from typing import Literal
 
 from sage_doctor.readers.safetensors_entries import BITS
 from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.system.frozen import frozen
 
 Layout = Literal["linear", "conv1d", "embedding", "expert"]
 QuantizedFormat = Literal["bnb-4bit", "bnb-8bit", "fp8"]
@@ -27,7 +28,7 @@ CONV1D: Mapping[str, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class QuantizedStorage:
     """How a quantised tensor is stored: the stored tensors it consists of, by part, and the numbers of its format."""
 
@@ -58,7 +59,7 @@ class TensorLocation:
         return self.tensor.end - self.tensor.start
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ExpertStack:
     """Which experts of a block a tensor holds, where a LoRA's matrices are those of all experts.
 
@@ -73,7 +74,7 @@ class ExpertStack:
     transposed: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LowRank:
     """A LoRA pair for one weight. `magnitude` is set for DoRA, `stack` for a block of experts.
 
@@ -91,7 +92,7 @@ class LowRank:
     twice: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BiasDelta:
     """The bias of a LoRA's second matrix, added to the bias of the layer."""
 
@@ -99,7 +100,7 @@ class BiasDelta:
     scaling: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Rows:
     """Rows of an embedding that were trained on their own: they replace the base's."""
 
@@ -107,7 +108,7 @@ class Rows:
     indices: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class TensorPlan:
     """One tensor of the merged model.
 

@@ -8,19 +8,20 @@ A stored tensor is the whole block, or one expert's part of it; the library's ow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly
 from sage_doctor.merge.edits import ExpertStack, LowRank, TensorLocation
 from sage_doctor.merge.merge_rules import MergeRules
 from sage_doctor.merge.refusal import refused, unmatched
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
 _INNER = ".base_layer"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BlockShare:
     """What a stored tensor is of a block: all of it, or for one expert the outputs from `first` on."""
 
@@ -29,7 +30,7 @@ class BlockShare:
     first: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ExpertBlock:
     """A parameter of the running model, and the stored tensors that make it up.
 

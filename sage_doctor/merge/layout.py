@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.merge.base import BaseModel
@@ -12,13 +11,14 @@ from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.safetensors_header import Header
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, read_range, read_start
 from sage_doctor.text import printable
 
 _ALIGNMENT = 8  # the library pads its headers to it
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Slot:
     """One tensor's place in a file that is to be written: bytes from the start of the file."""
 
@@ -27,7 +27,7 @@ class Slot:
     end: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class WeightsOut:
     """One weight file to be written. `head` are its first bytes: length and header. `mode` is the source's."""
 

@@ -15,12 +15,12 @@ import shutil
 import socket
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.atomic_write import atomic_write
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import shell_quote
@@ -30,7 +30,7 @@ ASIDE = "-replaced"  # after the staging directory's name: the old model, betwee
 _MOST_BYTES = 1 << 16
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Leftover:
     """A directory that was found beside the target, and what was done with it."""
 
@@ -38,7 +38,7 @@ class Leftover:
     what: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class StagingRecord:
     """The record of a merge that is under way into `target`. `keep` says that the replaced directory is a backup."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from sage_doctor.merge.expert_blocks import BlockShare, ExpertBlock
 from sage_doctor.merge.names import NameMap
 from sage_doctor.merge.refusal import refused
 from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 _BLOCK = 3  # dimensions of a block of experts
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class LibraryView:
     """What the library makes of a checkpoint. `running` are all names, `stored_of` maps them to stored ones one to one.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.facts.adapter_coverage import auto_peft_class, is_targeted
@@ -17,6 +16,7 @@ from sage_doctor.facts.adapter_problems import config_problem
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
 from sage_doctor.facts.library_source import learns_a_prompt
 from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.own_python import own_packages
 from sage_doctor.text import printable, shell_quote
 
@@ -34,7 +34,7 @@ _OTHER_VARIANTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MergeRules:
     """How an adapter's tensors are applied."""
 

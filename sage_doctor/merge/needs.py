@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.merge.edits import TensorPlan
 from sage_doctor.merge.refusal import refused
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.memory import read_darwin_memory, read_memory
 from sage_doctor.text import format_bytes, printable
 
@@ -21,7 +21,7 @@ _SUM_PER_S = 250_000_000.0  # elements
 _START_S = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ResourceEstimate:
     """What a merge will take: bytes on disk and in memory, and about how many seconds."""
 

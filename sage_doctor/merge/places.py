@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.walk import Walk
 from sage_doctor.text import printable
 
@@ -56,7 +57,7 @@ def passed(path: Path) -> frozenset[Inode]:
     return frozenset(found)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Removed:
     """What replacing `path` removes: itself and the directories below it, and how many names of each file."""
 

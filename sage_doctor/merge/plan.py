@@ -6,7 +6,6 @@ It changes nothing. `apply` (in `sage_doctor.merge.run`) carries the plan out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.facts.adapters import AdapterConfig, read_adapter_config
@@ -27,6 +26,7 @@ from sage_doctor.merge.target import Present, read_present
 from sage_doctor.readers.merge_record import MergeLosses, merged_adapters
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import read_tree
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import PathInfo, inspect_path
 from sage_doctor.text import format_bytes, join_limited, printable
 
@@ -34,7 +34,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 _ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MergePlan:
     """What a merge will do, for `apply` and, as `str(plan)`, for a person.
 

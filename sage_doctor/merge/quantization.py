@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, QuantizedStorage, TensorLocation
 from sage_doctor.merge.refusal import MergeRefused, refused
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, read_range
 from sage_doctor.text import format_bytes, printable
 
@@ -26,7 +26,7 @@ _PACKED = frozenset(
 _MOST_BLOCK = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class BaseQuantization:
     """How a base is quantised. `plain` are its tensors once dequantised; `obstacle` says why that is impossible.
 

@@ -11,7 +11,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -26,11 +25,12 @@ from sage_doctor.merge.staging import atomic_swap, create_staging_dir, discard, 
 from sage_doctor.merge.target import Present, carry_over, changed_since, read_present, require_deletable
 from sage_doctor.merge.verify import require_unchanged
 from sage_doctor.merge.writing import write_staging
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Step:
     """The progress of a merge: what it is doing, bytes of weights written, of how many, in how many seconds."""
 
@@ -40,7 +40,7 @@ class Step:
     elapsed_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MergeOutcome:
     """What a merge did. `surviving_delta` is the cosine between the wanted and the kept change, None if unknown.
 

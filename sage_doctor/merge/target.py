@@ -15,7 +15,7 @@ import shutil
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.merge.companions import CONFIGS, TOKENIZER, is_model_file
@@ -24,6 +24,7 @@ from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.merge_record import RECORD, merge_hashes
 from sage_doctor.system.atomic_write import sync_directory
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.mounts import read_mounts, why_not_written
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.walk import Walk
@@ -44,7 +45,7 @@ _OWN = ""  # the directory itself among its entries
 Entry = tuple[object, ...]  # its kind, and what tells that it is still the same
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Present:
     """The directory at a target; `entries` are all names in and below it, relative, as they are now.
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 
 from sage_doctor.facts.runners import find_runners, find_runners_and_directories
@@ -20,12 +20,13 @@ from sage_doctor.paths.find.path_map import build_path_map, machine_roots
 from sage_doctor.paths.find.script import read_text
 from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.frozen import frozen
 
 # They are meant to name the directories of machines.
 _MANIFESTS = frozenset({"sage-doctor.toml", "sage-doctor.lock"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ScannedFile:
     """One file with every path in it, classified. `roles` are those of this machine that run it.
 
@@ -81,7 +82,7 @@ class ScannedFile:
         return [(r, c) for r, c in self.classified if r.used] if not self.owner else []
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ScanResult:
     """All files that were read. `complete` is False where there were more than the limit.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from sage_doctor.system.frozen import frozen
 
 DegenerationKind = Literal["empty", "one-token", "loop"]
 
@@ -15,7 +16,7 @@ LONGEST_PERIOD = 8
 LEAST_TOKENS_ALL_ALIKE = 8
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Degeneration:
     """How a generation degenerated. `period` is the length of what repeats, `tokens` how many tokens repeat."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.probe.limits import UNLIMITED, ProcessLimits
 from sage_doctor.probe.outcome import ANSWERS, ProbeEnding, ProbeOutcome
 from sage_doctor.probe.transcript import Transcript
+from sage_doctor.system.frozen import frozen
 
 # What native code prints before it aborts for want of memory; the last is Jetson's driver.
 _OUT_OF_MEMORY = (
@@ -25,7 +25,7 @@ _FRAME = re.compile(r'^  File "(?P<file>[^"\n]+)", line (?P<line>\d+) in (?P<nam
 _PACKAGES = re.compile(r"^.*/(?:site-packages|dist-packages|python3\.\d+)/")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ExitStatus:
     """How the process ended. `exit_code` is None if it could not be killed, negative for a signal."""
 

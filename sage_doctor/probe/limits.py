@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 import signal
-from dataclasses import dataclass
 from typing import Literal
+
+from sage_doctor.system.frozen import frozen
 
 # A load that is refused address space says one of these, in whichever library it happens.
 REFUSED_MEMORY = (
@@ -21,7 +22,7 @@ _ROUNDED_S = 1.0
 Limit = Literal["", "address-space", "cpu-time"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ProcessLimits:
     """Bytes of address space and seconds of CPU time that one process may use; None where it may use any."""
 

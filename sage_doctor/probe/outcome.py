@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from sage_doctor.probe.degeneration import Degeneration, find_degeneration
 from sage_doctor.probe.limits import UNLIMITED, Limit, ProcessLimits
+from sage_doctor.system.frozen import frozen
 
 ProbeEnding = Literal[
     "completed",
@@ -23,7 +23,7 @@ ProbeEnding = Literal[
 FailureKind = Literal["failed", "import-error", "out-of-memory"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class KeyList:
     """Names in order, at most 50 of them; `total` counts all."""
 
@@ -31,7 +31,7 @@ class KeyList:
     total: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ShapeMismatch:
     """A tensor whose shape on disk is not the one the model was built with."""
 
@@ -40,7 +40,7 @@ class ShapeMismatch:
     in_model: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Stage:
     """One stage the child announced.
 
@@ -52,7 +52,7 @@ class Stage:
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Tokens:
     """How many tokens there are so far, of `most`."""
 
@@ -60,7 +60,7 @@ class Tokens:
     most: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Packages:
     """Versions in the probe's interpreter; empty where a package was not imported."""
 
@@ -70,7 +70,7 @@ class Packages:
     peft: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Device:
     """What the model ran on.
 
@@ -89,7 +89,7 @@ class Device:
     memory_free: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Keys:
     """How the weights on disk fitted the model (an adapter's base, for an adapter). Tied weights are not missing.
 
@@ -107,7 +107,7 @@ class Keys:
     errors: KeyList
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Adapter:
     """How an adapter's file fitted: parameters of the adapter not in the file, and keys of the file not used."""
 
@@ -116,7 +116,7 @@ class Adapter:
     unexpected: KeyList
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Loaded:
     """The model in memory. `seconds`: `from_pretrained`, the adapter, and the move to the device; imports apart.
 
@@ -131,7 +131,7 @@ class Loaded:
     devices: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ProbeMemory:
     """The most bytes held: resident, and on the accelerator (0 where there is none)."""
 
@@ -139,7 +139,7 @@ class ProbeMemory:
     peak_device_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Prompt:
     """The prompt as the tokenizer saw it."""
 
@@ -147,7 +147,7 @@ class Prompt:
     templated: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Forward:
     """Scores of the first new token: how many are NaN, how many infinite, of how many."""
 
@@ -156,7 +156,7 @@ class Forward:
     total: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Effect:
     """What the adapter does to those scores; None where it cannot be switched off, and `problem` says why."""
 
@@ -165,7 +165,7 @@ class Effect:
     problem: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Generation:
     """What was generated greedily, after a warm-up. `tokens_per_s` counts the tokens after the first."""
 
@@ -182,7 +182,7 @@ class Generation:
         return find_degeneration(self.token_ids, self.text, ended_by_eos=self.ended_by_eos)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Failure:
     """The exception that ended the child: its type, its text, and where it arose, innermost frame first."""
 
@@ -193,7 +193,7 @@ class Failure:
     where: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class NotApplicable:
     """Why a model was not asked to generate."""
 
@@ -218,7 +218,7 @@ ANSWERS: Final[Mapping[str, type]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ProbeOutcome:
     """How a probe ended, and all of its answers.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, Literal
 
 from sage_doctor.probe.outcome import ANSWERS, KeyList, ShapeMismatch
+from sage_doctor.system.frozen import frozen
 
 MOST_TEXT = 16_384
 MOST_ITEMS = 20_000
@@ -27,7 +28,7 @@ class ProtocolError(ValueError):
     """The child sent an invalid answer; the text says what is wrong with it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ProbeRequest:
     """What the child is asked to do.
 

@@ -11,10 +11,10 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.readers.known_hash import KnownHash
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.small_text import read_line
 
@@ -24,7 +24,7 @@ _TIMEOUT_S = 5.0
 _MOST_LEVELS = 64
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class WorkTree:
     """A Git work tree: its top directory, its index, and where its objects lie."""
 

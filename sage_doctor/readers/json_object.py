@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from typing import Any
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import format_bytes
 
@@ -14,7 +14,7 @@ MOST_BYTES = 256 * 1024 * 1024  # a tokenizer.json may be 30 MB; nothing sane is
 _LFS = b"version https://git-lfs"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class JsonFile:
     """A JSON file as read. Exactly one of `value` and `problem` is set, or neither where it is `missing`.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 
 Algorithm = Literal["sha256", "git-sha1"]
@@ -22,7 +22,7 @@ _DOWNLOADS = ".cache/huggingface/download"
 _TREE_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class KnownHash:
     """What a file's hash should be, and who says so.
 
@@ -36,7 +36,7 @@ class KnownHash:
     modified_since: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class HubFile:
     """One file of a repository as the hub listed it. `size` is in bytes."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.known_hash import KnownHash, algorithm_of
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited
 
 RECORD = "sage-doctor-merge.json"
@@ -40,7 +40,7 @@ def merged_adapters(directory: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MergeLosses:
     """What of an adapter is not in the merged model, as the merge saw it and as its record says later.
 

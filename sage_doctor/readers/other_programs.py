@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sage_doctor.readers.json_object import read_json_object
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.walk import Walk
 
 _DEEP: Final = 4
@@ -24,7 +24,7 @@ _OWN = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Program:
     """Who reads weights under names that match `pattern`."""
 

@@ -6,8 +6,9 @@ import io
 import pickletools
 import re
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from sage_doctor.system.frozen import frozen
 
 _MOST_BYTES = 32 * 1024 * 1024
 _MOST_OPCODES = 4_000_000
@@ -18,7 +19,7 @@ _TEXTS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 _HOLDERS = ("state_dict", "model_state_dict", "model", "module", "state", "model_state", "net", "ema", "params")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class PickleNames:
     """The names of tensors in a pickle, and the key of the whole they lie under; empty where they lie at the top."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from sage_doctor.readers.strict_json import Repeated, pairs_of, parse_strictly, refuse_half_surrogates, refuse_odd
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 _MOST: Final = 1 << 64
@@ -40,7 +41,7 @@ class Tensor(NamedTuple):
         return count
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class HeaderProblem:
     """Why a file cannot be read as safetensors: a finding code and what was seen."""
 

@@ -11,11 +11,12 @@ import contextlib
 import gc
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from sage_doctor.readers.safetensors_entries import HeaderProblem, InvalidHeader, Tensor, parse_entries, read_tensors
 from sage_doctor.readers.signature import SAFETENSORS, describe_content
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range, read_start
 from sage_doctor.text import format_bytes, printable
 
@@ -25,7 +26,7 @@ MOST_HEADER_BYTES: Final = 100_000_000  # the library's own limit
 _LARGE_HEADER: Final = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Header:
     """What a safetensors file holds. Where `problem` is set, `tensors` may be empty or incomplete.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _LAYOUTS: Mapping[str, _Layout] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class TensorScan:
     """What one tensor holds. `elements` is what its shape promises, `read` what the file really had of it.
 

@@ -10,12 +10,13 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any
 
 from sage_doctor.readers.json_object import MOST_BYTES, JsonFile, parse_json_object, read_json_object
 from sage_doctor.system.atomic_write import replace_file
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.system.trust import is_trusted
 
@@ -27,7 +28,7 @@ _WORTH_CACHING = 1 << 18  # bytes; smaller ones are parsed faster than looked up
 _VERSION = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class TokenizerJson:
     """What a tokenizer.json says. Where `problem` is set, it cannot be read, and `line` says where (0: nowhere).
 

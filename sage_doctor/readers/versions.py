@@ -9,7 +9,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from sage_doctor.system.frozen import frozen
 
 _CLAUSE = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d{1,18}(?:\.\d{1,18})*)\s*")
 _RELEASE = re.compile(r"v?(\d{1,18}(?:\.\d{1,18})*)(.*)", re.DOTALL)
@@ -21,7 +22,7 @@ _COMPARE: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Needed:
     """One requirement: a package's plain name, the versions it asks for, and the condition under which it counts."""
 

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.readers.merge_record import merge_hashes
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
@@ -59,7 +59,7 @@ def backup_path(target: Path, *, process: int | None = None) -> Path:
     return target.parent / f".{target.name}.sage-fix-{number}-{inspect_path(target).inode:x}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Backup:
     """A directory `path` kept by a repair: the old state of `target`, the model `subject`; `key` is the journal's."""
 

@@ -11,12 +11,12 @@ import datetime as dt
 import errno
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.file_lock import LockError, file_lock
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.system.state_directory import alive
 from sage_doctor.system.trust import is_trusted
@@ -29,7 +29,7 @@ _WAIT_S: Final = 30.0
 JournalEvent = Literal["begun", "repaired", "rolled-back", "failed", "interrupted", "noted"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Journal:
     """The journal at `path`."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -25,6 +24,7 @@ from sage_doctor.repairs.remote_model import RemoteModel, ask, health
 from sage_doctor.repairs.repair import Plan, RepairRefused
 from sage_doctor.repairs.transfer import Transfer
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.ssh import require_programs
 from sage_doctor.text import join_limited, printable, shell_quote
@@ -32,7 +32,7 @@ from sage_doctor.text import join_limited, printable, shell_quote
 _BYTES_S = 50e6  # of an ordinary network
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class _Known:
     """The sha256 that each file must have, and who says so."""
 

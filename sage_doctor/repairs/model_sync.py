@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -18,6 +17,7 @@ from sage_doctor.repairs.repair_session import RepairCallbacks
 from sage_doctor.report import Report
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
 NAME = "sync"
@@ -25,7 +25,7 @@ NAME = "sync"
 SyncStatus = Literal["here", "planned", "declined", "refused", "failed", "rolled-back", "copied"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class SyncOutcome:
     """What became of one model. `here` means that every file is here already; `reason` says why it was not copied."""
 

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from sage_doctor.manifest.other_machines import ModelElsewhere
 from sage_doctor.readers.known_hash import is_inside
 from sage_doctor.readers.merge_record import RECORD, merge_hashes
 from sage_doctor.report import MACHINE
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.ssh import CONNECT_S, FIND_DOCTOR, run_there
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -41,7 +42,7 @@ printf '\0'
 _SUM: Final = 'h=$(sha256sum < "$f" 2>/dev/null || shasum -a 256 < "$f") || exit 1; printf \'%s\\0\' "${h%% *}"'
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RemoteModel:
     """A model on another machine: `sizes` of its files by name, `recorded` what its merge says the weights hash to."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError
@@ -22,6 +22,7 @@ from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.seen import Seen
 from sage_doctor.text import MOST_COMMAND, format_bytes, printable, wrap
 
@@ -34,7 +35,7 @@ class RepairRefused(DoctorError):
     """A repair that is impossible or uncertain here. The text says why and what to do instead; nothing was changed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Plan:
     """What a repair will do. `lines` shows it to a person; `apply` does it and needs nothing else.
 
@@ -140,7 +141,7 @@ def _head(label: str) -> str:
     return "  " + label.ljust(_LABEL)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RepairContext:
     """The input of a repair: the finding, and the model it is about.
 
@@ -156,7 +157,7 @@ class RepairContext:
     allow_delete: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class FileRepairContext:
     """The input of a file repair: all its findings in one repository, and the host they were found on.
 
@@ -171,7 +172,7 @@ class FileRepairContext:
 Planner = Callable[[Any], Plan]  # takes a `RepairContext`, that of a repair of files a `FileRepairContext`
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Repair:
     """What the decorator makes of a function. `after` names the repairs that run first if both are needed.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from sage_doctor.repairs.repair import Plan
 from sage_doctor.report import Finding, Report
+from sage_doctor.system.frozen import frozen
 
 RepairStatus = Literal["planned", "declined", "refused", "failed", "rolled-back", "repaired"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Attempt:
     """One repair of one finding, and its result. `plan` is None if none could be made; `reason` says why.
 
@@ -27,7 +27,7 @@ class Attempt:
     title: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RepairReport:
     """The reports before and after, and every attempt in order.
 

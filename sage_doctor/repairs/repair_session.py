@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -28,6 +28,7 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.system.activity import OnProgress, ignore
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
 
@@ -38,7 +39,7 @@ DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RepairOptions:
     """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
 
@@ -57,7 +58,7 @@ class RepairOptions:
     bases: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RepairCallbacks:
     """The caller's part: `consent` decides about each plan, `on_outcome` receives each attempt.
 

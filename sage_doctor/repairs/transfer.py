@@ -13,7 +13,6 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +27,7 @@ from sage_doctor.repairs.remote_model import RemoteModel
 from sage_doctor.system.activity import Meter, OnProgress
 from sage_doctor.system.child import ChildResult, run
 from sage_doctor.system.file_steps import Applied
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.ssh import SSH
 from sage_doctor.system.walk import Walk
@@ -46,7 +46,7 @@ RSYNC: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Transfer:
     """What is copied. `hashes` has the sha256 of every file of the new directory, `here` those the old one has already.
 

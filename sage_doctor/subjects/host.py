@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.manifest.specs import Manifest
 from sage_doctor.readers.tree import find_model_directories, read_tree
 from sage_doctor.readers.versions import read_requirement
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.mounts import MountTable, read_mounts
 from sage_doctor.system.state_directory import state_directory
 
@@ -28,7 +29,7 @@ MOST_DIRECTORIES = 5000
 _MOST_RUNNERS = 50  # of one pattern
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Host:
     """Everything about the machine that checks may ask for. Nothing is read before it is asked for.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +25,7 @@ from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import Tree, read_tree
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import Location, locate
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ModelKind = Literal["full", "merged", "adapter"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Base:
     """What an adapter's base resolves to. `model` is None where it resolves to nothing.
 

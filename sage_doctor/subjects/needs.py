@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sage_doctor.facts.machine import disk_free
@@ -20,6 +19,7 @@ from sage_doctor.subjects.completeness import own_defects
 from sage_doctor.subjects.device import own_memory, runs_on_cpu, session_device
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
+from sage_doctor.system.frozen import frozen
 
 # What a session needs besides the weights: interpreter, libraries, activations. Measured with transformers 4.57 and
 # 5.23: 250 to 265 MB that no file stands behind on the CPU; an accelerator's libraries and its context take more.
@@ -39,7 +39,7 @@ _MXFP4_UNPACKED = 4
 _ONE_BY_ONE = re.compile(r"\.experts\.\d+\.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Shortage:
     """Bytes that loading a model takes, that are free now, and that could be swapped out to make room."""
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 if TYPE_CHECKING:
     from sage_doctor.facts.hub_cache import HubFacts
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RecipeBase:
     """The base that a merge recipe names. `name` is how the manifest names it, `recipe` the model of the recipe.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.order import in_order
 from sage_doctor.subjects.service import Service, choose_services
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -30,7 +31,7 @@ def default_deadline_s(level: Level | None) -> float:
     return 600.0 if level == "static" else 4 * 3600.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Request:
     """What to examine, as plain values: it travels to worker processes as JSON.
 
@@ -64,7 +65,7 @@ class Request:
         return cls(**values)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Selection:
     """What a run examines. `models` are ordered so that what others are built on comes first.
 

@@ -48,6 +48,8 @@ _LEFT_OUT = (
     *("debugging", "warnings", "logging", "unraisableexception", "threadexception", "setuponly", "setupplan"),
     *("legacypath", "subtests"),
 )
+# What only a user's own checks may ask for, and worker processes bring along.
+_LEFT_OUT_OF_OURS = ("skipping", "tmpdir", "monkeypatch", "recwarn", "capture")
 _UNWANTED_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_THEME", "PYTEST_DEBUG")
 
 
@@ -75,15 +77,15 @@ class Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep an outcome, or make one for a check that ended before it could report."""
-        texts = [str(value) for name, value in report.user_properties if name == PROPERTY]
+        told = [value for name, value in report.user_properties if name == PROPERTY]
         if report.when == "setup":
             self._levels.update((report.nodeid, v) for n, v in report.user_properties if n == LEVEL_PROPERTY)  # type: ignore[misc]
-        if report.when == "call" and texts:
-            outcome = CheckOutcome.from_text(texts[-1])
+        if report.when == "call" and told:
+            outcome = told[-1] if isinstance(told[-1], CheckOutcome) else CheckOutcome.from_text(str(told[-1]))
             self.outcomes.append(outcome)
             self._on_outcome(outcome)
             self._follow(outcome, getattr(report, "node", None))
-        elif report.failed and not texts:
+        elif report.failed and not told:
             self._add_error(report.nodeid, report.longreprtext)
 
     def _follow(self, outcome: CheckOutcome, worker: object) -> None:
@@ -182,7 +184,7 @@ def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Share
     own = [str(p) for p in manifest.check_paths] if manifest is not None else []
     arguments = [
         *(str(CHECKS), *own, "-c", str(_INI), "--rootdir", str(CHECKS.parent)),
-        *("--import-mode=importlib", "--assert=plain", "--capture=no", "--continue-on-collection-errors"),
+        *("--import-mode=importlib", "--assert=plain", "--continue-on-collection-errors"),
         *(word for name in _LEFT_OUT for word in ("-p", f"no:{name}")),
         f"--sage-request={json.dumps(request.to_json())}",
         "--noconftest",  # pytest would import those of every directory above; the plugin loads those beside the checks
@@ -195,7 +197,9 @@ def _run_pytest(request: Request, collector: Collector, jobs: int, shared: Share
     with _own_environment(), _own_output(), contextlib.ExitStack() as held:
         if own or jobs > 1:
             # Or pytest would make its own directory beside those of the user's test runs, and delete the older ones.
-            arguments.append(f"--basetemp={held.enter_context(_private_directory())}/pytest")
+            arguments += ["--capture=no", f"--basetemp={held.enter_context(_private_directory())}/pytest"]
+        else:
+            arguments += [word for name in _LEFT_OUT_OF_OURS for word in ("-p", f"no:{name}")]
         pytest.main(arguments, plugins=plugins)
 
 

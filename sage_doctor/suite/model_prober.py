@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +23,7 @@ from sage_doctor.subjects.service import why_not_loaded
 from sage_doctor.suite.load_time import IMPORTS_S, too_short
 from sage_doctor.system.activity import OnProgress, ignore
 from sage_doctor.system.file_lock import file_lock
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import BYTES, format_duration, printable
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ _ACTIVITIES = {
 LEFT_FOR_REPORT_S = 3.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class DeviceProbe:
     """What a probe without a model found out about a device: what is wrong with it, and its memory in bytes."""
 

@@ -261,11 +261,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     file = pyfuncitem.path if pyfuncitem.path.parent != CHECKS else None
     outcome = state.execute(_order(pyfuncitem), check_id(pyfuncitem, spec), spec, _subject(pyfuncitem), call, file)
-    pyfuncitem.user_properties.append((PROPERTY, outcome.to_text()))
     if pyfuncitem.config.getoption("--sage-request") is None:
-        # A person runs pytest. The suite reads the outcome itself, and pytest's account of a skip costs more than most
-        # checks do.
-        _report_to_pytest(outcome)
+        _report_to_pytest(outcome)  # a person runs pytest
+    else:
+        # The suite reads the outcome itself: pytest's account of a skip costs more than most checks do. Worker
+        # processes can send it only as text.
+        told = outcome.to_text() if hasattr(pyfuncitem.config, "workerinput") else outcome
+        pyfuncitem.user_properties.append((PROPERTY, told))
     return True
 
 

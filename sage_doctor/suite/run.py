@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,6 +35,7 @@ from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.suite.own_checks import place_of
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.system.activity import OnProgress, ignore
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import format_duration, printable, redact_values, redacted
 
 # Slower or larger than agreed is an error that keeps nothing else from being examined.
@@ -46,7 +46,7 @@ class DeadlinePassed(BaseException):
     """Raised in the midst of a check when the run's deadline passes; no check's `except Exception` swallows it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CheckOutcome:
     """How one check ended for one subject, with all it has to say. `order` sorts outcomes as they were collected."""
 

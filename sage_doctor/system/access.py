@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import real_path
 
 REFUSED = frozenset({errno.EACCES, errno.EPERM})
@@ -18,7 +18,7 @@ _BITS = {"read": 4, "search": 1, "list": 5}
 Wanted = Literal["read", "search", "list"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Obstacle:
     """Where reading a path ends, and the error. `mode`, `uid` and `gid` are None where even they cannot be asked.
 

@@ -9,11 +9,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, ParamSpec
 
 from sage_doctor.errors import DoctorError, system_refusal
+from sage_doctor.system.frozen import frozen
 
 MOST_OUTPUT = 4 * 1024 * 1024
 _PART = 1 << 16
@@ -21,7 +21,7 @@ _GLANCE_S = 0.05  # how often a child that has closed nothing is asked whether i
 _STALLED_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ChildResult:
     """How a child ended. `code` is None where it was killed by us: at its deadline, stalled, or for what it printed."""
 

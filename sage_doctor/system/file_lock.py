@@ -13,11 +13,11 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
 
@@ -49,7 +49,7 @@ class LockHeld(LockError):
         super().__init__(f"{printable(str(path))} is held by another process", "it is held by another process")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class HeldLock:
     """A lock that is held. `waited` says whether another process had it before; `handle` is the open file."""
 

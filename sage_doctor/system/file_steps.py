@@ -11,12 +11,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.atomic_write import replace_file, sync_directory
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.seen import Seen, see
 from sage_doctor.text import printable, shell_quote
 
@@ -25,7 +25,7 @@ def _noop() -> None:
     """Do nothing: what there is to commit where no old state was kept."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Applied:
     """What was done. `rollback` puts the old state back; `commit` deletes it, once the checks find no error."""
 

@@ -14,11 +14,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sage_doctor.errors import system_refusal
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.message_pipe import Messages, end_with_listener
 from sage_doctor.system.small_text import read_line, read_text
 from sage_doctor.text import printable
@@ -34,7 +34,7 @@ TICK: Final = "tick"  # the kind of message that the child said nothing for half
 Send = Callable[[str, Any], None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class GuardResult:
     """How guarded work ended: `done` with its result, `late`, or `died`. `detail` says more where it is not done."""
 

@@ -6,9 +6,9 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import PathInfo, inspect_path
 
 _HOME = re.compile(
@@ -17,7 +17,7 @@ _HOME = re.compile(
 _FEWEST_TAIL = 2  # a single file name proves nothing about where it came from
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Location:
     """A declared path and what became of it.
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sage_doctor.system.child import run
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.small_text import read_integer, read_text
 
 _UNLIMITED = 1 << 60  # control groups v1 write their "no limit" as a number near 2**63
@@ -19,7 +19,7 @@ _SYSCTL_S = 2.0
 _SCALE = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class HostMemory:
     """Memory in bytes; None for what this system does not tell.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import real_path
 from sage_doctor.system.small_text import read_text
 from sage_doctor.text import shell_quote
@@ -31,7 +31,7 @@ _VIRTUAL = frozenset(
 _DISKS = {"UUID": "by-uuid", "LABEL": "by-label", "PARTUUID": "by-partuuid", "PARTLABEL": "by-partlabel"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Mount:
     """A mounted file system: where, its kind (`ext4`, `nfs4`, `fuse.sshfs`), and what it is of."""
 
@@ -40,7 +40,7 @@ class Mount:
     source: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class DeclaredMount:
     """A mount that should be there. `told_by` is the file that says so, `unit` the unit to start (empty for fstab)."""
 
@@ -50,7 +50,7 @@ class DeclaredMount:
     unit: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class MountTable:
     """All mounts and all declared ones. Where the system does not tell its mounts, `mounted` is empty."""
 

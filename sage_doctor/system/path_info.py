@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from sage_doctor.system.frozen import frozen
 
 NodeKind = Literal["file", "directory", "missing", "dangling", "loop", "special", "unreadable"]
 
@@ -19,7 +20,7 @@ _SPECIAL = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class PathInfo:
     """What lies at a path, links followed. `detail` says more where the kind is not `file` or `directory`."""
 

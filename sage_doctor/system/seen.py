@@ -11,16 +11,16 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.system.atomic_write import HOLD
 from sage_doctor.system.fingerprint import Fingerprint
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Seen:
     """A path as it was. `state` is its own, and that of what it leads to; None where nothing was.
 

@@ -7,18 +7,19 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sage_doctor.cli.fleet.inventory import as_inventory, environment
 from sage_doctor.errors import DoctorError
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 CONNECT_S = 10  # to reach a host at all
 OnResult = Callable[[str, str, Mapping[str, Any]], None]  # host, event, what the task returned
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Play:
     """Tasks or roles for the hosts of an inventory that `limit` matches. `forks` hosts are asked at a time."""
 

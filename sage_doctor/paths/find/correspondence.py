@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import foreign_home
 from sage_doctor.system.path_info import inspect_path
 
@@ -21,7 +22,7 @@ _MOST_PARTS = 64
 Pair = tuple[str, Path]  # a root of another machine, and the directory of this machine that it is
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Counterpart:
     """A path's place on this machine.
 
@@ -35,7 +36,7 @@ class Counterpart:
     agreed: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Correspondence:
     """Which directories of this machine are those of others.
 

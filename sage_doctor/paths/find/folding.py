@@ -8,12 +8,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from sage_doctor.paths.find.reference import ValueType
+from sage_doctor.system.frozen import frozen
 
 DEEPEST = 40
 Origin = Literal["", "home", "file", "name"]
@@ -23,7 +23,7 @@ _IDENTITY_CALLS = frozenset({"str", "fspath"})
 _ORIGINS: tuple[Origin, ...] = ("home", "file", "name")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Folded:
     """The value of a path expression, and the type it has in Python.
 

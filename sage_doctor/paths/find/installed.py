@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.paths.find.unit_file import UNIT_SUFFIXES
 from sage_doctor.system.child import run
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 
 CRONTAB = Path("crontab -l")  # a name for text that is not in a file a user may read
@@ -20,7 +20,7 @@ MOST_UNITS = 2_000
 DEADLINE_S = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Installed:
     """The unit files, and the text of the user's crontab, empty if there is none."""
 

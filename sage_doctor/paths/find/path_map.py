@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from sage_doctor.paths.find.correspondence import Correspondence
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import foreign_home
 from sage_doctor.system.path_info import inspect_path
 
@@ -46,7 +47,7 @@ _SENTENCE_WORDS = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ClassifiedPath:
     """A path, and what it is on this machine.
 
@@ -64,7 +65,7 @@ class ClassifiedPath:
     agreed: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class PathMap:
     """The roots of this machine and of the other machines.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from sage_doctor.system.frozen import frozen
 
 # `use`: a run uses it. `fallback`: a run uses it if nothing else is given (a default). The others are not used.
 UsageKind = Literal["use", "fallback", "detection", "documentation", "data"]
@@ -24,7 +25,7 @@ Language = Literal[
 USED: frozenset[UsageKind] = frozenset({"use", "fallback"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class PathReference:
     """A path as a file names it. Lines count from 1, columns are characters and count from 0.
 
@@ -50,7 +51,7 @@ class PathReference:
         return self.usage in USED
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Script:
     """One file and its references. `problem` says why its paths are unknown or uncertain; empty if they are certain.
 

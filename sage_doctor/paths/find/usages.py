@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from sage_doctor.paths.find.calls import starts_program
@@ -12,6 +11,7 @@ from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import ReferenceForm, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
+from sage_doctor.system.frozen import frozen
 
 _QUERY_FUNCTIONS = frozenset(
     {
@@ -40,7 +40,7 @@ _IDENTITY_VARIABLES = frozenset(
 _EXISTENCE_FUNCTIONS = frozenset({"exists", "is_dir", "is_file", "isdir", "isfile", "access"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Usage:
     """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten."""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.paths.find.reference import ValueType
 from sage_doctor.paths.rewrite.roots import Root, bound_names
+from sage_doctor.system.frozen import frozen
 
 RESOLVE = ("sage_doctor", "resolve")
 _BARE = (ast.Assign, ast.AnnAssign, ast.Return, ast.keyword, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.NamedExpr)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RootExpression:
     """An expression for a directory, its value here, its type, and the import that it needs."""
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.reference import Language, PathReference
+from sage_doctor.system.frozen import frozen
 
 Span = tuple[int, int, int, int]
 UNQUOTED_PATH = re.compile(r"[\w./+@:,=-]+")  # a path that is one word in every shell
 Import = tuple[str, str]  # a module and a name of it; an empty name stands for the module itself
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class RewriteContext:
     """What edits depend on besides the file: the manifest's models, and what is installed for the sessions.
 
@@ -33,7 +34,7 @@ class RewriteContext:
     home: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Edit:
     """A part of a file and its replacement. `certain` is False for a suggestion.
 
@@ -54,7 +55,7 @@ class Edit:
         return self.own_span or span_of(self.reference)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class FileEdits:
     """The edits of one file. `raw` is its content when they were planned; `obstacle` says why there are none."""
 

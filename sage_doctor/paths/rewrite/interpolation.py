@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 
 from sage_doctor.paths.rewrite.expressions import RootExpression, stands_alone
 from sage_doctor.paths.rewrite.file_edits import UNQUOTED_PATH, Span
 from sage_doctor.paths.rewrite.node_index import NodeIndex
 from sage_doctor.paths.rewrite.shell_edits import FOREIGN
+from sage_doctor.system.frozen import frozen
 
 _LITERAL = re.compile(
     r"""(?P<prefix>[A-Za-z]{0,2})(?P<quote>\"\"\"|'''|"|')(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""", re.DOTALL
@@ -23,7 +23,7 @@ _FOREIGN = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted({*FOREIGN, 'scp', 
 Flat = list[str | tuple[str]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Spliced:
     """The new source, and the span it replaces if that is more than the text itself."""
 
@@ -31,7 +31,7 @@ class Spliced:
     span: Span | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class _Literal:
     """One of several adjacent literals: `gap` is what precedes it."""
 

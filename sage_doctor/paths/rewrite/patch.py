@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -15,10 +14,11 @@ from sage_doctor.paths.rewrite.plan import plan_edits, rewrite_context
 from sage_doctor.paths.rewrite.python_source import rewritten, suggested
 from sage_doctor.paths.scan import ScannedFile, scan
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import shell_quote
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Suggestions:
     """A patch below `top`, and how many paths it rewrites in which files. `obstacles` say why others have none."""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import ast
 import os
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.paths.find.folding import DEEPEST, Folded, called_name
 from sage_doctor.paths.find.reference import ValueType
+from sage_doctor.system.frozen import frozen
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp,
            ast.GeneratorExp)  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Root:
     """A constant of a module, its value here, and the last line of its statement."""
 

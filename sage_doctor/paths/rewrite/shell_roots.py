@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.script_location import Located, located
 from sage_doctor.paths.rewrite.file_edits import RewriteContext
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ASKED = re.compile(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)")
 _SETTING = r"(?:for|select|read|unset|local|declare|typeset|mapfile|readarray|getopts|printf)\b[^\n;]*\b{}\b"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ShellRoot:
     """A variable that holds a directory, from a byte on; `defines` are the lines that give it its value."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.findings.repairability import why_not_modes
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
 from sage_doctor.system.file_steps import Applied, all_of, wrap_os_errors
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.seen import Seen, fields, see
 from sage_doctor.text import shell_quote
 
@@ -19,7 +19,7 @@ OWNER = 0o400
 ENTER = 0o500
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class _Change:
     """One file with its old and new mode."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -18,12 +17,13 @@ from sage_doctor.repairs.backup import unused_name
 from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, repair
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.file_steps import Applied, all_of, write_file
+from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.seen import Seen, see
 from sage_doctor.text import join_limited, printable, shell_quote
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class _Change:
     """One file with its old and new content."""
 
