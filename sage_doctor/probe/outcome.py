@@ -61,28 +61,17 @@ class Tokens:
 
 
 @frozen
-class Packages:
-    """Versions in the probe's interpreter; empty where a package was not imported."""
-
-    python: str
-    torch: str
-    transformers: str
-    peft: str
-
-
-@frozen
 class Device:
     """What the model ran on.
 
-    `verified`: an allocation and a product on it came out right; `problem` says why the device cannot be used.
-    `cuda_build` is the CUDA (or ROCm) version that torch was built for, empty for a CPU build. Memory is that of the
-    device, in bytes, after the library took its share; 0 where it is not told or the host's own.
+    `problem` says why the device cannot be used: an allocation and a product on it were tried. `cuda_build` is the CUDA
+    (or ROCm) version that torch was built for, empty for a CPU build. Memory is that of the device, in bytes, after the
+    library took its share; 0 where it is not told or the host's own.
     """
 
     used: str
     name: str
     cuda_build: str
-    verified: bool
     problem: str
     seconds: float
     memory_total: int = 0
@@ -124,7 +113,6 @@ class Loaded:
     """
 
     seconds: float
-    import_seconds: float
     parameters: int
     dtypes: Mapping[str, int]
     on_meta: KeyList
@@ -202,7 +190,6 @@ class NotApplicable:
 
 # The answers by the event that announces them: a field's annotation says how it is read (`protocol`).
 ANSWERS: Final[Mapping[str, type]] = {
-    "packages": Packages,
     "device": Device,
     "keys": Keys,
     "adapter": Adapter,
@@ -233,7 +220,6 @@ class ProbeOutcome:
     duration_s: float
     stage: str = ""
     stages: tuple[Stage, ...] = ()
-    packages: Packages | None = None
     device: Device | None = None
     keys: Keys | None = None
     adapter: Adapter | None = None

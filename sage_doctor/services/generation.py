@@ -45,7 +45,6 @@ class Generation:
 
     text: str
     tokens: int
-    ended_by_itself: bool
     ready_s: float
     first_token_ms: float
     tokens_per_s: float | None
@@ -113,7 +112,6 @@ def _measure_answer(
     return Generation(
         text=text[:_MOST_TEXT],
         tokens=count,
-        ended_by_itself=ended,
         ready_s=ready_s,
         first_token_ms=(first - started) * 1000,
         tokens_per_s=_speed(count, decoding, first - started),
