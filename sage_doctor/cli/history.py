@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show the history, or accept what is new. Raises `DoctorError` if it cannot be read or written."""
     from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
-    from sage_doctor.history.listing import Wanted, listing  # noqa: PLC0415 - nor SQLite
+    from sage_doctor.history.listing import listing  # noqa: PLC0415 - nor SQLite
 
     host = this_host(options.manifest)
     manifest = host.manifest
@@ -64,8 +64,8 @@ def run(options: argparse.Namespace) -> int:
         manifest.model(options.name)  # suggests a similar name
     if options.accept:
         return _accept(host, options.name)
-    wanted = Wanted(manifest=str(manifest.path) if manifest else None, name=options.name, limit=options.limit)
-    found = listing(file_of(host), wanted)
+    source = str(manifest.path) if manifest else None
+    found = listing(file_of(host), manifest=source, name=options.name, limit=options.limit)
     if options.history_format == "json":
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return 0
