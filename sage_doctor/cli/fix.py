@@ -86,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
     outputs = outputs_of(options)
     from sage_doctor.cli.fix_summary import summary  # noqa: PLC0415
     from sage_doctor.repairs.asked_bases import SET_BASE  # noqa: PLC0415 - --help needs no pytest
-    from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, journal_of, run_repairs  # noqa: PLC0415
+    from sage_doctor.repairs.repair import RepairOptions  # noqa: PLC0415
+    from sage_doctor.repairs.repair_session import RepairCallbacks, journal_of, run_repairs  # noqa: PLC0415
     from sage_doctor.subjects.directories import refuse_crowds  # noqa: PLC0415
     from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 

@@ -12,8 +12,9 @@ change back if verification fails.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Any, Final
 
 from sage_doctor.errors import DoctorError
@@ -142,31 +143,44 @@ def _head(label: str) -> str:
 
 
 @frozen
+class RepairOptions:
+    """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
+
+    `bases` maps an adapter's name to its base, a model of the manifest or a directory; an empty name stands for the
+    only adapter without one. `rewrite_paths` allows changes to scripts, of `files` only if there are any, `allow_dirty`
+    also in a work tree with uncommitted changes. `allow_delete` allows files to be deleted that a new directory cannot
+    take over.
+    """
+
+    dry_run: bool = False
+    write_config: bool = False
+    rewrite_paths: bool = False
+    files: frozenset[Path] = frozenset()
+    allow_dirty: bool = False
+    allow_delete: bool = False
+    bases: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
 class RepairContext:
     """The input of a repair: the finding, and the model it is about.
 
-    `write_config` asks for the base in adapter_config.json instead of the manifest. `base` is the adapter's base as
-    the user named it, a model's name or a directory; None if nobody was asked. `allow_delete` allows files to be
-    deleted that a new directory cannot take over from the old one.
+    `base` is the adapter's base as the user named it, a model's name or a directory; None if nobody was asked.
     """
 
     finding: Finding
     model: Model
-    write_config: bool = False
-    base: str | None = None
-    allow_delete: bool = False
+    base: str | None
+    options: RepairOptions
 
 
 @frozen
 class FileRepairContext:
-    """The input of a file repair: all its findings in one repository, and the host they were found on.
-
-    `allow_dirty` allows it to change files in a work tree with uncommitted changes.
-    """
+    """The input of a file repair: all its findings in one repository, and the host they were found on."""
 
     findings: tuple[Finding, ...]
     host: Host
-    allow_dirty: bool = False
+    options: RepairOptions
 
 
 Planner = Callable[[Any], Plan]  # takes a `RepairContext`, that of a repair of files a `FileRepairContext`

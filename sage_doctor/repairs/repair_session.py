@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
@@ -15,7 +14,7 @@ from sage_doctor.repairs.application import apply_plan
 from sage_doctor.repairs.asked_bases import SET_BASE, asked_bases, bases_by_name
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
-from sage_doctor.repairs.repair import FileRepairContext, Plan, Repair, RepairContext, RepairRefused
+from sage_doctor.repairs.repair import FileRepairContext, Plan, Repair, RepairContext, RepairOptions, RepairRefused
 from sage_doctor.repairs.repair_report import Attempt, RepairReport, is_problem
 from sage_doctor.repairs.verification import (
     files_failure,
@@ -37,25 +36,6 @@ Consent = Callable[[Plan], bool]
 # Few repairs fix what only a load shows: models are loaded only at the end, unless a level was asked for.
 DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
-
-
-@frozen
-class RepairOptions:
-    """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
-
-    `bases` maps an adapter's name to its base, a model of the manifest or a directory; an empty name stands for the
-    only adapter without one. `rewrite_paths` allows changes to scripts, of `files` only if there are any, `allow_dirty`
-    also in a work tree with uncommitted changes. `allow_delete` allows files to be deleted that a new directory cannot
-    take over.
-    """
-
-    dry_run: bool = False
-    write_config: bool = False
-    rewrite_paths: bool = False
-    files: frozenset[Path] = frozenset()
-    allow_dirty: bool = False
-    allow_delete: bool = False
-    bases: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
@@ -216,7 +196,7 @@ class _RepairSession:
     def _plan(self, repair: Repair, finding: Finding, group: tuple[Finding, ...], state: Report) -> Plan:
         if repair.of_files:
             host = select(self.request).host
-            plan = repair.plan(FileRepairContext(findings=group, host=host, allow_dirty=self.options.allow_dirty))
+            plan = repair.plan(FileRepairContext(findings=group, host=host, options=self.options))
         else:
             plan = repair.plan(self._context(finding))
         subject = plan.subject or finding.subject
@@ -235,14 +215,7 @@ class _RepairSession:
         if model is None:
             raise RepairRefused(f"{printable(finding.subject)} is no longer a model of this run")
         base = self._base_for(finding, model) if finding.fix.repair == SET_BASE else None
-        options = self.options
-        return RepairContext(
-            finding=finding,
-            model=model,
-            base=base,
-            write_config=options.write_config,
-            allow_delete=options.allow_delete,
-        )
+        return RepairContext(finding=finding, model=model, base=base, options=self.options)
 
     def _base_for(self, finding: Finding, model: Model) -> str | None:
         """Return the adapter's base as the user names it: by `--base`, or now if there are several candidates."""

@@ -27,7 +27,7 @@ OF_OTHERS = (
 @repair(name="copy-model", codes=[*OF_WEIGHTS, *OF_OTHERS], after=["merge"])
 def plan_copy_model(context: RepairContext) -> Plan:
     """Copies a model from another machine of the manifest, with rsync over ssh."""
-    plan = plan_copy(context.model, allow_delete=context.allow_delete)
+    plan = plan_copy(context.model, allow_delete=context.options.allow_delete)
     if plan is None:
         raise RepairRefused("every file is here already as the other machine has it, so a copy changes nothing.")
     return plan

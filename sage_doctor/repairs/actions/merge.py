@@ -40,7 +40,7 @@ def plan_merge_again(context: RepairContext) -> Plan:
     base, adapter = places
     python = merge_python(model.host)
     merge = plan_merge(adapter, model.path, base=base, python=python)
-    require_deletable(merge.present, allow_delete=context.allow_delete)
+    require_deletable(merge.present, allow_delete=context.options.allow_delete)
     kept = backup_path(merge.target)
     cache = model.host.hash_cache
     return Plan(
@@ -71,7 +71,7 @@ def _after_download(context: RepairContext, hub: HubFacts, adapter: Path) -> Pla
                 raise RepairRefused(f"{hub.repo_id} was downloaded, and is not in the cache")
             python = merge_python(model.host)
             plan = plan_merge(adapter, model.path, base=base, python=python)
-            require_deletable(plan.present, allow_delete=context.allow_delete)
+            require_deletable(plan.present, allow_delete=context.options.allow_delete)
             cache = model.host.hash_cache
             return _apply(plan, python, backup_path(plan.target), cache, on_progress)
 

@@ -91,7 +91,7 @@ def _of_suggestions(path: Path, found: Suggestions) -> list[str]:
 
 
 def _refuse_dirty(top: Path | None, files: Sequence[Path], context: FileRepairContext) -> None:
-    if top is None or context.allow_dirty:
+    if top is None or context.options.allow_dirty:
         return
     manifest = context.host.manifest
     changed = uncommitted(top, files, but=[manifest.path] if manifest is not None else [])

@@ -49,7 +49,7 @@ def plan_set_base(context: RepairContext) -> Plan:
     choices = known_bases(model) if context.base is None else [_given(model, context.base)]
     if len(choices) != 1:
         raise RepairRefused(_question(model, choices))
-    if context.write_config:
+    if context.options.write_config:
         return _in_config(context, choices[0])
     if model.spec is None or model.host.manifest is None:
         raise RepairRefused(
