@@ -72,27 +72,6 @@ def _say(*lines: str) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in new))
 
 
-def load_manifest(
-    path: Path, *, environ: Mapping[str, str], hostname: str, device_tree: str | None, home: Path
-) -> Manifest:
-    """Return the manifest at `path` as it applies to the host described by the other arguments.
-
-    Reads that file, checks whether the paths of a user's own checks exist, and asks this host nothing else. Links
-    in the returned paths are not resolved. Raises `ManifestError` with every problem found, by line.
-    """
-    host = HostIdentity(environ=environ, hostname=hostname, device_tree=device_tree, home=home)
-    return parse_manifest(read_manifest_text(path), path=_absolute(path), shown_as=path, host=host)
-
-
-def _this_host() -> HostIdentity:
-    return HostIdentity(
-        environ=os.environ,
-        hostname=os.uname().nodename,
-        device_tree=_device_tree(),
-        home=Path(os.path.expanduser("~")),
-    )
-
-
 def load_for_host(path: Path) -> Manifest:
     """Return the manifest at `path` as it applies to this host. Raises `ManifestError`.
 
@@ -105,7 +84,9 @@ def load_for_host(path: Path) -> Manifest:
 
 def parse_for_host(text: str, path: Path) -> Manifest:
     """Return the manifest with this text as if it were the file `path` on this host. Raises `ManifestError`."""
-    return parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
+    home = Path(os.path.expanduser("~"))
+    host = HostIdentity(environ=os.environ, hostname=os.uname().nodename, device_tree=_device_tree(), home=home)
+    return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
 
 
 def read_manifest_text(path: Path) -> str:

@@ -13,9 +13,9 @@ import pytest
 import tomllib
 
 from sage_doctor.demo.incident import write_incident
-from sage_doctor.manifest.load import load_manifest
 from sage_doctor.manifest.specs import Manifest
 from tests.model_directories import write_adapter, write_cached, write_full, write_json, write_tokenizer
+from tests.other_hosts import load_manifest
 
 from .conftest import Doctor
 

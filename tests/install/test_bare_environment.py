@@ -10,8 +10,8 @@ import pytest
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.install.bare_environment import lacking, own_program, prove
-from sage_doctor.manifest.load import load_manifest
 from sage_doctor.manifest.specs import Manifest
+from tests.other_hosts import load_manifest
 
 from .conftest import AWKWARD, make_order, write_stand_in
 

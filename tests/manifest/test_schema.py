@@ -18,11 +18,11 @@ from sage_doctor.errors import ManifestError
 from sage_doctor.manifest import keys
 from sage_doctor.manifest.json_schema import schema_text
 from sage_doctor.manifest.key_table import Key, KeyTable
-from sage_doctor.manifest.load import load_manifest
 from sage_doctor.manifest.model_keys import MODEL as MODEL_KEYS
 from sage_doctor.manifest.model_keys import OVERRIDE
 from sage_doctor.manifest.quoting import value
 from sage_doctor.manifest.specs import Manifest
+from tests.other_hosts import load_manifest
 
 if sys.version_info >= (3, 11):
     import tomllib
