@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_hosts, add_open, add_outputs, duration, number_to
-from sage_doctor.cli.outputs import deliver, exit_code, outputs_of, refuse_single
+from sage_doctor.cli.outputs import deliver, outputs_of, refuse_single
 from sage_doctor.render import COMPARING
 from sage_doctor.report import LEVELS, Report
 from sage_doctor.system.ssh import FIND_DOCTOR
@@ -80,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
     reports = [(host, answer) for host, answer in answers if isinstance(answer, Report)]
     silent = tuple(answer for _, answer in answers if not isinstance(answer, Report))
     shown = compare(reports, now=time.time(), max_age_s=86400.0, silent=silent, by_source=True)
-    return exit_code(worst(exit_code_of(a) for _, a in answers), deliver(shown, options, outputs))
+    unwritten = deliver(shown, options, outputs)
+    return worst(exit_code_of(a) for _, a in answers) or unwritten
 
 
 def _ask(options: argparse.Namespace, hosts: list[str]) -> list[tuple[str, Answer]]:
