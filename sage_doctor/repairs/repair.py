@@ -24,6 +24,7 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.frozen import frozen
+from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.seen import Seen
 from sage_doctor.text import MOST_COMMAND, format_bytes, printable, wrap
 
@@ -34,6 +35,14 @@ _MOST_SUGGESTED: Final = 60
 
 class RepairRefused(DoctorError):
     """A repair that is impossible or uncertain here. The text says why and what to do instead; nothing was changed."""
+
+
+def read_input(path: Path, most: int) -> bytes:
+    """Return the first `most` bytes of a file that a plan is made from. Raises `DoctorError`."""
+    try:
+        return read_start(path, most)
+    except UnreadableFile as error:
+        raise DoctorError(f"{printable(str(path))}: {error}") from error
 
 
 @frozen

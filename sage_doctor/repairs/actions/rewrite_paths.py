@@ -14,11 +14,10 @@ from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
 from sage_doctor.repairs.backup import unused_name
-from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, repair
+from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, read_input, repair
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.file_steps import Applied, all_of, write_file
 from sage_doctor.system.frozen import frozen
-from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.seen import Seen, see
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -50,7 +49,7 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
             continue
         if new != edits.raw:
             seen = see(edits.path)
-            if _read(edits.path) != edits.raw:
+            if read_input(edits.path, MOST_BYTES + 1) != edits.raw:
                 raise seen.changed()
             changes.append(_Change(path=edits.path, old=edits.raw, new=new, seen=seen))
     if not changes:
@@ -116,10 +115,3 @@ def _apply(host: Host, changes: Sequence[_Change], patches: Mapping[Path, bytes]
     steps = [lambda c=c: write_file(c.path, c.new, seen=c.seen) for c in changes]
     kept = [lambda p=p, data=data: write_file(p, data) for p, data in patches.items() if data]
     return all_of([*kept, *steps])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return read_start(path, MOST_BYTES + 1)
-    except UnreadableFile as error:
-        raise DoctorError(f"{printable(str(path))}: {error}") from error

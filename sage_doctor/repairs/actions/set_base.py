@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.errors import UsageError
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import why_not_base
 from sage_doctor.findings.base_options import base_candidates, fitting_bases, known_bases
@@ -22,11 +22,11 @@ from sage_doctor.findings.candidates import table
 from sage_doctor.manifest.quoting import string
 from sage_doctor.manifest.toml_lines import loads, locate_keys
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, read_input, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.named import find_named
 from sage_doctor.system.file_steps import backup_name, undo_write, write_file
-from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.seen import see
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -129,7 +129,7 @@ def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
     model = context.model
     path = Path(os.path.realpath(path))
     there = see(path)
-    old = _read(path)
+    old = read_input(path, MOST_BYTES + 1).decode("utf-8", "surrogateescape")
     value = _value(model, base)
     new = with_base(old, model.name, value)
     if new == old:
@@ -158,14 +158,6 @@ def _origin(context: RepairContext, base: Path) -> str:
     model, real = context.model, os.path.realpath(base)
     found = next((c for c in base_candidates(model) if os.path.realpath(c.path) == real), None)
     return found.why if found is not None else "the path in the adapter's configuration"
-
-
-def _read(path: Path) -> str:
-    try:
-        raw = read_start(path, MOST_BYTES + 1)
-    except UnreadableFile as error:
-        raise DoctorError(f"{printable(str(path))}: {error}") from error
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def _encoded(text: str) -> bytes:
