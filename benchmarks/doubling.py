@@ -38,11 +38,18 @@ def _patterns(size: int) -> None:
 
 
 _ERRORS = "Error no file named x\nRepo id must be in the form 'x'\nsize mismatch for base_model.model.x: copying a y\n"
+_ORDINARY = "2026-01-01 INFO step loss=0.1 ok, no errors, the model has answered\n"
+# Words of many patterns, and no message.
+_NEAR = (
+    '  File "/x/site-packages/transformers/modeling_utils.py", line 4300, in from_pretrained\n    has no attribute '
+    "unexpected keyword argument assert param_data.shape AssertionError load_tiktoken_bpe CONFIG_MAPPING KeyError\n"
+)
 _CASES: Mapping[str, tuple[int, Callable[[int], object]]] = {
     "explain: blanks": (50_000, lambda n: search("ImportError:" + " " * n + "x")),
     "explain: one message": (5_000, lambda n: search("peft/config.py " * n)),
     "explain: one word": (50_000, lambda n: search("merg" * n)),
     "explain: words of errors": (5_000, lambda n: search(_ERRORS * (n // 20))),
+    "explain: near-misses": (5_000, lambda n: search(_NEAR * (n // 20))),
     "explain: quoted errors": (5_000, lambda n: search(f"he saw `{_ERRORS.strip()}`\n" * (n // 20))),
     "paths: JSON in one line": (8_000, _paths("a.json", "[%s]")),
     "paths: TOML in one line": (8_000, _paths("a.toml", "x = [%s]")),
@@ -55,9 +62,12 @@ _CASES: Mapping[str, tuple[int, Callable[[int], object]]] = {
 def main() -> bool:
     """Measure, print, and return whether the goal is met."""
     search("")  # compiles the patterns
-    log = b"2026-01-01 INFO step loss=0.1 ok, no errors, the model has answered\n" * 750_000
-    seconds = _seconds(lambda _: recognise([log]), 0)
-    print(f"  a log of {len(log) / 1e6:.0f} MB {seconds:19.3f} s   goal: below {LONGEST_S:.0f} s")
+    seconds = 0.0
+    for name, line in (("", _ORDINARY), (" nearly", _NEAR)):
+        log = line.encode() * (50_000_000 // len(line))
+        took = _seconds(lambda _, parts=(log,): recognise(parts), 0)  # type: ignore[misc]
+        print(f"  a log of 50 MB{name:<7} {took:13.3f} s   goal: below {LONGEST_S:.0f} s")
+        seconds = max(seconds, took)
     worst = 0.0
     for name, (size, work) in _CASES.items():
         once, twice = (min(_seconds(work, n) for _ in range(RUNS)) for n in (size, 2 * size))

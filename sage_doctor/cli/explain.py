@@ -1,6 +1,7 @@
 """`sage-doctor explain`: explain a finding code, or find in a log or an error text every cause that is known.
 
-What a log shows is told newest first, each with the line that was recognised. Exits with 3 if nothing is recognised.
+What a log shows is told newest first, each with the line that was recognised; what merely follows from another line
+comes last. Exits with 3 if nothing is recognised.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.findings import catalogue
-from sage_doctor.findings.declaration import Declaration
+from sage_doctor.findings.declaration import Certainty, Declaration
 from sage_doctor.render import screen_of
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.findings.recognition import Recognised
+    from sage_doctor.findings.log_window import Recognised
 
 EXAMPLES = (
     ("explain weights-truncated", "what a finding means, and what to do"),
@@ -39,6 +40,7 @@ _LEAST_FORWARDED = 3
 _PART = 1 << 20
 MOST_ENTRIES = 10
 _MOST_SHOWN = 400
+_SHORTLY = 40  # lines
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -174,14 +176,26 @@ def _decoded(stream: BinaryIO) -> Iterator[bytes]:
 def _causes(found: list[Recognised]) -> tuple[list[Cause], list[Cause]]:
     """Return the causes, newest first, and what else was recognised and counts less.
 
-    A line with several possible causes counts only where no line in the text is sure.
+    How a process ended counts less where a line shortly before it says why, and what may have other causes, or only
+    follows from one, counts less where anything is surer.
     """
     lines: dict[int, Cause] = {}
     for one in found:
         lines.setdefault(one.number, []).append(one)
-    newest = [cause for _, cause in sorted(lines.items(), reverse=True)]
-    sure = [c for c in newest if c[0].sure]
-    return (sure, [c for c in newest if not c[0].sure]) if sure else (newest, [])
+    newest = [
+        [first, *(o for o in others if o.certainty > Certainty.FOLLOWS)]
+        for _, (first, *others) in sorted(lines.items(), reverse=True)
+    ]
+    why = [first.number for first, *_ in newest if first.certainty == Certainty.SHOWS]
+
+    def weight(cause: Cause) -> int:
+        line = cause[0]
+        if line.certainty != Certainty.ENDS:
+            return line.certainty
+        return Certainty.MAY if any(0 <= line.number - n < _SHORTLY for n in why) else Certainty.SHOWS
+
+    most = max(map(weight, newest), default=Certainty.SHOWS)
+    return [c for c in newest if weight(c) == most], [c for c in newest if weight(c) < most]
 
 
 def _show(out: Writer, causes: list[Cause], others: list[Cause]) -> None:

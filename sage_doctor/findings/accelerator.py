@@ -36,20 +36,23 @@ DECLARATIONS = declare(
         remediation="Check the driver, and that the session's user can open the device files (groups `video` and "
         "`render`). A reboot helps if the device is gone.",
         shows=(
-            *(r"No CUDA GPUs are available", r"Found no NVIDIA driver on your system", r"Insufficient nvidia\.com/gpu"),
-            *(r"no CUDA-capable device is detected", r"CUDA unknown error", r"Torch is not able to use GPU"),
-            *(r"NVRM: No NVIDIA (GPU|PCI devices) found", r"No NVIDIA devices probed", r"fallen off the bus"),
-            *(r"Failed to infer device type", r"No devices were found$", r"unknown or invalid runtime name: nvidia"),
-            *(r"No GPU (or XPU )?found\. A GPU (or XPU )?is needed", r"GPU is required to (run|quantize)"),
-            r"with a model not initialized on GPU and with no GPU available",
-            *(r"CUDA error: invalid device ordinal", r"NvRmMemInitNvmap failed with No such file or directory"),
-            r"Unable to determine the device handle for GPU\S{0,40}: ",
-            r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]",
-            *(r"nvidia-container-cli: initialization error", r"Current node has no \w{1,12} available"),
-            *(r"CUDA driver initialization failed, you might not have", r"The NVIDIA Driver was not detected"),
-            *(r"Failed to initialize NVML: Unknown Error", r"cuda driver library init failure: \d"),
+            *(r"could not select device driver \S{0,20} with capabilities: \[\[gpu\]\]", r"No CUDA GPUs are available"),
+            *(r"with a model not initialized on GPU and with no GPU available", r"no CUDA-capable device is detected"),
+            *(r"Unable to determine the device handle for GPU\S{0,40}: ", r"Unsloth cannot find any torch accelerator"),
+            *(r"NvRmMemInitNvmap failed with No such file or directory", r"Failed to initialize NVML: Unknown Error"),
+            *(r"CUDA driver initialization failed, you might not have", r"NVRM: No NVIDIA (GPU|PCI devices) found"),
+            *(r"No GPU (or XPU )?found\. A GPU (or XPU )?is needed", r"unknown or invalid runtime name: nvidia"),
+            *(r"exec: .nvidia-container-runtime.: executable file", r"nvidia-container-cli: \w{1,20} error: "),
+            *(r"Current node has no \w{1,12} available", r"Found no NVIDIA driver on your system"),
+            *(r"No devices were found$", r"fallen off the bus"),
+            *(r"cuda driver library init failure: \d", r"CUDA error: invalid device ordinal", r"CUDA unknown error"),
+            *(r"The NVIDIA Driver was not detected", r"GPU is required to (run|quantize)", r"No NVIDIA devices probed"),
+            *(r"Insufficient nvidia\.com/gpu", r"Torch is not able to use GPU", r"Failed to infer device type"),
         ),
-        may_show=(r"Unexpected error from cudaGetDeviceCount\(\)", r"User provided device_type of 'cuda', but CUDA"),
+        may_show=(
+            r"Failed to initialize NVML: N/A",
+            *(r"Unexpected error from cudaGetDeviceCount\(\)", r"User provided device_type of 'cuda', but CUDA"),
+        ),
     ),
     Declaration(
         code="driver-not-loaded",
@@ -60,9 +63,9 @@ DECLARATIONS = declare(
         remediation="Build or sign the module for the running kernel (`dkms status`), or boot the kernel it was built "
         "for.",
         shows=(
-            r"Failed to initialize NVML: Driver Not Loaded",
             r"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver",
-            *(r"module nvidia not found", r"could not insert 'nvidia'"),
+            *(r"Failed to initialize NVML: Driver Not Loaded", r"could not insert 'nvidia'"),
+            r"module nvidia not found",
         ),
     ),
     Declaration(
@@ -72,9 +75,9 @@ DECLARATIONS = declare(
         cause="The device files exist, but their mode keeps this user out.",
         remediation="Add the user to the group that owns them (`video`, `render`) and log in again.",
         shows=(
-            *(r"/dev/nv\w{1,40}.{0,80}?Permission denied", r"NvRmMemInitNvmap failed with Permission denied"),
-            r"Failed to initialize NVML: Insufficient Permissions",
-            *(r"/dev/dri/\w{1,20}.{0,80}?Permission denied", r"Unable to open /dev/kfd"),
+            *(r"Failed to initialize NVML: Insufficient Permissions", r"/dev/dri/\w{1,20}.{0,80}?Permission denied"),
+            *(r"NvRmMemInitNvmap failed with Permission denied", r"/dev/nv\w{1,40}.{0,80}?Permission denied"),
+            r"Unable to open /dev/kfd",
         ),
     ),
     Declaration(
@@ -94,12 +97,11 @@ DECLARATIONS = declare(
         remediation="Reboot after a driver upgrade. Otherwise upgrade the driver, or install a torch that was built "
         "for it.",
         shows=(
-            *(r"The NVIDIA driver on your system is too old", r"CUDA driver version is insufficient"),
-            *(r"Driver/library version mismatch", r"system has unsupported display driver / cuda driver combination"),
-            *(r"forward compatibility was attempted on non supported HW", r"NVRM: API mismatch: the client"),
-            r"the provided PTX was compiled with an unsupported toolchain",
-            *(r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", r"Error 804: forward compatibility"),
             r"nvidia-container-cli: requirement error: unsatisfied condition: cuda",
+            *(r"system has unsupported display driver / cuda driver combination", r"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"),
+            *(r"the provided PTX was compiled with an unsupported toolchain", r"CUDA driver version is insufficient"),
+            *(r"forward compatibility was attempted on non supported HW", r"Driver/library version mismatch"),
+            *(r"The NVIDIA driver on your system is too old", r"NVRM: API mismatch: the client"),
         ),
     ),
     Declaration(
@@ -119,11 +121,11 @@ DECLARATIONS = declare(
         remediation="Find out why torch does not see the accelerator (build, driver, CUDA_VISIBLE_DEVICES) before any "
         "session runs.",
         shows=(
-            r"CUDA is not available.{0,80}?CPU",
             r"(GPU|CUDA|MPS|ROCm|Vulkan) .{0,160}?(falling|fall|fell) back to (run on )?(the )?CPU",
-            r"warning: no usable GPU found, --gpu-layers option will be ignored",
             r"no CUDA device is available\. Quantization and inference will run on the CPU",
             r"Using .{0,20}?quantized models requires a GPU or XPU, we will default",
+            *(r"warning: no usable GPU found, --gpu-layers option", r"Failed to create \w{1,30}ExecutionProvider"),
+            *(r"^>>> torch\.cuda\.is_available\(\) False$", r"CUDA is not available.{0,80}?CPU"),
         ),
     ),
 )

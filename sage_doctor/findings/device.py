@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.accelerator import KEEP_BUILD, LOOK_AT_NODES, LOOK_AT_TORCH, NO_DEVICES, hidden
 from sage_doctor.findings.declaration import Declaration, declare
-from sage_doctor.findings.endings import crash_advice, ended_from_outside
+from sage_doctor.findings.endings import WAITING, crash_advice, ended_from_outside, hung
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
@@ -46,15 +46,11 @@ DECLARATIONS = declare(
         cause="Other processes hold the device's memory, or on Jetson the memory that it shares with the CPU is full; "
         "torch reports that as an assertion about NVML.",
         remediation="End the processes that the finding names. On Jetson, drop the page cache or reboot.",
-        may_show=(
-            r"CUDA error: out of memory",
-            r"CUDA driver error: out of memory",
-        ),
+        may_show=(*(r"CUDA driver error: out of memory", r"CUDA error: out of memory"),),
         shows=(
             r"Free memory on device .{0,120}? is less than desired GPU memory utilization",
-            *(r"No available memory for the cache blocks", r"unable to load full model on GPU"),
-            r"Not enough memory\. Please try to increase --mem-fraction-static",
-            r"larger than the available KV cache memory",
+            *(r"Not enough memory\. Please try to increase --mem-fraction-static", r"unable to load full model on GPU"),
+            *(r"larger than the available KV cache memory", r"No available memory for the cache blocks"),
             r"NVRM: .{0,60}?Out of memory",
         ),
     ),
@@ -65,22 +61,14 @@ DECLARATIONS = declare(
         cause="The device was found, but an allocation or a small computation on it ends with an error.",
         remediation="Read the library's message in the finding. Restart the device or the machine if it worked before.",
         shows=(
-            r"NVRM: Xid \(",
-            r"CUDA error: unspecified launch failure",
-            r"CUDA error: an illegal memory access",
-            *(r"Error an illegal memory access was encountered at line \d", r"createDevice: ErrorDeviceLost"),
-            r"CUDA error: uncorrectable ECC error",
             r"CUDA error: (misaligned address|hardware stack error|an i(llegal instruction|nternal operation failed))",
-            *(r"CUDA error: the launch timed out and was terminated", r"Memory access fault by GPU node-\d"),
-            r"all CUDA-capable devices are busy or unavailable",
-            r"NCCL error(:| in: | \d{1,3}: )",
-            r"Watchdog caught collective operation timeout",
-            r"CUBLAS_STATUS_(NOT_INITIALIZED|ALLOC_FAILED|EXECUTION_FAILED|INTERNAL_ERROR)",
-            r"cuDNN error: CUDNN_STATUS_\w{1,40}",
-            r"HIP error: \w{1,20}",
-            r"RmInitAdapter failed",
-            r"CUDA error: unknown error",
-            r"Error 802: system not yet initialized",
+            *(r"CUBLAS_STATUS_(NOT_INITIALIZED|ALLOC_FAILED|EXECUTION_FAILED|INTERNAL_ERROR)", r"RmInitAdapter failed"),
+            *(r"Error an illegal memory access was encountered at line \d", r"CUDA error: unspecified launch failure"),
+            *(r"CUDA error: the launch timed out and was terminated", r"Watchdog caught collective operation timeout"),
+            *(r"all CUDA-capable devices are busy or unavailable", r"Error 802: system not yet initialized"),
+            *(r"CUDA error: an illegal memory access", r"CUDA error: uncorrectable ECC error", r"HIP error: \w{1,20}"),
+            *(r"Memory access fault by GPU node-\d", r"cuDNN error: CUDNN_STATUS_\w{1,40}", r"NVRM: Xid \("),
+            *(r"NCCL error(:| in: | \d{1,3}: )", r"createDevice: ErrorDeviceLost", r"CUDA error: unknown error"),
         ),
     ),
     Declaration(
@@ -153,15 +141,14 @@ def device_finding(host: Host, device: str, outcome: ProbeOutcome) -> Finding | 
     at = STAGES.get(outcome.stage, f"in stage {printable(outcome.stage or 'start')}")
     said = printable(outcome.message, limit=500)
     if outcome.ending == "deadline":
-        stuck = f" Process {outcome.abandoned_pid} is stuck in the kernel." if outcome.abandoned_pid else ""
         return finding(
             "accelerator-timeout",
-            f"torch hung {at} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was stopped.{stuck}",
+            hung(outcome, f"torch hung {at}"),
             evidence=evidence,
             fix=Fix(
                 summary="Restart the device or the machine. If the first call compiles kernels for a GPU that the "
                 "build does not know, it takes minutes once: run it again.",
-                commands=("dmesg | grep -iE 'nvrm|xid|nvgpu' | tail", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
+                commands=("dmesg | grep -iE 'nvrm|xid|nvgpu' | tail", WAITING),
             ),
         )
     if outcome.ending == "signal":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.system_texts import ENTRY_MISSING, LIBRARY_FAILED, LIBRARY_MISSING, ended
 from sage_doctor.report import Finding, Fix
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
@@ -26,13 +28,12 @@ DECLARATIONS = declare(
         "repair.",
         shows=(
             *(r"CPU time limit exceeded", r"CANCELLED AT \S{1,40} DUE TO TIME LIMIT"),
-            r"start operation timed out\. Terminating",
-            r"Watchdog timeout \(limit \S{1,20}\)!",
+            *(r"start operation timed out\. Terminating", r"Watchdog timeout \(limit \S{1,20}\)!"),
             r"process was signaled to shutdown with signal (9|15)\b",
         ),
         may_show=(
             r"Main process exited, code=killed, status=(9/KILL|15/TERM)",
-            *(r"exited with code 1(37|43)\b", r"exit code:? 1(37|43)\b"),
+            *ended(signals=(SIGKILL, SIGTERM)),
         ),
     ),
     Declaration(
@@ -44,36 +45,29 @@ DECLARATIONS = declare(
         remediation="Install the build that fits this machine, or set LD_LIBRARY_PATH where sessions start (unit, "
         "crontab). `ldd FILE` lists what a library lacks.",
         shows=(
-            r"…: cannot open shared object file",
-            r"error while loading shared libraries: ",
-            r"libcudart functions unavailable",
-            r"…: undefined symbol: ",
+            *(r"…: cannot open shared object file", r"error while loading shared libraries: "),
+            *(r"libcudart functions unavailable", r"…: undefined symbol: "),
             r"version `\w{1,20}_[\d.]{1,12}' not found \(required by",
             r"Could not load (this )?library:? \S{1,200}\.(so|dll)",
             *(r"Unable to load any of \{lib\w{1,40}\.so", r"Cannot load symbol cudnn\w{1,60}"),
             # macOS and Windows.
-            *(
-                r"dlopen\(.{1,400}?\): (Library not loaded|Symbol not found)",
-                r"DLL load failed( while importing \S{1,80})?: ",
-            ),
-            *(r"\[WinError (126|127|182|193|1114)\]", r"exit status 0xc0000135\b", r"exit status 0xc0000139\b"),
+            r"dlopen\(.{1,400}?\): (Library not loaded|Symbol not found)",
+            r"DLL load failed( while importing \S{1,80})?: ",
+            *(r"\[WinError (126|127|182|193|1114)\]", r"LoadLibrary failed with error \d"),
+            *(r"Failed to load shared library", r"Could not find module '.{1,400}?' \(or one of its dependencies\)"),
+            r"CreateExecutionProviderInstance CUDA_PATH is set but CUDA wasn't able",
+            *ended(statuses=(LIBRARY_MISSING, ENTRY_MISSING, LIBRARY_FAILED)),
             r"Library \S{1,100}\.(dll|so)\S{0,20} is not found or cannot be loaded",
             *(r"failed to load MLX dynamic library", r"Shared library with base name '\w{1,40}' not found"),
             r"CUDA SETUP: (Setup Failed|CUDA detection failed|Problem: The main issue|Something unexpected happened)",
             r"runtime libraries were not found in the LD_LIBRARY_PATH",
-            r"SETUP ERROR: Missing dependency: \S{1,200}",
-            r"CUDA Setup failed despite (CUDA|GPU) being available",
-            r"…: cannot allocate memory in static TLS block",
-            r"…: invalid ELF header",
-            r"…: wrong ELF class: ",
-            r"Could not load bitsandbytes native library: ",
-            r"Could not find the bitsandbytes CUDA binary at",
-            r"Configured CUDA binary not found at ",
+            *(r"SETUP ERROR: Missing dependency: \S{1,200}", r"CUDA Setup failed despite (CUDA|GPU) being available"),
+            *(r"…: cannot allocate memory in static TLS block", r"…: invalid ELF header"),
+            *(r"…: wrong ELF class: ", r"Could not load bitsandbytes native library: "),
+            *(r"Could not find the bitsandbytes CUDA binary at", r"Configured CUDA binary not found at "),
             r"'NoneType' object has no attribute 'c\w{1,40}_(managed_ptr|fp16|fp32|bf16\w{0,10})'",
-            r"Forgot to compile the bitsandbytes library\?",
-            r"cuDNN version incompatibility: PyTorch was compiled",
-            r"ld: cannot find -l\w{1,40}",
-            r"Failed to load CPU-only bitsandbytes library",
+            *(r"Forgot to compile the bitsandbytes library\?", r"cuDNN version incompatibility: PyTorch was compiled"),
+            *(r"ld: cannot find -l\w{1,40}", r"Failed to load CPU-only bitsandbytes library"),
             # It falls back on its library for the CPU where it has none for this CUDA, or torch sees no GPU.
             r"Method '\w{1,80}' not available in CPU-only version of bitsandbytes",
         ),
@@ -85,6 +79,7 @@ DECLARATIONS = declare(
     ),
 )
 
+WAITING = "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"  # the processes that the kernel does not let go
 _LIBRARY = re.compile(r"(?P<name>lib[\w.+-]+\.so(?:\.[\w.]+)?): cannot open shared object file")
 # No fault of a program's own raises these: somebody sends them.
 _SENT = frozenset({"SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGXFSZ"})
@@ -131,6 +126,14 @@ def ended_from_outside(host: Host, outcome: ProbeOutcome, doing: str, evidence: 
             ),
         )
     return _library(host, outcome, doing, evidence)
+
+
+def hung(outcome: ProbeOutcome, what: str) -> str:
+    """Return the sentence about a probe that was stopped at its deadline; `what` says what hung, and where."""
+    seconds = outcome.stages[-1].seconds if outcome.stages else 0
+    pid = outcome.abandoned_pid
+    stuck = f" Process {pid} is stuck in the kernel and could not be killed." if pid else ""
+    return f"{what} for {seconds:.0f} s and was stopped.{stuck}"
 
 
 def crash_advice(outcome: ProbeOutcome) -> Fix:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from sage_doctor.findings.device import STAGES, device_finding
-from sage_doctor.findings.endings import crash_advice, ended_from_outside, raise_group_limit, within_group
+from sage_doctor.findings.endings import (
+    WAITING,
+    crash_advice,
+    ended_from_outside,
+    hung,
+    raise_group_limit,
+    within_group,
+)
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
 from sage_doctor.report import Finding, Fix
@@ -47,20 +54,14 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
     stage = printable(outcome.stage or "start")
     message = printable(outcome.message, limit=600, keep="\n")
     if outcome.ending == "deadline":
-        abandoned = (
-            f" Process {outcome.abandoned_pid} is stuck in the kernel and could not be killed."
-            if outcome.abandoned_pid
-            else ""
-        )
         return finding(
             "load-timeout" if act == "load" else "generate-timeout",
-            f"{doing} hung in stage {stage} for {outcome.stages[-1].seconds if outcome.stages else 0:.0f} s and was "
-            f"stopped.{abandoned}",
+            hung(outcome, f"{doing} hung in stage {stage}"),
             evidence=evidence,
             fix=Fix(
                 summary="See what the machine is waiting for: a disk or driver that does not answer, or swap. Raise "
                 "--timeout only if the model is known to be slow.",
-                commands=("vmstat 1 5", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /D/'"),
+                commands=("vmstat 1 5", WAITING),
             ),
         )
     if outcome.ending == "signal":

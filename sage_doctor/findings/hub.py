@@ -38,7 +38,7 @@ DECLARATIONS = declare(
             r"offline mode is enabled\. To disable it",
             r"No cached tree listing found for '",
         ),
-        may_show=(r"There was a specific connection error when trying to load",),
+        may_show=(r"There was a specific connection error when trying to load", r"Can't load the model for '[\w-]"),
     ),
     Declaration(
         code="hub-ref-missing",
@@ -84,8 +84,7 @@ DECLARATIONS = declare(
         remediation="Run `hf download` for the model again, which continues it; or delete the file if no download is "
         "running.",
         shows=(
-            r"416 Client Error: Requested Range Not Satisfiable",
-            r"416 Client Error: Range Not Satisfiable for url",
+            *(r"416 Client Error: Requested Range Not Satisfiable", r"416 Client Error: Range Not Satisfiable for url"),
         ),
     ),
 )

@@ -14,12 +14,9 @@ DECLARATIONS = declare(
         "failing disk, or a changed file.",
         remediation="Fetch the file again. If it happens twice, check the disk and the memory.",
         shows=(
-            r"Consistency check failed: file should be of size",
-            r"checksum mismatch",
-            r"checksum does not match",
-            r"sha256 mismatch",
+            *(r"Consistency check failed: file should be of size", r"digest mismatch, file must be downloaded again"),
+            *(r"expected OID [0-9a-f]{64}, got", r"checksum does not match", r"checksum mismatch", r"sha256 mismatch"),
             r"hash mismatch:",
-            r"digest mismatch, file must be downloaded again",
         ),
     ),
     Declaration(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sage_doctor.findings import logged_system
 from sage_doctor.findings.declaration import Declaration, declare
+from sage_doctor.findings.tracebacks import MESSAGES
 
 TITLE = "Seen only in logs"
-DECLARATIONS = declare(
+DECLARATIONS = logged_system.DECLARATIONS + declare(
     Declaration(
         code="service-loading",
         severity="info",
@@ -25,21 +27,16 @@ DECLARATIONS = declare(
         "service cannot do: too many GPUs to split it over, another quantisation, a longer context, an unknown option.",
         remediation="Change or remove the option that the message names, where the service is started.",
         shows=(
-            r"Total number of attention heads \(\d{1,9}\) must be divisible by tensor parallel size",
-            r"User-specified max_model_len \(\d{1,9}\) is greater than the derived",
-            r"(input|output) size is not aligned with the quantized weight shape",
-            r"(GGUF quantization hasn't supported|BitsAndBytes models with) tensor parallelism",
-            *(r"BitAndBytes quantization with TP or PP is not supported", r"LoRA is not enabled\. Use --enable-lora"),
             r"Quantization method specified in the model config \(\S{1,60}\) does not match the quantization method",
-            *(
-                r"World size \(\d{1,6}\) is larger than the number of available GPUs",
-                r"Consider reducing tensor_parallel_size",
-            ),
-            *(r"number of required GPUs exceeds the total number of available", r"ArgumentValidation\(\"`max_"),
-            *(
-                r"error: invalid argument: -",
-                r"(api_server\.py|vllm|launch_server\.py): error: unrecognized arguments: ",
-            ),
+            r"Total number of attention heads \(\d{1,9}\) must be divisible by tensor parallel size",
+            r"(GGUF quantization hasn't supported|BitsAndBytes models with) tensor parallelism",
+            r"(api_server\.py|vllm|launch_server\.py): error: unrecognized arguments: ",
+            *(r"User-specified max_model_len \(\d{1,9}\) is greater than the derived", r"ArgumentValidation\(\"`max_"),
+            *(r"(input|output) size is not aligned with the quantized weight shape", r"error: invalid argument: -"),
+            r"World size \(\d{1,6}\) is larger than the number of available GPUs",
+            r"number of required GPUs exceeds the total number of available",
+            *(r"BitAndBytes quantization with TP or PP is not supported", r"LoRA is not enabled\. Use --enable-lora"),
+            r"Consider reducing tensor_parallel_size",
         ),
     ),
     Declaration(
@@ -67,19 +64,16 @@ DECLARATIONS = declare(
         "or two parts of the model have different ones.",
         remediation="Load the model with `dtype=torch.float32` on a CPU, or with one that the GPU supports.",
         shows=(
-            r"\"\w{1,80}\" not implemented for '\w{1,40}'",
-            r"Bfloat16 is only supported on GPUs with compute capability",
-            r"(expected )?mat1 and mat2 (must|to) have the same dtype, but got",
-            *(
-                r"expected scalar type \w{1,20} but found",
-                r"Input type \(\S{1,20}\) and bias type \(\S{1,20}\) should be the",
-            ),
-            r"FP8 quantized models is only supported on GPUs with compute capability",
-            r"The model type '?\w{1,60}'? does not support float16",
-            r"is not supported for quantization method \w{1,40}\. Supported dtypes",
-            *(r"Cannot load safetensors of unknown dtype", r"Requested \w{1,20} compute type, but the target device"),
-            r"Cannot convert a MPS Tensor to float64 dtype",
             r"Flash Attention (2|2\.0|3) only supports torch\.float16 and torch\.bfloat16 dtypes",
+            r"FP8 quantized models is only supported on GPUs with compute capability",
+            r"is not supported for quantization method \w{1,40}\. Supported dtypes",
+            r"(expected )?mat1 and mat2 (must|to) have the same dtype, but got",
+            r"Input type \(\S{1,20}\) and bias type \(\S{1,20}\) should be the",
+            r"Bfloat16 is only supported on GPUs with compute capability",
+            *(r"Requested \w{1,20} compute type, but the target device", r"Cannot load safetensors of unknown dtype"),
+            *(r"The model type '?\w{1,60}'? does not support float16", r"Cannot convert a MPS Tensor to float64 dtype"),
+            *(r"type fp8e\w{1,8} not supported in this architecture", r"\"\w{1,80}\" not implemented for '\w{1,40}'"),
+            r"expected scalar type \w{1,20} but found",
         ),
     ),
     Declaration(
@@ -96,8 +90,7 @@ DECLARATIONS = declare(
             r"Input length \(\d{1,9} tokens\) exceeds the maximum allowed length",
             r"This model's maximum context length is \d{1,9} tokens",
             *(r"is longer than the maximum model length of \d{1,9}", r"the prompt is longer than the context length"),
-            r"Context size has been exceeded",
-            r"input length of input_ids is \d{1,9}, but `max_length` is set to",
+            *(r"Context size has been exceeded", r"input length of input_ids is \d{1,9}, but `max_length` is set to"),
         ),
         may_show=(
             r"The size of tensor a \(\d{3,6}\) must match the size of tensor b \((512|514|1024|2048|4096|8192)\)",
@@ -139,35 +132,6 @@ DECLARATIONS = declare(
         ),
     ),
     Declaration(
-        code="unit-refused",
-        severity="error",
-        title="systemd cannot start the service as its unit says",
-        cause="A user, a group, a directory or a right that the unit names does not exist here, or a line of it is "
-        "wrong. "
-        "Nothing of the session has run yet.",
-        remediation="`systemd-analyze verify UNIT` names wrong lines, `journalctl -u UNIT -b` the failed step. Correct "
-        "it (User=, Group=, ReadWritePaths=, …), then `systemctl daemon-reload`.",
-        shows=(
-            r"Failed to determine user credentials",
-            r"Failed at step (USER|GROUP|NAMESPACE|CAPABILITIES|CGROUP|STATE_DIRECTORY|RUNTIME_DIRECTORY) spawning",
-            r"Failed to set up mount namespacing",
-            r"Main process exited, code=exited, status=(216/GROUP|217/USER|218/\w{1,20}|226/NAMESPACE|238/\w{1,20})",
-            r"\(code=exited, status=(216/GROUP|217/USER|218/CAPABILITIES|226/NAMESPACE|238/\w{1,20})\)",
-            *(r"Unit \S{1,120} has a bad unit file setting", r"Service has no ExecStart=, "),
-        ),
-    ),
-    Declaration(
-        code="unit-gave-up",
-        severity="error",
-        title="systemd has given up restarting the service",
-        cause="The service ended so often within a few seconds that systemd no longer starts it, not even once its "
-        "cause is gone. That cause is in the log of the first start.",
-        remediation="`journalctl -u UNIT -b` shows the first failure. Repair that, then `systemctl reset-failed "
-        "UNIT` and "
-        "`systemctl start UNIT`. RestartSec= gives a slow start more time.",
-        may_show=(r"Start request repeated too quickly", r"Failed with result 'start-limit-hit'"),
-    ),
-    Declaration(
         code="kernel-too-large",
         severity="error",
         title="A compiled kernel needs more than this GPU has",
@@ -206,6 +170,19 @@ DECLARATIONS = declare(
         ),
     ),
     Declaration(
+        code="chat-template-failed",
+        severity="error",
+        title="The chat template fails in this program",
+        cause="Programs render templates with engines of their own, which lack parts of Jinja that some templates use; "
+        "or the template has no branch for these messages and raises an exception.",
+        remediation="Upgrade the program, or start it with a corrected template (llama.cpp: `--chat-template-file`). "
+        "Where the template raises, send the messages in the order that its text asks for.",
+        shows=(
+            *(r"jinja2\.exceptions\.\w{1,40}: ", r"Unable to generate parser for this template"),
+            *(r"\bat row \d{1,5}, column \d{1,5}:", r"Template error: (?!template not found)"),
+        ),
+    ),
+    Declaration(
         code="padding-token-missing",
         severity="error",
         title="The tokenizer has no token to pad with",
@@ -225,70 +202,13 @@ DECLARATIONS = declare(
         may_show=(r"JSONDecodeError: (Expecting|Extra data|Unterminated string|Invalid (control|\\escape))",),
     ),
     Declaration(
-        code="network-unreachable",
+        code="exception-unknown",
         severity="error",
-        title="A server cannot be reached",
-        cause="The name has no address here, no route leads to it, or its certificate is not trusted: no network yet "
-        "at boot, a proxy that is not set, or one with a certificate of its own.",
-        remediation="Check the network from the session's environment (`curl -sv URL`). Set HTTPS_PROXY, or "
-        "SSL_CERT_FILE for a proxy's certificate, in the unit; offline, set HF_HUB_OFFLINE=1.",
-        shows=(
-            r"\[Errno -[235]\] (Temporary failure in name resolution|Name or service not known|No address associated)",
-            *(r"Temporary failure in name resolution", r"Failed to resolve '\S{1,200}'"),
-            *(r"\[Errno 101\] Network is unreachable", r"\[Errno 11001\] getaddrinfo failed"),
-            *(
-                r"getaddrinfo (ENOTFOUND|EAI_AGAIN)",
-                r"Connection broken: IncompleteRead",
-                r"net/http: TLS handshake timeout",
-            ),
-            *(r"dial tcp \S{1,60}: i/o timeout", r"\[Errno 113\] No route to host"),
-            *(r"certificate verify failed: ", r"x509: certificate signed by unknown authority"),
-            r"dial tcp: lookup \S{1,200}.{0,60}?: (no such host|server misbehaving)",
-            r"\[Errno 110\] Connection timed out",
-            r"HTTPSConnectionPool\(host='\S{0,60}(huggingface|hf)\.co', port=443\): Read timed out\. \(read timeout=",
-            r"Couldn't reach https?://\S{1,200}",
-        ),
-        may_show=(
-            *(r"There was a specific connection error when trying to load", r"Max retries exceeded with url"),
-            r"\[Errno 104\] Connection reset by peer",
-            r"read: connection reset by peer",
-        ),
-    ),
-    Declaration(
-        code="limit-reached",
-        severity="error",
-        title="The session reached a limit of its processes",
-        cause="A limit on open files, processes, locked memory or shared memory is lower than what the session needs. "
-        "systemd, containers and login shells set different ones.",
-        remediation="Compare `ulimit -a` there with a shell where it works. Raise it in the unit (LimitNOFILE=, "
-        "LimitNPROC=, TasksMax=) or the container (--ulimit, --shm-size).",
-        shows=(
-            *(r"\[Errno 24\] Too many open files", r"Too many open files\. Communication with the workers"),
-            *(r"Too many open files (\(24\)|\(os error 24\))", r"\[Errno 23\] Too many open files in system"),
-            r"too many open files$",
-            r"RuntimeError: can't start new thread",
-            r"\[Errno 11\] Resource temporarily unavailable",
-            r"fork: (retry: )?Resource temporarily unavailable",
-            *(r"unable to allocate shared memory\(shm\) for file", r"dataloader's workers are out of shared memory"),
-            r"OpenBLAS blas_thread_init: pthread_create failed",
-        ),
-    ),
-    Declaration(
-        code="port-taken",
-        severity="error",
-        title="Another program has the service's port",
-        cause="The service ends at once because its address is in use: an older instance still runs, or another "
-        "program took the port.",
-        remediation="`ss -ltnp` shows who has it. End the old instance, or give the service another port.",
-        shows=(
-            r"\[Errno 98\] .{0,80}?address already in use",
-            r"\[Errno 98\] Address already in use",
-            r"EADDRINUSE.{0,40}?: address already in use",
-            r"listen tcp \S{1,60}: bind: address already in use",
-            r"bind\(\): Address already in use",
-            *(r"zmq\.error\.ZMQError: Address already in use", r"Only one usage of each socket address"),
-            r"couldn't bind (to )?(HTTP )?server socket",
-            r"error while attempting to bind on address \(",
-        ),
+        title="A program raised an exception that is not known here",
+        cause="No entry knows this message: it is about a file, a version or a call of that program.",
+        remediation="If the line names a file or a model, `sage-doctor check` says whether that is sound. Otherwise "
+        "compare the version of the package that raised it with the one that the model asks for, and look for the "
+        "message among that package's issues.",
+        may_show=MESSAGES,
     ),
 )

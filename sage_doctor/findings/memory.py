@@ -54,16 +54,10 @@ DECLARATIONS = declare(
         cause="A download, a merge or the sessions' own output does not fit on the disk.",
         remediation="Free disk space. The finding says how much is needed, and where.",
         shows=(
-            *(
-                r"No space left on device",
-                r"There is not enough space on the disk",
-                r"PytorchStreamWriter failed writing file",
-            ),
-            r"The node was low on resource: ephemeral-storage",
-            r"enforce fail at inline_container\.cc:\d{1,5}\] ?\. unexpected pos",
-            r"Not enough free disk space to download",
-            r"Disk quota exceeded",
-            r"no space left on device",
+            *(r"enforce fail at inline_container\.cc:\d{1,5}\] ?\. unexpected pos", r"No space left on device"),
+            *(r"The node was low on resource: ephemeral-storage", r"PytorchStreamWriter failed writing file"),
+            *(r"Not enough free disk space to download", r"There is not enough space on the disk"),
+            *(r"no space left on device", r"Disk quota exceeded"),
         ),
     ),
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sage_doctor.findings.declaration import Declaration
+from sage_doctor.findings.declaration import RAISED, Certainty, Declaration
 from sage_doctor.system.frozen import frozen
 
 # Letters in lower case, everything else a blank: what is left are the words of a text.
@@ -15,6 +15,8 @@ _LETTERS: Final = bytes(c if 97 <= c <= 122 else c + 32 if 65 <= c <= 90 else 32
 _FILLED_IN: Final = r"(?<![^\s\x22'`])[^\s\x22'`]{1,300}"
 _BOUNDARY: Final = "\1"
 _OPEN: Final = "\0"  # where a word may go on
+_SEEN: Final = 100  # what a pattern may look at after a match
+_MOST_SPAN: Final = 1 << 12  # of `\\w+`, as of anything: a window begins that far before
 
 
 @frozen
@@ -22,15 +24,18 @@ class MessagePattern:
     """A regular expression for a message, and what is known of any text that it matches."""
 
     declaration: Declaration
-    sure: bool
+    certainty: Certainty
     compiled: re.Pattern[bytes]
     words: frozenset[bytes]  # whole words that every match has
     phrase: bytes  # the longest run of characters that every match has, with a blank for any white space
+    before: int  # a match begins at most that far before the phrase
+    after: int  # and ends at most that far from where the phrase begins
     letters: int  # the least number of given letters in a match
-    has_said: bool  # a group `said` is the message, what comes before it is where it must be said
+    said: str | int  # the group that is the message: what comes before `said` is where it must be said
+    raised: bool  # it is any exception, which counts after the frames of a traceback, and if nothing else knows it
 
     @classmethod
-    def of(cls, declaration: Declaration, text: str, *, sure: bool) -> MessagePattern:
+    def of(cls, declaration: Declaration, text: str, certainty: Certainty) -> MessagePattern:
         """Return the pattern `text` of a declaration made ready.
 
         A blank in it stands for any white space, and `…` for a word that the program fills in. Where it begins or
@@ -40,18 +45,24 @@ class MessagePattern:
         lowered = (r"\b" if lowered[0].isalpha() else "") + lowered
         lowered += r"\b" if re.search(r"(?<!\\)[a-z]$", lowered) else ""
         lowered = lowered.replace("…", _FILLED_IN)
-        literal = "".join(_literals(_parsed(lowered)))
+        pieces = list(_pieces(_parsed(lowered)))
+        literal = _OPEN + "".join(one for one, _ in pieces) + _OPEN
+        phrase = max(re.split(f"[{_OPEN}{_BOUNDARY}]", literal), key=len)
+        before = sum(most for _, most in pieces[: literal.index(phrase) - 1])
         source = lowered.replace(" ", r"\s").encode()
         # A line also begins and ends where a JSON line's message has a line break.
         source = re.sub(rb"^\^", rb"(?:^|(?<=\\f))", re.sub(rb"(?<!\\)\$$", rb"(?=$|\\f)", source))
         return cls(
             declaration=declaration,
-            sure=sure,
+            certainty=certainty,
             compiled=re.compile(source, re.DOTALL | re.MULTILINE),
             words=frozenset(w.encode() for w in _whole_words(literal)),
-            phrase=max(re.split(f"[{_OPEN}{_BOUNDARY}]", literal), key=len).encode(),
+            phrase=phrase.encode(),
+            before=before,
+            after=sum(most for _, most in pieces) - before + _SEEN,
             letters=sum(c not in (_OPEN, _BOUNDARY, " ") for c in literal),
-            has_said="(?P<said>" in text,
+            said="said" if "(?P<said>" in text else 0,
+            raised=text.startswith(RAISED),
         )
 
 
@@ -75,24 +86,15 @@ def _parsed(pattern: str) -> Any:
     return parser.parse(pattern)
 
 
-def _literals(tree: Any) -> Iterator[str]:
-    """Yield the characters that every match has, with `_OPEN` where others may stand."""
-    yield _OPEN
-    yield from _within(tree)
-    yield _OPEN
-
-
-def _within(tree: Any) -> Iterator[str]:
-    for operation, value in tree:
-        name = str(operation)
+def _pieces(tree: Any) -> Iterator[tuple[str, int]]:
+    """Yield each character that every match has, `_OPEN` where others may stand, and how many may stand there."""
+    for item in tree:
+        name, value = str(item[0]), item[1]
         if name == "LITERAL":
-            yield chr(value)
+            yield chr(value), 1
         elif name == "AT":
-            yield _BOUNDARY if "BOUNDARY" in str(value) or "BEGINNING" in str(value) or "END" in str(value) else _OPEN
+            yield _BOUNDARY, 0
         elif name == "SUBPATTERN":
-            yield from _within(value[3])
-        elif name in ("MAX_REPEAT", "MIN_REPEAT") and value[0] > 0 and len(value[2]) == 1:
-            # One of at least one: what begins and ends it are the same characters.
-            yield from ("", _OPEN)
+            yield from _pieces(value[3])
         else:
-            yield _OPEN
+            yield _OPEN, min(type(tree)(tree.state, [item]).getwidth()[1], _MOST_SPAN)

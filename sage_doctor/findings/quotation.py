@@ -13,6 +13,7 @@ import re
 from typing import Literal
 
 _MOST_BEFORE = 2_000
+_MOST_WORD = 84
 
 # How lines of documents, comments, replies and listings begin. A shell that is a login shell calls itself `-bash`.
 _MARKED = re.compile(
@@ -46,6 +47,7 @@ _SOMEBODY = re.compile(
 )
 
 # Before an apostrophe stands a word; before a quotation mark at most the letter that says what kind of string it is.
+_QUOTE = re.compile(rb"[\"'`]")
 _APOSTROPHE = re.compile(rb"(?<![\w\"'])(?![rfbuRFBU]{1,2}$)\w{1,80}$|\w{3,80}$")
 # What begins like this is a program, a page or a change to one, from end to end.
 _SOURCE_START = re.compile(
@@ -63,7 +65,9 @@ _REPORT_HEADING = re.compile(
 _TRACEBACK = re.compile(rb"^Traceback \(most recent call last\):", re.MULTILINE)
 
 _FRAME = re.compile(
-    rb"\bFile \"[^\"\n]{1,400}\", line \d|\bFile [^\s:]{1,400}:\d{1,7}(?:, in |$)|^-{2,6}> \d{1,6} ", re.MULTILINE
+    rb"\bFile \"[^\"\n]{1,400}\", line \d|\bFile [^\s:]{1,400}:\d{1,7}(?:, in |$)|^-{2,6}> \d{1,6} "
+    rb"|^\xe2\x95\xb0\xe2\x94\x80",  # the lower edge of rich's box
+    re.MULTILINE,
 )
 _NEXT_PART = re.compile(rb"^(```|~~~|#{1,6} )", re.MULTILINE)
 _MOST_MESSAGE = 1_500  # from the last frame of a traceback to where its message ends
@@ -99,6 +103,11 @@ def is_copied(plain: bytes, start: int, at: int) -> bool:
     """Return whether a message at `at`, on the line that starts at `start`, is of a log that a document shows."""
     if _TIME.search(plain[start:at][:120]):
         return True
+    return is_raised(plain, start)
+
+
+def is_raised(plain: bytes, start: int) -> bool:
+    """Return whether the line that starts there follows the frames of a traceback."""
     before = plain[max(0, start - _MOST_MESSAGE) : start]
     frames = list(_FRAME.finditer(before))
     return bool(frames) and not _NEXT_PART.search(before, frames[-1].end())
@@ -164,10 +173,10 @@ def _is_quotation(before: bytes) -> bool:
 def _open_quote(before: bytes) -> int | None:
     """Return where a quotation begins that is still open at the end, or None."""
     opened: int | None = None
-    for at, char in enumerate(before):
+    for match in _QUOTE.finditer(before):
+        at = match.start()
         if opened is not None:
-            if char == before[opened]:
-                opened = None
-        elif char in b'"`' or (char == ord("'") and not _APOSTROPHE.search(before[:at])):
+            opened = None if match[0] == before[opened : opened + 1] else opened
+        elif match[0] != b"'" or not _APOSTROPHE.search(before, max(0, at - _MOST_WORD), at):
             opened = at
     return opened

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV
+
 from sage_doctor.findings.declaration import Declaration, declare
+from sage_doctor.findings.system_texts import (
+    ACCESS_VIOLATION,
+    CPP_EXCEPTION,
+    FAIL_FAST,
+    HEAP_CORRUPT,
+    ILLEGAL_INSTRUCTION,
+    STACK_OVERFLOW,
+    ended,
+)
 
 TITLE = "Loading and generating"
 DECLARATIONS = declare(
@@ -29,27 +40,29 @@ DECLARATIONS = declare(
         cause="A signal ended the process: a crash in native code, or the kernel's out-of-memory killer.",
         remediation="Look at `dmesg` for what ended it. A crash in native code suggests that torch and the driver are "
         "incompatible.",
-        shows=(
-            *(r"^Segmentation fault( \(core dumped\))?$", r"Segmentation fault \(core dumped\)"),
-            r"Fatal Python error: (Segmentation fault|Bus error|Illegal instruction|Aborted)",
-            *(r"(Bus error|Illegal instruction) \(core dumped\)", r"^Bus error$"),
-            *(r"^Illegal instruction$", r"\w{1,60}\[\d{1,9}\]: segfault at"),
-            *(r"\w{1,60}\[\d{1,9}\] trap invalid opcode ip:", r"double free or corruption"),
-            # macOS's shell, PyCharm, containers, Windows.
-            r"zsh: (segmentation fault|illegal hardware instruction|bus error) ",
-            *(r"Process finished with exit code 139\b", r"Process finished with exit code -\d{10} \(0xC0000005"),
-            *(r"exited with code 139\b", r"exit status 0xc0000005\b", r"exit status 0xc000001d\b"),
-            *(r"GGML_ASSERT\(.{1,300}?\) failed", r"to shutdown with signal (4|6|7|8|11)\b"),
-            *(r"died from signal (?!6\b)\d{1,2}", r"exited with exitcode -(?!6\b)\d{1,2}"),
-            *(r"died with <Signals\.SIG(?!ABRT)\w{1,8}: \d{1,2}>", r"exitcode: -(?!6\b)\d{1,2} \(pid: "),
-        ),
+        shows=(r"GGML_ASSERT\(.{1,300}?\) failed",),
         # Who aborts has said why before.
         may_show=(
-            *(r"Segmentation fault", r"Bus error", r"Illegal instruction", r"GGML_ASSERT: ", r"^Aborted$"),
-            *(r"Aborted \(core dumped\)", r"terminate called after throwing an instance of", r"died from signal 6\b"),
-            *(r"exited with exitcode -6\b", r"exitcode: -6 \(pid: ", r"died with <Signals\.SIGABRT: "),
-            *(r"Main process exited, code=dumped, status=", r"exit status 0xc0000409\b", r"zsh: abort "),
-            r"Process finished with exit code -\d{10} \(0xC0000409",
+            *(r"Segmentation fault", r"Bus error"),
+            *(r"Illegal instruction", r"GGML_ASSERT: "),
+            *(r"ggml\S{0,200}:\d{1,6}: fatal error$", r"^Aborted$"),
+            *(r"Aborted \(core dumped\)", r"terminate called after throwing an instance of", r"zsh: abort "),
+            *(r"(died from|with) signal 6\b", r"died with <Signals\.SIGABRT: ", r"Error loading model\. \(Exit code: "),
+            r"Main process exited, code=dumped, status=",
+            *ended(signals=(SIGABRT,), statuses=(FAIL_FAST,)),
+        ),
+        ends=(
+            *(r"^Segmentation fault$", r"^Bus error$", r"^Illegal instruction$"),
+            r"(Segmentation fault|Bus error|Illegal instruction) \(core dumped\)",
+            r"Fatal Python error: (Segmentation fault|Bus error|Illegal instruction|Aborted)",
+            *(r"\w{1,60}\[\d{1,9}\]: segfault at", r"\w{1,60}\[\d{1,9}\] trap invalid opcode ip:"),
+            *(r"double free or corruption", r"exception: access violation (reading|writing) 0x\w"),
+            r"zsh: (segmentation fault|illegal hardware instruction|bus error) ",
+            *(r"(died from|with) signal (4|5|7|8|10|11)\b", r"died with <Signals\.SIG(?!ABRT)\w{1,8}: \d{1,2}>"),
+            *ended(
+                signals=(SIGILL, SIGBUS, SIGFPE, SIGSEGV),
+                statuses=(ACCESS_VIOLATION, ILLEGAL_INSTRUCTION, STACK_OVERFLOW, HEAP_CORRUPT, CPP_EXCEPTION),
+            ),
         ),
     ),
     Declaration(
@@ -59,38 +72,26 @@ DECLARATIONS = declare(
         cause="The model and everything else that runs need more memory than this machine has.",
         remediation="End other processes, use a smaller dtype or model, or run one model at a time.",
         shows=(
-            *(r"CUDA out of memory\. Tried to allocate", r"HIP out of memory\. Tried to allocate"),
-            *(r"XPU out of memory\. Tried to allocate", r"CUDA out of memory occurred when warming up"),
-            *(r"CUDA error: out of memory", r"CUDA driver error: out of memory", r"OutOfMemoryError:\x20"),
-            *(r"DefaultCPUAllocator: can't allocate memory", r"unable to mmap memory: you tried to mmap"),
-            *(r"NVML_SUCCESS == .{0,60}? INTERNAL ASSERT FAILED", r"NvMapMemAlloc\w{0,40}: \d{1,12} error 12"),
-            *(r"MemoryError$", r"MemoryError:\x20", r"Out of memory: Killed process"),
-            *(
-                r"Unable to allocate [\d.]{1,9} [KMGT]iB for an array",
-                r"ErrorOutOfDeviceMemory",
-                r"ErrorOutOfHostMemory",
-            ),
-            *(r"zsh: killed ", r"Process finished with exit code 137", r"process has terminated: signal: killed"),
-            *(r"… invoked oom-killer: ", r"oom-kill:constraint=", r"Memory cgroup out of memory"),
-            *(r"Failed with result 'oom-kill'", r"OOMKilled", r"MPS backend out of memory", r"Invalid buffer size: \d"),
-            *(r"kIOGPUCommandBufferCallbackErrorOutOfMemory", r"^Killed$", r"line \d{1,6}: \d{1,9} Killed "),
-            *(r"^\[\d{1,4}\]\+? Killed ", r"cudaMalloc failed: out of memory"),
-            r"CUDA error 2 at \S{1,200}: out of memory",
-            *(r"failed to allocate compute buffers", r"unable to allocate \S{1,20} buffer"),
-            *(r"failed to allocate \S{1,20} buffer of size \d", r"failed to allocate buffer for kv cache"),
-            r"Device memory allocation of size \d{1,20} failed",
-            *(r"failed to allocate buffer of size \d", r"llama-server reported out-of-memory during startup"),
-            *(r"CUBLAS_STATUS_ALLOC_FAILED", r"std::bad_alloc"),
-            r"Some modules are dispatched on the CPU or the disk\. Make sure you have enough GPU RAM",
-            *(r"RESOURCE_EXHAUSTED: Out of memory", r"failed to allocate memory$"),
-            *(r"A process of this unit has been killed by the OOM killer", r"Detected \d{1,6} oom_kill events? in"),
-            r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Killed",
+            *(r"Some modules are dispatched on the CPU or the disk\. Make sure you have enough GPU RAM", r"OOMKilled"),
+            *(r"(CUDA|HIP|XPU|MPS|SYCL|cuda\w{1,20})\b.{0,80}?\bout of memory\b", r"RESOURCE_EXHAUSTED: Out of memory"),
+            *(r"DataLoader worker \(pid.{1,40}?\) is killed by signal: Killed", r"failed to allocate compute buffers"),
+            *(r"A process of this unit has been killed by the OOM killer", r"unable to mmap memory: you tried to mmap"),
+            *(r"Unable to allocate [\d.]{1,9} [KMGT]iB for an array", r"failed to allocate \S{1,20} buffer of size \d"),
+            *(r"llama-server reported out-of-memory during startup", r"kIOGPUCommandBufferCallbackErrorOutOfMemory"),
+            *(r"Device memory allocation of size \d{1,20} failed", r"NVML_SUCCESS == .{0,60}? INTERNAL ASSERT FAILED"),
+            *(r"DefaultCPUAllocator: can't allocate memory", r"NvMapMemAlloc\w{0,40}: \d{1,12} error 12", r"^Killed$"),
+            *(r"process has terminated: signal: killed", r"failed to allocate buffer for kv cache", r"std::bad_alloc"),
+            *(r"failed to allocate buffer of size \d", r"Detected \d{1,6} oom_kill events? in", r"MemoryError:\x20"),
+            *(r"unable to allocate \S{1,20} buffer", r"Out of memory: Killed process", r"Memory cgroup out of memory"),
+            *(r"Failed with result 'oom-kill'", r"line \d{1,6}: \d{1,9} Killed ", r"CUBLAS_STATUS_ALLOC_FAILED"),
+            *(r"failed to allocate memory$", r"Invalid buffer size: \d", r"^\[\d{1,4}\]\+? Killed ", r"MemoryError$"),
+            *(r"ErrorOutOfDeviceMemory", r"… invoked oom-killer: ", r"OutOfMemoryError:\x20", r"ErrorOutOfHostMemory"),
+            *(r"oom-kill:constraint=", r"zsh: killed "),
         ),
         may_show=(
             r"Failed to create llama_context",
-            r"exited with code 137\b",
-            r"exit code:? 137\b",
-        ),  # SIGKILL, in a container
+            *ended(signals=(SIGKILL,)),
+        ),
     ),
     Declaration(
         code="load-timeout",
@@ -107,10 +108,7 @@ DECLARATIONS = declare(
         cause="The library did not find these tensors, or they did not fit, and it filled them with random numbers. It "
         "only prints a warning; the model cannot be trusted.",
         remediation="Fetch the weights again, and make sure that config.json belongs to them.",
-        shows=(
-            r"You should probably TRAIN this model on a down-stream task",
-            r"[A-Z]\w{1,80} LOAD REPORT from: ",
-        ),
+        shows=(*(r"You should probably TRAIN this model on a down-stream task", r"[A-Z]\w{1,80} LOAD REPORT from: "),),
         may_show=(r"Some weights of \S{1,100} were not initialized from the model checkpoint",),
     ),
     Declaration(
@@ -134,12 +132,11 @@ DECLARATIONS = declare(
         cause="The accelerator had no room, and the library put parameters on the CPU, or the inputs are there.",
         remediation="Free the accelerator's memory, name the device explicitly, and move inputs: `x.to(model.device)`.",
         shows=(
-            *(r"Expected all tensors to be on the same device", r"Input tensors need to be on the same GPU"),
-            r"Placeholder storage has not been allocated on MPS device",
-            r"indices should be either on … or on the same device as the indexed tensor",
             r"You are attempting to load an? .{1,40}? model with a device_map that contains a (CPU|cpu)",
-            *(r"Found modules on cpu/disk\. Using Exllama", r"Input type \(\S{1,40}Tensor\) and weight type \("),
-            r"module must have its parameters and buffers on device",
+            r"indices should be either on … or on the same device as the indexed tensor",
+            *(r"Placeholder storage has not been allocated on MPS device", r"Input tensors need to be on the same GPU"),
+            *(r"module must have its parameters and buffers on device", r"Found modules on cpu/disk\. Using Exllama"),
+            *(r"Input type \(\S{1,40}Tensor\) and weight type \(", r"Expected all tensors to be on the same device"),
         ),
         may_show=(r"Some parameters are on the meta device",),  # a warning
     ),

@@ -56,11 +56,10 @@ DECLARATIONS = declare(
         'the file (`Path(__file__).resolve().parents[N] / "…"`) survives a renamed directory.',
         may_show=(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/(home|Users)/",
-            *(r"No such file or directory: '/(home|Users)/", r"\[Errno 2\] No such file or directory: ['\x22]"),
-            r"No such file or directory \(os error 2\)",
             r"\[WinError [23]\] The system cannot find the (file|path) specified",
-            r"cd: /\S{1,300}: No such file or directory",
-            r": line \d{1,6}: /\S{1,300}: No such file or directory",
+            *(r": line \d{1,6}: /\S{1,300}: No such file or directory", r"No such file or directory: '/(home|Users)/"),
+            *(r"\[Errno 2\] No such file or directory: ['\x22]", r"cd: /\S{1,300}: No such file or directory"),
+            r"No such file or directory \(os error 2\)",
         ),
     ),
     Declaration(
@@ -77,10 +76,7 @@ DECLARATIONS = declare(
         cause="The shebang line names a program that this machine does not have, often in another machine's "
         "environment. The script fails at once when it is started directly.",
         remediation="Write `#!/usr/bin/env python3` (or bash), or name the interpreter in the command that starts it.",
-        shows=(
-            r"cannot execute: required file not found",
-            r"env: [^'\\\r]{1,100}: No such file",
-        ),
+        shows=(*(r"cannot execute: required file not found", r"env: [^'\\\r]{1,100}: No such file"),),
     ),
     Declaration(
         code="script-crlf",
@@ -90,8 +86,7 @@ DECLARATIONS = declare(
         "start.",
         remediation="Convert the line endings (`sed -i 's/\\r$//' FILE`) and add `*.sh text eol=lf` to .gitattributes.",
         shows=(
-            r"\^M: (bad interpreter|No such file)",
-            r"env: '?(bash|sh|python3?)\\r'?: No such file",
+            *(r"env: '?(bash|sh|python3?)\\r'?: No such file", r"\^M: (bad interpreter|No such file)"),
             r"\$'\\r': command not found",
         ),
     ),

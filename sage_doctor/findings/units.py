@@ -27,12 +27,12 @@ DECLARATIONS = declare(
         "fails at every start, and only its own log says so.",
         remediation="Correct the path in the unit, reload it (`systemctl daemon-reload`), and start it once by hand.",
         shows=(
-            r"Main process exited, code=exited, status=20[09]/(CHDIR|STDOUT)",
-            r"Changing to the requested working directory failed",
-            r"Failed to load environment files",
-            r"Failed to locate executable",
-            r"Failed at step (EXEC|CHDIR) spawning",
-            r"Main process exited, code=exited, status=203/EXEC",
+            *(r"Failed at step (EXEC|CHDIR) spawning .{1,400}?: No such file", r"Failed to load environment files"),
+            *(r"Changing to the requested working directory failed", r"Failed to locate executable"),
+        ),
+        ends=(
+            r"Main process exited, code=exited, status=(200/CHDIR|203/EXEC|209/STDOUT)",
+            r"\(code=exited, status=(200/CHDIR|203/EXEC|209/STDOUT)\)",
         ),
     ),
     Declaration(
@@ -42,10 +42,9 @@ DECLARATIONS = declare(
         cause="Copying over a file share or from an archive loses the mode.",
         remediation="`chmod +x FILE`, and `git update-index --chmod=+x FILE` to keep it.",
         shows=(
-            r"(\.sh|\.py): Permission denied",
+            *(r"Failed at step EXEC spawning .{1,400}?: Permission denied", r"(\.sh|\.py): Permission denied"),
             r"Failed to (execute|spawn).{0,200}?Permission denied",
         ),
-        may_show=(r"Main process exited, code=exited, status=203/EXEC",),
     ),
     Declaration(
         code="runner-path-gone",

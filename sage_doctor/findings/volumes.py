@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage_doctor.findings.declaration import Declaration, declare
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.system_texts import refused
 from sage_doctor.report import Finding, Fix
 from sage_doctor.system.access import REFUSED, Obstacle
 from sage_doctor.system.mounts import FSTAB, DeclaredMount, Mount, is_below
@@ -30,8 +31,7 @@ DECLARATIONS = declare(
         "now goes to the disk below, and is hidden once the right one is mounted.",
         remediation="Mount it, then check again. Download, copy and merge nothing into the empty mount point.",
         shows=(
-            r"mount: /\S{1,200}: can't find \w{2,9}=",
-            r"Dependency failed for /\S",
+            *(r"mount: /\S{1,200}: can't find \w{2,9}=", r"Dependency failed for /\S"),
             r"\.mount: Mount process exited, code=exited, status=32",
         ),
         may_show=(r"mount: .{1,200}?: (special device .{1,200}? does not exist|can't find in /etc/fstab)",),
@@ -45,24 +45,11 @@ DECLARATIONS = declare(
         remediation="Look at `dmesg` and `findmnt`, then mount it again. After errors of the disk itself, back up "
         "first.",
         shows=(
-            r"Stale (NFS )?file handle",
-            r"\[Errno 5\] Input/output error",
-            r"\[Errno 107\] Transport endpoint is not connected",
-            r"Transport endpoint is not connected",
-            r"\[Errno 30\] Read-only file system",
-            r"Read-only file system$",
-            r"Input/output error$",
-            r"Remounting filesystem read-only",
-            r"\[Errno 117\] Structure needs cleaning",
-            r"Structure needs cleaning$",
-            r"\[Errno 121\] Remote I/O error",
-            r"\[Errno 112\] Host is down",
-            r"\[Errno 19\] No such device",
-            r"I/O error, dev \w{1,40}, sector \d{1,20}",
-            r"EXT4-fs error \(device \S{1,60}\)",
-            r"nfs: server \S{1,200} not responding",
-            r"nvme nvme\d{1,3}: I/O .{0,60}? timeout, (aborting|reset)",
-            r"I/O error: Input/output error",
+            *refused("Input/output error", "Read-only file system", "Structure needs cleaning", "Remote I/O error"),
+            *refused("Host is down", "No such device"),
+            *(r"Stale (NFS )?file handle", r"Transport endpoint is not connected", r"Remounting filesystem read-only"),
+            *(r"I/O error, dev \w{1,40}, sector \d{1,20}", r"EXT4-fs error \(device \S{1,60}\)"),
+            *(r"nfs: server \S{1,200} not responding", r"nvme nvme\d{1,3}: I/O .{0,60}? timeout, (aborting|reset)"),
         ),
     ),
 )

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from sage_doctor.findings.log_window import plain_text
 from sage_doctor.findings.message_pattern import MessagePattern
-from sage_doctor.findings.recognition import patterns, plain_text
+from sage_doctor.findings.recognition import patterns
 
 PATTERNS = {p.compiled.pattern.decode(): p for p in patterns()}
 MOST_STEPS = 3_100  # from one place of a text
