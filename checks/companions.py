@@ -191,6 +191,9 @@ def _lacking(model: Model, part: dict[str, Any]) -> str:
         return ""
     if inspect_path(model.path / folder).kind != "directory":
         return folder
-    needs_config = kind.endswith((".Pooling", ".Dense"))
-    name = f"{folder.rstrip('/')}/config.json"
-    return name if needs_config and inspect_path(model.path / name).kind != "file" else ""
+    place = folder.rstrip("/")
+    if kind.endswith((".Pooling", ".Dense")) and inspect_path(model.path / place / "config.json").kind != "file":
+        return f"{place}/config.json"
+    weights = ("model.safetensors", "pytorch_model.bin")
+    lost = kind.endswith(".Dense") and all(inspect_path(model.path / place / n).kind != "file" for n in weights)
+    return f"{place}/{weights[0]}" if lost else ""

@@ -15,10 +15,12 @@ from sage_doctor.facts.bases import SIMILAR
 from sage_doctor.facts.chat_template import template_fault
 from sage_doctor.facts.config import additional_rows, names_timm
 from sage_doctor.facts.embeddings import embedding_tensor
+from sage_doctor.facts.library_source import knows_model_type
 from sage_doctor.facts.library_tokenizers import (
     knows_tokenizer_class,
     methods_named,
     needs_merges,
+    states_its_own,
     takes_text,
     vocabulary_files,
 )
@@ -41,7 +43,7 @@ LOCATED = (*PLACED, "check_weights_present", "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")
 
 
-@check("static", after=(*PLACED, "check_custom_code_present"), kinds=FULL)
+@check("static", after=(*PLACED, "check_config_type", "check_custom_code_present"), kinds=FULL)
 def check_tokenizer(model: Model) -> Iterator[Finding]:
     """There is a tokenizer beside the weights."""
     if names_modules(model.tree):
@@ -51,17 +53,9 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
     if names_timm(model.config_file.value):
         raise NotApplicable("models of timm take no text")
     if model.tokenizer.source is None:
-        kind, names = model.config.model_type or "", model.config.architectures
-        sites, own = model.host.session.site_packages, model.tokenizer
-        if takes_text(sites, kind, next(iter(names), "")) is False:
-            raise NotApplicable(f"{printable(next(iter(names), kind), limit=60)} takes no text")
-        if names and is_class_of_another_library(sites, kind, names[0]):
-            raise NotApplicable(f"{printable(names[0], limit=60)} is not a class of transformers: its library knows")
-        if "auto_map" in own.config and knows_tokenizer_class(sites, own.tokenizer_class or "") is False:
-            raise NotApplicable("code of its own reads the tokenizer")
-        files = vocabulary_files(sites, kind, own.tokenizer_class)
-        if files is not None and (not files or any(map(model.tree.is_file, files))):
-            raise NotApplicable("its class reads other files, or none")
+        reason = _why_none_is_needed(model)
+        if reason:
+            raise NotApplicable(reason)
         back = companions_back(model, ["tokenizer.json", "tokenizer_config.json"])
         near = tokenizer_nearby(model)
         donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
@@ -73,6 +67,25 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
             if near is not None
             else dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. {back.summary}"),
         )
+
+
+def _why_none_is_needed(model: Model) -> str:
+    """Return why a model without tokenizer files may be whole: by the library's tables, or its own settings."""
+    kind, named, own = model.config.model_type or "", next(iter(model.config.architectures), ""), model.tokenizer
+    sites, code = model.host.session.site_packages, model.config.auto_map
+    if takes_text(sites, kind, named) is False:
+        return f"{printable(named or kind, limit=60)} takes no text"
+    if named and is_class_of_another_library(sites, kind, named):
+        return f"{printable(named, limit=60)} is not a class of transformers: its library knows"
+    if states_its_own(sites, model.config_file.value or {}):
+        return "config.json names a tokenizer of another library"
+    if "auto_map" in own.config and knows_tokenizer_class(sites, own.tokenizer_class or "") is False:
+        return "code of its own reads the tokenizer"
+    if code and "AutoTokenizer" not in code and not own.config and knows_model_type(sites, kind) is False:
+        return "code of its own makes the model, and names no tokenizer"
+    files = vocabulary_files(sites, kind, own.tokenizer_class)
+    others = files is not None and (not files or any(map(model.tree.is_file, files)))
+    return "its class reads other files, or none" if others else ""
 
 
 def _copied(model: Model, near: Path, back: Fix) -> Fix:

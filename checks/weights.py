@@ -186,6 +186,16 @@ def check_shards_present(model: Model) -> Iterator[Finding]:
 )
 def check_weights_whole(model: Model) -> Iterator[Finding]:
     """Every weight file is a whole safetensors file."""
+    unfinished = [f.name for f in model.weights.files if f"{f.name}.aria2" in model.tree.names]
+    if unfinished:
+        yield finding(
+            "weights-truncated",
+            f"{join_limited([printable(n) for n in unfinished])}: aria2 has not finished the download (its .aria2 file "
+            "is beside it); the file has its size already, and zeros for what has not arrived",
+            evidence={"files": unfinished[:50]},
+            fix=Fix(summary="Run the same aria2c command (hfd.sh) again: it goes on where it stopped."),
+        )
+        return
     if model.weights.form in ("pickle", "pickle-sharded"):
         hollow = [(f.name, read_stand_in(model.path / f.name)) for f in model.weights.files]
         hollow = [(name, header) for name, header in hollow if header.problem is not None]

@@ -93,6 +93,9 @@ def impossible_sizes(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {value}"
     if isinstance(source.get("tie_word_embeddings"), str):  # before transformers 5 any text ties
         yield f"tie_word_embeddings is {source['tie_word_embeddings']!r}, where true or false is expected"
+    labels = config.get("id2label")
+    if labels is not None and not (isinstance(labels, Mapping) and all(map(_is_whole, labels))):
+        yield f"id2label is {str(labels)[:40]}…, where an object of numbers and names is expected"
     hidden, heads = _first(source, _HIDDEN), _first(source, _HEADS)
     kv_heads = _first(source, ("num_key_value_heads", "num_kv_heads"))
     stated_head_size = any(source.get(n) is not None for n in _HEAD_SIZES)
@@ -102,6 +105,10 @@ def impossible_sizes(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"hidden size {hidden} cannot be divided by {heads} attention heads"
     if heads and kv_heads and heads % kv_heads:
         yield f"{heads} attention heads cannot share {kv_heads} key/value heads"
+
+
+def _is_whole(text: str) -> bool:
+    return re.fullmatch(r"\s*[-+]?\d+\s*", text) is not None
 
 
 def sizes_named(config: Mapping[str, Any], *, part: str) -> set[int]:

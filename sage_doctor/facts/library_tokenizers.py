@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sage_doctor.facts.library_source import knows_model_type
 from sage_doctor.readers.python_source import source_text
@@ -61,6 +62,15 @@ def knows_tokenizer_class(site_packages: Sequence[Path], name: str) -> bool | No
         sources = (f / n for f in folders for n in sorted(read_tree(f).names) if n.startswith("tokenization_"))
         return any(named.search(source_text(p)) for p in sources)
     return None
+
+
+def states_its_own(site_packages: Sequence[Path], config: Mapping[str, Any]) -> bool:
+    """Return whether a part of config.json names a tokenizer class that transformers does not have.
+
+    Another library keeps its settings there, as Chronos does in `chronos_config`: its tokenizer needs no files.
+    """
+    named = (part.get("tokenizer_class") for part in config.values() if isinstance(part, Mapping))
+    return any(isinstance(n, str) and knows_tokenizer_class(site_packages, n) is False for n in named)
 
 
 def class_of_like_name(site_packages: Sequence[Path], name: str) -> str | None:

@@ -23,11 +23,14 @@ def rope_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) -> I
     text = config.get("text_config")
     source: Mapping[str, Any] = text if isinstance(text, Mapping) else config
     kind = source.get("model_type")
-    field = next((f for f in ("rope_scaling", "rope_parameters") if isinstance(source.get(f), Mapping)), None)
-    if not isinstance(kind, str) or field is None:
+    fields = [f for f in ("rope_scaling", "rope_parameters") if isinstance(source.get(f), (Mapping, str))]
+    texts = [f for f in (*fields, "rope_theta") if isinstance(source.get(f), str)]
+    types, required, filled = _table(site_packages) if fields or texts else (frozenset(), {}, frozenset())
+    if not types or not isinstance(kind, str) or "ROPE_INIT_FUNCTIONS[" not in model_source(site_packages, kind):
         return
-    types, required, filled = _table(site_packages)
-    if not types or "ROPE_INIT_FUNCTIONS[" not in model_source(site_packages, kind):
+    yield from (f"{f} is {source[f]!r:.60}, and no text is expected" for f in texts)
+    field = next((f for f in fields if f not in texts), None)
+    if field is None:
         return
     own = config_source(site_packages, kind)
     value = source[field]
@@ -54,6 +57,10 @@ def rope_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) -> I
         lacking = sorted(required.get(meant, frozenset()) - given - {"rope_type", "type", "rope_theta"})
         if lacking:
             yield f"{field} of the type {shown!r} lacks {', '.join(lacking)}"
+        numbers = (required.get(meant, frozenset()) | {"rope_theta"}) - {"rope_type", "type"}
+        texts = sorted(k for k in numbers if isinstance(one.get(k), str))
+        if texts:
+            yield f"{field}: {texts[0]} is {one[texts[0]]!r:.60}, where a number is expected"
 
 
 def ignored_before_5(site_packages: tuple[Path, ...], part: Mapping[str, Any]) -> tuple[str, Any] | None:

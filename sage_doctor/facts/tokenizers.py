@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
     if config.problem:
         problems.append(_problem(config.problem, "tokenizer_config.json", config.line, lfs=config.lfs_pointer))
     values = config.value or {}
+    problems += [_problem(fault, "tokenizer_config.json", 0) for fault in _faults(values)]
     kind = values.get("tokenizer_class")
     if source is None and isinstance(kind, str) and kind in _WITHOUT_FILES:
         source = "tokenizer_config.json"
@@ -113,6 +114,24 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
         tokenizer_class=kind if isinstance(kind, str) else None,
         config=values,
     )
+
+
+def _faults(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each setting with which a tokenizer is not made, or fails at the first text."""
+    for name in (*_PUT_IN, "mask_token"):
+        if values.get(name) is not None and not isinstance(values[name], (str, Mapping)):
+            yield f"{name} is {values[name]!r:.60}, where a text is expected"
+    for name in ("padding_side", "truncation_side"):
+        if name in values and values[name] not in ("left", "right"):
+            yield f"{name} is {values[name]!r:.60}, where left or right is expected"
+    if isinstance(values.get("model_max_length"), str):
+        yield f"model_max_length is {values['model_max_length']!r:.60}, where a number is expected"
+    for name in ("additional_special_tokens", "extra_special_tokens"):
+        if isinstance(values.get(name), str):
+            yield f"{name} is {values[name]!r:.60}, where a list is expected"
+    added = values.get("added_tokens_decoder", {})
+    if not isinstance(added, Mapping) or not all(re.fullmatch(r"\d+", k) for k in added):
+        yield "added_tokens_decoder is not an object of token ids"
 
 
 # Special tokens that stand for what is no text, or for a gap: no prompt of a text model has them.
@@ -168,6 +187,14 @@ def _json_problem(tree: Tree, name: str) -> list[TokenizerProblem]:
         return []
     file = read_json_object(tree.path / name)
     return [_problem(file.problem, name, file.line, lfs=file.lfs_pointer)] if file.problem else []
+
+
+def is_tiktoken(path: Path) -> bool:
+    """Return whether a vocabulary is one of tiktoken, as Llama 3 keeps it under the name tokenizer.model."""
+    try:
+        return _TIKTOKEN.match(read_start(path, 512)) is not None
+    except UnreadableFile:
+        return False
 
 
 def _content_problem(tree: Tree, name: str) -> list[TokenizerProblem]:

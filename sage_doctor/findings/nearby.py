@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sage_doctor.facts.wholeness import directory_defects
 from sage_doctor.readers.other_programs import program_below, program_of
 from sage_doctor.readers.safetensors_header import read_header
+from sage_doctor.readers.trainer_checkpoints import find_checkpoint
 from sage_doctor.readers.tree import Tree, find_model_directories, read_tree
 from sage_doctor.report import Fix
 from sage_doctor.system.frozen import frozen
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_DIRECTORIES: Final = 300
 _VARIANT = re.compile(r"model\.(?P<variant>[\w-]+)\.safetensors(?:\.index\.json)?", re.ASCII)
-_ZERO = re.compile(r".*(?:_optim|model)_states\.pt", re.ASCII)
+_ZERO = re.compile(r".*_optim_states\.pt", re.ASCII)
 _PARTIAL = re.compile(r".+\.(?:incomplete|part|partial|crdownload|download|aria2|tmp)", re.ASCII)
 _PICKLES = re.compile(r"(?:.*model.*|.*weights.*|.*checkpoint.*)\.(?:bin|pt|pth|ckpt)", re.ASCII | re.IGNORECASE)
 # Beside the weights, but never the model's.
@@ -60,15 +62,25 @@ def _zero_shards(model: Model) -> Nearby | None:
             python = shell_quote(model.host.session.executable)
             script = "zero_to_fp32.py" if tree.is_file("zero_to_fp32.py") else "-m deepspeed.utils.zero_to_fp32"
             folder = shell_quote(tree.path)
+            # The last word names a directory since 0.15.3, and a file before: the script beside the shards tells.
+            target = shell_quote(tree.path / "pytorch_model.bin") if _writes_a_file(tree) else folder
             return Nearby(
                 what=f"DeepSpeed's shards in {printable(name)}/",
                 how=f"The weights are there as DeepSpeed's shards ({printable(name)}/). Put them together with "
                 "DeepSpeed's zero_to_fp32.py, which writes them beside config.json; with "
                 "`stage3_gather_16bit_weights_on_model_save` the trainer does so itself.",
                 files=(name,),
-                commands=(f"cd {folder} && {python} {script} . {folder}",),
+                commands=(f"cd {folder} && {python} {script} . {target}",),
             )
     return None
+
+
+def _writes_a_file(tree: Tree) -> bool:
+    try:
+        text = read_start(tree.path / "zero_to_fp32.py", 1 << 20) if tree.is_file("zero_to_fp32.py") else b""
+    except UnreadableFile:
+        return False
+    return b"output_file" in text and b"output_dir" not in text
 
 
 def _latest(tree: Tree) -> str:
@@ -79,22 +91,22 @@ def _latest(tree: Tree) -> str:
     return name if name in tree.names else ""
 
 
-def _fsdp_shards(model: Model) -> Nearby | None:
-    """Find torch's distributed checkpoints: `.distcp` files here or in a folder, as accelerate and torchtitan write."""
-    tree = model.tree
-    folders = ["."] if any(n.endswith(".distcp") for n in tree.names) else []
-    folders += sorted(n for n in tree.names if "fsdp" in n.lower() and "optim" not in n.lower())
-    for name in folders:
-        path = tree.path / name
-        if any(n.endswith(".distcp") for n in read_tree(path).names):
-            where = "" if name == "." else f" in {printable(name)}/"
-            return Nearby(
-                what=f"FSDP's shards{where}",
-                how=f"The weights are there as FSDP's shards{where}. Merge them with accelerate.",
-                files=(name,),
-                commands=(f"accelerate merge-weights {shell_quote(path)} {shell_quote(tree.path)}",),
-            )
-    return None
+def _checkpoint(model: Model, *, below: bool = False) -> Nearby | None:
+    """Find weights in the form of a trainer; verl keeps the configuration in a folder beside them."""
+    path = model.path
+    found = find_checkpoint(path, below=below)
+    if found is None and path.name == "huggingface":
+        found = find_checkpoint(path.parent, below=False)
+    if found is None:
+        return None
+    how, command = found.advice(path, str(model.host.session.executable))
+    what = f"{found.form.what} ({join_limited([printable(n) for n in found.files], most=2)})"
+    return Nearby(
+        what=what,
+        how=f"The weights are there as {what}. {how}",
+        files=found.files[:50],
+        commands=(command,) if command else (),
+    )
 
 
 def _unfinished(model: Model) -> Nearby | None:
@@ -168,25 +180,6 @@ def _variant(model: Model) -> Nearby | None:
     )
 
 
-def _original(model: Model) -> Nearby | None:
-    """Find a model in the form of those who trained it, as Mistral and Meta publish theirs."""
-    names = [n for n in sorted(model.tree.names) if re.fullmatch(r"consolidated.*\.(?:safetensors|pth)", n)]
-    if not names:
-        return None
-    if names[0].endswith(".pth"):
-        how = (
-            "This is Meta's own form. Convert it with convert_llama_weights_to_hf.py of transformers' source "
-            "(--input_dir, --model_size, --output_dir), or download the repository's safetensors."
-        )
-    else:
-        how = (
-            "This is Mistral's own form. Serve it with vLLM (--tokenizer-mode mistral --config-format mistral "
-            "--load-format mistral), convert it with convert_mistral_weights_to_hf.py of transformers' source, or "
-            "download the repository's model-*.safetensors."
-        )
-    return Nearby(what=join_limited(names), how=how, files=tuple(names))
-
-
 def _gguf(model: Model) -> Nearby | None:
     names = [n for n in sorted(model.tree.names) if n.lower().endswith(".gguf") and "mmproj" not in n.lower()]
     if not names:
@@ -202,22 +195,10 @@ def _gguf(model: Model) -> Nearby | None:
     )
 
 
-def _earlier_frameworks(model: Model) -> Nearby | None:
-    for name, option in (("tf_model.h5", "from_tf"), ("flax_model.msgpack", "from_flax")):
-        if model.tree.is_file(name):
-            return Nearby(
-                what=name,
-                how=f"{name} is read by transformers before 5 only: load it there with {option}=True and save it again "
-                "with save_pretrained, or download the safetensors.",
-                files=(name,),
-            )
-    return None
-
-
 def _shards_without_index(model: Model) -> Nearby | None:
     for pattern, index in (
         (r"pytorch_model-\d{5}-of-\d{5}\.bin", "pytorch_model.bin.index.json"),
-        (r"[\w.-]+-\d{5}-of-\d{5}\.safetensors", "model.safetensors.index.json"),  # torchtune's ft-model-…
+        (r"(?!shard-)[\w.-]+-\d{5}-of-\d{5}\.safetensors", "model.safetensors.index.json"),  # torchtune's ft-model-…
     ):
         names = [n for n in sorted(model.tree.names) if re.fullmatch(pattern, n, re.ASCII) and not program_of([n])]
         if names:
@@ -279,13 +260,12 @@ _LOOKS: tuple[Callable[[Model], Nearby | None], ...] = (
     _shards_without_index,
     _other_name,
     _zero_shards,
-    _fsdp_shards,
     _unfinished,
     _variant,
-    _original,
+    _checkpoint,
     _gguf,
     _below,
-    _earlier_frameworks,
+    partial(_checkpoint, below=True),
     _pickles,
     _another_program,
 )

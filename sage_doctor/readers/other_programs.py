@@ -94,9 +94,19 @@ def _configured_for_another(path: Path, names: set[str]) -> bool:
     config = read_json_object(path / "config.json", most=1 << 24).value
     if config is not None and isinstance(config.get("quantization"), Mapping) and "bits" in config["quantization"]:
         return True  # MLX's own, which leaves the rest as it was
-    if names & {"tokenizer.json", "tokenizer_config.json"}:
-        return False  # transformers writes these, so that the model type is lost
-    return config is not None and not {"model_type", "architectures"} & config.keys()
+    return is_of_another_library(path, names)
+
+
+def is_of_another_library(path: Path, names: Iterable[str]) -> bool:
+    """Return whether a config.json is there that speaks of no class of transformers, and no tokenizer beside it.
+
+    With one, transformers wrote the directory, and the model type was lost.
+    """
+    if {"tokenizer.json", "tokenizer_config.json"} & set(names):
+        return False
+    config = read_json_object(path / "config.json", most=1 << 24).value or {}
+    # transformers wraps the models of timm: `pretrained_cfg` is theirs.
+    return bool(config) and not {"model_type", "architectures", "pretrained_cfg"} & config.keys()
 
 
 def program_below(path: Path) -> Program | None:

@@ -34,7 +34,9 @@ _LOADABLE = re.compile(
     r"\.(?:safetensors|bin)|(?:model\.safetensors|pytorch_model\.bin)\.index\.json",
     re.ASCII,
 )
-_TOKENIZER_FOLDER = re.compile(r"(?:tokenizer|processor|feature_extractor)(?:_\d{1,2})?", re.ASCII)
+# Modules of sentence-transformers that hold no model of transformers themselves.
+WITHOUT_TRANSFORMER = frozenset({"StaticEmbedding", "SparseStaticEmbedding", "Router", "Asym", "WordEmbeddings", "BoW"})
+_TOKENIZER_FOLDER = re.compile(r"(?:(?:nemo_)?tokenizer|processor|feature_extractor)(?:_\d{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -97,20 +99,27 @@ def is_model_directory(tree: Tree) -> bool:
 
 
 def names_modules(tree: Tree) -> bool:
-    """Return whether a directory is a sentence-transformers model all of whose modules lie in directories below it."""
-    return "config.json" not in tree.names and bool(paths := module_paths(tree)) and "" not in paths
+    """Return whether a directory is a sentence-transformers model that has no model of transformers at its top.
+
+    All of its modules lie in directories below it, or the one at the top is a table of vectors or a router.
+    """
+    modules = read_modules(tree)
+    top = [kind for path, kind in modules if path in ("", ".")]
+    if not top:
+        return "config.json" not in tree.names and bool(modules)
+    return bool(WITHOUT_TRANSFORMER.intersection(top))
 
 
-def module_paths(tree: Tree) -> tuple[str, ...]:
-    """Return the directories of a sentence-transformers model's modules as its modules.json names them."""
+def read_modules(tree: Tree) -> list[tuple[str, str]]:
+    """Return the directory and the class, without its package, of each module that modules.json names."""
     if "modules.json" not in tree.names:
-        return ()
+        return []
     try:
         modules = json.loads(read_start(tree.path / "modules.json", 1 << 20))
     except (UnreadableFile, ValueError, RecursionError):
-        return ()
-    entries = modules if isinstance(modules, list) else []
-    return tuple(p for m in entries if isinstance(m, dict) and isinstance(p := m.get("path"), str))
+        return []
+    entries = [m for m in modules if isinstance(m, dict)] if isinstance(modules, list) else []
+    return [(p, str(m.get("type")).rpartition(".")[2]) for m in entries if isinstance(p := m.get("path"), str)]
 
 
 def _speaks_of_a_model(tree: Tree) -> bool:
@@ -141,7 +150,7 @@ def find_model_directories(root: Path, *, most_directories: int = 200_000) -> It
             listing.below.clear()
             continue
         if is_model_directory(tree) and not _is_part_of(path, tree, found):
-            found[path] = _Above(weights=_has_weights(tree), modules=bool(module_paths(tree)))
+            found[path] = _Above(weights=_has_weights(tree), modules=bool(read_modules(tree)))
             yield path
         links = (e for e in listing.files if not _PASSED_OVER.fullmatch(e.name))
         linked += [Path(e.path) for e in links if _leads_to_a_directory(e)]

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.facts.library_source import takes_own_weights
+from sage_doctor.facts.weights import LOOKUP
 from sage_doctor.manifest.load import find_manifest
 from sage_doctor.manifest.locations import InvalidLocation, model_path
 from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.readers.other_programs import is_for_another_program, program_of
+from sage_doctor.readers.other_programs import is_for_another_program, is_of_another_library, program_of
 from sage_doctor.readers.repo_id import is_repo_id, is_snapshot
 from sage_doctor.readers.safetensors_header import read_header
+from sage_doctor.readers.trainer_checkpoints import find_checkpoint
 from sage_doctor.readers.tree import (
     TOKENIZER_FILES,
     WEIGHTS,
@@ -157,10 +159,11 @@ def model_at(path: Path, name: str, host: Host, models: Mapping[str, Model], *, 
 def _named(root: Path, *, found_directory: bool) -> list[tuple[str, Path]]:
     """Return names and paths for one target: `.` for the directory itself, else those below it, relative to it."""
     tree = read_tree(root)
-    if not found_directory or tree.problem or (is_model_directory(tree) and not names_modules(tree)):
+    foreign = is_of_another_library(root, tree.names)
+    if not found_directory or tree.problem or (is_model_directory(tree) and not names_modules(tree) and not foreign):
         return [(".", root)]
     found = islice(find_model_directories(root), MOST_TO_EXAMINE + 1)
-    return [(os.path.relpath(path, root), path) for path in found]
+    return [(os.path.relpath(path, root), path) for path in found if path != root or not foreign]
 
 
 def _merely_lies_there(path: Path) -> bool:
@@ -182,9 +185,15 @@ def _merely_lies_there(path: Path) -> bool:
 def why_no_model(path: Path) -> str:
     """Return what a directory without a model holds instead, or why it is out of reach; empty if unknown."""
     names = read_tree(path).names
+    checkpoint = find_checkpoint(path)
+    if checkpoint is not None:
+        how, command = checkpoint.advice(path, "python")
+        return f"what is there is {checkpoint.form.what}. {how}" + (f" ({command})" if command else "")
     program = program_of(names)
     if program is not None:
         return f"what is there is for {program.name} ({program.form}), and not loaded by transformers"
+    if is_of_another_library(path, names):
+        return "its config.json names neither a model type nor a class, so that it is for another library"
     files = sorted(n for n in names if n.endswith(".safetensors"))[:_MOST_HEADERS]
     if any(_OF_PICTURES.match(t) for n in files for t in read_header(path / n).tensors):
         return "what is there is a LoRA for pictures (diffusers, ComfyUI, kohya), and not loaded by transformers"
@@ -194,8 +203,11 @@ def why_no_model(path: Path) -> str:
 def kind_of(path: Path) -> ModelKind:
     """Return what kind of model a directory holds, as far as the names in it tell."""
     names = read_tree(path).names
-    marks = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
-    return "adapter" if names & marks else "full"
+    if "adapter_config.json" in names:
+        return "adapter"
+    # Without it a load takes the model, where there is one, and passes over an adapter's weights.
+    model = "config.json" in names and any(n in names for n, _ in LOOKUP)
+    return "adapter" if {"adapter_model.safetensors", "adapter_model.bin"} & names and not model else "full"
 
 
 def only_tokenizer(path: Path) -> bool:

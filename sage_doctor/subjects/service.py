@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sage_doctor.manifest.specs import Manifest, ServiceSpec
-from sage_doctor.readers.tree import module_paths, names_modules
+from sage_doctor.readers.tree import WITHOUT_TRANSFORMER, names_modules, read_modules
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import shortage
@@ -55,9 +55,11 @@ def why_not_loaded(model: Model) -> str | None:
     as a table of vectors, transformers loads nothing.
     """
     if names_modules(model.tree):
-        parts = (inspect_path(model.path / p / "config.json").kind for p in module_paths(model.tree))
-        if all(kind == "missing" for kind in parts):
+        parts = [model.path / p for p, kind in read_modules(model.tree) if kind not in WITHOUT_TRANSFORMER]
+        if all(inspect_path(p / "config.json").kind == "missing" for p in parts):
             return "none of its modules is a transformer; sentence-transformers loads it by itself"
+        if any(m.path in parts for m in model.siblings.values()):
+            return "its modules are examined by themselves"
     if model.served_by is None:
         return None
     short = shortage(model)

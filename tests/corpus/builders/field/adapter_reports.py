@@ -94,7 +94,12 @@ def scaled_to_nothing(bench: Bench) -> None:
     edit_json(bench.copy("lora") / CONFIG, lora_alpha=0)
 
 
-@TABLE.error("adapter-keys-unmatched", shows="loads, but Found missing", source="hiyouga/LlamaFactory#9014")
+@TABLE.error(
+    "adapter-keys-unmatched",
+    shows="loads, but Found missing",
+    shows_4="ValueError: Trying to load old OFT",
+    source="hiyouga/LlamaFactory#9014",
+)
 def oft_of_an_older_release(bench: Bench) -> None:
     """`oft_r`, which PEFT 0.16 replaced with `oft_R`."""
     tensors.rename(bench.copy("oft") / ADAPTER, lambda n: n.replace("oft_R.weight", "oft_r"))
