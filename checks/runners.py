@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.runners import find_runners
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.globbing import glob_files
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check_runners(host: Host) -> Iterator[Finding]:
     if manifest is None or not patterns:
         raise NotApplicable("no role of this machine names runners")
     for role, pattern in dict.fromkeys(patterns):
-        if not find_runners(pattern, manifest.directory):
+        if not glob_files(pattern, manifest.directory):
             yield finding(
                 "runner-missing",
                 f"no file matches {printable(pattern)}, the runners of role {printable(role)}",

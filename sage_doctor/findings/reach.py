@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.access import make_ours, unreadable
 from sage_doctor.findings.making import finding
+from sage_doctor.findings.scripts import used_only
 from sage_doctor.findings.volumes import lacking_volume, not_mounted
 from sage_doctor.report import Finding, Fix
 from sage_doctor.system.path_info import inspect_path
@@ -70,15 +71,17 @@ def lost_paths(seen: ScannedFile, host: Host) -> Iterator[Finding]:
 
 
 def _missing(seen: ScannedFile, lost: list[tuple[PathReference, ClassifiedPath]]) -> Finding:
-    first, _ = next(((r, c) for r, c in lost if r.usage == "use" and r.need == "needed"), lost[0])
-    sure = first.usage == "use" and first.need == "needed" and not seen.script.problem
+    needed = [(r, c) for r, c in lost if r.usage == "use" and r.need == "needed"]
+    first, _ = next(((r, c) for r, c in needed if not r.condition), (*needed, *lost)[0])
+    sure = bool(needed) and not first.condition and not seen.script.problem
     more = f" ({len(lost)} such paths)" if len(lost) > 1 else ""
     place = seen.elsewhere.get(first.text)
     lies = f"; here it is {printable(str(place), limit=300)}" if place is not None else ""
     kind = "the default path " if first.usage == "fallback" else ""
     return finding(
         "runner-path-missing",
-        f"line {first.line}: {kind}{printable(first.text, limit=300)} does not exist on this machine{more}{lies}",
+        f"line {first.line}: {kind}{printable(first.text, limit=300)} does not exist on this machine{more}{lies}"
+        + used_only(first),
         subject=seen.subject,
         severity="error" if sure else "warning",
         evidence={

@@ -172,8 +172,9 @@ def path_findings(seen: ScannedFile, world: RewriteContext, *, shared: bool) -> 
 
 
 def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
-    first, placed = next(((o, p) for o, p in seen.broken_paths if o.usage == "use"), seen.broken_paths[0])
-    sure = bool(seen.roles) and first.usage == "use" and not _doubtful(seen)
+    used = [(o, p) for o, p in seen.broken_paths if o.usage == "use"]
+    first, placed = next(((o, p) for o, p in used if not o.condition), (*used, *seen.broken_paths)[0])
+    sure = bool(seen.roles) and first.usage == "use" and not first.condition and not seen.script.problem
     severity: Severity = "error" if sure else "warning"
     more = f" ({len(seen.broken_paths)} such paths)" if len(seen.broken_paths) > 1 else ""
     kind = "hard-coded default path" if first.usage == "fallback" else "hard-coded path"
@@ -181,7 +182,8 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     whose = printable(placed.root, limit=200)
     return finding(
         "runner-hardcoded-path",
-        f"line {first.line}: {kind} {printable(first.text, limit=300)} of another machine ({whose}){more}{lies}",
+        f"line {first.line}: {kind} {printable(first.text, limit=300)} of another machine ({whose}){more}{lies}"
+        + used_only(first),
         subject=seen.subject,
         severity=severity,
         evidence={
@@ -200,9 +202,9 @@ def _why(placed: ClassifiedPath) -> str:
     return f"{printable(placed.root, limit=200)} is {printable(str(placed.local_root), limit=200)} here"
 
 
-def _doubtful(seen: ScannedFile) -> bool:
-    """Whether the file was not read for certain: then nothing in it is an error."""
-    return bool(seen.script.problem)
+def used_only(reference: PathReference) -> str:
+    """Return what else a sentence says of a path that a run may not come to."""
+    return f"; it is used only where {printable(reference.condition)}" if reference.condition else ""
 
 
 def _here_only(seen: ScannedFile, planned: FileEdits) -> Finding:

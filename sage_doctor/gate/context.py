@@ -12,6 +12,7 @@ from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, GateRequest
 from sage_doctor.gate.result_cache import ResultCache
 from sage_doctor.manifest.specs import Manifest, RoleSpec
 from sage_doctor.system.frozen import frozen
+from sage_doctor.system.globbing import glob_files
 
 OnFinding = Callable[[Mapping[str, Any]], None]
 
@@ -46,6 +47,11 @@ class GateContext:
 
         text = repr(replace(self.manifest, whole=None))
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def runners(self) -> list[str]:
+        """The files that are the role's runners now. Others beside them, such as logs, matter to nobody."""
+        return sorted({str(p) for pattern in self._role.runners for p in glob_files(pattern, self.manifest.directory)})
 
     @property
     def _role(self) -> RoleSpec:

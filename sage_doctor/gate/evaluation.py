@@ -161,6 +161,8 @@ def _why_unfit(context: GateContext, body: Mapping[str, Any], watched: Watched, 
         return "the recorded result does not say what it depends on"
     if body["meaning"] != context.meaning:
         return "the manifest's variables have other values"
+    if body["runners"] != context.runners:
+        return "other files are the role's runners"
     if body["state"] != "open" and not (red and body["fail_on"] == context.gate_request.fail_on):
         return "the last result was not open"
     if context.gate_request.fail_on == "warning" and body["verdict"] not in ("healthy", "unhealthy"):

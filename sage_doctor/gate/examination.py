@@ -13,7 +13,6 @@ from sage_doctor.gate.decision import Decision, GateState, ModelLocation, remedi
 from sage_doctor.gate.gate_lock import gate_lock
 from sage_doctor.gate.inputs import InputSnapshot, read_inputs
 from sage_doctor.gate.load_results import (
-    directory_for,
     keep_results,
     loads_lock,
     make_record,
@@ -75,7 +74,7 @@ def examine_role(context: GateContext, why: str, on_progress: OnProgress, on_fin
             selection=selection,
         )
         unstable = changed(inputs.loaded)
-        moved = unstable or changed(inputs.role)
+        moved = unstable or changed(inputs.role) or context.runners != inputs.runners
         fresh, report = report, with_recorded(report, old, gate_request.fail_on)
         if not moved:
             keep_results(context, selection, inputs, report)
@@ -187,12 +186,12 @@ def _record_role(
 ) -> None:
     manifest = context.manifest
     deep = [m for m in selection.models if m.name in manifest.roles[context.gate_request.role].models and m.found]
-    directories = [d for m in deep if (d := directory_for(context, m)) is not None]
     body = {
         "state": decision.state,
         "verdict": report.verdict,
         "fail_on": context.gate_request.fail_on,
         "meaning": context.meaning,
+        "runners": inputs.runners,
         "reason": decision.reason,
         "details": list(decision.details),
         "codes": list(decision.codes),
@@ -204,5 +203,5 @@ def _record_role(
         "models": {name: dataclasses.asdict(place) for name, place in decision.models.items()},
         "report": decision.report,
     }
-    record = make_record(context, inputs, inputs.watched, directories[0] if directories else None, body)
+    record = make_record(context, inputs, inputs.watched, deep, body)
     context.records.write(record, context.gate_request.role, *context.key)

@@ -26,13 +26,15 @@ _MOST_WRAPPER: Final = 16384
 class InputSnapshot:
     """The files that results depend on: the sessions' packages, a role's own, and those of its models by name.
 
-    A model with more files than can be watched has None. `complete` is whether every file that matters is watched.
+    A model with more files than can be watched has None. `runners` are the files that were the role's, `complete` is
+    whether every file that matters is watched.
     """
 
     environment: EnvironmentFingerprint
     packages: Watched
     role: Watched
     models: Mapping[str, Watched | None]
+    runners: list[str]
     complete: bool
 
     @property
@@ -53,14 +55,14 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
     """Return the files as they are now."""
     from sage_doctor.paths.scan import dependencies  # noqa: PLC0415 - parses scripts; only roles with runners need it
 
-    manifest = context.manifest
+    manifest, runners = context.manifest, context.runners
     session = selection.host.session
     places = package_places(session.site_packages, session.version, selection.host.home)
     places += import_places(places, *(context.environ.get(name, "") for name in ("PYTHONPATH", "LD_LIBRARY_PATH")))
     if session.prefix is not None:  # where the interpreter is a script or a link, what it leads to
         places += [os.path.join(session.prefix, "pyvenv.cfg"), os.path.join(session.prefix, "bin", "python3")]
     role: list[Path] = [manifest.path, manifest.directory / LOCK_NAME]
-    read, named = dependencies(selection.host) if manifest.roles[context.gate_request.role].runners else ([], [])
+    read, named = dependencies(selection.host) if runners else ([], [])
     role += read
     if manifest.python is not None:  # where it is a script, what that starts; what it will write is not there yet
         named += [Path(p) for p in _PATH.findall(_first(manifest.python)) if exists(Path(p))]
@@ -75,6 +77,7 @@ def read_inputs(context: GateContext, selection: Selection) -> InputSnapshot:
         packages=fingerprint_files(places),
         role={**presence(named[:MOST_FILES]), **fingerprint_files(role[:MOST_FILES])},
         models=files,
+        runners=runners,
         complete=len(role) + len(named) <= MOST_FILES and all(found is not None for found in files.values()),
     )
 

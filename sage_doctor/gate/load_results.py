@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.system.fingerprint import Watched
+from sage_doctor.system.path_info import exists
 from sage_doctor.text import format_duration
 
 _PARTS: Final = frozenset({"checks", "findings", "measurements", "answer", "suppressed"})
@@ -52,12 +53,6 @@ def _spec_text(model: Model) -> str:
 def _model_key(context: GateContext, model: Model) -> tuple[str, ...]:
     settings = [f"{name}={value}" for name, value in context.environment["settings"].items()]
     return (str(model.path), _spec_text(model), *settings)
-
-
-def directory_for(context: GateContext, model: Model) -> str | None:
-    """Return the working directory where the adapter's own word for its base is counted from it."""
-    place = model.base.place if model.kind == "adapter" and model.found else None
-    return context.directory if place is not None and not str(model.base.text).startswith("/") else None
 
 
 def valid_results(
@@ -115,7 +110,7 @@ def keep_results(context: GateContext, selection: Selection, inputs: InputSnapsh
             "answer": report.answers.get(model.name),
         }
         watched = {**inputs.packages, **files}
-        record = make_record(context, inputs, watched, directory_for(context, model), body)
+        record = make_record(context, inputs, watched, [model], body)
         context.records.write(record, f"model-{model.name}", *_model_key(context, model))
 
 
@@ -150,15 +145,24 @@ def with_recorded(report: Report, old: Mapping[str, CachedResult], fail_on: Fail
 
 
 def make_record(
-    context: GateContext, inputs: InputSnapshot, watched: Watched, directory: str | None, body: Mapping[str, Any]
+    context: GateContext, inputs: InputSnapshot, watched: Watched, models: Sequence[Model], body: Mapping[str, Any]
 ) -> CachedResult:
-    """Return a record of what was just found."""
+    """Return a record of what was just found about these models.
+
+    What an adapter calls its base is looked for in the working directory first; the name of a repository that is not
+    there says nothing else of the directory.
+    """
+    bases = [m.base for m in models if m.kind == "adapter" and m.found and m.base.place is not None]
+    asked = [b for b in bases if not str(b.text).startswith("/")]
+    names = [str(b.text) for b in asked if b.place is not None and b.place.form == "repository"]
+    absent = not any(exists(Path(context.directory, name)) for name in names) and len(names) == len(asked)
     return CachedResult(
         environment=inputs.environment,
         watched={**sources_looked_at(), **watched},
         level=context.gate_request.level,
         taken_s=since_boot_s(),
         taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
-        directory=directory,
+        directory=context.directory if asked else None,
+        absent=names if absent else [],
         body=body,
     )

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +31,8 @@ class CachedResult:
     """One result and what it depends on.
 
     `taken_s` counts from boot; `taken_at` is the same moment on the wall, for people. `watched` are the files it
-    holds for, `environment` the rest. `directory` is the working directory it depends on, if it does. `body` is
-    the result itself.
+    holds for, `environment` the rest. `directory` is the working directory it depends on, if it does; with `absent`, it
+    holds in every other one as well that has nothing of these names. `body` is the result itself.
     """
 
     environment: Mapping[str, Any]
@@ -41,6 +41,7 @@ class CachedResult:
     taken_s: float
     taken_at: str
     directory: str | None = None
+    absent: Sequence[str] = ()
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,6 +66,7 @@ class ResultCache:
                 taken_s=float(found["taken_s"]),
                 taken_at=str(found["taken_at"]),
                 directory=found["directory"],
+                absent=[str(name) for name in found["absent"]],
                 body=dict(found["body"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sage_doctor.gate.environment import difference, since_boot_s
 from sage_doctor.gate.result_cache import CachedResult
 from sage_doctor.report import LEVELS
 from sage_doctor.system.fingerprint import changed
+from sage_doctor.system.path_info import exists
 from sage_doctor.text import format_duration, printable
 
 
@@ -31,7 +33,8 @@ def why_outdated(
     age = since_boot_s() - record.taken_s
     if not 0 <= age < max_age_s:
         return f"the recorded result is {format_duration(age)} old"
-    if record.directory not in (None, directory):
+    elsewhere = record.directory not in (None, directory)
+    if elsewhere and (not record.absent or any(exists(Path(directory, name)) for name in record.absent)):
         return f"it is for sessions started in {printable(record.directory or '', limit=200)}"
     gone = changed(record.watched, most=1)
     if gone:

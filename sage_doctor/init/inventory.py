@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sage_doctor.facts.runners import find_runners
 from sage_doctor.init.machines import MachineFound, ThisHost, machines_named, this_host
 from sage_doctor.init.models import MOST_MODELS, can_be_written, find_new_models, kind_at
 from sage_doctor.init.names import free, name_all
@@ -22,6 +21,7 @@ from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
+from sage_doctor.system.globbing import glob_files
 from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable
 
@@ -136,14 +136,14 @@ def _covered(manifest: Manifest | None) -> frozenset[str]:
     if manifest is None:
         return frozenset()
     globs = [g for r in manifest.roles.values() for g in r.runners]
-    return frozenset(os.path.realpath(p) for g in globs for p in find_runners(g, manifest.directory))
+    return frozenset(os.path.realpath(p) for g in globs for p in glob_files(g, manifest.directory))
 
 
 def _started(manifest: Manifest | None) -> list[RoleSpec]:
     """Return the manifest's roles whose scripts were found: what these load is declared."""
     if manifest is None:
         return []
-    return [r for r in manifest.roles.values() if any(find_runners(g, manifest.directory) for g in r.runners)]
+    return [r for r in manifest.roles.values() if any(glob_files(g, manifest.directory) for g in r.runners)]
 
 
 def _add_roles(found: Inventory, proposed: Sequence[RoleFound], manifest: Manifest | None) -> None:

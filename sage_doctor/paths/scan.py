@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path, PurePosixPath
 
-from sage_doctor.facts.runners import find_runners, find_runners_and_directories
 from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
@@ -21,6 +20,7 @@ from sage_doctor.paths.find.script import read_text
 from sage_doctor.paths.find.unit_file import PROGRAM_DIRECTIVES
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.frozen import frozen
+from sage_doctor.system.globbing import glob_files
 
 # They are meant to name the directories of machines.
 _MANIFESTS = frozenset({"sage-doctor.toml", "sage-doctor.lock"})
@@ -120,9 +120,12 @@ def _counted_as(file: ScannedFile, reference: PathReference, path: ClassifiedPat
 def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
     """Return what the manifest and the host say about this machine's directories and those of others."""
     manifest = host.manifest
+    names = frozenset({host.name, host.machine.hostname, host.machine.hostname.partition(".")[0]}) - {""}
     if manifest is None:
         roots = [host.root or host.cwd]
-        return build_path_map(home=host.home, own_roots=roots, other_roots=(), include_system=include_system)
+        return build_path_map(
+            home=host.home, own_roots=roots, other_roots=(), own_names=names, include_system=include_system
+        )
     machine = manifest.machine
     variables = machine.vars if machine is not None else manifest.vars
     own = {v.rstrip("/") for v in variables.values() if v.startswith("/")}
@@ -140,6 +143,7 @@ def host_path_map(host: Host, *, include_system: bool = False) -> PathMap:
         counterparts=same,
         other_roots=[r for r in machine_roots(machines) if r not in own and r != str(host.home)],
         machine_names=manifest.machines,
+        own_names=names,
         include_system=include_system,
     )
 
@@ -152,7 +156,7 @@ def runners_of(host: Host) -> dict[Path, tuple[str, ...]]:
         return found
     for role in manifest.needed_roles():
         for pattern in manifest.roles[role].runners:
-            for path in find_runners(pattern, manifest.directory):
+            for path in glob_files(pattern, manifest.directory):
                 found[path] = tuple(dict.fromkeys((*found.get(path, ()), role)))
     return found
 
@@ -168,14 +172,11 @@ def _named_runners(host: Host) -> frozenset[Path]:
 def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     """Return what decides how this machine's roles' runners are judged: files with a text, and what has to be there.
 
-    The files are the runners and the configurations that they name, and the directories in which another runner may
-    come to lie; the others are the paths in them.
+    The files are the runners and the configurations that they name; the others are the paths in them.
     """
     manifest = host.manifest
-    patterns = [p for r in manifest.needed_roles() for p in manifest.roles[r].runners] if manifest is not None else []
-    if manifest is None or not patterns:
+    if manifest is None:
         return [], []
-    directories = [d for p in patterns for d in find_runners_and_directories(p, manifest.directory)[1]]
     files = [seen for seen in scan(host, lint=False, blind=True).files if seen.roles]
     named = {
         r.text for seen in files for r, _ in seen.classified if (r.used or r.usage == "detection") and not seen.owner
@@ -185,7 +186,7 @@ def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     for script in (seen.script for seen in files):
         named.add(script.interpreter or "")
         named.add((script.env_program and shutil.which(script.env_program, path=path)) or "")
-    return [*directories, *(seen.script.path for seen in files)], [Path(text) for text in sorted(named) if text]
+    return [seen.script.path for seen in files], [Path(text) for text in sorted(named) if text]
 
 
 def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:

@@ -107,15 +107,15 @@ class Host:
 
         All runners of the manifest count, whatever was asked for; one that may be given another base says nothing.
         """
-        from sage_doctor.facts.runners import find_runners  # noqa: PLC0415 - only where a base is sought
         from sage_doctor.launchers.code import Code  # noqa: PLC0415
         from sage_doctor.launchers.uses import models_loaded  # noqa: PLC0415
+        from sage_doctor.system.globbing import glob_files  # noqa: PLC0415 - only where a base is sought
 
         if self.manifest is None:
             return ()
         manifest = self.manifest.whole or self.manifest
         patterns = dict.fromkeys(pattern for role in manifest.roles.values() for pattern in role.runners)
-        scripts = [s for p in patterns for s in find_runners(p, manifest.directory)[:_MOST_RUNNERS]]
+        scripts = [s for p in patterns for s in glob_files(p, manifest.directory)[:_MOST_RUNNERS]]
         roots = (manifest.directory,)
         return tuple(
             (script, use.bases[0], use.texts[0])

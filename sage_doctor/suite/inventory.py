@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Final
 
 from sage_doctor.facts.hashing import KnownHashes
-from sage_doctor.facts.runners import find_runners
 from sage_doctor.lock.entry import weights_digest
 from sage_doctor.lock.record import locked_tensors, weight_headers
 from sage_doctor.manifest.specs import Manifest, RoleSpec
 from sage_doctor.report import ModelInfo, RoleInfo
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection
+from sage_doctor.system.globbing import glob_files
 
 MOST_SECONDS: Final = 5.0  # headers are known from the checks; with workers they are read once more
 
@@ -80,6 +80,6 @@ def _role(manifest: Manifest, role: RoleSpec, here: bool, models: Mapping[str, M
 def _others(manifest: Manifest, role: RoleSpec) -> Iterator[str]:
     for pattern in role.runners:
         yield pattern
-        yield from (os.path.relpath(p, manifest.directory) for p in find_runners(pattern, manifest.directory))
+        yield from (os.path.relpath(p, manifest.directory) for p in glob_files(pattern, manifest.directory))
     yield from (f"heartbeat:{spec.name}" for spec in manifest.heartbeats.values() if spec.concerns(role.name))
     yield from (f"state:{spec.name}" for spec in manifest.states.values() if spec.concerns(role.name))

@@ -14,7 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from sage_doctor.system.path_info import inspect_path
+
 MOST_ENTRIES: Final = 1_000_000  # names in directories that are looked at; a second's work on a local disk
+MOST_FILES: Final = 1000
 _MOST_TOLD = 5
 _MAGIC = re.compile(r"[*?\[]")
 _DIGITS = re.compile("[0-9]+")
@@ -25,7 +28,7 @@ class Glob:
     """One search. What could not be seen is known once its `paths` have been gone through.
 
     `unreadable` names directories that could not be listed, with the reason; `complete` is False where there were
-    more entries than `most`. `searched` are the directories that were listed or were to be, also those not there.
+    more entries than `most`.
     """
 
     pattern: str
@@ -34,7 +37,6 @@ class Glob:
     entries: int = 0
     complete: bool = True
     unreadable: dict[str, str] = field(default_factory=dict)
-    searched: dict[str, None] = field(default_factory=dict)
 
     @property
     def segments(self) -> list[str]:
@@ -72,7 +74,6 @@ class Glob:
             elif match is None:
                 path = os.path.join(base, segment)
                 if last:
-                    self.searched[base] = None
                     yield path
                 else:
                     waiting.append((path, at + 1))
@@ -85,7 +86,6 @@ class Glob:
                     waiting.extend((e.path, at + 1) for e in found if _is_directory(e, links=True))
 
     def _listed(self, directory: str) -> Iterator[os.DirEntry[str]]:
-        self.searched[directory] = None
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
@@ -162,3 +162,9 @@ def _is_directory(entry: os.DirEntry[str], *, links: bool) -> bool:
         return entry.is_dir(follow_symlinks=links)
     except OSError:  # a link that leads back to itself
         return False
+
+
+def glob_files(pattern: str, directory: Path) -> list[Path]:
+    """Return the regular files that a glob matches below `directory` (or anywhere, where it is absolute), sorted."""
+    matches = sorted({Path(p) for p in Glob(pattern=pattern, directory=directory).paths()})
+    return [p for p in matches[:MOST_FILES] if inspect_path(p).kind == "file"]

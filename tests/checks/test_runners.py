@@ -102,6 +102,27 @@ NEEDED_ANYWHERE = {
         'MODEL=/data/gone\npython eval.py --model $MODEL --output "${MODEL}_results.json"',
         "gsutil -m cp -r /data/gone gs://bucket/x",
         "docker run -v /data/in:/models image --model /models/x; /opt/gone/bin/llama-server --version",
+        "srun -n 4 -p gpu python -u /data/gone.py",
+        "srun --gres=gpu:8 --jobid $1 bash -c 'cd /data/gone && torchrun train.py'",
+        'nohup sh -c "source /data/gone/bin/activate && python run.py" > log 2>&1 &',
+        'bash -lc "python x.py --model \\"/data/gone\\""',
+        'M=/data/gone\nbash -c "cd $M && ./run.sh"',
+        "python3 -c \"from x import A; A.from_pretrained('/data/gone')\"",
+        "timeout 5m python -c '\nimport json\njson.load(open(\"/data/gone\"))\n'",
+        "sudo -u me /opt/gone/bin/python run.py",
+        "mpirun -np 4 -hostfile hosts python /data/gone.py",
+        "torchrun --nproc_per_node 8 --master_port 1 /data/gone.py --lr 1",
+        "accelerate launch --config_file x.yaml /data/gone.py",
+        "uv run --with torch python /data/gone.py",
+        "conda run --no-capture-output -n llm python /data/gone.py",
+        "python -m torch.distributed.run --nproc_per_node=8 /data/gone.py",
+        'PY="python -u"\n$PY /data/gone.py',
+        'LAUNCH="accelerate launch --num_processes 8"\n$LAUNCH /data/gone.py',
+        'NAME=gone\ncd "/data/$NAME"',
+        "singularity exec --nv -B /data:/data /data/gone.sif python x.py",
+        "python train.py --data_path /data/gone --image_folder /data/gone/images",
+        'F=/data/gone\npython -m verl.trainer.main_ppo data.train_files="$F"',
+        "composer train.py model.path=/data/gone",
     ),
 }
 
@@ -183,6 +204,70 @@ export PATH=/data/bin/x:$PATH
 }
 
 
+# Paths in a branch: what is decided here, and what only a run decides, after launch scripts of public repositories
+# (ULIP in salesforce/LAVIS, run_autonomous.sh of dp-web4/HRM, the model runner of vLLM 0.3.1 in verl).
+BRANCHES = {
+    "run.py": (
+        ('if args.big:\n    A.from_pretrained("/data/gone")', "warning", "; it is used only where args.big"),
+        ('M = "/data/gone"\nif args.big:\n    A.from_pretrained(M)', "warning", "; it is used only where args.big"),
+        ('if a:\n    b()\nelif v == 2:\n    A.load("/data/gone")', "warning", "; it is used only where v == 2"),
+        ('if not a:\n    b()\nelse:\n    A.load("/data/gone")', "warning", "; it is used only where a"),
+        ('A.load("/data/gone" if big else "x")', "warning", "; it is used only where big"),
+        (
+            'match kind:\n    case "big":\n        A.load("/data/gone")',
+            "warning",
+            "; it is used only where kind is 'big'",
+        ),
+        ('if a:\n    A.load("/data/gone")\nA.load("/data/gone/x")', "error", ""),
+        ('if __name__ == "__main__":\n    A.load("/data/gone")', "error", ""),
+        ('import sys\nif sys.platform == "linux":\n    A.load("/data/gone")', "error", ""),
+        ('import os\nif not os.path.exists("/data/none/x"):\n    A.load("/data/gone")', "error", ""),
+        ('BIG = True\nif BIG:\n    A.load("/data/gone")', "error", ""),
+        ('def f(path=None):\n    if path is None:\n        path = "/data/gone"\n    A.load(path)', "error", ""),
+        ('p.add_argument("--m")\nif not args.m:\n    A.load("/data/gone")', "error", ""),
+        ('import sys\nif sys.platform == "darwin":\n    A.load("/data/gone")', "", ""),
+        ('import os\nif os.path.exists("/data/none/x"):\n    A.load("/data/gone")', "", ""),
+    ),
+    "run.sh": (
+        ('if [ "$1" = big ]; then cd /data/gone; fi', "warning", '; it is used only where [ "$1" = big ]'),
+        ("if a; then b; elif c; then cd /data/gone; fi", "warning", "; it is used only where c"),
+        ("if a; then b; else cd /data/gone; fi", "warning", "; it is used only where ! a"),
+        ("M=/data/gone\nif a; then vllm serve $M; fi", "warning", "; it is used only where a"),
+        ('case "$1" in\n  a|b) cd /data/gone ;;\nesac', "warning", '; it is used only where "$1" is a or b'),
+        ("if [ -d /tmp ]; then cd /data/gone; fi", "error", ""),
+        ("if [[ ! -d /data/none/x ]]; then cd /data/gone; fi", "error", ""),
+        ("if [ -d /data/none/x ]; then a; else cd /data/gone; fi", "error", ""),
+        ('T="${1:-a}"\ncase "$T" in\n  a) cd /data/gone ;;\nesac', "error", ""),
+        ('if [ -z "$1" ]; then cd /data/gone; fi', "error", ""),
+        ('if [ "$(uname)" = Linux ]; then cd /data/gone; fi', "error", ""),
+        ('if [ "$(uname)" = Darwin ]; then cd /data/gone; fi', "", ""),
+        ("if [ -d /data/none/x ]; then cd /data/gone; fi", "", ""),
+        ("if test -f /data/none/x && a; then cd /data/gone; fi", "", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("name, case", [(n, c) for n, cases in BRANCHES.items() for c in cases])
+def test_a_branch_is_decided_or_its_condition_is_said(name: str, case: tuple[str, str, str], tmp_path: Path) -> None:
+    text, severity, said = case
+    bench = Bench(root=tmp_path)
+    runner(bench, f"{text}\n", name)
+    found = [(f.severity, f.message.partition("this machine")[2].removeprefix(" (2 such paths)"))
+             for f in bench.run("check_runners").findings]  # fmt: skip
+    assert found == ([(severity, said)] if severity else [])
+
+
+@CASES.finds(
+    "check_runners",
+    "runner-hardcoded-path",
+    "of another machine (/home/dp); it is used only where args.big",
+    severity="warning",
+    subject="scripts/run.py",
+)
+def branch_with_a_path_of_another_machine(bench: Bench) -> None:
+    runner(bench, 'if args.big:\n    MODEL = "/home/dp/zoo/m"\n')
+
+
 @pytest.mark.parametrize("name", NOT_NEEDED_ANYWHERE)
 def test_what_is_no_path_of_this_machine_or_not_needed_is_no_finding(name: str, tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
@@ -198,9 +283,13 @@ NOT_NEEDED_EITHER = {
         'LORA = Path("/data/loras/x")\nHAS_LORA = bool(NAME and LORA.exists())',
         'import modal\nimage = modal.Image.debian_slim().env({"FFMPEG_BIN": "/opt/ff/bin/ffmpeg"})',
         'from modal import App\n@app.function()\ndef f():\n    A.from_pretrained("/models/x/y")',
+        'D = {"train_x.json": "/data/x/train.json"}\nfor p in D.values():\n    fetch(p)',
+        'import modal\nM = "/root/models/x"\nA.from_pretrained(M)',
+        'open("F:/work/x/data.json")',
         'import docker\nclient.containers.run("img", command=["python", "/app/run.py", "--model", "/models/x"])',
         'document_path = "path/*/to/*.txt"\nopen(document_path)',
         'subprocess.run("mkdir -p /data/models/x", shell=True)\nA.from_pretrained("/data/models/x")',
+        'build = Path("/data/x/build")\n_create_build_dir(build)\nload(build_directory=build, path=build)',
         'util.exec_command("mkdir -p /data/models/x")\nA.from_pretrained("/data/models/x/y")',
         'os.system("hf download org/n --local-dir /data/models/x")\nA.from_pretrained("/data/models/x")',
         'subprocess.run(["git", "clone", "https://x", "/data/src/x"])\nos.chdir("/data/src/x")',
@@ -222,6 +311,7 @@ NOT_NEEDED_EITHER = {
         "srun --container-image=x.sqsh --container-mounts=/fsx:/fsx python /workspace/run.py --model /workspace/m",
         'ARGS=(--container-image $IMG)\nsrun "${ARGS[@]}" python3 /workspace/x/run.py --config-path=/workspace/x/conf',
         'DOCKER="docker run --rm img"\n$DOCKER python /app/x.py --model /m/x',
+        'C="cd /app/x && ./run.sh"\nDOCKER=(sudo docker)\n"${DOCKER[@]}" run -d img bash -lc "$C"',
         'run() { docker exec c "$@"; }\nrun python /app/x.py --model /m/x',
         "MODEL=/models/x/q\ndocker run -v models:/models img --model $MODEL",
         "ctr run img c python /app/x.py --model /m/x",
@@ -240,6 +330,13 @@ NOT_NEEDED_EITHER = {
         "llama-quantize a.gguf /data/m/x.gguf Q4_K_M\nllama-server -m /data/m/x.gguf",
         "conda create -y -p /opt/envs/x python=3.11\nconda activate /opt/envs/x",
         "bash Miniconda3.sh -b -p /opt/conda/x\nsource /opt/conda/x/bin/activate",
+        "jetson-containers run $(autotag llava) python3 -m llava.serve.cli --image-file /data/images/x.jpg",
+        "apptainer build /data/new/x.sif x.def",
+        "srun --container-image=x bash -c 'cd /workspace/x && python /opt/app/x.py'",
+        'ssh host bash -c "cd /data/x/y"',
+        "docker exec c python -c \"open('/data/x/y')\"",
+        "sh -c 'cd /data/x/y' || true",
+        "python -c \"print('/data/x/y')\"",
         "command -v /opt/v/x/llama-server >/dev/null && /opt/v/x/llama-server -m m",
     ),
 }

@@ -57,6 +57,25 @@ def test_a_base_behind_links_is_watched(doctor: Doctor, tmp_path: Path) -> None:
     assert doctor(*GATE, cwd=site).code == 1
 
 
+def test_a_base_of_the_hub_holds_in_every_directory_that_has_nothing_of_its_name(
+    doctor: Doctor, tmp_path: Path
+) -> None:
+    site, other = write_site(tmp_path / "site", None), tmp_path / "other"
+    other.mkdir()
+    write_full(_repository(tmp_path / "home", "org/m"))
+    write_adapter(site / "zoo" / "a", base="org/m")
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(
+        manifest.read_text().replace('["m0"]', '["a"]') + '[models.a]\nkind = "adapter"\npath = "zoo/a"\n'
+    )
+    named = (*GATE, "--manifest", str(manifest))
+    hub = str(tmp_path / "home/.cache/huggingface")
+    assert doctor(*named, cwd=site, HF_HOME=hub).code == 0
+    assert STILL in doctor(*named, cwd=other, HF_HOME=hub).out
+    (other / "org/m").mkdir(parents=True)
+    assert STILL not in doctor(*named, cwd=other, HF_HOME=hub).out
+
+
 def _in_its_place(site: Path) -> None:
     other = site / "zoo" / "other"
     shutil.copytree(site / "zoo" / "m0", other)
@@ -91,6 +110,22 @@ def test_a_runner_in_a_new_directory_is_noticed(doctor: Doctor, tmp_path: Path) 
     (site / "runs" / "two").mkdir()
     (site / "runs" / "two" / "session.py").write_text("print(1)\n")
     assert STILL not in doctor(*GATE, cwd=site).out
+
+
+def test_what_is_written_beside_a_runner_is_no_runner(doctor: Doctor, tmp_path: Path) -> None:
+    """Logs and `__pycache__` changed the time of the runners' directory, and each cost a static re-check."""
+    site = write_site(tmp_path / "site", None)
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text().replace("[models.m0]", 'runners = ["runs/run_*.py"]\n[models.m0]', 1))
+    (site / "runs").mkdir()
+    (site / "runs/run_a.py").write_text("print()\n")
+    assert doctor(*GATE, cwd=site).code == 0
+    (site / "runs/run_a.log").write_text("x")
+    (site / "runs/__pycache__").mkdir()
+    assert STILL in doctor(*GATE, cwd=site).out
+    (site / "runs/run_b.py").write_text("print()\n")
+    done = doctor(*GATE, cwd=site)
+    assert "other files are the role's runners" in done.out + done.err
 
 
 def test_what_a_runner_needs_is_watched_and_what_is_in_it_is_not(doctor: Doctor, tmp_path: Path) -> None:

@@ -132,14 +132,14 @@ def test_patches_of_two_repositories_are_not_mixed(paths: Doctor, checkout: Path
 
 
 def test_a_fix_shows_it_where_there_is_nothing_else_to_do(doctor: Doctor, checkout: Path) -> None:
-    (checkout / "scripts/run.py").write_text('LOG = b"/home/sprout/hrm/zoo/m"\n', encoding="utf-8")
+    (checkout / "scripts/run.py").write_text('LOG = "--model=/home/sprout/hrm/zoo/m"\n', encoding="utf-8")
     done = doctor(checkout, "fix", "--rewrite-paths", "--dry-run", "--level", "static", home=".")
     heading = "rewrite-paths: scripts/run.py\n  suggested  NOT applied; review it, then apply it:\n"
     assert heading in done.stdout, done.stderr
-    assert '    +LOG = os.fsencode(Path(__file__).resolve().parents[1] / "zoo/m")\n' in done.stdout
+    assert '    +LOG = f"--model={Path(__file__).resolve().parents[1]}/zoo/m"\n' in done.stdout
     how = f"sage-doctor paths --patch {checkout}/scripts/run.py | git -C {checkout} apply"
     assert f"  apply      {how}\n" in done.stdout
-    assert (checkout / "scripts/run.py").read_text() == 'LOG = b"/home/sprout/hrm/zoo/m"\n'
+    assert (checkout / "scripts/run.py").read_text() == 'LOG = "--model=/home/sprout/hrm/zoo/m"\n'
 
 
 def test_what_this_machine_starts_by_itself_is_read_where_that_is_asked_for(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.reference import Need
@@ -28,16 +29,17 @@ READING = frozenset(
         "readlink", "read_index", "WhisperModel", "InferenceSession", "CrossEncoder", "initialize_config_dir",
     }
 )  # fmt: skip
-CREATING = frozenset(
+_CREATING = frozenset(
     {
         "mkdir", "makedirs", "touch", "write", "write_text", "write_bytes", "save", "save_pretrained", "save_model",
         "save_file", "savez", "savetxt", "savefig", "to_csv", "to_json", "to_parquet", "to_excel", "FileHandler",
         "RotatingFileHandler", "TimedRotatingFileHandler", "basicConfig", "connect", "SummaryWriter", "symlink",
         "symlink_to", "mkdtemp", "mkstemp", "NamedTemporaryFile", "TemporaryDirectory", "TrainingArguments", "imwrite",
-        "snapshot_download", "hf_hub_download", "urlretrieve", "extractall", "ensure_dir", "rmtree", "rename", "mkfifo",
+        "snapshot_download", "hf_hub_download", "urlretrieve", "extractall", "rmtree", "rename", "mkfifo",
         "dump", "save_to_disk", "push", "disk_usage", "unlink", "remove",
     }
 )  # fmt: skip
+_MAKING = re.compile(r"(?:create|make|ensure|prepare)\w*(?:dir|folder|path)", re.IGNORECASE)
 TESTING = frozenset(
     {
         "exists", "is_dir", "is_file", "isdir", "isfile", "lexists", "is_mount", "ismount", "access", "glob", "rglob",
@@ -56,6 +58,11 @@ _EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
 _MOST_STATEMENTS = 50
 OPENING = frozenset({"open", "fdopen", "gzopen"})
 _SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
+
+
+def creates(name: str) -> bool:
+    """Whether a function makes what it is given, by its name."""
+    return name in _CREATING or _MAKING.search(name) is not None
 
 
 def starts_program(function: ast.expr) -> bool:

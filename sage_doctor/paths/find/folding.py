@@ -43,26 +43,31 @@ def called_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def nodes_and_parents(module: ast.Module) -> tuple[list[ast.AST], dict[ast.AST, ast.AST]]:
+    """Return every node of a module, each behind its parent, and the parent of each."""
+    nodes = list(ast.walk(module))
+    return nodes, {child: node for node in nodes for child in ast.iter_child_nodes(node)}
+
+
+def defaults_of(parameters: ast.arguments) -> list[tuple[str, ast.expr]]:
+    """Return the parameters that have a default, with it."""
+    positional = [*parameters.posonlyargs, *parameters.args]
+    pairs = [*zip(reversed(positional), reversed(parameters.defaults), strict=False)]
+    pairs += [(a, d) for a, d in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True) if d is not None]
+    return [(a.arg, d) for a, d in pairs]
+
+
 class Folding:
     """The constant expressions of one module, each folded once. `nodes` has every node behind its parent.
 
     `home` is the user's home, and `file` the module's own path.
     """
 
-    def __init__(
-        self,
-        nodes: Sequence[ast.AST],
-        parents: Mapping[ast.AST, ast.AST],
-        *,
-        home: Path | None = None,
-        file: Path | None = None,
-    ) -> None:
-        self._nodes, self._parents = nodes, parents
+    def __init__(self, module: ast.Module, home: Path, file: Path | None = None) -> None:
+        self.nodes, self.parents = nodes_and_parents(module)
         self._home, self._file = home, file
         self._folded: dict[ast.AST, Folded | None] = {}
-        self._names: dict[str, ast.expr] = {}
-        if home is not None:
-            self._names = _bound_once(nodes, parents)
+        self._names = _bound_once(self.nodes, self.parents)
 
     def widest(self, node: ast.expr, *, computed: bool = False) -> tuple[ast.expr, Folded]:
         """Return the widest constant expression around one that is, and its value.
@@ -72,9 +77,9 @@ class Folding:
         folded = self.fold(node)
         assert folded is not None  # the caller has asked
         for _ in range(DEEPEST):
-            above = self._parents.get(node)
+            above = self.parents.get(node)
             if isinstance(above, ast.FormattedValue) or (isinstance(above, ast.Attribute) and self.fold(above) is None):
-                above = self._parents.get(above)  # an f-string, or what is done with the method of a path
+                above = self.parents.get(above)  # an f-string, or what is done with the method of a path
             found = self.fold(above) if isinstance(above, ast.expr) else None
             if found is None or not isinstance(above, ast.expr) or bool(found.computed) is not computed:
                 break
@@ -83,17 +88,21 @@ class Folding:
             node, folded = above, found
         return node, folded
 
+    def bound(self, name: str) -> ast.expr | None:
+        """Return the value of a name that the module binds once."""
+        return self._names.get(name)
+
     def is_part(self, node: ast.expr) -> bool:
         """Whether a text is part of a wider expression that has a value of its own."""
-        above = self._parents.get(node)
+        above = self.parents.get(node)
         return isinstance(above, ast.JoinedStr) or (isinstance(above, ast.expr) and self.fold(above) is not None)
 
     @cached_property
     def _too_deep(self) -> frozenset[ast.AST]:
         """Expressions with more levels than are followed; a call of a method has two."""
         heights: dict[ast.AST, int] = {}
-        for node in reversed(self._nodes):
-            above = self._parents.get(node)
+        for node in reversed(self.nodes):
+            above = self.parents.get(node)
             if above is not None:
                 heights[above] = max(heights.get(above, 0), heights.get(node, 0) + 1)
         return frozenset(node for node, height in heights.items() if height > 2 * DEEPEST)
@@ -115,7 +124,7 @@ class Folding:
             return self._operation(node)
         if isinstance(node, ast.Call):
             return self._call(node)
-        return self._computed(node) if self._home is not None else None
+        return self._computed(node)
 
     def _computed(self, node: ast.expr) -> Folded | None:
         """Return the value of what a module computes: a name, an f-string, a parent, the variable HOME."""
@@ -200,7 +209,7 @@ class Folding:
         computed = _origin(parts)
         if texts and name in _PATHS:
             return Folded(text=os.path.join(*texts), value_type="Path", computed=computed)
-        found = self._call_for_home(node, name, texts) if self._home is not None else None
+        found = self._call_for_home(node, name, texts)
         if found is not None:
             return found
         if not isinstance(node.func, ast.Attribute):
@@ -219,7 +228,7 @@ class Folding:
             return None
         if name == "joinpath":
             return Folded(text=os.path.join(inner.text, *texts), value_type="Path", computed=inner.computed)
-        if name == "expanduser" and inner.text.startswith("~/") and self._home is not None:
+        if name == "expanduser" and inner.text.startswith("~/"):
             return self._at_home(inner.text[1:], "Path")
         if name in ("expanduser", "resolve", "absolute") and inner.computed and not texts:
             return dataclasses.replace(inner, text=os.path.normpath(inner.text))

@@ -1,4 +1,4 @@
-"""Here-documents of a shell script that are programs or configuration: `python3 - <<'PY'`, `cat > run.yaml <<EOF`."""
+"""Programs and configuration within a shell script: `python3 - <<'PY'`, `cat > run.yaml <<EOF`, `python3 -c '…'`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.python_script import python_references
 from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.find.shell_elsewhere import ELSEWHERE
+from sage_doctor.paths.find.shell_values import text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -33,10 +34,24 @@ def document_references(statement: Node, redirect: Node, body: Node, path_map: P
     language = _language(statement)
     if not language:
         return None
-    raw = body.text or b""
     start = next(((c.text or b"") for c in redirect.children if c.type == "heredoc_start"), b"")
     expanded = not start.startswith((b"'", b'"', b"\\"))
-    text = raw.decode("utf-8", "replace")
+    return _references(text_of(body), language, path_map, expanded=expanded, above=body.start_point[0])
+
+
+def argument_references(command: Node, argument: Node, path_map: PathMap) -> list[PathReference] | None:
+    """Return the references of `python3 -c '…'`, None where the argument is not a program or not a valid one."""
+    words = [text_of(c).strip("\"'") for c in command.children if c.start_byte < argument.start_byte]
+    if not words or words[-1] != "-c" or not any(_PYTHON.fullmatch(w.rpartition("/")[2]) for w in words):
+        return None
+    text, expanded = text_of(argument)[1:-1], argument.type == "string"
+    text = re.sub(r"\\([\"$`\\])", r"\1", text) if expanded else text
+    return _references(text, "python", path_map, expanded=expanded, above=argument.start_point[0])
+
+
+def _references(
+    text: str, language: str, path_map: PathMap, *, expanded: bool, above: int
+) -> list[PathReference] | None:
     text = _HOME.sub(str(path_map.home), text) if expanded else text
     found: Iterator[PathReference]
     if language == "configuration":
@@ -48,7 +63,6 @@ def document_references(statement: Node, redirect: Node, body: Node, path_map: P
             found = iter(python_references(text.encode(), path_map))
         except (ValueError, RecursionError):
             return None
-    above = body.start_point[0]
     return [
         dataclasses.replace(
             r, text=start_of(r.text) if expanded else r.text, line=r.line + above, end_line=r.end_line + above
@@ -61,7 +75,7 @@ def _language(statement: Node) -> Literal["python", "configuration", ""]:
     command = statement.children[0]
     if command.type != "command":
         return ""
-    words = [(c.text or b"").decode("utf-8", "replace").strip("\"'") for c in command.children]
+    words = [text_of(c).strip("\"'") for c in command.children]
     names = [w.rpartition("/")[2] for w in words]
     if any(n in ELSEWHERE for n in names):
         return ""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.quoting import Quoting
 from sage_doctor.paths.find.reference import Need, PathReference, UsageKind
 from sage_doctor.paths.find.words import need_of_name
 
@@ -32,6 +31,7 @@ _MADE_IN_IMAGE = re.compile(
     r"^(?:WORKDIR|VOLUME|(?:COPY|ADD)[^\n]{1,500})[ \t]+(/[\w./@+-]+)[ \t]*$|\bmkdir (?:-\w+ )*(/[\w./@+-]+)",
     re.MULTILINE,
 )
+_QUOTED_OR_COMMENT = re.compile(r"\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?<![^\s'\"])(?P<mark>#|//|;)")
 _REMARK = re.compile(r"\s[#;]")
 # What a compose file takes from the host: the first half of a volume, and the values of these keys.
 _FROM_HOST = re.compile(r"^\s*-?\s*(?:(?:source|context|env_file|file|path|device)\s*:\s*)?[\"']?\Z")
@@ -43,10 +43,7 @@ def text_usage(path: Path, directory: Path) -> UsageKind:
     suffix = path.suffix.lower()
     if suffix in _DOCUMENTS:
         return "documentation"
-    try:
-        directories = path.relative_to(directory).parts[:-1]
-    except ValueError:
-        directories = path.parts[-3:-1]
+    directories = path.relative_to(directory).parts[:-1] if path.is_relative_to(directory) else path.parts[-3:-1]
     named = _DATA_DIRECTORIES & {p.lower() for p in directories}
     stem = {w for w in re.split(r"[^a-z]+", path.stem.lower()) if w}
     return "data" if suffix in _DATA or (suffix == ".json" and (named or stem & _DATA_DIRECTORIES)) else "use"
@@ -54,23 +51,18 @@ def text_usage(path: Path, directory: Path) -> UsageKind:
 
 def is_archived(path: Path, directory: Path) -> bool:
     """Whether a file is kept for the record: below a directory called archive, attic, backup, old or deprecated."""
-    try:
-        directories = path.relative_to(directory).parts[:-1]
-    except ValueError:
-        return False
+    directories = path.relative_to(directory).parts[:-1] if path.is_relative_to(directory) else ()
     return bool(_ARCHIVE_DIRECTORIES & {p.lower() for p in directories})
 
 
 def text_references(text: str, path_map: PathMap, usage: UsageKind) -> Iterator[PathReference]:
     """Yield the paths of a text. A comment, and a sentence that mentions a path, are documentation."""
     for number, line in enumerate(text.splitlines(), 1):
-        quoting = None
+        comment = comment_start(line) if usage == "use" else 0
         for match in path_map.wide_pattern.finditer(line):
             found: UsageKind = usage
-            if usage == "use":
-                quoting = quoting or Quoting(line)
-                if quoting.in_comment(match.start()) or _in_sentence(line, match.start()):
-                    found = "documentation"
+            if usage == "use" and (comment < match.start() or _in_sentence(line, match.start())):
+                found = "documentation"
             path = _spaced(line, match.start(), path_map) or start_of(match[0])
             need = _need(line, match.start()) if found == "use" else "unknown"
             yield PathReference(text=path, line=number, column=match.start(), usage=found, need=need)
@@ -79,6 +71,12 @@ def text_references(text: str, path_map: PathMap, usage: UsageKind) -> Iterator[
             path, start = f"{path_map.home}{value['rest']}", value.start("path")
             need = _need(line, start)
             yield PathReference(text=path, line=number, column=start, usage="use", form="computed", need=need)
+
+
+def comment_start(line: str) -> int:
+    """Return where the first comment mark outside of quoted texts is; behind the line where there is none."""
+    found = next((m for m in _QUOTED_OR_COMMENT.finditer(line) if m["mark"] is not None), None)
+    return found.start("mark") if found is not None else len(line)
 
 
 def _need(line: str, start: int) -> Need:

@@ -15,12 +15,12 @@ from itertools import takewhile
 
 from sage_doctor.paths.find.calls import (
     COPYING,
-    CREATING,
     OPENING,
     READING,
     SAME_PATH,
     STARTING,
     TESTING,
+    creates,
     goes_on,
     is_alternative,
     is_own,
@@ -30,9 +30,9 @@ from sage_doctor.paths.find.calls import (
     tests_for_a_file,
     what_a_branch_says,
 )
-from sage_doctor.paths.find.folding import called_name
+from sage_doctor.paths.find.folding import called_name, defaults_of
 from sage_doctor.paths.find.reference import Need
-from sage_doctor.paths.find.shell_needs import makes_what_follows
+from sage_doctor.paths.find.shell_programs import makes_what_follows
 from sage_doctor.paths.find.usages import UsageAnalysis
 from sage_doctor.paths.find.words import need_of_name, strongest
 
@@ -52,6 +52,7 @@ class _Trail:
     found: set[Need] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     seen: set[object] = field(default_factory=set)
+    conditions: set[str] = field(default_factory=set)
     several: bool = False  # one of several candidates: no name says that this one is needed
 
 
@@ -61,14 +62,13 @@ class NeedAnalysis:
     def __init__(self, analysis: UsageAnalysis) -> None:
         self._analysis, self._parents, self._nodes = analysis, analysis.parents, analysis.nodes
 
-    def need_of(self, node: ast.AST, *, by_name: bool = True) -> Need:
-        """Return whether the program needs the path that is the value of `node`; `by_name` if only names say so."""
+    def need_of(self, node: ast.AST, *, by_name: bool = True) -> tuple[Need, str]:
+        """Return whether the program needs the path in `node`, and where only; `by_name` if only names say so."""
         trail = _Trail()
         self._follow(node, trail)
-        need = strongest(trail.found)
-        if need != "unknown" or trail.several or not by_name:
-            return need
-        return strongest({need_of_name(n) for n in trail.names})
+        if trail.found or trail.several or not by_name:
+            return strongest(trail.found), min(trail.conditions, default="")
+        return strongest({need_of_name(n) for n in trail.names}), ""
 
     def demanding_test(self, node: ast.AST) -> ast.Call | None:
         """Return the test for existence that asks for the path in `node` itself and ends the program without it."""
@@ -96,9 +96,8 @@ class NeedAnalysis:
         found: dict[str, ast.arguments] = {}
         for node in self._nodes:
             if isinstance(node, _FUNCTIONS):
-                above = self._parents.get(node)
-                own = isinstance(above, ast.ClassDef) and node.name == "__init__"
-                found[above.name if own and isinstance(above, ast.ClassDef) else node.name] = node.args
+                above = self._parents.get(node) if node.name == "__init__" else None
+                found[above.name if isinstance(above, ast.ClassDef) else node.name] = node.args
         return found
 
     @cached_property
@@ -141,8 +140,7 @@ class NeedAnalysis:
             return above if self._goes_through(above, parent.attr, trail) else None
         call = self._parents[parent] if isinstance(parent, ast.keyword) else parent
         keyword = (parent.arg or "") if isinstance(parent, ast.keyword) else ""
-        if keyword:
-            trail.names.add(keyword)
+        trail.names |= {keyword} - {""}
         if not isinstance(call, ast.Call) or node is call.func:
             return None
         argument = parent if isinstance(parent, ast.keyword) else node
@@ -162,14 +160,14 @@ class NeedAnalysis:
             trail.names.add(str(call.args[0].value))
             return True
         if name in COPYING and call.args:
-            trail.found.add("created" if node is not call.args[0] else self._or_optional(call))
+            trail.found.add("created" if node is not call.args[0] else self._or_optional(call, trail))
             return False
         if name in self._functions and name not in SAME_PATH and is_own(call.func):
             self._passed(self._functions[name], call, node, keyword, trail)
             return False
         said = need_of_name(keyword) if keyword and name not in OPENING else "unknown"
         if said != "unknown":
-            trail.found.add(self._or_optional(call) if said == "needed" else said)
+            trail.found.add(self._or_optional(call, trail) if said == "needed" else said)
             return False
         on_list = isinstance(call.func, ast.Attribute) and name in ("insert", "append", "extend")
         return not on_list and self._goes_through(call, name, trail)
@@ -177,13 +175,13 @@ class NeedAnalysis:
     def _goes_through(self, call: ast.Call, name: str, trail: _Trail) -> bool:
         """Take what the name of a called function says. Return whether its result is the same path."""
         if name in OPENING:
-            trail.found.add("created" if opens_to_write(call) else self._or_optional(call))
+            trail.found.add("created" if opens_to_write(call) else self._or_optional(call, trail))
         elif name in TESTING:
             trail.found |= self._tested(call)
-        elif name in CREATING:
+        elif creates(name):
             trail.found.add("created")
         elif name in READING and (name not in STARTING or starts_program(call.func)):
-            trail.found.add(self._or_optional(call))
+            trail.found.add(self._or_optional(call, trail))
         return name in SAME_PATH
 
     def _in_statement(self, node: ast.AST, parent: ast.AST, trail: _Trail) -> ast.AST | None:
@@ -204,8 +202,14 @@ class NeedAnalysis:
             return parent
         return None
 
-    def _or_optional(self, node: ast.AST) -> Need:
-        """Return `needed`, or `optional` for what happens below a `try` that has another way."""
+    def _or_optional(self, node: ast.AST, trail: _Trail) -> Need:
+        """Return `needed`, or `optional` for what happens below a `try` that has another way.
+
+        What this machine does not get to says nothing.
+        """
+        branch = self._analysis.branch_of(node)
+        if not branch.taken:
+            return "unknown"
         child, parent = node, self._parents.get(node)
         while parent is not None and not isinstance(parent, (*_FUNCTIONS, ast.Lambda)):
             if isinstance(parent, ast.Try) and child in parent.body and any(map(goes_on, parent.handlers)):
@@ -213,6 +217,7 @@ class NeedAnalysis:
             if isinstance(parent, ast.With) and any("suppress" in ast.dump(i.context_expr) for i in parent.items):
                 return "optional"
             child, parent = parent, self._parents.get(parent)
+        trail.conditions.add(branch.condition)
         return "needed"
 
     def _tested(self, call: ast.Call) -> set[Need]:
@@ -262,18 +267,12 @@ class NeedAnalysis:
             self._uses(name, trail)
 
     def _default(self, parameters: ast.arguments, node: ast.AST, trail: _Trail) -> None:
-        positional = [*parameters.posonlyargs, *parameters.args]
-        pairs = list(zip(reversed(positional), reversed(parameters.defaults), strict=False))
-        pairs += [(a, d) for a, d in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True) if d is not None]
-        for argument, default in pairs:
-            if default is node:
-                trail.names.add(argument.arg)
-                self._uses(argument.arg, trail, self._parents.get(parameters))
+        for name in (name for name, default in defaults_of(parameters) if default is node):
+            trail.names.add(name)
+            self._uses(name, trail, self._parents.get(parameters))
 
     def _returned(self, statement: ast.AST, trail: _Trail) -> None:
-        above = self._parents.get(statement)
-        while above is not None and not isinstance(above, _FUNCTIONS):
-            above = self._parents.get(above)
+        above = next(self._analysis.functions_around(statement), None)
         if isinstance(above, _FUNCTIONS):
             trail.names.add(above.name)
             for use in self._loads.get(above.name, [])[:_MOST_USES]:
@@ -286,8 +285,7 @@ class NeedAnalysis:
         before = self._named_by.get(node)
         option = before.value if isinstance(before, ast.Constant) else None
         if isinstance(parent, ast.Dict):
-            if isinstance(before, ast.Constant):
-                trail.names.add(str(option))
+            trail.names |= {str(option)} if isinstance(before, ast.Constant) else set()
             return None
         words = takewhile(lambda e: e is not node, parent.elts[:_MOST_WORDS])
         if makes_what_follows(" ".join(str(getattr(w, "value", "")) for w in words)):

@@ -73,6 +73,7 @@ class PathMap:
     machines, as their tables in the manifest say. `counterparts` are those of them that this machine has too: a home
     and a home, a variable and the same variable. `include_system` finds the system's paths as well, `anywhere` those
     below any other directory. With `blind`, nothing exists: every path that would be told if it were missing is found.
+    `own_names` are what this machine is called: its name in the manifest, and its hostname.
     """
 
     home: Path
@@ -80,6 +81,7 @@ class PathMap:
     other_roots: tuple[str, ...] = ()
     counterparts: tuple[tuple[str, Path], ...] = ()
     machine_names: frozenset[str] = frozenset()
+    own_names: frozenset[str] = frozenset()
     include_system: bool = False
     anywhere: bool = False
     blind: bool = False
@@ -199,6 +201,10 @@ class PathMap:
         drive = _DRIVE.match(text) if found is None else None
         return drive[0] if drive is not None and not self._exists(Path(drive[0])) else found
 
+    def is_here(self, text: str) -> bool | None:
+        """Whether a path exists; None where nothing is looked at."""
+        return None if self.blind or "\0" in text else self._exists(Path(os.path.normpath(text)))
+
     def _exists(self, path: Path) -> bool:
         if self.blind:
             return False
@@ -214,6 +220,7 @@ def build_path_map(
     other_roots: Iterable[str],
     counterparts: Iterable[tuple[str, Path]] = (),
     machine_names: Iterable[str] = (),
+    own_names: Iterable[str] = (),
     include_system: bool = False,
 ) -> PathMap:
     """Return a path map without the roots that every machine has, such as / and /tmp."""
@@ -224,6 +231,7 @@ def build_path_map(
         other_roots=tuple(kept),
         counterparts=tuple(dict.fromkeys(c for c in counterparts if c[0] in kept)),
         machine_names=frozenset(machine_names),
+        own_names=frozenset(own_names),
         include_system=include_system,
     )
 
@@ -239,7 +247,7 @@ def machine_roots(machines: Mapping[str, tuple[str | None, Mapping[str, str]]]) 
 
 def _path_below(roots: Iterable[str]) -> re.Pattern[str]:
     return re.compile(
-        rf"(?<![\w.~/$}}\\*?%)\]-])(?:{'|'.join(roots)})"
+        rf"(?<![\w.~/$}}\\*?%)\]-])(?<!^[A-Za-z]:)(?<![\s'\"=(,][A-Za-z]:)(?:{'|'.join(roots)})"
         r"(?=[/\\\s'\"`:;,)(\]\[}{<>|&$%*?]|$)[^\s'\"`:;,)(\]\[<>|&]*"
     )
 

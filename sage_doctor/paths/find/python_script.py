@@ -19,7 +19,7 @@ from sage_doctor.paths.find.needs import NeedAnalysis
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import PathReference, ReferenceForm, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
-from sage_doctor.paths.find.shell_needs import makes_what_follows
+from sage_doctor.paths.find.shell_programs import makes_what_follows
 from sage_doctor.paths.find.usages import Usage, UsageAnalysis
 
 _ELSEWHERE = frozenset(
@@ -61,10 +61,11 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
     """Return every path of a machine in a Python file. Raises `ValueError` if it cannot be parsed."""
     module = parse(raw)
     lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
-    if any(_works_elsewhere(node) for node in module.body):
+    elsewhere = any(_works_elsewhere(node) for node in module.body)
+    if elsewhere:
         path_map = dataclasses.replace(path_map, anywhere=False)
-    analysis = UsageAnalysis(module, path_map)
-    folding = Folding(analysis.nodes, analysis.parents, home=path_map.home, file=file)
+    folding = Folding(module, path_map.home, file)
+    analysis = UsageAnalysis(folding, path_map)
     found: dict[ast.AST, PathReference | None] = {}  # by the expression or f-string that holds the path
     for node in analysis.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and _names_path(node, path_map):
@@ -82,6 +83,8 @@ def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -
         elif isinstance(node, _COMPUTING):
             _add_computed(node, folding, analysis, lines, found)
     references = _with_needs(found, analysis, path_map)
+    if elsewhere:  # /root is the home of a container
+        references = [dataclasses.replace(r, usage="data") if r.text.startswith("/root/") else r for r in references]
     return sorted([*references, *_comments(lines, path_map)], key=lambda o: (o.line, o.column))
 
 
@@ -97,15 +100,17 @@ def _with_needs(
             continue  # a name of what is written elsewhere
         written.add(reference.text)
         placed = path_map.classify(reference.text)
+        reference = dataclasses.replace(reference, condition=analysis.usage_of(node).condition)  # noqa: PLW2901
         if reference.need == "unknown" and reference.used and not placed.exists:
-            need = needs.need_of(node, by_name=not path_map.may_be_route(reference.text))
-            reference = dataclasses.replace(reference, need=need)  # noqa: PLW2901
+            need, condition = needs.need_of(node, by_name=not path_map.may_be_route(reference.text))
+            condition = reference.condition or condition
+            reference = dataclasses.replace(reference, need=need, condition=condition)  # noqa: PLW2901
         elif reference.usage == "detection" and placed.origin == "gone":
             test = needs.demanding_test(node)
             if test is not None and analysis.usage_of(test).kind == "use":  # no branch that only some machines take
                 reference = dataclasses.replace(reference, usage="use", need="needed")  # noqa: PLW2901
             elif test is None and placed.local_root is None:
-                reference = dataclasses.replace(reference, need=needs.need_of(node, by_name=False))  # noqa: PLW2901
+                reference = dataclasses.replace(reference, need=needs.need_of(node, by_name=False)[0])  # noqa: PLW2901
         references.append(reference)
     return references
 

@@ -31,7 +31,8 @@ class PathReference:
 
     `text` is the path with constant parts joined; of a text that continues at run time it is the constant start.
     `key` is the directive of a unit or the key of a configuration, empty elsewhere. `need` is only asked for paths that
-    do not exist.
+    do not exist. `condition` is the test of the only branch that uses it, in the script's own words, where only a run
+    decides it.
     """
 
     text: str
@@ -44,6 +45,7 @@ class PathReference:
     value_type: ValueType = "str"
     key: str = ""
     need: Need = "unknown"
+    condition: str = ""
 
     @property
     def used(self) -> bool:

@@ -9,9 +9,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Need
+from sage_doctor.paths.find.shell_branches import ShellBranches
 from sage_doctor.paths.find.shell_elsewhere import foreign_words, names_for_elsewhere
-from sage_doctor.paths.find.shell_values import ShellValues
+from sage_doctor.paths.find.shell_programs import (
+    COPYING,
+    CREATING,
+    ENTERING,
+    LAUNCHING,
+    LOOKING,
+    READING,
+    RUNNING,
+    SCRIPT,
+    first_program,
+    is_made,
+    is_started,
+)
+from sage_doctor.paths.find.shell_values import ShellValues, text_of
 from sage_doctor.paths.find.words import need_of_name, strongest
 
 if TYPE_CHECKING:
@@ -20,28 +35,10 @@ if TYPE_CHECKING:
 _MOST_USES = 200
 _LONGEST_TEXT = 4096
 _WITHIN_A_WORD = frozenset({"array", "string", "concatenation", "expansion", "string_content", "simple_expansion"})
-_STARTING = frozenset(
-    {"sudo", "exec", "nohup", "env", "time", "nice", "ionice", "command", "timeout", "setsid", "stdbuf", "numactl"}
-    | {"taskset", "xvfb-run"}
-)
-_RUNNING = re.compile(r"(?:python|pypy|bash|sh|dash|zsh|node|perl|ruby|torchrun|accelerate)[\d.]*")
-_WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
-_CONDAS = ("conda", "mamba", "micromamba")
-_ENTERING = frozenset({"cd", "pushd", "source", "."})
-_READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
-_CREATING = frozenset(
-    {"mkdir", "touch", "rm", "rmdir", "tee", "mktemp", "truncate", "mkfifo", "install", "logger", "sqlite3", "wget"}
-    | {"curl", "git", "dd", "chmod", "chown", "mount", "sshfs", "hf", "huggingface-cli", "modelscope"}
-    | {"aria2c", "llama-quantize"}
-)
-_MAKING_OPTIONS = ("--local-dir", "--local_dir", "--prefix", "--target", "-o", "-d", "--outfile", "--outdir")
-_COPYING = frozenset({"cp", "mv", "ln", "rsync", "scp", "aws", "gsutil", "gcloud", "rclone", "s5cmd", "azcopy"})
-_LOOKING = frozenset({"ls", "find", "du", "df", "stat", "head", "tail", "grep", "wc", "which", "diff"})
 _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
 _OPTION = re.compile(r"(--?[\w-]+)=")
 _KEY = re.compile(r"(--?[\w-]+|\+{0,2}\w+(?:\.\w+)+)=")  # `model.path=…`, as Hydra takes it
 _BELOW_A_VALUE = re.compile(r"(?:--?[\w-]+=)?[\"']?\$\{?\w+\}?[^\"'}]")  # `$MODEL/results.json` makes no $MODEL
-_FILE_TEST = re.compile(rb"(?:\[|\btest\b|!)\s+(?:!\s+)?-[defhLrswx]\s")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
 
@@ -56,32 +53,39 @@ class _Command(NamedTuple):
 
 
 class ShellNeeds:
-    """One script. `values` are those of its words."""
+    """One script. `values` are those of its words, `branches` say what this machine gets to."""
 
-    def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
-        self.values = ShellValues(root, home, script)
+    def __init__(self, root: Node, path_map: PathMap, script: Path | None = None) -> None:
+        self.values = ShellValues(root, path_map.home, script)
+        self.branches = ShellBranches(self.values, path_map)
+        self._conditions: set[str] = set()  # of what was found to be needed
         self._commands: dict[int, _Command] = {}
         self._foreign: dict[int, Collection[int]] = {}
 
-    def need_of(self, node: Node, path: str, *, by_name: bool = True) -> Need:
-        """Return whether the script needs a path that is in `node`; `by_name` if only names of variables say so."""
-        text = (node.text or b"").decode("utf-8", "replace") if node.end_byte - node.start_byte < _LONGEST_TEXT else ""
+    def need_of(self, node: Node, path: str, *, by_name: bool = True) -> tuple[Need, str]:
+        """Return whether the script needs a path that is in `node`, and under which condition.
+
+        That is empty where it is needed in any case. `by_name` if only names of variables say so.
+        """
+        self._conditions.clear()
+        text = text_of(node) if node.end_byte - node.start_byte < _LONGEST_TEXT else ""
         word, above = node, self.values.parents.get(node.id)
         while above is not None and above.type in ("string", "concatenation"):
             word, above = above, self.values.parents.get(above.id)
         if above is not None and above.type == "array" and word.prev_sibling is not None:
-            text = f"{(word.prev_sibling.text or b'').decode('utf-8', 'replace')} {text}"
+            text = f"{text_of(word.prev_sibling)} {text}"
         option = _OPTION_BEFORE.search(text.partition(path)[0])
         if option is not None and (said := need_of_name(option[0])) != "needed":
-            return said  # one of several options in a text
+            return said, ""  # one of several options in a text
         found: set[Need] = set()
         names: set[str] = set()
         seen: set[str] = set()
         self._follow(node, found, names, seen)
         if option is not None and not found and any(map(self._is_run, seen)):
-            return "needed"
-        need = strongest(found)
-        return need if found or not by_name else strongest({need_of_name(n) for n in names})
+            return "needed", ""
+        if found or not by_name:
+            return strongest(found), min(self._conditions, default="")
+        return strongest({need_of_name(n) for n in names}), ""
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""
@@ -96,7 +100,7 @@ class ShellNeeds:
         return self._foreign[command.id]
 
     @cached_property
-    def _elsewhere(self) -> frozenset[str]:
+    def _elsewhere(self) -> dict[str, str]:
         return names_for_elsewhere(self.values.nodes)
 
     @cached_property
@@ -106,7 +110,7 @@ class ShellNeeds:
             if node.type in ("simple_expansion", "expansion"):
                 for child in node.children:
                     if child.type in ("variable_name", "subscript"):
-                        name = (child.text or b"").decode("utf-8", "replace").partition("[")[0]
+                        name = text_of(child).partition("[")[0]
                         found[name].append(node)
         return found
 
@@ -129,7 +133,7 @@ class ShellNeeds:
         if parent is None:
             return
         if parent.type == "variable_assignment":
-            name = (parent.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
+            name = text_of(parent).partition("=")[0].rstrip("+")
             names |= {name} if node.type != "array" else set()
             if name not in seen:
                 seen.add(name)
@@ -150,19 +154,19 @@ class ShellNeeds:
     def _command(self, node: Node) -> _Command:
         if node.id not in self._commands:
             words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
-            texts = [(w.text or b"").decode("utf-8", "replace").strip("\"'") for w in words]
-            first = 0
-            while first < len(texts) and (
-                texts[first] in _STARTING or (first and re.match(r"-|\d|\w+=", texts[first]))
-            ):
-                first += 1
-            self._commands[node.id] = _Command(
-                texts,
-                {w.id: i for i, w in enumerate(words)},
-                first,
-                [i for i, t in enumerate(texts) if i > first and not t.startswith("-")],
-                self._or_optional(node),
-            )
+            texts: list[str] = []
+            positions: dict[int, int] = {}
+            for word in words:
+                inner = word.children[0] if word.type == "command_name" else word
+                value = self.values.value(inner) if "$" in text_of(inner) else None
+                whole = value is None or inner.type != "simple_expansion"
+                text = text_of(inner).strip("\"'") if value is None else value[0]
+                texts += [text] if whole else text.split()
+                if whole or " " not in text:
+                    positions[word.id] = len(texts) - 1
+            first = first_program([t.rpartition("/")[2] for t in texts])
+            arguments = [i for i, t in enumerate(texts) if i > first and not t.startswith("-")]
+            self._commands[node.id] = _Command(texts, positions, first, arguments, self._or_optional(node))
         return self._commands[node.id]
 
     def _in_command(self, node: Node, word: Node, found: set[Need], names: set[str]) -> None:
@@ -172,27 +176,29 @@ class ShellNeeds:
         position = command.positions.get(word.id)
         if position is None:
             return
-        program = texts[first].rpartition("/")[2] if first < len(texts) else ""
+        text = text_of(word).strip("\"'")
+        launcher = position < first and texts[0] in LAUNCHING
+        program = texts[0 if launcher else first].rpartition("/")[2] if first < len(texts) else ""
         before = texts[position - 1] if position else ""
-        option = (_KEY if _RUNNING.fullmatch(program) else _OPTION).match(texts[position])
+        option = (_KEY if RUNNING.fullmatch(program) or SCRIPT.search(program) else _OPTION).match(text)
         if program in ("test", "[") or texts[:2] == ["command", "-v"]:
             found |= self._tested(node)
-        elif position == first or program in _ENTERING or _is_started(program, texts, arguments, position):
+        elif position == first or program in ENTERING or is_started(program, texts, arguments, position):
             found.add(command.need)
-        elif program in _CREATING or _is_made(texts[first:position]):
+        elif program in CREATING or is_made(texts[first:position]):
             found.add("created")
-        elif program in _LOOKING:
+        elif program in LOOKING:
             found |= {command.need} - {"needed"}
-        elif program in _COPYING:
+        elif program in COPYING:
             fetched = any(":" in texts[i] for i in arguments if i < position)
             found.add("created" if fetched or arguments[-1:] == [position] else command.need)
         elif option is not None or (before.startswith("-") and "=" not in before):
             name = option[1] if option is not None else before
             names.add(name)
             said = need_of_name(name)
-            if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(texts[position])):
+            if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(text)):
                 found.add(command.need if said == "needed" else said)
-        elif program in _READING:
+        elif program in READING:
             found.add(command.need)
 
     def _or_optional(self, node: Node) -> Need:
@@ -207,12 +213,14 @@ class ShellNeeds:
                     return "optional"
                 if child.id == right.id and operator == "&&" and _is_test(left):
                     return "optional"
-            if parent.type in ("if_statement", "while_statement"):
-                condition = parent.child_by_field_name("condition")
-                if child.id == condition_of(parent) or _FILE_TEST.search((condition and condition.text) or b""):
+            if parent.type in ("if_statement", "elif_clause", "while_statement"):
+                then = next((c for c in parent.children if c.type in ("then", "do_group")), None)
+                if then is not None and child.start_byte < then.start_byte:
                     return "optional"
             child, parent = parent, self.values.parents.get(parent.id)
-        return "needed"
+        branch = self.branches.of(node)
+        self._conditions |= {branch.condition} if branch.taken else set()
+        return "needed" if branch.taken else "unknown"
 
     def _tested(self, node: Node) -> set[Need]:
         """Return what a test says: a script that ends where the path is missing needs it."""
@@ -233,42 +241,8 @@ class ShellNeeds:
         return {"needed"} if ended else {"optional"}
 
 
-def _is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
-    """Return whether a word is what a launcher starts or a server loads."""
-    if _RUNNING.fullmatch(program) and arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES:
-        return True
-    if program in ("torchrun", "accelerate", "deepspeed"):
-        return position == next((i for i in arguments if texts[i].endswith(".py")), None)
-    if program.startswith("llama-") or texts[position].endswith(".gguf"):
-        return texts[position - 1] in ("-m", "--model", "--lora", "--mmproj")
-    if program in _CONDAS and texts[position - 1] in ("-p", "--prefix"):
-        return "create" not in texts
-    verbs = {"vllm": "serve", "uv": "run", **dict.fromkeys(_CONDAS, "activate")}
-    return len(arguments) > 1 and texts[arguments[0]] == verbs.get(program) and position == arguments[1]
-
-
-def makes_what_follows(before: str) -> bool:
-    """Return whether a command line, as far as a path in it, makes what is there."""
-    words = re.split(r"[;&|\n]", before)[-1].split()
-    while words and words[0] in _STARTING:
-        words = words[1:]
-    return bool(words) and (words[0].rpartition("/")[2] in _CREATING or _is_made(words))
-
-
-def _is_made(before: list[str]) -> bool:
-    """Return whether a command makes what follows its first words: an environment, a build directory, a download."""
-    words = [t.rpartition("/")[2] for t in before]
-    if words[1:3] == ["-m", "venv"] or words[1:3] == ["-m", "virtualenv"] or words[:1] == ["virtualenv"]:
-        return True
-    if words[:2] == ["uv", "venv"] or (words[:1] == ["cmake"] and words[-1:] in (["-B"], ["--build"], ["--install"])):
-        return True
-    if words[-1:] == ["-p"]:
-        return "create" in words or any(w.endswith(".sh") for w in words[:2])
-    return bool(words) and words[-1] in _MAKING_OPTIONS
-
-
 def _ends(node: Node) -> bool:
-    text = (node.text or b"").decode("utf-8", "replace")
+    text = text_of(node)
     if node.type in ("compound_statement", "subshell"):
         return any(map(_ends, node.children))
     return _ENDING.match(text) is not None
@@ -277,9 +251,3 @@ def _ends(node: Node) -> bool:
 def _is_test(node: Node) -> bool:
     text = (node.text or b"").lstrip()
     return text.startswith((b"[", b"test ", b"command -v", b"which ", b"type ", b"hash "))
-
-
-def condition_of(statement: Node) -> int | None:
-    """Return the id of the node that is a statement's condition, or None."""
-    condition = statement.child_by_field_name("condition")
-    return condition.id if condition is not None else None

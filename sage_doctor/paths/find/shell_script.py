@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.batch_job import directive_references
-from sage_doctor.paths.find.here_document import document_references
+from sage_doctor.paths.find.command_text import opened
+from sage_doctor.paths.find.here_document import argument_references, document_references
 from sage_doctor.paths.find.line_text import start_of
 from sage_doctor.paths.find.path_map import PathMap
-from sage_doctor.paths.find.reference import Need, PathReference, UsageKind
+from sage_doctor.paths.find.python_script import character_column
+from sage_doctor.paths.find.reference import PathReference, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import binds, is_second_half
-from sage_doctor.paths.find.shell_needs import ShellNeeds, condition_of
+from sage_doctor.paths.find.shell_needs import ShellNeeds
 from sage_doctor.paths.find.shell_values import WORDS, is_home_in_test
 
 if TYPE_CHECKING:
@@ -35,10 +37,6 @@ _PROSE = re.compile(r"\b(?:the|and|to|in|is|with|for|from|of|you|your|then|that|
 _PRINTING_COMMANDS = frozenset({b"echo", b"printf", b"logger", b"say", b"log", b"die", b"warn", b"info", b"error"})
 _VALUES = frozenset({"simple_expansion", "expansion", "command_substitution", "string"})
 _TEST_COMMANDS = frozenset({b"test", b"[", b"[["})
-_IDENTITY = rb"hostname|uname|whoami|HOSTNAME|SAGE_MACHINE|USER|HOME|LOGNAME"
-_NAMED_IDENTITY = re.compile(
-    rb"\b(\w+)=[\"']?(?:\$\(|`|\$\{?)[^\n]{0,60}?\b(?:" + _IDENTITY + rb")\b[^/\n]{0,40}$", re.MULTILINE
-)
 _LAST_BACKSLASH = re.compile(rb"\\(?=\n\s*\Z|\Z)")
 
 
@@ -69,25 +67,26 @@ def shell_references(raw: bytes, path_map: PathMap, file: Path | None = None) ->
     if parser is None:
         return list(_by_lines(raw, path_map)), UNVERIFIED
     root = parse_shell(parser, raw)
+    whole = opened(root, raw)
+    if whole != raw and (again := parse_shell(parser, whole)).has_error <= root.has_error:
+        root, raw = again, whole
     problem = "parts of it are not valid shell syntax" if root.has_error else ""
     return list(_by_grammar(root, path_map, raw, file)), problem
 
 
 def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) -> Iterator[PathReference]:
-    columns = _Columns(raw)
-    needs = ShellNeeds(root, path_map.home, file)
-    names = b"|".join([_IDENTITY, *sorted({re.escape(m[1]) for m in _NAMED_IDENTITY.finditer(raw)})])
-    identity = re.compile(rb"\b(" + names + rb")\b")
+    lines = raw.decode("utf-8", "replace").split("\n")
+    needs = ShellNeeds(root, path_map, file)
     first = next((c.start_byte for c in root.children if c.type != "comment"), len(raw))
     waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
     while waiting:
         place = waiting.pop()
         node, usage = place.node, _node_usage(place.node, place.usage)
         computed = (
-            _computed(place, usage, needs, path_map, columns) if node.type in WORDS or is_home_in_test(node) else None
+            _computed(place, usage, needs, path_map, lines) if node.type in WORDS or is_home_in_test(node) else None
         )
         if computed is not None:
-            yield computed
+            yield _judged(computed, place, needs, path_map)
         held = _held(place, needs, path_map)
         if held is not None:
             yield from held
@@ -100,7 +99,7 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
                 yield from directive
                 continue
         if node.type in _LEAVES and not node.named_child_count:
-            yield from (_with_need(r, place, needs, path_map) for r in _in_text(place, usage, path_map, columns))
+            yield from (_judged(r, place, needs, path_map) for r in _in_text(place, usage, path_map, lines))
             continue
         children = node.children
         if node.type == "command" and children and children[0].text in _PRINTING_COMMANDS:
@@ -108,24 +107,18 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
         tests = node.type == "command" and bool(children) and children[0].text in _TEST_COMMANDS
         if tests:
             usage = _stronger(usage, "detection")
-        in_test = place.in_test or ((tests or node.type == "test_command") and not place.for_machine)
-        guarded = node.type == "if_statement" and _asks_machine(node, path_map, identity)
-        by_machine = node.type == "case_statement" and identity.search(children[1].text or b"") is not None
-        condition = condition_of(node) if guarded else None
+        in_test = place.in_test or tests or node.type == "test_command"
         command = node.type == "command"
         in_command = command or (place.in_command and node.type != "variable_assignment")
         foreign = needs.foreign_words(node) if command else ()
         pairs = binds(node) if command else place.pairs
         for child in reversed(children):
-            env_program = (guarded and child.type != "if") or by_machine
-            below = _stronger(usage, "detection") if env_program else usage
-            below = _stronger(below, "data") if child.id in foreign else below
-            branch = env_program and child.id != condition
-            waiting.append(_Place(child, below, node, in_command, in_test, place.for_machine or branch, pairs))
+            below = _stronger(usage, "data") if child.id in foreign else usage
+            waiting.append(_Place(child, below, node, in_command, in_test, pairs))
 
 
 def _computed(
-    place: _Place, usage: UsageKind, needs: ShellNeeds, path_map: PathMap, columns: _Columns
+    place: _Place, usage: UsageKind, needs: ShellNeeds, path_map: PathMap, lines: list[str]
 ) -> PathReference | None:
     """Return the path of a word that starts from the user's home or from a variable of the script.
 
@@ -146,19 +139,18 @@ def _computed(
     alone = node.type == "string" and node.named_child_count == 1  # the variable itself, whose value is told elsewhere
     if origin not in ("here", "gone") or (found[1] != "home" and (origin == "here" or alone)):
         return None
-    need = needs.need_of(node, found[0], by_name=not path_map.may_be_route(found[0])) if origin == "gone" else "unknown"
-    usage = _stronger(_as_needed(place, usage, need), "fallback" if found[1] == "default" else "use")
+    usage = _stronger(usage, "fallback" if found[1] == "default" else "use")
     line = node.start_point[0] + 1
     return PathReference(
-        text=found[0], line=line, column=columns.of(node), end_line=line, usage=usage, form="computed", need=need
+        text=found[0], line=line, column=_column(node, lines), end_line=line, usage=usage, form="computed"
     )
 
 
 class _Place(NamedTuple):
     """A node on the way down. What is around it says the rest; a node's own parent is slow to ask for.
 
-    `in_test` is whether a test is around it, `for_machine` whether a branch is that only some machines take, `pairs`
-    whether words of its command may be pairs of a path here and one elsewhere.
+    `in_test` is whether a test is around it, `pairs` whether words of its command may be pairs of a path here and one
+    elsewhere.
     """
 
     node: Node
@@ -166,24 +158,11 @@ class _Place(NamedTuple):
     parent: Node | None
     in_command: bool
     in_test: bool = False
-    for_machine: bool = False
     pairs: bool = False
 
 
-class _Columns:
-    """Columns in characters; the grammar counts bytes. Lines are left and never come back to."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._line = self._at = self._column = 0
-
-    def of(self, node: Node) -> int:
-        line = node.start_byte - node.start_point[1]
-        if line != self._line or node.start_byte < self._at:
-            self._line, self._at, self._column = line, line, 0
-        self._column += len(self._raw[self._at : node.start_byte].decode("utf-8", "replace"))
-        self._at = node.start_byte
-        return self._column
+def _column(node: Node, lines: list[str]) -> int:
+    return character_column(lines, node.start_point[0] + 1, node.start_point[1])
 
 
 def _node_usage(node: Node, usage: UsageKind) -> UsageKind:
@@ -203,29 +182,36 @@ def _held(place: _Place, needs: ShellNeeds, path_map: PathMap) -> list[PathRefer
     if place.node.type == "heredoc_body" and redirect is not None:
         statement = needs.values.parents.get(redirect.id)
         found = document_references(statement, redirect, place.node, path_map) if statement is not None else None
+    elif place.node.type in ("string", "raw_string") and redirect is not None and redirect.type == "command":
+        found = argument_references(redirect, place.node, path_map)
     if found is None or redirect is None:
         return None
-    tried = needs.is_tried(redirect)
+    branch, tried = needs.branches.of(redirect), needs.is_tried(redirect)
+    above = place.usage if branch.taken else _stronger(place.usage, "detection")
     return [
         dataclasses.replace(
-            r, usage=_stronger(place.usage, r.usage), need="optional" if tried and r.need == "needed" else r.need
+            r,
+            usage=_stronger(above, r.usage),
+            need="optional" if tried and r.need == "needed" else r.need,
+            condition=r.condition or branch.condition,
         )
         for r in found
     ]
 
 
-def _with_need(reference: PathReference, place: _Place, needs: ShellNeeds, path_map: PathMap) -> PathReference:
-    """Return a reference with what the script needs of it; asked only for what is not there."""
+def _judged(reference: PathReference, place: _Place, needs: ShellNeeds, path_map: PathMap) -> PathReference:
+    """Return a reference with its branch, and what the script needs of it; that is asked only for what is not there."""
+    branch = needs.branches.of(place.node)
+    if not branch.taken:
+        return dataclasses.replace(reference, usage=_stronger(reference.usage, "detection"))
     placed = path_map.classify(reference.text)
-    if placed.exists or (not reference.used and placed.origin != "gone"):
-        return reference
-    need = needs.need_of(place.node, reference.text, by_name=not path_map.may_be_route(reference.text))
-    return dataclasses.replace(reference, usage=_as_needed(place, reference.usage, need), need=need)
-
-
-def _as_needed(place: _Place, usage: UsageKind, need: Need) -> UsageKind:
-    """Return how a missing path is used: a test that ends the script is no test for a machine."""
-    return "use" if usage == "detection" and need == "needed" and place.in_test else usage
+    need, condition, usage = reference.need, branch.condition, reference.usage
+    if not placed.exists and (reference.used or placed.origin == "gone"):
+        need, used_where = needs.need_of(place.node, reference.text, by_name=not path_map.may_be_route(reference.text))
+        condition = condition or used_where
+        if usage == "detection" and need == "needed" and place.in_test:
+            usage = "use"  # a test that ends the script
+    return dataclasses.replace(reference, need=need, condition=condition, usage=usage)
 
 
 def _stronger(one: UsageKind, other: UsageKind) -> UsageKind:
@@ -233,16 +219,7 @@ def _stronger(one: UsageKind, other: UsageKind) -> UsageKind:
     return max(one, other, key=order.index)
 
 
-def _asks_machine(node: Node, path_map: PathMap, identity: re.Pattern[bytes]) -> bool:
-    condition = node.child_by_field_name("condition")
-    text = (condition.text or b"") if condition is not None else b""
-    if identity.search(text):
-        return True
-    env_program = text.lstrip().startswith((b"[", b"test ", b"!"))
-    return env_program and path_map.pattern.search(text.decode("utf-8", "replace")) is not None
-
-
-def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Columns) -> Iterator[PathReference]:
+def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, lines: list[str]) -> Iterator[PathReference]:
     node = place.node
     text = (node.text or b"").decode("utf-8", "replace")
     if node.type != "comment" and len(text.split()) >= _FEWEST_WORDS and len(_PROSE.findall(text)) > 1:
@@ -255,7 +232,7 @@ def _in_text(place: _Place, usage: UsageKind, path_map: PathMap, columns: _Colum
             continue
         between = text[at : match.start()]
         if first:
-            column = columns.of(node)
+            column = _column(node, lines)
         if "\n" in between:
             line, column = line + between.count("\n"), -between.rindex("\n") - 1
         first, at, column = False, match.start(), column + len(between)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from sage_doctor.paths.find.script_location import Located, located
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_SETTERS = frozenset({"command", "declaration_command", "unset_command"})
 WORDS = frozenset({"word", "string", "raw_string", "concatenation"})
 # What a word's value comes from, the one first that says most about it: a default, the user's home, the script's own
 # place, another variable.
@@ -21,19 +23,38 @@ ShellOrigin = Literal["default", "home", "file", "name", ""]
 _ORIGINS: tuple[ShellOrigin, ...] = ("default", "home", "file", "name", "")
 _LONGEST_VALUE = 4096
 _LONGEST_COMMAND = 400
+_ASKED = re.compile(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)")
+_NONE: Mapping[str, Path] = {}
+# Commands that set the variables that they name.
+_SETTING = re.compile(rb"(?:read|unset|getopts|mapfile|readarray|select|local|declare|typeset|printf -v)\s")
 _WITH_DEFAULT = 5  # nodes of `${NAME:-DEFAULT}`
 
 
-class ShellValues:
-    """One script: its words, and the variables that it sets once."""
+def text_of(node: Node) -> str:
+    """Return the source of a node."""
+    return (node.text or b"").decode("utf-8", "replace")
 
-    def __init__(self, root: Node, home: Path, script: Path | None = None) -> None:
-        self._root, self._home, self._script = root, home, script
+
+def nodes_below(root: Node) -> list[Node]:
+    """Return a node and all below it."""
+    found, waiting = [], [root]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        waiting += node.children
+    return found
+
+
+class ShellValues:
+    """One script: its words, and the variables that it sets once. `models` are what `sage-doctor where` prints."""
+
+    def __init__(self, root: Node, home: Path, script: Path | None = None, models: Mapping[str, Path] = _NONE) -> None:
+        self._root, self._home, self._script, self._models = root, home, script, models
         self._known: dict[str, tuple[str, ShellOrigin] | None] = {}
 
     def value(self, node: Node, depth: int = 0) -> tuple[str, ShellOrigin] | None:
         """Return the text of a word and what it comes from; None if it depends on anything else."""
-        text = (node.text or b"").decode("utf-8", "replace")
+        text = text_of(node)
         if depth > DEEPEST:
             return None
         if node.type == "raw_string":
@@ -66,58 +87,65 @@ class ShellValues:
         plain = len(node.children) <= (2 if node.type == "simple_expansion" else 3)
         if len(names) != 1 or not (plain or default is not None):
             return None
-        name = (names[0].text or b"").decode("utf-8", "replace")
+        name = text_of(names[0])
         if name == "HOME":
             return str(self._home), "home"
         if default is not None:
             found = self.value(default, depth + 1)
             return (found[0], "default") if found is not None and found[0].startswith("/") else None
-        return self._named(name, depth)
+        return self.named(name, depth)
 
-    def _named(self, name: str, depth: int) -> tuple[str, ShellOrigin] | None:
+    def named(self, name: str, depth: int = 0) -> tuple[str, ShellOrigin] | None:
+        """Return the value that a variable has wherever it is used, and what it comes from."""
         if name not in self._known:
             self._known[name] = None  # while it is asked for: a variable that comes from itself has no value
-            assigned = self._assigned.get(name)
-            value = assigned.child_by_field_name("value") if assigned is not None else None
+            value = self.assigned(name)
             found = self.value(value, depth + 1) if value is not None else None
-            if found is not None and found[0].startswith("/"):
+            if found is not None:
                 self._known[name] = (found[0], found[1] or "name")
         return self._known[name]
 
     def _located(self, name: str, depth: int) -> Located | None:
-        found = self._named(name, depth + 1)
-        return Located(found[0], whole=True) if found is not None else None
+        asked = _ASKED.fullmatch(name)
+        if asked is not None and asked[1] in self._models:
+            return Located(str(self._models[asked[1]]), whole=True)
+        found = self.named(name, depth + 1)
+        return Located(found[0], whole=True) if found is not None and found[0].startswith("/") else None
 
     @cached_property
     def nodes(self) -> list[Node]:
         """Every node of the script."""
-        found, waiting = [], [self._root]
-        while waiting:
-            node = waiting.pop()
-            found.append(node)
-            waiting += node.children
-        return found
+        return nodes_below(self._root)
 
     @cached_property
     def parents(self) -> dict[int, Node]:
         """Every node's parent: a node's own is looked for from the top each time."""
         return {child.id: node for node in self.nodes for child in node.children}
 
+    def assigned(self, name: str) -> Node | None:
+        """Return the value that a variable is set to, None if it is not set once."""
+        found = self._assigned.get(name)
+        return found.child_by_field_name("value") if found is not None else None
+
+    def is_set(self, name: str) -> bool:
+        """Whether the script sets a variable at all."""
+        return name in self._assigned
+
     @cached_property
-    def _assigned(self) -> dict[str, Node]:
-        """The assignments of variables that are set once."""
+    def _assigned(self) -> dict[str, Node | None]:
+        """The assignment of each variable that is set; None where there are several."""
         counts: Counter[str] = Counter()
         found: dict[str, Node] = {}
         for node in self.nodes:
             if node.type == "variable_assignment":
-                name = (node.text or b"").decode("utf-8", "replace").partition("=")[0].rstrip("+")
+                name = text_of(node).partition("=")[0].rstrip("+")
                 counts[name] += 1
                 found[name] = node
             elif node.type == "for_statement":
-                counts.update((c.text or b"").decode() for c in node.children if c.type == "variable_name")
-            elif node.type == "command" and (node.text or b"").startswith((b"read ", b"getopts ", b"mapfile ")):
-                counts.update((node.text or b"").decode("utf-8", "replace").split())
-        return {name: node for name, node in found.items() if counts[name] == 1}
+                counts.update(text_of(c) for c in node.children if c.type == "variable_name")
+            elif node.type in _SETTERS and _SETTING.match(node.text or b""):
+                counts.update(set(re.findall(r"\w+(?!=)\b", text_of(node))))
+        return {name: found.get(name) if count == 1 else None for name, count in counts.items()}
 
 
 def is_home_in_test(node: Node) -> bool:

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 from functools import cached_property
 
+from sage_doctor.paths.find.branches import EXISTENCE, Branch, PythonTests
 from sage_doctor.paths.find.calls import starts_program
-from sage_doctor.paths.find.folding import called_name
+from sage_doctor.paths.find.folding import Folding, called_name
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import ReferenceForm, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import runs_elsewhere
@@ -31,43 +32,35 @@ _OUTPUT_FUNCTIONS = frozenset(
 _HELP_KEYWORDS = frozenset(
     {"help", "description", "epilog", "usage", "metavar", "doc", "reason", "message", "msg", "prompt"}
 )
-_IDENTITY_FUNCTIONS = frozenset(
-    ["gethostname", "getfqdn", "hostname", "node", "uname", "nodename", "getuser", "platform", "getlogin"]
-)
-_IDENTITY_VARIABLES = frozenset(
-    {"HOSTNAME", "SAGE_MACHINE", "MACHINE", "USER", "LOGNAME", "HOST", "COMPUTERNAME", "HOME"}
-)
-_EXISTENCE_FUNCTIONS = frozenset({"exists", "is_dir", "is_file", "isdir", "isfile", "access"})
+_EXISTENCE_FUNCTIONS = EXISTENCE | {"access"}
 
 
 @frozen
 class Usage:
-    """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten."""
+    """`shell` is set if a text is a command line; `form` if its position decides how it must be rewritten.
+
+    `condition` is the test of the innermost branch that only a run decides.
+    """
 
     kind: UsageKind
     shell: bool = False
     form: ReferenceForm | None = None
+    condition: str = ""
 
 
 _USED = Usage(kind="use")
 
 
 class UsageAnalysis:
-    """One module, with every node's parent."""
+    """One module."""
 
-    def __init__(self, module: ast.Module, path_map: PathMap) -> None:
-        self.module = module
+    def __init__(self, folding: Folding, path_map: PathMap) -> None:
         self.path_map = path_map
-        self.parents: dict[ast.AST, ast.AST] = {}
-        self.nodes: list[ast.AST] = []
+        self.nodes, self.parents = folding.nodes, folding.parents
         self._usages: dict[ast.AST, Usage] = {}
         self._kinds: dict[ast.AST, UsageKind] = {}
         self._keys: dict[ast.Dict, frozenset[ast.AST]] = {}
-        self._asking: dict[ast.AST, bool] = {}
-        for node in ast.walk(module):
-            self.nodes.append(node)
-            for child in ast.iter_child_nodes(node):
-                self.parents[child] = node
+        self._tests = PythonTests(folding, path_map)
 
     @cached_property
     def _shared_names(self) -> frozenset[str]:
@@ -85,15 +78,6 @@ class UsageAnalysis:
             if isinstance(above, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 yield above
             above = self.parents.get(above)
-
-    @cached_property
-    def _identity_names(self) -> frozenset[str]:
-        """Names of variables that hold which machine this is."""
-        found = set()
-        for node in self.nodes:
-            if isinstance(node, ast.Assign) and self._asks_machine(node.value, deep=False):
-                found |= {t.id for t in node.targets if isinstance(t, ast.Name)}
-        return frozenset(found)
 
     @cached_property
     def _probed_lists(self) -> frozenset[str]:
@@ -139,13 +123,25 @@ class UsageAnalysis:
             return Usage(kind=found)
         if above.kind in ("detection", "documentation"):
             return above
+        branch = self._tests.branch(node, parent)
+        if not branch.taken:
+            return Usage(kind="detection")
         call = parent if isinstance(parent, ast.Call) and node is not parent.func else None
         name = called_name(call.func) if call is not None else ""
         return Usage(
             kind="fallback" if found == "fallback" else above.kind,
             shell=above.shell or (call is not None and starts_program(call.func)),
             form="argparse" if name in ("add_argument", "set_defaults") else above.form,
+            condition=branch.condition or above.condition,
         )
+
+    def branch_of(self, node: ast.AST) -> Branch:
+        """Return whether this machine gets to the statement that a node is in."""
+        above: ast.AST | None = node
+        while above is not None and not isinstance(above, ast.stmt):
+            above = self.parents.get(above)
+        usage = self.usage_of(above) if above is not None else _USED
+        return Branch(taken=usage.kind != "detection", condition=usage.condition)
 
     def _between(self, node: ast.AST, parent: ast.AST) -> UsageKind:
         """Return how a parent uses the child that contains the text."""
@@ -173,8 +169,6 @@ class UsageAnalysis:
         if isinstance(parent, (ast.AnnAssign, ast.arg, ast.FunctionDef)):
             typed = getattr(parent, "annotation", None), getattr(parent, "returns", None)
             return "documentation" if node in typed else "use"
-        if isinstance(parent, (ast.If, ast.IfExp, ast.While)):
-            return "detection" if node is not parent.test and self._asks(parent.test) else "use"
         if isinstance(parent, ast.AugAssign) and self._is_elsewhere(parent.target):
             return "detection"
         if isinstance(parent, ast.BinOp) and node is parent.right and self._is_elsewhere(parent.left):
@@ -231,36 +225,6 @@ class UsageAnalysis:
             if found is not None:
                 roots.add("/".join(text.split("/")[:3]))
         return len(roots)
-
-    def _asks(self, test: ast.expr) -> bool:
-        if test not in self._asking:
-            self._asking[test] = self._asks_machine(test)
-        return self._asking[test]
-
-    def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
-        """Whether a condition tests which machine this is: by name, by user, or by a home that exists."""
-        asks_disk = False
-        names_home = False
-        for node in ast.walk(test):
-            word = called_name(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
-            if (
-                word in _IDENTITY_FUNCTIONS
-                or (word == "name" and isinstance(node, ast.Attribute) and _is_os(node.value))
-                or (deep and word in self._identity_names)
-            ):
-                return True
-            asks_disk = (
-                asks_disk or word in _EXISTENCE_FUNCTIONS or isinstance(node, ast.Compare) or word == "startswith"
-            )
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if node.value in _IDENTITY_VARIABLES or node.value in self.path_map.machine_names:
-                    return True
-                names_home = names_home or self.path_map.pattern.match(node.value) is not None
-        return asks_disk and names_home
-
-
-def _is_os(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "os"
 
 
 def _checks_existence(node: ast.AST) -> bool:

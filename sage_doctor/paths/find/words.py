@@ -11,6 +11,7 @@ _READ = frozenset(
         "adapter", "adapters", "base", "bin", "binary", "config", "configuration", "dataset", "datasets", "encoder",
         "exe", "executable", "gguf", "input", "inputs", "interpreter", "lora", "loras", "model", "models", "peft",
         "processor", "program", "prompt", "python", "script", "source", "tokenizer", "venv", "vocab", "weights", "zoo",
+        "corpus", "image", "images", "train", "val", "video", "videos",
     }
 )  # fmt: skip
 # What is named so is often made by the program itself, whatever else the name says: `model_output_dir`.
@@ -28,15 +29,17 @@ _WRITTEN = frozenset(
     }
 )  # fmt: skip
 _NAMING = frozenset({"alias", "endpoint", "route", "served", "uri", "url"})  # what is at such a place is no path
+_FILE = re.compile(r"\.(?:json|jsonl|csv|txt|parquet|ya?ml|pt|bin|py)$")  # a file's name, not what it is for
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def need_of_name(name: str) -> Need:
     """Return what a name says: `created` before `needed`, because what a program makes may be named after its input."""
     found = {w.lower() for w in _WORD.findall(name)}
-    if found & _NAMING:
+    if found & _NAMING or _FILE.search(name):
         return "unknown"
-    return "created" if found & _WRITTEN else "needed" if found & _READ else "unknown"
+    data = "data" in found and found & {"path", "paths", "file", "files"}
+    return "created" if found & _WRITTEN else "needed" if data or found & _READ else "unknown"
 
 
 def strongest(found: set[Need]) -> Need:

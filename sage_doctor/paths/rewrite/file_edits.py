@@ -14,7 +14,7 @@ from sage_doctor.system.frozen import frozen
 
 Span = tuple[int, int, int, int]
 UNQUOTED_PATH = re.compile(r"[\w./+@:,=-]+")  # a path that is one word in every shell
-Import = tuple[str, str]  # a module and a name of it; an empty name stands for the module itself
+Import = tuple[str, str]  # a module and a name of it
 
 
 @frozen

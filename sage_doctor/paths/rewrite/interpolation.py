@@ -1,17 +1,12 @@
-"""Longer texts that contain a root: an f-string field for it, or a concatenation where the text is a template.
-
-`"ROOT/zoo/{}".format(x)` becomes `str(R) + "/zoo/{}".format(x)`, because a root may have a brace or a percent sign in
-its name, and what is inserted must not be read as a template. Each new text is parsed and compared with the old one.
-"""
+"""Longer texts that contain a root, with an f-string field for it. Each is parsed and compared with the old one."""
 
 from __future__ import annotations
 
 import ast
 import re
 
-from sage_doctor.paths.rewrite.expressions import RootExpression, stands_alone
-from sage_doctor.paths.rewrite.file_edits import UNQUOTED_PATH, Span
-from sage_doctor.paths.rewrite.node_index import NodeIndex
+from sage_doctor.paths.rewrite.expressions import RootExpression
+from sage_doctor.paths.rewrite.file_edits import UNQUOTED_PATH
 from sage_doctor.paths.rewrite.shell_edits import FOREIGN
 from sage_doctor.system.frozen import frozen
 
@@ -21,14 +16,6 @@ _LITERAL = re.compile(
 _GAP = re.compile(r"(?:\s|\\\n|#[^\n]*\n)*")
 _FOREIGN = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted({*FOREIGN, 'scp', 'rsync'})))})\s")
 Flat = list[str | tuple[str]]
-
-
-@frozen
-class Spliced:
-    """The new source, and the span it replaces if that is more than the text itself."""
-
-    source: str
-    span: Span | None = None
 
 
 @frozen
@@ -44,7 +31,7 @@ class _Literal:
         return f"{self.gap}{self.prefix}{self.quote}{self.body}{self.quote}"
 
 
-def splice(nodes: NodeIndex, node: ast.expr, segment: str, root: str, start: RootExpression) -> Spliced | None:
+def splice(node: ast.expr, segment: str, root: str, start: RootExpression) -> str | None:
     """Return a text with `start` where it names `root`; None if that is uncertain.
 
     `segment` is the source of the text, a constant or an f-string. A text with blanks may be a command line: it is left
@@ -53,18 +40,14 @@ def splice(nodes: NodeIndex, node: ast.expr, segment: str, root: str, start: Roo
     literals = _literals(segment)
     if not literals or not root:
         return None
-    if nodes.formatted(node):
-        return _in_front(nodes, node, literals, root, start)
     if re.search(r"\s", segment) and (UNQUOTED_PATH.fullmatch(str(start.path)) is None or _FOREIGN.search(segment)):
         return None
-    if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
-        return _of_bytes(nodes, node, literals, root, start)
     source = "".join(str(_with_field(p, root, start)) for p in literals)
     source = f"({source})" if any("\n" in p.gap for p in literals) else source
     made = _parsed(source)
     if made is None or _flat(made, start, root) != _flat(node, start, root) or _flat(made, None, "") == _flat(node):
         return None
-    return Spliced(source=source)
+    return source
 
 
 def _literals(segment: str) -> list[_Literal]:
@@ -103,55 +86,6 @@ def _with_field(literal: _Literal, root: str, start: RootExpression) -> _Literal
     return _Literal(gap=literal.gap, prefix=prefix, quote=literal.quote, body=body)
 
 
-def _in_front(
-    nodes: NodeIndex, node: ast.expr, literals: list[_Literal], root: str, start: RootExpression
-) -> Spliced | None:
-    """Return the whole expression that fills a template, with the root in front of it and not in it."""
-    outer = nodes.filled(node)
-    first, *rest = literals
-    if outer is None or not first.body.startswith(root) or _named(root).match(first.body) is None:
-        return None
-    shorter = "".join(
-        map(str, (_Literal(gap="", prefix=first.prefix, quote=first.quote, body=first.body[len(root) :]), *rest))
-    )
-    made = _parsed(f"({shorter})")
-    old = _flat(node)
-    if made is None or old is None or (new := _flat(made)) is None or _merged([root, *new]) != old:
-        return None
-    if any(isinstance(part, str) and _named(root).search(part) for part in new):
-        return None  # one more root within the template
-    before, after = nodes.around(outer, node)
-    value = start.source if start.value_type == "str" else f"str({start.source})"
-    if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
-        value = f"os.fsencode({start.source})"
-    source = f"{value} + {before}{shorter}{after}"
-    if not stands_alone(nodes.parents.get(outer)) or _parsed(source) is None:  # lines that only go on in brackets
-        source = f"({source})"
-    return Spliced(source=source, span=nodes.span(outer)) if _parsed(source) is not None else None
-
-
-def _of_bytes(
-    nodes: NodeIndex, node: ast.Constant, literals: list[_Literal], root: str, start: RootExpression
-) -> Spliced | None:
-    """Return bytes that name a root somewhere, as a sum: there are no f-strings of bytes."""
-    if len(literals) != 1 or literals[0].gap:
-        return None
-    (literal,) = literals
-    parts = _named(root).split(literal.body)
-    texts = [f"{literal.prefix}{literal.quote}{part}{literal.quote}" for part in parts]
-    try:
-        values = [ast.literal_eval(text) for text in texts]
-    except (ValueError, SyntaxError):
-        return None
-    if len(parts) < 2 or root.encode().join(values) != node.value:
-        return None
-    value = f"os.fsencode({start.source})"
-    words = [word for text, part in zip(texts, parts, strict=True) for word in (value, *([text] if part else []))][1:]
-    source = " + ".join(words)
-    alone = len(words) == 1 or stands_alone(nodes.parents.get(node))
-    return Spliced(source=source if alone else f"({source})")
-
-
 def _parsed(source: str) -> ast.expr | None:
     try:
         return ast.parse(source, mode="eval").body
@@ -161,8 +95,6 @@ def _parsed(source: str) -> ast.expr | None:
 
 def _flat(node: ast.expr, start: RootExpression | None = None, root: str = "") -> Flat | None:
     """Return a text as its constant parts and its fields; a field that is `start` counts as the text `root`."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
-        return _merged([node.value.decode("latin-1")])
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return _merged([node.value])
     if not isinstance(node, ast.JoinedStr):

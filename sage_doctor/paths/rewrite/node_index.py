@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 
+from sage_doctor.paths.find.folding import nodes_and_parents
 from sage_doctor.paths.find.python_script import character_column
 from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.rewrite.expressions import RootExpression
@@ -23,11 +24,9 @@ class NodeIndex:
 
     def __init__(self, module: ast.Module, text: str) -> None:
         self.lines = _LINE.split(text.removeprefix("\ufeff"))
-        self.parents: dict[ast.AST, ast.AST] = {}
+        nodes, self.parents = nodes_and_parents(module)
         self._at: dict[Span, ast.expr] = {}
-        for node in ast.walk(module):
-            for child in ast.iter_child_nodes(node):
-                self.parents[child] = node
+        for node in nodes:
             if isinstance(node, ast.expr) and not isinstance(self.parents.get(node), ast.JoinedStr):
                 self._at.setdefault(self.span(node), node)
 
@@ -51,24 +50,11 @@ class NodeIndex:
         """Return the expression that an edit replaces."""
         return self._at.get(edit.span)
 
-    def formatted(self, node: ast.expr) -> bool:
+    def is_template(self, node: ast.expr) -> bool:
         """Whether a text is a template: the left side of `%`, or of `.format`."""
         parent = self.parents.get(node)
         percent = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mod) and parent.left is node
         return percent or (isinstance(parent, ast.Attribute) and parent.attr in ("format", "format_map"))
-
-    def filled(self, node: ast.expr) -> ast.expr | None:
-        """Return the expression that fills a template; None if it is passed on unfilled."""
-        parent = self.parents.get(node)
-        if isinstance(parent, ast.BinOp):
-            return parent
-        above = self.parents.get(parent) if parent is not None else None
-        return above if isinstance(above, ast.Call) and above.func is parent else None
-
-    def around(self, outer: ast.expr, node: ast.expr) -> tuple[str, str]:
-        """Return the source of an expression before and after another one in it."""
-        whole, part = self.span(outer), self.span(node)
-        return self._text((*whole[:2], *part[:2])), self._text((*part[2:], *whole[2:]))
 
     def _text(self, span: Span) -> str:
         line, column, end_line, end_column = span

@@ -13,10 +13,10 @@ from sage_doctor.paths.find.path_map import ClassifiedPath
 from sage_doctor.paths.find.python_script import decoded, parse
 from sage_doctor.paths.find.reference import PathReference
 from sage_doctor.paths.rewrite.expressions import RESOLVE, RootExpression, at_home, path_expression, root_expressions
-from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits, Import, RewriteContext, root_in, target_of
-from sage_doctor.paths.rewrite.interpolation import Spliced, splice
+from sage_doctor.paths.rewrite.file_edits import Edit, FileEdits, RewriteContext, root_in, target_of
+from sage_doctor.paths.rewrite.interpolation import splice
 from sage_doctor.paths.rewrite.node_index import NodeIndex
-from sage_doctor.paths.rewrite.roots import Root, bound_names, module_roots
+from sage_doctor.paths.rewrite.roots import Root, module_roots
 from sage_doctor.paths.rewrite.shell_edits import plan_shell_edits
 from sage_doctor.paths.scan import ScannedFile
 from sage_doctor.subjects.host import Host
@@ -24,7 +24,6 @@ from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_star
 
 MOST_BYTES = 2 * 1024 * 1024
 _REWRITTEN = frozenset({"literal", "joined", "prefix"})
-_OS: Import = ("os", "")
 
 
 def rewrite_context(host: Host) -> RewriteContext:
@@ -78,9 +77,6 @@ class _PythonPlanner:
             module, path, self.roots, models=context.models, directory=context.directory, resolvable=context.resolvable
         )
         self.home = at_home(module, context.home) if context.home is not None else None
-        # `os.fsencode` needs the module `os`; if the name means anything else, bytes are left alone.
-        lines = [s.lineno for s in module.body if isinstance(s, ast.Import) and any(_is_os(a) for a in s.names)]
-        self.os_from = min(lines, default=0 if "os" not in bound_names(module) else None)
 
     def edits(self, wanted: list[tuple[PathReference, ClassifiedPath]]) -> FileEdits:
         """Return the plan for these paths."""
@@ -111,13 +107,19 @@ class _PythonPlanner:
     def _from(
         self, start: RootExpression, target: Path, reference: PathReference, classified: ClassifiedPath, node: ast.expr
     ) -> Edit | None:
+        if reference.value_type == "bytes" or self.nodes.is_template(node):
+            return None
         needs = (start.needs,) if start.needs is not None else ()
         segment = self.nodes.segment(reference)
-        whole = reference.form in (*_REWRITTEN, "argparse") and reference.value_type != "bytes"
-        if whole or (reference.value_type == "bytes" and not self.nodes.formatted(node) and reference.form == "bytes"):
-            source = self._whole(start, target, reference, node, segment)
-            if source is not None and reference.value_type == "bytes":
-                return Edit(reference=reference, source=source, needs=(*needs, _OS), certain=False)
+        if reference.form in (*_REWRITTEN, "argparse"):
+            source = path_expression(
+                start,
+                target,
+                reference.value_type,
+                slash=reference.text.endswith("/") and reference.value_type != "Path",
+                within=self.nodes.parents.get(node),
+                quote="'" if re.match(r"[rRuU]*'", segment) else '"',
+            )
             if source is not None:
                 known = classified.certain or (classified.exists and target in self.models)
                 known = known and start is not self.home  # who runs it elsewhere, with which home, is not known
@@ -126,45 +128,9 @@ class _PythonPlanner:
                 return Edit(reference=reference, source=source, needs=needs, certain=certain)
             if reference.form == "argparse":
                 return None
-        if reference.value_type == "bytes" and not self._fsencode(node):
-            return None
-        made = self._spliced(start, target, reference, node, segment)
-        if made is None:
-            return None
-        more = (_OS,) if reference.value_type == "bytes" else ()
-        return Edit(reference=reference, source=made.source, needs=(*needs, *more), certain=False, own_span=made.span)
-
-    def _whole(
-        self, start: RootExpression, target: Path, reference: PathReference, node: ast.expr, segment: str
-    ) -> str | None:
-        binary = reference.value_type == "bytes"
-        slash = reference.text.endswith("/") and reference.value_type != "Path"
-        if binary and not self._fsencode(node):
-            return None
-        source = path_expression(
-            start,
-            target,
-            reference.value_type if not binary else "Path" if start.value_type == "Path" and not slash else "str",
-            slash=slash,
-            within=ast.Return() if binary else self.nodes.parents.get(node),
-            quote="'" if re.match(r"[bBrRuU]*'", segment) else '"',
-        )
-        return f"os.fsencode({source})" if binary and source is not None else source
-
-    def _fsencode(self, node: ast.expr) -> bool:
-        known = self.os_from is not None and self.os_from < node.lineno
-        return known and self.nodes.is_module_name(node, "os")
-
-    def _spliced(
-        self, start: RootExpression, target: Path, reference: PathReference, node: ast.expr, segment: str
-    ) -> Spliced | None:
-        """Return a longer text with its root as a field, or in front of it."""
         root = root_in(reference, target, start.path)
-        return splice(self.nodes, node, segment, root, start) if root is not None else None
-
-
-def _is_os(alias: ast.alias) -> bool:
-    return alias.name == "os" and alias.asname in (None, "os")
+        source = splice(node, segment, root, start) if root is not None else None
+        return Edit(reference=reference, source=source, needs=needs, certain=False) if source is not None else None
 
 
 def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:

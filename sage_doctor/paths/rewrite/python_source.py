@@ -85,7 +85,7 @@ def _with_imports(module: Module, edits: Sequence[Edit]) -> bytes:
 
         context = CodemodContext()
         for source, name in needed:
-            AddImportsVisitor.add_needed_import(context, source, name or None)
+            AddImportsVisitor.add_needed_import(context, source, name)
         module = AddImportsVisitor(context).transform_module(module)
     return module.bytes
 
@@ -151,5 +151,4 @@ def _shape(module: ast.AST) -> list[str]:
         ast.dump(s)
         for s in module.body
         if not (isinstance(s, ast.ImportFrom) and s.level == 0 and s.module in _IMPORTED_FROM)
-        and not (isinstance(s, ast.Import) and [a.name for a in s.names] == ["os"])
     ]

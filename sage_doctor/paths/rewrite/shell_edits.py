@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 FOREIGN = ELSEWHERE | {"sed", "grep", "egrep", "fgrep", "rg", "awk", "gawk", "perl", "curl", "wget"}
 _BOTH = frozenset({"scp", "rsync"})
 _SPECIAL = re.compile(r"[$`\"\\!]")
-_GOES_ON_FROM = re.compile(r"(?:[})`]|\$\w+)[\"']*$")  # it is preceded by what is only known at run time
 _GOES_ON = re.compile(r"[\"']?[$`{\w\\*?\[]|[\"']{2}")
 
 
@@ -75,7 +74,7 @@ def _edit(
     byte += len(lines[reference.line - 1][: reference.column].encode())
     node = program.descendant_for_byte_range(byte, byte + 1)
     before = lines[reference.line - 1][: reference.column]
-    if node is None or _GOES_ON_FROM.search(before) or _is_elsewhere(node, before):
+    if node is None or _is_elsewhere(node, before):
         return None
     for known in roots:
         if known.from_byte > byte or not target.is_relative_to(known.path):

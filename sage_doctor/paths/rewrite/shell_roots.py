@@ -12,16 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.paths.find.script_location import Located, located
+from sage_doctor.paths.find.shell_values import ShellValues
 from sage_doctor.paths.rewrite.file_edits import RewriteContext
 from sage_doctor.system.frozen import frozen
 from sage_doctor.text import shell_quote
 
 if TYPE_CHECKING:
     from tree_sitter import Node
-
-_ASKED = re.compile(r"\$\(sage-doctor where (\S+)(?: --manifest .+)?\)")
-_SETTING = r"(?:for|select|read|unset|local|declare|typeset|mapfile|readarray|getopts|printf)\b[^\n;]*\b{}\b"
 
 
 @frozen
@@ -36,27 +33,14 @@ class ShellRoot:
 
 def script_roots(program: Node, script: Path, context: RewriteContext) -> list[ShellRoot]:
     """Return the variables of a script that hold a directory: set once, at the top level, from its own location."""
-    text = (program.text or b"").decode("utf-8", "replace")
-    known: dict[str, Located] = {}
     models = {name: path for path, name in context.models.items()}
+    values = ShellValues(program, context.home or Path.home(), script, models)
     found: list[ShellRoot] = []
-
-    def lookup(word: str) -> Located | None:
-        asked = _ASKED.fullmatch(word)
-        directory = models.get(asked[1]) if asked is not None else None
-        return Located(str(directory), whole=True) if directory is not None else known.get(word)
-
     for assignment in _assignments(program):
-        name, _, value = (assignment.text or b"").decode("utf-8", "replace").partition("=")
-        directory = located(value, script, lookup)
-        if directory is None:
-            continue
-        if len(re.findall(rf"\b{re.escape(name)}\+?=", text)) != 1 or re.search(_SETTING.format(re.escape(name)), text):
-            continue
-        known[name] = directory
-        if directory.whole and os.path.normpath(directory.path) == directory.path:
-            real = Path(os.path.realpath(directory.path))
-            found.append(ShellRoot(name=name, path=real, from_byte=assignment.end_byte))
+        name = (assignment.text or b"").decode("utf-8", "replace").partition("=")[0]
+        directory, origin = values.named(name) or ("", "")
+        if origin == "file" and os.path.normpath(directory) == directory:
+            found.append(ShellRoot(name=name, path=Path(os.path.realpath(directory)), from_byte=assignment.end_byte))
     return sorted(found, key=lambda r: -len(r.path.parts))
 
 

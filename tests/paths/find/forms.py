@@ -108,8 +108,8 @@ FORMS = [
     _form("blanks in a Path", 'MODEL = Path("$S") / "my zoo"', write='MODEL = HRM_ROOT / "my zoo"'),
     # only suggested
     _form("blanks in an f-string", 'p = f"$S/my zoo/{os.sep}"', write='?p = f"{HRM_ROOT}/my zoo/{os.sep}"'),
-    _form("blanks in bytes", 'p = b"$S/my zoo/m"', write='?p = os.fsencode(HRM_ROOT / "my zoo/m")'),
-    _form("blanks in a format", 'p = "$S/my zoo/{}".format(1)', write='?p = str(HRM_ROOT) + "/my zoo/{}".format(1)'),
+    _form("blanks in bytes", 'p = b"$S/my zoo/m"'),
+    _form("blanks in a format", 'p = "$S/my zoo/{}".format(1)'),
     _form(
         "argparse",
         'a = argparse.ArgumentParser()\na.add_argument("-m", default="$S/zoo/m")\nz = a.parse_args([]).m',
@@ -135,48 +135,22 @@ FORMS = [
         write='?shutil.rmtree(f"{HRM_ROOT}/zoo/{os.getpid()}/x")',
     ),
     _form("f-string with braces", 'p = f"$S/zoo/{{}}{os.sep}"', write='?p = f"{HRM_ROOT}/zoo/{{}}{os.sep}"'),
-    _form("percent", 'p = "$S/zoo/%s" % os.sep', write='?p = str(HRM_ROOT) + "/zoo/%s" % os.sep'),
-    _form(
-        "percent of a tuple",
-        'p = "$S/zoo/%s-%d%%" % (os.sep, 1)',
-        write='?p = str(HRM_ROOT) + "/zoo/%s-%d%%" % (os.sep, 1)',
-    ),
-    _form(
-        "percent in an operation", 'p = "$S/zoo/%s" % os.sep * 2', write='?p = (str(HRM_ROOT) + "/zoo/%s" % os.sep) * 2'
-    ),
-    _form("format", 'p = "$S/zoo/{}".format(os.sep)', write='?p = str(HRM_ROOT) + "/zoo/{}".format(os.sep)'),
-    _form(
-        "format of names", 'p = "$S/zoo/{a}{{}}".format(a=1)', write='?p = str(HRM_ROOT) + "/zoo/{a}{{}}".format(a=1)'
-    ),
-    _form(
-        "format of a Path",
-        'p = Path("$S/zoo/{0}".format("m"))',
-        write='?p = Path(str(HRM_ROOT) + "/zoo/{0}".format("m"))',
-    ),
-    _form(
-        "format and more",
-        'p = "$S/zoo/{}".format(os.sep).encode()',
-        write='?p = (str(HRM_ROOT) + "/zoo/{}".format(os.sep)).encode()',
-    ),
-    _form(
-        "format over lines",
-        'p = ("$S/zoo/{}"\n     "/x".format(os.sep))',
-        write='?p = (str(HRM_ROOT) + "/zoo/{}"\n     "/x".format(os.sep))',
-    ),
+    _form("percent", 'p = "$S/zoo/%s" % os.sep'),
+    _form("percent of a tuple", 'p = "$S/zoo/%s-%d%%" % (os.sep, 1)'),
+    _form("percent in an operation", 'p = "$S/zoo/%s" % os.sep * 2'),
+    _form("format", 'p = "$S/zoo/{}".format(os.sep)'),
+    _form("format of names", 'p = "$S/zoo/{a}{{}}".format(a=1)'),
+    _form("format of a Path", 'p = Path("$S/zoo/{0}".format("m"))'),
+    _form("format and more", 'p = "$S/zoo/{}".format(os.sep).encode()'),
+    _form("format over lines", 'p = ("$S/zoo/{}"\n     "/x".format(os.sep))'),
     _form("format that is handed on", 'p = [*map("$S/zoo/{}".format, "ab")]'),
     _form("format of two roots", 'p = "$S/zoo/{}:$S/sage/{}".format(1, 2)'),
-    _form("bytes", 'p = b"$S/zoo/m"', write='?p = os.fsencode(HRM_ROOT / "zoo/m")'),
-    _form("bytes with a slash", 'p = b"$S/zoo/m/"', write="?p = os.fsencode(f\"{HRM_ROOT / 'zoo/m'}/\")"),
-    _form("bytes that are the root", "p = b'$S'", write="?p = os.fsencode(HRM_ROOT)"),
-    _form(
-        "bytes and a rest", 'p = b"$S/zoo/" + b"x"[:1]', write='?p = os.fsencode(f"{HRM_ROOT / \'zoo\'}/") + b"x"[:1]'
-    ),
-    _form("bytes and percent", 'p = b"$S/zoo/%s" % b"x"', write='?p = os.fsencode(HRM_ROOT) + b"/zoo/%s" % b"x"'),
-    _form(
-        "bytes in a line",
-        'p = b"--model=$S/zoo/m", 1',
-        write='?p = b"--model=" + os.fsencode(HRM_ROOT) + b"/zoo/m", 1',
-    ),
+    _form("bytes", 'p = b"$S/zoo/m"'),
+    _form("bytes with a slash", 'p = b"$S/zoo/m/"'),
+    _form("bytes that are the root", "p = b'$S'"),
+    _form("bytes and a rest", 'p = b"$S/zoo/" + b"x"[:1]'),
+    _form("bytes and percent", 'p = b"$S/zoo/%s" % b"x"'),
+    _form("bytes in a line", 'p = b"--model=$S/zoo/m", 1'),
     _form(
         "command line",
         'subprocess.run("cd $S/zoo && ls", shell=True)',
@@ -208,7 +182,10 @@ FORMS = [
     _form("hostname", 'R = "$S" if socket.gethostname() == "sprout" else "x"', "detection"),
     _form("platform", 'if platform.node().startswith("s"):\n    R = "$S"', "detection"),
     _form(
-        "whose home", 'if Path("/home/dp").exists():\n    R = "/home/dp/HRM"\nelse:\n    R = "$S"', *["detection"] * 3
+        "whose home",
+        'if Path("/home/dp").exists():\n    R = "/home/dp/HRM"\nelse:\n    R = "$S"',
+        *["detection", "detection", "mappable"],
+        write='if Path("/home/dp").exists():\n    R = "/home/dp/HRM"\nelse:\n    R = str(HRM_ROOT)',
     ),
     _form("an answer kept", 'ON_SPROUT = os.path.exists("$S")\nR = "$S" if ON_SPROUT else "."', *["detection"] * 2),
     _form("table of machines", 'R = {"sprout": "$S", "thor": "/home/dp/HRM"}[os.environ["M"]]', *["detection"] * 2),

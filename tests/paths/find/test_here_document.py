@@ -79,7 +79,6 @@ def test_what_the_shell_puts_into_it(tmp_path: Path, known: PathMap) -> None:
         ("python3 - <<'PY' || true\nopen('{me}/x')\nPY", "optional"),
         ("python3 - <<'PY' || exit 1\nopen('{me}/x')\nPY", "needed"),
         ("python3 - <<'PY'\nopen('{me}/x', 'w')\nPY", "created"),
-        ("if [ -f ~/x ]; then\npython3 - <<'PY'\nopen('{me}/x')\nPY\nfi", "optional"),
     ],
 )
 def test_what_it_needs(text: str, need: str, tmp_path: Path, known: PathMap) -> None:

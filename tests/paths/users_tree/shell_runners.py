@@ -24,8 +24,8 @@ SHELL = {
     "tolerated": "tail -5 <<thor:session_3.txt|optional>> 2>/dev/null || echo none",
     "made_if_missing": 'VENV="<<thor:venvs/new|created>>"\nif [ ! -d "$VENV" ]; then python3 -m venv "$VENV"; fi',
     "demanded": 'ENV_DIR=<<thor:venvs/wanted|needed>>\nif [ ! -d "$ENV_DIR" ]; then\n  echo "missing"\n  exit 1\nfi',
-    "by_hostname": 'case "$(hostname)" in\n  sprout) cd <<sprout:ai-workspace/none|words>> ;;\n'
-    "  thor) cd <<thor:ai-workspace/none|words>> ;;\nesac",
+    "by_hostname": 'case "$(hostname)" in\n  sprout) cd <<sprout:ai-workspace/none|other>> ;;\n'
+    "  thor) cd <<thor:ai-workspace/none|other>> ;;\nesac",
     "echo": 'echo "  Base: <<thor:nowhere|words>>"\n# was <<sprout:nowhere|words>>',
     "server": 'MODEL_PATH="<<thor:models/q.gguf|needed>>"\nLOGS="<<thor:serve-logs|created>>"\nmkdir -p "$LOGS"\n'
     'BIN="<<thor:llama.cpp/llama-server|needed>>"\n"$BIN" -m "$MODEL_PATH" > "$LOGS/server.log" 2>&1 &',

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sage_doctor.facts.runners import find_runners
+from sage_doctor.system.globbing import glob_files
 
 
 def test_globs_match_regular_files_below_the_manifest(tmp_path: Path) -> None:
@@ -8,9 +8,9 @@ def test_globs_match_regular_files_below_the_manifest(tmp_path: Path) -> None:
     for name in ("run_a.py", "run_b.py", "other.py"):
         (tmp_path / "scripts" / name).touch()
     (tmp_path / "scripts/run_c.py").mkdir()
-    assert [p.name for p in find_runners("scripts/run_*.py", tmp_path)] == ["run_a.py", "run_b.py"]
-    assert [p.name for p in find_runners(str(tmp_path / "scripts/o*.py"), Path("/"))] == ["other.py"]
-    assert find_runners("nowhere/*.py", tmp_path) == []
+    assert [p.name for p in glob_files("scripts/run_*.py", tmp_path)] == ["run_a.py", "run_b.py"]
+    assert [p.name for p in glob_files(str(tmp_path / "scripts/o*.py"), Path("/"))] == ["other.py"]
+    assert glob_files("nowhere/*.py", tmp_path) == []
 
 
 def test_links_to_their_own_parents_are_not_followed_for_ever(tmp_path: Path) -> None:
@@ -19,4 +19,4 @@ def test_links_to_their_own_parents_are_not_followed_for_ever(tmp_path: Path) ->
     (scripts / "deep/run.py").touch()
     (scripts / "top").symlink_to(tmp_path)
     (scripts / "deep/again").symlink_to(tmp_path)
-    assert find_runners("scripts/**/*.py", tmp_path) == [scripts / "deep/run.py"]
+    assert glob_files("scripts/**/*.py", tmp_path) == [scripts / "deep/run.py"]
