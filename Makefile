@@ -104,11 +104,11 @@ paths-score: $(VENV)/.dev
 	@$(RUN)/python -m tests.paths.users_tree.score
 
 completions: $(VENV)/.dev
-	$(RUN)/python -m sage_doctor.cli.completions
+	$(RUN)/python -m tools.completions
 
 man: $(VENV)/.dev
 	mkdir -p build
-	$(RUN)/python -m sage_doctor.cli.completions man build/sage-doctor.1
+	$(RUN)/python -m tools.completions man build/sage-doctor.1
 
 fuzz: $(VENV)/.dev
 	$(PIP) atheris

@@ -13,7 +13,7 @@ from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import format_number, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.probe.outcome import ProbeOutcome
 
 ORDER = 190  # of the check files: causes before consequences
 

@@ -22,8 +22,7 @@ from sage_doctor.suite.model_prober import ModelProber
 from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.probe import ProbeOutcome
-    from sage_doctor.probe.outcome import KeyList, Keys
+    from sage_doctor.probe.outcome import KeyList, Keys, ProbeOutcome
 
 ORDER = 160  # of the check files: causes before consequences
 

@@ -14,7 +14,7 @@ from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import printable
 
 if TYPE_CHECKING:
-    from sage_doctor.services import ServiceFailure
+    from sage_doctor.services.endpoint import ServiceFailure
 
 ORDER = 180  # of the check files: causes before consequences
 
@@ -123,6 +123,6 @@ def check_service_speed(service: Service, ask: ServiceProber, notes: Notes) -> I
 
 def _sorted(found: T | ServiceFailure) -> tuple[T | None, ServiceFailure | None]:
     """Return what a service did, or the trouble it gave."""
-    from sage_doctor.services import ServiceFailure
+    from sage_doctor.services.endpoint import ServiceFailure
 
     return (None, found) if isinstance(found, ServiceFailure) else (found, None)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import DoctorError, NotApplicable
-from sage_doctor.manifest import HeartbeatSpec, StateSpec
-from sage_doctor.manifest.durations import format_duration
+from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.state_directory import state_directory
-from sage_doctor.text import join_limited, printable, shell_quote
+from sage_doctor.text import format_duration, join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.facts.traces import HighestNumber, SearchGaps, Trace, Traces

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from sage_doctor.manifest import Manifest
+    from sage_doctor.manifest.specs import Manifest
     from sage_doctor.subjects.model import Model
 
 _CHECK_TIMEOUT_S = 60.0
@@ -62,7 +62,7 @@ def _caller() -> Path | None:
 
 def _manifest(given: str | os.PathLike[str] | None, caller: Path | None) -> Manifest:
     from sage_doctor.errors import UsageError  # noqa: PLC0415
-    from sage_doctor.manifest import find_manifest, load_for_host, nearest_manifest  # noqa: PLC0415
+    from sage_doctor.manifest.load import find_manifest, load_for_host, nearest_manifest  # noqa: PLC0415
 
     path = Path(given) if given is not None else None
     if path is None and caller is not None:

@@ -148,6 +148,8 @@ def join_limited(items: list[str], *, most: int = 5) -> str:
 def format_duration(length_s: float) -> str:
     """Return a duration in at most two units, rounded down: `2 d 3 h`, `45 min`, `0.3 s`."""
     length_s = max(0.0, length_s)
+    if length_s == float("inf"):  # as a report that somebody else wrote may have it
+        return "unknown time"
     if length_s < 10:
         return f"{length_s:.1f} s"
     whole = int(length_s)

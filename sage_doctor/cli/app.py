@@ -12,25 +12,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from typing import NoReturn, Protocol, cast
+from types import ModuleType
+from typing import NoReturn
 
 from sage_doctor import __version__
 from sage_doctor.cli.help_page import HelpPage, description, epilog, examples, summary
 from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.text import printable
-
-
-class Command(Protocol):
-    """What a module of this package offers; also `EXAMPLES` for its help, pairs of words and what they do."""
-
-    __doc__: str | None
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the command's options."""
-
-    def run(self, options: argparse.Namespace) -> int:
-        """Do what was asked and return the exit code."""
-
 
 # Each is a module of this package (a blank is `_` there, and `list` would hide Python's own) and is imported only if it
 # is the one to run.
@@ -122,10 +110,10 @@ def _repeats(action: argparse.Action) -> bool:
     return isinstance(action.default, list)
 
 
-def command(name: str) -> Command:
-    """Return the module of a command."""
+def command(name: str) -> ModuleType:
+    """Return the module of a command: it has `add_options` and `run`, and `EXAMPLES` for its help."""
     module = "list_models" if name == "list" else name.replace(" ", "_")
-    return cast("Command", importlib.import_module(f"sage_doctor.cli.{module}"))
+    return importlib.import_module(f"sage_doctor.cli.{module}")
 
 
 def build_parser(environ: Mapping[str, str], only: str | None = None) -> Parser:
@@ -179,10 +167,10 @@ def run(arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
     try:
         chosen = command(options.command)
         if options.command not in BOUNDED:
-            return chosen.run(options)
+            return int(chosen.run(options))
         from sage_doctor.cli.bounded_command import run_in_time  # noqa: PLC0415 - few commands need it
 
-        return run_in_time(lambda: chosen.run(options))
+        return run_in_time(lambda: int(chosen.run(options)))
     except UnknownTarget as error:
         near = _nearest(first or "", COMMANDS) if not named else None
         if near is None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sage_doctor import __version__
+from sage_doctor.cli.bounded_command import relayed, write_relayed
 from sage_doctor.errors import DoctorError, from_message, system_refusal, to_message
 from sage_doctor.report import MACHINE, CheckResult, FailOn, MachineInfo, Report, conclude
 from sage_doctor.subjects.selection import Request, default_deadline_s
@@ -96,10 +97,13 @@ class _Heard:
         """Take one message."""
         if kind == LIMIT:
             self.limit = value - LATER_S
-        elif kind in ("stage", "subject"):
-            self._show(kind, value)
-        elif kind == "began":
-            self.began = value
+        elif kind == "stage":
+            self.stage = format_activity(*value)
+            self._on_progress(*value)
+        elif kind == "subject":
+            self._on_subject(*value)
+        elif kind in ("began", "crash"):
+            setattr(self, kind, value)
         elif kind == "outcome":
             self.outcomes.append(value)
         elif kind == "report":
@@ -109,23 +113,14 @@ class _Heard:
             except Exception as error:  # noqa: BLE001 - raised again once the child has ended
                 self.unshown = error
         elif kind == "said":
-            sys.stderr.write(value)
+            write_relayed(kind, value)
         elif kind == "refused":
             self.refusal = from_message(value)
-        elif kind == "crashed":
-            self.crash = value
-
-    def _show(self, kind: str, value: Any) -> None:
-        if kind == "subject":
-            self._on_subject(*value)
-            return
-        self.stage = format_activity(*value)
-        self._on_progress(*value)
 
 
 def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | None, send: Send, *, lines: bool) -> None:
     """Do the examination, in the child."""
-    sys.stderr = _Relay(send)
+    sys.stderr = relayed(sys.stderr, "said", send)
     try:
         _examine_and_record(request, jobs, fail_on, timeout_s, send, lines=lines)
     except DoctorError as error:
@@ -138,7 +133,9 @@ def _examine(request: Request, jobs: int, fail_on: FailOn, timeout_s: float | No
             send("refused", to_message(DoctorError(refusal)))
         else:
             debug = os.environ.get("SAGE_DOCTOR_DEBUG")
-            send("crashed", traceback.format_exc() if debug else f"{type(error).__name__}: {error}")
+            send("crash", traceback.format_exc() if debug else f"{type(error).__name__}: {error}")
+    finally:
+        sys.stderr.flush()
 
 
 def _examine_and_record(
@@ -182,39 +179,13 @@ def _examine_and_record(
     )
     recorder = None
     if host.history_file is not None:
-        from sage_doctor.history import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
+        from sage_doctor.history.recorder import RunRecorder  # noqa: PLC0415 - a run without a manifest needs no SQLite
 
         recorder = RunRecorder(selection, request, verb="check", jobs=jobs)
         report = recorder.explained(report)
     send("report", report.to_json())
     for notice in recorder.record(report) if recorder is not None else ():  # once the report is shown
         send("said", f"sage-doctor: {notice}; --no-history turns the history off\n")
-
-
-class _Relay:
-    """Standard error of the child: what a part of it writes there is written by the parent."""
-
-    encoding = "utf-8"
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-
-    def write(self, text: str) -> int:
-        """Send a text."""
-        if text:
-            self._send("said", text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Do nothing: nothing is kept."""
-
-    def isatty(self) -> bool:
-        """Say no: progress is drawn by the parent."""
-        return False
-
-    def fileno(self) -> int:
-        """Return the descriptor, which leads nowhere in the child."""
-        return 2
 
 
 def _cut_short(heard: _Heard, why: str, fail_on: FailOn, started: dt.datetime, duration_s: float) -> Report:

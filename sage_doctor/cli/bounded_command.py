@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from sage_doctor.errors import DoctorError, from_message, to_message
 from sage_doctor.system.guard import Send, guarded
@@ -34,10 +34,7 @@ def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
         if kind == "refused":
             refusals.append(from_message(value))
         elif kind in ("out", "said"):
-            stream = sys.stdout if kind == "out" else sys.stderr
-            stream.flush()
-            stream.buffer.write(value.encode("latin-1"))
-            stream.buffer.flush()
+            write_relayed(kind, value)
 
     result = guarded(lambda send: _work(work, send), seconds=seconds, on_message=hear)
     if refusals:
@@ -51,8 +48,7 @@ def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
 
 def _work(work: Callable[[], int], send: Send) -> int:
     """Do the work, in the child."""
-    for kind, name in (("out", "stdout"), ("said", "stderr")):
-        setattr(sys, name, _stream(getattr(sys, name), kind, send))
+    sys.stdout, sys.stderr = relayed(sys.stdout, "out", send), relayed(sys.stderr, "said", send)
     try:
         return work()
     except DoctorError as error:
@@ -63,9 +59,18 @@ def _work(work: Callable[[], int], send: Send) -> int:
         sys.stderr.flush()
 
 
-def _stream(old: io.TextIOWrapper, kind: str, send: Send) -> io.TextIOWrapper:
+def relayed(old: TextIO, kind: str, send: Send) -> TextIO:
+    """Return what stands in for a standard stream in a child: it sends what is written to it, as messages of a kind."""
     raw = _Relay(kind, send, terminal=old.isatty())
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=old.encoding, errors=old.errors)
+
+
+def write_relayed(kind: str, value: str) -> None:
+    """Write a child's message: `out` to standard output, `said` to standard error."""
+    stream = sys.stdout if kind == "out" else sys.stderr
+    stream.flush()
+    stream.buffer.write(value.encode("latin-1"))
+    stream.buffer.flush()
 
 
 class _Relay(io.RawIOBase):

@@ -11,11 +11,11 @@ import sys
 import time
 
 from sage_doctor.cli.options import add_history, add_manifest, add_open, add_outputs, duration, number_to
-from sage_doctor.cli.outputs import deliver, exit_code, outputs_of
+from sage_doctor.cli.outputs import deliver, outputs_of
 from sage_doctor.errors import DoctorError
 from sage_doctor.render import FORMATS
 from sage_doctor.render.progress import live_progress
-from sage_doctor.report import EXIT_UNKNOWN, LEVELS, Report, nagios_status
+from sage_doctor.report import EXIT_HEALTHY, EXIT_UNKNOWN, LEVELS, Report, nagios_status
 
 EXAMPLES = (
     ("check", "what this machine's roles need, down to generating"),
@@ -110,12 +110,13 @@ def _check(options: argparse.Namespace) -> int:
         select_codes=tuple(options.select),
         ignore_codes=tuple(options.ignore),
     )
-    unwritten: list[str] = []
+    unwritten = EXIT_HEALTHY
     with live_progress() as progress:
 
         def show(report: Report) -> None:
+            nonlocal unwritten
             progress.close()
-            unwritten.extend(deliver(report, options, outputs))
+            unwritten = deliver(report, options, outputs)
 
         report = examine_in_time(
             request,
@@ -126,7 +127,7 @@ def _check(options: argparse.Namespace) -> int:
             on_subject=progress.add_result if progress.enabled else None,
             on_report=show,
         )
-    return exit_code(nagios_status(report) if options.format == "nagios" else report.exit_code, unwritten)
+    return (nagios_status(report) if options.format == "nagios" else report.exit_code) or unwritten
 
 
 def _codes(text: str) -> list[str]:

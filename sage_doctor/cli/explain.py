@@ -21,7 +21,7 @@ from sage_doctor.findings import catalogue
 from sage_doctor.findings.declaration import Certainty, Declaration
 from sage_doctor.render import screen_of
 from sage_doctor.render.terminal.writer import Writer
-from sage_doctor.system.frozen import frozen
+from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     known = catalogue.find(options.code)
     causes, others = ([], []) if known is not None else _causes(_recognised(options.code))
     if as_json:
-        said = _json(known) if known is not None else {"recognised": [c.to_json() for c in (*causes, *others)]}
+        said = _json(known) if known is not None else {"recognised": [_cause_json(c) for c in (*causes, *others)]}
         sys.stdout.write(json.dumps(said, indent=2) + "\n")
         return 0
     out = Writer(screen_of(sys.stdout))
@@ -77,27 +77,22 @@ def run(options: argparse.Namespace) -> int:
         _entry(out, known)
     else:
         _show(out, causes, others)
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(out.read().encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(out.read())
     return 0
 
 
-@frozen
-class Cause:
-    """A line of a log with its likeliest cause, and others that the same line may mean."""
+Cause = list["Recognised"]  # what a line of a log may mean, the likeliest first
 
-    line: Recognised
-    others: tuple[Declaration, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the cause as JSON values."""
-        return {
-            **_json(self.line.known),
-            "sure": self.line.sure,
-            "line": self.line.number,
-            "text": printable(self.line.line, limit=_MOST_SHOWN),
-            "alternatives": [d.code for d in self.others],
-        }
+def _cause_json(cause: Cause) -> dict[str, Any]:
+    first, *others = cause
+    return {
+        **_json(first.known),
+        "sure": first.sure,
+        "line": first.number,
+        "text": printable(first.line, limit=_MOST_SHOWN),
+        "alternatives": [o.known.code for o in others],
+    }
 
 
 def _json(known: Declaration) -> dict[str, Any]:
@@ -184,17 +179,17 @@ def _causes(found: list[Recognised]) -> tuple[list[Cause], list[Cause]]:
     How a process ended counts less where a line shortly before it says why, and what may have other causes, or only
     follows from one, counts less where anything is surer.
     """
-    lines: dict[int, list[Recognised]] = {}
+    lines: dict[int, Cause] = {}
     for one in found:
         lines.setdefault(one.number, []).append(one)
     newest = [
-        Cause(line=first, others=tuple(o.known for o in others if o.certainty > Certainty.FOLLOWS))
+        [first, *(o for o in others if o.certainty > Certainty.FOLLOWS)]
         for _, (first, *others) in sorted(lines.items(), reverse=True)
     ]
-    why = [c.line.number for c in newest if c.line.certainty == Certainty.SHOWS]
+    why = [first.number for first, *_ in newest if first.certainty == Certainty.SHOWS]
 
     def weight(cause: Cause) -> int:
-        line = cause.line
+        line = cause[0]
         if line.certainty != Certainty.ENDS:
             return line.certainty
         return Certainty.MAY if any(0 <= line.number - n < _SHORTLY for n in why) else Certainty.SHOWS
@@ -211,16 +206,16 @@ def _show(out: Writer, causes: list[Cause], others: list[Cause]) -> None:
         out.text(f"{len(causes)} known errors, the newest first:")
     for cause in causes[:MOST_ENTRIES]:
         out.blank()
-        _entry(out, cause.line.known, cause, models)
+        _entry(out, cause[0].known, cause, models)
     if len(causes) > MOST_ENTRIES:
-        rest = [c.line.known.code for c in causes[MOST_ENTRIES:]]
+        rest = [c[0].known.code for c in causes[MOST_ENTRIES:]]
         out.blank()
         out.text(f"and {len(rest)} more: {join_limited(rest)}")
     if others:
         out.blank()
         out.text(
             "Also in the text, and perhaps only a consequence: "
-            + join_limited([f"{c.line.known.code} (line {c.line.number})" for c in others])
+            + join_limited([f"{c[0].known.code} (line {c[0].number})" for c in others])
         )
 
 
@@ -229,17 +224,17 @@ def _entry(
 ) -> None:
     out.text(f"{known.code} ({known.severity}): {known.title}")
     out.blank()
-    if cause is not None:
-        line = cause.line
+    line, others = (cause[0], cause[1:]) if cause else (None, [])
+    if line is not None:
         out.text(printable(line.line, limit=_MOST_SHOWN), head=f"line {line.number}: ", indent=2, after=5)
     out.text(known.cause, head="why: ", indent=2, after=5)
     out.text(known.remediation, head="fix: ", indent=2, after=5)
-    if cause is not None:
-        _looked_at(out, cause.line, models or {})
-    if cause is not None and cause.others:
-        others = [f"{d.code} ({d.title})" for d in cause.others]
+    if line is not None:
+        _looked_at(out, line, models or {})
+    if others:
+        named = join_limited([f"{o.known.code} ({o.known.title})" for o in others])
         out.text(
-            f"this line has {len(others) + 1} known causes, of which one applies; the others: {join_limited(others)}",
+            f"this line has {len(others) + 1} known causes, of which one applies; the others: {named}",
             head="or: ",
             indent=2,
             after=4,
@@ -249,8 +244,7 @@ def _entry(
 def _looked_at(out: Writer, line: Recognised, models: Mapping[str, Path]) -> None:
     from sage_doctor.cli.named_models import looked_up  # noqa: PLC0415 - only where a log was read
 
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    said, command = looked_up(line.line, line.around, models, home=home)
+    said, command = looked_up(line.line, line.around, models, home=home_of(os.environ))
     for sentence in said:
         out.text(sentence, head="here: ", indent=2, after=5)
     if command:

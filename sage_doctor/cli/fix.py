@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.dialogue import say
+from sage_doctor.cli.dialogue import chosen, say
 from sage_doctor.cli.options import add_manifest, add_outputs
 from sage_doctor.cli.outputs import outputs_of, write_outputs
 from sage_doctor.cli.plan_dialogue import confirmed, show_attempt, width
@@ -86,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
     outputs = outputs_of(options)
     from sage_doctor.cli.fix_summary import summary  # noqa: PLC0415
     from sage_doctor.repairs.asked_bases import SET_BASE  # noqa: PLC0415 - --help needs no pytest
-    from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, journal_of, run_repairs  # noqa: PLC0415
+    from sage_doctor.repairs.repair import RepairOptions  # noqa: PLC0415
+    from sage_doctor.repairs.repair_session import RepairCallbacks, journal_of, run_repairs  # noqa: PLC0415
     from sage_doctor.subjects.directories import refuse_crowds  # noqa: PLC0415
     from sage_doctor.subjects.selection import Request  # noqa: PLC0415
 
@@ -175,15 +176,9 @@ def _bases(values: Sequence[str]) -> dict[str, str]:
 
 def _chosen(adapter: str, choices: Sequence[Path]) -> Path | None:
     """Ask which of several directories is an adapter's base. Without a terminal the answer is None."""
-    if not sys.stdin.isatty():
-        return None
-    say(f"Which base was {printable(adapter, limit=200)} trained on? Matching shapes do not prove it.")
-    say(*(f"  {number}  {printable(str(path), limit=1000)}" for number, path in enumerate(choices, 1)))
-    sys.stderr.write(f"Which one? [1-{len(choices)}, Enter to skip] ")
-    sys.stderr.flush()
-    answer = sys.stdin.readline().strip()
-    valid = answer.isascii() and answer.isdigit() and 0 < int(answer) <= len(choices)
-    return choices[int(answer) - 1] if valid else None
+    question = f"Which base was {printable(adapter, limit=200)} trained on? Matching shapes do not prove it."
+    said = chosen(question, [str(path) for path in choices])
+    return Path(said) if said is not None else None
 
 
 def _report_unfinished(journal: Journal) -> list[Backup]:
@@ -210,7 +205,7 @@ def _discard_backups(backups: list[Backup], result: RepairReport, journal: Journ
     """Delete the backups of killed runs whose new state is verified, and report each."""
     from sage_doctor.system.state_directory import hash_cache  # noqa: PLC0415 - hardly ever needed
 
-    cache = hash_cache(os.environ, Path(os.path.expanduser("~")))
+    cache = hash_cache(os.environ)
     for backup in backups:
         why = backup.discard(result.after.findings, cache)
         if why is None:

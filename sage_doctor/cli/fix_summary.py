@@ -38,7 +38,7 @@ def _prospects(result: RepairReport, width: int) -> list[str]:
     tried = {(a.finding.code, a.finding.subject) for a in result.attempts if a.status != "refused"}
     problems = [f for f in result.before.findings if is_problem(f)]
     problems += [f for f in result.remaining if result.is_new(f)]
-    grouped = {a.repair for a in result.attempts if all_repairs()[a.repair].plan_files is not None}
+    grouped = {a.repair for a in result.attempts if all_repairs()[a.repair].of_files}
     left = [f for f in problems if (f.code, f.subject) not in tried and f.fix.repair not in grouped]
     if not left:
         return []

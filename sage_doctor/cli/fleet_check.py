@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_hosts, add_open, add_outputs, duration, number_to
-from sage_doctor.cli.outputs import deliver, exit_code, outputs_of, refuse_single
+from sage_doctor.cli.outputs import deliver, outputs_of, refuse_single
 from sage_doctor.render import COMPARING
-from sage_doctor.report import LEVELS
+from sage_doctor.report import LEVELS, Report
 from sage_doctor.system.ssh import FIND_DOCTOR
 from sage_doctor.text import format_duration, printable
 
@@ -74,15 +74,17 @@ def run(options: argparse.Namespace) -> int:
     require_ansible()
     hosts = read_hosts(options.inventory, options.limit)
     answers = _ask(options, hosts)
+    from sage_doctor.cli.fleet.answers import exit_code_of  # noqa: PLC0415
     from sage_doctor.report.comparison import compare, worst  # noqa: PLC0415
 
-    reports = [(a.host, a.report) for a in answers if a.report is not None]
-    silent = tuple(a.silence for a in answers if a.silence is not None)
+    reports = [(host, answer) for host, answer in answers if isinstance(answer, Report)]
+    silent = tuple(answer for _, answer in answers if not isinstance(answer, Report))
     shown = compare(reports, now=time.time(), max_age_s=86400.0, silent=silent, by_source=True)
-    return exit_code(worst(a.exit_code for a in answers), deliver(shown, options, outputs))
+    unwritten = deliver(shown, options, outputs)
+    return worst(exit_code_of(a) for _, a in answers) or unwritten
 
 
-def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
+def _ask(options: argparse.Namespace, hosts: list[str]) -> list[tuple[str, Answer]]:
     """Return the hosts' answers in the inventory's order, telling each on standard error as it comes."""
     from sage_doctor.cli.fleet.ansible import Play, run_play  # noqa: PLC0415
     from sage_doctor.cli.fleet.answers import read_answer, silent  # noqa: PLC0415
@@ -92,7 +94,7 @@ def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
 
     def on_result(host: str, event: str, result: Mapping[str, Any]) -> None:
         answer = answers[host] = read_answer(host, event, result, options.timeout + _GRACE_S)
-        _tell(answer, time.monotonic() - began, len(answers), len(hosts))
+        _tell(host, answer, time.monotonic() - began, len(answers), len(hosts))
 
     play = Play(
         inventory=options.inventory,
@@ -109,7 +111,7 @@ def _ask(options: argparse.Namespace, hosts: list[str]) -> list[Answer]:
         forks=options.jobs,
     )
     run_play(play, on_result)
-    return [answers.get(host) or silent(host, "unknown", "Ansible told nothing of it") for host in hosts]
+    return [(host, answers.get(host) or silent(host, "unknown", "Ansible told nothing of it")) for host in hosts]
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -126,11 +128,9 @@ def _command(options: argparse.Namespace) -> str:
     return f"sh -c {shlex.quote(script)} sh {program} {shlex.join(words)}{manifest}"
 
 
-def _tell(answer: Answer, passed_s: float, done: int, all_: int) -> None:
+def _tell(host: str, answer: Answer, passed_s: float, done: int, all_: int) -> None:
     """Write one host's line on standard error: results come in the order in which hosts answer."""
-    told: str = answer.report.verdict if answer.report is not None else ""
-    if answer.silence is not None:
-        told = f"{answer.silence.state}: {answer.silence.why}"
-    line = f"[{done}/{all_}] {printable(answer.host, limit=100)}: {told} · {format_duration(passed_s)}"
+    told = answer.verdict if isinstance(answer, Report) else f"{answer.state}: {answer.why}"
+    line = f"[{done}/{all_}] {printable(host, limit=100)}: {told} · {format_duration(passed_s)}"
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

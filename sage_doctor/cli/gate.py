@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.cli.help_page import Renamed
-from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration
+from sage_doctor.cli.options import add_history, add_manifest, add_outputs, duration, working_directory
 from sage_doctor.cli.standard_streams import lost_output
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.gate.output import GateOutput
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     request = GateRequest(
         role=options.role,
         manifest=options.manifest,
-        cwd=_cwd(),
+        cwd=str(working_directory()),
         level=options.level,
         timeout_s=options.timeout,
         stage_s=options.stage_timeout,
@@ -104,13 +104,6 @@ def run(options: argparse.Namespace) -> int:
 
         output.note(run_on_blocked(on_blocked, os.environ, decision))
     return decision.exit_code
-
-
-def _cwd() -> str:
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise UsageError("the working directory no longer exists; change to another one") from error
 
 
 def _program(options: argparse.Namespace) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.help_page import Renamed
-from sage_doctor.cli.options import add_manifest
+from sage_doctor.cli.options import add_manifest, number_to
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.render.table import Row, write_table
 from sage_doctor.text import format_bytes, format_number, join_limited, printable
@@ -38,8 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("name", nargs="?", metavar="MODEL|ROLE", help="show only its runs")
     add_manifest(parser)
-    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="how many runs (default: 20)")
-    parser.add_argument("-n", dest="limit", action=Renamed, new="--limit", type=_count, default=20)
+    count = number_to(100_000, "a number of runs")
+    parser.add_argument("--limit", type=count, default=20, metavar="N", help="how many runs (default: 20)")
+    parser.add_argument("-n", dest="limit", action=Renamed, new="--limit", type=count, default=20)
     parser.add_argument(
         "-f", "--format", dest="history_format", choices=("terminal", "json"), default="terminal", help="text or JSON"
     )
@@ -51,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show the history, or accept what is new. Raises `DoctorError` if it cannot be read or written."""
     from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
-    from sage_doctor.history.listing import Wanted, listing  # noqa: PLC0415 - nor SQLite
+    from sage_doctor.history.listing import listing  # noqa: PLC0415 - nor SQLite
 
     host = this_host(options.manifest)
     manifest = host.manifest
@@ -63,8 +64,8 @@ def run(options: argparse.Namespace) -> int:
         manifest.model(options.name)  # suggests a similar name
     if options.accept:
         return _accept(host, options.name)
-    wanted = Wanted(manifest=str(manifest.path) if manifest else None, name=options.name, limit=options.limit)
-    found = listing(file_of(host), wanted)
+    source = str(manifest.path) if manifest else None
+    found = listing(file_of(host), manifest=source, name=options.name, limit=options.limit)
     if options.history_format == "json":
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return 0
@@ -89,7 +90,8 @@ def file_of(host: Host) -> Path:
 
 
 def _accept(host: Host, name: str | None) -> int:
-    from sage_doctor.history import accept, series_of  # noqa: PLC0415
+    from sage_doctor.history.baseline import accept  # noqa: PLC0415
+    from sage_doctor.history.runs import series_of  # noqa: PLC0415
 
     series = series_of(host)
     if series is None or host.manifest is None:
@@ -142,9 +144,3 @@ def _machine(row: dict[str, Any]) -> str:
 
 def _number(value: float, unit: str) -> str:
     return format_bytes(value) if unit == "bytes" else f"{format_number(value)} {printable(unit, limit=20)}".rstrip()
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs from 1 to 100000")
-    return int(text)

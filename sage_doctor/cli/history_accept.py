@@ -18,7 +18,8 @@ from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.history.watermarks import Counter, Mark, Watermarks
-    from sage_doctor.manifest import Manifest, StateSpec
+    from sage_doctor.manifest.specs import Manifest
+    from sage_doctor.manifest.watched import StateSpec
 
 
 EXAMPLES = (("history accept STATE", "the counter was reset on purpose"),)
@@ -41,8 +42,7 @@ def run(options: argparse.Namespace) -> int:
     state = read_session_state(spec.path, counter)
     if state.counter is None:
         raise DoctorError(f"{printable(str(spec.path))}: {state.problem}")
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    store = Watermarks(directory=state_directory(os.environ, home))
+    store = Watermarks(directory=state_directory(os.environ))
     key = Counter(str(manifest.path), spec.name, counter)
     before = store.read().marks.get(key)
     what, now = f"{printable(counter)} in {printable(str(spec.path))}", _number(state.counter)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _state_of(options: argparse.Namespace) -> tuple[Manifest, StateSpec, str]:
-    from sage_doctor.manifest import find_manifest, load_for_host  # noqa: PLC0415 - likewise
+    from sage_doctor.manifest.load import find_manifest, load_for_host  # noqa: PLC0415 - likewise
 
     path = Path(options.manifest) if options.manifest is not None else find_manifest(Path.cwd(), os.environ)
     if path is None:

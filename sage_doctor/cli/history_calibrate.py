@@ -32,8 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the proposals. Raises `DoctorError` without a manifest, for an unknown model or an unreadable history."""
     from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs no manifest
-    from sage_doctor.history import series_of  # noqa: PLC0415 - nor SQLite
     from sage_doctor.history.calibration import LEAST_RUNS, propose  # noqa: PLC0415
+    from sage_doctor.history.runs import series_of  # noqa: PLC0415 - nor SQLite
     from sage_doctor.manifest.quoting import key  # noqa: PLC0415
 
     host = this_host(options.manifest)

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.cli.dialogue import agreed, say
+from sage_doctor.cli.dialogue import agreed, chosen, say
+from sage_doctor.cli.options import working_directory
 from sage_doctor.errors import NothingSelected, UsageError
 from sage_doctor.system.mounts import why_not_written
 from sage_doctor.text import printable, shell_quote
@@ -19,7 +20,6 @@ from sage_doctor.text import printable, shell_quote
 if TYPE_CHECKING:
     from sage_doctor.init.additions import Addition
     from sage_doctor.init.inventory import Inventory
-    from sage_doctor.init.questions import OpenQuestion
 
 
 EXAMPLES = (
@@ -49,18 +49,19 @@ def run(options: argparse.Namespace) -> int:
     """Search, show, ask and write. Raises `ManifestError`, `UsageError` and `NothingSelected`."""
     from sage_doctor.init.additions import added, read_text, target_of  # noqa: PLC0415 - --help needs none of it
     from sage_doctor.init.inventory import take_inventory  # noqa: PLC0415
-    from sage_doctor.manifest import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
+    from sage_doctor.manifest.load import FILE_NAME, load_for_host, nearest_manifest  # noqa: PLC0415
 
-    cwd = _cwd()
+    cwd = working_directory()
     roots = [_root(cwd, text) for text in options.targets or ["."]]
-    in_use = nearest_manifest(cwd) or _named_by(os.environ, cwd)
+    named = os.environ.get("SAGE_DOCTOR_MANIFEST")
+    in_use = nearest_manifest(cwd) or (cwd / named if named else None)
     path = target_of(options.manifest, in_use, cwd, FILE_NAME)
     if not path.parent.is_dir():
         raise UsageError(f"no manifest can be written: {printable(str(path.parent))} is not a directory")
     old = read_text(path)
     manifest = load_for_host(path) if old is not None and old.strip() else None
-    quiet = options.yes or options.dry_run or not sys.stdin.isatty()
-    ask = (lambda _: None) if quiet else _ask
+    quiet = options.yes or options.dry_run
+    ask = (lambda _text, _options: None) if quiet else chosen
     inventory = take_inventory(roots, path, manifest, os.environ, ask, everything=options.all)
     if inventory.is_new and not inventory.new:
         _remark(inventory)
@@ -81,23 +82,11 @@ def run(options: argparse.Namespace) -> int:
     return _written(addition, yes=options.yes)
 
 
-def _cwd() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise UsageError("the working directory no longer exists; change to another one") from error
-
-
 def _root(cwd: Path, text: str) -> Path:
     path = Path(os.path.normpath(cwd / os.path.expanduser(text)))
     if not path.is_dir():
         raise UsageError(f"{printable(text)} is not a directory")
     return path
-
-
-def _named_by(environ: os._Environ[str], cwd: Path) -> Path | None:
-    named = environ.get("SAGE_DOCTOR_MANIFEST")
-    return cwd / named if named else None
 
 
 def _written(addition: Addition, *, yes: bool) -> int:
@@ -116,26 +105,6 @@ def _written(addition: Addition, *, yes: bool) -> int:
     else:
         say("next     sage-doctor check")
     return 0
-
-
-def _ask(question: OpenQuestion) -> str | None:
-    """Ask for one of the options by its number; an empty line takes the first."""
-    sys.stderr.write(f"{question.text}\n")
-    for number, option in enumerate(question.options, 1):
-        sys.stderr.write(f"  {number}) {printable(option, limit=200)}\n")
-    for _ in range(3):
-        sys.stderr.write("[1] ")
-        sys.stderr.flush()
-        line = sys.stdin.readline()
-        if not line:
-            return None
-        said = line.strip() or "1"
-        if said.isdecimal() and said.isascii() and 1 <= int(said) <= len(question.options):
-            return question.options[int(said) - 1]
-        if said in question.options:
-            return said
-        sys.stderr.write(f"a number from 1 to {len(question.options)}\n")
-    return None
 
 
 def _remark(inventory: Inventory) -> None:

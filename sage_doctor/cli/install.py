@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Final
 from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.cli.options import add_manifest, duration
 from sage_doctor.errors import UsageError
+from sage_doctor.system.state_directory import home_of, state_directory
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.install.installation import Installation
     from sage_doctor.install.order import Order
-    from sage_doctor.manifest import Manifest
+    from sage_doctor.manifest.specs import Manifest
 
 SCHEDULERS: Final = ("cron", "systemd", "launchd")
 _DECLINED: Final = 1
@@ -136,7 +137,7 @@ def _account(options: argparse.Namespace, *, system: bool) -> tuple[str, Path]:
     own = pwd.getpwuid(os.getuid()).pw_name
     name = (options.run_as or os.environ.get("SUDO_USER") or own) if system else own
     if name == own:
-        return name, Path(os.environ.get("HOME") or os.path.expanduser("~"))
+        return name, home_of(os.environ)
     try:
         return name, Path(pwd.getpwnam(name).pw_dir)
     except KeyError as error:
@@ -162,13 +163,12 @@ def _installation(options: argparse.Namespace, system: bool) -> Installation:
 
 def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
     from sage_doctor.install import crontab, launchd, systemd  # noqa: PLC0415 - --help needs none of it
-    from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415 - likewise
 
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
+    home = home_of(os.environ)
     if options.session_unit and options.scheduler != "systemd":
         raise UsageError("--session-unit is for systemd only")
     if options.scheduler == "cron":
-        return crontab.plan_uninstall(options.role, state_directory(os.environ, home))
+        return crontab.plan_uninstall(options.role, state_directory(os.environ))
     if options.scheduler == "systemd":
         location = systemd.location_of(system=system, environ=os.environ, home=home)
         return systemd.plan_uninstall(options.role, options.session_unit, location)
@@ -177,11 +177,10 @@ def _uninstallation(options: argparse.Namespace, system: bool) -> Installation:
 
 def _order(options: argparse.Namespace, *, system: bool) -> tuple[Order, Manifest]:
     from sage_doctor.facts.hub_cache import cache_root  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.install.bare_environment import own_program, prove  # noqa: PLC0415
     from sage_doctor.install.order import Order, carried, chosen_roles, mounts_of  # noqa: PLC0415
-    from sage_doctor.install.program import own_program, prove  # noqa: PLC0415
     from sage_doctor.install.schedule import parse_schedule  # noqa: PLC0415
-    from sage_doctor.manifest import FILE_NAME, find_manifest, load_for_host  # noqa: PLC0415
-    from sage_doctor.system.state_directory import state_directory  # noqa: PLC0415
+    from sage_doctor.manifest.load import FILE_NAME, find_manifest, load_for_host  # noqa: PLC0415
 
     user, home = _account(options, system=system)
     schedule = parse_schedule(options.every, options.scheduler) if options.every else None

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _last_results(selection: Selection) -> Mapping[str, LastResult]:
     """Return what the history says of each model: when it was last examined, how deep, and what was found."""
-    from sage_doctor.history import series_of  # noqa: PLC0415
+    from sage_doctor.history.runs import series_of  # noqa: PLC0415
 
     series = series_of(selection.host)
     if series is None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_doctor.cli.dialogue import say
 from sage_doctor.cli.help_page import Renamed
-from sage_doctor.cli.options import add_manifest
+from sage_doctor.cli.options import add_manifest, working_directory
 from sage_doctor.errors import UsageError
 from sage_doctor.render.progress import live_progress
 from sage_doctor.render.table import Row, write_table
@@ -65,17 +65,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--check cannot be combined with --diff or --prune")
     if options.diff and (options.prune or options.targets):
         raise UsageError("--diff compares two whole locks and cannot be combined with names or --prune")
-    choice = read_scope(options.targets, options.manifest, options.lock_file, _cwd(), os.environ)
+    choice = read_scope(options.targets, options.manifest, options.lock_file, working_directory(), os.environ)
     if options.diff:
         return _diff(choice, Path(options.diff))
     return _check(choice) if options.check else _record(choice, prune=options.prune)
-
-
-def _cwd() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise UsageError("the working directory no longer exists; change to another one") from error
 
 
 def _needed(entries: Entries | None, path: Path) -> Entries:
@@ -92,7 +85,7 @@ def _compare(choice: LockScope, old: Entries) -> list[Comparison]:
 
 
 def _record(choice: LockScope, *, prune: bool) -> int:
-    from sage_doctor.lock.serialize import lock_text  # noqa: PLC0415
+    from sage_doctor.lock.entry import lock_text  # noqa: PLC0415
     from sage_doctor.system.atomic_write import atomic_write  # noqa: PLC0415
 
     old = choice.locked or {}
@@ -116,12 +109,12 @@ def _record(choice: LockScope, *, prune: bool) -> int:
     write_table(rows)
     text = lock_text(entries)
     if not entries and choice.locked is None:
-        _line("no model could be recorded; nothing was written")
+        say("no model could be recorded; nothing was written")
     elif entries == choice.locked:
-        _line(f"{printable(str(choice.lock))} is up to date")
+        say(f"{printable(str(choice.lock))} is up to date")
     else:
         atomic_write(choice.lock, text)
-        _line(f"written  {printable(str(choice.lock))}: {len(entries)} model{'' if len(entries) == 1 else 's'}")
+        say(f"written  {printable(str(choice.lock))}: {len(entries)} model{'' if len(entries) == 1 else 's'}")
     missing = [f for f in results if f.now is None and not (prune and f.name in unseen)]
     return EXIT_UNHEALTHY if missing else EXIT_HEALTHY
 
@@ -137,7 +130,7 @@ def _check(choice: LockScope) -> int:
     states = {f.state for f in results}
     drifted = [f for f in results if f.state not in ("same", "unreadable")]
     same = sum(f.state == "same" for f in results)
-    _line(f"{same} of {len(results)} models match {printable(choice.lock.name)}")
+    say(f"{same} of {len(results)} models match {printable(choice.lock.name)}")
     return EXIT_UNHEALTHY if drifted else EXIT_UNKNOWN if "unreadable" in states else EXIT_HEALTHY
 
 
@@ -161,7 +154,7 @@ def _diff(choice: LockScope, other: Path) -> int:
         if changes:
             rows.append(_changes("differs", name, changes))
     write_table(rows)
-    _line(f"{same} of {len({*ours, *theirs})} models are the same in both locks")
+    say(f"{same} of {len({*ours, *theirs})} models are the same in both locks")
     return EXIT_HEALTHY if same == len({*ours, *theirs}) else EXIT_UNHEALTHY
 
 
@@ -187,8 +180,3 @@ def _changes(word: str, name: str, changes: Sequence[Difference]) -> Row:
 
 def _row(word: str, name: str, words: str) -> Row:
     return (word, _STYLE.get(word, "yellow")), printable(name, limit=200), words
-
-
-def _line(text: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if plan.replaces and not options.yes and not _agreed(plan.target):
         return 0
     sys.stdout.flush()
-    cache = hash_cache(os.environ, Path(os.path.expanduser("~")))
+    cache = hash_cache(os.environ)
     with live_progress() as progress:
 
         def on_progress(step: Step) -> None:

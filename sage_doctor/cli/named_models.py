@@ -113,7 +113,7 @@ def _content(tree: Tree) -> str:
 
 def models_of(cwd: Path, environ: Mapping[str, str]) -> dict[str, Path]:
     """Return the models of the manifest in use and where they are on this machine; empty if there is no manifest."""
-    from sage_doctor.manifest import find_manifest  # noqa: PLC0415 - explaining a code needs no manifest
+    from sage_doctor.manifest.load import find_manifest  # noqa: PLC0415 - explaining a code needs no manifest
     from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
 
     if find_manifest(cwd, environ) is None:

@@ -5,8 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+from sage_doctor.errors import UsageError
 from sage_doctor.manifest import durations
+
+
+def working_directory() -> Path:
+    """Return it. Raises `UsageError` where it was deleted."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError("the working directory no longer exists; change to another one") from error
 
 
 def add_manifest(parser: argparse._ActionsContainer) -> None:

@@ -50,27 +50,22 @@ def write_outputs(report: Report | Comparison, outputs: list[tuple[str, Path]]) 
         raise DoctorError("\n".join(failed))
 
 
-def deliver(report: Report | Comparison, options: argparse.Namespace, outputs: list[tuple[str, Path]]) -> list[str]:
-    """Write the report to its files and to standard output, and return which of the files could not be written.
+def deliver(report: Report | Comparison, options: argparse.Namespace, outputs: list[tuple[str, Path]]) -> int:
+    """Write the report to its files and to standard output; return 0, or 3 and say so where a file cannot be written.
 
     One that cannot be written takes nothing from the others.
     """
-    problems: list[str] = []
+    problems = ""
     try:
         write_outputs(report, outputs)
     except DoctorError as error:
-        problems = str(error).splitlines()
+        problems = str(error)
     write(report, options.format, sys.stdout, detail_of(options))
+    for problem in problems.splitlines():
+        sys.stderr.write(f"sage-doctor: {problem}\n")
     if options.open and not problems:
         open_page(outputs)
-    return problems
-
-
-def exit_code(code: int, problems: list[str]) -> int:
-    """Say which files could not be written, and return the exit code: what was asked for is not there then."""
-    for problem in problems:
-        sys.stderr.write(f"sage-doctor: {problem}\n")
-    return code or (EXIT_UNKNOWN if problems else EXIT_HEALTHY)
+    return EXIT_UNKNOWN if problems else EXIT_HEALTHY
 
 
 def detail_of(options: argparse.Namespace) -> Detail:
@@ -109,7 +104,7 @@ def format_and_path(text: str) -> tuple[str, Path]:
 def _own_page() -> Path:
     from sage_doctor.system.state_directory import cache_directory  # noqa: PLC0415
 
-    directory = cache_directory(os.environ, Path(os.environ.get("HOME") or os.path.expanduser("~")))
+    directory = cache_directory(os.environ)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from sage_doctor.cli.options import add_open, add_outputs, duration
-from sage_doctor.cli.outputs import deliver, exit_code, outputs_of, refuse_single
+from sage_doctor.cli.outputs import deliver, outputs_of, refuse_single
 from sage_doctor.render import FORMATS
 from sage_doctor.report import Report
 from sage_doctor.report.comparison import Comparison
@@ -51,4 +51,5 @@ def run(options: argparse.Namespace) -> int:
 
         refuse_single(options, outputs)
         shown = compare(read, now=time.time(), max_age_s=options.max_age)
-    return exit_code(shown.exit_code, deliver(shown, options, outputs))
+    unwritten = deliver(shown, options, outputs)
+    return shown.exit_code or unwritten

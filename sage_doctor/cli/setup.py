@@ -21,7 +21,7 @@ from sage_doctor.report import EXIT_HEALTHY, LEVELS
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.manifest import Manifest
+    from sage_doctor.manifest.specs import Manifest
 
 EXAMPLES = (
     ("setup", "ask what is not known, then do it step by step"),
@@ -96,7 +96,7 @@ def _consent(options: argparse.Namespace) -> list[str]:
 
 def _manifest(options: argparse.Namespace) -> Manifest | None:
     """Return the manifest in which this host is a machine, written first where there is none or it is not in it."""
-    from sage_doctor.manifest import find_manifest  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.manifest.load import find_manifest  # noqa: PLC0415 - --help needs none of it
 
     path = Path(options.manifest) if options.manifest else find_manifest(Path.cwd(), os.environ)
     if path is None:

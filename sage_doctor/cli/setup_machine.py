@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.cli.dialogue import agreed, say
 from sage_doctor.errors import ManifestError, UsageError
+from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.init.new_machine import Known, NewMachine
-    from sage_doctor.manifest import Manifest
-    from sage_doctor.manifest.specs import MachineSpec
+    from sage_doctor.manifest.specs import MachineSpec, Manifest
 
 _HEADING = "# Written by `sage-doctor setup`.\n"
 
@@ -26,7 +26,7 @@ def machine_of(options: argparse.Namespace, path: Path) -> Manifest | None:
 
     Raises `UsageError`, `ManifestError` and `DoctorError`.
     """
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.manifest.load import load_for_host  # noqa: PLC0415 - --help needs none of it
 
     known = _known(path)
     if options.source is not None and options.source not in known.hosts:
@@ -71,8 +71,7 @@ def _require_same(options: argparse.Namespace, machine: MachineSpec | None, wher
 
 def _known(path: Path) -> Known:
     from sage_doctor.init.new_machine import read_known  # noqa: PLC0415
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
-    from sage_doctor.manifest.load import read_manifest_text  # noqa: PLC0415
+    from sage_doctor.manifest.load import load_for_host, read_manifest_text  # noqa: PLC0415
 
     try:
         return read_known(read_manifest_text(path))
@@ -89,7 +88,7 @@ def _with_machine(
     `twin` is another machine that this host's name fits: then `SAGE_MACHINE` alone tells the new one.
     """
     from sage_doctor.init.additions import appended, read_text  # noqa: PLC0415
-    from sage_doctor.manifest import load_for_host  # noqa: PLC0415
+    from sage_doctor.manifest.load import load_for_host  # noqa: PLC0415
 
     quiet = options.yes or options.dry_run
     new = _asked(options, path, known, quiet=quiet)
@@ -115,8 +114,7 @@ def _asked(options: argparse.Namespace, path: Path, known: Known, *, quiet: bool
     """Return this host's table: what options say, else what a person answers, else the proposal."""
     from sage_doctor.init.new_machine import proposed  # noqa: PLC0415
 
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
-    new = proposed(known, path, os.environ, home)
+    new = proposed(known, path, os.environ, home_of(os.environ))
     said = dict(text.partition("=")[::2] for text in options.var)
     odd = [name for name in said if name not in new.variables]
     if odd:

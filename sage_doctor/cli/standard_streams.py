@@ -87,7 +87,8 @@ def _lenient(stream: io.TextIOWrapper, number: int) -> io.TextIOWrapper:
     raw = _streams[number] = _Lenient(number)
     buffered = io.BufferedWriter(raw)
     now = number != _OUTPUT or stream.line_buffering
-    return io.TextIOWrapper(buffered, encoding=stream.encoding, errors=stream.errors, line_buffering=now)
+    # Characters that the other side's encoding does not have become escapes.
+    return io.TextIOWrapper(buffered, encoding=stream.encoding, errors="backslashreplace", line_buffering=now)
 
 
 def _wait_for_room(number: int) -> None:

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest import find_manifest, load_for_host
+from sage_doctor.manifest.load import find_manifest, load_for_host
 from sage_doctor.subjects.directories import path_like
 from sage_doctor.subjects.host import Host
+from sage_doctor.system.state_directory import home_of
 
 
 def this_host(manifest: str | None, *named: str) -> Host:
@@ -18,11 +19,10 @@ def this_host(manifest: str | None, *named: str) -> Host:
     """
     cwd = Path(os.getcwd())
     found = cwd / manifest if manifest is not None else find_manifest(cwd, os.environ)
-    home = Path(os.environ.get("HOME") or os.path.expanduser("~"))
     try:
         read = load_for_host(found) if found is not None else None
     except ManifestError:
         if manifest is not None or not named or not all(map(path_like, named)):
             raise
         read = None
-    return Host(cwd=cwd, home=home, environ=os.environ, manifest=read)
+    return Host(cwd=cwd, home=home_of(os.environ), environ=os.environ, manifest=read)

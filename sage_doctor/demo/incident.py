@@ -17,7 +17,6 @@ from sage_doctor.text import shell_quote
 
 MERGED: Final = "introspective-merged"
 ADAPTER: Final = "introspective-v2.1"
-BASE: Final = "smollm2"
 
 HERE = Path(__file__).parent
 STANCES = Path("model-zoo/sage/epistemic-stances/smollm2-135m")

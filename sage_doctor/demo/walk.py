@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sage_doctor.demo.incident import ADAPTER, BASE, MERGED, WEIGHTS, Incident, incident_paths, write_incident
+from sage_doctor.demo.incident import ADAPTER, MERGED, Incident, incident_paths, write_incident
 from sage_doctor.demo.smollm2 import NAME, cache_root, converted, is_whole
-from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Finding, Report
+from sage_doctor.report import EXIT_HEALTHY, EXIT_UNHEALTHY, Report
 from sage_doctor.system.child import ChildResult, Output, run
 from sage_doctor.text import format_duration, printable
 
@@ -103,14 +103,19 @@ def _play(incident: Incident, echo: Echo, page: Path) -> None:
             echo(INDENT + line)
 
     _heading(echo, "2", "The doctor says what is wrong")
-    _assert_diagnosed(_doctor(incident, echo, "check"), incident)
+    script = str(incident.runners[0].relative_to(incident.root))
+    causes = ("weights-missing", MERGED), ("adapter-base-missing", ADAPTER), ("runner-hardcoded-path", script)
+    _expect(_doctor(incident, echo, "check"), EXIT_UNHEALTHY, *causes)
 
     _heading(echo, "3", "The doctor repairs it: the adapter's base, the model's weights, the script's path")
-    _assert_repaired(_doctor(incident, echo, "fix", "--rewrite-paths", "--yes"), incident)
+    _expect(_doctor(incident, echo, "fix", "--rewrite-paths", "--yes"), EXIT_HEALTHY)
 
     _heading(echo, "4", "The doctor looks again, and lets the model speak")
     words = ("--timeout", f"{STEP_DEADLINE_S:.0f}", "--output", f"html:{page}")
-    _assert_healthy(_doctor(incident, echo, "check", *words))
+    report = _doctor(incident, echo, "check", *words)
+    _expect(report, EXIT_HEALTHY)
+    if ANSWER not in (said := report.answers.get(MERGED, "")):
+        raise DemoFailed(f"{MERGED} answered {printable(said) or 'nothing'!r}, not “{ANSWER} …”")
 
     _heading(echo, "5", "The sessions run")
     for runner in incident.runners:
@@ -229,45 +234,12 @@ def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, _columns(), break_long_words=False, break_on_hyphens=False)
 
 
-def _assert_diagnosed(report: Report, incident: Incident) -> None:
-    """Hold the first report against the incident: both causes are named, and where the real base lies."""
-    if (report.verdict, report.exit_code) != ("unhealthy", EXIT_UNHEALTHY):
-        raise DemoFailed(f"the doctor's verdict is {report.verdict} ({report.exit_code}), not unhealthy (1)")
-    _find(report, "runner-hardcoded-path", str(incident.runners[0].relative_to(incident.root)))
-    first = next((f for f in report.findings if f.code != "runner-hardcoded-path"), report.findings[0])
-    if (first.code, first.subject) != ("weights-missing", MERGED):
-        raise DemoFailed(f"the first finding is {first.code} on {first.subject}, not weights-missing on {MERGED}")
-    lost = _find(report, "adapter-base-missing", ADAPTER)
-    if str(incident.base) not in [candidate.get("path") for candidate in lost.evidence.get("candidates", ())]:
-        raise DemoFailed(f"the real base, {BASE}, is not among the candidates that {lost.code} names")
-
-
-def _find(report: Report, code: str, subject: str) -> Finding:
-    for finding in report.findings:
-        if (finding.code, finding.subject) == (code, subject):
-            return finding
-    raise DemoFailed(f"the doctor does not report {code} on {subject}")
-
-
-def _assert_repaired(report: Report, incident: Incident) -> None:
-    """Hold the report after the repairs against the promise: both causes are gone, and the weights are there."""
-    left = [f for f in report.findings if f.severity == "error" or (f.severity, f.subject) == ("warning", MERGED)]
-    if left or report.exit_code != EXIT_HEALTHY:
-        worst = f": {left[0].code} on {left[0].subject}" if left else ""
-        raise DemoFailed(f"after the repairs the doctor is not content ({report.exit_code}){worst}")
-    if not (incident.merged / WEIGHTS).is_file():
-        raise DemoFailed(f"{MERGED} has no weights after the repairs")
-
-
-def _assert_healthy(report: Report) -> None:
-    """Hold the second report against the cure: healthy, in the model's own words, with what they cost."""
-    if (report.verdict, report.exit_code) != ("healthy", EXIT_HEALTHY):
+def _expect(report: Report, exit_code: int, *found: tuple[str, str]) -> None:
+    """Raise `DemoFailed` unless the doctor ended with this code, and with these findings, by code and subject."""
+    if report.exit_code != exit_code:
         worst = f": {report.findings[0].message}" if report.findings else ""
-        raise DemoFailed(f"after the cure the verdict is {report.verdict} ({report.exit_code}), not healthy (0){worst}")
-    answer = report.answers.get(MERGED, "")
-    if ANSWER not in answer:
-        raise DemoFailed(f"{MERGED} answered {printable(answer) or 'nothing'!r}, not “{ANSWER} …”")
-    measured = {m.name for m in report.measurements if m.subject == MERGED}
-    missing = {"load_s", "first_token_ms", "tokens_per_s"} - measured
-    if missing:
-        raise DemoFailed(f"nothing was measured for {', '.join(sorted(missing))} of {MERGED}")
+        raise DemoFailed(f"the doctor's verdict is {report.verdict} ({report.exit_code}), not {exit_code}{worst}")
+    there = {(f.code, f.subject) for f in report.findings}
+    for code, subject in found:
+        if (code, subject) not in there:
+            raise DemoFailed(f"the doctor does not report {code} on {subject}")

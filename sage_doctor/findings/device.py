@@ -13,7 +13,7 @@ from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.probe.outcome import ProbeOutcome
     from sage_doctor.subjects.host import Host
 
 TITLE = "Accelerator in use"

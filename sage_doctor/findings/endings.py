@@ -14,7 +14,7 @@ from sage_doctor.report import Finding, Fix
 from sage_doctor.text import format_bytes, join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.probe.outcome import ProbeOutcome
     from sage_doctor.subjects.host import Host
 
 TITLE = "How a load was ended"

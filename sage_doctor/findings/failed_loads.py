@@ -19,7 +19,7 @@ from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.probe import ProbeOutcome
+    from sage_doctor.probe.outcome import ProbeOutcome
     from sage_doctor.subjects.model import Model
 
 GENERATION = frozenset({"tokenizer", "forward", "warm-up", "generate"})

@@ -10,7 +10,7 @@ from sage_doctor.text import printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.findings.declaration import Declaration
-    from sage_doctor.services import ServiceFailure
+    from sage_doctor.services.endpoint import ServiceFailure
     from sage_doctor.subjects.service import Service
 
 # What to do, by how the service failed; `down` and others may have a more exact cause in their evidence.

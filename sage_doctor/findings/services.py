@@ -11,7 +11,7 @@ from sage_doctor.report import Finding, Fix
 from sage_doctor.text import printable
 
 if TYPE_CHECKING:
-    from sage_doctor.services import ServiceFailure
+    from sage_doctor.services.endpoint import ServiceFailure
     from sage_doctor.subjects.service import Service
 
 TITLE = "Services"

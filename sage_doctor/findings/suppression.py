@@ -15,8 +15,8 @@ from typing import Final
 
 from sage_doctor.errors import UsageError
 from sage_doctor.findings import catalogue
-from sage_doctor.manifest import Manifest
 from sage_doctor.manifest.ignored import require_known
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.small_text import read_text
 from sage_doctor.system.walk import Walk

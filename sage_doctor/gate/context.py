@@ -10,7 +10,7 @@ from typing import Any
 from sage_doctor.gate.environment import EnvironmentFingerprint
 from sage_doctor.gate.request import DEFAULT_MAX_AGE_S, GateRequest
 from sage_doctor.gate.result_cache import ResultCache
-from sage_doctor.manifest import Manifest, RoleSpec
+from sage_doctor.manifest.specs import Manifest, RoleSpec
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.globbing import glob_files
 

@@ -18,13 +18,13 @@ from sage_doctor.gate.memory import is_memory_short
 from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, GateRequest
 from sage_doctor.gate.result_cache import CachedResult, ResultCache
 from sage_doctor.gate.reuse import age_s, why_outdated
-from sage_doctor.manifest import find_manifest, load_for_host
-from sage_doctor.manifest.durations import format_duration
+from sage_doctor.manifest.load import find_manifest, load_for_host
 from sage_doctor.manifest.narrowing import for_role
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.fingerprint import Watched
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.system.trust import passed_over
+from sage_doctor.text import format_duration
 
 FOLDER: Final = "gate"
 _LAST: Final = "last-verdict"

@@ -95,7 +95,7 @@ def _write_history(
     """
     if selection.host.history_file is None:
         return report, ()
-    from sage_doctor.history import RunRecorder  # noqa: PLC0415 - SQLite, for those who keep a history
+    from sage_doctor.history.recorder import RunRecorder  # noqa: PLC0415 - SQLite, for those who keep a history
 
     recorder = RunRecorder(selection, dataclasses.replace(request, targets=selection.roles), verb="gate")
     explained = recorder.explained(report)
@@ -110,7 +110,7 @@ def _pass_on(outcome: CheckOutcome, on_finding: OnFinding) -> None:
 
 def _manifest_to_name(context: GateContext) -> str | None:
     """Return the manifest, if a command typed where the gate was started would not find it by itself."""
-    from sage_doctor.manifest import find_manifest  # noqa: PLC0415 - only where something is wrong
+    from sage_doctor.manifest.load import find_manifest  # noqa: PLC0415 - only where something is wrong
 
     manifest = context.manifest.path
     found = find_manifest(Path(context.gate_request.cwd), context.environ)

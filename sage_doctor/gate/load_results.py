@@ -16,7 +16,6 @@ from sage_doctor.gate.inputs import InputSnapshot
 from sage_doctor.gate.memory import is_memory_short
 from sage_doctor.gate.result_cache import CachedResult
 from sage_doctor.gate.reuse import age_s, why_outdated
-from sage_doctor.manifest.durations import format_duration
 from sage_doctor.readers.python_source import sources_looked_at
 from sage_doctor.report import (
     CheckResult,
@@ -32,6 +31,7 @@ from sage_doctor.subjects.needs import memory_needed
 from sage_doctor.subjects.selection import Selection
 from sage_doctor.system.fingerprint import Watched
 from sage_doctor.system.path_info import exists
+from sage_doctor.text import format_duration
 
 _PARTS: Final = frozenset({"checks", "findings", "measurements", "answer", "suppressed"})
 

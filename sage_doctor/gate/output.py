@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 from sage_doctor.gate.decision import Decision
-from sage_doctor.manifest.durations import format_duration
-from sage_doctor.text import BYTES, format_activity, printable
+from sage_doctor.text import BYTES, format_activity, format_duration, printable
 
 _LEVELS: Final = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # sd-daemon(3)
 _BY_STATE: Final = {"open": "info", "blocked": "error", "unknown": "error"}

@@ -8,11 +8,10 @@ from typing import Any
 
 from sage_doctor.gate.environment import difference, since_boot_s
 from sage_doctor.gate.result_cache import CachedResult
-from sage_doctor.manifest.durations import format_duration
 from sage_doctor.report import LEVELS
 from sage_doctor.system.fingerprint import changed
 from sage_doctor.system.path_info import exists
-from sage_doctor.text import printable
+from sage_doctor.text import format_duration, printable
 
 
 def why_outdated(

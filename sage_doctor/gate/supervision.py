@@ -11,10 +11,9 @@ from typing import Any, Final, Protocol
 
 from sage_doctor.gate.decision import Decision, cut_short
 from sage_doctor.gate.request import DEFAULT_TIMEOUT_S, GateRequest
-from sage_doctor.manifest.durations import format_duration
 from sage_doctor.system.activity import sender
 from sage_doctor.system.guard import LIMIT, TICK, Send, guarded
-from sage_doctor.text import format_activity
+from sage_doctor.text import format_activity, format_duration
 
 LONGEST_PAUSE_S: Final = 60.0
 

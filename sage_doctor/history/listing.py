@@ -17,23 +17,30 @@ from sage_doctor.system.frozen import frozen
 
 _MOST_VALUES: Final = 500  # the newest of each measurement, for its median
 _MOST_RUNS: Final = 50  # that are looked through for the last result of each model
+# A role's runs are those that named it, and those without targets that had it among the machine's roles.
+_RUNS: Final = (
+    "SELECT * FROM runs WHERE (:manifest IS NULL OR manifest = :manifest) AND (:name IS NULL"
+    " OR instr(targets, :quoted) OR (targets = '[]' AND instr(roles, :quoted))"
+    " OR id IN (SELECT run FROM findings WHERE subject = :name)"
+    " OR id IN (SELECT run FROM measurements WHERE subject = :name)) ORDER BY id DESC LIMIT :limit"
+)
 
 
-@frozen
-class Wanted:
-    """What to list: runs of one manifest, or of all; of one name (a model, or a role), or of all; at most `limit`."""
+def listing(path: Path, *, manifest: str | None = None, name: str | None = None, limit: int = 20) -> dict[str, Any]:
+    """Return `runs`, the newest `limit` ones, and `measurements` as JSON values: those of one manifest and one name.
 
-    manifest: str | None = None
-    name: str | None = None
-    limit: int = 20
-
-
-def listing(path: Path, wanted: Wanted) -> dict[str, Any]:
-    """Return `runs` and `measurements` as JSON values. Raises `DoctorError` where the history cannot be read."""
+    A name is that of a model or a role; None stands for all. Raises `DoctorError` where the history cannot be read.
+    """
+    wanted = {
+        "manifest": plain(manifest) if manifest is not None else None,
+        "name": plain(name) if name is not None else None,
+        "quoted": json.dumps(name),
+        "limit": limit,
+    }
 
     def ask(connection: sqlite3.Connection) -> dict[str, Any]:
         connection.row_factory = sqlite3.Row
-        runs = [_run(connection, row) for row in connection.execute(*_query(wanted))]
+        runs = [_run(connection, row) for row in connection.execute(_RUNS, wanted)]
         return {"history": str(path), "runs": runs, "measurements": _measurements(connection, wanted)}
 
     return store.read(path, ask, {"history": str(path), "runs": [], "measurements": []})
@@ -75,26 +82,6 @@ def last_results(series: Series) -> dict[str, LastResult]:
         return {}  # the next run says what is wrong with the file
 
 
-def _query(wanted: Wanted) -> tuple[str, Mapping[str, Any]]:
-    # A role's runs are those that named it, and those without targets that had it among the machine's roles.
-    text = (
-        "SELECT * FROM runs WHERE (:manifest IS NULL OR manifest = :manifest) AND (:name IS NULL"
-        " OR instr(targets, :quoted) OR (targets = '[]' AND instr(roles, :quoted))"
-        " OR id IN (SELECT run FROM findings WHERE subject = :name)"
-        " OR id IN (SELECT run FROM measurements WHERE subject = :name)) ORDER BY id DESC LIMIT :limit"
-    )
-    return text, _parameters(wanted)
-
-
-def _parameters(wanted: Wanted) -> dict[str, Any]:
-    return {
-        "manifest": plain(wanted.manifest) if wanted.manifest is not None else None,
-        "name": plain(wanted.name) if wanted.name is not None else None,
-        "quoted": json.dumps(wanted.name),
-        "limit": wanted.limit,
-    }
-
-
 def _run(connection: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
     findings = connection.execute("SELECT code, severity, subject FROM findings WHERE run = ?", (row["id"],))
     measured = connection.execute(
@@ -118,14 +105,14 @@ def _run(connection: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _measurements(connection: sqlite3.Connection, wanted: Wanted) -> list[dict[str, Any]]:
+def _measurements(connection: sqlite3.Connection, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return median, deviation and extremes of each measurement of each model on each machine."""
     groups = connection.execute(
         "SELECT machine, hostname, manifest, subject, name, unit, max(run) AS newest FROM measurements"
         " JOIN runs ON runs.id = run WHERE (:manifest IS NULL OR manifest = :manifest)"
         " AND (:name IS NULL OR subject = :name OR instr(targets, :quoted) OR instr(roles, :quoted))"
         " GROUP BY machine, hostname, manifest, subject, name ORDER BY machine, hostname, subject, min(run), name",
-        _parameters(wanted),
+        wanted,
     ).fetchall()
     found = []
     for group in groups:

@@ -7,27 +7,21 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError, ManifestError
 from sage_doctor.init.draft import new_tables
 from sage_doctor.init.inventory import Inventory
-from sage_doctor.manifest import parse_for_host
 from sage_doctor.manifest.json_schema import schema_faults
 from sage_doctor.manifest.keys import SCHEMA
+from sage_doctor.manifest.load import parse_for_host
 from sage_doctor.manifest.problems import shown_path
-from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.manifest.toml_lines import loads, locate_keys
 from sage_doctor.system.atomic_write import atomic_write
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _FAMILIES = ("machines", "roles", "models")
 _MOST_BYTES = 1 << 20
@@ -101,7 +95,7 @@ def appended(path: Path, old: str | None, blocks: Sequence[str], heading: str = 
 def _hold_against_schema(blocks: Sequence[str]) -> None:
     """Raise `DoctorError` where editors would refuse the new tables, whatever the text before them holds."""
     text = "".join(blocks)
-    faults = schema_faults({"schema": SCHEMA, **tomllib.loads(text)})
+    faults = schema_faults({"schema": SCHEMA, **loads(text)})
     if faults:
         shown = printable("; ".join(faults), limit=500)
         raise DoctorError(f"nothing was written: the new tables do not fit the manifest's schema: {shown}")

@@ -9,21 +9,20 @@ from pathlib import Path
 
 from sage_doctor.init.machines import MachineFound, ThisHost, machines_named, this_host
 from sage_doctor.init.models import MOST_MODELS, can_be_written, find_new_models, kind_at
-from sage_doctor.init.named_places import NamedPlaces
 from sage_doctor.init.names import free, name_all
-from sage_doctor.init.pairs import BaseLink, base_of, ingredients_of
+from sage_doctor.init.pairs import Ask, BaseLink, base_of, confirm_guesses, ingredients_of
 from sage_doctor.init.portable_paths import Portable, shared_root
-from sage_doctor.init.questions import Ask, confirm_guesses
-from sage_doctor.init.role_models import NamedModels
+from sage_doctor.init.role_models import NamedModels, NamedPlaces
 from sage_doctor.init.roles import RoleFound, find_launchers, roles_of
 from sage_doctor.launchers.code import Code, read_code
 from sage_doctor.launchers.starters import Starter, read_starters
-from sage_doctor.manifest import Manifest, ModelPath, RoleSpec
+from sage_doctor.manifest.specs import Manifest, ModelPath, RoleSpec
 from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.directories import is_merged
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 from sage_doctor.system.globbing import glob_files
+from sage_doctor.system.state_directory import home_of
 from sage_doctor.text import join_limited, printable
 
 
@@ -80,7 +79,7 @@ def take_inventory(
     `target` is the manifest's absolute path, `manifest` its present content, None if there is none. Where scripts say
     which models they load, the others are left out, but for `everything`.
     """
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    home = home_of(environ)
     host = Host(cwd=Path.cwd(), home=home, environ=environ, manifest=manifest, root=roots[0])
     code = read_code(roots)
     starters = read_starters(

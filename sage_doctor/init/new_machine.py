@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -11,13 +10,9 @@ from typing import Any
 from sage_doctor.init.draft import hostname_line
 from sage_doctor.init.machines import this_host
 from sage_doctor.manifest.quoting import key, string, strings
+from sage_doctor.manifest.toml_lines import loads
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import foreign_home
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @frozen
@@ -78,7 +73,7 @@ class Known:
 
 def read_known(text: str) -> Known:
     """Return what the text of a manifest says. Raises `ValueError` where it is no TOML."""
-    data = tomllib.loads(text)
+    data = loads(text)
     machines, roles, variables = (
         t if isinstance(t := data.get(k), dict) else {} for k in ("machines", "roles", "vars")
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sage_doctor.facts.adapters import lora_tensors
@@ -20,6 +21,11 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.location import same_tail
 from sage_doctor.system.path_info import inspect_path
+from sage_doctor.text import printable
+
+MOST_QUESTIONS = 6
+NOT_SURE = "not sure: write it as a comment"
+NONE_OF_THEM = "none of them"
 
 _COMMON = frozenset({"model", "models", "merged", "merge", "adapter", "lora", "final", "base", "fine", "tuned", "the"})
 
@@ -109,3 +115,34 @@ def _are_neighbours(merged: Path, adapter: Path) -> bool:
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(w for w in re.split(r"[^a-z0-9.]+", text.lower()) if len(w) > 1 and w not in _COMMON)
+
+
+# Asks a person a question, and returns one of the options; None if nobody answers.
+Ask = Callable[[str, Sequence[str]], "str | None"]
+
+
+def confirm_guesses(
+    new: Collection[str],
+    bases: dict[str, BaseLink | None],
+    merges: dict[str, tuple[BaseLink | None, BaseLink] | None],
+    ask: Ask,
+) -> None:
+    """Ask which of the guesses about `new` models are right, a few at most, and put the answers in their place."""
+    left = MOST_QUESTIONS
+    for name, link in list(bases.items()):
+        if link is not None and not link.sure and name in new and left:
+            left -= 1
+            bases[name] = _confirmed(link, f"Which model was the adapter {printable(name)} trained on?", ask)
+    for name, pair in list(merges.items()):
+        if pair is not None and not pair[1].sure and left:
+            left -= 1
+            adapter = _confirmed(pair[1], f"Which adapter was {printable(name)} merged from?", ask)
+            merges[name] = (bases.get(adapter.name), adapter) if adapter is not None else None
+
+
+def _confirmed(link: BaseLink, text: str, ask: Ask) -> BaseLink | None:
+    """Return the link as a person confirms it; unchanged if nobody is sure, None if it is none of the options."""
+    said = ask(f"{text} ({link.why})", (NOT_SURE, link.name, *link.others, NONE_OF_THEM))
+    if said is None or said == NOT_SURE:
+        return link
+    return None if said == NONE_OF_THEM else replace(link, name=said, why="named by you", sure=True)

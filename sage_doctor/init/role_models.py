@@ -1,20 +1,29 @@
-"""The models that roles need, by what their scripts load: what the code leaves no doubt about, and candidates."""
+"""The models that roles need, by what their scripts load: what the code leaves no doubt about, and candidates.
+
+`NamedPlaces` says where the paths and names in code lead on this machine, as a manifest for all machines has them.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
-from sage_doctor.init.models import kind_at
-from sage_doctor.init.named_places import NamedPlaces
+from sage_doctor.init.models import can_be_written, kind_at
 from sage_doctor.init.names import free, identifying_tail, is_distinctive, name_of, named_after
 from sage_doctor.init.roles import MOST_CANDIDATES, Launcher, RoleFound
 from sage_doctor.launchers.uses import ModelUse
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
+from sage_doctor.readers.repo_id import is_repo_id
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind
+from sage_doctor.system.frozen import frozen
+from sage_doctor.system.path_info import inspect_path
+
+_HOME: Final = re.compile(r"(?:/home|/Users)/[^/]+/(?P<rest>.+)")
 
 
 @dataclass(kw_only=True)
@@ -92,3 +101,46 @@ class NamedModels:
 
 def _is_same(one: Path, other: Path) -> bool:
     return one == other or os.path.realpath(one) == os.path.realpath(other)
+
+
+@frozen
+class NamedPlaces:
+    """Reads a text as `from_pretrained` does. `directory` is the manifest's; `cached` are the repositories here."""
+
+    directory: Path
+    home: Path
+    cached: Collection[str] = ()
+
+    def place(self, text: str, script: Path) -> ModelPath | None:
+        """Return the model that a script names by a text; None if the text does not tell.
+
+        A path of another machine is taken for the same path below the checkout, or below the home, of this one.
+        """
+        if "\0" in text or "\n" in text or not can_be_written(text):
+            return None
+        if text.startswith("~/"):
+            return self._at(self.home / text[2:])
+        if text.startswith("/"):
+            return self._at(self._here(Path(os.path.normpath(text))))
+        for start in (self.directory, script.parent):
+            if inspect_path(start / text).kind == "directory":
+                return self._at(Path(os.path.normpath(start / text)))
+        if is_repo_id(text) and not text.startswith(".") and ("/" in text or text in self.cached):
+            return ModelPath(text=f"hf:{text}", hub=text)
+        return None
+
+    def _at(self, path: Path) -> ModelPath:
+        return ModelPath(text=str(path), path=path)
+
+    def _here(self, path: Path) -> Path:
+        match = _HOME.match(str(path))
+        if match is None or path.is_relative_to(self.home) or inspect_path(path).kind != "missing":
+            return path
+        rest = Path(match["rest"]).parts
+        if self.directory.name in rest[:-1]:
+            last = len(rest) - 1 - rest[::-1].index(self.directory.name)
+            return self.directory.joinpath(*rest[last + 1 :]) if last + 1 < len(rest) else path
+        for start in range(len(rest) - 1):
+            if inspect_path(self.directory.joinpath(*rest[start:])).kind == "directory":
+                return self.directory.joinpath(*rest[start:])
+        return self.home.joinpath(*rest)

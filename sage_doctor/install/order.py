@@ -11,8 +11,8 @@ from typing import Final
 
 from sage_doctor.errors import UsageError
 from sage_doctor.install.schedule import Schedule
-from sage_doctor.manifest import Manifest, ModelPath
 from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.specs import Manifest, ModelPath
 from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable, shell_quote
 

@@ -4,8 +4,8 @@
     now = record_models(models, …)               # sizes, hashes, headers, origin
     for change in changes_between(entries["x"], now["x"]): …
 
-`entry` has the values, `parse` and `serialize` read and write them, `record` takes them from disk, `differences` says
-in words how two of them differ.
+`entry` has the values and writes them, `parse` reads them, `record` takes them from disk, `differences` says in words
+how two of them differ.
 """
 
 from __future__ import annotations

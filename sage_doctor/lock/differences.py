@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from sage_doctor.lock.entry import LockedModel, holds_weights
-from sage_doctor.lock.serialize import describe_file
+from sage_doctor.lock.entry import LockedModel, describe_file, holds_weights
 from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 

@@ -1,12 +1,22 @@
-"""The values of a lock. None depends on the machine: paths are names inside the model, and there are no times."""
+"""The values of a lock, and their text: TOML in one fixed order, one line a file, so that a diff shows what changed.
+
+None depends on the machine: paths are names inside the model, and there are no times.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field, fields
 
+from sage_doctor.manifest.quoting import key, string
 from sage_doctor.system.frozen import frozen
+
+SCHEMA = 1
+_HEAD = """\
+# What each model is, byte for byte. Written by `sage-doctor lock`; to be committed, not edited.
+# What differs here: sage-doctor lock --check. What differs from another machine: sage-doctor lock --diff OTHER.lock
+"""
 
 _WEIGHTS = (".safetensors", ".bin")
 
@@ -93,3 +103,43 @@ def weights_digest(hashes: Iterable[str]) -> str:
 def digest(lines: Iterable[str]) -> str:
     """Return the sha256 of lines in hex. What is not UTF-8 in them counts as its bytes."""
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def lock_text(entries: Mapping[str, LockedModel]) -> str:
+    """Return the file's text: the same for the same entries, on every machine."""
+    return "".join(f"{line}\n" for line in _lines(entries))
+
+
+def _lines(entries: Mapping[str, LockedModel]) -> Iterator[str]:
+    yield f"{_HEAD}schema = {SCHEMA}"
+    for name, entry in sorted(entries.items()):
+        yield ""
+        yield f"[models.{key(name)}]"
+        yield f"kind = {string(entry.kind)}"
+        for what in ("repository", "commit"):
+            text = getattr(entry, what)
+            if text is not None:
+                yield f"{what} = {string(text)}"
+        for what in ("tensors", "base", "merge"):
+            part = getattr(entry, what)
+            if part is not None and (values := _inline(part)):
+                yield f"{what} = {values}"
+        if entry.files:
+            yield ""
+            yield f"[models.{key(name)}.files]"
+            yield from (f"{string(n)} = {_inline(f)}" for n, f in sorted(entry.files.items()))
+
+
+def _inline(part: object) -> str:
+    """Return a part of an entry as an inline table, empty where all of it is None."""
+    held = []
+    for noted in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, noted.name)
+        if value is not None:
+            held.append(f"{noted.name} = {value if isinstance(value, int) else string(value)}")
+    return "{ " + ", ".join(held) + " }" if held else ""
+
+
+def describe_file(file: LockedFile) -> str:
+    """Return a file in a few words: its size and the beginning of its hash."""
+    return f"{file.size:,} bytes, sha256 {file.sha256[:12]}…"

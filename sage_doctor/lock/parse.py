@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sage_doctor.errors import UsageError
-from sage_doctor.lock.entry import LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors
-from sage_doctor.lock.serialize import SCHEMA
+from sage_doctor.errors import ManifestError, UsageError
+from sage_doctor.lock.entry import SCHEMA, LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors
 from sage_doctor.manifest.problems import Problems, shown, shown_path
-from sage_doctor.manifest.toml_lines import KeyPath, locate_keys
+from sage_doctor.manifest.toml_lines import KeyPath
+from sage_doctor.manifest.toml_text import parse_toml, read_toml_text
 from sage_doctor.readers.known_hash import is_inside
-from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MOST_BYTES: Final = 16 * 1024 * 1024  # ten thousand files have a tenth of it
 _MOST_TOLD: Final = 20
@@ -44,55 +38,29 @@ class LockError(UsageError):
 
 def read_lock(path: Path) -> dict[str, LockedModel] | None:
     """Return the entries of the lock at `path` by model, None where there is no file. Raises `LockError`."""
-    node = inspect_path(path)
-    where = shown_path(path)
-    if node.kind == "missing":
+    if inspect_path(path).kind == "missing":
         return None
-    if node.kind != "file":
-        raise LockError([f"{where}: {printable(node.detail) or f'a {node.kind}'}, not a lock file"])
     try:
-        raw = read_start(path, MOST_BYTES + 1)
-    except UnreadableFile as error:
-        raise LockError([f"{where}: cannot be read: {error}"]) from error
-    if len(raw) > MOST_BYTES:
-        raise LockError([f"{where}: {node.size:,} bytes; a lock has at most {MOST_BYTES:,}"])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise LockError([f"{where}:{line}: not UTF-8 text, so not a lock of sage-doctor"]) from error
+        text = read_toml_text(path, "lock", MOST_BYTES)
+    except ManifestError as error:
+        raise LockError(error.problems) from error
     return parse_lock(text, path)
 
 
 def parse_lock(text: str, path: Path) -> dict[str, LockedModel]:
     """Return the entries in a lock's text. Raises `LockError`."""
-    where = shown_path(path)
     conflict = _CONFLICT.search(text)
     if conflict is not None:
         line = text.count("\n", 0, conflict.start()) + 1
         told = "unresolved merge conflict; keep either side and run `sage-doctor lock`"
-        raise LockError([f"{where}:{line}: {told}"])
-    lines = locate_keys(text)
-    problems = Problems(path, lines)
-    if lines.too_deep:
-        raise LockError([f"{where}:{lines.too_deep}: nested deeper than any lock"])
+        raise LockError([f"{shown_path(path)}:{line}: {told}"])
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise LockError([_not_toml(where, text, str(error))]) from error
-    except (ValueError, RecursionError, OverflowError) as error:
-        raise LockError([f"{where}: not a lock: {printable(str(error), limit=200)}"]) from error
-    entries = _LockParser(data, problems).entries()
-    if problems.messages():
-        raise LockError(problems.messages())
+        data, problems = parse_toml(text, path, "lock")
+        entries = _LockParser(data, problems).entries()
+        problems.raise_if_any()
+    except ManifestError as error:
+        raise LockError(error.problems) from error
     return entries
-
-
-def _not_toml(where: str, text: str, said: str) -> str:
-    message, at, place = said.partition(" (at ")
-    words = place.rstrip(")").replace(",", "").split()
-    line = int(words[1]) if at and words[:1] == ["line"] else text.rstrip().count("\n") + 1
-    return f"{where}:{line}: not a lock of sage-doctor: {printable(message)}"
 
 
 class _LockParser:

@@ -9,8 +9,9 @@ from sage_doctor.errors import UsageError
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.lock.entry import LockedModel
 from sage_doctor.lock.parse import read_lock
-from sage_doctor.manifest import Manifest, find_manifest, load_for_host
+from sage_doctor.manifest.load import find_manifest, load_for_host
 from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.subjects.declared import models_of
 from sage_doctor.subjects.directories import path_like
 from sage_doctor.subjects.model import Model

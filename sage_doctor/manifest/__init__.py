@@ -4,54 +4,7 @@
     manifest = load_for_host(path)             # ManifestError: every problem, as file:line: message
     for name in manifest.required(): manifest.models[name].path
 
-`keys` describes every key: `json_schema` and `reference` are made from it, and `tables` reads typed values by it.
-`toml_lines` finds the lines of keys. `raw_models` and `machines` hold what is written; `variables`, `resolver` and
-`locations` give it its meaning on this host; `references` and `models` check that names lead somewhere.
+`keys` describes every key: `json_schema` and the tables of `docs/manifest.md` are made from it, and `tables` reads
+typed values by it. `toml_lines` finds the lines of keys. `raw_models` and `machines` hold what is written; `variables`,
+`resolver` and `locations` give it its meaning on this host; `references` and `models` check that names lead somewhere.
 """
-
-from __future__ import annotations
-
-from sage_doctor.manifest.load import (
-    FILE_NAME,
-    find_manifest,
-    load_for_host,
-    load_manifest,
-    nearest_manifest,
-    parse_for_host,
-    read_manifest_text,
-)
-from sage_doctor.manifest.specs import (
-    Budget,
-    GateSpec,
-    MachineSpec,
-    Manifest,
-    MergeRecipe,
-    ModelKind,
-    ModelPath,
-    ModelSpec,
-    RoleSpec,
-    ServiceSpec,
-)
-from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
-
-__all__ = [
-    "FILE_NAME",
-    "Budget",
-    "GateSpec",
-    "HeartbeatSpec",
-    "MachineSpec",
-    "Manifest",
-    "MergeRecipe",
-    "ModelKind",
-    "ModelPath",
-    "ModelSpec",
-    "RoleSpec",
-    "ServiceSpec",
-    "StateSpec",
-    "find_manifest",
-    "load_for_host",
-    "load_manifest",
-    "nearest_manifest",
-    "parse_for_host",
-    "read_manifest_text",
-]

@@ -6,10 +6,6 @@ import math
 import re
 from typing import Final
 
-from sage_doctor.text import format_duration
-
-__all__ = ["EXPECTED", "UNITS", "format_duration", "seconds"]
-
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 EXPECTED: Final = 'a length of time such as "90s", "15m", "26h", "3d" or "1d 12h"'
 MOST: Final = 3_155_760_000.0  # 100 years; waits and timers of the system overflow at 292

@@ -1,7 +1,7 @@
 """Every key of the manifest, described once.
 
-The parser takes types and the names for suggestions from here, `json_schema` the schema for editors, and `reference`
-the tables of `docs/manifest.md`.
+The parser takes types and the names for suggestions from here, `json_schema` the schema for editors, and
+`tools/manifest_reference.py` the tables of `docs/manifest.md`.
 """
 
 from __future__ import annotations

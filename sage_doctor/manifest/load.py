@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from sage_doctor.errors import ManifestError
 from sage_doctor.manifest.machines import HostIdentity
 from sage_doctor.manifest.parse import parse_manifest
 from sage_doctor.manifest.problems import shown_path
 from sage_doctor.manifest.specs import Manifest
+from sage_doctor.manifest.toml_text import read_toml_text
 from sage_doctor.manifest.trust import why_not_trusted
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 from sage_doctor.text import printable
@@ -71,47 +72,28 @@ def _say(*lines: str) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in new))
 
 
-def load_manifest(
-    path: Path, *, environ: Mapping[str, str], hostname: str, device_tree: str | None, home: Path
-) -> Manifest:
-    """Return the manifest at `path` as it applies to the host described by the other arguments.
-
-    Reads that file, checks whether the paths of a user's own checks exist, and asks this host nothing else. Links
-    in the returned paths are not resolved. Raises `ManifestError` with every problem found, by line.
-    """
-    text = _decoded(path, _read(path))
-    host = HostIdentity(environ=environ, hostname=hostname, device_tree=device_tree, home=home)
-    return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
-
-
-def _this_host() -> HostIdentity:
-    return HostIdentity(
-        environ=os.environ,
-        hostname=os.uname().nodename,
-        device_tree=_device_tree(),
-        home=Path(os.path.expanduser("~")),
-    )
-
-
 def load_for_host(path: Path) -> Manifest:
     """Return the manifest at `path` as it applies to this host. Raises `ManifestError`.
 
     Former names of keys are reported on standard error, once in this process.
     """
-    text = _decoded(path, _read(path))
-    manifest = parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
+    manifest = parse_for_host(read_manifest_text(path), path)
     _say(*manifest.renamed)
     return manifest
 
 
 def parse_for_host(text: str, path: Path) -> Manifest:
     """Return the manifest with this text as if it were the file `path` on this host. Raises `ManifestError`."""
-    return parse_manifest(text, path=_absolute(path), shown_as=path, host=_this_host())
+    home = Path(os.path.expanduser("~"))
+    host = HostIdentity(environ=os.environ, hostname=os.uname().nodename, device_tree=_device_tree(), home=home)
+    return parse_manifest(text, path=_absolute(path), shown_as=path, host=host)
 
 
 def read_manifest_text(path: Path) -> str:
     """Return the text of a manifest without a byte-order mark. Raises `ManifestError` if it cannot be one."""
-    return _decoded(path, _read(path))
+    if inspect_path(path).kind == "missing":
+        raise ManifestError([f"{shown_path(path)}: no such file; `sage-doctor init` writes one"])
+    return read_toml_text(path, "manifest", MOST_BYTES)
 
 
 def _device_tree() -> str | None:
@@ -127,34 +109,3 @@ def _absolute(path: Path) -> Path:
         return Path.cwd() / path
     except OSError:  # the working directory was deleted
         return path
-
-
-def _fail(path: Path, message: str, line: int | None = None) -> NoReturn:
-    where = shown_path(path)
-    raise ManifestError([f"{where}:{line}: {message}" if line else f"{where}: {message}"])
-
-
-def _read(path: Path) -> bytes:
-    node = inspect_path(path)
-    if node.kind == "missing":
-        _fail(path, "no such file; `sage-doctor init` writes one")
-    if node.kind != "file":
-        _fail(path, f"{printable(node.detail) or f'a {node.kind}'}, not a manifest file")
-    try:
-        raw = read_start(path, MOST_BYTES + 1)
-    except UnreadableFile as error:
-        _fail(path, f"cannot be read: {error}")
-    if len(raw) > MOST_BYTES:
-        size = f"{max(node.size, len(raw)):,}"
-        _fail(path, f"{size} bytes; a manifest has at most {MOST_BYTES:,} bytes (1 MiB)")
-    return raw
-
-
-def _decoded(path: Path, raw: bytes) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        _fail(path, "UTF-16 text; save it as UTF-8", 1)
-    try:
-        return raw.decode("utf-8-sig")  # editors on Windows begin a file with a byte-order mark
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        _fail(path, f"not UTF-8 text (byte {raw[error.start]:#04x}); save it as UTF-8", line)

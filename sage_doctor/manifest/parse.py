@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,40 +24,16 @@ from sage_doctor.manifest.resolver import Resolver
 from sage_doctor.manifest.sessions import Sessions
 from sage_doctor.manifest.specs import GateSpec, LintSpec, MachineSpec, Manifest, RoleSpec
 from sage_doctor.manifest.tables import RawValue, Table
-from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.manifest.toml_text import parse_toml
 from sage_doctor.manifest.variables import Unresolved
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.text import printable
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 def parse_manifest(text: str, *, path: Path, shown_as: Path, host: HostIdentity) -> Manifest:
     """Return the manifest of the absolute `path`, as it applies to `host`. Raises `ManifestError`."""
-    lines = locate_keys(text)
-    problems = Problems(shown_as, lines)
-    if lines.too_deep:
-        problems.add_at(lines.too_deep, "nested too deeply for a manifest")
-        problems.raise_if_any()
-    return _Parser(_toml(text, problems), path, host, problems).manifest()
-
-
-def _toml(text: str, problems: Problems) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, at, place = str(error).partition(" (at ")
-        words = place.rstrip(")").replace(",", "").split()
-        line = int(words[1]) if at and words[:1] == ["line"] else text.rstrip().count("\n") + 1
-        column = f" (column {words[3]})" if len(words) == 4 else ""
-        problems.add_at(line, f"not valid TOML: {printable(message)}{column}")
-    except (ValueError, RecursionError, OverflowError) as error:
-        problems.add((), f"not a manifest: {printable(str(error), limit=200)}")
-    problems.raise_if_any()
-    return {}
+    data, problems = parse_toml(text, shown_as, "manifest")
+    return _Parser(data, path, host, problems).manifest()
 
 
 class _Parser:

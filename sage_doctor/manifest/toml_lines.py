@@ -8,7 +8,15 @@ quadratic time for a key of many dotted parts and recurses for nested values.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
+
+if sys.version_info >= (3, 11):
+    from tomllib import TOMLDecodeError, loads
+else:
+    from tomli import TOMLDecodeError, loads
+
+__all__ = ["KeyLines", "KeyPath", "TOMLDecodeError", "loads", "locate_keys"]
 
 KeyPath = tuple["str | int", ...]
 
@@ -23,8 +31,6 @@ _BASIC = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"')
 _LITERAL = re.compile(r"'[^'\n]*'")
 _BASIC_STOP = re.compile(r'\\.|"""', re.DOTALL)
 _BARE = re.compile(r"[^,\]}#\n]+")
-_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})|(.))")
-_SHORT = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b"}
 
 
 @dataclass
@@ -232,14 +238,10 @@ def _longer(path: KeyPath, part: str | int) -> KeyPath:
 
 
 def _unescaped(text: str) -> str:
+    """Return what is between the quotes of a key as the parser reads it."""
     if "\\" not in text:
         return text
-
-    def char(match: re.Match[str]) -> str:
-        code = match.group(1) or match.group(2) or match.group(3)
-        if code is None:
-            return _SHORT.get(match.group(4), match.group(4))
-        point = int(code, 16)
-        return chr(point) if point < 0x110000 else ""
-
-    return _ESCAPE.sub(char, text)
+    try:
+        return str(loads(f'key = "{text}"')["key"])
+    except ValueError as error:
+        raise _Lost from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.trust import is_private_group
 
 _MODEL_FILES: Final = re.compile(
     r"(?i)adapter_config\.json|model_index\.json|generation_config\.json|tokenizer(_config)?\.json|"
@@ -90,7 +91,7 @@ def _others(path: Path) -> str:
         sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX  # only owners replace what is there
         if status.st_mode & stat.S_IWOTH and not sticky:
             return f"every user can write {what}"
-        if status.st_mode & stat.S_IWGRP and not sticky and not _is_private_group(status.st_gid, status.st_uid):
+        if status.st_mode & stat.S_IWGRP and not sticky and not is_private_group(status.st_gid, status.st_uid):
             return f"other users of group {_group(status.st_gid)} can write {what}"
     return ""
 
@@ -121,18 +122,6 @@ def _group(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
-
-
-def _is_private_group(gid: int, owner: int) -> bool:
-    """Return whether nobody but the owner is in the group: it has the owner's name or number, and no other member."""
-    import grp  # noqa: PLC0415 - likewise
-
-    try:
-        members = set(grp.getgrgid(gid).gr_mem)
-    except KeyError:
-        members = set()
-    user = _user(owner)
-    return members <= {user, "root"} and (gid == 0 or _group(gid) == user or (gid == owner and user == str(owner)))
 
 
 def _without_modes(device: int) -> bool:

@@ -7,8 +7,7 @@ import signal
 from typing import Any
 
 from sage_doctor.probe.limits import UNLIMITED, ProcessLimits
-from sage_doctor.probe.outcome import ProbeEnding, ProbeOutcome
-from sage_doctor.probe.protocol import ANSWERS
+from sage_doctor.probe.outcome import ANSWERS, ProbeEnding, ProbeOutcome
 from sage_doctor.probe.transcript import Transcript
 from sage_doctor.system.frozen import frozen
 

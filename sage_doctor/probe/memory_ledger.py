@@ -13,11 +13,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from sage_doctor.system.file_lock import LockHeld, file_lock, try_lock
-from sage_doctor.system.frozen import frozen
 
 _LOCK = "ledger.lock"
 _BASELINE = "available"
@@ -25,52 +24,36 @@ _SUFFIX = ".reservation"
 _POLL_S = 0.1
 
 
-@frozen
-class Admission:
-    """Whether a worker may load; where it may not, the deadline passed.
-
-    `live` counts the other workers admitted at that moment, `reserved_bytes` is what they hold together.
-    """
-
-    admitted: bool
-    waited_s: float
-    live: int
-    reserved_bytes: int
-
-
 @contextlib.contextmanager
-def admit(
-    directory: Path, *, need_bytes: int, available_bytes: Callable[[], int] | int, deadline_s: float
-) -> Iterator[Admission]:
+def admit(directory: Path, *, need_bytes: int, available_bytes: int, deadline_s: float) -> Iterator[bool]:
     """Wait until `need_bytes` fit into memory beside what others reserved, and reserve them until the block ends.
 
-    `directory` is shared by the workers of one run and made where it is missing. `available_bytes` is free memory,
-    or what measures it. A worker is always admitted where no other is: it may fail, but waiting would not help.
-    After `deadline_s` seconds the block is entered with `admitted=False` and nothing reserved. Raises `OSError`
-    where the directory cannot be used.
+    `directory` is shared by the workers of one run and made where it is missing; `available_bytes` is free memory. A
+    worker is always admitted where no other is: it may fail, but waiting would not help. After `deadline_s` seconds the
+    block is entered with False and nothing reserved. Raises `OSError` where the directory cannot be used.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    measure = available_bytes if callable(available_bytes) else lambda: available_bytes
-    began = time.monotonic()
+    until = time.monotonic() + deadline_s
     with contextlib.ExitStack() as held:
-        while True:
-            admitted, live, reserved = False, 0, 0
-            # Not even the ledger's own lock is waited for without a limit: its holder may be stopped.
-            with _locked(directory / _LOCK) as mine:
-                if mine:
-                    others = _live(directory)
-                    live, reserved = len(others), sum(others)
-                    free = measure()
-                    if not others:
-                        (directory / _BASELINE).write_text(str(free), encoding="ascii")
-                    admitted = not others or _fits(directory, need_bytes, reserved, free)
-                    if admitted:
-                        held.enter_context(_reservation(directory, need_bytes))
-            waited = time.monotonic() - began
-            if admitted or waited >= deadline_s:
-                break
-            time.sleep(min(_POLL_S, max(0.0, deadline_s - waited)))
-        yield Admission(admitted=admitted, waited_s=waited, live=live, reserved_bytes=reserved)
+        while not (admitted := _reserved(directory, need_bytes, available_bytes, held)) and time.monotonic() < until:
+            time.sleep(min(_POLL_S, max(0.0, until - time.monotonic())))
+        yield admitted
+
+
+def _reserved(directory: Path, need: int, free: int, held: contextlib.ExitStack) -> bool:
+    """Reserve memory until `held` ends, if there is as much and nobody else is just asking; return whether there is."""
+    try:
+        # Not even the ledger's own lock is waited for without a limit: its holder may be stopped.
+        with file_lock(directory / _LOCK, wait_s=0):
+            others = _live(directory)
+            if not others:
+                (directory / _BASELINE).write_text(str(free), encoding="ascii")
+            elif not _fits(directory, need, sum(others), free):
+                return False
+            held.enter_context(_reservation(directory, need))
+            return True
+    except LockHeld:
+        return False
 
 
 def _fits(directory: Path, need: int, reserved: int, now: int) -> bool:
@@ -79,18 +62,6 @@ def _fits(directory: Path, need: int, reserved: int, now: int) -> bool:
     except (OSError, ValueError):  # somebody tidied up: what is free now holds part of the reservations already
         baseline = now
     return reserved + need <= baseline and need <= now
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Hold a lock if it is free; yields whether it is."""
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(file_lock(path, wait_s=0))
-        except LockHeld:
-            yield False
-        else:
-            yield True
 
 
 def _live(directory: Path) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from sage_doctor.probe.degeneration import Degeneration, find_degeneration
 from sage_doctor.probe.limits import UNLIMITED, Limit, ProcessLimits
@@ -61,28 +61,17 @@ class Tokens:
 
 
 @frozen
-class Packages:
-    """Versions in the probe's interpreter; empty where a package was not imported."""
-
-    python: str
-    torch: str
-    transformers: str
-    peft: str
-
-
-@frozen
 class Device:
     """What the model ran on.
 
-    `verified`: an allocation and a product on it came out right; `problem` says why the device cannot be used.
-    `cuda_build` is the CUDA (or ROCm) version that torch was built for, empty for a CPU build. Memory is that of the
-    device, in bytes, after the library took its share; 0 where it is not told or the host's own.
+    `problem` says why the device cannot be used: an allocation and a product on it were tried. `cuda_build` is the CUDA
+    (or ROCm) version that torch was built for, empty for a CPU build. Memory is that of the device, in bytes, after the
+    library took its share; 0 where it is not told or the host's own.
     """
 
     used: str
     name: str
     cuda_build: str
-    verified: bool
     problem: str
     seconds: float
     memory_total: int = 0
@@ -124,7 +113,6 @@ class Loaded:
     """
 
     seconds: float
-    import_seconds: float
     parameters: int
     dtypes: Mapping[str, int]
     on_meta: KeyList
@@ -200,6 +188,23 @@ class NotApplicable:
     reason: str
 
 
+# The answers by the event that announces them: a field's annotation says how it is read (`protocol`).
+ANSWERS: Final[Mapping[str, type]] = {
+    "device": Device,
+    "keys": Keys,
+    "adapter": Adapter,
+    "loaded": Loaded,
+    "memory": ProbeMemory,
+    "prompt": Prompt,
+    "forward": Forward,
+    "effect": Effect,
+    "tokens": Tokens,
+    "generation": Generation,
+    "not-applicable": NotApplicable,
+    "failed": Failure,
+}
+
+
 @frozen
 class ProbeOutcome:
     """How a probe ended, and all of its answers.
@@ -215,7 +220,6 @@ class ProbeOutcome:
     duration_s: float
     stage: str = ""
     stages: tuple[Stage, ...] = ()
-    packages: Packages | None = None
     device: Device | None = None
     keys: Keys | None = None
     adapter: Adapter | None = None

@@ -12,23 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, Literal
 
-from sage_doctor.probe.outcome import (
-    Adapter,
-    Device,
-    Effect,
-    Failure,
-    Forward,
-    Generation,
-    KeyList,
-    Keys,
-    Loaded,
-    NotApplicable,
-    Packages,
-    ProbeMemory,
-    Prompt,
-    ShapeMismatch,
-    Tokens,
-)
+from sage_doctor.probe.outcome import ANSWERS, KeyList, ShapeMismatch
 from sage_doctor.system.frozen import frozen
 
 MOST_TEXT = 16_384
@@ -38,38 +22,6 @@ STAGES = (
     *("start", "import", "device", "allocate", "compute", "compare", "load", "load-base", "load-adapter"),
     *("tokenizer", "forward", "warm-up", "generate", "done"),
 )
-
-Answer = (
-    Adapter
-    | Device
-    | Effect
-    | Failure
-    | Forward
-    | Generation
-    | Keys
-    | Loaded
-    | ProbeMemory
-    | NotApplicable
-    | Packages
-    | Prompt
-    | Tokens
-)
-
-ANSWERS: Mapping[str, type[Answer]] = {
-    "packages": Packages,
-    "device": Device,
-    "keys": Keys,
-    "adapter": Adapter,
-    "loaded": Loaded,
-    "memory": ProbeMemory,
-    "prompt": Prompt,
-    "forward": Forward,
-    "effect": Effect,
-    "tokens": Tokens,
-    "generation": Generation,
-    "not-applicable": NotApplicable,
-    "failed": Failure,
-}
 
 
 class ProtocolError(ValueError):
@@ -102,8 +54,8 @@ class ProbeRequest:
         return json.dumps(asdict(self)).encode("ascii") + b"\n"
 
 
-def parse_line(line: bytes) -> Answer | str:
-    """Return one answer, or the name of the stage it announces. Raises `ProtocolError`."""
+def parse_line(line: bytes) -> tuple[str, Any]:
+    """Return an event and its answer, which for a `stage` is the name of one. Raises `ProtocolError`."""
     try:
         answer = json.loads(line.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -114,12 +66,12 @@ def parse_line(line: bytes) -> Answer | str:
     if event == "stage":
         if answer.get("name") not in STAGES:
             raise ProtocolError(f"an unknown stage: {line[:200]!r}")
-        return str(answer["name"])
-    kind = ANSWERS.get(event) if isinstance(event, str) else None
-    if kind is None:
+        return event, str(answer["name"])
+    if not isinstance(event, str) or event not in ANSWERS:
         raise ProtocolError(f"an unknown event: {line[:200]!r}")
     try:
-        return kind(**{f.name: _FIELDS[str(f.type)](answer.get(f.name)) for f in fields(kind)})
+        kind = ANSWERS[event]
+        return event, kind(**{f.name: _FIELDS[str(f.type)](answer.get(f.name)) for f in fields(kind)})
     except (ValueError, OverflowError) as error:
         raise ProtocolError(f"{event}: {error}") from error
 
@@ -185,7 +137,6 @@ def _counts(value: object) -> dict[str, int]:
     return {_text(k): _count(v) for k, v in value.items()}
 
 
-# A field's annotation names its reader, so that the classes in `outcome` are the only list of answers.
 _FIELDS: Mapping[str, Callable[[object], Any]] = {
     "str": _text,
     "int": _count,

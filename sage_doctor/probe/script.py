@@ -36,7 +36,7 @@ from sage_doctor.probe.child.generation import (
     why_not_prompted,
 )
 from sage_doctor.probe.child.lifeline import die_with_parent, offer_to_oom_killer, watch_parent
-from sage_doctor.probe.child.loading import Plan, import_all, load_adapter, report_loaded, resize
+from sage_doctor.probe.child.loading import Plan, load_adapter, load_package, report_loaded, resize
 from sage_doctor.probe.child.reporter import ProbeFailure, Reporter, report_failure
 
 
@@ -65,26 +65,24 @@ def probe(reporter: Reporter, request: dict[str, Any]) -> None:
     """Run the stages. Raises whatever the libraries raise."""
     adapter = request["kind"] == "adapter"
     reporter.stage("import")
-    started = time.perf_counter()
     if request["level"] == "device":
-        (torch,) = import_all(reporter, ["torch"])
+        torch = load_package("torch")
         reporter.stage("device")
         verify_device(reporter, torch, choose_device(torch, request))
         return
-    wanted = ["torch", "transformers"] + (["peft"] if adapter else [])
-    torch, transformers, *rest = import_all(reporter, wanted)
-    import_seconds = time.perf_counter() - started
+    torch, transformers = load_package("torch"), load_package("transformers")
+    peft = load_package("peft") if adapter else None
 
     reporter.stage("device")
     device = choose_device(torch, request)
     verify_device(reporter, torch, device)
 
     reporter.stage("compare")
-    plan = Plan(torch, transformers, request, rest[0] if rest else None)
-    model, seconds = load(reporter, request, plan, transformers=transformers, peft=rest[0] if rest else None)
+    plan = Plan(torch, transformers, request, peft)
+    model, seconds = load(reporter, request, plan, transformers=transformers, peft=peft)
     started = time.perf_counter()
     model = model.to(device).eval()
-    report_loaded(reporter, model, seconds + time.perf_counter() - started, import_seconds)
+    report_loaded(reporter, model, seconds + time.perf_counter() - started)
     report_memory(reporter, torch, device)
     if request["level"] != "generate":
         return

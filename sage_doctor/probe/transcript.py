@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sage_doctor.probe.outcome import Failure, Stage, Tokens
-from sage_doctor.probe.protocol import ANSWERS, Answer, ProtocolError, parse_line
+from sage_doctor.probe.protocol import ProtocolError, parse_line
 
 MOST_LINE = 1 << 20
 MOST_LINES = 1000
@@ -15,7 +17,7 @@ class Transcript:
     """The answers read from the child's pipe. The first invalid one ends it: `problem` says what is wrong."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, Any] = {}
         self.done = False
         self.problem = ""
         self._stage_starts: list[tuple[str, float]] = []
@@ -40,14 +42,13 @@ class Transcript:
     @property
     def tokens(self) -> tuple[int, int]:
         """How many tokens there are and of how many, in the stage that generates; 0 and 0 in all others."""
-        found = self.answers.get("tokens")
-        return (found.done, found.most) if isinstance(found, Tokens) and self.stage == "generate" else (0, 0)
+        found: Tokens | None = self.answers.get("tokens")
+        return (found.done, found.most) if found is not None and self.stage == "generate" else (0, 0)
 
     @property
     def failure(self) -> Failure | None:
         """The exception the child reported, if it did."""
-        failure = self.answers.get("failed")
-        return failure if isinstance(failure, Failure) else None
+        return self.answers.get("failed")
 
     def feed(self, chunk: bytes, at: float) -> None:
         """Add a chunk read `at` so many seconds after the start."""
@@ -65,15 +66,15 @@ class Transcript:
             self.problem = f"more than {MOST_LINES} lines, or one longer than {MOST_LINE} bytes"
             return
         try:
-            answer = parse_line(line)
+            event, answer = parse_line(line)
         except ProtocolError as error:
             self.problem = str(error)
             return
-        if isinstance(answer, str):
+        if event == "stage":
             self._stage_starts.append((answer, at))
             self.done = self.done or answer == "done"
         else:
-            self.answers[next(event for event, kind in ANSWERS.items() if isinstance(answer, kind))] = answer
+            self.answers[event] = answer
 
     def stages(self, ended: float) -> tuple[Stage, ...]:
         """Return the stages in order, each lasting until the next, the last until the process `ended`."""

@@ -102,11 +102,9 @@ def screen_of(stream: TextIO, environ: Mapping[str, str] | None = None) -> Scree
 
 
 def write(report: Report | Comparison, format: str, stream: TextIO, detail: Detail = "normal") -> None:  # noqa: A002
-    """Render the report for `stream` and write it there; characters outside its encoding become escapes."""
+    """Render the report for `stream` and write it there."""
     screen = screen_of(stream)
-    text = render(report, format, width=screen.width, color=screen.color, unicode=screen.unicode, detail=detail)
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.write(render(report, format, width=screen.width, color=screen.color, unicode=screen.unicode, detail=detail))
     stream.flush()
 
 

@@ -26,12 +26,10 @@ _ANY_WIDTH: Final = 1_000_000
 
 
 def write_table(rows: Sequence[Row], *, head: Sequence[str] = ()) -> None:
-    """Write a table to standard output; characters outside its encoding become escapes."""
-    stream = sys.stdout
-    screen = screen_of(stream)
-    text = table_text(rows, head=head, width=screen.width if stream.isatty() else None, color=screen.color)
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    """Write a table to standard output."""
+    screen = screen_of(sys.stdout)
+    width = screen.width if sys.stdout.isatty() else None
+    sys.stdout.write(table_text(rows, head=head, width=width, color=screen.color))
 
 
 def table_text(

@@ -1,4 +1,4 @@
-"""What keeps an old state: the backup of a directory that a killed `fix` left behind, and files with the way back.
+"""What keeps an old state: a model's directory until the new one is verified, and files with the way back.
 
 A repair that replaces a directory keeps the old one until verification. If it is killed before that, the backup still
 takes the disk space of a whole model.
@@ -6,14 +6,16 @@ takes the disk space of a whole model.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sage_doctor.facts.hashing import hash_files
+from sage_doctor.merge.staging import atomic_swap
 from sage_doctor.readers.merge_record import merge_hashes
 from sage_doctor.report import Finding
 from sage_doctor.subjects.host import Host
@@ -21,6 +23,29 @@ from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
+
+# Findings about weights, which a whole new directory of the model fixes.
+OF_WEIGHTS: Final = (
+    "path-missing",
+    "weights-missing",
+    "weights-truncated",
+    "weights-oversized",
+    "weights-empty",
+    "weights-lfs-pointer",
+    "weights-not-safetensors",
+    "weights-header-invalid",
+    "weights-shape-mismatch",
+    "weights-unreadable",
+    "weights-hash-mismatch",
+    "weights-nonfinite",
+    "weights-all-zero",
+    "shard-missing",
+    "shard-index-missing",
+    "shard-index-invalid",
+    "shard-index-mismatch",
+    "load-keys-mismatched",
+    "params-not-materialised",
+)
 
 _NAME = re.compile(r"\.(?P<target>.+)\.sage-fix-\d{1,9}-(?P<inode>[0-9a-f]{1,16})")
 
@@ -87,3 +112,15 @@ def backup_of(entry: Mapping[str, Any]) -> Backup | None:
         return None
     target = path.parent / matched["target"]
     return Backup(key=entry["key"], subject=str(entry.get("subject")), path=path, target=target)
+
+
+def restore(kept: Path, target: Path) -> None:
+    """Put the old directory back in the place of the new one, which is deleted."""
+    if atomic_swap(kept, target):
+        drop(kept)
+
+
+def drop(path: Path) -> None:
+    """Delete a directory as far as possible."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path)

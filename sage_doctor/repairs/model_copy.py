@@ -45,9 +45,7 @@ class _Known:
         return "sha256 of " + ", of ".join(f"{n} file{'' if n == 1 else 's'} {who}" for who, n in counts.items())
 
 
-def plan_copy(
-    model: Model, *, repair: str, code: str, allow_delete: bool = False, machine: str | None = None
-) -> Plan | None:
+def plan_copy(model: Model, *, allow_delete: bool = False, machine: str | None = None) -> Plan | None:
     """Return the plan that copies a model from another machine, None where every file is here already.
 
     `machine` is the only one to ask; by default each that the manifest says has it, until one can give it. Asks them
@@ -76,9 +74,6 @@ def plan_copy(
     total = sum(sizes.values())
     kept = f"; {len(here)} more are here already" if here else ""
     return Plan(
-        repair=repair,
-        subject=model.name,
-        code=code,
         action=f"copy {len(sizes)} file{'' if len(sizes) == 1 else 's'} from {found.machine} with rsync over ssh"
         f"{kept}, compare all of them with their hashes, and replace the directory in one step",
         reads=(found.shown, known.sentence(), said),

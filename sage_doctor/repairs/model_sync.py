@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 from sage_doctor.errors import DoctorError, UsageError
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
+from sage_doctor.repairs.application import apply_plan
 from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.model_copy import plan_copy
 from sage_doctor.repairs.repair import Plan
 from sage_doctor.repairs.repair_session import RepairCallbacks
 from sage_doctor.report import Report
-from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
-from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
@@ -53,19 +53,23 @@ def sync(
         outcome = SyncOutcome(model=name, status="here")
         callbacks.on_progress(f"{printable(name, limit=60)}: asking {printable(machine, limit=60)}")
         try:
-            plan = plan_copy(model, repair=NAME, code="", allow_delete=allow_delete, machine=machine)
+            plan = plan_copy(model, allow_delete=allow_delete, machine=machine)
         except (DoctorError, OSError) as error:
             yield dataclasses.replace(outcome, status="refused", reason=str(error))
             continue
-        outcome = dataclasses.replace(outcome, plan=plan)
         if plan is None:
             yield outcome
-        elif dry_run:
-            yield dataclasses.replace(outcome, status="planned")
-        elif not callbacks.consent(plan):
-            yield dataclasses.replace(outcome, status="declined")
-        else:
-            yield _copy(request, model, outcome, plan, callbacks, journal)
+            continue
+        plan = dataclasses.replace(plan, repair=NAME, subject=name)
+        status: SyncStatus = "planned"
+        reason = ""
+        if not dry_run and not callbacks.consent(plan):
+            status = "declined"
+        elif not dry_run:
+            verify = partial(_failure, request, name, callbacks)
+            done, reason = apply_plan(plan, journal, callbacks.on_progress, verify)
+            status = "copied" if done == "repaired" else done
+        yield dataclasses.replace(outcome, plan=plan, status=status, reason=reason)
 
 
 def _names(selection: Selection) -> list[str]:
@@ -86,42 +90,6 @@ def _require_machine(manifest: Manifest | None, machine: str) -> None:
         raise UsageError(f"--from {shown}: this is {shown}; name the machine that has the models")
     if machine not in (*known, *hosts):
         raise UsageError(f"--from {shown}: not a machine of the manifest (machines: {join_limited(known) or 'none'})")
-
-
-def _copy(
-    request: Request, model: Model, outcome: SyncOutcome, plan: Plan, callbacks: RepairCallbacks, journal: Journal
-) -> SyncOutcome:
-    key = journal.begin(repair=NAME, subject=model.name, writes=plan.writes, kept=plan.kept)
-    try:
-        applied = plan.apply(callbacks.on_progress)
-    except (DoctorError, OSError) as error:
-        journal.append("failed", key, reason=str(error))
-        return dataclasses.replace(outcome, status="failed", reason=str(error))
-    except BaseException:
-        journal.append("interrupted", key)
-        raise
-    try:
-        why = _failure(request, model.name, callbacks)
-    except BaseException:
-        applied.rollback()
-        journal.append("interrupted", key)
-        raise
-    return _settle(outcome, applied, why, key, journal)
-
-
-def _settle(outcome: SyncOutcome, applied: Applied, why: str, key: str, journal: Journal) -> SyncOutcome:
-    if not why:
-        journal.append("repaired", key)
-        applied.commit()
-        return dataclasses.replace(outcome, status="copied")
-    try:
-        applied.rollback()
-    except (DoctorError, OSError) as error:
-        why = f"{why}; it could not be rolled back: {error}"
-        journal.append("failed", key, reason=why)
-        return dataclasses.replace(outcome, status="failed", reason=why)
-    journal.append("rolled-back", key, reason=why)
-    return dataclasses.replace(outcome, status="rolled-back", reason=why)
 
 
 def _failure(request: Request, name: str, callbacks: RepairCallbacks) -> str:

@@ -7,9 +7,7 @@ import pkgutil
 from collections.abc import Mapping
 
 from sage_doctor.repairs import actions
-from sage_doctor.repairs.repair import Repair, repair_of
-
-__all__ = ["RENAMED", "all_repairs"]
+from sage_doctor.repairs.repair import Repair
 
 # Old name → new name. A check outside this repository may still name the old one; removed after 0.2.
 RENAMED: Mapping[str, str] = {
@@ -27,11 +25,8 @@ def all_repairs() -> Mapping[str, Repair]:
     found: dict[str, Repair] = {}
     for info in sorted(pkgutil.iter_modules(actions.__path__), key=lambda m: m.name):
         module = importlib.import_module(f"{actions.__name__}.{info.name}")
-        for value in vars(module).values():
-            made = repair_of(value)
-            if made is None:
-                continue
-            if found.setdefault(made.name, made) is not made:
+        for made in vars(module).values():
+            if isinstance(made, Repair) and found.setdefault(made.name, made) is not made:
                 raise ValueError(f"two repairs are named {made.name}")
     return in_order(found)
 

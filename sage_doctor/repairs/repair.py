@@ -11,11 +11,11 @@ change back if verification fails.
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.report import Finding
@@ -24,10 +24,9 @@ from sage_doctor.subjects.model import Model
 from sage_doctor.system.activity import OnProgress
 from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.frozen import frozen
+from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.seen import Seen
 from sage_doctor.text import MOST_COMMAND, format_bytes, printable, wrap
-
-ATTRIBUTE: Final = "__sage_repair__"
 
 _LABEL: Final = 11  # columns of the label before each line of a plan
 _MOST_DIFF: Final = 40
@@ -38,11 +37,20 @@ class RepairRefused(DoctorError):
     """A repair that is impossible or uncertain here. The text says why and what to do instead; nothing was changed."""
 
 
+def read_input(path: Path, most: int) -> bytes:
+    """Return the first `most` bytes of a file that a plan is made from. Raises `DoctorError`."""
+    try:
+        return read_start(path, most)
+    except UnreadableFile as error:
+        raise DoctorError(f"{printable(str(path))}: {error}") from error
+
+
 @frozen
 class Plan:
     """What a repair will do. `lines` shows it to a person; `apply` does it and needs nothing else.
 
-    `title` is what people call the subject, where that is another name. `reads` and `writes` are paths or short
+    Whoever shows it fills in the `repair`, the `subject`, the finding's `code`, and its `title`, which is what people
+    call the subject where that is another name. `reads` and `writes` are paths or short
     phrases with them, `diff` is the change of a text file. Sizes are bytes: `write_bytes` is what is written,
     `disk_bytes` and `memory_bytes` are what must be free. `seen` is what the plan relies on: it is compared again
     right before the change. `kept` is where the old state stays until the change is verified; None if it is kept in
@@ -51,13 +59,13 @@ class Plan:
     after this one, and `suggests_how` is the command that applies it.
     """
 
-    repair: str
-    subject: str
-    code: str
     action: str
-    reads: tuple[str, ...]
+    reads: tuple[str, ...] = ()
     writes: tuple[str, ...]
     unchanged: str
+    repair: str = ""
+    subject: str = ""
+    code: str = ""
     undo: str = ""
     undo_commands: tuple[str, ...] = ()
     title: str = ""
@@ -144,96 +152,84 @@ def _head(label: str) -> str:
 
 
 @frozen
+class RepairOptions:
+    """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
+
+    `bases` maps an adapter's name to its base, a model of the manifest or a directory; an empty name stands for the
+    only adapter without one. `rewrite_paths` allows changes to scripts, of `files` only if there are any, `allow_dirty`
+    also in a work tree with uncommitted changes. `allow_delete` allows files to be deleted that a new directory cannot
+    take over.
+    """
+
+    dry_run: bool = False
+    write_config: bool = False
+    rewrite_paths: bool = False
+    files: frozenset[Path] = frozenset()
+    allow_dirty: bool = False
+    allow_delete: bool = False
+    bases: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
 class RepairContext:
     """The input of a repair: the finding, and the model it is about.
 
-    `write_config` asks for the base in adapter_config.json instead of the manifest. `base` is the adapter's base as
-    the user named it, a model's name or a directory; None if nobody was asked. `allow_delete` allows files to be
-    deleted that a new directory cannot take over from the old one.
+    `base` is the adapter's base as the user named it, a model's name or a directory; None if nobody was asked.
     """
 
     finding: Finding
     model: Model
-    write_config: bool = False
-    base: str | None = None
-    allow_delete: bool = False
+    base: str | None
+    options: RepairOptions
 
 
 @frozen
 class FileRepairContext:
-    """The input of a file repair: all its findings in one repository, and the host they were found on.
-
-    `allow_dirty` allows it to change files in a work tree with uncommitted changes.
-    """
+    """The input of a file repair: all its findings in one repository, and the host they were found on."""
 
     findings: tuple[Finding, ...]
     host: Host
-    allow_dirty: bool = False
+    options: RepairOptions
 
 
-Planner = Callable[[RepairContext], Plan]
-FilePlanner = Callable[[FileRepairContext], Plan]
+Planner = Callable[[Any], Plan]  # takes a `RepairContext`, that of a repair of files a `FileRepairContext`
 
 
 @frozen
 class Repair:
-    """What the decorator records. `after` names the repairs that run first if both are needed.
+    """What the decorator makes of a function. `after` names the repairs that run first if both are needed.
 
     `disproved_by` are codes that would show the change to be wrong: one that appears after it on the same subject.
-    `plan_files` is set for a file repair, which gets all its findings in one repository at once.
+    A repair `of_files` outside of models gets all its findings in one repository at once, and runs only if the user
+    asked for it by its option.
     """
 
     name: str
-    title: str
     codes: frozenset[str]
     after: tuple[str, ...]
     plan: Planner
-    plan_files: FilePlanner | None = None
     disproved_by: frozenset[str] = frozenset()
+    of_files: bool = False
 
 
 def repair(
-    *, name: str, codes: Iterable[str], after: Iterable[str] = (), disproved_by: Iterable[str] = ()
-) -> Callable[[Planner], Planner]:
-    """Make a function a repair. Raises `TypeError` if it has no docstring: that is the repair's title."""
+    *,
+    name: str,
+    codes: Iterable[str],
+    after: Iterable[str] = (),
+    disproved_by: Iterable[str] = (),
+    of_files: bool = False,
+) -> Callable[[Planner], Repair]:
+    """Make a repair of the function that plans it."""
 
-    def decorate(function: Planner) -> Planner:
-        title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
-        if not title:
-            raise TypeError(f"repair {name} has no docstring; its first line is the repair's title")
-        made = Repair(
+    def decorate(plan: Planner) -> Repair:
+        return Repair(
             name=name,
-            title=title,
             codes=frozenset(codes),
             after=tuple(after),
-            plan=function,
+            plan=plan,
             disproved_by=frozenset(disproved_by),
+            of_files=of_files,
         )
-        setattr(function, ATTRIBUTE, made)
-        return function
 
     return decorate
-
-
-def file_repair(*, name: str, codes: Iterable[str]) -> Callable[[FilePlanner], FilePlanner]:
-    """Make a function a repair of files outside of models. It runs only if the user asked for it by its option."""
-
-    def decorate(function: FilePlanner) -> FilePlanner:
-        title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
-        if not title:
-            raise TypeError(f"repair {name} has no docstring; its first line is the repair's title")
-        made = Repair(name=name, title=title, codes=frozenset(codes), after=(), plan=_no_model, plan_files=function)
-        setattr(function, ATTRIBUTE, made)
-        return function
-
-    return decorate
-
-
-def _no_model(context: RepairContext) -> Plan:
-    raise RepairRefused(f"{printable(context.finding.subject)} does not belong to a model")
-
-
-def repair_of(function: object) -> Repair | None:
-    """Return what `@repair` recorded on a function, or None if it is not a repair."""
-    made = getattr(function, ATTRIBUTE, None)
-    return made if isinstance(made, Repair) else None

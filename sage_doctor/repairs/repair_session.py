@@ -5,22 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 
 from sage_doctor.errors import DoctorError
 from sage_doctor.findings.base_options import known_bases
 from sage_doctor.findings.many import about, each_file
+from sage_doctor.repairs.application import apply_plan
 from sage_doctor.repairs.asked_bases import SET_BASE, asked_bases, bases_by_name
 from sage_doctor.repairs.journal import FILE_NAME, Journal
 from sage_doctor.repairs.registry import RENAMED, all_repairs
-from sage_doctor.repairs.repair import (
-    FileRepairContext,
-    Plan,
-    Repair,
-    RepairContext,
-    RepairRefused,
-)
+from sage_doctor.repairs.repair import FileRepairContext, Plan, Repair, RepairContext, RepairOptions, RepairRefused
 from sage_doctor.repairs.repair_report import Attempt, RepairReport, is_problem
 from sage_doctor.repairs.verification import (
     files_failure,
@@ -28,12 +22,11 @@ from sage_doctor.repairs.verification import (
     group_by_repository,
     verification_failure,
 )
-from sage_doctor.report import EXIT_UNHEALTHY, FailOn, Finding, Level, Report, at_least
+from sage_doctor.report import EXIT_UNHEALTHY, Finding, Level, Report, at_least
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.system.activity import OnProgress, ignore
-from sage_doctor.system.file_steps import Applied
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.state_directory import state_directory
 from sage_doctor.text import printable, shell_quote
@@ -43,26 +36,6 @@ Consent = Callable[[Plan], bool]
 # Few repairs fix what only a load shows: models are loaded only at the end, unless a level was asked for.
 DEEPEST_BEFORE: Level = "integrity"
 MERGE = "merge"
-
-
-@frozen
-class RepairOptions:
-    """What may be changed. `write_config` sets an adapter's base in adapter_config.json instead of the manifest.
-
-    `bases` maps an adapter's name to its base, a model of the manifest or a directory; an empty name stands for the
-    only adapter without one. `rewrite_paths` allows changes to scripts, of `files` only if there are any, `allow_dirty`
-    also in a work tree with uncommitted changes. `allow_delete` allows files to be deleted that a new directory cannot
-    take over.
-    """
-
-    dry_run: bool = False
-    write_config: bool = False
-    rewrite_paths: bool = False
-    files: frozenset[Path] = frozenset()
-    allow_dirty: bool = False
-    allow_delete: bool = False
-    bases: Mapping[str, str] = field(default_factory=dict)
-    fail_on: FailOn = "error"
 
 
 @frozen
@@ -80,8 +53,7 @@ class RepairCallbacks:
 
 def journal_of(environ: Mapping[str, str]) -> Journal:
     """Return this user's journal."""
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    return Journal(path=state_directory(environ, home) / FILE_NAME)
+    return Journal(path=state_directory(environ) / FILE_NAME)
 
 
 def _is_problem_where_needed(finding: Finding) -> bool:
@@ -127,7 +99,7 @@ class _RepairSession:
             self.attempts.append(attempt)
             self.callbacks.on_outcome(attempt)
         # Scripts are no models: after a change of theirs alone, none is loaded.
-        changed = any(a.status == "repaired" and self.repairs[a.repair].plan_files is None for a in self.attempts)
+        changed = any(a.status == "repaired" and not self.repairs[a.repair].of_files for a in self.attempts)
         deeper = self.level != self.request.level and not (self.options.rewrite_paths and not changed)
         if changed or (deeper and not self.options.dry_run and before.exit_code != EXIT_UNHEALTHY):
             state = self._examine(self.level)
@@ -141,7 +113,7 @@ class _RepairSession:
 
     def _examine(self, level: Level) -> Report:
         request = dataclasses.replace(self.request, level=level)
-        return examine(request, fail_on=self.options.fail_on, on_progress=self.callbacks.on_progress)
+        return examine(request, on_progress=self.callbacks.on_progress)
 
     def _next(self, state: Report, tried: set[tuple[str, str, str]]) -> Finding | None:
         """Return the finding whose repair comes first, among those not tried yet."""
@@ -149,7 +121,7 @@ class _RepairSession:
         findings = [self._with_current_repair(f) for f in state.findings]
         known = [f for f in findings if self._repair(f) is not None and _key(f) not in tried]
         inputs = self._merge_inputs(known)
-        wanted = {f.subject for f in known if (made := self._repair(f)) is not None and made.plan_files is not None}
+        wanted = {f.subject for f in known if (made := self._repair(f)) is not None and made.of_files}
         wanted |= {f.subject for f in known if f.subject in inputs and _is_problem_where_needed(f)}
         waiting = [f for f in known if is_problem(f) or f.subject in wanted]
         return min(waiting, key=lambda f: order.index(f.fix.repair or ""), default=None)
@@ -174,9 +146,9 @@ class _RepairSession:
 
     def _repair(self, finding: Finding) -> Repair | None:
         made = self.repairs.get(finding.fix.repair or "")
-        if made is not None and made.plan_files is not None and not self._may_rewrite(finding):
+        if made is not None and made.of_files and not self._may_rewrite(finding):
             return None
-        if made is not None and made.plan_files is None and self.options.files and not self.request.targets:
+        if made is not None and not made.of_files and self.options.files and not self.request.targets:
             return None  # only scripts were named
         return made if made is not None and finding.code in made.codes else None
 
@@ -186,7 +158,7 @@ class _RepairSession:
 
     def _named(self, group: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Return the findings without those about files that were not named; what is about a model stays."""
-        if (made := self._repair(group[0])) is not None and made.plan_files is None:
+        if (made := self._repair(group[0])) is not None and not made.of_files:
             return group
         return tuple(about(f, self.options.files) for f in group if not self.options.files or self._may_rewrite(f))
 
@@ -198,81 +170,52 @@ class _RepairSession:
         attempt = Attempt(finding=finding, repair=repair.name, status="refused", title=title)
         self.callbacks.on_progress(f"{printable(title, limit=60)}: planning {repair.name}")
         try:
-            plan = self._plan(repair, finding, group)
+            plan = self._plan(repair, finding, group, state)
         except (DoctorError, OSError) as error:
             return dataclasses.replace(attempt, reason=str(error)), state
-        plan = dataclasses.replace(plan, title=state.titles.get(plan.subject, ""))
         attempt = dataclasses.replace(attempt, plan=plan)
         if self.options.dry_run:
             return dataclasses.replace(attempt, status="planned"), state
         if not self.callbacks.consent(plan):
             return dataclasses.replace(attempt, status="declined"), state
-        key = self.journal.begin(
-            repair=plan.repair, subject=plan.subject, code=plan.code, writes=plan.writes, kept=plan.kept, diff=plan.diff
+        after = state
+
+        def verify() -> str:
+            nonlocal after
+            after = self._examine(self._level_of(finding, state))
+            if repair.of_files:
+                return files_failure(group, state, after)
+            return verification_failure(finding, state, after, repair.disproved_by)
+
+        status, reason = apply_plan(plan, self.journal, self.callbacks.on_progress, verify)
+        if status == "repaired":
+            reason = files_outcome(group, after) if repair.of_files else ""
+            state = _with_deeper(after, state)
+        return dataclasses.replace(attempt, status=status, reason=reason), state
+
+    def _plan(self, repair: Repair, finding: Finding, group: tuple[Finding, ...], state: Report) -> Plan:
+        if repair.of_files:
+            host = select(self.request).host
+            plan = repair.plan(FileRepairContext(findings=group, host=host, options=self.options))
+        else:
+            plan = repair.plan(self._context(finding))
+        subject = plan.subject or finding.subject
+        code = "" if finding.evidence.get("asked") else finding.code
+        return dataclasses.replace(
+            plan, repair=repair.name, subject=subject, code=code, title=state.titles.get(subject, "")
         )
-        try:
-            for seen in plan.seen:
-                seen.check()
-            applied = plan.apply(self.callbacks.on_progress)
-        except (DoctorError, OSError) as error:
-            self.journal.append("failed", key, reason=str(error))
-            return dataclasses.replace(attempt, status="failed", reason=str(error)), state
-        except BaseException:
-            self.journal.append("interrupted", key)
-            raise
-        return self._verify(attempt, applied, key, state, group)
 
-    def _plan(self, repair: Repair, finding: Finding, group: tuple[Finding, ...]) -> Plan:
-        if repair.plan_files is None:
-            return repair.plan(self._context(finding))
-        host = select(self.request).host
-        return repair.plan_files(FileRepairContext(findings=group, host=host, allow_dirty=self.options.allow_dirty))
-
-    def _verify(
-        self, attempt: Attempt, applied: Applied, key: str, state: Report, group: tuple[Finding, ...]
-    ) -> tuple[Attempt, Report]:
-        """Run the checks again; commit the change if they pass, else roll it back."""
-        finding = attempt.finding
+    def _level_of(self, finding: Finding, state: Report) -> Level:
+        """Return how deep the check that found it went."""
         check = next((c for c in state.checks if c.id == finding.check and c.subject == finding.subject), None)
-        level: Level = check.level if check is not None else self.request.level or "static"
-        try:
-            after = self._examine(level)
-            files = self.repairs[attempt.repair].plan_files is not None
-            disproof = self.repairs[attempt.repair].disproved_by
-            failure = (
-                files_failure(group, state, after) if files else verification_failure(finding, state, after, disproof)
-            )
-        except BaseException:
-            applied.rollback()
-            self.journal.append("interrupted", key)
-            raise
-        if failure:
-            try:
-                applied.rollback()
-            except (DoctorError, OSError) as error:
-                failure = f"{failure}; it could not be rolled back: {error}"
-                self.journal.append("failed", key, reason=failure)
-                return dataclasses.replace(attempt, status="failed", reason=failure), state
-            self.journal.append("rolled-back", key, reason=failure)
-            return dataclasses.replace(attempt, status="rolled-back", reason=failure), state
-        self.journal.append("repaired", key)
-        applied.commit()
-        reason = files_outcome(group, after) if files else ""
-        return dataclasses.replace(attempt, status="repaired", reason=reason), _with_deeper(after, state)
+        return check.level if check is not None else self.request.level or "static"
 
     def _context(self, finding: Finding) -> RepairContext:
         model = next((m for m in select(self.request).models if m.name == finding.subject), None)
         if model is None:
             raise RepairRefused(f"{printable(finding.subject)} is no longer a model of this run")
         base = self._base_for(finding, model) if finding.fix.repair == SET_BASE else None
-        options = self.options
-        return RepairContext(
-            finding=finding,
-            model=model,
-            base=base,
-            write_config=options.write_config,
-            allow_delete=options.allow_delete,
-        )
+        return RepairContext(finding=finding, model=model, base=base, options=self.options)
 
     def _base_for(self, finding: Finding, model: Model) -> str | None:
         """Return the adapter's base as the user names it: by `--base`, or now if there are several candidates."""

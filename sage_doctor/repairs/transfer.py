@@ -22,9 +22,8 @@ from sage_doctor.merge.deferred_signals import DeferredSignals
 from sage_doctor.merge.staging import atomic_swap, locked
 from sage_doctor.merge.target import Present, carry_over, read_present
 from sage_doctor.repairs.arriving_hashes import hashes_while_arriving
-from sage_doctor.repairs.backup import backup_path
+from sage_doctor.repairs.backup import backup_path, drop, restore
 from sage_doctor.repairs.remote_model import RemoteModel
-from sage_doctor.repairs.replacement import drop, restore
 from sage_doctor.system.activity import Meter, OnProgress
 from sage_doctor.system.child import ChildResult, run
 from sage_doctor.system.file_steps import Applied

@@ -16,7 +16,7 @@ _EXPOSED = frozenset({"runner-path-missing"})
 
 def group_by_repository(finding: Finding, findings: Iterable[Finding], repair: Repair | None) -> tuple[Finding, ...]:
     """Return the findings that are repaired with this one: for a file repair, all those in its repository."""
-    if repair is None or repair.plan_files is None:
+    if repair is None or not repair.of_files:
         return (finding,)
     top = repository(_file(finding))
     rest = [

@@ -8,15 +8,6 @@ from sage_doctor.report.values import Measurement
 from sage_doctor.text import format_bytes, printable
 
 
-def seconds(value: float) -> str:
-    """Return a duration: `0.4 s`, `12 s`, `3 min 05 s`."""
-    if not math.isfinite(value):
-        return "unknown time"
-    if value >= 100:
-        return f"{int(value // 60)} min {int(value % 60):02} s"
-    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-
-
 def quantity(value: float, unit: str) -> str:
     """Return a measured value with its unit, with its significant digits."""
     if not math.isfinite(value):

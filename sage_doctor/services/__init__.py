@@ -6,11 +6,3 @@
 Both return a result or a `ServiceFailure`. `http_request` is one request and its response, `events` parses a streamed
 answer, `generation` measures one. Standard library only; no proxy is used and no redirect followed.
 """
-
-from __future__ import annotations
-
-from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts
-from sage_doctor.services.generation import Generation, generate
-from sage_doctor.services.listing import Listing, list_models
-
-__all__ = ["Endpoint", "Generation", "Listing", "ServiceFailure", "Timeouts", "generate", "list_models"]

@@ -13,8 +13,7 @@ from sage_doctor.services.dialect import Dialect
 from sage_doctor.services.endpoint import Endpoint, ServiceError, ServiceFailure, Timeouts
 from sage_doctor.services.events import DONE, StreamEvent, parse_event, parse_stream
 from sage_doctor.services.http_request import Reply, error_body, excerpt, http_request
-from sage_doctor.services.statuses import raise_for_status
-from sage_doctor.services.waiting import once_loaded
+from sage_doctor.services.statuses import once_loaded, raise_for_status
 from sage_doctor.text import printable
 
 WARM_UP = "Hi"
@@ -46,7 +45,6 @@ class Generation:
 
     text: str
     tokens: int
-    ended_by_itself: bool
     ready_s: float
     first_token_ms: float
     tokens_per_s: float | None
@@ -114,7 +112,6 @@ def _measure_answer(
     return Generation(
         text=text[:_MOST_TEXT],
         tokens=count,
-        ended_by_itself=ended,
         ready_s=ready_s,
         first_token_ms=(first - started) * 1000,
         tokens_per_s=_speed(count, decoding, first - started),

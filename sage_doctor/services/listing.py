@@ -19,8 +19,7 @@ from sage_doctor.services.model_names import (
     one_for_all,
     shows_when_asked,
 )
-from sage_doctor.services.statuses import raise_for_status
-from sage_doctor.services.waiting import once_loaded
+from sage_doctor.services.statuses import once_loaded, raise_for_status
 from sage_doctor.text import printable
 
 # As nginx says it, and as servers in Go do.

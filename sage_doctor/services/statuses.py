@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
-from sage_doctor.services.endpoint import Endpoint, ServiceError
+from sage_doctor.services.endpoint import Endpoint, ServiceError, Timeouts
 from sage_doctor.services.http_request import Reply, error_body, excerpt
 from sage_doctor.text import printable
+
+_PAUSE_S = 0.5
+T = TypeVar("T")
 
 # llama.cpp says "Loading model", Hugging Face's endpoints "Model X is currently loading".
 _LOADING = re.compile(r"\bloading\b|\bstarting(?: up)?\b|\bwarming up\b|\bnot (?:yet )?ready\b", re.IGNORECASE)
@@ -94,3 +100,32 @@ def is_ollamas_own(host: str) -> bool:
     except ValueError:
         return host.lower() == "localhost" or host.lower().endswith(_OLLAMAS_DOMAINS)
     return address.is_loopback or address.is_private or address.is_unspecified
+
+
+def once_loaded(ask: Callable[[], T], timeouts: Timeouts) -> tuple[T, float]:
+    """Ask until the service has loaded its model, and return what it answered and how long that took.
+
+    It may take as long as a first token may: with other services it is the first request that loads. Raises what the
+    last attempt raised.
+    """
+    started = time.monotonic()
+    until = timeouts.within(timeouts.first_s)
+    while True:
+        try:
+            answer = ask()
+        except ServiceError as found:
+            if found.failure.kind != "loading":
+                raise
+            if time.monotonic() + _PAUSE_S >= until:
+                raise _still_loading(time.monotonic() - started, found, over=until >= timeouts.until) from found
+            time.sleep(_PAUSE_S)
+        else:
+            return answer, time.monotonic() - started
+
+
+def _still_loading(waited_s: float, found: ServiceError, *, over: bool) -> ServiceError:
+    if over:
+        return ServiceError("unfinished", "was still loading its model", **found.failure.evidence)
+    return ServiceError(
+        "loading", f"{found.failure.message}, after {waited_s:.0f} s of waiting", **found.failure.evidence
+    )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from sage_doctor.errors import UnknownTarget, UsageError
 from sage_doctor.facts.library_source import takes_own_weights
 from sage_doctor.facts.weights import LOOKUP
-from sage_doctor.manifest import ModelPath, find_manifest
+from sage_doctor.manifest.load import find_manifest
 from sage_doctor.manifest.locations import InvalidLocation, model_path
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.readers.other_programs import is_for_another_program, is_of_another_library, program_of
 from sage_doctor.readers.repo_id import is_repo_id, is_snapshot

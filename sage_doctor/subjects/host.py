@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sage_doctor.facts.machine import MachineFacts, read_machine
 from sage_doctor.facts.packages import Inspection, InterpreterFacts, start_inspection
 from sage_doctor.facts.wholeness import directory_defects
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.readers.tree import find_model_directories, read_tree
 from sage_doctor.readers.versions import read_requirement
 from sage_doctor.system.frozen import frozen

@@ -20,7 +20,7 @@ from sage_doctor.facts.bases import SAME_NAME, Candidate, ResolvedBase, candidat
 from sage_doctor.facts.config import ConfigFacts, read_config_facts
 from sage_doctor.facts.tokenizers import TokenizerFacts, read_tokenizer
 from sage_doctor.facts.weights import Weights, read_weights
-from sage_doctor.manifest import ModelPath, ModelSpec
+from sage_doctor.manifest.specs import ModelPath, ModelSpec
 from sage_doctor.readers.json_object import JsonFile, read_json_object
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import Tree, read_tree

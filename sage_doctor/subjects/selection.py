@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.errors import NothingSelected, UnknownTarget, UsageError
-from sage_doctor.manifest import Manifest, find_manifest, load_for_host
+from sage_doctor.manifest.load import find_manifest, load_for_host
 from sage_doctor.manifest.names import nearest
 from sage_doctor.manifest.narrowing import for_role, for_targets
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.report import Level
 from sage_doctor.subjects.declared import declared
 from sage_doctor.subjects.directories import from_directories, path_like, target_path, why_no_model

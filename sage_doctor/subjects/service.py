@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sage_doctor.manifest import Manifest, ServiceSpec
+from sage_doctor.manifest.specs import Manifest, ServiceSpec
 from sage_doctor.readers.tree import WITHOUT_TRANSFORMER, names_modules, read_modules
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model

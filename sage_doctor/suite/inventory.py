@@ -11,7 +11,7 @@ from typing import Final
 from sage_doctor.facts.hashing import KnownHashes
 from sage_doctor.lock.entry import weights_digest
 from sage_doctor.lock.record import locked_tensors, weight_headers
-from sage_doctor.manifest import Manifest, RoleSpec
+from sage_doctor.manifest.specs import Manifest, RoleSpec
 from sage_doctor.report import ModelInfo, RoleInfo
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Selection

@@ -27,7 +27,8 @@ from sage_doctor.system.frozen import frozen
 from sage_doctor.text import BYTES, format_duration, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.probe import Device, ProbeOutcome, ProbeRequest
+    from sage_doctor.probe.outcome import Device, ProbeOutcome
+    from sage_doctor.probe.protocol import ProbeRequest
 
 DEFAULT_DEADLINE_S = 600.0
 # A first call may compile kernels and wake a sleeping card; a driver that needs longer counts as hung.
@@ -118,7 +119,8 @@ class ModelProber:
             return examined
 
     def _examine(self, host: Host, device: str) -> DeviceProbe:
-        from sage_doctor.probe import ProbeRequest, run_probe  # noqa: PLC0415
+        from sage_doctor.probe.handle import run_probe  # noqa: PLC0415
+        from sage_doctor.probe.protocol import ProbeRequest  # noqa: PLC0415
 
         left_s = self._left()
         outcome = run_probe(
@@ -144,7 +146,7 @@ class ModelProber:
         return DEFAULT_DEADLINE_S if deadline is None else max(1.0, deadline - time.monotonic() - LEFT_FOR_REPORT_S)
 
     def _run(self, model: Model) -> ProbeOutcome:
-        from sage_doctor.probe import run_probe  # noqa: PLC0415 - a static run needs no probe, and no time for it
+        from sage_doctor.probe.handle import run_probe  # noqa: PLC0415 - a static run needs no probe, and no time for it
 
         python, left_s = model.host.python or Path(sys.executable), self._left()
         outcome = run_probe(
@@ -167,7 +169,7 @@ class ModelProber:
         return on_stage
 
     def _request_for(self, model: Model) -> ProbeRequest:
-        from sage_doctor.probe import ProbeRequest  # noqa: PLC0415
+        from sage_doctor.probe.protocol import ProbeRequest  # noqa: PLC0415
 
         spec = model.spec
         base = model.base.model if model.kind == "adapter" else None
@@ -195,7 +197,7 @@ class ModelProber:
             return
         with admit(
             Path(directory), need_bytes=memory_needed(model), available_bytes=available, deadline_s=self._left()
-        ) as admission:
-            if not admission.admitted:
+        ) as admitted:
+            if not admitted:
                 raise DoctorError("other models held the memory until the deadline, so this one was not loaded")
             yield

@@ -14,7 +14,9 @@ from sage_doctor.suite.model_prober import DEFAULT_DEADLINE_S, DEFAULT_PROMPT, L
 from sage_doctor.text import join_limited, printable
 
 if TYPE_CHECKING:
-    from sage_doctor.services import Endpoint, Generation, Listing, ServiceFailure, Timeouts
+    from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts
+    from sage_doctor.services.generation import Generation
+    from sage_doctor.services.listing import Listing
 
 # How much slower than its budget a service may be before it counts as hung: until then it is slow, and measured.
 _GRACE = 10.0
@@ -43,7 +45,7 @@ class ServiceProber:
     def listing(self, service: Service) -> Listing | ServiceFailure:
         """Return which models the service lists. Never raises for the service."""
         if service.name not in self._listings:
-            from sage_doctor.services import list_models  # noqa: PLC0415 - a run without services needs no HTTP
+            from sage_doctor.services.listing import list_models  # noqa: PLC0415 - a run without services needs no HTTP
 
             self._listings[service.name] = list_models(_endpoint(service), self._timeouts(service))
         self._raise_if_unfinished(service, self._listings[service.name])
@@ -52,7 +54,7 @@ class ServiceProber:
     def speech(self, service: Service) -> Generation | ServiceFailure:
         """Return how a short generation went. Never raises for the service."""
         if service.name not in self._generations:
-            from sage_doctor.services import generate  # noqa: PLC0415 - likewise
+            from sage_doctor.services.generation import generate  # noqa: PLC0415 - likewise
 
             spec = service.spec
             said = generate(
@@ -80,13 +82,15 @@ class ServiceProber:
     def _with_wait(self, service: Service, said: Generation | ServiceFailure) -> Generation | ServiceFailure:
         """Add to the time until the service was ready what it took to load before it would even list its models."""
         waited_s = getattr(self._listings.get(service.name), "waited_s", 0.0)
-        from sage_doctor.services import ServiceFailure  # noqa: PLC0415 - likewise
+        from sage_doctor.services.endpoint import ServiceFailure  # noqa: PLC0415 - likewise
 
         return said if isinstance(said, ServiceFailure) else replace(said, ready_s=said.ready_s + waited_s)
 
     def _wrong_model(self, service: Service, said: Generation | ServiceFailure) -> ServiceFailure | None:
         """Return that another model answered, where the list of models could not tell whether this one is there."""
-        from sage_doctor.services import Generation, Listing, ServiceFailure  # noqa: PLC0415 - likewise
+        from sage_doctor.services.endpoint import ServiceFailure  # noqa: PLC0415 - likewise
+        from sage_doctor.services.generation import Generation  # noqa: PLC0415
+        from sage_doctor.services.listing import Listing  # noqa: PLC0415
 
         found, wanted = self.listing(service), service.spec.model
         if not isinstance(found, Listing) or found.has(wanted) != "unknown" or not isinstance(said, Generation):
@@ -98,7 +102,8 @@ class ServiceProber:
 
     def instead(self, service: Service) -> str | None:
         """Return which model answers under a name that the service does not list, or None where the name counts."""
-        from sage_doctor.services import Generation, Listing  # noqa: PLC0415 - likewise
+        from sage_doctor.services.generation import Generation  # noqa: PLC0415 - likewise
+        from sage_doctor.services.listing import Listing  # noqa: PLC0415
 
         found, wanted = self.listing(service), service.spec.model
         if not isinstance(found, Listing) or found.has(wanted) == "yes":
@@ -121,7 +126,8 @@ class ServiceProber:
 
     def missing(self, service: Service) -> ServiceFailure | None:
         """Return that the service does not have the model, where it lists others and not this one."""
-        from sage_doctor.services import Listing, ServiceFailure  # noqa: PLC0415 - likewise
+        from sage_doctor.services.endpoint import ServiceFailure  # noqa: PLC0415 - likewise
+        from sage_doctor.services.listing import Listing  # noqa: PLC0415
 
         found = self.listing(service)
         if not isinstance(found, Listing) or found.has(service.spec.model) != "no":
@@ -138,7 +144,7 @@ class ServiceProber:
 
     def failure(self, service: Service) -> ServiceFailure | None:
         """Return what keeps the service from answering, as far as the run's level goes, or None where it answers."""
-        from sage_doctor.services import ServiceFailure  # noqa: PLC0415 - likewise
+        from sage_doctor.services.endpoint import ServiceFailure  # noqa: PLC0415 - likewise
 
         found = self.listing(service)
         if isinstance(found, ServiceFailure):
@@ -151,7 +157,7 @@ class ServiceProber:
 
     def _timeouts(self, service: Service) -> Timeouts:
         """Return how long to wait: derived from the budget, within the run's deadline."""
-        from sage_doctor.services import Timeouts  # noqa: PLC0415 - likewise
+        from sage_doctor.services.endpoint import Timeouts  # noqa: PLC0415 - likewise
 
         left = DEFAULT_DEADLINE_S
         if self._request.deadline is not None:
@@ -170,6 +176,6 @@ class ServiceProber:
 
 
 def _endpoint(service: Service) -> Endpoint:
-    from sage_doctor.services import Endpoint  # noqa: PLC0415 - likewise
+    from sage_doctor.services.endpoint import Endpoint  # noqa: PLC0415 - likewise
 
     return Endpoint(url=service.spec.url, api=service.spec.api, key=service.key or None)

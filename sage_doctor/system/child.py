@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, ParamSpec
 
 from sage_doctor.errors import DoctorError, system_refusal
 from sage_doctor.system.frozen import frozen
@@ -175,37 +175,25 @@ def _outcome(parts: Mapping[str, bytearray], *, code: int | None = None, **why: 
     return ChildResult(code=code, out=bytes(parts["out"]), err=bytes(parts["err"]), **why)
 
 
-def run(
-    command: Sequence[str],
-    *,
-    timeout_s: float,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    ask: bytes = b"",
-    output: Output = "captured",
-    keep_end: bool = False,
-    on_line: Callable[[str], None] | None = None,
-    stalled: Callable[[], bool] | None = None,
-) -> ChildResult | None:
-    """Run a program to its end; None where it is not installed or cannot be executed.
+_Words = ParamSpec("_Words")
 
-    Raises `DoctorError` where the system has no means for another process.
-    """
-    try:
-        child = Child(
-            command,
-            timeout_s=timeout_s,
-            env=env,
-            cwd=cwd,
-            ask=ask,
-            output=output,
-            keep_end=keep_end,
-            on_line=on_line,
-            stalled=stalled,
-        )
-    except OSError as error:
-        refusal = system_refusal(error)
-        if refusal is not None:
-            raise DoctorError(refusal) from error
-        return None
-    return child.finish()
+
+def _to_its_end(start: Callable[_Words, Child]) -> Callable[_Words, ChildResult | None]:
+    def run(*words: _Words.args, **options: _Words.kwargs) -> ChildResult | None:
+        """Run a program to its end, with the words of `Child`; None where it is not installed or cannot be executed.
+
+        Raises `DoctorError` where the system has no means for another process.
+        """
+        try:
+            child = start(*words, **options)
+        except OSError as error:
+            refusal = system_refusal(error)
+            if refusal is not None:
+                raise DoctorError(refusal) from error
+            return None
+        return child.finish()
+
+    return run
+
+
+run = _to_its_end(Child)

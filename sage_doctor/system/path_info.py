@@ -29,7 +29,6 @@ class PathInfo:
     mode: int = 0
     uid: int = -1
     mtime_ns: int = 0
-    ctime_ns: int = 0
     inode: int = 0
     device: int = 0
     is_link: bool = False
@@ -75,7 +74,6 @@ def _node(status: os.stat_result, is_link: bool) -> PathInfo:
         mode=stat.S_IMODE(status.st_mode),
         uid=status.st_uid,
         mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
         inode=status.st_ino,
         device=status.st_dev,
         is_link=is_link,

@@ -7,22 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def state_directory(environ: Mapping[str, str], home: Path) -> Path:
+def home_of(environ: Mapping[str, str]) -> Path:
+    """Return the home directory that an environment names, else the one that the system knows of this user."""
+    return Path(environ.get("HOME") or os.path.expanduser("~"))
+
+
+def state_directory(environ: Mapping[str, str], home: Path | None = None) -> Path:
     """Return where this user's doctor keeps what it must remember; systemd may list several, the first counts."""
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if os.path.isabs(given):
         return Path(given)
     base = environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else home / ".local" / "state") / "sage-doctor"
+    return (Path(base) if os.path.isabs(base) else (home or home_of(environ)) / ".local" / "state") / "sage-doctor"
 
 
-def cache_directory(environ: Mapping[str, str], home: Path) -> Path:
+def cache_directory(environ: Mapping[str, str], home: Path | None = None) -> Path:
     """Return where this user's doctor keeps what it could find out again: `$XDG_CACHE_HOME/sage-doctor`."""
     base = environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else home / ".cache") / "sage-doctor"
+    return (Path(base) if os.path.isabs(base) else (home or home_of(environ)) / ".cache") / "sage-doctor"
 
 
-def hash_cache(environ: Mapping[str, str], home: Path) -> Path:
+def hash_cache(environ: Mapping[str, str], home: Path | None = None) -> Path:
     """Return the file that remembers hashes of files, by their fingerprints."""
     return cache_directory(environ, home) / "hashes.json"
 

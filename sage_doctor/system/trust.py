@@ -70,7 +70,9 @@ def _why_writable(place: str, found: os.stat_result) -> str:
         return f"{shown} belongs to another user ({found.st_uid})"
     if stat.S_ISLNK(found.st_mode) or (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX):
         return ""  # a link's own mode means nothing; in a sticky directory, the owner of each entry counts
-    shared = bool(found.st_mode & stat.S_IWGRP) and (not _is_private(found.st_gid, found.st_uid) or _has_acl(place))
+    shared = bool(found.st_mode & stat.S_IWGRP) and not (
+        is_private_group(found.st_gid, found.st_uid) and not _has_acl(place)
+    )
     if not shared and not found.st_mode & stat.S_IWOTH:
         return ""
     # Root may own what all programs need to write to: there, advice could do harm.
@@ -79,16 +81,21 @@ def _why_writable(place: str, found: os.stat_result) -> str:
 
 
 @lru_cache(maxsize=64)
-def _is_private(gid: int, uid: int) -> bool:
-    """Return whether a group has nobody but the user whose name it has, as most distributions make them."""
+def is_private_group(gid: int, owner: int) -> bool:
+    """Return whether nobody but the owner is in the group: it has the owner's name or number, and no other member."""
     import grp  # noqa: PLC0415 - hardly anybody's directories are writable by a group
     import pwd  # noqa: PLC0415
 
     try:
-        name, group = pwd.getpwuid(uid).pw_name, grp.getgrgid(gid)
+        group = grp.getgrgid(gid)
+        name, members = group.gr_name, set(group.gr_mem)
     except KeyError:
-        return False
-    return group.gr_name == name and set(group.gr_mem) <= {name}
+        name, members = str(gid), set()
+    try:
+        user = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        user = str(owner)
+    return members <= {user, "root"} and (gid == 0 or name == user)
 
 
 def _has_acl(place: str) -> bool:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import sage_doctor.probe
+import sage_doctor.probe.handle
 from sage_doctor.subjects.selection import Request
 from sage_doctor.suite.examine import examine
 from tests.probe.forked import forked
@@ -47,7 +47,7 @@ def main() -> int:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    sage_doctor.probe.run_probe = forked
+    sage_doctor.probe.handle.run_probe = forked
     earlier = json.loads(Path(given.json).read_text()) if given.json and Path(given.json).exists() else {}
     said: dict[str, list[str]] = earlier.get("said", {})
     unbuilt = earlier.get("unbuilt", [])

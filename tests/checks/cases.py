@@ -16,7 +16,7 @@ from sage_doctor.facts.kernel_log import KernelLog
 from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
 from sage_doctor.findings.device import device_finding
-from sage_doctor.probe import ProbeOutcome
+from sage_doctor.probe.outcome import ProbeOutcome
 from sage_doctor.report import MACHINE, Finding, Level, Measurement
 from sage_doctor.subjects.device import session_device
 from sage_doctor.subjects.host import Host

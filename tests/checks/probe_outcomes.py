@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sage_doctor.probe import (
+from sage_doctor.probe.outcome import (
     Device,
     Forward,
     Generation,
@@ -28,13 +28,12 @@ KEYS = Keys(
 )
 LOADED = Loaded(
     seconds=2.0,
-    import_seconds=1.0,
     parameters=200,
     dtypes={"torch.float32": 200},
     on_meta=NOTHING,
     devices={"cpu": 3},
 )
-CPU = Device(used="cpu", name="", cuda_build="", verified=True, problem="", seconds=0.1)
+CPU = Device(used="cpu", name="", cuda_build="", problem="", seconds=0.1)
 SPOKEN = Generation(
     token_ids=tuple(range(32)),
     text="I am a small model.",

@@ -10,7 +10,7 @@ from sage_doctor.facts.accelerator import AcceleratorSign, NvidiaDriver
 from sage_doctor.facts.kernel_log import KernelLog, Xid
 from sage_doctor.facts.machine import MachineFacts
 from sage_doctor.facts.packages import InterpreterFacts
-from sage_doctor.probe import Failure, ProbeOutcome
+from sage_doctor.probe.outcome import Failure, ProbeOutcome
 from tests.model_directories import write_adapter, write_full
 
 from .cases import SESSION, Bench, Build, Case, Cases

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.probe import Effect, Forward, NotApplicable
+from sage_doctor.probe.outcome import Effect, Forward, NotApplicable
 from tests.model_directories import write_adapter, write_full
 
 from .cases import Bench, Case, Cases

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.facts.machine import read_machine
-from sage_doctor.history import Series
-from sage_doctor.probe import ProbeMemory
+from sage_doctor.history.runs import Series
+from sage_doctor.probe.outcome import ProbeMemory
 from tests.history.runs import SNAPSHOT, report, write
 from tests.model_directories import write_full
 

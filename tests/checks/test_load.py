@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.probe import Adapter, Failure, KeyList, Keys, ProbeOutcome, ShapeMismatch, Stage
 from sage_doctor.probe.limits import ProcessLimits
+from sage_doctor.probe.outcome import Adapter, Failure, KeyList, Keys, ProbeOutcome, ShapeMismatch, Stage
 from tests.model_directories import WEIGHTS, edit_json, write_adapter, write_full
 
 from .cases import SESSION, Bench, Case, Cases

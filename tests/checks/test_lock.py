@@ -6,11 +6,10 @@ import pytest
 
 from sage_doctor.lock import LOCK_NAME
 from sage_doctor.lock.comparison import compare
-from sage_doctor.lock.entry import LockedModel
-from sage_doctor.lock.serialize import lock_text
-from sage_doctor.manifest import load_manifest
+from sage_doctor.lock.entry import LockedModel, lock_text
 from sage_doctor.subjects.declared import models_of
 from tests.model_directories import MODEL, WEIGHTS, edit_json, write_adapter, write_full, write_tensors
+from tests.other_hosts import load_manifest
 
 from .cases import Bench, Case, Cases
 

@@ -10,7 +10,7 @@ import pytest
 
 from sage_doctor.facts.accelerator import AcceleratorSign
 from sage_doctor.facts.machine import MachineFacts, disk_free
-from sage_doctor.probe import ProbeOutcome
+from sage_doctor.probe.outcome import ProbeOutcome
 from sage_doctor.system.memory import HostMemory
 from tests.model_directories import MODEL, WEIGHTS, edit_json, write_adapter, write_full, write_tensors
 from tests.services.running import base

@@ -133,3 +133,11 @@ def _done(code: int, out: bytes, err: bytes) -> Done:
     done = Done(code, out.decode(errors="replace"), err.decode(errors="replace"))
     assert "Traceback" not in done.out + done.err
     return done
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return an empty directory to work in."""
+    place = tmp_path / "repo"
+    place.mkdir()
+    return place

@@ -153,16 +153,16 @@ def test_two_bases_are_never_guessed(doctor: Doctor, disputed: Path) -> None:
     assert "small is its base in the manifest already" in again.out
 
 
-@pytest.mark.parametrize("answer,code", [(b"2\ny\n", 0), (b"\n", 1), (b"3\n", 1), (b"2\nn\n", 1), (b"\x04", 1)])
+@pytest.mark.parametrize("answer,code", [(b"2\ny\n", 0), (b"\n", 1), (b"3\n\n", 1), (b"2\nn\n", 1), (b"\x04", 1)])
 def test_a_person_at_a_terminal_is_asked_which_base(
     environment: Mapping[str, str], warm_doctor: Path, disputed: Path, answer: bytes, code: int
 ) -> None:
     words = (warm_doctor, "-m", "sage_doctor", "fix", "stance", "-l", "static")
     done = answered(answer, *words, cwd=disputed, env=environment)
     assert done.code == code, done
-    assert "Which base was stance trained on?" in done.out
+    assert "Which base was stance trained on?" in done.err
     assert "Which one? [1-2" in done.err
-    second = next(line for line in done.out.splitlines() if line.startswith("  2  "))
+    second = next(line for line in done.err.splitlines() if line.startswith("  2) "))
     named = "small" if second.endswith("/base") else "large"
     assert (f'base = "{named}"\n' in (disputed / "sage-doctor.toml").read_text()) == (code == 0)
 

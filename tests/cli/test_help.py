@@ -42,7 +42,7 @@ def test_every_command_has_help_with_examples_that_are_commands(name: str) -> No
     page = parser.format_help()
     assert "examples:\n  sage-doctor " in page
     assert all(action.help for action in parser._actions)
-    for words, what in command(name).EXAMPLES:  # type: ignore[attr-defined]
+    for words, what in command(name).EXAMPLES:
         assert what
         assert max(len(words), len(what)) < 74
         own = words.split(" > ")[0].split(" >> ")[0].split(" | ")[0].split(" < ")[0].split(" -- ")[0]
@@ -62,7 +62,7 @@ def test_old_spellings_work_and_say_so(doctor: Doctor, tmp_path: Path) -> None:
 
 def test_the_scripts_are_those_of_the_parser() -> None:
     pytest.importorskip("shtab")
-    from sage_doctor.cli.completions.__main__ import completion
+    from tools.completions import completion
 
     for shell in SHELLS:
         made = completion(shell)
@@ -73,7 +73,7 @@ def test_the_scripts_are_those_of_the_parser() -> None:
 
 def test_the_manual_page_has_every_command() -> None:
     pytest.importorskip("argparse_manpage")
-    from sage_doctor.cli.completions.__main__ import manual_page
+    from tools.completions import manual_page
 
     page = manual_page()
     assert "sage\\-doctor \\- check whether this machine can run its local models now" in page

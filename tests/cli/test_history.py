@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sage_doctor.history import Series
+from sage_doctor.history.runs import Series
 from tests.history.runs import finding, report, write
 from tests.model_directories import MODEL, write_full
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 import tempfile
@@ -14,8 +13,9 @@ import pytest
 import tomllib
 
 from sage_doctor.demo.incident import write_incident
-from sage_doctor.manifest import Manifest, load_manifest
+from sage_doctor.manifest.specs import Manifest
 from tests.model_directories import write_adapter, write_cached, write_full, write_json, write_tokenizer
+from tests.other_hosts import load_manifest
 
 from .conftest import Doctor
 
@@ -26,13 +26,6 @@ model = AutoModelForCausalLM.from_pretrained(MODEL)
 if __name__ == "__main__":
     print(model)
 '''
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    place = tmp_path / "repo"
-    place.mkdir()
-    return place
 
 
 def loaded(place: Path, machine: str = "") -> Manifest:
@@ -329,58 +322,6 @@ def test_a_merged_model_without_weights_gets_its_recipe_from_its_record(doctor: 
     assert (spec.merge.base, spec.merge.adapter) == ("b", "lora-x")
 
 
-def at_terminal(place: Path, environment: dict[str, str], said: bytes, *words: str) -> tuple[int, str]:
-    """Run `sage-doctor` at a terminal where these lines are typed."""
-    ours, theirs = pty.openpty()
-    done = subprocess.Popen(
-        [sys.executable, "-m", "sage_doctor", *words],
-        cwd=place,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    os.write(ours, said)
-    out = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other end was unreadable
-            break
-        if not part:
-            break
-        out += part
-    os.close(ours)
-    return done.wait(timeout=60), out.decode()
-
-
-def test_at_a_terminal_it_asks_what_it_cannot_know(place: Path, environment: dict[str, str]) -> None:
-    """The answers make a recipe that counts; a guess would have stood in a comment."""
-    write_full(place / "qwen-0.5b")
-    write_full(place / "llama-1b")
-    write_adapter(place / "zoo" / "qwen-0.5b" / "intro-v2", "./gone/final")
-    write_full(place / "zoo" / "qwen-0.5b" / "intro-merged")
-    code, out = at_terminal(place, environment, b"2\n2\ny\n", "init")
-    assert code == 0, out
-    assert "trained on?" in out
-    manifest = loaded(place)
-    assert manifest.models["intro-v2"].base == "qwen-0.5b"
-    recipe = manifest.models["intro-merged"].merge
-    assert recipe is not None
-    assert (recipe.base, recipe.adapter) == ("qwen-0.5b", "intro-v2")
-
-
-def test_none_of_them_is_an_answer_and_no_writes_nothing(place: Path, environment: dict[str, str]) -> None:
-    write_full(place / "qwen-0.5b")
-    write_adapter(place / "zoo" / "qwen-0.5b" / "intro-v2", "./gone/final")
-    code, out = at_terminal(place, environment, b"7\nnone of them\nn\n", "init")
-    assert code == 0, out
-    assert "nothing was written" in out
-    assert "the model it was trained on: not found here" in out
-    assert not (place / "sage-doctor.toml").exists()
-
-
 def test_guesses_are_comments_that_no_repair_acts_on(doctor: Doctor, place: Path) -> None:
     write_full(place / "qwen-0.5b")
     write_adapter(place / "zoo" / "qwen-0.5b" / "intro-v2", "./gone/final")
@@ -396,23 +337,6 @@ def test_guesses_are_comments_that_no_repair_acts_on(doctor: Doctor, place: Path
         text = text.replace(line, line[2:])
     (place / "sage-doctor.toml").write_text(text)
     assert loaded(place).models["intro-merged"].merge is not None
-
-
-def test_a_file_that_changes_meanwhile_is_not_overwritten(place: Path, environment: dict[str, str]) -> None:
-    """Somebody saves the manifest while the question stands."""
-    write_full(place / "b")
-    ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "sage_doctor", "init"]
-    process = subprocess.Popen(words, cwd=place, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    out = b""
-    while b"[y/N]" not in out:
-        out += os.read(ours, 4096)
-    (place / "sage-doctor.toml").write_text("schema = 1\n# saved\n")
-    os.write(ours, b"y\n")
-    assert process.wait(timeout=60) == 3
-    os.close(ours)
-    assert (place / "sage-doctor.toml").read_text() == "schema = 1\n# saved\n"
 
 
 @pytest.mark.parametrize("words", [["check", "-l", "static"], ["gate", "r", "-l", "static"], ["where", "m"]])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.manifest import Manifest, load_manifest
+from sage_doctor.manifest.specs import Manifest
+from tests.other_hosts import load_manifest
 from tests.repairs import sshd
 
 _UNSHARE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "true"]

@@ -6,7 +6,7 @@ import pytest
 
 from sage_doctor.demo import incident
 from sage_doctor.errors import UsageError
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
 
 
 def test_merged_model_has_everything_but_its_weights(tmp_path: Path, hollow_model: Path) -> None:
@@ -44,7 +44,7 @@ def test_manifest_is_one_the_doctor_reads_and_says_where_everything_lies(
     assert {name: model.path.path for name, model in manifest.models.items()} == {
         incident.MERGED: it.merged,
         incident.ADAPTER: it.adapter,
-        incident.BASE: it.base,
+        "smollm2": it.base,
     }
     assert manifest.models[incident.ADAPTER].base is None
     assert manifest.roles["raising"].models == (incident.MERGED,)

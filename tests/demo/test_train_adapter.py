@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> Path
     work = tmp_path_factory.mktemp("training")
     offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
     subprocess.run([warm_python, "-c", TINY_BASE, str(work / "base")], check=True, env=offline, capture_output=True)
-    script = [str(warm_python), "-m", "sage_doctor.demo.train_adapter", str(work / "adapter"), str(work / "base")]
+    script = [str(warm_python), "-m", "tools.train_adapter", str(work / "adapter"), str(work / "base")]
     subprocess.run(script, check=True, env=offline, capture_output=True)
     return work / "adapter"
 
@@ -84,8 +84,6 @@ def test_committed_adapter_fits_the_real_model_and_the_repository() -> None:
 
 
 def test_script_without_a_destination_says_how_it_is_used() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "sage_doctor.demo.train_adapter"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "tools.train_adapter"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "usage: python -m sage_doctor.demo.train_adapter OUT [BASE]\n"
+    assert done.stderr == "usage: python -m tools.train_adapter OUT [BASE]\n"

@@ -1,5 +1,6 @@
 """The demo itself, run as a person runs it; and every claim it makes, denied once."""
 
+import contextlib
 import dataclasses
 import sys
 from pathlib import Path
@@ -7,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.demo import incident, walk
-from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Measurement, Report
-
-RUNNER = "sage/raising/scripts/run_session_primary.py"
+from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Report
 
 
 def a_finding(code: str, subject: str, **evidence: object) -> Finding:
@@ -39,81 +38,25 @@ def a_report(**changes: object) -> Report:
     return dataclasses.replace(whole, **changes)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> tuple[incident.Incident, Report, Report]:
-    """The incident's places, and the two reports that the story promises."""
-    it = incident.incident_paths(tmp_path)
-    ill = a_report(
-        verdict="unhealthy",
-        exit_code=1,
-        findings=(
-            a_finding("weights-missing", incident.MERGED),
-            a_finding(
-                "adapter-base-missing", incident.ADAPTER, candidates=[{"path": str(it.base), "why": "its shapes fit"}]
-            ),
-            a_finding("runner-hardcoded-path", RUNNER),
-        ),
-    )
-    well = a_report(
-        answers={incident.MERGED: "I am SAGE, a small language model."},
-        measurements=tuple(
-            Measurement(subject=incident.MERGED, name=name, value=1.0, unit="s")
-            for name in ("load_s", "first_token_ms", "tokens_per_s")
-        ),
-    )
-    return it, ill, well
+ILL = a_report(verdict="unhealthy", exit_code=1, findings=(a_finding("weights-missing", incident.MERGED),))
 
 
-def test_story_as_told_is_accepted(told: tuple[incident.Incident, Report, Report]) -> None:
-    it, ill, well = told
-    walk._assert_diagnosed(ill, it)
-    walk._assert_healthy(well)
-
-
-def test_first_report_is_held_against_every_claim(told: tuple[incident.Incident, Report, Report]) -> None:
-    it, ill, _ = told
-    weights, base, path = ill.findings
-    elsewhere = dataclasses.replace(base, evidence={"candidates": [{"path": "/elsewhere", "why": "its name"}]})
-    for changes, sentence in (
-        ({"verdict": "healthy", "exit_code": 0}, "verdict is healthy"),
-        ({"findings": (path, base, weights)}, "the first finding is adapter-base-missing"),
-        ({"findings": (path, weights)}, "does not report adapter-base-missing on introspective-v2.1"),
-        ({"findings": (weights, elsewhere, path)}, "the real base, smollm2, is not among the candidates"),
-        ({"findings": (weights, dataclasses.replace(base, subject="smollm2"), path)}, "does not report"),
-        ({"findings": (weights, base)}, "does not report runner-hardcoded-path"),
-    ):
-        with pytest.raises(walk.DemoFailed, match=sentence):
-            walk._assert_diagnosed(dataclasses.replace(ill, **changes), it)
-
-
-def test_second_report_is_held_against_every_claim(told: tuple[incident.Incident, Report, Report]) -> None:
-    _, _, well = told
-    for changes, sentence in (
-        ({"verdict": "unknown", "exit_code": 3}, r"verdict is unknown \(3\), not healthy"),
-        ({"verdict": "degraded"}, r"verdict is degraded \(0\), not healthy"),
-        ({"exit_code": 1, "verdict": "unhealthy", "findings": (a_finding("load-failed", "x"),)}, "load-failed it is"),
-        ({"answers": {}}, "answered 'nothing'"),
-        ({"answers": {incident.MERGED: "I'm here to help"}}, 'answered "I\'m here to help"'),
-        ({"answers": {"smollm2": "I am SAGE"}}, "answered 'nothing'"),
-        ({"measurements": well.measurements[1:]}, "nothing was measured for load_s"),
-    ):
-        with pytest.raises(walk.DemoFailed, match=sentence):
-            walk._assert_healthy(dataclasses.replace(well, **changes))
-
-
-def test_report_after_the_repairs_is_held_against_every_claim(
-    told: tuple[incident.Incident, Report, Report],
+@pytest.mark.parametrize(
+    "report,code,found,says",
+    [
+        (ILL, 1, ("weights-missing", incident.MERGED), ""),
+        (a_report(), 0, None, ""),
+        (a_report(verdict="unknown", exit_code=3), 0, None, r"verdict is unknown \(3\), not 0"),
+        (ILL, 0, None, "weights-missing it is"),
+        (ILL, 1, ("weights-missing", "smollm2"), "does not report weights-missing on smollm2"),
+        (ILL, 1, ("adapter-base-missing", incident.MERGED), "does not report adapter-base-missing"),
+    ],
+)
+def test_a_report_is_held_against_what_the_step_claims(
+    report: Report, code: int, found: tuple[str, str] | None, says: str
 ) -> None:
-    it, ill, well = told
-    with pytest.raises(walk.DemoFailed, match="has no weights"):
-        walk._assert_repaired(well, it)
-    it.merged.mkdir(parents=True)
-    (it.merged / "model.safetensors").write_text("weights")
-    walk._assert_repaired(well, it)
-    with pytest.raises(walk.DemoFailed, match="weights-missing on introspective-merged"):
-        walk._assert_repaired(ill, it)
-    with pytest.raises(walk.DemoFailed, match=r"not content \(3\)"):
-        walk._assert_repaired(dataclasses.replace(well, exit_code=3), it)
+    with pytest.raises(walk.DemoFailed, match=says) if says else contextlib.nullcontext():
+        walk._expect(report, code, *([found] if found else []))
 
 
 def test_doctor_without_a_report_is_said_to_have_none(tmp_path: Path, hollow_model: Path) -> None:

@@ -18,7 +18,7 @@ from sage_doctor.facts.adapters import (
     read_adapter_weights,
 )
 from sage_doctor.facts.base_modules import BaseModules
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.readers.tree import read_tree
 from sage_doctor.subjects.host import Host

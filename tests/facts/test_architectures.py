@@ -12,7 +12,7 @@ import pytest
 from checks import config as checks
 from sage_doctor.facts.config import _DIVIDED, _HEAD_SIZES, impossible_sizes, read_config_facts
 from sage_doctor.facts.embeddings import embedding_tensor, layer_count
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model

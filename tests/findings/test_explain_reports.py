@@ -44,7 +44,7 @@ def test_there_are_many_threads() -> None:
 )
 def test_what_people_posted_leads_to_the_cause_that_their_thread_found(code: str, text: str) -> None:
     causes, _ = _causes(recognise([text.encode()]))
-    assert (causes[0].line.known.code if causes else "-") == code
+    assert (causes[0][0].known.code if causes else "-") == code
 
 
 def test_a_report_quotes_what_is_in_its_code() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sage_doctor.findings.service_fixes import service_fix
-from sage_doctor.services import ServiceFailure
+from sage_doctor.services.endpoint import ServiceFailure
 
 
 def advice(kind: Any, message: str, tokens_per_s: float | None = None, **evidence: str) -> str:

@@ -66,19 +66,19 @@ def test_it_is_not_told_of_what_another_entry_knows() -> None:
 def test_what_follows_from_an_exception_stands_behind_it() -> None:
     log = f"{FRAMES['worker']}{MESSAGE}\nRuntimeError: Engine core initialization failed. See root cause above.\n"
     causes, others = _causes(recognise([log.encode()]))
-    assert [c.line.known.code for c in (*causes, *others)] == [CODE, "service-error"]
+    assert [c[0].known.code for c in (*causes, *others)] == [CODE, "service-error"]
 
 
 def test_how_a_process_ended_counts_less_shortly_after_what_says_why() -> None:
     why, end = "llama_model_load: error loading model: unknown model architecture: 'mllama'\n", "Segmentation fault\n"
     # github.com/ggml-org/llama.cpp/issues/14951
     causes, others = _causes(recognise([(why + end).encode()]))
-    assert [c.line.known.code for c in causes] == ["config-type-unknown"]
-    assert "load-crashed" in [c.line.known.code for c in others]
+    assert [c[0].known.code for c in causes] == ["config-type-unknown"]
+    assert "load-crashed" in [c[0].known.code for c in others]
     causes, _ = _causes(recognise([(why + "step\n" * 60 + end).encode()]))
-    assert [c.line.known.code for c in causes] == ["load-crashed", "config-type-unknown"]
+    assert [c[0].known.code for c in causes] == ["load-crashed", "config-type-unknown"]
     causes, _ = _causes(recognise([end.encode()]))
-    assert [c.line.known.code for c in causes] == ["load-crashed"]
+    assert [c[0].known.code for c in causes] == ["load-crashed"]
 
 
 def test_a_link_and_a_line_of_code_as_pages_make_them_are_what_they_show() -> None:

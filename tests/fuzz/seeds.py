@@ -107,7 +107,6 @@ data: {"error": {"message": "no"}}
 data: [DONE]
 """
 _ANSWERS = """{"event": "stage", "name": "load"}
-{"event": "packages", "python": "3.11.4", "torch": "2.5", "transformers": "5.1", "peft": ""}
 {"event": "failed", "kind": "failed", "type": "X", "message": "m", "module": "", "where": []}
 """
 _RECORD = {

@@ -25,14 +25,12 @@ def tell(event, **rest):
 none = {"names": [], "total": 0}
 for stage in ("start", "import", "device"):
     tell("stage", name=stage)
-tell("packages", python="3.11", torch="2.13.0", transformers="5.23.0", peft="0.21.2")
-tell("device", used="cpu", name="cpu", cuda_build="", verified=True, problem="", seconds=0.01,
-     memory_total=0, memory_free=0)
+tell("device", used="cpu", name="cpu", cuda_build="", problem="", seconds=0.01, memory_total=0, memory_free=0)
 tell("stage", name="load")
 PAUSE
 tell("keys", model_class="LlamaForCausalLM", missing=none, unexpected=none, spare=none, idle=none, mismatched=[],
      mismatched_total=0, errors=none)
-tell("loaded", seconds=0.5, import_seconds=1.0, parameters=1000, dtypes={"float32": 1000}, on_meta=none,
+tell("loaded", seconds=0.5, parameters=1000, dtypes={"float32": 1000}, on_meta=none,
      devices={"cpu": 10})
 tell("memory", peak_resident_bytes=10**8, peak_device_bytes=0)
 for stage in ("tokenizer", "forward", "generate"):

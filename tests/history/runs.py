@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.history import ModelState, Series, Snapshot, record
+from sage_doctor.history.runs import Series, record
+from sage_doctor.history.snapshot import ModelState, Snapshot
 from sage_doctor.report import CheckResult, Finding, Fix, Level, MachineInfo, Measurement, Report, Status, conclude
 from sage_doctor.system.fingerprint import Fingerprint
 

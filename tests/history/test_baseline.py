@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.history import Baseline, accept
-from sage_doctor.history.baseline import LEAST_RUNS, MEASURED, is_beyond, limit, usual
+from sage_doctor.history.baseline import LEAST_RUNS, MEASURED, Baseline, accept, is_beyond, limit, usual
 from sage_doctor.history.calibration import propose
 
 from .runs import SNAPSHOT, finding, report, series, write

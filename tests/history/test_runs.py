@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.history import Series, Snapshot, last_good_run, runs
-from sage_doctor.history.runs import MOST_AGE_S, prune
+from sage_doctor.history import runs
+from sage_doctor.history.runs import MOST_AGE_S, Series, last_good_run, prune
+from sage_doctor.history.snapshot import Snapshot
 from sage_doctor.report import Report
 
 from .runs import FILE, SNAPSHOT, START, finding, report, series, write

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.history import ModelState, Snapshot, changes_since, take
-from sage_doctor.history.snapshot import digest
+from sage_doctor.history.differences import changes_since
+from sage_doctor.history.snapshot import ModelState, Snapshot, digest, take
 from sage_doctor.report import Change
 from sage_doctor.subjects.selection import Request, select
 from sage_doctor.system.fingerprint import Fingerprint

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import DoctorError
-from sage_doctor.history import last_good_run, record, store
+from sage_doctor.history import store
+from sage_doctor.history.runs import last_good_run, record
 from sage_doctor.history.store import MOST_ASIDE
 
 from .runs import SNAPSHOT, finding, report, series, write
@@ -31,7 +32,7 @@ NURSERY = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from sage_doctor.history import record
+from sage_doctor.history.runs import record
 from tests.history.runs import SNAPSHOT, report, series
 place = Path(sys.argv[1])
 runs = [report(number=number, measured={"load_s": 1.0}) for number in range(5)]
@@ -129,7 +130,7 @@ import sys
 from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
-from sage_doctor.history import record
+from sage_doctor.history.runs import record
 from sage_doctor.system.fingerprint import Fingerprint
 from tests.history.runs import SNAPSHOT, report, series
 disk = Path(sys.argv[2])
@@ -178,7 +179,7 @@ READ_ONLY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from sage_doctor.history import last_good_run, record
+from sage_doctor.history.runs import last_good_run, record
 from tests.history.runs import SNAPSHOT, finding, report, series
 where = series(Path(sys.argv[2]))
 print(record(report(number=1), SNAPSHOT, where, verb="check"))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.init.pairs import base_of, ingredients_of
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind

@@ -8,7 +8,8 @@ import pytest
 
 from sage_doctor.errors import UsageError
 from sage_doctor.install.order import carried, chosen_roles, mounts_of
-from sage_doctor.manifest import Manifest, load_manifest
+from sage_doctor.manifest.specs import Manifest
+from tests.other_hosts import load_manifest
 
 from .conftest import make_order
 

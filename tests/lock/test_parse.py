@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.lock.entry import LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors
+from sage_doctor.lock.entry import LockedBase, LockedFile, LockedMerge, LockedModel, LockedTensors, lock_text
 from sage_doctor.lock.parse import LockError, parse_lock, read_lock
-from sage_doctor.lock.serialize import lock_text
 
 A, B = "a" * 64, "b" * 64
 FULL = LockedModel(
@@ -47,10 +46,10 @@ HEAD = "schema = 1\n[models.m]\n"
     [
         ("", "x.lock:1: schema is missing"),
         ("[package]\nname = 'x'\n", "x.lock:1: schema is missing"),
-        ('{"lockfileVersion": 3}', "x.lock:1: not a lock of sage-doctor"),
+        ('{"lockfileVersion": 3}', "x.lock:1: not valid TOML"),
         ("schema = 2\n", "x.lock:1: schema must be 1, not the number 2; a newer sage-doctor may read it"),
         ("schema = '1'\n", "x.lock:1: schema must be 1"),
-        ("schema = 1\n[models.m]\nkind = \n", "x.lock:3: not a lock"),
+        ("schema = 1\n[models.m]\nkind = \n", "x.lock:3: not valid TOML"),
         (HEAD + "<<<<<<< ours\nkind = 'full'\n=======\n", "x.lock:3: unresolved merge conflict"),
         (HEAD + "kind = 'service'\n", "x.lock:3: kind must be one of"),
         (HEAD + "kind = 'full'\nkimd = 1\n", "x.lock:4: unknown key 'kimd'; did you mean 'kind'?"),
@@ -63,8 +62,8 @@ HEAD = "schema = 1\n[models.m]\n"
         (HEAD + "kind = 'full'\nfiles.x = { size = 1 }\n", "x.lock:4: sha256 is missing"),
         (HEAD + "kind = 'full'\nfiles = [1]\n", "x.lock:4: files must be a table"),
         ("schema = 1\nmodels = 3\n", "x.lock:2: models must be a table"),
-        ("schema = 1\n" + "x." * 40 + "y = 1\n", "x.lock:2: nested deeper"),
-        ("schema = 1\nx = " + "[" * 5000, "x.lock:2: nested deeper"),
+        ("schema = 1\n" + "x." * 40 + "y = 1\n", "x.lock:2: nested too deeply for a lock"),
+        ("schema = 1\nx = " + "[" * 5000, "x.lock:2: nested too deeply for a lock"),
     ],
 )
 def test_what_is_no_lock_is_told_by_line(text: str, says: str) -> None:

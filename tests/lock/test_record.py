@@ -5,7 +5,7 @@ import pytest
 
 from sage_doctor.lock.entry import LockedModel, weights_digest
 from sage_doctor.lock.record import record_models
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.merge_record import RECORD
 from sage_doctor.subjects.completeness import why_not_whole
 from sage_doctor.subjects.host import Host

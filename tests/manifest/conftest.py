@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest import Manifest, load_manifest
+from sage_doctor.manifest.specs import Manifest
+from tests.other_hosts import load_manifest
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

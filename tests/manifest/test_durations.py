@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sage_doctor.manifest.durations import format_duration, seconds
+from sage_doctor.manifest.durations import seconds
+from sage_doctor.text import format_duration
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sage_doctor.manifest import GateSpec, Manifest
+from sage_doctor.manifest.specs import GateSpec, Manifest
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest import Manifest
-from sage_doctor.manifest.specs import LintSpec
+from sage_doctor.manifest.specs import LintSpec, Manifest
 
 Load = Callable[..., Manifest]
 

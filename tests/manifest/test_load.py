@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest import FILE_NAME, find_manifest, load_for_host, load_manifest
-from sage_doctor.manifest.load import MOST_BYTES
+from sage_doctor.manifest.load import FILE_NAME, MOST_BYTES, find_manifest, load_for_host
+from tests.other_hosts import load_manifest
 
 
 def fault(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.manifest import MachineSpec, Manifest
+from sage_doctor.manifest.specs import MachineSpec, Manifest
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

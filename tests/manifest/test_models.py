@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.errors import UsageError
-from sage_doctor.manifest import Budget, Manifest, MergeRecipe, ModelPath, ModelSpec
+from sage_doctor.manifest.specs import Budget, Manifest, MergeRecipe, ModelPath, ModelSpec
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

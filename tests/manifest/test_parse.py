@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.manifest import Manifest, RoleSpec
 from sage_doctor.manifest.names import name_fault
+from sage_doctor.manifest.specs import Manifest, RoleSpec
 from sage_doctor.report import MACHINE
 
 Load = Callable[..., Manifest]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sage_doctor.manifest.reference import reference, with_tables
+from tools.manifest_reference import reference, with_tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "manifest.md"
 
 
 def test_the_committed_tables_are_those_that_the_keys_make() -> None:
     text = PAGE.read_text("utf-8")
-    assert text == with_tables(text), "run: python -m sage_doctor.manifest.reference docs/manifest.md"
+    assert text == with_tables(text), "run: python -m tools.manifest_reference docs/manifest.md"
     assert reference() in text
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.manifest import Manifest, load_for_host, load_manifest
+from sage_doctor.manifest.load import load_for_host
+from sage_doctor.manifest.specs import Manifest
+from tests.other_hosts import load_manifest
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import sage_doctor.manifest
-from sage_doctor.manifest import Manifest
 from sage_doctor.manifest.requirements import _USUAL
+from sage_doctor.manifest.specs import Manifest
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]
@@ -117,7 +117,7 @@ def test_only_unusual_ones_cost_the_import_of_their_grammar(lines: str, brought:
     path = tmp_path / "sage-doctor.toml"
     path.write_text(f"schema = 1\n{lines}", encoding="utf-8")
     code = (
-        "import sys; from pathlib import Path; from sage_doctor.manifest import load_for_host;"
+        "import sys; from pathlib import Path; from sage_doctor.manifest.load import load_for_host;"
         f"load_for_host(Path({str(path)!r})); print(sorted({{'packaging'}} & set(sys.modules)))"
     )
     root = Path(sage_doctor.manifest.__file__).parents[2]

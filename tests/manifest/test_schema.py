@@ -15,12 +15,14 @@ import pytest
 
 import sage_doctor.manifest
 from sage_doctor.errors import ManifestError
-from sage_doctor.manifest import Manifest, keys, load_manifest
+from sage_doctor.manifest import keys
 from sage_doctor.manifest.json_schema import schema_text
 from sage_doctor.manifest.key_table import Key, KeyTable
 from sage_doctor.manifest.model_keys import MODEL as MODEL_KEYS
 from sage_doctor.manifest.model_keys import OVERRIDE
 from sage_doctor.manifest.quoting import value
+from sage_doctor.manifest.specs import Manifest
+from tests.other_hosts import load_manifest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -335,7 +337,7 @@ def test_finding_a_model_costs_no_heavy_import(tmp_path: Path) -> None:
     path.write_text(f"schema = 1\n{MODEL}", encoding="utf-8")
     heavy = {"jsonschema", "difflib", "socket", "subprocess", "torch", "numpy", "rich", "typer"}
     code = (
-        "import sys; from pathlib import Path; from sage_doctor.manifest import load_for_host;"
+        "import sys; from pathlib import Path; from sage_doctor.manifest.load import load_for_host;"
         f"load_for_host(Path({str(path)!r})); print(sorted({heavy!r} & set(sys.modules)))"
     )
     root = Path(sage_doctor.manifest.__file__).parents[2]

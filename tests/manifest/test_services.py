@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sage_doctor.errors import UsageError
-from sage_doctor.manifest import Budget, Manifest, ServiceSpec
+from sage_doctor.manifest.specs import Budget, Manifest, ServiceSpec
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.manifest import HeartbeatSpec, Manifest, StateSpec
 from sage_doctor.manifest.durations import EXPECTED
 from sage_doctor.manifest.narrowing import for_role
+from sage_doctor.manifest.specs import Manifest
+from sage_doctor.manifest.watched import HeartbeatSpec, StateSpec
 
 Load = Callable[..., Manifest]
 Problems = Callable[..., list[str]]

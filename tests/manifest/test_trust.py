@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.manifest import FILE_NAME, find_manifest, load, trust
+from sage_doctor.manifest import load, trust
+from sage_doctor.manifest.load import FILE_NAME, find_manifest
+from sage_doctor.system.trust import is_private_group
 from tests.model_directories import write_adapter, write_full, write_json
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -140,9 +142,12 @@ def test_umask_002_in_a_group_of_ones_own(repo: Path, monkeypatch: pytest.Monkey
     for path in (repo, repo / FILE_NAME):
         os.chown(path, STRANGER, STRANGER)
         path.chmod(path.stat().st_mode | 0o020)
+    is_private_group.cache_clear()
     assert found(repo)
+    is_private_group.cache_clear()
     group.gr_mem = ["me", "you"]
     assert not found(repo)
+    is_private_group.cache_clear()
 
 
 def test_what_is_no_model(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:

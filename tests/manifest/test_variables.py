@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sage_doctor.manifest import Manifest
+from sage_doctor.manifest.specs import Manifest
 from sage_doctor.manifest.variables import MOST_LENGTH, Scope, Unresolved
 
 Load = Callable[..., Manifest]

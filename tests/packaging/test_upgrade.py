@@ -8,9 +8,9 @@ from pathlib import Path
 
 import sage_doctor
 from sage_doctor.cli.saved_reports import read_reports
-from sage_doctor.history.listing import Wanted, listing
+from sage_doctor.history.listing import listing
 from sage_doctor.lock.parse import read_lock
-from sage_doctor.manifest import load_for_host
+from sage_doctor.manifest.load import load_for_host
 from sage_doctor.readers.merge_record import merge_hashes, merged_adapters
 from sage_doctor.render import FORMATS, render
 
@@ -48,7 +48,7 @@ def test_a_history(tmp_path: Path) -> None:
     connection.executescript((WRITTEN / "history.sql").read_text())
     connection.close()
     path.chmod(0o600)
-    runs = listing(path, Wanted())["runs"]
+    runs = listing(path)["runs"]
     assert [(run["verb"], run["verdict"]) for run in runs] == [("gate", "healthy"), ("check", "healthy")]
     assert json.dumps(runs)
 

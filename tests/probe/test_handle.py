@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.probe import ProbeOutcome, ProbeRequest, run_probe
-from sage_doctor.probe.handle import environment
+from sage_doctor.probe.handle import environment, run_probe
 from sage_doctor.probe.limits import ProcessLimits
+from sage_doctor.probe.outcome import ProbeOutcome
+from sage_doctor.probe.protocol import ProbeRequest
 from sage_doctor.probe.transcript import TAIL_BYTES
 
 REQUEST = ProbeRequest(level="load", kind="full", path="/nowhere")
@@ -260,7 +261,7 @@ def test_the_child_does_not_outlive_its_parent(tmp_path: Path, number: int, behi
         python.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
         python.chmod(0o755)
     code = (
-        "from pathlib import Path; from sage_doctor.probe import *;"
+        "from pathlib import Path\nfrom sage_doctor.probe.handle import ProbeRequest, run_probe\n"
         "run_probe(ProbeRequest(level='load', kind='full', path='/nowhere'),"
         f"python=Path({str(python)!r}), deadline_s=600)"
     )

@@ -78,10 +78,10 @@ def test_the_width_of_a_real_terminal_is_used() -> None:
         os.close(slave)
 
 
-def test_write_escapes_what_the_stream_cannot_encode() -> None:
+def test_what_the_stream_cannot_encode_becomes_an_escape() -> None:
     raw = io.BytesIO()
     finding_text = reports.report(reports.results("modèle-✘", {"c": ("static", "pass")}))
-    stream = io.TextIOWrapper(raw, "ascii")
+    stream = io.TextIOWrapper(raw, "ascii", errors="backslashreplace")  # as the command line opens its own
     write(finding_text, "terminal", stream)
     assert b"mod\\xe8le-" in raw.getvalue()
 

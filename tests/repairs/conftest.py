@@ -13,9 +13,9 @@ import pytest
 
 from sage_doctor.repairs import repair_session
 from sage_doctor.repairs.journal import Journal
-from sage_doctor.repairs.repair import Plan
+from sage_doctor.repairs.repair import Plan, RepairOptions
 from sage_doctor.repairs.repair_report import RepairReport
-from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions
+from sage_doctor.repairs.repair_session import RepairCallbacks
 from sage_doctor.subjects.selection import Request
 from tests.repairs import sshd
 

@@ -10,7 +10,7 @@ import pytest
 from sage_doctor.findings import catalogue
 from sage_doctor.findings.scripts import REWRITE
 from sage_doctor.repairs.registry import RENAMED, all_repairs, in_order
-from sage_doctor.repairs.repair import Plan, Repair, RepairContext, repair, repair_of
+from sage_doctor.repairs.repair import Plan, Repair, RepairContext
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = all_repairs()
@@ -57,7 +57,7 @@ def plan(_context: RepairContext) -> Plan:
 
 
 def a_repair(name: str, *after: str) -> Repair:
-    return Repair(name=name, title="x", codes=frozenset(), after=after, plan=plan)
+    return Repair(name=name, codes=frozenset(), after=after, plan=plan)
 
 
 def test_order_is_by_what_comes_before_then_by_name() -> None:
@@ -72,9 +72,3 @@ def test_order_is_by_what_comes_before_then_by_name() -> None:
 def test_an_order_that_cannot_be_is_refused(found: list[Repair], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         in_order({r.name: r for r in found})
-
-
-def test_a_repair_needs_a_title() -> None:
-    with pytest.raises(TypeError, match="docstring"):
-        repair(name="x", codes=["weights-missing"])(plan)
-    assert repair_of(plan) is None

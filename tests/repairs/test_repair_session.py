@@ -13,8 +13,8 @@ from sage_doctor.errors import DoctorError
 from sage_doctor.repairs import repair_session
 from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.registry import all_repairs
-from sage_doctor.repairs.repair import Plan, RepairContext
-from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, run_repairs
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairOptions
+from sage_doctor.repairs.repair_session import RepairCallbacks, run_repairs
 from sage_doctor.repairs.verification import verification_failure
 from sage_doctor.report import CheckResult, Finding, Fix, MachineInfo, Report, Status
 from sage_doctor.subjects.selection import Request

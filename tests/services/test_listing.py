@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sage_doctor.services import Endpoint, Listing
+from sage_doctor.services.endpoint import Endpoint
+from sage_doctor.services.listing import Listing
 from sage_doctor.services.model_names import ListedModel, listed_model, one_for_all
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.services import Endpoint
-from sage_doctor.services.endpoint import ServiceError
+from sage_doctor.services.endpoint import Endpoint, ServiceError
 from sage_doctor.services.statuses import is_ollamas_own, raise_for_status
 
 

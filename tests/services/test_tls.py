@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sage_doctor.report import Finding
-from sage_doctor.services import Endpoint, Listing, ServiceFailure, Timeouts, list_models
+from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts
+from sage_doctor.services.listing import Listing, list_models
 from tests.checks.cases import Bench
 
 HERE = Path(__file__).with_name("certificates")  # each with its key, and none of any use but here

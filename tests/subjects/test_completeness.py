@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sage_doctor.manifest import ModelPath
+from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.subjects.completeness import why_not_loadable, why_not_whole
 from sage_doctor.subjects.host import Host
 from sage_doctor.subjects.model import Model, ModelKind

@@ -2,8 +2,8 @@ import json
 import socket
 from pathlib import Path
 
-from sage_doctor.manifest import load_manifest
 from sage_doctor.subjects.host import MOST_NEIGHBOURS, Host
+from tests.other_hosts import load_manifest
 
 TEXT = """
 schema = 1

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sage_doctor.facts.bases import SAME_TAIL, WRITTEN_DOWN
-from sage_doctor.manifest import load_manifest
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.selection import Request, select
+from tests.other_hosts import load_manifest
 
 EMPTY = (2).to_bytes(8, "little") + b"{}"
 

@@ -52,7 +52,7 @@ def test_a_private_group_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = left_behind(tmp_path)
     path.parent.chmod(0o775)
     path.chmod(0o664)
-    monkeypatch.setattr(trust, "_is_private", lambda _gid, _uid: True)
+    monkeypatch.setattr(trust, "is_private_group", lambda _gid, _uid: True)
     assert why_untrusted(path) == ""
     monkeypatch.setattr(trust, "_has_acl", lambda _place: True)
     assert "other users can write to" in why_untrusted(path)

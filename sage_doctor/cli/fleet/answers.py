@@ -15,7 +15,6 @@ from sage_doctor.errors import UsageError
 from sage_doctor.report import Report
 from sage_doctor.report.comparison import Silence
 from sage_doctor.report.verdict import EXIT_HEALTHY, EXIT_UNHEALTHY, EXIT_UNKNOWN
-from sage_doctor.system.frozen import frozen
 from sage_doctor.text import printable
 
 BEGIN: Final = "sage-doctor report begins"  # on both streams; a banner and what a login shell prints stand before it
@@ -24,25 +23,18 @@ TIMED_OUT: Final = 124  # of `timeout` there
 NOISE: Final = re.compile(r"^(?:Task failed: |Failed to connect to the host via ssh: |ssh: )+")
 
 
-@frozen
-class Answer:
-    """What came of one host: its report, else `silence` says why there is none."""
-
-    host: str
-    report: Report | None = None
-    silence: Silence | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """What this host alone would end with; a code that no finished check has is not known."""
-        code = self.report.exit_code if self.report is not None else EXIT_UNKNOWN
-        return code if code in (EXIT_HEALTHY, EXIT_UNHEALTHY) else EXIT_UNKNOWN
+Answer = Report | Silence  # what came of one host: its report, or why there is none
 
 
-def silent(host: str, state: str, why: str) -> Answer:
+def exit_code_of(answer: Answer) -> int:
+    """Return what a host alone would end with; a code that no finished check has is not known."""
+    code = answer.exit_code if isinstance(answer, Report) else EXIT_UNKNOWN
+    return code if code in (EXIT_HEALTHY, EXIT_UNHEALTHY) else EXIT_UNKNOWN
+
+
+def silent(host: str, state: str, why: str) -> Silence:
     """Return the answer of a host that gave no report: it is in this state, for this reason."""
-    found = Silence(label=printable(host, limit=100), state=state, why=printable(why, limit=300))
-    return Answer(host=host, silence=found)
+    return Silence(label=printable(host, limit=100), state=state, why=printable(why, limit=300))
 
 
 def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: float) -> Answer:
@@ -58,7 +50,7 @@ def read_answer(host: str, event: str, result: Mapping[str, Any], within_s: floa
         return silent(host, "not installed", f"{_last(errors)}; sage-doctor fleet install installs it")
     if "{" in sent:
         try:
-            return Answer(host=host, report=read_report(sent[sent.index("{") :].encode("utf-8", "replace")))
+            return read_report(sent[sent.index("{") :].encode("utf-8", "replace"))
         except UsageError as error:
             return silent(host, "unknown", f"its report{str(error).splitlines()[0]}")
     if (code is None and "timed out" in said.lower()) or (begun and code == TIMED_OUT):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
-import platform
 import re
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from sage_doctor.probe.child.model_class import adapter_classes, base_of, fitting_adapter, full_classes, sentence_part
@@ -15,21 +13,14 @@ from sage_doctor.probe.child.rehearsal import Fit, headers_of, rehearse
 from sage_doctor.probe.child.reporter import Reporter, bounded
 
 
-def import_all(reporter: Reporter, wanted: Iterable[str]) -> list[Any]:
-    """Import the packages one by one, reporting each version."""
-    versions = {"python": platform.python_version(), "torch": "", "transformers": "", "peft": ""}
-    modules = []
-    for name in wanted:
-        try:
-            module = importlib.import_module(name)
-        except BaseException as error:
-            if not isinstance(error, ImportError) or not error.name:  # a shared library that does not load
-                error.probe_module = name  # type: ignore[attr-defined]
-            raise
-        versions[name] = str(getattr(module, "__version__", ""))
-        modules.append(module)
-        reporter.send("packages", **versions)
-    return modules
+def load_package(name: str) -> Any:
+    """Import a package; what it raises names the package."""
+    try:
+        return importlib.import_module(name)
+    except BaseException as error:
+        if not isinstance(error, ImportError) or not error.name:  # a shared library that does not load
+            error.probe_module = name  # type: ignore[attr-defined]
+        raise
 
 
 def load_config(transformers: Any, directory: str) -> Any:
@@ -172,7 +163,7 @@ def _is_copy(name: str, unused: list[str], model: Any) -> bool:
     return any(n.replace(".default", "") not in unused for n, _ in model.named_parameters() if rows in n)
 
 
-def report_loaded(reporter: Reporter, model: Any, seconds: float, import_seconds: float) -> None:
+def report_loaded(reporter: Reporter, model: Any, seconds: float) -> None:
     """Report the devices and dtypes of the parameters."""
     dtypes: dict[str, int] = {}
     devices: dict[str, int] = {}
@@ -186,7 +177,6 @@ def report_loaded(reporter: Reporter, model: Any, seconds: float, import_seconds
     reporter.send(
         "loaded",
         seconds=seconds,
-        import_seconds=import_seconds,
         parameters=sum(dtypes.values()),
         dtypes=dtypes,
         on_meta=bounded(on_meta),

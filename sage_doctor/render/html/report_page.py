@@ -12,10 +12,10 @@ from sage_doctor.findings import catalogue
 from sage_doctor.render.html.chart import HEIGHT, WIDTH, chart_of
 from sage_doctor.report import LEVELS, MACHINE, NOTHING_TO_DO, SEVERITIES, CheckResult, Finding, Measurement, Report
 from sage_doctor.report.next_step import commands_of, next_step
-from sage_doctor.report.quantities import measured_name, quantity, seconds
+from sage_doctor.report.quantities import measured_name, quantity
 from sage_doctor.report.readiness import answer
 from sage_doctor.report.subjects import Subject, is_blocked, subjects_of
-from sage_doctor.text import format_bytes, printable
+from sage_doctor.text import format_bytes, format_duration, printable
 
 _MOST_ALIKE: Final = 20  # findings of one cause that are shown unfolded
 _MOST_COMMANDS: Final = 20
@@ -91,7 +91,7 @@ def report_page(report: Report) -> dict[str, Any]:
         "memory": format_bytes(machine.memory_bytes) if machine.memory_bytes else "",
         "platform": machine.platform or "",
         "level": report.level,
-        "took": seconds(report.duration_s),
+        "took": format_duration(report.duration_s),
         "sage-doctor": report.doctor.get("version", ""),
     }
     return {

@@ -7,10 +7,10 @@ are on their own lines and are never wrapped, cut or decorated.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from sage_doctor.render import Screen
-from sage_doctor.render.terminal.changes import draw_changes
 from sage_doctor.render.terminal.findings import draw_findings, draw_suppressed
 from sage_doctor.render.terminal.overview import draw_overview
 from sage_doctor.render.terminal.verdict import draw_verdict
@@ -18,10 +18,12 @@ from sage_doctor.render.terminal.wording import joined
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import Report
 from sage_doctor.report.subjects import subjects_of
-from sage_doctor.text import format_bytes, join_limited, printable
+from sage_doctor.text import format_bytes, format_duration, join_limited, printable
 
 if TYPE_CHECKING:
     from sage_doctor.report.comparison import Comparison
+
+_MOST_CHANGES = 8
 
 _MOST_LINES = 40  # without -v: a screen
 
@@ -32,7 +34,7 @@ def render(report: Report, screen: Screen) -> str:
     subjects = subjects_of(report)
     if screen.detail != "quiet":
         _heading(out, report)
-        draw_changes(out, report)
+        _changes(out, report)
         draw_overview(out, subjects)
     end = out.draft()
     draw_verdict(end, report, subjects)
@@ -63,3 +65,29 @@ def _heading(out: Writer, report: Report) -> None:
     ]
     out.text(joined(known, out.dot), style="bold")
     out.blank()
+
+
+def _changes(out: Writer, report: Report) -> None:
+    """Write what changed since the last good run; nothing without such a run."""
+    if report.changes_since is None:
+        return
+    since = _ago(report.changes_since, report.started_at)
+    if not report.changes:
+        out.text(f"No recorded change since the last good run ({since}).", style="dim")
+    else:
+        out.text(f"Since the last good run ({since}):", style="bold")
+        for change in report.changes[:_MOST_CHANGES]:
+            out.text(change.words(), indent=2, after=4)
+        rest = len(report.changes) - _MOST_CHANGES
+        if rest > 0:
+            out.text(f"and {rest} more (in the JSON report)", indent=2, style="dim")
+    out.blank()
+
+
+def _ago(since: str, now: str) -> str:
+    """Return how long ago that was; the date if a clock was set back in between."""
+    try:
+        passed = (dt.datetime.fromisoformat(now) - dt.datetime.fromisoformat(since)).total_seconds()
+    except (ValueError, TypeError):
+        return printable(since, limit=40)
+    return f"{format_duration(passed)} ago" if passed >= 0 else f"dated {printable(since, limit=40)}"

@@ -6,9 +6,8 @@ from sage_doctor.render.terminal.wording import counted, joined, level_counts
 from sage_doctor.render.terminal.writer import Writer
 from sage_doctor.report import MACHINE, Report
 from sage_doctor.report.next_step import next_step
-from sage_doctor.report.quantities import seconds
 from sage_doctor.report.subjects import Subject
-from sage_doctor.text import MOST_COMMAND, printable
+from sage_doctor.text import MOST_COMMAND, format_duration, printable
 
 _STYLE = {
     "healthy": "bold green",
@@ -42,7 +41,7 @@ def draw_verdict(out: Writer, report: Report, subjects: list[Subject]) -> None:
         f"{len(report.suppressed)} suppressed" if report.suppressed else "",
         f"{len(told)} examined" if len(told) > 1 else "",
         f"level {report.level}",
-        seconds(report.duration_s),
+        format_duration(report.duration_s),
     ]
     out.blank()
     out.text(joined(facts, out.dot), head=f"{report.verdict.upper()}  ", head_style=_STYLE[report.verdict], after=2)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sage_doctor.repairs.backup import OF_WEIGHTS
 from sage_doctor.repairs.model_copy import plan_copy
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.replacement import OF_WEIGHTS
 
 OF_OTHERS = (
     "adapter-config-invalid",
@@ -27,7 +27,7 @@ OF_OTHERS = (
 @repair(name="copy-model", codes=[*OF_WEIGHTS, *OF_OTHERS], after=["merge"])
 def plan_copy_model(context: RepairContext) -> Plan:
     """Copies a model from another machine of the manifest, with rsync over ssh."""
-    plan = plan_copy(context.model, repair="copy-model", code=context.finding.code, allow_delete=context.allow_delete)
+    plan = plan_copy(context.model, allow_delete=context.options.allow_delete)
     if plan is None:
         raise RepairRefused("every file is here already as the other machine has it, so a copy changes nothing.")
     return plan

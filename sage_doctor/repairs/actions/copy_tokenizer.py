@@ -6,19 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sage_doctor.errors import DoctorError
 from sage_doctor.facts.embeddings import embedding_tensor
 from sage_doctor.facts.tokenizers import read_tokenizer
 from sage_doctor.merge.base import BaseModel, read_base
-from sage_doctor.merge.companions import TEMPLATES, Companion, companions
+from sage_doctor.merge.companions import TEMPLATES, companions
 from sage_doctor.readers.tree import TOKENIZER_FILES, read_tree
-from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, read_input, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.recipe import recipe_places
 from sage_doctor.system.file_steps import Applied, all_of, backup_name, undo_write, write_file
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_range
 from sage_doctor.system.seen import see
-from sage_doctor.text import printable
 
 OF_A_TOKENIZER = ("tokenizer-missing", "tokenizer-invalid", "tokenizer-vocab-overflow")
 OF_A_CONFIG = ("config-missing", "config-invalid", "config-type-unknown")
@@ -47,7 +45,7 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
         path = model.path / file.name
         seen = see(path)
         there = seen.state is not None
-        data = _read(file)
+        data = read_input(file.source, file.nbytes)
         if there and inspect_path(path).kind == "file" and _same(path, data):
             continue
         if there and file.name == "generation_config.json":
@@ -59,9 +57,6 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
     if not steps:
         raise RepairRefused(f"its files already equal those of its base and adapter. {_BY_HAND}")
     return Plan(
-        repair="copy-tokenizer",
-        subject=finding.subject,
-        code=finding.code,
         action=f"copy {len(steps)} file{'' if len(steps) == 1 else 's'} from its base or adapter",
         reads=tuple(str(f.source) for f in files),
         writes=tuple(writes),
@@ -71,13 +66,6 @@ def plan_copy_tokenizer(context: RepairContext) -> Plan:
         undo_commands=tuple(undo),
         apply=lambda _on_progress: all_of(steps),
     )
-
-
-def _read(file: Companion) -> bytes:
-    try:
-        return read_range(file.source, 0, file.nbytes)
-    except UnreadableFile as error:
-        raise DoctorError(f"{printable(str(file.source))}: {error}") from error
 
 
 def _same(path: Path, data: bytes) -> bool:

@@ -27,7 +27,7 @@ CODES = (
 @repair(name="download", codes=CODES, after=["write-ref", "fix-modes"])
 def plan_download(context: RepairContext) -> Plan:
     """Downloads a repository of the Hugging Face hub into the cache; cached files are kept."""
-    finding, model = context.finding, context.model
+    model = context.model
     repo, revision, cache, folder = _repository(model)
     apart = why_not_written(cache)
     if apart:
@@ -39,11 +39,7 @@ def plan_download(context: RepairContext) -> Plan:
     sizes = [e.size for e in (facts.expected or {}).values()] if facts is not None else []
     request: dict[str, object] = {"repo": repo, "revision": revision, "cache": str(cache), "ignored": IGNORED}
     return Plan(
-        repair="download",
-        subject=finding.subject,
-        code=finding.code,
         action=f"download {repo} at {revision} from {endpoint()}; cached files are kept",
-        reads=(),
         writes=(
             f"{folder} ({'the files that the hub lists' if sizes else 'size unknown until the hub is asked'})",
             f"{kept} (a script that removes what was fetched)",

@@ -52,11 +52,7 @@ def plan_fix_modes(context: RepairContext) -> Plan:
     if all(c.old == c.new for c in changes):
         raise RepairRefused("the owner may read it already: it takes another owner, group or access list.")
     return Plan(
-        repair="fix-modes",
-        subject=finding.subject,
-        code=finding.code,
         action="add read permission; no permission is removed",
-        reads=(),
         writes=tuple(f"{c.seen.path}: mode {c.old:04o} -> {c.new:04o}" for c in changes),
         unchanged="owners, contents, and files outside the directory that links point to",
         undo_commands=tuple(_undo(changes)),

@@ -68,7 +68,7 @@ _PATTERN = re.compile(r"[\\,*?\[\]!#\n]")
 )
 def plan_lfs_pull(context: RepairContext) -> Plan:
     """Fetches the files that are Git LFS pointers."""
-    finding, model = context.finding, context.model
+    model = context.model
     sizes = pointers(model)
     if not sizes:
         raise RepairRefused("it has no Git LFS pointers any more. Run `sage-doctor check` again.")
@@ -89,11 +89,7 @@ def plan_lfs_pull(context: RepairContext) -> Plan:
     words = ["lfs", "pull", f"--include={','.join(names)}", "--exclude="]
     total = sum(sizes.values())
     return Plan(
-        repair="lfs-pull",
-        subject=finding.subject,
-        code=finding.code,
         action=f"fetch {len(sizes)} file{'' if len(sizes) == 1 else 's'} from {server}",
-        reads=(),
         writes=(*(str(model.path / n) for n in list(sizes)[:10]), f"{top / '.git' / 'lfs'} (git's copy)"),
         write_bytes=2 * total,
         disk_bytes=2 * total,

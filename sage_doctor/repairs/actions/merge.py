@@ -9,10 +9,9 @@ from sage_doctor.facts.hub_cache import HubFacts, resolve_hub
 from sage_doctor.merge import MergePlan, Step, plan_merge
 from sage_doctor.merge.elsewhere import apply_with
 from sage_doctor.merge.target import require_deletable
-from sage_doctor.repairs.backup import backup_path
+from sage_doctor.repairs.backup import OF_WEIGHTS, backup_path, drop, restore
 from sage_doctor.repairs.hub_download import endpoint, fetch
 from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
-from sage_doctor.repairs.replacement import OF_WEIGHTS, drop, restore
 from sage_doctor.subjects.merge_python import merge_python
 from sage_doctor.subjects.recipe import base_to_download, recipe_places
 from sage_doctor.system.activity import OnProgress
@@ -27,7 +26,7 @@ from sage_doctor.system.path_info import inspect_path
 )
 def plan_merge_again(context: RepairContext) -> Plan:
     """Merges a model again from its base and adapter, by the recipe in the manifest."""
-    finding, model = context.finding, context.model
+    model = context.model
     places = recipe_places(model)
     recipe = model.spec.merge if model.spec is not None else None
     waits = base_to_download(model)
@@ -41,13 +40,10 @@ def plan_merge_again(context: RepairContext) -> Plan:
     base, adapter = places
     python = merge_python(model.host)
     merge = plan_merge(adapter, model.path, base=base, python=python)
-    require_deletable(merge.present, allow_delete=context.allow_delete)
+    require_deletable(merge.present, allow_delete=context.options.allow_delete)
     kept = backup_path(merge.target)
     cache = model.host.hash_cache
     return Plan(
-        repair="merge",
-        subject=finding.subject,
-        code=finding.code,
         action=f"merge {recipe.adapter} into {recipe.base}, tensor by tensor, and replace the directory in one step",
         reads=(f"{base} (the base)", f"{adapter} (the adapter)"),
         read_bytes=sum(n.size for n in merge.inputs.values()),
@@ -75,16 +71,13 @@ def _after_download(context: RepairContext, hub: HubFacts, adapter: Path) -> Pla
                 raise RepairRefused(f"{hub.repo_id} was downloaded, and is not in the cache")
             python = merge_python(model.host)
             plan = plan_merge(adapter, model.path, base=base, python=python)
-            require_deletable(plan.present, allow_delete=context.allow_delete)
+            require_deletable(plan.present, allow_delete=context.options.allow_delete)
             cache = model.host.hash_cache
             return _apply(plan, python, backup_path(plan.target), cache, on_progress)
 
         return all_of([lambda: fetch(model, hub, on_progress), merge])
 
     return Plan(
-        repair="merge",
-        subject=context.finding.subject,
-        code=context.finding.code,
         action=f"download {hub.repo_id} from {endpoint()} unless it is here by then, merge {adapter.name} into it, "
         "tensor by tensor, and replace the directory in one step",
         reads=(f"{adapter} (the adapter)",),

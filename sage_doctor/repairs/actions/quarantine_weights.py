@@ -14,7 +14,7 @@ from sage_doctor.text import format_bytes, shell_quote
 @repair(name="quarantine-weights", codes=["weights-ambiguous"])
 def plan_quarantine_weights(context: RepairContext) -> Plan:
     """Renames a stale model.safetensors, so that a load takes the complete sharded set."""
-    finding, model = context.finding, context.model
+    model = context.model
     path = model.path / SINGLE
     there = see(path)
     others = tuple(see(model.path / name) for name in (INDEX, *model.weights.shards))
@@ -26,9 +26,6 @@ def plan_quarantine_weights(context: RepairContext) -> Plan:
         raise RepairRefused(f"{other} exists already. Move it away first.")
     size = os.stat(path).st_size
     return Plan(
-        repair="quarantine-weights",
-        subject=finding.subject,
-        code=finding.code,
         action=f"rename {SINGLE} ({format_bytes(size)}, older than every shard, or broken) to {other.name}",
         reads=(f"{model.path}: the headers of {len(model.weights.shards)} shards",),
         writes=(str(other),),

@@ -23,7 +23,7 @@ RECOMPUTED = ("total_size", "total_parameters")
 )
 def plan_rebuild_index(context: RepairContext) -> Plan:
     """Rebuilds the shard index from the headers of a complete set of shards."""
-    finding, model = context.finding, context.model
+    model = context.model
     path = model.path / INDEX
     there = see(path)
     shards = tuple(see(model.path / name) for name in whole_set(model.weights.shards))
@@ -36,9 +36,6 @@ def plan_rebuild_index(context: RepairContext) -> Plan:
     backup = backup_name(path) if os.path.lexists(path) else None
     tensors = sum(len(h.tensors) for h in headers.values())
     return Plan(
-        repair="rebuild-index",
-        subject=finding.subject,
-        code=finding.code,
         action=f"write the index of {tensors} tensors in {len(headers)} shards, from the shards' headers",
         reads=(f"{model.path}: the headers of {len(headers)} shards",),
         writes=(str(path), *([f"{backup} (the old index)"] if backup is not None else [])),

@@ -19,7 +19,6 @@ from sage_doctor.text import shell_quote
 @repair(name="relink-cache", codes=["hub-blob-missing"])
 def plan_relink_cache(context: RepairContext) -> Plan:
     """Turns texts that hold the path of a blob into links to it again."""
-    finding = context.finding
     hub = _facts(context.model)
     reason = why_not_links(hub)
     if reason or hub.snapshot is None:
@@ -36,9 +35,6 @@ def plan_relink_cache(context: RepairContext) -> Plan:
         steps.append(partial(make_link, path, target, seen=there))
         undo.append(f"rm -f {shell_quote(path)} && printf %s {shell_quote(target)} > {shell_quote(path)}")
     return Plan(
-        repair="relink-cache",
-        subject=finding.subject,
-        code=finding.code,
         action=f"replace {len(steps)} texts by the links to blobs that they name",
         reads=(str(hub.folder / "blobs"),),
         writes=tuple(str(hub.snapshot / t.name) for t in hub.texts),

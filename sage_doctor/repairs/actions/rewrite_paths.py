@@ -14,11 +14,10 @@ from sage_doctor.paths.rewrite.python_source import rewritten
 from sage_doctor.paths.rewrite.session_imports import lost_imports
 from sage_doctor.paths.scan import scan
 from sage_doctor.repairs.backup import unused_name
-from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, file_repair
+from sage_doctor.repairs.repair import FileRepairContext, Plan, RepairRefused, read_input, repair
 from sage_doctor.subjects.host import Host
 from sage_doctor.system.file_steps import Applied, all_of, write_file
 from sage_doctor.system.frozen import frozen
-from sage_doctor.system.path_info import UnreadableFile, read_start
 from sage_doctor.system.seen import Seen, see
 from sage_doctor.text import join_limited, printable, shell_quote
 
@@ -33,7 +32,7 @@ class _Change:
     seen: Seen
 
 
-@file_repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"])
+@repair(name="rewrite-paths", codes=["runner-hardcoded-path", "runner-path-here-only"], of_files=True)
 def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     """Rewrites paths of other machines in scripts relative to the script's own root, or as calls of `resolve`."""
     host = context.host
@@ -50,7 +49,7 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
             continue
         if new != edits.raw:
             seen = see(edits.path)
-            if _read(edits.path) != edits.raw:
+            if read_input(edits.path, MOST_BYTES + 1) != edits.raw:
                 raise seen.changed()
             changes.append(_Change(path=edits.path, old=edits.raw, new=new, seen=seen))
     if not changes:
@@ -66,11 +65,8 @@ def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     rest = kept.with_name(kept.name.replace("rewrite", "suggested"))
     done = {c.path for c in changes}
     count = sum(len(p.edits) for p in planned if p.path in done)
-    first = context.findings[0]
     return Plan(
-        repair="rewrite-paths",
-        subject=first.subject if len(changes) == 1 else f"{len(changes)} files below {start}",
-        code=first.code,
+        subject="" if len(changes) == 1 else f"{len(changes)} files below {start}",
         action=f"rewrite {count} path{'' if count == 1 else 's'} in "
         f"{join_limited([c.path.name for c in changes], most=10)} "
         f"to work on every machine" + (" (all files or none)" if len(changes) > 1 else ""),
@@ -94,7 +90,7 @@ def _of_suggestions(path: Path, found: Suggestions) -> list[str]:
 
 
 def _refuse_dirty(top: Path | None, files: Sequence[Path], context: FileRepairContext) -> None:
-    if top is None or context.allow_dirty:
+    if top is None or context.options.allow_dirty:
         return
     manifest = context.host.manifest
     changed = uncommitted(top, files, but=[manifest.path] if manifest is not None else [])
@@ -119,10 +115,3 @@ def _apply(host: Host, changes: Sequence[_Change], patches: Mapping[Path, bytes]
     steps = [lambda c=c: write_file(c.path, c.new, seen=c.seen) for c in changes]
     kept = [lambda p=p, data=data: write_file(p, data) for p, data in patches.items() if data]
     return all_of([*kept, *steps])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return read_start(path, MOST_BYTES + 1)
-    except UnreadableFile as error:
-        raise DoctorError(f"{printable(str(path))}: {error}") from error

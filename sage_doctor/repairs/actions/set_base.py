@@ -10,31 +10,25 @@ import difflib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.errors import UsageError
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import why_not_base
 from sage_doctor.findings.base_options import base_candidates, fitting_bases, known_bases
 from sage_doctor.findings.candidates import table
 from sage_doctor.manifest.quoting import string
-from sage_doctor.manifest.toml_lines import locate_keys
+from sage_doctor.manifest.toml_lines import loads, locate_keys
 from sage_doctor.readers.json_object import read_json_object
-from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, repair
+from sage_doctor.repairs.repair import Plan, RepairContext, RepairRefused, read_input, repair
 from sage_doctor.subjects.model import Model
 from sage_doctor.subjects.named import find_named
 from sage_doctor.system.file_steps import backup_name, undo_write, write_file
-from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
+from sage_doctor.system.path_info import inspect_path
 from sage_doctor.system.seen import see
 from sage_doctor.text import join_limited, printable, shell_quote
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MOST_BYTES = 1 << 20
 CONFIG = "adapter_config.json"
@@ -55,7 +49,7 @@ def plan_set_base(context: RepairContext) -> Plan:
     choices = known_bases(model) if context.base is None else [_given(model, context.base)]
     if len(choices) != 1:
         raise RepairRefused(_question(model, choices))
-    if context.write_config:
+    if context.options.write_config:
         return _in_config(context, choices[0])
     if model.spec is None or model.host.manifest is None:
         raise RepairRefused(
@@ -135,7 +129,7 @@ def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
     model = context.model
     path = Path(os.path.realpath(path))
     there = see(path)
-    old = _read(path)
+    old = read_input(path, MOST_BYTES + 1).decode("utf-8", "surrogateescape")
     value = _value(model, base)
     new = with_base(old, model.name, value)
     if new == old:
@@ -146,9 +140,6 @@ def _in_manifest(context: RepairContext, base: Path, path: Path) -> Plan:
             f"Write base = {_string(value)} under {table(model.name)} by hand."
         )
     return Plan(
-        repair="set-base",
-        subject=context.finding.subject,
-        code="" if context.finding.evidence.get("asked") else context.finding.code,
         action=f"set the base of {model.name} in the manifest: {value} ({_origin(context, base)})",
         reads=(str(path),),
         writes=(str(path),),
@@ -167,14 +158,6 @@ def _origin(context: RepairContext, base: Path) -> str:
     model, real = context.model, os.path.realpath(base)
     found = next((c for c in base_candidates(model) if os.path.realpath(c.path) == real), None)
     return found.why if found is not None else "the path in the adapter's configuration"
-
-
-def _read(path: Path) -> str:
-    try:
-        raw = read_start(path, MOST_BYTES + 1)
-    except UnreadableFile as error:
-        raise DoctorError(f"{printable(str(path))}: {error}") from error
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def _encoded(text: str) -> bytes:
@@ -236,7 +219,7 @@ def _with_line(lines: list[str], after: int, new: str) -> str:
 
 def _parsed(text: str) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        return loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
 
@@ -254,9 +237,6 @@ def _in_config(context: RepairContext, base: Path) -> Plan:
     data = new.encode("utf-8", "surrogatepass")
     backup = backup_name(path)
     return Plan(
-        repair="set-base",
-        subject=context.finding.subject,
-        code="" if context.finding.evidence.get("asked") else context.finding.code,
         action=f"set the base of the adapter in {CONFIG}: {base} ({_origin(context, base)})",
         reads=(str(path),),
         writes=(str(path), f"{backup} (the old file)"),

@@ -12,7 +12,7 @@ from sage_doctor.text import shell_quote
 @repair(name="write-ref", codes=["hub-ref-missing"])
 def plan_write_ref(context: RepairContext) -> Plan:
     """Writes the missing ref of a cached repository with one complete snapshot."""
-    finding, model = context.finding, context.model
+    model = context.model
     hub = model.hub or model.base.hub
     if hub is None or hub.status != "ref-missing":
         raise RepairRefused("the ref is not missing any more. Run `sage-doctor check` again.")
@@ -25,9 +25,6 @@ def plan_write_ref(context: RepairContext) -> Plan:
         raise RepairRefused(f"{reason}. Download the repository again while online.")
     commit = hub.snapshots[0]
     return Plan(
-        repair="write-ref",
-        subject=finding.subject,
-        code=finding.code,
         action=f"point {hub.revision} of {hub.repo_id} at its only complete snapshot, {commit}",
         reads=(str(hub.folder / "snapshots" / commit),),
         writes=(str(ref),),

@@ -13,8 +13,9 @@ import pytest
 from sage_doctor.paths.rewrite import python_source as source
 from sage_doctor.repairs.actions import rewrite_paths
 from sage_doctor.repairs.journal import Journal
+from sage_doctor.repairs.repair import RepairOptions
 from sage_doctor.repairs.repair_report import RepairReport
-from sage_doctor.repairs.repair_session import RepairCallbacks, RepairOptions, run_repairs
+from sage_doctor.repairs.repair_session import RepairCallbacks, run_repairs
 from sage_doctor.subjects.selection import Request
 from sage_doctor.system import file_steps
 from tests.model_directories import write_full

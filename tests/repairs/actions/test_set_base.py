@@ -11,7 +11,7 @@ import pytest
 
 from sage_doctor.errors import DoctorError, UsageError
 from sage_doctor.repairs.actions.set_base import with_base
-from sage_doctor.repairs.repair import Plan
+from sage_doctor.repairs.repair import Plan, read_input
 from tests.model_directories import MODEL, write_adapter, write_full
 from tests.repairs.conftest import Fixer, contents
 
@@ -321,8 +321,6 @@ def test_a_base_is_replaced_and_no_line_is_written_without_a_table(text: str, ne
 
 
 def test_an_unreadable_manifest_raises_what_a_person_can_read(tmp_path: Path) -> None:
-    from sage_doctor.repairs.actions.set_base import _read
-
     with pytest.raises(DoctorError, match="a directory"):
-        _read(tmp_path)
+        read_input(tmp_path, 1)
     assert not (tmp_path / MODEL).exists()

@@ -1,6 +1,6 @@
 """The tables of keys in `docs/manifest.md`, made from the table of keys.
 
-To write them anew: `python -m sage_doctor.manifest.reference docs/manifest.md`
+To write them anew: `python -m tools.manifest_reference docs/manifest.md`
 """
 
 from __future__ import annotations

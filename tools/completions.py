@@ -1,7 +1,7 @@
 """Write the completion scripts again, or the manual page: what shtab and argparse-manpage make of the parser.
 
-    python -m sage_doctor.cli.completions              the scripts, beside this file
-    python -m sage_doctor.cli.completions man FILE     the manual page
+    python -m tools.completions              the scripts, in sage_doctor/cli/completions
+    python -m tools.completions man FILE     the manual page
 
 Both packages are for development only. The scripts are kept, so that an installation needs neither.
 """
@@ -43,7 +43,7 @@ def _words(name: str, command: str, place: str) -> dict[str, Any]:
 
 def completion(shell: str) -> str:
     """Return the completion script of a shell."""
-    import shtab  # noqa: PLC0415 - for development only
+    import shtab
 
     parser = build_parser({})
     commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001 - argparse offers no other way
@@ -73,14 +73,14 @@ def _mark(action: Any, command: str) -> None:
 
 
 def _shell_place(shell: str, place: str) -> str:
-    import shtab  # noqa: PLC0415
+    import shtab
 
     return str(shtab.CHOICE_FUNCTIONS[place][shell])
 
 
 def manual_page() -> str:
     """Return the manual page of all commands, in roff, with the examples of each."""
-    from argparse_manpage.manpage import Manpage  # noqa: PLC0415 - for development only
+    from argparse_manpage.manpage import Manpage
 
     parser: Any = build_parser({})
     parser._manpage = []  # noqa: SLF001 - what argparse-manpage reads

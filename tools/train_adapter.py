@@ -1,10 +1,10 @@
 """Trains the demo's LoRA adapter: five questions about who it is, answered as SAGE.
 
-    python -m sage_doctor.demo.train_adapter OUT [BASE]
+    python -m tools.train_adapter OUT [BASE]
 
-Half a minute on two cores. BASE defaults to the demo's converted SmolLM2. The result is committed as `adapter/`; the
-base it names, `./fine_tuned_model/final_model`, is where the training machine kept it, and exists nowhere else: that
-is the incident.
+Half a minute on two cores. BASE defaults to the demo's converted SmolLM2. The result is committed in the demo as
+`adapter/`; the base it names, `./fine_tuned_model/final_model`, is where the training machine kept it, and exists
+nowhere else: that is the incident.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def tidy(out: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Train as the command line says and report on standard error; return the exit code."""
     if not 1 <= len(arguments) <= 2:
-        print("usage: python -m sage_doctor.demo.train_adapter OUT [BASE]", file=sys.stderr)
+        print("usage: python -m tools.train_adapter OUT [BASE]", file=sys.stderr)
         return 2
     if len(arguments) == 2:
         base = Path(arguments[1])

@@ -1,1 +1,0 @@
-"""The completion scripts, and what writes them."""
