@@ -44,7 +44,8 @@ def check_adapter_modules_run(model: Model) -> Iterator[Finding]:
     if base.config.auto_map:
         raise NotApplicable("the base brings its own code")
     held = sorted({t.module for t in lora_tensors(model.tensors.values())})
-    modules = [m for m in held if m in _stored(base)]
+    stored = _stored(base)
+    modules = [m for m in held if m in stored]
     joined = unconverted_modules(sites, kind)
     lost = [m for m in modules if joined is not None and joined.search(m)]
     what = f"joined or rebuilt {len(lost)} of its modules"
