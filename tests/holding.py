@@ -24,7 +24,8 @@ def tests_of(file: Path) -> list[Path]:
         return [file] if file.name.startswith("test_") else _around(file.parent)
     below = Path(*file.parts[1:] if file.parts[0] == "sage_doctor" else file.parts)
     mirror = Path("tests") / below.with_name(f"test_{below.name}")
-    mirrored = [mirror] if (ROOT / mirror).is_file() else []
+    further = sorted((ROOT / mirror.parent).glob(f"{mirror.stem}_*.py"))
+    mirrored = [mirror, *(p.relative_to(ROOT) for p in further)] if (ROOT / mirror).is_file() else []
     if file.parts[0] == "checks":
         return [*mirrored, *EVERY_CHECK]
     return mirrored or _around(mirror.parent)
