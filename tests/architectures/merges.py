@@ -105,7 +105,20 @@ def compare(model_class: Any, base: Path, adapter: Path, out: Path) -> str:
     unlike = sorted(ours.keys() ^ theirs.keys())
     both = sorted(ours.keys() & theirs.keys())
     unlike += [n for n in both if ours[n].dtype != theirs[n].dtype or not torch.equal(ours[n], theirs[n])]
+    if unlike and _only_by_sharing(unlike, ours, model_class.from_pretrained(base, dtype="auto").state_dict()):
+        return f"untied: {', '.join(unlike)}"
     return f"differs: {len(unlike)} of {len(theirs)} tensors: {', '.join(unlike[:3])}" if unlike else "equal"
+
+
+def _only_by_sharing(unlike: list[str], ours: dict[str, Any], base: dict[str, Any]) -> bool:
+    """Return whether PEFT changed these only because they share memory with what the adapter names.
+
+    While the adapter runs, the other end of such a tie stays as it was: so it has to in the merged model.
+    """
+    import torch
+
+    places = collections.Counter(t.data_ptr() for t in base.values())
+    return all(n in base and places[base[n].data_ptr()] > 1 and torch.equal(ours[n], base[n]) for n in unlike)
 
 
 def speaks_of_a_tie(said: str, model_class: Any, base: Path) -> bool:
@@ -162,7 +175,7 @@ def main() -> int:
             with contextlib.redirect_stderr(open(os.devnull, "w")):
                 found = done[f"{model_type} {name}"] = outcomes(model_type, name, Path(made))
             for modules, outcome, said in found:
-                for line in ([outcome] if outcome.startswith(("refused", "differs")) else []) + said:
+                for line in ([outcome] if outcome.startswith(("refused", "untied", "differs")) else []) + said:
                     print(f"{model_type} {name} {modules}: {line}"[:500], flush=True)
             if kept:
                 kept.write_text(json.dumps(done, indent=1))
@@ -171,6 +184,7 @@ def main() -> int:
     compared = sum(n for what, n in count.items() if what not in OUTSIDE)
     outside = ", ".join(f"{count[what]} {what}" for what in OUTSIDE)
     print(f"{compared} merges: {count['equal']} equal to PEFT's, {count['refused']} refused, {count['differs']} differ")
+    print(f"{count['untied']} untied as the adapter runs, where PEFT changes both ends of a tie")
     print(f"{alarmed} alarms about sound adapters; not compared: {outside}")
     return int(bool(count["differs"] or alarmed))
 
