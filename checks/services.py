@@ -39,8 +39,10 @@ def check_service_key(service: Service) -> Iterator[Finding]:
         problem,
         evidence={"variable": name},
         fix=Fix(
-            summary=f"Set {name} where sessions and sage-doctor run (EnvironmentFile= in a unit, a line in the "
-            "crontab)."
+            summary=f"Write {name} again, without what is not part of the key: a line end comes from a file with "
+            "Windows line ends, or with the text of a file."
+            if key
+            else f"Set {name} where sessions and sage-doctor run (EnvironmentFile= in a unit, a line in the crontab)."
         ),
     )
 
