@@ -60,16 +60,17 @@ def read_with_library(paths: Sequence[Path], python: Path | None, environ: Mappi
 
 
 def _lines(result: ChildResult | None) -> list[dict[str, Any]]:
-    """Return the objects that a child printed, up to the first line that is something else."""
+    """Return the objects that a child printed, without what its start-up printed before (sitecustomize, a wrapper)."""
     found: list[dict[str, Any]] = []
     for line in result.out.splitlines() if result is not None else ():
         try:
             value = json.loads(line)
         except ValueError:
+            value = None
+        if isinstance(value, dict):
+            found.append(value)
+        elif found:
             break
-        if not isinstance(value, dict):
-            break
-        found.append(value)
     return found
 
 

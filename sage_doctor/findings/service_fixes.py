@@ -11,7 +11,6 @@ from sage_doctor.report import Fix
 from sage_doctor.text import printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.findings.declaration import Declaration
     from sage_doctor.services.endpoint import ServiceFailure
     from sage_doctor.subjects.service import Service
 
@@ -90,7 +89,9 @@ def _about_down(service: Service, trouble: ServiceFailure) -> Fix:
 
 
 def _about_error(trouble: ServiceFailure) -> str:
-    known = _known_cause(trouble.message)
+    from sage_doctor.findings.recognition import sure_cause  # noqa: PLC0415 - compiles hundreds of patterns
+
+    known = sure_cause(trouble.message, besides="service-")
     if known is not None:
         return f"{known.remediation} `sage-doctor explain {known.code}` says why."
     if _NO_TEXT.search(trouble.message):
@@ -98,14 +99,6 @@ def _about_error(trouble: ServiceFailure) -> str:
     if 400 <= trouble.evidence.get("status", 0) < 500:
         return "Its message says what it does not accept, of sessions as well; its log may say more."
     return _FIXES["error"]
-
-
-def _known_cause(message: str) -> Declaration | None:
-    """Return what the service's own message surely means, where it is more than that the service failed."""
-    from sage_doctor.findings.recognition import recognise  # noqa: PLC0415 - compiles hundreds of patterns
-
-    found = [r for r in recognise([message.encode()]) if r.sure and not r.known.code.startswith("service-")]
-    return found[0].known if found else None
 
 
 # Of OpenSSL's X509_V_ERR_…: not yet valid and expired, and a certificate that is for another name or address.

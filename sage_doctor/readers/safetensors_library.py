@@ -8,7 +8,6 @@ ends the process is the one after the last line.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import sys
@@ -42,12 +41,11 @@ def main() -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [p for p in sys.path if os.path.abspath(p) != here]  # no module beside this one is meant
     try:
+        import numpy  # noqa: F401, ICN001, PLC0415 - the library opens nothing without it
         import safetensors  # noqa: PLC0415
-    except Exception as error:  # noqa: BLE001 - a broken installation raises anything
-        say({"unavailable": f"{type(error).__name__}: {error}"})
-        return
-    if importlib.util.find_spec("numpy") is None:
-        say({"unavailable": "numpy, without which the library opens nothing, is not installed"})
+        from safetensors import safe_open  # noqa: F401, PLC0415
+    except Exception as error:  # noqa: BLE001 - a broken installation raises anything, and says nothing of the files
+        say({"unavailable": f"{type(error).__name__}: {' '.join(str(error).split())}"})
         return
     say({"version": getattr(safetensors, "__version__", "")})
     for path in json.load(sys.stdin):
