@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sage_doctor.readers.versions import plain_name
 from sage_doctor.system.frozen import frozen
 from sage_doctor.system.path_info import UnreadableFile, inspect_path, read_start
 
@@ -26,20 +26,18 @@ class AlteredPackage:
     files: tuple[str, ...]
 
 
-def altered_packages(site_packages: Sequence[Path], names: Collection[str]) -> list[AlteredPackage]:
-    """Return which of these packages are not as `pip` recorded them.
+def altered_packages(site_packages: Sequence[Path], versions: Mapping[str, str | None]) -> list[AlteredPackage]:
+    """Return which of these packages, by name and version, are not as `pip` recorded them.
 
     Sizes are compared, and of Python files the digests. A package without a record (a system's, conda's) is whole.
     """
-    wanted = {plain_name(name) for name in names}
     found = []
     for directory in site_packages:
-        for info in sorted(directory.glob("*.dist-info")):
-            name, _, version = info.name.removesuffix(".dist-info").partition("-")
-            if plain_name(name) in wanted:
-                files = [path for path, _ in zip(_altered(directory, info), range(_MOST_NAMED), strict=False)]
-                if files:
-                    found.append(AlteredPackage(name=name, version=version, files=tuple(files)))
+        for name, version in versions.items():
+            altered = _altered(directory, directory / f"{name}-{version}.dist-info")
+            files = tuple(itertools.islice(altered, _MOST_NAMED))
+            if files:
+                found.append(AlteredPackage(name=name, version=str(version), files=files))
     return found
 
 

@@ -42,7 +42,8 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
     found = _ended(model, outcome, act)
     if found.code not in _MAY_BE_A_PACKAGE:
         return found
-    altered = altered_packages(model.host.session.site_packages, _LOADING)
+    session = model.host.session
+    altered = altered_packages(session.site_packages, {name: session.packages.get(name) for name in _LOADING})
     return replace(found, fix=_install_again(model, altered)) if altered else found
 
 

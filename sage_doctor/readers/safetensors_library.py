@@ -8,6 +8,7 @@ ends the process is the one after the last line.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -26,6 +27,8 @@ def verdict(path: str) -> dict[str, Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             return {"names": digest_of_names(file.keys())}
+    except ImportError as error:  # numpy is broken, which says nothing of the file
+        return {"unavailable": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     except BaseException as error:  # noqa: BLE001 - a panic of the library is no Exception
         return {"refused": f"{type(error).__name__}: {error}"}
 
@@ -41,11 +44,13 @@ def main() -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [p for p in sys.path if os.path.abspath(p) != here]  # no module beside this one is meant
     try:
-        import numpy  # noqa: F401, ICN001, PLC0415 - the library opens nothing without it
         import safetensors  # noqa: PLC0415
         from safetensors import safe_open  # noqa: F401, PLC0415
     except Exception as error:  # noqa: BLE001 - a broken installation raises anything, and says nothing of the files
-        say({"unavailable": f"{type(error).__name__}: {' '.join(str(error).split())}"})
+        say({"unavailable": f"{type(error).__name__}: {error}"})
+        return
+    if importlib.util.find_spec("numpy") is None:
+        say({"unavailable": "numpy, without which the library opens nothing, is not installed"})
         return
     say({"version": getattr(safetensors, "__version__", "")})
     for path in json.load(sys.stdin):

@@ -313,7 +313,8 @@ def test_a_package_that_is_not_as_it_was_installed_is_installed_again(tmp_path: 
         (site / f"{name}.dist-info/RECORD").write_text(f"{name.partition('-')[0]}/modeling.py,sha256=x,10\n")
     bench = Bench(root=tmp_path)
     failed(bench)
-    bench.session = replace(SESSION, site_packages=(site,))
+    packages = {**SESSION.packages, "transformers": "5.23.0", "torch": "2.13.0"}
+    bench.session = replace(SESSION, site_packages=(site,), packages=packages)
     fix = bench.run("check_loads").findings[0].fix
     assert "torch 2.13.0 (torch/modeling.py); transformers 5.23.0 (transformers/modeling.py)" in fix.summary
     assert [c.partition(" -m ")[2] for c in fix.commands] == [
