@@ -95,6 +95,7 @@ def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) 
             fix=Fix(
                 summary="Check the weights and the chat template that the service was started with, and compare with a "
                 "machine where it answers."
+                + (" If it only thought, and keeps that to itself: raise max_new_tokens." if not speech.text else "")
             ),
         )
 

@@ -117,7 +117,8 @@ def _ended(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]
             f"the sessions' interpreter cannot import what loading needs: {message}",
             evidence=evidence,
             fix=Fix(
-                summary=_from_python_path(model) or "Install or repair that package in the sessions' environment.",
+                summary=_from_elsewhere(model, outcome.message)
+                or "Install or repair that package in the sessions' environment.",
                 commands=(f"{python} -m pip check",),
             ),
         )
@@ -142,14 +143,15 @@ def _ended(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]
         "load-failed" if act == "load" else "generate-failed",
         f"{doing} failed in stage {stage}: {message}",
         evidence=evidence,
-        fix=Fix(summary=_about(outcome.message)),
+        fix=Fix(summary=_about(outcome)),
     )
 
 
-def _about(message: str) -> str:
+def _about(outcome: ProbeOutcome) -> str:
     from sage_doctor.findings.recognition import sure_cause  # noqa: PLC0415 - compiles hundreds of patterns
 
-    known = sure_cause(message, besides="load-")
+    failure = outcome.failure
+    known = sure_cause(f"{failure.type}: {failure.message}" if failure else outcome.message, besides="load-")
     if known is not None:
         return f"{known.remediation} `sage-doctor explain {known.code}` says why."
     return (
@@ -158,9 +160,17 @@ def _about(message: str) -> str:
     )
 
 
-def _from_python_path(model: Model) -> str:
+def _about_import(model: Model, message: str) -> str:
+    libraries = model.host.environ.get("LD_LIBRARY_PATH", "").split(":")
+    other = next((d for d in libraries if d and d in message), "")
+    if other:
+        return (
+            f"See what is in {printable(other, limit=200)}: LD_LIBRARY_PATH puts it before a package's own libraries."
+        )
     named = model.host.environ.get("PYTHONPATH", "")
-    return named and (
-        f"See what PYTHONPATH ({printable(named, limit=200)}) brings: it comes before what is installed in the "
-        "sessions' environment. Install or repair the package if it is not that."
-    )
+    if named:
+        return (
+            f"See what PYTHONPATH ({printable(named, limit=200)}) brings: it comes before what is installed in the "
+            "sessions' environment. Install or repair the package if it is not that."
+        )
+    return "Install or repair that package in the sessions' environment."

@@ -94,6 +94,11 @@ class ServiceFailure:
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def has_no_list(self) -> bool:
+        """Whether there may be no list of models at all: it is not found, or a page is shown in its place."""
+        return self.evidence.get("status") in (404, 405, 501) or self.evidence.get("content_type") == "text/html"
+
 
 class ServiceError(Exception):
     """Raised within this package for a `ServiceFailure`; never leaves it."""

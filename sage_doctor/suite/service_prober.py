@@ -48,10 +48,9 @@ class ServiceProber:
             from sage_doctor.services.listing import Listing, list_models  # noqa: PLC0415 - a run without services needs no HTTP
 
             found = self._listings[service.name] = list_models(_endpoint(service), self._timeouts(service))
-            status = 0 if isinstance(found, Listing) else found.evidence.get("status")
-            if status in (404, 405, 501) and self._generates(service):
-                # A gateway without a list, which sessions do not need.
-                self._listings[service.name] = Listing(api=service.spec.api, problem=f"HTTP {status}")
+            if not isinstance(found, Listing) and found.has_no_list and self._generates(service):
+                # A gateway without one, which sessions do not need.
+                self._listings[service.name] = Listing(api=service.spec.api, problem=f"it {found.message}")
         self._raise_if_unfinished(service, self._listings[service.name])
         return self._listings[service.name]
 

@@ -325,7 +325,8 @@ def test_a_package_that_is_not_as_it_was_installed_is_installed_again(tmp_path: 
 def test_what_the_message_surely_means_is_the_fix(tmp_path: Path) -> None:
     bench = Bench(root=tmp_path)
     failed(bench)
-    bench.outcome = replace(bench.outcome or COMPLETED, message="RuntimeError: can't start new thread")
+    failure = Failure(kind="failed", type="RuntimeError", message="can't start new thread", module="", where=())
+    bench.outcome = replace(bench.outcome or COMPLETED, failure=failure)
     assert "TasksMax=" in bench.run("check_loads").findings[0].fix.summary
 
 
@@ -334,3 +335,12 @@ def test_what_python_path_brings_is_named(tmp_path: Path) -> None:
     import_failed(bench)
     bench.environ["PYTHONPATH"] = "/opt/old"
     assert "PYTHONPATH (/opt/old)" in bench.run("check_loads").findings[0].fix.summary
+
+
+def test_a_library_that_ld_library_path_brings_is_named(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    import_failed(bench)
+    bench.environ["LD_LIBRARY_PATH"] = "/opt/cuda/lib64:/opt/ll"
+    said = "cannot import torch: OSError: /opt/ll/libgomp.so.1: file too short"
+    bench.outcome = replace(bench.outcome or COMPLETED, message=said)
+    assert "what is in /opt/ll: LD_LIBRARY_PATH" in bench.run("check_loads").findings[0].fix.summary

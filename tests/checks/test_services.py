@@ -164,7 +164,7 @@ for how in ("choices-null", "choices-absent", "null-event", "pings", "json-type"
 CASES.passes("check_service_generates")(service("list-none-501"))
 CASES.passes("check_service_generates")(service("thinks-in-secret"))
 CASES.passes("check_service_generates")(service("", url=f"{base()}/openvino/v3"))
-for how in ("list-none", "list-none-501"):
+for how in ("list-none", "list-none-501", "list-page"):
     CASES.passes("check_service_reachable")(service(how))
     CASES.skips("check_service_model", "list of models fails")(service(how))
 CASES.finds(

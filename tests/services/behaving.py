@@ -428,6 +428,7 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
 # How a prompt is answered by a service whose list is the behaviour.
 ANSWERS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "list-404": refusal(404, {"detail": "Not Found"}),
+    "list-html": lambda h, _: h.text("text/html", PAGE),
     "list-vllm": missing,
     "list-hub": missing,
     "list-lmstudio-one": gemma,

@@ -111,6 +111,7 @@ ANSWERS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 LISTS: dict[str, Callable[..., None]] = {
     "list-none": lambda handler, _body: handler.json({"detail": "Not Found"}, 404),
+    "list-page": lambda handler, _body: handler.text("text/html", "<!doctype html><html></html>"),
     "list-none-501": lambda handler, _body: handler.json({"error": {"message": "not implemented"}}, 501),
     "list-other-host": lambda handler, _body: handler.text("text/plain", "Invalid host header", 400),
     "list-later": lambda handler, _body: handler.text("text/plain", "", 503),
