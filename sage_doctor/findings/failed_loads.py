@@ -117,8 +117,7 @@ def _ended(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]
             f"the sessions' interpreter cannot import what loading needs: {message}",
             evidence=evidence,
             fix=Fix(
-                summary=_from_elsewhere(model, outcome.message)
-                or "Install or repair that package in the sessions' environment.",
+                summary=_about_import(model, outcome.message),
                 commands=(f"{python} -m pip check",),
             ),
         )
@@ -164,9 +163,7 @@ def _about_import(model: Model, message: str) -> str:
     libraries = model.host.environ.get("LD_LIBRARY_PATH", "").split(":")
     other = next((d for d in libraries if d and d in message), "")
     if other:
-        return (
-            f"See what is in {printable(other, limit=200)}: LD_LIBRARY_PATH puts it before a package's own libraries."
-        )
+        return f"See what is in {printable(other, limit=200)}: LD_LIBRARY_PATH puts it before packages' own libraries."
     named = model.host.environ.get("PYTHONPATH", "")
     if named:
         return (
