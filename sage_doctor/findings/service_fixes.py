@@ -63,7 +63,8 @@ def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
 
 def _about_down(service: Service, trouble: ServiceFailure) -> Fix:
     if "host" in trouble.evidence:
-        return Fix(summary="Correct the host in url, or let its name be found here (DNS, /etc/hosts).")
+        again = "See that the network is up: no name server answers. " if "emporary" in trouble.message else ""
+        return Fix(summary=f"{again}Correct the host in url, or let its name be found here (DNS, /etc/hosts).")
     if trouble.evidence.get("reason") == "closed":
         return Fix(
             summary="Look at its log for why it ends connections, and restart it. If it expects TLS, url has to "
