@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.budgets import over
-from sage_doctor.findings.services import another_answers, in_trouble
+from sage_doctor.findings.services import another_answers, in_trouble, proxied
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import printable
@@ -53,6 +53,8 @@ def check_service_reachable(service: Service, ask: ServiceProber) -> Iterator[Fi
     _, trouble = _sorted(ask.listing(service))
     if trouble is not None:
         yield in_trouble(service, trouble)
+    elif (past := proxied(service)) is not None:
+        yield past
 
 
 @check("load", after=["check_service_key", "check_service_reachable"])

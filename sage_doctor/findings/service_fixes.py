@@ -98,7 +98,7 @@ def _about_error(trouble: ServiceFailure) -> str:
     if _NO_TEXT.search(trouble.message):
         return "It is a model for embeddings, or was started as one. Name one that generates text."
     if 400 <= trouble.evidence.get("status", 0) < 500:
-        return "Its message says what it does not accept, of sessions as well; its log may say more."
+        return "Its message says what it does not accept; sessions that ask in the same way are refused as well."
     return _FIXES["error"]
 
 

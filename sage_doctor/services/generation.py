@@ -31,6 +31,7 @@ _ERROR_TEXT = re.compile(
 # `mlx_lm.server`, which asks the Hub; llama-swap; OpenRouter; tabbyAPI.
 _NO_MODEL = re.compile(
     r"\bmodel\b.{0,120}?(?:\bnot found\b|\bdoes not exist\b)|\bno models? (?:is |are )?(?:currently )?loaded\b"
+    r"|\bmodel (?:is |was )?unloaded\b"
     r"|\binvalid model name\b|\bserver is pinned to\b|\brepository not found\b|\bnot a valid model id\b"
     r"|\bcould not find (?:real )?model|\bno (?:router|handler) for requested model\b",
     re.IGNORECASE | re.DOTALL,

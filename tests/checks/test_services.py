@@ -110,6 +110,26 @@ def no_such_host(bench: Bench) -> None:
     service("nobody", url="http://no-such-host.invalid:8000")(bench)
 
 
+def behind_a_proxy(proxy: str, no_proxy: str = "", address: str = "http://proxy.example:3128") -> Build:
+    def build(bench: Bench) -> None:
+        service("well")(bench)
+        bench.environ |= {proxy: address, "NO_PROXY": no_proxy}
+
+    build.__name__ = f"behind-{proxy}-without-{no_proxy}"
+    return build
+
+
+for proxy in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+    CASES.finds("check_service_reachable", "service-proxied", f"{proxy} sends", severity="warning")(
+        behind_a_proxy(proxy)
+    )
+for no_proxy in ("localhost,127.0.0.1", "*"):
+    CASES.passes("check_service_reachable")(behind_a_proxy("http_proxy", no_proxy))
+CASES.passes("check_service_reachable")(behind_a_proxy("https_proxy"))
+for address in ("http://127.0.0.1:3128", "socks5://localhost:9050", "nonsense"):  # its own is known to it alone
+    CASES.passes("check_service_reachable")(behind_a_proxy("http_proxy", address=address))
+
+
 @CASES.finds("check_service_reachable", "service-answer-invalid", "does not speak TLS")
 def no_tls(bench: Bench) -> None:
     service("nobody", url=base().replace("http:", "https:"))(bench)
@@ -177,6 +197,7 @@ for how, code, says in [
     ("litellm-down", "service-down", "does not reach what it passes requests on to (HTTP 500: litellm.APIConn"),
     ("one-api-down", "service-down", "does not reach what it passes requests on to (HTTP 500: do request failed"),
     ("tabby-empty", "service-model-missing", "does not have tiny: No models are currently loaded."),
+    ("lm-studio-unloaded", "service-model-missing", "does not have tiny: Model unloaded."),
     ("too-long-later", "service-error", "This model's maximum context length is 16 tokens"),
     ("no-such-path", "service-answer-invalid", "answers HTTP 404 to /no-such-path/v1/chat/completions: Not Found"),
     ("silent", "service-hung", "accepts the prompt but generates nothing in time"),

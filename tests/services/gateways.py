@@ -102,6 +102,7 @@ ANSWERS: dict[str, Callable[..., None]] = {
     "tabby-empty": lambda handler, _body: handler.json(
         {"detail": {"error": {"message": "No models are currently loaded.", "trace": None}}}, 400
     ),
+    "lm-studio-unloaded": error(400, "Model unloaded."),  # github.com/lmstudio-ai/lmstudio-bug-tracker
     # vLLM names both fields
     "too-long-later": late_error(
         "'max_tokens' or 'max_completion_tokens' is too large: 32. This model's maximum context length is 16 tokens"
