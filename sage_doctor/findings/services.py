@@ -200,7 +200,7 @@ def proxied(service: Service) -> Finding | None:
     host = parts.hostname or ""
     if not names or not _is_here(host) or _is_here(urlsplit(environ[names[0]]).hostname or "localhost"):
         return None
-    from urllib.request import proxy_bypass_environment  # noqa: PLC0415 - imports http.client and more
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - http.client
 
     if proxy_bypass_environment(host, {"no": environ.get("no_proxy") or environ.get("NO_PROXY", "")}):
         return None
