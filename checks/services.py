@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.budgets import over
-from sage_doctor.findings.services import another_answers, in_trouble
+from sage_doctor.findings.services import another_answers, in_trouble, proxied
 from sage_doctor.subjects.service import Service
 from sage_doctor.suite.service_prober import ServiceProber
 from sage_doctor.text import printable
@@ -39,8 +39,10 @@ def check_service_key(service: Service) -> Iterator[Finding]:
         problem,
         evidence={"variable": name},
         fix=Fix(
-            summary=f"Set {name} where sessions and sage-doctor run (EnvironmentFile= in a unit, a line in the "
-            "crontab)."
+            summary=f"Write {name} again, without what is not part of the key: a line end comes from a file with "
+            "Windows line ends, or with the text of a file."
+            if key
+            else f"Set {name} where sessions and sage-doctor run (EnvironmentFile= in a unit, a line in the crontab)."
         ),
     )
 
@@ -51,6 +53,8 @@ def check_service_reachable(service: Service, ask: ServiceProber) -> Iterator[Fi
     _, trouble = _sorted(ask.listing(service))
     if trouble is not None:
         yield in_trouble(service, trouble)
+    elif (past := proxied(service)) is not None:
+        yield past
 
 
 @check("load", after=["check_service_key", "check_service_reachable"])
@@ -93,6 +97,7 @@ def check_service_generates(service: Service, ask: ServiceProber, notes: Notes) 
             fix=Fix(
                 summary="Check the weights and the chat template that the service was started with, and compare with a "
                 "machine where it answers."
+                + (" If it only thought, and keeps that to itself: raise max_new_tokens." if not speech.text else "")
             ),
         )
 

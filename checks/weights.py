@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.bases import SIMILAR
+from sage_doctor.findings.access import unreadable
 from sage_doctor.findings.adapter_directories import other_layout
 from sage_doctor.findings.candidates import as_candidates
 from sage_doctor.findings.fetching import copy_from_elsewhere
@@ -40,7 +41,8 @@ def check_weights_present(model: Model) -> Iterator[Finding]:
     for name, node in weights.blocked_names:
         code = "path-dangling-symlink" if node.kind in ("dangling", "loop") else "weights-unreadable"
         what = node.detail or f"a {node.kind}"
-        yield finding(
+        broken = unreadable(model.host, model.path / name) if node.kind == "unreadable" else None
+        yield broken or finding(
             code,
             f"{name} is {printable(what)}, so a loader finds no weights",
             evidence={"file": name},

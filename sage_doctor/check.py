@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +56,8 @@ def check(
 
     def mark(function: Callable[..., Iterable[Finding] | None]) -> Callable[..., list[Finding]]:
         title = (inspect.getdoc(function) or "").partition("\n")[0].rstrip(".")
+        if not title and sys.flags.optimize > 1:  # `python -OO` has no docstrings
+            title = function.__name__
         if not title:
             raise TypeError(f"check {function.__name__} has no docstring; its first line is the check's title")
 

@@ -53,23 +53,25 @@ def read_with_library(paths: Sequence[Path], python: Path | None, environ: Mappi
         environment = {**environ, "PYTHONDONTWRITEBYTECODE": "1"}
         result = run(command, timeout_s=DEADLINE_S, env=environment, cwd=Path("/"), ask=question)
         lines = _lines(result)
-        if lines and "version" in lines[0]:
+        why = next((line["unavailable"] for line in lines if "unavailable" in line), "")
+        if lines and not why:
             return _reading(str(interpreter), lines, len(paths), result)
-        reasons.append(lines[0]["unavailable"] if lines and "unavailable" in lines[0] else "no answer")
+        reasons.append(why or "no answer")
     raise DoctorError(f"the safetensors library cannot be asked: {printable('; '.join(reasons), limit=300)}")
 
 
 def _lines(result: ChildResult | None) -> list[dict[str, Any]]:
-    """Return the objects that a child printed, up to the first line that is something else."""
+    """Return the objects that a child printed, without what its start-up printed before (sitecustomize, a wrapper)."""
     found: list[dict[str, Any]] = []
     for line in result.out.splitlines() if result is not None else ():
         try:
             value = json.loads(line)
         except ValueError:
+            value = None
+        if isinstance(value, dict):
+            found.append(value)
+        elif found:
             break
-        if not isinstance(value, dict):
-            break
-        found.append(value)
     return found
 
 
@@ -79,4 +81,4 @@ def _reading(python: str, lines: list[dict[str, Any]], count: int, result: Child
         if result is None or result.code is None:
             raise DoctorError(f"the safetensors library did not open all files within {DEADLINE_S:.0f} s")
         verdicts.append(LibraryVerdict(refused=f"the process that opened it ended with status {result.code}"))
-    return LibraryReading(python=python, version=str(lines[0]["version"]), verdicts=tuple(verdicts[:count]))
+    return LibraryReading(python=python, version=str(lines[0].get("version", "")), verdicts=tuple(verdicts[:count]))

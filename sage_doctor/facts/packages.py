@@ -180,10 +180,11 @@ def _environment() -> dict[str, str]:
 
 def _not_started(name: str, error: OSError) -> InterpreterFacts:
     reason = os.strerror(error.errno or 0).lower()
-    if isinstance(error, FileNotFoundError):
-        return InterpreterFacts(
-            executable=name, problem="failed", detail="the program named in its first line (#!) is not there"
-        )
+    if isinstance(error, FileNotFoundError):  # the file itself is there
+        with open(name, "rb") as file:
+            script = file.read(2) == b"#!"
+        what = "the program named in its first line (#!)" if script else "the loader (ld-linux) that it is built for"
+        return InterpreterFacts(executable=name, problem="not-executable", detail=f"{what} is not there")
     problem: Problem = "not-executable" if isinstance(error, PermissionError) else "not-python"
     return InterpreterFacts(executable=name, problem=problem, detail=reason)
 

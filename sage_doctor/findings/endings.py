@@ -112,8 +112,8 @@ def ended_from_outside(host: Host, outcome: ProbeOutcome, doing: str, evidence: 
                 commands=("ulimit -t", "ulimit -Ht"),
             ),
         )
-    if outcome.limit == "address-space":
-        return _address_space(outcome, doing, evidence)
+    if outcome.limit:
+        return _refused_memory(outcome, doing, evidence)
     if outcome.ending == "signal" and outcome.signal in _SENT:
         return finding(
             "load-killed",
@@ -141,18 +141,21 @@ def crash_advice(outcome: ProbeOutcome) -> Fix:
     return Fix(summary=_CRASHES.get(outcome.signal, _CRASH))
 
 
-def _address_space(outcome: ProbeOutcome, doing: str, evidence: Mapping[str, Any]) -> Finding:
-    limit = outcome.limits.address_space or 0
+def _refused_memory(outcome: ProbeOutcome, doing: str, evidence: Mapping[str, Any]) -> Finding:
+    if outcome.limit == "data":
+        limit, what, option, unit, kind = outcome.limits.data or 0, "memory", "-d", "DATA", "data"
+    else:
+        limit, what, option, unit, kind = outcome.limits.address_space or 0, "address space", "-v", "AS", "as"
+    mapped = " Mapped weights and libraries count in full, whatever memory they take." if kind == "as" else ""
     return finding(
         "load-out-of-memory",
-        f"memory was refused while {doing}: the address space of a process is limited to {format_bytes(limit)} here "
-        f"(ulimit -v {limit // 1024}): {printable(outcome.message, limit=300)}",
-        evidence={**evidence, "limit": "RLIMIT_AS", "limit_bytes": limit},
+        f"memory was refused while {doing}: the {what} of a process is limited to {format_bytes(limit)} here "
+        f"(ulimit {option} {limit // 1024}): {printable(outcome.message, limit=300)}",
+        evidence={**evidence, "limit": f"RLIMIT_{unit}", "limit_bytes": limit},
         fix=Fix(
-            summary="Raise the limit where the session is started: `ulimit -v unlimited` in its shell, LimitAS= of its "
-            "unit, or `as` in /etc/security/limits.conf. Mapped weights and libraries count in full, whatever memory "
-            "they take.",
-            commands=("ulimit -v", "ulimit -Hv"),
+            summary=f"Raise the limit where the session is started: `ulimit {option} unlimited` in its shell, "
+            f"Limit{unit}= of its unit, or `{kind}` in /etc/security/limits.conf.{mapped}",
+            commands=(f"ulimit {option}", f"ulimit -H{option[1:]}"),
         ),
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from sage_doctor.facts.package_files import AlteredPackage, altered_packages
 from sage_doctor.findings.device import STAGES, device_finding
 from sage_doctor.findings.endings import (
     WAITING,
@@ -15,13 +17,17 @@ from sage_doctor.findings.endings import (
 )
 from sage_doctor.findings.making import finding
 from sage_doctor.findings.memory import held_by
+from sage_doctor.findings.packages import VENDORS
 from sage_doctor.report import Finding, Fix
-from sage_doctor.text import printable, shell_quote
+from sage_doctor.text import join_limited, printable, shell_quote
 
 if TYPE_CHECKING:
     from sage_doctor.probe.outcome import ProbeOutcome
     from sage_doctor.subjects.model import Model
 
+# What a damaged package may show as, and which packages a load needs.
+_MAY_BE_A_PACKAGE = frozenset({"load-failed", "load-crashed", "package-missing", "library-unloadable"})
+_LOADING = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "peft", "accelerate", "numpy")
 GENERATION = frozenset({"tokenizer", "forward", "warm-up", "generate"})
 _MOST_TAIL = 2000
 
@@ -33,6 +39,26 @@ def in_generation(outcome: ProbeOutcome) -> bool:
 
 def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]) -> Finding:
     """Return the one finding for a probe that did not complete. `act` is what it was doing."""
+    found = _ended(model, outcome, act)
+    if found.code not in _MAY_BE_A_PACKAGE:
+        return found
+    session = model.host.session
+    altered = altered_packages(session.site_packages, {name: session.packages.get(name) for name in _LOADING})
+    return replace(found, fix=_install_again(model, altered)) if altered else found
+
+
+def _install_again(model: Model, altered: list[AlteredPackage]) -> Fix:
+    told = [f"{p.name} {p.version} ({join_limited(list(p.files), most=2)})" for p in altered]
+    python = shell_quote(model.host.session.executable)
+    again = [shell_quote(f"{p.name}=={p.version}") for p in altered if p.name not in VENDORS]
+    return Fix(
+        summary=f"Install again what is not as it was installed: {printable('; '.join(told), limit=400)}. These files "
+        "are missing or were changed, for instance by an upgrade that was cut off.",
+        commands=(f"{python} -m pip install --force-reinstall --no-deps {' '.join(again)}",) if again else (),
+    )
+
+
+def _ended(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]) -> Finding:
     from sage_doctor.subjects.device import session_device  # noqa: PLC0415 - only where something is wrong
 
     evidence = {
@@ -91,7 +117,7 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
             f"the sessions' interpreter cannot import what loading needs: {message}",
             evidence=evidence,
             fix=Fix(
-                summary="Install or repair that package in the sessions' environment.",
+                summary=_about_import(model, outcome.message),
                 commands=(f"{python} -m pip check",),
             ),
         )
@@ -116,8 +142,32 @@ def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "gener
         "load-failed" if act == "load" else "generate-failed",
         f"{doing} failed in stage {stage}: {message}",
         evidence=evidence,
-        fix=Fix(
-            summary="`sage-doctor explain -` may recognise this message. Look for what changed since it last worked: "
-            "packages, files, configuration."
-        ),
+        fix=Fix(summary=_about(outcome)),
     )
+
+
+def _about(outcome: ProbeOutcome) -> str:
+    from sage_doctor.findings.recognition import sure_cause  # noqa: PLC0415 - compiles hundreds of patterns
+
+    failure = outcome.failure
+    known = sure_cause(f"{failure.type}: {failure.message}" if failure else outcome.message, besides="load-")
+    if known is not None:
+        return f"{known.remediation} `sage-doctor explain {known.code}` says why."
+    return (
+        "`sage-doctor explain -` may recognise this message. Look for what changed since it last worked: packages, "
+        "files, configuration."
+    )
+
+
+def _about_import(model: Model, message: str) -> str:
+    libraries = model.host.environ.get("LD_LIBRARY_PATH", "").split(":")
+    other = next((d for d in libraries if d and d in message), "")
+    if other:
+        return f"See what is in {printable(other, limit=200)}: LD_LIBRARY_PATH puts it before packages' own libraries."
+    named = model.host.environ.get("PYTHONPATH", "")
+    if named:
+        return (
+            f"See what PYTHONPATH ({printable(named, limit=200)}) brings: it comes before what is installed in the "
+            "sessions' environment. Install or repair the package if it is not that."
+        )
+    return "Install or repair that package in the sessions' environment."

@@ -137,7 +137,11 @@ def unresolved(hub: HubFacts, model: Model) -> Finding:
             fix = dataclasses.replace(
                 fix,
                 summary=f"It is in another cache, {where}: set HF_HUB_CACHE to that, or copy it from there.",
-                commands=(f"cp -an {shell_quote(other)} {shell_quote(hub.folder)}", *fix.commands),
+                commands=(
+                    f"mkdir -p {shell_quote(hub.folder.parent)}",
+                    f"cp -an {shell_quote(other)} {shell_quote(hub.folder)}",
+                    *fix.commands,
+                ),
             )
             evidence = {**evidence, "found_in": str(other.parent)}
         return finding(

@@ -144,7 +144,7 @@ DECLARATIONS = declare(
 
 
 # Never installed by a pasted command: the vendor's build may be the only one that works on this machine.
-_VENDORS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "jax", "tensorflow"})
+VENDORS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "jax", "tensorflow"})
 # These ask for no torch, so that pip cannot replace it on their account; all others are installed without what they
 # depend on.
 _HARMLESS = frozenset(
@@ -174,7 +174,7 @@ def lacking(session: InterpreterFacts, needed: Needed, what: str, *, alternative
 
 def _install(session: InterpreterFacts, needed: Needed) -> Fix:
     python = shell_quote(session.executable)
-    if needed.name in _VENDORS:
+    if needed.name in VENDORS:
         return Fix(
             summary=f"Install {printable(needed.name)} in the build that fits this machine's accelerator, as its "
             "vendor says (on Jetson: NVIDIA's wheel). A plain `pip install` may bring one for the CPU only.",

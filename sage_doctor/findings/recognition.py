@@ -28,6 +28,12 @@ def search(text: str) -> tuple[Declaration, ...]:
     return tuple(r.known for r in recognise([text.encode("utf-8", "replace")]))
 
 
+def sure_cause(message: str, besides: str) -> Declaration | None:
+    """Return what a message surely means. Codes that begin with `besides` say no more than that something failed."""
+    found = [r for r in recognise([message.encode("utf-8", "replace")]) if r.sure]
+    return next((r.known for r in found if not r.known.code.startswith(besides)), None)
+
+
 def recognise(parts: Iterable[bytes]) -> list[Recognised]:
     """Return what is recognised in a log that comes in parts of any size, the likeliest first, each code once.
 

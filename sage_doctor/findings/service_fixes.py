@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,6 @@ from sage_doctor.report import Fix
 from sage_doctor.text import printable, shell_operand, shell_quote
 
 if TYPE_CHECKING:
-    from sage_doctor.findings.declaration import Declaration
     from sage_doctor.services.endpoint import ServiceFailure
     from sage_doctor.subjects.service import Service
 
@@ -29,6 +30,8 @@ _FIXES = {
     "`sage-doctor explain -` may recognise the message.",
 }
 
+# How `connect` ends where no machine answers; one that answers refuses.
+_NOT_ON_THE_NETWORK = ("no connection in time", *map(os.strerror, (errno.EHOSTUNREACH, errno.ENETUNREACH)))
 # Ollama, vLLM and llama.cpp, asked to generate with a model that makes embeddings.
 _NO_TEXT = re.compile(
     r"does not support (?:generate|chat)\b|does not support (?:Chat )?Completions API|without `--embeddings?`"
@@ -38,25 +41,13 @@ _NO_TEXT = re.compile(
 def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
     """Return what to do about a service that failed."""
     if trouble.kind == "down":
-        if "host" in trouble.evidence:
-            return Fix(summary="Correct the host in url, or let its name be found here (DNS, /etc/hosts).")
-        if trouble.evidence.get("reason") == "closed":
-            return Fix(
-                summary="Look at its log for why it ends connections, and restart it. If it expects TLS, url has to "
-                "begin with https://.",
-                commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
-            )
-        return Fix(
-            summary="Start it and look at its log; after a reboot, check that it is enabled. If it runs elsewhere, "
-            "correct url in the manifest.",
-            commands=("systemctl list-units --failed", "ss -ltnp"),
-        )
+        return _about_down(service, trouble)
     if trouble.kind == "foreign":
         return Fix(
             summary="Check what answers there, and correct url or api in the manifest.",
-            commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
+            commands=(_curl(service),),
         )
-    if trouble.kind == "tls":
+    if trouble.kind == "tls" or "tls" in trouble.evidence:
         return _about_tls(service, trouble)
     if trouble.kind == "refused":
         return _about_refusal(service, trouble)
@@ -65,26 +56,50 @@ def service_fix(service: Service, trouble: ServiceFailure) -> Fix:
     if trouble.kind == "missing":
         return _other_model(service, trouble)
     if trouble.kind == "error":
-        return Fix(summary=_about_error(trouble.message))
+        return Fix(summary=_about_error(trouble))
     hung = trouble.kind == "slow" and service.spec.budget.tokens_per_s is None  # nothing says how fast it should be
     return Fix(summary=_FIXES["silent" if hung else trouble.kind])
 
 
-def _about_error(message: str) -> str:
-    known = _known_cause(message)
+def _about_down(service: Service, trouble: ServiceFailure) -> Fix:
+    if "host" in trouble.evidence:
+        again = "See that the network is up: no name server answers. " if "emporary" in trouble.message else ""
+        return Fix(summary=f"{again}Correct the host in url, or let its name be found here (DNS, /etc/hosts).")
+    if trouble.evidence.get("reason") == "closed":
+        return Fix(
+            summary="Look at its log for why it ends connections, and restart it. If it expects TLS, url has to "
+            "begin with https://.",
+            commands=(_curl(service),),
+        )
+    if "status" in trouble.evidence:
+        return Fix(
+            summary="Something answers there, and says that it cannot serve now: look at its log, or at the log of "
+            "the service behind it if it is a proxy."
+        )
+    if trouble.evidence.get("reason") in _NOT_ON_THE_NETWORK:
+        return Fix(
+            summary="Check the address in url, and that the network is up and the other machine is on; a firewall "
+            "may drop what is sent there.",
+            commands=("ip route", _curl(service)),
+        )
+    return Fix(
+        summary="Start it and look at its log; after a reboot, check that it is enabled. If it runs elsewhere, "
+        "correct url in the manifest.",
+        commands=("systemctl list-units --failed", "ss -ltnp"),
+    )
+
+
+def _about_error(trouble: ServiceFailure) -> str:
+    from sage_doctor.findings.recognition import sure_cause  # noqa: PLC0415 - compiles hundreds of patterns
+
+    known = sure_cause(trouble.message, besides="service-")
     if known is not None:
         return f"{known.remediation} `sage-doctor explain {known.code}` says why."
-    if _NO_TEXT.search(message):
+    if _NO_TEXT.search(trouble.message):
         return "It is a model for embeddings, or was started as one. Name one that generates text."
+    if 400 <= trouble.evidence.get("status", 0) < 500:
+        return "Its message says what it does not accept; sessions that ask in the same way are refused as well."
     return _FIXES["error"]
-
-
-def _known_cause(message: str) -> Declaration | None:
-    """Return what the service's own message surely means, where it is more than that the service failed."""
-    from sage_doctor.findings.recognition import recognise  # noqa: PLC0415 - compiles hundreds of patterns
-
-    found = [r for r in recognise([message.encode()]) if r.sure and not r.known.code.startswith("service-")]
-    return found[0].known if found else None
 
 
 # Of OpenSSL's X509_V_ERR_…: not yet valid and expired, and a certificate that is for another name or address.
@@ -94,7 +109,10 @@ _OTHER_NAME = (62, 64)
 
 def _about_tls(service: Service, trouble: ServiceFailure) -> Fix:
     code = trouble.evidence.get("verify_code")
-    command = (f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",)
+    command = (_curl(service),)
+    if trouble.kind == "silent":
+        summary = "If it speaks plain HTTP, url has to begin with http://. Otherwise it hangs: restart it."
+        return Fix(summary=summary, commands=command)
     if code is None:
         summary = "See in the service's log, or a proxy's, why it ends the connection: versions of TLS that it does "
         return Fix(
@@ -141,7 +159,7 @@ def _about_refusal(service: Service, trouble: ServiceFailure) -> Fix:
         summary="See in the log of the service, or of the proxy before it, what it refuses: the host name in url "
         "(Ollama: OLLAMA_HOST, OLLAMA_ORIGINS), this machine's address, or a request without a key (api_key_env in the "
         "manifest).",
-        commands=(f"curl -sv --max-time 5 {shell_quote(listing_url(service))}",),
+        commands=(_curl(service),),
     )
 
 
@@ -149,6 +167,8 @@ def _about_key(service: Service) -> str:
     name = service.spec.api_key_env
     if name is None:
         return "Name the environment variable that holds the key as api_key_env in the manifest."
+    if (service.key or "")[:1] in ("'", '"'):
+        return f"Write the value of {name} without quotation marks, which are sent as well (docker's --env-file)."
     if not service.key:
         return f"Set {name} where sage-doctor runs: cron and systemd do not read a shell's profile."
     return f"Check that {name} holds the right key."
@@ -168,7 +188,9 @@ def _other_model(service: Service, trouble: ServiceFailure) -> Fix:
     )
 
 
-def listing_url(service: Service) -> str:
-    """Return the whole URL of the list of models."""
-    root = service.spec.url.removesuffix("/v1")
-    return root + ("/v1/models" if service.spec.api == "openai" else "/api/tags")
+def _curl(service: Service) -> str:
+    """Return the command that shows what answers in the place of the list of models."""
+    from sage_doctor.services.endpoint import Endpoint  # noqa: PLC0415 - only where something is wrong
+
+    endpoint = Endpoint(url=service.spec.url, api=service.spec.api)
+    return f"curl -sv --max-time 5 {shell_quote(endpoint.listing_url)}"

@@ -92,6 +92,14 @@ DECLARATIONS = declare(
         "that sessions mean.",
     ),
     Declaration(
+        code="service-proxied",
+        severity="warning",
+        title="Sessions ask a proxy for a service of this machine",
+        cause="Most clients (requests, httpx, the OpenAI and Ollama packages, curl) follow http_proxy also for this "
+        "machine's own addresses, and a proxy on another machine looks for those on its own.",
+        remediation="Add 127.0.0.1 and localhost to no_proxy where sessions start.",
+    ),
+    Declaration(
         code="service-hung",
         severity="error",
         title="The service accepts requests but does not answer",
@@ -176,4 +184,29 @@ def another_answers(service: Service, answering: str) -> Finding:
             summary=f'If it is the right one, write model = "{shown}" into the manifest; if not, start the service '
             "with the one that sessions need."
         ),
+    )
+
+
+def _is_here(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def proxied(service: Service) -> Finding | None:
+    """Return the finding for a service of this machine that clients look for behind a proxy, or None."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - a run without services needs none of it
+
+    parts, environ = urlsplit(service.spec.url), service.host.environ
+    names = [n for name in (f"{parts.scheme}_proxy", "all_proxy") for n in (name, name.upper()) if environ.get(n)]
+    host = parts.hostname or ""
+    if not names or not _is_here(host) or _is_here(urlsplit(environ[names[0]]).hostname or "localhost"):
+        return None
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - http.client
+
+    if proxy_bypass_environment(host, {"no": environ.get("no_proxy") or environ.get("NO_PROXY", "")}):
+        return None
+    return finding(
+        "service-proxied",
+        f"{names[0]} sends what sessions ask {printable(host)} to a proxy, and no_proxy does not name it",
+        evidence={"url": service.spec.url, "variable": names[0]},
+        fix=Fix(summary=f"Add {printable(host)} to no_proxy (and NO_PROXY) where sessions start."),
     )

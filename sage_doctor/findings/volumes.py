@@ -79,7 +79,7 @@ def not_mounted(host: Host, path: Path) -> Finding | None:
     """
     plain = os.path.abspath(path)
     for place in dict.fromkeys((plain, real_path(path))):
-        found = lacking_volume(host, place) or _drive(host, place)
+        found = lacking_volume(host, place) or _drive(host, place) or _hidden(host, place)
         if found is not None:
             return found
     # Of a link to such a place the link itself is told, with where it leads.
@@ -93,18 +93,12 @@ def lacking_volume(host: Host, path: str) -> Finding | None:
     if not lacking:
         over = table.over(path)
         if over is not None and over.kind == "autofs" and over.point != path:
-            return _not_mounted(
-                path,
-                over.point,
-                f"the automounter of {printable(over.point)} did not mount it",
-                Fix(
-                    summary="Ask the automounter why: the server may be down, or its map does not name this directory.",
-                    commands=(
-                        f"ls {shell_quote(path)}",
-                        f"{sudo()}journalctl -b -u autofs -n 20",
-                    ),
-                ),
+            fix = Fix(
+                summary="Ask the automounter why: the server may be down, or its map does not name this directory.",
+                commands=(f"ls {shell_quote(path)}", f"{sudo()}journalctl -b -u autofs -n 20"),
             )
+            why = f"the automounter of {printable(over.point)} did not mount it"
+            return _not_mounted(path, over.point, why, fix)
         return None
     inner = lacking[-1]
     told = FSTAB if inner.told_by == FSTAB else inner.unit or inner.told_by
@@ -113,11 +107,7 @@ def lacking_volume(host: Host, path: str) -> Finding | None:
     for one in lacking:
         if inspect_path(one.point).kind == "missing" and not one.unit:
             commands.append(f"{sudo()}mkdir -p {shell_quote(one.point)}")
-        commands.append(
-            f"{sudo()}systemctl start {shell_quote(one.unit)}"
-            if one.unit
-            else f"{sudo()}mount {shell_quote(one.point)}"
-        )
+        commands.append(_command(one))
     gone = [one for one in lacking if table.device_missing(one)]
     summary = "Mount it, then check again."
     if gone:
@@ -184,6 +174,24 @@ def is_empty(path: str | os.PathLike[str]) -> bool:
             return next(entries, None) is None
     except OSError:
         return False
+
+
+def _hidden(host: Host, path: str) -> Finding | None:
+    """Return the finding for a path below an empty tmpfs: a sandbox hides the disk with one, a restart empties it."""
+    over = host.mounts.over(path)
+    if over is None or over.kind != "tmpfs" or over.point == "/" or not is_empty(Path(over.point)):
+        return None
+    return finding(
+        "volume-not-mounted",
+        f"{printable(path)} is not there: an empty tmpfs is mounted at {printable(over.point)}, which hides what the "
+        "disk has there",
+        evidence={"path": path, "mount_point": over.point},
+        fix=Fix(
+            summary="Take that mount away where sessions start: ProtectHome=tmpfs, PrivateTmp= or TemporaryFileSystem= "
+            "of their unit, --tmpfs of a container. What was in a tmpfs is gone with a restart: keep models on a disk.",
+            commands=(f"findmnt {shell_quote(over.point)}",),
+        ),
+    )
 
 
 def _not_mounted(path: str, point: str, why: str, fix: Fix) -> Finding:

@@ -48,6 +48,10 @@ def model_path(directory: Path, text: str) -> ModelPath:
     return ModelPath(text=text, hub=name, revision=revision if at else None)
 
 
+# What people copy from examples in the place of the service's address.
+_REQUESTS = ("/chat/completions", "/v1/completions", "/v1/models", "/api/generate", "/api/chat", "/api/tags")
+
+
 def service_url(text: str) -> str:
     """Return the URL of a service without a final slash. Raises `InvalidLocation`, whose message has no password."""
     from urllib.parse import urlsplit  # noqa: PLC0415 - a manifest without services needs none of it
@@ -67,7 +71,10 @@ def service_url(text: str) -> str:
         raise InvalidLocation("has port 0")
     if "?" in text or "#" in text:
         raise InvalidLocation("has a query or a fragment; only host, port and path are used")
-    return text.rstrip("/")
+    root = text.rstrip("/")
+    if root.endswith(_REQUESTS):
+        raise InvalidLocation("is the address of one request; write it as far as /v1, or without its path")
+    return root
 
 
 def holds_credentials(url: str) -> bool:

@@ -48,7 +48,7 @@ def make_outcome(transcript: Transcript, exit_status: ExitStatus) -> ProbeOutcom
     said = exit_status.tail + (f"\n{failure.type}: {failure.message}" if failure else "")
     overrun = exit_status.limits.overrun(number, exit_status.cpu_s, said) if not exit_status.stopped else ""
     ending, message = _ending(transcript, exit_status, number)
-    if overrun == "address-space" and ending != "completed":
+    if overrun in ("address-space", "data") and ending != "completed":
         ending = "out-of-memory"
     where = failure.where if failure else _stack(exit_status.tail)
     facts: dict[str, Any] = {

@@ -19,14 +19,15 @@ REFUSED_MEMORY = (
 )
 _ROUNDED_S = 1.0
 
-Limit = Literal["", "address-space", "cpu-time"]
+Limit = Literal["", "address-space", "data", "cpu-time"]
 
 
 @frozen
 class ProcessLimits:
-    """Bytes of address space and seconds of CPU time that one process may use; None where it may use any."""
+    """Bytes of address space, of those of data, and seconds of CPU time that one process may use; None: any."""
 
     address_space: int | None = None
+    data: int | None = None
     cpu_s: int | None = None
 
     def overrun(self, number: int, cpu_s: float, said: str) -> Limit:
@@ -36,9 +37,9 @@ class ProcessLimits:
             return "cpu-time"
         if number == signal.SIGKILL and self.cpu_s is not None and cpu_s >= self.cpu_s - _ROUNDED_S:
             return "cpu-time"
-        if self.address_space is not None and any(text in said for text in REFUSED_MEMORY):
-            return "address-space"
-        return ""
+        if (self.address_space is None and self.data is None) or not any(text in said for text in REFUSED_MEMORY):
+            return ""
+        return "data" if self.address_space is None else "address-space"
 
 
 UNLIMITED = ProcessLimits()
@@ -46,7 +47,9 @@ UNLIMITED = ProcessLimits()
 
 def inherited_limits() -> ProcessLimits:
     """Return the limits that a child of this process has."""
-    return ProcessLimits(address_space=_soft(resource.RLIMIT_AS), cpu_s=_soft(resource.RLIMIT_CPU))
+    return ProcessLimits(
+        address_space=_soft(resource.RLIMIT_AS), data=_soft(resource.RLIMIT_DATA), cpu_s=_soft(resource.RLIMIT_CPU)
+    )
 
 
 def used_by_children() -> float:

@@ -27,6 +27,8 @@ def verdict(path: str) -> dict[str, Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             return {"names": digest_of_names(file.keys())}
+    except ImportError as error:  # numpy is broken, which says nothing of the file
+        return {"unavailable": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     except BaseException as error:  # noqa: BLE001 - a panic of the library is no Exception
         return {"refused": f"{type(error).__name__}: {error}"}
 
@@ -43,7 +45,8 @@ def main() -> None:
     sys.path[:] = [p for p in sys.path if os.path.abspath(p) != here]  # no module beside this one is meant
     try:
         import safetensors  # noqa: PLC0415
-    except Exception as error:  # noqa: BLE001 - a broken installation raises anything
+        from safetensors import safe_open  # noqa: F401, PLC0415
+    except Exception as error:  # noqa: BLE001 - a broken installation raises anything, and says nothing of the files
         say({"unavailable": f"{type(error).__name__}: {error}"})
         return
     if importlib.util.find_spec("numpy") is None:

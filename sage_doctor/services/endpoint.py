@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,10 @@ ServiceFailureKind = Literal[
     "down", "loading", "busy", "gateway", "silent", "slow", "unfinished", "foreign", "tls", "refused", "key", "error",
     "missing",
 ]  # fmt: skip
+
+LISTS = {"openai": "/v1/models", "ollama": "/api/tags"}
+# OpenVINO's model server has the API below /v3.
+_VERSION = re.compile(r"/v\d+$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +43,15 @@ class Endpoint:
         return urlsplit(self.url).port or (443 if self.tls else 80)
 
     def path(self, rest: str) -> str:
-        """Return the path of a request: `rest` begins with `/v1/` or `/api/`."""
-        prefix = urlsplit(self.url).path.rstrip("/")
-        return prefix.removesuffix("/v1") + rest
+        """Return the path of a request: `rest` begins with `/v1/` or `/api/`. Another version in `url` replaces v1."""
+        prefix = urlsplit(self.url).path.rstrip("/").removesuffix("/v1")
+        return prefix + (rest.removeprefix("/v1") if _VERSION.search(prefix) else rest)
+
+    @property
+    def listing_url(self) -> str:
+        """The whole URL of the list of models."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}{self.path(LISTS[self.api])}"
 
     def without_key(self, text: str) -> str:
         """Return a text from the service with the key removed, if the service repeats it."""
@@ -82,6 +93,11 @@ class ServiceFailure:
     kind: ServiceFailureKind
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_no_list(self) -> bool:
+        """Whether there may be no list of models at all: it is not found, or a page is shown in its place."""
+        return self.evidence.get("status") in (404, 405, 501) or self.evidence.get("content_type") == "text/html"
 
 
 class ServiceError(Exception):

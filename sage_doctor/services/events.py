@@ -18,23 +18,31 @@ _FAILED = ("error", "abort")
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEvent:
-    """One event of a stream: some text, and at the end why it ended (`stop`, `length`) and how many tokens it had."""
+    """One event of a stream: some text, and at the end why it ended (`stop`, `length`) and how many tokens it had.
+
+    `hidden` is how many of them the model thought, which a service may keep to itself.
+    """
 
     text: str = ""
     ended: str = ""
     tokens: int | None = None
+    hidden: int = 0
     model: str = ""
 
 
 def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEvent]:
-    """Yield the events of a stream as they arrive. Raises `ServiceError` for an error, and for what is not a stream."""
+    """Yield the events of a stream as they arrive. Raises `ServiceError` for an error, and for what is not a stream.
+
+    JSON that is no part of an answer (a ping, null) is passed over, as clients do, unless nothing else comes.
+    """
     strange: list[str] = []
+    unexpected: list[str] = []
     started = False
     for line, data in _messages(lines, endpoint):
         if data == "[DONE]":
             if started:
                 yield StreamEvent(ended=DONE)
-            return
+            break
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
@@ -48,10 +56,14 @@ def parse_stream(lines: Iterable[str], endpoint: Endpoint) -> Iterator[StreamEve
             continue
         if strange:
             break
-        started = True
-        yield parse_event(value, endpoint)
-    if strange:
-        raise _no_stream("\n".join(strange), endpoint)
+        event = parse_event(value, endpoint)
+        if event is None:
+            unexpected.append(line)
+        else:
+            started = True
+            yield event
+    if not started and (strange or unexpected):
+        raise _no_stream(strange, unexpected, endpoint)
 
 
 def _messages(lines: Iterable[str], endpoint: Endpoint) -> Iterator[tuple[str, str]]:
@@ -76,32 +88,33 @@ def _messages(lines: Iterable[str], endpoint: Endpoint) -> Iterator[tuple[str, s
             yield line, line.strip()
 
 
-def _no_stream(text: str, endpoint: Endpoint) -> ServiceError:
+def _no_stream(strange: list[str], unexpected: list[str], endpoint: Endpoint) -> ServiceError:
+    if not strange:
+        shown_text = excerpt(unexpected[0].removeprefix("data:").strip(), endpoint)
+        return ServiceError("foreign", f"answers the prompt with unexpected JSON: {shown_text}")
+    text = "\n".join(strange)
     shown_text = excerpt(text, endpoint)
     kind = "foreign" if shown_text == "a web page" or text.lstrip().startswith(("{", "[", "data:")) else "error"
     what = "something that is not JSON" if kind == "foreign" else "text instead of an answer"
     return ServiceError(kind, f"answers the prompt with {what}: {shown_text}")  # type: ignore[arg-type]
 
 
-def parse_event(value: object, endpoint: Endpoint) -> StreamEvent:
-    """Return the event in one JSON message. Raises `ServiceError` for an error and for unexpected JSON."""
+def parse_event(value: object, endpoint: Endpoint) -> StreamEvent | None:
+    """Return the event in one JSON message, None if it is no part of an answer. Raises `ServiceError` for an error."""
     error = error_message(value)
     if error is not None:
         raise ServiceError("error", f"answers the prompt with an error: {excerpt(error, endpoint)}")
-    event = None
-    if isinstance(value, dict):
-        event = _of_openai(value) if endpoint.api == "openai" else _of_ollama(value)
-    if event is None:
-        shown_text = excerpt(json.dumps(value), endpoint)
-        raise ServiceError("foreign", f"answers the prompt with unexpected JSON: {shown_text}")
-    return event
+    if not isinstance(value, dict):
+        return None
+    return _of_openai(value) if endpoint.api == "openai" else _of_ollama(value)
 
 
 def _of_openai(value: dict[str, Any]) -> StreamEvent | None:
-    choices = value.get("choices")
-    if not isinstance(choices, list):
+    # Some gateways send the count of tokens with `choices` of null, or without: github.com/cline/cline/pull/8518
+    choices, usage = value.get("choices"), value.get("usage")
+    if not isinstance(choices, list) and not isinstance(usage, dict):
         return None
-    first = choices[0] if choices and isinstance(choices[0], dict) else {}
+    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     part = first.get("delta") or first.get("message") or {}
     texts = [first.get("text")]
     if isinstance(part, dict):
@@ -110,13 +123,22 @@ def _of_openai(value: dict[str, Any]) -> StreamEvent | None:
         texts += _tool_calls(part.get("tool_calls"))
     if first.get("finish_reason") in _FAILED:
         raise ServiceError("error", f"ends its answer with the reason {first['finish_reason']}")
-    usage = value.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("completion_tokens_details")
     return StreamEvent(
-        text="".join(t for t in texts if isinstance(t, str)),
+        text="".join(map(_plain, texts)),
         ended=_word(first.get("finish_reason")),
-        tokens=_count(usage.get("completion_tokens")) if isinstance(usage, dict) else None,
+        tokens=_count(usage.get("completion_tokens")),
+        hidden=(_count(details.get("reasoning_tokens")) or 0) if isinstance(details, dict) else 0,
         model=_word(value.get("model")),
     )
+
+
+def _plain(part: object) -> str:
+    """Return the text of a part of an answer, which may be a list of texts and of what was thought before (Mistral)."""
+    if isinstance(part, list):
+        return "".join(_plain(p.get("text") or p.get("thinking")) for p in part if isinstance(p, dict))
+    return part if isinstance(part, str) else ""
 
 
 def _tool_calls(calls: object) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import time
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from sage_doctor.probe.degeneration import Degeneration, find_degeneration
 from sage_doctor.services.dialect import Dialect
 from sage_doctor.services.endpoint import Endpoint, ServiceError, ServiceFailure, Timeouts
-from sage_doctor.services.events import DONE, StreamEvent, parse_event, parse_stream
+from sage_doctor.services.events import DONE, StreamEvent, parse_stream
 from sage_doctor.services.http_request import Reply, error_body, excerpt, http_request
 from sage_doctor.services.statuses import once_loaded, raise_for_status
 from sage_doctor.text import printable
@@ -26,12 +28,19 @@ _ERROR_TEXT = re.compile(
     re.IGNORECASE,
 )
 # vLLM, OpenAI, Ollama, LM Studio and llama.cpp's router; LiteLLM; `transformers serve` with a model of its own;
-# `mlx_lm.server`, which asks the Hub; llama-swap; OpenRouter.
+# `mlx_lm.server`, which asks the Hub; llama-swap; OpenRouter; tabbyAPI.
 _NO_MODEL = re.compile(
-    r"\bmodel\b.{0,120}?(?:\bnot found\b|\bdoes not exist\b)|\bno models? (?:is |are )?loaded\b"
+    r"\bmodel\b.{0,120}?(?:\bnot found\b|\bdoes not exist\b)|\bno models? (?:is |are )?(?:currently )?loaded\b"
+    r"|\bmodel (?:is |was )?unloaded\b"
     r"|\binvalid model name\b|\bserver is pinned to\b|\brepository not found\b|\bnot a valid model id\b"
     r"|\bcould not find (?:real )?model|\bno (?:router|handler) for requested model\b",
     re.IGNORECASE | re.DOTALL,
+)
+# LiteLLM, one-api and LocalAI, Open WebUI: what they pass requests on to does not answer, and they say so with 500.
+_NOT_REACHED = re.compile(
+    r"\bcannot connect to host\b|\bconnection refused\b|Exception - Connection error\b|\bdo request failed\b"
+    r"|\bserver connection error\b|\bcode = Unavailable\b",
+    re.IGNORECASE,
 )
 _WORDS = re.compile(r"\w+|[^\w\s]")
 
@@ -76,13 +85,16 @@ def generate(
 
 def _warm_up(endpoint: Endpoint, model: str, timeouts: Timeouts) -> Dialect:
     """Generate one token, and return in which dialect this service was asked."""
-    dialect = Dialect.first(endpoint)
+    dialect, refused = Dialect.first(endpoint), None
     while True:
         try:
             for _event, _arrived in _stream(endpoint, dialect, model, WARM_UP, 1, timeouts, rest_s=timeouts.token_s):
                 pass
         except _NotUnderstood as refusal:
-            dialect = refusal.instead
+            refused, dialect = refused or refusal, refusal.instead
+        except ServiceError as found:
+            # An older form of the request that is not known either says nothing: the first refusal does.
+            raise (refused if refused is not None and found.failure.kind == "foreign" else found) from None
         else:
             return dialect
 
@@ -94,6 +106,7 @@ def _measure_answer(
     times: list[float] = []
     last = StreamEvent()
     tokens: int | None = None
+    hidden = 0
     answering_model = ""
     started = time.monotonic()
     for event, arrived in _stream(endpoint, dialect, model, prompt, most_tokens, timeouts, rest_s=timeouts.all_s):
@@ -102,6 +115,7 @@ def _measure_answer(
             times.append(arrived)
         if event.tokens is not None:
             tokens = event.tokens
+        hidden = event.hidden or hidden
         answering_model = event.model or answering_model
         last = event if event.ended and not last.ended else last
     text = endpoint.without_key("".join(texts))
@@ -116,7 +130,8 @@ def _measure_answer(
         first_token_ms=(first - started) * 1000,
         tokens_per_s=_speed(count, decoding, first - started),
         seconds=time.monotonic() - started,
-        degeneration=find_degeneration(_as_ids(texts), text, ended_by_eos=ended),
+        # A model that still thought when its tokens were used up has generated something, which is not shown.
+        degeneration=None if hidden and not text else find_degeneration(_as_ids(texts), text, ended_by_eos=ended),
         model=answering_model,
     )
 
@@ -135,10 +150,11 @@ def _as_ids(texts: list[str]) -> list[int]:
     return [numbers.setdefault(piece, len(numbers)) for piece in pieces]
 
 
-class _NotUnderstood(Exception):
+class _NotUnderstood(ServiceError):
     """The service does not understand this form of the request, and may understand another."""
 
-    def __init__(self, instead: Dialect) -> None:
+    def __init__(self, refusal: ServiceFailure, instead: Dialect) -> None:
+        super().__init__(refusal.kind, refusal.message, **refusal.evidence)
         self.instead = instead
 
 
@@ -160,7 +176,7 @@ def _stream(
     try:
         with http_request(endpoint, path, timeouts, all_s=first_s + rest_s, idle_s=first_s, body=body) as reply:
             raise_for_status(reply, endpoint, path)
-            if reply.status != 200:
+            if not reply.succeeded:
                 _raise_for_error(reply, endpoint, dialect, model)
             try:
                 for event in _events(reply, endpoint):
@@ -203,15 +219,18 @@ def _with_progress(found: ServiceError, text_count: int, most_tokens: int, *, ou
 
 
 def _events(reply: Reply, endpoint: Endpoint) -> Iterator[StreamEvent]:
-    if endpoint.api == "openai" and reply.content_type == "application/json":
-        text = reply.body()  # an answer in one piece, or an error
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ServiceError("foreign", "answers the prompt with something that is not JSON") from None
-        yield parse_event(value, endpoint)
-        return
-    yield from parse_stream(reply.lines(), endpoint)
+    lines = reply.lines()
+    first = next((line for line in lines if line.strip()), "")
+    if endpoint.api == "openai" and first.lstrip().startswith("{"):
+        whole = [first, *lines]  # an answer in one piece, or an error, whatever the content type says
+        text = " ".join(whole)
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(text)
+            whole = [text]
+        lines = iter(whole)
+    else:
+        lines = itertools.chain([first], lines)
+    yield from parse_stream(lines, endpoint)
 
 
 def _raise_for_error(reply: Reply, endpoint: Endpoint, dialect: Dialect, model: str) -> None:
@@ -221,10 +240,13 @@ def _raise_for_error(reply: Reply, endpoint: Endpoint, dialect: Dialect, model: 
     shown = printable(model, limit=100)
     if status in (400, 404, 422, 502) and (_NO_MODEL.search(text) or '"model_not_found"' in body):
         raise ServiceError("missing", f"does not have {shown}: {text}", status=status)
+    refusal = ServiceError("error", f"answers the prompt with HTTP {status}: {text or 'no text'}", status=status)
+    if status in (404, 405):
+        question = 'is it really api = "ollama", not "openai"?' if endpoint.api == "ollama" else text or "no text"
+        message = f"answers HTTP {status} to {endpoint.path(dialect.path)}: {question}"
+        refusal = ServiceError("foreign", message, status=status)
+    elif status >= 500 and _NOT_REACHED.search(text):
+        message = f"does not reach what it passes requests on to (HTTP {status}: {text})"
+        refusal = ServiceError("gateway", message, status=status)
     instead = dialect.after_refusal(status, text)
-    if instead is not None:
-        raise _NotUnderstood(instead)
-    if status in (404, 405) and endpoint.api == "ollama":
-        message = f'answers HTTP {status} to {endpoint.path(dialect.path)}: is it really api = "ollama", not "openai"?'
-        raise ServiceError("foreign", message, status=status)
-    raise ServiceError("error", f"answers the prompt with HTTP {status}: {text or 'no text'}", status=status)
+    raise refusal if instead is None else _NotUnderstood(refusal.failure, instead)

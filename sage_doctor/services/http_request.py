@@ -41,6 +41,11 @@ class Reply:
         self.arrived = self._started = time.monotonic()
 
     @property
+    def succeeded(self) -> bool:
+        """Whether the status is one of success; frameworks for gateways answer a POST with 201."""
+        return 200 <= self.status < 300
+
+    @property
     def still_coming(self) -> bool:
         """Whether the time for the whole answer is over while chunks were still arriving."""
         now = time.monotonic()
@@ -201,7 +206,7 @@ def error_message(value: object) -> str | None:
     for key in ("error", "detail"):
         found = value.get(key)
         if isinstance(found, dict):
-            found = _message_in(found) or json.dumps(found)
+            found = _message_in(found) or error_message(found) or json.dumps(found)
         if found:
             return found if isinstance(found, str) else json.dumps(found)
     message = value.get("message")

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sage_doctor.services.endpoint import Endpoint, ServiceError, ServiceFailure, Timeouts
-from sage_doctor.services.http_request import error_body, error_text, excerpt, http_request
+from sage_doctor.services.endpoint import LISTS, Endpoint, ServiceError, ServiceFailure, Timeouts
+from sage_doctor.services.http_request import Reply, error_body, error_text, excerpt, http_request
 from sage_doctor.services.model_names import (
     ListedModel,
     is_in_ollamas_cloud,
@@ -22,9 +22,10 @@ from sage_doctor.services.model_names import (
 from sage_doctor.services.statuses import once_loaded, raise_for_status
 from sage_doctor.text import printable
 
+# What servers in Python say of the host name in the URL: uvicorn's middleware, Django.
+_WANTS_ANOTHER_HOST = re.compile(r"\binvalid host\b|\bdisallowed ?host\b", re.IGNORECASE)
 # As nginx says it, and as servers in Go do.
 _WANTS_TLS = re.compile(r"HTTP request (?:was sent )?to (?:an )?HTTPS (?:port|server)")
-PATHS = {"openai": "/v1/models", "ollama": "/api/tags"}
 _MOST_MODELS = 20_000
 
 
@@ -77,12 +78,28 @@ class Listing:
 
 def list_models(endpoint: Endpoint, timeouts: Timeouts) -> Listing | ServiceFailure:
     """Return what the service lists. Never raises for what a service does."""
-    path = endpoint.path(PATHS[endpoint.api])
+    path = endpoint.path(LISTS[endpoint.api])
     try:
         found, waited_s = once_loaded(lambda: _listed(endpoint, path, timeouts), timeouts)
         return replace(found, waited_s=waited_s)
     except ServiceError as found:
         return found.failure
+
+
+def _no_list(reply: Reply, endpoint: Endpoint, path: str) -> ServiceError:
+    """Return what an error in the place of the list says."""
+    status, body = reply.status, error_body(reply)
+    kind, what = "foreign", excerpt(body, endpoint) or "no text"
+    if status > 500 and status != 501:
+        kind = "down"
+    elif not endpoint.tls and _WANTS_TLS.search(body):
+        what = "it speaks TLS, so the URL has to begin with https://"
+    elif _WANTS_ANOTHER_HOST.search(what):
+        kind = "refused"
+    elif status in (404, 405, 501):
+        other = "ollama" if endpoint.api == "openai" else "openai"
+        what = f'is it really api = "{endpoint.api}", not "{other}"?'
+    return ServiceError(kind, f"answers HTTP {status} to {path}: {what}", status=status)  # type: ignore[arg-type]
 
 
 def _listed(endpoint: Endpoint, path: str, timeouts: Timeouts) -> Listing:
@@ -91,19 +108,8 @@ def _listed(endpoint: Endpoint, path: str, timeouts: Timeouts) -> Listing:
         if reply.status == 500:
             # `transformers serve` does that where there is no Hugging Face cache, and generates all the same.
             return Listing(problem=f"{path} answers HTTP 500: {error_text(reply, endpoint)}")
-        if reply.status > 500:
-            shown_text = error_text(reply, endpoint)
-            raise ServiceError("down", f"answers HTTP {reply.status} to {path}: {shown_text}", status=reply.status)
-        if reply.status != 200:
-            other = "ollama" if endpoint.api == "openai" else "openai"
-            question = f'is it really api = "{endpoint.api}", not "{other}"?'
-            if not endpoint.tls and _WANTS_TLS.search(error_body(reply)):
-                question = "it speaks TLS, so the URL has to begin with https://"
-            raise ServiceError(
-                "foreign",
-                f"answers HTTP {reply.status} to {path}: {question}",
-                status=reply.status,
-            )
+        if not reply.succeeded:
+            raise _no_list(reply, endpoint, path)
         text = reply.body()
         kind = reply.content_type
     try:

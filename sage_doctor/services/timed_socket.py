@@ -12,7 +12,7 @@ from sage_doctor.services.endpoint import Endpoint, ServiceError
 from sage_doctor.text import printable
 
 _MOST_ADDRESSES = 4
-_NO_HANDSHAKE = "accepts connections but does not begin an encrypted one in time"
+_NO_HANDSHAKE = "accepts connections but does not begin an encrypted one in time: does it speak TLS?"
 # How OpenSSL calls what a server sends that speaks plain HTTP, or something else.
 _NOT_TLS = {
     "WRONG_VERSION_NUMBER",
@@ -104,6 +104,9 @@ def connect(endpoint: Endpoint, deadline: Deadline) -> TimedSocket:
             sock.close()
             if deadline.run_is_over:
                 raise ServiceError("unfinished", "had not accepted a connection") from error
+            if str(address[0]).startswith(("127.", "::1")):
+                # Only a program that takes none out of its full queue is so slow within one machine.
+                raise ServiceError("silent", "listens and does not accept connections any more") from error
             reason = reason or "no connection in time"
         except OSError as error:
             sock.close()
@@ -122,7 +125,7 @@ def _encrypted(sock: socket.socket, endpoint: Endpoint, deadline: Deadline) -> s
         return ssl.create_default_context().wrap_socket(sock, server_hostname=endpoint.host)
     except TimeoutError as error:
         kind, what = ("unfinished", "had not answered") if deadline.run_is_over else ("silent", _NO_HANDSHAKE)
-        raise ServiceError(kind, what) from error  # type: ignore[arg-type]
+        raise ServiceError(kind, what, tls="no handshake") from error  # type: ignore[arg-type]
     except ssl.SSLCertVerificationError as error:
         message = f"has a certificate that is not trusted here: {printable(error.verify_message, limit=200)}"
         evidence = {"reason": "certificate", "verify_code": error.verify_code, "verify_message": error.verify_message}

@@ -43,7 +43,7 @@ class Service:
         """The key to send: None where none is declared, empty where its variable is not set here."""
         if self.spec.api_key_env is None:
             return None
-        key = self.host.environ.get(self.spec.api_key_env, "").strip()
+        key = self.host.environ.get(self.spec.api_key_env, "").strip(" ")  # a line end stays: clients refuse to send it
         remember_secret(key)
         return key
 

@@ -45,14 +45,29 @@ class ServiceProber:
     def listing(self, service: Service) -> Listing | ServiceFailure:
         """Return which models the service lists. Never raises for the service."""
         if service.name not in self._listings:
-            from sage_doctor.services.listing import list_models  # noqa: PLC0415 - a run without services needs no HTTP
+            from sage_doctor.services.listing import Listing, list_models  # noqa: PLC0415 - a run without services needs no HTTP
 
-            self._listings[service.name] = list_models(_endpoint(service), self._timeouts(service))
+            found = self._listings[service.name] = list_models(_endpoint(service), self._timeouts(service))
+            if not isinstance(found, Listing) and found.has_no_list and self._generates(service):
+                # A gateway without one, which sessions do not need.
+                self._listings[service.name] = Listing(api=service.spec.api, problem=f"it {found.message}")
         self._raise_if_unfinished(service, self._listings[service.name])
         return self._listings[service.name]
 
     def speech(self, service: Service) -> Generation | ServiceFailure:
         """Return how a short generation went. Never raises for the service."""
+        said = self._generation(service)
+        self._raise_if_unfinished(service, said)
+        return said
+
+    def _generates(self, service: Service) -> bool:
+        """Return whether the service generates, as far as the run asks it to."""
+        from sage_doctor.services.generation import Generation  # noqa: PLC0415 - likewise
+
+        asked = at_least(self._level, "generate") and service.required
+        return asked and isinstance(self._generation(service), Generation)
+
+    def _generation(self, service: Service) -> Generation | ServiceFailure:
         if service.name not in self._generations:
             from sage_doctor.services.generation import generate  # noqa: PLC0415 - likewise
 
@@ -65,7 +80,6 @@ class ServiceProber:
                 timeouts=self._timeouts(service),
             )
             self._generations[service.name] = self._wrong_model(service, said) or self._with_wait(service, said)
-        self._raise_if_unfinished(service, self._generations[service.name])
         return self._generations[service.name]
 
     def _raise_if_unfinished(self, service: Service, found: Listing | Generation | ServiceFailure) -> None:

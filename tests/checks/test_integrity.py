@@ -104,6 +104,15 @@ def a_library_that_dies_of_them(bench: Bench) -> None:
 
 
 @CASES.passes("check_library")
+def a_start_up_that_prints(bench: Bench) -> None:
+    write_sharded(bench.here)
+    place = bench.root / "noise"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text("print('activating')\n")
+    bench.environ["PYTHONPATH"] = str(place)
+
+
+@CASES.passes("check_library")
 def an_interpreter_without_the_library(bench: Bench) -> None:
     """The doctor's own is asked instead."""
     write_full(bench.root / "m")
@@ -233,3 +242,12 @@ def test_a_bad_sector_is_the_file_system_s(tmp_path: Path, monkeypatch: pytest.M
     (found,) = bench.run("check_numbers").findings
     assert found.code == "filesystem-failed"
     assert "model.safetensors cannot be read: input/output error" in found.message
+
+
+def test_a_library_that_cannot_be_imported_says_nothing_of_the_files(tmp_path: Path) -> None:
+    """As with a LD_LIBRARY_PATH that leads numpy to another libstdc++."""
+    bench = Bench(root=tmp_path)
+    library(bench, "def safe_open(path, framework):\n    raise ImportError('Importing the numpy C-extensions failed')")
+    outcome = bench.run("check_library")
+    assert (outcome.result.status, outcome.findings) == ("error", ())
+    assert "cannot be asked: ImportError: Importing the numpy" in (outcome.result.reason or "")

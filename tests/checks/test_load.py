@@ -87,6 +87,11 @@ def out_of_address_space(bench: Bench) -> None:
     ended(bench, "out-of-memory", limit="address-space", limits=ProcessLimits(address_space=1_024_000_000))
 
 
+@CASES.finds("check_loads", "load-out-of-memory", "the memory of a process is limited to 1.0 GB here (ulimit -d 1")
+def out_of_data(bench: Bench) -> None:
+    ended(bench, "out-of-memory", limit="data", limits=ProcessLimits(data=1_024_000_000))
+
+
 @CASES.finds("check_loads", "load-out-of-memory", "within the 2.0 GB that its control group allows")
 def out_of_a_control_group(bench: Bench) -> None:
     ended(bench, "out-of-memory")
@@ -298,3 +303,44 @@ def test_the_librarys_text_reaches_nobody_raw(tmp_path: Path) -> None:
     bench.outcome = replace(bench.outcome, message="\x1b[2J gone \udcff\u202e")
     (found,) = bench.run("check_loads").findings
     assert found.message.isprintable()
+
+
+def test_a_package_that_is_not_as_it_was_installed_is_installed_again(tmp_path: Path) -> None:
+    """An upgrade of transformers that was cut off: files of its record are missing."""
+    site = tmp_path / "site-packages"
+    for name in ("transformers-5.23.0", "torch-2.13.0"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+        (site / f"{name}.dist-info/RECORD").write_text(f"{name.partition('-')[0]}/modeling.py,sha256=x,10\n")
+    bench = Bench(root=tmp_path)
+    failed(bench)
+    packages = {**SESSION.packages, "transformers": "5.23.0", "torch": "2.13.0"}
+    bench.session = replace(SESSION, site_packages=(site,), packages=packages)
+    fix = bench.run("check_loads").findings[0].fix
+    assert "torch 2.13.0 (torch/modeling.py); transformers 5.23.0 (transformers/modeling.py)" in fix.summary
+    assert [c.partition(" -m ")[2] for c in fix.commands] == [
+        "pip install --force-reinstall --no-deps transformers==5.23.0"
+    ]
+
+
+def test_what_the_message_surely_means_is_the_fix(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    failed(bench)
+    failure = Failure(kind="failed", type="RuntimeError", message="can't start new thread", module="", where=())
+    bench.outcome = replace(bench.outcome or COMPLETED, failure=failure)
+    assert "TasksMax=" in bench.run("check_loads").findings[0].fix.summary
+
+
+def test_what_python_path_brings_is_named(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    import_failed(bench)
+    bench.environ["PYTHONPATH"] = "/opt/old"
+    assert "PYTHONPATH (/opt/old)" in bench.run("check_loads").findings[0].fix.summary
+
+
+def test_a_library_that_ld_library_path_brings_is_named(tmp_path: Path) -> None:
+    bench = Bench(root=tmp_path)
+    import_failed(bench)
+    bench.environ["LD_LIBRARY_PATH"] = "/opt/cuda/lib64:/opt/ll"
+    said = "cannot import torch: OSError: /opt/ll/libgomp.so.1: file too short"
+    bench.outcome = replace(bench.outcome or COMPLETED, message=said)
+    assert "what is in /opt/ll: LD_LIBRARY_PATH" in bench.run("check_loads").findings[0].fix.summary

@@ -91,6 +91,26 @@ def a_disk_that_is_not_connected(bench: Bench) -> None:
     unmounted(bench, "disk/m", source="/dev/disk-that-is-gone")
 
 
+@CASES.finds("check_path", "volume-not-mounted", "an empty tmpfs is mounted at")
+def hidden_by_a_sandbox(bench: Bench) -> None:
+    """ProtectHome=tmpfs of a unit."""
+    unmounted(bench, "disk/home/dp/m")
+    (bench.root / "disk").mkdir()
+    bench.mounts = MountTable(mounted=(ROOT, Mount(point=str(bench.root / "disk"), kind="tmpfs", source="tmpfs")))
+
+
+@CASES.finds("check_path", "volume-not-mounted", "an empty tmpfs is mounted at")
+def a_tmpfs_in_the_place_of_the_model(bench: Bench) -> None:
+    hidden_by_a_sandbox(bench)
+    bench.manifest('[models.m]\nkind = "full"\npath = "disk"\n', "m")
+
+
+@CASES.finds("check_path", "path-missing", "does not exist")
+def missing_in_a_tmpfs_that_holds_something(bench: Bench) -> None:
+    hidden_by_a_sandbox(bench)
+    (bench.root / "disk/other").mkdir()
+
+
 @CASES.finds("check_path", "volume-not-mounted", "/models/m is on")
 def a_link_to_a_disk_that_is_not_mounted(bench: Bench) -> None:
     unmounted(bench, "here/m")

@@ -48,9 +48,10 @@ CASES.skips("check_service_key", "no key is declared")(service("well"))
 CASES.finds("check_service_key", "service-key-missing", "SAGE_KEY, which holds the service's key, is not set")(
     service("well", WITH_KEY)
 )
-CASES.finds("check_service_key", "service-key-missing", "characters that are not allowed in an HTTP header")(
-    with_key("well", "a\nb")
-)
+for value in ("a\nb", "s3cret-key\r"):
+    CASES.finds("check_service_key", "service-key-missing", "characters that are not allowed in an HTTP header")(
+        with_key("well", value)
+    )
 
 CASES.passes("check_service_reachable")(service("well"))
 CASES.passes("check_service_reachable")(service("list-500"))
@@ -109,6 +110,26 @@ def no_such_host(bench: Bench) -> None:
     service("nobody", url="http://no-such-host.invalid:8000")(bench)
 
 
+def behind_a_proxy(proxy: str, no_proxy: str = "", address: str = "http://proxy.example:3128") -> Build:
+    def build(bench: Bench) -> None:
+        service("well")(bench)
+        bench.environ |= {proxy: address, "NO_PROXY": no_proxy}
+
+    build.__name__ = f"behind-{proxy}-without-{no_proxy}"
+    return build
+
+
+for proxy in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+    CASES.finds("check_service_reachable", "service-proxied", f"{proxy} sends", severity="warning")(
+        behind_a_proxy(proxy)
+    )
+for no_proxy in ("localhost,127.0.0.1", "*"):
+    CASES.passes("check_service_reachable")(behind_a_proxy("http_proxy", no_proxy))
+CASES.passes("check_service_reachable")(behind_a_proxy("https_proxy"))
+for address in ("http://127.0.0.1:3128", "socks5://localhost:9050", "nonsense"):  # its own is known to it alone
+    CASES.passes("check_service_reachable")(behind_a_proxy("http_proxy", address=address))
+
+
 @CASES.finds("check_service_reachable", "service-answer-invalid", "does not speak TLS")
 def no_tls(bench: Bench) -> None:
     service("nobody", url=base().replace("http:", "https:"))(bench)
@@ -158,7 +179,27 @@ for how in ("list-500", "one-piece", "completions", "plain-type", "reasoning", "
 for how in ("old-vllm", "old-tgi", "openai-o"):
     CASES.passes("check_service_generates")(service(how))
 CASES.passes("check_service_generates")(ollama("well"))
+for how in ("choices-null", "choices-absent", "null-event", "pings", "json-type", "created", "parts", "list-none"):
+    CASES.passes("check_service_generates")(service(how))
+CASES.passes("check_service_generates")(service("list-none-501"))
+CASES.passes("check_service_generates")(service("thinks-in-secret"))
+CASES.passes("check_service_generates")(service("", url=f"{base()}/openvino/v3"))
+for how in ("list-none", "list-none-501", "list-page"):
+    CASES.passes("check_service_reachable")(service(how))
+    CASES.skips("check_service_model", "list of models fails")(service(how))
+CASES.finds(
+    "check_service_reachable", "service-refused", "answers HTTP 400 to /list-other-host/v1/models: Invalid host"
+)(service("list-other-host"))
 for how, code, says in [
+    ("only-pings", "service-answer-invalid", 'unexpected JSON: {"type": "ping"}'),
+    ("no-template", "service-error", "default chat template is no longer allowed"),
+    ("embeddings", "service-error", "HTTP 501: This server does not support completions"),
+    ("litellm-down", "service-down", "does not reach what it passes requests on to (HTTP 500: litellm.APIConn"),
+    ("one-api-down", "service-down", "does not reach what it passes requests on to (HTTP 500: do request failed"),
+    ("tabby-empty", "service-model-missing", "does not have tiny: No models are currently loaded."),
+    ("lm-studio-unloaded", "service-model-missing", "does not have tiny: Model unloaded."),
+    ("too-long-later", "service-error", "This model's maximum context length is 16 tokens"),
+    ("no-such-path", "service-answer-invalid", "answers HTTP 404 to /no-such-path/v1/chat/completions: Not Found"),
     ("silent", "service-hung", "accepts the prompt but generates nothing in time"),
     ("cut", "service-error", "ends in the middle of its answer"),
     ("html", "service-answer-invalid", "a web page"),
@@ -305,6 +346,9 @@ def test_the_end_of_the_runs_own_time_says_nothing_about_the_service(
         (service("list-403"), "OLLAMA_HOST, OLLAMA_ORIGINS", "Start"),
         (ollama("list-signin"), "Sign in", "api_key_env"),
         (service("", url="http://no-such-host.invalid:8000"), "DNS", "Start it"),
+        (service("list-later"), "Something answers there", "Start it"),
+        (service("list-other-host"), "the host name in url", "Start"),
+        (with_key("list-key", '"s3cret-key"'), "without quotation marks", "Start"),
     ],
 )
 def test_what_to_do_fits_what_is_wrong(build: Build, says: str, never: str, tmp_path: Path) -> None:

@@ -128,8 +128,13 @@ def test_not_python(tmp_path: Path) -> None:
 
 def test_failed(tmp_path: Path) -> None:
     moved = inspect_interpreter(program(tmp_path / "a", "#!/home/other/env/bin/python\n"))
-    assert moved.problem == "failed"
+    assert moved.problem == "not-executable"
     assert "#!" in moved.detail
+    loader = Path(sys.executable).read_bytes().replace(b"/ld-linux", b"/ld-nowhere"[: len(b"/ld-linux")])
+    (tmp_path / "d").write_bytes(loader)
+    (tmp_path / "d").chmod(0o755)
+    unloadable = inspect_interpreter(tmp_path / "d")
+    assert (unloadable.problem, "ld-linux" in unloadable.detail) == ("not-executable", True)
     broken = "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'encodings'\" >&2\nexit 1\n"
     facts = inspect_interpreter(program(tmp_path / "b", broken))
     assert (facts.problem, facts.detail) == ("failed", "ModuleNotFoundError: No module named 'encodings'")

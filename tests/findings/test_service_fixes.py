@@ -45,3 +45,24 @@ def test_a_host_that_ollama_refuses_is_told() -> None:
     said = advice("refused", "refuses requests for the host sage.example (HTTP 403)", reason="host")
     assert "OLLAMA_HOST=0.0.0.0" in said
     assert "key" not in said
+
+
+def test_a_machine_that_does_not_answer_is_not_told_as_a_program_to_start() -> None:
+    service: Any = SimpleNamespace(spec=SimpleNamespace(url="http://10.0.0.7:8000", api="openai"))
+    for reason in ("no connection in time", "No route to host", "Network is unreachable"):
+        fix = service_fix(service, ServiceFailure(kind="down", message="", evidence={"reason": reason}))
+        assert "the network is up" in fix.summary
+        assert "curl -sv --max-time 5 http://10.0.0.7:8000/v1/models" in fix.commands
+
+
+def test_a_name_server_that_does_not_answer_is_told() -> None:
+    for message, network in (("(Temporary failure in name resolution)", True), ("(Name or service not known)", False)):
+        failure = ServiceFailure(kind="down", message=message, evidence={"host": "gpu-box"})
+        said = service_fix(SimpleNamespace(), failure).summary  # type: ignore[arg-type]
+        assert ("the network is up" in said, "/etc/hosts" in said) == (network, True)
+
+
+def test_a_request_that_is_refused_is_not_blamed_on_memory() -> None:
+    failure = ServiceFailure(kind="error", message="answers the prompt with HTTP 402: x", evidence={"status": 402})
+    service: Any = SimpleNamespace()
+    assert "does not accept" in service_fix(service, failure).summary

@@ -294,6 +294,11 @@ def test_a_limit_of_address_space_is_named(tmp_path: Path) -> None:
     assert outcome.limits.address_space == used + (1 << 30)
 
 
+def test_a_limit_of_data_is_named(tmp_path: Path) -> None:
+    outcome = limited(resource.RLIMIT_DATA, 1 << 30, tmp_path, "x = bytearray(1 << 34)\n")
+    assert (outcome.ending, outcome.limit, outcome.limits.data) == ("out-of-memory", "data", 1 << 30)
+
+
 def test_a_limit_of_cpu_time_is_named(tmp_path: Path) -> None:
     outcome = probe(tmp_path, "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass\n")
     assert (outcome.ending, outcome.signal, outcome.limit) == ("signal", "SIGXCPU", "cpu-time")

@@ -1,7 +1,7 @@
 """A real HTTP server for the tests, in a process of its own: the first part of a path says how it behaves.
 
-`python behaving.py` prints its port and serves until its standard input is closed. `/well/v1/models` is a service that
-behaves; the others are services as machines really have them after a bad night.
+`python -m tests.services.behaving` prints its port and serves until its standard input is closed. `/well/v1/models` is
+a service that behaves; the others are services as machines really have them after a bad night.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+
+from tests.services import gateways
 
 WORDS = ["I", " am", " a", " small", " model", ",", " and", " I", " answer", "."]
 KEY = "s3cret-key"
@@ -419,10 +421,14 @@ BEHAVIOURS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
     "completions": completions,
     "plain-type": lambda h, b: h.speak(WORDS[: b["max_tokens"]], kind="text/plain"),
     "reasoning": lambda h, b: h.speak(WORDS[: b["max_tokens"]], field="reasoning_content"),
+    **gateways.ANSWERS,
+    **gateways.LISTS,
 }
 
 # How a prompt is answered by a service whose list is the behaviour.
 ANSWERS: dict[str, Callable[[Handler, dict[str, Any]], None]] = {
+    "list-404": refusal(404, {"detail": "Not Found"}),
+    "list-html": lambda h, _: h.text("text/html", PAGE),
     "list-vllm": missing,
     "list-hub": missing,
     "list-lmstudio-one": gemma,

@@ -16,8 +16,8 @@ _KEPT: list[subprocess.Popen[str]] = []
 @functools.cache
 def base() -> str:
     """Return the server's URL without a path."""
-    server = Path(__file__).with_name("behaving.py")
-    process = subprocess.Popen([sys.executable, str(server)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command, root = [sys.executable, "-m", "tests.services.behaving"], Path(__file__).parents[2]
+    process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     _KEPT.append(process)
     assert process.stdout is not None
     return f"http://127.0.0.1:{int(process.stdout.readline())}"

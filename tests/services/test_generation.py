@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ import pytest
 
 from sage_doctor.services.endpoint import Endpoint, ServiceFailure, Timeouts
 from sage_doctor.services.generation import Generation, generate
+from sage_doctor.services.listing import list_models
 
 from .behaving import WORDS
 from .running import base
@@ -96,3 +99,18 @@ def test_an_error_that_is_said(text: str) -> None:
 )
 def test_an_answer_about_errors(text: str) -> None:
     assert not replace(SAID, text=text).is_error
+
+
+def test_a_queue_of_connections_that_is_full_is_a_server_that_hangs() -> None:
+    """Within one machine nothing else makes a connection wait: a program that listens and was stopped."""
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            caller = waiting.enter_context(socket.socket())
+            caller.settimeout(0)
+            caller.connect_ex(full.getsockname())
+        timeouts = Timeouts(until=time.monotonic() + 30, connect_s=0.5)
+        found = list_models(Endpoint(url=f"http://127.0.0.1:{full.getsockname()[1]}"), timeouts)
+    assert isinstance(found, ServiceFailure)
+    assert (found.kind, "does not accept connections" in found.message) == ("silent", True)

@@ -16,6 +16,7 @@ from sage_doctor.services.model_names import ListedModel, listed_model, one_for_
         ("http://127.0.0.1:8000/v1", "127.0.0.1", 8000, "/v1/models"),
         ("https://sage.example/llm/v1/", "sage.example", 443, "/llm/v1/models"),
         ("http://[::1]/x", "::1", 80, "/x/v1/models"),
+        ("http://h:8000/v3", "h", 8000, "/v3/models"),
     ],
 )
 def test_the_address(url: str, host: str, port: int, path: str) -> None:
