@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +187,13 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
                 sys.stdout.write(f"    with       {printable(line, limit=300)}\n")
         if seen.script.problem and (rows or everything or seen.roles):
             sys.stdout.write(f"{printable(seen.subject, limit=300)}: unverified: {printable(seen.script.problem)}\n")
-    counted = ", ".join(f"{count} {_SHOWN.get(name, name)}" for name, count in sorted(found.counts.items())) or "none"
+    lost = sum(
+        reference.used and path.origin == "mappable" and not path.exists
+        for seen in found.files
+        for reference, path in (() if seen.owner else seen.classified)
+    )
+    counts = Counter(found.counts) + Counter(foreign=lost) - Counter(mappable=lost)
+    counted = ", ".join(f"{count} {_SHOWN.get(name, name)}" for name, count in sorted(counts.items())) or "none"
     sys.stdout.write(f"{len(found.files)} file{'' if len(found.files) == 1 else 's'} read; paths: {counted}\n")
     if suggested:
         sys.stdout.write(f"{suggested} suggested: `sage-doctor paths --patch` prints a patch for `git apply`\n")

@@ -65,6 +65,14 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_path_that_was_mapped_and_is_missing_is_counted_as_it_is_listed(paths: Doctor, checkout: Path) -> None:
+    script = checkout / "scripts/run.py"
+    script.write_text(SCRIPT.replace("hrm/zoo/m", "hrm/zoo/m2") + 'OTHER = "/home/sprout/hrm/zoo/m"\nopen(OTHER)\n')
+    done = paths(checkout)
+    assert "scripts/run.py:2:9: not found here: /home/sprout/hrm/zoo/m2\n" in done.stdout
+    assert "1 file read; paths: 1 documentation, 1 not found here, 2 found here\n" in done.stdout
+
+
 def test_what_a_run_would_take_is_listed_with_how_to_write_it(paths: Doctor, checkout: Path) -> None:
     done = paths(checkout)
     assert done.returncode == 1, done.stderr

@@ -64,7 +64,7 @@ def _given(model: Model, text: str) -> Path:
     try:
         base = find_named(text, model.host, model.siblings)
     except UsageError as error:
-        raise RepairRefused(f"{error}. Nothing was changed.") from error
+        raise RepairRefused(str(error)) from error
     shown = printable(text)
     if not base.found:
         if base.hub is None:
@@ -78,10 +78,10 @@ def _given(model: Model, text: str) -> Path:
         raise RepairRefused(f"{shown} is an adapter. Merge it into its own base first, and name the result.")
     if "config.json" not in base.tree.names:
         what = "has no config.json" if inspect_path(base.path).kind == "directory" else "is not a directory"
-        raise RepairRefused(f"{shown} {what}. Nothing was changed.")
+        raise RepairRefused(f"{shown} {what}.")
     misfit = why_not_base(base.path, lora_tensors(model.tensors.values()))
     if misfit:
-        raise RepairRefused(f"{shown} cannot be its base: {misfit}. Nothing was changed.")
+        raise RepairRefused(f"{shown} cannot be its base: {misfit}.")
     return base.path
 
 
