@@ -214,7 +214,7 @@ def check_numbers(model: Model, notes: Notes) -> Iterator[Finding]:
 @check("integrity", after=["*"], kinds=["adapter"])
 def check_adapter_trained(model: Model) -> Iterator[Finding]:
     """The adapter's numbers change something."""
-    from sage_doctor.facts.adapter_effect import has_no_effect
+    from sage_doctor.facts.adapter_effect import LATER_CHECKPOINT, has_no_effect
 
     weights = model.adapter_weights
     if weights.header is None:
@@ -224,7 +224,7 @@ def check_adapter_trained(model: Model) -> Iterator[Finding]:
             "adapter-no-effect",
             "one matrix of each of its pairs is all zeros, as before training: a session would talk to the base alone",
             evidence={"file": weights.name, "tensors": len(weights.header.tensors)},
-            fix=bring_back(model, [str(weights.name)]),
+            fix=Fix(summary=LATER_CHECKPOINT),
         )
 
 

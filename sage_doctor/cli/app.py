@@ -75,7 +75,8 @@ class Parser(argparse.ArgumentParser):
         """Raise `UsageError` for words that are no options, with the option most like the first."""
         options = [o for action in self._actions for o in action.option_strings if len(o) > 2]
         first = next((w.partition("=")[0] for w in words if w.startswith("-")), "")
-        near = _nearest(first, options)
+        near = _nearest(first.lstrip("-"), (o.lstrip("-") for o in options))  # the dashes make every two of them alike
+        near = next((o for o in options if o.lstrip("-") == near), None)
         self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {near}?" if near else ""))
 
     def take_defaults(self, environ: Mapping[str, str]) -> None:

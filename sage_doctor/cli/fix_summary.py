@@ -36,13 +36,15 @@ def summary(result: RepairReport, width: int) -> list[str]:
 def _prospects(result: RepairReport, width: int) -> list[str]:
     """Return how many findings a repair was there for, and what the others need."""
     tried = {(a.finding.code, a.finding.subject) for a in result.attempts if a.status != "refused"}
+    tried |= {(f.code, f.subject) for f in result.fixed}  # also what a repair of something else mended
     problems = [f for f in result.before.findings if is_problem(f)]
     problems += [f for f in result.remaining if result.is_new(f)]
     grouped = {a.repair for a in result.attempts if all_repairs()[a.repair].of_files}
     left = [f for f in problems if (f.code, f.subject) not in tried and f.fix.repair not in grouped]
     if not left:
         return []
-    words = [f"{len(problems) - len(left)} of {len(problems)} can be fixed automatically."]
+    sorted_out = f"{len(problems) - len(left)} of {len(problems)} can be fixed automatically."
+    words = [sorted_out if result.dry_run or not result.attempts else f"{len(left)} of {len(problems)} were not tried."]
     scripts = [f for f in left if f.fix.repair == "rewrite-paths"]
     bases = [f for f in left if f.code in all_repairs()[SET_BASE].codes]
     by_hand = [f for f in left if f not in scripts and f not in bases]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sage_doctor.facts.adapters import LoraTensor, lora_tensors
 from sage_doctor.readers.safetensors_entries import BITS
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.system.path_info import read_range
 
+# What mends an adapter without effect: a copy from another machine would be of the same.
+LATER_CHECKPOINT: Final = (
+    "Take a checkpoint from later in its training. If that one is all zeros as well, none of its layers were trained."
+)
 _BLOCK = 1 << 20
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _ZEROS = b"\x00\x80"  # what the last byte of a zero may be: -0.0 has its sign

@@ -276,19 +276,8 @@ DECLARATIONS = declare(
 )
 # The checks that must be passed before an adapter is compared with its base: of its own files, and of the base's.
 WITH_BASE = (
-    "check_path",
-    "check_hub",
-    "check_hub_blobs",
-    "check_adapter_config",
-    "check_adapter_weights",
-    "check_weights_readable",
-    "check_adapter_keys",
-    "check_adapter_patterns",
-    "check_adapter_base",
-    "check_adapter_base_sound",
-    "check_weights_present",
-    "check_weights_whole",
-    "check_shards_present",
-    "check_shard_index",
-    "check_config",
+    *("check_path", "check_hub", "check_hub_blobs", "check_adapter_config", "check_adapter_weights"),
+    *("check_weights_readable", "check_adapter_keys", "check_adapter_patterns", "check_adapter_base"),
+    *("check_adapter_base_sound", "check_weights_present", "check_weights_whole", "check_shards_present"),
+    *("check_shard_index", "check_config"),
 )

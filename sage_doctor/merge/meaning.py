@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sage_doctor.facts.adapter_effect import has_no_effect, is_scaled_to_nothing
+from sage_doctor.facts.adapter_effect import LATER_CHECKPOINT, has_no_effect, is_scaled_to_nothing
 from sage_doctor.facts.hashing import hash_file
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.refusal import MergeRefused, refused
@@ -32,7 +32,7 @@ def require_effect(weights: Path, modules: Mapping[str, ModuleParts], values: Ma
             "adapter-no-effect",
             "the adapter changes nothing: one matrix of each of its pairs is all zeros, so the merged model would be "
             "its base",
-            "Copy it from a later checkpoint: it was saved before the first step, or its layers were not trained.",
+            LATER_CHECKPOINT,
         )
 
 
