@@ -82,6 +82,10 @@ NEEDED_ANYWHERE = {
         'subprocess.run("cd /workspace/gone && python run.py", shell=True)',
         'p.add_argument("--model", default="/data/models/gone")\nA.from_pretrained(p.parse_args().model)',
         'class C:\n    path: Path = field(default_factory=lambda: Path("/data/gone"))\nload(C().path)',
+        'M = "/data/gone"\nopen(M)\nM = "/tmp"',
+        'M = "/data/gone"\nM = M + "/x"\nopen(M)',
+        'M = "/data/gone"\nif a:\n    M = "/tmp"\nopen(M)',
+        'M = "/data/gone"\nB = M\nM = "/tmp"\nopen(B)',
         'def load(self):\n    path = "/data/gone"\n    return A.load(path)\ndef save(path):\n    open(path, "w")',
     ),
     "run.sh": (
@@ -123,6 +127,13 @@ NEEDED_ANYWHERE = {
         "python train.py --data_path /data/gone --image_folder /data/gone/images",
         'F=/data/gone\npython -m verl.trainer.main_ppo data.train_files="$F"',
         "composer train.py model.path=/data/gone",
+        "cat /data/gone/*.txt",
+        '"$(dirname "$0")/gone.sh"',
+        'python "$(dirname "$0")/../gone.py"',
+        "M=/data/gone\nvllm serve $M\nM=/tmp",
+        'M=/data/gone\nM="$M/x"\nvllm serve $M',
+        'M=/data/gone\nif [ -n "$1" ]; then M=/tmp; fi\nvllm serve $M',
+        'M=/data/gone\n[ -z "$M" ] && exit 1\nvllm serve $M',
     ),
 }
 
@@ -262,6 +273,11 @@ BRANCHES = {
         ("if [ -d /data/none/x ]; then a; else cd /data/gone; fi", "error", ""),
         ('T="${1:-a}"\ncase "$T" in\n  a) cd /data/gone ;;\nesac', "error", ""),
         ('if [ -z "$1" ]; then cd /data/gone; fi', "error", ""),
+        (
+            'if [ -z "$M" ]; then M=/data/gone; fi\nvllm serve $M',
+            "warning",
+            '; it is used only where [ -z "$M" ]',
+        ),
         ('if [ "$(uname)" = Linux ]; then cd /data/gone; fi', "error", ""),
         ('if [ "$(uname)" = Darwin ]; then cd /data/gone; fi', "", ""),
         ("if [ -d /data/none/x ]; then cd /data/gone; fi", "", ""),
@@ -323,6 +339,8 @@ NOT_NEEDED_EITHER = {
         'conn.run("cd /data/x/y && python /data/x/y.py")',
         'load(h5["/model/weights/x"])',
         'if exists("/opt/x/a"):\n    A = 1\nelif os.path.exists("/opt/x/b"):\n    A = 2\nelse:\n    raise OSError',
+        'M = "/data/x/y"\nM = "/tmp"\nopen(M)',
+        'def f():\n    model_path = "/data/x/y"\n    model_path = "/tmp"\n    open(model_path)',
         'def route(m): return f"/v1/at/{m}/models"\ndef ask(m): path = route(m)\ndef load(path): open(path)',
     ),
     ".sh": (
@@ -360,6 +378,12 @@ NOT_NEEDED_EITHER = {
         "docker exec c python -c \"open('/data/x/y')\"",
         "sh -c 'cd /data/x/y' || true",
         "python -c \"print('/data/x/y')\"",
+        "M=/data/x/y\nM=/tmp\nvllm serve $M",
+        "export M=/data/x/y\nexport M=/tmp\nvllm serve $M",
+        "cat /tmp/*.txt",
+        'mkdir "$(dirname "$0")/new"\ncd "$(dirname "$0")/new"',
+        'cd /tmp\n. "$(dirname "$0")/none.sh"',
+        '[ -f "$(dirname "$0")/x.env" ] && . "$(dirname "$0")/x.env"',
         "command -v /opt/v/x/llama-server >/dev/null && /opt/v/x/llama-server -m m",
     ),
 }

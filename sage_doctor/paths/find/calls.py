@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.reference import Need
@@ -58,6 +59,20 @@ _EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
 _MOST_STATEMENTS = 50
 OPENING = frozenset({"open", "fdopen", "gzopen"})
 _SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
+
+
+def replaced_at(nodes: Iterable[ast.AST]) -> dict[ast.AST, tuple[int, int]]:
+    """Return for each assignment where the same block gives its name another value in any case."""
+    found: dict[ast.AST, tuple[int, int]] = {}
+    for block in nodes:
+        last: dict[str, ast.Assign] = {}
+        for statement in block.body if isinstance(block, (ast.Module, ast.FunctionDef)) else ():
+            if isinstance(statement, ast.Assign) and isinstance(target := statement.targets[0], ast.Name):
+                own = any(isinstance(n, ast.Name) and n.id == target.id for n in ast.walk(statement.value))
+                if target.id in last and not own:
+                    found[last[target.id]] = (statement.lineno, statement.col_offset)
+                last[target.id] = statement
+    return found
 
 
 def creates(name: str) -> bool:

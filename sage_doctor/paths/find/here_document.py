@@ -40,9 +40,9 @@ def document_references(statement: Node, redirect: Node, body: Node, path_map: P
 
 
 def argument_references(command: Node, argument: Node, path_map: PathMap) -> list[PathReference] | None:
-    """Return the references of `python3 -c '…'`, None where the argument is not a program or not a valid one."""
-    words = [text_of(c).strip("\"'") for c in command.children if c.start_byte < argument.start_byte]
-    if not words or words[-1] != "-c" or not any(_PYTHON.fullmatch(w.rpartition("/")[2]) for w in words):
+    """Return the references of `python3 -c '…'`, None where the argument, behind `-c`, is not a valid program."""
+    words = (text_of(c).strip("\"'") for c in command.children if c.start_byte < argument.start_byte)
+    if not any(_PYTHON.fullmatch(w.rpartition("/")[2]) for w in words):
         return None
     text, expanded = text_of(argument)[1:-1], argument.type == "string"
     text = re.sub(r"\\([\"$`\\])", r"\1", text) if expanded else text

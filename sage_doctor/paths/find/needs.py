@@ -1,7 +1,6 @@
 """Whether a Python program needs a path to exist: the path is followed through names to the calls that use it.
 
-A function's own variables count within it, all other names in the whole module. What is passed on to other modules is
-judged by the name of the parameter.
+A function's own variables count within it, all others in the whole module; other modules by their parameters' names.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from sage_doctor.paths.find.calls import (
     is_own,
     is_truth,
     opens_to_write,
+    replaced_at,
     starts_program,
     tests_for_a_file,
     what_a_branch_says,
@@ -61,6 +61,7 @@ class NeedAnalysis:
 
     def __init__(self, analysis: UsageAnalysis) -> None:
         self._analysis, self._parents, self._nodes = analysis, analysis.parents, analysis.nodes
+        self._replaced = replaced_at(self._nodes)
 
     def need_of(self, node: ast.AST, *, by_name: bool = True) -> tuple[Need, str]:
         """Return whether the program needs the path in `node`, and where only; `by_name` if only names say so."""
@@ -143,8 +144,7 @@ class NeedAnalysis:
         trail.names |= {keyword} - {""}
         if not isinstance(call, ast.Call) or node is call.func:
             return None
-        argument = parent if isinstance(parent, ast.keyword) else node
-        return call if self._is_passed_on(call, argument, keyword, trail) else None
+        return call if self._is_passed_on(call, parent if keyword else node, keyword, trail) else None
 
     def _is_passed_on(self, call: ast.Call, node: ast.AST, keyword: str, trail: _Trail) -> bool:
         """Take what a call says about an argument. Return whether its result is the same path."""
@@ -190,7 +190,7 @@ class NeedAnalysis:
             targets: Sequence[ast.expr] = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
             if is_alternative(parent, self._parents.get(parent)):
                 trail.found.add("optional")
-            self._bound(targets, trail)
+            self._bound(targets, trail, self._replaced.get(parent, ()))
             return parent if isinstance(parent, ast.NamedExpr) else None
         if isinstance(parent, (ast.For, ast.AsyncFor, ast.comprehension)):
             self._bound([parent.target], trail)
@@ -237,7 +237,7 @@ class NeedAnalysis:
             return what_a_branch_says(parent.body if negated else parent.orelse)
         return set() if isinstance(parent, (ast.Call, ast.FormattedValue, ast.Expr)) else {"optional"}
 
-    def _bound(self, targets: Sequence[ast.expr], trail: _Trail) -> None:
+    def _bound(self, targets: Sequence[ast.expr], trail: _Trail, until: tuple[int, ...] = ()) -> None:
         for target in targets:
             for inner in [target, *(target.elts if isinstance(target, (ast.Tuple, ast.List)) else [])]:
                 name = called_name(inner)
@@ -246,13 +246,15 @@ class NeedAnalysis:
                     trail.names.add(str(inner.slice.value))
                 elif name:
                     trail.names.add(name)
-                    self._uses(name, trail, scope)
+                    self._uses(name, trail, scope, until)
 
-    def _uses(self, name: str, trail: _Trail, scope: ast.AST | None = None) -> None:
-        """Follow the uses of a name; those in the function that it is local to, if it is."""
+    def _uses(self, name: str, trail: _Trail, scope: ast.AST | None = None, until: tuple[int, ...] = ()) -> None:
+        """Follow the uses of a name before a place; those in the function that it is local to, if it is."""
         if (name, scope) not in trail.seen:
             trail.seen.add((name, scope))
-            for use in self._loads.get(name, [])[:_MOST_USES]:
+            uses = [u for u in self._loads.get(name, [])[:_MOST_USES] if not until or (u.lineno, u.col_offset) < until]
+            trail.found |= {"optional"} if until and not uses else set()
+            for use in uses:
                 if scope is None or isinstance(use, ast.Attribute) or scope in self._analysis.functions_around(use):
                     self._follow(use, trail)
 

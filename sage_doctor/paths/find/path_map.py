@@ -209,7 +209,11 @@ class PathMap:
         if self.blind:
             return False
         if path not in self._existence:
-            self._existence[path] = inspect_path(path).kind != "missing"
+            fixed, pattern, _ = str(path).partition("*")  # of a pattern, what it starts from has to be there
+            place = Path(fixed.rpartition("/")[0] or "/") if pattern else path
+            self._existence[path] = inspect_path(path).kind != "missing" or (
+                bool(pattern) and inspect_path(place).kind != "missing"
+            )
         return self._existence[path]
 
 

@@ -39,6 +39,7 @@ _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
 _OPTION = re.compile(r"(--?[\w-]+)=")
 _KEY = re.compile(r"(--?[\w-]+|\+{0,2}\w+(?:\.\w+)+)=")  # `model.path=…`, as Hydra takes it
 _BELOW_A_VALUE = re.compile(r"(?:--?[\w-]+=)?[\"']?\$\{?\w+\}?[^\"'}]")  # `$MODEL/results.json` makes no $MODEL
+_FOR_A_TEXT = re.compile(r"(?:\[+ |test )?\s*(?:! )?\s*(?:-[zn]\s|[^\s&|]+\s+[=!]?=\s)")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
 
@@ -114,6 +115,20 @@ class ShellNeeds:
                         found[name].append(node)
         return found
 
+    @cached_property
+    def _replaced(self) -> dict[int, int]:
+        """Where a variable that is set gets another value in any case."""
+        last: dict[str, Node] = {}
+        found: dict[int, int] = {}
+        children = self.values.root.children
+        for node in (n for c in children for n in (c.children if c.type == "declaration_command" else (c,))):
+            if node.type == "variable_assignment":
+                name, mark, value = text_of(node).partition("=")
+                if mark and name in last and not re.search(rf"\$\{{?{re.escape(name)}\b", value):
+                    found[last[name].id] = node.start_byte
+                last[name] = node
+        return found
+
     def _is_run(self, name: str) -> bool:
         """Return whether a command gets a variable in any case, and not only to print it."""
         return any(self._runs(use) for use in self._uses.get(name, [])[:_MOST_USES])
@@ -130,15 +145,15 @@ class ShellNeeds:
         parent = self.values.parents.get(node.id)
         while parent is not None and parent.type in _WITHIN_A_WORD:
             node, parent = parent, self.values.parents.get(parent.id)
+            if node.type == "expansion" and any(c.type == ":=" for c in node.children):
+                names.add(name := text_of(node.children[1]))
+                self._follow_name(name, None, found, names, seen)
         if parent is None:
             return
         if parent.type == "variable_assignment":
             name = text_of(parent).partition("=")[0].rstrip("+")
             names |= {name} if node.type != "array" else set()
-            if name not in seen:
-                seen.add(name)
-                for use in self._uses.get(name, [])[:_MOST_USES]:
-                    self._follow(use, found, names, seen)
+            self._follow_name(name, self._replaced.get(parent.id), found, names, seen)
         elif parent.type == "file_redirect":
             reads = any(c.type == "<" for c in parent.children)
             found.add(self._or_optional(parent) if reads else "created")
@@ -150,6 +165,15 @@ class ShellNeeds:
             found.add("unknown") if node.id in self.foreign_words(parent) else self._in_command(
                 parent, node, found, names
             )
+
+    def _follow_name(self, name: str, end: int | None, found: set[Need], names: set[str], seen: set[str]) -> None:
+        """Follow the uses of a variable before `end`, where it gets another value."""
+        if name not in seen:
+            seen.add(name)
+            uses = [u for u in self._uses.get(name, [])[:_MOST_USES] if end is None or u.start_byte < end]
+            found |= {"optional"} if end is not None and not uses else set()
+            for use in uses:
+                self._follow(use, found, names, seen)
 
     def _command(self, node: Node) -> _Command:
         if node.id not in self._commands:
@@ -223,7 +247,12 @@ class ShellNeeds:
         return "needed" if branch.taken else "unknown"
 
     def _tested(self, node: Node) -> set[Need]:
-        """Return what a test says: a script that ends where the path is missing needs it."""
+        """Return what a test says: a script that ends where the path is missing needs it.
+
+        One for a text, as `[ -z "$MODEL" ]`, says nothing.
+        """
+        if _FOR_A_TEXT.match(text_of(node)) is not None:
+            return set()
         child, parent = node, self.values.parents.get(node.id)
         negated = False
         while parent is not None and parent.type not in ("list", "if_statement", "while_statement"):

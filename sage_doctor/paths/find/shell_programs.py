@@ -65,11 +65,12 @@ def makes_what_follows(before: str) -> bool:
 
 def is_made(before: list[str]) -> bool:
     """Return whether a command makes what follows its first words: an environment, a build directory, a download."""
-    words = [t.rpartition("/")[2] for t in before]
+    words = [t.rpartition("/")[2] for t in before[:3]]
+    last = before[-1:]
     if words[1:3] == ["-m", "venv"] or words[1:3] == ["-m", "virtualenv"] or words[:1] == ["virtualenv"]:
         return True
-    if words[:2] == ["uv", "venv"] or (words[:1] == ["cmake"] and words[-1:] in (["-B"], ["--build"], ["--install"])):
+    if words[:2] == ["uv", "venv"] or (words[:1] == ["cmake"] and last in (["-B"], ["--build"], ["--install"])):
         return True
-    if words[-1:] == ["-p"]:
-        return "create" in words or any(w.endswith(".sh") for w in words[:2])
-    return bool(words) and words[-1] in _MAKING_OPTIONS
+    if last == ["-p"]:
+        return "create" in before or any(w.endswith(".sh") for w in words[:2])
+    return bool(last) and last[0] in _MAKING_OPTIONS

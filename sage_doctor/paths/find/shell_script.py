@@ -113,9 +113,11 @@ def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) ->
         in_command = command or (place.in_command and node.type != "variable_assignment")
         foreign = needs.foreign_words(node) if command else ()
         pairs = binds(node) if command else place.pairs
-        for child in reversed(children):
+        before = [None, *children]
+        for child, left in zip(reversed(children), reversed(before[:-1]), strict=True):
             below = _stronger(usage, "data") if child.id in foreign else usage
-            waiting.append(_Place(child, below, node, in_command, in_test, pairs))
+            behind_c = command and left is not None and left.text == b"-c"
+            waiting.append(_Place(child, below, node, in_command, in_test, pairs, behind_c))
 
 
 def _computed(
@@ -151,7 +153,7 @@ class _Place(NamedTuple):
     """A node on the way down. What is around it says the rest; a node's own parent is slow to ask for.
 
     `in_test` is whether a test is around it, `pairs` whether words of its command may be pairs of a path here and one
-    elsewhere.
+    elsewhere, `behind_c` whether the word before it is `-c`.
     """
 
     node: Node
@@ -160,6 +162,7 @@ class _Place(NamedTuple):
     in_command: bool
     in_test: bool = False
     pairs: bool = False
+    behind_c: bool = False
 
 
 def _column(node: Node, lines: list[str]) -> int:
@@ -183,7 +186,7 @@ def _held(place: _Place, needs: ShellNeeds, path_map: PathMap) -> list[PathRefer
     if place.node.type == "heredoc_body" and redirect is not None:
         statement = needs.values.parents.get(redirect.id)
         found = document_references(statement, redirect, place.node, path_map) if statement is not None else None
-    elif place.node.type in ("string", "raw_string") and redirect is not None and redirect.type == "command":
+    elif redirect is not None and place.behind_c and place.node.type in ("string", "raw_string"):
         found = argument_references(redirect, place.node, path_map)
     if found is None or redirect is None:
         return None

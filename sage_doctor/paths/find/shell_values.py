@@ -49,7 +49,7 @@ class ShellValues:
     """One script: its words, and the variables that it sets once. `models` are what `sage-doctor where` prints."""
 
     def __init__(self, root: Node, home: Path, script: Path | None = None, models: Mapping[str, Path] = _NONE) -> None:
-        self._root, self._home, self._script, self._models = root, home, script, models
+        self.root, self._home, self._script, self._models = root, home, script, models
         self._known: dict[str, tuple[str, ShellOrigin] | None] = {}
 
     def value(self, node: Node, depth: int = 0) -> tuple[str, ShellOrigin] | None:
@@ -69,7 +69,8 @@ class ShellValues:
             return self._variable(node, depth)
         if node.type == "command_substitution" and self._script is not None and len(text) <= _LONGEST_COMMAND:
             place = located(text, self._script, lambda name: self._located(name, depth))
-            return (place.path, "file") if place is not None and place.whole else None
+            fixed = place is not None and (place.whole or not self._moves)
+            return (place.path, "file") if place is not None and fixed else None
         if node.type not in ("string", "concatenation"):
             return None
         parts = [self.value(c, depth + 1) for c in node.children if c.type != '"']
@@ -113,9 +114,20 @@ class ShellValues:
         return Located(found[0], whole=True) if found is not None and found[0].startswith("/") else None
 
     @cached_property
+    def _moves(self) -> bool:
+        """Whether the script enters another directory: then a relative name of itself leads to nothing any more."""
+        waiting = [self.root]
+        while waiting:
+            node = waiting.pop()
+            if node.type == "command_name" and node.text in (b"cd", b"pushd"):
+                return True
+            waiting += [c for c in node.children if c.type != "command_substitution"]
+        return False
+
+    @cached_property
     def nodes(self) -> list[Node]:
         """Every node of the script."""
-        return nodes_below(self._root)
+        return nodes_below(self.root)
 
     @cached_property
     def parents(self) -> dict[int, Node]:
