@@ -25,6 +25,10 @@ KNOWN = {
     ("sage_doctor/demo/walk.py", "ROLE"),  # a constant
     ("sage_doctor/findings/access.py", "deep"),  # of two constants
     ("sage_doctor/findings/access.py", "mode"),  # of two constants
+    ("sage_doctor/findings/endings.py", "option"),  # of two constants
+    ("sage_doctor/findings/endings.py", "option[1:]"),  # likewise
+    ("sage_doctor/findings/failed_loads.py", "' '.join(again)"),  # each quoted above
+    ("sage_doctor/findings/failed_loads.py", "known.code"),  # of a declaration
     ("sage_doctor/findings/nearby.py", "script"),  # of two constants
     ("sage_doctor/findings/volumes.py", "sudo()"),  # of two constants
     ("sage_doctor/findings/volumes.py", "match[0]"),  # /mnt/ and a letter
