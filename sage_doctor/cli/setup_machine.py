@@ -27,11 +27,11 @@ def machine_of(options: argparse.Namespace, path: Path) -> Manifest | None:
     Raises `UsageError`, `ManifestError` and `DoctorError`.
     """
     from sage_doctor.manifest.load import load_for_host  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.manifest.names import not_a_machine  # noqa: PLC0415
 
     known = _known(path)
     if options.source is not None and options.source not in known.hosts:
-        machines = join_limited(list(known.machines)) or "none"
-        raise UsageError(f"--from {printable(options.source)}: not a machine of the manifest (machines: {machines})")
+        raise UsageError(f"--from {printable(options.source)}: {not_a_machine(options.source, known.machines)}")
     if options.machine in known.machines:
         _act_as(options.machine)
     try:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sage_doctor.manifest.names import nearest
+from sage_doctor.manifest.names import not_a_machine
 from sage_doctor.manifest.problems import Problems
 from sage_doctor.manifest.quoting import header
 from sage_doctor.manifest.raw_models import Fields, read_fields
 from sage_doctor.manifest.tables import RawValue, Table
 from sage_doctor.manifest.variables import Scope, Unresolved
 from sage_doctor.system.frozen import frozen
-from sage_doctor.text import join_limited, printable
+from sage_doctor.text import printable
 
 
 @frozen
@@ -90,12 +90,8 @@ def match_host(
     if wanted and machines:
         if wanted in machines:
             return machines[wanted], True
-        near = nearest(wanted, machines)
-        hint = f"did you mean '{printable(near)}'? " if near else ""
         shown = printable(wanted, limit=80)
-        known = join_limited(list(machines), most=12)
-        message = f"SAGE_MACHINE is '{shown}', which is not a machine of this manifest; {hint}machines: {known}"
-        problems.add(("machines",), message)
+        problems.add(("machines",), f"SAGE_MACHINE is '{shown}': {not_a_machine(wanted, machines)}")
         return None, False
     fitting = [machine for machine in machines.values() if machine.matches(host)]
     if len(fitting) < 2:

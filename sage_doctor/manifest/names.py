@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from sage_doctor.text import printable
+from sage_doctor.text import join_limited, printable
 
 # Comparing texts is quadratic in their length and done for every candidate: a hostile manifest must not make a
 # suggestion expensive.
@@ -29,6 +29,14 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     names = {name.lower(): name for name in islice(known, MOST_CANDIDATES) if len(name) <= _LONGEST}
     close = difflib.get_close_matches(word.lower(), names, n=1)
     return names[close[0]] if close else None
+
+
+def not_a_machine(name: str, machines: Iterable[str]) -> str:
+    """Return that no machine of the manifest has this name, with the nearest that there is."""
+    known = list(machines)
+    near = nearest(name, known)
+    hint = f"did you mean {printable(near)}? " if near else ""
+    return f"not a machine of the manifest ({hint}machines: {join_limited(known, most=12) or 'none'})"
 
 
 def is_path_or_hub_ref(text: str) -> bool:

@@ -1,14 +1,15 @@
 """Tables for people, drawn by rich without borders.
 
 A cell is never cut or folded: names and paths are copied from it. In a pipe a row is one line, however long. On a
-terminal the last cell of a row that is wider than the window goes below its row.
+terminal the last cell of a row that is wider than the window goes below its row; if the other cells are wider already,
+so does all but the first.
 """
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sage_doctor.render import screen_of
@@ -44,7 +45,6 @@ def table_text(
     The last cell may have several lines. All cells must be `printable` already; nothing in them is taken for markup.
     """
     from rich.console import Console  # noqa: PLC0415 - only commands that print tables need it
-    from rich.text import Text  # noqa: PLC0415
 
     console = Console(
         file=io.StringIO(),
@@ -57,19 +57,32 @@ def table_text(
     whole = [[(name, "bold") for name in head], *rows] if head else list(rows)
     if not whole:
         return ""
-    lines = _drawn(console, whole)
     if width is None:
-        return "".join(lines)
-    first = _drawn(console, [row[:-1] for row in whole])
-    before = console.measure(_grid([[*row[:-1], ""] for row in whole])).maximum
-    shown: list[str] = []
-    for row, left in zip(whole, first, strict=True):
+        return "".join(_drawn(console, whole))
+    return "".join(line for row in _fitted(console, whole, width) for line in row)
+
+
+def _fitted(console: Console, rows: Sequence[Row], width: int) -> Iterator[list[str]]:
+    """Yield the lines of each row, broken between cells where it is too wide."""
+    from rich.text import Text  # noqa: PLC0415
+
+    if len(rows[0]) > 2 and _width_before_last(console, rows) > width:
+        rest = [row[1:] for row in rows]
+        if _width_before_last(console, rest) <= width - _GAP:
+            names = _drawn(console, [row[:1] for row in rows])
+            for name, below in zip(names, _fitted(console, rest, width - _GAP), strict=True):
+                yield [name, *(" " * _GAP + line for line in below)]
+            return
+    before, lines = _width_before_last(console, rows), _drawn(console, rows)
+    for row, left in zip(rows, _drawn(console, [row[:-1] for row in rows]), strict=True):
         last = Text.assemble(row[-1]).split(allow_blank=True)
         own, lines = lines[: len(last)], lines[len(last) :]
-        if any(part and before + part.cell_len > width for part in last):
-            own = [left, *_drawn(console, [[" " * (_BELOW - _GAP), row[-1]]])]
-        shown += own
-    return "".join(shown)
+        wide = any(part and before + part.cell_len > width for part in last)
+        yield [left, *_drawn(console, [[" " * (_BELOW - _GAP), row[-1]]])] if wide else own
+
+
+def _width_before_last(console: Console, rows: Sequence[Row]) -> int:
+    return console.measure(_grid([[*row[:-1], ""] for row in rows])).maximum
 
 
 def _grid(rows: Sequence[Row]) -> Table:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from sage_doctor.errors import DoctorError, UsageError
+from sage_doctor.manifest.names import not_a_machine
 from sage_doctor.manifest.specs import Manifest
 from sage_doctor.repairs.application import apply_plan
 from sage_doctor.repairs.journal import Journal
@@ -18,7 +19,7 @@ from sage_doctor.report import Report
 from sage_doctor.subjects.selection import Request, Selection, select
 from sage_doctor.suite.examine import examine
 from sage_doctor.system.frozen import frozen
-from sage_doctor.text import join_limited, printable
+from sage_doctor.text import printable
 
 NAME = "sync"
 
@@ -89,7 +90,7 @@ def _require_machine(manifest: Manifest | None, machine: str) -> None:
     if manifest is not None and manifest.machine is not None and machine == manifest.machine.name:
         raise UsageError(f"--from {shown}: this is {shown}; name the machine that has the models")
     if machine not in (*known, *hosts):
-        raise UsageError(f"--from {shown}: not a machine of the manifest (machines: {join_limited(known) or 'none'})")
+        raise UsageError(f"--from {shown}: {not_a_machine(machine, known)}")
 
 
 def _failure(request: Request, name: str, callbacks: RepairCallbacks) -> str:

@@ -48,7 +48,7 @@ def test_sage_machine_decides(load: Load, problems: Problems) -> None:
     assert matched(load(TWO, hostname="thor", environ={"SAGE_MACHINE": "sprout"})) == "sprout"
     assert matched(load(TWO, hostname="thor", environ={"SAGE_MACHINE": ""})) == "thor"
     assert problems(TWO, hostname="thor", environ={"SAGE_MACHINE": "thr"}) == [
-        "3: SAGE_MACHINE is 'thr', which is not a machine of this manifest; did you mean 'thor'? machines: thor, sprout"
+        "3: SAGE_MACHINE is 'thr': not a machine of the manifest (did you mean thor? machines: thor, sprout)"
     ]
     assert "'\\x1b[31m'" in problems(TWO, environ={"SAGE_MACHINE": "\x1b[31m"})[0]
 

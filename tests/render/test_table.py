@@ -32,6 +32,18 @@ def test_a_long_path_goes_below_its_row_and_stays_whole() -> None:
     assert long_name == f"same  {path}\n"
 
 
+def test_a_name_stands_above_its_row_where_the_other_cells_fit_below_it() -> None:
+    name = "some-model-with-a-long-name"
+    rows: list[Row] = [(name, "adapter", "3.2 MB", "whole"), ("b", "full", "-", "no weights; they are elsewhere")]
+    assert table_text(rows, head=("name", "kind", "size", "files"), width=40) == (
+        "name\n  kind     size    files\n"
+        f"{name}\n  adapter  3.2 MB  whole\n"
+        "b\n  full     -\n      no weights; they are elsewhere\n"
+    )
+    assert max(len(line) for line in table_text(rows, width=60).splitlines()) <= 60
+    assert name + "  adapter" in table_text(rows, width=60)
+
+
 def test_the_lines_of_a_cell_stay_together() -> None:
     rows: list[Row] = [("drifted", "b", "short\n" + "x" * 40), ("same", "c", "")]
     assert table_text(rows, width=40) == f"drifted  b\n    short\n    {'x' * 40}\nsame     c\n"
