@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_doctor.report import Finding
+from sage_doctor.system.frozen import frozen
 from sage_doctor.text import join_limited, printable
 
 _MOST_ALONE = 5  # so many files are told one by one
@@ -37,19 +38,33 @@ def _one(group: list[Finding]) -> Finding:
         evidence={
             "count": count,
             "file": first.evidence["file"],
-            "files": [{"path": f.subject, "message": f.message, **f.evidence} for f in group],
+            "files": [{**f.evidence, "path": f.subject, "message": f.message} for f in group],
         },
         fix=dataclasses.replace(first.fix, commands=tuple(c for c in first.fix.commands if first.subject not in c)),
     )
 
 
-def each_file(finding: Finding) -> Iterator[tuple[str, str, int]]:
-    """Yield subject, file and count of what a finding is about: of each file where it is about many."""
+@frozen
+class InFile:
+    """What a finding says of one file: the file as a subject, its path, how often, and the sentence."""
+
+    subject: str
+    file: str
+    count: int
+    message: str
+
+
+def each_file(finding: Finding) -> Iterator[InFile]:
+    """Yield what a finding is about: each file where it is about many."""
     files = _files(finding)
-    for data in files or ():
-        yield str(data["path"]), str(data["file"]), _count(data)
-    if files is None:
-        yield finding.subject, str(finding.evidence.get("file", finding.subject)), _count(finding.evidence)
+    alone = {"file": finding.subject, **finding.evidence, "path": finding.subject, "message": finding.message}
+    for data in [alone] if files is None else files:
+        yield InFile(
+            subject=str(data["path"]),
+            file=str(data["file"]),
+            count=_count(data),
+            message=str(data.get("message", finding.message)),
+        )
 
 
 def about(finding: Finding, files: Collection[Path]) -> Finding:

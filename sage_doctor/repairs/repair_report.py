@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from sage_doctor.findings.many import each_file
 from sage_doctor.repairs.repair import Plan
 from sage_doctor.report import Finding, Report
 from sage_doctor.system.frozen import frozen
@@ -42,10 +43,11 @@ class RepairReport:
 
     @property
     def fixed(self) -> tuple[Finding, ...]:
-        """Findings of the report before that are not in the report after."""
+        """Findings of the report before that are not in the report after, in none of their files."""
         left, tried = _keys(self.after.findings), _keys(a.finding for a in self.attempts)
-        fixed = [f for f in self.before.findings if (f.code, f.subject) not in left]
-        return tuple(f for f in fixed if is_problem(f) or (f.code, f.subject) in tried)
+        return tuple(
+            f for f in self.before.findings if not _keys([f]) & left and (is_problem(f) or _keys([f]) <= tried)
+        )
 
     @property
     def remaining(self) -> tuple[Finding, ...]:
@@ -54,7 +56,7 @@ class RepairReport:
 
     def is_new(self, finding: Finding) -> bool:
         """Return whether a remaining finding is not in the report before."""
-        return (finding.code, finding.subject) not in _keys(self.before.findings)
+        return not _keys([finding]) <= _keys(self.before.findings)
 
 
 def is_problem(finding: Finding) -> bool:
@@ -63,4 +65,4 @@ def is_problem(finding: Finding) -> bool:
 
 
 def _keys(findings: Iterable[Finding]) -> set[tuple[str, str]]:
-    return {(f.code, f.subject) for f in findings}
+    return {(f.code, each.subject) for f in findings for each in each_file(f)}

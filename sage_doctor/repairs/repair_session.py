@@ -154,7 +154,7 @@ class _RepairSession:
 
     def _may_rewrite(self, finding: Finding) -> bool:
         named = self.options.files
-        return self.options.rewrite_paths and (not named or any(Path(f) in named for _, f, _ in each_file(finding)))
+        return self.options.rewrite_paths and (not named or any(Path(e.file) in named for e in each_file(finding)))
 
     def _named(self, group: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Return the findings without those about files that were not named; what is about a model stays."""

@@ -33,7 +33,7 @@ def _file(finding: Finding) -> Path:
 
 def _counts(findings: Iterable[Finding]) -> dict[tuple[str, str], int]:
     """Return how many paths each file has, by code and subject, also where many files are told as one finding."""
-    return {(f.code, subject): count for f in findings for subject, _, count in each_file(f)}
+    return {(f.code, each.subject): each.count for f in findings for each in each_file(f)}
 
 
 def files_failure(group: Iterable[Finding], before: Report, after: Report) -> str:
@@ -65,7 +65,7 @@ def files_failure(group: Iterable[Finding], before: Report, after: Report) -> st
 
 
 def _message(findings: Iterable[Finding], code: str, subject: str) -> str:
-    return next(f.message for f in findings if f.code == code and subject in [s for s, _, _ in each_file(f)])
+    return next(e.message for f in findings if f.code == code for e in each_file(f) if e.subject == subject)
 
 
 def files_outcome(group: Iterable[Finding], after: Report) -> str:

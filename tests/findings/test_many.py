@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sage_doctor.findings.many import about, each_file, told_as_one
+from sage_doctor.findings.many import InFile, about, each_file, told_as_one
 from sage_doctor.report import Finding, Fix
 
 
@@ -15,7 +15,7 @@ def found(number: int) -> Finding:
         subject=f"{number}.py",
         check="",
         message="its first line ends in CR LF",
-        evidence={"file": f"/x/{number}.py", "count": 2},
+        evidence={"file": f"/x/{number}.py", "count": 2, "path": "/home/other/x"},
         fix=Fix(summary="Convert them.", commands=(f"sed {number}.py",)),
     )
 
@@ -28,13 +28,13 @@ def test_many_are_told_as_one() -> None:
     (one,) = told_as_one(found(n) for n in range(300))
     assert one.subject == "300 files"
     assert "0.py, 1.py, 2.py and 297 more, 600 paths" in one.message
-    assert [(s, c) for s, _, c in each_file(one)] == [(f"{n}.py", 2) for n in range(300)]
+    assert [(e.subject, e.count) for e in each_file(one)] == [(f"{n}.py", 2) for n in range(300)]
     assert one.fix.commands == ()
 
 
 def test_one_of_many_can_be_asked_for() -> None:
     (one,) = told_as_one(found(n) for n in range(9))
-    assert [s for s, _, _ in each_file(about(one, {Path("/x/7.py")}))] == ["7.py"]
+    assert [e.subject for e in each_file(about(one, {Path("/x/7.py")}))] == ["7.py"]
     assert about(found(1), {Path("/x/7.py")}) == found(1)
 
 
@@ -48,5 +48,5 @@ def test_evidence_that_names_files_is_about_no_many() -> None:
         evidence={"files": ["a", "b"]},
         fix=Fix(summary=""),
     )
-    assert list(each_file(names)) == [("m", "m", 0)]
+    assert list(each_file(names)) == [InFile(subject="m", file="m", count=0, message="")]
     assert about(names, {Path("/x/7.py")}) == names

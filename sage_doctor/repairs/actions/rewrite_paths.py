@@ -36,7 +36,7 @@ class _Change:
 def plan_rewrite_paths(context: FileRepairContext) -> Plan:
     """Rewrites paths of other machines in scripts relative to the script's own root, or as calls of `resolve`."""
     host = context.host
-    files = [Path(file) for f in context.findings for _, file, _ in each_file(f)]
+    files = [Path(each.file) for f in context.findings for each in each_file(f)]
     everything = plan_all(host, scan(host, lint=True).files)  # together they determine each other's roots
     planned = [p for p in everything if p.path in files]
     changes: list[_Change] = []

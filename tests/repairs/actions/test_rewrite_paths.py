@@ -16,6 +16,7 @@ from sage_doctor.repairs.journal import Journal
 from sage_doctor.repairs.repair import RepairOptions
 from sage_doctor.repairs.repair_report import RepairReport
 from sage_doctor.repairs.repair_session import RepairCallbacks, run_repairs
+from sage_doctor.report import Level
 from sage_doctor.subjects.selection import Request
 from sage_doctor.system import file_steps
 from tests.model_directories import write_full
@@ -66,8 +67,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def fix(checkout: Path, tmp_path: Path) -> Fix:
-    def run(**options: bool) -> RepairReport:
-        request = Request(targets=(), manifest=str(checkout / "sage-doctor.toml"), level="static", cwd=str(checkout))
+    def run(level: Level = "static", **options: bool) -> RepairReport:
+        request = Request(targets=(), manifest=str(checkout / "sage-doctor.toml"), level=level, cwd=str(checkout))
         callbacks = RepairCallbacks(consent=lambda _plan: True)
         given = RepairOptions(**{"rewrite_paths": True, **options})  # type: ignore[arg-type]
         return run_repairs(request, callbacks, options=given, journal=Journal(path=tmp_path / "journal.jsonl"))
@@ -111,6 +112,27 @@ def test_all_scripts_of_a_repository_at_once(fix: Fix, checkout: Path, tmp_path:
     assert git(checkout, "status", "--short") == ""
     entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert [e["event"] for e in entries] == ["begun", "repaired"]
+
+
+def test_many_files_that_are_told_as_one_are_each_held_to_their_own_paths(fix: Fix, checkout: Path) -> None:
+    (checkout / "scripts/two.py").unlink()
+    lint = MANIFEST.replace('runners = ["scripts/*.py"]\n', "") + '[lint]\npaths = ["scripts/*.py"]\n'
+    (checkout / "sage-doctor.toml").write_text(lint, encoding="utf-8")
+    log = f'LOG = open(f"{S}/zoo/{{__name__}}")\n'
+    for number in range(6):  # all begin with the same path, and only some have another
+        (checkout / f"scripts/{number}.py").write_text(log + ONE, encoding="utf-8")
+        (checkout / f"scripts/hand_{number}.py").write_text(log + log, encoding="utf-8")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "many")
+    result = fix("integrity")
+    assert sorted(f.subject for f in result.before.findings) == ["6 files", "7 files"]
+    (attempt,) = result.attempts
+    assert attempt.status == "repaired", attempt.reason
+    assert "no such paths left in scripts/one.py; paths left to edit by hand: scripts/0.py (1)," in attempt.reason
+    assert 'MODEL = str(ROOT / "zoo/m")' in (checkout / "scripts/5.py").read_text()
+    # What is left was there before, although it is counted as one finding of other files now.
+    assert result.fixed == ()
+    assert [(f.subject, result.is_new(f)) for f in result.remaining] == [("12 files", False)]
 
 
 def test_a_work_tree_with_changes_is_left_alone(fix: Fix, checkout: Path) -> None:
