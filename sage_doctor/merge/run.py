@@ -160,8 +160,12 @@ def _remove_replaced(path: Path, carried: Present) -> list[Leftover]:
 def _failed(plan: MergePlan, error: OSError) -> DoctorError:
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        need = format_bytes(plan.needs.disk_bytes)
-        return DoctorError(f"{printable(str(plan.target.parent))} is full; nothing was changed. Free {need} there.")
+        need, where = format_bytes(plan.needs.disk_bytes), printable(str(plan.target.parent))
+        if error.errno == errno.EDQUOT:
+            return DoctorError(
+                f"the disk quota in {where} is used up; nothing was changed. The merge needs {need} of it."
+            )
+        return DoctorError(f"{where} is full; nothing was changed. Free {need} there.")
     return DoctorError(
         f"the merge into {printable(str(plan.target))} failed: {reason}; nothing was changed. "
         "Check the disk and its permissions, then merge again."

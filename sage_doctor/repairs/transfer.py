@@ -168,11 +168,14 @@ def _receive(transfer: Transfer, on_progress: OnProgress, check: Callable[[], No
 def _failed(transfer: Transfer, done: ChildResult) -> DoctorError:
     said = done.err.decode("utf-8", "replace")
     staging = transfer.staging
-    if "No space left on device" in said or "Disk quota exceeded" in said:
+    where = printable(str(staging.parent))
+    full = f"{where} was full" if "No space left on device" in said else ""
+    full = f"the disk quota in {where} was used up" if "Disk quota exceeded" in said else full
+    if full:
         drop(staging)
         return DoctorError(
-            f"{printable(str(staging.parent))} was full before everything had arrived. The partial copy was deleted, "
-            "and nothing was changed. Free disk space there, then run this again."
+            f"{full} before everything had arrived. The partial copy was deleted, and nothing was changed. "
+            "Free disk space there, then run this again."
         )
     lines = [line for line in said.strip().splitlines() if line and not line.startswith("rsync error:")]
     why = "it took too long" if done.timed_out else (lines or said.strip().splitlines() or ["no reason given"])[-1]

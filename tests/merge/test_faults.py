@@ -77,6 +77,26 @@ def test_a_write_that_the_kernel_refuses_midway_changes_nothing(
     assert rest(place) == []
 
 
+def test_a_used_up_quota_is_no_full_disk(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen on Btrfs with a limit on its subvolume; a test has no file system with quotas, so the call is replaced."""
+    real = os.pwrite
+
+    def refused(handle: int, data: memoryview, at: int) -> int:
+        if at > 1_000_000:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        return real(handle, data, at)
+
+    monkeypatch.setattr(os, "pwrite", refused)
+    with pytest.raises(
+        DoctorError, match=r"the disk quota in .* is used up; nothing was changed. The merge needs .* MB"
+    ):
+        apply(planned(place))
+
+    monkeypatch.undo()
+    assert is_old(place)
+    assert rest(place) == []
+
+
 FULL_DISK = """
 import os, sys
 from pathlib import Path
