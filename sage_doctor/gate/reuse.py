@@ -31,7 +31,9 @@ def why_outdated(
     if changed_part is not None:
         return changed_part
     age = since_boot_s() - record.taken_s
-    if not 0 <= age < max_age_s:
+    if age < 0:  # a virtual machine was set back to a snapshot
+        return "the recorded result is of a later moment than now"
+    if age >= max_age_s:
         return f"the recorded result is {format_duration(age)} old"
     elsewhere = record.directory not in (None, directory)
     if elsewhere and (not record.absent or any(exists(Path(directory, name)) for name in record.absent)):

@@ -199,9 +199,12 @@ def test_a_clock_set_back_makes_no_result_younger(doctor: Doctor, tmp_path: Path
     doctor("gate", "talk", **run)
     path = next((state / "gate").glob("talk-*.json"))
     record = json.loads(path.read_text())
-    for shift in (-90_000.0, 3_600.0):  # found a day before its boot; found in an hour
+    # Found a day before its boot; found in an hour.
+    for shift, why in ((-90_000.0, "1 d 1 h old"), (3_600.0, "of a later moment than now")):
         path.write_text(json.dumps({**record, "taken_s": record["taken_s"] + shift}))
-        assert "nothing changed since" not in doctor("gate", "talk", **run).out
+        done = doctor("gate", "talk", **run)
+        assert "nothing changed since" not in done.out
+        assert f"re-checked: the recorded result is {why}" in done.err
 
 
 def test_another_boot_makes_every_result_void(doctor: Doctor, tmp_path: Path) -> None:
