@@ -56,7 +56,7 @@ DECLARATIONS = declare(
         code="service-refused",
         severity="error",
         title="The service refuses the request, and not for its key",
-        cause="The service, or a proxy before it, answers HTTP 403: it does not accept the host name in the URL, the "
+        cause="The service, or a proxy before it, does not accept the host name in the URL, the "
         "address that asks, or the account.",
         remediation="Use a name in url that the service accepts, or allow this one where it is configured.",
     ),

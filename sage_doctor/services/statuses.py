@@ -61,8 +61,11 @@ def raise_for_status(reply: Reply, endpoint: Endpoint, path: str) -> None:
         raise ServiceError("gateway", message, status=status, proxy=reply.server)
     if status == 429 or _BUSY.search(text):
         raise ServiceError("busy", f"takes no more requests now (HTTP {status}{told})", status=status)
-    if _PROXY.search(body) or _PROXIES.search(reply.server + ("" if text != "a web page" else body)):
-        message = f"is behind a proxy that has no service to pass requests on to (HTTP {status}{told})"
+    by = _PROXIES.search(reply.server + ("" if text != "a web page" else body))
+    if by or _PROXY.search(body):
+        # nginx answers 502 where it does not reach the service; its 503 is this only in Kubernetes.
+        other = ", is set to maintenance, or limits requests" * (by is not None and by[0].lower() == "nginx")
+        message = f"is behind a proxy that has no service to pass requests on to{other} (HTTP {status}{told})"
         raise ServiceError("gateway", message, status=status, proxy=reply.server)
     raise ServiceError("down", f"answers HTTP {status} to {path}{told}", status=status)
 

@@ -62,7 +62,11 @@ for how, code, says in [
     ("list-503", "service-down", "is still loading its model (HTTP 503: Loading model), after "),
     ("list-hf", "service-down", "is still loading its model (HTTP 503: Model org/tiny is currently loading)"),
     ("list-unavailable", "service-down", "answers HTTP 503 to /list-unavailable/v1/models: Service Unavailable"),
-    ("list-maintenance", "service-down", "is behind a proxy that has no service to pass requests on to (HTTP 503: a"),
+    (
+        "list-maintenance",
+        "service-down",
+        "to pass requests on to, is set to maintenance, or limits requests (HTTP 503: a",
+    ),
     ("list-envoy", "service-down", "is behind a proxy that has no service to pass requests on to (HTTP 503: upstream"),
     ("list-traefik", "service-down", "is behind a proxy that has no service to pass requests on to (HTTP 503: no"),
     ("list-basic", "service-refused", "asks for a user name and a password (HTTP 401, Basic), and not for a key"),
