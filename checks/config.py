@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
-from sage_doctor.errors import NotApplicable
+from sage_doctor.errors import Blocked, NotApplicable
 from sage_doctor.facts.config import impossible_sizes, names_timm
 from sage_doctor.facts.custom_code import CodeReference, code_references, missing_modules
 from sage_doctor.facts.library_source import knows_model_type
@@ -37,12 +37,15 @@ WEIGHTS = (
 )
 
 
-@check("static", after=(*LOCATED, "check_weights_present"), kinds=FULL)
+@check("static", after=LOCATED, kinds=FULL)
 def check_config(model: Model) -> Iterator[Finding]:
     """config.json is there and is a JSON object."""
     file = model.config_file
     if names_modules(model.tree):
         raise NotApplicable("modules.json names the directories below that hold the model")
+    dangling = file.problem != "" and inspect_path(file.path).kind == "dangling"
+    if model.weights.form == "none" and (file.missing or dangling):
+        raise Blocked("path-dangling-symlink" if dangling else "weights-missing")  # nothing of a model is here
     if file.missing:
         found = list(misnamed(model.tree, ["config.json"]))
         yield finding(
@@ -67,7 +70,7 @@ def check_config(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
+@check("static", after=(*LOCATED, "check_config"), kinds=FULL)
 def check_config_possible(model: Model) -> Iterator[Finding]:
     """The sizes in config.json can belong to a model."""
     impossible = list(impossible_sizes(model.config_file.value or {}))
@@ -80,7 +83,7 @@ def check_config_possible(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
+@check("static", after=(*LOCATED, "check_config"), kinds=FULL)
 def check_config_type(model: Model) -> Iterator[Finding]:
     """The session's transformers knows the model type."""
     if names_modules(model.tree):
@@ -112,7 +115,7 @@ def check_config_type(model: Model) -> Iterator[Finding]:
         )
 
 
-@check("static", after=(*LOCATED, "check_weights_present", "check_config"), kinds=FULL)
+@check("static", after=(*LOCATED, "check_config"), kinds=FULL)
 def check_custom_code_present(model: Model) -> Iterator[Finding]:
     """The Python files that a model of its own type, its tokenizer and its processor are made of are there."""
     wanted = list(_code_wanted(model))

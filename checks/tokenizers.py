@@ -39,7 +39,7 @@ ORDER = 90  # of the check files: causes before consequences
 
 FULL = ("full", "merged")
 PLACED = ("check_path", "check_hub", "check_hub_blobs")
-LOCATED = (*PLACED, "check_weights_present", "check_config")
+LOCATED = (*PLACED, "check_config")
 PAIRED_MERGES_SINCE = Version("0.20")
 
 
@@ -61,7 +61,7 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
         donors = as_candidates(c for c in model.candidates(model.path.name) if c.rank <= SIMILAR)
         yield finding(
             "tokenizer-missing",
-            "no tokenizer files beside the weights (tokenizer.json, tokenizer.model, or vocabulary and merges)",
+            "no tokenizer files (tokenizer.json, tokenizer.model, or vocabulary and merges)",
             evidence={"path": str(model.path), "candidates": donors},
             fix=_copied(model, near, back)
             if near is not None

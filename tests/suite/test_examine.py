@@ -67,13 +67,33 @@ def test_one_cause_one_finding_and_the_rest_is_blocked_by_it(look_at: Examine) -
     assert report.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    "lost, broken, codes",
+    [
+        ((MODEL, "tokenizer.json"), {}, ["weights-missing", "tokenizer-missing"]),
+        ((MODEL,), {"tokenizer.json": '{"a":'}, ["weights-missing", "tokenizer-invalid"]),
+        ((MODEL,), {"config.json": "<!DOCTYPE html>"}, ["weights-missing", "config-invalid"]),
+        ((MODEL, "tokenizer.json", "config.json"), {}, ["weights-missing"]),  # nothing of a model is there
+    ],
+)
+def test_two_causes_are_two_findings_in_one_run(
+    look_at: Examine, tmp_path: Path, lost: tuple[str, ...], broken: dict[str, str], codes: list[str]
+) -> None:
+    model = write_full(tmp_path / "m")
+    for name in lost:
+        (model / name).unlink()
+    for name, text in broken.items():
+        (model / name).write_text(text, encoding="utf-8")
+    assert [f.code for f in look_at("m").findings] == codes
+
+
 def test_what_is_blocked_blocks_in_turn_with_the_first_cause(look_at: Examine, tmp_path: Path) -> None:
     place = write_full(tmp_path / "m")
     (place / MODEL).unlink()
     report = look_at("m")
-    # check_config_possible waits for check_config, which waits for the weights.
-    assert status(report, "config.config", ".") == ("skip", "blocked by weights-missing")
-    assert status(report, "config.config_possible", ".") == ("skip", "blocked by weights-missing")
+    # check_shards_present waits for check_shard_index, which waits for the weights.
+    assert status(report, "weights.shard_index", ".") == ("skip", "blocked by weights-missing")
+    assert status(report, "weights.shards_present", ".") == ("skip", "blocked by weights-missing")
     assert status(report, "memory.memory", ".") == ("skip", "blocked by weights-missing")
     assert found(report, ".") == ["weights-missing"]
 
