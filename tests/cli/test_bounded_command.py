@@ -39,7 +39,7 @@ def test_a_command_knows_that_it_writes_to_a_terminal(
 ) -> None:
     for terminal in (True, False):
         monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
-        run_in_time(lambda: print(sys.stdout.isatty()) or 0)  # type: ignore[func-returns-value]
+        run_in_time(lambda: sys.stdout.write(f"{sys.stdout.isatty()}\n"))
         assert capfd.readouterr().out == f"{terminal}\n"
 
 

@@ -242,6 +242,18 @@ def test_explain_takes_a_message_also_its_beginning(doctor: Doctor) -> None:
     assert doctor("explain", question).code == 3
 
 
+def test_an_exception_that_is_raised_again_under_another_class_is_told_once(tmp_path: Path, doctor: Doctor) -> None:
+    # As transformers 5 writes it for an adapter whose base is a path that is not here.
+    said = "Repo id must be in the form 'repo_name' or 'namespace/repo_name': './fine_tuned_model/final_model'."
+    between = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+    head = "Traceback (most recent call last):\n  File \"run.py\", line 1, in <module>\n"
+    text = f"{head}huggingface_hub.errors.HFValidationError: {said}{between}{head}OSError: {said}\n"
+    (tmp_path / "log").write_text(text)
+    out = doctor("explain", "./log", cwd=tmp_path).out
+    assert out.startswith("adapter-base-missing")
+    assert "exception-unknown" not in out
+
+
 def test_explain_lists_the_codes_and_speaks_json(doctor: Doctor) -> None:
     listed = json.loads(doctor("explain", "--list", "-f", "json").out)["findings"]
     known = json.loads(doctor("explain", "weights-empty", "-f", "json").out)
