@@ -246,7 +246,7 @@ def test_an_exception_that_is_raised_again_under_another_class_is_told_once(tmp_
     # As transformers 5 writes it for an adapter whose base is a path that is not here.
     said = "Repo id must be in the form 'repo_name' or 'namespace/repo_name': './fine_tuned_model/final_model'."
     between = "\n\nThe above exception was the direct cause of the following exception:\n\n"
-    head = "Traceback (most recent call last):\n  File \"run.py\", line 1, in <module>\n"
+    head = 'Traceback (most recent call last):\n  File "run.py", line 1, in <module>\n'
     text = f"{head}huggingface_hub.errors.HFValidationError: {said}{between}{head}OSError: {said}\n"
     (tmp_path / "log").write_text(text)
     out = doctor("explain", "./log", cwd=tmp_path).out
