@@ -109,6 +109,16 @@ def test_list_tells_the_last_result_of_each_model(doctor: Doctor, tmp_path: Path
     assert "path-missing (static, " in doctor("list", cwd=tmp_path).out
 
 
+def test_services_are_models_too(doctor: Doctor, tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9/v1"
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[machines.here]\nmatch.hostname = "*"\nroles = ["r"]\n[roles.r]\nmodels = ["voice"]\n'
+        f'[models.voice]\nkind = "service"\nurl = "{url}"\n'
+    )
+    assert doctor("list", cwd=tmp_path).out.splitlines()[1].split() == ["voice", "service", "-", "-", "r", url]
+    assert "voice  not examined at this level\n" in doctor("check", "voice", "-l", "static", cwd=tmp_path).out
+
+
 def test_a_base_is_needed_by_the_roles_of_its_adapters(doctor: Doctor, tmp_path: Path) -> None:
     write_adapter(tmp_path / "a", write_full(tmp_path / "b"))
     (tmp_path / "sage-doctor.toml").write_text(
