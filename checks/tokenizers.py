@@ -65,11 +65,7 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
             evidence={"path": str(model.path), "candidates": donors},
             fix=_copied(model, near, back)
             if near is not None
-            else dataclasses.replace(
-                back,
-                summary="Copy the tokenizer files from the base model. If that is not here: "
-                f"{back.summary[:1].lower()}{back.summary[1:]}",
-            ),
+            else dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. Or: {back.summary}"),
         )
 
 
