@@ -66,7 +66,10 @@ def check_path(model: Model) -> Iterator[Finding]:
             "path-not-directory",
             f"{shown} is {what}, not a model directory",
             evidence=evidence,
-            fix=Fix(summary="Name the directory that holds the model's files."),
+            fix=Fix(
+                summary="Name the directory that holds the model's files.",
+                commands=(f"sage-doctor check {shell_quote(model.path.parent)}",) if model.spec is None else (),
+            ),
         )
     else:
         yield from _closed(model)

@@ -65,7 +65,7 @@ def check_tokenizer(model: Model) -> Iterator[Finding]:
             evidence={"path": str(model.path), "candidates": donors},
             fix=_copied(model, near, back)
             if near is not None
-            else dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. {back.summary}"),
+            else dataclasses.replace(back, summary=f"Copy the tokenizer files from the base model. Or: {back.summary}"),
         )
 
 

@@ -27,8 +27,9 @@ def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
     if os.environ.get("SAGE_DOCTOR_DEBUG"):  # a traceback is shown as it is
         return work()
     refusals: list[DoctorError] = []
-    if sys.stdout.isatty():
-        os.environ.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))  # the child has no terminal to ask
+    terminal = sys.stdout.isatty()  # asked here: the child holds no descriptor of ours
+    if terminal:
+        os.environ.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
 
     def hear(kind: str, value: Any) -> None:
         if kind == "refused":
@@ -36,7 +37,7 @@ def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
         elif kind in ("out", "said"):
             write_relayed(kind, value)
 
-    result = guarded(lambda send: _work(work, send), seconds=seconds, on_message=hear)
+    result = guarded(lambda send: _work(work, send, terminal=terminal), seconds=seconds, on_message=hear)
     if refusals:
         raise refusals[0]
     if result.how == "late":
@@ -46,9 +47,9 @@ def run_in_time(work: Callable[[], int], *, seconds: float = DEADLINE_S) -> int:
     return int(result.result)
 
 
-def _work(work: Callable[[], int], send: Send) -> int:
+def _work(work: Callable[[], int], send: Send, *, terminal: bool) -> int:
     """Do the work, in the child."""
-    sys.stdout, sys.stderr = relayed(sys.stdout, "out", send), relayed(sys.stderr, "said", send)
+    sys.stdout, sys.stderr = relayed(sys.stdout, "out", send, terminal=terminal), relayed(sys.stderr, "said", send)
     try:
         return work()
     except DoctorError as error:
@@ -59,9 +60,9 @@ def _work(work: Callable[[], int], send: Send) -> int:
         sys.stderr.flush()
 
 
-def relayed(old: TextIO, kind: str, send: Send) -> TextIO:
+def relayed(old: TextIO, kind: str, send: Send, *, terminal: bool = False) -> TextIO:
     """Return what stands in for a standard stream in a child: it sends what is written to it, as messages of a kind."""
-    raw = _Relay(kind, send, terminal=old.isatty())
+    raw = _Relay(kind, send, terminal=terminal)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=old.encoding, errors=old.errors)
 
 

@@ -41,6 +41,7 @@ _PART = 1 << 20
 MOST_ENTRIES = 10
 _MOST_SHOWN = 400
 _SHORTLY = 40  # lines
+_LEAST_MESSAGE = 20
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -195,7 +196,14 @@ def _causes(found: list[Recognised]) -> tuple[list[Cause], list[Cause]]:
         return Certainty.MAY if any(0 <= line.number - n < _SHORTLY for n in why) else Certainty.SHOWS
 
     most = max(map(weight, newest), default=Certainty.SHOWS)
-    return [c for c in newest if weight(c) == most], [c for c in newest if weight(c) < most]
+    told = [c for c in newest if weight(c) == most]
+    return told, [c for c in newest if weight(c) < most and not any(_same_message(c[0], t[0]) for t in told)]
+
+
+def _same_message(one: Recognised, other: Recognised) -> bool:
+    """Whether a line is another exception with the same message: raised again under another class."""
+    message = one.line.partition(": ")[2]
+    return len(message) >= _LEAST_MESSAGE and message in other.line
 
 
 def _show(out: Writer, causes: list[Cause], others: list[Cause]) -> None:

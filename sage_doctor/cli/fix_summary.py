@@ -44,19 +44,19 @@ def _prospects(result: RepairReport, width: int) -> list[str]:
     if not left:
         return []
     sorted_out = f"{len(problems) - len(left)} of {len(problems)} can be fixed automatically."
-    words = [sorted_out if result.dry_run or not result.attempts else f"{len(left)} of {len(problems)} were not tried."]
+    words = [sorted_out if result.dry_run or not result.attempts else f"{len(left)} of {len(problems)} left to do."]
     scripts = [f for f in left if f.fix.repair == "rewrite-paths"]
     bases = [f for f in left if f.code in all_repairs()[SET_BASE].codes]
     by_hand = [f for f in left if f not in scripts and f not in bases]
     if scripts:
-        words.append(f"{len(scripts)}: `--rewrite-paths`.")
+        words.append(f"{len(scripts)} with `--rewrite-paths`.")
     if bases:
         how = "--write-config --base" if result.in_config else "--base"
         titles = [result.before.titles.get(f.subject, f.subject) for f in bases]
         options = [f"`{how} {shell_quote(t) + '=' if len(problems) > 1 else ''}BASE`" for t in dict.fromkeys(titles)]
-        words.append(f"{len(bases)}: {join_limited(options, most=5)}.")
+        words.append(f"{len(bases)} with {join_limited(options, most=5)}.")
     if by_hand:
-        words.append(f"{len(by_hand)}: by hand.")
+        words.append(f"{len(by_hand)} by hand.")
     lines = wrap(" ".join(words), width)
     refused = {(a.finding.code, a.finding.subject) for a in result.attempts}
     return [*lines, *_advice([f for f in left if (f.code, f.subject) not in refused], result.after, width), ""]

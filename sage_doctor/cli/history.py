@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         [_run(one) for one in found["runs"]], head=("started", "machine", "command", "level", "verdict", "problems")
     )
     if found["measurements"]:
-        sys.stdout.write("\nmeasured in runs without errors:\n")
+        sys.stdout.write("\nmeasured:\n")
         _write_measurements(found["measurements"])
     return 0
 

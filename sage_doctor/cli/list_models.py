@@ -19,6 +19,7 @@ from sage_doctor.text import format_bytes, format_duration, join_limited, printa
 
 if TYPE_CHECKING:
     from sage_doctor.history.listing import LastResult
+    from sage_doctor.manifest.specs import Manifest, ServiceSpec
     from sage_doctor.readers.safetensors_header import Header
     from sage_doctor.subjects.model import Model
     from sage_doctor.subjects.selection import Selection
@@ -57,6 +58,10 @@ def run(options: argparse.Namespace) -> int:
     models = sorted(_models(selection, options.targets), key=lambda m: m.title)
     rows = [_row(model, selection) for model in models]
     results = [last.get(model.name) for model in models]
+    manifest = selection.host.manifest
+    services = manifest.services.values() if manifest is not None and not options.targets else ()
+    rows += [_service_row(service, manifest) for service in services if manifest is not None]
+    results += [last.get(service.name) for service in services]
     if options.list_format == "json":
         told = [r and {"at": _when(r), "level": r.level, "code": r.code} for r in results]
         listed = [{**row, "last_result": result} for row, result in zip(rows, told, strict=True)]
@@ -70,13 +75,19 @@ def run(options: argparse.Namespace) -> int:
             ", ".join(row["dtypes"]) or "-",
             printable(join_limited(row["needed_by"], most=4)) or "-",
             *([_told(result)] if last else []),
-            ("whole", "green") if not row["problem"] else (printable(row["problem"], limit=300), "red"),
+            _files(row),
         )
         for row, result in zip(rows, results, strict=True)
     ]
     column = ("last result",) if last else ()
     write_table(table, head=("name", "kind", "size", "dtype", "needed by", *column, "files"))
     return 0
+
+
+def _files(row: dict[str, Any]) -> tuple[str, str]:
+    if row["kind"] == "service":
+        return printable(row["path"], limit=300), ""
+    return (printable(row["problem"], limit=300), "red") if row["problem"] else ("whole", "green")
 
 
 def _last_results(selection: Selection) -> Mapping[str, LastResult]:
@@ -119,6 +130,19 @@ def _models(selection: Selection, targets: list[str]) -> list[Model]:
     from sage_doctor.subjects.declared import models_of  # noqa: PLC0415
 
     return list(models_of(selection.host.manifest).values())
+
+
+def _service_row(service: ServiceSpec, manifest: Manifest) -> dict[str, Any]:
+    roles = [name for name in manifest.needed_roles() if service.name in manifest.roles[name].models]
+    return {
+        "name": service.name,
+        "kind": "service",
+        "path": service.url,
+        "bytes": 0,
+        "dtypes": [],
+        "needed_by": roles,
+        "problem": "",
+    }
 
 
 def _row(model: Model, selection: Selection) -> dict[str, Any]:

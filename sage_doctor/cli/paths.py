@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage_doctor.cli.options import add_manifest
-from sage_doctor.errors import UsageError
-from sage_doctor.text import join_limited, printable
+from sage_doctor.errors import NothingSelected, UsageError
+from sage_doctor.text import join_limited, printable, shell_operand
 
 if TYPE_CHECKING:
     from sage_doctor.paths.rewrite import RewriteContext
@@ -64,13 +64,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List what was found. Raises `UsageError` for a missing file."""
-    from sage_doctor.paths.find.installed import find_installed  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.cli.this_host import this_host  # noqa: PLC0415 - --help needs none of it
+    from sage_doctor.paths.find.installed import find_installed  # noqa: PLC0415
     from sage_doctor.paths.rewrite import rewrite_context  # noqa: PLC0415
     from sage_doctor.paths.scan import scan  # noqa: PLC0415
-    from sage_doctor.subjects.selection import Request, select  # noqa: PLC0415
 
-    request = Request(targets=(), manifest=options.manifest, level="static", cwd=os.getcwd())
-    host = select(request).host
+    host = this_host(options.manifest)
+    if host.manifest is None and not options.files and not options.installed:
+        raise NothingSelected("no manifest names runners here; name the FILEs, or let `sage-doctor init` write one")
     files = [_file(name) for name in options.files] or None
     if options.patch:
         return _print_patch(host, files)
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         for finding in missing:
             sys.stdout.write(f"{printable(finding.subject, limit=300)}: {finding.code}: {finding.message}\n")
-        _print(found, world, everything=options.all)
+        _print(found, world, options.files, everything=options.all)
     return 1 if wrong else 0
 
 
@@ -166,7 +167,7 @@ def _class_of(row: Mapping[str, Any]) -> str:
     return f"{_SHOWN.get(name, name)}{needless.get(row['need'], '')}"
 
 
-def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool) -> None:
+def _print(found: ScanResult, world: RewriteContext | None, named: list[str], *, everything: bool) -> None:
     suggested = 0
     for seen in found.files:
         rows = list(_rows(seen, world, everything=everything))
@@ -196,6 +197,7 @@ def _print(found: ScanResult, world: RewriteContext | None, *, everything: bool)
     counted = ", ".join(f"{count} {_SHOWN.get(name, name)}" for name, count in sorted(counts.items())) or "none"
     sys.stdout.write(f"{len(found.files)} file{'' if len(found.files) == 1 else 's'} read; paths: {counted}\n")
     if suggested:
-        sys.stdout.write(f"{suggested} suggested: `sage-doctor paths --patch` prints a patch for `git apply`\n")
+        command = " ".join(["sage-doctor paths --patch", *map(shell_operand, named)])
+        sys.stdout.write(f"{suggested} suggested: `{command}` prints a patch for `git apply`\n")
     if not found.complete:
         sys.stdout.write("unverified: too many files to read all; narrow [lint] paths\n")

@@ -32,6 +32,8 @@ def machine_of(options: argparse.Namespace, path: Path) -> Manifest | None:
     known = _known(path)
     if options.source is not None and options.source not in known.hosts:
         raise UsageError(f"--from {printable(options.source)}: {not_a_machine(options.source, known.machines)}")
+    if options.machine is None and os.environ.get("SAGE_MACHINE", "") not in ("", *known.machines):
+        options.machine = os.environ.pop("SAGE_MACHINE")  # a new name, for a hostname that another machine may have
     if options.machine in known.machines:
         _act_as(options.machine)
     try:

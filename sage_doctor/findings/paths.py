@@ -118,8 +118,8 @@ DECLARATIONS = declare(
         code="config-type-unknown",
         severity="error",
         title="The program that loads the model does not know its type",
-        cause="The model is newer than the transformers or the server that loads it, or its type is misspelt in "
-        "config.json.",
+        cause="The model is newer than the transformers or the server that loads it, or made for another program, or "
+        "its type is misspelt in config.json.",
         remediation="Upgrade the program that the message is from. For transformers do so in the sessions' "
         "environment; on Jetson use `--no-deps`, so that pip does not replace torch.",
         shows=(

@@ -97,7 +97,7 @@ def take_inventory(
     proposed = [r for r in proposed if r.models or r.candidates or any(x.is_started for x in r.launchers)]
     _add_roles(found, proposed, manifest)
     everything = everything or not (any(r.models for r in found.roles) or any(r.models for r in _started(manifest)))
-    _choose(found, named, everything=everything)
+    _choose(found, named, roots, everything=everything)
     confirm_guesses(found.new, found.bases, found.merges, ask)
     _add_machines(found, starters, code, manifest, environ, home)
     found.variable = _variable(found)
@@ -164,10 +164,11 @@ def _add_roles(found: Inventory, proposed: Sequence[RoleFound], manifest: Manife
         found.roles.append(replace(role, name=name, runners=runners))
 
 
-def _choose(found: Inventory, named: NamedModels, *, everything: bool) -> None:
-    """Choose the models that get an entry: those that roles name, and what they are built on; else all of them."""
+def _choose(found: Inventory, named: NamedModels, roots: Sequence[Path], *, everything: bool) -> None:
+    """Choose the models that get an entry: those that roles or a person name, what they are built on; else all."""
     models = named.models
     wanted = [n for role in found.roles for n in (*role.models, *role.candidates)]
+    wanted += [n for n, m in models.items() if m.reference.path in roots]
     if everything:
         wanted = [*wanted, *models]
 

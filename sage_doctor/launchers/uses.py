@@ -122,7 +122,7 @@ def _loads(nodes: Iterable[ast.AST]) -> Iterator[ast.Call]:
 
 
 def _uses(loads: list[tuple[ast.Call, Source]], program: Program, values: Values) -> list[ModelUse]:
-    bases: set[ast.AST] = set()
+    bases: dict[ast.AST, set[ast.AST]] = {}
     found: dict[ast.AST, ModelUse] = {}
     for call, source in loads:
         adapter = "peft" in called_name(call.func.value).lower() if isinstance(call.func, ast.Attribute) else False
@@ -133,16 +133,19 @@ def _uses(loads: list[tuple[ast.Call, Source]], program: Program, values: Values
         under: tuple[str, ...] = ()
         onto, sure = program.origins(below, source) if below is not None else ([], True)
         for origin in onto:
-            if isinstance(origin.node, ast.Call) and called_name(origin.node.func) == "from_pretrained":
+            own = origin.node is call  # `model = PeftModel.from_pretrained(model, …)`
+            if isinstance(origin.node, ast.Call) and not own and called_name(origin.node.func) == "from_pretrained":
                 base = _arguments(origin.node, adapter=False)[0]
                 named, complete = values.texts(base, origin.source) if base is not None else ((), False)
                 sure = sure and complete
                 if set(named) != set(texts):  # `from_pretrained(BASE or MODEL)` loads the model itself
                     under += named
-                    bases.add(origin.node)
+                    bases.setdefault(call, set()).add(origin.node)
         under = tuple(dict.fromkeys(under)) if sure else ()
         found[call] = ModelUse(texts=texts, known=known, adapter=adapter, bases=under)
-    return list(dict.fromkeys(use for call, use in found.items() if call not in bases))
+    # Two adapters that one variable names are not each other's base.
+    under_one = {base for call, onto in bases.items() for base in onto if call not in bases.get(base, ())}
+    return list(dict.fromkeys(use for call, use in found.items() if call not in under_one))
 
 
 def _arguments(call: ast.Call, *, adapter: bool) -> tuple[ast.expr | None, ast.expr | None]:

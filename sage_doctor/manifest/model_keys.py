@@ -55,7 +55,7 @@ MODEL: Final = KeyTable(
             "needs a base to run. `service`: reached over HTTP.",
             choices=("full", "merged", "adapter", "service"),
             example="full",
-            required="one of full, merged, adapter, service",
+            required="one of full (a base, too), merged, adapter (LoRA), service (Ollama, vLLM)",
         ),
         Key(
             "path",

@@ -44,14 +44,14 @@ class Problems:
         """
         self.add(key, f"{what}; {self.hint(str(key[-1]) if word is None else word, known)}")
 
-    def hint(self, word: str, known: Iterable[str]) -> str:
-        """Return `did you mean 'x'?`, or the list of what is known."""
+    def hint(self, word: str, known: Iterable[str], *, listed: str = "") -> str:
+        """Return `did you mean 'x'?`, or what is known: `listed`, if its author described it."""
         self._suggestions += 1
         names = list(islice(known, MOST_CANDIDATES))
         near = nearest(word, names) if self._suggestions <= _MOST_SUGGESTIONS else None
         if near is not None:
             return f"did you mean '{printable(near)}'?"
-        return f"known: {join_limited(names, most=12) or 'none'}"
+        return listed or f"known: {join_limited(names, most=12) or 'none'}"
 
     def messages(self) -> list[str]:
         """Return the problems as `file:line: message`, by line, each once."""

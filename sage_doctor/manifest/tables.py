@@ -212,7 +212,7 @@ class Table:
         value = self._text(key, name)
         if value is None or value in key.choices:
             return value
-        hint = self.problems.hint(value, key.choices)
+        hint = self.problems.hint(value, key.choices, listed=key.required)
         where = f"in {self.title}" if self.title else "at the top level"
         what = f"unknown {name} '{printable(value, limit=80)}'"
         self.problems.add((*self.path, name), f"{what} {where}; {hint}")

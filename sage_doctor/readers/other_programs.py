@@ -26,15 +26,17 @@ _OWN = re.compile(
 
 @frozen
 class Program:
-    """Who reads weights under names that match `pattern`."""
+    """Who reads weights under names that match `pattern`, and whether sessions reach it over HTTP."""
 
     name: str
     form: str
     pattern: str
+    serves: bool = False
 
 
 PROGRAMS: Final = (
-    Program(name="llama.cpp", form="GGUF", pattern=r".+\.gguf|ggml-.+\.bin"),
+    Program(name="llama.cpp", form="GGUF", pattern=r".+\.gguf|ggml-.+\.bin", serves=True),
+    Program(name="Ollama", form="its own store", pattern=r"sha256-[0-9a-f]{64}", serves=True),
     Program(name="ONNX Runtime", form="ONNX", pattern=r".+\.onnx"),
     Program(name="OpenVINO", form="OpenVINO", pattern=r"openvino_.+\.xml"),
     Program(name="mistral-inference or vLLM", form="Mistral's own", pattern=r"consolidated.*\.safetensors"),

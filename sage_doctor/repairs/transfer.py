@@ -140,7 +140,7 @@ def _receive(transfer: Transfer, on_progress: OnProgress, check: Callable[[], No
     if missing > free:
         raise DoctorError(
             f"{printable(str(transfer.target.parent))} has {format_bytes(free)} free; the copy needs "
-            f"{format_bytes(missing)} more. Nothing was changed."
+            f"{format_bytes(missing)} more."
         )
     activity = f"copying from {transfer.source.machine}"
 
@@ -203,9 +203,7 @@ def _verify(transfer: Transfer, arrived: Mapping[str, str], on_progress: OnProgr
         if node.kind != "file" or os.path.realpath(paths[name]) != os.path.join(
             os.path.realpath(transfer.staging), os.path.normpath(name)
         ):
-            raise DoctorError(
-                f"{transfer.source.shown}/{printable(name)} did not arrive as a file. Nothing was changed."
-            )
+            raise DoctorError(f"{transfer.source.shown}/{printable(name)} did not arrive as a file.")
         os.chmod(paths[name], 0o644)
         handle = os.open(paths[name], os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -15,7 +15,7 @@ from sage_doctor.manifest.load import find_manifest
 from sage_doctor.manifest.locations import InvalidLocation, model_path
 from sage_doctor.manifest.specs import ModelPath
 from sage_doctor.readers.merge_record import RECORD
-from sage_doctor.readers.other_programs import is_for_another_program, is_of_another_library, program_of
+from sage_doctor.readers.other_programs import is_for_another_program, is_of_another_library, program_below, program_of
 from sage_doctor.readers.repo_id import is_repo_id, is_snapshot
 from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.trainer_checkpoints import find_checkpoint
@@ -189,9 +189,10 @@ def why_no_model(path: Path) -> str:
     if checkpoint is not None:
         how, command = checkpoint.advice(path, "python")
         return f"what is there is {checkpoint.form.what}. {how}" + (f" ({command})" if command else "")
-    program = program_of(names)
+    program = program_of(names) or program_below(path)
     if program is not None:
-        return f"what is there is for {program.name} ({program.form}), and not loaded by transformers"
+        served = '; a model that it serves is kind = "service" in a manifest' if program.serves else ""
+        return f"what is there is for {program.name} ({program.form}), and not loaded by transformers{served}"
     if is_of_another_library(path, names):
         return "its config.json names neither a model type nor a class, so that it is for another library"
     files = sorted(n for n in names if n.endswith(".safetensors"))[:_MOST_HEADERS]

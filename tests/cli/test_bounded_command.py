@@ -34,6 +34,15 @@ def test_what_a_command_says_and_returns_is_passed_on(capfdbinary: pytest.Captur
     assert capfdbinary.readouterr() == (b"a line\n\xff\n", b"a note\n")
 
 
+def test_a_command_knows_that_it_writes_to_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        run_in_time(lambda: sys.stdout.write(f"{sys.stdout.isatty()}\n"))
+        assert capfd.readouterr().out == f"{terminal}\n"
+
+
 def test_a_refusal_keeps_its_text_and_exit_code() -> None:
     with pytest.raises(DoctorError, match="no such model") as refusal:
         run_in_time(refuses)

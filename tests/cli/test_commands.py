@@ -109,6 +109,16 @@ def test_list_tells_the_last_result_of_each_model(doctor: Doctor, tmp_path: Path
     assert "path-missing (static, " in doctor("list", cwd=tmp_path).out
 
 
+def test_services_are_models_too(doctor: Doctor, tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9/v1"
+    (tmp_path / "sage-doctor.toml").write_text(
+        'schema = 1\n[machines.here]\nmatch.hostname = "*"\nroles = ["r"]\n[roles.r]\nmodels = ["voice"]\n'
+        f'[models.voice]\nkind = "service"\nurl = "{url}"\n'
+    )
+    assert doctor("list", cwd=tmp_path).out.splitlines()[1].split() == ["voice", "service", "-", "-", "r", url]
+    assert "voice  not examined at this level\n" in doctor("check", "voice", "-l", "static", cwd=tmp_path).out
+
+
 def test_a_base_is_needed_by_the_roles_of_its_adapters(doctor: Doctor, tmp_path: Path) -> None:
     write_adapter(tmp_path / "a", write_full(tmp_path / "b"))
     (tmp_path / "sage-doctor.toml").write_text(
@@ -240,6 +250,18 @@ def test_explain_takes_a_message_also_its_beginning(doctor: Doctor) -> None:
     assert doctor("explain", "all is well").code == 3
     question = "<|im_start|>user\nRuntimeError: CUDA out of memory. Tried to allocate 2 GiB<|im_end|>"
     assert doctor("explain", question).code == 3
+
+
+def test_an_exception_that_is_raised_again_under_another_class_is_told_once(tmp_path: Path, doctor: Doctor) -> None:
+    # As transformers 5 writes it for an adapter whose base is a path that is not here.
+    said = "Repo id must be in the form 'repo_name' or 'namespace/repo_name': './fine_tuned_model/final_model'."
+    between = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+    head = 'Traceback (most recent call last):\n  File "run.py", line 1, in <module>\n'
+    text = f"{head}huggingface_hub.errors.HFValidationError: {said}{between}{head}OSError: {said}\n"
+    (tmp_path / "log").write_text(text)
+    out = doctor("explain", "./log", cwd=tmp_path).out
+    assert out.startswith("adapter-base-missing")
+    assert "exception-unknown" not in out
 
 
 def test_explain_lists_the_codes_and_speaks_json(doctor: Doctor) -> None:

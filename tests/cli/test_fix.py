@@ -211,7 +211,7 @@ def test_what_no_repair_mends_is_said_to_remain(doctor: Doctor, tmp_path: Path) 
     (write_full(tmp_path / "model") / MODEL).unlink()
     done = doctor("fix", "./model", "--yes")
     assert done.code == 1
-    assert "0 of 1 can be fixed automatically. 1: by hand.\n  model: weights-missing. " in done.out  # and what hands do
+    assert "0 of 1 can be fixed automatically. 1 by hand.\n  model: weights-missing. " in done.out  # and what hands do
     assert "still failing weights-missing" in done.out
 
 
@@ -351,7 +351,7 @@ def test_an_adapter_is_called_and_named_as_the_screen_has_it(doctor: Doctor, tmp
     write_adapter(tmp_path / "zoo/stance-v1/model", "./final_model")
     assert "✘ stance-v1/model" in doctor("check", "zoo/stance-v1").out
     hint = doctor("fix", "--dry-run", "zoo/stance-v1").out
-    assert "1: `--write-config --base BASE`" in hint
+    assert "1 with `--write-config --base BASE`" in hint
     for name in ("stance-v1/model", "model"):
         done = doctor("fix", "--dry-run", "--write-config", "zoo/stance-v1", "--base", f"{name}=zoo/base")
         assert done.out.startswith("set-base: stance-v1/model\n"), done.err

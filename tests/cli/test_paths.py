@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,17 @@ def test_what_a_run_would_take_is_listed_with_how_to_write_it(paths: Doctor, che
         "1 file read; paths: 1 documentation, 2 found here\n"
         "1 suggested: `sage-doctor paths --patch` prints a patch for `git apply`\n"
     )
+
+
+def test_files_are_read_without_a_manifest_or_a_model(paths: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "home/models/m").mkdir(parents=True)
+    (tmp_path / "night.sh").write_text("#!/bin/sh\nrun --model /home/thor/models/m\n")
+    done = paths(tmp_path, "night.sh")
+    assert (done.returncode, "2:13: found here: /home/thor/models/m" in done.stdout) == (1, True), done.stderr
+    (words,) = re.findall("`sage-doctor paths (.+)` prints a patch", done.stdout)
+    assert '+run --model "$HOME"/models/m' in paths(tmp_path, *words.split()).stdout
+    done = paths(tmp_path)
+    assert (done.returncode, "name the FILEs" in done.stderr) == (3, True)
 
 
 def test_a_program_reads_it_too(paths: Doctor, checkout: Path) -> None:

@@ -47,8 +47,9 @@ def checkout(tmp_path: Path) -> Path:
     return place
 
 
-def setup(doctor: Doctor, checkout: Path, *words: str, code: int = 0) -> str:
-    done = doctor("setup", "-l", "static", *words, cwd=checkout, HOME=str(checkout.parent))
+def setup(doctor: Doctor, checkout: Path, *words: str, code: int = 0, machine: str | None = None) -> str:
+    environ = {"SAGE_MACHINE": machine} if machine is not None else {}
+    done = doctor("setup", "-l", "static", *words, cwd=checkout, HOME=str(checkout.parent), **environ)
     assert done.code == code, done.out + done.err
     return done.out + done.err
 
@@ -115,8 +116,9 @@ def test_models_are_asked_for_where_a_machine_has_them(doctor: Doctor, checkout:
 def test_a_second_machine_of_one_hostname_is_told_by_its_name_alone(doctor: Doctor, checkout: Path) -> None:
     theirs = MANIFEST.replace("thor-of-nobody", HOST).replace("/home/dp", str(checkout.parent))
     (checkout / "sage-doctor.toml").write_text(theirs)
-    for _ in "12":
-        out = setup(doctor, checkout, "--yes", "--machine", "twin", "--role", "talk")
+    for machine in ("twin", None):
+        words = [] if machine else ["--machine", "twin"]
+        out = setup(doctor, checkout, "--yes", "--role", "talk", *words, machine=machine)
         assert "set SAGE_MACHINE=twin for sessions as well" in out
         text = (checkout / "sage-doctor.toml").read_text()
         assert text.startswith(theirs)

@@ -86,6 +86,8 @@ ONTO = {
     "b = 'x'\nb = 'y'\nm = PeftModel.from_pretrained(M.from_pretrained(b), 'A')": ("A", "x", "y"),
     "m = PeftModel.from_pretrained(M.from_pretrained(f'{sys.argv[1]}/b'), 'A')": ("A",),
     "m = PeftModel.from_pretrained(PeftModel.from_pretrained(M.from_pretrained('x'), 'B'), 'A')": ("A",),
+    "m = M.from_pretrained('B')\nm = PeftModel.from_pretrained(m, 'A')": ("A", "B"),
+    "m = M.from_pretrained('B')\nm = PeftModel.from_pretrained(m, 'A')\nm = m.merge_and_unload()": ("A", "B"),
 }  # fmt: skip
 
 
@@ -117,6 +119,16 @@ def test_what_an_adapter_is_loaded_onto_is_its_base_and_no_model_of_the_role(tmp
     script.write_text("import os, sys, peft\nfrom peft import PeftModel\n" + LOAD + form + "\n")
     uses = models_loaded(script, read_code([tmp_path]), home=tmp_path, roots=(tmp_path,))
     assert uses == [ModelUse(texts=ONTO[form][:1], known=True, adapter=True, bases=ONTO[form][1:])]
+
+
+def test_two_adapters_that_one_variable_names_are_both_loaded(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    load = "m = PeftModel.from_pretrained(m, '{}')\n"
+    script.write_text(
+        f"{LOAD}from peft import PeftModel\nm = M.from_pretrained('B')\n{load.format('A')}{load.format('C')}"
+    )
+    uses = models_loaded(script, read_code([tmp_path]), home=tmp_path, roots=(tmp_path,))
+    assert sorted(use.texts for use in uses) == [("A",), ("C",)]
 
 
 DEFAULTS = [

@@ -126,7 +126,7 @@ def test_merge_recipes(problems: Problems) -> None:
 
 def test_a_model_needs_kind_and_path(problems: Problems) -> None:
     assert problems("[models.m]") == [
-        "2: [models.m] has no kind: one of full, merged, adapter, service",
+        "2: [models.m] has no kind: one of full (a base, too), merged, adapter (LoRA), service (Ollama, vLLM)",
         "2: [models.m] has no path: a directory or hf:org/name",
     ]
 

@@ -99,7 +99,9 @@ def _said_of(subject: Subject) -> str:
             return f"suppressed: {printable(join_limited(ignored, most=2), limit=200)}"
         blocked = next((c.reason or "" for c in subject.checks if is_blocked(c)), "")
         cause = printable(blocked.removeprefix(BLOCKED), limit=100)
-        return f"not fully examined ({cause})" if subject.state == "skipped" and cause else ""
+        if subject.state == "skipped":
+            return f"not fully examined ({cause})" if cause else "not examined at this level"
+        return ""
     known = catalogue.find(first.code)
     title = known.title if known is not None else printable(first.message, limit=200)
     unneeded = " (no role here needs it)" if first.evidence.get("needed_here") is False else ""
