@@ -12,7 +12,15 @@ from itertools import accumulate, islice
 from sage_doctor.findings.declaration import Certainty, Declaration
 from sage_doctor.findings.json_lines import INNER_END
 from sage_doctor.findings.message_pattern import MessagePattern
-from sage_doctor.findings.quotation import TextKind, fenced_ranges, is_copied, is_quoted, is_raised, quoted_ranges
+from sage_doctor.findings.quotation import (
+    TextKind,
+    fenced_ranges,
+    is_copied,
+    is_quoted,
+    is_raised,
+    may_have_frames,
+    quoted_ranges,
+)
 from sage_doctor.findings.tracebacks import told as raised_by
 from sage_doctor.system.frozen import frozen
 
@@ -94,6 +102,11 @@ class LogWindow:
     def fenced(self) -> list[tuple[int, int]]:
         """What stands between fences."""
         return fenced_ranges(self.plain, self.kind)
+
+    @cached_property
+    def framed(self) -> bool:
+        """Whether it may have frames of a traceback."""
+        return may_have_frames(self.plain)
 
     @cached_property
     def lines(self) -> list[tuple[int, bytes]]:

@@ -69,6 +69,7 @@ _FRAME = re.compile(
     rb"|^\xe2\x95\xb0\xe2\x94\x80",  # the lower edge of rich's box
     re.MULTILINE,
 )
+_FRAME_PARTS = (b"File ", b"-> ", b"\xe2\x95\xb0")  # one of which every frame has
 _NEXT_PART = re.compile(rb"^(```|~~~|#{1,6} )", re.MULTILINE)
 _MOST_MESSAGE = 1_500  # from the last frame of a traceback to where its message ends
 _TIME = re.compile(rb"\d\d:\d\d:\d\d")
@@ -109,8 +110,13 @@ def is_copied(plain: bytes, start: int, at: int) -> bool:
 def is_raised(plain: bytes, start: int) -> bool:
     """Return whether the line that starts there follows the frames of a traceback."""
     before = plain[max(0, start - _MOST_MESSAGE) : start]
-    frames = list(_FRAME.finditer(before))
+    frames = list(_FRAME.finditer(before)) if may_have_frames(before) else []
     return bool(frames) and not _NEXT_PART.search(before, frames[-1].end())
+
+
+def may_have_frames(plain: bytes) -> bool:
+    """Return whether a text has what every frame of a traceback has."""
+    return any(part in plain for part in _FRAME_PARTS)
 
 
 def fenced_ranges(plain: bytes, kind: TextKind) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 
 from sage_doctor.findings.catalogue import declarations
 from sage_doctor.findings.declaration import Certainty, Declaration
@@ -19,6 +20,7 @@ from sage_doctor.findings.message_pattern import MessagePattern, words_of
 from sage_doctor.findings.quotation import TextKind, kind_of_text
 
 BLOCK = 1 << 15
+_BATCH = 32  # windows of which the newest that says a thing is enough
 _OVERLAP = 1 << 12  # longer than what any pattern spans
 _LEAST_TYPED = 10
 
@@ -40,14 +42,14 @@ def recognise(parts: Iterable[bytes]) -> list[Recognised]:
     Colours, case and wrapped lines do not matter.
     """
     found: dict[str, Recognised] = {}
-    kind: TextKind | None = None
-    for number, window in _windows(unfolded(parts)):
-        kind = kind or kind_of_text(window)
-        if kind == "source":
-            break
-        for one in _in_window(LogWindow.of(window, number, kind), found):
-            old = found.get(one.known.code)
-            found[one.known.code] = one if old is None else _newest(old, one)
+    windows = ((window, _with_words(words_of(window.raw))) for window in _windows(unfolded(parts)))
+    while batch := list(islice(windows, _BATCH)):
+        for window, known in batch:
+            _look(window, known, found, {code: one.certainty + 1 for code, one in found.items()})
+        newest: dict[str, Recognised] = {}
+        for window, known in reversed(batch):
+            _look(window, known, newest, {c: one.certainty + (c in newest) for c, one in found.items()}, again=True)
+        found.update({code: _newest(found[code], one) for code, one in newest.items()})
     return sorted(found.values(), key=lambda r: r.order)
 
 
@@ -73,12 +75,16 @@ def _newest(old: Recognised, one: Recognised) -> Recognised:
     return replace(later, first=min(old.first, one.first))
 
 
-def _windows(parts: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield pieces of a log, each with some of the one before, and the number of its first line."""
+def _windows(parts: Iterable[bytes]) -> Iterator[LogWindow]:
+    """Yield pieces of a log, each with some of the one before, up to where its text is seen to be a program."""
     number, kept = 1, b""
+    kind: TextKind | None = None
     for block in _blocks(parts):
         window = kept + block
-        yield number, window
+        kind = kind or kind_of_text(window)
+        if kind == "source":
+            return
+        yield LogWindow.of(window, number, kind)
         start = window.find(b"\n", max(0, len(window) - _OVERLAP)) + 1
         start = start or max(0, len(window) - _OVERLAP)  # one line without an end
         number += window.count(b"\n", 0, start)
@@ -95,18 +101,30 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield kept
 
 
-def _in_window(window: LogWindow, found: Mapping[str, Recognised]) -> Iterator[Recognised]:
+def _look(
+    window: LogWindow,
+    known: list[MessagePattern],
+    found: dict[str, Recognised],
+    least: Mapping[str, int],
+    *,
+    again: bool = False,
+) -> None:
+    """Put what a window says, and is at least so certain, with what was found. `known` are those whose words it has.
+
+    What raised an exception counts only where nothing else knows its line, so that everything has to be looked for.
+    """
+    wanted = [p for p in known if p.certainty >= least.get(p.declaration.code, 0)]
+    raised = [p for p in wanted if p.raised and window.framed and p.phrase in window.flat]
+    raised = [p for p in raised if window.said(p, (), again=True) is not None]
     told: list[str] = []
-    for pattern in sorted(_with_words(words_of(window.raw)), key=lambda p: p.raised):
-        old = found.get(pattern.declaration.code)
-        if old is not None and old.certainty > pattern.certainty:
-            continue  # a further match could say nothing: another line was surer
-        if pattern.phrase not in window.flat:
+    for pattern in [*(p for p in (known if raised else wanted) if not p.raised), *raised]:
+        one = window.said(pattern, told, again=again) if pattern.phrase in window.flat else None
+        if one is None:
             continue
-        one = window.said(pattern, told, again=old is not None and old.certainty == pattern.certainty)
-        if one is not None:
-            told.append(" ".join(one.line.split()))
-            yield one
+        told.append(" ".join(one.line.split()))
+        if pattern.certainty >= least.get(pattern.declaration.code, 0):
+            old = found.get(one.known.code)
+            found[one.known.code] = one if old is None else _newest(old, one)
 
 
 def _with_words(words: set[bytes]) -> list[MessagePattern]:

@@ -215,3 +215,15 @@ def test_the_newest_line_is_told_and_the_first_decides_the_order() -> None:
     assert (empty.number, empty.first, empty.line) == (4, 1, f"{again} (2)")
     assert (full.number, full.first) == (2, 2)
     assert found.index(empty) < found.index(full)
+
+
+@pytest.mark.parametrize("last", [3, 40_000, 400_000], ids=["window", "batch", "batches"])
+def test_first_and_newest_lines_are_told_in_a_log_of_many_windows(last: int) -> None:
+    quiet = "step 1 ok\n"
+    error = "ModuleNotFoundError: No module named '{}'\n"
+    # A near-miss in every window after it, and a quotation, are no newer lines.
+    near = "he says `" + error.format("c").strip() + "`\nModuleNotFoundError: No module\n"
+    log = quiet + error.format("a") + quiet * last + error.format("b") + (quiet * 500 + near) * 400
+    (found,) = recognise([log.encode()])
+    assert (found.first, found.number) == (2, last + 3)
+    assert found.line == error.format("b").strip()
