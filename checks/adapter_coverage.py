@@ -10,14 +10,18 @@ from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.adapter_coverage import (
     absent_outer,
     absent_parts,
+    absent_rows,
     absent_saved,
     auto_peft_class,
     lacks_head,
     uncovered_modules,
+    unfit_targets,
 )
 from sage_doctor.facts.adapters import PREFIX, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import label_count
+from sage_doctor.facts.library_source import model_types
+from sage_doctor.facts.model_source import weightless_neighbours
 from sage_doctor.findings.adapters import WITH_BASE
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.subjects.model import Model
@@ -26,6 +30,8 @@ from sage_doctor.text import join_limited, printable
 ORDER = 114  # of the check files: causes before consequences
 
 ADAPTER = ("adapter",)
+# Tensors that are no module's whole weight, or one that a load does not look for.
+_OF_PARTS = re.compile(r"\.(?:lora_\w+|token_adapter|original_module|modules_to_save(?:\.[^.]+)?)$")
 OF_LABELS = ("SEQ_CLS", "TOKEN_CLS")
 COMPLETE = "Copy the complete adapter from its training run; one process of several may have saved only its part. "
 BEFORE = (
@@ -40,7 +46,7 @@ BEFORE = (
 @check("static", after=BEFORE, kinds=ADAPTER)
 def check_adapter_complete(model: Model) -> Iterator[Finding]:
     """The adapter has tensors for all modules that its configuration names."""
-    base, config = model.base.model, model.adapter_config
+    base, config, places = model.base.model, model.adapter_config, model.host.session.site_packages
     values = config.values or {}
     if config.peft_type != "LORA" or model.adapter_weights.pickle:
         raise NotApplicable("only LoRA's tensors are known here")
@@ -58,7 +64,8 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
     stored = {n.removesuffix(".weight"): t.shape for n, t in base.tensors.items() if n.endswith(".weight")}
     found = {m: modules.find(m) for m in parts}
     joined = {m: t.name.removesuffix(".weight") if t is not None else None for m, t in found.items()}
-    held = {n.removeprefix(PREFIX).rpartition(".")[0] for n in model.tensors}
+    own = {n.removeprefix(PREFIX).rpartition(".")[0] for n in model.tensors}
+    held = {n for n in own if not _OF_PARTS.search(n)}
     if lacks_head(values, saved_modules(model.tensors.values()), stored, base.config.architectures):
         task = printable(str(values.get("task_type")))
         why = (
@@ -71,7 +78,20 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
     if lost:
         yield _incomplete(model, lost, "modules_to_save names what it has no tensors for, and PEFT fails to load that")
         return
-    lost = uncovered_modules(values, config.patterns, joined, stored, base.config_file.value or {})
+    rows = [n.removesuffix(".token_adapter") for n in own if f"{PREFIX}{n}.trainable_tokens_delta" in model.tensors]
+    lost = absent_rows(values, rows, tied=tied)
+    if lost:
+        yield _incomplete(
+            model, lost, "trainable_token_indices names what it has no rows for, and PEFT fails to load it"
+        )
+        return
+    configured = base.config_file.value or {}
+    bare = {k: v for t in model_types(configured) for k, v in weightless_neighbours(places, t).items()}
+    unfit = unfit_targets(values, config.patterns, joined, stored, configured, bare)
+    if unfit:
+        yield _unfit(model, unfit)
+        return
+    lost = uncovered_modules(values, config.patterns, joined, stored, configured)
     saved = values.get("modules_to_save")
     read = {*parts, *(map(str, saved) if isinstance(saved, list) else ())}  # PEFT ignores what is whole and targeted
     lost += absent_outer(values, config.patterns, read, stored, tied=tied)
@@ -105,6 +125,18 @@ def check_adapter_labels(model: Model) -> Iterator[Finding]:
         fix=Fix(
             summary=f"Load it with the number: {loader}.from_pretrained(…, num_labels={labels}), or "
             f"num_labels={labels} where the base is loaded."
+        ),
+    )
+
+
+def _unfit(model: Model, names: list[str]) -> Finding:
+    return finding(
+        "adapter-targets-missing",
+        f"adapter_config.json targets {join_limited(names, most=3)}, which PEFT has no LoRA for: it refuses to load",
+        evidence={"modules": names[:50], "count": len(names)},
+        fix=Fix(
+            summary="target_modules names linear layers and embeddings, not what holds them or stands between them. "
+            + bring_back(model, ["adapter_config.json"]).summary,
         ),
     )
 

@@ -22,6 +22,12 @@ ORDER = 110  # of the check files: causes before consequences
 _LORA = re.compile(r"\.lora_[AB]\.")
 ADAPTER = ("adapter",)
 OF_MERGED_LINEAR = 3  # dimensions of its lora_B
+# How the names of tensors end that PEFT expects only where an option is on, `.weight` left out.
+OF_OPTION = {
+    "use_dora": ".lora_magnitude_vector",
+    "lora_bias": ".lora_B.bias",
+    "trainable_token_indices": ".trainable_tokens_delta",
+}
 OTHER_RELEASE = (
     "Load it with the release of peft that it was trained with (peft_version in its configuration, if it says so), or "
     "train it again."
@@ -149,14 +155,30 @@ def check_adapter_patterns(model: Model) -> Iterator[Finding]:
 
 @check("static", after=(*OWN, "check_adapter_keys", "check_adapter_patterns"), kinds=ADAPTER)
 def check_adapter_targets(model: Model) -> Iterator[Finding]:
-    """The configuration targets the modules that the adapter has tensors for."""
+    """The configuration targets the modules that the adapter has tensors for, and turns on what these are parts of."""
     config = model.adapter_config
     values = config.values or {}
-    if config.peft_type != "LORA" or config.target_modules is None or config.target_parameters:
+    if config.peft_type not in ("LORA", "TRAINABLE_TOKENS"):
         raise NotApplicable("only LoRA's targets are compared here")
+    off = [f for f in OF_OPTION if config.peft_type == "LORA" and values.get(f) in (None, False)]
+    loose = {n: f for f in off for n in model.tensors if n.removesuffix(".weight").endswith(OF_OPTION[f])}
+    if loose:
+        field = next(iter(loose.values()))
+        why = f"adapter_config.json does not turn on {field}, and PEFT ignores {len(loose)} tensor(s) that are its"
+        restored = bring_back(model, ["adapter_config.json"]).summary
+        yield _unmatched(
+            model, list(loose), why, f"Take configuration and weights from the same checkpoint. {restored}"
+        )
+        return
+    if config.target_modules is None or config.target_parameters:
+        raise NotApplicable("only LoRA's targets that it names are compared here")
     modules = dict.fromkeys(t.module for t in lora_tensors(model.tensors.values()))
+    if config.peft_type == "TRAINABLE_TOKENS":
+        rows = OF_OPTION["trainable_token_indices"]
+        modules = dict.fromkeys(n.removesuffix(rows).removeprefix(PREFIX) for n in model.tensors if n.endswith(rows))
     idle = [m for m in modules if not is_targeted(values, config.patterns, m)]
-    if idle:
+    # Rows of an embedding are saved once more for each layer that is tied to it.
+    if idle and (config.peft_type == "LORA" or len(idle) == len(modules)):
         yield finding(
             "adapter-keys-unmatched",
             f"adapter_config.json does not target {len(idle)} of the {len(modules)} modules that it has tensors for, "
@@ -173,8 +195,8 @@ def check_adapter_targets(model: Model) -> Iterator[Finding]:
 def check_adapter_rank(model: Model) -> Iterator[Finding]:
     """The adapter's tensors have the ranks that its configuration states."""
     config = model.adapter_config
+    yield from _of_other_sizes(model)
     if config.peft_type != "LORA":
-        yield from _of_other_sizes(model)
         return
     wrong = [
         (lora, actual, stated)
@@ -204,7 +226,7 @@ def check_adapter_rank(model: Model) -> Iterator[Finding]:
 
 
 def _of_other_sizes(model: Model) -> Iterator[Finding]:
-    """Tell of tensors of other types than LoRA that have another size than the configuration states."""
+    """Tell of tensors that have another size than the configuration states, matrices of a LoRA left out."""
     stated = stated_sizes(model.adapter_config, model.tensors)
     wrong = [n for n, (side, size) in stated.items() if model.tensors[n].shape[side] != size]
     if wrong:

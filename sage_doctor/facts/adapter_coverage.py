@@ -18,6 +18,8 @@ _NUMBER = re.compile(r"(?<=\.)\d{1,9}(?=\.)")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _KV_LEAVES = frozenset({"k_proj", "v_proj"})
 _MATRIX = 2
+_EXPERTS = ".experts."
+_WRAPPED = ".base_layer."  # of a layer that PEFT wraps more than once
 # Modules outside of the layers: those that sessions of every class build, but for the output layer.
 _OUTER = OUTPUT_NAMES | {"embed_tokens", "wte", "word_embeddings", "embed_in", "shared"}
 # Tasks whose models have a head of their own in place of an output layer, and how the classes of such models end.
@@ -48,7 +50,7 @@ def is_targeted(values: Mapping[str, Any], patterns: AdapterPatterns, module: st
     Raises `UnboundedPattern`.
     """
     wanted = values.get("target_modules")
-    if patterns.matches("exclude_modules", module):
+    if patterns.matches("exclude_modules", module) or any(_is_within(module, n) for n in _saved(values)):
         return False
     if isinstance(wanted, str) and wanted != "all-linear":
         return patterns.matches("target_modules", module)
@@ -57,6 +59,11 @@ def is_targeted(values: Mapping[str, Any], patterns: AdapterPatterns, module: st
             return _in_layers(values, patterns, module, wanted)
         return bool(values.get("ensure_weight_tying")) and _is_outer(module) and any(_is_outer(str(w)) for w in wanted)
     return True  # `all-linear`, or the library's own list for this model type
+
+
+def _saved(values: Mapping[str, Any]) -> list[str]:
+    names = values.get("modules_to_save")
+    return [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
 
 
 def _is_outer(module: str) -> bool:
@@ -89,6 +96,49 @@ def uncovered_modules(
     then only modules that are named as others of the adapter are told to be absent. `stored` has the shape of every
     weight that the base stores by the name of its module, `config` is the base's. Raises `UnboundedPattern`.
     """
+    absent = [n for n, shape in _beside(values, held, stored, config).items() if len(shape) >= _MATRIX]
+    patterns.ask(absent)
+    return sorted((n for n in absent if is_targeted(values, patterns, n)), key=_natural)
+
+
+def unfit_targets(
+    values: Mapping[str, Any],
+    patterns: AdapterPatterns,
+    held: Mapping[str, str | None],
+    stored: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    bare: Mapping[str, frozenset[str]],
+) -> list[str]:
+    """Return the running names of targeted modules that PEFT has no LoRA for, and so refuses the whole adapter.
+
+    These are modules that hold others (`self_attn`), norms, and what has no weight. `bare` is as
+    `weightless_neighbours` gives it, the rest as for `uncovered_modules`. Raises `UnboundedPattern`.
+    """
+    if values.get("target_modules") in (None, "all-linear"):
+        return []
+    beside = _beside(values, held, stored, config)
+    outer = {n: shape for n, shape in stored.items() if not _NUMBER.search(f".{n}.")}
+    same = all(running == name for running, name in held.items())
+    found = {n for n, shape in (beside | outer if same else beside).items() if len(shape) < _MATRIX}
+    known = {n for n in (*held, *beside) if _EXPERTS not in n and _WRAPPED not in f".{n}."}
+    found |= {n.partition(_EXPERTS)[0] + ".experts" for n in (stored if same else held) if _EXPERTS in n}
+    found |= {".".join(parts[:i]) for n in known for parts in [n.split(".")] for i in range(1, len(parts))}
+    for name in known:
+        parent, _, leaf = name.rpartition(".")
+        found |= {f"{parent}.{n}" for n in bare.get(leaf, ()) if parent}
+    like = {_NUMBER.sub("*", n) for n in held}
+    found = {n for n in found if _NUMBER.sub("*", n) not in like}
+    patterns.ask(sorted(found))
+    return sorted((n for n in found if is_targeted(values, patterns, n)), key=_natural)
+
+
+def _beside(
+    values: Mapping[str, Any],
+    held: Mapping[str, str | None],
+    stored: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights beside those that are adapted, by the running names of their modules."""
     shapes: dict[str, list[str]] = {}  # a stored name with its numbers left out → running names, likewise
     stacks: dict[str, str] = {}  # what stands before the first number, stored and running
     for running, name in held.items():
@@ -97,20 +147,18 @@ def uncovered_modules(
             stacks.setdefault(_NUMBER.split(name, maxsplit=1)[0], _NUMBER.split(running, maxsplit=1)[0])
     named = values.get("target_modules") not in (None, "all-linear") and None not in held.values()
     taken = frozenset(held.values())
-    found = []
+    found = {}
     for name, shape in stored.items():
         numbers = _NUMBER.findall(name)
-        if name in taken or len(shape) < _MATRIX or not numbers:
+        if name in taken or not numbers:
             continue
         like = shapes.get(_NUMBER.sub("*", name))
         before = _NUMBER.split(name, maxsplit=1)[0]
         if like is not None:
-            found.append(_numbered(like[0], numbers))
-        elif named and before in stacks and ".experts." not in name:
-            found.append(stacks[before] + name.removeprefix(before))
-    absent = [n for n in found if not _is_unused(n, held, config)]
-    patterns.ask(absent)
-    return sorted((n for n in absent if is_targeted(values, patterns, n)), key=_natural)
+            found[_numbered(like[0], numbers)] = shape
+        elif named and before in stacks and _EXPERTS not in name:
+            found[stacks[before] + name.removeprefix(before)] = shape
+    return {n: shape for n, shape in found.items() if not _is_unused(n, held, config)}
 
 
 def _numbered(shape: str, numbers: Iterable[str]) -> str:
@@ -138,18 +186,34 @@ def _is_unused(module: str, held: Iterable[str], config: Mapping[str, Any]) -> b
 def absent_saved(values: Mapping[str, Any], held: Iterable[str], stored: Iterable[str], *, tied: bool) -> list[str]:
     """Return the names in `modules_to_save` whose tensors the adapter lacks, although the model has such a module.
 
-    `held` and `stored` are names of modules; `tied` says that the output layer is not stored because it is shared.
+    `held` are the names of modules that it holds whole, `stored` those of the base; `tied` says that the output layer
+    is not stored because it is shared.
     """
-    names = values.get("modules_to_save")
-    wanted = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
     theirs = list(stored)
     # `0.lm_head` is that of a list of modules around the model, and no load looks for it.
     mine = [m for m in held if not m[:1].isdigit() or any(t[:1].isdigit() for t in theirs)]
     return [
-        n for n in wanted
+        n for n in _saved(values)
         if not any(_is_within(m, n) for m in mine)
         and (any(_is_within(m, n) for m in theirs) or (tied and n.rpartition(".")[2] in OUTPUT_NAMES))
     ]  # fmt: skip
+
+
+def absent_rows(values: Mapping[str, Any], held: Iterable[str], *, tied: bool) -> list[str]:
+    """Return the layers whose rows `trainable_token_indices` names and the adapter has no rows for: no load takes that.
+
+    `held` are the modules that it has rows of; `tied` says that the layers over the vocabulary share their weight, so
+    that PEFT keeps the rows of two with the same tokens once.
+    """
+    said, mine = values.get("trainable_token_indices"), list(held)
+    if isinstance(said, list):
+        inputs = [m for m in mine if m.rpartition(".")[2] not in OUTPUT_NAMES]
+        return [] if inputs or values.get("peft_type") != "LORA" else ["the embedding"]
+    if not isinstance(said, dict) or values.get("peft_type") != "LORA":
+        return []
+    there = {str(name): any(f".{m}".endswith(f".{name}") for m in mine) for name in said}
+    kept = [said[name] for name in said if there[str(name)]] if tied else []
+    return [str(name) for name, rows in said.items() if not there[str(name)] and rows not in kept]
 
 
 def absent_outer(

@@ -10,6 +10,7 @@ from sage_doctor.facts.library_source import knows_peft_type, refuses_task_type
 from sage_doctor.readers.safetensors_header import Tensor
 
 _MATRIX = 2
+_ROWS = ".trainable_tokens_delta"
 
 
 def config_problem(config: AdapterConfig, site_packages: Sequence[Path]) -> str | None:
@@ -29,10 +30,8 @@ def config_problem(config: AdapterConfig, site_packages: Sequence[Path]) -> str 
         return f"task_type {task!r} is unknown to the session's peft"
     if isinstance(saved, str):
         return f"modules_to_save is the text {saved!r}, and PEFT wants a list of names"
-    if config.peft_type == "LORA" and (type(values.get("r", 8)) is not int or values.get("r", 8) < 1):
-        return "r is not a positive whole number"
-    if config.peft_type == "LORA" and type(values.get("lora_alpha", 8)) not in (int, float):
-        return "lora_alpha is not a number"
+    if config.peft_type in ("LORA", "TRAINABLE_TOKENS"):
+        return _number_problem(values) if config.peft_type == "LORA" else _token_problem(values, "token_indices")
     fed, targets = values.get("feedforward_modules"), values.get("target_modules")
     if config.peft_type == "IA3" and isinstance(fed, list) and isinstance(targets, list):
         others = [m for m in fed if m not in targets]
@@ -41,11 +40,48 @@ def config_problem(config: AdapterConfig, site_packages: Sequence[Path]) -> str 
     return None
 
 
-def stated_sizes(config: AdapterConfig, tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
-    """Return what the configuration states of tensors' shapes, as (dimension, size), for types other than LoRA.
+def _number_problem(values: Mapping[str, object]) -> str | None:
+    """Return which number of a LoRA's configuration is none."""
+    rank = values.get("r", 8)
+    if type(rank) is not int or rank < 1:
+        return "r is not a positive whole number"
+    if type(values.get("lora_alpha", 8)) not in (int, float):
+        return "lora_alpha is not a number"
+    for field in ("rank_pattern", "alpha_pattern"):
+        pattern = values.get(field, {})
+        if not isinstance(pattern, dict) or any(type(n) not in (int, float, bool) for n in pattern.values()):
+            return f"{field} is not an object of names and numbers"
+    return _token_problem(values, "trainable_token_indices")
 
-    As peft 0.21 builds them: AdaLoRA's pruned ranks (`rank_pattern`, a list of booleans for each module), IA3's vectors
-    (a row for the inputs of `feedforward_modules`, a column for outputs), prompts and prefixes.
+
+def _token_problem(values: Mapping[str, object], field: str) -> str | None:
+    said = values.get(field)
+    lists = list(said.values()) if isinstance(said, dict) else [said]
+    if all(rows is None or (isinstance(rows, list) and all(type(n) is int and n >= 0 for n in rows)) for rows in lists):
+        return None
+    return f"{field} holds something else than token ids"
+
+
+def trained_rows(values: Mapping[str, object], module: str) -> tuple[int, ...] | None:
+    """Return the rows of an embedding that were trained by themselves, None where they are not stated as PEFT has it.
+
+    `module` is the embedding's name, or that of one of its tensors.
+    """
+    module = module.removesuffix(_ROWS).removesuffix(".token_adapter")
+    rows = values.get("token_indices" if values.get("peft_type") == "TRAINABLE_TOKENS" else "trainable_token_indices")
+    if isinstance(rows, dict):
+        rows = next((v for k, v in rows.items() if f".{module}".endswith(f".{k}")), None)
+    if not isinstance(rows, list) or not all(type(n) is int and n >= 0 for n in rows):
+        return None
+    return tuple(rows)
+
+
+def stated_sizes(config: AdapterConfig, tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
+    """Return what the configuration states of tensors' shapes, as (dimension, size), the ranks of LoRA left out.
+
+    As peft 0.21 builds them: a row for each token that is trained by itself, AdaLoRA's pruned ranks (`rank_pattern`, a
+    list of booleans for each module), IA3's vectors (a row for the inputs of `feedforward_modules`, a column for
+    outputs), prompts and prefixes.
     """
     values = config.values or {}
     matrices = [n for n, t in tensors.items() if len(t.shape) == _MATRIX]
@@ -56,6 +92,9 @@ def stated_sizes(config: AdapterConfig, tensors: Mapping[str, Tensor]) -> dict[s
         ends = tuple(m for m in fed if isinstance(m, str))
         names = [n for n in matrices if ".ia3_l" in n and isinstance(fed, list)]
         return {n: (0 if n.partition(".ia3_l")[0].endswith(ends) else 1, 1) for n in names}
+    if config.peft_type in ("LORA", "TRAINABLE_TOKENS"):
+        rows_of = {n: trained_rows(values, n.removeprefix(PREFIX)) for n in matrices if n.endswith(_ROWS)}
+        return {n: (0, len(rows)) for n, rows in rows_of.items() if rows is not None}
     tokens, parts = values.get("num_virtual_tokens"), values.get("num_transformer_submodules")
     if "prompt_embeddings" not in matrices or type(tokens) is not int or type(parts) is not int:
         return {}

@@ -23,6 +23,8 @@ _PADDED = re.compile(
     r"(?:self\.padding_idx|(?:config\.)?pad_token_id|padding_idx)\b"
 )
 _TIED = re.compile(r"^ +(?:self\.)?_tied_weights_keys\s*(?::[^=\n]+)?=\s*(\{[^}]*\}|\[[^\]]*\])", re.MULTILINE)
+_LINEAR = re.compile(r"^ +self\.(\w+) = (?:nn\.Linear|Conv1D)\(", re.MULTILINE)
+_WEIGHTLESS = re.compile(r"^ +self\.(\w+) = (?:ACT2FN\[|nn\.(?:Dropout|GELU|SiLU|ReLU|Tanh|Sigmoid)\()", re.MULTILINE)
 _DEEP = 4
 
 
@@ -180,6 +182,16 @@ def _read(text: str, shared: str, name: str, deep: int) -> ModelClass | None:
     return ModelClass(
         name=name, parts=frozenset(parts), own=frozenset(own), base_prefix=base, base_parts=base_parts, tied=tied
     )
+
+
+def weightless_neighbours(site_packages: tuple[Path, ...], model_type: str) -> dict[str, frozenset[str]]:
+    """Return the activations and dropouts beside a linear layer wherever a model type's source has one of its name."""
+    found: dict[str, frozenset[str]] = {}
+    for body in re.split(r"^class ", model_source(site_packages, model_type), flags=re.MULTILINE):
+        bare = frozenset(_WEIGHTLESS.findall(body))
+        for leaf in _LINEAR.findall(body):
+            found[leaf] = found.get(leaf, bare) & bare
+    return found
 
 
 def tied_names(site_packages: tuple[Path, ...], model_type: str) -> frozenset[str]:

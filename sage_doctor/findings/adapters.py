@@ -156,7 +156,8 @@ DECLARATIONS = declare(
         severity="error",
         title="The base has none of the adapter's target modules",
         cause="The layers that the adapter changes do not exist in this base: it was trained on another architecture, "
-        "or with another transformers, which builds routers and experts from modules that PEFT cannot adapt.",
+        "or with another transformers, which builds routers and experts from modules that PEFT cannot adapt. A "
+        "target_modules that takes what holds layers (`.*self_attn.*`), a norm or an activation is refused as well.",
         remediation="Find the base it was trained on, and the versions of transformers and peft.",
         shows=(
             r"LoRA tensor '.{1,200}?' does not exist in base model \(hint: maybe wrong base model\?\)",

@@ -80,7 +80,7 @@ def _by_module(locations: Mapping[str, TensorLocation]) -> dict[str, ModuleParts
             continue
         module = modules.setdefault(parsed[0], ModuleParts(name=parsed[0]))
         known = module.parts.get(parsed[1])
-        if known is None and _rank(name) < _REPLACED:
+        if known is None and _rank(name) == 0:
             module.parts[parsed[1]] = location
         elif known is None or (_rank(name) < _REPLACED and not same_bytes(known, location)):
             strange.append(name)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sage_doctor.facts.adapter_problems import trained_rows
 from sage_doctor.merge.adapter import ModuleParts, Part
 from sage_doctor.merge.base import BaseModel
 from sage_doctor.merge.edits import CONV1D, FLOATS, STORED, BiasDelta, Layout, LowRank, Rows, TensorLocation, TensorPlan
@@ -213,15 +214,24 @@ def _linear(module: ModuleParts) -> Layout:
 
 def _rows(assembly: Assembly, module: ModuleParts, plan: TensorPlan, rules: MergeRules) -> Rows:
     location = assembly.consume(module.parts["rows"])
-    indices = rules.token_rows(module.name)
+    indices = trained_rows(rules.values, module.name)
     shown = printable(module.name)
     if indices is None:
-        raise refused(f"the configuration does not say which rows of {shown} were trained")
-    if (
-        len(plan.shape) != MATRIX
-        or location.shape != (len(indices), plan.shape[1])
-        or len(set(indices)) != len(indices)
-    ):
+        raise refused(
+            f"the configuration does not say which rows of {shown} were trained",
+            "Restore the configuration that belongs to these weights.",
+        )
+    if rules.peft_type == "TRAINABLE_TOKENS" and not rules.targets(module.name):
+        raise unmatched(
+            f"the adapter holds rows of {shown}, which its configuration does not target: PEFT ignores them",
+            "Restore the configuration that belongs to these weights.",
+        )
+    if location.shape[:1] != (len(indices),) or len(set(indices)) != len(indices):
+        raise unmatched(
+            f"the adapter holds {location.shape[0]} rows of {shown}, its configuration names {len(set(indices))}",
+            "Restore the configuration that belongs to these weights.",
+        )
+    if len(plan.shape) != MATRIX or location.shape[1:] != plan.shape[1:]:
         raise _misfit(shown, location.shape, (len(indices), *plan.shape[1:]))
     if any(n >= plan.shape[0] for n in indices):
         raise unmatched(

@@ -6,12 +6,21 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sage_doctor.facts.adapter_coverage import HEADED, absent_outer, absent_saved, lacks_head, uncovered_modules
+from sage_doctor.facts.adapter_coverage import (
+    HEADED,
+    absent_outer,
+    absent_rows,
+    absent_saved,
+    lacks_head,
+    uncovered_modules,
+    unfit_targets,
+)
 from sage_doctor.facts.adapters import lora_tensors
 from sage_doctor.facts.base_fit import excluded
 from sage_doctor.facts.config import label_count, read_config_facts
 from sage_doctor.facts.embeddings import OUTPUT_NAMES
 from sage_doctor.facts.library_source import model_types
+from sage_doctor.facts.model_source import weightless_neighbours
 from sage_doctor.merge.adapter import ModuleParts
 from sage_doctor.merge.assembly import Assembly, apply_module, base_plans, lookup, needed_names
 from sage_doctor.merge.base import BaseModel
@@ -25,6 +34,7 @@ from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
 from sage_doctor.merge.ties import INPUT_NAMES, find_tie, require_one_reader, resolve_tie
 from sage_doctor.readers.safetensors_header import Tensor
+from sage_doctor.system.own_python import own_packages
 from sage_doctor.text import join_limited, printable
 
 
@@ -75,9 +85,9 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     total = {p.tensor.name for m in modules.values() for p in m.parts.values()}
     assembly = Assembly(plans=base_plans(base, dtype), unused=set(total))
     rules.ask([*modules, *map(owner_of, modules)])
-    require_one_reader(modules)
     ties = functools.cache(lambda: _ties(base, custom=custom))
     tie = find_tie(base, modules, ties)
+    require_one_reader(modules, tie)
     aliases: dict[str, str] = {}
     layers = of_parameters(modules, rules)
     wrapped = {m.name for found in layers.values() for m in found}
@@ -152,18 +162,34 @@ def _uncovered(
         if module.name not in wrapped and stored is not None and module.parts.keys() & {"A", "embedding_A"}:
             held[module.name] = stored.removesuffix(".weight")
     shapes = {n.removesuffix(".weight"): p.shape for n, p in base.tensors.items() if n.endswith(".weight")}
-    lost = absent_saved(rules.values, modules, shapes, tied=tied)
+    whole = [n for n, m in modules.items() if m.parts.keys() & {"weight", "bias"}]
+    lost = absent_saved(rules.values, whole, shapes, tied=tied)
     if lost:
         raise unmatched(
             f"adapter_config.json saves {join_limited(lost)} whole (modules_to_save), and the adapter has no tensors "
             "for it: PEFT fails to load it",
             "Copy adapter_model.safetensors from the training run again; a merge without it would be another model.",
         )
-    whole = [n for n, m in modules.items() if m.parts.keys() & {"weight", "bias"}]
+    lost = absent_rows(rules.values, [n for n, m in modules.items() if "rows" in m.parts], tied=tied)
+    if lost:
+        raise unmatched(
+            f"trainable_token_indices names tokens of {join_limited(lost)}, and the adapter has no rows for it: PEFT "
+            "fails to load it",
+            "Restore the configuration that belongs to these weights.",
+        )
     if lacks_head(rules.values, whole, shapes, read_config_facts(base.config).architectures):
         raise unmatched(
             f"neither the adapter nor its base has the head of its task ({printable(str(rules.values['task_type']))})",
             "Save the adapter again with its head in modules_to_save; a merge without it would be another model.",
+        )
+    bare = {k: v for kind in model_types(base.config) for k, v in weightless_neighbours(own_packages(), kind).items()}
+    unfit = unfit_targets(rules.values, rules.patterns, held, shapes, base.config, bare)
+    if unfit:
+        raise refused(
+            f"adapter_config.json targets {join_limited(unfit, most=3)}, which PEFT has no LoRA for: it refuses to "
+            "load the adapter",
+            "Restore the configuration that belongs to these weights: its target_modules name linear layers and "
+            "embeddings, not what holds them or stands between them.",
         )
     lost = uncovered_modules(rules.values, rules.patterns, held, shapes, base.config)
     return [*lost, *absent_outer(rules.values, rules.patterns, modules, shapes, tied=tied)]

@@ -2,7 +2,7 @@
 
 torch's matrix product of a block of rows or columns has the same bits as that part of the whole product, with one
 thread or two (`tests/merge/test_deltas.py` holds it to that), so that no tensor needs to be in memory as a whole.
-PEFT keeps the adapter in float32, whatever it is stored in, and rounds
+PEFT keeps the adapter in float32, or in float64 where the base is, whatever it is stored in, and rounds
 
 - a LoRA on a linear layer once: `(W + (B @ A) * s).to(dtype)`;
 - a LoRA on an embedding, on an expert of a fused block, or of MiCA, twice: the delta by itself, then the sum;
@@ -71,24 +71,25 @@ class Arithmetic:
 
         self.torch = torch
         torch.set_num_threads(threads or 1)
-        self._shared: dict[TensorLocation, Any] = {}
+        self._shared: dict[tuple[TensorLocation, Any], Any] = {}
 
     def dtype(self, stored: str) -> Any:
         """Return torch's dtype for one of safetensors."""
         return getattr(self.torch, FLOATS[stored])
 
-    def load(self, source: Source, location: TensorLocation) -> Any:
-        """Return an adapter's tensor in float32, in memory of torch's own."""
+    def load(self, source: Source, location: TensorLocation, dtype: Any) -> Any:
+        """Return an adapter's tensor in a dtype of torch, in memory of torch's own."""
         raw = self.torch.frombuffer(source.read(location, 0, location.nbytes), dtype=self.dtype(location.tensor.dtype))
-        return raw.reshape(location.shape).to(self.torch.float32, copy=True)
+        return raw.reshape(location.shape).to(dtype, copy=True)
 
-    def load_shared(self, source: Source, location: TensorLocation) -> Any:
+    def load_shared(self, source: Source, location: TensorLocation, dtype: Any) -> Any:
         """Return an adapter's tensor that several of the following tensors need. The last two are kept."""
-        if location not in self._shared:
+        key = location, dtype
+        if key not in self._shared:
             while len(self._shared) > 1:
                 del self._shared[next(iter(self._shared))]
-            self._shared[location] = self.load(source, location)
-        return self._shared[location]
+            self._shared[key] = self.load(source, location, dtype)
+        return self._shared[key]
 
     def blocks(
         self, plan: TensorPlan, source: Source, retention: DeltaRetention, acquire_buffer: Callable[[int], bytearray]
@@ -137,18 +138,22 @@ class _TensorComputation:
         self._base_buffer = torch.empty(
             (rows if self.base_dtype != self.out_dtype else 0, self.width), dtype=self.base_dtype
         )
-        self._product_buffer = torch.empty(rows * self.width if plan.low_rank else 0, dtype=torch.float32)
+        self._product_buffer = torch.empty(rows * self.width if plan.low_rank else 0, dtype=self.wide_dtype)
         low_rank = plan.low_rank
-        self.a: Any = arithmetic.load(source, low_rank.a) if low_rank else None
+        self.a: Any = self._load(low_rank.a) if low_rank else None
         if low_rank and low_rank.stack:
-            self.a, self.b = _expert_matrices(low_rank.stack, self.a, arithmetic.load_shared(source, low_rank.b))
+            shared = arithmetic.load_shared(source, low_rank.b, self.wide_dtype)
+            self.a, self.b = _expert_matrices(low_rank.stack, self.a, shared)
         else:
-            self.b = arithmetic.load(source, low_rank.b) if low_rank else None
+            self.b = self._load(low_rank.b) if low_rank else None
         self.factor = self._dora_factor(low_rank) if low_rank and low_rank.magnitude else None
         if low_rank and self.factor is None and not (bool(self.a.any()) and bool(self.b.any())):
             retention.idle.append(plan.name)
-        self.bias = arithmetic.load(source, plan.bias.b).reshape(-1, 1) * plan.bias.scaling if plan.bias else None
-        self.values = arithmetic.load(source, plan.rows.values) if plan.rows else None
+        self.bias = self._load(plan.bias.b).reshape(-1, 1) * plan.bias.scaling if plan.bias else None
+        self.values = self._load(plan.rows.values) if plan.rows else None
+
+    def _load(self, location: TensorLocation) -> Any:
+        return self.arithmetic.load(self.source, location, self.wide_dtype)
 
     def nbytes(self, start: int, end: int) -> int:
         """Return how many bytes some rows of the result take."""
@@ -185,7 +190,7 @@ class _TensorComputation:
         for first, last in spans(len(base), max(1, _TILE_ELEMENTS // max(self.width, 1))):
             part = delta[first:last]
             total = self._wide_buffer[: last - first].copy_(base[first:last])
-            total.add_(part.to(self.base_dtype).to(self.arithmetic.torch.float32) if twice else part)
+            total.add_(part.to(self.base_dtype).to(self.wide_dtype) if twice else part)
             if self.factor is not None:
                 total.mul_(self._factor_of(start + first, start + last, low_rank))
             base[first:last].copy_(total)
@@ -239,7 +244,7 @@ class _TensorComputation:
         """Return magnitude / norm for each output. Outputs are rows of a linear weight, columns of the others."""
         torch = self.arithmetic.torch
         assert low_rank.magnitude is not None
-        magnitude = self.arithmetic.load(self.source, low_rank.magnitude).reshape(-1)
+        magnitude = self._load(low_rank.magnitude).reshape(-1)
         norms = []
         if low_rank.layout == "linear":
             for start, end in self.spans:
@@ -268,7 +273,8 @@ class _TensorComputation:
     def _sample(self, base: Any, delta: Any, start: int, end: int) -> tuple[int, Any, Any]:
         """Return every n-th row of a block, n first: the base's numbers, and how the adapter means to change them."""
         step = max(1, base.numel() // _SAMPLED_ELEMENTS)
-        old, wanted = base[::step].double(), delta[::step].double()
+        double = self.arithmetic.torch.float64
+        old, wanted = base[::step].to(double, copy=True), delta[::step].to(double)
         if self.factor is not None and self.plan.low_rank is not None:
             factor = self._factor_of(start, end, self.plan.low_rank)
             wanted = (old + wanted) * (factor[::step] if len(factor) > 1 else factor).double() - old

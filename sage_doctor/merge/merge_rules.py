@@ -121,16 +121,6 @@ class MergeRules:
         names = self.values.get("modules_to_save")
         return isinstance(names, list) and any(module == n or f".{n}." in f".{module}." for n in names)
 
-    def token_rows(self, module: str) -> tuple[int, ...] | None:
-        """Return the rows of an embedding that were trained by themselves, None where they are not stated."""
-        field = "token_indices" if self.peft_type == "TRAINABLE_TOKENS" else "trainable_token_indices"
-        rows = self.values.get(field)
-        if isinstance(rows, dict):
-            rows = next((v for k, v in rows.items() if module == k or module.endswith(f".{k}")), None)
-        if not isinstance(rows, list) or not all(type(n) is int and n >= 0 for n in rows):
-            return None
-        return tuple(rows)
-
 
 def read_rules(config: AdapterConfig) -> MergeRules:
     """Return what `adapter_config.json` asks for. Raises `MergeRefused` where it cannot be merged faithfully."""

@@ -46,9 +46,13 @@ class EmbeddingTie:
         return self.input is not None or self.output is not None
 
 
-def require_one_reader(modules: Mapping[str, ModuleParts]) -> None:
-    """Raise `MergeRefused` if the adapter changes an embedding that an encoder and a decoder read."""
-    name = next((m.name for m in modules.values() if m.leaf == SHARED), None)
+def require_one_reader(modules: Mapping[str, ModuleParts], tie: EmbeddingTie | None) -> None:
+    """Raise `MergeRefused` if the adapter changes an embedding that an encoder and a decoder read.
+
+    Trained rows of a tied one PEFT puts before all of its readers.
+    """
+    theirs = (m for m in modules.values() if tie is None or m.parts.keys() != {"rows"})
+    name = next((m.name for m in theirs if m.leaf == SHARED), None)
     if name is not None:
         raise refused(
             f"the adapter changes {printable(name)}, which encoder and decoder have as their own embedding, and PEFT "

@@ -76,6 +76,29 @@ def tied_output_layer_without_tensors(bench: Bench) -> None:
     healthy(bench, target_modules=["q_proj", "lm_head"])
 
 
+@CASES.finds("check_adapter_complete", "adapter-targets-missing", "targets model.layers.0.self_attn, which PEFT has no")
+def pattern_that_takes_what_holds_layers(bench: Bench) -> None:
+    healthy(bench, target_modules=".*self_attn.*")
+
+
+@CASES.finds("check_adapter_complete", "adapter-targets-missing", "targets model.norm")
+def norm_targeted(bench: Bench) -> None:
+    healthy(bench, target_modules=["q_proj", "norm"])
+
+
+@CASES.finds(
+    "check_adapter_complete", "adapter-keys-unmatched", "trainable_token_indices names what it has no rows for"
+)
+def rows_named_and_absent(bench: Bench) -> None:
+    healthy(bench, trainable_token_indices=[1, 2])
+
+
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "modules_to_save names what it has no tensors for")
+def saved_under_its_running_name(bench: Bench) -> None:
+    folder = healthy(bench, modules_to_save=["lm_head"])
+    write_tensors(folder / ADAPTER, {**LORA, "base_model.model.lm_head.modules_to_save.weight": (WIDTH, WIDTH)})
+
+
 @CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "model.embed_tokens")
 def embedding_without_tensors(bench: Bench) -> None:
     healthy(bench, target_modules=["q_proj", "embed_tokens"])

@@ -47,6 +47,43 @@ def names_of_a_full_model(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, WEIGHTS)
 
 
+ROWS = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+
+
+@CASES.finds("check_adapter_rank", "adapter-shape-mismatch", "is 3×8, where adapter_config.json states 2 rows")
+def rows_of_other_tokens(bench: Bench) -> None:
+    write_tensors(healthy(bench, trainable_token_indices=[1, 5]) / ADAPTER, {**LORA, ROWS: (3, 8)})
+
+
+@CASES.passes("check_adapter_rank")
+def rows_as_stated(bench: Bench) -> None:
+    write_tensors(healthy(bench, trainable_token_indices={"embed_tokens": [1, 5]}) / ADAPTER, {**LORA, ROWS: (2, 8)})
+
+
+@CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not turn on trainable_token_indices")
+def rows_not_stated(bench: Bench) -> None:
+    write_tensors(healthy(bench) / ADAPTER, {**LORA, ROWS: (3, 8)})
+
+
+@CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not turn on use_dora, and PEFT ignores 1 tensor")
+def magnitude_not_stated(bench: Bench) -> None:
+    name = next(n for n in LORA if "lora_B" in n).replace("lora_B", "lora_magnitude_vector")
+    write_tensors(healthy(bench) / ADAPTER, {**LORA, name: (8,)})
+
+
+@CASES.passes("check_adapter_targets")
+def rows_and_their_copy_for_the_tied_layer(bench: Bench) -> None:
+    folder = healthy(bench, peft_type="TRAINABLE_TOKENS", token_indices=[1], target_modules=["embed_tokens"])
+    names = ("model.embed_tokens", "lm_head")
+    write_tensors(folder / ADAPTER, {f"base_model.model.{n}.trainable_tokens_delta": (1, 8) for n in names})
+
+
+@CASES.finds("check_adapter_targets", "adapter-keys-unmatched", "does not target 1 of the 1 modules")
+def rows_of_a_layer_that_is_not_targeted(bench: Bench) -> None:
+    folder = healthy(bench, peft_type="TRAINABLE_TOKENS", token_indices=[1], target_modules=["lm_head"])
+    write_tensors(folder / ADAPTER, {"base_model.model.model.embed_tokens.trainable_tokens_delta": (1, 8)})
+
+
 @CASES.finds("check_adapter_keys", "adapter-keys-unmatched", "'.default.'")
 def names_with_the_adapters_own(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, {n.replace(".weight", ".default.weight"): s for n, s in LORA.items()})

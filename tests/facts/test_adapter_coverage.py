@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from sage_doctor.facts.adapter_coverage import absent_parts, absent_saved, auto_peft_class, uncovered_modules
+from sage_doctor.facts.adapter_coverage import (
+    absent_parts,
+    absent_rows,
+    absent_saved,
+    auto_peft_class,
+    uncovered_modules,
+    unfit_targets,
+)
 from sage_doctor.facts.adapter_patterns import AdapterPatterns
 
 QV = ["q_proj", "v_proj"]
@@ -69,6 +76,51 @@ def test_modules(
     expected: list[str],
 ) -> None:
     assert uncovered(values, held, base, **config) == [f"model.layers.{n}" for n in expected]
+
+
+NORMS = {f"model.layers.{n}.input_layernorm": (8,) for n in range(3)} | {"model.norm": (8,)}
+BARE = {"up_proj": frozenset({"act_fn"})}
+
+
+@pytest.mark.parametrize(
+    "wanted, held, expected",
+    [
+        (r".*\.(q|v)_proj", HELD, []),
+        (r".*self_attn\..*", HELD, []),
+        (r".*self_attn.*", HELD, [f"layers.{n}.self_attn" for n in range(3)]),
+        (["q_proj", "v_proj", "self_attn"], HELD, [f"layers.{n}.self_attn" for n in range(3)]),
+        (["q_proj", "v_proj", "mlp"], HELD, [f"layers.{n}.mlp" for n in range(3)]),
+        (["q_proj", "v_proj", "norm"], HELD, ["norm"]),
+        (r".*(_proj|act_fn)", HELD, [f"layers.{n}.mlp.act_fn" for n in range(3)]),
+        (r".*\.1\..*(_proj|layernorm)", HELD, ["layers.1.input_layernorm"]),
+        ("all-linear", HELD, []),
+        (None, HELD, []),
+        # A layer with matrices of its own around others, as torch's attention: what is adapted itself is well.
+        (["self_attn"], {**HELD, "model.layers.0.self_attn": "model.layers.0.self_attn"}, []),
+    ],
+)
+def test_targets_that_no_lora_fits(wanted: object, held: Mapping[str, str], expected: list[str]) -> None:
+    values = {"target_modules": wanted}
+    found = unfit_targets(values, AdapterPatterns(values), held, {**LLAMA, **NORMS}, {}, BARE)
+    assert found == [f"model.{n}" for n in expected]
+
+
+@pytest.mark.parametrize(
+    "said, held, tied, expected",
+    [
+        (None, [], False, []),
+        ([1, 2], ["model.embed_tokens"], False, []),
+        ([1, 2], [], False, ["the embedding"]),
+        ([1, 2], ["lm_head"], False, ["the embedding"]),
+        ({"embed_tokens": [1], "lm_head": [1]}, ["model.embed_tokens"], True, []),
+        ({"embed_tokens": [1], "lm_head": [2]}, ["model.embed_tokens"], True, ["lm_head"]),
+        ({"embed_tokens": [1], "lm_head": [1]}, ["model.embed_tokens"], False, ["lm_head"]),
+        ({"tokens": [1]}, ["model.embed_tokens"], False, ["tokens"]),
+    ],
+)
+def test_rows_that_are_named_and_absent(said: object, held: list[str], *, tied: bool, expected: list[str]) -> None:
+    values = {"peft_type": "LORA", "trainable_token_indices": said}
+    assert absent_rows(values, held, tied=tied) == expected
 
 
 def test_keys_that_other_layers_share_are_not_built() -> None:

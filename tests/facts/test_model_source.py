@@ -6,6 +6,7 @@ from sage_doctor.facts.model_source import (
     pads_its_embedding,
     read_model_class,
     ties_by_default,
+    weightless_neighbours,
 )
 from tests.library_sources import write_library
 
@@ -52,3 +53,13 @@ def test_the_installed_library() -> None:
     assert "lm_head.weight" in known.tied
     assert (ties_by_default(site, "llama"), ties_by_default(site, "gemma2")) == (False, True)
     assert auto_class(site, "PROCESSOR_MAPPING_NAMES", "llava") == "LlavaProcessor"
+
+
+def test_what_stands_beside_linear_layers_in_the_installed_library() -> None:
+    import transformers
+
+    site = (Path(transformers.__file__).parents[1],)
+    assert weightless_neighbours(site, "llama")["up_proj"] == {"act_fn"}
+    assert weightless_neighbours(site, "llama")["q_proj"] == set()
+    assert weightless_neighbours(site, "gpt2")["c_proj"] == set()  # two classes have one, with different neighbours
+    assert weightless_neighbours(site, "own") == {}

@@ -33,6 +33,12 @@ CASES = [
         for b in DTYPES
         for a in DTYPES
     ),
+    *(
+        Case("llama", "float64", adapter, {"target_modules": [*QV, "embed_tokens"], **more})
+        for adapter, more in (("float64", {}), ("float32", {"use_dora": True}), ("float64", {"lora_bias": False}))
+    ),
+    Case("llama", "float64", "float64", {"target_modules": QV, "trainable_token_indices": [1, 5, 90]}),
+    Case("mixtral", "float64", "float64", {"target_modules": QV, "target_parameters": ["experts.down_proj"]}),
     Case("llama", "bfloat16", "float32", {"target_modules": ALL, "use_rslora": True, "r": 3}, shards=True),
     Case(
         "llama",

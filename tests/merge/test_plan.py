@@ -29,6 +29,17 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "xlora": ({"peft_type": "XLORA"}, "nothing to merge"),
     "rank": ({"r": 5}, "have rank 8, its configuration states 5"),
     "untargeted": ({"target_modules": ["k_proj"]}, "does not target"),
+    "holds layers": ({"target_modules": r".*self_attn.*"}, "targets model.layers.0.self_attn, .*has no LoRA for"),
+    "list that holds layers": ({"target_modules": ["q_proj", "v_proj", "mlp"]}, "targets model.layers.0.mlp"),
+    "norm": ({"target_modules": ["q_proj", "v_proj", "input_layernorm"]}, "model.layers.0.input_layernorm"),
+    "norm at the end": ({"target_modules": r".*(q_proj|v_proj|model\.norm|^norm)"}, "targets model.norm"),
+    "activation": ({"target_modules": ["q_proj", "v_proj", "act_fn"]}, "targets model.layers.0.mlp.act_fn"),
+    "below what is saved whole": ({"modules_to_save": ["self_attn"]}, "does not target: PEFT ignores it"),
+    "rows without tensors": ({"trainable_token_indices": [1, 2]}, "names tokens of the embedding"),
+    "rows of another layer": ({"trainable_token_indices": {"lm_head": [1]}}, "names tokens of lm_head"),
+    "rows that are none": ({"trainable_token_indices": [1, -1]}, "something else than token ids"),
+    "pattern": ({"alpha_pattern": None}, "alpha_pattern is not an object"),
+    "pattern of texts": ({"rank_pattern": {"q_proj": "8"}}, "rank_pattern is not an object"),
     "dora": ({"use_dora": True}, "contradict"),
     "bias": ({"lora_bias": True}, "contradict"),
 }
@@ -157,6 +168,58 @@ def test_a_tensor_that_finds_no_place_stops_the_merge(
         plan_merge(adapter, tmp_path / "merged")
 
     assert refusal.value.code == "merge-unmatched-tensors"
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(
+    "config, field, changed, said",
+    [
+        (
+            {"trainable_token_indices": [1, 5, 9]},
+            "trainable_token_indices",
+            [1, 5],
+            "3 rows .*, its configuration names 2",
+        ),
+        ({"trainable_token_indices": [1, 5, 9]}, "trainable_token_indices", [1, 5, 5], "names 2"),
+        ({"trainable_token_indices": [1, 5, 9]}, "modules_to_save", ["embed_tokens"], "saves embed_tokens whole"),
+        ({"type": "tokens", "token_indices": [1, 5]}, "token_indices", [1], "holds 2 rows"),
+        (
+            {"type": "tokens", "token_indices": [1, 5]},
+            "target_modules",
+            ["lm_head"],
+            "does not target: PEFT ignores them",
+        ),
+        ({"modules_to_save": ["lm_head"]}, "target_modules", ["q_proj"], "does not target"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_what_was_trained(
+    config: Mapping[str, Any],
+    field: str,
+    changed: object,
+    said: str,
+    zoo: ModuleType,
+    base_of: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    options = config if "type" in config else {"target_modules": ["q_proj", "v_proj"], **config}
+    adapter = zoo.make_adapter(tmp_path / "trained", base_of("llama"), options)
+    plan_merge(adapter, tmp_path / "merged")
+    set_config(adapter, **{field: changed})
+
+    with pytest.raises(MergeRefused, match=said):
+        plan_merge(adapter, tmp_path / "merged")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_saved_whole_under_its_running_name_is_not_loaded(
+    zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}
+    adapter = zoo.make_adapter(tmp_path / "trained", base_of("llama"), options)
+    rename(adapter, lambda n: n.replace("lm_head.weight", "lm_head.modules_to_save.weight"))
+
+    with pytest.raises(MergeRefused, match="names that PEFT would not load"):
+        plan_merge(adapter, tmp_path / "merged")
 
 
 def test_a_pickle_is_refused(adapter: Path, tmp_path: Path) -> None:

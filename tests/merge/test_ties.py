@@ -182,6 +182,25 @@ def test_an_embedding_of_encoder_and_decoder_is_refused(field: str, kind: str, z
         plan_merge(adapter, tmp_path / "merged")
 
 
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_rows_of_an_embedding_of_encoder_and_decoder_reach_both(kind: str, zoo: ModuleType, tmp_path: Path) -> None:
+    """PEFT ties the trained rows to all that reads the shared weight, unlike a LoRA on it."""
+    import torch
+
+    base = _encoder_decoder(tmp_path / "base", kind)
+    options = {"task_type": "SEQ_2_SEQ_LM", "target_modules": ["q_proj" if kind == "bart" else "q"]}
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, {**options, "trainable_token_indices": [5, 7]})
+
+    apply(plan_merge(adapter, tmp_path / "merged"))
+
+    tokens = {"input_ids": torch.tensor([[5, 7, 9]]), "decoder_input_ids": torch.tensor([[7, 3]])}
+    ours = zoo.load(tmp_path / "merged").eval()(**tokens).logits
+    theirs = zoo.merged_by_peft(base, adapter).eval()(**tokens).logits
+    assert (ours - theirs).abs().max() < 1e-4
+    assert (ours - zoo.load(base).eval()(**tokens).logits).abs().max() > 1e-3
+
+
 def _masked(folder: Path, kind: str) -> Path:
     """Save a tiny encoder whose output layer shares its weight with the embedding and its bias with its head."""
     import torch
