@@ -32,7 +32,17 @@ class Program:
     form: str
     pattern: str
 
+    @property
+    def title(self) -> str:
+        """Its name, and what its form is called if that says more."""
+        return self.name if self.form == self.name else f"{self.name} ({self.form})"
 
+
+# What a training run leaves: a model of transformers, once it is put together.
+CHECKPOINTS: Final = (
+    Program(name="DeepSpeed", form="ZeRO", pattern=r"global_step\d+|zero_to_fp32\.py"),
+    Program(name="torch.distributed", form="FSDP", pattern=r"pytorch_model_fsdp_\d+|.+\.distcp"),
+)
 PROGRAMS: Final = (
     Program(name="llama.cpp", form="GGUF", pattern=r".+\.gguf|ggml-.+\.bin"),
     Program(name="ONNX Runtime", form="ONNX", pattern=r".+\.onnx"),
@@ -50,13 +60,10 @@ PROGRAMS: Final = (
     Program(name="NeMo", form="NeMo", pattern=r".+\.nemo"),
     Program(name="MNN", form="MNN", pattern=r".+\.mnn"),
     Program(name="RKLLM", form="RKLLM", pattern=r".+\.rk(?:llm|nn)"),
-    Program(
-        name="diffusers",
-        form="LoRA or pipeline",
-        pattern=r"pytorch_lora_weights\.(?:safetensors|bin)|model_index\.json",
-    ),
-    Program(name="DeepSpeed", form="ZeRO", pattern=r"global_step\d+|zero_to_fp32\.py"),
-    Program(name="torch.distributed", form="FSDP", pattern=r"pytorch_model_fsdp_\d+|.+\.distcp"),
+    Program(name="diffusers", form="a pipeline", pattern=r"model_index\.json"),
+    Program(name="diffusers", form="a LoRA", pattern=r"pytorch_lora_weights\.(?:safetensors|bin)"),
+    Program(name="GLiNER", form="GLiNER", pattern=r"gliner_config\.json"),
+    *CHECKPOINTS,
 )
 _COMPILED = tuple((p, re.compile(p.pattern, re.ASCII)) for p in PROGRAMS)
 # CTranslate2 calls its file model.bin, as others do: its vocabulary beside it tells.

@@ -191,7 +191,7 @@ def why_no_model(path: Path) -> str:
         return f"what is there is {checkpoint.form.what}. {how}" + (f" ({command})" if command else "")
     program = program_of(names)
     if program is not None:
-        return f"what is there is for {program.name} ({program.form}), and not loaded by transformers"
+        return f"what is there is for {program.title}, and not loaded by transformers"
     if is_of_another_library(path, names):
         return "its config.json names neither a model type nor a class, so that it is for another library"
     files = sorted(n for n in names if n.endswith(".safetensors"))[:_MOST_HEADERS]
