@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
             "weights-keys-unexpected",
             f"{keys.unexpected.total} tensor(s) of {where} match no parameter: "
             f"{join_limited(list(keys.unexpected.names), most=3)}",
-            severity="info" if _of_another_library(model) else None,
+            severity="info" if _of_another_library(model) or _predict_further(model, keys) else None,
             evidence=_evidence(keys.unexpected, keys.model_class),
             fix=Fix(
                 summary="Harmless if they are parts that this architecture does not use; otherwise the weights are of "
@@ -122,6 +123,13 @@ def _of_another_library(model: Model) -> bool:
     """Return whether config.json names a class that transformers does not have, as ColBERT's does."""
     named, kind = next(iter(model.config.architectures), ""), model.config.model_type or ""
     return bool(named) and is_class_of_another_library(model.host.session.site_packages, kind, named)
+
+
+def _predict_further(model: Model, keys: Keys) -> bool:
+    """Return whether what is left over is the layers behind the counted ones, which predict further tokens."""
+    counted = range(model.config.layers or 0, (model.config.layers or 0) + model.config.extra_layers)
+    layers = [re.search(r"(?:^|\.)layers\.(\d{1,9})\.", n) for n in keys.unexpected.names]
+    return all(found is not None and int(found[1]) in counted for found in layers)
 
 
 def _belonging_together(model: Model) -> Fix:

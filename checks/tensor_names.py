@@ -11,6 +11,7 @@ from sage_doctor.facts.library_source import renames_tensors, renamings
 from sage_doctor.facts.model_source import (
     ModelClass,
     auto_class,
+    model_source,
     read_model_class,
     text_part_ties,
     ties_by_default,
@@ -96,7 +97,10 @@ def _wrapped(model: Model, names: tuple[str, ...]) -> Wrapped | None:
     sites, values = model.host.session.site_packages, model.config_file.value or {}
 
     def renamed() -> str:
-        return "" if renames_tensors(sites, values) is False else renamings(sites, values)
+        if renames_tensors(sites, values) is False:
+            return ""
+        # Before transformers 5 the classes themselves list what they rename.
+        return renamings(sites, values) or model_source(sites, model.config.model_type or "")
 
     return find_wrapped(names, _class_of(model), renamed)
 

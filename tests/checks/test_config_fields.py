@@ -28,6 +28,11 @@ def packed(bench: Bench, method: str) -> None:
     path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"'))
 
 
+def by_the_installed_library(bench: Bench, **config: Any) -> None:
+    bench.session = replace(SESSION, site_packages=LIBRARY)
+    write_full(bench.here, **config)
+
+
 @CASES.passes("check_rotary_positions")
 @CASES.skips("check_quantization", "names no quantisation")
 def plain(bench: Bench) -> None:
@@ -103,14 +108,19 @@ def layer_types_of_another_length(bench: Bench) -> None:
     asking(bench, num_hidden_layers=2, layer_types=["full_attention"] * 3)
 
 
+@CASES.finds("check_layer_types", "config-invalid", "layer_types names 'sliding', which is no type of layer that it")
+def a_type_of_layer_unknown(bench: Bench) -> None:
+    by_the_installed_library(bench, model_type="gemma3_text", num_hidden_layers=2, layer_types=["sliding", "full"])
+
+
+@CASES.passes("check_layer_types")
+def types_of_an_earlier_release(bench: Bench) -> None:
+    by_the_installed_library(bench, model_type="jamba", num_hidden_layers=2, layer_types=["mamba", "attention"])
+
+
 @CASES.passes("check_layer_types")
 def layer_types_of_each_layer(bench: Bench) -> None:
     asking(bench, num_hidden_layers=2, layer_types=["full_attention"] * 2)
-
-
-def by_the_installed_library(bench: Bench, **config: Any) -> None:
-    bench.session = replace(SESSION, site_packages=LIBRARY)
-    write_full(bench.here, **config)
 
 
 @CASES.passes("check_attention")

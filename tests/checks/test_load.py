@@ -207,6 +207,12 @@ def of_a_class_of_another_library(bench: Bench) -> None:
     bench.session = replace(SESSION, site_packages=(write_library(bench.root / "site-packages"),))
 
 
+@CASES.finds("check_keys", "weights-keys-unexpected", "match no parameter", severity="info")
+def layers_that_predict_further(bench: Bench) -> None:
+    keys(bench, unexpected=KeyList(names=("model.layers.2.eh_proj.weight",), total=1))
+    write_full(bench.here, num_hidden_layers=2, num_nextn_predict_layers=1)
+
+
 def at_its_own_code(bench: Bench) -> None:
     ended(bench, "failed")
     said = "The repository here contains custom code which must be executed to correctly load the model."
