@@ -27,7 +27,7 @@ def _classifier(bench: Bench, *, head: bool, **config: Any) -> None:
     folder = bench.copy("qwen3")
     more: dict[str, list[int]] = {"score__weight": [1, 40]} if head else {}
     _kept(folder, "lm_head", **more)
-    labels = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+    labels: dict[str, Any] = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
     edit_json(folder / "config.json", architectures=["Qwen3ForSequenceClassification"], **labels, **config)
 
 
