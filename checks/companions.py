@@ -9,7 +9,7 @@ from typing import Any
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
-from sage_doctor.facts.generation import generation_faults
+from sage_doctor.facts.generation import generation_faults, load_faults
 from sage_doctor.facts.library_tokenizers import tasks_of
 from sage_doctor.facts.model_source import auto_class, has_image_processor, knows_image_processor
 from sage_doctor.facts.weights import escapes
@@ -60,12 +60,14 @@ def check_generation_config(model: Model) -> Iterator[Finding]:
             ),
         )
         return
-    faults = list(generation_faults(file.value or {}))
+    refused = list(load_faults(model.host.session.site_packages, file.value or {}))
+    faults = refused or list(generation_faults(file.value or {}))
     if faults:
+        does = "transformers refuses to load the model with it" if refused else "generate() raises with it"
         yield finding(
             "config-invalid",
-            f"generation_config.json: {printable(faults[0], limit=200)}; generate() raises with it",
-            severity="warning",
+            f"generation_config.json: {printable(faults[0], limit=200)}; {does}",
+            severity=None if refused else "warning",
             evidence={"file": "generation_config.json", "problems": faults},
             fix=Fix(summary="Write the value as it is expected, or take the line out of generation_config.json."),
         )

@@ -202,12 +202,18 @@ def check_custom_code(model: Model) -> Iterator[Finding]:
             if auto_map
             else f"{join_limited(scripts)} beside the weights"
         )
+        # A type that transformers knows it loads without that code.
+        needed = auto_map and not knows_model_type(model.host.session.site_packages, model.config.model_type or "")
+        unexamined = "; sage-doctor does not run it, so that no level examines whether a session loads it"
         yield finding(
             "custom-code",
-            f"the model comes with its own Python code: {what}",
+            f"the model comes with its own Python code: {what}" + (unexamined if needed else ""),
             evidence={"auto_map": list(auto_map), "scripts": scripts[:50]},
             fix=Fix(
-                summary="Read the code. If you trust it, pin the revision. In sessions that do not need it, leave "
+                summary="Read the code. If you trust it, pin the revision, and try it once in a session with "
+                "trust_remote_code=True."
+                if needed
+                else "Read the code. If you trust it, pin the revision. In sessions that do not need it, leave "
                 "trust_remote_code off."
             ),
         )

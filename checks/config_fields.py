@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
+from sage_doctor.facts.attention import attention_faults, window_faults
 from sage_doctor.facts.config_types import activation_faults, type_faults
 from sage_doctor.facts.layer_types import layer_type_faults
 from sage_doctor.facts.library_source import knows_model_type, knows_quantizer, refuses_null_quantization
@@ -190,6 +191,17 @@ def check_layer_types(model: Model) -> Iterator[Finding]:
     yield from _refused(model, faults, advice)
 
 
+@check("static", after=BEFORE, kinds=FULL)
+def check_attention(model: Model) -> Iterator[Finding]:
+    """The session's transformers has the attention that config.json asks for, and its window reaches somewhere."""
+    sites, values = model.host.session.site_packages, model.config_file.value or {}
+    advice = "Take the line out of config.json: a load then takes the best that the machine has."
+    yield from _refused(model, list(attention_faults(sites, values)), advice)
+    windows = list(window_faults(sites, values))
+    advice = "Write null for no window, or the number of tokens from the model's page."
+    yield from _refused(model, windows, advice, "loads it, and fails at the first prompt")
+
+
 @check("static", after=(*BEFORE, "check_config_possible"), kinds=FULL)
 def check_config_values(model: Model) -> Iterator[Finding]:
     """The values in config.json are of the types that its class takes, and its activations are known."""
@@ -200,13 +212,13 @@ def check_config_values(model: Model) -> Iterator[Finding]:
     )
 
 
-def _refused(model: Model, faults: list[str], advice: str) -> Iterator[Finding]:
+def _refused(model: Model, faults: list[str], advice: str, does: str = "refuses to load it") -> Iterator[Finding]:
     """Yield the finding of what a load refuses in config.json; none without faults."""
     if faults:
         version = model.host.session.packages.get("transformers") or "installed"
         yield finding(
             "config-invalid",
-            f"config.json: {faults[0]}; transformers {printable(version, limit=40)} refuses to load it",
+            f"config.json: {faults[0]}; transformers {printable(version, limit=40)} {does}",
             evidence={"file": "config.json", "problems": faults, "transformers": version},
             fix=Fix(summary=f"{advice} {companions_back(model, ['config.json']).summary}"),
         )

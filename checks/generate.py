@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.findings.budgets import over
-from sage_doctor.findings.failed_loads import ended_badly, in_generation
+from sage_doctor.findings.failed_loads import ended_badly, in_generation, own_code_refused
 from sage_doctor.report import NOTHING_TO_DO
 from sage_doctor.subjects.model import Model
 from sage_doctor.suite.model_prober import ModelProber
@@ -21,7 +21,7 @@ def check_generates(model: Model, probe: ModelProber, notes: Notes) -> Iterator[
     """The model answers, with finite numbers and more than one token over and over."""
     outcome = probe(model)
     if not outcome.completed and in_generation(outcome):
-        yield ended_badly(model, outcome, "generate")
+        yield own_code_refused(model, outcome) or ended_badly(model, outcome, "generate")
         return
     if outcome.not_applicable is not None:
         yield finding(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sage_doctor.check import Finding, Fix, Notes, check, finding
 from sage_doctor.errors import Blocked, NotApplicable
+from sage_doctor.facts.model_source import is_class_of_another_library
 from sage_doctor.findings.accelerator import LOOK_AT_TORCH
 from sage_doctor.findings.budgets import over
 from sage_doctor.findings.environment import blocking_code
-from sage_doctor.findings.failed_loads import ended_badly, in_generation
+from sage_doctor.findings.failed_loads import ended_badly, in_generation, own_code_refused
 from sage_doctor.findings.missing_base import other_base
 from sage_doctor.findings.restore import bring_back
 from sage_doctor.report import NOTHING_TO_DO
@@ -45,7 +47,7 @@ def check_loads(model: Model, host: Host, probe: ModelProber, notes: Notes) -> I
     if outcome.refused:
         raise NotApplicable("its names or shapes do not fit, so its weights were not read")
     if not outcome.completed and not in_generation(outcome):
-        ended = ended_badly(model, outcome, "load")
+        ended = own_code_refused(model, outcome) or ended_badly(model, outcome, "load")
         if ended.code == "load-failed" and model.kind == "adapter":
             ended = _without_place(model, ended)
         yield ended
@@ -106,6 +108,7 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
             "weights-keys-unexpected",
             f"{keys.unexpected.total} tensor(s) of {where} match no parameter: "
             f"{join_limited(list(keys.unexpected.names), most=3)}",
+            severity="info" if _of_another_library(model) or _predict_further(model, keys) else None,
             evidence=_evidence(keys.unexpected, keys.model_class),
             fix=Fix(
                 summary="Harmless if they are parts that this architecture does not use; otherwise the weights are of "
@@ -114,6 +117,19 @@ def check_keys(model: Model, probe: ModelProber) -> Iterator[Finding]:
         )
     yield from _unused(model, keys, where)
     yield from _adapter_keys(model, outcome)
+
+
+def _of_another_library(model: Model) -> bool:
+    """Return whether config.json names a class that transformers does not have, as ColBERT's does."""
+    named, kind = next(iter(model.config.architectures), ""), model.config.model_type or ""
+    return bool(named) and is_class_of_another_library(model.host.session.site_packages, kind, named)
+
+
+def _predict_further(model: Model, keys: Keys) -> bool:
+    """Return whether what is left over is the layers behind the counted ones, which predict further tokens."""
+    counted = range(model.config.layers or 0, (model.config.layers or 0) + model.config.extra_layers)
+    layers = [re.search(r"(?:^|\.)layers\.(\d{1,9})\.", n) for n in keys.unexpected.names]
+    return all(found is not None and int(found[1]) in counted for found in layers)
 
 
 def _belonging_together(model: Model) -> Fix:

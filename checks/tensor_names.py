@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
 from sage_doctor.facts.embeddings import EMBEDDING_NAMES, embedding_tensor
+from sage_doctor.facts.library_source import renames_tensors, renamings
 from sage_doctor.facts.model_source import (
     ModelClass,
     auto_class,
-    is_renamed,
+    model_source,
     read_model_class,
     text_part_ties,
     ties_by_default,
@@ -94,7 +94,15 @@ def _whole_checkpoint(model: Model, pickled: PickleNames) -> Finding:
 
 
 def _wrapped(model: Model, names: tuple[str, ...]) -> Wrapped | None:
-    return find_wrapped(names, _class_of(model), functools.partial(is_renamed, model.host.session.site_packages))
+    sites, values = model.host.session.site_packages, model.config_file.value or {}
+
+    def renamed() -> str:
+        if renames_tensors(sites, values) is False:
+            return ""
+        # Before transformers 5 the classes themselves list what they rename.
+        return renamings(sites, values) or model_source(sites, model.config.model_type or "")
+
+    return find_wrapped(names, _class_of(model), renamed)
 
 
 def _from_peft(model: Model, mine: list[str], matrices: list[str]) -> Finding:

@@ -121,7 +121,9 @@ def check_tokenizer_readable(model: Model) -> Iterator[Finding]:
         names = [p.file for p in facts.problems]
         yield finding(
             "tokenizer-invalid",
-            f"{where}: {printable(first.message)}",
+            f"{where}: {printable(first.message)}"
+            + ("; a load goes on without its settings and chat template" if first.passed_over else ""),
+            severity="warning" if first.passed_over else None,
             evidence={"files": names, "line": first.line},
             fix=lfs_pull(model, names)
             if first.lfs_pointer

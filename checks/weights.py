@@ -78,6 +78,15 @@ def _none_at_all(model: Model) -> Finding:
     present = sorted(n for n in model.tree.names if n.endswith((".json", ".model", ".jinja", ".txt")))
     misnamed_files = list(misnamed(model.tree, ("model.safetensors", "pytorch_model.bin")))
     nearby = None if misnamed_files else weights_nearby(model)
+    if nearby is not None and nearby.reader:
+        files = f": {join_limited(list(nearby.files), most=3)}" if nearby.files else ""
+        return finding(
+            "weights-other-program",
+            f"a model for {nearby.reader}{files}; there is nothing here that transformers loads, and nothing else was "
+            "examined",
+            evidence={"path": str(model.path), "not_loaded": list(nearby.files[:50])},
+            fix=with_nearby(Fix(summary=""), nearby),
+        )
     text = "no weights: no model.safetensors, no shards, no .bin file"
     if "config.json" not in model.tree.names:
         text += ", no config.json"
@@ -207,6 +216,15 @@ def check_weights_whole(model: Model) -> Iterator[Finding]:
     broken = [(f.name, f.header) for f in model.weights.files if f.header is not None and f.header.problem is not None]
     if broken:
         yield broken_header(model, broken)
+    elif model.weights.form in ("single", "sharded") and not model.tensors:
+        names = [f.name for f in model.weights.files]
+        yield finding(
+            "weights-empty",
+            f"{join_limited(names, most=2)}: a whole safetensors file without any tensor, as a process writes that "
+            "holds none of the weights (DeepSpeed ZeRO-3, FSDP); a load fills the model with random numbers",
+            evidence={"files": names[:50]},
+            fix=bring_back(model, names),
+        )
 
 
 @check(

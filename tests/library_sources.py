@@ -122,7 +122,8 @@ def write_library(place: Path, *, asks_for_format: bool = False) -> Path:
         "modeling_utils.py": _FORMAT if asks_for_format else "def load_state_dict(): ...\n",
         "quantizers/auto.py": _QUANTIZERS,
         "quantizers/quantizer_gptq.py": "is_optimum_available()  # `pip install optimum` `pip install gptqmodel`\n",
-        "conversion_mapping.py": 'WeightRenaming("^language_model.model", "model.language_model")\n',
+        "conversion_mapping.py": '        "llama": [\n'
+        '            WeightRenaming("^language_model.model", "model.language_model"),\n        ],\n',
     }
     for name, text in files.items():
         path = place / "transformers" / name

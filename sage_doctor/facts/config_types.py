@@ -23,7 +23,7 @@ _SCALARS: Mapping[str, tuple[type, ...]] = {
     "None": (type(None),),
 }
 # What else a field may be, and no number, text or null is.
-_OTHERS = re.compile(r"(?:list|dict|tuple)(?:\[[\w\[\], .]*\])?")
+_OTHERS = re.compile(r"(?:list|dict|tuple)(?:\[[\w\[\], .]*\])?|PreTrainedConfig")
 
 
 def type_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) -> Iterator[str]:

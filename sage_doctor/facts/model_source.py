@@ -268,9 +268,3 @@ def text_part_ties(site_packages: tuple[Path, ...]) -> bool:
 
 def _is_dataclass(body: str) -> bool:
     return re.search(r"^    model_type\s*=.*\n(?:.*\n)*?    \w+\s*:[^=\n]+=", body, re.MULTILINE) is not None
-
-
-def is_renamed(site_packages: tuple[Path, ...], part: str) -> bool:
-    """Return whether the table of old names, which a load of transformers 5 renames, speaks of a component."""
-    quoted = re.compile(rf"""["'][\^(]*{re.escape(part)}\b""")
-    return any(quoted.search(source_text(p / "transformers/conversion_mapping.py")) for p in site_packages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -72,18 +73,19 @@ def saved_from_peft(names: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def find_wrapped(
-    names: Collection[str], known: ModelClass | None, is_renamed: Callable[[str], bool] = lambda _: False
+    names: Collection[str], known: ModelClass | None, renamings: Callable[[], str] = lambda: ""
 ) -> Wrapped | None:
     """Return what a wrapper left in these names, or None.
 
     A prefix whose maker is not known counts only where the source of the class is: it has no part of that name, and
-    all tensors fit once the prefix is gone. `is_renamed` says whether the library renames names that begin so.
+    all tensors fit once the prefix is gone. `renamings` returns the source of what the library renames in such a model
+    while it loads, empty where that is surely nothing.
     """
     everywhere = tuple(w for w in _WRAPPERS if any(w in name.split(".") for name in names))
     tool = _WRAPPERS[everywhere[0]] if everywhere else ""
     taken = Wrapped(names=(), everywhere=everywhere, tool=tool)
     bare = [taken.strip(n) for n in names]
-    front, inner = _prefix(bare, known, is_renamed) if known is not None and known.parts else ("", None)
+    front, inner = _prefix(bare, known, renamings) if known is not None and known.parts else ("", None)
     found = Wrapped(names=(), everywhere=everywhere, front=front, inner=inner, tool=tool or _maker(front, inner))
     changed = [n for n in names if found.strip(n) != n]
     if not changed or all(found.strip(n) in names for n in changed):
@@ -95,9 +97,7 @@ def _maker(front: str, inner: tuple[str, str] | None) -> str:
     return "DataParallel, DistributedDataParallel or DeepSpeed" if "module." in (front, (inner or ("",))[0]) else ""
 
 
-def _prefix(
-    names: list[str], known: ModelClass, is_renamed: Callable[[str], bool]
-) -> tuple[str, tuple[str, str] | None]:
+def _prefix(names: list[str], known: ModelClass, renamings: Callable[[], str]) -> tuple[str, tuple[str, str] | None]:
     base = f"{known.base_prefix}." if known.base_prefix else ""
     if base and "module" not in known.parts and any(n.startswith(f"{base}module.") for n in names):
         return "", (f"{base}module.", base)  # the inner model alone was wrapped
@@ -105,8 +105,10 @@ def _prefix(
     if len(odd) * 2 <= len(names):
         return "", None
     parts = odd[0].split(".")
-    # Behind the class's own prefix, names of earlier releases follow, which the library renames.
-    most = 1 if parts[0] in known.parts else min(_MOST_PARTS, len(parts) - 1)
+    # Behind the class's own prefix, names of earlier releases may follow, which the library renames.
+    text = renamings()
+    most = 1 if parts[0] in known.parts and text else min(_MOST_PARTS, len(parts) - 1)
+    renamed = functools.cache(lambda part: re.search(rf"""["'][\^(]*{re.escape(part)}\b""", text) is not None)
     for length in range(1, most + 1):
         front = ".".join(parts[:length]) + "."
         mine = [n[len(front) :] for n in odd if n.startswith(front)]
@@ -116,10 +118,11 @@ def _prefix(
         if front == base:  # twice: what is left begins with it once more
             sure = all(fits) and any(n.startswith(base) for n in mine)
         else:
-            known_front = parts[0] != "module" and is_renamed(parts[0])
-            sure = not known_front and all(f or is_renamed(n.split(".")[0]) for f, n in zip(fits, mine, strict=True))
+            known_front = parts[0] != "module" and renamed(parts[0])
+            sure = not known_front and all(f or renamed(n.split(".")[0]) for f, n in zip(fits, mine, strict=True))
         if sure and _PLAIN.fullmatch(front):
-            return front, None
+            within = base and front != base and front.startswith(base) and not any(n.startswith(base) for n in mine)
+            return ("", (front, base)) if within else (front, None)
     return "", None
 
 

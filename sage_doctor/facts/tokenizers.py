@@ -36,12 +36,13 @@ _REFUSALS = frozenset(
 
 @frozen
 class TokenizerProblem:
-    """A tokenizer file that cannot be used."""
+    """A tokenizer file that cannot be used. `passed_over`: a load goes on without it, as if it were not there."""
 
     file: str
     line: int
     message: str
     lfs_pointer: bool = False
+    passed_over: bool = False
 
 
 @frozen
@@ -80,7 +81,8 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
     source = next((names[0] for names in _ENOUGH if all(tree.has(n) for n in names)), None)
     problems: list[TokenizerProblem] = []
     config = read_json_object(tree.path / "tokenizer_config.json")
-    if config.problem:
+    passed_over = tree.info("tokenizer_config.json").kind == "dangling"
+    if config.problem and not passed_over:
         problems.append(_problem(config.problem, "tokenizer_config.json", config.line, lfs=config.lfs_pointer))
     values = config.value or {}
     problems += [_problem(fault, "tokenizer_config.json", 0) for fault in _faults(values)]
@@ -100,6 +102,10 @@ def read_tokenizer(tree: Tree, *, cache: Path | None = None) -> TokenizerFacts:
     if source is not None and "added_tokens_decoder" not in values:
         for name in ("special_tokens_map.json", "added_tokens.json"):
             problems += _json_problem(tree, name)
+    if passed_over:  # behind what ends a load
+        problems.append(
+            TokenizerProblem(file="tokenizer_config.json", line=0, message=config.problem, passed_over=True)
+        )
     return TokenizerFacts(
         source=source,
         files=files,

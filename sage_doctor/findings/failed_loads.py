@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from sage_doctor.errors import Blocked
 from sage_doctor.facts.package_files import AlteredPackage, altered_packages
 from sage_doctor.findings.device import STAGES, device_finding
 from sage_doctor.findings.endings import (
@@ -35,6 +36,24 @@ _MOST_TAIL = 2000
 def in_generation(outcome: ProbeOutcome) -> bool:
     """Whether the probe ended after the model was loaded: the load is then no cause."""
     return outcome.stage in GENERATION and outcome.loaded is not None
+
+
+def own_code_refused(model: Model, outcome: ProbeOutcome) -> Finding | None:
+    """Return that a probe ended at code of the model's own, which it never runs; None where it ended otherwise.
+
+    Raises `Blocked` where the static check of such code has told of it.
+    """
+    if outcome.failure is None or "custom code which must be executed" not in outcome.failure.message:
+        return None
+    if model.kind != "adapter" and (model.config.auto_map or model.tree.matching(r".*\.py")):
+        raise Blocked("custom-code")
+    whose = "its base" if model.kind == "adapter" else "its tokenizer"
+    return finding(
+        "custom-code",
+        f"{whose} is made by Python code of its own, which sage-doctor does not run: whether a session loads it was "
+        "not examined",
+        fix=Fix(summary="Read the code, and try it once in a session with trust_remote_code=True."),
+    )
 
 
 def ended_badly(model: Model, outcome: ProbeOutcome, act: Literal["load", "generate"]) -> Finding:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sage_doctor.facts.attention import stated_attention
 from sage_doctor.facts.rope import ignored_before_5
 from sage_doctor.facts.tokenizers import is_tiktoken
 from sage_doctor.findings.making import finding
@@ -47,7 +48,7 @@ def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
         for alternatives in _of_quantizer(model, method):
             yield f"its quantisation ({shown})", alternatives
     values = model.config_file.value or {}
-    if "flash_attention_2" in (values.get("_attn_implementation"), _attention_of_5(model, values)):
+    if "flash_attention_2" in stated_attention(model.host.session.site_packages, values).values():
         yield "the attention its config.json asks for (flash_attention_2)", ("flash-attn", "kernels")
     names = model.tree.names
     # Without any configuration no tokenizer class is chosen: Meta's own download has a tiktoken file of that name.
@@ -58,13 +59,6 @@ def taken_by_files(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield "its tokenizer (a SentencePiece file without tokenizer.json)", ("sentencepiece",)
         if tiktoken:
             yield "its tokenizer (a tiktoken file without tokenizer.json)", ("tiktoken",)
-
-
-def _attention_of_5(model: Model, values: Mapping[str, Any]) -> Any:
-    """Return the attention that config.json asks for under the name that transformers reads since 5 only."""
-    sites = model.host.session.site_packages
-    text = "".join(source_text(p / "transformers/configuration_utils.py") for p in sites)
-    return None if 'config_dict["attn_implementation"] = kwargs' in text else values.get("attn_implementation")
 
 
 def _of_quantizer(model: Model, method: str) -> Iterator[tuple[str, ...]]:

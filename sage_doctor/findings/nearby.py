@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sage_doctor.facts.wholeness import directory_defects
-from sage_doctor.readers.other_programs import program_below, program_of
+from sage_doctor.readers.other_programs import CHECKPOINTS, program_below, program_of
 from sage_doctor.readers.safetensors_header import read_header
 from sage_doctor.readers.trainer_checkpoints import find_checkpoint
 from sage_doctor.readers.tree import Tree, find_model_directories, read_tree
@@ -33,12 +33,16 @@ _NO_WEIGHTS = re.compile(r"training_args\.bin|(?:optimizer|scheduler|scaler|rng_
 
 @frozen
 class Nearby:
-    """Something that a loader does not take for the weights. `what` is a phrase, `how` the sentence of the fix."""
+    """Something that a loader does not take for the weights. `what` is a phrase, `how` the sentence of the fix.
+
+    `reader` is the program whose model this is: nothing is missing then.
+    """
 
     what: str
     how: str
     files: tuple[str, ...]
     commands: tuple[str, ...] = ()
+    reader: str = ""
 
 
 def weights_nearby(model: Model) -> Nearby | None:
@@ -192,6 +196,7 @@ def _gguf(model: Model) -> Nearby | None:
         how=f'The weights are there as GGUF. {first}Load them with gguf_file="{name}" (from_pretrained then needs the '
         "package gguf), use llama.cpp, or download the repository's safetensors.",
         files=tuple(names),
+        reader="llama.cpp",
     )
 
 
@@ -228,11 +233,13 @@ def _another_program(model: Model) -> Nearby | None:
     program = program_of(model.tree.names) or program_below(model.path)
     if program is None:
         return None
+    files = tuple(n for n in sorted(model.tree.names) if program_of([n]) is not None)[:50]
     return Nearby(
         what=f"weights for {program.name}",
-        how=f"The weights are there in the form of {program.name} ({program.form}), which transformers does not read. "
-        "Use that program, or download the safetensors.",
-        files=tuple(n for n in sorted(model.tree.names) if program_of([n]) is not None)[:50],
+        how=f"Load it with {program.name}. A session that runs transformers needs the model's safetensors: download "
+        "those into a directory of their own.",
+        files=files,
+        reader=program.title if program not in CHECKPOINTS else "",
     )
 
 

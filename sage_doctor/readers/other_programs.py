@@ -33,7 +33,17 @@ class Program:
     pattern: str
     serves: bool = False
 
+    @property
+    def title(self) -> str:
+        """Its name, and what its form is called if that says more."""
+        return self.name if self.form == self.name else f"{self.name} ({self.form})"
 
+
+# What a training run leaves: a model of transformers, once it is put together.
+CHECKPOINTS: Final = (
+    Program(name="DeepSpeed", form="ZeRO", pattern=r"global_step\d+|zero_to_fp32\.py"),
+    Program(name="torch.distributed", form="FSDP", pattern=r"pytorch_model_fsdp_\d+|.+\.distcp"),
+)
 PROGRAMS: Final = (
     Program(name="llama.cpp", form="GGUF", pattern=r".+\.gguf|ggml-.+\.bin", serves=True),
     Program(name="Ollama", form="its own store", pattern=r"sha256-[0-9a-f]{64}", serves=True),
@@ -52,13 +62,10 @@ PROGRAMS: Final = (
     Program(name="NeMo", form="NeMo", pattern=r".+\.nemo"),
     Program(name="MNN", form="MNN", pattern=r".+\.mnn"),
     Program(name="RKLLM", form="RKLLM", pattern=r".+\.rk(?:llm|nn)"),
-    Program(
-        name="diffusers",
-        form="LoRA or pipeline",
-        pattern=r"pytorch_lora_weights\.(?:safetensors|bin)|model_index\.json",
-    ),
-    Program(name="DeepSpeed", form="ZeRO", pattern=r"global_step\d+|zero_to_fp32\.py"),
-    Program(name="torch.distributed", form="FSDP", pattern=r"pytorch_model_fsdp_\d+|.+\.distcp"),
+    Program(name="diffusers", form="a pipeline", pattern=r"model_index\.json"),
+    Program(name="diffusers", form="a LoRA", pattern=r"pytorch_lora_weights\.(?:safetensors|bin)"),
+    Program(name="GLiNER", form="GLiNER", pattern=r"gliner_config\.json"),
+    *CHECKPOINTS,
 )
 _COMPILED = tuple((p, re.compile(p.pattern, re.ASCII)) for p in PROGRAMS)
 # CTranslate2 calls its file model.bin, as others do: its vocabulary beside it tells.

@@ -82,6 +82,8 @@ def is_model_directory(tree: Tree) -> bool:
     names = tree.names
     if names_modules(tree):
         return True
+    if "gliner_config.json" in names and "config.json" not in names:
+        return False  # GLiNER's own weights and tokenizer, under transformers' names
     if "adapter_config.json" in names or names & TOKENIZER_FILES - {"vocab.txt", "merges.txt", "vocab.json"}:
         return True
     weights = any(WEIGHTS.match(n) for n in names)

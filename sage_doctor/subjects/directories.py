@@ -192,7 +192,7 @@ def why_no_model(path: Path) -> str:
     program = program_of(names) or program_below(path)
     if program is not None:
         served = '; a model that it serves is kind = "service" in a manifest' if program.serves else ""
-        return f"what is there is for {program.name} ({program.form}), and not loaded by transformers{served}"
+        return f"what is there is for {program.title}, and not loaded by transformers{served}"
     if is_of_another_library(path, names):
         return "its config.json names neither a model type nor a class, so that it is for another library"
     files = sorted(n for n in names if n.endswith(".safetensors"))[:_MOST_HEADERS]

@@ -51,6 +51,46 @@ def generation_that_does_not_sample(bench: Bench) -> None:
     write_json(write_full(bench.here) / "generation_config.json", values)
 
 
+def generating(bench: Bench, **values: object) -> None:
+    bench.session = replace(SESSION, site_packages=LIBRARY)
+    write_json(write_full(bench.here) / "generation_config.json", values)
+
+
+@CASES.passes("check_generation_config")
+def settings_that_a_load_takes(bench: Bench) -> None:
+    generating(bench, max_new_tokens=8, cache_implementation="static", num_return_sequences=2, num_beams=2)
+
+
+@CASES.finds("check_generation_config", "config-invalid", "max_new_tokens is -1, where a whole number above 0")
+def no_tokens(bench: Bench) -> None:
+    generating(bench, max_new_tokens=-1)
+
+
+@CASES.finds("check_generation_config", "config-invalid", "early_stopping is 'yes'")
+def stopping_early(bench: Bench) -> None:
+    generating(bench, early_stopping="yes")
+
+
+@CASES.finds("check_generation_config", "config-invalid", "a cache that it does not have; transformers refuses to")
+def cache_unknown(bench: Bench) -> None:
+    generating(bench, cache_implementation="dynamic_cache")
+
+
+@CASES.finds("check_generation_config", "config-invalid", "num_return_sequences is 3, which takes do_sample or num_b")
+def several_greedy_answers(bench: Bench) -> None:
+    generating(bench, num_return_sequences=3)
+
+
+@CASES.finds("check_generation_config", "config-invalid", "num_beams is 0", severity="warning")
+def no_beams(bench: Bench) -> None:
+    generating(bench, num_beams=0)
+
+
+@CASES.finds("check_generation_config", "config-invalid", "min_p is 2.0", severity="warning")
+def a_share_above_one(bench: Bench) -> None:
+    generating(bench, do_sample=True, min_p=2.0)
+
+
 @CASES.finds("check_generation_config", "config-invalid", "temperature is 0.0", severity="warning")
 def generation_without_warmth(bench: Bench) -> None:
     write_json(write_full(bench.here) / "generation_config.json", {"do_sample": True, "temperature": 0.0})

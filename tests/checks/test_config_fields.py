@@ -1,5 +1,6 @@
 """A quantisation and rotary positions, as config.json asks for them."""
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from tests.model_directories import MODEL, write_full
 
 from .cases import SESSION, Bench, Case, Cases
 
+SPEC = importlib.util.find_spec("transformers")
+LIBRARY = (Path(str(SPEC.origin)).parents[1],) if SPEC is not None else ()
 CASES = Cases()
 
 
@@ -23,6 +26,11 @@ def asking(bench: Bench, **config: Any) -> Path:
 def packed(bench: Bench, method: str) -> None:
     path = asking(bench, quantization_config={"quant_method": method}) / MODEL
     path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"'))
+
+
+def by_the_installed_library(bench: Bench, **config: Any) -> None:
+    bench.session = replace(SESSION, site_packages=LIBRARY)
+    write_full(bench.here, **config)
 
 
 @CASES.passes("check_rotary_positions")
@@ -100,9 +108,50 @@ def layer_types_of_another_length(bench: Bench) -> None:
     asking(bench, num_hidden_layers=2, layer_types=["full_attention"] * 3)
 
 
+@CASES.finds("check_layer_types", "config-invalid", "layer_types names 'sliding', which is no type of layer that it")
+def a_type_of_layer_unknown(bench: Bench) -> None:
+    by_the_installed_library(bench, model_type="gemma3_text", num_hidden_layers=2, layer_types=["sliding", "full"])
+
+
+@CASES.passes("check_layer_types")
+def types_of_an_earlier_release(bench: Bench) -> None:
+    by_the_installed_library(bench, model_type="jamba", num_hidden_layers=2, layer_types=["mamba", "attention"])
+
+
 @CASES.passes("check_layer_types")
 def layer_types_of_each_layer(bench: Bench) -> None:
     asking(bench, num_hidden_layers=2, layer_types=["full_attention"] * 2)
+
+
+@CASES.passes("check_attention")
+def attention_and_a_window(bench: Bench) -> None:
+    by_the_installed_library(bench, model_type="mistral", sliding_window=4096, _attn_implementation="sdpa")
+
+
+@CASES.passes("check_attention")
+def attention_from_the_hub(bench: Bench) -> None:
+    by_the_installed_library(bench, attn_implementation="kernels-community/flash-attn3")
+
+
+@CASES.passes("check_attention")
+def attention_of_the_models_own_module(bench: Bench) -> None:
+    by_the_installed_library(bench, model_type="doge", _attn_implementation="doge_flex_attention")
+
+
+@CASES.finds("check_attention", "config-invalid", "attn_implementation is 'xformers', an attention that it does not")
+def attention_unknown(bench: Bench) -> None:
+    by_the_installed_library(bench, attn_implementation="xformers")
+
+
+@CASES.finds("check_attention", "config-invalid", "loads it, and fails at the first prompt")
+def window_of_zero(bench: Bench) -> None:
+    by_the_installed_library(bench, model_type="mistral", sliding_window=0)
+
+
+@CASES.finds("check_attention", "config-invalid", "text_config.sliding_window is null")
+def no_window_for_layers_that_slide(bench: Bench) -> None:
+    text = {"model_type": "gemma3_text", "sliding_window": None, "layer_types": ["sliding_attention"]}
+    by_the_installed_library(bench, model_type="gemma3", text_config=text)
 
 
 @CASES.finds("check_quantization", "config-invalid", "quantised (bitsandbytes), but they are plain F32")

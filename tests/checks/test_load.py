@@ -8,6 +8,7 @@ import pytest
 
 from sage_doctor.probe.limits import ProcessLimits
 from sage_doctor.probe.outcome import Adapter, Failure, KeyList, Keys, ProbeOutcome, ShapeMismatch, Stage
+from tests.library_sources import write_library
 from tests.model_directories import WEIGHTS, edit_json, write_adapter, write_full
 
 from .cases import SESSION, Bench, Case, Cases
@@ -197,6 +198,38 @@ def no_pooler(bench: Bench) -> None:
 @CASES.finds("check_keys", "weights-keys-unexpected", "match no parameter", severity="warning")
 def unexpected_keys(bench: Bench) -> None:
     keys(bench, unexpected=ONE)
+
+
+@CASES.finds("check_keys", "weights-keys-unexpected", "match no parameter", severity="info")
+def of_a_class_of_another_library(bench: Bench) -> None:
+    keys(bench, unexpected=ONE)
+    write_full(bench.here, architectures=["HF_ColBERT"])
+    bench.session = replace(SESSION, site_packages=(write_library(bench.root / "site-packages"),))
+
+
+@CASES.finds("check_keys", "weights-keys-unexpected", "match no parameter", severity="info")
+def layers_that_predict_further(bench: Bench) -> None:
+    keys(bench, unexpected=KeyList(names=("model.layers.2.eh_proj.weight",), total=1))
+    write_full(bench.here, num_hidden_layers=2, num_nextn_predict_layers=1)
+
+
+def at_its_own_code(bench: Bench) -> None:
+    ended(bench, "failed")
+    said = "The repository here contains custom code which must be executed to correctly load the model."
+    failure = Failure(kind="failed", type="ValueError", message=said, module="", where=())
+    bench.outcome = replace(bench.outcome or COMPLETED, failure=failure)
+
+
+@CASES.skips("check_loads", "blocked by custom-code")
+def at_code_that_a_check_told_of(bench: Bench) -> None:
+    at_its_own_code(bench)
+    write_full(bench.here, auto_map={"AutoConfig": "configuration_own.OwnConfig"})
+
+
+@CASES.finds("check_loads", "custom-code", "whether a session loads it was not examined", severity="warning")
+def at_code_of_its_tokenizer(bench: Bench) -> None:
+    at_its_own_code(bench)
+    write_full(bench.here)
 
 
 @CASES.finds("check_keys", "load-keys-mismatched", "is [31] on disk and [32] in the model")

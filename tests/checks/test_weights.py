@@ -8,7 +8,17 @@ import pytest
 
 from sage_doctor.subjects.selection import Request
 from sage_doctor.suite.examine import examine
-from tests.model_directories import INDEX, MODEL, POINTER, WEIGHTS, edit_json, write_full, write_json, write_sharded
+from tests.model_directories import (
+    INDEX,
+    MODEL,
+    POINTER,
+    WEIGHTS,
+    edit_json,
+    write_full,
+    write_json,
+    write_sharded,
+    write_tensors,
+)
 
 from .cases import Bench, Case, Cases
 
@@ -50,6 +60,20 @@ def configuration_alone(bench: Bench) -> None:
 def a_variant_alone(bench: Bench) -> None:
     place = write_full(bench.here)
     (place / MODEL).rename(place / "model.fp16.safetensors")
+
+
+@CASES.finds("check_weights_present", "weights-other-program", "a model for OpenVINO: openvino_model.xml; there is")
+def for_another_program(bench: Bench) -> None:
+    place = write_full(bench.here)
+    (place / MODEL).unlink()
+    (place / "openvino_model.xml").write_text("<net/>")
+
+
+@CASES.finds("check_weights_present", "weights-missing", "a loader ignores weights for torch.distributed")
+def of_a_training_run(bench: Bench) -> None:
+    place = write_full(bench.here)
+    (place / MODEL).unlink()
+    (place / "pytorch_model_fsdp_0").mkdir()
 
 
 @CASES.finds("check_weights_present", "weights-missing", "config.json names other.safetensors")
@@ -127,6 +151,11 @@ def gguf(bench: Bench) -> None:
 @CASES.finds("check_weights_whole", "weights-empty", "empty")
 def nothing_in_it(bench: Bench) -> None:
     (write_full(bench.here) / MODEL).write_bytes(b"")
+
+
+@CASES.finds("check_weights_whole", "weights-empty", "a whole safetensors file without any tensor")
+def without_tensors(bench: Bench) -> None:
+    write_tensors(write_full(bench.here) / MODEL, {})
 
 
 @CASES.finds("check_weights_whole", "weights-truncated", "7 ")

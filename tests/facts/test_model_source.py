@@ -2,7 +2,6 @@ from pathlib import Path
 
 from sage_doctor.facts.model_source import (
     auto_class,
-    is_renamed,
     pads_its_embedding,
     read_model_class,
     ties_by_default,
@@ -40,8 +39,6 @@ def test_tables_and_defaults(tmp_path: Path) -> None:
     assert auto_class(site, "PROCESSOR_MAPPING_NAMES", "llama") is None
     assert ties_by_default(site, "llama") is False
     assert pads_its_embedding(site, "llama")
-    assert is_renamed(site, "language_model")
-    assert not is_renamed(site, "policy")
 
 
 def test_the_installed_library() -> None:

@@ -45,7 +45,15 @@ def test_nothing_is_found(names: list[str]) -> None:
 
 def test_a_prefix_of_unknown_origin_needs_the_class() -> None:
     assert find_wrapped([f"policy.{n}" for n in NAMES], None) is None
-    assert find_wrapped([f"policy.{n}" for n in NAMES], LLAMA, lambda part: part == "policy") is None
+    assert find_wrapped([f"policy.{n}" for n in NAMES], LLAMA, lambda: 'WeightRenaming("^policy", "model")') is None
+
+
+def test_behind_the_models_own_prefix_nothing_is_sure_where_the_library_renames() -> None:
+    names = [f"model.model.llm.{n}" for n in NAMES]
+    found = find_wrapped(names, LLAMA)
+    assert found is not None
+    assert found.front == "model.model.llm."
+    assert find_wrapped(names, LLAMA, lambda: 'WeightRenaming("^other", "model")') is None
 
 
 def test_names_of_peft() -> None:
