@@ -92,16 +92,17 @@ class ShellBranches:
 
     def _tests(self, node: Node, parent: Node) -> list[tuple[Node, bool]]:
         """Return the tests that a part of a statement depends on, each with what it has to say."""
-        children = parent.children
         if parent.type in ("if_statement", "elif_clause"):
+            children = parent.children
             then = next((c.start_byte for c in children if c.type == "then"), parent.end_byte)
             if node.type in _CLAUSES:
                 before = [parent, *(c for c in children if c.type == "elif_clause" and c.start_byte < node.start_byte)]
                 return [(test, False) for clause in before if (test := _test_of(clause)) is not None]
             if node.start_byte > then and (test := _test_of(parent)) is not None:
                 return [(test, True)]
-        elif self._program and parent.type == "list" and node.id == children[-1].id and is_test(children[0]):
-            return [(children[0], text_of(children[1]) == "&&")]
+        elif self._program and parent.type == "list":
+            left, operator, right = parent.children[0], parent.children[1], parent.children[-1]
+            return [(left, text_of(operator) == "&&")] if node.id == right.id and is_test(left) else []
         return []
 
     def _end_of(self, block: Node) -> int:

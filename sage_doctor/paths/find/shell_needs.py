@@ -55,6 +55,7 @@ class ShellNeeds:
         self._conditions: set[str] = set()  # of what was found to be needed
         self._commands: dict[int, tuple[ShellCommand, Need]] = {}
         self._passed: set[int] = set()
+        self._tried: dict[int, bool] = {}
         self._foreign: dict[int, Collection[int]] = {}
 
     def need_of(self, node: Node, path: str, *, by_name: bool = True) -> tuple[Need, str]:
@@ -232,28 +233,35 @@ class ShellNeeds:
 
     def _or_optional(self, node: Node) -> Need:
         """Return `needed`; `optional` for a command that is only tried: a test is before it, or another way follows."""
-        child, parent = node, self.values.parents.get(node.id)
-        while parent is not None and parent.type not in ("program", "function_definition"):
-            silent = parent.type == "redirected_statement" and re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b"")
-            if parent.type == "negated_command" or (silent and not self._options.ends_script(node)):
-                return "optional"
-            if parent.type == "list" and len(parent.children) > 2:
-                left, operator, right = parent.children[0], parent.children[1].type, parent.children[2]
-                if child.id == left.id and operator == "||" and not _ends(right):
-                    return "optional"
-                tested = child.id == right.id and operator == "&&" and is_test(left)
-                if tested and self.branches.decide(left) is not True:
-                    return "optional"
-            if parent.type in ("if_statement", "elif_clause", "while_statement"):
-                then = next((c for c in parent.children if c.type in ("then", "do_group")), None)
-                if then is not None and child.start_byte < then.start_byte:
-                    return "optional"
-            child, parent = parent, self.values.parents.get(parent.id)
-        if self._options.ends_script(node) is False:
+        path: list[Node] = []
+        above: Node | None = node
+        while above is not None and above.id not in self._tried:
+            path.append(above)
+            above = self.values.parents.get(above.id)
+        tried = above is not None and self._tried[above.id]
+        for below in reversed(path):
+            parent = self.values.parents.get(below.id)
+            own = parent is None or parent.type in ("program", "function_definition")
+            tried = self._tried[below.id] = not own and parent is not None and (tried or self._is_tried(below, parent))
+        if tried or self._options.ends_script(node) is False:
             return "optional"
         branch = self.branches.of(node)
         self._conditions |= {branch.condition} if branch.taken else set()
         return "needed" if branch.taken else "unknown"
+
+    def _is_tried(self, child: Node, parent: Node) -> bool:
+        """Return whether the failure of a part of a statement is passed over."""
+        if parent.type == "redirected_statement" and not self._options.ends_script(child):
+            return re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b"") is not None
+        if parent.type == "list" and len(parent.children) > 2:
+            left, operator, right = parent.children[0], parent.children[1].type, parent.children[2]
+            if child.id == left.id:
+                return operator == "||" and not _ends(right)
+            return operator == "&&" and is_test(left) and self.branches.decide(left) is not True
+        if parent.type in ("if_statement", "elif_clause", "while_statement"):
+            then = next((c for c in parent.children if c.type in ("then", "do_group")), None)
+            return then is not None and child.start_byte < then.start_byte
+        return parent.type == "negated_command"
 
     def _tested(self, node: Node) -> set[Need]:
         """Return what a test says: a script that ends where the path is missing needs it.

@@ -6,7 +6,9 @@ So the variables, functions and options of one hold in the other as they do in a
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_ROUNDS = 8
 _MOST_LINES = 50_000
+_MOST_STEPS = 100
 _PYTHON = re.compile(rb"#!.*\bpython|#!.*\bpypy")
 _SCOPES = frozenset({"subshell", "command_substitution", "function_definition"})
 
@@ -154,15 +157,27 @@ class _Program:
         if start.module:
             path = start.name.replace(".", "/")
             names = [f"{path}.py", f"{path}/__main__.py"]
+        yield from (d / n for d in self._entered(command) for n in names)
+
+    def _entered(self, command: Node) -> list[Path]:
+        """Return where a command may be run: in the directory that was entered, or where scripts are started."""
+        before = bisect_left(self._changes, command.start_byte, key=lambda pair: pair[0].start_byte)
+        below: list[str] = []
+        for change, to in self._changes[max(0, before - _MOST_STEPS) : before][::-1]:
+            if self._holds(change, command):
+                below.insert(0, to)
+                if not to or to.startswith("/"):
+                    break
+        if "" in below:
+            return []
         place = self._lines[command.start_point[0]]
-        entered = [place.zero.parent, self._checkout.directory]
-        for other in reversed(self._commands):
-            if other.start_byte >= command.start_byte:
-                break
-            if text_of(other.children[0]) in ("cd", "pushd") and self._holds(other, command):
-                to = self._text(other.children[1]) if len(other.children) > 1 else ""
-                entered = [d / to for d in entered] if to else []
-        yield from (d / n for d in entered for n in names)
+        return [d.joinpath(*below) for d in (place.zero.parent, self._checkout.directory)]
+
+    @cached_property
+    def _changes(self) -> list[tuple[Node, str]]:
+        """The commands that enter a directory, each with it; empty where only a run knows."""
+        found = [c for c in reversed(self._commands) if text_of(c.children[0]) in ("cd", "pushd")]
+        return [(c, self._text(c.children[1]) if len(c.children) > 1 else "") for c in found]
 
     def _holds(self, change: Node, command: Node) -> bool:
         """Whether a change of the directory holds where a command is: not one in another subshell or function."""

@@ -44,7 +44,8 @@ def first_program(names: list[str]) -> int:
 def is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
     """Return whether a word is what a launcher starts or a server loads."""
     if RUNNING.fullmatch(program):
-        script = next((i for i in arguments if SCRIPT.search(texts[i])), None)
+        named = SCRIPT.search(texts[position]) is not None  # asked first: the words before it are many
+        script = next((i for i in arguments if SCRIPT.search(texts[i])), None) if named else None
         return position == script or (arguments[:1] == [position] and texts[position - 1] not in WITH_VALUES)
     if texts[position].endswith(IMAGES):
         return not {"build", "pull"} & set(texts)
