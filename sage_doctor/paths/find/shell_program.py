@@ -133,7 +133,8 @@ class _Program:
         if first >= len(texts):
             return None
         if RUNNING.fullmatch(names[first]) is None and names[first] not in LAUNCHING:
-            return _Start(texts[first]) if "/" in texts[first] else None
+            launched = first and SCRIPT.search(names[first])
+            return _Start(texts[first]) if launched or "/" in texts[first] else None
         launched = names[first] in LAUNCHING
         rest = iter(texts[first + 1 :])
         for word in rest:
