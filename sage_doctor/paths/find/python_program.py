@@ -15,7 +15,7 @@ from sage_doctor.paths.find.checkout import Checkout
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.python_script import PythonModule
-from sage_doctor.paths.find.reference import PathReference
+from sage_doctor.paths.find.reference import PathReference, are_opposite
 from sage_doctor.system.path_info import inspect_path
 
 _CALLING_BY_NAME = frozenset({"globals", "locals", "Fire"})
@@ -56,7 +56,8 @@ class PythonProgram:
     def __init__(self, raw: bytes, file: Path, path_map: PathMap, checkout: Checkout) -> None:
         self._path_map, self._checkout = path_map, checkout
         self._roots = [file.parent, checkout.directory, checkout.directory / "src"]
-        main = _Module(file, PythonModule(raw, path_map, file, program=True))
+        started = file in checkout.started
+        main = _Module(file, PythonModule(raw, path_map, file, program=True, started=started))
         self._modules: dict[Path, _Module | None] = {file: main}
         self._found: dict[tuple[Path, str], list[Path]] = {}
         waiting = [main]
@@ -176,9 +177,10 @@ class PythonProgram:
         while waiting:
             module, scope, condition = waiting.pop()
             reached = module.parsed.usages.reached
-            if not reached.get(scope, "x") or (scope in reached and condition):
+            known = reached.get(scope)
+            if known is not None and (not known or (condition and not are_opposite(known, condition))):
                 continue
-            reached[scope] = condition
+            reached[scope] = condition if known is None else ""
             for node in module.scopes[scope]:
                 targets = self._targets(module, node)
                 branch = module.parsed.usages.branch_of(node) if targets else None

@@ -63,11 +63,18 @@ def decoded(raw: bytes) -> str:
 class PythonModule:
     """One module and what is known of it; with `program`, as a part of one, of which it is the `main` module or not.
 
-    Raises `ValueError` if it cannot be parsed.
+    In one that another program started, as in an imported one, names that nobody uses say nothing. Raises `ValueError` if it cannot be parsed.
     """
 
     def __init__(
-        self, raw: bytes, path_map: PathMap, file: Path | None = None, *, program: bool = False, main: bool = True
+        self,
+        raw: bytes,
+        path_map: PathMap,
+        file: Path | None = None,
+        *,
+        program: bool = False,
+        main: bool = True,
+        started: bool = False,
     ) -> None:
         module = _read_tree(raw)
         self.body = module.body
@@ -76,7 +83,7 @@ class PythonModule:
         self._path_map = dataclasses.replace(path_map, anywhere=False) if self._elsewhere else path_map
         self.folding = Folding(module, path_map.home, file)
         self.usages = UsageAnalysis(self.folding, self._path_map, program=program, main=main)
-        self.needs = NeedAnalysis(self.usages, main=main)
+        self.needs = NeedAnalysis(self.usages, main=main and not started)
 
     def references(self) -> list[PathReference]:
         """Return every path of a machine in the module."""

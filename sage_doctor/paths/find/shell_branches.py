@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.branches import (
@@ -20,6 +21,7 @@ from sage_doctor.paths.find.branches import (
     opposite,
 )
 from sage_doctor.paths.find.path_map import PathMap
+from sage_doctor.paths.find.reference import are_opposite
 from sage_doctor.paths.find.shell_values import ShellValues, text_of
 
 if TYPE_CHECKING:
@@ -137,7 +139,8 @@ class ShellBranches:
     def _called(self, above: Branch, function: Node) -> Branch:
         """Return whether a run calls a function, and under which condition."""
         name = text_of(next((c for c in function.children if c.type == "word"), function))
-        calls = [n for n in self._words.get(name, ()) if not function.start_byte <= n.start_byte < function.end_byte]
+        found = [n for n in self._words.get(name, ()) if not function.start_byte <= n.start_byte < function.end_byte]
+        calls = [n for n in found if self._values.parents[n.id].type == "command_name"] or found
         if function.id in self._asked or len(calls) > _MOST_CALLS:
             return above
         self._asked.add(function.id)
@@ -146,7 +149,9 @@ class ShellBranches:
         taken = [b for b in branches if b.taken]
         if not taken:
             return Branch(taken=False)
-        return Branch(condition=nested(above.condition, min((b.condition for b in taken), key=bool)))
+        conditions = [b.condition for b in taken]
+        always = any(are_opposite(a, b) for a, b in pairwise(conditions))
+        return Branch(condition=nested(above.condition, "" if always else min(conditions, key=bool)))
 
     @cached_property
     def _words(self) -> dict[str, list[Node]]:

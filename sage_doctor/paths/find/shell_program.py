@@ -133,8 +133,8 @@ class _Program:
         if first >= len(texts):
             return None
         if RUNNING.fullmatch(names[first]) is None and names[first] not in LAUNCHING:
-            launched = first and SCRIPT.search(names[first])
-            return _Start(texts[first]) if launched or "/" in texts[first] else None
+            started = (first > 0 and SCRIPT.search(names[first]) is not None) or "/" in texts[first]
+            return _Start(texts[first]) if started else None
         launched = names[first] in LAUNCHING
         rest = iter(texts[first + 1 :])
         for word in rest:

@@ -34,6 +34,10 @@ SHELL = {
         {"run.sh": ". lib/a.sh\nuse", "lib/a.sh": 'D="$(dirname "${BASH_SOURCE[0]}")"\nuse() { cat "$D/no.txt"; }'},
         ["lib/a.sh 2"],
     ),
+    "a function of both branches": (
+        {"run.sh": ". ./a.sh\nif x; then use; else use y; fi\necho use", "a.sh": f"use() {{ cat {GONE}; }}"},
+        ["a.sh 1"],
+    ),
     "a function that is not called": ({"run.sh": ". ./a.sh\ntrue", "a.sh": f"use() {{ cat {GONE}; }}"}, []),
     "behind a return": ({"run.sh": ". ./a.sh\ntrue", "a.sh": f"return 0\ncat {GONE}"}, []),
     "what goes on behind it": ({"run.sh": f". ./a.sh\ncat {GONE}", "a.sh": "return 0"}, ["run.sh 2"]),
@@ -59,6 +63,10 @@ PYTHON = {
     "one that is called in a branch": (
         {"run.py": "from a import f\nif x: f()", "a.py": f'def f(): open("{GONE}")'},
         ["a.py 1 x"],
+    ),
+    "one of both branches": (
+        {"run.py": "from a import f\nif x: f()\nelse: f()", "a.py": f'def f(): open("{GONE}")'},
+        ["a.py 1"],
     ),
     "a parameter": (
         {"run.py": f'from a import f\nf("{GONE}")', "a.py": "import os\ndef f(p): os.makedirs(p)"},
