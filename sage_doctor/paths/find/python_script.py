@@ -63,7 +63,8 @@ def decoded(raw: bytes) -> str:
 class PythonModule:
     """One module and what is known of it; with `program`, as a part of one, of which it is the `main` module or not.
 
-    In one that another program started, as in an imported one, names that nobody uses say nothing. Raises `ValueError` if it cannot be parsed.
+    In one that another program started, as in an imported one, names that nobody uses say nothing. Raises `ValueError`
+    if it cannot be parsed.
     """
 
     def __init__(
