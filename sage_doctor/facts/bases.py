@@ -70,7 +70,7 @@ def resolve_base(text: str, *, adapter: Path, cwd: Path, home: Path) -> Resolved
         )
     at_cwd = cwd / path
     nearby = [p / path for p in (adapter, *list(adapter.parents)[:3])]
-    found = at_cwd if inspect_path(at_cwd).kind == "directory" and _holds_model(at_cwd) else None
+    found = at_cwd if inspect_path(at_cwd).kind == "directory" else None  # an empty one as well
     beside = next((_short(p) for p in nearby if inspect_path(p).kind == "directory" and _holds_model(p)), None)
     plain = is_repo_id(text) and not text.startswith((".", "/"))
     return ResolvedBase(

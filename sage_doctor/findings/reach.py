@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sage_doctor.findings.access import make_ours, unreadable
 from sage_doctor.findings.making import finding
-from sage_doctor.findings.scripts import surely_used, used_only
+from sage_doctor.findings.scripts import surely_used, used_only, whose
 from sage_doctor.findings.volumes import lacking_volume, not_mounted
 from sage_doctor.report import Finding, Fix
 from sage_doctor.system.path_info import inspect_path
@@ -82,7 +82,8 @@ def _missing(seen: ScannedFile, lost: list[tuple[PathReference, ClassifiedPath]]
     return finding(
         "runner-path-missing",
         f"line {first.line}: {kind}{printable(first.text, limit=300)} does not exist on this machine{more}{lies}"
-        + ("" if certain else used_only(first)),
+        + ("" if certain else used_only(first))
+        + whose(seen),
         subject=seen.subject,
         severity="error" if sure else "warning",
         evidence={

@@ -180,11 +180,12 @@ def _hardcoded(seen: ScannedFile, planned: FileEdits) -> Finding:
     more = f" ({len(seen.broken_paths)} such paths)" if len(seen.broken_paths) > 1 else ""
     kind = "hard-coded default path" if first.usage == "fallback" else "hard-coded path"
     lies = f"; here it is {printable(str(placed.target), limit=300)}" if placed.exists else ""
-    whose = printable(placed.root, limit=200)
+    root = printable(placed.root, limit=200)
     return finding(
         "runner-hardcoded-path",
-        f"line {first.line}: {kind} {printable(first.text, limit=300)} of another machine ({whose}){more}{lies}"
-        + ("" if certain else used_only(first)),
+        f"line {first.line}: {kind} {printable(first.text, limit=300)} of another machine ({root}){more}{lies}"
+        + ("" if certain else used_only(first))
+        + whose(seen),
         subject=seen.subject,
         severity=severity,
         evidence={
@@ -211,6 +212,11 @@ def surely_used(references: Sequence[PathReference]) -> PathReference | None:
 def used_only(reference: PathReference) -> str:
     """Return what else a sentence says of a path that a run may not come to."""
     return f"; it is used only where {printable(reference.condition)}" if reference.condition else ""
+
+
+def whose(seen: ScannedFile) -> str:
+    """Return which runner a file belongs to that is none itself."""
+    return f" ({printable(seen.reached_by)} runs this file)" if seen.reached_by else ""
 
 
 def _here_only(seen: ScannedFile, planned: FileEdits) -> Finding:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path, PurePosixPath
 
-from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_script
+from sage_doctor.paths.find import ClassifiedPath, PathMap, PathReference, Script, read_program, read_script
 from sage_doctor.paths.find.files import find_files
 from sage_doctor.paths.find.installed import CRONTAB, Installed
 from sage_doctor.paths.find.named_files import configuration_places, named_configurations
@@ -32,7 +32,8 @@ class ScannedFile:
 
     `subject` is its path relative to the manifest, as the report names it. `other_roots` are the roots of other
     machines that the manifest names. `owner` is the other machine that the file is for: nothing in it is a finding
-    here. `elsewhere` is where a missing path's tail is on this machine.
+    here. `elsewhere` is where a missing path's tail is on this machine. `reached_by` is the runner that sources,
+    imports or starts a file that is none itself.
     """
 
     script: Script
@@ -41,6 +42,7 @@ class ScannedFile:
     classified: tuple[tuple[PathReference, ClassifiedPath], ...] = ()
     other_roots: tuple[str, ...] = ()
     owner: str = ""
+    reached_by: str = ""
     elsewhere: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -86,13 +88,14 @@ class ScannedFile:
 class ScanResult:
     """All files that were read. `complete` is False where there were more than the limit.
 
-    `other_machines` are the names of the manifest's other machines.
+    `other_machines` are the names of the manifest's other machines. `places` are where runners look for other files.
     """
 
     directory: Path
     files: tuple[ScannedFile, ...]
     complete: bool = True
     other_machines: tuple[str, ...] = ()
+    places: tuple[Path, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -177,7 +180,8 @@ def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     manifest = host.manifest
     if manifest is None:
         return [], []
-    files = [seen for seen in scan(host, lint=False, blind=True).files if seen.roles]
+    found = scan(host, lint=False, blind=True)
+    files = [seen for seen in found.files if seen.roles]
     named = {
         r.text for seen in files for r, _ in seen.classified if (r.used or r.usage == "detection") and not seen.owner
     }
@@ -186,7 +190,7 @@ def dependencies(host: Host) -> tuple[list[Path], list[Path]]:
     for script in (seen.script for seen in files):
         named.add(script.interpreter or "")
         named.add((script.env_program and shutil.which(script.env_program, path=path)) or "")
-    return [seen.script.path for seen in files], [Path(text) for text in sorted(named) if text]
+    return [*(seen.script.path for seen in files), *found.places], [Path(text) for text in sorted(named) if text]
 
 
 def runs_elsewhere(host: Host, roles: Iterable[str]) -> bool:
@@ -221,10 +225,21 @@ def scan(
         paths += [p for p in found if p not in runners and p.name not in _MANIFESTS]
     path_map = dataclasses.replace(host_path_map(host, include_system=include_system), blind=blind)
     anywhere = dataclasses.replace(path_map, anywhere=True)  # what a session needs, it needs wherever that is
-    scripts = [
-        read_script(p, anywhere if p in runners else path_map, directory=directory, runner=p in runners)
-        for p in dict.fromkeys(paths)
-    ]
+    read: dict[Path, Script] = {}
+    places: dict[Path, None] = {}
+    reached: dict[Path, Path] = {}
+    for runner in [p for p in dict.fromkeys(paths) if p in runners]:
+        program, looked = read_program(runner, anywhere, directory=directory)
+        places.update(dict.fromkeys(looked))
+        for script in program:
+            before = read[script.path].references if script.path in read else ()
+            read[script.path] = dataclasses.replace(
+                script, references=tuple(dict.fromkeys((*before, *script.references)))
+            )
+            if script.path not in runners or script.path in reached:
+                reached.setdefault(script.path, runner)
+                runners[script.path] = tuple(dict.fromkeys((*runners.get(script.path, ()), *runners[runner])))
+    scripts = [*read.values(), *(read_script(p, path_map, directory=directory) for p in paths if p not in read)]
     for script in [s for s in scripts if s.path in runners]:
         for path in named_configurations(script, directory, path_map):
             runners[path] = tuple(dict.fromkeys((*runners.get(path, ()), *runners[script.path])))
@@ -253,6 +268,7 @@ def scan(
             roles=runners.get(script.path, ()),
             other_roots=path_map.other_roots,
             classified=classified,
+            reached_by=os.path.relpath(reached[script.path], directory) if script.path in reached else "",
             owner=""
             if ours or own_name is None
             else owner_of(script, subject, classified, own=own_name, homes=homes, roots_of=roots),
@@ -263,7 +279,9 @@ def scan(
     files = [scanned(s, os.path.relpath(s.path, directory)) for s in scripts if s.path not in started]
     files += [f for s in outside if _names_known_machine(f := scanned(s, str(s.path), installed=True))]
     other_machines = tuple(n for n in (manifest.machines if manifest is not None else ()) if n != own_name)
-    return ScanResult(directory=directory, files=tuple(files), complete=complete, other_machines=other_machines)
+    return ScanResult(
+        directory=directory, files=tuple(files), complete=complete, other_machines=other_machines, places=tuple(places)
+    )
 
 
 def _read_installed(installed: Installed, path_map: PathMap, directory: Path) -> list[Script]:

@@ -189,7 +189,7 @@ output_dir = "/data/train/out"
     "run.sh": """
 cat "$ROOT/data/x/file"
 source "$ROOT/venv/bin/activate"
-cd "$(dirname "$0")/models/qwen" || exit 1
+cd "$1/models/qwen" || exit 1
 curl -s http://localhost:8000/v1/models
 curl -s "$BASE/v1/models" | jq .
 docker run --rm -v /data/in:/models image vllm serve /models/qwen --tokenizer /models/tok

@@ -76,6 +76,33 @@ def test_a_base_of_the_hub_holds_in_every_directory_that_has_nothing_of_its_name
     assert STILL not in doctor(*named, cwd=other, HF_HOME=hub).out
 
 
+REACHED = {
+    "sourced": ("run.sh", "#!/bin/sh\n. scripts/env.sh\n", "env.sh", "cat /data/gone/x\n"),
+    "started": ("run.sh", "#!/bin/sh\nexec python3 scripts/a.py\n", "a.py", 'open("/data/gone/x")\n'),
+    "imported": ("run.py", "import config\n", "config.py", 'open("/data/gone/x")\n'),
+}
+
+
+@pytest.mark.parametrize("case", REACHED)
+@pytest.mark.parametrize("there", [True, False], ids=["changed", "new"])
+def test_what_a_runner_reaches_is_watched(case: str, there: bool, doctor: Doctor, tmp_path: Path) -> None:
+    name, text, other, bad = REACHED[case]
+    site = write_site(tmp_path / "site", None)
+    (site / "scripts").mkdir()
+    (site / "scripts" / name).write_text(text)
+    if there:
+        (site / "scripts" / other).write_text("\n")
+    manifest = site / "sage-doctor.toml"
+    manifest.write_text(manifest.read_text().replace("[models.m0]", f'runners = ["scripts/{name}"]\n[models.m0]', 1))
+    assert doctor(*GATE, cwd=site).code == 0
+    assert STILL in doctor(*GATE, cwd=site).out
+    (site / "scripts" / other).write_text(bad)
+    done = doctor(*GATE, "--", "echo", "session started", cwd=site)
+    assert (done.code, done.out) == (1, "")
+    assert f"scripts/{other}: runner-path-missing: line 1: /data/gone/x" in done.err
+    assert f"(scripts/{name} runs this file)" in done.err
+
+
 def _in_its_place(site: Path) -> None:
     other = site / "zoo" / "other"
     shutil.copytree(site / "zoo" / "m0", other)

@@ -75,6 +75,11 @@ def test_an_existing_directory_comes_before_a_repository_of_its_name(tmp_path: P
     assert (found.found, found.repo_id) == (here, "gpt2")
 
 
+def test_an_empty_directory_does_too(tmp_path: Path) -> None:  # transformers 4.57, 5.x and peft fail on it
+    (tmp_path / "cwd/org/m").mkdir(parents=True)
+    assert place("org/m", tmp_path).found == tmp_path / "cwd/org/m"
+
+
 def test_a_tilde_is_expanded_by_no_loader(tmp_path: Path) -> None:
     base = model(tmp_path / "home/models/base")
     found = place("~/models/base", tmp_path)

@@ -68,8 +68,8 @@ def opposite(value: bool | None) -> bool | None:
 class PythonTests:
     """The tests of one module: by existence, by the machine's name and user, by the platform."""
 
-    def __init__(self, folding: Folding, path_map: PathMap) -> None:
-        self._folding, self._path_map = folding, path_map
+    def __init__(self, folding: Folding, path_map: PathMap, *, main: bool = True) -> None:
+        self._folding, self._path_map, self._main = folding, path_map, main
         self._branches: dict[tuple[ast.expr, bool], Branch] = {}
         user = frozenset({path_map.home.name})
         self._facts: dict[str, frozenset[str]] = {name: frozenset({value}) for name, value in _PLATFORM.items()}
@@ -84,15 +84,21 @@ class PythonTests:
         if isinstance(parent, ast.match_case) and isinstance(node, ast.stmt):
             subject = getattr(self._folding.parents[parent], "subject", parent.pattern)
             return Branch(condition=as_condition(f"{ast.unparse(subject)} is {ast.unparse(parent.pattern)}"))
+        if isinstance(parent, ast.BoolOp) and node is parent.values[1] and isinstance(parent.op, ast.And):
+            return self._if(parent.values[0], wanted=True)
         if not isinstance(parent, (ast.If, ast.IfExp)) or node is parent.test:
             return Branch()
-        wanted = node is parent.body if isinstance(parent, ast.IfExp) else node in parent.body
-        key = (parent.test, wanted)
+        return self._if(
+            parent.test, wanted=node is parent.body if isinstance(parent, ast.IfExp) else node in parent.body
+        )
+
+    def _if(self, test: ast.expr, *, wanted: bool) -> Branch:
+        key = (test, wanted)
         if key not in self._branches:
-            decided = self.decide(parent.test)
-            taken = decided is wanted if decided is not None else not self._asks_machine(parent.test)
-            certain = decided is not None or self.is_default(parent.test, wanted=wanted)
-            self._branches[key] = Branch(taken, "" if certain else _in_words(parent.test, wanted=wanted))
+            decided = self.decide(test)
+            taken = decided is wanted if decided is not None else not self._asks_machine(test)
+            certain = decided is not None or self.is_default(test, wanted=wanted)
+            self._branches[key] = Branch(taken, "" if certain else _in_words(test, wanted=wanted))
         return self._branches[key]
 
     def _asks_machine(self, test: ast.expr, *, deep: bool = True) -> bool:
@@ -195,7 +201,7 @@ class PythonTests:
         if depth > _DEEPEST:
             return ()
         if isinstance(node, ast.Name) and node.id == "__name__":
-            return {"__main__"}
+            return {"__main__"} if self._main else {"an imported module"}
         if isinstance(node, ast.Constant):
             return {node.value} if isinstance(node.value, str) else ()
         if isinstance(node, (ast.Call, ast.Attribute)):

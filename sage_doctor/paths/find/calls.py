@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from sage_doctor.paths.find.folding import called_name
 from sage_doctor.paths.find.reference import Need
@@ -55,24 +55,11 @@ STARTING = frozenset(
 )  # fmt: skip
 _STARTERS = frozenset({"subprocess", "sp", "asyncio", "self", "cls", "trio", "anyio"})
 COPYING = frozenset({"copy", "copy2", "copyfile", "copytree", "move", "replace", "link"})
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _EXITING = frozenset({"exit", "_exit", "abort", "fail", "quit", "die", "error"})
 _MOST_STATEMENTS = 50
 OPENING = frozenset({"open", "fdopen", "gzopen"})
 _SAYING = frozenset({"print", "info", "debug", "warning", "warn", "error", "exception", "critical", "log", "write"})
-
-
-def replaced_at(nodes: Iterable[ast.AST]) -> dict[ast.AST, tuple[int, int]]:
-    """Return for each assignment where the same block gives its name another value in any case."""
-    found: dict[ast.AST, tuple[int, int]] = {}
-    for block in nodes:
-        last: dict[str, ast.Assign] = {}
-        for statement in block.body if isinstance(block, (ast.Module, ast.FunctionDef)) else ():
-            if isinstance(statement, ast.Assign) and isinstance(target := statement.targets[0], ast.Name):
-                own = any(isinstance(n, ast.Name) and n.id == target.id for n in ast.walk(statement.value))
-                if target.id in last and not own:
-                    found[last[target.id]] = (statement.lineno, statement.col_offset)
-                last[target.id] = statement
-    return found
 
 
 def creates(name: str) -> bool:
@@ -118,6 +105,25 @@ def goes_on(handler: ast.ExceptHandler) -> bool:
     return not all(_only_says(s) for s in handler.body)
 
 
+def is_tried(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
+    """Whether a node is below a `try` that has another way, or one whose failure is suppressed."""
+    child, parent = node, parents.get(node)
+    imports = isinstance(node, (ast.Import, ast.ImportFrom))  # what the file does is not caught as an ImportError
+    while parent is not None and not isinstance(parent, (*FUNCTIONS, ast.Lambda)):
+        handlers = parent.handlers if isinstance(parent, ast.Try) and child in parent.body else []
+        if any(goes_on(h) for h in handlers if not (imports and is_for_imports(h))):
+            return True
+        if isinstance(parent, ast.With) and any("suppress" in ast.dump(i.context_expr) for i in parent.items):
+            return True
+        child, parent = parent, parents.get(parent)
+    return False
+
+
+def is_for_imports(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler catches a failed import, and nothing that a missing path raises."""
+    return handler.type is not None and called_name(handler.type) in ("ImportError", "ModuleNotFoundError")
+
+
 def what_a_branch_says(body: list[ast.stmt]) -> set[Need]:
     """Return what the branch for a missing path says about it: one that ends, or says so and gives up, needs it.
 
@@ -156,6 +162,17 @@ def ends(statement: ast.stmt) -> bool:
     return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value in (0, None))
 
 
+def exits(statement: ast.stmt) -> bool:
+    """Whether a statement ends the program in any case, well or not, or makes another one of it."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call):
+        return False
+    name, on = called_name(call.func), called_name(getattr(call.func, "value", call.func))
+    if name in ("exit", "_exit", "quit", "abort"):
+        return on in ("sys", "os", name)
+    return name.startswith("exec") and on == "os"
+
+
 def is_own(function: ast.expr) -> bool:
     """Whether what is called can be a function of the module: `load(x)` and `self.load(x)`, not `torch.load(x)`."""
     return isinstance(function, ast.Name) or called_name(getattr(function, "value", function)) in ("self", "cls")
@@ -164,3 +181,25 @@ def is_own(function: ast.expr) -> bool:
 def is_truth(call: ast.AST, argument: ast.AST) -> bool:
     """Whether a call only says if its argument is true: `bool(x.exists())`."""
     return isinstance(call, ast.Call) and argument in call.args and called_name(call.func) in ("bool", "all", "any")
+
+
+def what_a_test_says(call: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> set[Need]:
+    """Return what a test for existence says: a program that ends where the path is missing needs it."""
+    node: ast.AST = call
+    parent = parents.get(node)
+    negated, above_or = False, None
+    while parent is not None and (isinstance(parent, (ast.UnaryOp, ast.BoolOp)) or is_truth(parent, node)):
+        negated = negated or (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not))
+        if isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.Or):
+            above_or = parent
+        node, parent = parent, parents.get(parent)
+    if isinstance(parent, ast.Assert) and node is parent.test:
+        return set() if negated else {"needed"}
+    if above_or is not None and exits(ast.Expr(above_or.values[-1])):
+        return {"needed"}
+    if isinstance(parent, ast.If) and node is parent.test:
+        above = parents.get(parent)
+        if isinstance(above, ast.If) and parent in above.orelse and tests_for_a_file(above.test):
+            return {"optional"}  # one of several that are tried
+        return what_a_branch_says(parent.body if negated else parent.orelse)
+    return set() if isinstance(parent, (ast.Call, ast.FormattedValue, ast.Expr)) else {"optional"}

@@ -27,6 +27,11 @@ def opened(root: Node, raw: bytes) -> bytes:
     for command in (n for n in nodes if n.type == "command"):
         words = command.children
         texts = [text_of(w) for w in words]
+        if texts[0] == "eval" and len(words) == 2 and _is_constant(words[1]):
+            text = words[1]
+            made[command.start_byte : text.start_byte + 1] = b" " * (text.start_byte + 1 - command.start_byte)
+            made[text.end_byte - 1 : text.end_byte] = b" "
+            continue
         shell = next((i for i, t in enumerate(texts) if t.rpartition("/")[2] in SHELLS), None)
         if shell is None or len(words) != shell + 3 or COMMAND_OPTION.fullmatch(texts[shell + 1]) is None:
             continue
@@ -39,6 +44,14 @@ def opened(root: Node, raw: bytes) -> bytes:
             made[first + 1 : last] = _unescaped(bytes(made[first + 1 : last]))
         made[last : last + 1] = b")"
     return bytes(made)
+
+
+def _is_constant(word: Node) -> bool:
+    """Whether a quoted word is one text, without variables and commands."""
+    inner = [c.type for c in word.children if c.type != '"']
+    return word.type == "raw_string" or (
+        word.type == "string" and inner == ["string_content"] and b"\\" not in (word.text or b"")
+    )
 
 
 def _unescaped(text: bytes) -> bytes:

@@ -15,7 +15,7 @@ from sage_doctor.system.walk import Walk
 MOST_FILES = 20_000
 _LOG_DEADLINE_S = 5.0
 # Never read, whatever the globs say.
-_EXCLUDED_DIRECTORIES = frozenset(
+EXCLUDED_DIRECTORIES = frozenset(
     {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".mypy_cache", "site-packages"}
 )
 
@@ -45,7 +45,7 @@ def _listed_by_git(directory: Path) -> list[str] | None:
     if done is None or done.code != 0:
         return None
     machine_names = [os.fsdecode(n) for n in done.out.split(b"\0") if n]
-    return sorted({n for n in machine_names if not _EXCLUDED_DIRECTORIES & set(n.split("/"))})
+    return sorted({n for n in machine_names if not EXCLUDED_DIRECTORIES & set(n.split("/"))})
 
 
 def repository(path: Path) -> Path | None:
@@ -84,5 +84,5 @@ def removal_commit(directory: Path, path: Path) -> str | None:
 
 def _walked(directory: Path) -> Iterator[str]:
     for listing in Walk(roots=[directory]).listings():
-        listing.below = [e for e in listing.below if e.name not in _EXCLUDED_DIRECTORIES]
+        listing.below = [e for e in listing.below if e.name not in EXCLUDED_DIRECTORIES]
         yield from (os.path.relpath(e.path, directory) for e in listing.files)

@@ -6,12 +6,12 @@ import ast
 import dataclasses
 import os
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
+from sage_doctor.paths.find.bindings import bound_once
 from sage_doctor.paths.find.reference import ValueType
 from sage_doctor.system.frozen import frozen
 
@@ -43,10 +43,16 @@ def called_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+@lru_cache(maxsize=64)
 def nodes_and_parents(module: ast.Module) -> tuple[list[ast.AST], dict[ast.AST, ast.AST]]:
     """Return every node of a module, each behind its parent, and the parent of each."""
-    nodes = list(ast.walk(module))
-    return nodes, {child: node for node in nodes for child in ast.iter_child_nodes(node)}
+    nodes: list[ast.AST] = [module]
+    parents: dict[ast.AST, ast.AST] = {}
+    for node in nodes:  # grows as it is gone through
+        children = list(ast.iter_child_nodes(node))
+        parents.update(dict.fromkeys(children, node))
+        nodes += children
+    return nodes, parents
 
 
 def defaults_of(parameters: ast.arguments) -> list[tuple[str, ast.expr]]:
@@ -67,7 +73,9 @@ class Folding:
         self.nodes, self.parents = nodes_and_parents(module)
         self._home, self._file = home, file
         self._folded: dict[ast.AST, Folded | None] = {}
-        self._names = _bound_once(self.nodes, self.parents)
+        self._names = bound_once(self.nodes, self.parents)
+        self.taken: dict[str, tuple[Folding, str]] = {}  # names from other modules
+        self.modules: dict[str, Folding] = {}
 
     def widest(self, node: ast.expr, *, computed: bool = False) -> tuple[ast.expr, Folded]:
         """Return the widest constant expression around one that is, and its value.
@@ -129,14 +137,7 @@ class Folding:
     def _computed(self, node: ast.expr) -> Folded | None:
         """Return the value of what a module computes: a name, an f-string, a parent, the variable HOME."""
         if isinstance(node, ast.Name):
-            if node.id == "__file__" and self._file is not None:
-                return Folded(text=str(self._file), value_type="str", computed="file")
-            known = self._names.get(node.id)
-            found = self.fold(known) if known is not None and known is not node else None
-            whole = found is not None and found.text.startswith("/") and found.value_type != "bytes"
-            return (
-                dataclasses.replace(found, computed=found.computed or "name") if found is not None and whole else None
-            )
+            return self._of_name(node)
         if isinstance(node, ast.JoinedStr):
             inner = [v.value if isinstance(v, ast.FormattedValue) else v for v in node.values]
             plain = all(not isinstance(v, ast.FormattedValue) or v.format_spec is None for v in node.values)
@@ -147,14 +148,34 @@ class Folding:
                 return None
             text = "".join(p.text for p in parts if p is not None)
             return Folded(text=text, value_type="str", computed=_origin(parts))
-        if isinstance(node, ast.Attribute) and node.attr == "parent":
-            return _upper(self.fold(node.value), 0)
+        if isinstance(node, ast.Attribute):
+            other = self.modules.get(called_name(node.value))
+            if other is not None:
+                return other.named(node.attr)
+            return _upper(self.fold(node.value), 0) if node.attr == "parent" else None
         if isinstance(node, ast.Subscript):
             index = node.slice.value if isinstance(node.slice, ast.Constant) else None
             if isinstance(node.value, ast.Attribute) and node.value.attr == "parents" and isinstance(index, int):
                 return _upper(self.fold(node.value.value), index)
             return self._at_home() if index == "HOME" and called_name(node.value) == "environ" else None
         return None
+
+    def _of_name(self, node: ast.Name) -> Folded | None:
+        if node.id == "__file__" and self._file is not None:
+            return Folded(text=str(self._file), value_type="str", computed="file")
+        known = self._names.get(node.id)
+        other, name = self.taken.get(node.id, (None, ""))
+        if known is None and other is not None:
+            return other.named(name)
+        return self.named(node.id) if known is not node else None
+
+    def named(self, name: str) -> Folded | None:
+        """Return the path that a name has wherever it is used."""
+        known = self._names.get(name)
+        found = self.fold(known) if known is not None else None
+        if found is None or not found.text.startswith("/") or found.value_type == "bytes":
+            return None
+        return dataclasses.replace(found, computed=found.computed or "name")
 
     def _named_text(self, node: ast.expr) -> Folded | None:
         known = self._names.get(node.id) if isinstance(node, ast.Name) else None
@@ -261,25 +282,3 @@ def _upper(inner: Folded | None, index: int) -> Folded | None:
         if 0 <= index < len(parents)
         else None
     )
-
-
-def _bound_once(nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST]) -> dict[str, ast.expr]:
-    """Return the values of the names that a module binds once, whatever function that is in."""
-    counts: Counter[str] = Counter()
-    values: dict[str, ast.expr] = {}
-    for node in nodes:
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            counts[node.id] += 1
-            above = parents.get(node)
-            alone = isinstance(above, ast.AnnAssign) or (isinstance(above, ast.Assign) and above.targets == [node])
-            if alone and isinstance(above, (ast.Assign, ast.AnnAssign)) and above.value is not None:
-                values[node.id] = above.value
-        elif isinstance(node, ast.arg):
-            counts[node.arg] += 1
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            counts.update((a.asname or a.name).split(".")[0] for a in node.names)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            counts[node.name] += 1
-        elif isinstance(node, (ast.Global, ast.Nonlocal)):
-            counts.update(node.names * 2)
-    return {name: value for name, value in values.items() if counts[name] == 1}

@@ -12,24 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 
-from sage_doctor.paths.find.calls import (
-    COPYING,
-    OPENING,
-    READING,
-    SAME_PATH,
-    STARTING,
-    TESTING,
-    creates,
-    goes_on,
-    is_alternative,
-    is_own,
-    is_truth,
-    opens_to_write,
-    replaced_at,
-    starts_program,
-    tests_for_a_file,
-    what_a_branch_says,
-)
+from sage_doctor.paths.find import calls
+from sage_doctor.paths.find.bindings import replaced_at
 from sage_doctor.paths.find.folding import called_name, defaults_of
 from sage_doctor.paths.find.reference import Need
 from sage_doctor.paths.find.shell_programs import makes_what_follows
@@ -40,7 +24,6 @@ _DEEPEST = 60
 _MOST_STEPS = 500
 _MOST_USES = 200
 _MOST_WORDS = 40
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _OPTIONS = frozenset({"add_argument", "set_defaults", "add_option"})
 _ASKING = frozenset({"get", "getenv", "setdefault", "pop"})
 
@@ -53,23 +36,30 @@ class _Trail:
     names: set[str] = field(default_factory=set)
     seen: set[object] = field(default_factory=set)
     conditions: set[str] = field(default_factory=set)
+    used: bool = False  # by a name
     several: bool = False  # one of several candidates: no name says that this one is needed
 
 
 class NeedAnalysis:
     """The needs of one module's paths."""
 
-    def __init__(self, analysis: UsageAnalysis) -> None:
-        self._analysis, self._parents, self._nodes = analysis, analysis.parents, analysis.nodes
+    def __init__(self, analysis: UsageAnalysis, *, main: bool = True) -> None:
+        self._analysis, self._parents, self._nodes, self._main = analysis, analysis.parents, analysis.nodes, main
+        self.taken: dict[str, tuple[NeedAnalysis, str]] = {}  # names from other modules
+        self.importers: list[tuple[NeedAnalysis, str, str]] = []  # a module, a name of this one, and its name there
         self._replaced = replaced_at(self._nodes)
 
     def need_of(self, node: ast.AST, *, by_name: bool = True) -> tuple[Need, str]:
         """Return whether the program needs the path in `node`, and where only; `by_name` if only names say so."""
         trail = _Trail()
         self._follow(node, trail)
-        if trail.found or trail.several or not by_name:
+        if trail.found or trail.several or not by_name or not (self._main or trail.used):
             return strongest(trail.found), min(trail.conditions, default="")
         return strongest({need_of_name(n) for n in trail.names}), ""
+
+    def need_of_step(self, node: ast.AST) -> Need:
+        """Return whether a run needs what a call or an import does, if it comes to it."""
+        return self._or_optional(node, _Trail())
 
     def demanding_test(self, node: ast.AST) -> ast.Call | None:
         """Return the test for existence that asks for the path in `node` itself and ends the program without it."""
@@ -77,8 +67,8 @@ class NeedAnalysis:
             parent = self._parents.get(node)
             if not isinstance(parent, (ast.Call, ast.Attribute)):
                 return None
-            if isinstance(parent, ast.Call) and called_name(parent.func) in TESTING:
-                return parent if self._tested(parent) == {"needed"} else None
+            if isinstance(parent, ast.Call) and called_name(parent.func) in calls.TESTING:
+                return parent if calls.what_a_test_says(parent, self._parents) == {"needed"} else None
             node = parent
         return None
 
@@ -92,11 +82,11 @@ class NeedAnalysis:
         return found
 
     @cached_property
-    def _functions(self) -> dict[str, ast.arguments]:
+    def functions(self) -> dict[str, ast.arguments]:
         """The parameters of the functions and classes of this module, by name."""
         found: dict[str, ast.arguments] = {}
         for node in self._nodes:
-            if isinstance(node, _FUNCTIONS):
+            if isinstance(node, calls.FUNCTIONS):
                 above = self._parents.get(node) if node.name == "__init__" else None
                 found[above.name if isinstance(above, ast.ClassDef) else node.name] = node.args
         return found
@@ -124,7 +114,7 @@ class NeedAnalysis:
                 node = self._in_call(node, parent, trail)
             elif isinstance(parent, (ast.Dict, ast.List)):
                 node = self._in_display(node, parent, trail)
-            elif isinstance(parent, ast.IfExp) and node is not parent.test and tests_for_a_file(parent.test):
+            elif isinstance(parent, ast.IfExp) and node is not parent.test and calls.tests_for_a_file(parent.test):
                 trail.found.add("optional")
                 node = parent
             elif parent is not None:
@@ -159,13 +149,14 @@ class NeedAnalysis:
         if name in _ASKING and call.args and isinstance(call.args[0], ast.Constant):
             trail.names.add(str(call.args[0].value))
             return True
-        if name in COPYING and call.args:
+        if name in calls.COPYING and call.args:
             trail.found.add("created" if node is not call.args[0] else self._or_optional(call, trail))
             return False
-        if name in self._functions and name not in SAME_PATH and is_own(call.func):
-            self._passed(self._functions[name], call, node, keyword, trail)
+        other, defined = self.taken.get(name, (self, name))
+        if defined in other.functions and name not in calls.SAME_PATH and calls.is_own(call.func):
+            other.follow_parameter(other.functions[defined], call, node, keyword, trail)
             return False
-        said = need_of_name(keyword) if keyword and name not in OPENING else "unknown"
+        said = need_of_name(keyword) if keyword and name not in calls.OPENING else "unknown"
         if said != "unknown":
             trail.found.add(self._or_optional(call, trail) if said == "needed" else said)
             return False
@@ -174,21 +165,21 @@ class NeedAnalysis:
 
     def _goes_through(self, call: ast.Call, name: str, trail: _Trail) -> bool:
         """Take what the name of a called function says. Return whether its result is the same path."""
-        if name in OPENING:
-            trail.found.add("created" if opens_to_write(call) else self._or_optional(call, trail))
-        elif name in TESTING:
-            trail.found |= self._tested(call)
-        elif creates(name):
+        if name in calls.OPENING:
+            trail.found.add("created" if calls.opens_to_write(call) else self._or_optional(call, trail))
+        elif name in calls.TESTING:
+            trail.found |= calls.what_a_test_says(call, self._parents)
+        elif calls.creates(name):
             trail.found.add("created")
-        elif name in READING and (name not in STARTING or starts_program(call.func)):
+        elif name in calls.READING and (name not in calls.STARTING or calls.starts_program(call.func)):
             trail.found.add(self._or_optional(call, trail))
-        return name in SAME_PATH
+        return name in calls.SAME_PATH
 
     def _in_statement(self, node: ast.AST, parent: ast.AST, trail: _Trail) -> ast.AST | None:
         """Return where the path goes on, if not by a name that it gets."""
         if isinstance(parent, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
             targets: Sequence[ast.expr] = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
-            if is_alternative(parent, self._parents.get(parent)):
+            if calls.is_alternative(parent, self._parents.get(parent)):
                 trail.found.add("optional")
             self._bound(targets, trail, self._replaced.get(parent, ()))
             return parent if isinstance(parent, ast.NamedExpr) else None
@@ -210,32 +201,10 @@ class NeedAnalysis:
         branch = self._analysis.branch_of(node)
         if not branch.taken:
             return "unknown"
-        child, parent = node, self._parents.get(node)
-        while parent is not None and not isinstance(parent, (*_FUNCTIONS, ast.Lambda)):
-            if isinstance(parent, ast.Try) and child in parent.body and any(map(goes_on, parent.handlers)):
-                return "optional"
-            if isinstance(parent, ast.With) and any("suppress" in ast.dump(i.context_expr) for i in parent.items):
-                return "optional"
-            child, parent = parent, self._parents.get(parent)
+        if calls.is_tried(node, self._parents):
+            return "optional"
         trail.conditions.add(branch.condition)
         return "needed"
-
-    def _tested(self, call: ast.Call) -> set[Need]:
-        """Return what a test for existence says: a program that ends where the path is missing needs it."""
-        node: ast.AST = call
-        parent = self._parents.get(node)
-        negated = False
-        while parent is not None and (isinstance(parent, (ast.UnaryOp, ast.BoolOp)) or is_truth(parent, node)):
-            negated = negated or (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not))
-            node, parent = parent, self._parents.get(parent)
-        if isinstance(parent, ast.Assert) and node is parent.test:
-            return set() if negated else {"needed"}
-        if isinstance(parent, ast.If) and node is parent.test:
-            above = self._parents.get(parent)
-            if isinstance(above, ast.If) and parent in above.orelse and tests_for_a_file(above.test):
-                return {"optional"}  # one of several that are tried
-            return what_a_branch_says(parent.body if negated else parent.orelse)
-        return set() if isinstance(parent, (ast.Call, ast.FormattedValue, ast.Expr)) else {"optional"}
 
     def _bound(self, targets: Sequence[ast.expr], trail: _Trail, until: tuple[int, ...] = ()) -> None:
         for target in targets:
@@ -250,15 +219,30 @@ class NeedAnalysis:
 
     def _uses(self, name: str, trail: _Trail, scope: ast.AST | None = None, until: tuple[int, ...] = ()) -> None:
         """Follow the uses of a name before a place; those in the function that it is local to, if it is."""
-        if (name, scope) not in trail.seen:
-            trail.seen.add((name, scope))
+        if (self, name, scope) not in trail.seen:
+            trail.seen.add((self, name, scope))
             uses = [u for u in self._loads.get(name, [])[:_MOST_USES] if not until or (u.lineno, u.col_offset) < until]
             trail.found |= {"optional"} if until and not uses else set()
             for use in uses:
                 if scope is None or isinstance(use, ast.Attribute) or scope in self._analysis.functions_around(use):
+                    trail.used = True
+                    self._follow(use, trail)
+            for other, known, bound in self.importers if scope is None else ():
+                other.uses_of_module(name, known, bound, trail)
+
+    def uses_of_module(self, name: str, known: str, bound: str, trail: _Trail) -> None:
+        """Follow the uses of another module's name: by the name that it has here, or by the module's."""
+        if known in (name, "*"):
+            self._uses(bound or name, trail)
+        elif not known:
+            for use in self._loads.get(name, [])[:_MOST_USES]:
+                if isinstance(use, ast.Attribute) and called_name(use.value) == bound:
+                    trail.used = True
                     self._follow(use, trail)
 
-    def _passed(self, parameters: ast.arguments, call: ast.Call, node: ast.AST, keyword: str, trail: _Trail) -> None:
+    def follow_parameter(
+        self, parameters: ast.arguments, call: ast.Call, node: ast.AST, keyword: str, trail: _Trail
+    ) -> None:
         """Go on with the parameter of a function of this module."""
         known = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
         known = known[1:] if known[:1] in (["self"], ["cls"]) else known
@@ -273,9 +257,21 @@ class NeedAnalysis:
             trail.names.add(name)
             self._uses(name, trail, self._parents.get(parameters))
 
+    def _by_key(self, display: ast.Dict, key: object, trail: _Trail) -> None:
+        """Follow the uses of a value by its key, where all of its dict are by keys: `D["model"]`."""
+        above = self._parents.get(display)
+        name = called_name(above.targets[0]) if isinstance(above, ast.Assign) else ""
+        uses = [self._parents[u] for u in self._loads.get(name, [])[:_MOST_USES]]
+        keyed = [u for u in uses if isinstance(u, ast.Subscript) and isinstance(u.slice, ast.Constant)]
+        if keyed and len(keyed) == len(uses):
+            here = [u for u in keyed if isinstance(u.slice, ast.Constant) and u.slice.value == key]
+            trail.found |= {"optional"} if not here else set()
+            for use in here:
+                self._follow(use, trail)
+
     def _returned(self, statement: ast.AST, trail: _Trail) -> None:
         above = next(self._analysis.functions_around(statement), None)
-        if isinstance(above, _FUNCTIONS):
+        if isinstance(above, calls.FUNCTIONS):
             trail.names.add(above.name)
             for use in self._loads.get(above.name, [])[:_MOST_USES]:
                 call = self._parents.get(use)
@@ -288,6 +284,7 @@ class NeedAnalysis:
         option = before.value if isinstance(before, ast.Constant) else None
         if isinstance(parent, ast.Dict):
             trail.names |= {str(option)} if isinstance(before, ast.Constant) else set()
+            self._by_key(parent, option, trail)
             return None
         words = takewhile(lambda e: e is not node, parent.elts[:_MOST_WORDS])
         if makes_what_follows(" ".join(str(getattr(w, "value", "")) for w in words)):

@@ -37,7 +37,6 @@ _NEEDLES = (
     *(b"/home", b"'home'", b'"home"', b"/Users", b"Users\\", b"'Users'", b'"Users"', b"/root", b"/mnt/"),
     *(b"~/", b"'~'", b'"~"', b".home(", b"HOME"),  # a home that is asked for at run time
 )
-_OWN_PLACE = (b"__file__", b"BASH_SOURCE", b"dirname")
 
 # Blanks within names, and nothing that belongs to a command line or a sentence.
 _PATH_WITH_BLANKS = re.compile(r"(?:/[^/\s'\"`:;<>|&$*?\\]+(?: [^/\s'\"`:;<>|&$*?\\\-][^/\s'\"`:;<>|&$*?\\]*)*)+/?")
@@ -111,13 +110,9 @@ class PathMap:
     def _needles(self) -> tuple[bytes, ...]:
         return (*_NEEDLES, *(os.fsencode(root) for root in self._all_roots()))
 
-    def may_occur_in(self, raw: bytes, *, own_place: bool = False) -> bool:
-        """Whether a file could name a machine's path at all, or with `own_place` compute one from where it is.
-
-        Most files need no further look.
-        """
-        needles = (*self._needles, *_OWN_PLACE) if own_place else self._needles
-        return self.include_system or self.anywhere or any(needle in raw for needle in needles)
+    def may_occur_in(self, raw: bytes) -> bool:
+        """Whether a file could name a machine's path at all. Most files need no further look."""
+        return self.include_system or self.anywhere or any(needle in raw for needle in self._needles)
 
     def _all_roots(self) -> list[str]:
         return [

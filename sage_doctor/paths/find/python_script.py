@@ -48,6 +48,9 @@ def parse(raw: bytes) -> ast.Module:
         raise ValueError("it cannot be parsed") from error
 
 
+_read_tree = lru_cache(maxsize=64)(parse)  # a module that several programs import; nobody changes these trees
+
+
 def decoded(raw: bytes) -> str:
     """Return a file's text as Python decodes it. Raises `ValueError`."""
     try:
@@ -57,42 +60,68 @@ def decoded(raw: bytes) -> str:
         raise ValueError("its encoding is not the one that it declares") from error
 
 
+class PythonModule:
+    """One module and what is known of it; with `program`, as a part of one, of which it is the `main` module or not.
+
+    In one that another program started, as in an imported one, names that nobody uses say nothing. Raises `ValueError`
+    if it cannot be parsed.
+    """
+
+    def __init__(
+        self,
+        raw: bytes,
+        path_map: PathMap,
+        file: Path | None = None,
+        *,
+        program: bool = False,
+        main: bool = True,
+        started: bool = False,
+    ) -> None:
+        module = _read_tree(raw)
+        self.body = module.body
+        self._lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
+        self._elsewhere = any(_works_elsewhere(node) for node in module.body)
+        self._path_map = dataclasses.replace(path_map, anywhere=False) if self._elsewhere else path_map
+        self.folding = Folding(module, path_map.home, file)
+        self.usages = UsageAnalysis(self.folding, self._path_map, program=program, main=main)
+        self.needs = NeedAnalysis(self.usages, main=main and not started)
+
+    def references(self) -> list[PathReference]:
+        """Return every path of a machine in the module."""
+        folding, analysis, path_map, lines = self.folding, self.usages, self._path_map, self._lines
+        found: dict[ast.AST, PathReference | None] = {}  # by the expression or f-string that holds the path
+        for node in analysis.nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and _names_path(node, path_map):
+                whole, folded = folding.widest(node)
+                if whole not in found:
+                    found[whole] = _of_expression(whole, folded, analysis, lines)
+                parent = analysis.parents.get(whole)
+                if isinstance(parent, ast.JoinedStr) and found.get(parent) is None:
+                    found[parent] = _of_f_string(parent, whole, folded, analysis, lines)
+            elif names_a_user(node) and isinstance(node, ast.JoinedStr) and found.get(node) is None:
+                folded_user = folding.fold(node)
+                if folded_user is not None:
+                    usage = analysis.usage_of(node)
+                    found[node] = _reference(node, lines, folded_user.text, usage.kind, "computed", folded_user)
+            elif isinstance(node, _COMPUTING):
+                _add_computed(node, folding, analysis, lines, found)
+        references = _with_needs(found, analysis, self.needs, path_map)
+        if self._elsewhere:  # /root is the home of a container
+            references = [
+                dataclasses.replace(r, usage="data") if r.text.startswith("/root/") else r for r in references
+            ]
+        return sorted([*references, *_comments(lines, path_map)], key=lambda o: (o.line, o.column))
+
+
 def python_references(raw: bytes, path_map: PathMap, file: Path | None = None) -> list[PathReference]:
     """Return every path of a machine in a Python file. Raises `ValueError` if it cannot be parsed."""
-    module = parse(raw)
-    lines = _LINE.split(decoded(raw).removeprefix("\ufeff"))
-    elsewhere = any(_works_elsewhere(node) for node in module.body)
-    if elsewhere:
-        path_map = dataclasses.replace(path_map, anywhere=False)
-    folding = Folding(module, path_map.home, file)
-    analysis = UsageAnalysis(folding, path_map)
-    found: dict[ast.AST, PathReference | None] = {}  # by the expression or f-string that holds the path
-    for node in analysis.nodes:
-        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and _names_path(node, path_map):
-            whole, folded = folding.widest(node)
-            if whole not in found:
-                found[whole] = _of_expression(whole, folded, analysis, lines)
-            parent = analysis.parents.get(whole)
-            if isinstance(parent, ast.JoinedStr) and found.get(parent) is None:
-                found[parent] = _of_f_string(parent, whole, folded, analysis, lines)
-        elif names_a_user(node) and isinstance(node, ast.JoinedStr) and found.get(node) is None:
-            folded_user = folding.fold(node)
-            if folded_user is not None:
-                usage = analysis.usage_of(node)
-                found[node] = _reference(node, lines, folded_user.text, usage.kind, "computed", folded_user)
-        elif isinstance(node, _COMPUTING):
-            _add_computed(node, folding, analysis, lines, found)
-    references = _with_needs(found, analysis, path_map)
-    if elsewhere:  # /root is the home of a container
-        references = [dataclasses.replace(r, usage="data") if r.text.startswith("/root/") else r for r in references]
-    return sorted([*references, *_comments(lines, path_map)], key=lambda o: (o.line, o.column))
+    return PythonModule(raw, path_map, file).references()
 
 
 def _with_needs(
-    found: Mapping[ast.AST, PathReference | None], analysis: UsageAnalysis, path_map: PathMap
+    found: Mapping[ast.AST, PathReference | None], analysis: UsageAnalysis, needs: NeedAnalysis, path_map: PathMap
 ) -> list[PathReference]:
     """Return the references with what the program needs of them; asked only for what is not there."""
-    needs = NeedAnalysis(analysis)
     written = {r.text for r in found.values() if r is not None and r.form != "computed"}
     references = []
     for node, reference in sorted(_present(found), key=lambda pair: (pair[1].line, pair[1].column)):
@@ -180,6 +209,8 @@ def _of_expression(whole: ast.expr, folded: Folded, analysis: UsageAnalysis, lin
     found = _reference(whole, lines, path, kind, form, folded)
     before = folded.text[: match.start()]
     made = (usage.shell or before.startswith("mkdir ")) and makes_what_follows(before)
+    if usage.shell and re.search(r"\|\|(?!\s*exit)", folded.text[match.end() :]):
+        return dataclasses.replace(found, need="optional")
     return dataclasses.replace(found, need="created") if made else found
 
 

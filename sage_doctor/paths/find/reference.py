@@ -25,6 +25,11 @@ Language = Literal[
 USED: frozenset[UsageKind] = frozenset({"use", "fallback"})
 
 
+def are_opposite(one: str, other: str) -> bool:
+    """Whether one of two conditions holds in any case."""
+    return any(b in (f"not {a}", f"not ({a})", f"! {a}") for a, b in ((one, other), (other, one)))
+
+
 @frozen
 class PathReference:
     """A path as a file names it. Lines count from 1, columns are characters and count from 0.
@@ -54,8 +59,7 @@ class PathReference:
 
     def complements(self, other: PathReference) -> bool:
         """Return whether a run that does not meet this one's condition meets the other's, and the other way round."""
-        pairs = ((self.condition, other.condition), (other.condition, self.condition))
-        return any(b in (f"not {a}", f"not ({a})", f"! {a}") for a, b in pairs)
+        return are_opposite(self.condition, other.condition)
 
 
 @frozen

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import Need
-from sage_doctor.paths.find.shell_branches import ShellBranches
+from sage_doctor.paths.find.shell_branches import ShellBranches, is_test
+from sage_doctor.paths.find.shell_command import ShellCommand, command_of
 from sage_doctor.paths.find.shell_elsewhere import foreign_words, names_for_elsewhere
-from sage_doctor.paths.find.shell_programs import (
-    COPYING,
-    CREATING,
-    ENTERING,
-    LAUNCHING,
-    LOOKING,
-    READING,
-    RUNNING,
-    SCRIPT,
-    first_program,
-    is_made,
-    is_started,
-)
-from sage_doctor.paths.find.shell_values import ShellValues, text_of
+from sage_doctor.paths.find.shell_options import ShellOptions
+from sage_doctor.paths.find.shell_values import ScriptLine, ShellValues, text_of
 from sage_doctor.paths.find.words import need_of_name, strongest
 
 if TYPE_CHECKING:
@@ -36,31 +26,36 @@ _MOST_USES = 200
 _LONGEST_TEXT = 4096
 _WITHIN_A_WORD = frozenset({"array", "string", "concatenation", "expansion", "string_content", "simple_expansion"})
 _OPTION_BEFORE = re.compile(r"(?<!\S)--?[\w-]+(?=(?:=|\s+)[\"']?\Z)")
-_OPTION = re.compile(r"(--?[\w-]+)=")
-_KEY = re.compile(r"(--?[\w-]+|\+{0,2}\w+(?:\.\w+)+)=")  # `model.path=…`, as Hydra takes it
-_BELOW_A_VALUE = re.compile(r"(?:--?[\w-]+=)?[\"']?\$\{?\w+\}?[^\"'}]")  # `$MODEL/results.json` makes no $MODEL
+_ELEMENT = re.compile(r"\[(\d+)\]")
 _FOR_A_TEXT = re.compile(r"(?:\[+ |test )?\s*(?:! )?\s*(?:-[zn]\s|[^\s&|]+\s+[=!]?=\s)")
 _ENDING = re.compile(r"\s*(?:exit(?:\s+[1-9\"$]|\s*$)|return\s+[1-9]|die\b|fail\b|abort\b)")
 
 
-class _Command(NamedTuple):
-    """A command's words, where each is, the first that is the program, its arguments, and whether it must succeed."""
+@dataclass
+class _Trail:
+    """What was met on the way of one path: what its uses say, and the names that it gets."""
 
-    texts: list[str]
-    positions: dict[int, int]
-    first: int
-    arguments: list[int]
-    need: Need
+    found: set[Need] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+
+
+_NO_LINE = ScriptLine(Path(), 0, Path(), ())
 
 
 class ShellNeeds:
-    """One script. `values` are those of its words, `branches` say what this machine gets to."""
+    """One script; `program` if it is one with all that it reaches. `branches` say what this machine gets to."""
 
-    def __init__(self, root: Node, path_map: PathMap, script: Path | None = None) -> None:
-        self.values = ShellValues(root, path_map.home, script)
-        self.branches = ShellBranches(self.values, path_map)
+    def __init__(
+        self, root: Node, path_map: PathMap, lines: Sequence[ScriptLine] | None = None, *, program: bool = False
+    ) -> None:
+        self.values = ShellValues(root, path_map.home, lines)
+        self.branches = ShellBranches(self.values, path_map, program=program)
+        self._options, self._lines = ShellOptions(self.values), lines or ()
         self._conditions: set[str] = set()  # of what was found to be needed
-        self._commands: dict[int, _Command] = {}
+        self._commands: dict[int, tuple[ShellCommand, Need]] = {}
+        self._passed: set[int] = set()
+        self._tried: dict[int, bool] = {}
         self._foreign: dict[int, Collection[int]] = {}
 
     def need_of(self, node: Node, path: str, *, by_name: bool = True) -> tuple[Need, str]:
@@ -78,15 +73,32 @@ class ShellNeeds:
         option = _OPTION_BEFORE.search(text.partition(path)[0])
         if option is not None and (said := need_of_name(option[0])) != "needed":
             return said, ""  # one of several options in a text
-        found: set[Need] = set()
-        names: set[str] = set()
-        seen: set[str] = set()
-        self._follow(node, found, names, seen)
+        trail = _Trail()
+        self._follow(node, trail)
+        found, names, seen = trail.found, trail.names, trail.seen
         if option is not None and not found and any(map(self._is_run, seen)):
             return "needed", ""
         if found or not by_name:
             return strongest(found), min(self._conditions, default="")
-        return strongest({need_of_name(n) for n in names}), ""
+        said = strongest({need_of_name(n) for n in names})
+        if said == "needed" and len(self._line(node).chain) > 1 and not any(self._uses.get(n) for n in names):
+            name = min(names)  # a setting, for whoever reads it
+            return ("needed", f"a program reads ${name}") if self._is_exported(node) else ("unknown", "")
+        return said, ""
+
+    def _line(self, node: Node) -> ScriptLine:
+        return self._lines[min(node.start_point[0], len(self._lines) - 1)] if self._lines else _NO_LINE
+
+    def _is_exported(self, node: Node) -> bool:
+        above: Node | None = node
+        while above is not None and above.type != "declaration_command":
+            above = self.values.parents.get(above.id)
+        return above is not None
+
+    def of_command(self, command: Node) -> tuple[Need, str]:
+        """Return whether a command has to succeed, and under which condition it is run."""
+        self._conditions.clear()
+        return self._or_optional(command), min(self._conditions, default="")
 
     def is_tried(self, redirect: Node) -> bool:
         """Return whether a here-document's command may fail: another way follows, or a test is before it."""
@@ -110,10 +122,14 @@ class ShellNeeds:
         for node in self.values.nodes:
             if node.type in ("simple_expansion", "expansion"):
                 for child in node.children:
-                    if child.type in ("variable_name", "subscript"):
+                    if child.type in ("variable_name", "subscript", "special_variable_name"):
                         name = text_of(child).partition("[")[0]
                         found[name].append(node)
         return found
+
+    @cached_property
+    def _functions(self) -> dict[str, Node]:
+        return {text_of(n.children[0]): n for n in self.values.nodes if n.type == "function_definition"}
 
     @cached_property
     def _replaced(self) -> dict[int, int]:
@@ -141,110 +157,111 @@ class ShellNeeds:
             above = self.values.parents.get(above.id)
         return above is None and command is not None and not (command.text or b"").startswith((b"echo", b"printf"))
 
-    def _follow(self, node: Node, found: set[Need], names: set[str], seen: set[str]) -> None:
-        parent = self.values.parents.get(node.id)
+    def _follow(self, node: Node, trail: _Trail) -> None:
+        parent, index = self.values.parents.get(node.id), None
         while parent is not None and parent.type in _WITHIN_A_WORD:
+            if parent.type == "array":
+                index = next(i for i, c in enumerate(parent.named_children) if c.id == node.id)
             node, parent = parent, self.values.parents.get(parent.id)
             if node.type == "expansion" and any(c.type == ":=" for c in node.children):
-                names.add(name := text_of(node.children[1]))
-                self._follow_name(name, None, found, names, seen)
+                trail.names.add(name := text_of(node.children[1]))
+                self._follow_name(name, trail)
         if parent is None:
             return
-        if parent.type == "variable_assignment":
+        kind = parent.type
+        if kind == "variable_assignment":
             name = text_of(parent).partition("=")[0].rstrip("+")
-            names |= {name} if node.type != "array" else set()
-            self._follow_name(name, self._replaced.get(parent.id), found, names, seen)
-        elif parent.type == "file_redirect":
-            reads = any(c.type == "<" for c in parent.children)
-            found.add(self._or_optional(parent) if reads else "created")
-        elif parent.type == "command_name":
-            found.add(self._or_optional(parent))
-        elif parent.type in ("unary_expression", "test_command", "binary_expression", "negated_command"):
-            found |= self._tested(parent)
-        elif parent.type == "command":
-            found.add("unknown") if node.id in self.foreign_words(parent) else self._in_command(
-                parent, node, found, names
-            )
+            trail.names |= {name} if node.type != "array" else set()
+            self._follow_name(name, trail, self._replaced.get(parent.id), index)
+        elif kind == "for_statement":
+            self._follow_name(text_of(parent.children[1]), trail)
+        elif kind == "command":
+            self._in_command(parent, node, trail)
+        elif kind in ("unary_expression", "test_command", "binary_expression", "negated_command"):
+            trail.found |= self._tested(parent)
+        elif kind in ("file_redirect", "command_name"):
+            reads = kind == "command_name" or any(c.type == "<" for c in parent.children)
+            trail.found.add(self._or_optional(parent) if reads else "created")
 
-    def _follow_name(self, name: str, end: int | None, found: set[Need], names: set[str], seen: set[str]) -> None:
-        """Follow the uses of a variable before `end`, where it gets another value."""
-        if name not in seen:
-            seen.add(name)
-            uses = [u for u in self._uses.get(name, [])[:_MOST_USES] if end is None or u.start_byte < end]
-            found |= {"optional"} if end is not None and not uses else set()
-            for use in uses:
-                self._follow(use, found, names, seen)
+    def _follow_name(self, name: str, trail: _Trail, end: int | None = None, index: int | None = None) -> None:
+        """Follow the uses of a variable, or of one element of it, before `end`, where it gets another value."""
+        if name in trail.seen:
+            return
+        trail.seen.add(name)
+        uses = [u for u in self._uses.get(name, [])[:_MOST_USES] if end is None or u.start_byte < end]
+        asked = [_ELEMENT.search(text_of(u)) for u in uses] if index is not None else []
+        others = [m for m in asked if m is not None and m[1] != str(index)]
+        if (end is not None and not uses) or (others and len(others) == len(uses)):
+            trail.found.add("optional")
+            return
+        for use in uses:
+            self._follow(use, trail)
 
-    def _command(self, node: Node) -> _Command:
-        if node.id not in self._commands:
-            words = [c for c in node.children if c.type != "variable_assignment" and "redirect" not in c.type]
-            texts: list[str] = []
-            positions: dict[int, int] = {}
-            for word in words:
-                inner = word.children[0] if word.type == "command_name" else word
-                value = self.values.value(inner) if "$" in text_of(inner) else None
-                whole = value is None or inner.type != "simple_expansion"
-                text = text_of(inner).strip("\"'") if value is None else value[0]
-                texts += [text] if whole else text.split()
-                if whole or " " not in text:
-                    positions[word.id] = len(texts) - 1
-            first = first_program([t.rpartition("/")[2] for t in texts])
-            arguments = [i for i, t in enumerate(texts) if i > first and not t.startswith("-")]
-            self._commands[node.id] = _Command(texts, positions, first, arguments, self._or_optional(node))
-        return self._commands[node.id]
-
-    def _in_command(self, node: Node, word: Node, found: set[Need], names: set[str]) -> None:
+    def _in_command(self, node: Node, word: Node, trail: _Trail) -> None:
         """Take what a command says about one of its words."""
-        command = self._command(node)
-        texts, first, arguments = command.texts, command.first, command.arguments
+        if node.id not in self._commands:
+            self._commands[node.id] = command_of(node, self.values), self._or_optional(node)
+        command, need = self._commands[node.id]
         position = command.positions.get(word.id)
+        if word.id in self.foreign_words(node):
+            trail.found.add("unknown")
+            return
         if position is None:
             return
-        text = text_of(word).strip("\"'")
-        launcher = position < first and texts[0] in LAUNCHING
-        program = texts[0 if launcher else first].rpartition("/")[2] if first < len(texts) else ""
-        before = texts[position - 1] if position else ""
-        option = (_KEY if RUNNING.fullmatch(program) or SCRIPT.search(program) else _OPTION).match(text)
-        if program in ("test", "[") or texts[:2] == ["command", "-v"]:
-            found |= self._tested(node)
-        elif position == first or program in ENTERING or is_started(program, texts, arguments, position):
-            found.add(command.need)
-        elif program in CREATING or is_made(texts[first:position]):
-            found.add("created")
-        elif program in LOOKING:
-            found |= {command.need} - {"needed"}
-        elif program in COPYING:
-            fetched = any(":" in texts[i] for i in arguments if i < position)
-            found.add("created" if fetched or arguments[-1:] == [position] else command.need)
-        elif option is not None or (before.startswith("-") and "=" not in before):
-            name = option[1] if option is not None else before
-            names.add(name)
-            said = need_of_name(name)
-            if said == "needed" or (said == "created" and not _BELOW_A_VALUE.match(text)):
-                found.add(command.need if said == "needed" else said)
-        elif program in READING:
-            found.add(command.need)
+        function = self._functions.get(command.program)
+        if function is not None and position > command.first:
+            self._passed_to(function, position - command.first, trail)
+            return
+        role, name = command.role_of(position, text_of(word).strip("\"'"))
+        trail.names |= {name} - {""}
+        if role == "tested":
+            trail.found |= self._tested(node)
+        elif role == "looked at":
+            trail.found |= {need} - ({"needed"} if self._options.may_fail(node) else set())
+        elif role != "unknown":
+            trail.found.add(need if role == "needed" else role)
+
+    def _passed_to(self, function: Node, number: int, trail: _Trail) -> None:
+        """Go on with the parameter of a function: `$1`, or all of them."""
+        for name in (str(number), "@", "*"):
+            for use in self._uses.get(name, [])[:_MOST_USES]:
+                if function.start_byte < use.start_byte < function.end_byte and use.id not in self._passed:
+                    self._passed.add(use.id)
+                    inner = _Trail(found=trail.found, names=trail.names)
+                    self._follow(use, inner)
+                    self._passed.discard(use.id)
 
     def _or_optional(self, node: Node) -> Need:
         """Return `needed`; `optional` for a command that is only tried: a test is before it, or another way follows."""
-        child, parent = node, self.values.parents.get(node.id)
-        while parent is not None and parent.type not in ("program", "function_definition"):
-            if parent.type == "redirected_statement" and re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b""):
-                return "optional"
-            if parent.type == "list" and len(parent.children) > 2:
-                left, operator, right = parent.children[0], parent.children[1].type, parent.children[2]
-                if child.id == left.id and operator == "||" and not _ends(right):
-                    return "optional"
-                if child.id == right.id and operator == "&&" and _is_test(left):
-                    return "optional"
-            if parent.type in ("if_statement", "elif_clause", "while_statement"):
-                then = next((c for c in parent.children if c.type in ("then", "do_group")), None)
-                if then is not None and child.start_byte < then.start_byte:
-                    return "optional"
-            child, parent = parent, self.values.parents.get(parent.id)
+        path: list[Node] = []
+        above: Node | None = node
+        while above is not None and above.id not in self._tried:
+            path.append(above)
+            above = self.values.parents.get(above.id)
+        tried = above is not None and self._tried[above.id]
+        for below in reversed(path):
+            parent = self.values.parents.get(below.id)
+            own = parent is None or parent.type in ("program", "function_definition")
+            tried = self._tried[below.id] = not own and parent is not None and (tried or self._is_tried(below, parent))
+        if tried or self._options.ends_script(node) is False:
+            return "optional"
         branch = self.branches.of(node)
         self._conditions |= {branch.condition} if branch.taken else set()
         return "needed" if branch.taken else "unknown"
+
+    def _is_tried(self, child: Node, parent: Node) -> bool:
+        """Return whether the failure of a part of a statement is passed over."""
+        if parent.type == "redirected_statement" and not self._options.ends_script(child):
+            return re.search(rb"(?:2|&)>\s*/dev/null", parent.text or b"") is not None
+        if parent.type == "list" and len(parent.children) > 2:
+            left, operator, right = parent.children[0], parent.children[1].type, parent.children[2]
+            if child.id == left.id:
+                return operator == "||" and not _ends(right)
+            return operator == "&&" and is_test(left) and self.branches.decide(left) is not True
+        if parent.type in ("if_statement", "elif_clause", "while_statement"):
+            then = next((c for c in parent.children if c.type in ("then", "do_group")), None)
+            return then is not None and child.start_byte < then.start_byte
+        return parent.type == "negated_command"
 
     def _tested(self, node: Node) -> set[Need]:
         """Return what a test says: a script that ends where the path is missing needs it.
@@ -260,7 +277,7 @@ class ShellNeeds:
             negated = negated or test or parent.type == "negated_command"
             child, parent = parent, self.values.parents.get(parent.id)
         if parent is None:
-            return {"optional"}
+            return {"optional"} if negated or not self._options.ends_script(node) else {self._or_optional(node)}
         if parent.type == "list" and len(parent.children) > 2 and not negated:
             left = child.id == parent.children[0].id
             return (
@@ -275,8 +292,3 @@ def _ends(node: Node) -> bool:
     if node.type in ("compound_statement", "subshell"):
         return any(map(_ends, node.children))
     return _ENDING.match(text) is not None
-
-
-def _is_test(node: Node) -> bool:
-    text = (node.text or b"").lstrip()
-    return text.startswith((b"[", b"test ", b"command -v", b"which ", b"type ", b"hash "))

@@ -16,8 +16,9 @@ LAUNCHING = frozenset(
     {"torchrun", "accelerate", "deepspeed", "uv", "poetry", "pixi", "pdm", "colossalai", "composer", *_CONDAS}
 )
 SCRIPT = re.compile(r"\.(?:py|sh)$")
-_WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
-ENTERING = frozenset({"cd", "pushd", "source", "."})
+WITH_VALUES = frozenset({"-m", "-c", "-W", "-X", "-o", "-e"})
+SOURCING = frozenset({"source", "."})
+ENTERING = frozenset({"cd", "pushd", *SOURCING})
 READING = frozenset({"cat", "jq", "tar", "unzip", "gunzip", "zcat", "sort"})
 CREATING = frozenset(
     {"mkdir", "touch", "rm", "rmdir", "tee", "mktemp", "truncate", "mkfifo", "install", "logger", "sqlite3", "wget"}
@@ -43,8 +44,9 @@ def first_program(names: list[str]) -> int:
 def is_started(program: str, texts: list[str], arguments: list[int], position: int) -> bool:
     """Return whether a word is what a launcher starts or a server loads."""
     if RUNNING.fullmatch(program):
-        script = next((i for i in arguments if SCRIPT.search(texts[i])), None)
-        return position == script or (arguments[:1] == [position] and texts[position - 1] not in _WITH_VALUES)
+        named = SCRIPT.search(texts[position]) is not None  # asked first: the words before it are many
+        script = next((i for i in arguments if SCRIPT.search(texts[i])), None) if named else None
+        return position == script or (arguments[:1] == [position] and texts[position - 1] not in WITH_VALUES)
     if texts[position].endswith(IMAGES):
         return not {"build", "pull"} & set(texts)
     if program.startswith("llama-") or texts[position].endswith(".gguf"):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sage_doctor.paths.find.batch_job import directive_references
@@ -22,7 +21,7 @@ from sage_doctor.paths.find.python_script import character_column
 from sage_doctor.paths.find.reference import PathReference, UsageKind
 from sage_doctor.paths.find.shell_elsewhere import binds, is_second_half
 from sage_doctor.paths.find.shell_needs import ShellNeeds
-from sage_doctor.paths.find.shell_values import WORDS, is_home_in_test
+from sage_doctor.paths.find.shell_values import WORDS, ScriptLine, is_home_in_test
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -62,22 +61,32 @@ def parse_shell(parser: Parser, raw: bytes) -> Node:
     return parser.parse(b"\n".join(lines)).root_node
 
 
-def shell_references(raw: bytes, path_map: PathMap, file: Path | None = None) -> tuple[list[PathReference], str]:
-    """Return the references of a script, and why they are uncertain (empty if they are certain)."""
-    parser = shell_parser()
-    if parser is None:
-        return list(_by_lines(raw, path_map)), UNVERIFIED
+def parse_opened(parser: Parser, raw: bytes) -> tuple[Node, bytes]:
+    """Return the syntax tree of a script in which the texts that its shells get are opened, and that script."""
     root = parse_shell(parser, raw)
     whole = opened(root, raw)
     if whole != raw and (again := parse_shell(parser, whole)).has_error <= root.has_error:
-        root, raw = again, whole
+        return again, whole
+    return root, raw
+
+
+def shell_references(
+    raw: bytes, path_map: PathMap, lines: Sequence[ScriptLine] | None = None, *, program: bool = False
+) -> tuple[list[PathReference], str]:
+    """Return the references of a script, and why they are uncertain (empty if they are certain).
+
+    `lines` say where each line is from; a `program` is one with all that it reaches.
+    """
+    parser = shell_parser()
+    if parser is None:
+        return list(_by_lines(raw, path_map)), UNVERIFIED
+    root, raw = parse_opened(parser, raw)
     problem = "parts of it are not valid shell syntax" if root.has_error else ""
-    return list(_by_grammar(root, path_map, raw, file)), problem
+    return list(_by_grammar(root, path_map, raw, ShellNeeds(root, path_map, lines, program=program))), problem
 
 
-def _by_grammar(root: Node, path_map: PathMap, raw: bytes, file: Path | None) -> Iterator[PathReference]:
+def _by_grammar(root: Node, path_map: PathMap, raw: bytes, needs: ShellNeeds) -> Iterator[PathReference]:
     lines = raw.decode("utf-8", "replace").split("\n")
-    needs = ShellNeeds(root, path_map, file)
     first = next((c.start_byte for c in root.children if c.type != "comment"), len(raw))
     waiting: list[_Place] = [_Place(root, "use", None, in_command=True)]
     while waiting:

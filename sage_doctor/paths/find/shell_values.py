@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sage_doctor.paths.find.folding import DEEPEST
 from sage_doctor.paths.find.script_location import Located, located
@@ -45,11 +45,34 @@ def nodes_below(root: Node) -> list[Node]:
     return found
 
 
-class ShellValues:
-    """One script: its words, and the variables that it sets once. `models` are what `sage-doctor where` prints."""
+class ScriptLine(NamedTuple):
+    """Where a line of a program is from. `zero` is what `$0` is there, `chain` are the files that lead to it."""
 
-    def __init__(self, root: Node, home: Path, script: Path | None = None, models: Mapping[str, Path] = _NONE) -> None:
-        self.root, self._home, self._script, self._models = root, home, script, models
+    file: Path
+    number: int
+    zero: Path
+    chain: tuple[Path, ...]
+
+
+def lines_of(file: Path, count: int = 1) -> list[ScriptLine]:
+    """Return the lines of a script alone; one stands for all that follow."""
+    return [ScriptLine(file, number, file, (file,)) for number in range(1, count + 1)]
+
+
+class ShellValues:
+    """One program: its words, and the variables that it sets once. `models` are what `sage-doctor where` prints.
+
+    Without `lines` nothing is known of its own place.
+    """
+
+    def __init__(
+        self,
+        root: Node,
+        home: Path,
+        lines: Sequence[ScriptLine] | None = None,
+        models: Mapping[str, Path] = _NONE,
+    ) -> None:
+        self.root, self._home, self._lines, self._models = root, home, lines, models
         self._known: dict[str, tuple[str, ShellOrigin] | None] = {}
 
     def value(self, node: Node, depth: int = 0) -> tuple[str, ShellOrigin] | None:
@@ -67,9 +90,11 @@ class ShellValues:
             return (text, "") if not re.search(r"[*?\[\\{]", text) else None
         if node.type in ("simple_expansion", "expansion"):
             return self._variable(node, depth)
-        if node.type == "command_substitution" and self._script is not None and len(text) <= _LONGEST_COMMAND:
-            place = located(text, self._script, lambda name: self._located(name, depth))
-            fixed = place is not None and (place.whole or not self._moves)
+        if node.type == "command_substitution" and self._lines is not None and len(text) <= _LONGEST_COMMAND:
+            line = self._lines[min(node.start_point[0], len(self._lines) - 1)]
+            script = line.file if "BASH_SOURCE" in text else line.zero
+            place = located(text, script, lambda name: self._located(name, depth))
+            fixed = place is not None and (place.whole or node.end_byte <= self._moves_at)
             return (place.path, "file") if place is not None and fixed else None
         if node.type not in ("string", "concatenation"):
             return None
@@ -114,15 +139,15 @@ class ShellValues:
         return Located(found[0], whole=True) if found is not None and found[0].startswith("/") else None
 
     @cached_property
-    def _moves(self) -> bool:
-        """Whether the script enters another directory: then a relative name of itself leads to nothing any more."""
-        waiting = [self.root]
+    def _moves_at(self) -> int:
+        """Where the script enters another directory: then a relative name of itself leads to nothing any more."""
+        waiting, found = [self.root], self.root.end_byte
         while waiting:
             node = waiting.pop()
-            if node.type == "command_name" and node.text in (b"cd", b"pushd"):
-                return True
-            waiting += [c for c in node.children if c.type != "command_substitution"]
-        return False
+            if node.type == "command" and text_of(node.children[0]) in ("cd", "pushd"):
+                found = min(found, node.end_byte)
+            waiting += [c for c in node.children if c.type not in ("command_substitution", "subshell")]
+        return found
 
     @cached_property
     def nodes(self) -> list[Node]:

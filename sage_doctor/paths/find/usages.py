@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections.abc import Iterator
 from functools import cached_property
 
 from sage_doctor.paths.find.branches import EXISTENCE, Branch, PythonTests, nested
-from sage_doctor.paths.find.calls import starts_program
+from sage_doctor.paths.find.calls import exits, starts_program
 from sage_doctor.paths.find.folding import Folding, called_name
 from sage_doctor.paths.find.path_map import PathMap
 from sage_doctor.paths.find.reference import ReferenceForm, UsageKind
@@ -52,15 +53,21 @@ _USED = Usage(kind="use")
 
 
 class UsageAnalysis:
-    """One module."""
+    """One module, of a `program` or alone; `main` if it is the one that is started.
 
-    def __init__(self, folding: Folding, path_map: PathMap) -> None:
-        self.path_map = path_map
+    `reached` are the functions of a program's module that a run comes to, None for the module's own statements, each
+    with the condition.
+    """
+
+    def __init__(self, folding: Folding, path_map: PathMap, *, program: bool = False, main: bool = True) -> None:
+        self.path_map, self._program = path_map, program
+        self.reached: dict[ast.AST | None, str] = {}
+        self._dead: dict[ast.AST, frozenset[ast.AST]] = {}
         self.nodes, self.parents = folding.nodes, folding.parents
         self._usages: dict[ast.AST, Usage] = {}
         self._kinds: dict[ast.AST, UsageKind] = {}
         self._keys: dict[ast.Dict, frozenset[ast.AST]] = {}
-        self._tests = PythonTests(folding, path_map)
+        self._tests = PythonTests(folding, path_map, main=main)
 
     @cached_property
     def _shared_names(self) -> frozenset[str]:
@@ -107,6 +114,16 @@ class UsageAnalysis:
 
     def usage_of(self, node: ast.AST) -> Usage:
         """Return what the value of an expression is used for."""
+        usage = self._usage_within(node)
+        if not self._program or usage.kind in ("detection", "documentation"):
+            return usage
+        condition = self.reached.get(next(self.functions_around(node), None))
+        if condition is None:
+            return Usage(kind="detection")
+        return dataclasses.replace(usage, condition=nested(condition, usage.condition)) if condition else usage
+
+    def _usage_within(self, node: ast.AST) -> Usage:
+        """Return what a value is used for where a run comes to the function that it is in."""
         path = []
         while node not in self._usages and (parent := self.parents.get(node)) is not None:
             path.append((node, parent))
@@ -124,7 +141,7 @@ class UsageAnalysis:
         if above.kind in ("detection", "documentation"):
             return above
         branch = self._tests.branch(node, parent)
-        if not branch.taken:
+        if not branch.taken or (self._program and node in self._not_run(parent)):
             return Usage(kind="detection")
         call = parent if isinstance(parent, ast.Call) and node is not parent.func else None
         name = called_name(call.func) if call is not None else ""
@@ -134,6 +151,26 @@ class UsageAnalysis:
             form="argparse" if name in ("add_argument", "set_defaults") else above.form,
             condition=nested(above.condition, branch.condition),
         )
+
+    def _not_run(self, block: ast.AST) -> frozenset[ast.AST]:
+        """Return the statements of a block behind one that ends it in any case."""
+        if block not in self._dead:
+            dead: set[ast.AST] = set()
+            for name in ("body", "orelse", "finalbody"):
+                statements = getattr(block, name, None)
+                if isinstance(statements, list):
+                    last = next((n for n, s in enumerate(statements) if self._ends_block(s)), len(statements))
+                    dead.update(statements[last + 1 :])
+            self._dead[block] = frozenset(dead)
+        return self._dead[block]
+
+    def _ends_block(self, statement: ast.stmt) -> bool:
+        if isinstance(statement, (ast.If, ast.With)):
+            decided = self._tests.decide(statement.test) if isinstance(statement, ast.If) else True
+            orelse = statement.orelse if isinstance(statement, ast.If) else []
+            taken = statement.body if decided else orelse
+            return decided is not None and any(map(self._ends_block, taken))
+        return isinstance(statement, (ast.Return, ast.Raise, ast.Break, ast.Continue)) or exits(statement)
 
     def branch_of(self, node: ast.AST) -> Branch:
         """Return whether this machine gets to the statement that a node is in."""
@@ -161,7 +198,8 @@ class UsageAnalysis:
             return "detection"  # a key, as those of HDF5
         if isinstance(parent, ast.Raise) or (isinstance(parent, ast.Assert) and node is parent.msg):
             return "documentation"
-        if isinstance(parent, ast.arguments) or (isinstance(parent, ast.BoolOp) and node is not parent.values[0]):
+        other = isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.Or) and node is not parent.values[0]
+        if isinstance(parent, ast.arguments) or other:
             return "fallback"
         return self._statement(node, parent)
 

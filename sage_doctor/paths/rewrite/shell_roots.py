@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage_doctor.paths.find.shell_values import ShellValues
+from sage_doctor.paths.find.shell_values import ShellValues, lines_of
 from sage_doctor.paths.rewrite.file_edits import RewriteContext
 from sage_doctor.system.frozen import frozen
 from sage_doctor.text import shell_quote
@@ -34,7 +34,7 @@ class ShellRoot:
 def script_roots(program: Node, script: Path, context: RewriteContext) -> list[ShellRoot]:
     """Return the variables of a script that hold a directory: set once, at the top level, from its own location."""
     models = {name: path for path, name in context.models.items()}
-    values = ShellValues(program, context.home or Path.home(), script, models)
+    values = ShellValues(program, context.home or Path.home(), lines_of(script), models)
     found: list[ShellRoot] = []
     for assignment in _assignments(program):
         name = (assignment.text or b"").decode("utf-8", "replace").partition("=")[0]

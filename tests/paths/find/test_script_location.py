@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_doctor.paths.find import read_script
+from sage_doctor.paths.find import read_program, read_script
 from sage_doctor.paths.find.path_map import build_path_map
 
 HERE = 'HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"\n'
@@ -40,7 +40,7 @@ def test_missing_paths(text: str, needed: list[str], tmp_path: Path) -> None:
     path.write_text(f"#!/bin/bash\n{text}\n")
     (home / "project/there.py").touch()
     known = build_path_map(home=home, own_roots=[home / "project"], other_roots=[])
-    script = read_script(path, known, directory=home / "project", runner=True)
+    (script, *_), _ = read_program(path, known, directory=home / "project")
     found = [r for r in script.references if r.used and r.need == "needed" and known.classify(r.text).origin == "gone"]
     assert [f"{r.usage} {Path(r.text).relative_to(home / 'project')}" for r in found] == needed
 
@@ -50,6 +50,6 @@ def test_a_python_runner_that_names_no_home(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("from pathlib import Path\nM = Path(__file__).resolve().parents[1] / 'zoo/m'\nload_model(M)\n")
     known = build_path_map(home=tmp_path / "me", own_roots=[tmp_path / "hrm"], other_roots=[])
-    found = read_script(path, known, directory=tmp_path / "hrm", runner=True).references
+    found = read_program(path, known, directory=tmp_path / "hrm")[0][0].references
     assert [(r.text, r.need, r.line) for r in found] == [(str(tmp_path / "hrm/zoo/m"), "needed", 2)]
     assert read_script(path, known, directory=tmp_path / "hrm").references == ()  # nothing would follow from it
