@@ -228,10 +228,10 @@ def scan(
     read: dict[Path, Script] = {}
     places: dict[Path, None] = {}
     reached: dict[Path, Path] = {}
-    for runner in [p for p in dict.fromkeys(paths) if p in runners]:
+    for runner in list(runners):  # all of them: also a file that was asked for may be one that they reach
         program, looked = read_program(runner, anywhere, directory=directory)
         places.update(dict.fromkeys(looked))
-        for script in program:
+        for script in program if only is None else [s for s in program if s.path in paths]:
             before = read[script.path].references if script.path in read else ()
             read[script.path] = dataclasses.replace(
                 script, references=tuple(dict.fromkeys((*before, *script.references)))
