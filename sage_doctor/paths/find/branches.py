@@ -84,6 +84,8 @@ class PythonTests:
         if isinstance(parent, ast.match_case) and isinstance(node, ast.stmt):
             subject = getattr(self._folding.parents[parent], "subject", parent.pattern)
             return Branch(condition=as_condition(f"{ast.unparse(subject)} is {ast.unparse(parent.pattern)}"))
+        if isinstance(parent, ast.While) and isinstance(node, ast.stmt):
+            return Branch(taken=node in parent.orelse or self.decide(parent.test) is not False)
         if isinstance(parent, ast.BoolOp) and node is parent.values[1] and isinstance(parent.op, ast.And):
             return self._if(parent.values[0], wanted=True)
         if not isinstance(parent, (ast.If, ast.IfExp)) or node is parent.test:

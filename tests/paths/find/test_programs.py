@@ -177,6 +177,8 @@ PYTHON_ENDS = (
     ('P = "{}"\nfor P in x: open(P)', False),
     ('P = "{}"\nwith x as P: open(P)', False),
     ('os.system("cat {} || true")', False),
+    ('while not os.path.exists("/etc"): open("{}")', False),
+    ('while x: open("{}")', True),
 )
 
 
