@@ -203,11 +203,14 @@ def check_custom_code(model: Model) -> Iterator[Finding]:
             else f"{join_limited(scripts)} beside the weights"
         )
         # A type that transformers knows it loads without that code.
-        needed = auto_map and not knows_model_type(model.host.session.site_packages, model.config.model_type or "")
+        sites, kind = model.host.session.site_packages, model.config.model_type or ""
+        needed = bool(auto_map) and knows_model_type(sites, kind) is False
         unexamined = "; sage-doctor does not run it, so that no level examines whether a session loads it"
         yield finding(
             "custom-code",
             f"the model comes with its own Python code: {what}" + (unexamined if needed else ""),
+            # What no file names, such as the script of a training, nothing imports.
+            severity=None if auto_map or model.tokenizer.config.get("auto_map") else "info",
             evidence={"auto_map": list(auto_map), "scripts": scripts[:50]},
             fix=Fix(
                 summary="Read the code. If you trust it, pin the revision, and try it once in a session with "
