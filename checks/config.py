@@ -14,6 +14,7 @@ from sage_doctor.facts.model_source import knows_processor
 from sage_doctor.findings.config_sizes import size_mismatches
 from sage_doctor.findings.json_slips import corrected
 from sage_doctor.findings.misnamed import misnamed, rename_commands
+from sage_doctor.findings.nearby import weights_nearby
 from sage_doctor.findings.restore import bring_back, companions_back, lfs_pull
 from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.repo_id import is_repo_id
@@ -88,6 +89,9 @@ def check_config_type(model: Model) -> Iterator[Finding]:
     """The session's transformers knows the model type."""
     if names_modules(model.tree):
         raise NotApplicable("modules.json names the directories below that hold the model")
+    near = weights_nearby(model) if model.weights.form == "none" else None
+    if near is not None and near.reader:
+        raise Blocked("weights-other-program")  # which has configurations of its own
     model_type = model.config.model_type
     known = knows_model_type(model.host.session.site_packages, model_type or "")
     if known is None:
@@ -203,11 +207,14 @@ def check_custom_code(model: Model) -> Iterator[Finding]:
             else f"{join_limited(scripts)} beside the weights"
         )
         # A type that transformers knows it loads without that code.
-        needed = auto_map and not knows_model_type(model.host.session.site_packages, model.config.model_type or "")
+        sites, kind = model.host.session.site_packages, model.config.model_type or ""
+        needed = bool(auto_map) and knows_model_type(sites, kind) is False
         unexamined = "; sage-doctor does not run it, so that no level examines whether a session loads it"
         yield finding(
             "custom-code",
             f"the model comes with its own Python code: {what}" + (unexamined if needed else ""),
+            # What no file names, such as the script of a training, nothing imports.
+            severity=None if auto_map or model.tokenizer.config.get("auto_map") else "info",
             evidence={"auto_map": list(auto_map), "scripts": scripts[:50]},
             fix=Fix(
                 summary="Read the code. If you trust it, pin the revision, and try it once in a session with "

@@ -24,7 +24,7 @@ BEFORE = (
 )
 _COUNTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _MOST = 4096  # nobody has more: a number that is made up is told by the load
-_EXPERT = re.compile(r"(.+\.experts)\.(\d{1,4})\.", re.ASCII)
+_DIGITS = 4
 _HEADS = frozenset({"score", "classifier", "classification_head", "qa_outputs"})
 _CLASSIFIER = re.compile(r"\w+For(?:SequenceClassification|TokenClassification|QuestionAnswering)", re.ASCII)
 
@@ -34,9 +34,10 @@ def check_experts(model: Model) -> Iterator[Finding]:
     """No layer of a mixture of experts lacks one of those that are numbered, or that config.json counts."""
     numbers: dict[str, set[int]] = {}
     for name in model.tensors:
-        found = _EXPERT.match(name)
-        if found is not None:
-            numbers.setdefault(found[1], set()).add(int(found[2]))
+        layer, _, rest = name.rpartition(".experts.")
+        number = rest.partition(".")[0]
+        if layer and number.isdecimal() and len(number) <= _DIGITS:
+            numbers.setdefault(f"{layer}.experts", set()).add(int(number))
     if not numbers:
         raise NotApplicable("no experts are stored one by one")
     values = model.config_file.value or {}

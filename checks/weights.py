@@ -18,6 +18,7 @@ from sage_doctor.findings.nearby import weights_nearby, with_nearby
 from sage_doctor.findings.repairability import INDEX, set_without_index
 from sage_doctor.findings.restore import bring_back, broken_header, merge_commands
 from sage_doctor.findings.shards import index_back, orphaned_index, two_sets
+from sage_doctor.readers.json_object import read_json_object
 from sage_doctor.readers.repo_id import is_snapshot
 from sage_doctor.readers.safetensors_header import read_stand_in
 from sage_doctor.readers.tree import names_modules
@@ -263,6 +264,9 @@ def check_weights_unambiguous(model: Model) -> Iterator[Finding]:
     weights = model.weights
     if not {"model.safetensors", INDEX} <= set(weights.present):
         return
+    named = (read_json_object(model.path / INDEX).value or {}).get("weight_map")
+    if isinstance(named, dict) and set(map(str, named.values())) == {"model.safetensors"}:
+        return  # MLX writes an index of the one file as well
     yield two_sets(model)
 
 

@@ -55,11 +55,12 @@ def window_faults(site_packages: tuple[Path, ...], config: Mapping[str, Any]) ->
         window, types = part["sliding_window"], part.get("layer_types")
         if isinstance(types, list) and "sliding_attention" in types:
             wrong = window is None or (type(window) is int and window <= 0)
-        else:
+        elif type(window) is int and window <= 0:
             # Before 5, caches take 0 for none.
-            least = 0 if _takes_zero(site_packages) else 1
-            kind = str(part.get("model_type"))
-            wrong = type(window) is int and window < least and bool(_SLIDES.search(model_source(site_packages, kind)))
+            slides = _SLIDES.search(model_source(site_packages, str(part.get("model_type")))) is not None
+            wrong = slides and (window < 0 or not _takes_zero(site_packages))
+        else:
+            wrong = False
         if wrong:
             shown = "null" if window is None else window
             yield f"{where}sliding_window is {shown}, where the number of tokens that a layer looks back is expected"

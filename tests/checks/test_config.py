@@ -102,9 +102,16 @@ def code_by_auto_map(bench: Bench) -> None:
     write_full(bench.here, auto_map={"AutoModel": "modeling.Mine"})
 
 
-@CASES.finds("check_custom_code", "custom-code", "modeling_mine.py", severity="warning")
-def code_beside_the_weights(bench: Bench) -> None:
+@CASES.finds("check_custom_code", "custom-code", "modeling_mine.py", severity="info")
+def code_that_nothing_names(bench: Bench) -> None:
     (write_full(bench.here) / "modeling_mine.py").write_text("raise SystemExit\n")
+
+
+@CASES.finds("check_custom_code", "custom-code", "tokenization_mine.py", severity="warning")
+def code_of_the_tokenizer(bench: Bench) -> None:
+    folder = write_full(bench.here)
+    (folder / "tokenization_mine.py").write_text("raise SystemExit\n")
+    edit_json(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["tokenization_mine.Mine", None]})
 
 
 @CASES.finds("check_config_fits_weights", "weights-shape-mismatch", "vocab_size 99")

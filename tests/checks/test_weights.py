@@ -215,6 +215,12 @@ def both_forms(bench: Bench) -> None:
     write_full(write_sharded(bench.here))
 
 
+@CASES.passes("check_weights_unambiguous")
+def an_index_of_the_one_file(bench: Bench) -> None:
+    index = {"metadata": {}, "weight_map": dict.fromkeys(WEIGHTS, MODEL)}
+    write_json(write_full(bench.here) / INDEX, index)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, tmp_path: Path) -> None:
     case.hold(tmp_path)

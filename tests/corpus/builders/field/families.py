@@ -1,4 +1,4 @@
-"""Mixtures of experts, classifiers and layers to spare, as the families of 2025 and 2026 store and lose them."""
+"""Mixtures of experts, classifiers, layers and files to spare, as the families of 2025 and 2026 have and lose them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.corpus.builders import tensors
-from tests.corpus.builders.case import Bench, Table, edit_json, read_json
+from tests.corpus.builders.case import Bench, Table, edit_json, read_json, write_json
 from tests.corpus.builders.tensors import MODEL
 
 TABLE = Table("field-families", in_tree=False, shows="loads")
@@ -86,3 +86,19 @@ def types_of_layers_misnamed(bench: Bench) -> None:
     """sliding for sliding_attention."""
     path = bench.copy("gemma3_text") / "config.json"
     edit_json(path, layer_types=[t.removesuffix("_attention") for t in read_json(path)["layer_types"]])
+
+
+@TABLE.healthy(source="https://huggingface.co/mlx-community/Qwen3-0.6B-bf16/tree/main")
+def index_of_one_file(bench: Bench) -> None:
+    """mlx_lm.convert writes an index beside the one file that it names."""
+    folder = bench.copy("qwen3")
+    names = dict.fromkeys(tensors.unpack(folder / MODEL), MODEL)
+    write_json(folder / tensors.INDEX, {"metadata": {"total_size": 1}, "weight_map": names})
+
+
+@TABLE.healthy(source="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/tree/main")
+def script_that_it_was_trained_with(bench: Bench) -> None:
+    """train_script.py and data_config.json, which no file names."""
+    folder = bench.copy("bert")
+    (folder / "train_script.py").write_text(f"open({str(bench.bait)!r}, 'w')\n", encoding="utf-8")
+    write_json(folder / "data_config.json", [])

@@ -85,7 +85,9 @@ def of_diffusers(bench: Bench) -> None:
     tensors.pack(bench.here / "sd" / "unet" / "diffusion_pytorch_model.safetensors", {"a": ("F32", [2], bytes(8))})
 
 
-@TABLE.healthy(level="load", source="https://huggingface.co/colbert-ir/colbertv2.0/tree/main", shows="no class of it")
+@TABLE.healthy(
+    level="load", source="https://huggingface.co/colbert-ir/colbertv2.0/tree/main", shows="loads, but as a causal model"
+)
 def of_colbert(bench: Bench) -> None:
     """A class that transformers does not have, and a matrix for it: bert is read with the rest left over."""
     folder = bench.copy("bert")
