@@ -171,7 +171,7 @@ def check_adapter_targets(model: Model) -> Iterator[Finding]:
     off = [f for f in OF_OPTION if config.peft_type == "LORA" and values.get(f) in (None, False)]
     loose = {n: f for f in off for n in model.tensors if n.removesuffix(".weight").endswith(OF_OPTION[f])}
     if loose:
-        why = f"adapter_config.json does not turn on {min(loose.values())}, and PEFT ignores {len(loose)} tensor(s) for it"
+        why = f"adapter_config.json does not turn on {min(loose.values())}, and PEFT ignores {len(loose)} tensors"
         yield _unmatched(model, list(loose), why, "Take configuration and weights from the same checkpoint.")
         return
     if config.target_modules is None or config.target_parameters:
