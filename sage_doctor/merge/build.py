@@ -33,7 +33,7 @@ from sage_doctor.merge.names import NameMap, join
 from sage_doctor.merge.precision import require_floats, with_float32_kept
 from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
-from sage_doctor.merge.ties import INPUT_NAMES, find_tie, require_one_reader, resolve_tie
+from sage_doctor.merge.ties import INPUT_NAMES, find_tie, require_one_reader, require_one_weight, resolve_tie
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.system.own_python import own_packages
 from sage_doctor.text import join_limited, printable
@@ -103,6 +103,7 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     wrapped = {m.name for found in layers.values() for m in found}
     plain = {n: m for n, m in modules.items() if m.name not in wrapped}
     if tie is not None and tie.touched:
+        require_one_weight(tie, base)
         aliases = resolve_tie(tie, assembly, rules, ties)
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
