@@ -97,7 +97,8 @@ def check_adapter_fits_base(model: Model) -> Iterator[Finding]:
             wrong += [] if model.tensors[name].elements in found.shape else [(module, model.tensors[name], found)]
     embeddings = vocabulary_layers(base.tensors)
     for module, tensor in saved_modules(model.tensors.values()).items():
-        if module.rpartition(".")[2] in embeddings and (found := _same_or_tied(modules, module, base)) is not None:
+        found = _same_or_tied(modules, module, base)
+        if found is not None and (module.rpartition(".")[2] in embeddings or len(tensor.shape) == 1):
             wrong += [] if tensor.shape == found.shape else [(module, tensor, found)]
     if not wrong:
         yield from _rows_beyond(model, base)

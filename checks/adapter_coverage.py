@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from typing import Any
 
 from sage_doctor.check import Finding, Fix, check, finding
 from sage_doctor.errors import NotApplicable
@@ -13,10 +15,14 @@ from sage_doctor.facts.adapter_coverage import (
     absent_rows,
     absent_saved,
     auto_peft_class,
+    is_targeted,
     lacks_head,
+    lacks_tied,
     uncovered_modules,
     unfit_targets,
+    with_default_targets,
 )
+from sage_doctor.facts.adapter_patterns import AdapterPatterns
 from sage_doctor.facts.adapters import PREFIX, lora_tensors, saved_modules
 from sage_doctor.facts.base_modules import BaseModules
 from sage_doctor.facts.config import label_count
@@ -47,23 +53,39 @@ BEFORE = (
 def check_adapter_complete(model: Model) -> Iterator[Finding]:
     """The adapter has tensors for all modules that its configuration names."""
     base, config, places = model.base.model, model.adapter_config, model.host.session.site_packages
-    values = config.values or {}
     if config.peft_type != "LORA" or model.adapter_weights.pickle:
         raise NotApplicable("only LoRA's tensors are known here")
     if base is None or base.weights.form not in ("single", "sharded"):
         raise NotApplicable("the base has no safetensors header to compare with")
-    loras = lora_tensors(model.tensors.values())
+    values = with_default_targets(config.values or {}, places, base.config.model_type)
+    patterns = config.patterns if values is config.values else AdapterPatterns(values)
     parts: dict[str, set[str]] = {}
-    for lora in loras:
+    for lora in lora_tensors(model.tensors.values()):
         parts.setdefault(lora.module, set()).add(lora.part)
+    # The first that is found is the reason of those after it.
+    yield from islice(
+        chain(_not_read(model, values, patterns, parts), _missing(model, base, values, patterns, parts)), 1
+    )
+
+
+def _not_read(
+    model: Model, values: Mapping[str, Any], patterns: AdapterPatterns, parts: Mapping[str, set[str]]
+) -> Iterator[Finding]:
+    """Tell of tensors without those that they belong to, and of what PEFT does not choose by itself."""
     lost = absent_parts(values, parts)
     if lost:
         yield _incomplete(model, lost, f"{len(lost)} of its tensors are missing beside others of the same modules")
-        return
-    modules = BaseModules(base.tensors)
+    loose = [m for m in parts if not is_targeted(values, patterns, m)]
+    if model.adapter_config.target_modules is None and loose:
+        why = "adapter_config.json names no target_modules, and PEFT does not choose these for this base by itself"
+        yield _incomplete(model, loose, why, "Write the modules that it was trained on into target_modules. ")
+
+
+def _missing(
+    model: Model, base: Model, values: Mapping[str, Any], patterns: AdapterPatterns, parts: Mapping[str, set[str]]
+) -> Iterator[Finding]:
+    """Tell of what the configuration names and the adapter does not hold, or no adapter can."""
     stored = {n.removesuffix(".weight"): t.shape for n, t in base.tensors.items() if n.endswith(".weight")}
-    found = {m: modules.find(m) for m in parts}
-    joined = {m: t.name.removesuffix(".weight") if t is not None else None for m, t in found.items()}
     own = {n.removeprefix(PREFIX).rpartition(".")[0] for n in model.tensors}
     held = {n for n in own if not _OF_PARTS.search(n)}
     if lacks_head(values, saved_modules(model.tensors.values()), stored, base.config.architectures):
@@ -72,29 +94,32 @@ def check_adapter_complete(model: Model) -> Iterator[Finding]:
             f"neither the adapter nor its base has the head of its task ({task}): no load has more than random numbers"
         )
         yield _incomplete(model, [], why, "Save it again with its head (score or classifier) in modules_to_save. ")
-        return
     tied = base.config.tied_embeddings is not False
+    if base.config.tied_embeddings and lacks_tied(values, [*parts, *held]):
+        why = "ensure_weight_tying asks for the embedding and the output layer, and it has tensors for one of them"
+        yield _incomplete(model, [], why)
     lost = absent_saved(values, held, stored, tied=tied)
     if lost:
         yield _incomplete(model, lost, "modules_to_save names what it has no tensors for, and PEFT fails to load that")
-        return
     rows = [n.removesuffix(".token_adapter") for n in own if f"{PREFIX}{n}.trainable_tokens_delta" in model.tensors]
     lost = absent_rows(values, rows, tied=tied)
     if lost:
-        yield _incomplete(
-            model, lost, "trainable_token_indices names what it has no rows for, and PEFT fails to load it"
-        )
-        return
-    configured = base.config_file.value or {}
+        why = "trainable_token_indices names what it has no rows for, and PEFT fails to load it"
+        yield _incomplete(model, lost, why)
+    modules, places, configured = (
+        BaseModules(base.tensors),
+        base.host.session.site_packages,
+        base.config_file.value or {},
+    )
+    joined = {m: t.name.removesuffix(".weight") if (t := modules.find(m)) is not None else None for m in parts}
     bare = {k: v for t in model_types(configured) for k, v in weightless_neighbours(places, t).items()}
-    unfit = unfit_targets(values, config.patterns, joined, stored, configured, bare)
+    unfit = unfit_targets(values, patterns, joined, stored, configured, bare)
     if unfit:
         yield _unfit(model, unfit)
-        return
-    lost = uncovered_modules(values, config.patterns, joined, stored, configured)
+    lost = uncovered_modules(values, patterns, joined, stored, configured)
     saved = values.get("modules_to_save")
     read = {*parts, *(map(str, saved) if isinstance(saved, list) else ())}  # PEFT ignores what is whole and targeted
-    lost += absent_outer(values, config.patterns, read, stored, tied=tied)
+    lost += absent_outer(values, patterns, read, stored, tied=tied)
     if lost:
         one = len(lost) == 1
         what = "a module that it targets has" if one else f"{len(lost)} modules that it targets have"

@@ -135,7 +135,7 @@ def _unmatched(model: Model, names: list[str], why: str, advice: str = "") -> Fi
 
 @check("static", after=(*OWN, "check_adapter_keys"), kinds=ADAPTER)
 def check_adapter_patterns(model: Model) -> Iterator[Finding]:
-    """The patterns in adapter_config.json can be matched in bounded time."""
+    """The patterns in adapter_config.json are expressions, and can be matched in bounded time."""
     config = model.adapter_config
     if config.peft_type != "LORA":
         raise NotApplicable("only LoRA's patterns are known here")
@@ -151,6 +151,14 @@ def check_adapter_patterns(model: Model) -> Iterator[Finding]:
                 + bring_back(model, ["adapter_config.json"]).summary,
             ),
         )
+    if config.patterns.broken is not None:
+        field, pattern = config.patterns.broken
+        yield finding(
+            "adapter-config-invalid",
+            f"adapter_config.json: {field}: {printable(pattern, limit=120)!r} is not a regular expression",
+            evidence={"file": "adapter_config.json", "field": field, "pattern": pattern[:400]},
+            fix=bring_back(model, ["adapter_config.json"]),
+        )
 
 
 @check("static", after=(*OWN, "check_adapter_keys", "check_adapter_patterns"), kinds=ADAPTER)
@@ -163,21 +171,17 @@ def check_adapter_targets(model: Model) -> Iterator[Finding]:
     off = [f for f in OF_OPTION if config.peft_type == "LORA" and values.get(f) in (None, False)]
     loose = {n: f for f in off for n in model.tensors if n.removesuffix(".weight").endswith(OF_OPTION[f])}
     if loose:
-        field = next(iter(loose.values()))
-        why = f"adapter_config.json does not turn on {field}, and PEFT ignores {len(loose)} tensor(s) that are its"
-        restored = bring_back(model, ["adapter_config.json"]).summary
-        yield _unmatched(
-            model, list(loose), why, f"Take configuration and weights from the same checkpoint. {restored}"
-        )
+        why = f"adapter_config.json does not turn on {min(loose.values())}, and PEFT ignores {len(loose)} tensors"
+        yield _unmatched(model, list(loose), why, "Take configuration and weights from the same checkpoint.")
         return
     if config.target_modules is None or config.target_parameters:
         raise NotApplicable("only LoRA's targets that it names are compared here")
     modules = dict.fromkeys(t.module for t in lora_tensors(model.tensors.values()))
     if config.peft_type == "TRAINABLE_TOKENS":
         rows = OF_OPTION["trainable_token_indices"]
+        # Saved once more for each layer that is tied to the embedding.
         modules = dict.fromkeys(n.removesuffix(rows).removeprefix(PREFIX) for n in model.tensors if n.endswith(rows))
     idle = [m for m in modules if not is_targeted(values, config.patterns, m)]
-    # Rows of an embedding are saved once more for each layer that is tied to it.
     if idle and (config.peft_type == "LORA" or len(idle) == len(modules)):
         yield finding(
             "adapter-keys-unmatched",

@@ -8,11 +8,13 @@ that lie beside adapted ones are judged, since a session may build a part of wha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sage_doctor.facts.adapter_patterns import AdapterPatterns
 from sage_doctor.facts.embeddings import OUTPUT_NAMES
+from sage_doctor.facts.library_source import default_lora_targets
 
 _NUMBER = re.compile(r"(?<=\.)\d{1,9}(?=\.)")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -52,13 +54,28 @@ def is_targeted(values: Mapping[str, Any], patterns: AdapterPatterns, module: st
     wanted = values.get("target_modules")
     if patterns.matches("exclude_modules", module) or any(_is_within(module, n) for n in _saved(values)):
         return False
-    if isinstance(wanted, str) and wanted != "all-linear":
+    if isinstance(wanted, str) and not _takes_all(wanted):
         return patterns.matches("target_modules", module)
     if isinstance(wanted, list):
         if patterns.matches("target_modules", module):
             return _in_layers(values, patterns, module, wanted)
         return bool(values.get("ensure_weight_tying")) and _is_outer(module) and any(_is_outer(str(w)) for w in wanted)
-    return True  # `all-linear`, or the library's own list for this model type
+    # The library's own list for this model type, or all linear layers, of which the output layer is none.
+    return wanted is None or not _is_outer(module)
+
+
+def _takes_all(wanted: object) -> bool:
+    return isinstance(wanted, str) and wanted.lower() == "all-linear"
+
+
+def with_default_targets(
+    values: Mapping[str, Any], site_packages: Sequence[Path], model_type: str | None
+) -> Mapping[str, Any]:
+    """Return a configuration with the modules that PEFT itself chooses for a base of this type, where it names none."""
+    if values.get("target_modules") is not None or values.get("target_parameters"):
+        return values
+    known = (default_lora_targets(site_packages) or {}).get(model_type or "")
+    return {**values, "target_modules": known} if known else values
 
 
 def _saved(values: Mapping[str, Any]) -> list[str]:
@@ -114,7 +131,8 @@ def unfit_targets(
     These are modules that hold others (`self_attn`), norms, and what has no weight. `bare` is as
     `weightless_neighbours` gives it, the rest as for `uncovered_modules`. Raises `UnboundedPattern`.
     """
-    if values.get("target_modules") in (None, "all-linear"):
+    wanted = values.get("target_modules")
+    if not isinstance(wanted, (str, list)) or _takes_all(wanted):
         return []
     beside = _beside(values, held, stored, config)
     outer = {n: shape for n, shape in stored.items() if not _NUMBER.search(f".{n}.")}
@@ -145,7 +163,8 @@ def _beside(
         if name is not None and _NUMBER.findall(running) == _NUMBER.findall(name) != []:
             shapes.setdefault(_NUMBER.sub("*", name), []).append(_NUMBER.sub("*", running))
             stacks.setdefault(_NUMBER.split(name, maxsplit=1)[0], _NUMBER.split(running, maxsplit=1)[0])
-    named = values.get("target_modules") not in (None, "all-linear") and None not in held.values()
+    wanted = values.get("target_modules")
+    named = isinstance(wanted, (str, list)) and not _takes_all(wanted) and None not in held.values()
     taken = frozenset(held.values())
     found = {}
     for name, shape in stored.items():
@@ -197,6 +216,15 @@ def absent_saved(values: Mapping[str, Any], held: Iterable[str], stored: Iterabl
         if not any(_is_within(m, n) for m in mine)
         and (any(_is_within(m, n) for m in theirs) or (tied and n.rpartition(".")[2] in OUTPUT_NAMES))
     ]  # fmt: skip
+
+
+def lacks_tied(values: Mapping[str, Any], held: Iterable[str]) -> bool:
+    """Return whether `ensure_weight_tying` asks for embedding and output layer, and the adapter has only one of them.
+
+    `held` are the modules that it has a LoRA or the whole weight of. For a base whose embedding is shared only.
+    """
+    outer = {leaf in OUTPUT_NAMES for m in held if _is_outer(m) for leaf in [m.rpartition(".")[2]]}
+    return bool(values.get("ensure_weight_tying")) and len(outer) == 1
 
 
 def absent_rows(values: Mapping[str, Any], held: Iterable[str], *, tied: bool) -> list[str]:

@@ -64,6 +64,8 @@ class AdapterPatterns:
         lists = {f: v for f in _NAMED if isinstance(v := values.get(f), list)}
         self._names = {f: frozenset(map(str, v)) for f, v in lists.items()}
         self._failed: UnboundedPattern | None = None
+        # A field and a pattern of it that no expression is, where PEFT would come to it: it raises an error then.
+        self.broken: tuple[str, str] | None = None
 
     def matches(self, field: str, name: str) -> bool:
         """Return whether a field's pattern matches a name or, where it is a list, whether the name is or ends in one.
@@ -141,7 +143,11 @@ class AdapterPatterns:
                 f"against {len(names)} module names takes more than {limits}",
             )
         for (field, place), line in zip(asked, lines, strict=True):
-            for number, layer in json.loads(line):
+            answer = json.loads(line)
+            found = self._found[field]
+            if answer is None and any(f is None or f.place > place for n in names for f in [found[n]]):
+                self.broken = self.broken or (field, self._patterns[field][place])
+            for number, layer in answer or ():
                 old = self._found[field][names[number]]
                 if old is None or place < old.place:
                     self._found[field][names[number]] = _Match(place=place, layer=layer)
@@ -154,7 +160,7 @@ def _patterns_of(field: str, value: object) -> tuple[str, ...]:
     if field == "layers_pattern":
         named = [value] if isinstance(value, str) and value else value if isinstance(value, list) else []
         return tuple(p for p in named if isinstance(p, str))
-    return (value,) if isinstance(value, str) and value and value != "all-linear" else ()
+    return (value,) if isinstance(value, str) and value and value.lower() != "all-linear" else ()
 
 
 def _is_plain(field: str, pattern: str) -> bool:

@@ -44,7 +44,25 @@ def peft_may_rename(site_packages: tuple[Path, ...], model_type: str, name: str)
     """Return whether PEFT may convert the names of an adapter's tensors for this class or model type."""
     text = _text(site_packages, "transformers/conversion_mapping.py")
     of_type = re.search(rf"""["']{re.escape(model_type)}["']\]?(?::| \+?=)""", text) is not None
-    return of_type or "_checkpoint_conversion_mapping" in _class_source(site_packages, model_type, name)
+    return (of_type and not _is_undone(site_packages, model_type)) or "_checkpoint_conversion_mapping" in _class_source(
+        site_packages, model_type, name
+    )
+
+
+def _is_undone(site_packages: tuple[Path, ...], model_type: str) -> bool:
+    """Return whether PEFT takes all of a model type's renamings back again.
+
+    PEFT 0.21 does so where the old name ends with the new one, and by that `language_model.layers` stays as it is,
+    which ends with `model.layers`.
+    """
+    text = _text(site_packages, "transformers/conversion_mapping.py")
+    other = re.search(rf'^    "{re.escape(model_type)}": "(\w+)",$', text, re.MULTILINE)
+    listed = re.escape(other[1] if other is not None else model_type)
+    change = r'PrefixChange\(prefix_to_remove="(\w+)", model_prefix="(\w+)"\)'
+    block = re.search(rf'^        "{listed}": \[{change}\],$', text, re.MULTILINE)
+    undoes = "new_key_is_suffix_of_old_key" in _text(site_packages, "peft/utils/transformers_weight_conversion.py")
+    more = re.search(rf'mapping\["{re.escape(model_type)}"\] \+?=', text)
+    return undoes and more is None and block is not None and block[1].endswith(block[2])
 
 
 def _class_source(site_packages: tuple[Path, ...], model_type: str, name: str) -> str:

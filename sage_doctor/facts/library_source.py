@@ -96,12 +96,14 @@ def refuses_task_type(site_packages: Sequence[Path], task_type: str) -> bool:
     return False
 
 
-def default_lora_targets(site_packages: Sequence[Path]) -> frozenset[str] | None:
-    """Return the model types for which peft itself knows what a LoRA is put on; None where that cannot be read."""
+def default_lora_targets(site_packages: Sequence[Path]) -> Mapping[str, list[str]] | None:
+    """Return what peft itself puts a LoRA on, by model type; None where that cannot be read."""
+    named = r"^TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING = \{([^}]*)\}"
     for site_dir in site_packages:
-        module = parse_file(site_dir / "peft/utils/constants.py")
-        if module is not None:
-            return mapping_keys(module, "TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING") or None
+        table = re.search(named, source_text(site_dir / "peft/utils/constants.py"), re.MULTILINE)
+        if table is not None:
+            rows = re.findall(r"""["']([\w.-]+)["']: \[([^\]]*)\]""", table[1])
+            return {kind: re.findall(r"""["']([^"']+)["']""", names) for kind, names in rows} or None
     return None
 
 

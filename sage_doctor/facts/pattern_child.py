@@ -3,7 +3,7 @@
 Expressions from a model directory may take for ever, or all memory: this process has little of both, and its parent
 ends it. On standard input it gets `[names, [[method, expressions], …], [CPU seconds, bytes]]` as JSON. For each
 expression, in order, it prints one line: the numbers of the names that no earlier expression of its list matched and
-this one does, each with what its group `idx` holds. An expression that cannot be compiled matches nothing.
+this one does, each with what its group `idx` holds; `null` for an expression that cannot be compiled.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ def main() -> None:
     for method, expressions in questions:
         left = list(range(len(names)))
         for expression in expressions:
-            found = {}
+            found = None
             with contextlib.suppress(re.error, RecursionError, OverflowError):
                 match = getattr(re.compile(expression), method)
                 found = {n: m.groupdict().get("idx") for n in left if (m := match(names[n]))}
             left = [n for n in left if n not in found] if found else left
-            sys.stdout.write(json.dumps(list(found.items())) + "\n")
+            sys.stdout.write(json.dumps(found if found is None else list(found.items())) + "\n")
             sys.stdout.flush()
 
 

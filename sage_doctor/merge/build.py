@@ -12,6 +12,7 @@ from sage_doctor.facts.adapter_coverage import (
     absent_rows,
     absent_saved,
     lacks_head,
+    lacks_tied,
     uncovered_modules,
     unfit_targets,
 )
@@ -29,10 +30,10 @@ from sage_doctor.merge.expert_blocks import apply_parameters, of_parameters, own
 from sage_doctor.merge.library_names import library_view
 from sage_doctor.merge.merge_rules import MergeRules, by_peft
 from sage_doctor.merge.names import NameMap, join
-from sage_doctor.merge.precision import with_float32_kept
+from sage_doctor.merge.precision import require_floats, with_float32_kept
 from sage_doctor.merge.quantization import without_quantization
 from sage_doctor.merge.refusal import MergeRefused, refused, unmatched
-from sage_doctor.merge.ties import INPUT_NAMES, find_tie, require_one_reader, resolve_tie
+from sage_doctor.merge.ties import INPUT_NAMES, find_tie, require_one_reader, require_one_weight, resolve_tie
 from sage_doctor.readers.safetensors_header import Tensor
 from sage_doctor.system.own_python import own_packages
 from sage_doctor.text import join_limited, printable
@@ -84,15 +85,25 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
     custom = bool(base.config.get("auto_map"))
     total = {p.tensor.name for m in modules.values() for p in m.parts.values()}
     assembly = Assembly(plans=base_plans(base, dtype), unused=set(total))
+    rules = rules.for_base(base.config)
     rules.ask([*modules, *map(owner_of, modules)])
     ties = functools.cache(lambda: _ties(base, custom=custom))
     tie = find_tie(base, modules, ties)
     require_one_reader(modules, tie)
+    if tie is not None and lacks_tied(
+        rules.values, [n for n, m in modules.items() if m.parts.keys() - {"rows", "bias"}]
+    ):
+        raise unmatched(
+            "ensure_weight_tying asks for the embedding and the output layer, and the adapter has tensors for one of "
+            "them: PEFT does not load the other",
+            "Restore the configuration that belongs to these weights.",
+        )
     aliases: dict[str, str] = {}
     layers = of_parameters(modules, rules)
     wrapped = {m.name for found in layers.values() for m in found}
     plain = {n: m for n, m in modules.items() if m.name not in wrapped}
     if tie is not None and tie.touched:
+        require_one_weight(tie, base)
         aliases = resolve_tie(tie, assembly, rules, ties)
         plain = {n: m for n, m in plain.items() if n not in aliases}
     names = join(stored, needed_names(plain))
@@ -125,6 +136,7 @@ def build(base: BaseModel, modules: Mapping[str, ModuleParts], rules: MergeRules
             f"{len(assembly.unused)} of {len(total)} tensors were not applied: {join_limited(sorted(assembly.unused))}"
         )
     plans = with_float32_kept(assembly.plans, running, base.config)
+    require_floats(plans.values())
     return Built(
         plans=plans,
         names_why=names.rule,
@@ -213,8 +225,8 @@ def _by_library(base: BaseModel, modules: Mapping[str, ModuleParts], rules: Merg
             return names
         if view.running.issuperset(wanted):
             raise refused(
-                f"{len(missing)} of {len(wanted)} tensors that the adapter changes are not stored one to one: the "
-                f"library splits, joins or ties stored tensors while it loads ({join_limited(missing, most=3)})"
+                f"{len(missing)} of {len(wanted)} tensors that the adapter changes are not in the base, or not stored "
+                f"one to one: the library splits, joins or ties them as it loads ({join_limited(missing, most=3)})"
             )
         lost = lost or missing
     if all("B.bias" in modules[n.rpartition(".")[0]].parts and n.endswith(".bias") for n in lost):

@@ -9,12 +9,14 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from sage_doctor.facts.adapter_coverage import auto_peft_class, is_targeted
+from sage_doctor.facts.adapter_coverage import auto_peft_class, is_targeted, with_default_targets
 from sage_doctor.facts.adapter_patterns import AdapterPatterns, UnboundedPattern
 from sage_doctor.facts.adapter_problems import config_problem
 from sage_doctor.facts.adapters import MUTATING_INITS, UNMERGEABLE, AdapterConfig
+from sage_doctor.facts.config import read_config_facts
 from sage_doctor.facts.library_source import learns_a_prompt
 from sage_doctor.merge.refusal import MergeRefused, refused
 from sage_doctor.system.frozen import frozen
@@ -54,6 +56,17 @@ class MergeRules:
             raise MergeRefused(
                 "adapter-pattern-unbounded", str(error), "Name the modules in adapter_config.json without repetitions."
             ) from error
+        if self.patterns.broken is not None:
+            field, pattern = self.patterns.broken
+            raise refused(
+                f"adapter_config.json: {field}: {printable(pattern, limit=120)!r} is not a regular expression",
+                "Restore the adapter's configuration.",
+            )
+
+    def for_base(self, config: Mapping[str, Any]) -> MergeRules:
+        """Return the rules for a base with this configuration: it decides what is adapted where none is named."""
+        values = with_default_targets(self.values, own_packages(), read_config_facts(config).model_type)
+        return self if values is self.values else replace(self, values=values, patterns=AdapterPatterns(values))
 
     def flag(self, name: str) -> bool:
         """Return whether an option is on."""

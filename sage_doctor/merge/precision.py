@@ -7,14 +7,16 @@ adds an adapter to what was loaded, so the sum is not rounded to 16 bits; writte
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sage_doctor.facts.library_source import model_types
 from sage_doctor.facts.model_source import kept_in_float32
-from sage_doctor.merge.edits import TensorPlan
+from sage_doctor.merge.edits import FLOATS, TensorPlan
+from sage_doctor.merge.refusal import refused
 from sage_doctor.system.own_python import own_packages
+from sage_doctor.text import printable
 
 _SHORT = ("BF16", "F16")
 
@@ -38,3 +40,14 @@ def with_float32_kept(
         else plan
         for name, plan in plans.items()
     }
+
+
+def require_floats(plans: Iterable[TensorPlan]) -> None:
+    """Raise `MergeRefused` where the adapter changes a tensor of the base that holds other numbers than floats."""
+    for plan in plans:
+        if not plan.untouched and not {plan.stored, plan.dtype} <= FLOATS.keys() and plan.source.quantized is None:
+            raise refused(
+                f"the base stores {printable(plan.name)} as {printable(plan.stored)}, and its config.json does not say "
+                "how to read that: an adapter is added to floating numbers of 16 bits or more",
+                "Merge into the unquantised model that it was made from.",
+            )

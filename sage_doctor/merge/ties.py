@@ -60,6 +60,20 @@ def require_one_reader(modules: Mapping[str, ModuleParts], tie: EmbeddingTie | N
         )
 
 
+def require_one_weight(tie: EmbeddingTie, base: BaseModel) -> None:
+    """Raise `MergeRefused` if the base stores two different tensors for a tie that the adapter touches.
+
+    transformers 5 runs the output layer that is stored then, releases before it the embedding in its place.
+    """
+    name = tie.output_stored
+    if name is not None and not same_bytes(base.tensors[name], base.tensors[tie.stored]):
+        raise refused(
+            f"the base stores {printable(name)}, which differs from {printable(tie.stored)}, and its config.json ties "
+            "them (tie_word_embeddings): transformers 5 runs it as it is stored, earlier releases do not",
+            "If its output layer was trained by itself, write tie_word_embeddings = false into the base's config.json.",
+        )
+
+
 Ties = Callable[[], Mapping[str, str | None]]
 
 

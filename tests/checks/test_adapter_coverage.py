@@ -81,6 +81,12 @@ def pattern_that_takes_what_holds_layers(bench: Bench) -> None:
     healthy(bench, target_modules=".*self_attn.*")
 
 
+@CASES.finds("check_adapter_complete", "adapter-keys-unmatched", "ensure_weight_tying asks for the embedding and")
+def one_of_two_tied_layers(bench: Bench) -> None:
+    folder = healthy(bench, ensure_weight_tying=True, modules_to_save=["embed_tokens"])
+    write_tensors(folder / ADAPTER, {**LORA, "base_model.model.model.embed_tokens.weight": (16, WIDTH)})
+
+
 @CASES.finds("check_adapter_complete", "adapter-targets-missing", "targets model.norm")
 def norm_targeted(bench: Bench) -> None:
     healthy(bench, target_modules=["q_proj", "norm"])

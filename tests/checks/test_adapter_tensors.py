@@ -47,6 +47,11 @@ def names_of_a_full_model(bench: Bench) -> None:
     write_tensors(healthy(bench) / ADAPTER, WEIGHTS)
 
 
+@CASES.finds("check_adapter_patterns", "adapter-config-invalid", "alpha_pattern: '*q_proj' is not a regular expression")
+def pattern_of_a_shell(bench: Bench) -> None:
+    healthy(bench, alpha_pattern={"*q_proj": 8})
+
+
 ROWS = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
 
 

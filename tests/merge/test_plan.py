@@ -39,6 +39,8 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "rows of another layer": ({"trainable_token_indices": {"lm_head": [1]}}, "names tokens of lm_head"),
     "rows that are none": ({"trainable_token_indices": [1, -1]}, "something else than token ids"),
     "pattern": ({"alpha_pattern": None}, "alpha_pattern is not an object"),
+    "broken pattern": ({"alpha_pattern": {"*q_proj": 8}}, "'.q_proj' is not a regular expression"),
+    "list of another base": ({"target_modules": None, "alpha_pattern": {"(": 8}}, "is not a regular expression"),
     "pattern of texts": ({"rank_pattern": {"q_proj": "8"}}, "rank_pattern is not an object"),
     "dora": ({"use_dora": True}, "contradict"),
     "bias": ({"lora_bias": True}, "contradict"),
@@ -190,6 +192,18 @@ def test_a_tensor_that_finds_no_place_stops_the_merge(
             "does not target: PEFT ignores them",
         ),
         ({"modules_to_save": ["lm_head"]}, "target_modules", ["q_proj"], "does not target"),
+        (
+            {"target_modules": ["q_proj", "lm_head"]},
+            "target_modules",
+            "all-linear",
+            "a LoRA for lm_head, which .* not target",
+        ),
+        (
+            {"target_modules": ["q_proj", "k_proj"]},
+            "target_modules",
+            None,
+            "k_proj, which its configuration does not target",
+        ),
     ],
 )
 def test_a_configuration_that_does_not_fit_what_was_trained(
@@ -208,6 +222,36 @@ def test_a_configuration_that_does_not_fit_what_was_trained(
 
     with pytest.raises(MergeRefused, match=said):
         plan_merge(adapter, tmp_path / "merged")
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("field", ["target_modules", "modules_to_save"])
+def test_one_of_two_layers_that_are_to_stay_tied_is_refused(
+    field: str, zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """PEFT wraps both where ensure_weight_tying says so, and finds the tensors of one."""
+    options: dict[str, Any] = {"target_modules": ["q_proj"]}
+    options[field] = [*options.get(field, ()), "embed_tokens"]
+    adapter = zoo.make_adapter(tmp_path / "trained", base_of("llama-tied"), options)
+    plan_merge(adapter, tmp_path / "merged")
+    set_config(adapter, ensure_weight_tying=True)
+
+    with pytest.raises(MergeRefused, match="PEFT does not load the other"):
+        plan_merge(adapter, tmp_path / "merged")
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "int8"])
+def test_a_base_of_other_numbers_is_refused(dtype: str, adapter: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    base = copy_of(made[0], tmp_path / "base")
+    tensors = load_file(base / "model.safetensors")
+    name = "model.layers.0.self_attn.q_proj.weight"
+    save_file({**tensors, name: tensors[name].to(getattr(torch, dtype))}, base / "model.safetensors", {"format": "pt"})
+
+    with pytest.raises(MergeRefused, match="an adapter is added to floating numbers"):
+        plan_merge(adapter, tmp_path / "merged", base=base)
 
 
 @pytest.mark.usefixtures("quiet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -179,6 +180,24 @@ def test_an_embedding_of_encoder_and_decoder_is_refused(field: str, kind: str, z
     adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
 
     with pytest.raises(MergeRefused, match="which encoder and decoder have as their own embedding"):
+        plan_merge(adapter, tmp_path / "merged")
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("field", ["target_modules", "modules_to_save"])
+def test_an_output_layer_that_is_stored_and_differs_is_refused(
+    field: str, zoo: ModuleType, base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """transformers 5 does not tie what differs, whatever config.json says."""
+    base = tmp_path / "base"
+    shutil.copytree(base_of("llama"), base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    options: dict[str, Any] = {"target_modules": ["q_proj"]}
+    options[field] = [*options.get(field, ()), "lm_head"]
+    adapter = zoo.make_adapter(tmp_path / "adapter", base, options)
+
+    with pytest.raises(MergeRefused, match="transformers 5 runs it as it is stored"):
         plan_merge(adapter, tmp_path / "merged")
 
 
