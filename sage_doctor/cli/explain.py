@@ -34,9 +34,8 @@ EXAMPLES = (
     ("explain < session.log", "standard input"),
     ("explain --list", "every finding code"),
 )
-# A log from a mail or an issue, with a mark before each of its lines: a log all the same. One such line is a reply.
+# A log from a mail or an issue, with a mark before each of its lines: a log all the same.
 _FORWARDED = re.compile(rb"^> ?", re.MULTILINE)
-_LEAST_FORWARDED = 3
 _PART = 1 << 20
 MOST_ENTRIES = 10
 _MOST_SHOWN = 400
@@ -162,7 +161,7 @@ def _read(stream: BinaryIO) -> Iterator[bytes]:
     for number, part in enumerate(_decoded(stream)):
         if number == 0:
             lines = [line for line in part.splitlines() if line.strip()]
-            forwarded = len(lines) >= _LEAST_FORWARDED and all(line.startswith(b">") for line in lines)
+            forwarded = all(line.startswith(b">") for line in lines)
         yield _FORWARDED.sub(b"", part) if forwarded else part
 
 

@@ -187,6 +187,7 @@ DECLARATIONS = declare(
             r"Missing key\(s\) in state_dict: \"base_model\.model\.",
             r"Unexpected key\(s\) in state_dict: \"base_model\.model\.",
             r"Loading adapter weights from .{1,400}? led to (unexpected|missing) keys",
+            *(r"LoRA tensor '\S{1,200}' has unexpected suffix", r"Unexpected name '\S{1,200}': Not a lora_A or lora_B"),
             *(r"… is unsupported LoRA weight", r"lora key not loaded: "),
             *(r"LoRA version mismatch for ", r"Failed to match keys when loading Lora"),
             # Of diffusers.
