@@ -141,7 +141,15 @@ DECLARATIONS = declare(
         cause="Configuration and weights come from different training runs.",
         remediation="Copy both files from the same checkpoint.",
         may_show=(r"size mismatch for \S{0,300}lora_\w{1,40}\S{0,100}: copying a param with shape",),
-        shows=(r"LoRA rank \d{1,9} is greater than max_lora_rank",),
+        shows=(
+            r"LoRA rank \d{1,9} is greater than max_lora_rank",
+            # The rank is another, and the width is the same.
+            (
+                r"size mismatch for \S{0,300}lora_A\S{0,100}: copying a param with shape "
+                r"torch\.Size\(\[\d{1,7}, (\d{1,7})\]\) from checkpoint, the shape in current model is "
+                r"torch\.Size\(\[\d{1,7}, \1\]\)"
+            ),
+        ),
     ),
     Declaration(
         code="adapter-pattern-unbounded",
