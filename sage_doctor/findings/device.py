@@ -39,6 +39,7 @@ DECLARATIONS = declare(
             *(r"\"hipErrorNoBinaryForGpu: Unable to find", r"rocBLAS error: Cannot read \S{1,300}: Illegal seek"),
             *(r"(CUDA|HIP|ROCm) error: invalid device function", r"ptxas fatal ?: Value 'sm_\w{2,8}' is not defined"),
         ),
+        may_show=(r"FlashInfer requires GPUs with sm75 or higher",),
     ),
     Declaration(
         code="accelerator-out-of-memory",
